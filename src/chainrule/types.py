@@ -1,0 +1,116 @@
+"""The type of a node: its shape, with the symbolic batch axis N, and its dtype."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chainrule.errors import DTypeError, ShapeError
+
+
+class Batch(enum.Enum):
+    """The symbolic length of the batch axis. It has one member, `N`."""
+
+    N = "N"
+
+    def __repr__(self) -> str:
+        return "N"
+
+    __str__ = __repr__
+
+
+N = Batch.N
+Dim = int | Batch
+Shape = tuple[Dim, ...]
+
+FLOATS = ("float32", "float64")
+INTEGERS = ("int32", "int64", "uint32")
+DTYPES = (*FLOATS, *INTEGERS, "bool")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Shape and dtype of a node's value. A dimension is an integer or the batch axis `N`."""
+
+    shape: Shape
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise DTypeError(
+                "type", "unknown dtype", expected="one of " + ", ".join(DTYPES), got=self.dtype
+            )
+        for dim in self.shape:
+            if dim is not N and (not isinstance(dim, int) or dim < 0):
+                raise ShapeError(
+                    "type", "a dimension is a non-negative integer or N", got=show(self.shape)
+                )
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def floating(self) -> bool:
+        """Whether gradients can flow through a value of this type."""
+        return self.dtype in FLOATS
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{show(self.shape)}"
+
+
+def show(shape: Iterable[object]) -> str:
+    """A shape as text: `(N, 64)`."""
+    dims = [str(d) for d in shape]
+    return f"({dims[0]},)" if len(dims) == 1 else "(" + ", ".join(dims) + ")"
+
+
+def normalise_axis(where: str, axis: int, ndim: int) -> int:
+    """`axis` counted from the front. Raises ShapeError where there is no such axis."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(
+            where, "no such axis", expected=f"an axis from {-ndim} to {ndim - 1}", got=axis
+        )
+    return axis % ndim
+
+
+def normalise_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The axes meant by a NumPy-style `axis` argument, sorted. None means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    out = tuple(sorted(normalise_axis(where, a, ndim) for a in axes))
+    if len(set(out)) != len(out):
+        raise ShapeError(where, "an axis is named twice", got=axes)
+    return out
+
+
+def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
+    """The shape that all `shapes` broadcast to, by NumPy's rule; N only matches N and 1."""
+    ndim = max((len(s) for s in shapes), default=0)
+    out: list[Dim] = []
+    for axis in range(-ndim, 0):
+        dims = {s[axis] for s in shapes if len(s) >= -axis} - {1}
+        if len(dims) > 1:
+            raise ShapeError(
+                where,
+                "shapes do not broadcast",
+                expected="equal sizes, or 1, on every axis counted from the last",
+                got=" and ".join(show(s) for s in shapes),
+                fix="reshape or expand_dims one side so that the axes line up",
+            )
+        out.append(dims.pop() if dims else 1)
+    return tuple(out)
+
+
+def static_size(shape: Shape) -> int:
+    """The number of elements of one example: the product of all dimensions but N."""
+    return math.prod(d for d in shape if isinstance(d, int))
+
+
+def resolve(shape: Shape, n: int) -> tuple[int, ...]:
+    """`shape` with the batch axis replaced by `n` rows."""
+    return tuple(n if d is N else d for d in shape)  # type: ignore[misc]
