@@ -113,4 +113,4 @@ def static_size(shape: Shape) -> int:
 
 def resolve(shape: Shape, n: int) -> tuple[int, ...]:
     """`shape` with the batch axis replaced by `n` rows."""
-    return tuple(n if d is N else d for d in shape)  # type: ignore[misc]
+    return tuple(n if d is N else d for d in shape)

@@ -1,0 +1,127 @@
+"""Differentiation: a graph extended by the gradient of a loss, by the chain rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chainrule.errors import GraphError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Operation
+from chainrule.ops.build import broadcast_to, constant, require_scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one consumer sends back to one of its operands.
+
+    Attributes:
+        consumer: the operation that read the operand.
+        position: which of its operands it was.
+        gradient: the node that computes the contribution.
+    """
+
+    consumer: Operation
+    position: int
+    gradient: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The backward pass of a graph, as nodes.
+
+    Attributes:
+        loss: what was differentiated.
+        gradients: for each node that the loss depends on, the node of its gradient, in the
+            order of computation: the loss first.
+        contributions: for each such node, what its consumers send, in the order of adding up.
+    """
+
+    loss: Node
+    gradients: dict[Node, Node]
+    contributions: dict[Node, list[Contribution]]
+
+
+def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Backward:
+    """The backward pass from `loss` through `graph`.
+
+    Args:
+        graph: contains `loss` and the nodes of `wrt`.
+        loss: a floating-point scalar.
+        wrt: the nodes whose gradients are wanted: nothing else is built than what they need.
+            None: every floating-point node but constants.
+
+    Raises:
+        GraphError: `loss` is no scalar, a node is not in the graph, or a rule of an op is wrong.
+    """
+    require_scalar("backward", loss)
+    useful = _depending_on(graph, wrt)
+    contributions: dict[Node, list[Contribution]] = {}
+    gradients: dict[Node, Node] = {graph.find(loss): constant(1.0, loss.dtype)}
+    for node in reversed(graph.nodes):
+        if node in contributions:
+            total = contributions[node][0].gradient
+            for contribution in contributions[node][1:]:
+                total = total + contribution.gradient
+            gradients[node] = total
+        if node not in gradients or not isinstance(node, Operation):
+            continue
+        if any(x in useful for x in node.operands):
+            for contribution in _contributions(node, gradients[node]):
+                operand = node.operands[contribution.position]
+                if operand in useful and operand.type.floating:
+                    contributions.setdefault(operand, []).append(contribution)
+    return Backward(loss, gradients, contributions)
+
+
+def _depending_on(graph: Graph, wrt: Iterable[Node] | None) -> set[Node]:
+    if wrt is None:
+        return {x for x in graph if not isinstance(x, Operation) or x.op.name != "constant"}
+    useful = {graph.find(x) for x in wrt}
+    for node in graph:
+        if any(x in useful for x in node.inputs):
+            useful.add(node)
+    return useful
+
+
+def _contributions(node: Operation, gy: Node) -> list[Contribution]:
+    rule = node.op.gradient
+    if rule is None:
+        return []
+    entries = rule(gy, node, *node.operands, **node.attributes)
+    if len(entries) != len(node.operands):
+        raise GraphError(
+            "backward",
+            f"the gradient rule of {node.op.name!r} does not match its operands",
+            expected=f"{len(node.operands)} entries",
+            got=len(entries),
+        )
+    for x, gx in zip(node.operands, entries, strict=True):
+        if gx is not None and gx.type != x.type:
+            raise GraphError(
+                "backward",
+                f"the gradient rule of {node.op.name!r} makes the wrong type",
+                expected=x.type,
+                got=gx.type,
+                at=node.source,
+            )
+    return [Contribution(node, k, gx) for k, gx in enumerate(entries) if gx is not None]
+
+
+def gradients(loss: Node, nodes: Sequence[Node]) -> list[Node]:
+    """The gradient of a scalar `loss` with respect to each of `nodes`, as nodes.
+
+    They can be computed, built upon and differentiated again. A node that the loss does not
+    depend on, or only through ops that are not differentiable, has the gradient zero.
+
+    Args:
+        loss: a floating-point scalar node.
+        nodes: floating-point nodes of any shape; each gradient has the type of its node.
+
+    Raises:
+        GraphError: `loss` is no scalar.
+    """
+    found = backward(Graph([loss, *nodes]), loss, nodes).gradients
+    return [
+        found[x] if x in found else broadcast_to(constant(0.0, x.dtype), x.shape) for x in nodes
+    ]

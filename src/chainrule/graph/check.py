@@ -1,0 +1,50 @@
+"""The checker of graphs: called after everything that makes or changes one."""
+
+from __future__ import annotations
+
+from chainrule.errors import ChainruleError, GraphError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Input, Operation, Parameter
+from chainrule.types import N
+
+
+def check(graph: Graph) -> Graph:
+    """Return `graph` if it is well formed.
+
+    Raises:
+        GraphError: a node stands before its operands, a type is not what its op infers, a
+            parameter has a batch axis, or an input has it anywhere but in front.
+    """
+    seen: set[object] = set()
+    for node in graph:
+        if not all(x in seen for x in node.inputs):
+            raise _wrong(graph, node, "an operand does not stand before its consumer")
+        if isinstance(node, Operation):
+            _check_type(graph, node)
+        elif isinstance(node, Parameter) and N in node.shape:
+            raise _wrong(graph, node, "a parameter has no batch axis")
+        elif isinstance(node, Input) and (
+            N in node.shape[1:] or (node.shape[:1] == (N,)) != node.batch
+        ):
+            raise _wrong(graph, node, "the batch axis of an input is its first, if it has one")
+        seen.add(node)
+    return graph
+
+
+def _check_type(graph: Graph, node: Operation) -> None:
+    try:
+        inferred = node.op.infer(*(x.type for x in node.operands), **node.attributes)
+    except ChainruleError as error:
+        raise _wrong(graph, node, f"its operands do not fit: {error.what}") from error
+    if inferred != node.type:
+        raise GraphError(
+            "check",
+            f"the type of {graph.name(node)!r} is not what {node.op.name} infers",
+            expected=inferred,
+            got=node.type,
+            at=node.source,
+        )
+
+
+def _wrong(graph: Graph, node: object, what: str) -> GraphError:
+    return GraphError("check", what, at=f"{graph.name(node)!r}, {node.source}")  # type: ignore[arg-type, attr-defined]

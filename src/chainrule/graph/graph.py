@@ -1,0 +1,156 @@
+"""Graph: nodes in topological order, with unique names and the index of consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from chainrule.errors import GraphError, did_you_mean
+from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
+
+
+class Graph:
+    """All nodes that the outputs are computed from, operands before their consumers.
+
+    Args:
+        outputs: the nodes to compute.
+        like: a graph whose names are kept for the nodes, and layers, that the two share.
+
+    Raises:
+        GraphError: two nodes were given the same name, or something is not a node.
+
+    No recursion: chains of many thousand nodes and graphs with very many paths are fine.
+    """
+
+    _scopes: dict[Scope, str]
+
+    def __init__(self, outputs: Node | Iterable[Node], *, like: Graph | None = None) -> None:
+        self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        self.nodes = _topological(self.outputs)
+        known: dict[Scope, str] = like._scopes if like else {}
+        self._scopes, self._names = _unique_names(self.nodes, known)
+        self._by_name = {name: node for node, name in self._names.items()}
+        self._consumers: dict[Node, list[Operation]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            if isinstance(node, Operation):
+                for operand in dict.fromkeys(node.operands):
+                    self._consumers[operand].append(node)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._names
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self._by_name:
+            raise GraphError(
+                "graph", f"no node is named {name!r}", fix=did_you_mean(name, self._by_name)
+            )
+        return self._by_name[name]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Graph of {len(self)} nodes: {len(self.inputs)} inputs, "
+            f"{len(self.parameters)} parameters, {len(self.operations)} operations>"
+        )
+
+    def find(self, node: Node | str) -> Node:
+        """The node itself, or the node of that name. Raises GraphError where it is not here."""
+        if isinstance(node, str):
+            return self[node]
+        if node not in self._names:
+            raise GraphError(
+                "graph",
+                f"{node!r} is not a part of this graph",
+                fix="list it, or something computed from it, among the outputs",
+            )
+        return node
+
+    def name(self, node: Node) -> str:
+        """The node's name in this graph."""
+        return self._names[self.find(node)]
+
+    def consumers(self, node: Node) -> tuple[Operation, ...]:
+        """The operations that read `node`, in topological order."""
+        return tuple(self._consumers[self.find(node)])
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The Input nodes, in topological order."""
+        return tuple(node for node in self.nodes if isinstance(node, Input))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The Parameter nodes, in topological order."""
+        return tuple(node for node in self.nodes if isinstance(node, Parameter))
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The Operation nodes, in topological order."""
+        return tuple(node for node in self.nodes if isinstance(node, Operation))
+
+
+def _topological(outputs: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Depth first from the outputs with a stack of our own; operands in their order."""
+    order: dict[Node, None] = {}
+    for output in outputs:
+        if not isinstance(output, Node):
+            raise GraphError("graph", "an output is not a node", got=repr(output))
+        stack = [(output, iter(output.inputs))]
+        while stack:
+            node, operands = stack[-1]
+            pending = next((x for x in operands if x not in order), None)
+            if pending is None:
+                stack.pop()
+                order.setdefault(node)
+            else:
+                stack.append((pending, iter(pending.inputs)))
+    return tuple(order)
+
+
+class _Names:
+    """Names handed out once each: a name asked for again gets a number."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._last: dict[str, int] = {}
+
+    def free(self, base: str) -> str:
+        """`base`, or `base_2`, `base_3`, ...: the first that is not taken."""
+        name, number = base, self._last.get(base, 1)
+        while name in self._taken:
+            number += 1
+            name = f"{base}_{number}"
+        self._last[base] = number
+        self._taken.add(name)
+        return name
+
+
+def _unique_names(
+    nodes: tuple[Node, ...], known: dict[Scope, str]
+) -> tuple[dict[Scope, str], dict[Node, str]]:
+    """Names for scopes and nodes: those given stand, the rest are numbered where they collide."""
+    scopes = dict(known)
+    given = {x.scope.base for x in nodes if x.scope.given}
+    scope_names = _Names(given | set(scopes.values()))
+    node_names = _Names(())
+    names: dict[Node, str] = {}
+    owner: dict[str, Node] = {}
+    for node in nodes:
+        scope = node.scope
+        if scope not in scopes:
+            scopes[scope] = scope.base if scope.given else scope_names.free(scope.base)
+        name = scopes[scope] + node.suffix
+        if name in owner and scope.given and owner[name].scope.given:
+            raise GraphError(
+                "graph",
+                f"two nodes are named {name!r}",
+                got=f"{owner[name]!r} from {owner[name].source}\n{node!r} from {node.source}",
+                fix="give one of them another name",
+            )
+        names[node] = node_names.free(name)
+        owner.setdefault(names[node], node)
+    return scopes, names

@@ -1,0 +1,288 @@
+"""The three kinds of node: Parameter, Input, Operation. All are immutable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import CodeType, MappingProxyType
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import ChainruleError, GraphError
+from chainrule.graph.op import FUNCTIONS, Op
+from chainrule.types import Shape, TensorType
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+NodeLike: TypeAlias = "Node | npt.ArrayLike"
+Axis: TypeAlias = int | Sequence[int] | None
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def user_line() -> str:
+    """The nearest line of the call stack outside this package: `train.py:41`."""
+    frame = sys._getframe(1)
+    while frame.f_back and _ours(frame.f_code):
+        frame = frame.f_back
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def _ours(code: CodeType) -> bool:
+    """Whether a frame is of this package, or of a dataclass's generated `__init__`."""
+    made = code.co_filename == "<string>" and code.co_name == "__init__"
+    return made or code.co_filename.startswith(_PACKAGE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """What names one node, or the nodes of one layer: a base name, which the user gave or not.
+
+    Nodes of a layer share a scope and differ in their suffix: `hidden`, `hidden.w`, `hidden.b`.
+    A base name that the user did not give is made unique by the Graph: `dense`, `dense_2`.
+    """
+
+    base: str
+    given: bool = False
+
+    def __post_init__(self) -> None:
+        if self.given and (not isinstance(self.base, str) or not self.base.isprintable()):
+            raise GraphError("name", "a name is printable text", got=repr(self.base))
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Makes a parameter's first value from its shape and a seeded generator."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Node:
+    """A value in a graph. Nodes compare by identity; operators on them build more nodes.
+
+    Attributes:
+        scope, suffix: together the name; a Graph makes it unique and tells it (`graph.name`).
+        type: shape, with the batch axis `N`, and dtype.
+        source: the user's line that made the node.
+    """
+
+    scope: Scope
+    type: TensorType
+    suffix: str = field(default="", kw_only=True)
+    source: str = field(default_factory=user_line, kw_only=True)
+
+    __array_ufunc__ = None  # so that `array + node` asks the node
+    __iter__ = None
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The nodes whose values this one is computed from."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """The name before a Graph makes it unique."""
+        return self.scope.base + self.suffix
+
+    @property
+    def shape(self) -> Shape:
+        """The shape, with `N` for the batch axis."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> str:
+        """The element type, such as `float32`."""
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes, the batch axis included."""
+        return self.type.ndim
+
+    @property
+    def T(self) -> Node:
+        """The node with its axes reversed."""
+        return FUNCTIONS["transpose"](self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label!r} {self.type}>"
+
+    def __bool__(self) -> bool:
+        raise GraphError(
+            "bool",
+            "a node has no truth value while the graph is built",
+            got=repr(self),
+            fix="use where(condition, a, b), logical_and, logical_or, logical_not",
+        )
+
+    def named(self, name: str) -> Node:
+        """The same node under a name of the user's choice."""
+        return replace(self, scope=Scope(name, given=True), suffix="", source=self.source)
+
+    def within(self, scope: Scope, suffix: str = "") -> Node:
+        """The same node as a part of a layer's scope."""
+        return replace(self, scope=scope, suffix=suffix, source=self.source)
+
+    # operators
+    def __add__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["add"](self, other)
+
+    def __radd__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["add"](other, self)
+
+    def __sub__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["subtract"](self, other)
+
+    def __rsub__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["subtract"](other, self)
+
+    def __mul__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["multiply"](self, other)
+
+    def __rmul__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["multiply"](other, self)
+
+    def __truediv__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["divide"](self, other)
+
+    def __rtruediv__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["divide"](other, self)
+
+    def __pow__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["power"](self, other)
+
+    def __rpow__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["power"](other, self)
+
+    def __matmul__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["matmul"](self, other)
+
+    def __rmatmul__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["matmul"](other, self)
+
+    def __neg__(self) -> Node:
+        return FUNCTIONS["negative"](self)
+
+    def __abs__(self) -> Node:
+        return FUNCTIONS["abs"](self)
+
+    def __lt__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["less"](self, other)
+
+    def __le__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["less_equal"](self, other)
+
+    def __gt__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["greater"](self, other)
+
+    def __ge__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["greater_equal"](self, other)
+
+    def __and__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["logical_and"](self, other)
+
+    def __or__(self, other: NodeLike) -> Node:
+        return FUNCTIONS["logical_or"](self, other)
+
+    def __invert__(self) -> Node:
+        return FUNCTIONS["logical_not"](self)
+
+    def __getitem__(self, key: Any) -> Node:
+        return FUNCTIONS["slice"](self, key)
+
+    # the usual methods
+    def sum(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """See `chainrule.sum`."""
+        return FUNCTIONS["sum"](self, axis, keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """See `chainrule.mean`."""
+        return FUNCTIONS["mean"](self, axis, keepdims=keepdims)
+
+    def max(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """See `chainrule.max`."""
+        return FUNCTIONS["max"](self, axis, keepdims=keepdims)
+
+    def min(self, axis: Axis = None, *, keepdims: bool = False) -> Node:
+        """See `chainrule.min`."""
+        return FUNCTIONS["min"](self, axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Node:
+        """See `chainrule.reshape`; the shape may be given as one tuple or as several integers."""
+        one = len(shape) == 1 and not isinstance(shape[0], int)
+        return FUNCTIONS["reshape"](self, shape[0] if one else shape)
+
+    def transpose(self, *axes: int) -> Node:
+        """See `chainrule.transpose`."""
+        return FUNCTIONS["transpose"](self, axes or None)
+
+    def astype(self, dtype: str) -> Node:
+        """See `chainrule.cast`."""
+        return FUNCTIONS["cast"](self, dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Parameter(Node):
+    """An array that belongs to the model: trained by the optimizer, or kept (`trainable=False`).
+
+    Its present value lives in a Model; the node has only what it starts from.
+    """
+
+    initial: Array | Initializer = field(kw_only=True)
+    trainable: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Input(Node):
+    """What an example brings (`batch=True`: the first axis is N), or what a step brings."""
+
+    batch: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Operation(Node):
+    """A value computed by an op from its operands, in order."""
+
+    op: Op = field(kw_only=True)
+    operands: tuple[Node, ...] = field(kw_only=True)
+    attributes: Mapping[str, Any] = field(kw_only=True)
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        """The operands."""
+        return self.operands
+
+
+def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
+    """A new Operation node; its type is inferred and its operands checked here, once."""
+    source = user_line()
+    try:
+        inferred = op.infer(*(x.type for x in operands), **attributes)
+    except ChainruleError as error:
+        if error.at is None:
+            error.at = ", ".join(["line " + source, *(f"operand {x.label!r}" for x in operands)])
+        raise
+    return Operation(
+        Scope(op.name),
+        inferred,
+        op=op,
+        operands=operands,
+        attributes=MappingProxyType(attributes),
+        source=source,
+    )
+
+
+def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
+    """The same operation, name included, on other operands; the type is inferred anew."""
+    inferred = node.op.infer(*(x.type for x in operands), **node.attributes)
+    return replace(node, operands=operands, type=inferred, source=node.source)
+
+
+Rule: TypeAlias = Callable[[Node, tuple[Node, ...]], Node]

@@ -1,0 +1,173 @@
+"""The interpreter: the meaning of a graph, in NumPy, one node after another."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import FeedError, did_you_mean
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Input, Node, Operation, Parameter
+from chainrule.types import FLOATS, TensorType, resolve, show
+
+
+def evaluate(
+    graph: Graph,
+    known: Mapping[Node, Array],
+    *,
+    rows: int = 0,
+    training: bool = False,
+    keep: Iterable[Node] | None = None,
+) -> dict[Node, Array]:
+    """The value of every node of `graph`.
+
+    Args:
+        graph: what to compute.
+        known: values of the inputs and parameters, and of any other nodes already computed.
+        rows: the length of the batch axis N.
+        training: which side `when_training` takes.
+        keep: the nodes whose values are wanted; values of others are dropped after their last
+            use. None keeps all.
+    """
+    env = dict(known)
+    left = None if keep is None else _uses_left(graph, keep)
+    with np.errstate(all="ignore"):
+        for node in graph:
+            if node in env:
+                continue
+            assert isinstance(node, Operation), f"no value for {graph.name(node)}"
+            attributes = _complete(graph, node, rows, training)
+            env[node] = np.asarray(node.op.forward(*(env[x] for x in node.operands), **attributes))
+            if left is not None:
+                for operand in set(node.operands):
+                    left[operand] -= 1
+                    if left[operand] == 0:
+                        del env[operand]
+    return env
+
+
+def _uses_left(graph: Graph, keep: Iterable[Node]) -> dict[Node, int]:
+    left = {node: len(graph.consumers(node)) for node in graph}
+    for node in keep:
+        left[node] += 1
+    return left
+
+
+def _complete(graph: Graph, node: Operation, rows: int, training: bool) -> Mapping[str, Any]:
+    """The attributes with what only a run knows: the rows, the random stream, the mode."""
+    attributes = dict(node.attributes)
+    if "shape" in attributes:
+        attributes["shape"] = resolve(attributes["shape"], rows)
+    if "stream" in attributes:
+        attributes["stream"] = stream(graph.name(node))
+    if "training" in attributes:
+        attributes["training"] = training
+    return attributes
+
+
+def stream(name: str) -> int:
+    """The number of the random stream of the node of that name."""
+    return zlib.crc32(name.encode())
+
+
+def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
+    """A parameter's first value: its array, or a draw that depends on seed and name alone.
+
+    Args:
+        parameter: the node.
+        name: its name in the graph.
+        seed: of the model.
+    """
+    initial = parameter.initial
+    if isinstance(initial, np.ndarray):
+        return initial.copy()
+    generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), stream(name)]))
+    drawn = initial(resolve(parameter.shape, 0), generator)
+    return np.ascontiguousarray(drawn, dtype=parameter.dtype)
+
+
+def bind(
+    inputs: Iterable[Input], names: Mapping[Input, str], feeds: Mapping[str, npt.ArrayLike]
+) -> tuple[dict[Node, Array], int]:
+    """The arrays for the inputs, checked and cast, and the number of rows.
+
+    Raises:
+        FeedError: a name is missing or unknown, or an array has the wrong shape, kind or number
+            of rows.
+    """
+    wanted = {names[x]: x for x in inputs}
+    unknown = [name for name in feeds if name not in wanted]
+    missing = [name for name in wanted if name not in feeds]
+    if unknown or missing:
+        raise FeedError(
+            "feeds",
+            "the names do not match the graph's inputs",
+            expected=", ".join(wanted) or "no inputs",
+            got=", ".join(map(str, feeds)) or "nothing",
+            fix=did_you_mean(str(unknown[0]), missing or wanted) if unknown else None,
+        )
+    values: dict[Node, Array] = {}
+    rows: dict[str, int] = {}
+    for name, node in wanted.items():
+        values[node] = as_feed(name, feeds[name], node.type)
+        if node.batch:
+            rows[name] = len(values[node])
+    if len(set(rows.values())) > 1:
+        raise FeedError(
+            "feeds",
+            "the inputs differ in their number of rows",
+            got=", ".join(f"{name}: {n}" for name, n in rows.items()),
+        )
+    return values, next(iter(rows.values()), 0)
+
+
+def as_feed(name: str, value: npt.ArrayLike, type: TensorType) -> Array:
+    """`value` as an array of `type`.
+
+    Raises:
+        FeedError: its shape differs, or its values cannot be represented without loss of kind
+            (text, fractions for an integer input, a float too large for float32).
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise FeedError(name, "rows differ in length", got=str(error)) from None
+    fits = array.ndim == type.ndim and all(
+        not isinstance(want, int) or want == have
+        for want, have in zip(type.shape, array.shape, strict=True)
+    )
+    if not fits:
+        short = array.ndim == type.ndim - 1
+        raise FeedError(
+            f"input {name!r}",
+            "the shape does not fit",
+            expected=show(type.shape),
+            got=show(array.shape),
+            fix="one example still needs its batch axis: x[None]" if short else None,
+        )
+    if array.dtype == type.dtype:
+        return array
+    if array.dtype.kind not in "fiub":
+        raise FeedError(
+            f"input {name!r}",
+            "not numbers",
+            expected=type.dtype,
+            got=str(array.dtype),
+            fix="encode text and categories first, or train from a table",
+        )
+    with np.errstate(all="ignore"):
+        cast = array.astype(type.dtype)
+        bad = cast != array if type.dtype not in FLOATS else np.isinf(cast) & ~np.isinf(array)
+    if bad.any():
+        row = np.argwhere(bad)[0]
+        raise FeedError(
+            f"input {name!r}",
+            f"a value does not fit in {type.dtype}",
+            got=str(array[tuple(row)]),
+            at="row " + ", ".join(map(str, row)) if array.ndim else None,
+        )
+    return cast

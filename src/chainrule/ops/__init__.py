@@ -1,0 +1,1 @@
+"""What nodes compute: one file a family of ops."""

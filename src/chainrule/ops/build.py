@@ -1,0 +1,245 @@
+"""What user-level functions share: literals to nodes, one dtype, explicit broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError
+from chainrule.graph.node import Array, Node, NodeLike, apply, user_line
+from chainrule.graph.op import Op, function, op
+from chainrule.types import DTYPES, FLOATS, Dim, Shape, TensorType, broadcast_shapes, show
+
+_DEFAULT = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}
+
+# ---------------------------------------------------------------- constant, cast, broadcast_to
+
+CONSTANT = op(
+    "constant",
+    "view",
+    infer=lambda value: TensorType(value.shape, str(value.dtype)),
+    forward=lambda value: value,
+    gradient=None,
+    formula="{value}",
+)
+
+
+@function
+def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
+    """A fixed array as a node.
+
+    Args:
+        value: a number, a nested list or an array.
+        dtype: its element type; None keeps that of an array, and gives float32, int32 or bool
+            to numbers and lists.
+
+    Raises:
+        DTypeError: the values are no numbers or do not fit in `dtype`.
+    """
+    array = np.asarray(value)
+    if dtype is None:
+        literal = not isinstance(value, (np.ndarray, np.generic))
+        dtype = _DEFAULT.get(array.dtype.kind, "") if literal else str(array.dtype)
+    if dtype not in DTYPES or array.dtype.kind not in "fiub":
+        raise DTypeError(
+            "constant",
+            "not an array of numbers",
+            expected="one of " + ", ".join(DTYPES),
+            got=f"{array.dtype} {_short(value)}",
+            at="line " + user_line(),
+        )
+    kept = np.array(array, dtype=dtype, order="C")
+    if dtype not in FLOATS and not np.array_equal(kept, array):
+        raise DTypeError(
+            "constant",
+            f"the value does not fit in {dtype}",
+            got=_short(value),
+            at="line " + user_line(),
+            fix='give it a fraction-free value, or cast the other side: cast(x, "float32")',
+        )
+    kept.flags.writeable = False
+    return apply(CONSTANT, value=kept)
+
+
+def _short(value: object) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+CAST = op(
+    "cast",
+    "map",
+    infer=lambda x, dtype: TensorType(x.shape, dtype),
+    forward=lambda x, dtype: x.astype(dtype),
+    gradient=lambda gy, y, x, dtype: (cast(gy, x.dtype) if x.type.floating else None,),
+    formula="{dtype}({0})",
+    convention="Rounds to nearest even; a float becomes an integer by dropping its fraction.",
+)
+
+
+@function
+def cast(x: NodeLike, dtype: str) -> Node:
+    """`x` with another element type. Gradients flow between float32 and float64."""
+    x = as_node(x)
+    return x if x.dtype == dtype else apply(CAST, x, dtype=dtype)
+
+
+def _infer_broadcast(x: TensorType, shape: Shape) -> TensorType:
+    if len(shape) < x.ndim or broadcast_shapes("broadcast_to", x.shape, shape) != shape:
+        raise ShapeError(
+            "broadcast_to", "the shape does not broadcast", expected=show(shape), got=show(x.shape)
+        )
+    return TensorType(shape, x.dtype)
+
+
+BROADCAST_TO = op(
+    "broadcast_to",
+    "view",
+    infer=_infer_broadcast,
+    forward=np.broadcast_to,
+    gradient=lambda gy, y, x, shape: (sum_to(gy, x.shape),),
+    formula="{0}",
+)
+
+
+@function
+def broadcast_to(x: NodeLike, shape: tuple[Dim, ...]) -> Node:
+    """`x` repeated along new axes and axes of size 1 until it has `shape` (`N` is allowed)."""
+    x, shape = as_node(x), tuple(shape)
+    return x if x.shape == shape else apply(BROADCAST_TO, x, shape=shape)
+
+
+def _infer_sum_to(x: TensorType, shape: Shape) -> TensorType:
+    _infer_broadcast(TensorType(shape, x.dtype), x.shape)
+    return TensorType(shape, x.dtype)
+
+
+def _forward_sum_to(x: Array, shape: tuple[int, ...]) -> Array:
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        a for a in range(lead, x.ndim) if shape[a - lead] == 1 and x.shape[a] != 1
+    )
+    return accurate_sum(x, axes).reshape(shape)
+
+
+def accurate_sum(x: Array, axes: tuple[int, ...] | None, keepdims: bool = False) -> Array:
+    """Sum over axes; float32 is added up in float64, so that long sums lose nothing."""
+    wide = np.float64 if x.dtype == np.float32 else x.dtype
+    out: Array = np.sum(x, axis=axes, dtype=wide, keepdims=keepdims)
+    return np.asarray(out).astype(x.dtype, copy=False)
+
+
+SUM_TO = op(
+    "sum_to",
+    "reduce",
+    infer=_infer_sum_to,
+    forward=_forward_sum_to,
+    gradient=lambda gy, y, x, shape: (broadcast_to(gy, x.shape),),
+    formula="sum({0})",
+    convention="The adjoint of broadcast_to: sums over the axes that broadcasting added.",
+)
+
+
+def sum_to(x: Node, shape: Shape) -> Node:
+    """`x` summed over the axes along which `shape` was broadcast to it."""
+    return x if x.shape == shape else apply(SUM_TO, x, shape=shape)
+
+
+# ---------------------------------------------------------------- operands
+
+
+def as_node(value: NodeLike, dtype: str | None = None) -> Node:
+    """A node as it is; a literal as a constant of `dtype`."""
+    return value if isinstance(value, Node) else constant(value, dtype)
+
+
+def promote(where: str, *values: NodeLike) -> tuple[Node, ...]:
+    """Nodes of one dtype. Literals take the dtype of the nodes; nodes are never cast silently.
+
+    Raises:
+        DTypeError: the nodes differ in dtype, or a literal does not fit.
+    """
+    nodes = [v for v in values if isinstance(v, Node)]
+    dtypes = list(dict.fromkeys(x.dtype for x in nodes))
+    if len(dtypes) > 1:
+        raise DTypeError(
+            where,
+            "element types differ",
+            expected="one dtype for all operands",
+            got=" and ".join(f"{x.dtype} {x.label!r}" for x in nodes),
+            at="line " + user_line(),
+            fix=f'say which you mean: cast(x, "{dtypes[0]}")',
+        )
+    if not nodes:
+        joint = np.result_type(*(np.asarray(v) for v in values))
+        dtypes = [_DEFAULT.get(joint.kind, "float32")]
+    return tuple(as_node(v, dtypes[0]) for v in values)
+
+
+def broadcast(where: str, *values: NodeLike) -> tuple[Node, ...]:
+    """Nodes of one dtype and one shape: what every elementwise function begins with."""
+    nodes = promote(where, *values)
+    try:
+        shape = broadcast_shapes(where, *(x.shape for x in nodes))
+    except ChainruleError as error:
+        error.at = ", ".join(["line " + user_line(), *(f"operand {x.label!r}" for x in nodes)])
+        raise
+    return tuple(broadcast_to(x, shape) for x in nodes)
+
+
+def same(*types: TensorType, **_: Any) -> TensorType:
+    """The infer rule of elementwise ops: operands and result have one type."""
+    if any(t != types[0] for t in types):
+        raise ShapeError("map", "operands differ", got=" and ".join(map(str, types)))
+    return types[0]
+
+
+def floating(name: str) -> Callable[..., TensorType]:
+    """The infer rule of elementwise ops that are defined for float32 and float64 alone."""
+
+    def infer(*types: TensorType, **_: Any) -> TensorType:
+        result = same(*types)
+        if not result.floating:
+            raise DTypeError(
+                name,
+                "defined for floating-point numbers",
+                expected="float32 or float64",
+                got=result.dtype,
+                fix='cast first: cast(x, "float32")',
+            )
+        return result
+
+    return infer
+
+
+def require_scalar(where: str, node: Node) -> Node:
+    """`node`, if it is a floating-point scalar: what a loss must be. Raises GraphError."""
+    if node.shape != () or not node.type.floating:
+        raise GraphError(
+            where,
+            "a loss is one floating-point number",
+            expected="float32() or float64()",
+            got=f"{node.type} of {node.label!r}",
+            at="line " + node.source,
+            fix="reduce it: mean(loss) or sum(loss)",
+        )
+    return node
+
+
+__all__ = [
+    "Op",
+    "accurate_sum",
+    "as_node",
+    "broadcast",
+    "broadcast_to",
+    "cast",
+    "constant",
+    "floating",
+    "promote",
+    "require_scalar",
+    "same",
+    "sum_to",
+]

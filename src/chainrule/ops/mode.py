@@ -1,0 +1,97 @@
+"""Where training and prediction differ, and where gradients stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import GraphError
+from chainrule.graph.node import Node, NodeLike, Parameter, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node, broadcast, constant, same
+from chainrule.types import TensorType
+
+WHEN_TRAINING = op(
+    "when_training",
+    "map",
+    infer=same,
+    forward=lambda a, b, training: a if training else b,
+    gradient=lambda gy, y, a, b, training: (when_training(gy, 0.0), when_training(0.0, gy)),
+    formula="{0} in training, else {1}",
+)
+
+
+@function
+def when_training(a: NodeLike, b: NodeLike) -> Node:
+    """`a` in a training step, `b` in prediction and evaluation; nobody has to switch."""
+    return apply(WHEN_TRAINING, *broadcast("when_training", a, b), training=None)
+
+
+TRACKED = op(
+    "tracked",
+    "view",
+    infer=same,
+    forward=lambda present, new: present,
+    gradient=None,
+    formula="{0}",
+    convention="Its value is the parameter's; a training step then writes the second operand.",
+)
+
+
+@function
+def tracked(parameter: Node, new: NodeLike) -> Node:
+    """The value of a parameter that each training step replaces by `new`.
+
+    This is how statistics such as a running mean are kept: they are updated by what the step
+    computes, not by the optimizer.
+
+    Args:
+        parameter: made with `trainable=False`.
+        new: a node of the same type.
+
+    Raises:
+        GraphError: `parameter` is something else, or is trained by the optimizer.
+    """
+    if not isinstance(parameter, Parameter) or parameter.trainable:
+        raise GraphError(
+            "tracked",
+            "what a step replaces is a parameter that is not trained",
+            got=repr(parameter),
+            fix="parameter(name, value, trainable=False)",
+        )
+    return apply(TRACKED, parameter, as_node(new, parameter.dtype))
+
+
+STOP_GRADIENT = op(
+    "stop_gradient",
+    "view",
+    infer=same,
+    forward=lambda x: x,
+    gradient=None,
+    formula="{0}",
+)
+
+
+@function
+def stop_gradient(x: NodeLike) -> Node:
+    """`x` itself, taken as a constant by differentiation."""
+    return apply(STOP_GRADIENT, as_node(x))
+
+
+COUNT = op(
+    "count",
+    "view",
+    infer=lambda shape, dtype: TensorType((), dtype),
+    forward=lambda shape, dtype: np.asarray(np.prod(shape, dtype=np.float64), dtype=dtype),
+    gradient=None,
+    formula="count{shape}",
+)
+
+
+def count(shape: tuple[Any, ...], dtype: str) -> Node:
+    """The number of elements of a shape as a scalar; with `N` in it, of this step's minibatch."""
+    sizes = [d for d in shape if isinstance(d, int)]
+    if len(sizes) == len(shape):
+        return constant(float(np.prod(sizes, dtype=np.float64)), dtype)
+    return apply(COUNT, shape=tuple(shape), dtype=dtype)

@@ -1,0 +1,81 @@
+"""Randomness as a pure function of seed, step, node and element: Philox 4x32-10."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import SettingError
+from chainrule.graph.node import Array, Input, Node, Scope, apply
+from chainrule.graph.op import function, op
+from chainrule.types import Shape, TensorType
+
+KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
+"""What each step brings for randomness: low and high half of the seed, number of the step."""
+
+U32 = npt.NDArray[np.uint32]
+
+
+def philox(counter: tuple[U32, U32, U32, U32], key: tuple[int, int]) -> tuple[U32, ...]:
+    """Philox 4x32 with 10 rounds: four random words for each counter.
+
+    Args:
+        counter: four arrays of uint32 that broadcast to one shape.
+        key: two 32-bit words.
+
+    Source: J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.
+    """
+    c0, c1, c2, c3 = (c.astype(np.uint64) for c in np.broadcast_arrays(*counter))
+    k0, k1 = key
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (
+            (p1 >> shift) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> shift) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return tuple(c.astype(np.uint32) for c in (c0, c1, c2, c3))
+
+
+def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int) -> Array:
+    """Element (row, column) takes word column % 4 of counter (column // 4, row, step, stream)."""
+    rows = shape[0] if shape else 1
+    width = int(np.prod(shape[1:], dtype=np.int64))
+    blocks = np.arange(-(-width // 4), dtype=np.uint32)[None, :]
+    row = np.arange(rows, dtype=np.uint32)[:, None]
+    step, node = np.uint32(key[2]), np.uint32(stream)
+    words = philox(
+        (blocks, row, np.full_like(row, step), np.full_like(row, node)), (int(key[0]), int(key[1]))
+    )
+    bits = np.stack(words, axis=-1).reshape(rows, -1)[:, :width]
+    drawn: Array = ((bits >> np.uint32(8)).astype(dtype) * np.asarray(2.0**-24, dtype)).reshape(
+        shape
+    )
+    return drawn
+
+
+UNIFORM = op(
+    "uniform",
+    "random",
+    infer=lambda key, shape, dtype, stream: TensorType(shape, dtype),
+    forward=_forward_uniform,
+    gradient=None,
+    formula="uniform()",
+    convention="Multiples of 2^-24 in [0, 1); the same on every backend and number of threads.",
+)
+
+
+@function
+def uniform(shape: Shape, dtype: str = "float32") -> Node:
+    """Numbers drawn evenly from [0, 1), anew in each step; `N` may be the first axis."""
+    return apply(UNIFORM, KEY, shape=tuple(shape), dtype=dtype, stream=None)
+
+
+def check_rate(where: str, rate: float) -> float:
+    """`rate` as a float in [0, 1). Raises SettingError."""
+    if not 0 <= rate < 1:
+        raise SettingError(where, "a rate is a fraction", expected="0 <= rate < 1", got=rate)
+    return float(rate)
