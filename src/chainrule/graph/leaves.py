@@ -1,0 +1,74 @@
+"""The leaves of a graph: inputs and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import DTypeError, ShapeError
+from chainrule.graph.node import Initializer, Input, Parameter, Scope
+from chainrule.types import FLOATS, N, TensorType
+
+
+def input(
+    name: str, shape: int | Sequence[int] = (), dtype: str = "float32", *, batch: bool = True
+) -> Input:
+    """What one example brings: features, a target, a weight.
+
+    Args:
+        name: under which `fit`, `predict` and `run` are fed.
+        shape: of one example; the batch axis `N` is put in front of it.
+        dtype: float32, float64, int32, int64 or bool.
+        batch: False for what a step brings once for all its examples: no batch axis.
+
+    Raises:
+        DTypeError, ShapeError: no such dtype, or a dimension is not a non-negative integer.
+    """
+    dims = (shape,) if isinstance(shape, int) else tuple(shape)
+    full = TensorType((N, *dims) if batch else dims, dtype)
+    return Input(Scope(name, given=True), full, batch=batch)
+
+
+def parameter(
+    name: str,
+    value: npt.ArrayLike | Initializer,
+    shape: Sequence[int] | None = None,
+    *,
+    dtype: str = "float32",
+    trainable: bool = True,
+) -> Parameter:
+    """An array that belongs to the model and that the optimizer trains.
+
+    Args:
+        name: under which the model tells its present value.
+        value: where training starts: numbers, or an initializer that draws them.
+        shape: needed with an initializer, and only there.
+        dtype: float32 or float64.
+        trainable: False for an array that the optimizer leaves alone.
+
+    Raises:
+        ShapeError: the shape is missing, or given twice.
+        DTypeError: the values are no numbers, or `dtype` is no floating-point type.
+    """
+    if dtype not in FLOATS:
+        raise DTypeError("parameter", "a parameter is floating-point", got=dtype, at=repr(name))
+    scope = Scope(name, given=True)
+    if isinstance(value, Initializer):
+        if shape is None:
+            raise ShapeError(
+                "parameter", "an initializer needs a shape", at=repr(name), fix="give shape=(...)"
+            )
+        type = TensorType(tuple(shape), dtype)
+        return Parameter(scope, type, initial=value, trainable=trainable)
+    try:
+        array = np.array(value, dtype=dtype, order="C")
+    except (TypeError, ValueError) as error:
+        raise DTypeError("parameter", "not an array of numbers", got=error, at=repr(name)) from None
+    if shape is not None and tuple(shape) != array.shape:
+        raise ShapeError(
+            "parameter", "the value has another shape", expected=tuple(shape), got=array.shape
+        )
+    array.flags.writeable = False
+    return Parameter(scope, TensorType(array.shape, dtype), initial=array, trainable=trainable)

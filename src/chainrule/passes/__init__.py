@@ -1,0 +1,1 @@
+"""Graph to graph: what is changed before a graph is run."""

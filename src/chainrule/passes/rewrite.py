@@ -1,0 +1,32 @@
+"""The one loop that all rewriting of graphs goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Operation, rebuilt
+
+
+def rewrite(
+    graph: Graph, rule: Callable[[Operation, tuple[Node, ...]], Node | None]
+) -> dict[Node, Node]:
+    """For every node of `graph`, the node that takes its place.
+
+    Args:
+        graph: what to rewrite; it is left as it is.
+        rule: gets an operation and its operands as already rewritten, and gives the node to put
+            in its place, or None to keep the operation. Nothing is made anew where nothing
+            changed, so names and random streams stay.
+    """
+    place: dict[Node, Node] = {}
+    for node in graph:
+        if not isinstance(node, Operation):
+            place[node] = node
+            continue
+        operands = tuple(place[x] for x in node.operands)
+        new = rule(node, operands)
+        if new is None:
+            new = node if operands == node.operands else rebuilt(node, operands)
+        place[node] = new
+    return place

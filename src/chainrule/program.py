@@ -1,0 +1,186 @@
+"""What the training loop talks to: a step that is compiled once and run many times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import NotFinite
+from chainrule.graph.graph import Graph
+from chainrule.graph.leaves import input
+from chainrule.graph.node import Array, Node, Operation, Parameter
+from chainrule.interpret import evaluate, initial_value
+from chainrule.ops.random import KEY
+from chainrule.types import N
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+RATE = input("step.rate", (), "float64", batch=False)
+"""The learning rate of this step, as the schedule gives it."""
+
+NUMBER = input("step.number", (), "float64", batch=False)
+"""The number of this step, counted from 1 since training began."""
+
+STEP_INPUTS = (KEY, RATE, NUMBER)
+"""What every step brings of itself; all other inputs come from the data."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A whole training step as a graph.
+
+    Attributes:
+        graph: computes the loss and all updates; it knows the names of the state.
+        loss: the scalar that is reported.
+        updates: the new value of each parameter, optimizer slot and tracked statistic.
+    """
+
+    graph: Graph
+    loss: Node
+    updates: Mapping[Parameter, Node]
+
+
+class Program(Protocol):
+    """A compiled training step with its state: the values of all parameters and slots."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been done."""
+
+    def run(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+    ) -> npt.NDArray[np.float64]:
+        """Do one step for each minibatch, in order, and return the losses before each update.
+
+        Args:
+            data: the whole data set: for each input of the graph its array, rows first.
+            batches: for each step, the rows of its minibatch.
+            rates: for each step, its learning rate.
+
+        Raises:
+            NotFinite: a loss or an update is NaN or infinite; the state is that before the step.
+        """
+
+    def read(self) -> dict[str, Array]:
+        """A copy of the state, by name."""
+
+    def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
+        """Replace some or all of the state, and the count of steps."""
+
+
+class Interpreted:
+    """The Program that interprets: slow, plain, and the oracle for every other.
+
+    Args:
+        step: what to run.
+        state: values for the parameters by name; the rest start from their initial values.
+        seed: of everything random in a step.
+    """
+
+    def __init__(self, step: Step, state: Mapping[str, Array], seed: int = 0) -> None:
+        self._step, self._seed, self._steps = step, seed, 0
+        graph = step.graph
+        names = {x: graph.name(x) for x in graph.parameters}
+        self._values: dict[Node, Array] = {
+            x: np.array(state[name]) if name in state else initial_value(x, name, seed)
+            for x, name in names.items()
+        }
+        self._inputs = {graph.name(x): x for x in graph.inputs if x not in STEP_INPUTS}
+        self._wanted = [step.loss, *step.updates.values(), *step.updates]
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been done."""
+        return self._steps
+
+    def run(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+    ) -> npt.NDArray[np.float64]:
+        """See Program."""
+        losses = np.empty(len(batches))
+        for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
+            losses[k] = self._run_one(data, rows, rate)
+        return losses
+
+    def _run_one(self, data: Mapping[str, Array], rows: Rows, rate: float) -> float:
+        known = dict(self._values)
+        known |= {
+            node: data[name][rows] if node.batch else data[name]
+            for name, node in self._inputs.items()
+        }
+        known[KEY] = key(self._seed, self._steps)
+        known[RATE] = np.float64(rate)
+        known[NUMBER] = np.float64(self._steps + 1)
+        step = self._step
+        env = evaluate(step.graph, known, rows=len(rows), training=True, keep=self._wanted)
+        new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
+        if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
+            env = evaluate(step.graph, known, rows=len(rows), training=True)
+            raise not_finite(step.graph, env, step=self._steps + 1, rows=rows, loss=step.loss)
+        self._values |= new
+        self._steps += 1
+        return float(env[step.loss])
+
+    def read(self) -> dict[str, Array]:
+        """See Program."""
+        return {self._step.graph.name(x): value.copy() for x, value in self._values.items()}
+
+    def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
+        """See Program."""
+        for node in self._step.graph.parameters:
+            name = self._step.graph.name(node)
+            if name in state:
+                self._values[node] = np.array(state[name], dtype=node.dtype)
+        self._steps = self._steps if steps is None else steps
+
+
+def key(seed: int, step: int) -> Array:
+    """The value of `step.key`: what makes the randomness of one step."""
+    low = 2**32 - 1
+    return np.array([seed & low, seed >> 32 & low, step & low], dtype=np.uint32)
+
+
+def not_finite(
+    graph: Graph, env: Mapping[Node, Array], *, step: int, rows: Rows, loss: Node
+) -> NotFinite:
+    """The error that names the first node that was not finite though its operands were.
+
+    Args:
+        graph, env: of the step, with the values of all nodes.
+        step: its number, from 1.
+        rows: of the data set, that the minibatch was made of.
+        loss: nodes after it are the backward pass and the update.
+    """
+    culprit = next(node for node in graph if _breaks(node, env))
+    bad = np.argwhere(~np.isfinite(env[culprit]))[0]
+    at = f"step {step}, node {graph.name(culprit)!r}, line {culprit.source}"
+    got = str(env[culprit][tuple(bad)])
+    if isinstance(culprit, Operation):
+        if culprit.shape[:1] == (N,):
+            at += f", row {rows[bad[0]]}"
+        numbers = (_number_at(env[x], bad) for x in culprit.operands)
+        got = f"{culprit.op.name}({', '.join(numbers)}) = {got}"
+    forward = culprit in set(Graph(loss).nodes)
+    return NotFinite(
+        "fit",
+        f"a value became NaN or infinite in the {'forward' if forward else 'backward'} pass",
+        got=got,
+        at=at,
+        fix="lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)",
+    )
+
+
+def _breaks(node: Node, env: Mapping[Node, Array]) -> bool:
+    fine = np.isfinite(env[node]).all() or any(not np.isfinite(env[x]).all() for x in node.inputs)
+    return not fine and not (isinstance(node, Operation) and node.op.name == "constant")
+
+
+def _number_at(array: Array, index: npt.NDArray[np.int64]) -> str:
+    """The element of an operand that stands where the result's does, or its range."""
+    if array.ndim == len(index) and all(i < n for i, n in zip(index, array.shape, strict=True)):
+        return f"{array[tuple(index)]:.6g}"
+    return f"{array.min():.6g}..{array.max():.6g}" if array.size else "empty"
