@@ -1,0 +1,208 @@
+"""What goes into a metric: targets, predictions and weights, checked and brought to one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import DataError, ShapeError
+
+Floats = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+
+SUM_TOLERANCE = 1e-3  # how far the probabilities of one row may be from summing to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Examples to score, rows of weight zero left out.
+
+    Attributes:
+        target: class indices (n,), labels (n, k) of 0 and 1, or numbers (n, d).
+        prediction: scores (n, k) or numbers (n, d).
+        weights: (n,) float64, positive, or None where every row counts one.
+        broken: a prediction is NaN, so every metric is NaN.
+    """
+
+    target: Array
+    prediction: Array
+    weights: Floats | None
+    broken: bool
+
+    def mean(self, values: Array) -> Floats:
+        """The weighted mean over rows, in float64; NaN where the rows are broken.
+
+        Values of shape (n,) or (n, d) give () or (d,).
+        """
+        if self.broken:
+            return np.full(values.shape[1:], np.nan)
+        if self.weights is None:
+            return np.asarray(values.mean(axis=0, dtype=np.float64))
+        return np.asarray(self.weights @ values / self.weights.sum())
+
+    def count(self, codes: Array, length: int) -> Floats:
+        """How much weight each code 0 .. length-1 has."""
+        return np.bincount(codes, self.weights, length).astype(np.float64)
+
+
+def class_rows(
+    where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> Rows:
+    """Rows of class indices (n,) with scores (n, k); (n,) holds the probability of class 1."""
+    scores = _numbers(where, "predictions", prediction)
+    if scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1):
+        scores = scores.reshape(-1)
+        check_range(where, scores)
+        scores = np.stack([1 - scores, scores], axis=1)  # (n,) -> (n, 2)
+    codes = _numbers(where, "targets", target)
+    if codes.ndim == 2 and codes.shape[1] == 1:
+        codes = codes[:, 0]
+    if scores.ndim != 2 or codes.ndim != 1 or len(codes) != len(scores):
+        raise ShapeError(
+            where, "target and prediction do not describe the same rows",
+            expected="class indices (n,) and probabilities (n, k), or (n,) for class 1",
+            got=f"{np.shape(target)} and {np.shape(prediction)}",
+        )  # fmt: skip
+    rows = _kept(where, codes, scores, weights)
+    good = (rows.target >= 0) & (rows.target < scores.shape[1]) & (rows.target % 1 == 0)
+    if not good.all():
+        first = int(np.flatnonzero(~good)[0])
+        raise DataError(
+            where, "a target is no class index",
+            expected=f"whole numbers from 0 to {scores.shape[1] - 1}",
+            got=f"{rows.target[first]} (row {_original(weights, first)})",
+            fix="give rows that should not count a weight of 0",
+        )  # fmt: skip
+    return Rows(rows.target.astype(np.int64), rows.prediction, rows.weights, rows.broken)
+
+
+def label_rows(
+    where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> Rows:
+    """Rows of k labels, each 0 or 1, with the probability of each: (n, k) and (n, k)."""
+    labels = _numbers(where, "targets", target)
+    scores = _numbers(where, "predictions", prediction)
+    if labels.shape != scores.shape or labels.ndim != 2:
+        raise ShapeError(
+            where, "target and prediction differ in shape",
+            expected="labels (n, k) of 0 and 1, and probabilities (n, k)",
+            got=f"{labels.shape} and {scores.shape}",
+        )  # fmt: skip
+    rows = _kept(where, labels, scores, weights)
+    check_range(where, rows.prediction)
+    bad = np.argwhere((rows.target != 0) & (rows.target != 1))
+    if len(bad):
+        first, label = (int(i) for i in bad[0])
+        raise DataError(
+            where, "a label is neither 0 nor 1",
+            got=f"{rows.target[first, label]} (row {_original(weights, first)}, label {label})",
+        )  # fmt: skip
+    return Rows(rows.target == 1, rows.prediction, rows.weights, rows.broken)
+
+
+def number_rows(
+    where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> Rows:
+    """Rows of d numbers: equal shapes, where (n,) and (n, 1) count as equal; both become (n, d)."""
+    values = _numbers(where, "targets", target).astype(np.float64)
+    guesses = _numbers(where, "predictions", prediction).astype(np.float64)
+    values, guesses = (a[:, None] if a.ndim == 1 else a for a in (values, guesses))
+    if values.shape != guesses.shape or values.ndim == 0:
+        raise ShapeError(
+            where, "target and prediction differ in shape",
+            expected="equal shapes, (n,) or (n, d)",
+            got=f"{np.shape(target)} and {np.shape(prediction)}",
+        )  # fmt: skip
+    width = int(np.prod(values.shape[1:]))
+    rows = _kept(where, values.reshape(-1, width), guesses.reshape(-1, width), weights)
+    check_finite_target(where, rows.target, weights)
+    return rows
+
+
+def check_finite_target(where: str, target: Array, weights: npt.ArrayLike | None) -> None:
+    """Refuse a target (n, d) that is NaN or infinite."""
+    bad = np.argwhere(~np.isfinite(target))
+    if len(bad):
+        first = _original(weights, int(bad[0, 0]))
+        raise DataError(
+            where, "a target is not finite", got=f"{target[tuple(bad[0])]} (row {first})",
+            fix="give rows that should not count a weight of 0",
+        )  # fmt: skip
+
+
+def check_range(where: str, scores: Array) -> None:
+    """Refuse scores outside 0 .. 1, which cannot be probabilities. NaN passes."""
+    slack = SUM_TOLERANCE
+    wrong = scores[(scores < -slack) | (scores > 1 + slack)]
+    if wrong.size:
+        raise DataError(
+            where, "the predictions are not probabilities",
+            expected="values from 0 to 1", got=f"{float(wrong.flat[0]):.6g}",
+            fix="apply softmax (classes) or sigmoid (labels) to logits first",
+        )  # fmt: skip
+
+
+def check_distribution(where: str, rows: Rows) -> None:
+    """Refuse scores (n, k) that are not a probability distribution in each row."""
+    if rows.broken:
+        return
+    check_range(where, rows.prediction)
+    sums = rows.prediction.sum(axis=1, dtype=np.float64)
+    wrong = sums[np.abs(sums - 1) > SUM_TOLERANCE]
+    if wrong.size:
+        raise DataError(
+            where, "the probabilities of a row do not sum to 1",
+            expected="1 (within 0.001)", got=f"{wrong[0]:.6g}",
+            fix="apply softmax to logits first",
+        )  # fmt: skip
+
+
+def _numbers(where: str, what: str, values: npt.ArrayLike) -> Array:
+    """An array of numbers; half precision is widened, booleans become 0 and 1."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            where, f"the {what} are not numbers", expected="integers, floats or booleans",
+            got=f"an array of {array.dtype}", fix="encode class names as indices first",
+        )  # fmt: skip
+    wide = array.dtype.kind == "f" and array.dtype.itemsize >= 4
+    return array if wide else array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
+
+
+def _kept(where: str, target: Array, prediction: Array, weights: npt.ArrayLike | None) -> Rows:
+    """Leave out rows of weight zero; look for NaN among the predictions that remain."""
+    if len(target) == 0:
+        raise DataError(where, "there are no rows to score", fix="check the split or the filter")
+    checked = None
+    if weights is not None:
+        checked = _weights(where, weights, len(target))
+        kept = checked > 0
+        if not kept.all():
+            target, prediction, checked = target[kept], prediction[kept], checked[kept]
+    return Rows(target, prediction, checked, bool(np.isnan(prediction).any()))
+
+
+def _weights(where: str, weights: npt.ArrayLike, length: int) -> Floats:
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape not in ((length,), (length, 1)):
+        raise ShapeError(
+            where, "there must be one weight a row", expected=f"({length},)", got=array.shape
+        )
+    array = array.reshape(-1)
+    if not (np.isfinite(array) & (array >= 0)).all() or not 0 < array.sum() < np.inf:
+        raise DataError(
+            where, "the weights make no sense",
+            expected="finite numbers from 0 up, not all of them 0",
+            got=f"smallest {array.min()}, largest {array.max()}",
+        )  # fmt: skip
+    return array
+
+
+def _original(weights: npt.ArrayLike | None, row: int) -> int:
+    """The number of a kept row among all rows given."""
+    if weights is None:
+        return row
+    return int(np.flatnonzero(np.asarray(weights).reshape(-1) > 0)[row])

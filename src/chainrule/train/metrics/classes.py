@@ -1,0 +1,302 @@
+"""Metrics of classification: class indices (n,) against probabilities (n, k).
+
+Conventions, those of scikit-learn where it has one:
+
+- `prediction` may be (n,): the probability of class 1. The predicted class is the likeliest, the
+  first of equals; so class 1 of two needs more than 0.5.
+- A ratio without cases (0 / 0) counts 0: the precision of a class never predicted, the recall of
+  one never seen. Macro averages run over classes that occur in the target or are predicted.
+- A prediction that is NaN makes the metric NaN. So does a question without an answer (AUC of a
+  single class). Nothing warns.
+- Rows of weight zero are as if absent; a row of weight 2 is as if given twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.train.metrics.checks import Array, Floats, Rows, check_distribution, class_rows
+
+Average = Literal["auto", "binary", "macro", "weighted", "micro"]
+AVERAGES = ("auto", "binary", "macro", "weighted", "micro")
+Weights = npt.ArrayLike | None
+
+SMALLEST = float(np.finfo(np.float64).eps)  # log loss takes no probability for smaller
+
+
+def accuracy(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
+    """The share of rows whose likeliest class is the target."""
+    rows = class_rows("accuracy", target, prediction, weights)
+    return float(rows.mean(_predicted(rows) == rows.target))
+
+
+def top_k_accuracy(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, k: int = 5, weights: Weights = None
+) -> float:
+    """The share of rows whose target is among the k likeliest classes; of equals the first win.
+
+    With k of one it is the accuracy; with k not below the number of classes it is 1.
+    """
+    if k < 1:
+        raise SettingError("top_k_accuracy", "k is too small", expected="k >= 1", got=k)
+    rows = class_rows("top_k_accuracy", target, prediction, weights)
+    own = _of_target(rows)[:, None]  # (n, 1)
+    earlier = np.arange(rows.prediction.shape[1]) < rows.target[:, None]  # (n, k)
+    ahead = (rows.prediction > own) | ((rows.prediction == own) & earlier)
+    return float(rows.mean(ahead.sum(axis=1) < k))
+
+
+def balanced_accuracy(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
+) -> float:
+    """The mean recall over the classes that occur in the target."""
+    rows = class_rows("balanced_accuracy", target, prediction, weights)
+    hits, support, _ = _counts(rows)
+    seen = support > 0
+    return math.nan if rows.broken else float(np.mean(hits[seen] / support[seen]))
+
+
+def precision(
+    target: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    *,
+    average: Average = "auto",
+    weights: Weights = None,
+) -> float:
+    """Of the rows predicted to be of a class, the share that are.
+
+    Args:
+        target, prediction: class indices (n,) and probabilities (n, k), or (n,) for class 1.
+        average: "binary" (class 1 of two), "macro" (mean over classes), "weighted" (mean by how
+            often classes occur), "micro" (all rows together); "auto" is binary for two classes and
+            macro for more.
+        weights: one a row, (n,).
+    """
+    return _averaged("precision", target, prediction, average, weights)
+
+
+def recall(
+    target: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    *,
+    average: Average = "auto",
+    weights: Weights = None,
+) -> float:
+    """Of the rows of a class, the share predicted to be; `average` as in `precision`."""
+    return _averaged("recall", target, prediction, average, weights)
+
+
+def f1(
+    target: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    *,
+    average: Average = "auto",
+    weights: Weights = None,
+) -> float:
+    """The harmonic mean of precision and recall; `average` as in `precision`."""
+    return _averaged("f1", target, prediction, average, weights)
+
+
+def per_class(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
+) -> dict[str, Floats]:
+    """Precision, recall, f1, auc and support (weight in the target) of each class, (k,) each.
+
+    The AUC of a class that never or always occurs is NaN.
+    """
+    rows = class_rows("per_class", target, prediction, weights)
+    hits, support, guessed = _counts(rows)
+    table = {name: ratio(hits, support, guessed) for name, ratio in _RATIOS.items()}
+    if rows.broken:
+        table = {name: np.full_like(support, np.nan) for name in table}
+    return {**table, "auc": _class_aucs(rows), "support": support}
+
+
+def confusion_matrix(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
+) -> Floats:
+    """The weight of rows (true class, predicted class), (k, k); NaN where a prediction is NaN."""
+    rows = class_rows("confusion_matrix", target, prediction, weights)
+    k = rows.prediction.shape[1]
+    if rows.broken:
+        return np.full((k, k), np.nan)
+    return rows.count(rows.target * k + _predicted(rows), k * k).reshape(k, k)
+
+
+def auc(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
+    """The area under the ROC curve: how often a positive row outranks a negative one.
+
+    Ties count half, exactly. Two classes: class 1 against class 0. More: each class against the
+    rest, averaged over the classes for which both sides occur. NaN where there is none.
+    """
+    rows = class_rows("auc", target, prediction, weights)
+    if rows.prediction.shape[1] == 2:
+        return _auc_of(rows, 1)
+    areas = _class_aucs(rows)
+    known = areas[~np.isnan(areas)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def log_loss(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
+    """The mean of -log p(target), in nats; probabilities below 2.2e-16 count as that."""
+    rows = class_rows("log_loss", target, prediction, weights)
+    check_distribution("log_loss", rows)
+    likelihood = np.clip(_of_target(rows).astype(np.float64), SMALLEST, 1.0)
+    return float(rows.mean(-np.log(likelihood)))
+
+
+def brier(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
+    """The mean squared error of probabilities.
+
+    Two classes: of class 1 alone, from 0 to 1. More: summed over the classes, from 0 to 2.
+    """
+    rows = class_rows("brier", target, prediction, weights)
+    check_distribution("brier", rows)
+    k = rows.prediction.shape[1]
+    if k == 2:
+        return float(rows.mean((rows.prediction[:, 1].astype(np.float64) - rows.target) ** 2))
+    own = _of_target(rows).astype(np.float64)
+    others = np.einsum("nk,nk->n", rows.prediction, rows.prediction, dtype=np.float64) - own**2
+    return float(rows.mean(others + (1 - own) ** 2))
+
+
+def calibration_error(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, bins: int = 15, weights: Weights = None
+) -> float:
+    """The expected calibration error: how far confidence is from accuracy, on average.
+
+    The gap in each of `bins` equal intervals of confidence (lower end excluded), weighted by the
+    rows in it. Confidence is the probability of the predicted class (Guo et al. 2017).
+    """
+    confidence, correct, weight = calibration_curve(target, prediction, bins=bins, weights=weights)
+    filled = weight > 0
+    gaps = np.abs(confidence - correct)[filled] * weight[filled]
+    return float(gaps.sum() / weight.sum())
+
+
+def calibration_curve(
+    target: npt.ArrayLike, prediction: npt.ArrayLike, *, bins: int = 15, weights: Weights = None
+) -> tuple[Floats, Floats, Floats]:
+    """Mean confidence, accuracy and weight in each interval of confidence, (bins,) each.
+
+    Confidence and accuracy of an empty interval are NaN; all are NaN where a prediction is NaN.
+    """
+    if bins < 1:
+        raise SettingError("calibration_error", "too few bins", expected="bins >= 1", got=bins)
+    rows = class_rows("calibration_error", target, prediction, weights)
+    check_distribution("calibration_error", rows)
+    if rows.broken:
+        return np.full(bins, np.nan), np.full(bins, np.nan), np.full(bins, np.nan)
+    sure = rows.prediction.max(axis=1).astype(np.float64)
+    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    weight = rows.count(place, bins)
+    each = np.ones(len(sure)) if rows.weights is None else rows.weights
+    divisor = np.where(weight > 0, weight, np.nan)
+    confidence = np.bincount(place, each * sure, bins) / divisor
+    correct = np.bincount(place, each * (_predicted(rows) == rows.target), bins) / divisor
+    return confidence, correct, weight
+
+
+def ranked_auc(positive: Array, scores: Array, weights: Floats | None) -> float:
+    """The AUC of scores (n,) for rows that are positive or not, (n,), by one sort.
+
+    NaN where one side is empty.
+    """
+    order = np.argsort(scores, kind="stable")
+    scores, positive = scores[order], positive[order].astype(np.float64)
+    weight = np.ones(len(order)) if weights is None else weights[order]
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # the end of each tie
+    above = np.diff(np.cumsum(weight * positive)[last], prepend=0.0)  # positives in each tie
+    below = np.cumsum(weight * (1 - positive))[last]
+    tied = np.diff(below, prepend=0.0)
+    total = above.sum() * below[-1]
+    if not (positive.any() and not positive.all()):
+        return math.nan
+    return float(np.clip((above * (below - tied / 2)).sum() / total, 0.0, 1.0))
+
+
+def ratio_precision(hits: Floats, support: Floats, guessed: Floats) -> Floats:
+    """Hits over guesses, 0 where nothing was guessed."""
+    return _ratio(hits, guessed)
+
+
+def ratio_recall(hits: Floats, support: Floats, guessed: Floats) -> Floats:
+    """Hits over cases, 0 where there is no case."""
+    return _ratio(hits, support)
+
+
+def ratio_f1(hits: Floats, support: Floats, guessed: Floats) -> Floats:
+    """2 tp / (2 tp + fp + fn), 0 where there is neither case nor guess."""
+    return _ratio(2 * hits, support + guessed)
+
+
+_RATIOS = {"precision": ratio_precision, "recall": ratio_recall, "f1": ratio_f1}
+
+
+def _ratio(over: Floats, under: Floats) -> Floats:
+    return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+
+
+def _predicted(rows: Rows) -> Array:
+    return np.asarray(rows.prediction.argmax(axis=1))
+
+
+def _of_target(rows: Rows) -> Array:
+    return np.take_along_axis(rows.prediction, rows.target[:, None], axis=1)[:, 0]
+
+
+def _counts(rows: Rows) -> tuple[Floats, Floats, Floats]:
+    """Per class the weight of hits, of cases, and of guesses, (k,) each."""
+    k = rows.prediction.shape[1]
+    guess = _predicted(rows)
+    hit = rows.target == guess
+    kept = None if rows.weights is None else rows.weights[hit]
+    hits = np.bincount(guess[hit], kept, k).astype(np.float64)
+    return hits, rows.count(rows.target, k), rows.count(guess, k)
+
+
+def _averaged(
+    name: str,
+    target: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    average: Average,
+    weights: Weights,
+) -> float:
+    rows = class_rows(name, target, prediction, weights)
+    hits, support, guessed = _counts(rows)
+    if average not in AVERAGES:
+        raise SettingError(
+            name, f"unknown average {average!r}", fix=did_you_mean(average, AVERAGES)
+        )
+    if average == "auto":
+        average = "binary" if len(hits) == 2 else "macro"
+    if average == "binary" and len(hits) != 2:
+        raise SettingError(
+            name, "average='binary' needs two classes", got=f"{len(hits)} classes",
+            fix="use average='macro'",
+        )  # fmt: skip
+    if rows.broken:
+        return math.nan
+    if average == "micro":
+        hits, support, guessed = (a.sum(keepdims=True) for a in (hits, support, guessed))
+    values = _RATIOS[name](hits, support, guessed)
+    if average == "binary":
+        return float(values[1])
+    if average == "weighted":
+        return float(values @ support / support.sum())
+    return float(values[(support > 0) | (guessed > 0)].mean())
+
+
+def _auc_of(rows: Rows, label: int) -> float:
+    if rows.broken:
+        return math.nan
+    return ranked_auc(rows.target == label, rows.prediction[:, label], rows.weights)
+
+
+def _class_aucs(rows: Rows) -> Floats:
+    return np.array([_auc_of(rows, label) for label in range(rows.prediction.shape[1])])

@@ -1,0 +1,38 @@
+"""How numbers, names and times are put into words wherever a run is shown."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(value: float) -> str:
+    """Four significant digits: 0.6931, 12.35, 1.2e-05; whole numbers in full."""
+    if not math.isfinite(value):
+        return str(float(value))
+    if value == int(value) and abs(value) < 1e7:
+        return str(int(value))
+    return f"{value:.4g}"
+
+
+def words(name: str, training: bool = False) -> str:
+    """A column's name as it is read: "validation loss"; "training loss" where that is asked."""
+    plain = name.replace("_", " ")
+    return "training loss" if training and plain == "loss" else plain
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min, 1 d 4 h."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} s"
+    total = round(seconds)
+    minutes, rest = divmod(total, 60)
+    hours, minute = divmod(minutes, 60)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{minutes} min {rest:02d} s"
+    if total < 86400:
+        return f"{hours} h {minute:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
