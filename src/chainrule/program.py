@@ -113,8 +113,8 @@ class Interpreted:
             for name, node in self._inputs.items()
         }
         known[KEY] = key(self._seed, self._steps)
-        known[RATE] = np.float64(rate)
-        known[NUMBER] = np.float64(self._steps + 1)
+        known[RATE] = np.asarray(rate, np.float64)
+        known[NUMBER] = np.asarray(self._steps + 1, np.float64)
         step = self._step
         env = evaluate(step.graph, known, rows=len(rows), training=True, keep=self._wanted)
         new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
