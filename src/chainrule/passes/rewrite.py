@@ -9,7 +9,9 @@ from chainrule.graph.node import Node, Operation, rebuilt
 
 
 def rewrite(
-    graph: Graph, rule: Callable[[Operation, tuple[Node, ...]], Node | None]
+    graph: Graph,
+    rule: Callable[[Operation, tuple[Node, ...]], Node | None],
+    leaf: Callable[[Node], Node] = lambda node: node,
 ) -> dict[Node, Node]:
     """For every node of `graph`, the node that takes its place.
 
@@ -18,11 +20,12 @@ def rewrite(
         rule: gets an operation and its operands as already rewritten, and gives the node to put
             in its place, or None to keep the operation. Nothing is made anew where nothing
             changed, so names and random streams stay.
+        leaf: gives what stands for an input or a parameter.
     """
     place: dict[Node, Node] = {}
     for node in graph:
         if not isinstance(node, Operation):
-            place[node] = node
+            place[node] = leaf(node)
             continue
         operands = tuple(place[x] for x in node.operands)
         new = rule(node, operands)

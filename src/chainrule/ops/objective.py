@@ -1,0 +1,44 @@
+"""The mark that a loss leaves in the graph: what was predicted, and what it was held against."""
+
+from __future__ import annotations
+
+from chainrule.errors import ShapeError
+from chainrule.graph.node import Node, apply
+from chainrule.graph.op import op
+from chainrule.types import TensorType
+
+
+def _infer(loss: TensorType, *others: TensorType, kind: str) -> TensorType:
+    if loss.shape != () or len(others) not in (2, 3):
+        raise ShapeError(
+            "objective",
+            "a loss is a scalar with a prediction, a target and perhaps weights",
+            got=", ".join(map(str, (loss, *others))),
+        )
+    return loss
+
+
+OBJECTIVE = op(
+    "objective",
+    "view",
+    infer=_infer,
+    forward=lambda loss, *others, kind: loss,
+    gradient=lambda gy, y, loss, *others, kind: (gy, *(None for _ in others)),
+    formula="{0}",
+    convention="Its value is the first operand; the others tell which metrics fit.",
+)
+
+
+def objective(
+    loss: Node, prediction: Node, target: Node, weights: Node | None = None, *, kind: str
+) -> Node:
+    """`loss` itself, with a note of what it compares, so that metrics need no second telling.
+
+    Args:
+        loss: a scalar.
+        prediction, target: what it compares; logits for losses that own their softmax.
+        weights: of the examples, (N,).
+        kind: the name of the loss function.
+    """
+    others = (prediction, target) if weights is None else (prediction, target, weights)
+    return apply(OBJECTIVE, loss, *others, kind=kind)
