@@ -26,7 +26,11 @@ FASHION = (
 )  # fmt: skip
 
 _WORK = ".fetching-"
-_PLATFORM = ("--platform", "manylinux_2_28_x86_64", "--python-version", "3.12")  # of any machine
+_PIP_OPTIONS = (
+    "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps",
+    "--only-binary", ":all:", "--platform", "manylinux_2_28_x86_64", "--python-version", "3.12",
+    "--dest", ".",
+)  # fmt: skip
 
 
 def cache_folder() -> Path:
@@ -129,9 +133,7 @@ def pip_download(requirement: str, folder: Path) -> Path:
             fix="install it with `python -m ensurepip`, or with `uv pip install pip`",
         )
     _run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
-        + ["--disable-pip-version-check", "--only-binary", ":all:", *_PLATFORM]
-        + ["--dest", str(folder), requirement],
+        [sys.executable, "-m", "pip", "download", *_PIP_OPTIONS, requirement],
         folder,
         f"pip could not download {requirement}",
         "check the network connection and pip's index settings (`pip config list`)",
@@ -164,11 +166,18 @@ def _run(command: list[str], folder: Path, problem: str, fix: str) -> None:
         command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith(("ERROR:", "E:"))]
-        said = (errors or lines or [f"exit status {done.returncode}"])[-1]
+        said = _complaint(done.stdout + done.stderr) or f"exit status {done.returncode}"
         shown = ["python" if part == sys.executable else part for part in command]
         raise DataError("data fetch", problem, got=said, at=" ".join(shown), fix=fix)
+
+
+def _complaint(output: str) -> str:
+    """The last error line of pip or apt-get, after the broken connection that pip warned of."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    broken = [line for line in lines if "connection broken by" in line]
+    errors = [line for line in lines if line.startswith(("ERROR:", "E:"))]
+    cause = [line[line.index("connection broken by") :] for line in broken[-1:]]
+    return "\n".join(cause + (errors or lines)[-1:])
 
 
 def _only(folder: Path, pattern: str, package: str) -> Path:
