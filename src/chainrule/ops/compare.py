@@ -138,7 +138,7 @@ LOGICAL_OR = op(
 
 @function
 def logical_or(a: NodeLike, b: NodeLike) -> Node:
-    """Whether one or both are true; also written `a | b`. Raises DTypeError for what is not bool."""
+    """Whether one or both are true; also `a | b`. Raises DTypeError for what is not bool."""
     return apply(LOGICAL_OR, *broadcast("logical_or", a, b))
 
 
