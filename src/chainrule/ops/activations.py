@@ -10,8 +10,8 @@ import numpy as np
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array, Node, NodeLike, apply, user_line
 from chainrule.graph.op import function, op
-from chainrule.ops.build import as_node, floating
 from chainrule.ops.bounds import abs, clip
+from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import greater, where
 from chainrule.ops.elementwise import square
 from chainrule.ops.transcendental import erf, expm1, tanh
