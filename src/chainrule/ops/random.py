@@ -6,8 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Array, Input, Node, Scope, apply
+from chainrule.graph.node import Array, Input, Node, NodeLike, Scope, apply
 from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node
+from chainrule.ops.compare import where
+from chainrule.ops.mode import when_training
 from chainrule.types import Shape, TensorType
 
 KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
@@ -50,7 +53,7 @@ def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int
     words = philox(
         (blocks, row, np.full_like(row, step), np.full_like(row, node)), (int(key[0]), int(key[1]))
     )
-    bits = np.stack(words, axis=-1).reshape(rows, -1)[:, :width]
+    bits = np.stack(words, axis=-1).reshape(rows, 4 * blocks.size)[:, :width]
     drawn: Array = ((bits >> np.uint32(8)).astype(dtype) * np.asarray(2.0**-24, dtype)).reshape(
         shape
     )
@@ -72,6 +75,23 @@ UNIFORM = op(
 def uniform(shape: Shape, dtype: str = "float32") -> Node:
     """Numbers drawn evenly from [0, 1), anew in each step; `N` may be the first axis."""
     return apply(UNIFORM, KEY, shape=tuple(shape), dtype=dtype, stream=None)
+
+
+@function
+def dropout(x: NodeLike, rate: float) -> Node:
+    """`x` with each element set to 0 with probability `rate` in training, and as it is elsewhere.
+
+    What stays is divided by `1 - rate`, so that the mean stays; which elements go is a function
+    of the seed, the step, the row and the place in it. At rate 0 this is `x` itself.
+
+    Raises:
+        SettingError: the rate is not in [0, 1).
+    """
+    x, rate = as_node(x), check_rate("dropout", rate)
+    if rate == 0:
+        return x
+    kept = where(uniform(x.shape, x.dtype) >= rate, x / (1 - rate), 0)
+    return when_training(kept, x)
 
 
 def check_rate(where: str, rate: float) -> float:

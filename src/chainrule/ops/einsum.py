@@ -1,0 +1,204 @@
+"""Sums of products over named axes: einsum, and the one contraction of two operands below it."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+
+import numpy as np
+
+from chainrule.errors import SettingError, ShapeError
+from chainrule.graph.node import Array, Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import constant, promote
+from chainrule.ops.compare import where
+from chainrule.ops.reduce import sum
+from chainrule.ops.shape import expand_dims, squeeze, transpose
+from chainrule.types import Dim, TensorType, broadcast_shapes, show
+
+# ---------------------------------------------------------------- the op: two operands
+# Each label stands at most once in each of the three terms, and in two of them at least.
+
+
+def _terms(equation: str) -> tuple[str, str, str]:
+    operands, out = equation.split("->")
+    a, b = operands.split(",")
+    return a, b, out
+
+
+def _infer_einsum(x: TensorType, w: TensorType, equation: str) -> TensorType:
+    a, b, out = _terms(equation)
+    if len(a) != x.ndim or len(b) != w.ndim:
+        raise SettingError("einsum", "labels and axes differ in number", got=repr(equation))
+    sizes = dict(zip(a, x.shape, strict=True))
+    for label, dim in zip(b, w.shape, strict=True):
+        if sizes.setdefault(label, dim) != dim:
+            raise _sizes_differ(label, sizes[label], dim, equation)
+    return TensorType(tuple(sizes[label] for label in out), x.dtype)
+
+
+def _sizes_differ(label: str, one: Dim, other: Dim, equation: str) -> ShapeError:
+    return ShapeError(
+        "einsum", f"label {label!r} stands for two sizes in {equation!r}", got=f"{one} and {other}"
+    )
+
+
+def _forward_einsum(x: Array, w: Array, equation: str) -> Array:
+    """One product of batches of matrices: (both, left, inner) @ (both, inner, right)."""
+    a, b, out = _terms(equation)
+    both = [s for s in a if s in b and s in out]
+    inner = [s for s in a if s in b and s not in out]
+    left, right = [s for s in a if s not in b], [s for s in b if s not in a]
+    sizes = dict(zip(a + b, x.shape + w.shape, strict=True))
+    batch, n, k, m = (
+        [sizes[s] for s in both],
+        *(int(np.prod([sizes[s] for s in part])) for part in (left, inner, right)),
+    )
+    xs = x.transpose([a.index(s) for s in both + left + inner]).reshape(*batch, n, k)
+    ws = w.transpose([b.index(s) for s in both + inner + right]).reshape(*batch, k, m)
+    made = both + left + right
+    y: Array = np.matmul(xs, ws).reshape([sizes[s] for s in made])
+    return y.transpose([made.index(s) for s in out])
+
+
+EINSUM = op(
+    "einsum",
+    "contract",
+    infer=_infer_einsum,
+    forward=_forward_einsum,
+    gradient=lambda gy, y, x, w, equation: (
+        einsum("{2},{1}->{0}".format(*_terms(equation)), gy, w),
+        einsum("{2},{0}->{1}".format(*_terms(equation)), gy, x),
+    ),
+    formula='einsum("{equation}", {0}, {1})',
+)
+
+# ---------------------------------------------------------------- the function
+
+
+@function
+def einsum(equation: str, *operands: NodeLike) -> Node:
+    """Products summed over every label that is not in the result: `einsum("ij,jk->ik", a, b)`.
+
+    Args:
+        equation: a term of labels for each operand, a letter an axis, and after `->` those of
+            the result; without `->`, the labels that occur once, in alphabetical order. `...`
+            stands for leading axes, which broadcast. A label twice in one term takes the diagonal.
+        operands: nodes of one dtype; more than two are multiplied from left to right.
+
+    Raises:
+        SettingError: the equation makes no sense.
+        ShapeError: a label stands for two sizes.
+    """
+    terms, out = _parsed(equation, len(operands))
+    nodes = promote("einsum", *operands)
+    for term, x in zip(terms, nodes, strict=True):
+        axes = len(term.replace("...", ""))
+        if axes != x.ndim if "..." not in term else axes > x.ndim:
+            raise ShapeError(
+                "einsum",
+                f"term {term!r} of {equation!r} does not fit its operand",
+                expected=f"{axes} axes" + (" or more" if "..." in term else ""),
+                got=f"{x.label!r} {show(x.shape)}",
+            )
+    parts, out = _without_dots(terms, out, nodes)
+    _check_sizes(parts, equation)
+    parts = [_diagonals(term, x) for term, x in parts]
+    term, total = parts[0]
+    for k, (label, x) in enumerate(parts[1:], start=2):
+        later = out + "".join(t for t, _ in parts[k:])
+        term, total = _product(term, total, label, x, later)
+    term, total = _summed(term, total, out)
+    return transpose(total, [term.index(s) for s in out])
+
+
+def _parsed(equation: str, count: int) -> tuple[list[str], str]:
+    """The operands' terms and the result's. Raises SettingError, with the reason."""
+    text = equation.replace(" ", "")
+    left, arrow, out = text.partition("->")
+    terms = left.split(",")
+    letters = [t.replace("...", "", 1) for t in (*terms, out)]
+    seen = Counter("".join(letters[:-1]))
+    if not arrow:
+        once = "".join(sorted(s for s in seen if seen[s] == 1))
+        out = ("..." if "..." in left else "") + once
+    problem = None
+    if len(terms) != count:
+        problem = f"{len(terms)} terms for {count} operands"
+    elif strange := set("".join(letters)) - set(string.ascii_letters):
+        problem = f"{min(strange)!r} is no label: labels are letters"
+    elif repeated := [s for s in letters[-1] if letters[-1].count(s) > 1]:
+        problem = f"label {repeated[0]!r} stands twice in the result"
+    elif unknown := set(letters[-1]) - set(seen):
+        problem = f"label {min(unknown)!r} of the result is in no operand"
+    elif "..." in out and "..." not in left:
+        problem = "'...' of the result is in no operand"
+    if problem:
+        raise SettingError(
+            "einsum", problem, expected="an equation such as 'ij,jk->ik'", got=repr(equation)
+        )
+    return terms, out
+
+
+def _without_dots(
+    terms: list[str], out: str, nodes: tuple[Node, ...]
+) -> tuple[list[tuple[str, Node]], str]:
+    """The terms with letters in place of `...`; an axis of size 1 that broadcasts is left out."""
+    used = set("".join((*terms, out)))
+    free = [s for s in string.ascii_letters if s not in used]
+    dots = [
+        x.shape[t.index("...") :][: x.ndim - len(t) + 3] if "..." in t else ()
+        for t, x in zip(terms, nodes, strict=True)
+    ]
+    shape = broadcast_shapes("einsum", *dots)
+    if len(shape) > len(free):
+        raise SettingError("einsum", "more axes than letters", got=f"{len(shape)} axes in '...'")
+    names = free[: len(shape)]
+    parts = []
+    for term, x, have in zip(terms, nodes, dots, strict=True):
+        lead, mine = term.find("..."), names[len(names) - len(have) :]
+        want = shape[len(shape) - len(have) :]
+        gone = [k for k in range(len(have)) if have[k] != want[k]]
+        kept = "".join(s for k, s in enumerate(mine) if k not in gone)
+        small = squeeze(x, [lead + k for k in gone]) if gone else x
+        parts.append((term.replace("...", kept), small))
+    return parts, out.replace("...", "".join(names))
+
+
+def _check_sizes(parts: list[tuple[str, Node]], equation: str) -> None:
+    sizes: dict[str, Dim] = {}
+    for term, x in parts:
+        for label, dim in zip(term, x.shape, strict=True):
+            if sizes.setdefault(label, dim) != dim:
+                raise _sizes_differ(label, sizes[label], dim, equation)
+
+
+def _diagonals(term: str, x: Node) -> tuple[str, Node]:
+    """`x` with each label at most once: the diagonal of the axes that share one."""
+    while repeated := [s for s in term if term.count(s) > 1]:
+        one = term.index(repeated[0])
+        two = term.index(repeated[0], one + 1)
+        size = x.shape[one]
+        if not isinstance(size, int):
+            raise ShapeError(
+                "einsum", "no diagonal of the batch axis", got=f"{term!r} for {show(x.shape)}"
+            )
+        others = [a for a in range(x.ndim) if a not in (one, two)]
+        diagonal = expand_dims(constant(np.eye(size, dtype=bool)), others)
+        x = sum(where(diagonal, x, 0), two)
+        term = term[:two] + term[two + 1 :]
+    return term, x
+
+
+def _product(a: str, x: Node, b: str, w: Node, later: str) -> tuple[str, Node]:
+    """The product of two operands, summed over the labels that nothing later needs."""
+    a, x = _summed(a, x, b + later)
+    b, w = _summed(b, w, a + later)
+    made = "".join(dict.fromkeys(s for s in a + b if s in later))
+    return made, apply(EINSUM, x, w, equation=f"{a},{b}->{made}")
+
+
+def _summed(term: str, x: Node, keep: str) -> tuple[str, Node]:
+    """`x` summed over the labels that are not to be kept."""
+    gone = [a for a, s in enumerate(term) if s not in keep]
+    return "".join(s for s in term if s in keep), sum(x, gone) if gone else x

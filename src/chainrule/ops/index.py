@@ -1,0 +1,248 @@
+"""Elements chosen by indices that are data: look-up tables, labels, classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import DTypeError, FeedError, ShapeError
+from chainrule.graph.node import Array, Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node, broadcast_to
+from chainrule.types import (
+    INTEGERS,
+    Shape,
+    TensorType,
+    broadcast_shapes,
+    normalise_axis,
+    show,
+)
+
+# ---------------------------------------------------------------- what they share
+
+
+def _require_integers(where: str, indices: TensorType) -> None:
+    if indices.dtype not in INTEGERS:
+        raise DTypeError(
+            where,
+            "indices are integers",
+            expected=" or ".join(INTEGERS),
+            got=str(indices),
+            fix='cast them: cast(indices, "int32")',
+        )
+
+
+def checked(where: str, indices: Array, size: int) -> Array:
+    """`indices`, if all are from 0 to `size` - 1. Raises FeedError, naming the first other."""
+    bad = (indices < 0) | (indices >= size)
+    if bad.any():
+        place = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise FeedError(
+            where,
+            "an index is out of range",
+            expected=f"0 to {size - 1}" if size else "nothing: there are no elements to choose",
+            got=int(indices[place]),
+            at=f"row {place[0]}" + (f", element {place[1:]}" if place[1:] else "")
+            if place
+            else None,
+            fix="count from 0; negative indices do not count from the end",
+        )
+    return indices
+
+
+# ---------------------------------------------------------------- take, scatter_add
+
+
+def _infer_take(table: TensorType, indices: TensorType, axis: int) -> TensorType:
+    _require_integers("take", indices)
+    lead, after = table.shape[:axis], table.shape[axis + 1 :]
+    return TensorType((*lead, *indices.shape, *after), table.dtype)
+
+
+TAKE = op(
+    "take",
+    "index",
+    infer=_infer_take,
+    forward=lambda table, indices, axis: np.take(
+        table, checked("take", indices, table.shape[axis]), axis=axis
+    ),
+    gradient=lambda gy, y, table, indices, axis: (
+        scatter_add(gy, indices, axis=axis, shape=table.shape),
+        None,
+    ),
+    formula="{0}[{1}] along axis {axis}",
+    convention="An index below 0 or beyond the end is an error.",
+)
+
+
+@function
+def take(table: NodeLike, indices: NodeLike, axis: int = 0) -> Node:
+    """Slices of `table` along one axis: `table[indices]` for axis 0, a look-up of rows.
+
+    Args:
+        table: what to choose from.
+        indices: integers of any shape, from 0; their shape takes the place of the axis.
+        axis: of `table`.
+
+    Raises:
+        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+    """
+    table, indices = as_node(table), as_node(indices)
+    return apply(TAKE, table, indices, axis=normalise_axis("take", axis, table.ndim))
+
+
+def _infer_scatter_add(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
+    made = _infer_take(TensorType(shape, x.dtype), indices, axis)
+    if made != x:
+        raise ShapeError("scatter_add", "the shape does not fit", expected=made, got=x)
+    return TensorType(shape, x.dtype)
+
+
+def _forward_scatter_add(x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    total = np.zeros(shape, np.float64 if x.dtype == np.float32 else x.dtype)
+    where: Any = (*(slice(None),) * axis, checked("scatter_add", indices, shape[axis]))
+    np.add.at(total, where, x)
+    return total.astype(x.dtype, copy=False)
+
+
+SCATTER_ADD = op(
+    "scatter_add",
+    "index",
+    infer=_infer_scatter_add,
+    forward=_forward_scatter_add,
+    gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
+    formula="zeros{shape} with {0} added at {1} along axis {axis}",
+    convention="The adjoint of take. float32 is added up in float64.",
+)
+
+
+def scatter_add(x: Node, indices: Node, *, axis: int, shape: Shape) -> Node:
+    """Zeros of `shape` to which the slices of `x` are added at `indices` along `axis`."""
+    return apply(SCATTER_ADD, x, indices, axis=axis, shape=shape)
+
+
+# ---------------------------------------------------------------- gather, scatter_add_along
+
+
+def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
+    _require_integers("gather", indices)
+    if _without(x.shape, axis) != _without(indices.shape, axis):
+        raise ShapeError(
+            "gather",
+            f"the shapes differ on another axis than {axis}",
+            got=f"{show(x.shape)} and {show(indices.shape)}",
+        )
+    return TensorType(indices.shape, x.dtype)
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+GATHER = op(
+    "gather",
+    "index",
+    infer=_infer_gather,
+    forward=lambda x, indices, axis: np.take_along_axis(
+        x, checked("gather", indices, x.shape[axis]), axis=axis
+    ),
+    gradient=lambda gy, y, x, indices, axis: (
+        scatter_add_along(gy, indices, axis=axis, shape=x.shape),
+        None,
+    ),
+    formula="{0} at {1} along axis {axis}",
+    convention="An index below 0 or beyond the end is an error.",
+)
+
+
+@function
+def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
+    """For each row its own elements: `y[n, j] = x[n, indices[n, j]]` for the last axis.
+
+    Args:
+        x: what to choose from.
+        indices: integers with as many axes as `x`; the axes other than `axis` broadcast.
+        axis: along which the indices count.
+
+    Raises:
+        DTypeError: the indices are no integers. ShapeError: the shapes do not fit. FeedError,
+            in a run: an index is out of range.
+    """
+    x, indices = as_node(x), as_node(indices)
+    if x.ndim != indices.ndim:
+        raise ShapeError(
+            "gather",
+            "x and indices have equally many axes",
+            got=f"{show(x.shape)} and {show(indices.shape)}",
+            fix="one index a row: expand_dims(indices, -1)" if x.ndim > indices.ndim else None,
+        )
+    axis = normalise_axis("gather", axis, x.ndim)
+    others = broadcast_shapes("gather", _without(x.shape, axis), _without(indices.shape, axis))
+    x, indices = (
+        broadcast_to(node, (*others[:axis], node.shape[axis], *others[axis:]))
+        for node in (x, indices)
+    )
+    return apply(GATHER, x, indices, axis=axis)
+
+
+def _infer_scatter_along(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
+    made = _infer_gather(TensorType(shape, x.dtype), indices, axis)
+    if made != x:
+        raise ShapeError("scatter_add_along", "the shape does not fit", expected=made, got=x)
+    return TensorType(shape, x.dtype)
+
+
+def _forward_scatter_along(x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    total = np.zeros(shape, np.float64 if x.dtype == np.float32 else x.dtype)
+    where = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    where[axis] = checked("scatter_add_along", indices, shape[axis])
+    np.add.at(total, tuple(where), x)
+    return total.astype(x.dtype, copy=False)
+
+
+SCATTER_ADD_ALONG = op(
+    "scatter_add_along",
+    "index",
+    infer=_infer_scatter_along,
+    forward=_forward_scatter_along,
+    gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
+    formula="zeros{shape} with {0} added at {1} along axis {axis}",
+    convention="The adjoint of gather. float32 is added up in float64.",
+)
+
+
+def scatter_add_along(x: Node, indices: Node, *, axis: int, shape: Shape) -> Node:
+    """Zeros of `shape` to which each element of `x` is added where `gather` would read it."""
+    return apply(SCATTER_ADD_ALONG, x, indices, axis=axis, shape=shape)
+
+
+# ---------------------------------------------------------------- one_hot
+
+
+def _infer_one_hot(indices: TensorType, depth: int, dtype: str) -> TensorType:
+    _require_integers("one_hot", indices)
+    return TensorType((*indices.shape, depth), dtype)
+
+
+ONE_HOT = op(
+    "one_hot",
+    "index",
+    infer=_infer_one_hot,
+    forward=lambda indices, depth, dtype: np.equal(
+        checked("one_hot", indices, depth)[..., None], np.arange(depth)
+    ).astype(dtype),
+    gradient=None,
+    formula="one_hot({0}, {depth})",
+    convention="An index below 0 or beyond the end is an error.",
+)
+
+
+@function
+def one_hot(indices: NodeLike, depth: int, dtype: str = "float32") -> Node:
+    """For each index a vector of `depth` zeros with a 1 at that place, along a new last axis.
+
+    Raises:
+        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+    """
+    return apply(ONE_HOT, as_node(indices), depth=depth, dtype=dtype)

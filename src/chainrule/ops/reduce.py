@@ -1,0 +1,295 @@
+"""Sums, means, extremes and their places along axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import DTypeError, FeedError, ShapeError
+from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
+from chainrule.graph.op import Op, function, op
+from chainrule.ops.build import accurate_sum, as_node, broadcast_to, cast
+from chainrule.ops.compare import equal
+from chainrule.ops.mode import count
+from chainrule.ops.shape import reshape
+from chainrule.types import Shape, TensorType, normalise_axes, normalise_axis, show
+
+Axes = tuple[int, ...]
+
+# ---------------------------------------------------------------- what reductions share
+
+
+def kept_shape(shape: Shape, axis: Axes) -> Shape:
+    """The shape of a reduction that keeps its axes, with size 1."""
+    return tuple(1 if a in axis else dim for a, dim in enumerate(shape))
+
+
+def spread(y: Node, x: Node, axis: Axes) -> Node:
+    """A reduction of `x` over `axis`, or its gradient, repeated to the shape of `x`."""
+    return broadcast_to(reshape(y, kept_shape(x.shape, axis)), x.shape)
+
+
+def reduced(name: str, *, empty: bool = True, floats: bool = False) -> Callable[..., TensorType]:
+    """The infer rule of reductions.
+
+    Args:
+        name: of the op.
+        empty: whether the reduction of no elements has a value.
+        floats: whether the op is defined for float32 and float64 alone.
+    """
+
+    def infer(x: TensorType, axis: Axes, keepdims: bool, **_: Any) -> TensorType:
+        if floats:
+            require_floats(name, x)
+        if not empty and any(x.shape[a] == 0 for a in axis):
+            raise ShapeError(
+                name, "of no elements is not defined", got=f"axis {axis} of {show(x.shape)}"
+            )
+        left = tuple(dim for a, dim in enumerate(x.shape) if a not in axis)
+        return TensorType(kept_shape(x.shape, axis) if keepdims else left, x.dtype)
+
+    return infer
+
+
+def require_floats(name: str, x: TensorType) -> None:
+    """Raise DTypeError unless `x` is float32 or float64."""
+    if not x.floating:
+        raise DTypeError(
+            name,
+            "defined for floating-point numbers",
+            expected="float32 or float64",
+            got=x.dtype,
+            fix='cast first: cast(x, "float32")',
+        )
+
+
+def require_rows(name: str, x: Array, axis: Axes) -> None:
+    """Raise FeedError where a reduction that needs elements meets a minibatch without rows."""
+    if any(x.shape[a] == 0 for a in axis):
+        raise FeedError(
+            name, "of no elements is not defined", expected="at least one row", got="no rows"
+        )
+
+
+def wide(x: Array) -> Array:
+    """`x` in float64: what reductions compute in."""
+    return x.astype(np.float64, copy=False)
+
+
+def reduce(op: Op, x: NodeLike, axis: Axis, keepdims: bool, **attributes: Any) -> Node:
+    """The node of a reduction, its axes counted from the front."""
+    x = as_node(x)
+    axes = normalise_axes(op.name, axis, x.ndim)
+    return apply(op, x, axis=axes, keepdims=bool(keepdims), **attributes)
+
+
+# ---------------------------------------------------------------- sum, mean
+
+SUM = op(
+    "sum",
+    "reduce",
+    infer=reduced("sum"),
+    forward=lambda x, axis, keepdims: accurate_sum(x, axis, keepdims),
+    gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis),),
+    formula="sum({0}, axis={axis})",
+    convention="float32 is added up in float64. The sum of no elements is 0.",
+)
+
+
+@function
+def sum(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    """The sum over `axis` (an integer, several, or None: all). Truth values are counted.
+
+    Summing over the batch axis adds up the examples of a minibatch.
+    """
+    x = as_node(x)
+    return reduce(SUM, cast(x, "int32") if x.dtype == "bool" else x, axis, keepdims)
+
+
+def _forward_mean(x: Array, axis: Axes, keepdims: bool) -> Array:
+    require_rows("mean", x, axis)
+    return np.asarray(np.mean(wide(x), axis=axis, keepdims=keepdims)).astype(x.dtype)
+
+
+def number(x: Node, axis: Axes) -> Node:
+    """How many elements a reduction of `x` over `axis` takes together, as a scalar."""
+    return count(tuple(x.shape[a] for a in axis), x.dtype)
+
+
+MEAN = op(
+    "mean",
+    "reduce",
+    infer=reduced("mean", empty=False, floats=True),
+    forward=_forward_mean,
+    gradient=lambda gy, y, x, axis, keepdims: (spread(gy / number(x, axis), x, axis),),
+    formula="mean({0}, axis={axis})",
+    convention="float32 is added up in float64.",
+)
+
+
+@function
+def mean(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    """The mean over `axis`; over the batch axis, the mean of the minibatch's examples.
+
+    Raises:
+        DTypeError: `x` is not floating point.
+        ShapeError: there is nothing to take the mean of; FeedError where that shows in a run.
+    """
+    return reduce(MEAN, x, axis, keepdims)
+
+
+# ---------------------------------------------------------------- max, min
+
+
+def _extreme(name: str, take: Callable[..., Any]) -> Callable[..., Array]:
+    def forward(x: Array, axis: Axes, keepdims: bool) -> Array:
+        require_rows(name, x, axis)
+        return np.asarray(take(x, axis=axis, keepdims=keepdims))
+
+    return forward
+
+
+def _shared(gy: Node, chosen: Node, axis: Axes) -> Node:
+    """`gy` in equal parts to the elements that are `chosen`, 0 to the others."""
+    mark = cast(chosen, gy.dtype)
+    return mark * spread(gy, mark, axis) / spread(sum(mark, axis), mark, axis)
+
+
+_TIES = "The gradient is shared equally among equal extremes. NaN wherever an element is NaN."
+
+MAX = op(
+    "max",
+    "reduce",
+    infer=reduced("max", empty=False),
+    forward=_extreme("max", np.max),
+    gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
+    formula="max({0}, axis={axis})",
+    convention=_TIES,
+)
+
+
+@function
+def max(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    """The largest element over `axis`. Equal ones share the gradient equally.
+
+    Raises:
+        ShapeError: there are no elements; FeedError where that shows in a run.
+    """
+    return reduce(MAX, x, axis, keepdims)
+
+
+MIN = op(
+    "min",
+    "reduce",
+    infer=reduced("min", empty=False),
+    forward=_extreme("min", np.min),
+    gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
+    formula="min({0}, axis={axis})",
+    convention=_TIES,
+)
+
+
+@function
+def min(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    """The smallest element over `axis`. Equal ones share the gradient equally.
+
+    Raises:
+        ShapeError: there are no elements; FeedError where that shows in a run.
+    """
+    return reduce(MIN, x, axis, keepdims)
+
+
+# ---------------------------------------------------------------- argmax, argmin
+
+
+def _infer_place(name: str) -> Callable[..., TensorType]:
+    rule = reduced(name, empty=False)
+
+    def infer(x: TensorType, axis: int, keepdims: bool) -> TensorType:
+        return TensorType(rule(x, (axis,), keepdims).shape, "int32")
+
+    return infer
+
+
+def _place(name: str, take: Callable[..., Any]) -> Callable[..., Array]:
+    def forward(x: Array, axis: int, keepdims: bool) -> Array:
+        require_rows(name, x, (axis,))
+        return np.asarray(take(x, axis=axis, keepdims=keepdims)).astype(np.int32)
+
+    return forward
+
+
+ARGMAX = op(
+    "argmax",
+    "reduce",
+    infer=_infer_place("argmax"),
+    forward=_place("argmax", np.argmax),
+    gradient=None,
+    formula="argmax({0}, axis={axis})",
+    convention="The first of equals; the first NaN, if there is one.",
+)
+
+
+@function
+def argmax(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
+    """The place (int32) of the largest element along one axis; the first of equals.
+
+    Raises:
+        ShapeError: there are no elements; FeedError where that shows in a run.
+    """
+    x = as_node(x)
+    return apply(ARGMAX, x, axis=normalise_axis("argmax", axis, x.ndim), keepdims=keepdims)
+
+
+ARGMIN = op(
+    "argmin",
+    "reduce",
+    infer=_infer_place("argmin"),
+    forward=_place("argmin", np.argmin),
+    gradient=None,
+    formula="argmin({0}, axis={axis})",
+    convention="The first of equals; the first NaN, if there is one.",
+)
+
+
+@function
+def argmin(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
+    """The place (int32) of the smallest element along one axis; the first of equals.
+
+    Raises:
+        ShapeError: there are no elements; FeedError where that shows in a run.
+    """
+    x = as_node(x)
+    return apply(ARGMIN, x, axis=normalise_axis("argmin", axis, x.ndim), keepdims=keepdims)
+
+
+# ---------------------------------------------------------------- cumsum
+
+
+def _forward_cumsum(x: Array, axis: int, reverse: bool) -> Array:
+    ahead = np.flip(x, axis) if reverse else x
+    dtype = np.float64 if x.dtype == np.float32 else x.dtype
+    sums = np.cumsum(ahead, axis=axis, dtype=dtype).astype(x.dtype, copy=False)
+    return np.flip(sums, axis) if reverse else sums
+
+
+CUMSUM = op(
+    "cumsum",
+    "reduce",
+    infer=lambda x, axis, reverse: x,
+    forward=_forward_cumsum,
+    gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
+    formula="cumsum({0}, axis={axis})",
+    convention="float32 is added up in float64.",
+)
+
+
+@function
+def cumsum(x: NodeLike, axis: int, *, reverse: bool = False) -> Node:
+    """Running sums along one axis, from its end if `reverse`. Truth values are counted."""
+    x = as_node(x)
+    x = cast(x, "int32") if x.dtype == "bool" else x
+    axis = normalise_axis("cumsum", axis, x.ndim)
+    return apply(CUMSUM, x, axis=axis, reverse=bool(reverse))

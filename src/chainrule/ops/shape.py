@@ -1,0 +1,196 @@
+"""The same elements in another shape or order."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.graph.node import Axis, Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node, broadcast_to
+from chainrule.types import (
+    Dim,
+    N,
+    Shape,
+    TensorType,
+    normalise_axes,
+    normalise_axis,
+    show,
+    static_size,
+)
+
+# ---------------------------------------------------------------- reshape
+
+
+def _between_batches(shape: Shape) -> list[int]:
+    """The sizes of the runs of static axes before, between and after the batch axes."""
+    sizes = [1]
+    for dim in shape:
+        if dim is N:
+            sizes.append(1)
+        elif isinstance(dim, int):
+            sizes[-1] *= dim
+    return sizes
+
+
+def _infer_reshape(x: TensorType, shape: Shape) -> TensorType:
+    if _between_batches(x.shape) != _between_batches(shape):
+        batch = N in x.shape or N in shape
+        raise ShapeError(
+            "reshape",
+            "the batch axis N stays where it is, and the sizes before and after it"
+            if batch
+            else "the number of elements differs",
+            expected=f"a shape for the elements of {show(x.shape)}",
+            got=show(shape),
+            fix="reshape(x, (N, -1)) makes one row of each example" if batch else None,
+        )
+    return TensorType(shape, x.dtype)
+
+
+RESHAPE = op(
+    "reshape",
+    "view",
+    infer=_infer_reshape,
+    forward=np.reshape,
+    gradient=lambda gy, y, x, shape: (reshape(gy, x.shape),),
+    formula="{0} as {shape}",
+)
+
+
+@function
+def reshape(x: NodeLike, shape: Dim | Sequence[Dim]) -> Node:
+    """The elements of `x`, in row-major order, in another shape.
+
+    Args:
+        x: any node.
+        shape: of the result. The batch axis, written `N` or -1, stays where it is: the elements
+            of two examples never mix. One other size may be -1: what is left.
+
+    Raises:
+        ShapeError: the number of elements differs, or the batch axis would move or be merged.
+    """
+    x = as_node(x)
+    dims = (shape,) if shape is N or not isinstance(shape, Sequence) else tuple(shape)
+    wanted = _filled(x.shape, tuple(d if d is N else operator.index(d) for d in dims))
+    return x if x.shape == wanted else apply(RESHAPE, x, shape=wanted)
+
+
+def _filled(have: Shape, want: Shape) -> Shape:
+    """`want` with its one -1 replaced: by the batch axis where that is missing."""
+    if want.count(-1) > 1:
+        raise ShapeError("reshape", "one size may be -1", got=show(want))
+    if -1 not in want:
+        return want
+    missing: Dim = N
+    if want.count(N) == have.count(N):
+        rest = -static_size(want)
+        if rest == 0 or static_size(have) % rest:
+            raise ShapeError(
+                "reshape", "no size in place of -1 fits", expected=show(have), got=show(want)
+            )
+        missing = static_size(have) // rest
+    at = want.index(-1)
+    return want[:at] + (missing,) + want[at + 1 :]
+
+
+@function
+def expand_dims(x: NodeLike, axis: int | Sequence[int]) -> Node:
+    """`x` with new axes of size 1; `axis` counts in the result, as in NumPy."""
+    x = as_node(x)
+    ndim = x.ndim + (1 if isinstance(axis, int) else len(axis))
+    new = normalise_axes("expand_dims", axis, ndim)
+    left = iter(x.shape)
+    return reshape(x, tuple(1 if a in new else next(left) for a in range(ndim)))
+
+
+@function
+def squeeze(x: NodeLike, axis: Axis = None) -> Node:
+    """`x` without axes of size 1: all of them, or those named.
+
+    Raises:
+        ShapeError: a named axis has another size, or is the batch axis.
+    """
+    x = as_node(x)
+    ones = tuple(a for a, dim in enumerate(x.shape) if dim == 1)
+    gone = ones if axis is None else normalise_axes("squeeze", axis, x.ndim)
+    if not set(gone) <= set(ones):
+        raise ShapeError(
+            "squeeze", "only axes of size 1 can go", got=f"axis {axis} of {show(x.shape)}"
+        )
+    return reshape(x, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
+
+
+# ---------------------------------------------------------------- transpose
+
+
+def _infer_transpose(x: TensorType, axes: tuple[int, ...]) -> TensorType:
+    if sorted(axes) != list(range(x.ndim)):
+        raise ShapeError(
+            "transpose", "each axis is named once", expected=f"{x.ndim} axes", got=axes
+        )
+    return TensorType(tuple(x.shape[a] for a in axes), x.dtype)
+
+
+TRANSPOSE = op(
+    "transpose",
+    "view",
+    infer=_infer_transpose,
+    forward=np.transpose,
+    gradient=lambda gy, y, x, axes: (transpose(gy, tuple(map(axes.index, range(x.ndim)))),),
+    formula="transpose({0}, axes={axes})",
+)
+
+
+@function
+def transpose(x: NodeLike, axes: Sequence[int] | None = None) -> Node:
+    """`x` with its axes in the order `axes`; None reverses them. The batch axis may move."""
+    x = as_node(x)
+    order = range(x.ndim)[::-1] if axes is None else axes
+    kept = tuple(normalise_axis("transpose", a, x.ndim) for a in order)
+    return x if kept == tuple(range(x.ndim)) else apply(TRANSPOSE, x, axes=kept)
+
+
+@function
+def swapaxes(x: NodeLike, axis1: int, axis2: int) -> Node:
+    """`x` with two axes exchanged."""
+    x = as_node(x)
+    one, two = (normalise_axis("swapaxes", a, x.ndim) for a in (axis1, axis2))
+    order = list(range(x.ndim))
+    order[one], order[two] = two, one
+    return transpose(x, order)
+
+
+# ---------------------------------------------------------------- repetition
+
+
+@function
+def repeat(x: NodeLike, repeats: int, axis: int) -> Node:
+    """`x` with each element along `axis` repeated `repeats` times, next to each other.
+
+    Raises:
+        ShapeError: `axis` is the batch axis, or `repeats` is negative.
+    """
+    x = as_node(x)
+    axis = static_axis("repeat", x, axis)
+    if operator.index(repeats) < 0:
+        raise ShapeError("repeat", "a number of repetitions is 0 or more", got=repeats)
+    before, dim, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
+    apart = broadcast_to(expand_dims(x, axis + 1), (*before, dim, repeats, *after))
+    return reshape(apart, (*before, int(dim) * repeats, *after))  # type: ignore[arg-type]
+
+
+def static_axis(where: str, x: Node, axis: Any) -> int:
+    """`axis` counted from the front, if it is not the batch axis. Raises ShapeError."""
+    axis = normalise_axis(where, axis, x.ndim)
+    if x.shape[axis] is N:
+        raise ShapeError(
+            where,
+            "not along the batch axis: its length is known only when a step runs",
+            got=f"axis {axis} of {show(x.shape)}",
+        )
+    return int(axis)

@@ -1,0 +1,104 @@
+"""Softmax and its kin: exponentials along axes, taken so that nothing overflows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node
+from chainrule.ops.reduce import Axes, reduce, reduced, require_floats, spread, sum, wide
+from chainrule.types import TensorType, normalise_axes
+
+
+def _shifted(x: Array, axis: Axes) -> Array:
+    """`x` less its largest element, in float64; a largest of -inf counts as 0."""
+    top = wide(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return wide(x) - np.where(np.isneginf(top), 0.0, top)
+
+
+# ---------------------------------------------------------------- logsumexp
+
+
+def _forward_logsumexp(x: Array, axis: Axes, keepdims: bool) -> Array:
+    top = wide(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    top = np.where(np.isinf(top), 0.0, top)
+    y: Array = np.log(np.sum(np.exp(wide(x) - top), axis=axis, keepdims=True)) + top
+    return (y if keepdims else np.squeeze(y, axis)).astype(x.dtype)
+
+
+LOGSUMEXP = op(
+    "logsumexp",
+    "reduce",
+    infer=reduced("logsumexp", floats=True),
+    forward=_forward_logsumexp,
+    gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * softmax(x, axis),),
+    formula="log(sum(exp({0}), axis={axis}))",
+    convention="-inf of no elements, or where all are -inf; the gradient there is 0.",
+)
+
+
+@function
+def logsumexp(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
+    """`log(sum(exp(x)))` over `axis`, without overflow: a smooth maximum."""
+    return reduce(LOGSUMEXP, x, axis, keepdims)
+
+
+# ---------------------------------------------------------------- softmax, log_softmax
+
+
+def _infer_softmax(x: TensorType, axis: Axes) -> TensorType:
+    require_floats("softmax", x)
+    return x
+
+
+def _forward_softmax(x: Array, axis: Axes) -> Array:
+    shifted = _shifted(x, axis)
+    parts = np.exp(shifted)
+    total = np.sum(parts, axis=axis, keepdims=True)
+    return (parts / np.where(total == 0, 1.0, total)).astype(x.dtype)
+
+
+SOFTMAX = op(
+    "softmax",
+    "reduce",
+    infer=_infer_softmax,
+    forward=_forward_softmax,
+    gradient=lambda gy, y, x, axis: (y * (gy - sum(gy * y, axis, keepdims=True)),),
+    formula="softmax({0}, axis={axis})",
+    convention="0 everywhere, gradient too, where all elements are -inf.",
+)
+
+
+@function
+def softmax(x: NodeLike, axis: Axis = -1) -> Node:
+    """`exp(x) / sum(exp(x))` along `axis`: positive numbers that add up to 1.
+
+    An element of -inf gets no weight; where all are -inf, all weights are 0.
+    """
+    x = as_node(x)
+    return apply(SOFTMAX, x, axis=normalise_axes("softmax", axis, x.ndim))
+
+
+def _forward_log_softmax(x: Array, axis: Axes) -> Array:
+    shifted = _shifted(x, axis)
+    total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
+    return (shifted - np.log(np.where(total == 0, 1.0, total))).astype(x.dtype)
+
+
+LOG_SOFTMAX = op(
+    "log_softmax",
+    "reduce",
+    infer=_infer_softmax,
+    forward=_forward_log_softmax,
+    gradient=lambda gy, y, x, axis: (gy - softmax(x, axis) * sum(gy, axis, keepdims=True),),
+    formula="log_softmax({0}, axis={axis})",
+    convention="-inf everywhere where all elements are -inf.",
+)
+
+
+@function
+def log_softmax(x: NodeLike, axis: Axis = -1) -> Node:
+    """`log(softmax(x))`, exact where the softmax itself would round to 0."""
+    x = as_node(x)
+    return apply(LOG_SOFTMAX, x, axis=normalise_axes("log_softmax", axis, x.ndim))
