@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 # Legible on white and on black, and apart for the colour-blind; dashes tell them apart in grey.
 STYLES = (("#2f81f7", ""), ("#d97706", "7 3"), ("#0d9a72", "2 3"), ("#c45bb8", "9 3 2 3"))
 LOG_RANGE = 30.0  # above this ratio of largest to smallest the axis is logarithmic
+LARGEST, SMALLEST = 1e300, 1e-300  # beyond them a value leaves a gap, or the axis is linear
 LEFT, RIGHT, TOP, BOTTOM = 64, 18, 34, 46  # margins, pixels
 
 
@@ -102,17 +103,18 @@ class _Frame:
     @classmethod
     def around(cls, x: Floats, series: list[Floats], width: int, height: int) -> _Frame:
         flat = np.concatenate([np.zeros(0), *series])
-        values = flat[np.isfinite(flat)]
+        values = flat[_drawable(flat)]
         xs = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
         if xs[0] == xs[1]:
             xs = (xs[0] - 1, xs[1] + 1)
         if not len(values):
             return cls(width, height, xs, (0.0, 1.0), False, True)
         low, high = float(values.min()), float(values.max())
-        log = low > 0 and high / low > LOG_RANGE
+        log = low > SMALLEST and high / low > LOG_RANGE
         if log:
             low, high = math.log10(low), math.log10(high)
-        room = (high / 2 - low / 2) * 0.1 or abs(high) * 0.1 or 1.0
+        room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+        room = max(room, abs(high) * 1e-9, SMALLEST)
         return cls(width, height, xs, (low - room, high + room), log, False)
 
     def px(self, x: float) -> float:
@@ -151,6 +153,19 @@ def nice_ticks(low: float, high: float, wanted: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(i * step, 12 - math.floor(math.log10(step))) for i in range(first, last + 1)]
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """The ticks as text, with as many digits as it takes to tell them apart."""
+    for digits in range(4, 16):
+        labels = [number(tick) if tick == int(tick) else f"{tick:.{digits}g}" for tick in ticks]
+        if len(set(labels)) == len(ticks):
+            break
+    return labels
+
+
+def _drawable(values: Floats) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.abs(values) < LARGEST)
 
 
 def _axes(frame: _Frame, x_label: str, y_label: str) -> list[str]:
@@ -201,7 +216,7 @@ def _line(
 ) -> list[str]:
     """One series: a stroke for each stretch of finite values, a dot for a stretch of one."""
     colour, dashes = STYLES[index % len(STYLES)]
-    good = np.isfinite(y)
+    good = _drawable(y)
     edges = np.flatnonzero(np.diff(good.astype(np.int8), prepend=0, append=0))
     parts = [f'<g fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round">']
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -259,7 +274,7 @@ def _described(
     """The picture in words, for those who cannot see it."""
     told = []
     for label, values in series.items():
-        good = np.flatnonzero(np.isfinite(values))
+        good = np.flatnonzero(_drawable(values))
         if len(good):
             first, last = good[0], good[-1]
             begin = f"{number(values[first])} at {x_label} {number(x[first])}"

@@ -142,7 +142,7 @@ def crossing(
     """The share of rows in which a higher quantile is predicted below a lower one."""
     rows = quantile_rows("crossing", target, prediction, levels, weights)
     ordered = rows.prediction[:, np.argsort(levels, kind="stable")]
-    falls = np.diff(ordered, axis=1) < 0
+    falls = np.less(ordered[:, 1:], ordered[:, :-1])
     return float(rows.mean(np.any(falls, axis=1)))
 
 

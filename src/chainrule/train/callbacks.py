@@ -1,0 +1,242 @@
+"""What watches a run: callbacks, early stopping, and the trackers that both decide by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainrule.errors import SettingError
+from chainrule.train.history import History
+from chainrule.train.metrics import Direction, Metric, direction, plain_name
+from chainrule.train.words import number, words
+
+
+@dataclass(slots=True)
+class State:
+    """What a callback is told after an epoch, and how it stops the run.
+
+    Attributes:
+        model: the model in training, holding the present parameters.
+        history: all rows so far.
+        epoch, step: the epoch that is over, and the updates made so far.
+        row: its row of the history.
+        stop_reason: why the run stops after this epoch; None while it goes on.
+    """
+
+    model: Any
+    history: History
+    epoch: int = 0
+    step: int = 0
+    row: Mapping[str, float] = field(default_factory=dict)
+    stop_reason: str | None = None
+
+    def stop(self, reason: str = "a callback said so") -> None:
+        """End the run after this epoch; the first reason given is the one told."""
+        self.stop_reason = self.stop_reason or reason
+
+
+class Callback:
+    """Something that happens during `fit`. Override what you need; a plain function of the state
+    serves as `on_epoch`. An error in a callback ends the run as it would anywhere."""
+
+    def on_start(self, state: State) -> None:
+        """Before the first epoch of a run."""
+
+    def on_epoch(self, state: State) -> None:
+        """After each epoch, its row appended."""
+
+    def on_finish(self, state: State) -> None:
+        """After the last epoch, the best parameters restored."""
+
+
+class _Function(Callback):
+    def __init__(self, function: Callable[[State], object]) -> None:
+        self._function = function
+
+    def on_epoch(self, state: State) -> None:
+        self._function(state)
+
+
+def as_callbacks(
+    given: Iterable[Callback | Callable[[State], object]] | Callback | None,
+) -> list[Callback]:
+    """Callbacks as a list; functions of the state become callbacks.
+
+    Raises:
+        SettingError: one is neither.
+    """
+    if given is None:
+        return []
+    if isinstance(given, Callback) or not isinstance(given, Iterable):
+        given = [given]
+    found: list[Callback] = []
+    for item in given:
+        if isinstance(item, Callback):
+            found.append(item)
+        elif callable(item) and not isinstance(item, type):
+            found.append(_Function(item))
+        else:
+            raise SettingError(
+                "callbacks", "this is no callback", got=repr(item),
+                expected="a Callback object or a function of the state",
+                fix=f"pass {item.__name__}()" if isinstance(item, type) else None,
+            )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """Stop when a column of the history has not improved for a number of epochs.
+
+    Attributes:
+        criterion: the column; None takes validation_loss where there is validation data, else loss.
+        patience: how many epochs in a row may pass without improvement.
+        minimum_improvement: by how much an epoch must beat the best to count, in the criterion's
+            own unit; any improvement counts by default.
+        better: "min" or "max"; None takes what is right for the metric.
+    """
+
+    criterion: str | None = None
+    patience: int = 10
+    minimum_improvement: float = 0.0
+    better: Direction | None = None
+
+    def __post_init__(self) -> None:
+        if self.criterion is not None:
+            object.__setattr__(self, "criterion", plain_name(self.criterion))
+        _check_patience("EarlyStopping", self.patience)
+        _check_positive("EarlyStopping", "minimum_improvement", self.minimum_improvement)
+        _check_better("EarlyStopping", self.better)
+
+    def tracker(self, *, validation: bool = True, metrics: Iterable[Metric] = ()) -> BestTracker:
+        """A fresh tracker for a run.
+
+        Args:
+            validation: whether the run has validation data.
+            metrics: the run's own metrics, which know their direction.
+
+        Raises:
+            SettingError: the criterion needs validation data, or its direction is unknown.
+        """
+        criterion = self.criterion or ("validation_loss" if validation else "loss")
+        if criterion.startswith("validation_") and not validation:
+            raise SettingError(
+                "EarlyStopping", f"{words(criterion)!r} needs validation data",
+                fix="give fit(validation=0.2), or EarlyStopping(criterion='loss')",
+            )  # fmt: skip
+        better = self.better or direction(criterion, metrics)
+        return BestTracker(criterion, better, self.patience, self.minimum_improvement)
+
+
+@dataclass(slots=True)
+class BestTracker:
+    """Which epoch was the best so far, and whether it is time to stop.
+
+    Only plain fields, so `dataclasses.asdict` saves it and `BestTracker(**saved)` goes on.
+    """
+
+    criterion: str = "loss"
+    better: Direction = "min"
+    patience: int | None = None
+    minimum_improvement: float = 0.0
+    best: float | None = None
+    best_epoch: int | None = None
+    epochs: int = 0
+    stale: int = 0
+
+    def update(self, value: float, epoch: int | None = None) -> bool:
+        """Take an epoch's value; says whether it is the best so far.
+
+        NaN and infinities never improve. Epochs count from 1 where `epoch` is not given.
+        """
+        self.epochs = self.epochs + 1 if epoch is None else epoch
+        gain = math.inf
+        if self.best is not None:
+            gain = self.best - value if self.better == "min" else value - self.best
+        if math.isfinite(value) and gain > self.minimum_improvement:
+            self.best, self.best_epoch, self.stale = float(value), self.epochs, 0
+            return True
+        self.stale += 1
+        return False
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether patience has run out."""
+        return self.patience is not None and self.stale >= self.patience
+
+    @property
+    def reason(self) -> str:
+        """Why the run stops, in a sentence without its full stop."""
+        epochs = f"{self.stale} epoch{'s' if self.stale != 1 else ''}"
+        if self.best is None:
+            return f"{words(self.criterion)} was never finite in {epochs}"
+        best = f"best {number(self.best)} in epoch {self.best_epoch}"
+        return f"{words(self.criterion)} has not improved for {epochs} ({best})"
+
+
+@dataclass(slots=True)
+class PlateauTracker:
+    """The rate of a run that is cut by a factor whenever the criterion stops improving.
+
+    Attributes:
+        rate: the present rate.
+        factor: what the rate is multiplied by, above 0 and below 1.
+        patience: epochs without improvement before a cut.
+        minimum_rate: the rate never falls below it.
+        minimum_improvement, better: as in `EarlyStopping`.
+        cooldown: epochs after a cut that do not count as stale.
+    """
+
+    rate: float
+    factor: float = 0.1
+    patience: int = 10
+    minimum_rate: float = 0.0
+    minimum_improvement: float = 0.0
+    better: Direction = "min"
+    cooldown: int = 0
+    best: float | None = None
+    stale: int = 0
+    cooling: int = 0
+
+    def __post_init__(self) -> None:
+        _check_patience("ReduceOnPlateau", self.patience)
+        _check_better("ReduceOnPlateau", self.better)
+        if not 0 < self.factor < 1:
+            raise SettingError("ReduceOnPlateau", "the factor must cut the rate",
+                               expected="0 < factor < 1", got=self.factor)  # fmt: skip
+        _check_positive("ReduceOnPlateau", "minimum_rate", self.minimum_rate)
+        _check_positive("ReduceOnPlateau", "minimum_improvement", self.minimum_improvement)
+
+    def update(self, value: float) -> float:
+        """Take an epoch's value; returns the rate for the next epoch."""
+        gain = math.inf
+        if self.best is not None:
+            gain = self.best - value if self.better == "min" else value - self.best
+        if math.isfinite(value) and gain > self.minimum_improvement:
+            self.best, self.stale = float(value), 0
+        elif self.cooling == 0:
+            self.stale += 1
+        self.cooling = max(self.cooling - 1, 0)
+        if self.stale >= self.patience:
+            self.rate = max(self.rate * self.factor, min(self.minimum_rate, self.rate))
+            self.stale, self.cooling = 0, self.cooldown
+        return self.rate
+
+
+def _check_patience(where: str, patience: int) -> None:
+    if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+        raise SettingError(where, "patience makes no sense", expected="a whole number from 1 up",
+                           got=repr(patience))  # fmt: skip
+
+
+def _check_better(where: str, better: str | None) -> None:
+    if better not in (None, "min", "max"):
+        raise SettingError(where, "unknown direction", expected="'min' or 'max'", got=repr(better))
+
+
+def _check_positive(where: str, name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise SettingError(where, f"{name} makes no sense", expected="a number from 0 up",
+                           got=repr(value))  # fmt: skip

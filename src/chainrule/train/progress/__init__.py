@@ -1,0 +1,59 @@
+"""How a run looks while it runs: a live line, a log, a notebook's picture, or nothing.
+
+Progress goes to standard error, so that standard output stays free for data. A terminal that is
+closed under a run silences the run's progress and nothing else.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.train.metrics import plain_name
+from chainrule.train.progress.base import Progress, is_terminal
+from chainrule.train.progress.log import LogProgress
+from chainrule.train.progress.notebook import NotebookProgress
+from chainrule.train.progress.terminal import TerminalProgress
+
+__all__ = ["LogProgress", "NotebookProgress", "Progress", "TerminalProgress", "choose"]
+
+KINDS = ("terminal", "log", "notebook", "silent")
+
+
+def choose(verbose: bool | str | None = None, stream: TextIO | None = None) -> Progress:
+    """The progress that suits the place.
+
+    Args:
+        verbose: None or True guesses: a notebook, a terminal, or a log for all else. False is
+            silent. A name takes that kind: "terminal", "log", "notebook", "silent".
+        stream: where to write; by default standard error as it is now.
+
+    Raises:
+        SettingError: there is no such kind.
+    """
+    kind = plain_name(verbose) if isinstance(verbose, str) else verbose is None or bool(verbose)
+    if isinstance(kind, str) and kind not in KINDS:
+        raise SettingError(
+            "verbose", f"there is no progress of kind {verbose!r}",
+            expected="True, False, " + ", ".join(map(repr, KINDS)),
+            fix=did_you_mean(kind, KINDS),
+        )  # fmt: skip
+    notebook = kind == "notebook" or (kind is True and stream is None and _in_notebook())
+    if kind == "silent" or kind is False:
+        return Progress()
+    if notebook:
+        return NotebookProgress()
+    stream = sys.stderr if stream is None else stream
+    if stream is None or getattr(stream, "closed", False):
+        return Progress()
+    if kind == "terminal" or (kind is True and is_terminal(stream)):
+        terminal = TerminalProgress(stream)
+        return terminal if kind == "terminal" or terminal.able else LogProgress(stream)
+    return LogProgress(stream)
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

@@ -1,0 +1,161 @@
+"""The interface of progress, and what its visible kinds share: the state of a run in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TextIO
+
+from chainrule.train.metrics import plain_name
+from chainrule.train.words import number, words
+
+METRICS_SHOWN = 2  # beside loss and validation loss
+_USUAL = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
+
+Part = tuple[int, str, str]  # rank (the highest is left out first), text, style
+
+
+class Progress:
+    """The interface, and the silent kind: every method may be called and shows nothing.
+
+    Use it as a context manager, so that a terminal is put right after an error or Ctrl-C.
+    """
+
+    def start(
+        self,
+        total_epochs: int | None,
+        header: Sequence[str] = (),
+        *,
+        first_epoch: int = 1,
+        criterion: str | None = None,
+    ) -> None:
+        """A run begins: epochs first_epoch .. total_epochs (None: until it is stopped).
+
+        `header` is shown once, above; the column `criterion` comes first among the metrics.
+        """
+
+    def update(
+        self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
+    ) -> None:
+        """Within an epoch, `fraction` (0 to 1) is done. Cheap: call it as often as you like."""
+
+    def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
+        """An epoch is over; `row` is its row of the history, `best` says it is the best so far."""
+
+    def note(self, text: str) -> None:
+        """Something to say in passing, in a line of its own."""
+
+    def finish(self, summary: str = "") -> None:
+        """The run is over."""
+
+    def close(self) -> None:
+        """Leave terminal and notebook in order; may be called twice."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Shown(Progress):
+    """What the visible kinds share: the state of the run and its parts in words."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._total: int | None = None
+        self._first, self._epoch, self._fraction = 1, 1, 0.0
+        self._criterion: str | None = None
+        self._row: dict[str, float] = {}
+        self._best: int | None = None
+        self._began = clock()
+
+    def start(
+        self,
+        total_epochs: int | None,
+        header: Sequence[str] = (),
+        *,
+        first_epoch: int = 1,
+        criterion: str | None = None,
+    ) -> None:
+        self._total, self._first, self._epoch = total_epochs, first_epoch, first_epoch
+        self._criterion = None if criterion is None else plain_name(criterion)
+        self._fraction, self._row, self._best = 0.0, {}, None
+        self._began = self._clock()
+        for line in header:
+            self.note(line)
+
+    def update(
+        self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
+    ) -> None:
+        self._epoch, self._fraction = epoch, min(max(fraction, 0.0), 1.0)
+        present = {"loss": loss, "rate": rate}
+        self._row |= {name: value for name, value in present.items() if value is not None}
+
+    def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
+        self._row = {plain_name(name): value for name, value in row.items()}
+        self._epoch, self._fraction = int(self._row.get("epoch", self._epoch)), 1.0
+        if best:
+            self._best = self._epoch
+
+    def done(self) -> float:
+        """The share of the run that is done; of the epoch where no end is known."""
+        if self._total is None:
+            return self._fraction
+        run = max(self._total - self._first + 1, 1)
+        return min((self._epoch - self._first + self._fraction) / run, 1.0)
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the last epoch, judged by those so far; None where nobody knows."""
+        elapsed = self._clock() - self._began
+        if self._total is None or self.done() <= 0 or elapsed < 0.5:
+            return None
+        return elapsed * (1 / self.done() - 1)
+
+    def counted(self) -> str:
+        """epoch 7/20, padded to one width."""
+        if self._total is None:
+            return f"epoch {self._epoch}"
+        return f"epoch {self._epoch:>{len(str(self._total))}}/{self._total}"
+
+    def values(self) -> list[Part]:
+        """Losses and metrics with their rank; those on validation data stand together."""
+        row = self._row
+        parts: list[Part] = []
+        if "loss" in row:
+            parts.append((2, f"loss {number(row['loss']):<7}", ""))
+        held = [name for name in row if name.startswith("validation_")]
+        names = [n for n in row if n not in _USUAL and n not in held]
+        names = [n for n in names if f"validation_{n}" not in row]
+        others = [n for n in held if n not in _USUAL] + names
+        others.sort(key=lambda name: name != self._criterion)  # stable
+        if "validation_loss" in row:
+            parts.append((1, f"validation loss {number(row['validation_loss']):<7}", "bold"))
+        for place, name in enumerate(others[:METRICS_SHOWN]):
+            short = name.removeprefix("validation_") if "validation_loss" in row else name
+            label = words(short if name in held else name)
+            parts.append((5 + 2 * place, f"{label} {number(row[name]):<6}", ""))
+        return parts
+
+
+def printable(text: str, stream: TextIO | None) -> list[str]:
+    """The lines of a text, without control characters and what the stream cannot encode."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    lines = []
+    for line in str(text).splitlines():
+        clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line.expandtabs(4))
+        lines.append(clean.encode(encoding, "backslashreplace").decode(encoding))
+    return lines
+
+
+def is_terminal(stream: object) -> bool:
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    except (AttributeError, ValueError, OSError):
+        return False

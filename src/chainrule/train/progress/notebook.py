@@ -1,0 +1,125 @@
+"""Progress in a notebook: a line of text over the loss curves, redrawn in place."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chainrule.errors import MissingExtra
+from chainrule.train.curves import curves_svg
+from chainrule.train.progress.base import Shown, printable
+from chainrule.train.words import duration, number, words
+
+
+class NotebookProgress(Shown):
+    """A line of text over the loss curves, redrawn in place a few times a second."""
+
+    EVERY = 0.4  # seconds between refreshes
+
+    def __init__(
+        self,
+        display: Callable[..., Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(clock)
+        self._display = display or _own_display()
+        self._handle: Any = None
+        self._rows: list[dict[str, float]] = []
+        self._notes: list[str] = []
+        self._drawn = -1.0
+
+    def start(
+        self,
+        total_epochs: int | None,
+        header: Sequence[str] = (),
+        *,
+        first_epoch: int = 1,
+        criterion: str | None = None,
+    ) -> None:
+        self._rows, self._notes, self._handle = [], [], None
+        super().start(total_epochs, header, first_epoch=first_epoch, criterion=criterion)
+        self._handle = self._display(self._picture(), display_id=True)
+
+    def update(
+        self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
+    ) -> None:
+        super().update(epoch, fraction, loss=loss, rate=rate)
+        self._draw()
+
+    def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
+        super().epoch(row, best=best)
+        self._rows.append(self._row)
+        self._row = dict(self._row)
+        self._draw()
+
+    def note(self, text: str) -> None:
+        self._notes += printable(text, None)
+        self._draw()
+
+    def finish(self, summary: str = "") -> None:
+        if summary:
+            self._notes += printable(summary, None)
+        self.close()
+
+    def close(self) -> None:
+        self._draw(now=True)
+        self._handle = None
+
+    def _draw(self, now: bool = False) -> None:
+        time_now = self._clock()
+        if self._handle is not None and (now or time_now - self._drawn >= self.EVERY):
+            self._drawn = time_now
+            self._handle.update(self._picture())
+
+    def _picture(self) -> _Picture:
+        parts = [self.counted(), *(text.rstrip() for _, text, _ in self.values())]
+        if "rate" in self._row:
+            parts.append(f"rate {number(self._row['rate'])}")
+        if self._best is not None:
+            parts.append(f"best {self._best}")
+        left = self.seconds_left()
+        if left is not None and self.done() < 1:
+            parts.append(f"{duration(left)} left")
+        return _Picture(" · ".join(parts), tuple(self._notes), self._curves())
+
+    def _curves(self) -> str:
+        if len(self._rows) < 2:
+            return ""
+        names = [n for n in ("loss", "validation_loss") if any(n in row for row in self._rows)]
+        lines = {
+            words(name, True): [row.get(name, float("nan")) for row in self._rows] for name in names
+        }
+        x = [row.get("epoch", place + self._first) for place, row in enumerate(self._rows)]
+        best = None
+        if self._best is not None:
+            best = (float(self._best), words(self._criterion or names[-1], True))
+        return curves_svg(x, lines, best=best, width=560, height=280)
+
+
+class _Picture:
+    """What a notebook shows: HTML, or plain text where it cannot."""
+
+    def __init__(self, line: str, notes: tuple[str, ...], svg: str) -> None:
+        self.line, self.notes, self.svg = line, notes, svg
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
+        return f"<div>{notes}<div><b>{html.escape(self.line)}</b></div>{self.svg}</div>"
+
+    def __repr__(self) -> str:
+        return "\n".join((*self.notes, self.line))
+
+
+def _own_display() -> Callable[..., Any]:
+    try:
+        module = importlib.import_module("IPython.display")
+    except ImportError:
+        raise MissingExtra(
+            "verbose", "this is no notebook: IPython is not installed",
+            fix="leave verbose out, and it will suit the place",
+        ) from None  # fmt: skip
+    shown: Callable[..., Any] = module.display
+    return shown

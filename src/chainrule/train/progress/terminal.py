@@ -1,0 +1,140 @@
+"""Progress in a terminal: one live line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from chainrule.train.progress.base import Part, Shown, is_terminal, printable
+from chainrule.train.words import duration, number
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
+
+BAR = 12  # characters
+
+
+class TerminalProgress(Shown):
+    """One live line through rich, at most ten times a second; the last one stays."""
+
+    EVERY = 0.1  # seconds between refreshes
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        from rich.console import Console  # noqa: PLC0415  (heavy: only where a terminal is)
+
+        self._stream = stream
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._fancy = _can_write(stream, "━╸")
+        self._live: Live | None = None
+        self._drawn = -1.0
+        self._broken = False
+
+    def start(
+        self,
+        total_epochs: int | None,
+        header: Sequence[str] = (),
+        *,
+        first_epoch: int = 1,
+        criterion: str | None = None,
+    ) -> None:
+        from rich.live import Live  # noqa: PLC0415  (heavy: only where a terminal is)
+
+        self.close()
+        super().start(total_epochs, header, first_epoch=first_epoch, criterion=criterion)
+        self._live = Live(
+            self._line(),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=is_terminal(sys.stdout),  # never take away piped data
+            redirect_stderr=True,
+            vertical_overflow="crop",
+        )
+        self._safely(self._live.start, True)
+
+    @property
+    def able(self) -> bool:
+        """Whether the terminal can redraw a line."""
+        return not self._console.is_dumb_terminal
+
+    def update(
+        self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
+    ) -> None:
+        super().update(epoch, fraction, loss=loss, rate=rate)
+        self._draw()
+
+    def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
+        super().epoch(row, best=best)
+        self._draw()
+
+    def note(self, text: str) -> None:
+        from rich.text import Text  # noqa: PLC0415  (heavy: only where a terminal is)
+
+        for line in printable(text, self._stream):
+            self._safely(self._console.print, Text(line))
+
+    def finish(self, summary: str = "") -> None:
+        self.close()
+        if summary:
+            self.note(summary)
+
+    def close(self) -> None:
+        if self._live is not None:
+            live, self._live = self._live, None
+            self._safely(live.update, self._line(), refresh=True)
+            self._safely(live.stop, always=True)  # gives stdout and stderr back
+
+    def _draw(self) -> None:
+        now = self._clock()
+        if self._live is not None and now - self._drawn >= self.EVERY:
+            self._drawn = now
+            self._safely(self._live.update, self._line(), refresh=True)
+
+    def _line(self) -> Text:
+        """The live line, its least important parts left out until it fits."""
+        from rich.text import Text  # noqa: PLC0415  (heavy: only where a terminal is)
+
+        parts: list[Part] = [(0, self.counted(), "bold"), (8, self._bar(), "cyan"), *self.values()]
+        if "rate" in self._row:
+            parts.append((9, f"rate {number(self._row['rate'])}", "dim"))
+        if self._best is not None:
+            parts.append((6, f"best {self._best}", "green"))
+        left = self.seconds_left()
+        if left is not None and self.done() < 1:
+            parts.append((3, f"{duration(left)} left", "dim"))
+        width = self._console.width - 1
+        while len(parts) > 1 and sum(len(text) + 2 for _, text, _ in parts) - 2 > width:
+            parts.remove(max(parts))
+        line = Text(no_wrap=True, overflow="crop", end="")
+        for place, (_, text, style) in enumerate(parts):
+            line.append("  " if place else "").append(text, style)
+        line.truncate(max(width, 1))
+        return line
+
+    def _bar(self) -> str:
+        full = round(self.done() * BAR)
+        if self._fancy:
+            return "━" * full + "╸" * (full < BAR) + " " * (BAR - full - 1)
+        return "[" + "=" * full + " " * (BAR - full) + "]"
+
+    def _safely(
+        self, write: Callable[..., object], *args: Any, always: bool = False, **kw: Any
+    ) -> None:
+        """Write unless the terminal has gone; notice when it goes."""
+        if self._broken and not always:
+            return
+        try:
+            write(*args, **kw)
+        except (OSError, ValueError):  # closed under us
+            self._broken = True
+
+
+def _can_write(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
