@@ -1,0 +1,208 @@
+"""The family of Adam: averages of the gradient, scaled by averages of its square."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+from chainrule.graph.node import Node
+from chainrule.ops.bounds import abs, maximum
+from chainrule.ops.build import cast
+from chainrule.ops.compare import where
+from chainrule.ops.elementwise import sqrt, square
+from chainrule.ops.reduce import sum
+from chainrule.ops.transcendental import exp
+from chainrule.train.optim.base import Change, Optimizer, bias_correction
+from chainrule.train.schedules import Rate
+from chainrule.train.settings import Flag, Fraction, NotNegative, Positive
+
+
+@dataclass(frozen=True)
+class _Moments(Optimizer):
+    """What the family shares.
+
+    With `m` and `v` the running averages of the gradient and of its square, which start at 0,
+    and `t` the number of the step, `m / (1 - beta1**t)` and `v / (1 - beta2**t)` have no bias.
+    """
+
+    _: KW_ONLY
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+
+    def _mean(self, change: Change) -> Node:
+        return change.average("mean", self.beta1, change.gradient)
+
+    def _square(self, change: Change) -> Node:
+        return change.average("square", self.beta2, square(change.gradient))
+
+    def _scale(self, change: Change, second: Node) -> Node:
+        """`sqrt(v / (1 - beta2**t)) + epsilon`."""
+        correction = sqrt(1 / bias_correction(self.beta2, change.number))
+        return sqrt(second) * change.scalar(correction) + self.epsilon
+
+
+@dataclass(frozen=True)
+class Adam(_Moments):
+    """`w -= rate * m / (sqrt(v) + epsilon)`, both averages freed of their bias.
+
+    Args:
+        beta1, beta2: of the averages of the gradient and of its square.
+        epsilon: keeps the division finite.
+        amsgrad: divide by the largest average so far, so that steps never grow back.
+
+    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015; S. Reddi et
+    al., On the convergence of Adam and beyond, 2018.
+    """
+
+    name: ClassVar[str] = "adam"
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    amsgrad: Flag = False
+
+    def _descent(self, change: Change) -> Node:
+        mean, second = self._mean(change), self._square(change)
+        if self.amsgrad:
+            slot = change.slot("largest")
+            second = change.keep(slot, maximum(slot, second))
+        rate = change.rate / bias_correction(self.beta1, change.number)
+        return change.scalar(rate) * mean / self._scale(change, second)
+
+
+@dataclass(frozen=True)
+class AMSGrad(Adam):
+    """Adam that divides by the largest average of squares so far."""
+
+    name: ClassVar[str] = "amsgrad"
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    amsgrad: Flag = True
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: `w *= 1 - rate * decay` beside Adam's own step.
+
+    Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, 2019.
+    """
+
+    name: ClassVar[str] = "adamw"
+    decoupled: ClassVar[bool] = True
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    decay: NotNegative = 0.01
+
+
+@dataclass(frozen=True)
+class NAdam(_Moments):
+    """Adam with Nesterov's look ahead.
+
+    Its momentum grows from half of `beta1` to all of it: `beta1 * (1 - 0.96**(t * growth) / 2)`.
+
+    Source: T. Dozat, Incorporating Nesterov momentum into Adam, 2016.
+    """
+
+    name: ClassVar[str] = "nadam"
+
+    rate: Rate = 2e-3
+    _: KW_ONLY
+    growth: Positive = 4e-3
+
+    def _descent(self, change: Change) -> Node:
+        mean, second = self._mean(change), self._square(change)
+        now, then = self._momentum(change.number), self._momentum(change.number + 1)
+        slot = change.slot("product", 1.0, scalar=True)
+        product = change.keep(slot, slot * now)
+        of_gradient = change.rate * (1 - now) / (1 - product)
+        of_mean = change.rate * then / (1 - product * then)
+        ahead = change.scalar(of_gradient) * change.gradient + change.scalar(of_mean) * mean
+        return ahead / self._scale(change, second)
+
+    def _momentum(self, number: Node) -> Node:
+        return self.beta1 * (1 - 0.5 * exp(number * (self.growth * _LOG_096)))
+
+
+@dataclass(frozen=True)
+class RAdam(_Moments):
+    """Adam that waits: until enough squares are known to divide by, it follows the average alone.
+
+    Source: L. Liu et al., On the variance of the adaptive learning rate and beyond, 2020.
+    """
+
+    name: ClassVar[str] = "radam"
+
+    rate: Rate = 1e-3
+
+    def _descent(self, change: Change) -> Node:
+        mean, second = self._mean(change), self._square(change)
+        rate = change.rate / bias_correction(self.beta1, change.number)
+        length = 2 / (1 - self.beta2) - 1
+        if length <= _ENOUGH:
+            return change.scalar(rate) * mean
+        unbiased = bias_correction(self.beta2, change.number)
+        known = length - 2 * change.number * (1 - unbiased) / unbiased
+        enough = known > _ENOUGH
+        safe = maximum(known, _ENOUGH)
+        tamed = sqrt((safe - 4) * (safe - 2) / safe * (length / ((length - 4) * (length - 2))))
+        divided = change.scalar(rate * tamed) * mean / self._scale(change, second)
+        return where(enough, divided, change.scalar(rate) * mean)
+
+
+@dataclass(frozen=True)
+class Adamax(_Moments):
+    """Adam with the largest of the recent gradients, `u = max(beta2 * u, |g|)`, as its scale.
+
+    Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015, section 7.
+    """
+
+    name: ClassVar[str] = "adamax"
+
+    rate: Rate = 2e-3
+
+    def _descent(self, change: Change) -> Node:
+        mean = self._mean(change)
+        slot = change.slot("largest")
+        largest = change.keep(slot, maximum(self.beta2 * slot, abs(change.gradient)))
+        rate = change.rate / bias_correction(self.beta1, change.number)
+        return change.scalar(rate) * mean / (largest + self.epsilon)
+
+
+@dataclass(frozen=True)
+class LAMB(_Moments):
+    """Adam whose step, decay included, is made as long as the parameter is: for large batches.
+
+    A parameter, or a step, of length 0 is left to the rate alone.
+
+    Source: Y. You et al., Large batch optimization for deep learning, 2020.
+    """
+
+    name: ClassVar[str] = "lamb"
+    decoupled: ClassVar[bool] = True
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    epsilon: Positive = 1e-6
+
+    def _new(self, change: Change) -> Node:
+        weights = change.parameter
+        mean, second = self._mean(change), self._square(change)
+        unbiased = change.scalar(1 / bias_correction(self.beta1, change.number))
+        step = unbiased * mean / self._scale(change, second)
+        if change.decay:
+            step = step + change.decay * weights
+        of_weights, of_step = _length(weights), _length(step)
+        both = (of_weights > 0) & (of_step > 0)
+        trust = where(both, of_weights / where(both, of_step, 1.0), 1.0)
+        return weights - change.scalar(change.rate * trust) * step
+
+
+def _length(x: Node) -> Node:
+    """The Euclidean norm, in float64."""
+    return sqrt(sum(square(cast(x, "float64"))))
+
+
+_LOG_096 = -0.040821994520255166
+_ENOUGH = 5.0

@@ -1,0 +1,174 @@
+"""What all optimizers share: the rate, weight decay, factors by name, and slots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+import numpy as np
+
+from chainrule.errors import SettingError, nearest
+from chainrule.graph.leaves import parameter as make_parameter
+from chainrule.graph.node import Array, Node, Parameter
+from chainrule.ops.build import cast, constant
+from chainrule.ops.transcendental import expm1
+from chainrule.train.schedules import Rate
+from chainrule.train.settings import Factors, NotNegative, Settings
+
+Slots = dict[Parameter, Node]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The initializer of slots: one value everywhere."""
+
+    value: float
+
+    @property
+    def name(self) -> str:
+        """As listings show it."""
+        return f"{self.value:g}"
+
+    def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+        """An array of that value."""
+        return np.full(shape, self.value)
+
+
+class Change:
+    """One parameter's update while it is built: its nodes, and the slots it keeps.
+
+    Attributes:
+        parameter, name: what is trained, and its name in the graph.
+        gradient: of the loss, coupled weight decay included.
+        rate: of this step and parameter, a float64 scalar.
+        number: of this step, from 1, a float64 scalar.
+        decay: the weight decay that is left to the optimizer itself.
+        slots: made so far, with their new values.
+    """
+
+    def __init__(
+        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node,
+        decay: float,
+    ) -> None:  # fmt: skip
+        self.parameter, self.name, self.gradient = parameter, name, gradient
+        self.rate, self.number, self.decay = rate, number, decay
+        self.slots: Slots = {}
+
+    def slot(self, suffix: str, start: float = 0.0, *, scalar: bool = False) -> Parameter:
+        """A slot of the parameter's type, or one float64 number."""
+        shape, dtype = ((), "float64") if scalar else (self.parameter.shape, self.parameter.dtype)
+        return make_parameter(
+            f"{self.name}.{suffix}",
+            Filled(start),
+            shape,  # type: ignore[arg-type]
+            dtype=dtype,
+            trainable=False,
+        )
+
+    def keep(self, slot: Parameter, new: Node) -> Node:
+        """`new`, which the step writes to the slot."""
+        self.slots[slot] = new
+        return new
+
+    def average(self, suffix: str, beta: float, x: Node) -> Node:
+        """The running average `beta * old + (1 - beta) * x`, kept in a slot that starts at 0."""
+        slot = self.slot(suffix)
+        return self.keep(slot, beta * slot + (1 - beta) * x)
+
+    def scalar(self, value: Node) -> Node:
+        """A float64 scalar in the dtype of the parameter."""
+        return cast(value, self.parameter.dtype)
+
+
+def bias_correction(beta: float, number: Node) -> Node:
+    """`1 - beta**number`, what an average that began at 0 is divided by; exact for large beta."""
+    return -expm1(number * math.log(beta)) if beta > 0 else constant(1.0, "float64")
+
+
+@dataclass(frozen=True)
+class Optimizer(Settings):
+    """How gradients become new values, as nodes of the training step.
+
+    Args:
+        rate: the learning rate: a number, or a schedule.
+        decay: of the weights, towards 0. The optimizers with decoupled decay (AdamW, Lion, LAMB)
+            shrink the weights by `rate * decay` in each step; the others add `decay * weight` to
+            the gradient, which is the gradient of `decay / 2 * sum(weight**2)`.
+        rates: factors on the rate, by patterns of parameter names: `{"hidden.*": 0.1}`; 0 leaves
+            a parameter where it is.
+        decays: factors on `decay`, likewise. Without one, decay applies in full to parameters
+            with two or more axes (weights, embeddings) and not at all to the others (biases,
+            scales); `{"*": 1}` decays everything.
+
+    Patterns are those of file names (`*`, `?`, `[ab]`); where several match, the last counts.
+    """
+
+    name: ClassVar[str] = "optimizer"
+    decoupled: ClassVar[bool] = False
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    decay: NotNegative = 0.0
+    rates: Factors = field(default_factory=dict)
+    decays: Factors = field(default_factory=dict)
+
+    def update(
+        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node
+    ) -> tuple[Node, Slots]:
+        """The parameter's new value, and the slots that it needs with theirs.
+
+        Args:
+            parameter: what is trained.
+            name: its name in the graph; slots are named `"{name}.momentum"` and so on.
+            gradient: of the loss with respect to it, a node of its type.
+            rate: of this step, a float64 scalar.
+            number: of this step, from 1, a float64 scalar.
+        """
+        factor = matched(self.rates, name, 1.0)
+        rate = rate if factor == 1.0 else rate * factor
+        decay = self.decay * matched(self.decays, name, float(parameter.ndim >= 2))
+        if decay and not self.decoupled:
+            gradient = gradient + decay * parameter
+        change = Change(parameter, name, gradient, rate, number, decay if self.decoupled else 0.0)
+        new = self._new(change)
+        return new, change.slots
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise SettingError where a pattern matches none of the parameters' names."""
+        for setting in ("rates", "decays"):
+            require_match(f"{type(self).__name__}.{setting}", getattr(self, setting), names)
+
+    def _new(self, change: Change) -> Node:
+        """The parameter's new value."""
+        weights = change.parameter
+        kept: Node = weights
+        if change.decay:
+            kept = weights * change.scalar(1 - change.rate * change.decay)
+        return kept - self._descent(change)
+
+    def _descent(self, change: Change) -> Node:
+        """What is subtracted from the parameter, decoupled decay aside."""
+        raise NotImplementedError
+
+
+def matched(factors: Mapping[str, float], name: str, default: float) -> float:
+    """The factor of the last pattern that matches `name`."""
+    found = [factor for pattern, factor in factors.items() if fnmatchcase(name, pattern)]
+    return found[-1] if found else default
+
+
+def require_match(where: str, patterns: Iterable[str], names: Iterable[str]) -> None:
+    """Raise SettingError for a pattern that matches none of `names`."""
+    names = list(names)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            guess = nearest(pattern, names)
+            raise SettingError(
+                where,
+                f"no parameter is named {pattern!r}",
+                expected="a name, or a pattern, of " + ", ".join(names),
+                fix=f"did you mean {guess!r}?" if guess else None,
+            )

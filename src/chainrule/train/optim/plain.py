@@ -1,0 +1,77 @@
+"""Optimizers that follow the gradient or its sign: SGD, Lion."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+from chainrule.errors import SettingError
+from chainrule.graph.node import Node
+from chainrule.ops.bounds import sign
+from chainrule.train.optim.base import Change, Optimizer
+from chainrule.train.schedules import Rate
+from chainrule.train.settings import Flag, Fraction
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent: `w -= rate * v`, where `v = momentum * v + g`.
+
+    Args:
+        momentum: 0 for plain descent; 0.9 is usual.
+        nesterov: look ahead: `w -= rate * (g + momentum * v)`.
+
+    Source: I. Sutskever et al., On the importance of initialization and momentum in deep
+    learning, 2013, with the rate outside of the momentum, so that a schedule acts at once.
+    """
+
+    name: ClassVar[str] = "sgd"
+
+    rate: Rate = 0.01
+    _: KW_ONLY
+    momentum: Fraction = 0.0
+    nesterov: Flag = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise SettingError(
+                "SGD.nesterov", "without momentum there is nothing to look ahead by",
+                fix="give momentum=0.9",
+            )  # fmt: skip
+
+    def _descent(self, change: Change) -> Node:
+        gradient = change.gradient
+        direction = gradient
+        if self.momentum:
+            slot = change.slot("momentum")
+            momentum = change.keep(slot, self.momentum * slot + gradient)
+            direction = gradient + self.momentum * momentum if self.nesterov else momentum
+        return change.scalar(change.rate) * direction
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Steps of one size, `w -= rate * sign(beta1 * m + (1 - beta1) * g)`; decoupled decay.
+
+    Args:
+        beta1: of the average whose sign is taken.
+        beta2: of the average `m` that is kept.
+
+    Source: X. Chen et al., Symbolic discovery of optimization algorithms, 2023. Rates are three
+    to ten times smaller than Adam's, decay larger by as much.
+    """
+
+    name: ClassVar[str] = "lion"
+    decoupled: ClassVar[bool] = True
+
+    rate: Rate = 1e-4
+    _: KW_ONLY
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
+
+    def _descent(self, change: Change) -> Node:
+        gradient, slot = change.gradient, change.slot("momentum")
+        blend = self.beta1 * slot + (1 - self.beta1) * gradient
+        change.keep(slot, self.beta2 * slot + (1 - self.beta2) * gradient)
+        return change.scalar(change.rate) * sign(blend)

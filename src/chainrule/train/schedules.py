@@ -1,0 +1,354 @@
+"""Learning rates as functions of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.train.settings import (
+    NOT_NEGATIVE,
+    AtLeast,
+    NotNegative,
+    Positive,
+    Settings,
+    Within,
+    as_number,
+    refuse,
+)
+
+Steps = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Schedule(Settings):
+    """A learning rate that changes while training goes on.
+
+    `schedule(step, total)` is the rate of a step, counted from 0, of a run of `total` steps.
+    Steps after the end of the run get the rate of its end.
+
+    A setting of type `Span` is a stretch of the run: an integer is a number of steps, a number
+    with a fraction is a part of the run; 1.0 is the whole run.
+    """
+
+    name: ClassVar[str] = "schedule"
+
+    def __call__(self, step: int, total: int) -> float:
+        """The rate of one step."""
+        return float(self.at(np.array([step], np.float64), total)[0])
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """The rates of many steps."""
+        raise NotImplementedError
+
+
+def _rate(where: str, value: Any) -> float | Schedule:
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, Mapping):
+        return schedule_from_dict(value)
+    x = as_number(where, value)
+    if x <= 0:
+        raise refuse(where, "a rate above 0, or a schedule", value)
+    return x
+
+
+def _span(where: str, value: Any) -> int | float:
+    x = as_number(where, value)
+    if x <= 0 or (x > 1 and x != int(x)):
+        raise refuse(where, "a number of steps, or a part of the run up to 1.0", value)
+    return int(x) if x > 1 or isinstance(value, int) else x
+
+
+Rate = Annotated[float | Schedule, _rate]
+"""A rate above 0, or a schedule; plain data are read as a schedule."""
+
+Span = Annotated[int | float, _span]
+"""A stretch of the run: an integer is a number of steps, a fraction a part of the run."""
+
+Part = Annotated[float, Within(above=0, most=1)]
+FromZero = Annotated[float, Within(least=0, most=1)]
+
+
+def rates(
+    schedule: float | Schedule, first_step: int, count: int, total_steps: int, scale: float = 1.0
+) -> list[float]:
+    """The rates of `count` steps that follow each other, in a run of `total_steps`.
+
+    Args:
+        schedule: or a number, for a constant rate.
+        first_step: how many steps came before, 0 at the start.
+        count: how many rates are wanted.
+        total_steps: of the whole run.
+        scale: what `ReduceOnPlateau` has come to; its minimum is kept.
+    """
+    if not isinstance(schedule, Schedule):
+        return [float(schedule) * scale] * count
+    steps = np.arange(first_step, first_step + count, dtype=np.float64)
+    found = schedule.at(steps, max(total_steps, 1)) * scale
+    if scale < 1 and isinstance(schedule, ReduceOnPlateau):
+        found = np.maximum(found, np.minimum(found / scale, schedule.minimum))
+    return [float(x) for x in found]
+
+
+def _steps(span: Span, total: float) -> float:
+    return float(span) if isinstance(span, int) else span * total
+
+
+def _progress(steps: Steps, total: float) -> Steps:
+    """How much of the run has passed: 0 to 1."""
+    return np.clip(steps / total, 0.0, 1.0)
+
+
+def _cosine(progress: Steps) -> Steps:
+    """From 1 down to 0 along half a cosine wave."""
+    return 0.5 * (1 + np.cos(np.pi * progress))
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate in every step."""
+
+    name: ClassVar[str] = "constant"
+    rate: Positive = 1e-3
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        return np.full_like(steps, self.rate)
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """`rate`, multiplied by `factor` after each stretch `every`."""
+
+    name: ClassVar[str] = "step"
+    rate: Positive = 1e-3
+    factor: Part = 0.1
+    every: Span = 1 / 3
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        # the small term keeps 0.1 * 30 from falling short of a whole number
+        times = np.floor(np.minimum(steps, total) / _steps(self.every, total) + 1e-9)
+        return self.rate * self.factor**times
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """`rate`, falling smoothly by `factor` over each stretch `every`."""
+
+    name: ClassVar[str] = "exponential"
+    rate: Positive = 1e-3
+    factor: Part = 0.01
+    every: Span = 1.0
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        return self.rate * self.factor ** (np.minimum(steps, total) / _steps(self.every, total))
+
+
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """From `rate` to `final` along `(1 - progress)**power`; linear with the power 1."""
+
+    name: ClassVar[str] = "polynomial"
+    rate: Positive = 1e-3
+    final: NotNegative = 0.0
+    power: Positive = 1.0
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        left = (1 - _progress(steps, total)) ** self.power
+        return self.final + (self.rate - self.final) * left
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """From `rate` to `final` along half a cosine wave, again and again with restarts.
+
+    Args:
+        restarts: how often the rate jumps back to `rate`.
+        growth: how many times longer each wave is than the one before.
+
+    Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts,
+    2017.
+    """
+
+    name: ClassVar[str] = "cosine"
+    rate: Positive = 1e-3
+    final: NotNegative = 0.0
+    restarts: Annotated[int, AtLeast(0)] = 0
+    growth: Annotated[float, Within(least=1)] = 1.0
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        progress = _progress(steps, total)
+        lengths = self.growth ** np.arange(self.restarts + 1.0)
+        ends = np.cumsum(lengths) / lengths.sum()
+        wave = np.minimum(np.searchsorted(ends, progress, side="right"), self.restarts)
+        starts = np.concatenate([[0.0], ends[:-1]])
+        within = (progress - starts[wave]) / (ends - starts)[wave]
+        return self.final + (self.rate - self.final) * _cosine(within)
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """A rise in a straight line to the first rate of another schedule, which then follows.
+
+    Args:
+        schedule: what follows, over the steps that are left; a number is a constant rate.
+        steps: how long the rise takes.
+        start: the fraction of the first rate that the line begins at, one step before the run.
+    """
+
+    name: ClassVar[str] = "warm_up"
+    schedule: Rate = 1e-3
+    steps: Span = 0.05
+    start: FromZero = 0.0
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        rise = math.floor(_steps(self.steps, total) + 1e-9)
+        inner = _rates_at(self.schedule, np.maximum(steps - rise, 0), max(total - rise, 1.0))
+        part: Steps = np.minimum((steps + 1) / (rise + 1), 1.0)
+        return inner * (self.start + (1 - self.start) * part)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to `rate` and down to almost nothing, both along half a cosine wave.
+
+    Args:
+        rate: the highest.
+        rise: how long it takes to get there.
+        start, final: the first and last rate, as fractions of the highest.
+
+    Source: L. Smith and N. Topin, Super-convergence, 2018.
+    """
+
+    name: ClassVar[str] = "one_cycle"
+    rate: Positive = 1e-2
+    rise: Span = 0.3
+    start: Part = 0.04
+    final: FromZero = 4e-6
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        top = min(_steps(self.rise, total), total)
+        up = self.start + (1 - self.start) * _cosine(1 - _progress(steps, top))
+        down = self.final + (1 - self.final) * _cosine(
+            _progress(np.maximum(steps - top, 0), max(total - top, 1.0))
+        )
+        return self.rate * np.where(steps < top, up, down)
+
+
+def _sequence(where: str, value: Any) -> tuple[float, ...]:
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
+        raise refuse(where, "a list of numbers", value)
+    checked = [NOT_NEGATIVE(where, x) for x in value]
+    return tuple(
+        int(x) if isinstance(x, (int, np.integer)) else y
+        for x, y in zip(value, checked, strict=True)
+    )
+
+
+Numbers = Annotated[Sequence[float], _sequence]
+
+
+@dataclass(frozen=True)
+class Piecewise(Schedule):
+    """Constant pieces: `rates[k]` until the boundary `boundaries[k]`.
+
+    Args:
+        rates: one more than there are boundaries.
+        boundaries: where the next rate begins, rising: integers are steps, fractions parts of
+            the run.
+    """
+
+    name: ClassVar[str] = "piecewise"
+    rates: Numbers = (1e-3, 1e-4)
+    boundaries: Numbers = (0.5,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.rates) != len(self.boundaries) + 1:
+            raise SettingError(
+                "Piecewise",
+                "there is one rate more than there are boundaries",
+                expected=f"{len(self.boundaries) + 1} rates",
+                got=len(self.rates),
+            )
+        kinds = {isinstance(x, int) for x in self.boundaries}
+        if len(kinds) > 1 or list(self.boundaries) != sorted(self.boundaries):
+            raise refuse(
+                "Piecewise.boundaries", "rising steps, or rising parts of the run", self.boundaries
+            )
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        ends = np.array([_steps(x, total) for x in self.boundaries])
+        return np.array(self.rates)[np.searchsorted(ends, steps, side="right")]
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """A rate that falls when the validation criterion has stopped improving.
+
+    The rate of a step is that of `rate` times a scale, 1 at first; the training loop tells it
+    the criterion after each epoch, and passes the scale to `rates`.
+
+    Args:
+        rate: a number, or a schedule.
+        factor: what the scale is multiplied by.
+        patience: how many epochs without improvement are waited for.
+        minimum: the rate stays above it.
+        improvement: by how much, relative to the best, the criterion must improve to count.
+    """
+
+    name: ClassVar[str] = "reduce_on_plateau"
+    rate: Rate = 1e-3
+    factor: Annotated[float, Within(above=0, below=1)] = 0.1
+    patience: Annotated[int, AtLeast(1)] = 10
+    minimum: NotNegative = 0.0
+    improvement: NotNegative = 1e-4
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule; before any reduction."""
+        return _rates_at(self.rate, steps, total)
+
+
+def _rates_at(schedule: float | Schedule, steps: Steps, total: float) -> Steps:
+    if isinstance(schedule, Schedule):
+        return schedule.at(steps, total)
+    return np.full_like(steps, schedule)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    kind.name: kind
+    for kind in (
+        Constant, StepDecay, Exponential, Polynomial, Cosine, WarmUp, OneCycle, Piecewise,
+        ReduceOnPlateau,
+    )
+}  # fmt: skip
+"""The schedules by name."""
+
+
+def schedule(name: str, **settings: Any) -> Schedule:
+    """The schedule of that name: `schedule("cosine", rate=0.1)`. Raises SettingError."""
+    if name not in SCHEDULES:
+        raise SettingError(
+            "schedule", f"unknown schedule {name!r}", fix=did_you_mean(name, SCHEDULES)
+        )
+    return SCHEDULES[name].from_settings(settings)
+
+
+def schedule_from_dict(data: Mapping[str, Any]) -> Schedule:
+    """The schedule that `to_dict` made plain data of. Raises SettingError."""
+    if not isinstance(data.get("name"), str):
+        raise SettingError("schedule", "the schedule has no name", got=repr(dict(data)))
+    return schedule(**{str(key): value for key, value in data.items()})

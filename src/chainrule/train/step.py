@@ -1,0 +1,126 @@
+"""The training step as one graph: loss, gradients, clipping, updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import reduce
+
+from chainrule.autodiff import backward
+from chainrule.errors import GraphError, SettingError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Parameter
+from chainrule.ops.bounds import clip, minimum
+from chainrule.ops.build import cast, require_scalar
+from chainrule.ops.elementwise import sqrt, square
+from chainrule.ops.reduce import sum
+from chainrule.passes.specialise import specialise, tracked_updates
+from chainrule.program import NUMBER, RATE, Step
+from chainrule.train.optim.base import Optimizer, require_match
+from chainrule.train.settings import as_number
+
+Gradients = dict[Parameter, Node]
+
+
+def build_step(
+    graph: Graph,
+    loss: Node,
+    optimizer: Optimizer,
+    *,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    trainable: Iterable[str] | None = None,
+) -> Step:
+    """The whole training step of a model.
+
+    Args:
+        graph: contains `loss`; its names are kept, slots are named after their parameters.
+        loss: a floating-point scalar.
+        optimizer: makes the updates.
+        clip_norm: the greatest length of all gradients taken together as one vector; longer
+            ones are scaled down to it.
+        clip_value: the greatest size of each single entry of a gradient, cut before `clip_norm`.
+        trainable: names, or patterns of names, of the parameters to train; None trains all that
+            were made with `trainable=True`.
+
+    A parameter that the loss does not depend on is left alone, weight decay included.
+
+    Raises:
+        GraphError: the loss is no scalar, or there is nothing to train.
+        SettingError: a bound is not above 0, or a pattern matches no parameter.
+    """
+    require_scalar("build_step", graph.find(loss))
+    place = specialise(graph, training=True)
+    tracked = tracked_updates(graph, place)
+    forward = Graph([place[loss], *tracked.values()], like=graph)
+    wanted = _trained(graph, Graph(place[loss]), trainable)
+    optimizer.check_names(graph.name(x) for x in graph.parameters if x.trainable)
+    found = backward(forward, place[loss], wanted).gradients
+    gradients = {x: found[x] for x in wanted if x in found}
+    if not gradients:
+        raise _nothing_to_train(graph, wanted)
+    gradients = _clipped(gradients, clip_norm, clip_value)
+    updates: dict[Parameter, Node] = {}
+    for parameter, gradient in gradients.items():
+        name = graph.name(parameter)
+        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
+        updates |= slots
+    updates |= tracked
+    return Step(Graph([place[loss], *updates.values()], like=graph), place[loss], updates)
+
+
+def _trained(graph: Graph, used: Graph, patterns: Iterable[str] | None) -> list[Parameter]:
+    """The parameters that the loss is computed from, that are trainable and meant."""
+    candidates = [x for x in graph.parameters if x.trainable]
+    if patterns is not None:
+        patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+        names = {x: graph.name(x) for x in candidates}
+        require_match("trainable", patterns, names.values())
+        candidates = [
+            x for x in candidates if any(fnmatchcase(names[x], pattern) for pattern in patterns)
+        ]
+    return [x for x in candidates if x in used]
+
+
+def _nothing_to_train(graph: Graph, wanted: list[Parameter]) -> GraphError:
+    if wanted:
+        return GraphError(
+            "build_step",
+            "no gradient reaches a parameter: what lies between is not differentiable",
+            got="parameters " + ", ".join(graph.name(x) for x in wanted),
+            fix="look for stop_gradient, round, argmax, comparisons",
+        )
+    return GraphError(
+        "build_step",
+        "there is nothing to train: the loss depends on no trainable parameter",
+        got=", ".join(_described(graph, x) for x in graph.parameters) or "no parameters",
+    )
+
+
+def _described(graph: Graph, parameter: Parameter) -> str:
+    return graph.name(parameter) + ("" if parameter.trainable else " (not trainable)")
+
+
+def _clipped(gradients: Gradients, clip_norm: float | None, clip_value: float | None) -> Gradients:
+    """The gradients cut by value, then scaled down to a common length."""
+    if clip_value is not None:
+        bound = _bound("clip_value", clip_value)
+        gradients = {x: clip(g, -bound, bound) for x, g in gradients.items()}
+    if clip_norm is not None:
+        bound = _bound("clip_norm", clip_norm)
+        scale = minimum(bound / global_norm(gradients.values()), 1.0)
+        gradients = {x: g * cast(scale, g.dtype) for x, g in gradients.items()}
+    return gradients
+
+
+def global_norm(gradients: Iterable[Node]) -> Node:
+    """The length of all gradients taken together as one vector, in float64: nothing overflows."""
+    squares = [sum(square(cast(g, "float64"))) for g in gradients]
+    return sqrt(reduce(lambda a, b: a + b, squares))
+
+
+def _bound(where: str, value: float) -> float:
+    bound = as_number(where, value)
+    if bound <= 0:
+        raise SettingError(where, "a bound is above 0", got=repr(value))
+    return bound
