@@ -1,0 +1,28 @@
+"""Tables in, arrays out: reading, kinds of columns, the data contract, the data check, splits."""
+
+from chainrule.data.check import Finding, check_table
+from chainrule.data.kinds import KINDS, Kind, Task, guess_kinds, guess_task
+from chainrule.data.schema import Block, Described, Encoded, Member, Schema
+from chainrule.data.sources import read
+from chainrule.data.split import holdout, shuffled
+from chainrule.data.table import Column, Table
+
+__all__ = [
+    "KINDS",
+    "Block",
+    "Column",
+    "Described",
+    "Encoded",
+    "Finding",
+    "Kind",
+    "Member",
+    "Schema",
+    "Table",
+    "Task",
+    "check_table",
+    "guess_kinds",
+    "guess_task",
+    "holdout",
+    "read",
+    "shuffled",
+]

@@ -1,0 +1,157 @@
+"""What the text of a cell means: a gap, a number, a date, a yes or a no."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.table import Codes, Column, Floats, counted, listed
+
+GAP_TEXTS = frozenset(
+    "? - -- . NA N/A n/a na NaN nan -nan null NULL Null None <NA> #N/A #NA".split()  # noqa: SIM905
+)
+NO_TEXTS = frozenset(("0", "false", "no", "n", "f", "off"))
+YES_TEXTS = frozenset(("1", "true", "yes", "y", "t", "on"))
+
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+LEADING_ZERO = re.compile(r"[+-]?0\d")
+THOUSANDS = {
+    ".": re.compile(r"[+-]?\d{1,3}(?:[, '\u00a0\u202f]\d{3})+(?:\.\d+)?"),
+    ",": re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u202f]\d{3})+(?:,\d+)?"),
+}
+DECORATION = " \t$€£¥%\u00a0"
+
+
+class Notes:
+    """Collects what was met while reading; gap texts are told once for all columns."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._gaps: dict[str, dict[str, int]] = {}
+
+    def add(self, line: str) -> None:
+        """One more line."""
+        self._lines.append(line)
+
+    def gap(self, column: str, text: str, cells: int) -> None:
+        """`text` was read as a gap in so many cells of a column."""
+        self._gaps.setdefault(text, {})[column] = cells
+
+    def lines(self) -> list[str]:
+        """All notes."""
+        return self._lines + [
+            f"{text!r} read as a gap: {counted(sum(found.values()), 'cell')} in "
+            f"{'column' if len(found) == 1 else 'columns'} {listed(list(map(repr, found)), 6)}"
+            for text, found in self._gaps.items()
+        ]
+
+
+def text_column(
+    name: str, codes: Codes, levels: Sequence[Any] | NDArray[Any], notes: Notes, *, typed: bool
+) -> Column:
+    """A text column with trimmed, sorted levels and its gap texts, noted, as gaps.
+
+    Where the source has no types (`typed` is False: CSV) a column whose texts are all plain
+    numbers becomes numbers. Digits with leading zeros stay text.
+    """
+    stripped = [str(level).strip() for level in levels]
+    kept = sorted({text for text in stripped if text and text not in GAP_TEXTS})
+    position = {text: i for i, text in enumerate(kept)}
+    recode = np.array([position.get(text, -1) for text in stripped] + [-1], np.int32)
+    counts = np.bincount(codes[codes >= 0], minlength=len(stripped))
+    for text, cells in zip(stripped, counts, strict=True):
+        if text in GAP_TEXTS and cells:
+            notes.gap(name, text, int(cells))
+    column = Column(name, "text", recode[codes], np.array(kept, object))
+    if kept and not typed and all_plain(kept):
+        return _as_numbers(column)
+    return column
+
+
+def all_plain(texts: Iterable[str]) -> bool:
+    """Whether every text is a plain number without leading zeros."""
+    return all(PLAIN_NUMBER.fullmatch(t) and not LEADING_ZERO.match(t) for t in texts)
+
+
+def _as_numbers(column: Column) -> Column:
+    """A text column of plain numbers, stored as integers where they all are and fit."""
+    assert column.levels is not None
+    missing = column.missing
+    if all(level.lstrip("+-").isdigit() for level in column.levels):
+        whole = [int(level) for level in column.levels]
+        if max(map(abs, whole)) >= 2**63:
+            return column
+        values = np.array([*whole, 0], np.int64)[column.values]
+        return Column(column.name, "integer", values, mask=missing if missing.any() else None)
+    numbers = np.array([*map(float, column.levels), np.nan])
+    return Column(column.name, "number", numbers[column.values])
+
+
+def parse_numbers(texts: Iterable[str], decimal: str = ".") -> Floats:
+    """The numbers in texts such as '1,234.5', '$12' or '45 %'; NaN where there is none."""
+    return np.array([_parse_number(text, decimal) for text in texts], np.float64)
+
+
+def _parse_number(text: str, decimal: str) -> float:
+    text = text.strip(DECORATION)
+    if THOUSANDS[decimal].fullmatch(text):
+        text = re.sub(r"[ '\u00a0\u202f]", "", text).replace("." if decimal == "," else ",", "")
+    if decimal == ",":
+        text = text.replace(",", ".")
+    return float(text) if PLAIN_NUMBER.fullmatch(text) else np.nan
+
+
+def guess_decimal(texts: Sequence[str]) -> str:
+    """',' where more of the texts are numbers with a decimal comma than with a point."""
+    point, comma = (np.isfinite(parse_numbers(texts, mark)).sum() for mark in ".,")
+    return "," if comma > point else "."
+
+
+DAYS = (
+    "iso", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",
+    "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%d-%b-%Y", "%d-%b-%y",
+    "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%Y%m%d",
+)  # fmt: skip
+TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+DATE_FORMATS = ("iso", *(day + time for day in DAYS[1:] for time in TIMES))
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+LIKE_A_DATE = re.compile(r"(?=.*\d).{1,9}[-/. ].{1,9}[-/. ,].{2,}")
+
+
+def parse_dates(texts: Iterable[str], form: str) -> NDArray[np.datetime64]:
+    """Texts as datetime64[us] in UTC by one of DATE_FORMATS; NaT where they do not fit."""
+    return np.array([_parse_date(text, form) for text in texts], "datetime64[us]")
+
+
+def _parse_date(text: str, form: str) -> datetime | None:
+    try:
+        if form != "iso":
+            return datetime.strptime(text, form)
+        if not ISO_DATE.match(text):
+            return None
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+
+
+def guess_date_format(texts: Sequence[str], share: float = 0.95) -> str | None:
+    """The format that reads at least `share` of the texts as dates, or None.
+
+    Where day/month and month/day both fit, '/' is read month first, '.' and '-' day first.
+    """
+    sample = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, 300).astype(int))]
+    if sum(LIKE_A_DATE.fullmatch(text) is not None for text in sample) < share * len(sample):
+        return None
+    scores = {
+        form: np.count_nonzero(~np.isnat(parse_dates(sample, form)))
+        for form in DATE_FORMATS
+        if not np.isnat(parse_dates(sample[:8], form)).all()
+    }
+    best = max(scores, key=scores.__getitem__, default=None)
+    return best if best is not None and scores[best] >= share * len(sample) else None

@@ -1,0 +1,303 @@
+"""The data check before training: what in a table is likely to spoil the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.cells import guess_decimal
+from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
+from chainrule.data.learned import numbers_of
+from chainrule.data.split import shuffled
+from chainrule.data.table import Column, Floats, Table, clip, counted
+from chainrule.errors import DataError
+
+SAMPLE = 50_000
+BINS = 64
+LEAK = 0.995  # share of held-out rows, or of variance, that one column alone explains
+Severity = Literal["error", "warning", "info"]
+Codes = NDArray[np.int64]
+
+
+class Finding(NamedTuple):
+    """One thing that may spoil the result: how bad, where, what, and one thing to try."""
+
+    severity: Severity
+    column: str | None
+    message: str
+    fix: str
+
+
+def check_table(
+    table: Table,
+    target: str | None = None,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    task: str | None = None,
+) -> list[Finding]:
+    """Findings on a table, the worst first; an empty list for healthy data.
+
+    Big tables are judged by a fixed sample of 50,000 rows.
+    """
+    if len(table) > SAMPLE:
+        table = table.take(np.sort(shuffled(len(table), 0)[:SAMPLE]))
+    guesses = guess_kinds(table, kinds)
+    label = table[target] if target is not None else None
+    features = [column for column in table if column.name != target]
+    findings = _check_size(table, features)
+    for column in features:
+        findings += _check_column(column, guesses[column.name], len(table))
+    if label is not None and label.gaps < len(label):
+        findings += _check_target(label, features, guesses, task, (kinds or {}).get(label.name))
+    findings += _check_duplicates(table, guesses)
+    return sorted(findings, key=lambda found: ("error", "warning", "info").index(found.severity))
+
+
+def _check_size(table: Table, features: list[Column]) -> list[Finding]:
+    rows, width = len(table), len(features)
+    if rows < 50:
+        return [Finding("info", None, f"only {rows} rows: scores will vary with the split",
+                        "collect more rows, or trust the scores little")]  # fmt: skip
+    if width > rows:
+        return [Finding("info", None, f"{width:,} columns but only {rows:,} rows",
+                        "keep fewer columns, or add weight decay or dropout")]  # fmt: skip
+    return []
+
+
+def _check_column(column: Column, kind: Kind, rows: int) -> list[Finding]:
+    name = column.name
+    chosen = kind.reason == "chosen by you" and kind.name in ("id", "constant")
+    if chosen or kind.name == "ignore":
+        return []
+    if kind.name == "constant":
+        return [Finding("info", name, f"constant ({kind.reason}); it is left out",
+                        "remove it from the data")]  # fmt: skip
+    if kind.name == "id":
+        return [Finding("info", name, f"looks like an id ({kind.reason}); it is left out",
+                        f"if it carries meaning: {name}=category or number")]  # fmt: skip
+    found = []
+    if column.gaps > 0.5 * rows:
+        share = 100 * column.gaps / rows
+        found.append(Finding("warning", name, f"{share:.0f} % of its cells are gaps",
+                             "leave it out, or find out why they are missing"))  # fmt: skip
+    if column.storage in ("number", "integer") and kind.name == "number":
+        found += _check_numbers(column, rows)
+    return found
+
+
+def _check_numbers(column: Column, rows: int) -> list[Finding]:
+    values = column.floats()
+    infinite = int(np.isinf(values).sum())
+    if infinite:
+        return [Finding("error", column.name, f"holds {counted(infinite, 'infinite value')}",
+                        "replace them by gaps, or leave the column out")]  # fmt: skip
+    values = values[~np.isnan(values)]
+    steps = np.diff(values)
+    if rows >= 20 and column.storage == "integer" and (steps == 1).all():
+        return [Finding("warning", column.name, "counts the rows: it tells the order of the file",
+                        f"leave it out, unless it means something: {column.name}=id")]  # fmt: skip
+    if len(values) < 50 or column.distinct < 10:
+        return []
+    centred = values - values.mean()
+    scale = np.abs(centred).max()
+    skew = np.mean((centred / scale) ** 3) / max(np.mean((centred / scale) ** 2) ** 1.5, 1e-300)
+    if abs(skew) <= 10:
+        return []
+    low, middle, high = values.min(), float(np.median(values)), values.max()
+    return [Finding("info", column.name,
+                    f"very skewed: from {low:g} to {high:g}, half of the values "
+                    f"{'below' if skew > 0 else 'above'} {middle:g}",
+                    "transform it to quantiles, or take its logarithm")]  # fmt: skip
+
+
+def _check_target(
+    label: Column, features: list[Column], guesses: Mapping[str, Kind], task: str | None,
+    kind: str | None,
+) -> list[Finding]:  # fmt: skip
+    try:
+        found = guess_task(label, task, kind)
+    except DataError as error:
+        return [Finding("error", label.name, f"as a target: {error.what}", error.fix or "choose "
+                        "another target")]  # fmt: skip
+    findings = []
+    if label.gaps > 0.1 * len(label):
+        share = 100 * label.gaps / len(label)
+        findings.append(Finding("warning", label.name, f"{share:.0f} % of the rows lack the target",
+                                "make sure that they lack it by chance"))  # fmt: skip
+    if label.distinct < 2:
+        return [*findings, Finding("error", label.name, "the target has a single value",
+                                   "choose another target, or more data")]  # fmt: skip
+    if found.name == "classification":
+        findings += _check_balance(label)
+    usable = [c for c in features if guesses[c.name].name not in ("constant", "ignore")]
+    kept = np.flatnonzero(~label.missing)
+    label, usable = label.take(kept), [column.take(kept) for column in usable]
+    if len(usable) >= 2 and len(kept) >= 50:
+        for column in usable:
+            findings += _check_leak(column, label, found, guesses[column.name])
+    return findings
+
+
+def _check_balance(label: Column) -> list[Finding]:
+    codes, labels = label.labels()
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    used = np.flatnonzero(counts)
+    least, most = used[counts[used].argmin()], used[counts[used].argmax()]
+    few, many = int(counts[least]), int(counts[most])
+    if len(label) >= 50 and few < 5:
+        rare = int((counts[used] < 5).sum())
+        what = f"{clip(repr(labels[least]))} has only {counted(few, 'row')}"
+        more = f", and {rare - 1} more have under 5" if rare > 1 else ""
+        return [Finding("warning", label.name, f"class {what}{more}",
+                        "join rare classes, or collect more of them")]  # fmt: skip
+    if few * 20 < many:
+        return [Finding("warning", label.name,
+                        f"classes are imbalanced: {clip(repr(labels[most]))} has {many:,} rows, "
+                        f"{clip(repr(labels[least]))} {few:,}",
+                        "judge by balanced accuracy, and weight the classes")]  # fmt: skip
+    return []
+
+
+# Leaks ---------------------------------------------------------------------------------------
+
+
+def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[Finding]:
+    """A column that alone tells the target: a copy, another spelling, or a consequence of it."""
+    if _same(column, label):
+        return [Finding("warning", column.name, f"is a copy of the target {label.name!r}",
+                        "leave it out")]  # fmt: skip
+    if kind.name in ("id", "text"):
+        return []
+    features = _codes(column, kind)
+    if task.name == "classification":
+        known = label.labels()[0].astype(np.int64)
+        told = _told_classes(features, known)
+    else:
+        told = _told_numbers(column, features, _floats(label))
+    if told < LEAK:
+        return []
+    return [Finding("warning", column.name,
+                    f"alone tells the target {label.name!r} almost perfectly: it may be known "
+                    "only afterwards", "leave it out unless it is known beforehand")]  # fmt: skip
+
+
+def _same(column: Column, label: Column) -> bool:
+    """Whether both columns hold the same labels in every row."""
+    if column.gaps or column.distinct != label.distinct:
+        return False
+    if column.storage != "text" and label.storage != "text":
+        return bool((column.values == label.values).all())
+    codes, labels = column.labels()
+    others, names = label.labels()
+    place = {name: i for i, name in enumerate(names)}
+    return bool((np.array([place.get(name, -1) for name in labels] or [-1])[codes] == others).all())
+
+
+def _floats(column: Column) -> Floats:
+    """A number column as floats, from texts as well."""
+    if column.storage != "text":
+        return column.floats()
+    assert column.levels is not None
+    return numbers_of(column, guess_decimal(list(column.levels)))[0]
+
+
+def _codes(column: Column, kind: Kind) -> Codes:
+    """Up to BINS quantile bins of numbers and dates, or the labels; 0 for a gap."""
+    if kind.name in ("category", "boolean") or column.storage == "text":
+        return column.labels()[0].astype(np.int64) + 1
+    dates = column.storage == "date"
+    values = column.values.astype(np.float64) if dates else column.floats()
+    missing = column.missing
+    edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, BINS + 1)[1:-1]))
+    return np.where(missing, 0, np.searchsorted(edges, values, side="right") + 1)
+
+
+def _halves(n: int) -> tuple[Codes, Codes]:
+    order = shuffled(n, 0)
+    return order[: n // 2], order[n // 2 :]
+
+
+def _told_classes(features: Codes, classes: Codes) -> float:
+    """The worst class's share of rows told right by the majority class of the row's level.
+
+    Levels learn from one half of the rows and are tried on the other; the worst class counts, so
+    that a frequent class cannot hide a useless column.
+    """
+    learn, held = _halves(len(classes))
+    width = int(classes.max()) + 1
+    table = np.bincount(features[learn] * width + classes[learn],
+                        minlength=(int(features.max()) + 1) * width)  # fmt: skip
+    guess = table.reshape(-1, width).argmax(axis=1)
+    right = guess[features[held]] == classes[held]
+    seen = np.bincount(classes[held], minlength=width)
+    hits = np.bincount(classes[held], weights=right, minlength=width)
+    return float((hits[seen > 0] / seen[seen > 0]).min())
+
+
+def _told_numbers(column: Column, features: Codes, target: Floats) -> float:
+    """The share of the target's variance that the column tells alone: by rank or by level."""
+    kept = np.isfinite(target)
+    if column.storage in ("number", "integer"):
+        values = column.floats()
+        kept &= np.isfinite(values)
+        if kept.sum() < 50:
+            return 0.0
+        told = abs(_correlation(values[kept], target[kept]))
+        ranks = abs(_correlation(_ranks(values[kept]), _ranks(target[kept])))
+        return float(max(told, ranks) ** 2 if max(told, ranks) > 0.999 else 0.0)
+    learn, held = (rows[kept[rows]] for rows in _halves(len(target)))
+    width = int(features.max()) + 1
+    count = np.bincount(features[learn], minlength=width)
+    total = np.bincount(features[learn], weights=target[learn], minlength=width)
+    means = np.where(count > 0, total / np.maximum(count, 1), target[learn].mean())
+    left = np.square(target[held] - means[features[held]]).sum()
+    spread = np.square(target[held] - target[held].mean()).sum()
+    return float(1 - left / spread) if spread > 0 else 0.0
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    a, b = a / (np.abs(a).max() or 1), b / (np.abs(b).max() or 1)
+    size = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
+    return float((a * b).sum() / size) if size > 0 else 0.0
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks, equal values sharing their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = counts.cumsum()
+    return np.asarray((ends - (counts - 1) / 2)[inverse], np.float64)
+
+
+# Duplicates ------------------------------------------------------------------------------------
+
+
+def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding]:
+    """Equal rows, where the columns could tell many more rows apart."""
+    used = [c for c in table if guesses[c.name].name not in ("constant", "id", "ignore")]
+    room = sum(np.log2(max(column.distinct, 1)) for column in used)
+    if len(table) < 20 or room < np.log2(len(table)) + 7:
+        return []
+    mixed = np.zeros(len(table), np.uint64)
+    for column in used:
+        codes = column.values
+        if column.storage in ("number", "date"):
+            codes = codes.astype(np.float64).view(np.uint64)
+        mixed = _mix(mixed ^ codes.astype(np.int64).view(np.uint64))
+    share = 1 - len(np.unique(mixed)) / len(table)
+    if share < 0.01:
+        return []
+    return [Finding("warning", None, f"{100 * share:.0f} % of the rows repeat another row",
+                    "remove duplicates, or copies in the validation rows flatter the scores",
+                    )]  # fmt: skip
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One round of the splitmix64 finaliser (Steele, Lea, Flood 2014)."""
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -1,0 +1,123 @@
+"""What every learned column shares: statistics, the encoder's record, notes and refusals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+
+from chainrule.data.cells import parse_numbers
+from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.errors import DataError
+
+KNOTS = 33
+
+
+class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What training met in one column of numbers: all that a numeric encoder needs.
+
+    quantiles: KNOTS evenly spaced quantiles, from the minimum to the maximum. Without any
+    number all values are 0.
+    """
+
+    count: int
+    gaps: int
+    mean: float
+    std: float
+    median: float
+    quantiles: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        values = (self.mean, self.std, self.median, *self.quantiles)
+        if not all(map(math.isfinite, values)) or self.std < 0:
+            raise ValueError("statistics must be finite")
+        if len(self.quantiles) != KNOTS or list(self.quantiles) != sorted(self.quantiles):
+            raise ValueError(f"quantiles must be {KNOTS} ascending numbers")
+        if self.count < 0 or self.gaps < 0:
+            raise ValueError("counts must not be negative")
+
+
+def stats_of(values: Floats) -> Stats:
+    """The statistics of finite numbers with NaN gaps, (n,)."""
+    present = values[~np.isnan(values)]
+    gaps = len(values) - len(present)
+    if not len(present):
+        return Stats(0, gaps, 0.0, 0.0, 0.0, (0.0,) * KNOTS)
+    scale = float(np.abs(present).max()) or 1.0  # keeps squares and sums of huge numbers finite
+    mean, std = float(np.mean(present / scale) * scale), float(np.std(present / scale) * scale)
+    knots = np.quantile(present / scale, np.linspace(0, 1, KNOTS)) * scale
+    knots = np.maximum.accumulate(np.clip(knots, present.min(), present.max()))
+    return Stats(len(present), gaps, mean, std, float(knots[KNOTS // 2]), tuple(knots.tolist()))
+
+
+class Encoder(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
+):
+    """What every encoder knows: the column, why it is read so, and what training met in it."""
+
+    name: str
+    reason: str
+    gaps: int
+    distinct: int
+
+    kind: ClassVar[str] = ""
+
+    def new_gaps(self, missing: int) -> list[str]:
+        """The note on gaps in a column that had none in training."""
+        if not missing or self.gaps:
+            return []
+        return [f"column {self.name!r}: {counted(missing, 'gap')}, training had none"]
+
+
+def numbers_of(column: Column, decimal: str) -> tuple[Floats, list[str]]:
+    """Any column but dates as float64 (n,), with a note on cells that are no numbers."""
+    if column.storage == "date":
+        raise not_all(column, "number", "it holds dates")
+    if column.storage != "text":
+        return column.floats(), []
+    codes, labels = column.labels()
+    numbers = np.array([*parse_numbers(labels, decimal), np.nan])
+    values = numbers[codes]
+    odd = np.isnan(values) & (codes >= 0)
+    return values, [
+        unseen_note(column.name, codes[odd], labels, "not numbers, treated as gaps")
+    ] * int(odd.any())
+
+
+class Infinite(ValueError):
+    """An infinity at a row of a column; the schema tells where that is."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+
+def refuse_infinite(values: Floats, name: str) -> Floats:
+    """The values, if none is infinite."""
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise Infinite(int(infinite.argmax()))
+    return values
+
+
+def not_all(column: Column, kind: str, why: str) -> DataError:
+    """The error for a column that cannot be read as a kind."""
+    return DataError(
+        f"column {column.name!r}",
+        f"cannot be read as {kind}: {why}",
+        got=f"{column.storage}, {counted(column.distinct, 'distinct value')}",
+        fix="choose another kind for it",
+    )
+
+
+def unseen_note(name: str, codes: Codes, labels: Sequence[str], how: str) -> str:
+    """The note on values that training did not have."""
+    found = np.unique(codes)
+    shown = listed([repr(clip(labels[i])) for i in found[:3]])
+    more = ", ..." if len(found) > 3 else ""
+    rows = counted(len(codes), "row")
+    values = counted(len(found), "unseen value")
+    return f"column {name!r}: {values} ({shown}{more}; {rows}) {how}"

@@ -1,0 +1,381 @@
+"""The data contract: what training learned of a table, and how any later table is read by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns import (
+    AnyEncoder,
+    BooleanColumn,
+    CategoryColumn,
+    DroppedColumn,
+    NumberColumn,
+    learn_column,
+)
+from chainrule.data.dates import DateColumn
+from chainrule.data.kinds import KindName, check_kinds, guess_kind, guess_task
+from chainrule.data.learned import Infinite, Stats
+from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.target import ClassTarget, NumberTarget, Target
+from chainrule.data.words import TextColumn
+from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
+
+NUMBERS = "numbers"
+Numeric = NumberColumn | BooleanColumn | DateColumn
+Want = Literal["required", "optional", "none"]
+
+
+class Member(NamedTuple):
+    """One column of the block of numbers: a number, a boolean, or a part of a date."""
+
+    name: str
+    column: str
+    kind: KindName
+    stats: Stats
+
+
+class Block(NamedTuple):
+    """One array of `Encoded.arrays`, to be one input of the graph.
+
+    | kind     | array                   | width             |
+    |----------|-------------------------|-------------------|
+    | numbers  | (n, width) float64, NaN | number of members |
+    | category | (n,) int32              | number of codes   |
+    | text     | (n, width) float32      | number of words   |
+    """
+
+    name: str
+    kind: Literal["numbers", "category", "text"]
+    columns: tuple[str, ...]
+    width: int
+    members: tuple[Member, ...] = ()
+
+
+class Described(NamedTuple):
+    """A row of `Schema.describe`, for a terminal or a report."""
+
+    column: str
+    kind: str
+    reason: str
+    treatment: str
+    gaps: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A table as arrays: one a block, the target if wanted, the rows that were kept, notes.
+
+    rows: the positions in the encoded table of the rows that the arrays hold, ascending.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    target: NDArray[Any] | None
+    rows: NDArray[np.int64]
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The encoders of all columns in order, and of the target. Made by `Schema.learn`."""
+
+    columns: tuple[AnyEncoder, ...]
+    target: Target | None = None
+    rows: int = 0
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [encoder.name for encoder in self.columns]
+        names += [self.target.name] if self.target else []
+        if len(set(names)) != len(names):
+            raise ValueError("two columns share a name")
+        if all(isinstance(encoder, DroppedColumn) for encoder in self.columns):
+            raise ValueError("no column is used")
+
+    @classmethod
+    def learn(
+        cls,
+        table: Table,
+        target: str | None = None,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        task: str | None = None,
+        ignore: Sequence[str] = (),
+    ) -> Schema:
+        """Learn every column of a table.
+
+        Args:
+            target: the column to predict; rows without it are left out, and noted.
+            kinds: overrules guesses by column: number, category, boolean, date, text, id,
+                constant (the last two leave the column out), ignore.
+            task: 'classification' or 'regression', to overrule the guess.
+            ignore: columns to leave out.
+
+        Raises:
+            SettingError: an unknown column, kind or task.
+            DataError: a target without values or with a single one, an infinity, no usable column.
+        """
+        _check_name("target", target, table)
+        for name in ignore:
+            _check_name("ignore", name, table)
+        chosen = check_kinds(table, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
+        learned, notes = None, list(table.notes)
+        if target is not None:
+            learned = _learn_target(table, table[target], task, chosen.get(target))
+            kept, found = _labelled(table, learned)
+            table, notes = table.take(kept), notes + found
+        features = [column for column in table if column.name != target]
+        encoders = _learn_columns(table, features, chosen)
+        return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
+                   notes=tuple(notes))  # fmt: skip
+
+    @property
+    def used(self) -> tuple[AnyEncoder, ...]:
+        """The encoders of the columns that are not left out."""
+        return tuple(e for e in self.columns if not isinstance(e, DroppedColumn))
+
+    @property
+    def task(self) -> str | None:
+        """'classification', 'regression', or None without a target."""
+        return self.target.task if self.target else None
+
+    @property
+    def classes(self) -> NDArray[Any] | None:
+        """The class labels in the order of their codes, for a classification."""
+        return self.target.classes if isinstance(self.target, ClassTarget) else None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The columns of the block of numbers."""
+        return tuple(
+            Member(name, encoder.name, encoder.kind, stats)  # type: ignore[arg-type]
+            for encoder in self.used
+            if isinstance(encoder, Numeric)
+            for name, stats in encoder.parts
+        )
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The arrays that `encode` makes: the numbers, then each category, then each text."""
+        blocks = []
+        if self.members:
+            columns = tuple(dict.fromkeys(member.column for member in self.members))
+            name = NUMBERS
+            while any(encoder.name == name for encoder in self.columns):
+                name += "_"
+            blocks.append(Block(name, "numbers", columns, len(self.members), self.members))
+        for encoder in self.used:
+            if isinstance(encoder, CategoryColumn):
+                blocks.append(Block(encoder.name, "category", (encoder.name,), encoder.width))
+        for encoder in self.used:
+            if isinstance(encoder, TextColumn):
+                blocks.append(Block(encoder.name, "text", (encoder.name,), encoder.width))
+        return tuple(blocks)
+
+    def encode(self, table: Table, target: Want = "optional") -> Encoded:
+        """A table as arrays, by what training learned; notes say what was met.
+
+        target: 'required' leaves out rows without one, and is an error where the column is
+        absent; 'optional' keeps all rows (gaps are -1 or NaN), and gives None where the column is
+        absent; 'none' does not look at it.
+
+        Raises DataError for a missing column, an infinity, an unknown class.
+        """
+        notes = list(table.notes)
+        self._check_columns(table, notes, target)
+        labels, kept = None, np.arange(len(table))
+        if target != "none" and self.target is not None and self.target.name in table:
+            if target == "required":
+                kept, found = _labelled(table, self.target)
+                table, notes = table.take(kept), notes + found
+            labels = _located(table, self.target.name, self.target.encode)
+        arrays: dict[str, NDArray[Any]] = {}
+        for block in self.blocks:
+            arrays[block.name] = self._encode_block(table, block, notes)
+        return Encoded(arrays, labels, kept, notes)
+
+    def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
+        encoders = {encoder.name: encoder for encoder in self.used}
+        if block.kind != "numbers":
+            array, found = encoders[block.columns[0]].encode(table[block.columns[0]])  # type: ignore[union-attr]
+            notes += found
+            return array
+        array, at = np.empty((len(table), block.width)), 0
+        for name in block.columns:
+            values, found = encoders[name].encode(table[name])  # type: ignore[union-attr]
+            notes += found
+            _refuse_infinities(table, name, values)
+            array[:, at : at + values.shape[1]] = values
+            at += values.shape[1]
+        return array
+
+    def _check_columns(self, table: Table, notes: list[str], target: Want) -> None:
+        """Raise for missing columns; note extra ones and another order."""
+        needed = [encoder.name for encoder in self.used]
+        label = self.target.name if self.target else None
+        if target == "required" and label is not None and label not in table:
+            needed.append(label)
+        if target == "required" and label is None:
+            raise SettingError("encode", "no target was learned", fix="learn(table, target=...)")
+        missing = [name for name in needed if name not in table]
+        if missing:
+            raise _missing(table, needed, missing)
+        known = {encoder.name for encoder in self.columns} | {label}
+        extra = [name for name in table.columns if name not in known]
+        if extra:
+            what = "column" if len(extra) == 1 else f"{len(extra)} columns"
+            verb = "was" if len(extra) == 1 else "were"
+            names = listed(list(map(repr, extra)), 6)
+            notes.append(f"{what} {names} {verb} not in training: ignored")
+        if [name for name in table.columns if name in needed] != needed:
+            notes.append("columns in another order than in training: matched by name")
+
+    def describe(self) -> list[Described]:
+        """A row for each column, in the table's order, and the target last."""
+        rows = [
+            Described(e.name, e.guessed if isinstance(e, DroppedColumn) else e.kind, e.reason,
+                      e.treatment, e.gaps, e.distinct)
+            for e in self.columns
+        ]  # fmt: skip
+        if isinstance(self.target, ClassTarget):
+            shown = listed([clip(label) for label in self.target.labels], 6)
+            rows.append(Described(self.target.name, "target", self.target.reason,
+                                  f"{len(self.target.labels)} classes: {shown}", 0,
+                                  len(self.target.labels)))  # fmt: skip
+        elif isinstance(self.target, NumberTarget):
+            low, *_, high = self.target.stats.quantiles
+            rows.append(Described(self.target.name, "target", self.target.reason,
+                                  f"a number from {low:g} to {high:g}", 0,
+                                  self.target.stats.count))  # fmt: skip
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, texts and numbers, for JSON."""
+        content = msgspec.to_builtins(self)
+        assert isinstance(content, dict)
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Schema:
+        """The schema that `to_dict` wrote. Raises ModelFileError where anything is off."""
+        try:
+            return msgspec.convert(content, cls, strict=True)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise ModelFileError(
+                "model file", "its data contract is damaged", got=str(error)
+            ) from None
+
+
+def _check_name(setting: str, name: str | None, table: Table) -> None:
+    if name is not None and name not in table:
+        raise SettingError(
+            setting,
+            f"there is no column {name!r}",
+            got=f"columns {listed(table.columns)}",
+            at=table.source,
+            fix=did_you_mean(name, table.columns),
+        )
+
+
+def _learn_target(table: Table, column: Column, task: str | None, kind: str | None) -> Target:
+    if column.gaps == len(column):
+        raise DataError(
+            f"target {column.name!r}",
+            "has no values, only gaps",
+            got=f"{len(column):,} gaps",
+            at=table.source,
+            fix="choose another target, or data that has labels",
+        )
+    found = guess_task(column, task, kind)
+    learner = ClassTarget if found.name == "classification" else NumberTarget
+    return _located(table, column.name, lambda c: learner.fit(c, found.reason))  # type: ignore[no-any-return]
+
+
+def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str]]:
+    """The rows that have a target, and a note on the others."""
+    codes = _located(table, target.name, target.encode)
+    missing = codes < 0 if isinstance(target, ClassTarget) else np.isnan(codes)
+    lost = int(missing.sum())
+    if lost == len(table):
+        raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
+    rows = "row" if lost == 1 else "rows"
+    notes = [f"{lost:,} {rows} without a target {target.name!r} left out"] if lost else []
+    return np.flatnonzero(~missing), notes
+
+
+def _learn_columns(
+    table: Table, features: list[Column], chosen: Mapping[str, KindName]
+) -> tuple[AnyEncoder, ...]:
+    guesses = {
+        c.name: (chosen[c.name], "chosen by you") if c.name in chosen
+        else (lambda kind: (kind.name, kind.reason))(guess_kind(c))
+        for c in features
+    }  # fmt: skip
+    if all(kind in ("id", "constant", "ignore") for kind, _ in guesses.values()):
+        for column in features:  # an id is better than nothing
+            if guesses[column.name][0] == "id" and column.name not in chosen:
+                kind: KindName = "category" if column.storage == "text" else "number"
+                guesses[column.name] = (kind, "looks like an id, but there is nothing else")
+    encoders = tuple(
+        _located(table, c.name, lambda column: learn_column(column, *guesses[column.name]))
+        for c in features
+    )
+    if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
+        raise DataError(
+            table.source,
+            "no column is left to learn from",
+            got="\n".join(f"{e.name!r}: {e.reason}" for e in encoders[:12]) or "only the target",
+            fix="overrule a guess with kinds=",
+        )
+    return encoders
+
+
+def _located(table: Table, name: str, work: Any) -> Any:
+    """`work` on a column; an infinity is told by file, row and column."""
+    try:
+        return work(table[name])
+    except Infinite as found:
+        raise _infinity(table, name, found.row) from None
+
+
+def _refuse_infinities(table: Table, name: str, values: NDArray[Any]) -> None:
+    infinite = np.isinf(values).any(axis=1)
+    if infinite.any():
+        raise _infinity(table, name, int(infinite.argmax()))
+
+
+def _infinity(table: Table, name: str, row: int) -> DataError:
+    return DataError(
+        table.source,
+        f"column {name!r} holds an infinity",
+        expected="finite numbers, or gaps",
+        at=table.place(row, name),
+        fix="replace it by a gap or a large number, or leave the column out",
+    )
+
+
+def _missing(table: Table, needed: Sequence[str], missing: Sequence[str]) -> DataError:
+    """Both sides of the mismatch, and the nearest name of each missing column."""
+    spare = [name for name in table.columns if name not in needed]
+    hints = []
+    for name in missing[:6]:
+        folded = {other.strip().lower(): other for other in spare}
+        guess = folded.get(name.strip().lower()) or nearest(name, spare)
+        hints.append(f"rename {guess!r} to {name!r}" if guess else f"add a column {name!r}")
+    return DataError(
+        table.source,
+        f"lacks {counted(len(missing), 'column')} that training had: "
+        + listed(list(map(repr, missing)), 6),
+        expected=listed(needed, 30),
+        got=listed(table.columns, 30),
+        fix="; ".join(hints),
+    )

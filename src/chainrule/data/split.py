@@ -1,0 +1,142 @@
+"""Splits rows into training and validation: stratified, by group, or by time, and says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.table import Column
+from chainrule.errors import DataError, SettingError
+
+Rows = NDArray[np.int64]
+
+
+def shuffled(n: int, seed: int) -> Rows:
+    """The numbers 0 to n - 1 in an order that depends on the seed alone, in every NumPy."""
+    words = np.random.Philox(key=_seed(seed)).random_raw(n)
+    return np.argsort(words, kind="stable").astype(np.int64)
+
+
+def holdout(
+    n: int,
+    fraction: float,
+    seed: int = 0,
+    *,
+    stratify: Any = None,
+    groups: Any = None,
+    time: Any = None,
+) -> tuple[Rows, Rows, str]:
+    """Rows to train and rows to validate, both sorted, and a sentence that says how.
+
+    Args:
+        fraction: the share of rows to validate, between 0 and 1.
+        stratify: (n,) classes; each keeps its share, and one of its rows always trains.
+        groups: (n,) group of each row; a group is never divided.
+        time: (n,) numbers or dates; the latest rows validate, and no moment is divided.
+            At most one of the three.
+
+    Raises:
+        SettingError: a fraction outside (0, 1), a negative seed, two ways at once.
+        DataError: fewer than two rows, one group, one moment, a gap in groups or time.
+    """
+    if isinstance(fraction, bool) or not 0 < fraction < 1:
+        raise SettingError(
+            "holdout", "the fraction to validate lies between 0 and 1", got=fraction, fix="0.2"
+        )
+    ways = {"stratify": stratify, "groups": groups, "time": time}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise SettingError("holdout", "rows are split in one way", got=" and ".join(given))
+    if n < 2:
+        raise DataError("holdout", "too few rows to split", expected="at least 2", got=n)
+    size = min(max(round(n * fraction), 1), n - 1)
+    if time is not None:
+        held, how = _latest(_codes("time", time, n), size), "the latest rows by time"
+    elif groups is not None:
+        codes = _codes("groups", groups, n)
+        held = _whole_groups(codes, size, seed)
+        how = f"{codes.max() + 1:,} groups kept whole, seed {seed}"
+    elif stratify is not None:
+        held = _stratified(_codes("stratify", stratify, n), size, seed)
+        how = f"shuffled and stratified by class, seed {seed}"
+    else:
+        held, how = shuffled(n, seed)[:size], f"shuffled, seed {seed}"
+    validates = np.zeros(n, bool)
+    validates[held] = True
+    train, validation = np.flatnonzero(~validates), np.flatnonzero(validates)
+    share = round(100 * len(validation) / n)
+    sentence = (
+        f"{100 - share} % / {share} %: {len(train):,} rows to train, "
+        f"{len(validation):,} to validate, {how}"
+    )
+    return train, validation, sentence
+
+
+def _seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise SettingError("seed", "a seed is a whole number from 0", got=repr(seed))
+    return int(seed)
+
+
+def _codes(name: str, values: Any, n: int) -> Rows:
+    """The rank of each row's value among the distinct values, (n,). Raises for gaps."""
+    column = values if isinstance(values, Column) else None
+    array = column.values if column is not None else np.asarray(values)
+    if array.shape != (n,):
+        raise DataError("holdout", f"{name}= has another shape than the rows",
+                        expected=f"({n},)", got=array.shape)  # fmt: skip
+    missing = column.missing if column is not None else _gaps(array)
+    if missing.any():
+        raise DataError(
+            "holdout",
+            f"{name}= has gaps",
+            got=f"{missing.sum():,} of {n:,} rows, the first is row {missing.argmax() + 1}",
+            fix="leave those rows out first",
+        )
+    if array.dtype.kind == "O":
+        array = array.astype(str)
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def _gaps(array: NDArray[Any]) -> NDArray[np.bool_]:
+    if array.dtype.kind == "O":
+        return np.array([value is None or value != value for value in array], bool)
+    return np.asarray(array != array)  # NaN and NaT differ from themselves
+
+
+def _latest(codes: Rows, size: int) -> Rows:
+    """The rows after a moment, as near to `size` rows as whole moments allow."""
+    after = np.append(np.bincount(codes)[::-1].cumsum()[::-1], 0)  # rows at or after each moment
+    if len(after) < 3:
+        raise DataError("holdout", "all rows have the same time", fix="split without time=")
+    cut = 1 + int(np.argmin(np.abs(after[1:-1] - size)))
+    return np.flatnonzero(codes >= cut)
+
+
+def _whole_groups(codes: Rows, size: int, seed: int) -> Rows:
+    """The rows of shuffled groups, as near to `size` rows as adding one more allows."""
+    counts = np.bincount(codes)
+    if len(counts) < 2:
+        raise DataError("holdout", "all rows are in one group", fix="split without groups=")
+    order = shuffled(len(counts), seed)
+    total = counts[order].cumsum()[:-1]  # the last group always trains
+    taken = 1 + int(np.argmin(np.abs(total - size)))
+    return np.flatnonzero(np.isin(codes, order[:taken]))
+
+
+def _stratified(codes: Rows, size: int, seed: int) -> Rows:
+    """`size` rows, shared between classes by largest remainder; each class keeps one to train."""
+    counts = np.bincount(codes)
+    ideal = counts * (size / len(codes))
+    quota = np.minimum(np.floor(ideal).astype(np.int64), counts - 1)
+    for label in np.lexsort((-counts, quota - ideal)):  # largest remainder first, then size
+        if quota.sum() < size and quota[label] < counts[label] - 1:
+            quota[label] += 1
+    if not quota.any():
+        raise DataError("holdout", "no class has two rows", fix="split without stratify=")
+    order = shuffled(len(codes), seed)
+    by_class = order[np.argsort(codes[order], kind="stable")]
+    rank = np.arange(len(codes)) - np.repeat(counts.cumsum() - counts, counts)
+    return by_class[rank < np.repeat(quota, counts)]

@@ -1,0 +1,144 @@
+"""What is learned of the target: class labels or numbers, and the way back from predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, guess_decimal
+from chainrule.data.learned import Stats, not_all, numbers_of, refuse_infinite, stats_of
+from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.errors import DataError
+
+LabelType = Literal["str", "int", "float", "bool"]
+_READ: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": lambda label: label == "True",
+}
+
+
+class ClassTarget(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
+    tag="classification",
+):  # fmt: skip
+    """Sorted class labels of their original type, and how many rows had each."""
+
+    name: str
+    reason: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    type: LabelType
+
+    task: ClassVar[str] = "classification"
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError("a target needs at least two distinct classes")
+        if len(self.counts) != len(self.labels) or min(self.counts) < 1:
+            raise ValueError("each class needs its count of rows")
+        for label in self.labels:
+            _READ[self.type](label)
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> ClassTarget:
+        """Learn the classes. Raises DataError for one class, or one class a row."""
+        codes, labels = column.labels()
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        used = np.flatnonzero(counts)
+        if len(used) == 1:
+            raise DataError(
+                f"target {column.name!r}",
+                "has a single class: there is nothing to tell apart",
+                got=f"{labels[used[0]]!r} in all {counted(len(column), 'row')}",
+            )
+        if len(used) > 50 and counts.max() == 1:
+            raise DataError(
+                f"target {column.name!r}",
+                "every row has a class of its own",
+                got=f"{len(used):,} distinct values",
+                fix="choose another target, or task='regression' for numbers",
+            )
+        types: dict[str, LabelType] = {"integer": "int", "number": "float", "boolean": "bool"}
+        return cls(name=column.name, reason=reason, labels=tuple(labels[i] for i in used),
+                   counts=tuple(counts[used].tolist()), type=types.get(column.storage, "str"),
+                   )  # fmt: skip
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """The labels as an array of their original type, in the order of the codes."""
+        return np.array([_READ[self.type](label) for label in self.labels])
+
+    def encode(self, column: Column) -> Codes:
+        """(n,) int32, -1 for a gap. Raises DataError for a class that training did not have."""
+        codes, labels = column.labels()
+        place = {label: i for i, label in enumerate(self.labels)}
+        if self.type == "bool":
+            place |= {word: i for i, label in enumerate(self.labels)
+                      for word in (YES_TEXTS if label == "True" else NO_TEXTS)}  # fmt: skip
+            labels = [label if label in place else label.lower() for label in labels]
+        encoded = np.array([*(place.get(label, -2) for label in labels), -1], np.int32)[codes]
+        odd = encoded == -2
+        if odd.any():
+            found = [labels[i] for i in np.unique(codes[odd])]
+            raise DataError(
+                f"target {self.name!r}",
+                "has classes that training did not have",
+                expected=listed([clip(repr(label)) for label in self.labels]),
+                got=f"{listed([clip(repr(label)) for label in found], 5)} in "
+                f"{counted(int(odd.sum()), 'row')}, the first is row {int(odd.argmax()) + 1}",
+                fix="correct or leave out those rows, or train on data that has them",
+            )
+        return encoded
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Labels of their original type from class numbers."""
+        return np.asarray(self.classes[np.asarray(codes)])
+
+
+class NumberTarget(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
+    tag="regression",
+):  # fmt: skip
+    """A number to predict, and its statistics."""
+
+    name: str
+    reason: str
+    stats: Stats
+    decimal: Literal[".", ","] = "."
+
+    task: ClassVar[str] = "regression"
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> NumberTarget:
+        """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
+        decimal: Literal[".", ","] = "."
+        if column.storage == "text":
+            assert column.levels is not None
+            decimal = "," if guess_decimal(list(column.levels)) == "," else "."
+        stats = stats_of(refuse_infinite(numbers_of(column, decimal)[0], column.name))
+        if not stats.count:
+            raise not_all(column, "number", "no cell is a number")
+        if stats.quantiles[0] == stats.quantiles[-1]:
+            raise DataError(
+                f"target {column.name!r}",
+                "has one value in all rows: there is nothing to predict",
+                got=stats.median,
+            )
+        return cls(name=column.name, reason=reason, stats=stats, decimal=decimal)
+
+    def encode(self, column: Column) -> Floats:
+        """(n,) float64, NaN for a gap."""
+        return refuse_infinite(numbers_of(column, self.decimal)[0], self.name)
+
+    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Predictions are numbers already."""
+        return np.asarray(values)
+
+
+Target = ClassTarget | NumberTarget
