@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from cases.case import BINARY, TAILS, UNARY, Bad, Case
 
+from cases.case import BINARY, UNARY, Bad, Case
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph import Input, Node, Scope
 from chainrule.ops import bounds, elementwise, transcendental

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.testing as npt
 import pytest
-from cases.case import Bad, Case, Operands
-from opcases import CASES
 
+from cases.case import Bad, Case, Operands
 from chainrule.autodiff import gradients
 from chainrule.errors import ChainruleError
 from chainrule.graph import Graph, Input, Node, Scope, check, listing
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
 from chainrule.types import N, TensorType, resolve
+from opcases import CASES
 
 Array = np.ndarray[Any, Any]
 Values = dict[Node, Array]
@@ -185,9 +185,7 @@ def test_gradient_in_float32_and_with_a_batch_axis(case: Case) -> None:
                 npt.assert_allclose(found, wanted, tolerance, near, err_msg=f"{shapes} {batched}")
 
 
-def gradient_of_squares(
-    case: Case, arrays: list[Array], batched: tuple[int, ...]
-) -> list[Array]:
+def gradient_of_squares(case: Case, arrays: list[Array], batched: tuple[int, ...]) -> list[Array]:
     values = as_inputs(arrays, batched)
     nodes = list(values)
     y = case.function(*nodes, **case.attributes)
