@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import ModelFileError, SettingError, did_you_mean
+from chainrule.files import write_whole
 from chainrule.train.curves import Plot, curves_svg
 from chainrule.train.metrics import Direction, direction, plain_name
 from chainrule.train.words import number, words
@@ -186,7 +187,7 @@ class History:
         writer = csv.DictWriter(text, self.columns or FIRST, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
-        return _write_whole(Path(path), text.getvalue())
+        return write_whole(path, text.getvalue())
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON can hold it: NaN and infinities as text, missing values as null."""
@@ -226,7 +227,8 @@ class History:
             except SettingError as error:
                 raise _damaged(error.what) from None
         known = {row["epoch"] for row in history}
-        if any(start not in known for start in runs) or sorted(set(runs)) != runs:
+        whole = all(type(start) is int for start in runs)
+        if not whole or any(start not in known for start in runs) or sorted(set(runs)) != runs:
             raise _damaged("a run starts at no epoch")
         history._starts = runs
         return history
@@ -248,17 +250,3 @@ def _number(value: Any) -> float | None:
 
 def _damaged(what: str) -> ModelFileError:
     return ModelFileError("history", "the saved history is damaged", got=what)
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """Write by a temporary file beside the target: a kill leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
