@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import CodeType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -14,27 +12,12 @@ import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
+from chainrule.graph.source import user_line as user_line
 from chainrule.types import Shape, TensorType
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 NodeLike: TypeAlias = "Node | npt.ArrayLike"
 Axis: TypeAlias = int | Sequence[int] | None
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def user_line() -> str:
-    """The nearest line of the call stack outside this package: `train.py:41`."""
-    frame = sys._getframe(1)
-    while frame.f_back and _ours(frame.f_code):
-        frame = frame.f_back
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-
-
-def _ours(code: CodeType) -> bool:
-    """Whether a frame is of this package, or of a dataclass's generated `__init__`."""
-    made = code.co_filename == "<string>" and code.co_name == "__init__"
-    return made or code.co_filename.startswith(_PACKAGE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from chainrule.errors import GraphError, did_you_mean
+from chainrule.errors import ChainruleError, GraphError, did_you_mean
+from chainrule.graph.source import user_line
 from chainrule.types import TensorType
 
 if TYPE_CHECKING:
@@ -89,6 +91,19 @@ def lookup(name: str) -> Op:
 
 
 def function(user_function: F) -> F:
-    """Enter a user-level function, so that operators and methods of nodes can call it."""
-    FUNCTIONS[user_function.__name__] = user_function
-    return user_function
+    """Enter a user-level function, so that operators and methods of nodes can call it.
+
+    An error that it raises tells the user's line, where it does not tell a place already.
+    """
+
+    @functools.wraps(user_function)
+    def told(*args: Any, **keywords: Any) -> Any:
+        try:
+            return user_function(*args, **keywords)
+        except ChainruleError as error:
+            if error.at is None:
+                error.at = "line " + user_line()
+            raise
+
+    FUNCTIONS[user_function.__name__] = told
+    return cast("F", told)

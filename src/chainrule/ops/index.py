@@ -10,6 +10,7 @@ from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import function, op
 from chainrule.ops.build import as_node, broadcast_to
+from chainrule.ops.shape import without_axis
 from chainrule.types import (
     INTEGERS,
     Shape,
@@ -127,17 +128,13 @@ def scatter_add(x: Node, indices: Node, *, axis: int, shape: Shape) -> Node:
 
 def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
     _require_integers("gather", indices)
-    if _without(x.shape, axis) != _without(indices.shape, axis):
+    if without_axis(x.shape, axis) != without_axis(indices.shape, axis):
         raise ShapeError(
             "gather",
             f"the shapes differ on another axis than {axis}",
             got=f"{show(x.shape)} and {show(indices.shape)}",
         )
     return TensorType(indices.shape, x.dtype)
-
-
-def _without(shape: Shape, axis: int) -> Shape:
-    return shape[:axis] + shape[axis + 1 :]
 
 
 GATHER = op(
@@ -178,7 +175,9 @@ def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
             fix="one index a row: expand_dims(indices, -1)" if x.ndim > indices.ndim else None,
         )
     axis = normalise_axis("gather", axis, x.ndim)
-    others = broadcast_shapes("gather", _without(x.shape, axis), _without(indices.shape, axis))
+    others = broadcast_shapes(
+        "gather", without_axis(x.shape, axis), without_axis(indices.shape, axis)
+    )
     x, indices = (
         broadcast_to(node, (*others[:axis], node.shape[axis], *others[axis:]))
         for node in (x, indices)

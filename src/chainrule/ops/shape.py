@@ -142,7 +142,7 @@ TRANSPOSE = op(
     infer=_infer_transpose,
     forward=np.transpose,
     gradient=lambda gy, y, x, axes: (transpose(gy, tuple(map(axes.index, range(x.ndim)))),),
-    formula="transpose({0}, axes={axes})",
+    formula="transpose({0})",
 )
 
 
@@ -194,3 +194,8 @@ def static_axis(where: str, x: Node, axis: Any) -> int:
             got=f"axis {axis} of {show(x.shape)}",
         )
     return int(axis)
+
+
+def without_axis(shape: Shape, axis: int) -> Shape:
+    """`shape` without one of its axes, which is counted from the front."""
+    return shape[:axis] + shape[axis + 1 :]

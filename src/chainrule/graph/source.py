@@ -1,0 +1,23 @@
+"""The user's line that a node or an error came from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def user_line() -> str:
+    """The nearest line of the call stack outside this package: `train.py:41`."""
+    frame = sys._getframe(1)
+    while frame.f_back and _ours(frame.f_code):
+        frame = frame.f_back
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def _ours(code: CodeType) -> bool:
+    """Whether a frame is of this package, or of a dataclass's generated `__init__`."""
+    made = code.co_filename == "<string>" and code.co_name == "__init__"
+    return made or code.co_filename.startswith(_PACKAGE)

@@ -1,0 +1,114 @@
+"""Arrays put together along an axis, and taken apart."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from chainrule.errors import ShapeError
+from chainrule.graph.node import Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node, promote
+from chainrule.ops.shape import expand_dims, static_axis, without_axis
+from chainrule.types import TensorType, show
+
+
+def _infer_concat(*xs: TensorType, axis: int) -> TensorType:
+    first = xs[0]
+    for x in xs:
+        if x.dtype != first.dtype or without_axis(x.shape, axis) != without_axis(first.shape, axis):
+            raise ShapeError(
+                "concat",
+                f"the parts differ on another axis than {axis}",
+                got=" and ".join(dict.fromkeys(str(x) for x in xs)),
+            )
+    size = sum(x.shape[axis] for x in xs)  # type: ignore[misc]
+    return TensorType((*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype)
+
+
+CONCAT = op(
+    "concat",
+    "view",
+    infer=_infer_concat,
+    forward=lambda *xs, axis: np.concatenate(xs, axis=axis),
+    gradient=lambda gy, y, *xs, axis: tuple(split(gy, _ends(x.shape[axis] for x in xs)[:-1], axis)),
+    formula="concat({0}, ..., axis={axis})",
+)
+
+
+def _ends(sizes: Iterable[object]) -> list[int]:
+    return [int(end) for end in np.cumsum(list(sizes))]
+
+
+@function
+def concat(nodes: Sequence[NodeLike], axis: int = -1) -> Node:
+    """Arrays joined along an axis that they all have; not the batch axis.
+
+    Raises:
+        ShapeError: there are none, they differ on another axis, or the axis is the batch axis.
+    """
+    parts = _several("concat", nodes)
+    if any(x.ndim != parts[0].ndim for x in parts):
+        raise ShapeError(
+            "concat",
+            "the parts have different numbers of axes",
+            got=" and ".join(show(x.shape) for x in parts),
+        )
+    axes = {static_axis("concat", x, axis) for x in parts}
+    return apply(CONCAT, *parts, axis=axes.pop()) if len(parts) > 1 else parts[0]
+
+
+@function
+def stack(nodes: Sequence[NodeLike], axis: int = -1) -> Node:
+    """Arrays of one shape joined along a new axis; `axis` counts in the result."""
+    parts = _several("stack", nodes)
+    if any(x.shape != parts[0].shape for x in parts):
+        raise ShapeError(
+            "stack",
+            "the parts have different shapes",
+            got=" and ".join(show(x.shape) for x in parts),
+        )
+    return concat([expand_dims(x, axis) for x in parts], axis)
+
+
+def _several(where: str, nodes: Sequence[NodeLike] | Node) -> tuple[Node, ...]:
+    if isinstance(nodes, Node) or not len(nodes):
+        raise ShapeError(
+            where,
+            "needs a list of one node or more",
+            got=repr(nodes),
+        )
+    return promote(where, *nodes)
+
+
+@function
+def split(x: NodeLike, sections: int | Sequence[int], axis: int = -1) -> list[Node]:
+    """`x` cut along an axis into parts.
+
+    Args:
+        x: any node.
+        sections: the number of equal parts, or the places where to cut, in rising order.
+        axis: not the batch axis.
+
+    Raises:
+        ShapeError: equal parts do not work out, or the places are out of order or range.
+    """
+    x = as_node(x)
+    axis = static_axis("split", x, axis)
+    size = int(x.shape[axis])  # type: ignore[arg-type]
+    if isinstance(sections, int):
+        if sections < 1 or size % sections:
+            raise ShapeError(
+                "split", f"{size} elements do not make {sections} equal parts", got=show(x.shape)
+            )
+        sections = range(size // sections, size, size // sections) if size else [0] * (sections - 1)
+    ends = [0, *map(operator.index, sections), size]
+    if ends != sorted(ends):
+        raise ShapeError(
+            "split", "cuts are in rising order", expected=f"0 to {size}", got=list(ends[1:-1])
+        )
+    lead = (slice(None),) * axis
+    return [x[(*lead, slice(a, b))] for a, b in pairwise(ends)]

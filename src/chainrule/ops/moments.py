@@ -1,0 +1,172 @@
+"""Spread and length along axes: variance, standard deviation, norms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from chainrule.errors import SettingError, ShapeError
+from chainrule.graph.node import Array, Axis, Node, NodeLike
+from chainrule.graph.op import function, op
+from chainrule.ops.bounds import abs
+from chainrule.ops.build import as_node
+from chainrule.ops.compare import equal, where
+from chainrule.ops.reduce import (
+    Axes,
+    max,
+    mean,
+    number,
+    reduce,
+    reduced,
+    require_rows,
+    spread,
+    sum,
+    wide,
+)
+from chainrule.types import TensorType, normalise_axes, show
+
+# ---------------------------------------------------------------- var, std
+
+
+def _infer_var(name: str) -> Callable[..., TensorType]:
+    rule = reduced(name, empty=False, floats=True)
+
+    def infer(x: TensorType, axis: Axes, keepdims: bool, ddof: int) -> TensorType:
+        made = rule(x, axis, keepdims)
+        sizes = [x.shape[a] for a in axis]
+        known = [dim for dim in sizes if isinstance(dim, int)]
+        if len(known) == len(sizes) and math.prod(known) <= ddof:
+            raise ShapeError(
+                name,
+                "needs more elements than ddof",
+                expected=f"{ddof + 1} or more",
+                got=f"axis {axis} of {show(x.shape)}",
+            )
+        return made
+
+    return infer
+
+
+def _forward_var(x: Array, axis: Axes, keepdims: bool, ddof: int) -> Array:
+    require_rows("var", x, axis)
+    apart = wide(x) - np.mean(wide(x), axis=axis, keepdims=True)
+    left = math.prod(x.shape[a] for a in axis) - ddof
+    squares = np.sum(apart * apart, axis=axis, keepdims=keepdims)
+    return np.asarray(squares / np.float64(left if left > 0 else np.nan))
+
+
+def _centred(x: Node, axis: Axes) -> Node:
+    """`x` less its mean; twice, because the first mean of large numbers is rounded."""
+    apart = x - mean(x, axis, keepdims=True)
+    return apart - mean(apart, axis, keepdims=True)
+
+
+VAR = op(
+    "var",
+    "reduce",
+    infer=_infer_var("var"),
+    forward=lambda x, axis, keepdims, ddof: _forward_var(x, axis, keepdims, ddof).astype(x.dtype),
+    gradient=lambda gy, y, x, axis, keepdims, ddof: (
+        spread(gy * 2 / (number(x, axis) - ddof), x, axis) * _centred(x, axis),
+    ),
+    formula="var({0}, axis={axis})",
+    convention="In two passes, in float64. NaN where a minibatch has no more rows than ddof.",
+)
+
+
+@function
+def var(x: NodeLike, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Node:
+    """The variance over `axis`: the mean squared distance from the mean.
+
+    Args:
+        x: float32 or float64.
+        axis: an integer, several, or None: all.
+        ddof: 1 divides by one less than the number of elements, for a sample.
+        keepdims: keep the axes, with size 1.
+
+    Raises:
+        ShapeError: there are no more elements than `ddof`. DTypeError: `x` is not floating point.
+    """
+    return reduce(VAR, x, axis, keepdims, ddof=_whole("var", ddof))
+
+
+STD = op(
+    "std",
+    "reduce",
+    infer=_infer_var("std"),
+    forward=lambda x, axis, keepdims, ddof: np.sqrt(_forward_var(x, axis, keepdims, ddof)).astype(
+        x.dtype
+    ),
+    gradient=lambda gy, y, x, axis, keepdims, ddof: (
+        spread(gy / (nonzero(y) * (number(x, axis) - ddof)), x, axis) * _centred(x, axis),
+    ),
+    formula="std({0}, axis={axis})",
+    convention="The gradient is 0 where all elements are equal.",
+)
+
+
+@function
+def std(x: NodeLike, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Node:
+    """The standard deviation over `axis`: the square root of `var`.
+
+    Where all elements are equal it has a corner; the gradient there is 0.
+    """
+    return reduce(STD, x, axis, keepdims, ddof=_whole("std", ddof))
+
+
+def nonzero(y: Node) -> Node:
+    """`y` with 1 in place of 0: what one divides by where 0/0 is to be 0."""
+    return where(equal(y, 0), 1, y)
+
+
+def _whole(where: str, ddof: int) -> int:
+    if not isinstance(ddof, int) or ddof < 0:
+        raise SettingError(where, "ddof is an integer of 0 or more", got=repr(ddof))
+    return ddof
+
+
+# ---------------------------------------------------------------- norm
+
+
+def _forward_norm(x: Array, axis: Axes, keepdims: bool) -> Array:
+    """The root of the sum of squares, scaled by the largest so that none overflows."""
+    top = np.max(np.abs(wide(x)), axis=axis, keepdims=True, initial=0.0)
+    scale = np.where((top > 0) & np.isfinite(top), top, 1.0)
+    y: Array = np.sqrt(np.sum((wide(x) / scale) ** 2, axis=axis, keepdims=True)) * scale
+    return (y if keepdims else np.squeeze(y, axis)).astype(x.dtype)
+
+
+NORM = op(
+    "norm",
+    "reduce",
+    infer=reduced("norm", floats=True),
+    forward=_forward_norm,
+    gradient=lambda gy, y, x, axis, keepdims: (spread(gy / nonzero(y), x, axis) * x,),
+    formula="norm({0}, axis={axis})",
+    convention="The gradient is 0 where all elements are 0.",
+)
+
+
+@function
+def norm(x: NodeLike, axis: Axis = None, *, ord: float = 2, keepdims: bool = False) -> Node:
+    """The length of vectors: of order 2, 1 or infinity, over `axis`.
+
+    Args:
+        x: float32 or float64.
+        axis: along which the vectors lie; several axes, or None for all, make one long vector.
+        ord: 2: root of the sum of squares, with gradient 0 at the zero vector; 1: sum of absolute
+            values; infinity: the largest absolute value.
+        keepdims: keep the axes, with size 1.
+
+    Raises:
+        SettingError: another order.
+    """
+    x = as_node(x)
+    axes = normalise_axes("norm", axis, x.ndim)
+    if ord == 2:
+        return reduce(NORM, x, axes, keepdims)
+    if ord not in (1, math.inf):
+        raise SettingError("norm", "unknown order", expected="1, 2 or infinity", got=ord)
+    return (sum if ord == 1 else max)(abs(x), axes, keepdims=keepdims)

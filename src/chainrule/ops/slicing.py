@@ -1,0 +1,232 @@
+"""Parts of an array, and an array as a part of a larger one."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import DTypeError, ShapeError
+from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
+from chainrule.graph.op import function, op
+from chainrule.ops.build import as_node, constant
+from chainrule.ops.shape import reshape, static_axis
+from chainrule.types import Dim, N, Shape, TensorType, normalise_axes, show
+
+Starts = tuple[int, ...]
+
+# ---------------------------------------------------------------- slice, pad: each other's adjoint
+# Both hold, for each axis, where the part starts in the whole and by which step it goes on.
+
+
+def _check_part(where: str, whole: Shape, start: Starts, step: Starts, part: Shape) -> None:
+    fits = len(whole) == len(start) == len(step) == len(part) and all(
+        dim is size is N and (a, s) == (0, 1)
+        if not isinstance(dim, int) or not isinstance(size, int)
+        else s != 0 and (size == 0 or (0 <= a < dim and 0 <= a + s * (size - 1) < dim))
+        for dim, a, s, size in zip(whole, start, step, part, strict=True)
+    )
+    if not fits:
+        raise ShapeError(
+            where,
+            "no such part",
+            expected=f"a part of {show(whole)}",
+            got=f"start {start}, step {step}, shape {show(part)}",
+        )
+
+
+def _part(start: Starts, step: Starts, shape: tuple[int, ...]) -> tuple[builtins.slice, ...]:
+    ends = [a + s * size for a, s, size in zip(start, step, shape, strict=True)]
+    return tuple(
+        builtins.slice(a, end if end >= 0 else None, s)
+        for a, end, s in zip(start, ends, step, strict=True)
+    )
+
+
+def _infer_slice(x: TensorType, start: Starts, step: Starts, shape: Shape) -> TensorType:
+    _check_part("slice", x.shape, start, step, shape)
+    return TensorType(shape, x.dtype)
+
+
+SLICE = op(
+    "slice",
+    "view",
+    infer=_infer_slice,
+    forward=lambda x, start, step, shape: x[_part(start, step, shape)],
+    gradient=lambda gy, y, x, start, step, shape: (_within(gy, start, step, x.shape),),
+    formula="{0}[from {start}, step {step}, shape {shape}]",
+)
+
+
+def _within(part: Node, start: Starts, step: Starts, shape: Shape) -> Node:
+    """Zeros of `shape` with `part` in its place: the adjoint of taking the part."""
+    return apply(PAD, part, start=start, step=step, shape=shape, value=0.0)
+
+
+def _infer_pad(
+    x: TensorType, start: Starts, step: Starts, shape: Shape, value: float
+) -> TensorType:
+    _check_part("pad", shape, start, step, x.shape)
+    return TensorType(shape, x.dtype)
+
+
+def _forward_pad(
+    x: Array, start: Starts, step: Starts, shape: tuple[int, ...], value: float
+) -> Array:
+    whole = np.full(shape, value, x.dtype)
+    whole[_part(start, step, x.shape)] = x
+    return whole
+
+
+PAD = op(
+    "pad",
+    "view",
+    infer=_infer_pad,
+    forward=_forward_pad,
+    gradient=lambda gy, y, x, start, step, shape, value: (
+        apply(SLICE, gy, start=start, step=step, shape=x.shape),
+    ),
+    formula="{0} within {value}s of shape {shape}",
+)
+
+
+@function
+def slice(x: NodeLike, key: Any) -> Node:
+    """`x[key]` for integers, slices (negative steps too), `...` and None, as in NumPy.
+
+    Raises:
+        ShapeError: an integer is out of range, there are too many axes, or the key cuts the batch
+            axis. DTypeError: the key holds something else, such as an array.
+    """
+    x = as_node(x)
+    keys = _one_per_axis(x, key if isinstance(key, tuple) else (key,))
+    start, step, size, shape = [], [], [], list[Dim]()
+    axis = 0
+    for k in keys:
+        if k is None:
+            shape.append(1)
+            continue
+        first, by, count = _range(x, axis, k)
+        start.append(first)
+        step.append(by)
+        size.append(count)
+        if isinstance(k, builtins.slice):
+            shape.append(count)
+        axis += 1
+    whole = all(b == 1 for b in step) and tuple(size) == x.shape
+    attributes = {"start": tuple(start), "step": tuple(step), "shape": tuple(size)}
+    return reshape(x if whole else apply(SLICE, x, **attributes), shape)
+
+
+def _one_per_axis(x: Node, key: tuple[Any, ...]) -> list[Any]:
+    """`key` with `...` written out, one entry an axis of `x`, and None for each new axis."""
+    for k in key:
+        if isinstance(k, (bool, np.bool_)) or not (
+            k is None or isinstance(k, (EllipsisType, builtins.slice)) or hasattr(k, "__index__")
+        ) or isinstance(k, np.ndarray):  # fmt: skip
+            raise DTypeError(
+                "slice",
+                "a key is made of integers, slices, ... and None",
+                got=repr(k),
+                fix="take(x, indices, axis) chooses by an array, where(condition, x, 0) by truth",
+            )
+    given = builtins.sum(k is not None and k is not ... for k in key)
+    dots = [a for a, k in enumerate(key) if k is ...]
+    if given > x.ndim or len(dots) > 1:
+        raise ShapeError(
+            "slice",
+            "'...' stands once at most" if len(dots) > 1 else "more indices than axes",
+            expected=f"a key for {show(x.shape)}",
+            got=f"{given} indices",
+        )
+    at = dots[0] if dots else len(key)
+    return [*key[:at], *[builtins.slice(None)] * (x.ndim - given), *key[at + 1 :]]
+
+
+def _range(x: Node, axis: int, key: Any) -> tuple[int, int, Dim]:
+    """Start, step and number of elements that a key takes along an axis."""
+    dim = x.shape[axis]
+    if not isinstance(dim, int):
+        if key in (builtins.slice(None), builtins.slice(None, None, 1)):
+            return 0, 1, dim
+        raise ShapeError(
+            "slice",
+            "the batch axis cannot be cut: examples are chosen by the data, not by the graph",
+            expected=f"':' for axis {axis} of {show(x.shape)}",
+            got=_shown(key),
+            fix="x[:, 0] is the first element of each example",
+        )
+    if isinstance(key, builtins.slice):
+        places = range(dim)[key]
+        return (places.start, places.step, len(places)) if places else (0, 1, 0)
+    place = operator.index(key)
+    if not -dim <= place < dim:
+        raise ShapeError(
+            "slice",
+            f"an index is out of range for axis {axis} of {show(x.shape)}",
+            expected=f"{-dim} to {dim - 1}" if dim else "nothing: there are no elements",
+            got=place,
+        )
+    return place % dim, 1, 1
+
+
+def _shown(key: Any) -> str:
+    if not isinstance(key, builtins.slice):
+        return str(key)
+    ends = f"{'' if key.start is None else key.start}:{'' if key.stop is None else key.stop}"
+    return ends if key.step is None else f"{ends}:{key.step}"
+
+
+@function
+def flip(x: NodeLike, axis: Axis = None) -> Node:
+    """`x` in reverse order along `axis`; None: along all axes but the batch axis."""
+    x = as_node(x)
+    static = tuple(a for a, dim in enumerate(x.shape) if dim is not N)
+    axes = static if axis is None else normalise_axes("flip", axis, x.ndim)
+    axes = tuple(static_axis("flip", x, a) for a in axes)
+    back, on = builtins.slice(None, None, -1), builtins.slice(None)
+    return slice(x, tuple(back if a in axes else on for a in range(x.ndim)))
+
+
+@function
+def pad(x: NodeLike, widths: int | Sequence[int | tuple[int, int]], value: float = 0.0) -> Node:
+    """`x` with a margin of `value` around it.
+
+    Args:
+        x: any node.
+        widths: of the margin: one integer for both ends of every axis but the batch axis; or for
+            each axis, the batch axis included, an integer or a pair (before, after).
+        value: what the margin is filled with.
+
+    Raises:
+        ShapeError: a width is negative, the batch axis gets a margin, or `widths` does not have
+            one entry an axis. DTypeError: `value` does not fit in the dtype of `x`.
+    """
+    x = as_node(x)
+    if isinstance(widths, int):
+        widths = [0 if dim is N else widths for dim in x.shape]
+    pairs = [(w, w) if isinstance(w, int) else tuple(w) for w in widths]
+    sizes = [w for pair in pairs for w in pair]
+    batch = [pair for pair, dim in zip(pairs, x.shape, strict=False) if dim is N]
+    wrong = len(pairs) != x.ndim or any(len(pair) != 2 for pair in pairs)
+    if wrong or any(w < 0 for w in sizes) or any(pair != (0, 0) for pair in batch):
+        raise ShapeError(
+            "pad",
+            "widths do not fit",
+            expected=f"for each axis of {show(x.shape)} a pair (before, after), 0 or more, "
+            "and (0, 0) for the batch axis",
+            got=widths,
+        )
+    shape = tuple(
+        dim + a + b if isinstance(dim, int) else dim
+        for dim, (a, b) in zip(x.shape, pairs, strict=True)
+    )
+    if shape == x.shape:
+        return x
+    fill = constant(value, x.dtype).attributes["value"].item()  # type: ignore[attr-defined]
+    start = tuple(a for a, _ in pairs)
+    return apply(PAD, x, start=start, step=(1,) * x.ndim, shape=shape, value=fill)
