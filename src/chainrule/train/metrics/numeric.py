@@ -174,6 +174,7 @@ def _weighted_median(values: Floats, weights: Floats) -> float:
     """The median of values (n,) each repeated weight times: the mean of the middle two."""
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(weights[order])
-    half = upto[-1] / 2
-    low, high = np.searchsorted(upto, half, "left"), np.searchsorted(upto, half, "right")
+    half, slack = upto[-1] / 2, upto[-1] * 1e-12  # sums of weights such as 0.3 round
+    low = np.searchsorted(upto, half - slack, "left")
+    high = np.searchsorted(upto, half + slack, "right")
     return float((values[order[low]] + values[order[min(high, len(order) - 1)]]) / 2)
