@@ -1,0 +1,217 @@
+"""The checks of what layers are called with, told in the layer's own words."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import DTypeError, GraphError, SettingError, ShapeError, did_you_mean
+from chainrule.graph.node import Node, Parameter, Scope, user_line
+from chainrule.graph.op import FUNCTIONS
+from chainrule.nn.init import InitSpec, initializer
+from chainrule.nn.naming import layer, layer_scope
+from chainrule.ops import activations, softmax, transcendental
+from chainrule.types import Dim, TensorType, show
+
+Activation: TypeAlias = str | Callable[[Node], Node] | None
+
+_FAMILIES = (activations, softmax, transcendental)  # imported so that their functions are known
+
+ACTIVATIONS = (
+    "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "tanh",
+    "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "softmax", "log_softmax", "exp", "sin",
+)  # fmt: skip
+"""The activations that go by a name; any function of a node to a node is one too."""
+
+
+def activated(
+    where: str, scope: Scope, z: Node, activation: Activation, operands: tuple[Node, ...]
+) -> Node:
+    """The activation of the new node `z` as one layer with all that `z` is made of.
+
+    `z` becomes a part of the layer, named `.z`. The nodes of the user's own function keep their
+    names, as it may use others of the graph.
+    """
+    function = _function(where, activation)
+    if function is None:
+        return layer(scope, z, operands)
+    if activation_name(activation) is not None:
+        return layer(scope, function(z.within(scope, ".z")), operands)
+    z = layer(scope, z, operands, suffix=".z")
+    return call(where, function, z, "an activation").within(scope)
+
+
+def activate(where: str, x: Node, activation: Activation, name: str | None) -> Node:
+    """The activation of `x` as a layer of its own."""
+    function, ours = _function(where, activation), activation_name(activation)
+    if function is None:
+        return x
+    if ours is None:
+        return call(where, function, x, "an activation")
+    return layer(layer_scope(name, ours), function(x), (x,))
+
+
+def _function(where: str, activation: Activation) -> Callable[[Node], Node] | None:
+    """What computes the activation; None for none. Raises SettingError for an unknown name."""
+    if activation is None or activation == "linear":
+        return None
+    if not isinstance(activation, str):
+        return activation
+    if activation in ACTIVATIONS:
+        return FUNCTIONS[activation]
+    raise SettingError(
+        where,
+        f"no activation is named {activation!r}",
+        at="line " + user_line(),
+        fix=did_you_mean(activation, ACTIVATIONS),
+    )
+
+
+def call(where: str, function: Any, x: Node, what: str) -> Node:
+    """`function(x)`, which must be a node. Raises SettingError."""
+    y = function(x) if callable(function) and not isinstance(function, Node) else None
+    if isinstance(y, Node):
+        return y
+    raise SettingError(
+        where,
+        f"{what} is a function from a node to a node",
+        got=f"{function!r}" + (f", which returned {y!r}" if callable(function) else ""),
+        at="line " + user_line(),
+        fix="write cr.relu, cr.layer.dense(64), or lambda h: ...",
+    )
+
+
+def activation_name(activation: Activation) -> str | None:
+    """The name by which the fitting initializer is chosen, also for `cr.relu` itself."""
+    if activation is None or isinstance(activation, str):
+        return activation
+    name = getattr(activation, "__name__", None)
+    return name if name in ACTIVATIONS and FUNCTIONS.get(name) is activation else None
+
+
+def node(where: str, x: object) -> Node:
+    """`x`, if it is a node. Raises GraphError."""
+    if isinstance(x, Node):
+        return x
+    raise GraphError(
+        where,
+        "the first argument is a node",
+        got=f"{type(x).__name__} {str(x)[:60]!r}",
+        at="line " + user_line(),
+        fix='declare what an example brings: x = cr.input("x", (64,)), and feed arrays to fit',
+    )
+
+
+def floats(where: str, x: object) -> Node:
+    """`x`, if it is a floating-point node. Raises GraphError, DTypeError."""
+    x = node(where, x)
+    if x.type.floating:
+        return x
+    raise DTypeError(
+        where,
+        "needs floating-point numbers",
+        expected="float32 or float64",
+        got=x.dtype,
+        at=f"operand {x.label!r}, line {user_line()}",
+        fix="for codes of categories: embedding(x, count, width) or one_hot(x, count)\n"
+        'for numbers: cast(x, "float32")',
+    )
+
+
+def features(where: str, x: object) -> tuple[Node, int]:
+    """`x` and its number of features, the size of its last axis.
+
+    Raises:
+        GraphError: it is no node. DTypeError: it is not floating point.
+        ShapeError: it has no axis of features.
+    """
+    x = floats(where, x)
+    at = f"operand {x.label!r}, line {user_line()}"
+    width = x.shape[-1] if x.ndim else None
+    if not isinstance(width, int):
+        raise ShapeError(
+            where,
+            "the operand has no axis of features",
+            expected="(N, features) or (N, ..., features)",
+            got=show(x.shape),
+            at=at,
+            fix="one number an example still needs an axis: expand_dims(x, -1)",
+        )
+    if width == 0:
+        raise ShapeError(where, "the operand has no features", got=show(x.shape), at=at)
+    return x, width
+
+
+def positive(where: str, name: str, value: object) -> int:
+    """`value` as an integer of at least 1. Raises SettingError."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise SettingError(
+            where, f"{name} is a whole number from 1", got=repr(value), at="line " + user_line()
+        )
+    return number
+
+
+def between(where: str, name: str, value: float, low: float, high: float) -> float:
+    """`value` as a float with low < value < high. Raises SettingError."""
+    fits = isinstance(value, (int, float, np.number)) and low < value < high
+    if not fits:
+        raise SettingError(
+            where,
+            f"{name} is out of range",
+            expected=f"{low:g} < {name} < {high:g}",
+            got=repr(value),
+            at="line " + user_line(),
+        )
+    return float(value)
+
+
+def new_parameter(
+    scope: Scope,
+    suffix: str,
+    type: TensorType,
+    init: InitSpec,
+    *,
+    activation: str | None = None,
+    trainable: bool = True,
+) -> Parameter:
+    """A parameter of a layer. Raises ShapeError where an array to start from does not fit."""
+    start = initializer(init, activation)
+    if isinstance(start, np.ndarray):
+        if start.shape != type.shape:
+            raise ShapeError(
+                "init",
+                f"the array for {scope.base + suffix!r} has another shape",
+                expected=show(type.shape),
+                got=show(start.shape),
+                at="line " + user_line(),
+            )
+        start = np.array(start, dtype=type.dtype, order="C")
+        start.flags.writeable = False
+    return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable)
+
+
+def class_array(
+    where: str, name: str, value: npt.ArrayLike, shape: tuple[Dim, ...]
+) -> npt.NDArray[np.float64]:
+    """Weights of classes: finite numbers, none negative; one number where `shape` is ()."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.full((), np.nan)
+    if array.shape != shape or not np.isfinite(array).all() or (array < 0).any():
+        raise SettingError(
+            where,
+            f"{name} are finite numbers, none of them negative",
+            expected=f"{show(shape)} numbers" if shape else "a number",
+            got=repr(value),
+            at="line " + user_line(),
+        )
+    return array

@@ -1,0 +1,177 @@
+"""Losses of logits against one of several classes; see `losses.py` for weights and shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import DTypeError, SettingError
+from chainrule.graph.node import Node, NodeLike, user_line
+from chainrule.nn.arguments import between, class_array, features
+from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
+from chainrule.ops import compare, reduce
+from chainrule.ops.activations import relu
+from chainrule.ops.build import cast, constant
+from chainrule.ops.index import gather, one_hot, take
+from chainrule.ops.shape import expand_dims, squeeze
+from chainrule.ops.softmax import log_softmax
+from chainrule.ops.transcendental import log
+from chainrule.types import show
+
+
+def cross_entropy(
+    logits: Node,
+    target: NodeLike,
+    *,
+    weights: NodeLike | None = None,
+    class_weights: npt.ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean negative log-likelihood of the target's class under `softmax(logits)`.
+
+    Args:
+        logits: (N, k), or (N, t, k) for sequences; without a softmax: the loss owns it, and is
+            exact for any size.
+        target: the number of the class, (N,) or (N, t), from 0; or the chance of every class,
+            of the same shape as the logits.
+        weights, name: see the head of `losses.py`.
+        class_weights: (k,): multiplies the weight of an example by that of its class. With
+            chances, by their mean weight.
+        label_smoothing: the share of the target that is spread evenly over all classes.
+        ignore_index: a class number whose examples have the weight 0, such as -1 for padding.
+
+    Raises:
+        ShapeError: logits and target do not fit. DTypeError: class numbers that are no integers.
+        SettingError: smoothing is not from 0 to below 1, or a class weight is negative.
+    """
+    given = case("cross_entropy", logits, target, weights)
+    smoothing = label_smoothing
+    chances, k = _checked(given, ignore_index, smoothing)
+    logp = log_softmax(given.prediction)
+    if chances:
+        share = same_shape(given)
+        nll, mask = -reduce.sum(share * logp, -1), given.weights
+        check_weights(given, nll.shape)
+    else:
+        label, mask = _labels(given, ignore_index)
+        nll = -squeeze(gather(logp, expand_dims(label, -1)), -1)
+    used = mask
+    if class_weights is not None:
+        numbers = class_array("cross_entropy", "class_weights", class_weights, (k,))
+        by_class = constant(numbers, logp.dtype)
+        used = reduce.sum(share * by_class, -1) if chances else take(by_class, label)
+        used = used if mask is None else used * spread(mask, used.shape)
+    if smoothing:
+        nll = (1 - smoothing) * nll - smoothing * reduce.mean(logp, -1)
+    return given.finish(nll, name, weights=used, noted=mask)
+
+
+def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[bool, int]:
+    """Whether the target is chances, not numbers, and the number of classes."""
+    loss = "cross_entropy"
+    _, k = features(loss, given.prediction)
+    chances = given.target.shape == given.prediction.shape
+    if k == 1:
+        raise SettingError(
+            loss,
+            "the softmax of one logit is always 1",
+            got=show(given.prediction.shape),
+            at="line " + user_line(),
+            fix="for yes or no: binary_cross_entropy(squeeze(logits, -1), target)",
+        )
+    if not 0 <= smoothing < 1:
+        raise SettingError(loss, "label_smoothing is a share, 0 <= s < 1", got=smoothing)
+    if chances and ignore_index is not None:
+        raise SettingError(
+            loss,
+            "ignore_index is for targets that are class numbers",
+            got=f"chances {show(given.target.shape)}",
+            fix="give such examples the weight 0",
+        )
+    return chances, k
+
+
+def _labels(given: Case, ignore_index: int | None = None) -> tuple[Node, Node | None]:
+    """The class numbers, 0 where they do not count, and the weights with that in them."""
+    target, expected = given.target, given.prediction.shape[:-1]
+    if target.shape != expected:
+        trailing = target.shape == (*expected, 1)
+        fix = "squeeze(target, -1), or declare it without that axis" if trailing else None
+        raise differ(given, f"{show(expected)} class numbers", fix)
+    if target.type.floating:
+        raise DTypeError(
+            given.loss,
+            "class numbers are whole numbers",
+            expected="int32 or int64",
+            got=f"{target.dtype} {target.label!r}",
+            at="line " + user_line(),
+            fix=f'declare it so: input({target.label!r}, {show(expected[1:])}, dtype="int32")',
+        )
+    check_weights(given, expected)
+    label, mask = cast(target, "int32") if target.dtype == "bool" else target, given.weights
+    if ignore_index is not None:
+        counts = cast(compare.not_equal(label, ignore_index), given.prediction.dtype)
+        mask = counts if mask is None else counts * spread(mask, expected)
+    if mask is not None:
+        counted = spread(compare.not_equal(mask, 0), expected)
+        label = compare.where(counted, label, 0)
+    return label, mask
+
+
+def hinge(
+    scores: Node,
+    target: NodeLike,
+    *,
+    margin: float = 1.0,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """How far scores fall short of the margin: of support vector machines.
+
+    For yes or no, the mean of `max(0, margin - sign * score)`; for classes, of the highest of
+    `score[j] + margin - score[target]` over the other classes j, or 0. Source of the latter:
+    K. Crammer and Y. Singer, 2001. Its gradient is shared by equal scores.
+
+    Args:
+        scores: of the target's shape for yes or no; for classes with one more axis, (N, k).
+        target: yes is above 0 (1 or True), no is 0, False or -1; or class numbers from 0.
+        margin: above 0.
+        weights, name: see the head of `losses.py`.
+
+    Raises:
+        ShapeError: scores and target do not fit. DTypeError: class numbers are no integers.
+    """
+    margin = between("hinge", "margin", margin, 0, np.inf)
+    given = case("hinge", scores, target, weights)
+    s = given.prediction
+    if given.target.shape == s.shape:
+        sign = compare.where(compare.greater(same_shape(given), 0), constant(1.0, s.dtype), -1.0)
+        return given.finish(relu(margin - sign * s), name)
+    _, k = features("hinge", s)
+    label, _ = _labels(given)
+    own = squeeze(gather(s, expand_dims(label, -1)), -1)
+    return given.finish(reduce.max(s + margin * (1 - one_hot(label, k, s.dtype)), -1) - own, name)
+
+
+def kl_divergence(
+    logits: Node, target: NodeLike, *, weights: NodeLike | None = None, name: str | None = None
+) -> Node:
+    """The mean over examples of `sum(target * log(target / softmax(logits)))`.
+
+    It differs from the cross-entropy by the entropy of the target, so it is 0 where both agree.
+
+    Args:
+        logits: (N, ..., k), without a softmax: the loss owns it.
+        target: chances of the same shape, which add up to 1 along the last axis.
+        weights, name: see the head of `losses.py`.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    given = case("kl_divergence", logits, target, weights)
+    t = same_shape(given)
+    check_weights(given, t.shape[:-1])
+    known = log(compare.where(compare.greater(t, 0), t, 1))  # 0 log 0 = 0
+    return given.finish(reduce.sum(t * (known - log_softmax(given.prediction)), -1), name)

@@ -1,0 +1,50 @@
+"""The layers without their operand, to be put one after another: `cr.layer.dense(64, "relu")`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec
+
+from chainrule.graph.node import Node
+from chainrule.nn import compose, layers, normalise
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that waits for its operand; each call builds it anew, with parameters of its own."""
+
+    function: Callable[..., Node]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def __call__(self, x: Node) -> Node:
+        """The node of the layer on `x`."""
+        return self.function(x, *self.arguments, **self.options)
+
+    def __repr__(self) -> str:
+        inside = [repr(a) for a in self.arguments]
+        inside += [f"{key}={value!r}" for key, value in self.options.items()]
+        return f"{self.function.__name__}({', '.join(inside)})"
+
+
+def _waiting(function: Callable[Concatenate[Node, P], Node]) -> Callable[P, Layer]:
+    def wait(*arguments: P.args, **options: P.kwargs) -> Layer:
+        return Layer(function, arguments, options)
+
+    wait.__name__ = function.__name__
+    wait.__doc__ = function.__doc__
+    return wait
+
+
+dense = _waiting(layers.dense)
+dropout = _waiting(layers.dropout)
+embedding = _waiting(layers.embedding)
+flatten = _waiting(layers.flatten)
+batch_norm = _waiting(normalise.batch_norm)
+layer_norm = _waiting(normalise.layer_norm)
+rms_norm = _waiting(normalise.rms_norm)
+residual = _waiting(compose.residual)
+mlp = _waiting(compose.mlp)

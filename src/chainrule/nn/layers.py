@@ -1,0 +1,131 @@
+"""Layers: functions that take a node and give the node of a layer built on it."""
+
+from __future__ import annotations
+
+from chainrule.errors import DTypeError
+from chainrule.graph.node import Node, user_line
+from chainrule.nn.arguments import (
+    Activation,
+    activated,
+    activation_name,
+    features,
+    floats,
+    new_parameter,
+    node,
+    positive,
+)
+from chainrule.nn.init import InitSpec, Normal, Zeros
+from chainrule.nn.naming import layer, layer_scope
+from chainrule.ops import random
+from chainrule.ops.contract import matmul
+from chainrule.ops.index import take
+from chainrule.ops.shape import reshape
+from chainrule.types import INTEGERS, N, TensorType, static_size
+
+
+def dense(
+    x: Node,
+    width: int,
+    activation: Activation = None,
+    *,
+    name: str | None = None,
+    init: InitSpec = None,
+    bias: bool | InitSpec = True,
+    trainable: bool = True,
+) -> Node:
+    """`activation(x @ w + b)`: every output is connected to every feature of `x`.
+
+    Its nodes are named after the layer: `hidden` the result, `hidden.w` (i, o), `hidden.b` (o,),
+    and `hidden.z`, what goes into the activation.
+
+    Args:
+        x: (N, i), or (N, t, i) with the same weights for every t; i is inferred.
+        width: o, the number of outputs.
+        activation: a name such as "relu", a function from node to node, or None.
+        name: of the layer.
+        init: where the weights start; None: what fits the activation. See `initializer`.
+        bias: False for none; else where the bias starts: True for zeros, or as `init`.
+        trainable: False keeps the parameters as they are.
+
+    Raises:
+        SettingError: the width is no whole number, or activation or initializer is unknown.
+        ShapeError: `x` has no axis of features. DTypeError: it is not floating point.
+    """
+    x, i = features("dense", x)
+    o = positive("dense", "width", width)
+    scope = layer_scope(name, "dense")
+    w = new_parameter(
+        scope,
+        ".w",
+        TensorType((i, o), x.dtype),
+        init,
+        activation=activation_name(activation),
+        trainable=trainable,
+    )
+    z = matmul(x, w)  # (N, i) @ (i, o) -> (N, o)
+    if bias is not False:
+        start: InitSpec = Zeros() if bias is True else bias
+        b = new_parameter(scope, ".b", TensorType((o,), x.dtype), start, trainable=trainable)
+        z = z + b
+    return activated("dense", scope, z, activation, (x,))
+
+
+def dropout(x: Node, rate: float, *, name: str | None = None) -> Node:
+    """`x` with each element set to 0 with probability `rate` in training; elsewhere `x` itself.
+
+    What stays is divided by `1 - rate`, so that the mean stays. Nobody has to switch it off.
+
+    Raises:
+        SettingError: the rate is not in [0, 1).
+    """
+    x = floats("dropout", x)
+    return layer(layer_scope(name, "dropout"), random.dropout(x, rate), (x,))
+
+
+def embedding(
+    indices: Node,
+    count: int,
+    width: int,
+    *,
+    name: str | None = None,
+    init: InitSpec = None,
+    dtype: str = "float32",
+    trainable: bool = True,
+) -> Node:
+    """For each index its row of a table of `count` trained vectors of `width` numbers.
+
+    The table is `name.table`, (count, width). It starts from normal numbers that make its rows
+    about 1 long.
+
+    Args:
+        indices: whole numbers from 0 to `count - 1`, of any shape; the result has one axis more.
+        count, width: the shape of the table.
+        name, init, trainable: as in `dense`.
+        dtype: of the table.
+
+    Raises:
+        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+    """
+    indices = node("embedding", indices)
+    if indices.dtype not in INTEGERS:
+        raise DTypeError(
+            "embedding",
+            "indices are whole numbers",
+            expected="int32 or int64",
+            got=indices.dtype,
+            at=f"operand {indices.label!r}, line {user_line()}",
+            fix='declare them so: input("codes", (), dtype="int32")',
+        )
+    scope = layer_scope(name, "embedding")
+    shape = (positive("embedding", "count", count), positive("embedding", "width", width))
+    start = Normal(shape[1] ** -0.5) if init is None else init
+    table = new_parameter(scope, ".table", TensorType(shape, dtype), start, trainable=trainable)
+    return layer(scope, take(table, indices, axis=0), (indices,))
+
+
+def flatten(x: Node, *, name: str | None = None) -> Node:
+    """All numbers of an example in one axis: (N, a, b) becomes (N, a * b), (N,) becomes (N, 1)."""
+    x = node("flatten", x)
+    batch = x.shape[:1] == (N,)
+    shape = (N, static_size(x.shape)) if batch else (static_size(x.shape),)
+    return layer(layer_scope(name, "flatten"), reshape(x, shape), (x,))

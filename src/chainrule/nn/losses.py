@@ -1,0 +1,210 @@
+"""Losses: one number that says how far predictions are from their targets.
+
+Every loss is a mean over the examples, and over the values of an example where it has several.
+With weights it is `sum(weights * loss) / sum(weights)`, and 0 where all weights are 0. Weights
+are (N,), or go further along the axes of the target: (N, t) weighs every step of a sequence.
+A mask is weights of 0 and 1; what stands in a target of weight 0 does not matter, NaN included.
+
+Prediction and target have the same shape: nothing is broadcast. Targets that are whole numbers
+or truth values are taken as numbers of the prediction's type. Losses of logits own their softmax
+or sigmoid: give them what the last layer makes, without an activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import SettingError
+from chainrule.graph.node import Node, NodeLike
+from chainrule.nn.arguments import between, class_array
+from chainrule.nn.targets import case, check_weights, differ, same_shape
+from chainrule.ops import bounds, reduce
+from chainrule.ops.activations import softplus
+from chainrule.ops.build import constant
+from chainrule.ops.elementwise import rsqrt, square
+from chainrule.ops.shape import expand_dims
+from chainrule.ops.transcendental import exp
+from chainrule.types import show
+
+
+def squared_error(
+    prediction: Node,
+    target: NodeLike,
+    *,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean of `(prediction - target) ** 2`.
+
+    Args:
+        prediction, target: of one shape.
+        weights, name: see the head of this file.
+
+    Raises:
+        ShapeError: the shapes differ. DTypeError: one is float32, the other float64.
+    """
+    given = case("squared_error", prediction, target, weights)
+    return given.finish(square(given.prediction - same_shape(given)), name)
+
+
+def absolute_error(
+    prediction: Node,
+    target: NodeLike,
+    *,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean of `|prediction - target|`, whose best constant is the median.
+
+    Its gradient is 0 where both are equal. Arguments and errors as in `squared_error`.
+    """
+    given = case("absolute_error", prediction, target, weights)
+    return given.finish(bounds.abs(given.prediction - same_shape(given)), name)
+
+
+def huber(
+    prediction: Node,
+    target: NodeLike,
+    *,
+    delta: float = 1.0,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean of `d ** 2 / 2` where |d| <= delta, and of `delta * (|d| - delta / 2)` beyond.
+
+    Here d is `prediction - target`. Source: P. J. Huber, Robust estimation of a location
+    parameter, 1964. Other arguments and errors as in `squared_error`.
+
+    Raises:
+        SettingError: `delta` is not positive.
+    """
+    delta = between("huber", "delta", delta, 0.0, np.inf)
+    given = case("huber", prediction, target, weights)
+    d = given.prediction - same_shape(given)
+    near = bounds.clip(d, -delta, delta)
+    return given.finish(near * (d - near / 2), name)
+
+
+def poisson(
+    log_rate: Node,
+    target: NodeLike,
+    *,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean negative log-likelihood of counts: `exp(log_rate) - target * log_rate`.
+
+    The term `log(target!)`, which no parameter changes, is left out. The prediction is
+    `exp(log_rate)`. Arguments and errors as in `squared_error`.
+    """
+    given = case("poisson", log_rate, target, weights)
+    counts = same_shape(given)
+    return given.finish(exp(given.prediction) - counts * given.prediction, name)
+
+
+def quantile(
+    prediction: Node,
+    target: NodeLike,
+    *,
+    quantiles: float | Sequence[float],
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The pinball loss: `max(q * d, (q - 1) * d)` with `d = target - prediction`.
+
+    The prediction that makes it least is the q-quantile of the target. Where d is 0 the
+    gradient is midway between both slopes.
+
+    Args:
+        prediction: for one quantile of the target's shape; for several, with one more axis:
+            (N, q) against a target (N,).
+        target: (N,) or (N, k).
+        quantiles: one number between 0 and 1, or several.
+        weights, name: see the head of this file.
+
+    Raises:
+        SettingError: a quantile is not between 0 and 1, or is named twice.
+        ShapeError: the shapes do not fit.
+    """
+    given = case("quantile", prediction, target, weights)
+    if isinstance(quantiles, (int, float, np.number)):
+        levels: tuple[float, ...] = (between("quantile", "quantile", quantiles, 0, 1),)
+        q = constant(levels[0], given.prediction.dtype)
+        wanted = same_shape(given)
+    else:
+        levels = tuple(between("quantile", "quantile", q, 0, 1) for q in quantiles)
+        if not levels or len(set(levels)) < len(levels):
+            raise SettingError("quantile", "name each quantile once", got=str(levels))
+        q = constant(np.array(levels), given.prediction.dtype)
+        shape = (*given.target.shape, len(levels))
+        if given.prediction.shape != shape:
+            raise differ(
+                given,
+                f"{show(given.prediction.shape[:-1])}, as the prediction has one axis more",
+                f"make the prediction {show(shape)}: dense(h, {len(levels)})",
+            )
+        check_weights(given, given.target.shape)
+        wanted = given.without_gaps(given.target.astype(given.prediction.dtype))
+        wanted = expand_dims(wanted, -1)
+    d = wanted - given.prediction
+    return given.finish(bounds.maximum(q * d, (q - 1) * d), name, levels=levels)
+
+
+def binary_cross_entropy(
+    logits: Node,
+    target: NodeLike,
+    *,
+    weights: NodeLike | None = None,
+    pos_weight: float | npt.ArrayLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean negative log-likelihood of yes or no, with `sigmoid(logits)` the chance of yes.
+
+    Each of several labels an example is a question of its own, and their mean is taken.
+
+    Args:
+        logits: of any shape, without a sigmoid: the loss owns it, and is exact for any size.
+        target: of the same shape: truth values, 0 and 1, or chances between them.
+        weights, name: see the head of this file.
+        pos_weight: what a yes counts, against 1 for a no: a number, or one for each label.
+
+    Raises:
+        ShapeError: the shapes differ. SettingError: a weight is negative or not finite.
+    """
+    loss = "binary_cross_entropy"
+    given = case(loss, logits, target, weights)
+    z, t = given.prediction, same_shape(given)
+    yes, no = t * softplus(-z), (1 - t) * softplus(z)
+    if pos_weight is not None:
+        labels = z.shape[-1:] if np.ndim(pos_weight) else ()
+        yes = yes * constant(class_array(loss, "pos_weight", pos_weight, labels), z.dtype)
+    return given.finish(yes + no, name)
+
+
+def cosine(
+    prediction: Node,
+    target: NodeLike,
+    *,
+    epsilon: float = 1e-8,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+) -> Node:
+    """The mean of 1 minus the cosine of the angle between prediction and target vectors.
+
+    Args:
+        prediction, target: (N, ..., k); the last axis is the vector.
+        epsilon: lengths below it count as it, so that a zero vector has the cosine 0.
+        weights, name: see the head of this file; (N,), or for each vector.
+    """
+    epsilon = between("cosine", "epsilon", epsilon, 0, 1)
+    given = case("cosine", prediction, target, weights)
+    p, t = given.prediction, same_shape(given)
+    check_weights(given, p.shape[:-1])
+    least = epsilon**2
+    lengths = rsqrt(bounds.maximum(reduce.sum(square(p), -1), least)) * rsqrt(
+        bounds.maximum(reduce.sum(square(t), -1), least)
+    )
+    return given.finish(1 - reduce.sum(p * t, -1) * lengths, name)

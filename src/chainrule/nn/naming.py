@@ -1,0 +1,60 @@
+"""Names for the nodes of a layer: one scope for all of them, a suffix for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chainrule.graph.node import Node, Operation, Scope, rebuilt
+
+
+def layer_scope(name: str | None, default: str) -> Scope:
+    """The scope of a new layer: the user's name, or `default`, which a Graph makes unique."""
+    return Scope(default) if name is None else Scope(name, given=True)
+
+
+def layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: str = "") -> Node:
+    """`result` as one layer: it gets the layer's name, and all nodes before it a part of it.
+
+    Operations between the operands and the result are named after their op, `hidden.matmul`;
+    those that have a suffix in this scope keep it, and those that belong to another scope of
+    the user's or another layer keep theirs.
+
+    Args:
+        scope: of the layer.
+        result: a new node, computed from the operands and from leaves alone.
+        operands: what the layer was called with; they and all before them stay as they are.
+        suffix: of the result.
+    """
+    place = {x: x for x in operands}
+    if result in place or not isinstance(result, Operation):
+        return result
+    counts: dict[str, int] = {}
+    stack: list[Node] = [result]
+    while stack:
+        node = stack[-1]
+        pending = [x for x in node.inputs if x not in place] if node not in place else []
+        if pending:
+            stack.extend(reversed(pending))
+            continue
+        stack.pop()
+        if node in place:
+            continue
+        place[node] = node
+        if isinstance(node, Operation):
+            inner = rebuilt(node, tuple(place[x] for x in node.operands))
+            if node is result:
+                place[node] = inner.within(scope, suffix)
+            elif _unnamed(node):
+                place[node] = inner.within(scope, _numbered("." + node.op.name, counts))
+            else:
+                place[node] = inner
+    return place[result]
+
+
+def _unnamed(node: Operation) -> bool:
+    return not node.scope.given and node.scope.base == node.op.name and not node.suffix
+
+
+def _numbered(suffix: str, counts: dict[str, int]) -> str:
+    counts[suffix] = counts.get(suffix, 0) + 1
+    return suffix if counts[suffix] == 1 else f"{suffix}_{counts[suffix]}"

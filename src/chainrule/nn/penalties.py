@@ -1,0 +1,72 @@
+"""Penalties: what large weights cost, to be added to a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from chainrule.errors import GraphError, SettingError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Parameter, user_line
+from chainrule.nn.naming import layer, layer_scope
+from chainrule.ops import bounds, reduce
+from chainrule.ops.elementwise import square
+
+
+def l1(*parameters: Node, strength: float, name: str | None = None) -> Node:
+    """`strength` times the sum of all absolute values: it drives weights to 0.
+
+    Its gradient at 0 is 0. Arguments and errors as in `l2`.
+    """
+    return _penalty("l1", bounds.abs, parameters, strength, name)
+
+
+def l2(*parameters: Node, strength: float, name: str | None = None) -> Node:
+    """`strength` times the sum of all squares; its gradient is `2 * strength * w`.
+
+        loss = cr.cross_entropy(logits, t) + cr.l2(*cr.weights_of(logits), strength=1e-4)
+
+    Args:
+        parameters: floating-point nodes of one type: parameters, or anything else to keep small.
+        strength: 0 or more.
+        name: of the penalty.
+
+    Raises:
+        GraphError: no parameters, or something that is no node. SettingError: the strength is
+            negative.
+    """
+    return _penalty("l2", square, parameters, strength, name)
+
+
+def weights_of(outputs: Node | Iterable[Node]) -> list[Parameter]:
+    """All trained parameters with two axes or more that the outputs are computed from.
+
+    So weight matrices and embedding tables, but no biases, scales and shifts.
+    """
+    found = Graph(outputs).parameters
+    return [x for x in found if x.trainable and x.ndim >= 2]
+
+
+def _penalty(
+    kind: str,
+    cost: Callable[[Node], Node],
+    parameters: tuple[Node, ...],
+    strength: float,
+    name: str | None,
+) -> Node:
+    strange = [x for x in parameters if not isinstance(x, Node)]
+    if strange or not parameters:
+        raise GraphError(
+            kind,
+            "needs the parameters to keep small",
+            got=repr(strange[0])[:60] if strange else "none",
+            at="line " + user_line(),
+            fix=f"{kind}(*weights_of(logits), strength=...)",
+        )
+    if not isinstance(strength, (int, float, np.number)) or not 0 <= strength < np.inf:
+        raise SettingError(kind, "strength is a finite number, 0 or more", got=repr(strength))
+    total = reduce.sum(cost(parameters[0]))
+    for x in parameters[1:]:
+        total = total + reduce.sum(cost(x))
+    return layer(layer_scope(name, kind), total * float(strength), parameters)
