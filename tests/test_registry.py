@@ -1,0 +1,91 @@
+"""Every op has a row of cases, a formula, and a gradient or a reason for having none."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import string
+
+import pytest
+
+import chainrule.ops
+from chainrule.errors import GraphError
+from chainrule.graph.op import FUNCTIONS, REGISTRY, lookup, op
+from chainrule.types import TensorType
+from opcases import CASES
+
+for module in pkgutil.iter_modules(chainrule.ops.__path__):
+    importlib.import_module(f"chainrule.ops.{module.name}")
+
+NOT_DIFFERENTIABLE = {
+    "flat almost everywhere": {"sign", "floor", "round"},
+    "a bool": {
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "isfinite",
+        "isnan",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+    },
+    "an integer": {"argmax", "argmin", "one_hot"},
+    "depends on no operand": {"constant", "count", "uniform"},
+    "stops gradients by intent": {"stop_gradient", "tracked"},
+}
+"""The ops without a gradient, by the reason."""
+
+COVERED_ELSEWHERE = {
+    "constant": "tests/ops/test_ops_build.py",
+}
+"""Ops that have no operands to vary, so that no row fits them, and the test that holds them."""
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_op_has_a_row(name: str) -> None:
+    assert any(name in case.ops for case in CASES) or name in COVERED_ELSEWHERE
+
+
+def test_rows_exercise_the_ops_that_they_name() -> None:
+    unknown = {name for case in CASES for name in case.ops} - set(REGISTRY)
+    assert not unknown
+
+
+def test_op_has_a_gradient_or_a_reason() -> None:
+    without = {name for name, found in REGISTRY.items() if found.gradient is None}
+    assert without == set().union(*NOT_DIFFERENTIABLE.values())
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_formula_names_operands_and_attributes_that_exist(name: str) -> None:
+    parameters = inspect.signature(REGISTRY[name].infer).parameters
+    fields = {text for _, text, _, _ in string.Formatter().parse(REGISTRY[name].formula)}
+    named = {text for text in fields if text and not text.split(".")[0].isdigit()}
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    assert REGISTRY[name].formula
+    assert anything or named <= set(parameters)
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_function_has_a_docstring_and_annotations(name: str) -> None:
+    documentation = inspect.getdoc(FUNCTIONS[name])
+    assert documentation
+    assert documentation.splitlines()[0].endswith((".", ":"))
+    signature = inspect.signature(FUNCTIONS[name])
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert all(p.annotation is not p.empty for p in signature.parameters.values())
+
+
+def test_unknown_op_names_the_nearest() -> None:
+    with pytest.raises(GraphError, match="did you mean 'softplus'"):
+        lookup("softplsu")
+
+
+def test_an_op_cannot_be_made_twice() -> None:
+    with pytest.raises(GraphError, match="exists already"):
+        op("add", "map", infer=lambda x: TensorType(x.shape), forward=abs, gradient=None)
