@@ -307,7 +307,8 @@ class ReduceOnPlateau(Schedule):
         factor: what the scale is multiplied by.
         patience: how many epochs without improvement are waited for.
         minimum: the rate stays above it.
-        improvement: by how much, relative to the best, the criterion must improve to count.
+        minimum_improvement: by how much the criterion must be better than the best to count.
+        cooldown: how many epochs after a cut do not count as being without improvement.
     """
 
     name: ClassVar[str] = "reduce_on_plateau"
@@ -315,7 +316,8 @@ class ReduceOnPlateau(Schedule):
     factor: Annotated[float, Within(above=0, below=1)] = 0.1
     patience: Annotated[int, AtLeast(1)] = 10
     minimum: NotNegative = 0.0
-    improvement: NotNegative = 1e-4
+    minimum_improvement: NotNegative = 0.0
+    cooldown: Annotated[int, AtLeast(0)] = 0
 
     def at(self, steps: Steps, total: float) -> Steps:
         """See Schedule; before any reduction."""

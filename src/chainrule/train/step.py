@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 
 from chainrule.autodiff import backward
@@ -16,7 +16,7 @@ from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.program import NUMBER, RATE, Step
-from chainrule.train.optim.base import Optimizer, require_match
+from chainrule.train.optim.base import Optimizer, matches, require_match
 from chainrule.train.settings import as_number
 
 Gradients = dict[Parameter, Node]
@@ -49,24 +49,46 @@ def build_step(
         GraphError: the loss is no scalar, or there is nothing to train.
         SettingError: a bound is not above 0, or a pattern matches no parameter.
     """
+    parts = differentiate(graph, loss, trainable)
+    optimizer.check_names(graph.name(x) for x in graph.parameters if x.trainable)
+    updates: dict[Parameter, Node] = {}
+    for parameter, gradient in _clipped(parts.gradients, clip_norm, clip_value).items():
+        name = graph.name(parameter)
+        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
+        updates |= slots
+    updates |= parts.tracked
+    return Step(Graph([parts.loss, *updates.values()], like=graph), parts.loss, updates)
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """The parts of a training step before its updates.
+
+    Attributes:
+        loss: as it is in training.
+        gradients: of the parameters to train that the loss depends on.
+        tracked: the new values of statistics, by the parameters that hold them.
+    """
+
+    loss: Node
+    gradients: Gradients
+    tracked: Mapping[Parameter, Node]
+
+
+def differentiate(
+    graph: Graph, loss: Node, trainable: Iterable[str] | None = None
+) -> Differentiated:
+    """Loss, gradients and statistics of a training step; arguments as in `build_step`."""
     require_scalar("build_step", graph.find(loss))
     place = specialise(graph, training=True)
     tracked = tracked_updates(graph, place)
-    forward = Graph([place[loss], *tracked.values()], like=graph)
     wanted = _trained(graph, Graph(place[loss]), trainable)
-    optimizer.check_names(graph.name(x) for x in graph.parameters if x.trainable)
+    forward = Graph([place[loss], *tracked.values()], like=graph)
     found = backward(forward, place[loss], wanted).gradients
     gradients = {x: found[x] for x in wanted if x in found}
     if not gradients:
         raise _nothing_to_train(graph, wanted)
-    gradients = _clipped(gradients, clip_norm, clip_value)
-    updates: dict[Parameter, Node] = {}
-    for parameter, gradient in gradients.items():
-        name = graph.name(parameter)
-        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
-        updates |= slots
-    updates |= tracked
-    return Step(Graph([place[loss], *updates.values()], like=graph), place[loss], updates)
+    return Differentiated(place[loss], gradients, tracked)
 
 
 def _trained(graph: Graph, used: Graph, patterns: Iterable[str] | None) -> list[Parameter]:
@@ -76,9 +98,7 @@ def _trained(graph: Graph, used: Graph, patterns: Iterable[str] | None) -> list[
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)
         names = {x: graph.name(x) for x in candidates}
         require_match("trainable", patterns, names.values())
-        candidates = [
-            x for x in candidates if any(fnmatchcase(names[x], pattern) for pattern in patterns)
-        ]
+        candidates = [x for x in candidates if any(matches(p, names[x]) for p in patterns)]
     return [x for x in candidates if x in used]
 
 

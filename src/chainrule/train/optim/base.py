@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Optimizer(Settings):
         """
         factor = matched(self.rates, name, 1.0)
         rate = rate if factor == 1.0 else rate * factor
-        decay = self.decay * matched(self.decays, name, float(parameter.ndim >= 2))
+        decay = decay_factor(self, parameter, name)
         if decay and not self.decoupled:
             gradient = gradient + decay * parameter
         change = Change(parameter, name, gradient, rate, number, decay if self.decoupled else 0.0)
@@ -154,21 +154,39 @@ class Optimizer(Settings):
         raise NotImplementedError
 
 
+class _Decaying(Protocol):
+    @property
+    def decay(self) -> float: ...
+
+    @property
+    def decays(self) -> Mapping[str, float]: ...
+
+
+def decay_factor(settings: _Decaying, parameter: Parameter, name: str) -> float:
+    """The weight decay of one parameter: by default that of what has two or more axes."""
+    return settings.decay * matched(settings.decays, name, float(parameter.ndim >= 2))
+
+
 def matched(factors: Mapping[str, float], name: str, default: float) -> float:
     """The factor of the last pattern that matches `name`."""
-    found = [factor for pattern, factor in factors.items() if fnmatchcase(name, pattern)]
+    found = [factor for pattern, factor in factors.items() if matches(pattern, name)]
     return found[-1] if found else default
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether `pattern` is the name, or describes it as patterns of file names do."""
+    return pattern == name or fnmatchcase(name, pattern)
 
 
 def require_match(where: str, patterns: Iterable[str], names: Iterable[str]) -> None:
     """Raise SettingError for a pattern that matches none of `names`."""
     names = list(names)
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(matches(pattern, name) for name in names):
             guess = nearest(pattern, names)
             raise SettingError(
                 where,
-                f"no parameter is named {pattern!r}",
-                expected="a name, or a pattern, of " + ", ".join(names),
+                f"no parameter to train is named {pattern!r}",
+                expected="a name, or a pattern, of " + (", ".join(names) or "no parameters"),
                 fix=f"did you mean {guess!r}?" if guess else None,
             )

@@ -1,0 +1,101 @@
+"""The loss of all rows as a function of one vector of parameters: what L-BFGS minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node
+from chainrule.interpret import evaluate, initial_value
+from chainrule.ops.random import KEY
+from chainrule.program import key
+from chainrule.train.lbfgs import LBFGS, Vector
+from chainrule.train.optim.base import decay_factor, require_match
+from chainrule.train.step import differentiate
+
+
+class FullBatch:
+    """Loss and gradient over a whole data set.
+
+    Args:
+        graph: contains `loss`.
+        loss: a floating-point scalar.
+        state: values of parameters by name; the rest start from their initial values.
+        data: for each input of the graph its array, rows first.
+        settings: tell the weight decay.
+        trainable: patterns of the names of parameters to train; None: all trainable ones.
+        seed: of everything random, which is drawn once: each call sees the same.
+
+    Attributes:
+        start: the parameters as one float64 vector.
+
+    Raises:
+        GraphError, SettingError: as `build_step`.
+    """
+
+    def __init__(
+        self, graph: Graph, loss: Node, state: Mapping[str, Array], data: Mapping[str, Array],
+        settings: LBFGS, *, trainable: Iterable[str] | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        parts = differentiate(graph, loss, trainable)
+        self._parts = parts
+        self._graph = Graph([parts.loss, *parts.gradients.values()], like=graph)
+        self._statistics = Graph(list(parts.tracked.values()), like=graph)
+        self._names = {x: graph.name(x) for x in graph.parameters}
+        self._known: dict[Node, Array] = {
+            x: np.array(state[name]) if name in state else initial_value(x, name, seed)
+            for x, name in self._names.items()
+        }
+        used = {**dict.fromkeys(self._graph.inputs), **dict.fromkeys(self._statistics.inputs)}
+        feeds: dict[Node, Array] = {x: data[graph.name(x)] for x in used if x is not KEY}
+        self._rows = next((len(feeds[x]) for x in used if x.batch), 0)
+        self._known |= {KEY: key(seed, 0)} | feeds
+        trained = [self._names[x] for x in graph.parameters if x.trainable]
+        require_match("LBFGS.decays", settings.decays, trained)
+        self._decay = np.concatenate([
+            np.full(self._known[x].size, decay_factor(settings, x, self._names[x]))
+            for x in parts.gradients
+        ])  # fmt: skip
+        self.start = _packed([self._known[x] for x in parts.gradients])
+
+    def __call__(self, point: Vector) -> tuple[float, Vector]:
+        """Loss and gradient, weight decay included."""
+        gradients = list(self._parts.gradients.values())
+        env = self._run(self._graph, point, [self._parts.loss, *gradients])
+        value = float(env[self._parts.loss]) + self.penalty(point)
+        return value, _packed([env[x] for x in gradients]) + self._decay * point
+
+    def penalty(self, point: Vector) -> float:
+        """What weight decay adds to the loss."""
+        return 0.5 * float(self._decay @ (point * point))
+
+    def state(self, point: Vector) -> dict[str, Array]:
+        """All parameters by name, the trained ones from `point`."""
+        values = self._known | self._unpacked(point)
+        return {name: values[x].copy() for x, name in self._names.items()}
+
+    def advance(self, point: Vector) -> None:
+        """Let the tracked statistics, such as running means, see the network at `point`."""
+        tracked = self._parts.tracked
+        if tracked:
+            env = self._run(self._statistics, point, tracked.values())
+            self._known |= {x: env[new] for x, new in tracked.items()}
+
+    def _run(self, graph: Graph, point: Vector, keep: Iterable[Node]) -> dict[Node, Array]:
+        known = self._known | self._unpacked(point)
+        return evaluate(graph, known, rows=self._rows, training=True, keep=keep)
+
+    def _unpacked(self, point: Vector) -> dict[Node, Array]:
+        values: dict[Node, Array] = {}
+        first = 0
+        for x in self._parts.gradients:
+            shape, size = self._known[x].shape, self._known[x].size
+            values[x] = point[first : first + size].reshape(shape).astype(x.dtype)
+            first += size
+        return values
+
+
+def _packed(arrays: list[Array]) -> Vector:
+    return np.concatenate([x.ravel().astype(np.float64) for x in arrays])

@@ -1,0 +1,256 @@
+"""L-BFGS: a quasi-Newton method with a line search, for small data as one batch."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Annotated, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import NotFinite, SettingError
+from chainrule.train.settings import AtLeast, Factors, NotNegative, Settings
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+Function: TypeAlias = Callable[[Vector], tuple[float, Vector]]
+"""From a point to the value and the gradient there."""
+
+SUFFICIENT = 1e-4  # the fall that the slope at the start promises, of which this part must come
+CURVATURE = 0.9  # of the slope at the start, at most this part may be left
+TRIALS = 30  # of one line search
+
+
+@dataclass(frozen=True)
+class LBFGS(Settings):
+    """Limited-memory BFGS: all rows in every step, no learning rate to choose.
+
+    For data that fit in memory and smooth losses it needs far fewer steps than the methods of
+    stochastic descent. One iteration is one epoch.
+
+    Args:
+        memory: how many past steps shape the direction.
+        iterations: where to stop at the latest.
+        tolerance: stop when no entry of the gradient is larger.
+        progress: stop when an iteration lowers the value by a smaller part of it.
+        decay: weight decay: adds `decay / 2 * sum(weight**2)` to the loss.
+        decays: factors on `decay` by patterns of parameter names, as in every optimizer.
+
+    Source: J. Nocedal and S. Wright, Numerical optimization, 2006: algorithms 7.4, 3.5 and 3.6.
+    """
+
+    name: ClassVar[str] = "lbfgs"
+
+    _: KW_ONLY
+    memory: Annotated[int, AtLeast(1)] = 10
+    iterations: Annotated[int, AtLeast(1)] = 500
+    tolerance: NotNegative = 1e-6
+    progress: NotNegative = 1e-9
+    decay: NotNegative = 0.0
+    decays: Factors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Where an iteration ended.
+
+    Attributes:
+        number: 0 is the start.
+        point: the parameters as one vector.
+        value: of the function there.
+        slope: the largest entry of the gradient there, without its sign.
+        length: of the step that led there.
+        evaluations: of the function, since the start.
+    """
+
+    number: int
+    point: Vector
+    value: float
+    slope: float
+    length: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A point on the line of search: `at` times the direction, with value, slope, gradient."""
+
+    at: float
+    value: float
+    slope: float
+    point: Vector
+    gradient: Vector
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.value) and math.isfinite(self.slope)
+
+
+class Minimiser:
+    """The minimisation of a function: iterate over it, and look why it ended.
+
+    Args:
+        function: from a point to value and gradient, both float64.
+        start: where to begin.
+        settings: of the method.
+
+    Attributes:
+        reason: why it ended, in words; None before.
+        converged: whether the gradient has become as small as `tolerance` asks.
+
+    Iterating yields an Iteration for the start and for each step; the value never rises. Whoever
+    iterates may stop at any time.
+
+    Raises:
+        NotFinite: value or gradient are not finite at the start.
+    """
+
+    def __init__(self, function: Function, start: npt.ArrayLike, settings: LBFGS) -> None:
+        self._function, self._settings = function, settings
+        self._start = np.array(start, np.float64)
+        if self._start.ndim != 1:
+            raise SettingError("LBFGS", "the start is a vector", got=self._start.shape)
+        self._pairs: deque[tuple[Vector, Vector]] = deque(maxlen=settings.memory)
+        self._evaluations = 0
+        self.reason: str | None = None
+        self.converged = False
+
+    def __iter__(self) -> Iterator[Iteration]:
+        here = self._try(self._start, np.zeros_like(self._start), 0.0)
+        if not (here.finite and np.isfinite(here.gradient).all()):
+            raise NotFinite(
+                "LBFGS", "the loss or its gradient is not finite at the start",
+                got=here.value, fix="scale the inputs, or start from other parameters",
+            )  # fmt: skip
+        number = 0
+        yield self._record(number, here, 0.0)
+        fall = math.inf
+        while not self._ended(number, here, fall):
+            new = self._step(here)
+            if new is None:
+                self.reason = (
+                    "no lower loss was found along the descent: the precision of the numbers, "
+                    "or a kink of the loss, allows no more"
+                )
+                return
+            fall = (here.value - new.value) / max(abs(here.value), abs(new.value), 1e-300)
+            length = float(np.linalg.norm(new.point - here.point))
+            here, number = new, number + 1
+            yield self._record(number, here, length)
+
+    def _record(self, number: int, here: _Trial, length: float) -> Iteration:
+        slope = float(np.max(np.abs(here.gradient), initial=0.0))
+        return Iteration(number, here.point, here.value, slope, length, self._evaluations)
+
+    def _ended(self, number: int, here: _Trial, fall: float) -> bool:
+        settings = self._settings
+        if np.max(np.abs(here.gradient), initial=0.0) <= settings.tolerance:
+            self.converged = True
+            self.reason = f"the gradient is below {settings.tolerance:g}"
+        elif fall <= settings.progress:
+            self.reason = f"the loss fell by less than {settings.progress:g} of itself"
+        elif number == settings.iterations:
+            self.reason = f"the limit of {number} iterations is reached"
+        return self.reason is not None
+
+    def _step(self, here: _Trial) -> _Trial | None:
+        """The next point, or None where nothing lower is found. Remembers the step."""
+        new = self._search(here, self._direction(here.gradient))
+        if new is None and self._pairs:
+            self._pairs.clear()
+            new = self._search(here, -here.gradient)
+        if new is not None:
+            s, y = new.point - here.point, new.gradient - here.gradient
+            if s @ y > 1e-10 * (y @ y):
+                self._pairs.append((s, y))
+        return new
+
+    def _direction(self, gradient: Vector) -> Vector:
+        """Minus the gradient times the inverse Hessian as past steps tell it: two loops."""
+        if not self._pairs:
+            return -gradient
+        q = -gradient
+        weights = []
+        for s, y in reversed(self._pairs):
+            weights.append((s @ q) / (s @ y))
+            q = q - weights[-1] * y
+        s, y = self._pairs[-1]
+        q = q * ((s @ y) / (y @ y))
+        for (s, y), weight in zip(self._pairs, reversed(weights), strict=True):
+            q = q + (weight - (y @ q) / (s @ y)) * s
+        if not q @ gradient < 0:
+            self._pairs.clear()
+            return -gradient
+        return q
+
+    def _try(self, origin: Vector, direction: Vector, at: float) -> _Trial:
+        point = origin + at * direction
+        value, gradient = self._function(point)
+        self._evaluations += 1
+        gradient = np.asarray(gradient, np.float64)
+        return _Trial(at, float(value), float(gradient @ direction), point, gradient)
+
+    def _search(self, here: _Trial, direction: Vector) -> _Trial | None:
+        """A point that meets the strong Wolfe conditions, or at least one that is lower."""
+        slope = float(here.gradient @ direction)
+        if not slope < 0:
+            return None
+        start = _Trial(0.0, here.value, slope, here.point, here.gradient)
+        at = 1.0 if self._pairs else min(1.0, 1.0 / float(np.linalg.norm(direction)))
+        before = start
+        for k in range(TRIALS):
+            trial = self._try(here.point, direction, at)
+            if _too_high(trial, start) or (k > 0 and trial.value >= before.value):
+                return self._zoom(start, direction, before, trial, TRIALS - k)
+            if abs(trial.slope) <= -CURVATURE * slope:
+                return trial
+            if trial.slope >= 0:
+                return self._zoom(start, direction, trial, before, TRIALS - k)
+            before, at = trial, 2 * at
+        return before
+
+    def _zoom(
+        self, start: _Trial, direction: Vector, low: _Trial, high: _Trial, trials: int
+    ) -> _Trial | None:
+        """Narrow the interval between `low`, the lowest point so far, and `high`."""
+        for _ in range(trials):
+            at = _between(low, high)
+            if at in (low.at, high.at):
+                break
+            trial = self._try(start.point, direction, at)
+            if _too_high(trial, start) or trial.value >= low.value:
+                high = trial
+                continue
+            if abs(trial.slope) <= -CURVATURE * start.slope:
+                return trial
+            if trial.slope * (high.at - low.at) >= 0:
+                high = low
+            low = trial
+        return low if low.value < start.value else None
+
+
+def _too_high(trial: _Trial, start: _Trial) -> bool:
+    promised = start.value + SUFFICIENT * trial.at * start.slope
+    return not trial.finite or trial.value > promised
+
+
+def _between(low: _Trial, high: _Trial) -> float:
+    """The minimum of the cubic through both ends, kept away from them; else a point between."""
+    width = high.at - low.at
+    if not high.finite:
+        return low.at + 0.25 * width
+    mean = low.slope + high.slope - 3 * (high.value - low.value) / width
+    inner = mean * mean - low.slope * high.slope
+    if inner < 0:
+        return low.at + 0.5 * width
+    root = math.copysign(math.sqrt(inner), width)
+    below = high.slope - low.slope + 2 * root
+    part = 1 - (high.slope + root - mean) / below if below else 0.5
+    return low.at + min(max(part, 0.1), 0.9) * width
+
+
+def minimise(function: Function, start: npt.ArrayLike, settings: LBFGS) -> Iteration:
+    """The last iteration of a minimisation that runs to its end. See Minimiser."""
+    return deque(Minimiser(function, start, settings), maxlen=1)[0]

@@ -1,0 +1,43 @@
+"""Optimizers by name, and from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.optim.adam import LAMB, Adam, Adamax, AdamW, AMSGrad, NAdam, RAdam
+from chainrule.train.optim.base import Optimizer
+from chainrule.train.optim.plain import SGD, Lion
+from chainrule.train.optim.scaled import Adadelta, Adagrad, RMSprop
+
+OPTIMIZERS: dict[str, type[Optimizer | LBFGS]] = {
+    kind.name: kind
+    for kind in (
+        SGD, Adam, AdamW, AMSGrad, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Adamax, Lion, LAMB,
+        LBFGS,
+    )
+}  # fmt: skip
+"""The optimizers by name."""
+
+
+def optimizer(name: str, **settings: Any) -> Optimizer | LBFGS:
+    """The optimizer of that name: `optimizer("adamw", rate=1e-3)`; capitals do not matter.
+
+    Raises:
+        SettingError: there is no such optimizer or setting, or a value makes no sense.
+    """
+    key = str(name).lower().replace("-", "").replace("_", "")
+    if key not in OPTIMIZERS:
+        raise SettingError(
+            "optimizer", f"unknown optimizer {name!r}", fix=did_you_mean(key, OPTIMIZERS)
+        )
+    return OPTIMIZERS[key].from_settings(settings)
+
+
+def optimizer_from_dict(data: Mapping[str, Any]) -> Optimizer | LBFGS:
+    """The optimizer that `to_dict` made plain data of. Raises SettingError."""
+    if not isinstance(data.get("name"), str):
+        raise SettingError("optimizer", "the optimizer has no name", got=repr(dict(data)))
+    return optimizer(**{str(key): value for key, value in data.items()})

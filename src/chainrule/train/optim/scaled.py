@@ -1,0 +1,101 @@
+"""Optimizers that divide by a measure of past gradients: RMSprop, Adagrad, Adadelta."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+from chainrule.graph.node import Node
+from chainrule.ops.bounds import maximum
+from chainrule.ops.elementwise import sqrt, square
+from chainrule.train.optim.base import Change, Optimizer
+from chainrule.train.schedules import Rate
+from chainrule.train.settings import Flag, Fraction, NotNegative, Positive
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """`w -= rate * g / (sqrt(v) + epsilon)`, where `v` is the running average of `g**2`.
+
+    Args:
+        rho: of the average.
+        momentum: adds up the steps: `b = momentum * b + g / (...)`, `w -= rate * b`.
+        centered: divide by the spread about the average gradient: `sqrt(v - mean**2)`.
+        epsilon: keeps the division finite.
+
+    Source: T. Tieleman and G. Hinton, Neural networks for machine learning, lecture 6, 2012; the
+    centered form from A. Graves, Generating sequences with recurrent neural networks, 2013.
+    """
+
+    name: ClassVar[str] = "rmsprop"
+
+    rate: Rate = 1e-3
+    _: KW_ONLY
+    rho: Fraction = 0.9
+    momentum: Fraction = 0.0
+    centered: Flag = False
+    epsilon: Positive = 1e-8
+
+    def _descent(self, change: Change) -> Node:
+        gradient = change.gradient
+        spread = change.average("square", self.rho, square(gradient))
+        if self.centered:
+            mean = change.average("mean", self.rho, gradient)
+            spread = maximum(spread - square(mean), 0.0)  # rounding can make it negative
+        direction = gradient / (sqrt(spread) + self.epsilon)
+        if self.momentum:
+            slot = change.slot("momentum")
+            direction = change.keep(slot, self.momentum * slot + direction)
+        return change.scalar(change.rate) * direction
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """`w -= rate * g / (sqrt(s) + epsilon)`, where `s` is the sum of all `g**2` so far.
+
+    Args:
+        initial: what the sum starts from.
+        epsilon: keeps the division finite.
+
+    Source: J. Duchi et al., Adaptive subgradient methods for online learning, 2011.
+    """
+
+    name: ClassVar[str] = "adagrad"
+
+    rate: Rate = 0.01
+    _: KW_ONLY
+    initial: NotNegative = 0.0
+    epsilon: Positive = 1e-10
+
+    def _descent(self, change: Change) -> Node:
+        slot = change.slot("sum", self.initial)
+        total = change.keep(slot, slot + square(change.gradient))
+        return change.scalar(change.rate) * change.gradient / (sqrt(total) + self.epsilon)
+
+
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Steps in the unit of the weights: `g * sqrt(u + epsilon) / sqrt(v + epsilon)`.
+
+    `v` is the running average of `g**2`, `u` that of the squares of the steps before.
+
+    Args:
+        rho: of both averages.
+        epsilon: keeps the division finite, and makes the first steps.
+
+    Source: M. Zeiler, ADADELTA: an adaptive learning rate method, 2012; its rate is 1.
+    """
+
+    name: ClassVar[str] = "adadelta"
+
+    rate: Rate = 1.0
+    _: KW_ONLY
+    rho: Fraction = 0.95
+    epsilon: Positive = 1e-6
+
+    def _descent(self, change: Change) -> Node:
+        gradient, slot = change.gradient, change.slot("step")
+        spread = change.average("square", self.rho, square(gradient))
+        step = gradient * (sqrt(slot + self.epsilon) / sqrt(spread + self.epsilon))
+        change.keep(slot, self.rho * slot + (1 - self.rho) * square(step))
+        return change.scalar(change.rate) * step
