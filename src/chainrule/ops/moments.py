@@ -100,7 +100,8 @@ STD = op(
         x.dtype
     ),
     gradient=lambda gy, y, x, axis, keepdims, ddof: (
-        spread(gy / (nonzero(y) * (number(x, axis) - ddof)), x, axis) * _centred(x, axis),
+        spread(gy / (number(x, axis) - ddof), x, axis)
+        * (_centred(x, axis) / spread(nonzero(y), x, axis)),
     ),
     formula="std({0}, axis={axis})",
     convention="The gradient is 0 where all elements are equal.",
@@ -143,7 +144,9 @@ NORM = op(
     "reduce",
     infer=reduced("norm", floats=True),
     forward=_forward_norm,
-    gradient=lambda gy, y, x, axis, keepdims: (spread(gy / nonzero(y), x, axis) * x,),
+    gradient=lambda gy, y, x, axis, keepdims: (
+        spread(gy, x, axis) * (x / spread(nonzero(y), x, axis)),
+    ),
     formula="norm({0}, axis={axis})",
     convention="The gradient is 0 where all elements are 0.",
 )
