@@ -60,14 +60,15 @@ def text_column(
     numbers becomes numbers. Digits with leading zeros stay text.
     """
     stripped = [str(level).strip() for level in levels]
-    kept = sorted({text for text in stripped if text and text not in GAP_TEXTS})
-    position = {text: i for i, text in enumerate(kept)}
-    recode = np.array([position.get(text, -1) for text in stripped] + [-1], np.int32)
-    counts = np.bincount(codes[codes >= 0], minlength=len(stripped))
-    for text, cells in zip(stripped, counts, strict=True):
-        if text in GAP_TEXTS and cells:
-            notes.gap(name, text, int(cells))
-    column = Column(name, "text", recode[codes], np.array(kept, object))
+    kept = sorted(set(stripped) - GAP_TEXTS - {""})
+    if kept != stripped:
+        position = {text: i for i, text in enumerate(kept)}
+        counts = np.bincount(codes[codes >= 0], minlength=len(stripped))
+        for text, cells in zip(stripped, counts, strict=True):
+            if text in GAP_TEXTS and cells:
+                notes.gap(name, text, int(cells))
+        codes = np.array([position.get(text, -1) for text in stripped] + [-1], np.int32)[codes]
+    column = Column(name, "text", codes, np.array(kept, object))
     if kept and not typed and all_plain(kept):
         return _as_numbers(column)
     return column

@@ -48,15 +48,16 @@ def from_frame(frame: Any) -> Table | None:
     """A table of any data frame that narwhals knows, or None for something else."""
     import narwhals.stable.v1 as nw  # noqa: PLC0415  (50 ms)
 
+    source = f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
+    if hasattr(frame, "columns") and not hasattr(frame, "collect"):  # narwhals tells it less well
+        names = getattr(frame, "column_names", frame.columns)
+        refuse_duplicates([str(name) for name in names], source)
     wrapped = nw.from_native(frame, pass_through=True)
     if not isinstance(wrapped, (nw.DataFrame, nw.LazyFrame)):
         return None
-    source = f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
-    names = getattr(frame, "column_names", None) or getattr(frame, "columns", None)
-    refuse_duplicates([str(name) for name in (() if names is None else names)], source)
     eager = wrapped.collect() if isinstance(wrapped, nw.LazyFrame) else wrapped
     notes = Notes()
-    columns = [_from_series(str(name), eager[name], source, notes) for name in eager.columns]
+    columns = [_from_series(str(s.name), s, source, notes) for s in eager.iter_columns()]
     return Table(columns, source=source, notes=notes.lines())
 
 

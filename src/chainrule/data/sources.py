@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.data import datasets
-from chainrule.data.files import SUFFIXES, read_file, read_query
+from chainrule.data.duck import read_query
+from chainrule.data.files import SUFFIXES, read_file
 from chainrule.data.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.table import Table
 from chainrule.errors import DataError, nearest
@@ -67,7 +68,7 @@ def _fix(source: Any) -> str | None:
         return "source.to_frame()"
     if hasattr(source, "toarray"):
         return "source.toarray(): a sparse matrix"
-    return "np.array(source)" if isinstance(source, Sequence) and source else None
+    return "np.array(source)" if isinstance(source, (list, tuple)) and source else None
 
 
 def _filled(table: Table) -> Table:

@@ -113,6 +113,8 @@ def label_of(value: Any) -> str:
     """The text of one value: integral numbers without a point, dates as ISO."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
+    if isinstance(value, np.datetime64):
+        return str(np.datetime_as_string(value, unit="auto"))
     return str(value)
 
 
