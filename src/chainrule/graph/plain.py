@@ -1,0 +1,260 @@
+"""Python values and arrays as JSON and back, exactly: attributes, settings, notes.
+
+Most values are written as themselves. What JSON lacks stands in an object with one key:
+
+    {"$tuple": [...]}             a tuple
+    {"$batch": "N"}               the batch axis
+    {"$float": "7ff0000000000000"}  inf, -inf, NaN: the eight bytes, highest first
+    {"$dict": [[key, value]]}     a dict with a key that begins with `$`
+    {"$array": {dtype, shape, data}}  a small array of finite numbers, in C order
+    {"$stored": name}             any other array: it lies under this name among the arrays
+    {"$scalar": array}            a NumPy scalar, as an array of shape ()
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import GraphError
+from chainrule.graph.node import Array
+from chainrule.types import DTYPES, N
+
+INLINE = 16
+"""Arrays of more elements than this are stored beside the JSON."""
+
+MAX_DEPTH = 64
+"""How deep values may be nested."""
+
+
+class Encoder:
+    """Writes values as JSON and collects the arrays that lie beside it.
+
+    Attributes:
+        arrays: what has been collected, by name.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+
+    def encode(self, value: Any, name: str, depth: int = MAX_DEPTH) -> Any:
+        """`value` as JSON.
+
+        Args:
+            value: None, a boolean, number, text, array, or tuples, lists and dicts of them.
+            name: what it is, for errors and for the names of arrays: `hidden.w.initial`.
+            depth: how much deeper the value may be nested.
+
+        Raises:
+            GraphError: it holds something else, or is nested too deep.
+        """
+        if depth == 0:
+            raise GraphError("form", "nested too deep", expected=f"{MAX_DEPTH} levels", at=name)
+        if value is N:
+            return {"$batch": "N"}
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(str(value), name)
+        if isinstance(value, np.ndarray):
+            return self._array(value, name)
+        if isinstance(value, np.generic) and not isinstance(value, float):
+            return {"$scalar": self._array(np.asarray(value), name)}
+        if isinstance(value, int):
+            return _integer(int(value), name)
+        if isinstance(value, float):
+            finite = math.isfinite(value)
+            return float(value) if finite else {"$float": struct.pack(">d", value).hex()}
+        if isinstance(value, (tuple, list)):
+            items = [self.encode(x, f"{name}[{k}]", depth - 1) for k, x in enumerate(value)]
+            return items if isinstance(value, list) else {"$tuple": items}
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            pairs = [
+                [_text(str(key), name), self.encode(x, f"{name}.{key}", depth - 1)]
+                for key, x in value.items()
+            ]
+            escaped = any(key.startswith("$") for key in value)
+            return {"$dict": pairs} if escaped else dict(pairs)
+        raise GraphError(
+            "form",
+            "a value that cannot be written",
+            expected="None, booleans, numbers, text, arrays, and tuples, lists and dicts of them",
+            got=f"{type(value).__name__}: {_short(value)}",
+            at=name,
+        )
+
+    def _array(self, value: Array, name: str) -> dict[str, Any]:
+        if str(value.dtype) not in DTYPES:
+            raise GraphError(
+                "form", "an array with another dtype", expected=", ".join(DTYPES),
+                got=value.dtype, at=name,
+            )  # fmt: skip
+        if value.size <= INLINE and np.isfinite(value).all():
+            form = {"dtype": str(value.dtype), "shape": list(value.shape)}
+            return {"$array": form | {"data": value.ravel().tolist()}}
+        key, number = name, 1
+        while key in self.arrays:
+            number += 1
+            key = f"{name}_{number}"
+        self.arrays[key] = np.asarray(value, order="C")
+        return {"$stored": key}
+
+
+class Decoder:
+    """Reads what an Encoder wrote, and trusts nothing in it.
+
+    Args:
+        arrays: those that lie beside the JSON, by name.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+        self._used: set[str] = set()
+
+    def decode(self, value: Any, name: str, depth: int = 3 * MAX_DEPTH) -> Any:
+        """The value that was written as `value`, which is what a JSON parser returns.
+
+        Args:
+            value: as written.
+            name: what it is, for errors.
+            depth: how much deeper the value may be nested.
+
+        Raises:
+            GraphError: this is nothing that an Encoder writes.
+        """
+        if depth == 0:
+            raise GraphError("form", "nested too deep", expected=f"{MAX_DEPTH} levels", at=name)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(value, name)
+        if isinstance(value, int):
+            return _integer(value, name)
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if isinstance(value, list):
+            return [self.decode(x, f"{name}[{k}]", depth - 1) for k, x in enumerate(value)]
+        if isinstance(value, dict):
+            return self._object(value, name, depth)
+        raise _not_ours(value, name)
+
+    def unused(self) -> list[str]:
+        """The names of arrays that nothing has referred to."""
+        return [name for name in self._arrays if name not in self._used]
+
+    def _object(self, value: dict[str, Any], name: str, depth: int) -> Any:
+        if not any(key.startswith("$") for key in value):
+            return {
+                _text(k, name): self.decode(x, f"{name}.{k}", depth - 1) for k, x in value.items()
+            }
+        rules: dict[str, Callable[[Any, str, int], Any]] = {
+            "$tuple": self._tuple,
+            "$dict": self._dict,
+            "$scalar": self._scalar,
+            "$batch": _batch,
+            "$float": _float,
+            "$array": _inline,
+            "$stored": self._stored,
+        }
+        key, content = next(iter(value.items()))
+        if len(value) != 1 or key not in rules:
+            raise _not_ours(value, name)
+        return rules[key](content, name, depth)
+
+    def _tuple(self, content: Any, name: str, depth: int) -> tuple[Any, ...]:
+        if not isinstance(content, list):
+            raise _not_ours(content, name)
+        return tuple(self.decode(content, name, depth))
+
+    def _dict(self, content: Any, name: str, depth: int) -> dict[str, Any]:
+        pairs = self.decode(content, name, depth)
+        fits = isinstance(pairs, list) and all(
+            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+        )
+        if not fits or len({key for key, _ in pairs}) != len(pairs):
+            raise _not_ours(content, name)
+        return dict(pairs)
+
+    def _scalar(self, content: Any, name: str, depth: int) -> Any:
+        array = self.decode(content, name, depth - 1)
+        if not isinstance(array, np.ndarray) or array.shape != ():
+            raise _not_ours(content, name)
+        return array[()]
+
+    def _stored(self, content: Any, name: str, _: int) -> Array:
+        if not isinstance(content, str) or content not in self._arrays:
+            raise GraphError("form", "an array is missing", got=_short(content), at=name)
+        self._used.add(content)
+        array = self._arrays[content]
+        if str(array.dtype) not in DTYPES:
+            raise GraphError("form", "an array with another dtype", got=array.dtype, at=name)
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+
+def _batch(content: Any, name: str, _: int) -> Any:
+    if content != "N":
+        raise _not_ours(content, name)
+    return N
+
+
+def _float(content: Any, name: str, _: int) -> float:
+    try:
+        value: float = struct.unpack(">d", bytes.fromhex(content))[0]
+    except (TypeError, ValueError, struct.error):
+        raise _not_ours(content, name) from None
+    if math.isfinite(value):
+        raise _not_ours(content, name)
+    return value
+
+
+def _inline(content: Any, name: str, _: int) -> Array:
+    if not isinstance(content, dict) or content.keys() != {"dtype", "shape", "data"}:
+        raise _not_ours(content, name)
+    dtype, shape, data = content["dtype"], content["shape"], content["data"]
+    if dtype not in DTYPES or not isinstance(data, list) or len(data) > INLINE:
+        raise _not_ours(content, name)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(data, dtype=dtype)
+        exact = array.ndim == 1 and np.isfinite(array).all() and array.tolist() == data
+        array = array.reshape(tuple(shape))
+    except (TypeError, ValueError, OverflowError):
+        raise _not_ours(content, name) from None
+    if not exact or list(array.shape) != shape:
+        raise _not_ours(content, name)
+    array.flags.writeable = False
+    return array
+
+
+def _text(value: str, name: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise GraphError("form", "text that is not Unicode", got=ascii(value), at=name) from None
+    return value
+
+
+def _integer(value: int, name: str) -> int:
+    if not -(2**63) <= value < 2**64:
+        raise GraphError("form", "an integer of more than 64 bits", got=_short(value), at=name)
+    return value
+
+
+def _not_ours(value: object, name: str) -> GraphError:
+    return GraphError("form", "not a value as it is written here", got=_short(value), at=name)
+
+
+def _short(value: object) -> str:
+    """The value as short text, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"{value.bit_length()} bits"
+    if isinstance(value, (list, tuple, Mapping)):
+        return f"{type(value).__name__} of {len(value)}"
+    text = ascii(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
