@@ -49,7 +49,7 @@ def from_frame(frame: Any) -> Table | None:
     import narwhals.stable.v1 as nw  # noqa: PLC0415  (50 ms)
 
     source = f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
-    if hasattr(frame, "columns") and not hasattr(frame, "collect"):  # narwhals tells it less well
+    if not hasattr(frame, "collect") and hasattr(frame, "columns"):  # narwhals tells it less well
         names = getattr(frame, "column_names", frame.columns)
         refuse_duplicates([str(name) for name in names], source)
     wrapped = nw.from_native(frame, pass_through=True)
