@@ -1,5 +1,6 @@
 """Optimizers: how gradients become new values, as nodes of the training step."""
 
+from chainrule.train.lbfgs import LBFGS as LBFGS
 from chainrule.train.optim.adam import LAMB as LAMB
 from chainrule.train.optim.adam import Adam as Adam
 from chainrule.train.optim.adam import Adamax as Adamax
