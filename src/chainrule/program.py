@@ -51,6 +51,10 @@ class Program(Protocol):
     def steps(self) -> int:
         """How many steps have been done."""
 
+    @property
+    def ended(self) -> str | None:
+        """Why there is nothing left to do; None while there is."""
+
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> npt.NDArray[np.float64]:
@@ -81,6 +85,8 @@ class Interpreted:
         seed: of everything random in a step.
     """
 
+    ended = None
+
     def __init__(self, step: Step, state: Mapping[str, Array], seed: int = 0) -> None:
         self._step, self._seed, self._steps = step, seed, 0
         graph = step.graph
@@ -90,7 +96,7 @@ class Interpreted:
             for x, name in names.items()
         }
         self._inputs = {graph.name(x): x for x in graph.inputs if x not in STEP_INPUTS}
-        self._wanted = [step.loss, *step.updates.values(), *step.updates]
+        self._wanted = [step.loss, *step.updates.values()]
 
     @property
     def steps(self) -> int:

@@ -158,6 +158,7 @@ def run(
     training: bool = False,
     seed: int = 0,
     step: int = 0,
+    like: Graph | None = None,
 ) -> Trace:
     """Compute `outputs` on some examples and keep what every node did.
 
@@ -167,11 +168,12 @@ def run(
         values: for Parameters by name, their present values; the rest have their initial ones.
         training: what `when_training` takes, so whether dropout drops.
         seed, step: of what is random.
+        like: a graph whose names are kept.
 
     Raises:
         FeedError: the arrays do not match the inputs.
     """
-    graph = check(Graph(outputs))
+    graph = check(Graph(outputs, like=like))
     names = {x: graph.name(x) for x in graph.inputs if x not in STEP_INPUTS}
     known, rows = bind(names, names, feeds)
     known[KEY] = key(seed, step)

@@ -13,7 +13,7 @@ def specialise(graph: Graph, *, training: bool) -> dict[Node, Node]:
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.name == "when_training":
             return operands[0 if training else 1]
-        if node.op.name == "tracked":
+        if node.op.name in ("tracked", "objective"):
             return operands[0]
         return None
 

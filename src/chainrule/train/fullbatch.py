@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.interpret import evaluate, initial_value
 from chainrule.ops.random import KEY
-from chainrule.program import key
-from chainrule.train.lbfgs import LBFGS, Vector
+from chainrule.program import Rows, key
+from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
 from chainrule.train.optim.base import decay_factor, require_match
 from chainrule.train.step import differentiate
 
@@ -76,6 +76,13 @@ class FullBatch:
         values = self._known | self._unpacked(point)
         return {name: values[x].copy() for x, name in self._names.items()}
 
+    def write(self, state: Mapping[str, Array]) -> None:
+        """Take parameters by name; `start` is then the vector of them."""
+        for x, name in self._names.items():
+            if name in state:
+                self._known[x] = np.array(state[name], dtype=x.dtype)
+        self.start = _packed([self._known[x] for x in self._parts.gradients])
+
     def advance(self, point: Vector) -> None:
         """Let the tracked statistics, such as running means, see the network at `point`."""
         tracked = self._parts.tracked
@@ -99,3 +106,51 @@ class FullBatch:
 
 def _packed(arrays: list[Array]) -> Vector:
     return np.concatenate([x.ravel().astype(np.float64) for x in arrays])
+
+
+class FullBatchProgram:
+    """L-BFGS as a Program: a step is an iteration, whatever minibatch and rate it is given.
+
+    It stands still once the method has ended.
+    """
+
+    def __init__(self, function: FullBatch, settings: LBFGS) -> None:
+        self._function, self._settings, self._steps = function, settings, 0
+        self._minimiser = Minimiser(function, function.start, settings)
+        self._iterations = iter(self._minimiser)
+        self._here = next(self._iterations)
+
+    @property
+    def ended(self) -> str | None:
+        """See Program."""
+        return self._minimiser.reason
+
+    @property
+    def steps(self) -> int:
+        """See Program."""
+        return self._steps
+
+    def run(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+    ) -> Vector:
+        """One iteration for each batch; the loss before it, weight decay left out."""
+        losses = np.empty(len(batches))
+        for k in range(len(batches)):
+            losses[k] = self._here.value - self._function.penalty(self._here.point)
+            self._here = next(self._iterations, self._here)
+            self._steps += 1
+        self._function.advance(self._here.point)
+        return losses
+
+    def read(self) -> dict[str, Array]:
+        """See Program."""
+        return self._function.state(self._here.point)
+
+    def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
+        """See Program; the method begins anew from the parameters of `state`."""
+        if state:
+            self._function.write(state)
+            self._minimiser = Minimiser(self._function, self._function.start, self._settings)
+            self._iterations = iter(self._minimiser)
+            self._here = next(self._iterations)
+        self._steps = self._steps if steps is None else steps

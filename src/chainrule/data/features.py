@@ -1,0 +1,190 @@
+"""The numeric half of the data contract as nodes: what a table's columns become in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.columns import CategoryColumn, Stats
+from chainrule.data.schema import Block, Schema
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.graph.leaves import input
+from chainrule.graph.node import Input, Node, Scope
+from chainrule.nn.init import Normal
+from chainrule.nn.layers import embedding
+from chainrule.ops.bounds import clip
+from chainrule.ops.build import cast, constant
+from chainrule.ops.compare import isnan, where
+from chainrule.ops.index import one_hot, take
+from chainrule.ops.join import concat
+from chainrule.ops.reduce import sum
+from chainrule.ops.shape import expand_dims
+
+SCALINGS = ("auto", "standard", "quantile")
+FARTHEST = 8.0
+"""Standardised numbers are clipped here: beyond it lies what training has hardly met."""
+SKEWED = 10.0
+"""Standard deviations from the median beyond which "auto" takes quantiles for a column."""
+ONE_HOT_UP_TO = 32
+"""Levels up to which a category is one-hot encoded; above, its levels are embedded."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns of a table as nodes.
+
+    Attributes:
+        node: all of them side by side, float32 (N, width).
+        target: the Input of the target, or None where the schema has none.
+        treatments: for each column, in words, what its node does.
+    """
+
+    node: Node
+    target: Input | None
+    treatments: dict[str, str]
+
+
+def features(
+    schema: Schema, *, scaling: str = "auto", one_hot_up_to: int = ONE_HOT_UP_TO
+) -> Features:
+    """Inputs for the columns of a table, and the encoder nodes that make them fit for a network.
+
+    Numbers: gaps are filled with the median, and marked by an indicator where training met any;
+    then each is standardised and clipped, or goes through its quantiles, which takes away skew
+    and outliers. Categories become one-hot, or an embedding where they have many levels; a level
+    that training never met is all zeros. Texts come as weighted counts of words.
+
+    Args:
+        schema: what was learned of the table.
+        scaling: "standard", "quantile", or "auto": quantiles for the skewed columns.
+        one_hot_up_to: the number of levels above which a category is embedded.
+
+    Raises:
+        SettingError: an unknown scaling.
+    """
+    if scaling not in SCALINGS:
+        raise SettingError(
+            "features", f"unknown scaling {scaling!r}", fix=did_you_mean(scaling, SCALINGS)
+        )
+    parts: list[Node] = []
+    treatments: dict[str, str] = {}
+    for block in schema.blocks:
+        if block.kind == "numbers":
+            parts += _numbers(block, scaling, treatments)
+        elif block.kind == "category":
+            parts.append(_category(schema, block, one_hot_up_to, treatments))
+        else:
+            parts.append(input(block.name, (block.width,)))
+            treatments[block.name] = f"counts of {block.width} words, weighted"
+    node = parts[0] if len(parts) == 1 else concat(parts, axis=1)
+    return Features(node.within(Scope("features")), target_input(schema), treatments)
+
+
+def target_input(schema: Schema) -> Input | None:
+    """The Input that holds the target: a class number, or a number in its own unit."""
+    if schema.target is None:
+        return None
+    return input(schema.target.name, (), "int32" if schema.classes is not None else "float64")
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _numbers(block: Block, scaling: str, treatments: dict[str, str]) -> list[Node]:
+    """The numbers of a table, scaled, and the indicators of their gaps."""
+    x = input(block.name, (block.width,), "float64")  # large numbers keep their last digits
+    stats = [member.stats for member in block.members]
+    gaps = isnan(x).within(Scope(f"{block.name}.gaps"))
+    filled = where(gaps, np.array([s.median for s in stats]), x)
+    filled = filled.within(Scope(f"{block.name}.filled"))
+    skewed = [scaling == "quantile" or (scaling == "auto" and _is_skewed(s)) for s in stats]
+    standard, quantile = np.flatnonzero(~np.array(skewed)), np.flatnonzero(skewed)
+    marked = [k for k, s in enumerate(stats) if s.gaps]
+    parts = []
+    if len(standard):
+        z = _standardised(_some(filled, standard), [stats[k] for k in standard])
+        parts.append(cast(z, "float32").within(Scope(f"{block.name}.standardised")))
+    if len(quantile):
+        q = _through_quantiles(_some(filled, quantile), [stats[k] for k in quantile])
+        parts.append(cast(q, "float32").within(Scope(f"{block.name}.quantiles")))
+    if marked:
+        parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
+    for k, member in enumerate(block.members):
+        how = "through its quantiles" if skewed[k] else "standardised"
+        if member.column != member.name:
+            how = "parts of the date, " + how
+        how += ", gaps filled with the median and marked" if stats[k].gaps else ""
+        treatments.setdefault(member.column, how)
+    return parts
+
+
+def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
+    """Some columns of x (N, width)."""
+    if len(columns) == x.shape[1]:
+        return x
+    return take(x, constant(np.asarray(columns, dtype="int32")), axis=1)
+
+
+def _is_skewed(stats: Stats) -> bool:
+    """Whether the farthest value lies so far out that a standardised column would be a spike."""
+    low, high = stats.quantiles[0], stats.quantiles[-1]
+    return max(high - stats.median, stats.median - low) > SKEWED * stats.std > 0
+
+
+def _standardised(x: Node, stats: list[Stats]) -> Node:
+    """Mean 0 and standard deviation 1 as training had them, clipped. x (N, k)."""
+    mean = np.array([s.mean for s in stats])
+    std = np.array([s.std if s.std > 0 else 1.0 for s in stats])
+    return clip((x - mean) / std, -FARTHEST, FARTHEST)
+
+
+def _through_quantiles(x: Node, stats: list[Stats]) -> Node:
+    """The share of training values below x, piecewise linear between quantiles, and scaled to
+    mean 0 and standard deviation 1. x (N, k)."""
+    starts, widths, weights = (np.stack(part) for part in zip(*map(_segments, stats), strict=True))
+    inside = clip((expand_dims(x, 2) - starts) / widths, 0.0, 1.0)  # (N, k, segments)
+    share = sum(inside * weights, axis=2)
+    return (share - 0.5) * 12**0.5
+
+
+def _segments(
+    stats: Stats,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Starts, widths and weights of the pieces between distinct quantiles; none have weight 0.
+
+    A value that many rows share stands for several quantiles: its share is their middle.
+    """
+    knots = np.array(stats.quantiles)
+    distinct, place = np.unique(knots, return_inverse=True)
+    middle = np.bincount(place, np.arange(len(knots))) / np.bincount(place) / (len(knots) - 1)
+    pieces = len(knots) - 1
+    starts, widths, weights = np.zeros(pieces), np.ones(pieces), np.zeros(pieces)
+    used = len(distinct) - 1
+    starts[:used], widths[:used], weights[:used] = (
+        distinct[:-1],
+        np.diff(distinct),
+        np.diff(middle),
+    )
+    return starts, widths, weights
+
+
+# ---------------------------------------------------------------- categories
+
+
+def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, str]) -> Node:
+    """One category's codes as one-hot columns, or as an embedding."""
+    codes = input(block.name, (), "int32")
+    encoder = next(e for e in schema.used if e.name == block.name)
+    assert isinstance(encoder, CategoryColumn)
+    met = [*([0] if encoder.gaps else []), *([1] if encoder.rare else [])]
+    met += range(2, block.width)
+    if len(met) <= limit:
+        treatments[block.name] = f"one-hot, {len(met)} columns"
+        # Codes that training never met have no column: they are all zeros, not untrained noise.
+        return _some(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
+    width = min(64, round(1.6 * len(met) ** 0.56))
+    treatments[block.name] = f"embedded, {len(met)} levels in {width} numbers"
+    return embedding(codes, block.width, width, name=f"{block.name}.embedding", init=Normal(0.05))

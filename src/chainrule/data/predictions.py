@@ -1,0 +1,94 @@
+"""What a model says of a table: labels with their probabilities, or numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.schema import Schema
+from chainrule.files import write_whole
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions:
+    """The predictions for the rows of a table, in their order.
+
+    Attributes:
+        schema: of the model.
+        values: probabilities (n, classes), or numbers (n,) in the target's unit.
+        notes: what was met in the table, a line each.
+    """
+
+    schema: Schema
+    values: npt.NDArray[Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The name of the column that is predicted."""
+        return self.schema.target.name if self.schema.target else "prediction"
+
+    @property
+    def labels(self) -> npt.NDArray[Any]:
+        """The predicted classes, of the type that the target had; the numbers, in a regression."""
+        if self.schema.classes is None:
+            return self.values
+        return np.take(self.schema.classes, self.values.argmax(axis=1))
+
+    @property
+    def probabilities(self) -> npt.NDArray[Any] | None:
+        """(n, classes), in the order of `schema.classes`; None in a regression."""
+        return None if self.schema.classes is None else self.values
+
+    def to_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns by name: the target, and for classes the probability of each."""
+        columns = {self.target: self.labels}
+        if self.schema.classes is not None:
+            for k, label in enumerate(self.schema.classes):
+                columns[f"probability of {label}"] = self.values[:, k]
+        return columns
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        columns = self.to_dict()
+        lines = [f"{len(self):,} predictions of {self.target!r}"]
+        for row in range(min(5, len(self))):
+            lines.append("  " + ", ".join(f"{k} {_text(v[row])}" for k, v in columns.items()))
+        if len(self) > 5:
+            lines.append("  ...")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the columns as CSV: all of the file or nothing. Raises OSError."""
+        return write_whole(Path(path), csv_text(self.to_dict()))
+
+
+def csv_text(columns: dict[str, npt.NDArray[Any]]) -> str:
+    """Columns as CSV; floats in the fewest digits that give them back at their precision."""
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(
+        zip(*([_plain(v) for v in column] for column in columns.values()), strict=True)
+    )
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.floating):
+        return "" if np.isnan(value) else str(value)
+    return value
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else repr(value)

@@ -1,0 +1,280 @@
+"""What `Model.fit` does: data and split, step and program, the run, and what is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.compile import compile_step
+from chainrule.data.schema import Encoded
+from chainrule.data.sources import read
+from chainrule.data.split import holdout
+from chainrule.data.table import Table
+from chainrule.errors import GraphError, SettingError
+from chainrule.graph.node import Array
+from chainrule.program import Program, Rows
+from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
+from chainrule.train.fullbatch import FullBatch, FullBatchProgram
+from chainrule.train.history import History
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.loop import Run
+from chainrule.train.metrics import Metric, find_metrics
+from chainrule.train.metrics.registry import Function
+from chainrule.train.optim import Adam, Optimizer
+from chainrule.train.progress import Progress, choose
+from chainrule.train.schedules import ReduceOnPlateau, rates
+from chainrule.train.step import build_step
+from chainrule.train.words import duration, number, words
+
+if TYPE_CHECKING:
+    from chainrule.model import Data, Model
+
+EACH_EPOCH = {
+    "classification": ("accuracy",),
+    "multilabel": ("label_accuracy",),
+    "regression": ("rmse",),
+    "quantiles": ("pinball",),
+}
+"""The metrics of every epoch, where none are asked for; `evaluate` has them all."""
+
+Wanted = list[str | Metric | Function]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready: checked arrays, the rows that train, and what validates.
+
+    Attributes:
+        arrays, rows: of the training data.
+        held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
+        sentence: how it was divided.
+    """
+
+    arrays: dict[str, Array]
+    rows: Rows
+    held_arrays: dict[str, Array] | None
+    held_rows: Rows
+    sentence: str
+
+
+def fit(
+    model: Model,
+    data: Data,
+    *,
+    optimizer: Optimizer | LBFGS | None,
+    batch_size: int,
+    epochs: int,
+    validation: Any,
+    groups: Any,
+    time: Any,
+    patience: int | EarlyStopping | None,
+    keep_best: bool,
+    metrics: Iterable[str | Metric | Function] | None,
+    clip_norm: float | None,
+    clip_value: float | None,
+    trainable: Iterable[str] | None,
+    callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None,
+    verbose: bool | str | None,
+) -> History:
+    """See Model.fit."""
+    if model.loss is None:
+        raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
+    _whole("batch_size", batch_size, 1)
+    _whole("epochs", epochs, 0)
+    listening = as_callbacks(callbacks)
+    prepared = prepare(model, data, validation, groups, time)
+    chosen = optimizer or model.optimizer or Adam(1e-3)
+    notes = [prepared.sentence, *_continues(model, chosen)]
+    program: Program
+    if isinstance(chosen, LBFGS):
+        function = FullBatch(
+            model.graph, model.loss, model.values, _rows_of(model, prepared), chosen,
+            trainable=trainable, seed=model.seed,
+        )  # fmt: skip
+        program = FullBatchProgram(function, chosen)
+        batch_size, epochs = len(prepared.rows), min(epochs, chosen.iterations)
+    else:
+        step = build_step(
+            model.graph, model.loss, chosen,
+            clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
+        )  # fmt: skip
+        program = compile_step(step, model.values | model.slots, model.seed)
+    program.write({}, model.steps)
+    model.optimizer, model.split = chosen, prepared.sentence
+    with choose(verbose) as progress:
+        for note in notes:
+            progress.note(note)
+        run = _run(
+            model, prepared, program, batch_size, epochs, patience, keep_best,
+            _wanted(model, metrics), listening, progress,
+        )  # fmt: skip
+        try:
+            reason = run.train()
+        except KeyboardInterrupt:
+            progress.finish(f"interrupted; the model {_kept(run)}")
+            raise
+        progress.finish(_summary(run, reason))
+    return model.history
+
+
+def _run(
+    model: Model,
+    prepared: Prepared,
+    program: Program,
+    batch_size: int,
+    epochs: int,
+    patience: int | EarlyStopping | None,
+    keep_best: bool,
+    wanted: Wanted,
+    callbacks: list[Callback],
+    progress: Progress,
+) -> Run:
+    validates = prepared.held_arrays is not None
+    stopping = (
+        patience if isinstance(patience, EarlyStopping)
+        else EarlyStopping() if patience is None
+        else EarlyStopping(patience=patience)
+    )  # fmt: skip
+    own = find_metrics(wanted, model.judge.task) if model.judge.task else []
+    tracker = stopping.tracker(validation=validates, metrics=own)
+    if patience is None:
+        tracker.patience = None
+    model.history.judge_by(stopping.criterion, tracker.better)
+
+    def score() -> Mapping[str, float]:
+        if prepared.held_arrays is not None:
+            scores = model.score(prepared.held_arrays, prepared.held_rows, wanted)
+            return {f"validation_{name}": value for name, value in scores.items()}
+        if not wanted or tracker.criterion == "loss":
+            return {}
+        scores = model.score(prepared.arrays, prepared.rows, wanted)
+        return {name: value for name, value in scores.items() if name != "loss"}
+
+    per_epoch = -(-len(prepared.rows) // batch_size)
+    rate, before = _rate(model, model.steps, per_epoch * epochs)
+    return Run(
+        program, prepared.arrays, prepared.rows, batch_size, epochs, model.seed, rate, score,
+        lambda: model.restore(program.read(), program.steps), tracker,
+        keep_best and (validates or patience is not None),
+        State(model, model.history), progress, callbacks, before,
+    )  # fmt: skip
+
+
+def _rate(
+    model: Model, before: int, total: int
+) -> tuple[Callable[[int, int], list[float]], Callable[[float], None]]:
+    """The rates of some steps of this run, and what listens to the criterion to change them."""
+    schedule = getattr(model.optimizer, "rate", 1.0)
+    scale = 1.0
+    plateau: PlateauTracker | None = None
+    if isinstance(schedule, ReduceOnPlateau):
+        plateau = PlateauTracker(1.0, schedule.factor, schedule.patience)
+
+    def at(first: int, count: int) -> list[float]:
+        return rates(schedule, first - before, count, total, scale)
+
+    def listen(criterion: float) -> None:
+        nonlocal scale
+        if plateau is not None:
+            scale = plateau.update(criterion)
+
+    return at, listen
+
+
+def _wanted(model: Model, metrics: Iterable[str | Metric | Function] | None) -> Wanted:
+    if metrics is None:
+        return list(EACH_EPOCH[model.judge.task]) if model.judge.task else []
+    wanted: Wanted = [metrics] if isinstance(metrics, str) else list(metrics)
+    if model.judge.task:
+        find_metrics(wanted, model.judge.task)
+    return wanted
+
+
+# ---------------------------------------------------------------- data and split
+
+
+def prepare(model: Model, data: Data, validation: Any, groups: Any, time: Any) -> Prepared:
+    """Checked arrays, and which rows train and which validate."""
+    if model.schema is not None and not isinstance(data, Encoded):
+        table = read(data)
+        data = model.schema.encode(table, "required")
+        groups, time = (_column(table, data, x) for x in (groups, time))
+    arrays, n = model.arrays(data)
+    every = np.arange(n)
+    if validation is None:
+        return Prepared(arrays, every, None, every[:0], f"all {n:,} rows train, none validate")
+    if isinstance(validation, bool) or not isinstance(validation, (int, float)):
+        held, m = model.arrays(validation)
+        sentence = f"{n:,} rows to train, {m:,} of their own to validate"
+        return Prepared(arrays, every, held, np.arange(m), sentence)
+    target = model.judge.target
+    stratify = None
+    if model.judge.task == "classification" and target is not None and groups is None:
+        name = model.graph.name(target)
+        whole = name in arrays and arrays[name].ndim == 1
+        stratify = arrays[name] if whole and time is None else None
+    rows, held_rows, sentence = holdout(
+        n, validation, model.seed, stratify=stratify, groups=groups, time=time
+    )
+    return Prepared(arrays, rows, arrays, held_rows, sentence)
+
+
+def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
+    """The training rows as arrays of their own."""
+    batched = {model.graph.name(x): x.batch for x in model.graph.inputs}
+    return {
+        name: array[prepared.rows] if batched[name] else array
+        for name, array in prepared.arrays.items()
+    }
+
+
+def _column(table: Table, encoded: Encoded, column: Any) -> Any:
+    """A column of the table by name, at the rows that were kept; anything else as it is."""
+    if isinstance(column, str):
+        return table[column].take(np.flatnonzero(np.isin(table.numbers, encoded.rows)))
+    return column
+
+
+# ---------------------------------------------------------------- words
+
+
+def _continues(model: Model, optimizer: Optimizer | LBFGS) -> list[str]:
+    """What is told where a model is trained again; slots of another optimizer are dropped."""
+    if not len(model.history):
+        return []
+    last = model.history.last_epoch
+    if model.optimizer is not None and type(model.optimizer) is type(optimizer):
+        return [f"goes on after epoch {last} (step {model.steps:,}), optimizer state kept"]
+    model.slots = {}
+    return [f"goes on after epoch {last} (step {model.steps:,}) with a new optimizer"]
+
+
+def _kept(run: Run) -> str:
+    if run.keep_best and run.tracker.best_epoch is not None:
+        return f"keeps epoch {run.tracker.best_epoch}, the best so far"
+    return f"is as after step {run.program.steps:,}"
+
+
+def _summary(run: Run, reason: str | None) -> str:
+    if not run.epochs:
+        return "no epochs to train"
+    row, tracker = run.state.row, run.tracker
+    ran = run.state.epoch - run.state.history.runs[-1] + 1
+    text = f"{ran:,} epoch{'s' if ran != 1 else ''} in {duration(row['seconds'])}"
+    if run.keep_best and tracker.best_epoch is not None and tracker.best is not None:
+        best = f"{words(tracker.criterion)} {number(tracker.best)}"
+        text += f"; kept epoch {tracker.best_epoch}, the best: {best}"
+    return text + (f"; stopped: {reason}" if reason else "")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise SettingError(
+            "fit",
+            f"{name} makes no sense",
+            expected=f"a whole number from {least}",
+            got=repr(value),
+        )

@@ -1,0 +1,376 @@
+"""The Model: a graph with the present values of its parameters, and what they have been through."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule import fitting, modelfile
+from chainrule.compile import Forward
+from chainrule.data.predictions import Predictions
+from chainrule.data.schema import Encoded, Schema
+from chainrule.data.sources import read
+from chainrule.data.table import Table
+from chainrule.errors import FeedError, GraphError, ModelFileError, SettingError, did_you_mean
+from chainrule.graph.check import check
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node, Parameter
+from chainrule.interpret import as_feed, bind, initial_value
+from chainrule.nn.summary import Summary, summary
+from chainrule.ops.build import require_scalar
+from chainrule.program import STEP_INPUTS
+from chainrule.trace import Trace, run
+from chainrule.train.callbacks import Callback, EarlyStopping, State
+from chainrule.train.history import History
+from chainrule.train.judge import Judge
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.metrics import Metric, Scores
+from chainrule.train.metrics.registry import Function
+from chainrule.train.optim import Optimizer
+from chainrule.train.optim.registry import optimizer_from_dict
+
+Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
+BLOCK = 16_384
+"""Rows that prediction takes at a time, so that memory stays bounded."""
+
+
+class Model:
+    """A network that can be trained, asked and saved.
+
+    Args:
+        outputs: what `predict` gives: one node or several.
+        loss: what `fit` makes small: a scalar node.
+        seed: of the initial values, the order of examples, and dropout.
+        schema: what was learned about a table; then tables, files and queries may be given
+            wherever data is.
+
+    Attributes:
+        graph: outputs and loss with all that they are computed from.
+        history: of all runs of `fit`.
+        split: how the last run divided its rows, in a sentence.
+
+    Raises:
+        GraphError: the loss is no scalar, or two nodes have one name.
+    """
+
+    def __init__(
+        self,
+        outputs: Node | Sequence[Node],
+        loss: Node | None = None,
+        *,
+        seed: int = 0,
+        schema: Schema | None = None,
+    ) -> None:
+        self.single = isinstance(outputs, Node)
+        self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        self.loss = None if loss is None else require_scalar("Model", loss)
+        self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise SettingError("Model", "a seed is a whole number from 0", got=repr(seed))
+        self.seed, self.schema = int(seed), schema
+        self.history, self.split = History(), ""
+        self.judge = Judge(self.graph)
+        self.optimizer: Optimizer | LBFGS | None = None
+        self.slots: dict[str, Array] = {}
+        self.steps = 0
+        self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
+        self._values = {
+            name: initial_value(x, name, self.seed) for name, x in self._parameters.items()
+        }
+        self._forward = Forward(self.graph, self.outputs)
+        scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
+        self._scored = Forward(self.graph, scored)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)
+        trained = f"{len(self.history)} epochs" if len(self.history) else "not trained"
+        return f"<Model: {outputs}; {self.size:,} parameters; {trained}>"
+
+    # ------------------------------------------------------------ parameters
+
+    @property
+    def size(self) -> int:
+        """How many numbers the optimizer trains."""
+        return sum(self._values[name].size for name, x in self._parameters.items() if x.trainable)
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The present values of all parameters, by name; arrays that cannot be written to."""
+        return {name: self.value(name) for name in self._values}
+
+    def value(self, parameter: str | Parameter) -> Array:
+        """A parameter's present value; write it with `set_value`.
+
+        Raises:
+            GraphError: the model has no such parameter.
+        """
+        view = self._values[self._name(parameter)].view()
+        view.flags.writeable = False
+        return view
+
+    def set_value(self, parameter: str | Parameter, value: npt.ArrayLike) -> None:
+        """Write a parameter's value. Raises GraphError, FeedError where it does not fit."""
+        name = self._name(parameter)
+        array = as_feed(f"parameter {name!r}", value, self._parameters[name].type)
+        self._values[name] = np.array(array)
+
+    def _name(self, parameter: str | Parameter) -> str:
+        name = parameter if isinstance(parameter, str) else self.graph.name(parameter)
+        if name not in self._parameters:
+            raise GraphError(
+                "model", f"no parameter {name!r}", fix=did_you_mean(name, self._parameters)
+            )
+        return name
+
+    def restore(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take parameters and optimizer slots, as a program tells them."""
+        self._values |= {name: state[name] for name in self._values if name in state}
+        self.slots = {name: x for name, x in state.items() if name not in self._values}
+        self.steps = steps
+
+    # ------------------------------------------------------------ use
+
+    def fit(
+        self,
+        data: Data,
+        *,
+        optimizer: Optimizer | LBFGS | None = None,
+        batch_size: int = 32,
+        epochs: int = 20,
+        validation: float | Data | None = 0.2,
+        groups: npt.ArrayLike | str | None = None,
+        time: npt.ArrayLike | str | None = None,
+        patience: int | EarlyStopping | None = None,
+        keep_best: bool = True,
+        metrics: Iterable[str | Metric | Function] | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        trainable: Iterable[str] | None = None,
+        callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
+        verbose: bool | str | None = True,
+    ) -> History:
+        """Train. Calling it again goes on from where the model is, optimizer included.
+
+        Args:
+            data: for each input by name its array, rows first; or a table, a file or a query
+                where the model has a schema.
+            optimizer: None goes on with the last one, and takes Adam(1e-3) at first. LBFGS takes
+                all rows in every step; an epoch is then one of its iterations.
+            batch_size: examples a step; the last minibatch of an epoch may be smaller.
+            epochs: how many times all training rows are gone through.
+            validation: the share of rows held out (shuffled, stratified by class, seeded), or
+                data of its own, or None.
+            groups, time: hold out whole groups, or the latest rows: an array with an entry a
+                row, or the name of a column of the table.
+            patience: stop when the validation loss, or what an EarlyStopping says, has not
+                improved for so many epochs.
+            keep_best: end with the parameters of the best epoch, where there is validation.
+            metrics: names or functions (target, prediction); None takes those usual for the loss.
+            clip_norm, clip_value: bound the gradients' common length, or each entry.
+            trainable: names or patterns of the parameters to train; None trains all.
+            callbacks: called after each epoch with the state of the run.
+            verbose: True shows the run as suits the place (terminal, notebook, file), False
+                shows nothing; "terminal", "log" or "notebook" choose one.
+
+        Returns:
+            The model's history: a row an epoch, of this and all earlier runs.
+
+        Raises:
+            FeedError, DataError: the data does not fit the graph or the schema.
+            SettingError: a setting makes no sense.
+            NotFinite: a loss became NaN or infinite; the model is as before that step.
+        """
+        return fitting.fit(
+            self, data, optimizer=optimizer, batch_size=batch_size, epochs=epochs,
+            validation=validation, groups=groups, time=time, patience=patience,
+            keep_best=keep_best, metrics=metrics, clip_norm=clip_norm, clip_value=clip_value,
+            trainable=trainable, callbacks=callbacks, verbose=verbose,
+        )  # fmt: skip
+
+    def evaluate(
+        self, data: Data, metrics: Iterable[str | Metric | Function] | None = None
+    ) -> Scores:
+        """The loss and the metrics over the whole of `data`, as a dict.
+
+        Args:
+            data: as for `fit`.
+            metrics: names or functions; None takes those that are usual for the loss.
+
+        Raises:
+            GraphError: the model has no loss.
+        """
+        arrays, rows = self.arrays(data)
+        return self.score(arrays, np.arange(rows), metrics)
+
+    def predict(self, data: Data) -> Any:
+        """The outputs for each example.
+
+        Args:
+            data: the inputs that the outputs depend on, by name; other inputs may be there. Or,
+                where the model has a schema, a table, a file or a query; no target is needed.
+
+        Returns:
+            An array, rows first; a list of them where the model has several outputs; for a
+            table `Predictions`, with labels, probabilities or numbers, and notes on the data.
+        """
+        if self.schema is not None:
+            encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
+            values = self._compute(self._forward, encoded.arrays, np.arange(len(encoded)))
+            return Predictions(self.schema, values[0], tuple(encoded.notes))
+        feeds = self._only(data, self._forward)
+        inputs = {x: self._forward.graph.name(x) for x in self._forward.graph.inputs}
+        known, rows = bind(inputs, inputs, feeds)
+        arrays = {name: known[x] for x, name in inputs.items()}
+        values = self._compute(self._forward, arrays, np.arange(rows))
+        return values[0] if self.single else values
+
+    def run(self, data: Data, *, training: bool = False) -> Trace:
+        """The whole graph on some examples, with the present parameters, for a close look.
+
+        Args:
+            data: all inputs by name, or a table where the model has a schema.
+            training: whether dropout drops, and batch statistics count.
+        """
+        arrays, _ = self.arrays(data)
+        outputs = [*self.outputs, *([] if self.loss is None else [self.loss])]
+        return run(
+            outputs, arrays, values=self._values, training=training, seed=self.seed,
+            step=self.steps, like=self.graph,
+        )  # fmt: skip
+
+    def summary(self) -> Summary:
+        """The layers with their shapes and numbers of parameters, as a table."""
+        return summary(self)
+
+    # ------------------------------------------------------------ file
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model to one safetensors file; an old file is replaced at the end.
+
+        Raises:
+            ModelFileError: the file cannot be written; an old one is left as it was.
+        """
+        saved = modelfile.Saved(
+            graph=self.graph,
+            outputs=tuple(self.graph.name(x) for x in self.outputs),
+            loss=None if self.loss is None else self.graph.name(self.loss),
+            values=self._values,
+            optimizer=None if self.optimizer is None else self.optimizer.to_dict(),
+            state=self.slots,
+            steps=self.steps,
+            seed=self.seed,
+            contract=None if self.schema is None else self.schema.to_dict(),
+            history=self.history.to_dict(),
+            notes={"single": self.single, "split": self.split},
+        )
+        modelfile.write(path, saved)
+
+    # ------------------------------------------------------------ for the training loop
+
+    def arrays(self, data: Data) -> tuple[dict[str, Array], int]:
+        """All inputs of the graph from `data`, checked, and the number of rows."""
+        inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
+        if self.schema is not None:
+            if not isinstance(data, Encoded):
+                data = self.schema.encode(read(data), "required")
+            data = self._with_target(data)
+        elif not isinstance(data, Mapping):
+            raise _not_feeds(data, inputs.values())
+        known, rows = bind(inputs, inputs, data)
+        if rows == 0:
+            raise FeedError("data", "there are no rows", expected="at least one example")
+        return {name: known[x] for x, name in inputs.items()}, rows
+
+    def _with_target(self, encoded: Encoded) -> dict[str, Array]:
+        assert self.schema is not None
+        arrays = dict(encoded.arrays)
+        if self.schema.target is not None and encoded.target is not None:
+            arrays[self.schema.target.name] = encoded.target
+        return arrays
+
+    def score(
+        self,
+        arrays: Mapping[str, Array],
+        rows: npt.NDArray[np.int64],
+        metrics: Iterable[str | Metric | Function] | None = None,
+    ) -> Scores:
+        """Loss and metrics over some rows of checked arrays."""
+        if self.loss is None:
+            raise GraphError(
+                "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
+            )
+        loss, *values = self._compute(self._scored, arrays, rows)
+        scores = self.judge.score(values, metrics)
+        return Scores({"loss": float(loss)} | scores, scores.notes)
+
+    def _compute(
+        self, forward: Forward, arrays: Mapping[str, Array], rows: npt.NDArray[np.int64]
+    ) -> list[Array]:
+        """Values over all rows, in blocks: values with rows are joined, scalars averaged."""
+        batched = {forward.graph.name(x): x.batch for x in forward.graph.inputs}
+        parts, sizes = [], []
+        for start in range(0, max(len(rows), 1), BLOCK):
+            block = rows[start : start + BLOCK]
+            feeds = {
+                name: arrays[name][block] if batch else arrays[name]
+                for name, batch in batched.items()
+            }
+            parts.append(forward(self._values, feeds, len(block)))
+            sizes.append(len(block))
+        if len(parts) == 1:
+            return parts[0]
+        return [
+            np.concatenate(values) if np.ndim(values[0]) else np.average(values, weights=sizes)
+            for values in zip(*parts, strict=True)
+        ]
+
+    def _only(self, data: Data, forward: Forward) -> dict[str, Any]:
+        """What `forward` needs of `data`; a name that no input has is an error."""
+        known = {self.graph.name(x) for x in self.graph.inputs}
+        if not isinstance(data, Mapping):
+            raise _not_feeds(data, forward.inputs)
+        for name in data:
+            if name not in known:
+                raise FeedError(
+                    "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
+                )
+        return {name: data[name] for name in data if name in forward.inputs}
+
+
+def _not_feeds(data: object, names: Iterable[str]) -> FeedError:
+    return FeedError(
+        "data",
+        "a model without a schema is fed arrays by the names of its inputs",
+        expected="{" + ", ".join(f"{name!r}: array" for name in names) + "}",
+        got=type(data).__name__,
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model that `Model.save` wrote, bit for bit. No code is run from the file.
+
+    Raises:
+        ModelFileError: the file is damaged, unsafe, or not a model.
+    """
+    saved = modelfile.read(path)
+    schema = None if saved.contract is None else Schema.from_dict(saved.contract)
+    outputs = [saved.graph[name] for name in saved.outputs]
+    model = Model(
+        outputs[0] if saved.notes.get("single") and len(outputs) == 1 else outputs,
+        None if saved.loss is None else saved.graph[saved.loss],
+        seed=saved.seed,
+        schema=schema,
+    )
+    if set(saved.values) != set(model.values):
+        raise ModelFileError("load", "the parameters do not fit the graph", at=path)
+    model.restore({**saved.values, **saved.state}, saved.steps)
+    if saved.optimizer is not None:
+        model.optimizer = optimizer_from_dict(saved.optimizer)
+    if saved.history is not None:
+        model.history = History.from_dict(saved.history)
+    model.split = str(saved.notes.get("split", ""))
+    return model

@@ -1,0 +1,118 @@
+"""The loop: epochs of minibatches through a Program, judged, shown and stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chainrule.graph.node import Array
+from chainrule.program import Program, Rows
+from chainrule.train.callbacks import BestTracker, Callback, State
+from chainrule.train.minibatch import minibatches, shuffle
+from chainrule.train.progress import Progress
+
+SLICE = 0.03
+"""Seconds that one call of the program should take: then progress moves and Ctrl-C works."""
+
+
+@dataclass
+class Run:
+    """One run of `fit`: what it works on, and how.
+
+    Attributes:
+        program: does the steps; it holds parameters and optimizer slots.
+        data: the arrays of the whole data set, by input.
+        rows: those that train.
+        batch_size, epochs, seed: of this run; `epochs` are added to those before.
+        rates: the learning rates of some steps, from the first step of the run and their number.
+        score: the scores after an epoch, with the present parameters: a part of its row.
+        sync: called before anyone looks at the model: it takes the program's parameters.
+        tracker: judges the epochs; its criterion is a column of the history.
+        keep_best: whether to end with the state of the best epoch.
+        on_score: told the criterion after each epoch; a rate that reacts to it listens here.
+    """
+
+    program: Program
+    data: Mapping[str, Array]
+    rows: Rows
+    batch_size: int
+    epochs: int
+    seed: int
+    rates: Callable[[int, int], Sequence[float]]
+    score: Callable[[], Mapping[str, float]]
+    sync: Callable[[], None]
+    tracker: BestTracker
+    keep_best: bool
+    state: State
+    progress: Progress
+    callbacks: Sequence[Callback]
+    on_score: Callable[[float], None] = lambda value: None
+    _best: tuple[dict[str, Array], int] | None = field(default=None, init=False)
+
+    def train(self) -> str | None:
+        """Run all epochs; returns why it stopped early, or None.
+
+        Raises:
+            NotFinite: the loss is not finite; the state is that before the step.
+            KeyboardInterrupt: after the best state was put back.
+        """
+        history, begun = self.state.history, time.perf_counter()
+        first = history.begin_run()
+        last = first + self.epochs - 1
+        self.progress.start(last, first_epoch=first, criterion=self.tracker.criterion)
+        for callback in self.callbacks:
+            callback.on_start(self.state)
+        try:
+            for epoch in range(first, last + 1):
+                row = self._epoch(epoch)
+                row["seconds"] = time.perf_counter() - begun
+                self._judge(epoch, history.append(row))
+                if self.state.stop_reason is not None:
+                    break
+        finally:
+            if self._best is not None and self.keep_best:
+                self.program.write(self._best[0], self._best[1])
+            self.sync()
+        for callback in self.callbacks:
+            callback.on_finish(self.state)
+        return self.state.stop_reason
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        """Train on all rows once; the row of the epoch, without its time."""
+        batches = minibatches(shuffle(self.rows, self.seed, epoch), self.batch_size)
+        losses = np.empty(len(batches))
+        done, count, rate = 0, 1, 0.0
+        while done < len(batches):
+            some = batches[done : done + count]
+            rates = self.rates(self.program.steps, len(some))
+            start = time.perf_counter()
+            losses[done : done + len(some)] = self.program.run(self.data, some, rates)
+            elapsed = max(time.perf_counter() - start, 1e-9)
+            done += len(some)
+            count = max(1, min(int(SLICE / elapsed * len(some)), 4 * count))
+            rate = rates[-1]
+            sofar = float(np.mean(losses[:done]))
+            self.progress.update(epoch, done / len(batches), loss=sofar, rate=rate)
+        self.sync()
+        sizes = [len(batch) for batch in batches]
+        row = {"epoch": epoch, "step": self.program.steps, "rate": rate}
+        return row | {"loss": float(np.average(losses, weights=sizes)), **self.score()}
+
+    def _judge(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Keep the best, tell everybody, and see whether to stop."""
+        criterion = row[self.tracker.criterion]
+        best = self.tracker.update(criterion, epoch)
+        if best and self.keep_best:
+            self._best = (self.program.read(), self.program.steps)
+        self.on_score(criterion)
+        self.state.epoch, self.state.step, self.state.row = epoch, self.program.steps, row
+        self.progress.epoch(row, best=best and self.keep_best)
+        for callback in self.callbacks:
+            callback.on_epoch(self.state)
+        if self.program.ended is not None:
+            self.state.stop(self.program.ended)
+        if self.tracker.should_stop:
+            self.state.stop(self.tracker.reason)
