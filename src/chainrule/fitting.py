@@ -234,7 +234,7 @@ def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
 def _column(table: Table, encoded: Encoded, column: Any) -> Any:
     """A column of the table by name, at the rows that were kept; anything else as it is."""
     if isinstance(column, str):
-        return table[column].take(np.flatnonzero(np.isin(table.numbers, encoded.rows)))
+        return table[column].take(encoded.rows)
     return column
 
 

@@ -59,16 +59,11 @@ def read_typed(query: str, parameters: list[Any], source: str) -> Table:
             names = [str(row[0]) for row in described]
             refuse_duplicates(names, source)
             renamed = ", ".join(f"c{i}" for i in range(len(names)))
-            create = f"CREATE TABLE t AS SELECT * FROM ({_trim(query)}) AS q({renamed})"
-            connection.execute(create, parameters)
+            connection.execute(f"CREATE TABLE q AS {query}", parameters)
+            connection.execute(f"CREATE VIEW t({renamed}) AS SELECT * FROM q")
             return collect(connection, names, source, Notes(), typed=True)
         except duckdb.Error as error:
             raise _sql_error(source, error) from None
-
-
-def _trim(query: str) -> str:
-    """The query without its final semicolon; the line break ends a last comment."""
-    return query.strip().rstrip(";") + "\n"
 
 
 def _sql_error(source: str, error: Exception) -> DataError:

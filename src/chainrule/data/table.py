@@ -179,7 +179,9 @@ class Table:
 
     def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> Table:
         """Only these rows: an index array, a boolean array or a slice."""
-        index = np.arange(self.rows)[rows if isinstance(rows, slice) else np.asarray(rows)]
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows) if len(rows) else np.empty(0, np.int64)
+        index = np.arange(self.rows)[rows]
         origin = index if self._origin is None else self._origin[index]
         columns = [column.take(index) for column in self]
         return Table(columns, source=self.source, notes=self.notes, origin=origin, rows=len(index))

@@ -1,0 +1,243 @@
+"""Files and queries: formats, headers, gaps, exact integers, and errors that name the place."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from chainrule.data import read
+from chainrule.errors import DataError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def writer(content, name="t.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return writer
+
+
+def refusal(source, **options):
+    with pytest.raises(DataError) as caught:
+        read(source, **options)
+    return str(caught.value)
+
+
+def test_csv_columns_have_their_types(write):
+    table = read(write("n,i,t,d\n1.5,1,x,2020-01-02\n,2,,2020-01-03 12:00:00\n2.5,,y,\n"))
+    assert table.columns == ["n", "i", "t", "d"]
+    np.testing.assert_array_equal(table["n"].values, [1.5, np.nan, 2.5])
+    np.testing.assert_array_equal(table["i"].to_numpy(), [1, 2, np.nan])
+    assert table["i"].values.dtype == np.int64
+    assert table["t"].to_numpy().tolist() == ["x", None, "y"]
+    assert table["d"].values[1] == np.datetime64("2020-01-03T12:00")
+    assert [table[name].gaps for name in table.columns] == [1, 1, 1, 1]
+
+
+def test_large_integers_stay_exact_beside_gaps(write):
+    table = read(write("a,b\n9007199254740993,1\n,2\n-9007199254740995,3\n"))
+    assert table["a"].values[[0, 2]].tolist() == [9007199254740993, -9007199254740995]
+    assert table["a"].missing.tolist() == [False, True, False]
+
+
+def test_integers_beyond_64_bits_become_text(write):
+    table = read(write("a,b\n99999999999999999999,1\n1,2\n"))
+    assert table["a"].to_numpy().tolist() == ["99999999999999999999", "1"]
+
+
+@pytest.mark.parametrize("zips", [["02134", "94110"], ["94110"] * 3 + ["02134"]])
+def test_leading_zeros_stay_text(write, zips):
+    table = read(write("zip,b\n" + "".join(f"{z},1\n" for z in zips)))
+    assert table["zip"].to_numpy().tolist() == zips
+
+
+def test_zero_and_decimals_are_no_leading_zeros(write):
+    table = read(write("a,b\n0,0.5\n10,-0.25\n"))
+    assert table["a"].values.tolist() == [0, 10]
+    assert table["b"].values.tolist() == [0.5, -0.25]
+
+
+def test_gap_texts_are_gaps_and_are_told_once(write):
+    table = read(write("a,b,c\n1,NA,x\n?,2.5,NA\nnan,-,y\n"))
+    np.testing.assert_array_equal(table["a"].to_numpy(), [1, np.nan, np.nan])
+    np.testing.assert_array_equal(table["b"].to_numpy(), [np.nan, 2.5, np.nan])
+    assert table["c"].to_numpy().tolist() == ["x", None, "y"]
+    assert any("'NA' read as a gap: 2 cells in columns 'b', 'c'" in n for n in table.notes)
+    assert any("'?' read as a gap: 1 cell in column 'a'" in n for n in table.notes)
+
+
+def test_a_text_after_thousands_of_numbers_keeps_every_cell(write):
+    cells = [str(i) for i in range(5000)] + ["unknown"]
+    table = read(write("a\n" + "\n".join(cells) + "\n"))
+    assert table["a"].to_numpy().tolist() == cells
+
+
+def test_codes_agree_with_cells_above_and_below_the_enum_limit(write):
+    rng = np.random.default_rng(0)
+    few = [f"level {k}" for k in rng.integers(0, 40, 30_000)]
+    many = [f"user {k}" for k in rng.integers(0, 25_000, 30_000)]
+    many[7] = ""
+    table = read(write("f,m\n" + "".join(f"{a},{b}\n" for a, b in zip(few, many, strict=True))))
+    assert table["f"].to_numpy().tolist() == few
+    assert table["m"].to_numpy().tolist() == [m or None for m in many]
+    assert list(table["f"].levels) == sorted(set(few))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("1,2,x\n3,4,y\n", ["x0", "x1", "x2"]),  # a number in the first row
+        ("name,2019\nann,5\nbob,6\n", ["x0", "x1"]),
+        ("name,age\nann,5\n", ["name", "age"]),
+        ("who,city\nann,rome\n", ["who", "city"]),  # all text: the first row names
+        ("a,2019,2020\n1,5,6\n2,7,8\n", ["a", "2019", "2020"]),  # text above numbers
+        ("0,1,2,3\n5,6,7,8\n", ["0", "1", "2", "3"]),  # a frame's numbered columns
+        (",b\n0,4\n1,5\n", ["unnamed_0", "b"]),
+    ],
+)
+def test_header_is_recognised(write, text, names):
+    assert read(write(text)).columns == names
+
+
+def test_header_can_be_told(write):
+    path = write("1,2\n3,4\n")
+    assert len(read(path, header=True)) == 1
+    assert read(path, header=True).columns == ["1", "2"]
+    assert len(read(path, header=False)) == 2
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiters_quotes_and_line_ends(write, delimiter):
+    rows = [["a", "b"], ["1", f'"x{delimiter}y"'], ["2", '"say ""hi""\nthere"']]
+    text = "\ufeff" + "".join(delimiter.join(row) + "\r\n" for row in rows)
+    table = read(write(text))
+    assert table.columns == ["a", "b"]
+    assert table["b"].to_numpy().tolist() == [f"x{delimiter}y", 'say "hi"\nthere']
+
+
+def test_one_column_blank_lines_and_gzip(write):
+    assert read(write("a\n1\n2\n\n\n"))["a"].values.tolist() == [1, 2]
+    table = read(write(gzip.compress(b"a,b\n1,2\n"), "t.csv.gz"))
+    assert table["b"].values.tolist() == [2]
+
+
+def test_names_with_glob_characters_are_plain_names(write):
+    write("a,b\n9,9\n", "d1x.csv")
+    assert read(write("a,b\n1,2\n", "d[1]*.csv"))["a"].values.tolist() == [1]
+
+
+def test_json_and_json_lines(write):
+    rows = [{"a": 1, "b": "x"}, {"a": 2.5, "b": None}]
+    for name, text in [("t.jsonl", "\n".join(map(json.dumps, rows))), ("t.json", json.dumps(rows))]:
+        table = read(write(text, name))
+        assert table["a"].values.tolist() == [1, 2.5]
+        assert table["b"].to_numpy().tolist() == ["x", None]
+
+
+def test_parquet_keeps_types(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    content = pyarrow.table({"b": [True, None, False], "s": ["01", "?", "02"], "i": [1, 2, None]})
+    parquet.write_table(content, path)
+    table = read(path)
+    assert table["b"].storage == "boolean"
+    assert table["b"].missing.tolist() == [False, True, False]
+    assert table["s"].to_numpy().tolist() == ["01", None, "02"]
+    assert table["i"].values[:2].tolist() == [1, 2]
+
+
+def test_query_reads_files_and_types(write):
+    path = write("a,b\nx,1\nx,2\ny,3\n")
+    query = f"SELECT a, sum(b) AS s, TIME '10:00' AS t FROM '{path}' GROUP BY a ORDER BY a; -- end"
+    table = read(query)
+    assert table["a"].to_numpy().tolist() == ["x", "y"]
+    assert table["s"].values.tolist() == [3, 3]
+    assert table["t"].values.tolist() == [36000, 36000]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a",
+        "SELECT 1; COPY (SELECT 1) TO '{out}'",
+        "FROM query('COPY (SELECT 1) TO ''{out}''')",
+        "SELECT 1; ATTACH '{out}'",
+    ],
+)
+def test_query_writes_nothing(tmp_path, query):
+    out = tmp_path / "out.csv"
+    with pytest.raises(DataError):
+        read(query.format(out=out))
+    assert not out.exists()
+
+
+def test_query_does_not_see_python_variables():
+    secret = {"a": [1]}
+    assert "secret" in refusal("FROM secret") and secret
+
+
+def test_query_errors_are_duckdbs_words_without_a_trace():
+    assert "syntax error" in refusal("SELECT FROM WHERE")
+    assert "two columns are called 'a'" in refusal("SELECT 1 AS a, 2 AS a")
+    assert "has no rows" in refusal("SELECT 1 AS a WHERE false")
+    assert "nope.csv" in refusal("FROM 'nope.csv'")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["empty"]),
+        ("\n\n", ["no rows"]),
+        ("a,b\n", ["has no rows", "a, b"]),
+        ("a,b,a\n1,2,3\n", ["two columns are called 'a'", "columns 1 and 3"]),
+        ("a,b,c\n1,2,3\n4,5\n", ["line 3", "3 cells", "2 cells"]),
+        ("a,b\n1,2\n4,5,6\n", ["line 3", "2 cells", "3 cells"]),
+        ('a,b\n1,"x\n2,z\n', ["line 2", "quoted"]),
+        (b"\x89PNG\r\n\x1a\n\0\0", ["binary"]),
+        (b"\x1f\x8bnonsense", ["unpacked"]),
+    ],
+)
+def test_refused_csv_names_file_and_place(write, content, words):
+    message = refusal(write(content, "bad.csv"))
+    assert all(word in message for word in [*words, "bad.csv"]), message
+
+
+def test_other_encodings_are_told_by_byte_and_line(write):
+    text = "a,b\n" + "1,x\n" * 100_000 + "2,caf\u00e9\n"
+    path = write(text, encoding="latin-1")
+    message = refusal(path)
+    offset = text.encode("latin-1").index(b"\xe9")
+    assert f"offset {offset}" in message
+    assert "line 100002" in message
+    assert "latin-1" in message
+    assert read(path, encoding="latin-1")["b"].to_numpy()[-1] == "caf\u00e9"
+
+
+def test_utf16_is_recognised(write):
+    path = write("a,b\n1,\u00e9\n", encoding="utf-16")
+    assert "UTF-16" in refusal(path)
+    assert read(path, encoding="utf-16")["b"].to_numpy().tolist() == ["\u00e9"]
+
+
+@pytest.mark.parametrize("name", ["b.parquet", "b.json", "b.xlsx"])
+def test_damaged_files_are_refused_by_name(write, name):
+    assert name in refusal(write(b"PAR1zzzz" if "parquet" in name else b'[{"a":1,', name))
+
+
+def test_missing_files_and_data_sets_name_the_nearest(write, tmp_path):
+    write("a\n1\n", "sales.csv")
+    assert "sales.csv" in refusal(tmp_path / "sale.csv")
+    assert "'penguins'" in refusal("pengiuns")
+    assert "folder" in refusal(tmp_path)
+    assert "web addresses" in refusal("https://example.com/t.csv")
+
+
+def test_embedded_data_set_by_name():
+    table = read("penguins")
+    assert len(table) == 344
+    assert table["sex"].gaps == 11
