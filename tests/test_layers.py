@@ -16,14 +16,23 @@ import chainrule
 PACKAGE = Path(chainrule.__file__).parent
 
 LAYERS = {
-    0: ("errors", "types", "files"),
+    0: ("errors", "types", "files", "wholefile"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes", "plan"),
     4: ("program", "trace", "backend"),
     5: ("compile", "gradcheck"),
     6: ("nn", "train", "data"),
-    7: ("fitting", "model", "modelfile", "checkpoint", "estimators", "interop", "distributed"),
+    7: (
+        "fitting",
+        "model",
+        "modelfile",
+        "safetensor",
+        "checkpoint",
+        "estimators",
+        "interop",
+        "distributed",
+    ),
     8: ("cli", "inspector", "report", "__init__", "__main__"),
 }
 """A module imports lower layers, and its own without a cycle. A new module gets its place here."""

@@ -16,12 +16,14 @@ from chainrule.errors import ChainruleError
 from chainrule.graph import Graph, Input, Node, Scope, check, listing
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
+from chainrule.ops.random import KEY
 from chainrule.types import N, TensorType, resolve
 from opcases import CASES
 
 Array = np.ndarray[Any, Any]
 Values = dict[Node, Array]
 DTYPES = {"int": "int32", "bool": "bool"}
+NO_SEED = np.zeros(3, "uint32")
 
 
 # ---------------------------------------------------------------- operands and evaluation
@@ -75,7 +77,7 @@ def rows_of(values: Values) -> int:
 def compute(outputs: list[Node], values: Values) -> list[Array]:
     """The outputs' values; every node on the way has the type that was inferred for it."""
     graph = check(Graph([*outputs, *values]))
-    env = evaluate(graph, values, rows=rows_of(values))
+    env = evaluate(graph, {KEY: NO_SEED, **values}, rows=rows_of(values))
     for node in graph:
         made, said = env[node], resolve(node.shape, rows_of(values))
         assert (made.shape, str(made.dtype)) == (said, node.dtype), graph.name(node)
@@ -142,7 +144,7 @@ def slope(loss: Node, values: Values, along: Values) -> float:
 
     def at(step: float) -> float:
         shifted = {x: v + step * along[x] if x in along else v for x, v in values.items()}
-        return float(evaluate(graph, shifted, keep=[loss])[loss])
+        return float(evaluate(graph, {KEY: NO_SEED, **shifted}, keep=[loss])[loss])
 
     h = 1e-5
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
