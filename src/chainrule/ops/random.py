@@ -8,7 +8,7 @@ import numpy.typing as npt
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array, Input, Node, NodeLike, Scope, apply
 from chainrule.graph.op import function, op
-from chainrule.ops.build import as_node
+from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
 from chainrule.types import Shape, TensorType
@@ -63,7 +63,7 @@ def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int
 UNIFORM = op(
     "uniform",
     "random",
-    infer=lambda key, shape, dtype, stream: TensorType(shape, dtype),
+    infer=lambda key, shape, dtype, stream: floating("uniform")(TensorType(shape, dtype)),
     forward=_forward_uniform,
     gradient=None,
     formula="uniform()",
@@ -88,6 +88,7 @@ def dropout(x: NodeLike, rate: float) -> Node:
         SettingError: the rate is not in [0, 1).
     """
     x, rate = as_node(x), check_rate("dropout", rate)
+    floating("dropout")(x.type)
     if rate == 0:
         return x
     kept = where(uniform(x.shape, x.dtype) >= rate, x / (1 - rate), 0)

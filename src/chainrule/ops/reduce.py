@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DTypeError, FeedError, ShapeError
+from chainrule.errors import FeedError, ShapeError
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import Op, function, op
-from chainrule.ops.build import accurate_sum, as_node, broadcast_to, cast
+from chainrule.ops.build import accurate_sum, as_node, broadcast_to, cast, floating
 from chainrule.ops.compare import equal
 from chainrule.ops.mode import count
 from chainrule.ops.shape import reshape
@@ -42,7 +42,7 @@ def reduced(name: str, *, empty: bool = True, floats: bool = False) -> Callable[
 
     def infer(x: TensorType, axis: Axes, keepdims: bool, **_: Any) -> TensorType:
         if floats:
-            require_floats(name, x)
+            floating(name)(x)
         if not empty and any(x.shape[a] == 0 for a in axis):
             raise ShapeError(
                 name, "of no elements is not defined", got=f"axis {axis} of {show(x.shape)}"
@@ -51,18 +51,6 @@ def reduced(name: str, *, empty: bool = True, floats: bool = False) -> Callable[
         return TensorType(kept_shape(x.shape, axis) if keepdims else left, x.dtype)
 
     return infer
-
-
-def require_floats(name: str, x: TensorType) -> None:
-    """Raise DTypeError unless `x` is float32 or float64."""
-    if not x.floating:
-        raise DTypeError(
-            name,
-            "defined for floating-point numbers",
-            expected="float32 or float64",
-            got=x.dtype,
-            fix='cast first: cast(x, "float32")',
-        )
 
 
 def require_rows(name: str, x: Array, axis: Axes) -> None:

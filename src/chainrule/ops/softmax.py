@@ -6,9 +6,9 @@ import numpy as np
 
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import function, op
-from chainrule.ops.build import as_node
-from chainrule.ops.reduce import Axes, reduce, reduced, require_floats, spread, sum, wide
-from chainrule.types import TensorType, normalise_axes
+from chainrule.ops.build import as_node, floating
+from chainrule.ops.reduce import Axes, reduce, reduced, spread, sum, wide
+from chainrule.types import normalise_axes
 
 
 def _shifted(x: Array, axis: Axes) -> Array:
@@ -47,11 +47,6 @@ def logsumexp(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node
 # ---------------------------------------------------------------- softmax, log_softmax
 
 
-def _infer_softmax(x: TensorType, axis: Axes) -> TensorType:
-    require_floats("softmax", x)
-    return x
-
-
 def _forward_softmax(x: Array, axis: Axes) -> Array:
     shifted = _shifted(x, axis)
     parts = np.exp(shifted)
@@ -62,7 +57,7 @@ def _forward_softmax(x: Array, axis: Axes) -> Array:
 SOFTMAX = op(
     "softmax",
     "reduce",
-    infer=_infer_softmax,
+    infer=floating("softmax"),
     forward=_forward_softmax,
     gradient=lambda gy, y, x, axis: (y * (gy - sum(gy * y, axis, keepdims=True)),),
     formula="softmax({0}, axis={axis})",
@@ -89,7 +84,7 @@ def _forward_log_softmax(x: Array, axis: Axes) -> Array:
 LOG_SOFTMAX = op(
     "log_softmax",
     "reduce",
-    infer=_infer_softmax,
+    infer=floating("log_softmax"),
     forward=_forward_log_softmax,
     gradient=lambda gy, y, x, axis: (gy - softmax(x, axis) * sum(gy, axis, keepdims=True),),
     formula="log_softmax({0}, axis={axis})",
