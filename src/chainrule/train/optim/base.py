@@ -138,6 +138,7 @@ class Optimizer(Settings):
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raise SettingError where a pattern matches none of the parameters' names."""
+        names = list(names)
         for setting in ("rates", "decays"):
             require_match(f"{type(self).__name__}.{setting}", getattr(self, setting), names)
 
