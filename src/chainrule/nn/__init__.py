@@ -36,3 +36,5 @@ from chainrule.nn.normalise import rms_norm as rms_norm
 from chainrule.nn.penalties import l1 as l1
 from chainrule.nn.penalties import l2 as l2
 from chainrule.nn.penalties import weights_of as weights_of
+from chainrule.nn.summary import Summary as Summary
+from chainrule.nn.summary import summary as summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import DTypeError, SettingError
+from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike, user_line
 from chainrule.nn.arguments import between, class_array, features
 from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
@@ -71,16 +71,17 @@ def cross_entropy(
 def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[bool, int]:
     """Whether the target is chances, not numbers, and the number of classes."""
     loss = "cross_entropy"
-    _, k = features(loss, given.prediction)
-    chances = given.target.shape == given.prediction.shape
-    if k == 1:
-        raise SettingError(
+    k = given.prediction.shape[-1] if given.prediction.ndim else None
+    if not isinstance(k, int) or k < 2:
+        raise ShapeError(
             loss,
-            "the softmax of one logit is always 1",
-            got=show(given.prediction.shape),
+            "logits need one number a class, for two classes or more",
+            expected="(N, k) or (N, ..., k)",
+            got=f"{given.prediction.label!r} {show(given.prediction.shape)}",
             at="line " + user_line(),
-            fix="for yes or no: binary_cross_entropy(squeeze(logits, -1), target)",
+            fix="for yes or no, one logit an example: binary_cross_entropy(logits, target)",
         )
+    chances = given.target.shape == given.prediction.shape
     if not 0 <= smoothing < 1:
         raise SettingError(loss, "label_smoothing is a share, 0 <= s < 1", got=smoothing)
     if chances and ignore_index is not None:
@@ -146,7 +147,7 @@ def hinge(
     margin = between("hinge", "margin", margin, 0, np.inf)
     given = case("hinge", scores, target, weights)
     s = given.prediction
-    if given.target.shape == s.shape:
+    if given.target.ndim >= s.ndim:
         sign = compare.where(compare.greater(same_shape(given), 0), constant(1.0, s.dtype), -1.0)
         return given.finish(relu(margin - sign * s), name)
     _, k = features("hinge", s)

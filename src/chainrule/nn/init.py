@@ -277,7 +277,8 @@ def initializer(spec: InitSpec = None, activation: str | None = None) -> Array |
 
 def _array(spec: Any) -> Array:
     try:
-        array = None if isinstance(spec, Node) else np.asarray(spec, dtype=np.float64)
+        unfit = isinstance(spec, (Node, bool))
+        array = None if unfit else np.asarray(spec, dtype=np.float64)
     except (TypeError, ValueError):
         array = None
     if array is None or not np.isfinite(array).all():
@@ -317,7 +318,7 @@ def from_dict(data: Mapping[str, Any]) -> Initializer:
     name = data.get("name")
     if name == Custom.name:
         return Custom()
-    if name not in INITIALIZERS:
+    if not isinstance(name, str) or name not in INITIALIZERS:
         raise SettingError("init", f"no initializer is named {name!r}", fix=", ".join(INITIALIZERS))
     numbers = {key: value for key, value in data.items() if key != "name"}
     try:

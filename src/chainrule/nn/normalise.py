@@ -28,11 +28,11 @@ def batch_norm(
     """Each feature with mean 0 and variance 1 over the minibatch, times a scale, plus a shift.
 
     In training, mean and variance are those of the minibatch, over all axes but the last; in
-    prediction, running ones: `name.running_mean` and `name.running_var`, which each training step brings up to
-    date. They are plain averages of the first steps and then forget the past: the share that is
-    kept is `momentum`, but never more than `(steps - 1) / steps`, with `name.steps` counted. So
-    they hold from the first step on. The running variance is the unbiased one, with n - 1; a
-    minibatch of one row has none, and leaves it as it is. Such a minibatch is normalised to 0.
+    prediction, running ones, `name.running_mean` and `name.running_var`, which each training
+    step brings up to date. They are plain averages of the first steps and then forget the past:
+    the share that is kept is `momentum`, but at most `(steps - 1) / steps`, counted by
+    `name.steps`; so they hold from the first step on. The running variance is the unbiased one,
+    with n - 1. A minibatch of one row has none and leaves it as it is; its own result is `shift`.
 
     Args:
         x: (N, i) or (N, ..., i).
