@@ -16,7 +16,7 @@ import chainrule
 PACKAGE = Path(chainrule.__file__).parent
 
 LAYERS = {
-    0: ("errors", "types", "files", "wholefile"),
+    0: ("errors", "types", "files"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes", "plan"),

@@ -23,15 +23,15 @@ import safetensors
 import safetensors.numpy
 
 from chainrule.errors import ChainruleError, ModelFileError
+from chainrule.files import replacing
 from chainrule.graph.form import from_dict, to_dict
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array
-from chainrule.graph.plain import Decoder, Encoder
+from chainrule.graph.plain import Decoder, Encoder, encodable
 from chainrule.nn import init
 from chainrule.program import STEP_INPUTS
 from chainrule.safetensor import MAX_HEADER, bounded, foreign, parse, tensors
 from chainrule.types import DTYPES, show
-from chainrule.wholefile import replacing
 
 FORMAT = 1
 """The version of the format that is written; older ones can be read."""
@@ -177,8 +177,9 @@ def _check_fit(saved: Saved) -> None:
                 "file", f"the value of {name!r} has another type", expected=type, got=got
             )
     for name, array in saved.state.items():
-        if str(array.dtype) not in DTYPES or not name.isprintable():
+        if str(array.dtype) not in DTYPES:
             raise ModelFileError("file", f"state {name!r} cannot be kept", got=array.dtype)
+        encodable(name, "a name in the state")
     for name in saved.outputs if saved.loss is None else (*saved.outputs, saved.loss):
         if graph.find(name) not in graph.outputs:
             raise ModelFileError("file", f"{name!r} is not an output of the graph")

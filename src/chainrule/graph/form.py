@@ -16,7 +16,7 @@ from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Initializer, Input, Node, Operation, Parameter, Scope
 from chainrule.graph.op import Op, lookup
-from chainrule.graph.plain import Decoder, Encoder
+from chainrule.graph.plain import Decoder, Encoder, encodable
 from chainrule.types import FLOATS, N, TensorType, show, static_size
 
 MAX_NODES = 500_000
@@ -125,7 +125,7 @@ def to_dict(
     nodes: list[InputForm | ParameterForm | OperationForm] = []
     for node in graph:
         common: dict[str, Any] = {
-            "name": graph.name(node),
+            "name": encodable(graph.name(node), "a name"),
             "scope": scopes[node.scope],
             "suffix": node.suffix,
             "shape": ["N" if d is N else d for d in node.shape],
@@ -226,10 +226,10 @@ class _Reader:
 
     def add(self, item: NodeForm) -> None:
         """Build the next node."""
-        if item.name in self._nodes:
+        if encodable(item.name, "a name") in self._nodes:
             raise GraphError("form", f"two nodes are named {item.name!r}")
-        if not item.name.isprintable() or not item.source.isprintable():
-            raise GraphError("form", "a name is printable text", got=ascii(item.name))
+        if not item.source.isprintable():
+            raise GraphError("form", "a source line is printable", got=ascii(item.source))
         try:
             self._nodes[item.name] = self._build(item)
         except ChainruleError as error:
@@ -322,11 +322,9 @@ class _Reader:
 
 
 def _scope(item: ScopeForm) -> Scope:
-    if not item.base.isprintable() or not item.name.isprintable():
-        raise GraphError("form", "a name is printable text", got=ascii(item.name))
     if item.given and item.base != item.name:
         raise GraphError("form", "a given name stands", expected=item.base, got=item.name)
-    return Scope(item.base, given=item.given)
+    return Scope(encodable(item.base, "a name"), given=item.given)
 
 
 def _type(item: NodeForm) -> TensorType:

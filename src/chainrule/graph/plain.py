@@ -59,7 +59,7 @@ class Encoder:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return _text(str(value), name)
+            return encodable(str(value), name)
         if isinstance(value, np.ndarray):
             return self._array(value, name)
         if isinstance(value, np.generic) and not isinstance(value, float):
@@ -74,7 +74,7 @@ class Encoder:
             return items if isinstance(value, list) else {"$tuple": items}
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             pairs = [
-                [_text(str(key), name), self.encode(x, f"{name}.{key}", depth - 1)]
+                [encodable(str(key), name), self.encode(x, f"{name}.{key}", depth - 1)]
                 for key, x in value.items()
             ]
             escaped = any(key.startswith("$") for key in value)
@@ -131,7 +131,7 @@ class Decoder:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return _text(value, name)
+            return encodable(value, name)
         if isinstance(value, int):
             return _integer(value, name)
         if isinstance(value, float) and math.isfinite(value):
@@ -149,7 +149,8 @@ class Decoder:
     def _object(self, value: dict[str, Any], name: str, depth: int) -> Any:
         if not any(key.startswith("$") for key in value):
             return {
-                _text(k, name): self.decode(x, f"{name}.{k}", depth - 1) for k, x in value.items()
+                encodable(k, name): self.decode(x, f"{name}.{k}", depth - 1)
+                for k, x in value.items()
             }
         rules: dict[str, Callable[[Any, str, int], Any]] = {
             "$tuple": self._tuple,
@@ -232,7 +233,8 @@ def _inline(content: Any, name: str, _: int) -> Array:
     return array
 
 
-def _text(value: str, name: str) -> str:
+def encodable(value: str, name: str) -> str:
+    """The text itself, unless UTF-8 cannot hold it. Raises GraphError."""
     try:
         value.encode()
     except UnicodeEncodeError:
