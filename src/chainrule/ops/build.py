@@ -39,7 +39,12 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
     Raises:
         DTypeError: the values are no numbers or do not fit in `dtype`.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise DTypeError(
+            "constant", "rows differ in length", got=_short(value), at="line " + user_line()
+        ) from None
     if dtype is None:
         literal = not isinstance(value, (np.ndarray, np.generic))
         dtype = _DEFAULT.get(array.dtype.kind, "") if literal else str(array.dtype)
@@ -51,14 +56,18 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
             got=f"{array.dtype} {_short(value)}",
             at="line " + user_line(),
         )
-    kept = np.array(array, dtype=dtype, order="C")
-    if dtype not in FLOATS and not np.array_equal(kept, array):
+    with np.errstate(all="ignore"):
+        kept = np.array(array, dtype=dtype, order="C")
+    floats = dtype in FLOATS
+    fits = np.isfinite(kept) | ~np.isfinite(array) if floats else kept == array
+    if not fits.all():
+        whole = 'give it a fraction-free value, or cast the other side: cast(x, "float32")'
         raise DTypeError(
             "constant",
             f"the value does not fit in {dtype}",
             got=_short(value),
             at="line " + user_line(),
-            fix='give it a fraction-free value, or cast the other side: cast(x, "float32")',
+            fix='use "float64"' if floats else whole,
         )
     kept.flags.writeable = False
     return apply(CONSTANT, value=kept)
