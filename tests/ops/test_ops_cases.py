@@ -224,6 +224,7 @@ def test_misuse_is_told_in_four_parts(bad: Bad) -> None:
     assert isinstance(caught.value, ChainruleError)
     assert caught.value.where
     assert caught.value.what
+    assert caught.value.at, str(caught.value)
 
 
 def test_names_are_unique() -> None:

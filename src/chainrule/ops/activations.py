@@ -43,7 +43,7 @@ SOFTPLUS = op(
     "softplus",
     "map",
     infer=floating("softplus"),
-    forward=lambda x: np.logaddexp(x, np.zeros_like(x)),
+    forward=lambda x: np.maximum(x, np.zeros_like(x)) + np.log1p(np.exp(-np.abs(x))),
     gradient=lambda gy, y, x: (gy * sigmoid(x),),
     formula="log(1 + exp({0}))",
 )
