@@ -32,7 +32,7 @@ TITLED = 400  # points up to which each says its numbers when pointed at
 CELL = 8  # pixels of a density cell
 SHADES = 6
 SMALL = (132, 24)  # a column's distribution within the table, pixels
-OUTLYING = 5.0  # the range is cut where it is this many times that of 99 % of the values
+OUTLYING = 3.0  # the range is cut where it is this many times that of 99 % of the values
 
 
 def scatter(
@@ -112,9 +112,10 @@ def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
         top_y = frame.y_range[1]
         parts.append(_dashed([(0.0, 0.0), (0.0, top_y)], frame, "no error"))
     outside = len(values) - len(good)
-    note = f"{outside:,} far off not shown" if outside else ""
-    middle = number(float(np.median(good))) if len(good) else "unknown"
-    told = f"{len(good):,} rows from {number(low)} to {number(high)}, median {middle}."
+    note = f"median {number(float(np.median(good)))}" if len(good) else ""
+    if outside:
+        note += f"; {outside:,} far off not shown"
+    told = f"{len(good):,} rows from {number(low)} to {number(high)}; {note}."
     return picture(WIDTH, HEIGHT, title, told, [*parts, _note(note)])
 
 

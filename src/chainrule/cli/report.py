@@ -29,7 +29,7 @@ MISTAKE_COLUMNS = 8  # beside the answer, in the table of the largest mistakes
 MISTAKES = 10
 METRIC_CURVES = 3
 
-NAMES = {"auc": "AUC", "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE"}
+NAMES = {"auc": "AUC", "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "brier": "Brier"}
 MEANINGS = {
     "accuracy": "share of rows classified right",
     "balanced_accuracy": "mean over the classes of the share found",
@@ -226,14 +226,23 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return facts
 
 
-def _metrics(report: Report) -> list[tuple[str, str, str, list[float]]]:
+def _metrics(report: Report) -> list[tuple[str, str, str, list[str]]]:
     """Name, meaning, which way is better, and the values on each set."""
     names = dict.fromkeys(name for values in report.metrics.values() for name in values)
     return [
         (metric_words(name), MEANINGS.get(name, ""), _better(name),
-         [values.get(name, math.nan) for values in report.metrics.values()])
+         _aligned([values.get(name, math.nan) for values in report.metrics.values()]))
         for name in names
     ]  # fmt: skip
+
+
+def _aligned(values: Sequence[float]) -> list[str]:
+    """Numbers of one kind with the same decimals: four digits of the largest."""
+    most = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    if not 1e-3 <= most < 1e7:
+        return [cell(float(v)) for v in values]
+    decimals = max(3 - math.floor(math.log10(most)), 0)
+    return [f"{v:.{decimals}f}" if math.isfinite(v) else cell(float(v)) for v in values]
 
 
 def _better(name: str) -> str:

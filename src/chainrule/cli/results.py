@@ -28,7 +28,6 @@ class Judged:
         classes: the k names; empty for numbers.
         guess: the best constant guess that training knew: the most frequent class, or the mean
             of the target; without it that of these rows.
-        unit: the unit of the target, if it has one.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Judged:
     prediction: npt.ArrayLike
     classes: tuple[str, ...] = ()
     guess: float | None = None
-    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +106,20 @@ def _classified(judged: Judged) -> tuple[str, ...]:
             f"most frequent class, {clip(judged.classes[label], 40)}, gives "
             f"{percent(counts[label] / n)}.",)  # fmt: skip
     low, high = wilson(right, n)
-    sure = f"With so many rows the 95\u00a0% interval is {percent(low)} to {percent(high)}."
+    sure = f"From {n:,} rows, the 95\u00a0% interval is {percent(low)} to {percent(high)}."
     no_better = ("The network does no better than that guess.",) if right <= counts[label] else ()
     return (*said, *no_better, sure, *_caution(judged))
 
 
 def _measured(judged: Judged) -> tuple[str, ...]:
     target, prediction = _arrays(judged)
-    unit = f" {judged.unit}" if judged.unit else ""
     level = float(target.mean()) if judged.guess is None else judged.guess
     constant = np.full_like(target, level)
     error, flat = rmse(target, prediction), rmse(target, constant)
-    said = (f"RMSE {number(error)}{unit}, MAE {number(mae(target, prediction))}{unit}, "
+    said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}, "
             f"R² {number(r2(target, prediction))} on {len(target):,} {_which(judged)} rows; "
-            f"predicting the mean, {number(level)}{unit}, for every row gives RMSE "
-            f"{number(flat)}{unit} and MAE {number(mae(target, constant))}{unit}.")  # fmt: skip
+            f"predicting the mean, {number(level)}, for every row gives RMSE "
+            f"{number(flat)} and MAE {number(mae(target, constant))}.")  # fmt: skip
     no_better = ("The network does no better than that guess.",) if error >= flat else ()
     return (said, *no_better, *_caution(judged))
 
@@ -179,8 +176,7 @@ def figures(judged: Judged, target_name: str) -> list[Figure]:
         return _class_figures(judged) if usable(judged) else []
     if target.ndim > 1 or target.shape != prediction.shape:
         return []
-    unit = f" ({judged.unit})" if judged.unit else ""
-    name = f"{clip(target_name, 30)}{unit}"
+    name = clip(target_name, 30)
     with np.errstate(over="ignore"):
         error = prediction - target
     return [
@@ -190,11 +186,11 @@ def figures(judged: Judged, target_name: str) -> list[Figure]:
             "On the dashed line the prediction is exact; above it the network says too much."),
         Figure("Error against prediction", charts.scatter(
             prediction, error, x_label=f"predicted {name}",
-            y_label=f"predicted − actual{unit}", title="Error against prediction",
+            y_label="predicted − actual", title="Error against prediction",
             reference="zero"),
             "A healthy cloud lies evenly about zero; a bend or a funnel is something to learn."),
         Figure("How large the errors are", charts.histogram(
-            error, x_label=f"predicted − actual{unit}", title="How large the errors are"),
+            error, x_label="predicted − actual", title="How large the errors are"),
             "Centred on zero means no bias; long tails mean a few large misses."),
     ]  # fmt: skip
 

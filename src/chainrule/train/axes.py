@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 LOG_RANGE = 30.0  # above this ratio of largest to smallest the axis is logarithmic
 LARGEST, SMALLEST = 1e300, 1e-300  # beyond them a value leaves a gap, or the axis is linear
-LEFT, RIGHT, TOP, BOTTOM = 64, 18, 34, 46  # margins, pixels
+LEFT, RIGHT, TOP, BOTTOM = 70, 18, 34, 46  # margins, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Frame:
         return np.asarray(self.height - BOTTOM - share * (self.height - TOP - BOTTOM))
 
     def x_ticks(self) -> list[float]:
-        """Round numbers along the x axis, about one every 80 pixels."""
-        ticks = nice_ticks(*self.x_range, max(2, (self.width - LEFT - RIGHT) // 80))
+        """Round numbers along the x axis, about one every 64 pixels."""
+        ticks = nice_ticks(*self.x_range, max(2, (self.width - LEFT - RIGHT) // 64))
         return [tick for tick in ticks if not self.whole or tick == int(tick)] or ticks
 
     def y_ticks(self) -> list[float]:
-        """Round numbers along the y axis, about one every 45 pixels; powers of ten where log."""
+        """Round numbers along the y axis, about one every 40 pixels; powers of ten where log."""
         low, high = self.y_range
-        wanted = max(2, (self.height - TOP - BOTTOM) // 45)
+        wanted = max(2, (self.height - TOP - BOTTOM) // 40)
         if not self.log:
             return nice_ticks(low, high, wanted)
         exponents = range(math.ceil(low), math.floor(high) + 1)
@@ -146,8 +146,8 @@ def _titles(frame: Frame, x_label: str, y_label: str) -> list[str]:
     parts = [
         f'<text x="{middle:.1f}" y="{frame.height - 8}" text-anchor="middle">'
         f"{html.escape(x_label)}</text>",
-        f'<text x="14" y="{half:.1f}" text-anchor="middle" '
-        f'transform="rotate(-90 14 {half:.1f})">{html.escape(y_label)}</text>',
+        f'<text x="12" y="{half:.1f}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {half:.1f})">{html.escape(y_label)}</text>',
     ]
     if frame.empty:
         parts.append(f'<text x="{middle:.1f}" y="{half:.1f}" text-anchor="middle" opacity="0.7">'
