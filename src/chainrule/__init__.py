@@ -132,8 +132,8 @@ from chainrule.train import schedules as schedules
 from chainrule.train.callbacks import Callback as Callback
 from chainrule.train.callbacks import EarlyStopping as EarlyStopping
 from chainrule.train.history import History as History
-from chainrule.train.optim import LAMB as LAMB
 from chainrule.train.lbfgs import LBFGS as LBFGS
+from chainrule.train.optim import LAMB as LAMB
 from chainrule.train.optim import SGD as SGD
 from chainrule.train.optim import Adadelta as Adadelta
 from chainrule.train.optim import Adagrad as Adagrad

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
-from chainrule.interpret import evaluate
+from chainrule.interpret import Tape, one_thread
+from chainrule.passes.merge import merge
 from chainrule.passes.specialise import specialise
 from chainrule.program import Interpreted, Program, Step
 
@@ -20,8 +21,10 @@ def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
         state: values of parameters and slots by name; those absent start from their initial.
         seed: of what is random in a step.
     """
-    check(step.graph)
-    return Interpreted(step, state, seed)
+    place = merge(step.graph)
+    updates = {x: place[new] for x, new in step.updates.items()}
+    graph = check(Graph([place[step.loss], *updates.values(), *updates], like=step.graph))
+    return Interpreted(Step(graph, place[step.loss], updates), state, seed)
 
 
 class Forward:
@@ -36,6 +39,7 @@ class Forward:
         place = specialise(graph, training=False)
         self._outputs = [place[x] for x in outputs]
         self.graph = check(Graph(self._outputs, like=graph))
+        self._tape = Tape(self.graph, self._outputs)
 
     @property
     def inputs(self) -> list[str]:
@@ -54,5 +58,6 @@ class Forward:
         """
         known: dict[Node, Array] = {x: values[self.graph.name(x)] for x in self.graph.parameters}
         known |= {x: feeds[self.graph.name(x)] for x in self.graph.inputs}
-        env = evaluate(self.graph, known, rows=rows, keep=self._outputs)
+        with one_thread():
+            env = self._tape.run(known, rows=rows)
         return [env[x] for x in self._outputs]

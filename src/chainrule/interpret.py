@@ -3,16 +3,101 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from chainrule.errors import FeedError, did_you_mean
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
-from chainrule.types import FLOATS, TensorType, resolve, show
+from chainrule.types import FLOATS, N, TensorType, resolve, show
+
+
+class Tape:
+    """A graph laid out to be evaluated many times: what to call, on what, and what to let go.
+
+    Args:
+        graph: what to compute.
+        keep: the nodes whose values are wanted; values of others are dropped after their last
+            use. None keeps all.
+
+    What depends on constants alone is computed here, once.
+    """
+
+    def __init__(self, graph: Graph, keep: Iterable[Node] | None = None) -> None:
+        self._graph = graph
+        last_use: dict[Node, Node] = {x: node for node in graph for x in node.inputs}
+        wanted = set(graph if keep is None else keep)
+        self._fixed: dict[Node, Array] = {}
+        self._calls: list[tuple[Operation, dict[str, Any], frozenset[str], list[Node]]] = []
+        for node in graph.operations:
+            attributes = dict(node.attributes)
+            if "stream" in attributes:
+                attributes["stream"] = stream(graph.name(node))
+            open_ = frozenset(_OPEN & attributes.keys())
+            if "shape" in open_ and N not in attributes["shape"]:
+                open_ -= {"shape"}
+            if not open_ and all(x in self._fixed for x in node.operands):
+                self._fixed[node] = _call(node, self._fixed, attributes)
+                continue
+            ended = [x for x in dict.fromkeys(node.operands) if last_use[x] is node]
+            freed = [x for x in ended if x not in wanted]
+            self._calls.append((node, attributes, open_, freed))
+
+    def run(
+        self, known: Mapping[Node, Array], *, rows: int = 0, training: bool = False
+    ) -> dict[Node, Array]:
+        """The values of the nodes to keep, at least.
+
+        Args:
+            known: of the inputs and parameters, and of any other nodes already computed.
+            rows: the length of the batch axis N.
+            training: which side `when_training` takes.
+        """
+        env = {**self._fixed, **known}
+        with np.errstate(all="ignore"):
+            for node, attributes, open_, freed in self._calls:
+                if node in env:
+                    continue
+                if open_:
+                    attributes = attributes.copy()
+                    if "shape" in open_:
+                        attributes["shape"] = resolve(attributes["shape"], rows)
+                    if "training" in open_:
+                        attributes["training"] = training
+                env[node] = _call(node, env, attributes)
+                for operand in freed:
+                    env.pop(operand, None)
+        return env
+
+
+_OPEN = frozenset(("shape", "training"))
+"""The attributes that only a run completes."""
+
+
+def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, Any]) -> Array:
+    return np.asarray(node.op.forward(*[env[x] for x in node.operands], **attributes))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Matrix products within use one thread.
+
+    Minibatches are too small for more to help, on a busy machine more do great harm, and the
+    order of additions then depends on no machine.
+    """
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def evaluate(
@@ -23,50 +108,8 @@ def evaluate(
     training: bool = False,
     keep: Iterable[Node] | None = None,
 ) -> dict[Node, Array]:
-    """The value of every node of `graph`.
-
-    Args:
-        graph: what to compute.
-        known: values of the inputs and parameters, and of any other nodes already computed.
-        rows: the length of the batch axis N.
-        training: which side `when_training` takes.
-        keep: the nodes whose values are wanted; values of others are dropped after their last
-            use. None keeps all.
-    """
-    env = dict(known)
-    left = None if keep is None else _uses_left(graph, keep)
-    with np.errstate(all="ignore"):
-        for node in graph:
-            if node in env:
-                continue
-            assert isinstance(node, Operation), f"no value for {graph.name(node)}"
-            attributes = _complete(graph, node, rows, training)
-            env[node] = np.asarray(node.op.forward(*(env[x] for x in node.operands), **attributes))
-            if left is not None:
-                for operand in set(node.operands):
-                    left[operand] -= 1
-                    if left[operand] == 0:
-                        del env[operand]
-    return env
-
-
-def _uses_left(graph: Graph, keep: Iterable[Node]) -> dict[Node, int]:
-    left = {node: len(graph.consumers(node)) for node in graph}
-    for node in keep:
-        left[node] += 1
-    return left
-
-
-def _complete(graph: Graph, node: Operation, rows: int, training: bool) -> Mapping[str, Any]:
-    """The attributes with what only a run knows: the rows, the random stream, the mode."""
-    attributes = dict(node.attributes)
-    if "shape" in attributes:
-        attributes["shape"] = resolve(attributes["shape"], rows)
-    if "stream" in attributes:
-        attributes["stream"] = stream(graph.name(node))
-    if "training" in attributes:
-        attributes["training"] = training
-    return attributes
+    """The value of every node of `graph`, or of those to keep. See Tape."""
+    return Tape(graph, keep).run(known, rows=rows, training=training)
 
 
 def stream(name: str) -> int:

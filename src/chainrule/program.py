@@ -13,7 +13,7 @@ from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Array, Node, Operation, Parameter
-from chainrule.interpret import evaluate, initial_value
+from chainrule.interpret import Tape, evaluate, initial_value, one_thread
 from chainrule.ops.random import KEY
 from chainrule.types import N
 
@@ -96,7 +96,7 @@ class Interpreted:
             for x, name in names.items()
         }
         self._inputs = {graph.name(x): x for x in graph.inputs if x not in STEP_INPUTS}
-        self._wanted = [step.loss, *step.updates.values()]
+        self._tape = Tape(graph, [step.loss, *step.updates.values()])
 
     @property
     def steps(self) -> int:
@@ -108,8 +108,9 @@ class Interpreted:
     ) -> npt.NDArray[np.float64]:
         """See Program."""
         losses = np.empty(len(batches))
-        for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
-            losses[k] = self._run_one(data, rows, rate)
+        with one_thread():
+            for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
+                losses[k] = self._run_one(data, rows, rate)
         return losses
 
     def _run_one(self, data: Mapping[str, Array], rows: Rows, rate: float) -> float:
@@ -122,7 +123,7 @@ class Interpreted:
         known[RATE] = np.asarray(rate, np.float64)
         known[NUMBER] = np.asarray(self._steps + 1, np.float64)
         step = self._step
-        env = evaluate(step.graph, known, rows=len(rows), training=True, keep=self._wanted)
+        env = self._tape.run(known, rows=len(rows), training=True)
         new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
         if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
             env = evaluate(step.graph, known, rows=len(rows), training=True)

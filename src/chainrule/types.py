@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from chainrule.errors import DTypeError, ShapeError
 
@@ -70,18 +72,17 @@ def show(shape: Iterable[object]) -> str:
 
 def normalise_axis(where: str, axis: int, ndim: int) -> int:
     """`axis` counted from the front. Raises ShapeError where there is no such axis."""
-    if not -ndim <= axis < ndim:
-        raise ShapeError(
-            where, "no such axis", expected=f"an axis from {-ndim} to {ndim - 1}", got=axis
-        )
-    return axis % ndim
+    if not isinstance(axis, SupportsIndex) or not -ndim <= operator.index(axis) < ndim:
+        known = f"an axis from {-ndim} to {ndim - 1}" if ndim else "none: a scalar has no axes"
+        raise ShapeError(where, "no such axis", expected=known, got=repr(axis))
+    return operator.index(axis) % ndim
 
 
 def normalise_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """The axes meant by a NumPy-style `axis` argument, sorted. None means all of them."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
     out = tuple(sorted(normalise_axis(where, a, ndim) for a in axes))
     if len(set(out)) != len(out):
         raise ShapeError(where, "an axis is named twice", got=axes)

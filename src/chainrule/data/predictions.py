@@ -40,7 +40,8 @@ class Predictions:
         """The predicted classes, of the type that the target had; the numbers, in a regression."""
         if self.schema.classes is None:
             return self.values
-        return np.take(self.schema.classes, self.values.argmax(axis=1))
+        labels: npt.NDArray[Any] = self.schema.classes[self.values.argmax(axis=1)]
+        return labels
 
     @property
     def probabilities(self) -> npt.NDArray[Any] | None:
@@ -91,4 +92,6 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else repr(value)
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
+    return repr(value.item() if isinstance(value, np.generic) else value)

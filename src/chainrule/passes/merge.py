@@ -1,0 +1,37 @@
+"""Common subexpressions: nodes that compute the same become one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Operation, rebuilt
+from chainrule.passes.rewrite import rewrite
+
+
+def merge(graph: Graph) -> dict[Node, Node]:
+    """For every node of `graph`, the first that computes the same; random ones stay apart."""
+    first: dict[Hashable, Node] = {}
+
+    def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
+        if node.op.kind == "random":
+            return None
+        attributes = tuple((key, _hashable(x)) for key, x in sorted(node.attributes.items()))
+        key = (node.op.name, operands, attributes)
+        if key not in first:
+            first[key] = node if operands == node.operands else rebuilt(node, operands)
+        return first[key]
+
+    return rewrite(graph, rule)
+
+
+def _hashable(value: Any) -> Hashable:
+    """A key that is equal for equal values only: bits for floats, so that 0 is not -0."""
+    if isinstance(value, np.ndarray):
+        return (value.shape, str(value.dtype), value.tobytes())
+    if isinstance(value, tuple):
+        return tuple(map(_hashable, value))
+    return (type(value), repr(value))
