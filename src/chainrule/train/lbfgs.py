@@ -217,8 +217,8 @@ class Minimiser:
         """Narrow the interval between `low`, the lowest point so far, and `high`."""
         for _ in range(trials):
             at = _between(low, high)
-            if at in (low.at, high.at):
-                break
+            if abs(low.slope * (high.at - low.at)) <= 1e-16 * abs(start.value):
+                break  # what is left to gain is lost in rounding
             trial = self._try(start.point, direction, at)
             if _too_high(trial, start) or trial.value >= low.value:
                 high = trial
