@@ -102,7 +102,7 @@ def _filled(have: Shape, want: Shape) -> Shape:
 def expand_dims(x: NodeLike, axis: int | Sequence[int]) -> Node:
     """`x` with new axes of size 1; `axis` counts in the result, as in NumPy."""
     x = as_node(x)
-    ndim = x.ndim + (1 if isinstance(axis, int) else len(axis))
+    ndim = x.ndim + (len(axis) if isinstance(axis, Sequence) else 1)
     new = normalise_axes("expand_dims", axis, ndim)
     left = iter(x.shape)
     return reshape(x, tuple(1 if a in new else next(left) for a in range(ndim)))
