@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from chainrule.errors import SettingError, ShapeError
+import numpy as np
+
+from chainrule.errors import SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, user_line
 from chainrule.nn import layers
 from chainrule.nn.arguments import (
@@ -116,10 +118,12 @@ def mlp(
     Raises:
         SettingError: a width, rate or name of a normalisation makes no sense.
     """
-    sizes = [widths] if isinstance(widths, int) else list(widths)
+    sizes = list(widths) if isinstance(widths, Sequence | np.ndarray) else [widths]
     rate = check_rate("mlp", dropout)
     if norm is not None and norm not in NORMS:
-        raise SettingError("mlp", f"no normalisation is named {norm!r}", fix=", ".join(NORMS))
+        raise SettingError(
+            "mlp", f"no normalisation is named {norm!r}", fix=did_you_mean(norm, NORMS)
+        )
     h, _ = features("mlp", x)
     for number, width in enumerate(sizes, start=1):
         own = None if name is None else f"{name}{number}"
