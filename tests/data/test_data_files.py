@@ -139,8 +139,7 @@ def test_json_and_json_lines(write):
 
 def test_parquet_keeps_types(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
+    parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "t.parquet"
     content = pyarrow.table({"b": [True, None, False], "s": ["01", "?", "02"], "i": [1, 2, None]})
     parquet.write_table(content, path)
@@ -177,8 +176,9 @@ def test_query_writes_nothing(tmp_path, query):
 
 
 def test_query_does_not_see_python_variables():
-    secret = {"a": [1]}
-    assert "secret" in refusal("FROM secret") and secret
+    secret = read({"a": [1]})
+    assert "secret" in refusal("FROM secret")
+    assert len(secret) == 1
 
 
 def test_query_errors_are_duckdbs_words_without_a_trace():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from chainrule.data.table import Column, Floats, Table, clip, counted
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
-BINS = 64
-LEAK = 0.995  # share of held-out rows, or of variance, that one column alone explains
+LEAK = 0.995  # share of held-out rows or of variance that one column alone explains
 Severity = Literal["error", "warning", "info"]
 Codes = NDArray[np.int64]
 
@@ -171,12 +170,11 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
                         "leave it out")]  # fmt: skip
     if kind.name in ("id", "text"):
         return []
-    features = _codes(column, kind)
+    values = _values(column, kind)
     if task.name == "classification":
-        known = label.labels()[0].astype(np.int64)
-        told = _told_classes(features, known)
+        told = _told_classes(values, label.labels()[0].astype(np.int64))
     else:
-        told = _told_numbers(column, features, _floats(label))
+        told = _told_numbers(values, _floats(label))
     if told < LEAK:
         return []
     return [Finding("warning", column.name,
@@ -204,15 +202,13 @@ def _floats(column: Column) -> Floats:
     return numbers_of(column, guess_decimal(list(column.levels)))[0]
 
 
-def _codes(column: Column, kind: Kind) -> Codes:
-    """Up to BINS quantile bins of numbers and dates, or the labels; 0 for a gap."""
+def _values(column: Column, kind: Kind) -> NDArray[Any]:
+    """Numbers and dates as floats with NaN for a gap; of anything else the codes, 0 for a gap."""
     if kind.name in ("category", "boolean") or column.storage == "text":
         return column.labels()[0].astype(np.int64) + 1
-    dates = column.storage == "date"
-    values = column.values.astype(np.float64) if dates else column.floats()
-    missing = column.missing
-    edges = np.unique(np.quantile(values[~missing], np.linspace(0, 1, BINS + 1)[1:-1]))
-    return np.where(missing, 0, np.searchsorted(edges, values, side="right") + 1)
+    if column.storage == "date":
+        return np.where(column.missing, np.nan, column.values.astype(np.float64))
+    return column.floats()
 
 
 def _halves(n: int) -> tuple[Codes, Codes]:
@@ -220,40 +216,54 @@ def _halves(n: int) -> tuple[Codes, Codes]:
     return order[: n // 2], order[n // 2 :]
 
 
-def _told_classes(features: Codes, classes: Codes) -> float:
-    """The worst class's share of rows told right by the majority class of the row's level.
+def _told_classes(values: NDArray[Any], classes: Codes) -> float:
+    """The worst class's share of rows told right by the column alone.
 
-    Levels learn from one half of the rows and are tried on the other; the worst class counts, so
-    that a frequent class cannot hide a useless column.
+    One half of the rows teaches, by the nearest number or the majority of the level; the other is
+    judged. The worst class counts, so that a frequent class cannot hide a useless column.
     """
     learn, held = _halves(len(classes))
     width = int(classes.max()) + 1
-    table = np.bincount(features[learn] * width + classes[learn],
-                        minlength=(int(features.max()) + 1) * width)  # fmt: skip
-    guess = table.reshape(-1, width).argmax(axis=1)
-    right = guess[features[held]] == classes[held]
+    if values.dtype.kind == "f":
+        guess = classes[learn][_nearest(values[learn], values[held])]
+    else:
+        pairs = values[learn].astype(np.int64) * width + classes[learn]
+        table = np.bincount(pairs, minlength=(int(values.max()) + 1) * width).reshape(-1, width)
+        guess = table.argmax(axis=1)[values[held].astype(np.int64)]
+    right = guess == classes[held]
     seen = np.bincount(classes[held], minlength=width)
     hits = np.bincount(classes[held], weights=right, minlength=width)
     return float((hits[seen > 0] / seen[seen > 0]).min())
 
 
-def _told_numbers(column: Column, features: Codes, target: Floats) -> float:
+def _nearest(known: Floats, asked: Floats) -> Codes:
+    """The position in `known` of the number nearest to each of `asked`; a gap is below all."""
+    known, asked = (np.nan_to_num(np.where(np.isnan(v), -np.inf, v)) for v in (known, asked))
+    order = np.argsort(known, kind="stable")
+    ranked = known[order]
+    right = np.clip(np.searchsorted(ranked, asked), 1, len(ranked) - 1)
+    with np.errstate(over="ignore"):
+        below = asked - ranked[right - 1] < ranked[right] - asked
+    return order[right - below]
+
+
+def _told_numbers(values: NDArray[Any], target: Floats) -> float:
     """The share of the target's variance that the column tells alone: by rank or by level."""
     kept = np.isfinite(target)
-    if column.storage in ("number", "integer"):
-        values = column.floats()
+    if values.dtype.kind == "f":
         kept &= np.isfinite(values)
         if kept.sum() < 50:
             return 0.0
-        told = abs(_correlation(values[kept], target[kept]))
-        ranks = abs(_correlation(_ranks(values[kept]), _ranks(target[kept])))
-        return float(max(told, ranks) ** 2 if max(told, ranks) > 0.999 else 0.0)
+        a, b = values[kept].astype(np.float64), target[kept]
+        told = max(abs(_correlation(a, b)), abs(_correlation(_ranks(a), _ranks(b))))
+        return told if told > 0.999 else 0.0
+    levels = values.astype(np.int64)
     learn, held = (rows[kept[rows]] for rows in _halves(len(target)))
-    width = int(features.max()) + 1
-    count = np.bincount(features[learn], minlength=width)
-    total = np.bincount(features[learn], weights=target[learn], minlength=width)
+    width = int(levels.max()) + 1
+    count = np.bincount(levels[learn], minlength=width)
+    total = np.bincount(levels[learn], weights=target[learn], minlength=width)
     means = np.where(count > 0, total / np.maximum(count, 1), target[learn].mean())
-    left = np.square(target[held] - means[features[held]]).sum()
+    left = np.square(target[held] - means[levels[held]]).sum()
     spread = np.square(target[held] - target[held].mean()).sum()
     return float(1 - left / spread) if spread > 0 else 0.0
 

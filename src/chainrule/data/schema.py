@@ -260,8 +260,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, texts and numbers, for JSON."""
-        content = msgspec.to_builtins(self)
-        assert isinstance(content, dict)
+        content: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return content
 
     @classmethod
@@ -295,6 +294,8 @@ def _learn_target(table: Table, column: Column, task: str | None, kind: str | No
             at=table.source,
             fix="choose another target, or data that has labels",
         )
+    if column.storage == "number":
+        _refuse_infinities(table, column.name, column.values[:, None])
     found = guess_task(column, task, kind)
     learner = ClassTarget if found.name == "classification" else NumberTarget
     return _located(table, column.name, lambda c: learner.fit(c, found.reason))  # type: ignore[no-any-return]

@@ -1,0 +1,148 @@
+"""The data check: each planted fault is found, and healthy tables stay silent."""
+
+import numpy as np
+import pytest
+
+from chainrule.data import check_table, read
+
+N = 400
+
+
+def healthy(seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=N)
+    return {
+        "x": x,
+        "z": rng.normal(size=N),
+        "c": rng.choice(["u", "v", "w"], N),
+        "y": np.where(x + rng.normal(size=N) > 0, "yes", "no"),
+    }
+
+
+def found(data, target="y", **options):
+    return [(f.severity, f.column) for f in check_table(read(data), target, **options)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_healthy_tables_are_silent(seed):
+    data = healthy(seed)
+    assert found(data) == []
+    assert found(data, "x") == []
+    assert found(data, None) == []
+
+
+@pytest.mark.parametrize("name", ["penguins", "moons", "spiral", "xor"])
+def test_embedded_tables_are_silent(name):
+    table = read(name)
+    target = "species" if name == "penguins" else table.columns[-1]
+    assert check_table(table, target) == []
+
+
+def planted():
+    data = healthy()
+    rng = np.random.default_rng(1)
+    numeric = rng.normal(size=N)
+    label = data["y"]
+    return [
+        ({"k": ["same"] * N}, "info", "k", "constant"),
+        ({"id": rng.permutation(N)}, "info", "id", "id"),
+        ({"k": np.arange(N)}, "warning", "k", "counts the rows"),
+        ({"k": np.where(rng.random(N) < 0.7, np.nan, numeric)}, "warning", "k", "gaps"),
+        ({"k": np.exp(rng.normal(0, 4, N))}, "info", "k", "skewed"),
+        ({"k": np.where(np.arange(N) == 7, np.inf, numeric)}, "error", "k", "infinite"),
+        ({"k": label}, "warning", "k", "copy of the target"),
+        ({"k": np.where(label == "yes", "approved", "refused")}, "warning", "k", "almost perf"),
+        ({"k": np.where(label == "yes", 5, 3) + rng.normal(0, 0.1, N)}, "warning", "k", "almost"),
+    ]
+
+
+@pytest.mark.parametrize(("extra", "severity", "column", "words"), planted())
+def test_planted_columns(extra, severity, column, words):
+    findings = check_table(read(healthy() | extra), "y")
+    assert [(f.severity, f.column) for f in findings] == [(severity, column)]
+    assert words in findings[0].message
+    assert findings[0].fix
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [lambda y: y * 2 + 1, lambda y: np.exp(y), lambda y: y + 1e-6, lambda y: -y],
+    ids=["affine", "monotone", "shifted", "negative"],
+)
+def test_leaks_of_a_number(leak):
+    data = healthy()
+    target = np.random.default_rng(2).normal(size=N)
+    assert found(data | {"k": leak(target), "t": target}, "t") == [("warning", "k")]
+
+
+def test_a_useful_number_is_no_leak():
+    data = healthy()
+    target = data["x"] + 0.1 * np.random.default_rng(2).normal(size=N)
+    assert found(data | {"t": target}, "t") == []
+
+
+def test_a_frequent_class_hides_no_uselessness():
+    data = healthy() | {"y": np.where(np.arange(N) % 18 == 0, "rare", "usual")}
+    assert found(data) == []
+
+
+def test_the_only_column_is_no_leak():
+    x = np.linspace(0, 1, N) * 3.7
+    assert found({"x": x, "y": 2 * x}) == []
+
+
+def test_classes_out_of_balance():
+    data = healthy() | {"y": np.where(np.arange(N) < 12, "rare", "usual")}
+    findings = check_table(read(data), "y")
+    assert [(f.severity, f.column) for f in findings] == [("warning", "y")]
+    assert "'usual' has 388 rows, 'rare' 12" in findings[0].message
+    data["y"][:] = "usual"
+    data["y"][:2] = "rare"
+    assert "only 2 rows" in check_table(read(data), "y")[0].message
+
+
+def test_targets_that_cannot_be():
+    assert found(healthy() | {"y": ["a"] * N}) == [("error", "y")]
+    days = np.datetime64("2020-01-01") + np.random.default_rng(0).integers(0, 300, N)
+    assert found(healthy() | {"y": days}) == [("error", "y")]
+    lacking = healthy()["y"].astype(object)
+    lacking[:100] = None
+    assert found(healthy() | {"y": lacking}) == [("warning", "y")]
+
+
+def test_repeated_rows():
+    rows = np.arange(N)
+    rows[350:] = rows[:50]
+    data = {name: values[rows] for name, values in healthy().items()}
+    findings = check_table(read(data), "y")
+    assert [(f.severity, f.column) for f in findings] == [("warning", None)]
+    assert "12 % of the rows" in findings[0].message
+    few = {
+        "a": np.tile([0, 1], N),
+        "b": np.tile([0, 0, 1, 1], N // 2),
+        "y": np.tile([0, 1, 1, 0], N // 2),
+    }
+    assert found(few) == []  # such columns cannot but repeat
+
+
+def test_small_and_wide_tables():
+    assert found({"x": np.random.default_rng(0).normal(size=20), "y": [0, 1] * 10}) == [
+        ("info", None)
+    ]
+    wide = {
+        f"x{i}": column for i, column in enumerate(np.random.default_rng(0).normal(size=(80, 60)))
+    }
+    assert found(wide | {"y": np.tile([0, 1], 30)}) == [("info", None)]
+
+
+def test_what_the_user_chose_is_not_told_again():
+    data = healthy() | {"k": np.arange(N)}
+    assert found(data, kinds={"k": "ignore"}) == []
+    assert found(data, kinds={"k": "id"}) == []
+
+
+def test_large_tables_are_sampled_and_leaks_still_found():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=120_000)
+    data = {"a": rng.normal(size=120_000), "leak": y * 3, "y": y}
+    assert found(data) == [("warning", "leak")]

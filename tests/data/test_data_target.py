@@ -1,0 +1,67 @@
+"""Targets: classes keep their type and order, numbers stay numbers, and odd ones are refused."""
+
+import numpy as np
+import pytest
+
+from chainrule.data import read
+from chainrule.data.target import ClassTarget, NumberTarget
+from chainrule.errors import DataError
+
+
+def column(values):
+    return read({"y": values})["y"]
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "kind"),
+    [
+        (["b", "a", "b"], ["a", "b"], "U"),
+        ([10, 2, 10], [2, 10], "i"),
+        ([1.0, 0.0, 1.0], [0.0, 1.0], "f"),
+        ([True, False, True], [False, True], "b"),
+        ([2**53 + 1, 2**53 + 3], [2**53 + 1, 2**53 + 3], "i"),
+    ],
+)
+def test_classes_keep_type_and_order(values, classes, kind):
+    target = ClassTarget.fit(column(values))
+    assert target.classes.tolist() == classes
+    assert target.classes.dtype.kind == kind
+    codes = target.encode(column(values))
+    assert codes.dtype == np.int32
+    assert target.decode(codes).tolist() == values
+
+
+def test_gaps_are_minus_one_and_other_storages_agree():
+    target = ClassTarget.fit(column([0, 1, None, 1]))
+    assert target.counts == (1, 2)
+    assert target.encode(column(["1", None, "0"])).tolist() == [1, -1, 0]
+    flags = ClassTarget.fit(column([True, False]))
+    assert flags.encode(column(["true", "no", "1"])).tolist() == [1, 0, 1]
+
+
+def test_numbers():
+    target = NumberTarget.fit(column(["1.5", "2,000", None]))
+    np.testing.assert_array_equal(target.encode(column(["3", None])), [3, np.nan])
+    assert target.decode(np.array([1.25])).tolist() == [1.25]
+
+
+def test_unknown_classes_are_refused_with_both_sides():
+    target = ClassTarget.fit(column(["a", "b"]))
+    with pytest.raises(DataError, match="training did not have") as caught:
+        target.encode(column(["a", "c", "c"]))
+    assert "'a', 'b'" in str(caught.value)
+    assert "'c' in 2 rows, the first is row 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("learner", "values", "words"),
+    [
+        (ClassTarget, ["a", "a", None], "single class"),
+        (ClassTarget, [f"n{i}" for i in range(60)], "class of its own"),
+        (NumberTarget, [2.0, 2.0], "one value"),
+        (NumberTarget, ["x", "y"], "no cell is a number"),
+    ],
+)
+def test_targets_that_cannot_be_learned(learner, values, words):
+    with pytest.raises(DataError, match=words):
+        learner.fit(column(values))
