@@ -32,6 +32,7 @@ TITLED = 400  # points up to which each says its numbers when pointed at
 CELL = 8  # pixels of a density cell
 SHADES = 6
 SMALL = (132, 24)  # a column's distribution within the table, pixels
+ENOUGH = 20  # values from which a few may be left out of a chart
 OUTLYING = 3.0  # the range is cut where it is this many times that of 99 % of the values
 
 
@@ -68,7 +69,7 @@ def scatter(
     if n > MANY:
         cells, most = _density(x[inside], y[inside], frame)
         parts += cells
-        note = f"the darker, the more rows; up to {most:,} in a cell"
+        note = f"the fuller the colour, the more rows, up to {most:,} in a cell"
     else:
         parts += _points(x[inside], y[inside], frame, (x_label, y_label))
     if outside:
@@ -81,8 +82,10 @@ def limits(values: Floats) -> tuple[float, float]:
     """The range of an axis: all values, or without the few that would squash the others."""
     if not len(values):
         return 0.0, 1.0
-    least, most = float(values.min()), float(values.max())
-    low, high = (float(q) for q in np.quantile(values, (0.005, 0.995)))
+    ranked = np.sort(values)
+    least, most = float(ranked[0]), float(ranked[-1])
+    few = math.ceil(0.005 * (len(ranked) - 1)) if len(ranked) >= ENOUGH else 0
+    low, high = float(ranked[few]), float(ranked[len(ranked) - 1 - few])
     if most - least > OUTLYING * (high - low) > 0:
         least, most = low, high
     return widened(least, most)
@@ -256,10 +259,10 @@ def _points(x: Floats, y: Floats, frame: Frame, names: tuple[str, str]) -> list[
 
 
 def _density(x: Floats, y: Floats, frame: Frame) -> tuple[list[str], int]:
-    """Square cells in shades by the logarithm of their rows, and the most rows in a cell."""
+    """Square cells in shades by the root of their rows, and the most rows in a cell."""
     columns, rows = (WIDTH - LEFT - RIGHT) // CELL, (HEIGHT - TOP - BOTTOM) // CELL
     counts, left, low = np.histogram2d(x, y, (columns, rows), (frame.x_range, frame.y_range))
-    shades = np.ceil(SHADES * np.log1p(counts) / math.log1p(counts.max())).astype(int)
+    shades = np.ceil(SHADES * np.sqrt(counts / counts.max())).astype(int)
     wide, tall = frame.px(left[1]) - frame.px(left[0]), float(frame.py(low[0]) - frame.py(low[1]))
     parts = []
     for shade in range(1, SHADES + 1):

@@ -305,11 +305,13 @@ def _distribution(column: ColumnRow) -> tuple[str, str]:
     return charts.level_bar(shares, told), told
 
 
-def _importance(report: Report) -> list[tuple[str, float, str]]:
+def _importance(report: Report) -> list[tuple[str, str, str]]:
     """Column, drop and its bar; the largest drop first, what is not finite last."""
     rows = sorted(report.importance, key=lambda row: -row[1] if math.isfinite(row[1]) else math.inf)
     most = max((abs(drop) for _, drop in rows if math.isfinite(drop)), default=0.0)
-    return [(name, drop, charts.drop_bar(drop, most)) for name, drop in rows]
+    drops = _aligned([drop for _, drop in rows])
+    return [(name, shown, charts.drop_bar(drop, most))
+            for (name, drop), shown in zip(rows, drops, strict=True)]  # fmt: skip
 
 
 def _mistakes(report: Report) -> dict[str, Any]:
@@ -321,8 +323,9 @@ def _mistakes(report: Report) -> dict[str, Any]:
     ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
     brought = sorted((key for key in keys if key in known), key=lambda key: ranked.get(key, 10**9))
     head = own + brought[:MISTAKE_COLUMNS] if known else own[: 3 + MISTAKE_COLUMNS]
+    numeric = (int, float, np.number)
     return {
-        "head": head,
+        "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],
         "rows": [[row.get(key) for key in head] for row in rows],
         "left_out": len(keys) - len(head),
     }

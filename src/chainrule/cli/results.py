@@ -202,7 +202,10 @@ def _class_figures(judged: Judged) -> list[Figure]:
         positive = clip(judged.classes[1], 20)
         score, happened = _columns(prediction)[:, 1], target == 1
         x_label, y_label = f"predicted probability of {positive}", f"share that are {positive}"
-        caption = f"Positive class: {positive}. On the dashed line a said 70\u00a0% is 70\u00a0%."
+        caption = (
+            f"Positive class: {positive}. On the dashed line, what is called 70\u00a0% likely "
+            "happens 70\u00a0% of the time."
+        )
     else:
         score, happened = prediction.max(axis=1), _guesses(prediction) == target
         x_label, y_label = "probability of the predicted class", "share classified right"
