@@ -72,7 +72,7 @@ TAKE = op(
         scatter_add(gy, indices, axis=axis, shape=table.shape),
         None,
     ),
-    formula="{0}[{1}] along axis {axis}",
+    formula="take({0}, {1}, axis={axis})",
     convention="An index below 0 or beyond the end is an error.",
 )
 
@@ -113,7 +113,7 @@ SCATTER_ADD = op(
     infer=_infer_scatter_add,
     forward=_forward_scatter_add,
     gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
-    formula="zeros{shape} with {0} added at {1} along axis {axis}",
+    formula="scatter_add({0}, {1}, axis={axis}, to {shape})",
     convention="The adjoint of take. float32 is added up in float64.",
 )
 
@@ -148,7 +148,7 @@ GATHER = op(
         scatter_add_along(gy, indices, axis=axis, shape=x.shape),
         None,
     ),
-    formula="{0} at {1} along axis {axis}",
+    formula="gather({0}, {1}, axis={axis})",
     convention="An index below 0 or beyond the end is an error.",
 )
 
@@ -206,7 +206,7 @@ SCATTER_ADD_ALONG = op(
     infer=_infer_scatter_along,
     forward=_forward_scatter_along,
     gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
-    formula="zeros{shape} with {0} added at {1} along axis {axis}",
+    formula="scatter_add_along({0}, {1}, axis={axis}, to {shape})",
     convention="The adjoint of gather. float32 is added up in float64.",
 )
 

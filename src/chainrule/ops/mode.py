@@ -18,7 +18,7 @@ WHEN_TRAINING = op(
     infer=same,
     forward=lambda a, b, training: a if training else b,
     gradient=lambda gy, y, a, b, training: (when_training(gy, 0.0), when_training(0.0, gy)),
-    formula="{0} in training, else {1}",
+    formula="({0} in training, else {1})",
 )
 
 

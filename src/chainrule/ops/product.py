@@ -81,7 +81,7 @@ PROD_OTHERS = op(
         prod_others(x, *ts, gy, axis=axis),
         *(prod_others(x, *ts[:a], *ts[a + 1 :], gy, axis=axis) for a in range(len(ts))),
     ),
-    formula="product of the others({0}, axis={axis})",
+    formula="prod_others({0}, axis={axis})",
     convention="The gradient of prod, and its derivatives in the directions of more operands.",
 )
 

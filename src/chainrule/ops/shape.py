@@ -58,7 +58,7 @@ RESHAPE = op(
     infer=_infer_reshape,
     forward=np.reshape,
     gradient=lambda gy, y, x, shape: (reshape(gy, x.shape),),
-    formula="{0} as {shape}",
+    formula="{0}",
 )
 
 

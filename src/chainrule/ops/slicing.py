@@ -58,7 +58,7 @@ SLICE = op(
     infer=_infer_slice,
     forward=lambda x, start, step, shape: x[_part(start, step, shape)],
     gradient=lambda gy, y, x, start, step, shape: (_within(gy, start, step, x.shape),),
-    formula="{0}[from {start}, step {step}, shape {shape}]",
+    formula="slice({0}, from {start}, step {step}, shape {shape})",
 )
 
 
@@ -90,7 +90,7 @@ PAD = op(
     gradient=lambda gy, y, x, start, step, shape, value: (
         apply(SLICE, gy, start=start, step=step, shape=x.shape),
     ),
-    formula="{0} within {value}s of shape {shape}",
+    formula="pad({0}, with {value}, from {start}, step {step}, to {shape})",
 )
 
 
