@@ -33,6 +33,7 @@ def kind_of(values, name="c"):
         ("c", ["1", "2", "3+"] * 50, "category"),
         ("zip", ["02134", "94110", "10001"] * 30, "category"),
         ("zip", [94110, 10001, 60601] * 30, "category"),
+        ("zip_code", [str(10_000 + i % 90) for i in range(N)] + ["V1A"], "category"),
         ("c", [f"{i:06d}" for i in range(N)], "id"),
         ("id", np.arange(N), "id"),
         ("user_id", RNG.permutation(N) + 5000, "id"),

@@ -107,8 +107,8 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
         return []
     low, middle, high = values.min(), float(np.median(values)), values.max()
     return [Finding("info", column.name,
-                    f"very skewed: from {low:g} to {high:g}, half of the values "
-                    f"{'below' if skew > 0 else 'above'} {middle:g}",
+                    f"very skewed: from {low:g} to {high:g}, half of the values at "
+                    f"{'most' if skew > 0 else 'least'} {middle:g}",
                     "transform it to quantiles, or take its logarithm")]  # fmt: skip
 
 

@@ -154,6 +154,8 @@ def _guess_text(column: Column) -> Kind:
 
 def _guess_numeric_text(levels: list[str], counts: np.ndarray, name: str) -> Kind | None:
     """Numbers stored as text, or codes made of digits."""
+    if CODE_NAME.fullmatch(name):
+        return None
     sample = levels[:: max(1, len(levels) // 200)]
     decimal = guess_decimal(sample)
     if np.isnan(parse_numbers(sample, decimal)).mean() > 0.5:
