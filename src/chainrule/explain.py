@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.show import show_attribute
 
 ATOM = 9
-_LEVELS = ((r"{\d} [+-] {\d}", 1), (r"{\d} [*/@] {\d}", 2), (r"-{\d}", 3), (r"{\d} \*\* {\d}", 4))
+SHOWN = 6
+"""Entries up to which an array is written out."""
 
 
 def transparent(node: Node) -> bool:
@@ -47,32 +49,54 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
     template = node.op.formula
     if template == "{0}":
         return operands[0]
-    level = next((n for pattern, n in _LEVELS if re.fullmatch(pattern, template)), ATOM)
+    level, bare = _read(template)
     texts = []
     for k, (text, inner) in enumerate(operands):
-        loose = inner < level if k == 0 else inner <= level
-        if level == 1 and k == 1 and " + " in template:
-            loose = inner < level
-        texts.append(f"({text})" if level != ATOM and loose else text)
-    attributes = {k: show_attribute(v) for k, v in node.attributes.items()}
-    text = template.format(*texts, **attributes)
-    return text, 3 if text.startswith("-") and level == ATOM else level
+        strict = k > 0 and " + " not in template and " * " not in template
+        loose = inner <= level if strict else inner < level
+        texts.append(f"({text})" if k in bare and loose else text)
+    text = template.format(*texts, **{k: _attribute(v) for k, v in node.attributes.items()})
+    return text, min(level, 3) if text.startswith("-") else level
+
+
+@cache
+def _read(template: str) -> tuple[int, frozenset[int]]:
+    """How tightly a formula binds, and which operands stand in it without brackets around them."""
+    outside, depth = "", 0
+    for character in template.replace("{", "\0").replace("}", "\1"):
+        depth -= character in ")]"
+        outside += character if depth == 0 else ""
+        depth += character in "(["
+    outside = re.sub(r"\|[^|]*\|", "", outside)
+    bare = frozenset(int(k) for k in re.findall("\0(\\d)\1", outside))
+    return next((n for mark, n in _BINDING if re.search(mark, outside)), ATOM), bare
+
+
+_BINDING = (
+    (r" [+-] ", 1), (r" [*/@] ", 2), (r"^-", 3), (r"\^", 4), (r" |^not", 0),
+)  # fmt: skip
+"""What stands outside of brackets in a formula, and how tightly it binds."""
+
+
+def _attribute(value: object) -> str:
+    return number(value) if isinstance(value, np.ndarray) else show_attribute(value)
 
 
 def number(array: Array, digits: int = 6) -> str:
     """An array as short text: a number, a short list, or the first entries and the shape."""
-    flat = np.asarray(array).ravel()
-    shown = [_scalar(v, digits) for v in flat[:4]]
-    if flat.size == 1:
-        return shown[0]
-    if flat.size <= 4:
-        return "[" + ", ".join(shown) + "]"
-    shape = "x".join(map(str, np.shape(array)))
-    return "[" + ", ".join(shown[:3]) + f", ... {shape}]"
+    array = np.asarray(array)
+    if array.size == 1:
+        return _scalar(array.item(), digits)
+    if array.size > SHOWN:
+        first = ", ".join(_scalar(v, digits) for v in array.ravel()[:3].tolist())
+        return f"[{first}, ... {'x'.join(map(str, array.shape))}]"
+    if array.ndim == 2 and min(array.shape) > 1:
+        return "[" + ", ".join(number(row, digits) for row in array) + "]"
+    return "[" + ", ".join(_scalar(v, digits) for v in array.ravel().tolist()) + "]"
 
 
 def _scalar(value: object, digits: int) -> str:
-    return f"{value:.{digits}g}" if isinstance(value, (float, np.floating)) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def by_name(names: Mapping[Node, str]) -> Callable[[Node], str | None]:
@@ -82,4 +106,9 @@ def by_name(names: Mapping[Node, str]) -> Callable[[Node], str | None]:
 
 def by_number(names: Mapping[Node, str], values: Mapping[Node, Array]) -> Callable[..., str | None]:
     """Leaves shown by their numbers; anything transparent is written out."""
-    return lambda node: number(values[node]) if node in names and not transparent(node) else None
+
+    def leaf(node: Node) -> str | None:
+        known = node in names or not node.inputs
+        return number(values[node]) if known and not transparent(node) else None
+
+    return leaf

@@ -21,7 +21,7 @@ from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.loop import Run
-from chainrule.train.metrics import Metric, find_metrics
+from chainrule.train.metrics import Direction, Metric, find_metrics
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.progress import Progress, choose
@@ -66,7 +66,7 @@ def fit(
     *,
     optimizer: Optimizer | LBFGS | None,
     batch_size: int,
-    epochs: int,
+    epochs: int | None,
     validation: Any,
     groups: Any,
     time: Any,
@@ -83,6 +83,7 @@ def fit(
     if model.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
     _whole("batch_size", batch_size, 1)
+    epochs = _epochs(optimizer or model.optimizer) if epochs is None else epochs
     _whole("epochs", epochs, 0)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
@@ -95,7 +96,7 @@ def fit(
             trainable=trainable, seed=model.seed,
         )  # fmt: skip
         program = FullBatchProgram(function, chosen)
-        batch_size, epochs = len(prepared.rows), min(epochs, chosen.iterations)
+        batch_size = len(prepared.rows)
     else:
         step = build_step(
             model.graph, model.loss, chosen,
@@ -154,7 +155,7 @@ def _run(
         return {name: value for name, value in scores.items() if name != "loss"}
 
     per_epoch = -(-len(prepared.rows) // batch_size)
-    rate, before = _rate(model, model.steps, per_epoch * epochs)
+    rate, before = _rate(model, model.steps, per_epoch * epochs, tracker.better)
     return Run(
         program, prepared.arrays, prepared.rows, batch_size, epochs, model.seed, rate, score,
         lambda: model.restore(program.read(), program.steps), tracker,
@@ -164,14 +165,17 @@ def _run(
 
 
 def _rate(
-    model: Model, before: int, total: int
+    model: Model, before: int, total: int, better: Direction
 ) -> tuple[Callable[[int, int], list[float]], Callable[[float], None]]:
     """The rates of some steps of this run, and what listens to the criterion to change them."""
     schedule = getattr(model.optimizer, "rate", 1.0)
     scale = 1.0
     plateau: PlateauTracker | None = None
     if isinstance(schedule, ReduceOnPlateau):
-        plateau = PlateauTracker(1.0, schedule.factor, schedule.patience)
+        plateau = PlateauTracker(
+            1.0, schedule.factor, schedule.patience, better=better,
+            minimum_improvement=schedule.minimum_improvement, cooldown=schedule.cooldown,
+        )  # fmt: skip
 
     def at(first: int, count: int) -> list[float]:
         return rates(schedule, first - before, count, total, scale)
@@ -268,6 +272,10 @@ def _summary(run: Run, reason: str | None) -> str:
         best = f"{words(tracker.criterion)} {number(tracker.best)}"
         text += f"; kept epoch {tracker.best_epoch}, the best: {best}"
     return text + (f"; stopped: {reason}" if reason else "")
+
+
+def _epochs(optimizer: Optimizer | LBFGS | None) -> int:
+    return optimizer.iterations if isinstance(optimizer, LBFGS) else 20
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -140,7 +140,7 @@ class Model:
         *,
         optimizer: Optimizer | LBFGS | None = None,
         batch_size: int = 32,
-        epochs: int = 20,
+        epochs: int | None = None,
         validation: float | Data | None = 0.2,
         groups: npt.ArrayLike | str | None = None,
         time: npt.ArrayLike | str | None = None,
@@ -161,7 +161,8 @@ class Model:
             optimizer: None goes on with the last one, and takes Adam(1e-3) at first. LBFGS takes
                 all rows in every step; an epoch is then one of its iterations.
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
-            epochs: how many times all training rows are gone through.
+            epochs: how many times all training rows are gone through; None: 20 times, or as many
+                iterations as LBFGS says.
             validation: the share of rows held out (shuffled, stratified by class, seeded), or
                 data of its own, or None.
             groups, time: hold out whole groups, or the latest rows: an array with an entry a

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.columns import CategoryColumn, Stats
+from chainrule.data.columns import CategoryColumn
+from chainrule.data.learned import Stats
 from chainrule.data.schema import Block, Schema
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.leaves import input
