@@ -46,7 +46,7 @@ COVERED_ELSEWHERE = {
     "count": "ops/test_ops_mode.py",
     "tracked": "ops/test_ops_mode.py",
     "objective": "ops/test_ops_mode.py",
-    "uniform": "ops/test_ops_random.py",
+    "uniform": "ops/test_ops_random_numerics.py",
 }
 """Ops to which no row fits, since they read a parameter or the run, and where they are tested."""
 
