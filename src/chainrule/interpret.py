@@ -43,7 +43,8 @@ class Tape:
             if "shape" in open_ and N not in attributes["shape"]:
                 open_ -= {"shape"}
             if not open_ and all(x in self._fixed for x in node.operands):
-                self._fixed[node] = _call(node, self._fixed, attributes)
+                with np.errstate(all="ignore"):
+                    self._fixed[node] = _call(node, self._fixed, attributes)
                 continue
             ended = [x for x in dict.fromkeys(node.operands) if last_use[x] is node]
             freed = [x for x in ended if x not in wanted]
