@@ -26,7 +26,7 @@ class Graph:
     def __init__(self, outputs: Node | Iterable[Node], *, like: Graph | None = None) -> None:
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
         self.nodes = _topological(self.outputs)
-        known: dict[Scope, str] = like._scopes if like else {}
+        known: dict[Scope, str] = like._scopes if like is not None else {}
         self._scopes, self._names = _unique_names(self.nodes, known)
         self._by_name = {name: node for node, name in self._names.items()}
         self._consumers: dict[Node, list[Operation]] = {node: [] for node in self.nodes}
