@@ -113,8 +113,8 @@ def write(path: str | os.PathLike[str], saved: Saved) -> None:
         document, arrays = _encode(saved)
     except ChainruleError as error:
         raise _of_file("save", where, error) from None
-    _check_target(where)
     try:
+        _check_target(where)
         with replacing(where) as new:
             safetensors.numpy.save_file(arrays, new, metadata={"chainrule": document})
             _seal(where, new)
@@ -192,8 +192,12 @@ def _check_fit(saved: Saved) -> None:
 def _check_target(path: str) -> None:
     """Raise ModelFileError for what a rename would not refuse, or would refuse less clearly."""
     folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise ModelFileError("save", "no such folder", got=folder, at=path, fix="make it first")
+    try:
+        os.stat(os.path.join(folder, ""))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelFileError(
+            "save", "no such folder", got=folder, at=path, fix="make it first"
+        ) from None
     if os.path.isdir(path):
         fix = f"give a file name: {os.path.join(path, 'model.safetensors')}"
         raise ModelFileError("save", "this is a folder", at=path, fix=fix)

@@ -133,6 +133,7 @@ def to_dict(
             "source": "".join(c if c.isprintable() else "?" for c in node.source),
         }
         if isinstance(node, Input):
+            common["source"] = "" if node in shared else common["source"]
             nodes.append(InputForm(**common, batch=node.batch, known=node in shared))
         elif isinstance(node, Parameter):
             initial = _encode_initial(node, common["name"], encoder, encode_initial)
@@ -222,7 +223,9 @@ class _Reader:
         for item in form.nodes:
             if isinstance(item, InputForm) and item.known and item.name in known:
                 self._check_scope(item)
-                self._scopes[item.scope] = known[item.name].scope
+                mine, found = self._scopes[item.scope], known[item.name].scope
+                if (mine.base, mine.given) == (found.base, found.given):
+                    self._scopes[item.scope] = found
 
     def add(self, item: NodeForm) -> None:
         """Build the next node."""
@@ -269,7 +272,9 @@ class _Reader:
         scope, type = self._scopes[item.scope], _type(item)
         rest: dict[str, Any] = {"suffix": item.suffix, "source": item.source}
         if isinstance(item, InputForm):
-            return self._input(item, type) or Input(scope, type, batch=item.batch, **rest)
+            if item.known:
+                return self._shared(item, type)
+            return Input(scope, type, batch=item.batch, **rest)
         if isinstance(item, ParameterForm):
             initial = self._initial(item, type)
             return Parameter(scope, type, initial=initial, trainable=item.trainable, **rest)
@@ -289,11 +294,14 @@ class _Reader:
         frozen = MappingProxyType(attributes)
         return Operation(scope, type, op=op, operands=operands, attributes=frozen, **rest)
 
-    def _input(self, item: InputForm, type: TensorType) -> Input | None:
-        if not item.known:
-            return None
+    def _shared(self, item: InputForm, type: TensorType) -> Input:
         found = self._known.get(item.name)
-        if found is None or (found.type, found.batch) != (type, item.batch):
+        if (
+            found is None
+            or found.scope is not self._scopes[item.scope]
+            or (item.suffix, item.source) != (found.suffix, "")
+            or (type, item.batch) != (found.type, found.batch)
+        ):
             raise GraphError("form", "not an input that every program shares", got=type)
         return found
 
@@ -376,7 +384,7 @@ def _infer(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any]) ->
 
 def _wrong(item: NodeForm, error: ChainruleError) -> GraphError:
     what = error.what if error.where == "form" else f"[{error.where}] {error.what}"
-    at = f"node {item.name!r}, {item.source}" + (f", {error.at}" if error.at else "")
+    at = ", ".join(str(x) for x in (f"node {item.name!r}", item.source, error.at) if x)
     return GraphError("form", what, expected=error.expected, got=error.got, at=at, fix=error.fix)
 
 
