@@ -131,7 +131,7 @@ def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
         return initial.copy()
     generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), stream(name)]))
     drawn = initial(resolve(parameter.shape, 0), generator)
-    return np.ascontiguousarray(drawn, dtype=parameter.dtype)
+    return np.array(drawn, dtype=parameter.dtype, order="C")
 
 
 def bind(

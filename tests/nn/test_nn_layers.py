@@ -218,3 +218,13 @@ def test_flatten(shape, expected):
     data = R.normal(size=(3, *shape)).astype("float32")
     assert y.shape == expected
     np.testing.assert_array_equal(run(y, {"x": data}), data.reshape(3, -1))
+
+
+def test_layers_are_numbered_as_they_follow(x):
+    """Also where a later layer has nodes of its own that come early in the graph."""
+    h, layers = x, []
+    for _ in range(3):
+        layers += [h := dense(h, 3, "gelu"), h := dropout(h, 0.5)]
+    graph = Graph(h)
+    expected = ["dense", "dropout", "dense_2", "dropout_2", "dense_3", "dropout_3"]
+    assert [graph.name(layer) for layer in layers] == expected

@@ -8,6 +8,7 @@ from chainrule.autodiff import gradients
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph import Graph, check
 from chainrule.graph.leaves import input
+from chainrule.interpret import initial_value
 from chainrule.nn import batch_norm, dense, layer_norm, rms_norm
 from chainrule.ops import reduce
 from chainrule.passes.specialise import specialise, tracked_updates
@@ -188,3 +189,9 @@ def test_rows_of_zeros_and_of_equals(norm):
 def test_mistakes(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_the_count_of_steps_is_a_scalar_from_the_start():
+    graph = Graph(batch_norm(input("x", (3,)), name="n"))
+    (steps,) = [p for p in graph.parameters if graph.name(p) == "n.steps"]
+    assert initial_value(steps, "n.steps").shape == steps.shape == ()

@@ -139,10 +139,12 @@ def _unique_names(
     node_names = _Names(())
     names: dict[Node, str] = {}
     owner: dict[str, Node] = {}
-    for node in nodes:
-        scope = node.scope
+    last = {node.scope: place for place, node in enumerate(nodes)}
+    for scope in sorted(last, key=last.__getitem__):  # so that layers are numbered as they follow
         if scope not in scopes:
             scopes[scope] = scope.base if scope.given else scope_names.free(scope.base)
+    for node in nodes:
+        scope = node.scope
         name = scopes[scope] + node.suffix
         if name in owner and scope.given and owner[name].scope.given:
             raise GraphError(

@@ -97,7 +97,7 @@ def summary(model: Any, *, nodes: bool = False) -> Summary:
     graph = _graph(model)
     groups: dict[Scope | Node, list[Node]] = {}
     for node in graph:
-        if nodes or not _quiet(node):
+        if nodes or node in graph.outputs or not _quiet(node):
             groups.setdefault(node if nodes else node.scope, []).append(node)
     heads = {key: _result(group) for key, group in groups.items()}
     order = {node: place for place, node in enumerate(graph)}
