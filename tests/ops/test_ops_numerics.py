@@ -227,3 +227,17 @@ def test_integers_wrap_around() -> None:
     x = Input(Scope("x", given=True), TensorType((1,), "int32"), batch=False)
     y = x + 1
     assert evaluate(Graph(y), {x: np.array([2**31 - 1], "int32")})[y] == -(2**31)
+
+
+@pytest.mark.parametrize(
+    ("made", "attributes"),
+    [
+        (lambda x: x**3.0, {"exponent": 3}),
+        (lambda x: x ** np.float64(-2.5), {"exponent": -2.5}),
+        (lambda x: bounds.clip(x, np.float32(0), 0.1), {"low": 0, "high": 0.1}),
+    ],
+)
+def test_numbers_in_a_formula_are_plain(made: Function, attributes: dict[str, Any]) -> None:
+    (node,) = Graph(made(Input(Scope("x", given=True), TensorType((N,))))).operations
+    assert dict(node.attributes) == attributes
+    assert all(type(v) is type(attributes[k]) for k, v in node.attributes.items())

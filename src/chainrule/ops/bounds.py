@@ -11,7 +11,7 @@ from chainrule.graph.node import Node, NodeLike, apply, user_line
 from chainrule.graph.op import function, op
 from chainrule.ops.build import as_node, broadcast, constant, floating
 from chainrule.ops.compare import equal, greater, where
-from chainrule.ops.elementwise import numeric
+from chainrule.ops.elementwise import numeric, plain
 
 ABS = op(
     "abs",
@@ -133,7 +133,7 @@ def _bound(bound: Any, dtype: str) -> Any:
             fix="minimum(maximum(x, low), high) takes nodes and arrays",
         )
     constant(bound, dtype)  # refuses what does not fit
-    return np.asarray(bound, dtype).item()
+    return plain(bound)
 
 
 FLOOR = op(

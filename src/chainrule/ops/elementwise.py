@@ -198,7 +198,7 @@ POWER = op(
         gy * where(equal(b, 0), 0, b * power(a, where(equal(b, 0), 1, b - 1))),
         gy * y * _log_or_zero(a),
     ),
-    formula="{0} ^ {1}",
+    formula="{0}^{1}",
     convention="x^0 is 1, also for 0 and NaN, with gradient 0 to x. The exponent of the base 0 "
     "gets the gradient 0; that of a negative base gets NaN.",
 )
@@ -211,7 +211,7 @@ POWER_SCALAR = op(
     gradient=lambda gy, y, x, exponent: (
         gy * (exponent * power(x, exponent - 1)) if exponent else None,
     ),
-    formula="{0} ^ {exponent}",
+    formula="{0}^{exponent}",
     convention="x^0 is 1, also for 0 and NaN, with gradient 0.",
 )
 
@@ -249,7 +249,13 @@ def _power_literal(x: Node, exponent: Any) -> Node:
     }
     if float(exponent) in simpler:
         return simpler[float(exponent)](x)
-    return apply(POWER_SCALAR, x, exponent=float(exponent))
+    return apply(POWER_SCALAR, x, exponent=plain(exponent))
+
+
+def plain(number: Any) -> float:
+    """A finite number as it is written in a formula: 3, not 3.0."""
+    value = np.asarray(number).item()
+    return int(value) if value == int(value) else value
 
 
 def _log_or_zero(x: Node) -> Node:
