@@ -13,6 +13,7 @@ from chainrule.graph.leaves import parameter as parameter
 from chainrule.model import Model as Model
 from chainrule.model import load as load
 from chainrule.nn import init as init
+from chainrule.nn import layer as layer
 from chainrule.nn.classes import cross_entropy as cross_entropy
 from chainrule.nn.classes import hinge as hinge
 from chainrule.nn.classes import kl_divergence as kl_divergence
@@ -125,6 +126,8 @@ from chainrule.ops import uniform as uniform
 from chainrule.ops import var as var
 from chainrule.ops import when_training as when_training
 from chainrule.ops import where as where
+from chainrule.recipe import Config as Config
+from chainrule.recipe import train as train
 from chainrule.trace import Trace as Trace
 from chainrule.trace import run as run
 from chainrule.train import metrics as metrics

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import chainrule.train.progress as module
 from chainrule.errors import SettingError
+from chainrule.train import progress as module
 from chainrule.train.progress import (
     LogProgress,
     NotebookProgress,
@@ -325,5 +325,5 @@ def test_silent_says_nothing(capfd):
 
 
 def test_rich_is_not_imported_before_a_terminal_needs_it():
-    code = "import sys, chainrule.train.progress as p; p.choose(); assert 'rich' not in sys.modules"
+    code = "import sys; from chainrule.train import progress as p; p.choose(); assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment())
