@@ -325,5 +325,6 @@ def test_silent_says_nothing(capfd):
 
 
 def test_rich_is_not_imported_before_a_terminal_needs_it():
-    code = "import sys; from chainrule.train import progress as p; p.choose(); assert 'rich' not in sys.modules"
+    code = "import sys; from chainrule.train import progress as p; p.choose(); "
+    code += "assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment())
