@@ -127,9 +127,10 @@ def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float,
     frame = Frame(WIDTH, HEIGHT, (0.0, 1.0), (0.0, 1.0))
     parts = axes(frame, "false positive rate", "true positive rate")
     parts.append(_dashed([(0.0, 0.0), (1.0, 1.0)], frame, "guessing"))
-    across = [f"{frame.px(float(x)):.1f}" for x in false_rate]
-    path = dict.fromkeys(zip(across, (f"{v:.1f}" for v in frame.py(true_rate)), strict=True))
-    drawn = " ".join(",".join(point) for point in path)
+    points = np.stack([frame.px(false_rate), frame.py(true_rate)], axis=1)
+    points = np.round(points * 2) / 2  # half pixels: a million rows make a thousand points
+    moved = np.any(np.diff(points, axis=0, prepend=-1.0) != 0, axis=1)
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[moved])
     parts.append(f'<polyline points="{drawn}" fill="none" stroke="{BLUE}" stroke-width="2"/>')
     rates = f"{percent(chosen[1])} of positives found, {percent(chosen[0])} of negatives flagged"
     parts.append(_circle(frame, chosen, 4.5, f"at probability 0.5: {rates}", 'fill-opacity="1"'))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from chainrule.cli import charts, results
 from chainrule.cli.charts import percent
 from chainrule.cli.results import Figure, Judged, clip
+from chainrule.data.check import Finding
 from chainrule.errors import SettingError
 from chainrule.files import write_whole
 from chainrule.train.axes import drawable
@@ -97,16 +98,6 @@ class ColumnRow:
     histogram: Histogram | None = None
     levels: Sequence[tuple[str, int]] = ()
     rows: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that the data check met: how grave, where, what, and what to try."""
-
-    severity: str
-    column: str = ""
-    sentence: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

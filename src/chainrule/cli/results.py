@@ -113,12 +113,13 @@ def _classified(judged: Judged) -> tuple[str, ...]:
 
 def _measured(judged: Judged) -> tuple[str, ...]:
     target, prediction = _arrays(judged)
-    level = float(target.mean()) if judged.guess is None else judged.guess
-    constant = np.full_like(target, level)
+    level = target.mean(axis=0) if judged.guess is None else np.asarray(judged.guess)
+    constant = np.broadcast_to(level, target.shape)
+    mean = f"the mean, {number(float(level))}," if level.size == 1 else "the means"
     error, flat = rmse(target, prediction), rmse(target, constant)
     said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}, "
             f"R² {number(r2(target, prediction))} on {len(target):,} {_which(judged)} rows; "
-            f"predicting the mean, {number(level)}, for every row gives RMSE "
+            f"predicting {mean} for every row gives RMSE "
             f"{number(flat)} and MAE {number(mae(target, constant))}.")  # fmt: skip
     no_better = ("The network does no better than that guess.",) if error >= flat else ()
     return (said, *no_better, *_caution(judged))

@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from chainrule.train.words import number
 
 Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", float, Floats)
 
 LOG_RANGE = 30.0  # above this ratio of largest to smallest the axis is logarithmic
 LARGEST, SMALLEST = 1e300, 1e-300  # beyond them a value leaves a gap, or the axis is linear
@@ -56,8 +58,8 @@ class Frame:
             low, high = math.log10(low), math.log10(high)
         return cls(width, height, xs, widened(low, high), log, whole=True)
 
-    def px(self, x: float) -> float:
-        """The pixel of an x."""
+    def px(self, x: Number) -> Number:
+        """The pixel of an x, or of several."""
         low, high = self.x_range
         return LEFT + (x - low) / (high - low) * (self.width - LEFT - RIGHT)
 
