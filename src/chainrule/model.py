@@ -47,6 +47,7 @@ class Model:
         seed: of the initial values, the order of examples, and dropout.
         schema: what was learned about a table; then tables, files and queries may be given
             wherever data is.
+        values: of parameters, by name, in place of what they start from.
 
     Attributes:
         graph: outputs and loss with all that they are computed from.
@@ -64,6 +65,7 @@ class Model:
         *,
         seed: int = 0,
         schema: Schema | None = None,
+        values: Mapping[str, Array] | None = None,
     ) -> None:
         self.single = isinstance(outputs, Node)
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
@@ -78,8 +80,10 @@ class Model:
         self.slots: dict[str, Array] = {}
         self.steps = 0
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
+        given = values or {}
         self._values = {
-            name: initial_value(x, name, self.seed) for name, x in self._parameters.items()
+            name: given[name] if name in given else initial_value(x, name, self.seed)
+            for name, x in self._parameters.items()
         }
         self._forward = Forward(self.graph, self.outputs)
         scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
@@ -365,6 +369,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         None if saved.loss is None else saved.graph[saved.loss],
         seed=saved.seed,
         schema=schema,
+        values=saved.values,
     )
     if set(saved.values) != set(model.values):
         raise ModelFileError("load", "the parameters do not fit the graph", at=path)

@@ -13,7 +13,7 @@ from chainrule.errors import DTypeError, GraphError, SettingError, ShapeError, d
 from chainrule.graph.node import Node, Parameter, Scope, user_line
 from chainrule.graph.op import FUNCTIONS
 from chainrule.nn.init import InitSpec, initializer
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
 from chainrule.types import Dim, TensorType, show
 
@@ -38,10 +38,10 @@ def activated(
     """
     function = _function(where, activation)
     if function is None:
-        return layer(scope, z, operands)
+        return as_layer(scope, z, operands)
     if activation_name(activation) is not None:
-        return layer(scope, function(z.within(scope, ".z")), operands)
-    z = layer(scope, z, operands, suffix=".z")
+        return as_layer(scope, function(z.within(scope, ".z")), operands)
+    z = as_layer(scope, z, operands, suffix=".z")
     return call(where, function, z, "an activation").within(scope)
 
 
@@ -52,7 +52,7 @@ def activate(where: str, x: Node, activation: Activation, name: str | None) -> N
         return x
     if ours is None:
         return call(where, function, x, "an activation")
-    return layer(layer_scope(name, ours), function(x), (x,))
+    return as_layer(layer_scope(name, ours), function(x), (x,))
 
 
 def _function(where: str, activation: Activation) -> Callable[[Node], Node] | None:

@@ -21,7 +21,7 @@ from chainrule.nn.arguments import (
     positive,
 )
 from chainrule.nn.init import InitSpec, fitting
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.nn.normalise import batch_norm, layer_norm, rms_norm
 from chainrule.ops.random import check_rate
 from chainrule.types import show
@@ -75,7 +75,7 @@ def residual(
     y = sequential(x, *functions)
     scope = layer_scope(name, "residual")
     if x.shape == y.shape:
-        return layer(scope, x + y, (x, y))
+        return as_layer(scope, x + y, (x, y))
     _, width = features("residual", y)
     if not project or x.shape[:-1] != y.shape[:-1]:
         raise ShapeError(
@@ -89,7 +89,7 @@ def residual(
             else f"end with a layer of width {x.shape[-1]}, or let x be projected: project=True",
         )
     short = layers.dense(x, width, bias=False, name=None if name is None else f"{name}.shortcut")
-    return layer(scope, short + y, (short, y))
+    return as_layer(scope, short + y, (short, y))
 
 
 def mlp(
@@ -113,7 +113,8 @@ def mlp(
         dropout: the rate after each layer; 0 for none.
         norm: "batch", "layer", "rms", or None. The dense layers before it have no bias, as it
             shifts by itself (but for "rms").
-        name: the layers are named `name1`, `name2`, ...
+        name: the layers are named `name1`, `name2`, ..., their other parts `name1.norm` and so
+            on; without it they are numbered like all layers that have no name.
 
     Raises:
         SettingError: a width, rate or name of a normalisation makes no sense.

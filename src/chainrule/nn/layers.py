@@ -15,7 +15,7 @@ from chainrule.nn.arguments import (
     positive,
 )
 from chainrule.nn.init import InitSpec, Normal, Zeros
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import random
 from chainrule.ops.contract import matmul
 from chainrule.ops.index import take
@@ -79,7 +79,7 @@ def dropout(x: Node, rate: float, *, name: str | None = None) -> Node:
         SettingError: the rate is not in [0, 1).
     """
     x = floats("dropout", x)
-    return layer(layer_scope(name, "dropout"), random.dropout(x, rate), (x,))
+    return as_layer(layer_scope(name, "dropout"), random.dropout(x, rate), (x,))
 
 
 def embedding(
@@ -120,7 +120,7 @@ def embedding(
     shape = (positive("embedding", "count", count), positive("embedding", "width", width))
     start = Normal(shape[1] ** -0.5) if init is None else init
     table = new_parameter(scope, ".table", TensorType(shape, dtype), start, trainable=trainable)
-    return layer(scope, take(table, indices, axis=0), (indices,))
+    return as_layer(scope, take(table, indices, axis=0), (indices,))
 
 
 def flatten(x: Node, *, name: str | None = None) -> Node:
@@ -128,4 +128,4 @@ def flatten(x: Node, *, name: str | None = None) -> Node:
     x = node("flatten", x)
     batch = x.shape[:1] == (N,)
     shape = (N, static_size(x.shape)) if batch else (static_size(x.shape),)
-    return layer(layer_scope(name, "flatten"), reshape(x, shape), (x,))
+    return as_layer(layer_scope(name, "flatten"), reshape(x, shape), (x,))

@@ -12,7 +12,7 @@ def layer_scope(name: str | None, default: str) -> Scope:
     return Scope(default) if name is None else Scope(name, given=True)
 
 
-def layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: str = "") -> Node:
+def as_layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: str = "") -> Node:
     """`result` as one layer: it gets the layer's name, and all nodes before it a part of it.
 
     Operations between the operands and the result are named after their op, `hidden.matmul`;

@@ -7,7 +7,7 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.graph.node import Node, Scope, user_line
 from chainrule.nn.arguments import between, features, new_parameter
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import bounds, reduce
 from chainrule.ops.build import cast
 from chainrule.ops.compare import greater
@@ -143,4 +143,4 @@ def _finish(scope: Scope, y: Node, x: Node, trainable: bool, *, shift: bool) -> 
     y = y * new_parameter(scope, ".scale", own, "ones", trainable=trainable)
     if shift:
         y = y + new_parameter(scope, ".shift", own, "zeros", trainable=trainable)
-    return layer(scope, y, (x,))
+    return as_layer(scope, y, (x,))

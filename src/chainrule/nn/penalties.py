@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter, user_line
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import bounds, reduce
 from chainrule.ops.elementwise import square
 
@@ -69,4 +69,4 @@ def _penalty(
     total = reduce.sum(cost(parameters[0]))
     for x in parameters[1:]:
         total = total + reduce.sum(cost(x))
-    return layer(layer_scope(name, kind), total * float(strength), parameters)
+    return as_layer(layer_scope(name, kind), total * float(strength), parameters)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from chainrule.errors import DTypeError, ShapeError
 from chainrule.graph.node import Node, NodeLike, user_line
 from chainrule.nn.arguments import floats
-from chainrule.nn.naming import layer, layer_scope
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import compare, reduce
 from chainrule.ops.build import as_node, broadcast_to, cast
 from chainrule.ops.objective import objective
@@ -66,7 +66,7 @@ class Case:
             kind=self.loss,
             levels=levels,
         )
-        return layer(layer_scope(name, self.loss), result, self.given)
+        return as_layer(layer_scope(name, self.loss), result, self.given)
 
 
 def case(loss: str, prediction: Node, target: NodeLike, weights: NodeLike | None) -> Case:

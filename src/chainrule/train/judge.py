@@ -44,6 +44,8 @@ class Judge:
         self.prediction, self.target = mark.operands[1:3]
         self.weights = mark.operands[3] if len(mark.operands) > 3 else None
         shape = self.prediction.shape
+        if self.weights is not None and self.weights.ndim > 1:
+            return  # metrics know weights of examples, not of single values
         if self.kind in NUMBERS and len(shape) <= 2:
             self.task = "regression"
         elif self.kind == "quantile":
