@@ -24,6 +24,7 @@ from chainrule.train.loop import Run
 from chainrule.train.metrics import Direction, Metric, find_metrics
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Adam, Optimizer
+from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress, choose
 from chainrule.train.schedules import ReduceOnPlateau, rates
 from chainrule.train.step import build_step
@@ -64,7 +65,7 @@ def fit(
     model: Model,
     data: Data,
     *,
-    optimizer: Optimizer | LBFGS | None,
+    optimizer: Optimizer | LBFGS | str | None,
     batch_size: int,
     epochs: int | None,
     validation: Any,
@@ -83,11 +84,11 @@ def fit(
     if model.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
     _whole("batch_size", batch_size, 1)
-    epochs = _epochs(optimizer or model.optimizer) if epochs is None else epochs
-    _whole("epochs", epochs, 0)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
-    chosen = optimizer or model.optimizer or Adam(1e-3)
+    chosen = _chosen(optimizer) or model.optimizer or Adam(1e-3)
+    epochs = _epochs(chosen) if epochs is None else epochs
+    _whole("epochs", epochs, 0)
     notes = [prepared.sentence, *_continues(model, chosen)]
     program: Program
     if isinstance(chosen, LBFGS):
@@ -274,7 +275,18 @@ def _summary(run: Run, reason: str | None) -> str:
     return text + (f"; stopped: {reason}" if reason else "")
 
 
-def _epochs(optimizer: Optimizer | LBFGS | None) -> int:
+def _chosen(given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS | None:
+    """An optimizer, also by its name."""
+    if given is None or isinstance(given, (Optimizer, LBFGS)):
+        return given
+    if isinstance(given, str):
+        return optimizer_named(given)
+    raise SettingError(
+        "fit", "this is no optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
+    )
+
+
+def _epochs(optimizer: Optimizer | LBFGS) -> int:
     return optimizer.iterations if isinstance(optimizer, LBFGS) else 20
 
 

@@ -142,7 +142,7 @@ class Model:
         self,
         data: Data,
         *,
-        optimizer: Optimizer | LBFGS | None = None,
+        optimizer: Optimizer | LBFGS | str | None = None,
         batch_size: int = 32,
         epochs: int | None = None,
         validation: float | Data | None = 0.2,
@@ -162,8 +162,8 @@ class Model:
         Args:
             data: for each input by name its array, rows first; or a table, a file or a query
                 where the model has a schema.
-            optimizer: None goes on with the last one, and takes Adam(1e-3) at first. LBFGS takes
-                all rows in every step; an epoch is then one of its iterations.
+            optimizer: such as Adam(1e-3), or its name. None goes on with the last one, and takes
+                Adam(1e-3) at first. LBFGS takes all rows in every step, its iteration.
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
             epochs: how many times all training rows are gone through; None: 20 times, or as many
                 iterations as LBFGS says.

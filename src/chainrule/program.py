@@ -12,7 +12,7 @@ import numpy.typing as npt
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
-from chainrule.graph.node import Array, Node, Operation, Parameter
+from chainrule.graph.node import Array, Input, Node, Operation, Parameter
 from chainrule.interpret import Tape, evaluate, initial_value, one_thread
 from chainrule.ops.random import KEY
 from chainrule.types import N
@@ -165,13 +165,17 @@ def not_finite(
     culprit = next(node for node in graph if _breaks(node, env))
     bad = np.argwhere(~np.isfinite(env[culprit]))[0]
     at = f"step {step}, node {graph.name(culprit)!r}, line {culprit.source}"
+    at += f", row {rows[bad[0]]}" if culprit.shape[:1] == (N,) else ""
     got = str(env[culprit][tuple(bad)])
+    if isinstance(culprit, Input):
+        return NotFinite(
+            "fit", "the data hold a NaN or an infinity", got=got, at=at,
+            fix="fill gaps and scale the column before, or train from a table: cr.train",
+        )  # fmt: skip
     if isinstance(culprit, Operation):
-        if culprit.shape[:1] == (N,):
-            at += f", row {rows[bad[0]]}"
         numbers = (_number_at(env[x], bad) for x in culprit.operands)
         got = f"{culprit.op.name}({', '.join(numbers)}) = {got}"
-    forward = culprit in set(Graph(loss).nodes)
+    forward = culprit in Graph(loss)
     return NotFinite(
         "fit",
         f"a value became NaN or infinite in the {'forward' if forward else 'backward'} pass",

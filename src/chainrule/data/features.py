@@ -24,6 +24,7 @@ from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
 
+Floats = npt.NDArray[np.float64]
 SCALINGS = ("auto", "standard", "quantile")
 FARTHEST = 8.0
 """Standardised numbers are clipped here: beyond it lies what training has hardly met."""
@@ -145,18 +146,18 @@ def _standardised(x: Node, stats: list[Stats]) -> Node:
 def _through_quantiles(x: Node, stats: list[Stats]) -> Node:
     """The share of training values below x, piecewise linear between quantiles, and scaled to
     mean 0 and standard deviation 1. x (N, k)."""
-    starts, widths, weights = (np.stack(part) for part in zip(*map(_segments, stats), strict=True))
+    parts = zip(*map(_segments, stats), strict=True)
+    starts, widths, weights, least = (np.stack(part) for part in parts)
     inside = clip((expand_dims(x, 2) - starts) / widths, 0.0, 1.0)  # (N, k, segments)
-    share = sum(inside * weights, axis=2)
+    share = sum(inside * weights, axis=2) + least
     return (share - 0.5) * 12**0.5
 
 
-def _segments(
-    stats: Stats,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Starts, widths and weights of the pieces between distinct quantiles; none have weight 0.
+def _segments(stats: Stats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Starts, widths and weights of the pieces between distinct quantiles, and the least share.
 
-    A value that many rows share stands for several quantiles: its share is their middle.
+    A value that many rows share stands for several quantiles: its share is their middle. Pieces
+    that are not needed have weight 0.
     """
     knots = np.array(stats.quantiles)
     distinct, place = np.unique(knots, return_inverse=True)
@@ -164,12 +165,9 @@ def _segments(
     pieces = len(knots) - 1
     starts, widths, weights = np.zeros(pieces), np.ones(pieces), np.zeros(pieces)
     used = len(distinct) - 1
-    starts[:used], widths[:used], weights[:used] = (
-        distinct[:-1],
-        np.diff(distinct),
-        np.diff(middle),
-    )
-    return starts, widths, weights
+    starts[:used], widths[:used] = distinct[:-1], np.diff(distinct)
+    weights[:used] = np.diff(middle)
+    return starts, widths, weights, middle[0]
 
 
 # ---------------------------------------------------------------- categories

@@ -1,0 +1,122 @@
+"""The numeric encoders as nodes: what each kind of column becomes in the graph."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.data import read
+from chainrule.data.features import FARTHEST, features
+from chainrule.data.schema import Schema
+from chainrule.errors import SettingError
+
+N = 40
+
+
+def encoded(columns, new=None, **options):
+    """Schema, features, and the feature matrix of `new` (or of the training table)."""
+    table = read(columns)
+    schema = Schema.learn(table)
+    found = features(schema, **options)
+    arrays = schema.encode(read(new or columns), "none").arrays
+    return schema, found, cr.run(found.node, arrays).value(found.node)
+
+
+def test_numbers_are_standardised_as_training_had_them():
+    x = np.linspace(3.0, 7.0, N)
+    _, found, z = encoded({"x": x}, {"x": np.array([3.0, 5.0, 100.0])})
+    expected = np.array([(3 - x.mean()) / x.std(), (5 - x.mean()) / x.std(), FARTHEST])
+    np.testing.assert_allclose(z[:, 0], expected, rtol=1e-6)
+    assert z.dtype == np.float32
+    assert found.target is None
+    assert found.treatments == {"x": "standardised"}
+
+
+def test_gaps_are_filled_with_the_median_and_marked_where_training_had_some():
+    x = np.arange(N, dtype=float)
+    x[5] = np.nan
+    y = np.arange(N) * 2.0
+    _, found, z = encoded({"x": x, "y": y}, {"x": [np.nan, 3.0], "y": [1.0, np.nan]})
+    assert z.shape == (2, 3)  # x, y, and the indicator of x's gaps
+    median = np.nanmedian(x)
+    assert z[0, 0] == pytest.approx((median - np.nanmean(x)) / np.nanstd(x), rel=1e-5)
+    assert z[1, 1] == pytest.approx((np.median(y) - y.mean()) / y.std(), abs=1e-6)
+    np.testing.assert_array_equal(z[:, 2], [1, 0])
+    assert "marked" in found.treatments["x"]
+    assert "marked" not in found.treatments["y"]
+
+
+def test_a_large_offset_loses_no_digits():
+    x = 1.7e9 + np.arange(N)  # seconds since 1970: float32 would make them all equal
+    _, _, z = encoded({"x": x})
+    np.testing.assert_allclose(z[:, 0], (x - x.mean()) / x.std(), rtol=1e-5, atol=1e-6)
+
+
+def test_skewed_numbers_go_through_their_quantiles():
+    x = np.append(np.linspace(0, 1, 10_000), 1e6)
+    _, found, z = encoded({"x": x}, {"x": [-5.0, 0.0, 0.5, 1e6, 1e12]})
+    assert found.treatments["x"].startswith("through its quantiles")
+    share = z[:, 0] / 12**0.5 + 0.5
+    np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1], atol=2e-3)
+
+
+def test_equal_values_share_the_middle_of_their_quantiles():
+    x = np.array([0.0] * 50 + [1.0] * 50 + [1e9])
+    _, _, z = encoded({"x": x}, {"x": [0.0, 1.0]}, scaling="quantile")
+    share = z[:, 0] / 12**0.5 + 0.5
+    # The lower half of the 33 knots is 0: their middle is about a quarter, and so for 1.
+    np.testing.assert_allclose(share, [0.25, 0.75], atol=0.02)
+
+
+def test_a_column_of_one_number_and_gaps_gives_no_nan():
+    x = np.full(N, 3.0)
+    x[0] = np.nan
+    _, _, z = encoded({"x": x, "y": np.arange(N) * 1.0})
+    assert np.isfinite(z).all()
+
+
+def test_categories_are_one_hot_and_unseen_ones_all_zeros():
+    colour = ["red", "green", "blue", "green"] * 10
+    schema, found, z = encoded({"colour": colour}, {"colour": ["blue", "mauve", None, "red"]})
+    np.testing.assert_array_equal(z, [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]])
+    assert found.treatments["colour"] == "one-hot, 3 columns"
+    assert schema.encode(read({"colour": ["mauve"]}), "none").notes
+
+
+def test_a_gap_in_training_is_a_level_of_its_own():
+    colour = [None, "green", "blue", "green"] * 10
+    _, _, z = encoded({"colour": colour}, {"colour": [None, "green"]})
+    np.testing.assert_array_equal(z, [[1, 0, 0], [0, 0, 1]])
+
+
+def test_many_levels_are_embedded():
+    codes = [f"level {k % 60}" for k in range(600)]
+    _, found, z = encoded({"c": codes})
+    width = round(1.6 * 60**0.56)
+    assert z.shape == (600, width)
+    assert "embedded" in found.treatments["c"]
+    np.testing.assert_array_equal(z[0], z[60])
+
+
+def test_booleans_and_dates_are_numbers():
+    table = {
+        "member": [True, False, None, True] * 10,
+        "day": np.array(["2024-02-29", "2024-03-01"] * 20, "datetime64[D]"),
+    }
+    _, found, z = encoded(table)
+    assert np.isfinite(z).all()
+    assert found.treatments["day"].startswith("parts of the date")
+    assert len(np.unique(z, axis=0)) > 2
+
+
+def test_the_features_can_be_named_like_layers_and_columns():
+    table = {"features": np.arange(N), "numbers": np.arange(N)[::-1], "dense": ["a", "b"] * 20}
+    _, found, z = encoded(table)
+    model = cr.Model(outputs=cr.dense(found.node, 2))
+    assert z.shape == (N, 4)
+    assert len(model.values) == 2
+
+
+def test_an_unknown_scaling_names_the_nearest():
+    schema = Schema.learn(read({"x": np.arange(N)}))
+    with pytest.raises(SettingError, match="did you mean 'quantile'"):
+        features(schema, scaling="quantil")
