@@ -168,11 +168,12 @@ def foreign(head: bytes, size: int) -> str:
 
 
 def _text_or_bytes(head: bytes) -> str:
+    start = head[:400]
     try:
-        text = head[:400].decode()
-    except UnicodeDecodeError as error:
-        text = head[: error.start].decode() if error.start > len(head[:400]) - 4 else "\0"
-    if any(not (c.isprintable() or c.isspace()) for c in text):
+        text = start.decode()
+    except UnicodeDecodeError as error:  # a character that the end of `start` cuts is fine
+        text = start[: error.start].decode() if 0 < len(start) - error.start < 4 else ""
+    if not text or any(not (c.isprintable() or c.isspace()) for c in text):
         return f"bytes of no known kind, beginning with {head[:8].hex(' ')}"
     begin = text.lstrip().lower()
     if begin.startswith(("<!doctype", "<html")):
