@@ -222,12 +222,12 @@ def _metrics(report: Report) -> list[tuple[str, str, str, list[str]]]:
     names = dict.fromkeys(name for values in report.metrics.values() for name in values)
     return [
         (metric_words(name), MEANINGS.get(name, ""), _better(name),
-         _aligned([values.get(name, math.nan) for values in report.metrics.values()]))
+         aligned([values.get(name, math.nan) for values in report.metrics.values()]))
         for name in names
     ]  # fmt: skip
 
 
-def _aligned(values: Sequence[float]) -> list[str]:
+def aligned(values: Sequence[float]) -> list[str]:
     """Numbers of one kind with the same decimals: four digits of the largest."""
     most = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
     if not 1e-3 <= most < 1e7:
@@ -300,7 +300,7 @@ def _importance(report: Report) -> list[tuple[str, str, str]]:
     """Column, drop and its bar; the largest drop first, what is not finite last."""
     rows = sorted(report.importance, key=lambda row: -row[1] if math.isfinite(row[1]) else math.inf)
     most = max((abs(drop) for _, drop in rows if math.isfinite(drop)), default=0.0)
-    drops = _aligned([drop for _, drop in rows])
+    drops = aligned([drop for _, drop in rows])
     return [(name, shown, charts.drop_bar(drop, most))
             for (name, drop), shown in zip(rows, drops, strict=True)]  # fmt: skip
 
