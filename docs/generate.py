@@ -1,0 +1,40 @@
+"""Writes the generated pages of the documentation; with --check, tells which are out of date."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from generators import lesson
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
+
+PAGES: dict[str, Callable[[], str]] = {
+    "training-illustrated.md": lambda: NOTE + lesson.page(),
+    "assets/lecture.svg": lesson.drawing,
+}
+"""What makes each generated file."""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages that have changed, or with --check only name them; 1 where there are any."""
+    stale = [name for name, make in PAGES.items() if _read(DOCS / name) != make()]
+    if "--check" in arguments:
+        for name in stale:
+            print(f"docs/{name} is out of date: run `python docs/generate.py`")
+        return int(bool(stale))
+    for name in stale:
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(PAGES[name](), encoding="utf-8", newline="\n")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

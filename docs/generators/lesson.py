@@ -1,0 +1,273 @@
+"""The page "Training, illustrated": a small network through one step, written from its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.explain import number, transparent
+from chainrule.trace import TraceStep
+from generators.picture import picture
+
+EXAMPLE = {"x": [[1.0, 0.0]], "t": [[1.0]]}
+RATE = 10.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """The lecture's network, every node under a name that reads well."""
+
+    nodes: Mapping[str, cr.Node]
+
+    @staticmethod
+    def build() -> Network:
+        """Two inputs, two hidden units, one output; sigmoid throughout, half squared error."""
+        x = cr.input("x", (2,), dtype="float64")
+        t = cr.input("t", (1,), dtype="float64")
+        w1 = cr.parameter("W1", [[3.7, 2.9], [3.7, 2.9]], dtype="float64")
+        b1 = cr.parameter("b1", [-1.5, -4.5], dtype="float64")
+        w2 = cr.parameter("W2", [[4.5], [-5.2]], dtype="float64")
+        b2 = cr.parameter("b2", [-2.0], dtype="float64")
+        u1 = (x @ w1).named("u1")
+        z1 = (u1 + b1).named("z1")
+        h = cr.sigmoid(z1).named("h")
+        u2 = (h @ w2).named("u2")
+        z2 = (u2 + b2).named("z2")
+        y = cr.sigmoid(z2).named("y")
+        d = (t - y).named("d")
+        q = (d**2).named("q")
+        s = cr.sum(q).named("s")
+        error = (s / 2).named("E")
+        found = (x, t, w1, b1, w2, b2, u1, z1, h, u2, z2, y, d, q, s, error)
+        return Network({node.label: node for node in found})
+
+
+DRAWN = ("x", "W1", "b1", "z1", "h", "W2", "b2", "z2", "y", "t", "E")
+
+FORWARD = {
+    "u1": "Each of the two hidden units adds up the inputs, each times its weight. A column of "
+    "`W1` holds the weights of one hidden unit.",
+    "z1": "Each hidden unit has a bias, which is added.",
+    "h": "The sigmoid function, sigmoid(z) = 1 / (1 + e^-z), brings any number between 0 and 1. "
+    "The first hidden unit is nearly on, the second nearly off.",
+    "u2": "The output unit does the same with the hidden units: a weighted sum,",
+    "z2": "its bias,",
+    "y": "and the sigmoid. This is the network's answer for this example.",
+    "d": "Now the error. The target is 1, so the answer falls short by",
+    "q": "which is squared, so that it counts the same in both directions, and more when it is "
+    "large.",
+    "s": "The sum goes over all outputs and all examples, axes 1 and 0. Here there is one of each.",
+    "E": "Half of it is the error `E`. The half is there only so that the 2 of the square cancels.",
+}
+
+LOCAL = {
+    "divide": "`{c} = {f}`, so {c} changes half as fast as {x}: the local derivative is 1 / 2.",
+    "sum": "`{c}` is a sum, and a sum changes as fast as each of its terms: the local derivative "
+    "is 1.",
+    "square": "`{c} = {f}` has the local derivative 2 {x}.",
+    "subtract": "`{c} = {f}` changes {how} {x}: the local derivative is {sign}1.",
+    "sigmoid": "`{c} = {f}` has the local derivative {c} (1 - {c}): the slope of the sigmoid, "
+    "written with its own value. It is largest, 1/4, at {c} = 1/2 and close to 0 where a unit is "
+    "almost on or off.",
+    "add": "`{c} = {f}` changes as fast as {x}: the local derivative is 1.{rows}",
+}
+
+MATMUL = {
+    0: "In `{c} = {f}` each entry of `{x}` is multiplied by its weights, so its gradient is what "
+    "comes back from every unit that it feeds, times the weight on the way, added up.",
+    1: "In `{c} = {f}` each weight is multiplied by one entry of `{other}`. So its gradient is "
+    "that entry times the gradient of the unit that the weight leads to.",
+}
+
+ROWS = (
+    " The bias serves every example, so what comes back is summed over the examples; here "
+    "there is one."
+)
+
+
+def traced() -> tuple[Network, cr.Trace]:
+    """The network, and its trace forward and back."""
+    network = Network.build()
+    trace = cr.run(network.nodes["E"], EXAMPLE)
+    trace.backward("E")
+    return network, trace
+
+
+def drawing() -> str:
+    """The picture of the page, and of the README."""
+    network, trace = traced()
+    order = [x for x in trace.graph if x in {network.nodes[name] for name in DRAWN}]
+    title = (
+        "A network of two inputs, two hidden units and one output as a computation graph, "
+        "with the value and the gradient of every node for one example"
+    )
+    return picture(trace, order, "E", title)
+
+
+def page() -> str:
+    """The whole page."""
+    network, trace = traced()
+    steps = trace.steps()
+    forward = [s for s in steps if s.direction == "forward"]
+    backward = [s for s in steps if s.direction == "backward"]
+    parts = [
+        INTRODUCTION,
+        "## Forward: from the inputs to the error\n\nEvery node is computed from nodes before "
+        "it. Each step is shown with names, with numbers, and with its result.",
+        *(f"{FORWARD[s.name]}\n\n{_block(s)}" for s in forward),
+        BACKWARD,
+        *(f"{_local(trace, s)}\n\n{_block(s)}" for s in backward if s.name != "t"),
+        UPDATE,
+        _update(network, trace),
+        _again(trace),
+        REMARKS.format(
+            delta=number(-trace.gradient("z2"), 9),
+            slopes=number(-trace.gradient("W2"), 9),
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(step: TraceStep) -> str:
+    """A step as code: name = formula, = numbers, = result; equal lines once."""
+    name, _, formula = step.formula.partition(" = ")
+    rounded = number(step.value)
+    lines = [x for x in (formula, step.numbers) if x != rounded]
+    pad = " " * len(name)
+    return (
+        "```text\n" + f"{name} = " + f"\n{pad} = ".join([*lines, number(step.value, 9)]) + "\n```"
+    )
+
+
+def _local(trace: cr.Trace, step: TraceStep) -> str:
+    """In words, what the node that reads this one sends back."""
+    if not step.consumers:
+        return "It begins with the error itself, which changes as fast as it does."
+    node = trace.graph[step.name]
+    consumer, place = _reader(trace, node)
+    formula = next(s.formula for s in trace.steps() if s.name == trace.graph.name(consumer))
+    name, _, text = formula.partition(" = ")
+    words = {"c": name, "f": text, "x": step.name}
+    op = consumer.op.name
+    if op == "matmul":
+        words["other"] = trace.graph.name(consumer.operands[1 - place])
+        return MATMUL[place].format(**words)
+    if op == "subtract":
+        words |= {"how": "against", "sign": "-"} if place else {"how": "as fast as", "sign": ""}
+    words["rows"] = ROWS if transparent(trace.graph.consumers(node)[0]) else ""
+    return LOCAL[op].format(**words)
+
+
+def _reader(trace: cr.Trace, node: cr.Node) -> tuple[cr.Node, int]:
+    """The operation that uses a node, past mere repetitions of it, and as which operand."""
+    consumer = trace.graph.consumers(node)[0]
+    while transparent(consumer):
+        node, consumer = consumer, trace.graph.consumers(consumer)[0]
+    return consumer, consumer.inputs.index(node)
+
+
+def _update(network: Network, trace: cr.Trace) -> str:
+    """What one step of training made of each parameter, entry by entry."""
+    lesson = _trained(network)
+    rows = ["| weight | before | gradient | after |", "|---|---:|---:|---:|"]
+    for name in ("W1", "b1", "W2", "b2"):
+        before, gradient, after = trace.value(name), trace.gradient(name), lesson.value(name)
+        for index in np.ndindex(before.shape):
+            place = ", ".join(map(str, index[:1] if before.shape[1:] == (1,) else index))
+            cells = (f"{before[index]:g}", f"{gradient[index]:.9f}", f"{after[index]:.9f}")
+            rows.append(f"| `{name}[{place}]` | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _trained(network: Network) -> cr.Model:
+    lesson = cr.Model(outputs=network.nodes["y"], loss=network.nodes["E"])
+    lesson.fit(
+        EXAMPLE, optimizer=cr.SGD(RATE), batch_size=1, epochs=1, validation=None, verbose=False
+    )
+    return lesson
+
+
+def _again(trace: cr.Trace) -> str:
+    after = _trained(Network.build()).run(EXAMPLE)
+    return (
+        f"The same example again: the answer was {number(trace.value('y'), 9)} and is now "
+        f"{number(after.value('y'), 9)}; the error was {number(trace.value('E'), 9)} and is now "
+        f"{number(after.value('E'), 9)}. Training is this step, many times, with other examples "
+        "in turn."
+    )
+
+
+INTRODUCTION = """# Training, illustrated
+
+One training step of a small network, with every number. Two inputs, two hidden units, one output,
+sigmoid units throughout. The example is x = (1, 0), and the answer should be t = 1.
+
+![The network as a graph, with value and gradient at each node](assets/lecture.svg)
+
+The network is a *computation graph*: each box is a number, or a few of them, and the arrows say
+what is computed from what. Training one step means three things:
+
+1. **Forward**: compute every box from left to right, the error `E` last.
+2. **Backward**: compute from right to left how `E` would change if a box changed a little: the
+   *gradient* ∂E/∂box.
+3. **Update**: move each weight and bias a little against its gradient, so that `E` becomes
+   smaller.
+
+This is the code. Everything below it was written by the program from `trace.steps()`.
+
+```python
+import chainrule as cr
+
+x = cr.input("x", (2,), dtype="float64")
+t = cr.input("t", (1,), dtype="float64")
+W1 = cr.parameter("W1", [[3.7, 2.9], [3.7, 2.9]], dtype="float64")
+b1 = cr.parameter("b1", [-1.5, -4.5], dtype="float64")
+W2 = cr.parameter("W2", [[4.5], [-5.2]], dtype="float64")
+b2 = cr.parameter("b2", [-2.0], dtype="float64")
+
+h = cr.sigmoid(x @ W1 + b1).named("h")
+y = cr.sigmoid(h @ W2 + b2).named("y")
+E = (cr.sum((t - y) ** 2) / 2).named("E")
+
+trace = cr.run([y, E], {"x": [[1.0, 0.0]], "t": [[1.0]]})
+trace.backward(E)
+for step in trace.steps():
+    print(step)
+```
+
+On this page the steps in between have names too: `u1`, `z1`, `u2`, `z2`, `d`, `q`, `s`."""
+
+BACKWARD = """## Backward: the chain rule
+
+How does `E` change when a box changes a little? If the box goes into just one other box, then by
+the **chain rule**
+
+    ∂E/∂box = ∂E/∂(the next box) times the local derivative of the next box by this box
+
+The first factor is known already, since we go from the error backwards. The second is a
+derivative of one simple function. (A box that goes into several others gets one such product from
+each, and they are added.)"""
+
+UPDATE = f"""## Update
+
+Gradient descent moves every weight and bias against its gradient, here with the rate {RATE:g}:
+
+    after = before - {RATE:g} * gradient
+
+The second input is 0, so the weights that lead from it had no part in the answer. Their gradient is
+0 and they stay."""
+
+REMARKS = """## How this compares with the slides
+
+- The slides write a weight matrix with a row for each unit: W1 = [[3.7, 3.7], [2.9, 2.9]]. Here a
+  column belongs to a unit, so that `x @ W1` works with the examples as rows of `x`. One is the
+  transpose of the other.
+- The slides work with the negative of the gradient, and then add it: the output's
+  delta = -∂E/∂z2 = {delta}, and -∂E/∂W2 = {slopes}.
+- The printed slides round to a few digits, and show a bias of -4.6 where their arithmetic
+  uses -4.5.
+
+Next: [the tour](tour.md) does the same with whole tables."""

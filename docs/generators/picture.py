@@ -1,0 +1,170 @@
+"""A picture of a small graph: every node with its formula, its value and its gradient, as SVG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from chainrule import Node, Trace
+from chainrule.explain import expression, number
+from chainrule.graph.node import Array, Input, Parameter
+
+CHARACTER, LINE, PADDING, GAP = 7.3, 17, 9, 34
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+AXES = re.compile(r", axis=\([^)]*\)")
+FILLS = {Input: "#e3eefb", Parameter: "#fdf1d0"}
+STYLE = f"""<style>
+text {{ font: 12px {FONT}; fill: #1f2430 }}
+.name {{ font-weight: bold }}
+.formula {{ fill: #59606e }}
+.gradient {{ fill: #b03a13 }}
+.edge {{ fill: none; stroke: #8a93a3; stroke-width: 1.3 }}
+</style>"""
+
+
+@dataclass
+class Box:
+    """A node as a rectangle with lines of text, each with its class."""
+
+    node: Node
+    lines: list[tuple[str, str]]
+    x: float = 0.0
+    y: float = 0.0
+    width: float = 0.0
+
+    @property
+    def least(self) -> float:
+        """The width that the longest line needs."""
+        return max(len(text) for text, _ in self.lines) * CHARACTER + 2 * PADDING
+
+    @property
+    def height(self) -> float:
+        """High enough for all lines."""
+        return len(self.lines) * LINE + 2 * PADDING - 4
+
+
+def picture(trace: Trace, shown: Sequence[Node], loss: str, title: str) -> str:
+    """The SVG text of a trace after its backward pass.
+
+    Args:
+        trace: with values and gradients.
+        shown: the nodes to draw; a formula is written out down to these.
+        loss: the name of what was differentiated.
+        title: told to those who cannot see the picture.
+    """
+    names = {x: trace.graph.name(x) for x in shown}
+    parents = {x: _parents(x, names) for x in shown}
+    boxes = {x: Box(x, _lines(trace, x, names, loss)) for x in shown}
+    columns = _columns(shown, parents)
+    width, height = _place([[boxes[x] for x in column] for column in columns])
+    edges = [_edge(boxes[parent], boxes[x]) for x in shown for parent in parents[x]]
+    body = [STYLE, f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>']
+    body += edges + [_drawn(box) for box in boxes.values()] + [_legend(height, loss)]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}">\n<title>{escape(title)}</title>\n'
+        + "\n".join(body)
+        + "\n</svg>\n"
+    )
+
+
+def _parents(node: Node, names: dict[Node, str]) -> list[Node]:
+    """The drawn nodes that `node` is computed from, directly or through others."""
+    found: dict[Node, None] = {}
+    stack = list(reversed(node.inputs))
+    while stack:
+        x = stack.pop()
+        if x in names:
+            found.setdefault(x)
+        else:
+            stack.extend(reversed(x.inputs))
+    return list(found)
+
+
+def _lines(trace: Trace, node: Node, names: dict[Node, str], loss: str) -> list[tuple[str, str]]:
+    title = names[node]
+    if node.inputs:
+        formula = expression(node, names.get)
+        title += " = " + AXES.sub("", formula)
+    lines = [(title, "name"), *((text, "value") for text in _rows(trace.value(node)))]
+    gradient = _rows(trace.gradient(node))
+    mark = f"∂{loss} "
+    lines.append((mark + gradient[0], "gradient"))
+    return lines + [(" " * len(mark) + row, "gradient") for row in gradient[1:]]
+
+
+def _rows(array: Array) -> list[str]:
+    """An array as text, a matrix row by row."""
+    if array.ndim == 2 and min(array.shape) > 1:
+        return [number(row, 3) for row in array]
+    return [number(array, 3)]
+
+
+def _columns(shown: Sequence[Node], parents: dict[Node, list[Node]]) -> list[list[Node]]:
+    """Each node right of all its parents; what has none, right before what reads it."""
+    place: dict[Node, int] = {}
+    for node in shown:
+        place[node] = 1 + max((place[x] for x in parents[node]), default=-1)
+    for node in shown:
+        if not parents[node]:
+            place[node] = min(place[x] for x in shown if node in parents[x]) - 1
+    columns: list[list[Node]] = [[] for _ in range(max(place.values()) + 1)]
+    for node in sorted(
+        shown, key=lambda x: isinstance(x, Input) * 1 + isinstance(x, Parameter) * 2
+    ):
+        columns[place[node]].append(node)
+    return columns
+
+
+def _place(columns: list[list[Box]]) -> tuple[float, float]:
+    """Give every box its corner; the size of the whole."""
+    x, bottom = 14.0, 0.0
+    for column in columns:
+        y, width = 14.0, max(box.least for box in column)
+        for box in column:
+            box.x, box.y, box.width = x, y, width
+            y += box.height + 14
+        bottom = max(bottom, y)
+        x += width + GAP
+    return round(x - GAP + 14), round(bottom + 22)
+
+
+def _edge(start: Box, end: Box) -> str:
+    x1, y1 = start.x + start.width, start.y + start.height / 2
+    x2, y2 = end.x, end.y + end.height / 2
+    middle = (x1 + x2) / 2
+    return (
+        f'<path class="edge" d="M{x1:.1f} {y1:.1f} C{middle:.1f} {y1:.1f} '
+        f'{middle:.1f} {y2:.1f} {x2 - 6:.1f} {y2:.1f}"/>'
+        f'<path d="M{x2:.1f} {y2:.1f} l-8 -4 v8 z" fill="#8a93a3"/>'
+    )
+
+
+def _drawn(box: Box) -> str:
+    fill = FILLS.get(type(box.node), "#ffffff")
+    parts = [
+        f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" '
+        f'height="{box.height:.1f}" rx="5" fill="{fill}" stroke="#8a93a3"/>'
+    ]
+    for k, (text, style) in enumerate(box.lines, start=1):
+        at = f'x="{box.x + PADDING:.1f}" y="{box.y + PADDING - 5 + k * LINE - 3:.1f}"'
+        parts.append(f'<text {at} class="{style}" xml:space="preserve">{escape(text)}</text>')
+    return "\n".join(parts)
+
+
+def _legend(height: float, loss: str) -> str:
+    entries = [("input", "#e3eefb"), ("parameter", "#fdf1d0"), ("operation", "#ffffff")]
+    parts, x, y = [], 14.0, height - 18
+    for text, fill in entries:
+        parts.append(
+            f'<rect x="{x:.1f}" y="{y - 10:.1f}" width="14" height="12" rx="2" fill="{fill}" '
+            f'stroke="#8a93a3"/><text x="{x + 20:.1f}" y="{y:.1f}">{text}</text>'
+        )
+        x += 20 + len(text) * CHARACTER + 24
+    parts.append(f'<text x="{x:.1f}" y="{y:.1f}">value, computed forward</text>')
+    x += 23 * CHARACTER + 24
+    text = f"∂{loss}: gradient of {loss} with respect to the box, computed backward"
+    parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="gradient">{escape(text)}</text>')
+    return "\n".join(parts)
