@@ -32,8 +32,8 @@ class Scope:
     given: bool = False
 
     def __post_init__(self) -> None:
-        if self.given and (not isinstance(self.base, str) or not self.base.isprintable()):
-            raise GraphError("name", "a name is printable text", got=repr(self.base))
+        if self.given and (not isinstance(self.base, str) or not self.base):
+            raise GraphError("name", "a name is text", got=repr(self.base))
 
 
 @runtime_checkable
@@ -102,6 +102,7 @@ class Node:
             "bool",
             "a node has no truth value while the graph is built",
             got=repr(self),
+            at="line " + user_line(),
             fix="use where(condition, a, b), logical_and, logical_or, logical_not",
         )
 

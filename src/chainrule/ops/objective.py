@@ -8,7 +8,9 @@ from chainrule.graph.op import op
 from chainrule.types import TensorType
 
 
-def _infer(loss: TensorType, *others: TensorType, kind: str) -> TensorType:
+def _infer(
+    loss: TensorType, *others: TensorType, kind: str, levels: tuple[float, ...] | None
+) -> TensorType:
     if loss.shape != () or len(others) not in (2, 3):
         raise ShapeError(
             "objective",
@@ -22,15 +24,21 @@ OBJECTIVE = op(
     "objective",
     "view",
     infer=_infer,
-    forward=lambda loss, *others, kind: loss,
-    gradient=lambda gy, y, loss, *others, kind: (gy, *(None for _ in others)),
+    forward=lambda loss, *others, **_: loss,
+    gradient=lambda gy, y, loss, *others, **_: (gy, *(None for _ in others)),
     formula="{0}",
     convention="Its value is the first operand; the others tell which metrics fit.",
 )
 
 
 def objective(
-    loss: Node, prediction: Node, target: Node, weights: Node | None = None, *, kind: str
+    loss: Node,
+    prediction: Node,
+    target: Node,
+    weights: Node | None = None,
+    *,
+    kind: str,
+    levels: tuple[float, ...] | None = None,
 ) -> Node:
     """`loss` itself, with a note of what it compares, so that metrics need no second telling.
 
@@ -39,6 +47,7 @@ def objective(
         prediction, target: what it compares; logits for losses that own their softmax.
         weights: of the examples, (N,).
         kind: the name of the loss function.
+        levels: the quantiles that are predicted, where they are.
     """
     others = (prediction, target) if weights is None else (prediction, target, weights)
-    return apply(OBJECTIVE, loss, *others, kind=kind)
+    return apply(OBJECTIVE, loss, *others, kind=kind, levels=levels)
