@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import lesson
+from generators import lesson, ops
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
 
 PAGES: dict[str, Callable[[], str]] = {
     "training-illustrated.md": lambda: NOTE + lesson.page(),
+    "ops.md": lambda: NOTE + ops.page(),
     "assets/lecture.svg": lesson.drawing,
 }
 """What makes each generated file."""

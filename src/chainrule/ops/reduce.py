@@ -269,7 +269,7 @@ CUMSUM = op(
     infer=lambda x, axis, reverse: x,
     forward=_forward_cumsum,
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
-    formula="cumsum({0}, axis={axis})",
+    formula="cumsum({0}, axis={axis}, reverse={reverse})",
     convention="float32 is added up in float64.",
 )
 

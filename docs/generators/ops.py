@@ -1,0 +1,187 @@
+"""The page of operations: the ops of the registry with their gradients, and the functions."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import chainrule as cr
+import chainrule.ops
+from chainrule.explain import expression, transparent
+from chainrule.graph.node import Operation, apply
+from chainrule.graph.op import FUNCTIONS, REGISTRY, Op
+from chainrule.ops.objective import objective
+from generators.signatures import first_sentence, signature
+
+for _module in pkgutil.iter_modules(chainrule.ops.__path__):
+    importlib.import_module(f"chainrule.ops.{_module.name}")
+
+KINDS = {
+    "map": "element by element",
+    "reduce": "along axes",
+    "contract": "sums of products",
+    "view": "the same elements in another shape, order or role",
+    "index": "places computed from data",
+    "random": "drawn anew in each step",
+}
+
+
+def _floats(*shape: int) -> cr.Node:
+    return cr.input("x", shape, batch=False)
+
+
+def _x() -> cr.Node:
+    return _floats(2, 3)
+
+
+def _places(*shape: int) -> cr.Node:
+    return cr.input("i", shape, dtype="int32")
+
+
+SAMPLES: dict[str, Callable[[], cr.Node]] = {
+    "objective": lambda: objective(cr.sum(_x()), cr.sum(_x()), cr.sum(_x()), kind="own"),
+    "cast": lambda: cr.cast(_x(), "float64"),
+    "broadcast_to": lambda: cr.broadcast_to(_floats(3), (2, 3)),
+    "sum_to": lambda: apply(REGISTRY["sum_to"], _x(), shape=(3,)),
+    "where": lambda: cr.where(cr.greater(_x(), 0.0), _x(), _x()),
+    "power_scalar": lambda: cr.power(_x(), 3.0),
+    "clip": lambda: cr.clip(_x(), -1.0, 1.0),
+    "reshape": lambda: cr.reshape(_x(), (3, 2)),
+    "transpose": lambda: cr.transpose(_x()),
+    "einsum": lambda: cr.einsum("ij,jk->ik", _x(), _floats(3, 2)),
+    "matmul": lambda: cr.matmul(_x(), _floats(3, 2)),
+    "take": lambda: cr.take(_x(), _places()),
+    "scatter_add": lambda: apply(
+        REGISTRY["scatter_add"], cr.input("x", (3,)), _places(), axis=0, shape=(2, 3)
+    ),
+    "gather": lambda: cr.gather(cr.input("x", (3,)), _places(2)),
+    "scatter_add_along": lambda: apply(
+        REGISTRY["scatter_add_along"], cr.input("x", (2,)), _places(2), axis=1, shape=(cr.N, 3)
+    ),
+    "concat": lambda: cr.concat([_x(), _x()]),
+    "slice": lambda: cr.slice(_x(), (slice(1, 2), slice(None))),
+    "pad": lambda: cr.pad(_x(), 1),
+    "one_hot": lambda: cr.one_hot(_places(), 10),
+    "prod_others": lambda: apply(REGISTRY["prod_others"], _x(), axis=(1,)),
+    **{
+        name: partial(lambda function: function(_x(), axis=1), FUNCTIONS[name])
+        for name in (
+            "sum",
+            "mean",
+            "max",
+            "min",
+            "var",
+            "std",
+            "norm",
+            "prod",
+            "cumsum",
+            "logsumexp",
+        )
+    },
+}
+"""A call of each op whose operands are not just arrays of one shape."""
+
+WORDS = {"prod_others": "`prod_others` of one more operand, `gy`"}
+"""The gradient of what takes any number of operands, which no formula tells."""
+
+NAMES = ("a", "b", "c")
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    for kind, words in KINDS.items():
+        found = [op for op in REGISTRY.values() if op.kind == kind]
+        parts.append(f"### {kind}: {words}\n\n" + _table(found))
+    parts.append(FUNCTIONS_HEAD)
+    groups: dict[str, list[str]] = {}
+    for name, function in FUNCTIONS.items():
+        groups.setdefault(function.__module__, []).append(name)
+    for module in sorted(groups):
+        heading = first_sentence(sys.modules[module].__doc__).removesuffix(".")
+        rows = ["| function | what it gives |", "|---|---|"]
+        for name in groups[module]:
+            text = first_sentence(FUNCTIONS[name].__doc__).replace("|", "\\|")
+            rows.append(f"| {_code(signature(name, FUNCTIONS[name]))} | {text} |")
+        parts.append(f"### {heading}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(ops: list[Op]) -> str:
+    rows = ["| op | formula | gradient | by convention |", "|---|---|---|---|"]
+    for op in sorted(ops, key=lambda x: x.name):
+        formula, gradients = _shown(op)
+        convention = op.convention.replace("|", "\\|")
+        rows.append(f"| `{op.name}` | {_code(formula)} | {gradients} | {convention} |")
+    return "\n".join(rows)
+
+
+def _shown(op: Op) -> tuple[str, str]:
+    """The formula with operands a, b, c, and the gradient of each of them."""
+    node = _sample(op)
+    if node is None:
+        return f"{op.name}(...)", "none"
+    names = dict(zip(node.operands, NAMES, strict=False))
+    formula = f"{op.name}(a)" if transparent(node) else expression(node, names.get)
+    if op.gradient is None or op.name in WORDS:
+        return formula, WORDS.get(op.name, "none")
+    batch = node.shape[:1] == (cr.N,)
+    gy = cr.input("gy", node.shape[batch:], dtype=node.dtype, batch=batch)
+    entries = op.gradient(gy, node, *node.operands, **node.attributes)
+    leaves = {**names, node: "y", gy: "gy"}
+    shown = [
+        _code(f"g{name} = {leaves.get(entry) or expression(entry, leaves.get)}")
+        for name, entry in zip(NAMES, entries, strict=False)
+        if entry is not None
+    ]
+    return formula, "<br>".join(shown)
+
+
+def _sample(op: Op) -> Operation | None:
+    """A node of the op; None where it has no operands to speak of, and no gradient."""
+    if op.name in SAMPLES:
+        node = SAMPLES[op.name]()
+    elif op.name not in FUNCTIONS or op.name in ("constant", "uniform", "stop_gradient", "tracked"):
+        node = None
+    elif op.kind == "map" and op.name.startswith("logical"):
+        node = FUNCTIONS[op.name](*(cr.greater(_x(), 0.0) for _ in range(_operands(op))))
+    else:
+        node = FUNCTIONS[op.name](*(_x() for _ in range(_operands(op))))
+    if node is None and op.gradient is None:
+        return None
+    assert isinstance(node, Operation), f"SAMPLES needs a call of {op.name!r}"
+    assert node.op is op, f"SAMPLES needs a call of {op.name!r}"
+    return node
+
+
+def _operands(op: Op) -> int:
+    return 1 + max(k for k in range(3) if k == 0 or f"{{{k}}}" in op.formula)
+
+
+def _code(text: str) -> str:
+    """Code in a table: a bar would end the cell."""
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+INTRODUCTION = """# Operations
+
+What the nodes of a graph can compute. This page is written from the program's own registry.
+
+## Ops
+
+An **op** is the rule of a node: how its type follows from those of its operands, how its value is
+computed with NumPy, and how the gradient goes back. Operands are written `a`, `b`, `c`, the value
+`y`; `gy` is the gradient that comes back to it, `ga` what goes on to `a`. A gradient is itself made
+of nodes, so it can be differentiated again. Examples are of shape (2, 3), reductions along the
+second axis. A repetition to a larger shape and a change of shape are not written out, as in the
+steps of a trace."""
+
+FUNCTIONS_HEAD = """## Functions
+
+What a program calls: `cr.sigmoid(x)`, `cr.mean(x, axis=0)`. Operands are nodes, numbers or arrays;
+shapes broadcast as in NumPy; float32 and float64 do not mix silently. Operators work too:
+`+ - * / ** @`, comparisons, `& | ~`, indexing `x[...]`, and the methods `sum`, `mean`, `max`, `min`,
+`reshape`, `transpose`, `astype`, `T`. Some functions are ops, others are made of ops."""

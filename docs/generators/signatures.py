@@ -1,0 +1,33 @@
+"""Signatures and docstrings as text that no version of Python words differently."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def signature(name: str, function: Callable[..., Any]) -> str:
+    """`name(a, b=1, *, c=None)`: names and defaults, without annotations."""
+    parts: list[str] = []
+    star = False
+    for p in inspect.signature(function).parameters.values():
+        if p.name in ("self", "cls"):
+            continue
+        star = star or p.kind is p.VAR_POSITIONAL
+        if p.kind is p.KEYWORD_ONLY and not star:
+            parts.append("*")
+            star = True
+        mark = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        parts.append(mark + p.name + ("" if p.default is p.empty else f"={_shown(p.default)}"))
+    return f"{name}({', '.join(parts)})"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return "..." if text.startswith("<") else text
+
+
+def first_sentence(documentation: str | None) -> str:
+    """The first paragraph in one line."""
+    return " ".join(inspect.cleandoc(documentation or "").split("\n\n")[0].split())
