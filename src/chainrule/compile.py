@@ -9,6 +9,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.interpret import Tape, one_thread
 from chainrule.passes.merge import merge
+from chainrule.passes.rows import rows_apart
 from chainrule.passes.specialise import specialise
 from chainrule.program import Interpreted, Program, Step
 
@@ -33,12 +34,16 @@ class Forward:
     Args:
         graph: contains `outputs`; its names are those of inputs and values.
         outputs: what to compute.
+
+    Attributes:
+        apart: whether every row is computed by itself, so that they may come in blocks.
     """
 
     def __init__(self, graph: Graph, outputs: Sequence[Node]) -> None:
         place = specialise(graph, training=False)
         self._outputs = [place[x] for x in outputs]
         self.graph = check(Graph(self._outputs, like=graph))
+        self.apart = rows_apart(self.graph)
         self._tape = Tape(self.graph, self._outputs)
 
     @property

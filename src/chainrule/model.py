@@ -15,7 +15,14 @@ from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
 from chainrule.data.table import Table
-from chainrule.errors import FeedError, GraphError, ModelFileError, SettingError, did_you_mean
+from chainrule.errors import (
+    ChainruleError,
+    FeedError,
+    GraphError,
+    ModelFileError,
+    SettingError,
+    did_you_mean,
+)
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Parameter
@@ -35,7 +42,10 @@ from chainrule.train.optim.registry import optimizer_from_dict
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
 BLOCK = 16_384
-"""Rows that prediction takes at a time, so that memory stays bounded."""
+"""Rows that are computed at a time where each is by itself, so that memory stays bounded."""
+AT_ONCE = 16 * BLOCK
+"""Rows that a loss is computed on at once; beyond, the losses of blocks of so many rows are
+averaged."""
 
 
 class Model:
@@ -53,6 +63,7 @@ class Model:
         graph: outputs and loss with all that they are computed from.
         history: of all runs of `fit`.
         split: how the last run divided its rows, in a sentence.
+        notes: plain values that are saved with the model; "config" is that of `train`.
 
     Raises:
         GraphError: the loss is no scalar, or two nodes have one name.
@@ -75,6 +86,7 @@ class Model:
             raise SettingError("Model", "a seed is a whole number from 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
         self.history, self.split = History(), ""
+        self.notes: dict[str, Any] = {}
         self.judge = Judge(self.graph)
         self.optimizer: Optimizer | LBFGS | None = None
         self.slots: dict[str, Array] = {}
@@ -270,7 +282,7 @@ class Model:
             seed=self.seed,
             contract=None if self.schema is None else self.schema.to_dict(),
             history=self.history.to_dict(),
-            notes={"single": self.single, "split": self.split},
+            notes={"single": self.single, "split": self.split, "notes": self.notes},
         )
         modelfile.write(path, saved)
 
@@ -317,19 +329,20 @@ class Model:
     ) -> list[Array]:
         """Values over all rows, in blocks: values with rows are joined, scalars averaged."""
         batched = {forward.graph.name(x): x.batch for x in forward.graph.inputs}
-        parts, sizes = [], []
-        for start in range(0, max(len(rows), 1), BLOCK):
-            block = rows[start : start + BLOCK]
+        size = BLOCK if forward.apart else AT_ONCE
+        blocks = [rows[start : start + size] for start in range(0, max(len(rows), 1), size)]
+        parts = []
+        for block in blocks:
             feeds = {
                 name: arrays[name][block] if batch else arrays[name]
                 for name, batch in batched.items()
             }
             parts.append(forward(self._values, feeds, len(block)))
-            sizes.append(len(block))
         if len(parts) == 1:
             return parts[0]
+        weights = [len(block) for block in blocks]
         return [
-            np.concatenate(values) if np.ndim(values[0]) else np.average(values, weights=sizes)
+            np.concatenate(values) if np.ndim(values[0]) else np.average(values, weights=weights)
             for values in zip(*parts, strict=True)
         ]
 
@@ -362,6 +375,16 @@ def load(path: str | os.PathLike[str]) -> Model:
         ModelFileError: the file is damaged, unsafe, or not a model.
     """
     saved = modelfile.read(path)
+    try:
+        return _from_saved(saved)
+    except ModelFileError as error:
+        error.at = path
+        raise
+    except ChainruleError as error:
+        raise ModelFileError("load", error.what, got=error.got, at=path) from None
+
+
+def _from_saved(saved: modelfile.Saved) -> Model:
     schema = None if saved.contract is None else Schema.from_dict(saved.contract)
     outputs = [saved.graph[name] for name in saved.outputs]
     model = Model(
@@ -372,11 +395,12 @@ def load(path: str | os.PathLike[str]) -> Model:
         values=saved.values,
     )
     if set(saved.values) != set(model.values):
-        raise ModelFileError("load", "the parameters do not fit the graph", at=path)
+        raise ModelFileError("load", "the parameters do not fit the graph")
     model.restore({**saved.values, **saved.state}, saved.steps)
     if saved.optimizer is not None:
         model.optimizer = optimizer_from_dict(saved.optimizer)
     if saved.history is not None:
         model.history = History.from_dict(saved.history)
     model.split = str(saved.notes.get("split", ""))
+    model.notes = dict(saved.notes.get("notes", {}))
     return model
