@@ -89,7 +89,8 @@ def fit(
     chosen = _chosen(optimizer) or model.optimizer or Adam(1e-3)
     epochs = _epochs(chosen) if epochs is None else epochs
     _whole("epochs", epochs, 0)
-    notes = [prepared.sentence, *_continues(model, chosen)]
+    notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
+    notes += _continues(model, chosen)
     program: Program
     if isinstance(chosen, LBFGS):
         function = FullBatch(
@@ -201,8 +202,12 @@ def _wanted(model: Model, metrics: Iterable[str | Metric | Function] | None) -> 
 # ---------------------------------------------------------------- data and split
 
 
-def prepare(model: Model, data: Data, validation: Any, groups: Any, time: Any) -> Prepared:
-    """Checked arrays, and which rows train and which validate."""
+def prepare(
+    model: Model, data: Data | Prepared, validation: Any, groups: Any, time: Any
+) -> Prepared:
+    """Checked arrays, and which rows train and which validate; what is prepared stays as it is."""
+    if isinstance(data, Prepared):
+        return data
     if model.schema is not None and not isinstance(data, Encoded):
         table = read(data)
         data = model.schema.encode(table, "required")

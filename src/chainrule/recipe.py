@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from chainrule.data.sources import read
 from chainrule.data.table import Table
 from chainrule.data.target import ClassTarget, NumberTarget
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.fitting import Prepared
 from chainrule.graph.node import Node
 from chainrule.model import Model
 from chainrule.nn.classes import cross_entropy
@@ -166,7 +167,9 @@ def build(settled: Config, schema: Schema) -> Model:
     else:
         assert isinstance(target, NumberTarget)
         output, loss = _number(h, found, target, settled)
-    return Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
+    model = Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
+    model.notes["config"] = asdict(settled)
+    return model
 
 
 def _classes(h: Node, found: Features, target: ClassTarget, settled: Config) -> tuple[Node, Node]:
@@ -228,13 +231,15 @@ def learn(table: Table, chosen: Config) -> Schema:
     )  # fmt: skip
 
 
-def run(model: Model, table: Table, settled: Config, verbose: bool | str | None = True) -> Model:
-    """Train the model on the table as settled."""
+def run(
+    model: Model, data: Table | Prepared, settled: Config, verbose: bool | str | None = True
+) -> Model:
+    """Train the model on a table, or on what is divided already, as settled."""
     assert settled.batch_size is not None
     assert settled.epochs is not None
     model.fit(
-        table, optimizer=build_optimizer(settled), batch_size=settled.batch_size,
-        epochs=settled.epochs, validation=settled.validation, groups=settled.groups,
+        data, optimizer=build_optimizer(settled), batch_size=settled.batch_size,
+        epochs=settled.epochs, validation=settled.validation or None, groups=settled.groups,
         time=settled.time, patience=settled.patience, clip_norm=settled.clip_norm,
         verbose=verbose,
     )  # fmt: skip

@@ -73,11 +73,10 @@ class Predictions:
         return write_whole(Path(path), csv_text(self.to_dict()))
 
 
-def csv_text(columns: dict[str, npt.NDArray[Any]]) -> str:
+def csv_text(columns: dict[str, npt.NDArray[Any]], delimiter: str = ",") -> str:
     """Columns as CSV; floats in the fewest digits that give them back at their precision."""
-
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(
         zip(*([_plain(v) for v in column] for column in columns.values()), strict=True)

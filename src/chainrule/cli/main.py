@@ -1,0 +1,110 @@
+"""The entry point: runs a command, and turns whatever happens into an exit code and words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from chainrule.cli import app
+from chainrule.cli.console import Screen, forget
+from chainrule.errors import ChainruleError, ChainruleWarning
+
+FINE, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code.
+
+    0 is fine, 1 a mistake in the data or the settings, 2 one in the usage, 70 an error of
+    Chainrule itself, 130 an interruption.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [text for text in given if text != "--debug"]
+    _prepare_streams()
+    trouble = Screen(sys.stderr)
+    try:
+        with warnings.catch_warnings():
+            _tell_warnings(trouble)
+            return app.run(given, trouble)
+    except ChainruleError as error:
+        if debug:
+            traceback.print_exc()
+        trouble.error(error)
+        return WRONG
+    except KeyboardInterrupt:
+        trouble.say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        forget(sys.stdout)
+        return FINE
+    except OSError as error:
+        return _system(error, trouble, debug)
+    except MemoryError:
+        trouble.say("[chainrule] there is not enough memory")
+        return WRONG
+    except Exception as error:  # a defect of ours: told in a line, kept in a file
+        return _defect(error, trouble, debug)
+    finally:
+        _flush()
+
+
+def _prepare_streams() -> None:
+    """Let no character that a terminal cannot show end the run."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _tell_warnings(trouble: Screen) -> None:
+    """Show our own warnings as notes; those of libraries are for developers."""
+
+    def tell(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, ChainruleWarning) or sys.warnoptions:
+            trouble.say(str(message), label="note", style="cyan")
+
+    warnings.showwarning = tell
+
+
+def _system(error: OSError, trouble: Screen, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    place: Any = error.filename
+    what = error.strerror or str(error) or type(error).__name__
+    trouble.say(f"[chainrule] {what}" + (f": {os.fsdecode(place)}" if place else ""))
+    return WRONG
+
+
+def _defect(error: Exception, trouble: Screen, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    trouble.say(f"[chainrule] an error in Chainrule itself: {told}")
+    with contextlib.suppress(OSError):
+        handle, path = tempfile.mkstemp(prefix="chainrule-error-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            traceback.print_exc(file=file)
+        trouble.say(path, indent=2, label="at      ")
+    trouble.say("please report it with that file; --debug shows it here", indent=2,
+                label="fix     ")  # fmt: skip
+    return BUG
+
+
+def _flush() -> None:
+    """Write what is left; a reader that has gone is no error."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        forget(sys.stdout)
+    except (OSError, ValueError):
+        pass

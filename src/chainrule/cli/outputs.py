@@ -1,0 +1,135 @@
+"""Where a training run writes: a folder or file of its own, never over another run's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainrule.data.sources import QUERY
+from chainrule.errors import SettingError
+
+SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|gz))+$", re.IGNORECASE)
+MODEL = "model.safetensors"
+SIDE = {"report": "report.html", "history": "history.csv", "config": "config.toml"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a run.
+
+    Attributes:
+        model, report, history, config: their paths.
+        named: what stands for the model on a command line: the folder, or the file.
+    """
+
+    model: Path
+    report: Path
+    history: Path
+    config: Path
+    named: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them, the model first."""
+        return self.model, self.report, self.history, self.config
+
+
+@contextlib.contextmanager
+def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
+    """The files to write, in a folder that is there and can be written to.
+
+    A folder that stays empty is removed at the end.
+
+    Args:
+        source: what is trained on, for a name.
+        wanted: the folder, or the file of the model; None makes a folder NAME-model, with a
+            number where that is taken.
+        force: whether files of another run may be replaced.
+
+    Raises:
+        SettingError: the files are there already, or are none that could be written.
+    """
+    folder, made = None, False
+    if wanted is not None and wanted.endswith(".safetensors"):
+        found = _beside(Path(wanted))
+        if not found.model.parent.is_dir():
+            raise SettingError("train", "there is no such folder", got=found.model.parent,
+                               at=f"-o {wanted}", fix="make it first")  # fmt: skip
+    elif wanted is not None:
+        folder = Path(wanted)
+        made = _make(folder)
+        found = _within(folder)
+    else:
+        folder = _numbered(name_of(source))
+        made, found = True, _within(folder)
+    _refuse_taken(found, force)
+    try:
+        yield found
+    finally:
+        if folder is not None and made:
+            with contextlib.suppress(OSError):  # not empty: what is in it stays
+                folder.rmdir()
+
+
+def name_of(source: str) -> str:
+    """A name for what is made of a source: the file's name without its ending."""
+    if QUERY.match(source) and not Path(source[:255]).exists():
+        return "query"
+    name = SUFFIX.sub("", Path(source).name)
+    return name[:60].strip(". ") or "data"
+
+
+def quoted(path: os.PathLike[str] | str) -> str:
+    """A path as it is typed into a shell; one that begins with a hyphen gets its folder."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def _within(folder: Path) -> Outputs:
+    return Outputs(folder / MODEL, *(folder / name for name in SIDE.values()), named=folder)
+
+
+def _beside(model: Path) -> Outputs:
+    stem = model.name.removesuffix(".safetensors")
+    sides = (model.with_name(f"{stem}.{name}") for name in SIDE.values())
+    return Outputs(model, *sides, named=model)
+
+
+def _make(folder: Path) -> bool:
+    """Make a folder where there is none; says whether it did."""
+    if folder.is_dir():
+        return False
+    if folder.exists():
+        raise SettingError(
+            "train", "this is a file", got=folder, expected="a folder, or NAME.safetensors",
+            fix=f"-o {quoted(folder.with_name(SUFFIX.sub('', folder.name) + '-model'))}",
+        )  # fmt: skip
+    folder.mkdir(parents=True)
+    return True
+
+
+def _numbered(name: str) -> Path:
+    """A new folder NAME-model, or NAME-model-2 and so on; an empty one is taken."""
+    number = 1
+    while True:
+        folder = Path(f"{name}-model" if number == 1 else f"{name}-model-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+        if folder.is_dir() and not any(folder.iterdir()):
+            return folder
+        number += 1
+
+
+def _refuse_taken(found: Outputs, force: bool) -> None:
+    taken = [path.name for path in found.files if path.exists()]
+    if taken and not force:
+        raise SettingError(
+            "train", "the files of another run are there", got=", ".join(taken),
+            at=found.named, fix="choose another name with -o, or replace them with --force",
+        )  # fmt: skip

@@ -1,0 +1,255 @@
+"""`chainrule train`: read, check, settle, train, judge, write, and tell it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chainrule
+from chainrule import fitting, recipe
+from chainrule.cli import report, told
+from chainrule.cli.configfile import to_toml
+from chainrule.cli.console import Screen
+from chainrule.cli.judging import Verdict, judge, subset
+from chainrule.cli.outputs import Outputs, claimed, quoted
+from chainrule.cli.reporting import make_report
+from chainrule.data import datasets
+from chainrule.data.check import Finding, check_table
+from chainrule.data.schema import Encoded
+from chainrule.data.sources import read
+from chainrule.data.table import Table, listed
+from chainrule.errors import DataError, NotFinite, SettingError
+from chainrule.files import write_whole
+from chainrule.fitting import Prepared
+from chainrule.model import Model
+from chainrule.recipe import Config
+
+TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What was asked for on the command line.
+
+    Attributes:
+        data, test: what to train on, and rows to test on.
+        chosen: the settings that were given.
+        output, force, check_only: as the options.
+        command: the command line as it was typed.
+    """
+
+    data: str
+    chosen: Config
+    test: str | None = None
+    output: str | None = None
+    force: bool = False
+    check_only: bool = False
+    quiet: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All that is settled before the first step."""
+
+    table: Table
+    settled: Config
+    model: Model
+    encoded: Encoded
+    prepared: Prepared
+    test: Encoded | None
+    findings: list[Finding]
+    columns: list[tuple[str, str, str, str]]
+
+
+def train(order: Order, screen: Screen, trouble: Screen) -> int:
+    """Do what was ordered; returns the exit code.
+
+    Args:
+        screen: where results are told.
+        trouble: where an interruption is told.
+
+    Raises:
+        ChainruleError: the data or a setting is wrong.
+    """
+    begun = time.perf_counter()
+    job = prepared_job(order, screen)
+    if order.check_only:
+        return 1 if any(found.severity == "error" for found in job.findings) else 0
+    with claimed(order.data, order.output, order.force) as outputs:
+        if not order.quiet:
+            trouble.write("")
+        stop = _run(job, order.quiet)
+        if not len(job.model.history):
+            if isinstance(stop, NotFinite):
+                raise stop
+            trouble.say("interrupted before the first epoch was over: nothing was written")
+            return INTERRUPTED
+        _write_first(job, order, outputs)
+        if stop is not None:
+            _tell_stop(job, stop, outputs, trouble)
+        verdicts = _judged(job)
+        told.tell_results(screen, verdicts or [_training(job)])
+        _write_report(job, order, outputs, verdicts, time.perf_counter() - begun, stop)
+        _tell_files(screen, order, outputs)
+    if isinstance(stop, NotFinite):
+        raise stop
+    return 0 if stop is None else INTERRUPTED
+
+
+def prepared_job(order: Order, screen: Screen) -> Job:
+    """Read, check and settle, telling each step."""
+    table = read(order.data)
+    told.tell_source(screen, table)
+    chosen = order.chosen
+    if chosen.target is None:
+        raise _no_target(table, order.data)
+    for name in (chosen.groups, chosen.time):
+        if name is not None:
+            _ = table[name]  # the error names the nearest column
+    schema = recipe.learn(table, chosen)
+    settled = recipe.settle(chosen, schema)
+    columns = told.treatments(schema, settled.scaling)
+    told.tell_columns(screen, columns)
+    left_out = [*chosen.ignore, *([chosen.groups] if chosen.groups else [])]
+    kinds = {**dict.fromkeys(left_out, "ignore"), **chosen.kinds}
+    findings = check_table(table, chosen.target, kinds=kinds, task=chosen.task)
+    told.tell_findings(screen, findings)
+    model = recipe.build(settled, schema)
+    recipe.build_optimizer(settled)  # its errors come before the long run
+    test = None if order.test is None else _test_rows(model, order.test)
+    encoded = schema.encode(table, "required")
+    groups, moments = (
+        None if name is None else table[name].take(encoded.rows)
+        for name in (settled.groups, settled.time)
+    )
+    prepared = fitting.prepare(model, encoded, settled.validation or None, groups, moments)
+    screen.heading("Split")
+    screen.say(prepared.sentence, indent=2)
+    if test is not None:
+        screen.say(f"{len(test):,} rows of {order.test} to test", indent=2)
+    told.tell_config(screen, settled)
+    return Job(table, settled, model, encoded, prepared, test, findings, columns)
+
+
+def _test_rows(model: Model, source: str) -> Encoded:
+    assert model.schema is not None
+    encoded = model.schema.encode(read(source), "required")
+    if not len(encoded):
+        raise DataError(source, "has no rows to test on")
+    return encoded
+
+
+def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
+    """Train; what cut it short, or None."""
+    try:
+        recipe.run(job.model, job.prepared, job.settled, verbose=not quiet)
+    except (KeyboardInterrupt, NotFinite) as stop:
+        return stop
+    return None
+
+
+def _tell_stop(
+    job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
+) -> None:
+    epoch = job.model.history.best or job.model.history.last_epoch
+    what = "interrupted" if isinstance(stop, KeyboardInterrupt) else "training broke off"
+    trouble.say(f"{what}: the model of epoch {epoch}, the best so far, is in "
+                f"{quoted(outputs.model)}")  # fmt: skip
+
+
+def _judged(job: Job) -> list[Verdict]:
+    verdicts = []
+    if len(job.prepared.held_rows):
+        held = subset(job.encoded, job.prepared.held_rows)
+        verdicts.append(judge(job.model, held, "validation"))
+    if job.test is not None:
+        verdicts.append(judge(job.model, job.test, "test"))
+    return verdicts
+
+
+def _training(job: Job) -> Verdict:
+    return judge(job.model, subset(job.encoded, job.prepared.rows), "training")
+
+
+# ---------------------------------------------------------------- files
+
+
+def repeat(order: Order, outputs: Outputs) -> str:
+    """The command that trains the same model again."""
+    test = f" --test {quoted(order.test)}" if order.test else ""
+    return f"chainrule train {quoted(order.data)}{test} --config {quoted(outputs.config)}"
+
+
+def _write_first(job: Job, order: Order, outputs: Outputs) -> None:
+    """The model, its history and its configuration: what must not be lost."""
+    job.model.save(outputs.model)
+    job.model.history.to_csv(outputs.history)
+    write_whole(outputs.config, to_toml(job.settled, repeat(order, outputs)))
+
+
+def _write_report(
+    job: Job, order: Order, outputs: Outputs, verdicts: Sequence[Verdict], seconds: float,
+    stop: BaseException | None,
+) -> None:  # fmt: skip
+    notes = list(job.table.notes)
+    if stop is not None:
+        notes.append("The run was cut short: the model is that of the best epoch until then.")
+    facts: dict[str, Any] = {
+        "version": chainrule.__version__,
+        "seconds": seconds,
+        "command": order.command,
+        "configuration": to_toml(job.settled),
+        "notes": notes,
+        "next_command": next_command(outputs),
+    }
+    page = make_report(
+        job.model, job.table, job.settled, job.columns, job.findings, verdicts, _training(job),
+        facts,
+    )  # fmt: skip
+    report.write(page, outputs.report)
+
+
+def next_command(outputs: Outputs) -> str:
+    """What to type to use the model."""
+    return f"chainrule predict {quoted(outputs.named)} NEW.csv -o predictions.csv"
+
+
+def _tell_files(screen: Screen, order: Order, outputs: Outputs) -> None:
+    screen.heading("Written")
+    what = {
+        outputs.model: "the model",
+        outputs.report: "all of this with charts, for a browser",
+        outputs.history: "loss and metrics of each epoch",
+        outputs.config: "the configuration, for --config",
+    }
+    screen.table([(str(path), told) for path, told in what.items()])
+    screen.heading("Next")
+    screen.write("  " + next_command(outputs))
+
+
+# ---------------------------------------------------------------- the target
+
+
+def _no_target(table: Table, source: str) -> SettingError:
+    name, why = likely_target(table, source)
+    return SettingError(
+        "train", "which column is to be predicted?", expected="--target COLUMN",
+        got="columns " + listed(table.columns, 40),
+        fix=f"--target {quoted(name)} ({why})",
+    )  # fmt: skip
+
+
+def likely_target(table: Table, source: str) -> tuple[str, str]:
+    """The column that is most likely meant, and why."""
+    if source in datasets.names() and not Path(source).is_file():
+        return datasets.get(source).target, "it is what this data set is for"
+    folded = {name.strip().lower(): name for name in reversed(table.columns)}
+    for name in TARGET_NAMES:
+        if name in folded:
+            return folded[name], "a guess: by its name"
+    return table.columns[-1], "a guess: the last column"
