@@ -116,6 +116,29 @@ def test_the_features_can_be_named_like_layers_and_columns():
     assert len(model.values) == 2
 
 
+def test_a_single_text_column_is_an_input_of_its_own_name():
+    texts = [
+        f"a good thing number {k % 7}" if k % 2 else f"bad and broken {k % 5}" for k in range(60)
+    ]
+    schema, found, z = encoded({"review": texts})
+    block = schema.blocks[0]
+    assert z.shape == (60, block.width)
+    assert found.treatments == {"review": f"counts of {block.width} words, weighted"}
+    model = cr.train({"review": texts, "y": [0, 1] * 30}, "y", verbose=False)
+    assert list(model.predict({"review": ["a good thing", "bad and broken"]}).labels) == [1, 0]
+
+
+def test_a_column_without_a_name_is_a_column():
+    table = {
+        "": ["a", "b"] * 10,
+        "a\nb": np.arange(20),
+        "日本": np.arange(20) * 2.0,
+        "y": [0, 1] * 10,
+    }
+    model = cr.train(table, "y", verbose=False, epochs=30)
+    assert model.evaluate(table)["accuracy"] > 0.9
+
+
 def test_an_unknown_scaling_names_the_nearest():
     schema = Schema.learn(read({"x": np.arange(N)}))
     with pytest.raises(SettingError, match="did you mean 'quantile'"):

@@ -81,8 +81,10 @@ def features(
         else:
             parts.append(input(block.name, (block.width,)))
             treatments[block.name] = f"counts of {block.width} words, weighted"
-    node = parts[0] if len(parts) == 1 else concat(parts, axis=1)
-    return Features(node.within(Scope("features")), target_input(schema), treatments)
+    node = parts[0]
+    if len(parts) > 1:
+        node = concat(parts, axis=1).within(Scope("features"))
+    return Features(node, target_input(schema), treatments)
 
 
 def target_input(schema: Schema) -> Input | None:

@@ -32,7 +32,7 @@ class Scope:
     given: bool = False
 
     def __post_init__(self) -> None:
-        if self.given and (not isinstance(self.base, str) or not self.base):
+        if not isinstance(self.base, str):
             raise GraphError("name", "a name is text", got=repr(self.base))
 
 
