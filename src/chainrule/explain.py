@@ -11,7 +11,6 @@ import numpy as np
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.show import show_attribute
 
-ATOM = 9
 SHOWN = 6
 """Entries up to which an array is written out."""
 
@@ -34,7 +33,8 @@ def expression(node: Node, leaf: Callable[[Node], str | None]) -> str:
         top = stack[-1]
         text = leaf(top) if top is not node else None
         if text is not None or not isinstance(top, Operation):
-            done[top] = (text or top.label, ATOM if not (text or "").startswith("-") else 3)
+            text = top.label if text is None else text
+            done[top] = (text, SIGN if text.startswith("-") else ATOM)
         elif todo := [x for x in top.operands if x not in done]:
             stack.extend(todo)
             continue
@@ -49,33 +49,62 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
     template = node.op.formula
     if template == "{0}":
         return operands[0]
-    level, bare = _read(template)
-    texts = []
-    for k, (text, inner) in enumerate(operands):
-        strict = k > 0 and " + " not in template and " * " not in template
-        loose = inner <= level if strict else inner < level
-        texts.append(f"({text})" if k in bare and loose else text)
+    level, places = _read(template)
+    texts = [
+        f"({text})" if any(_loose(inner, *place) for place in places.get(k, ())) else text
+        for k, (text, inner) in enumerate(operands)
+    ]
     text = template.format(*texts, **{k: _attribute(v) for k, v in node.attributes.items()})
-    return text, min(level, 3) if text.startswith("-") else level
+    return text, min(level, SIGN) if text.startswith("-") else level
+
+
+CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, POWER, ATOM = range(9)
+"""How tightly a formula binds: as in Python, but that `@` is set apart from `*` by brackets."""
+
+_BINDING = (
+    (r" if | in training|^else ", CHOICE), (r" (and|or|xor) |^not ", LOGIC),
+    (r" [<>=!]=? ", COMPARISON), (r" [+-] ", SUM), (r" [*/] ", PRODUCT), (r" @ ", MATRIX),
+    (r"^-", SIGN), (r"\^", POWER),
+)  # fmt: skip
+
+
+def _loose(inner: int, level: int, alike: bool) -> bool:
+    """Whether an operand that binds like `inner` needs brackets in a formula of `level`."""
+    mixed = inner == MATRIX and level == PRODUCT
+    return inner < level or mixed or (inner == level and not alike)
 
 
 @cache
-def _read(template: str) -> tuple[int, frozenset[int]]:
-    """How tightly a formula binds, and which operands stand in it without brackets around them."""
-    outside, depth = "", 0
+def _read(template: str) -> tuple[int, dict[int, list[tuple[int, bool]]]]:
+    """How tightly a formula binds, and where its operands stand.
+
+    For each operand and place: how tightly what is around it there binds, within the same
+    brackets, and whether an operand that binds alike may go without brackets of its own. An
+    operand that is alone in its brackets has no entry.
+    """
+    places: dict[int, list[tuple[int, bool]]] = {}
+    open_ = [""]
+
+    def close(text: str) -> int:
+        level = next((n for mark, n in _BINDING if re.search(mark, text)), ATOM)
+        for k in re.findall("\0(\\d)\1", text):
+            first = level in (SUM, PRODUCT, MATRIX) and text.startswith(f"\0{k}")
+            if text != f"\0{k}\1":
+                places.setdefault(int(k), []).append(
+                    (level, first or " + " in text or " * " in text)
+                )
+        return level
+
+    template = re.sub(r"\|([^|]*)\|", r"(\1)", template)
     for character in template.replace("{", "\0").replace("}", "\1"):
-        depth -= character in ")]"
-        outside += character if depth == 0 else ""
-        depth += character in "(["
-    outside = re.sub(r"\|[^|]*\|", "", outside)
-    bare = frozenset(int(k) for k in re.findall("\0(\\d)\1", outside))
-    return next((n for mark, n in _BINDING if re.search(mark, outside)), ATOM), bare
-
-
-_BINDING = (
-    (r" [+-] ", 1), (r" [*/@] ", 2), (r"^-", 3), (r"\^", 4), (r" |^not", 0),
-)  # fmt: skip
-"""What stands outside of brackets in a formula, and how tightly it binds."""
+        if character in "([":
+            open_.append("")
+        elif character in ")],":
+            close(open_.pop().strip())
+            open_ += [""] if character == "," else []
+        else:
+            open_[-1] += character
+    return close(open_.pop()), places
 
 
 def _attribute(value: object) -> str:
