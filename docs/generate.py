@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import lesson, ops
+from generators import api, commands, lesson, ops
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
@@ -14,6 +14,8 @@ NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
 PAGES: dict[str, Callable[[], str]] = {
     "training-illustrated.md": lambda: NOTE + lesson.page(),
     "ops.md": lambda: NOTE + ops.page(),
+    "python-api.md": lambda: NOTE + api.page(),
+    "command-line.md": lambda: NOTE + commands.page(),
     "assets/lecture.svg": lesson.drawing,
 }
 """What makes each generated file."""

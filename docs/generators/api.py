@@ -1,0 +1,176 @@
+"""The page of the Python interface, from the exported names and their docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import chainrule as cr
+from chainrule.graph.op import FUNCTIONS
+from generators.signatures import signature
+
+GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Training on a table", "", ("chainrule.recipe",)),
+    ("Model", "", ("chainrule.model", "chainrule.train.history")),
+    ("Graph", "", ("chainrule.graph", "chainrule.types")),
+    ("Running and differentiating", "", ("chainrule.trace", "chainrule.autodiff",
+                                         "chainrule.gradcheck")),
+    ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
+     "wait for their operand, for use in `cr.sequential`.",
+     ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
+      "chainrule.nn.summary")),
+    ("Losses and penalties", "Each gives one number, the mean over the examples.",
+     ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
+    ("Optimizers", "`rate` is a number or a schedule.",
+     ("chainrule.train.optim", "chainrule.train.lbfgs")),
+    ("Callbacks", "", ("chainrule.train.callbacks",)),
+)  # fmt: skip
+"""Headings, a word on each, and the modules whose exports stand under it."""
+
+MODULES: tuple[tuple[str, ModuleType, str], ...] = (
+    ("Schedules: `cr.schedules`", cr.schedules, "The learning rate as a function of the step."),
+    ("Initialisers: `cr.init`", cr.init, "Where parameters start, for `init=` of a layer: by name "
+     'such as `"he"`, or one of these.'),
+    ("Metrics: `cr.metrics`", cr.metrics, "`fit` and `evaluate` take them by name."),
+    ("Data: `cr.data`", cr.data, "What reads tables, and what a model learns of them."),
+    ("Errors: `cr.errors`", cr.errors, "All are a ChainruleError; see [errors](errors.md)."),
+)  # fmt: skip
+"""Headings, exported modules, and a word on each."""
+
+
+def page() -> str:
+    """The whole page. Raises ValueError for an export that stands nowhere."""
+    public = {name: x for name, x in vars(cr).items() if _documented(name, x)}
+    parts, placed = [INTRODUCTION], set(FUNCTIONS)
+    for heading, words, modules in GROUPS:
+        found = [name for name, x in public.items() if _within(x, modules) and name not in placed]
+        placed.update(found)
+        parts += [f"## {heading}", *([words] if words else [])]
+        parts += [_entry(f"cr.{name}", public[name]) for name in found]
+    for heading, module, words in MODULES:
+        parts += [f"## {heading}", words, _brief(module)]
+    left = sorted(set(public) - placed)
+    if left:
+        raise ValueError(f"python-api.md has no place for {', '.join(left)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _documented(name: str, x: Any) -> bool:
+    return not name.startswith("_") and (inspect.isclass(x) or inspect.isfunction(x))
+
+
+def _within(x: Any, modules: tuple[str, ...]) -> bool:
+    return any(x.__module__ == m or x.__module__.startswith(m + ".") for m in modules)
+
+
+def _entry(name: str, x: Any) -> str:
+    """A function, or a class with its methods: those with arguments to explain, then the rest."""
+    parts = [f"### {name.removeprefix('cr.')}", *_described(name, x)]
+    if inspect.isclass(x):
+        rows = []
+        for method, shown, text in _methods(x):
+            if "Args:" in text:
+                own = name.removeprefix("cr.")
+                parts += [f"#### {own}.{method}", *_described(method, vars(x)[method])]
+            else:
+                rows.append(f"| `{shown}` | {_cell(_first(text))} |")
+        if rows:
+            parts.append("\n".join([f"| of a {name.removeprefix('cr.')} | |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def _described(name: str, x: Any) -> list[str]:
+    function = x.__func__ if isinstance(x, (classmethod, staticmethod)) else x
+    code = f"```python\n{_wrapped(signature(name, function))}\n```"
+    return [code, *markdown(inspect.getdoc(x) or "")]
+
+
+def _wrapped(text: str) -> str:
+    """A long signature with its arguments on lines of their own."""
+    if len(text) <= 88:
+        return text
+    name, _, rest = text.partition("(")
+    lines, line = [], ""
+    for part in rest.removesuffix(")").split(", "):
+        if len(line) + len(part) > 80:
+            lines.append(line.rstrip())
+            line = ""
+        line += part + ", "
+    return f"{name}(\n    " + "\n    ".join([*lines, line.rstrip(", ")]) + "\n)"
+
+
+def _methods(kind: type) -> Iterator[tuple[str, str, str]]:
+    """Name, signature and docstring of the public methods and properties of a class."""
+    for name, x in vars(kind).items():
+        function = x.__func__ if isinstance(x, (classmethod, staticmethod)) else x
+        text = inspect.getdoc(x)
+        if name.startswith("_") or not text:
+            continue
+        if isinstance(x, property):
+            yield name, name, text
+        elif inspect.isfunction(function):
+            yield name, signature(name, function), text
+
+
+def _first(documentation: str) -> str:
+    return " ".join(documentation.split("\n\n")[0].split())
+
+
+def _brief(module: ModuleType) -> str:
+    """The public names of a module with the first sentence of each."""
+    rows = ["| name | what it is |", "|---|---|"]
+    for name in getattr(module, "__all__", None) or vars(module):
+        x = getattr(module, name)
+        if not _documented(name, x) or not _own(module, x):
+            continue
+        plain = inspect.isclass(x) and issubclass(x, (Exception, Warning))
+        shown = name if plain else signature(name, x)
+        rows.append(f"| `{shown}` | {_cell(_first(inspect.getdoc(x) or ''))} |")
+    return "\n".join(rows)
+
+
+def _own(module: ModuleType, x: Any) -> bool:
+    listed = hasattr(module, "__all__")
+    return listed or x.__module__.startswith(module.__name__)
+
+
+def markdown(documentation: str) -> list[str]:
+    """A docstring as paragraphs; the entries of its sections become lists."""
+    parts = []
+    for paragraph in documentation.split("\n\n"):
+        head, _, rest = paragraph.partition("\n")
+        if re.fullmatch("(Args|Attributes|Returns|Raises):", head) and rest.startswith("    "):
+            parts.append(f"*{head.removesuffix(':').replace('Args', 'Arguments')}*")
+            parts.append("\n".join(_items(inspect.cleandoc("x\n" + rest).split("\n")[1:])))
+        elif paragraph.startswith("    "):
+            parts.append(paragraph)
+        else:
+            parts.append(paragraph)
+    return parts
+
+
+def _items(lines: list[str]) -> Iterator[str]:
+    """The entries of a section; a continued line is indented."""
+    entries: list[str] = []
+    for line in lines:
+        if line.startswith(" ") and entries:
+            entries[-1] += " " + line.strip()
+        else:
+            entries.append(line.strip())
+    for entry in entries:
+        names = re.match(r"([\w*]+(?:, [\w*]+)*): ", entry)
+        yield f"- `{names[1]}`: {entry[names.end() :]}" if names else f"- {entry}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+INTRODUCTION = """# The Python interface
+
+`import chainrule as cr` brings all of these names. The functions that compute, `cr.add` to
+`cr.where`, are on the page of [operations](ops.md). This page is written from the program's own
+docstrings."""
