@@ -1,18 +1,23 @@
 # Two commands: `make train` tries the product, `make test` runs the whole test suite.
-# Both need nothing but Python 3.11 or newer; they install into .venv.
+# Both need Python 3.11 or newer with its `venv` module, and install into .venv.
 
-PYTHON ?= python3
+enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# The first Python that is new enough; `make PYTHON=/path/to/python train` names another.
+PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11 python, \
+	$(shell $(python) $(enough) >/dev/null 2>&1 && echo $(python))))
 VENV   := .venv
 BIN    := $(VENV)/bin
+TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: train test lint types test-data docs clean
+.NOTPARALLEL:
 
 train: $(VENV)/.train
-	$(BIN)/chainrule train penguins --target species
+	@$(BIN)/chainrule train penguins --target species
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -31,19 +36,37 @@ docs: $(VENV)/.docs
 clean:
 	rm -rf $(VENV) site build dist
 
-$(VENV)/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "chainrule needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.train: $(VENV)/pyvenv.cfg pyproject.toml
-	$(BIN)/pip install --quiet --editable .
+$(VENV)/.python:
+	@test -n "$(PYTHON)" && "$(PYTHON)" $(enough) || { \
+		echo "Chainrule needs Python 3.11 or newer; '$(or $(PYTHON),python3)' is not."; \
+		echo "Install one (https://www.python.org/downloads), or name it: make PYTHON=/path/to/python3.12 train"; \
+		exit 1; } >&2
+	@"$(PYTHON)" -m venv $(VENV) || { \
+		echo "The virtual environment $(VENV) could not be made; the lines above say why."; \
+		echo "On Debian and Ubuntu: sudo apt install python3-venv; or see whether the disk is full (df -h .)."; \
+		exit 1; } >&2
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/pyvenv.cfg pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[dev]"
-	@touch $@ $(VENV)/.train
+# $(call install,what,size): pip only speaks of errors; the next line says what to try.
+define install
+	@echo "Installing $(2) into $(VENV) ..."
+	@$(BIN)/python -m pip install -qq --editable "$(1)" || { \
+		echo "The installation did not finish; the lines above say why."; \
+		echo "It needs the internet (pypi.org, or your own index in pip's settings) and room on the disk (df -h .)."; \
+		echo "What is there stays: mend it, and run the same command again."; \
+		exit 1; } >&2
+	@touch $@
+endef
 
-$(VENV)/.docs: $(VENV)/pyvenv.cfg pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[dev,docs]"
-	@touch $@ $(VENV)/.train
+$(VENV)/.train: $(VENV)/.python pyproject.toml
+	$(call install,.,Chainrule (about 200 MB))
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	$(call install,.[dev],Chainrule and what its tests need (about 800 MB))
+	@touch $(VENV)/.train
+
+$(VENV)/.docs: $(VENV)/.python pyproject.toml
+	$(call install,.[dev$(comma)docs],Chainrule and what its tests and documentation need (about 850 MB))
+	@touch $(VENV)/.train
+
+comma := ,
