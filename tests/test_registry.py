@@ -59,6 +59,12 @@ def test_op_has_a_row(name: str) -> None:
         assert name in (Path(__file__).parent / COVERED_ELSEWHERE[name]).read_text("utf-8")
 
 
+def test_what_is_exported_is_the_function_of_nodes() -> None:
+    exported = {name: x for name, x in vars(chainrule.ops).items() if inspect.isfunction(x)}
+    assert exported == {name: FUNCTIONS[name] for name in exported}
+    assert {name: getattr(chainrule, name) for name in exported} == exported
+
+
 def test_rows_exercise_the_ops_that_they_name() -> None:
     unknown = {name for case in CASES for name in case.ops} - set(REGISTRY)
     assert not unknown

@@ -81,8 +81,8 @@ from chainrule.ops.slicing import slice as slice
 from chainrule.ops.softmax import log_softmax as log_softmax
 from chainrule.ops.softmax import logsumexp as logsumexp
 from chainrule.ops.softmax import softmax as softmax
-from chainrule.ops.special import erf as erf
 from chainrule.ops.transcendental import cos as cos
+from chainrule.ops.transcendental import erf as erf
 from chainrule.ops.transcendental import exp as exp
 from chainrule.ops.transcendental import expm1 as expm1
 from chainrule.ops.transcendental import log as log
