@@ -96,6 +96,14 @@ def test_derivatives_of_a_product_with_zeros(zeros: tuple[int, ...]) -> None:
             npt.assert_allclose(value(third), [left(i, j, k) for k in range(4)])
 
 
+@pytest.mark.parametrize("shape", [(5, 0), (0, 5), (0, 0)])
+def test_derivatives_of_products_of_nothing(shape: tuple[int, int]) -> None:
+    x = cr.parameter("x", np.zeros(shape), dtype="float64")
+    (first,) = cr.gradients(cr.sum(cr.prod(x, 0) ** 2), [x])
+    (second,) = cr.gradients(cr.sum(first), [x])
+    assert value(first).shape == value(second).shape == shape
+
+
 def test_product_over_the_batch_axis_with_a_zero() -> None:
     x = cr.input("x", (2,), dtype="float64")
     rows = [[2.0, 0.0], [3.0, 5.0], [4.0, 7.0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -47,7 +48,8 @@ def _forward_prod_others(x: Array, *directions: Array, axis: Axes) -> Array:
     rest = [a for a in range(x.ndim) if a not in axis]
     order = (*axis, *rest)
     lead = tuple(x.shape[a] for a in order)
-    flat = [wide(t).transpose(order).reshape(-1, *lead[len(axis) :]) for t in (x, *directions)]
+    length = math.prod(lead[: len(axis)])  # -1 would be ambiguous for an array without elements
+    flat = [wide(t).transpose(order).reshape(length, *lead[len(axis) :]) for t in (x, *directions)]
     every = frozenset(range(1, len(flat)))
     left = list(_running_products(flat, every))
     right = list(_running_products([t[::-1] for t in flat], every))[::-1]
