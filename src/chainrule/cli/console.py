@@ -14,7 +14,7 @@ from chainrule.train.progress.base import is_terminal, printable
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 PIPED = 100  # columns where nobody says how wide
 GAP = "  "
-LEAST = 24  # columns that the last cell of a table needs, or its rows are stacked
+LEAST = 12  # columns that the last cell of a table needs, or its rows are stacked
 
 
 class Screen:
@@ -50,7 +50,7 @@ class Screen:
     def say(self, text: str, *, indent: int = 0, label: str = "", style: str = "") -> None:
         """A paragraph, wrapped under its label."""
         start = " " * indent + label + (GAP if label else "")
-        room = max(self.width - cells(start), LEAST)
+        room = max(self.width - cells(start), 20)
         lines = [
             " ".join(self.clean(part)) for line in text.splitlines() for part in wrap(line, room)
         ]

@@ -15,7 +15,7 @@ from chainrule.errors import SettingError
 
 SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|gz))+$", re.IGNORECASE)
 MODEL = "model.safetensors"
-SIDE = {"report": "report.html", "history": "history.csv", "config": "config.toml"}
+SIDES = ("report.html", "history.csv", "config.toml")
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Outputs:
     """The files of a run.
 
     Attributes:
-        model, report, history, config: their paths.
         named: what stands for the model on a command line: the folder, or the file.
+        model, report, history, config: their paths.
     """
 
+    named: Path
     model: Path
     report: Path
     history: Path
     config: Path
-    named: Path
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -91,13 +91,12 @@ def quoted(path: os.PathLike[str] | str) -> str:
 
 
 def _within(folder: Path) -> Outputs:
-    return Outputs(folder / MODEL, *(folder / name for name in SIDE.values()), named=folder)
+    return Outputs(folder, folder / MODEL, *(folder / name for name in SIDES))
 
 
 def _beside(model: Path) -> Outputs:
     stem = model.name.removesuffix(".safetensors")
-    sides = (model.with_name(f"{stem}.{name}") for name in SIDE.values())
-    return Outputs(model, *sides, named=model)
+    return Outputs(model, model, *(model.with_name(f"{stem}.{name}") for name in SIDES))
 
 
 def _make(folder: Path) -> bool:

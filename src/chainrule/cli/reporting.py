@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.cli import judging, report
+from chainrule.cli import judging
 from chainrule.cli.judging import Verdict
 from chainrule.cli.report import ColumnRow, Histogram, NodeRow, Report
-from chainrule.data import check
+from chainrule.data.check import Finding
 from chainrule.data.columns import NumberColumn
 from chainrule.data.learned import numbers_of
 from chainrule.data.table import Column, Table, label_of
@@ -25,7 +25,7 @@ def make_report(
     table: Table,
     settled: Config,
     columns: Sequence[tuple[str, str, str, str]],
-    findings: Sequence[check.Finding],
+    findings: Sequence[Finding],
     verdicts: Sequence[Verdict],
     training: Verdict | None,
     facts: Mapping[str, Any],
@@ -58,8 +58,7 @@ def make_report(
                  for name, kind, why, how in columns],
         seed=settled.seed,
         split=model.split,
-        findings=[report.Finding(severity=f.severity, column=f.column or "", sentence=f.message,
-                                 fix=f.fix) for f in findings],
+        findings=findings,
         history=model.history,
         metrics={verdict.name: verdict.scores for verdict in every},
         sizes={verdict.name: verdict.rows for verdict in every},

@@ -104,15 +104,24 @@ def _content(model: Model, path: str, settled: Config | None) -> dict[str, Any]:
 
 
 def list_data(screen: Screen) -> None:
-    """The data sets there are."""
+    """The data sets there are: those that are here, and those that can be brought."""
+    known = datasets.listing()
+    here = [entry for entry in known if entry.state in ("embedded", "fetched")]
+    _list(screen, "Here", here)
+    _list(screen, "To fetch: chainrule data fetch NAME", [x for x in known if x not in here])
+    screen.heading("Train on one")
+    screen.write("  chainrule train penguins --target species")
+
+
+def _list(screen: Screen, title: str, entries: Sequence[datasets.Listed]) -> None:
+    if not entries:
+        return
+    screen.heading(title)
     rows = [
-        (entry.name, f"{entry.rows:,} x {entry.columns:,}", entry.task, entry.target,
-         entry.licence, entry.state)
-        for entry in datasets.listing()
-    ]  # fmt: skip
-    screen.table(rows, ("name", "rows x columns", "task", "target", "licence", "state"))
-    screen.write("")
-    screen.say("Train on one by its name: chainrule train penguins --target species")
+        (entry.name, f"{entry.rows:,} x {entry.columns:,}", entry.task, entry.target, entry.licence)
+        for entry in entries
+    ]
+    screen.table(rows, ("name", "rows x columns", "task", "target", "licence"))
 
 
 def fetch_data(names: Sequence[str], screen: Screen, notes: Screen) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from chainrule.cli.results import Judged, clip
 from chainrule.data.check import Finding
 from chainrule.data.features import features
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table, counted, listed
 from chainrule.recipe import Config
 from chainrule.train.metrics import confusion_matrix
 
-COLUMNS_SHOWN = 60
+COLUMNS_SHOWN = 40
+JOIN_FROM = 20
+FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
 CONFIG_LINES = {
     "network": ("hidden", "activation", "norm", "dropout"),
@@ -45,39 +48,62 @@ def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
     found = features(schema, scaling=scaling).treatments
     rows = []
     for row in schema.describe():
-        gaps = f"{row.gaps:,} gaps; " if row.gaps > 1 else "1 gap; " if row.gaps else ""
         how = found.get(row.column, row.treatment)
-        rows.append((row.column, row.kind, row.reason, gaps + how))
+        gaps = counted(row.gaps, "gap")
+        if row.gaps and "gaps filled" in how:
+            how = how.replace("gaps filled", f"{gaps} filled")
+        elif row.gaps:
+            how += f", {gaps}"
+        rows.append((row.column, row.kind, row.reason, how))
     return rows
 
 
 def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """The table of columns; the target is the last, and always shown."""
+    """The table of columns; neighbours that are alike share a line where there are many."""
     screen.heading("Columns")
-    shown = rows
-    if len(rows) > COLUMNS_SHOWN:
-        shown = [*rows[: COLUMNS_SHOWN - 1], rows[-1]]
+    shown = _joined(rows) if len(rows) > JOIN_FROM else list(rows)
+    left_out = len(shown) - COLUMNS_SHOWN
+    if left_out > 0:
+        shown = [*shown[: COLUMNS_SHOWN - 1], shown[-1]]  # the target is the last
     screen.table(
         [(clip(name, 40), kind, clip(why, 48), how) for name, kind, why, how in shown],
         ("column", "kind", "because", "treatment"),
     )
-    if len(shown) < len(rows):
-        screen.say(f"and {len(rows) - len(shown):,} more; the report shows all", indent=2)
+    if left_out > 0:
+        screen.say(f"{left_out:,} lines left out; the report has them", indent=2)
+
+
+def _joined(rows: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """Neighbouring columns of one kind and treatment as one line: p1 to p6."""
+    joined = []
+    for (kind, how), group in groupby(rows, key=lambda row: (row[1], row[3])):
+        names = list(group)
+        if len(names) < 3:
+            joined += names
+        else:
+            span = f"{clip(names[0][0], 18)} to {clip(names[-1][0], 18)}"
+            joined.append((span, kind, f"{len(names):,} columns", how))
+    return joined
 
 
 def tell_findings(screen: Screen, findings: Sequence[Finding]) -> None:
-    """What the data check met, the worst first."""
+    """What the data check met, the worst first; columns of which the same is true together."""
     if not findings:
         screen.write("", screen.styled("Data check", "bold") + ": nothing to complain of")
         return
     screen.heading("Data check")
     styles = {"error": "red", "warning": "yellow", "info": "cyan"}
+    alike: dict[tuple[str, str], list[Finding]] = {}
     for found in findings:
-        place = f"{found.column}: " if found.column else ""
+        alike.setdefault((found.severity, found.message), []).append(found)
+    for (severity, message), group in list(alike.items())[:FINDINGS_SHOWN]:
+        place = listed([found.column for found in group if found.column], 8)
         screen.say(
-            f"{place}{found.message}\nfix: {found.fix}", indent=2,
-            label=f"{found.severity:<7}", style=styles[found.severity],
+            f"{place}{': ' if place else ''}{message}\nfix: {group[0].fix}", indent=2,
+            label=f"{severity:<7}", style=styles[severity],
         )  # fmt: skip
+    if len(alike) > FINDINGS_SHOWN:
+        screen.say(f"and {len(alike) - FINDINGS_SHOWN} more; the report has them", indent=2)
 
 
 def tell_config(screen: Screen, config: Config) -> None:
@@ -120,17 +146,19 @@ def tell_results(screen: Screen, verdicts: Sequence[Verdict]) -> None:
         for name in names
     ]
     screen.table(rows, head, right=range(1, len(head)))
+    last = verdicts[-1]
+    if len(last.judged.classes) == 2 and "recall" in names:
+        screen.say(f"F1, precision and recall are those of {last.judged.classes[1]}", indent=2)
     for verdict in verdicts:
         for note in verdict.scores.notes:
             screen.say(f"{verdict.name}: {note}", indent=2, label="note", style="cyan")
-    last = verdicts[-1]
     if last.judged.classes:
         tell_confusion(screen, last.judged)
 
 
 def _figures(values: Sequence[float]) -> list[str]:
     """Numbers of one kind with the same decimals: four where they are small."""
-    if all(1e-3 <= abs(x) < 10 or x == 0 or math.isnan(x) for x in values):
+    if 1e-3 <= max((abs(x) for x in values if math.isfinite(x)), default=0.0) < 10:
         return ["–" if math.isnan(x) else f"{x:.4f}" for x in values]
     return aligned(values)
 

@@ -89,16 +89,29 @@ def train(order: Order, screen: Screen, trouble: Screen) -> int:
                 raise stop
             trouble.say("interrupted before the first epoch was over: nothing was written")
             return INTERRUPTED
-        _write_first(job, order, outputs)
-        if stop is not None:
-            _tell_stop(job, stop, outputs, trouble)
-        verdicts = _judged(job)
-        told.tell_results(screen, verdicts or [_training(job)])
-        _write_report(job, order, outputs, verdicts, time.perf_counter() - begun, stop)
-        _tell_files(screen, order, outputs)
+        try:
+            _finish(job, order, outputs, stop, time.perf_counter() - begun, screen, trouble)
+        except KeyboardInterrupt:
+            there = [path.name for path in outputs.files if path.exists()]
+            trouble.say(f"interrupted; written: {', '.join(there) or 'nothing'}")
+            return INTERRUPTED
     if isinstance(stop, NotFinite):
         raise stop
     return 0 if stop is None else INTERRUPTED
+
+
+def _finish(
+    job: Job, order: Order, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None,
+    seconds: float, screen: Screen, trouble: Screen,
+) -> None:  # fmt: skip
+    """Write what must not be lost, then judge, and write the rest."""
+    _write_first(job, order, outputs)
+    if stop is not None:
+        _tell_stop(job, stop, outputs, trouble)
+    verdicts = _judged(job)
+    told.tell_results(screen, verdicts or [_training(job)])
+    _write_report(job, order, outputs, verdicts, seconds, stop)
+    _tell_files(screen, outputs)
 
 
 def prepared_job(order: Order, screen: Screen) -> Job:
@@ -219,7 +232,7 @@ def next_command(outputs: Outputs) -> str:
     return f"chainrule predict {quoted(outputs.named)} NEW.csv -o predictions.csv"
 
 
-def _tell_files(screen: Screen, order: Order, outputs: Outputs) -> None:
+def _tell_files(screen: Screen, outputs: Outputs) -> None:
     screen.heading("Written")
     what = {
         outputs.model: "the model",
