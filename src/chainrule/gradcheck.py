@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node, Parameter
-from chainrule.interpret import evaluate
+from chainrule.graph.node import Node, Parameter
+from chainrule.interpret import Tape
 from chainrule.passes.precision import in_float64
 from chainrule.trace import Trace, run
+
+WIDTHS = (1e-3, 1e-4, 1e-5)
+"""Steps of the differences, in the unit of the entry."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,11 @@ class GradientRow:
     Attributes:
         name: of the node.
         entries: how many of its entries were tried, of how many.
-        error: the largest difference, relative to the larger of both sides and 1e-6 of the
-            largest gradient.
+        error: the largest difference, relative to the larger of both sides; where both are
+            next to nothing, to 1e-6 of the largest gradient or to what rounding leaves.
         worst: the entry where it was found.
         gradient, numeric: both sides there.
-        kink: the two one-sided slopes differ there: the function has a corner.
+        kink: the function has a corner there, and the gradient lies between both slopes.
         ok: whether the error is within the tolerance, or the entry lies at a corner.
     """
 
@@ -107,66 +110,91 @@ def check_gradients(
         for x in (*wide.parameters, *wide.inputs)
         if x.type.floating and x.source and (not isinstance(x, Parameter) or x.trainable)
     ]
-    return GradientReport(
-        tuple(_check_node(trace, x, tolerance, entries, generator) for x in nodes)
-    )
+    largest = max((float(np.abs(trace.gradient(x)).max(initial=0.0)) for x in nodes), default=0.0)
+    checker = _Checker(trace, tolerance, 1e-6 * largest)
+    return GradientReport(tuple(checker.row(x, entries, generator) for x in nodes))
 
 
-def _check_node(
-    trace: Trace, node: Node, tolerance: float, limit: int, generator: np.random.Generator
-) -> GradientRow:
-    gradient = trace.gradient(node)
-    value = trace.value(node)
-    count = min(limit, value.size)
-    tried = np.sort(generator.permutation(value.size)[:count])
-    floor = 1e-6 * max(float(np.abs(gradient).max(initial=0.0)), 1e-6)
-    name = trace.graph.name(node)
-    worst = GradientRow(name, (count, value.size), 0.0, (), 0.0, 0.0, False, True)
-    for flat in tried:
-        index = tuple(int(i) for i in np.unravel_index(flat, value.shape))
-        exact = float(gradient[index])
-        numeric, error, kink = _compare(trace, node, index, exact, floor, tolerance)
-        ok = error <= tolerance or kink
-        if not error <= worst.error or (worst.ok and not ok):
-            row = (name, (count, value.size), error, index, exact, numeric, kink, ok)
-            worst = GradientRow(*row)
-    return worst
+class _Checker:
+    """Numeric derivatives of the one output of a trace.
 
-
-def _compare(
-    trace: Trace, node: Node, index: tuple[int, ...], exact: float, floor: float, tolerance: float
-) -> tuple[float, float, bool]:
-    """The numeric derivative, its relative distance from `exact`, and whether there is a corner.
-
-    A corner near the entry disturbs wide differences but not narrow ones, so narrower steps are
-    tried until both sides agree. At a corner proper the one-sided slopes stay apart.
+    Args:
+        trace: after `backward`.
+        tolerance: on the relative error.
+        floor: gradients are judged as if they were at least this large.
     """
-    gaps, numeric, error = [], 0.0, np.inf
-    for width in (1e-3, 1e-4, 1e-5):
-        numeric, left, right = _slopes(trace, node, index, width)
-        error = abs(exact - numeric) / max(abs(exact), abs(numeric), floor)
-        gaps.append(abs(left - right) / max(abs(left), abs(right), floor))
-        if error <= tolerance:
-            return numeric, error, False
-    return numeric, float(error), bool(gaps[-1] > 1e-3 and gaps[-1] > 0.5 * gaps[0])
+
+    def __init__(self, trace: Trace, tolerance: float, floor: float) -> None:
+        self._trace, self._tolerance, self._floor = trace, tolerance, floor
+        graph = trace.graph
+        self._tape = Tape(graph, graph.outputs)
+        self._known = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
+        self._loss = float(trace.value(graph.outputs[0]))
+
+    def row(self, node: Node, limit: int, generator: np.random.Generator) -> GradientRow:
+        """What is found for some entries of a node; the row tells the worst of them."""
+        gradient = self._trace.gradient(node)
+        tried = np.sort(generator.permutation(gradient.size)[:limit])
+        name, entries = self._trace.graph.name(node), (len(tried), gradient.size)
+        rows = []
+        for flat in tried:
+            index = tuple(int(i) for i in np.unravel_index(flat, gradient.shape))
+            exact = float(gradient[index])
+            numeric, error, kink = self._compare(node, index, exact)
+            ok = error <= self._tolerance or kink
+            rows.append(GradientRow(name, entries, error, index, exact, numeric, kink, ok))
+        nothing = GradientRow(name, entries, 0.0, (), 0.0, 0.0, False, True)
+        return max(rows, key=lambda row: (not row.ok, row.error), default=nothing)
+
+    def _compare(
+        self, node: Node, index: tuple[int, ...], exact: float
+    ) -> tuple[float, float, bool]:
+        """The numeric derivative, its relative distance from `exact`, and whether it is a corner.
+
+        What lies near the entry disturbs wide differences but not narrow ones, so narrower steps
+        are tried until both sides agree: in the unit of 1 and in that of the entry.
+        """
+        size = max(abs(float(self._known[node][index])), 1e-6)
+        units = sorted({1.0, size if self._known[node][index] else 1.0}, reverse=True)
+        steps = [width * unit for unit in units for width in WIDTHS]
+        noise = 32 * np.finfo(float).eps * abs(self._loss)
+        floor = max(self._floor, noise / steps[0] / self._tolerance, 1e-300)
+        tried, gaps = [], []
+        for step in steps:
+            numeric, left, right = self._slopes(node, index, step)
+            error = abs(exact - numeric) / max(abs(exact), abs(numeric), floor)
+            if error <= self._tolerance:
+                return numeric, error, False
+            tried.append((np.inf if np.isnan(error) else error, numeric))
+            gaps.append(abs(left - right))
+        apart = gaps[-1] > max(0.5 * gaps[-len(WIDTHS)], floor, noise / steps[-1])
+        wide = gaps[-1] < 2 * gaps[-len(WIDTHS)]
+        kink = apart and _fits_corner(exact, left, right, floor, corner=wide)
+        return min(tried)[1], min(tried)[0], kink
+
+    def _slopes(
+        self, node: Node, index: tuple[int, ...], step: float
+    ) -> tuple[float, float, float]:
+        """The central difference, improved by Richardson's step, and both one-sided slopes."""
+        here = self._loss
+        moved = [self._loss_at(node, index, h) for h in (step, -step, step / 2, -step / 2)]
+        wide, narrow = (moved[0] - moved[1]) / (2 * step), (moved[2] - moved[3]) / step
+        return (4 * narrow - wide) / 3, (here - moved[3]) * 2 / step, (moved[2] - here) * 2 / step
+
+    def _loss_at(self, node: Node, index: tuple[int, ...], move: float) -> float:
+        moved = self._known[node].copy()
+        moved[index] += move
+        env = self._tape.run({**self._known, node: moved}, rows=self._trace.rows)
+        return float(env[self._trace.graph.outputs[0]])
 
 
-def _slopes(
-    trace: Trace, node: Node, index: tuple[int, ...], width: float
-) -> tuple[float, float, float]:
-    """The central difference, improved by Richardson's step, and both one-sided slopes."""
-    step = width * max(1.0, abs(float(trace.value(node)[index])))
-    here, *moved = (
-        _loss_at(trace, node, index, h) for h in (0.0, step, -step, step / 2, -step / 2)
-    )
-    wide, narrow = (moved[0] - moved[1]) / (2 * step), (moved[2] - moved[3]) / step
-    return (4 * narrow - wide) / 3, (here - moved[3]) * 2 / step, (moved[2] - here) * 2 / step
+def _fits_corner(exact: float, left: float, right: float, floor: float, *, corner: bool) -> bool:
+    """Whether a gradient fits one-sided slopes that stay apart however narrow the steps.
 
-
-def _loss_at(trace: Trace, node: Node, index: tuple[int, ...], move: float) -> float:
-    graph = trace.graph
-    known: dict[Node, Array] = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
-    known[node] = known[node].copy()
-    known[node][index] += move
-    env = evaluate(graph, known, rows=trace.rows, keep=graph.outputs)
-    return float(env[graph.outputs[0]])
+    At a corner it lies between them. At a jump, where one of them grows without end, it is the
+    other; and so it may be at a corner.
+    """
+    low, high = min(left, right), max(left, right)
+    slack = 1e-3 * max(min(abs(left), abs(right)), floor)
+    one_of_them = min(abs(exact - low), abs(exact - high)) <= slack
+    return one_of_them or (corner and low <= exact <= high)

@@ -26,12 +26,12 @@ def in_float64(graph: Graph) -> dict[Node, Node]:
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         wide = {
-            key: "float64" if value == "float32" else value
+            key: "float64" if isinstance(value, str) and value == "float32" else value
             for key, value in node.attributes.items()
         }
         if node.op.name == "constant" and node.dtype == "float32":
             wide["value"] = node.attributes["value"].astype("float64")
-        if wide == node.attributes:
+        if all(wide[key] is value for key, value in node.attributes.items()):
             return None
         new = apply(node.op, *operands, **wide)
         return replace(new, scope=node.scope, suffix=node.suffix, source=node.source)
