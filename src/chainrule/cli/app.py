@@ -215,7 +215,9 @@ def _add_predict(app: "App") -> None:
             _say("the file to write: .csv, .tsv, .parquet or .jsonl; without it CSV goes to "
                  "standard output", "--output", "-o", metavar="FILE"),
         ] = None,
-        keep: Annotated[list[str] | None, _say("columns of the data to copy: id,name", metavar="COLUMN,COLUMN")] = None,
+        keep: Annotated[
+            list[str] | None, _say("columns of the data to copy", metavar="COLUMN,COLUMN")
+        ] = None,
         quiet: Annotated[bool, _say("tell nothing but errors", "--quiet", "-q")] = False,
     ) -> None:  # fmt: skip
         """Write what a model predicts for each row of a table; no target is needed."""

@@ -6,12 +6,12 @@ import math
 
 
 def number(value: float) -> str:
-    """Four significant digits: 0.6931, 12.35, 1.2e-05; whole numbers in full."""
+    """Four significant digits: 0.6931, 12.35, 1.2e-05; whole numbers, and large ones, in full."""
     if not math.isfinite(value):
         return str(float(value))
     if value == int(value) and abs(value) < 1e7:
         return str(int(value))
-    return f"{value:.4g}"
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def words(name: str, training: bool = False) -> str:
