@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Input, Operation, Parameter
+from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.types import N
 
 
@@ -15,7 +15,7 @@ def check(graph: Graph) -> Graph:
         GraphError: a node stands before its operands, a type is not what its op infers, a
             parameter has a batch axis, or an input has it anywhere but in front.
     """
-    seen: set[object] = set()
+    seen: set[Node] = set()
     for node in graph:
         if not all(x in seen for x in node.inputs):
             raise _wrong(graph, node, "an operand does not stand before its consumer")
@@ -46,5 +46,5 @@ def _check_type(graph: Graph, node: Operation) -> None:
         )
 
 
-def _wrong(graph: Graph, node: object, what: str) -> GraphError:
-    return GraphError("check", what, at=f"{graph.name(node)!r}, {node.source}")  # type: ignore[arg-type, attr-defined]
+def _wrong(graph: Graph, node: Node, what: str) -> GraphError:
+    return GraphError("check", what, at=f"{graph.name(node)!r}, {node.source}")

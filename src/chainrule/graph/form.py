@@ -141,7 +141,7 @@ def to_dict(
         elif isinstance(node, Operation):
             nodes.append(_encode_operation(graph, node, common, encoder))
     form = GraphForm(
-        [ScopeForm(scope.base, scope.given, graph._scopes[scope]) for scope in scopes],
+        [ScopeForm(scope.base, scope.given, graph.scopes[scope]) for scope in scopes],
         nodes,
         [graph.name(x) for x in graph.outputs],
     )
@@ -243,9 +243,9 @@ class _Reader:
         unused = self._decoder.unused()
         if unused:
             raise GraphError("form", "an array that nothing refers to", got=", ".join(unused[:3]))
-        like = Graph(())
-        like._scopes.update(zip(self._scopes, (x.name for x in self._form.scopes), strict=True))
-        graph = Graph([self._find(name, "an output") for name in self._form.outputs], like=like)
+        outputs = [self._find(name, "an output") for name in self._form.outputs]
+        names = (item.name for item in self._form.scopes)
+        graph = Graph(outputs, like=dict(zip(self._scopes, names, strict=True)))
         found = [graph.name(x) for x in graph]
         if found != list(self._nodes):
             raise GraphError(

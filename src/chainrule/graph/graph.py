@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from chainrule.errors import GraphError, did_you_mean
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
@@ -13,7 +13,12 @@ class Graph:
 
     Args:
         outputs: the nodes to compute.
-        like: a graph whose names are kept for the nodes, and layers, that the two share.
+        like: a graph whose names are kept for the nodes, and layers, that the two share; or the
+            names of scopes themselves.
+
+    Attributes:
+        outputs, nodes: as given, and all of them.
+        scopes: the name of each scope, those known from `like` included.
 
     Raises:
         GraphError: two nodes were given the same name, or something is not a node.
@@ -21,13 +26,16 @@ class Graph:
     No recursion: chains of many thousand nodes and graphs with very many paths are fine.
     """
 
-    _scopes: dict[Scope, str]
-
-    def __init__(self, outputs: Node | Iterable[Node], *, like: Graph | None = None) -> None:
+    def __init__(
+        self,
+        outputs: Node | Iterable[Node],
+        *,
+        like: Graph | Mapping[Scope, str] | None = None,
+    ) -> None:
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
         self.nodes = _topological(self.outputs)
-        known: dict[Scope, str] = like._scopes if like is not None else {}
-        self._scopes, self._names = _unique_names(self.nodes, known)
+        known = like.scopes if isinstance(like, Graph) else like or {}
+        self.scopes, self._names = _unique_names(self.nodes, known)
         self._by_name = {name: node for node, name in self._names.items()}
         self._consumers: dict[Node, list[Operation]] = {node: [] for node in self.nodes}
         for node in self.nodes:
@@ -130,7 +138,7 @@ class _Names:
 
 
 def _unique_names(
-    nodes: tuple[Node, ...], known: dict[Scope, str]
+    nodes: tuple[Node, ...], known: Mapping[Scope, str]
 ) -> tuple[dict[Scope, str], dict[Node, str]]:
     """Names for scopes and nodes: those given stand, the rest are numbered where they collide."""
     scopes = dict(known)

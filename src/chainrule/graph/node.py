@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -267,6 +267,3 @@ def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
     """The same operation, name included, on other operands; the type is inferred anew."""
     inferred = node.op.infer(*(x.type for x in operands), **node.attributes)
     return replace(node, operands=operands, type=inferred, source=node.source)
-
-
-Rule: TypeAlias = Callable[[Node, tuple[Node, ...]], Node]
