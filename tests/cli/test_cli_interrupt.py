@@ -1,0 +1,101 @@
+"""Ctrl-C while training: the best model so far is kept, or nothing is written; and it is said."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import start
+
+import chainrule as cr
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
+FILES = {"model.safetensors", "history.csv", "report.html", "config.toml"}
+
+
+def until(process: subprocess.Popen[str], text: str, *, error: bool = True) -> str:
+    """Read a stream up to a line that holds the text."""
+    stream = process.stderr if error else process.stdout
+    assert stream is not None
+    read = ""
+    while text not in read:
+        line = stream.readline()
+        assert line, f"ended before {text!r}: {read}"
+        read += line
+    return read
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+    return out, err
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*partial*")]
+
+
+def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
+    with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
+               "5000", "--schedule", "constant", cwd=tmp_path) as process:  # fmt: skip
+        until(process, "epoch    6/5000")
+        process.send_signal(signal.SIGINT)
+        out, err = ended(process)
+    assert "interrupted; the model keeps epoch" in err
+    assert "is in penguins-model/model.safetensors" in err
+    assert "Results" in out
+    assert {path.name for path in (tmp_path / "penguins-model").iterdir()} == FILES
+    model = cr.load(tmp_path / "penguins-model" / "model.safetensors")
+    assert 6 <= len(model.history) < 5000
+    best = model.history.row(model.history.best)
+    table = cr.data.read("penguins")
+    encoded = model.schema.encode(table, "required")
+    prepared = cr.fitting.prepare(model, encoded, 0.2, None, None)  # type: ignore[attr-defined]
+    score = model.score(prepared.arrays, prepared.held_rows)["loss"]
+    assert score == pytest.approx(best["validation_loss"], rel=1e-5)
+    page = (tmp_path / "penguins-model" / "report.html").read_text(encoding="utf-8")
+    assert "cut short" in page
+
+
+def test_before_the_first_epoch_nothing_is_written(tmp_path: Path) -> None:
+    rows = "".join(f"{k % 97},{k % 89},{'ab'[k % 2]}\n" for k in range(30_000))
+    (tmp_path / "d.csv").write_text("x,z,y\n" + rows)
+    with start("train", "d.csv", "--target", "y", "--batch-size", "1", cwd=tmp_path) as process:
+        until(process, "columns    scaling", error=False)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = ended(process)
+    assert "nothing was written" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
+
+
+def test_twice_stops_at_once_without_damage(tmp_path: Path) -> None:
+    with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
+               "5000", cwd=tmp_path) as process:  # fmt: skip
+        until(process, "epoch    3/5000")
+        process.send_signal(signal.SIGINT)
+        until(process, "interrupted")
+        process.send_signal(signal.SIGINT)
+        _, err = ended(process)
+    assert not leftovers(tmp_path)
+    folder = tmp_path / "penguins-model"
+    written = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    assert written <= FILES
+    assert "interrupted" in err or "best so far" in err
+    if "model.safetensors" in written:
+        assert len(cr.load(folder / "model.safetensors").history) >= 3
+
+
+def test_while_reading(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x,y\n" + "1.5,a\n2.5,b\n" * 400_000)
+    with start("train", "d.csv", "--target", "y", cwd=tmp_path) as process:
+        until(process, "d.csv: 800,000 rows", error=False)
+        process.send_signal(signal.SIGINT)
+        _, err = ended(process)
+    assert "interrupted" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]

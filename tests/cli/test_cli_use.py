@@ -1,0 +1,267 @@
+"""`predict`, `evaluate`, `show`, `data` and help, as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import environment, houses, run
+
+import chainrule as cr
+from chainrule.cli import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a classifier of towns and a regressor of prices."""
+    folder = tmp_path_factory.mktemp("use")
+    houses(folder / "h.csv", 200)
+    for target, name in (("town", "towns"), ("price", "prices")):
+        run("train", "h.csv", "--target", target, "--epochs", "3", "-q", "-o", name, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def write(path: Path, table: list[dict[str, str]], names: list[str]) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def test_classes_with_probabilities_in_the_rows_order(folder: Path) -> None:
+    out, err = run("predict", "towns", "h.csv", cwd=folder)
+    found = rows(out)
+    assert list(found[0]) == ["town", *(f"probability of {t}" for t in ("Bonn", "Köln", "Ulm"))]
+    expected = cr.load(folder / "towns" / "model.safetensors").predict(folder / "h.csv")
+    assert [row["town"] for row in found] == expected.labels.tolist()
+    told = np.array([[float(x) for x in list(row.values())[1:]] for row in found], np.float32)
+    assert np.array_equal(told, expected.probabilities)
+    assert "Traceback" not in err
+
+
+def test_met_at_prediction(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shuffled, extra and text columns, an unseen category, new gaps, no target."""
+    table = rows((inside / "h.csv").read_text(encoding="utf-8"))[:20]
+    for k, row in enumerate(table):
+        row["colour"] = "red"
+        row["town"] = "Paris" if k == 4 else row["town"]
+        row["age"] = "" if k == 5 else row["age"]
+    write(inside / "new.csv", table, ["colour", "town", "sold", "age", "size", "id"])
+    assert main(["predict", "prices", "new.csv", "--keep", "id,town", "-o", "out.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    for part in ("another order", "'colour'", "Paris", "age", "20 predictions of price in out.csv"):
+        assert part in err
+    found = rows((inside / "out.csv").read_text(encoding="utf-8"))
+    assert [row["id"] for row in found] == [row["id"] for row in table]
+    assert found[4]["town"] == "Paris"
+    assert all(np.isfinite(float(row["price"])) for row in found)
+    write(inside / "fewer.csv", table, ["town", "age", "Size"])
+    assert main(["predict", "prices", "fewer.csv"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "lacks 2 columns" in err
+    assert "rename 'Size' to 'size'" in err
+
+
+def test_a_kept_target_stands_beside_the_prediction(inside: Path, capsys) -> None:
+    assert main(["predict", "towns", "h.csv", "--keep", "town", "-o", "both.csv"]) == 0
+    assert "'predicted town'" in capsys.readouterr().err
+    found = rows((inside / "both.csv").read_text(encoding="utf-8"))
+    assert list(found[0])[:2] == ["town", "predicted town"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".tsv"])
+def test_other_formats_hold_the_same(suffix: str, inside: Path, capsys) -> None:
+    name = f"it's {suffix[1:]}{suffix}"
+    assert main(["predict", "towns", "h.csv", "--keep", "id,size", "-o", name, "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    table = cr.data.read(name)
+    expected = cr.load("towns/model.safetensors").predict("h.csv")
+    source = cr.data.read("h.csv")
+    assert table["town"].to_numpy().tolist() == expected.labels.tolist()
+    assert table["id"].to_numpy().tolist() == source["id"].to_numpy().tolist()
+    assert np.array_equal(table["size"].to_numpy(), source["size"].to_numpy(), equal_nan=True)
+    got = table["probability of Ulm"].to_numpy().astype(np.float32)
+    np.testing.assert_allclose(got, expected.probabilities[:, 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("output", "part"),
+    [
+        ("h.csv", "would replace"), ("towns", "folder"), ("x.xlsx", ".parquet"),
+        ("no/x.csv", "no such folder"), ("x", "no ending"),
+    ],
+)  # fmt: skip
+def test_outputs_that_are_refused(output: str, part: str, inside: Path, capsys) -> None:
+    before = (inside / "h.csv").read_bytes()
+    assert main(["predict", "towns", "h.csv", "-o", output]) == 1
+    assert part in capsys.readouterr().err
+    assert (inside / "h.csv").read_bytes() == before
+
+
+def test_evaluate(inside: Path, capsys) -> None:
+    assert main(["evaluate", "towns", "h.csv", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = cr.load("towns/model.safetensors")
+    truth = cr.data.read("h.csv")["town"].to_numpy()
+    accuracy = float(np.mean(model.predict("h.csv").labels == truth))
+    assert found["metrics"]["accuracy"] == pytest.approx(accuracy)
+    most = max(np.unique(truth, return_counts=True)[1]) / 200
+    assert found["constant_guess"]["accuracy"] == pytest.approx(most)
+    assert np.array(found["confusion"]).trace() == round(accuracy * 200)
+    assert any("trained on" in note for note in found["notes"])
+    assert main(["evaluate", "towns/model.safetensors", "from 'h.csv' limit 50"]) == 0
+    out, _ = capsys.readouterr()
+    assert "50 test rows" in out
+    assert "Confusion on test rows" in out
+
+
+def test_evaluate_needs_the_target(inside: Path, capsys) -> None:
+    assert main(["evaluate", "towns", "select * exclude (town) from 'h.csv'"]) == 1
+    assert "'town'" in capsys.readouterr().err
+
+
+def test_show(inside: Path, capsys) -> None:
+    assert main(["show", "prices"]) == 0
+    out = capsys.readouterr().out
+    for part in ("price (regression)", "200 rows of h.csv", "3 epochs", "dense", "parameters"):
+        assert part in out
+    assert main(["show", "prices", "--graph"]) == 0
+    out = capsys.readouterr().out
+    assert "dense.w" in out
+    assert ".py:" in out
+    assert main(["show", "prices", "--columns"]) == 0
+    row = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("  id "))
+    assert "left out" in row
+    assert main(["show", "prices", "--config"]) == 0
+    written = tomllib.loads((inside / "prices" / "config.toml").read_text(encoding="utf-8"))
+    assert tomllib.loads(capsys.readouterr().out) == written
+    assert main(["show", "prices", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["target"] == "price"
+    assert content["config"]["epochs"] == 3
+
+
+def test_a_model_made_from_arrays(inside: Path, capsys) -> None:
+    x = cr.input("x", (2,))
+    cr.Model(outputs=cr.dense(x, 1)).save("bare.safetensors")
+    assert main(["show", "bare.safetensors"]) == 0
+    assert "dense" in capsys.readouterr().out
+    for command in (["predict", "bare.safetensors", "h.csv"], ["show", "bare.safetensors",
+                    "--config"], ["show", "bare.safetensors", "--columns"]):  # fmt: skip
+        assert main(command) == 1
+        assert "arrays" in (err := capsys.readouterr().err) or "train" in err
+
+
+def test_folders_without_one_model(inside: Path, capsys) -> None:
+    (inside / "nothing").mkdir()
+    assert main(["show", "nothing"]) == 1
+    assert "holds no model.safetensors" in capsys.readouterr().err
+
+
+def test_data(inside: Path, capsys) -> None:
+    assert main(["data", "list"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("penguins", "digits", "california", "CC0", "regression"))
+    assert main(["data", "show", "h.csv", "--target", "price"]) == 0
+    out = capsys.readouterr().out
+    assert "h.csv: 200 rows, 6 columns" in out
+    assert "looks like an id" in out
+    assert main(["data", "fetch", "digits"]) == 0
+    assert "digits.csv.gz" in capsys.readouterr().out
+
+
+def test_a_known_set_that_is_not_here(folder: Path) -> None:
+    _, err = run("train", "letter", "--target", "letter", cwd=folder, code=1,
+                 CHAINRULE_CACHE=str(folder / "cache"))  # fmt: skip
+    assert "chainrule data fetch letter" in err
+
+
+def test_bad_column_names_do_not_steer_the_terminal(inside: Path, capsys) -> None:
+    Path("evil.csv").write_text('"a\033[31m",y\n' + "1.5,x\n2.5,z\n" * 20, encoding="utf-8")
+    assert main(["data", "show", "evil.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert "\033" not in out + err
+    assert "\\x1b[31m" in out
+
+
+# ---------------------------------------------------------------- help, pipes
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "train", "predict", "evaluate", "show", "data", "data list", "data fetch", "data show"],
+)
+def test_help_has_examples(command: str, capsys) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert len([line for line in out.splitlines() if "chainrule " in line]) >= 3
+    assert "\033" not in out
+
+
+def test_every_setting_is_a_flag(capsys) -> None:
+    main(["train", "--help"])
+    out = capsys.readouterr().out
+    for key in cr.recipe.KEYS:  # type: ignore[attr-defined]
+        assert f"--{key.replace('_', '-')} " in out
+
+
+def test_version(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path) == (cr.__version__ + "\n", "")
+
+
+def test_a_reader_that_stops_is_no_error(folder: Path) -> None:
+    lines = ["town,age,size,sold,id"] + ["Ulm,3,50.5,2020-01-11,H1"] * 30_000
+    (folder / "long.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for given in (["predict", "prices", "long.csv"], ["show", "prices", "--json"]):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chainrule", *given], cwd=folder, env=environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=60) == 0
+        assert "Broken" not in err
+        assert "Traceback" not in err
+
+
+def test_training_survives_a_reader_that_stops(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chainrule", "train", "xor", "--target", "label", "--epochs", "2",
+         "-o", "piped"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert (folder / "piped" / "report.html").is_file()
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    code = "import sys, chainrule.cli; print(*{n.split('.')[0] for n in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"cyclopts", "duckdb", "jinja2", "tomlkit", "rich"} & set(loaded)
