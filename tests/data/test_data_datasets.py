@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.data import datasets
+from chainrule.data import datasets, read
 from chainrule.data.catalogue import DATA_SETS, DataSet
 from chainrule.data.fetch import cache_folder, cached_path
 from chainrule.data.toys import MAKERS, toy_csv
@@ -148,6 +148,8 @@ def test_fetched_sets_name_a_fixed_version_and_whole_hashes() -> None:
 def test_nothing_is_found_that_was_not_fetched(cache: Path) -> None:
     assert datasets.find("adult") is None
     assert datasets.explain("adult") == "fetch it first: chainrule data fetch adult"
+    with pytest.raises(DataError, match="fetch it first: chainrule data fetch adult"):
+        read("adult")
     assert not cache.exists()
     assert datasets.find("no-such") is None
     assert datasets.explain("no-such") is None

@@ -94,6 +94,8 @@ def _find(source: str | os.PathLike[str]) -> Path:
             return found
         if re.match(r"\w{2,}://", source):
             raise DataError("read", "web addresses are not read", got=source, fix="download it")
+        if (advice := datasets.explain(source)) is not None:
+            raise DataError("read", "this data set is not here yet", got=source, fix=advice)
         if "*" in source:
             raise DataError(
                 "read", "no such file", got=source, fix=f"a query: \"FROM '{source}'\" reads many"
