@@ -26,6 +26,8 @@ class Graph:
     No recursion: chains of many thousand nodes and graphs with very many paths are fine.
     """
 
+    scopes: Mapping[Scope, str]
+
     def __init__(
         self,
         outputs: Node | Iterable[Node],
