@@ -30,8 +30,8 @@ test-data: $(VENV)/.dev
 	$(BIN)/python -m pytest -m network
 
 docs: $(VENV)/.docs
-	$(BIN)/python -m docs.generate
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) site build dist
