@@ -181,6 +181,13 @@ def test_round_to_even_beyond_small_numbers() -> None:
 # ---------------------------------------------------------------- powers and selection
 
 
+def test_the_exponent_of_base_zero_gets_no_gradient() -> None:
+    a, b = np.zeros(4), np.array([2.0, 0.0, -1.0, -2.5])
+    x, y = (Input(Scope(n), TensorType((N,), "float64")) for n in "ab")
+    (gb,) = gradients(sum_to(elementwise.power(x, y), ()), [y])
+    npt.assert_array_equal(evaluate(Graph(gb), {x: a, y: b}, rows=4)[gb], np.zeros(4))
+
+
 def test_zero_to_the_zero_has_all_derivatives() -> None:
     zero, none = np.zeros(1), np.zeros(1)
     a, b = (Input(Scope(n, given=True), TensorType((1,), "float64"), batch=False) for n in "ab")

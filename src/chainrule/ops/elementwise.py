@@ -196,7 +196,7 @@ POWER = op(
     forward=np.power,
     gradient=lambda gy, y, a, b: (
         gy * where(equal(b, 0), 0, b * power(a, where(equal(b, 0), 1, b - 1))),
-        gy * y * _log_or_zero(a),
+        where(equal(a, 0), 0, gy * y * _log_or_zero(a)),
     ),
     formula="{0}^{1}",
     convention="x^0 is 1, also for 0 and NaN, with gradient 0 to x. The exponent of the base 0 "
@@ -259,5 +259,5 @@ def plain(number: Any) -> float:
 
 
 def _log_or_zero(x: Node) -> Node:
-    """log x, and 0 for 0: what `0 ** b` sends to b, without 0 * -inf."""
+    """log x, and 0 for 0, so that no infinity enters further derivatives."""
     return log(where(equal(x, 0), 1, x))
