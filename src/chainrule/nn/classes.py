@@ -38,7 +38,9 @@ def cross_entropy(
             of the same shape as the logits.
         weights, name: see the head of `losses.py`.
         class_weights: (k,): multiplies the weight of an example by that of its class. With
-            chances, by their mean weight.
+            chances, by their mean weight. It weighs the example as a whole, in the sum and in
+            the divisor; PyTorch weighs each class's term apart where targets are chances or
+            smoothed, and divides chances by the number of examples.
         label_smoothing: the share of the target that is spread evenly over all classes.
         ignore_index: a class number whose examples have the weight 0, such as -1 for padding.
 
