@@ -129,7 +129,8 @@ def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
     initial = parameter.initial
     if isinstance(initial, np.ndarray):
         return initial.copy()
-    generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), stream(name)]))
+    words = np.array([seed & (2**64 - 1), stream(name)], np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=words))
     drawn = initial(resolve(parameter.shape, 0), generator)
     return np.array(drawn, dtype=parameter.dtype, order="C")
 
@@ -144,6 +145,13 @@ def bind(
             of rows.
     """
     wanted = {names[x]: x for x in inputs}
+    if not isinstance(feeds, Mapping):
+        raise FeedError(
+            "feeds",
+            "arrays are fed by the names of the inputs",
+            expected="{" + ", ".join(f"{name!r}: array" for name in wanted) + "}",
+            got=type(feeds).__name__,
+        )
     unknown = [name for name in feeds if name not in wanted]
     missing = [name for name in wanted if name not in feeds]
     if unknown or missing:
@@ -157,7 +165,7 @@ def bind(
     values: dict[Node, Array] = {}
     rows: dict[str, int] = {}
     for name, node in wanted.items():
-        values[node] = as_feed(name, feeds[name], node.type)
+        values[node] = as_feed(f"input {name!r}", feeds[name], node.type)
         if node.batch:
             rows[name] = len(values[node])
     if len(set(rows.values())) > 1:
@@ -169,8 +177,8 @@ def bind(
     return values, next(iter(rows.values()), 0)
 
 
-def as_feed(name: str, value: npt.ArrayLike, type: TensorType) -> Array:
-    """`value` as an array of `type`.
+def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
+    """`value` as an array of `type`; errors begin with `where`.
 
     Raises:
         FeedError: its shape differs, or its values cannot be represented without loss of kind
@@ -179,15 +187,15 @@ def as_feed(name: str, value: npt.ArrayLike, type: TensorType) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise FeedError(name, "rows differ in length", got=str(error)) from None
+        raise FeedError(where, "rows differ in length", got=str(error)) from None
     fits = array.ndim == type.ndim and all(
         not isinstance(want, int) or want == have
         for want, have in zip(type.shape, array.shape, strict=True)
     )
     if not fits:
-        short = array.ndim == type.ndim - 1
+        short = type.shape[:1] == (N,) and array.shape == type.shape[1:]
         raise FeedError(
-            f"input {name!r}",
+            where,
             "the shape does not fit",
             expected=show(type.shape),
             got=show(array.shape),
@@ -197,7 +205,7 @@ def as_feed(name: str, value: npt.ArrayLike, type: TensorType) -> Array:
         return array
     if array.dtype.kind not in "fiub":
         raise FeedError(
-            f"input {name!r}",
+            where,
             "not numbers",
             expected=type.dtype,
             got=str(array.dtype),
@@ -209,7 +217,7 @@ def as_feed(name: str, value: npt.ArrayLike, type: TensorType) -> Array:
     if bad.any():
         row = np.argwhere(bad)[0]
         raise FeedError(
-            f"input {name!r}",
+            where,
             f"a value does not fit in {type.dtype}",
             got=str(array[tuple(row)]),
             at="row " + ", ".join(map(str, row)) if array.ndim else None,

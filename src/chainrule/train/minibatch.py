@@ -9,7 +9,8 @@ from chainrule.program import Rows
 
 def shuffle(rows: Rows, seed: int, epoch: int) -> Rows:
     """`rows` in the order of an epoch; the same in every version of NumPy."""
-    words = np.random.Philox(key=[seed & (2**64 - 1), epoch]).random_raw(len(rows))
+    key = np.array([seed & (2**64 - 1), epoch], np.uint64)
+    words = np.random.Philox(key=key).random_raw(len(rows))
     return rows[np.argsort(words, kind="stable")]
 
 
