@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,8 @@ def input(
     Raises:
         DTypeError, ShapeError: no such dtype, or a dimension is not a non-negative integer.
     """
-    dims = (shape,) if isinstance(shape, int) else tuple(shape)
+    dims = (shape,) if isinstance(shape, SupportsIndex) else shape
+    dims = tuple(map(_dimension, dims))
     full = TensorType((N, *dims) if batch else dims, dtype)
     return Input(Scope(name, given=True), full, batch=batch)
 
@@ -60,15 +63,26 @@ def parameter(
             raise ShapeError(
                 "parameter", "an initializer needs a shape", at=repr(name), fix="give shape=(...)"
             )
-        type = TensorType(tuple(shape), dtype)
+        type = TensorType(tuple(map(_dimension, shape)), dtype)
         return Parameter(scope, type, initial=value, trainable=trainable)
     try:
-        array = np.array(value, dtype=dtype, order="C")
+        with np.errstate(over="ignore"):
+            array = np.array(value, dtype=dtype, order="C")
+        overflows = np.isinf(array) & np.isfinite(np.asarray(value, "float64"))
     except (TypeError, ValueError) as error:
         raise DTypeError("parameter", "not an array of numbers", got=error, at=repr(name)) from None
+    if overflows.any():
+        raise DTypeError(
+            "parameter", f"a value does not fit in {dtype}", at=repr(name), fix='use "float64"'
+        )
     if shape is not None and tuple(shape) != array.shape:
         raise ShapeError(
             "parameter", "the value has another shape", expected=tuple(shape), got=array.shape
         )
     array.flags.writeable = False
     return Parameter(scope, TensorType(array.shape, dtype), initial=array, trainable=trainable)
+
+
+def _dimension(value: Any) -> Any:
+    """A dimension as a plain integer, where it is one; what it must be is TensorType's to say."""
+    return operator.index(value) if isinstance(value, SupportsIndex) else value
