@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chainrule.errors import GraphError
@@ -108,7 +108,7 @@ def _contributions(node: Operation, gy: Node) -> list[Contribution]:
     return [Contribution(node, k, gx) for k, gx in enumerate(entries) if gx is not None]
 
 
-def gradients(loss: Node, nodes: Sequence[Node]) -> list[Node]:
+def gradients(loss: Node, nodes: Node | Iterable[Node]) -> list[Node]:
     """The gradient of a scalar `loss` with respect to each of `nodes`, as nodes.
 
     They can be computed, built upon and differentiated again. A node that the loss does not
@@ -116,12 +116,21 @@ def gradients(loss: Node, nodes: Sequence[Node]) -> list[Node]:
 
     Args:
         loss: a floating-point scalar node.
-        nodes: floating-point nodes of any shape; each gradient has the type of its node.
+        nodes: floating-point nodes of any shape, or one; a gradient has the type of its node.
 
     Raises:
-        GraphError: `loss` is no scalar.
+        GraphError: `loss` is no scalar, or a node holds no floating-point numbers.
     """
-    found = backward(Graph([loss, *nodes]), loss, nodes).gradients
+    nodes = [nodes] if isinstance(nodes, Node) else list(nodes)
+    graph = Graph([loss, *nodes])
+    for x in nodes:
+        if not x.type.floating:
+            raise GraphError(
+                "gradients",
+                f"{graph.name(x)!r} holds {x.dtype}: it has no gradient",
+                at="line " + x.source,
+            )
+    found = backward(graph, loss, nodes).gradients
     return [
         found[x] if x in found else broadcast_to(constant(0.0, x.dtype), x.shape) for x in nodes
     ]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.autodiff import Backward, backward
-from chainrule.errors import GraphError
+from chainrule.autodiff import Backward, backward, gradients
+from chainrule.errors import FeedError, GraphError, did_you_mean
 from chainrule.explain import by_name, by_number, expression, number, transparent
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node, Operation, Parameter
-from chainrule.interpret import bind, evaluate, initial_value
+from chainrule.graph.node import Array, Node, Operation
+from chainrule.interpret import as_feed, bind, evaluate, initial_value
 from chainrule.ops.random import KEY
 from chainrule.program import NUMBER, RATE, STEP_INPUTS, key
 
@@ -95,8 +95,11 @@ class Trace:
             raise GraphError(
                 "gradient", f"{self.graph.name(node)!r} holds {node.dtype}: it has no gradient"
             )
-        if node not in self._gradients:
-            return np.zeros_like(self._values[node])
+        if node not in self._gradients:  # a constant, or what the loss does not depend on
+            (found,) = gradients(self._backward.loss, [node])
+            graph = Graph(found, like=self.graph)
+            env = evaluate(graph, self._values, rows=self.rows, training=self._training)
+            self._gradients[node] = env[found]
         return self._gradients[node]
 
     def steps(self) -> list[TraceStep]:
@@ -171,24 +174,32 @@ def run(
         like: a graph whose names are kept.
 
     Raises:
-        FeedError: the arrays do not match the inputs.
+        FeedError: the arrays do not match the inputs, or `values` the parameters.
     """
     graph = check(Graph(outputs, like=like))
     names = {x: graph.name(x) for x in graph.inputs if x not in STEP_INPUTS}
     known, rows = bind(names, names, feeds)
     known[KEY] = key(seed, step)
     known[RATE], known[NUMBER] = np.asarray(0.0), np.asarray(step + 1.0)
-    values = values or {}
-    for parameter in graph.parameters:
-        known[parameter] = present_value(graph, parameter, values, seed)
-    return Trace(graph, known, rows, training)
+    known |= _parameters(graph, values or {}, like or graph, seed)
+    # of its own, whatever becomes of the caller's arrays
+    return Trace(graph, {x: value.copy() for x, value in known.items()}, rows, training)
 
 
-def present_value(
-    graph: Graph, parameter: Parameter, values: Mapping[str, npt.ArrayLike], seed: int
-) -> Array:
-    """The value given for a parameter, else its initial one."""
-    name = graph.name(parameter)
-    if name not in values:
-        return initial_value(parameter, name, seed)
-    return np.asarray(values[name], dtype=parameter.dtype)
+def _parameters(
+    graph: Graph, values: Mapping[str, npt.ArrayLike], like: Graph, seed: int
+) -> dict[Node, Array]:
+    """The values given for the parameters, else their initial ones."""
+    names = {x: graph.name(x) for x in graph.parameters}
+    known = dict.fromkeys([*names.values(), *map(like.name, like.parameters)])
+    for name in values:
+        if name not in known:
+            raise FeedError(
+                "values", f"no parameter is named {name!r}", fix=did_you_mean(name, known)
+            )
+    return {
+        x: as_feed(f"parameter {name!r}", values[name], x.type)
+        if name in values
+        else initial_value(x, name, seed)
+        for x, name in names.items()
+    }
