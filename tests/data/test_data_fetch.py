@@ -242,18 +242,22 @@ def test_ctrl_c_leaves_nothing(cache: Path, wheels: Path, monkeypatch: pytest.Mo
     assert left_in(cache) == []
 
 
-def test_work_of_a_killed_process_is_swept_after_a_day(cache: Path, wheels: Path) -> None:
-    for name, age in (("old", 2 * 86400), ("new", 60)):
-        folder = cache / f".fetching-{name}"
-        folder.mkdir(parents=True)
-        (folder / "half").write_bytes(b"x")
-        then = folder.stat().st_mtime - age
-        os.utime(folder, (then, then))
+KILLED = """
+import os, signal, sys
+from chainrule.files import replacing
+with replacing(sys.argv[1]) as table:
+    (table.parent / "half.whl").write_bytes(b"x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_work_of_a_killed_process_is_removed_by_the_next(cache: Path, wheels: Path) -> None:
+    cache.mkdir(parents=True)
+    subprocess.run([sys.executable, "-c", KILLED, str(cached_path(TINY))], check=False)
+    assert len(left_in(cache)) == 1
     make_wheel(wheels, {"tiny_data/rows.csv": ROWS})
-    assert left_in(cache) == [".fetching-new", ".fetching-old"]
-    assert left_in(cache.parent) == ["data"]
-    path = fetch_entry(TINY)
-    assert left_in(cache) == [".fetching-new", path.name]
+    assert fetch_entry(TINY).is_file()
+    assert left_in(cache) == [cached_path(TINY).name]
 
 
 # images and Debian packages

@@ -55,13 +55,14 @@ def _uci(set_name: str, authors: str, number: int) -> str:
     return f"{authors}: {set_name}, {UCI}, archive.ics.uci.edu/dataset/{number}"
 
 
-def _sql(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _csv(columns: dict[str, str], slot: str = "{0}", skip: int = 0, delimiter: str = ",") -> str:
     """The DuckDB call that reads a delimited file of exactly these columns and types."""
-    types = ", ".join(f"{_sql(name)}: '{kind}'" for name, kind in columns.items())
+    types = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in columns.items())
     return (
         f"read_csv({slot}, auto_detect=false, header=false, skip={skip}, delim='{delimiter}', "
         f"quote='\"', columns={{{{{types}}}}})"
@@ -71,7 +72,7 @@ def _csv(columns: dict[str, str], slot: str = "{0}", skip: int = 0, delimiter: s
 def _labelled(names: list[str], target: str, labels: list[str]) -> str:
     """SQL for scikit-learn's files: a line of counts, number columns, the class as a code."""
     table = _csv(dict.fromkeys(names, "DOUBLE") | {"code": "INTEGER"}, skip=1)
-    words = ", ".join(map(_sql, labels))
+    words = ", ".join(map(quoted, labels))
     return f'select * exclude (code), [{words}][code + 1] as "{target}" from {table}'
 
 

