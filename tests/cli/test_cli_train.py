@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
 def test_tells_everything(trained) -> None:
     _, out, err = trained
     for part in (
-        "penguins.csv: 344 rows, 8 columns", "'NA' read as a gap", "Columns", "Data check",
+        "penguins: 344 rows, 8 columns", "'NA' read as a gap", "Columns", "Data check",
         "275 rows to train, 69 to validate, shuffled and stratified by class, seed 0",
         "hidden 64, 64", "epochs 12", "Confusion on validation rows",
         "penguins-model/model.safetensors", "chainrule predict penguins-model",

@@ -34,7 +34,8 @@ def show(
         screen.write(as_text(_content(model, str(path), settled)))
         return
     if graph:
-        screen.write(*listing(model.graph, sources=True).splitlines())
+        told_apart = len({node.source for node in model.graph}) > 1  # or the lines say nothing
+        screen.write(*listing(model.graph, sources=told_apart).splitlines())
     if config:
         if settled is None:
             raise SettingError("show", "the model was not made by `train`", at=path,

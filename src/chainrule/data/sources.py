@@ -39,7 +39,9 @@ def read(source: Any, *, header: bool | None = None, encoding: str = "utf-8") ->
     if isinstance(source, str) and QUERY.match(source) and not Path(source[:255]).exists():
         return read_query(source)
     if isinstance(source, (str, os.PathLike)):
-        return read_file(_find(source), header=header, encoding=encoding)
+        path = _find(source)
+        table = read_file(path, header=header, encoding=encoding)
+        return table if path.name == Path(source).name else table.called(str(source))
     return _filled(_from_memory(source))
 
 

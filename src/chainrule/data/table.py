@@ -74,6 +74,12 @@ class Column:
         assert self.levels is not None
         return np.bincount(self.present, minlength=len(self.levels)).astype(np.int64)
 
+    @property
+    def texts(self) -> list[str]:
+        """For text: the levels that some row holds."""
+        assert self.levels is not None
+        return list(self.levels[self.level_counts > 0])
+
     def take(self, rows: NDArray[Any]) -> Column:
         """The column at `rows`, an index or boolean array."""
         mask = None if self.mask is None else self.mask[rows]
@@ -167,6 +173,10 @@ class Table:
                 fix=did_you_mean(name, self.columns),
             )
         return self._columns[name]
+
+    def called(self, source: str) -> Table:
+        """The same table, said to be from `source`."""
+        return Table(self, source=source, notes=self.notes, origin=self._origin, rows=self.rows)
 
     def select(self, names: Iterable[str]) -> Table:
         """Only these columns, in this order."""
