@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.table import Codes, Column, Floats, counted, listed
+
+Decimal = Literal[".", ","]
 
 GAP_TEXTS = frozenset(
     "? - -- . NA N/A n/a na NaN nan -nan null NULL Null None <NA> #N/A #NA".split()  # noqa: SIM905
@@ -93,6 +95,12 @@ def _as_numbers(column: Column) -> Column:
     return Column(column.name, "number", numbers[column.values])
 
 
+def yes_or_no(texts: Iterable[str]) -> bool:
+    """Whether all texts are usual words for yes and no, and both are among them."""
+    found = {text.lower() for text in texts}
+    return found <= NO_TEXTS | YES_TEXTS and bool(found & NO_TEXTS) and bool(found & YES_TEXTS)
+
+
 def parse_numbers(texts: Iterable[str], decimal: str = ".") -> Floats:
     """The numbers in texts such as '1,234.5', '$12' or '45 %'; NaN where there is none."""
     return np.array([_parse_number(text, decimal) for text in texts], np.float64)
@@ -107,7 +115,7 @@ def _parse_number(text: str, decimal: str) -> float:
     return float(text) if PLAIN_NUMBER.fullmatch(text) else np.nan
 
 
-def guess_decimal(texts: Sequence[str]) -> str:
+def guess_decimal(texts: Sequence[str]) -> Decimal:
     """',' where more of the texts are numbers with a decimal comma than with a point."""
     point, comma = (np.isfinite(parse_numbers(texts, mark)).sum() for mark in ".,")
     return "," if comma > point else "."

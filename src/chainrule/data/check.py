@@ -8,9 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import guess_decimal
 from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
-from chainrule.data.learned import numbers_of
+from chainrule.data.learned import decimal_of, numbers_of
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted
 from chainrule.errors import DataError
@@ -174,7 +173,7 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
     if task.name == "classification":
         told = _told_classes(values, label.labels()[0].astype(np.int64))
     else:
-        told = _told_numbers(values, _floats(label))
+        told = _told_numbers(values, numbers_of(label, decimal_of(label))[0])
     if told < LEAK:
         return []
     return [Finding("warning", column.name,
@@ -192,14 +191,6 @@ def _same(column: Column, label: Column) -> bool:
     others, names = label.labels()
     place = {name: i for i, name in enumerate(names)}
     return bool((np.array([place.get(name, -1) for name in labels] or [-1])[codes] == others).all())
-
-
-def _floats(column: Column) -> Floats:
-    """A number column as floats, from texts as well."""
-    if column.storage != "text":
-        return column.floats()
-    assert column.levels is not None
-    return numbers_of(column, guess_decimal(list(column.levels)))[0]
 
 
 def _values(column: Column, kind: Kind) -> NDArray[Any]:

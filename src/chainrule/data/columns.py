@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chainrule.data.cells import NO_TEXTS, YES_TEXTS, guess_decimal
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, yes_or_no
 from chainrule.data.dates import DateColumn
 from chainrule.data.learned import (
     Encoder,
     Stats,
+    decimal_of,
     not_all,
     numbers_of,
     refuse_infinite,
@@ -30,19 +31,12 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
 
     kind = "number"
     stats: Stats
-    decimal: str = "."
-
-    def __post_init__(self) -> None:
-        if self.decimal not in (".", ","):
-            raise ValueError("decimal must be '.' or ','")
+    decimal: Decimal = "."
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> NumberColumn:
         """Learn the statistics and, from texts, the decimal mark."""
-        decimal = "."
-        if column.storage == "text":
-            assert column.levels is not None
-            decimal = guess_decimal(list(column.levels[column.level_counts > 0]))
+        decimal = decimal_of(column)
         values, _ = numbers_of(column, decimal)
         stats = stats_of(refuse_infinite(values, column.name))
         if not stats.count and column.distinct:
@@ -81,8 +75,7 @@ class BooleanColumn(Encoder, frozen=True, kw_only=True, tag="boolean"):
         """Learn the two words, in order. Raises DataError for more than two."""
         codes, labels = column.labels()
         used = [labels[i] for i in np.unique(codes[codes >= 0])]
-        lowered = {label.lower() for label in used}
-        usual = lowered <= NO_TEXTS | YES_TEXTS and lowered & NO_TEXTS and lowered & YES_TEXTS
+        usual = yes_or_no(used)
         if len(used) > 2 and not usual:
             raise not_all(column, "boolean", f"it holds {len(used)} distinct values")
         if usual:
@@ -183,8 +176,9 @@ class DroppedColumn(Encoder, frozen=True, kw_only=True, tag="dropped"):
         return "left out"
 
 
-AnyEncoder = NumberColumn | BooleanColumn | CategoryColumn | DateColumn | TextColumn | DroppedColumn
-FITS: dict[str, Callable[[Column, str], AnyEncoder]] = {
+UsedEncoder = NumberColumn | BooleanColumn | CategoryColumn | DateColumn | TextColumn
+AnyEncoder = UsedEncoder | DroppedColumn
+FITS: dict[str, Callable[[Column, str], UsedEncoder]] = {
     "number": NumberColumn.fit,
     "boolean": BooleanColumn.fit,
     "category": CategoryColumn.fit,

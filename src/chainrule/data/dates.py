@@ -72,9 +72,7 @@ def _date_form(column: Column) -> str:
         return "%Y%m%d"
     if column.storage != "text":
         return "iso"
-    assert column.levels is not None
-    levels = list(column.levels[column.level_counts > 0])
-    return (guess_date_format(levels, 0.5) if levels else None) or "iso"
+    return (guess_date_format(column.texts, 0.5) if column.texts else None) or "iso"
 
 
 def _stamps(column: Column, form: str) -> NDArray[np.datetime64]:

@@ -105,6 +105,11 @@ def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.b
     return array, None
 
 
+def _with_gaps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Floats with NaN where the mask is True."""
+    return values if mask is None else np.where(mask, values.dtype.type(np.nan), values)
+
+
 def _candidates(connection: Any, width: int) -> dict[int, str | None]:
     """What the first 1,000 rows of each text column could be: a number, a date or None (text)."""
     rows = connection.execute("SELECT * FROM t LIMIT 1000").fetchall()
@@ -144,9 +149,7 @@ def _cast(
         return None
     if kind == "TIMESTAMP":
         return _date(name, values, mask)
-    if mask is not None:
-        values = values.copy()
-        values[mask] = np.nan
+    values = _with_gaps(values, mask)
     if not (np.floor(values) == values)[~np.isnan(values)].all() or np.isinf(values).any():
         return Column(name, "number", values)
     point = " OR ".join(f"contains(c{i}, '{mark}')" for mark in ".eE")
@@ -179,11 +182,8 @@ def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Colum
     """Column i by the type that DuckDB gives it, or None for text."""
     base = kind.split("(")[0]
     if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT"):
-        values, mask = _fetch(connection, f"c{i}" if base == "FLOAT" else f"c{i}::DOUBLE")
-        if mask is not None:
-            values = values.copy()
-            values[mask] = np.nan
-        return Column(name, "number", values)
+        expression = f"c{i}" if base == "FLOAT" else f"c{i}::DOUBLE"
+        return Column(name, "number", _with_gaps(*_fetch(connection, expression)))
     if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
         values, mask = _fetch(connection, f"c{i}")
         return Column(name, "integer", values, mask=mask)
@@ -193,8 +193,7 @@ def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Colum
     if base == "DATE" or base.startswith("TIMESTAMP"):
         return _date(name, *_fetch(connection, f"c{i}::TIMESTAMP"))
     if base in ("TIME", "INTERVAL"):
-        values, mask = _fetch(connection, f"epoch(c{i})::DOUBLE")
-        return Column(name, "number", values if mask is None else np.where(mask, np.nan, values))
+        return Column(name, "number", _with_gaps(*_fetch(connection, f"epoch(c{i})::DOUBLE")))
     if base.endswith("[]") or base in ("STRUCT", "MAP", "LIST", "ARRAY", "BLOB", "UNION"):
         notes.add(f"column {name!r}: nested values ({kind[:40]}) read as text")
     return None

@@ -11,12 +11,11 @@ import numpy as np
 
 from chainrule.data.cells import (
     LEADING_ZERO,
-    NO_TEXTS,
-    YES_TEXTS,
     guess_date_format,
     guess_decimal,
     parse_dates,
     parse_numbers,
+    yes_or_no,
 )
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
@@ -56,12 +55,13 @@ def guess_kinds(table: Table, kinds: Mapping[str, str] | None = None) -> dict[st
     Raises SettingError for an unknown column or kind.
     """
     chosen = check_kinds(table, kinds or {})
-    return {
-        column.name: Kind(chosen[column.name], "chosen by you")
-        if column.name in chosen
-        else guess_kind(column)
-        for column in table
-    }
+    return {column.name: kind_of(column, chosen) for column in table}
+
+
+def kind_of(column: Column, chosen: Mapping[str, KindName]) -> Kind:
+    """The kind that the user chose for a column, else the one guessed."""
+    name = chosen.get(column.name)
+    return guess_kind(column) if name is None else Kind(name, "chosen by you")
 
 
 def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, KindName]:
@@ -138,12 +138,9 @@ def _packed_dates(column: Column) -> bool:
 
 
 def _guess_text(column: Column) -> Kind:
-    assert column.levels is not None
-    used = column.level_counts > 0
-    levels, counts = list(column.levels[used]), column.level_counts[used]
+    levels, counts = column.texts, column.level_counts[column.level_counts > 0]
     n, distinct = int(counts.sum()), len(levels)
-    lowered = {level.lower() for level in levels}
-    if lowered <= NO_TEXTS | YES_TEXTS and lowered & NO_TEXTS and lowered & YES_TEXTS:
+    if yes_or_no(levels):
         return Kind("boolean", " or ".join(sorted(levels)[:4]))
     return (
         _guess_numeric_text(levels, counts, column.name)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
-from chainrule.data.cells import parse_numbers
+from chainrule.data.cells import Decimal, guess_decimal, parse_numbers
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
@@ -70,6 +70,11 @@ class Encoder(
         if not missing or self.gaps:
             return []
         return [f"column {self.name!r}: {counted(missing, 'gap')}, training had none"]
+
+
+def decimal_of(column: Column) -> Decimal:
+    """The decimal mark of a column of numbers, also stored as text: a point or a comma."""
+    return guess_decimal(column.texts) if column.storage == "text" else "."
 
 
 def numbers_of(column: Column, decimal: str) -> tuple[Floats, list[str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -16,10 +17,11 @@ from chainrule.data.columns import (
     CategoryColumn,
     DroppedColumn,
     NumberColumn,
+    UsedEncoder,
     learn_column,
 )
 from chainrule.data.dates import DateColumn
-from chainrule.data.kinds import KindName, check_kinds, guess_kind, guess_task
+from chainrule.data.kinds import Kind, KindName, check_kinds, guess_task, kind_of
 from chainrule.data.learned import Infinite, Stats
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.data.target import ClassTarget, NumberTarget, Target
@@ -36,7 +38,7 @@ class Member(NamedTuple):
 
     name: str
     column: str
-    kind: KindName
+    kind: str
     stats: Stats
 
 
@@ -139,7 +141,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                    notes=tuple(notes))  # fmt: skip
 
     @property
-    def used(self) -> tuple[AnyEncoder, ...]:
+    def used(self) -> tuple[UsedEncoder, ...]:
         """The encoders of the columns that are not left out."""
         return tuple(e for e in self.columns if not isinstance(e, DroppedColumn))
 
@@ -157,7 +159,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def members(self) -> tuple[Member, ...]:
         """The columns of the block of numbers."""
         return tuple(
-            Member(name, encoder.name, encoder.kind, stats)  # type: ignore[arg-type]
+            Member(name, encoder.name, encoder.kind, stats)
             for encoder in self.used
             if isinstance(encoder, Numeric)
             for name, stats in encoder.parts
@@ -206,12 +208,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
         encoders = {encoder.name: encoder for encoder in self.used}
         if block.kind != "numbers":
-            array, found = encoders[block.columns[0]].encode(table[block.columns[0]])  # type: ignore[union-attr]
+            array, found = encoders[block.columns[0]].encode(table[block.columns[0]])
             notes += found
             return array
         array, at = np.empty((len(table), block.width)), 0
         for name in block.columns:
-            values, found = encoders[name].encode(table[name])  # type: ignore[union-attr]
+            values, found = encoders[name].encode(table[name])
             notes += found
             _refuse_infinities(table, name, values)
             array[:, at : at + values.shape[1]] = values
@@ -298,7 +300,8 @@ def _learn_target(table: Table, column: Column, task: str | None, kind: str | No
         _refuse_infinities(table, column.name, column.values[:, None])
     found = guess_task(column, task, kind)
     learner = ClassTarget if found.name == "classification" else NumberTarget
-    return _located(table, column.name, lambda c: learner.fit(c, found.reason))  # type: ignore[no-any-return]
+    learned: Target = _located(table, column.name, partial(learner.fit, reason=found.reason))
+    return learned
 
 
 def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str]]:
@@ -308,27 +311,23 @@ def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str
     lost = int(missing.sum())
     if lost == len(table):
         raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
-    rows = "row" if lost == 1 else "rows"
-    notes = [f"{lost:,} {rows} without a target {target.name!r} left out"] if lost else []
+    told = f"{counted(lost, 'row')} without a target {target.name!r} left out"
+    notes = [told] if lost else []
     return np.flatnonzero(~missing), notes
 
 
 def _learn_columns(
     table: Table, features: list[Column], chosen: Mapping[str, KindName]
 ) -> tuple[AnyEncoder, ...]:
-    guesses = {
-        c.name: (chosen[c.name], "chosen by you") if c.name in chosen
-        else (lambda kind: (kind.name, kind.reason))(guess_kind(c))
-        for c in features
-    }  # fmt: skip
-    if all(kind in ("id", "constant", "ignore") for kind, _ in guesses.values()):
+    kinds = {column.name: kind_of(column, chosen) for column in features}
+    if all(kind.name in ("id", "constant", "ignore") for kind in kinds.values()):
         for column in features:  # an id is better than nothing
-            if guesses[column.name][0] == "id" and column.name not in chosen:
-                kind: KindName = "category" if column.storage == "text" else "number"
-                guesses[column.name] = (kind, "looks like an id, but there is nothing else")
+            if kinds[column.name].name == "id" and column.name not in chosen:
+                name: KindName = "category" if column.storage == "text" else "number"
+                kinds[column.name] = Kind(name, "looks like an id, but there is nothing else")
     encoders = tuple(
-        _located(table, c.name, lambda column: learn_column(column, *guesses[column.name]))
-        for c in features
+        _located(table, name, partial(learn_column, kind=kind.name, reason=kind.reason))
+        for name, kind in kinds.items()
     )
     if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
         raise DataError(
@@ -340,7 +339,7 @@ def _learn_columns(
     return encoders
 
 
-def _located(table: Table, name: str, work: Any) -> Any:
+def _located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
     """`work` on a column; an infinity is told by file, row and column."""
     try:
         return work(table[name])

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import NO_TEXTS, YES_TEXTS, guess_decimal
-from chainrule.data.learned import Stats, not_all, numbers_of, refuse_infinite, stats_of
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal
+from chainrule.data.learned import Stats, decimal_of, not_all, numbers_of, refuse_infinite, stats_of
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
@@ -110,17 +110,14 @@ class NumberTarget(
     name: str
     reason: str
     stats: Stats
-    decimal: Literal[".", ","] = "."
+    decimal: Decimal = "."
 
     task: ClassVar[str] = "regression"
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> NumberTarget:
         """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
-        decimal: Literal[".", ","] = "."
-        if column.storage == "text":
-            assert column.levels is not None
-            decimal = "," if guess_decimal(list(column.levels)) == "," else "."
+        decimal = decimal_of(column)
         stats = stats_of(refuse_infinite(numbers_of(column, decimal)[0], column.name))
         if not stats.count:
             raise not_all(column, "number", "no cell is a number")
