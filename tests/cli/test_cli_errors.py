@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from command import houses, run
+from command import run
 
+import chainrule as cr
 from chainrule.cli import main
 
 
@@ -171,11 +174,31 @@ def test_a_full_disk_is_told_in_words(folder, capsys, monkeypatch) -> None:
     assert (folder / "xor-model" / "model.safetensors").is_file()
 
 
-def test_diverging_keeps_what_was_reached(folder, capsys) -> None:
-    houses(folder / "h.csv", 120)
-    code, err = told(
-        capsys, "train", "h.csv", "--target", "price", "--optimizer", "sgd", "--rate", "1e30",
-        "--schedule", "constant", "--epochs", "4", "-q",
-    )  # fmt: skip
+def test_a_model_that_cannot_be_written_is_rescued(folder, capsys, monkeypatch) -> None:
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    train = cr.recipe.run
+
+    def run_and_remove(*given: object, **more: object) -> object:
+        shutil.rmtree(folder / "xor-model")
+        return train(*given, **more)
+
+    monkeypatch.setattr("chainrule.recipe.run", run_and_remove)
+    code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
-    assert "NaN" in err or "infinite" in err or "finite" in err
+    assert "no such folder" in err
+    (saved,) = temporary.rglob("model.safetensors")
+    assert str(saved) in err.replace("\n", "")
+    assert len(cr.load(saved).history) == 1
+
+
+def test_diverging_keeps_what_was_reached(folder, capsys) -> None:
+    given = ["train", "penguins", "--target", "species", "--optimizer", "sgd", "--epochs", "20"]
+    code, err = told(capsys, *given, "--rate", "3", "-q")
+    assert code == 1
+    assert "became NaN or infinite" in err
+    assert "the best so far, is in penguins-model/model.safetensors" in err
+    model = cr.load(folder / "penguins-model" / "model.safetensors")
+    assert 1 <= len(model.history) < 20
+    assert all(np.isfinite(value).all() for value in model.values.values())

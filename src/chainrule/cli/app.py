@@ -83,14 +83,17 @@ EXAMPLES = {
 
 def run(arguments: Sequence[str], trouble: Screen) -> int:
     """Parse and run; returns the exit code. A mistake in the usage is told in a few lines."""
-    from cyclopts import CycloptsError  # noqa: PLC0415  (heavy: not for `import chainrule`)
+    from cyclopts import CycloptsError, MissingArgumentError  # noqa: PLC0415  (heavy)
 
     given = list(arguments) or ["--help"]
     try:
         code = application(given)(given)
     except CycloptsError as error:
         command = " ".join(["chainrule", *(error.command_chain or ())])
-        trouble.say(f"[{command}] {error}".replace("\n", " "))
+        told = str(error).replace("\n", " ")
+        if isinstance(error, MissingArgumentError) and error.argument is not None:
+            told = f"{error.argument.name} is missing"
+        trouble.say(f"[{command}] {told}")
         trouble.say(f"{command} --help", indent=2, label="fix     ", style="bold")
         return USAGE
     return code if isinstance(code, int) else 0

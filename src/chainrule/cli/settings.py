@@ -61,14 +61,14 @@ class Setting:
     def bounds(self) -> str:
         """The bounds in words: "from 1", "from 0, below 1"."""
         parts = [
-            f"{word} {bound:g}"
+            f"{word} {bound}"
             for word, bound in (
                 ("from", self.least), ("above", self.above), ("to", self.most),
                 ("below", self.below),
             )
             if bound is not None
         ]  # fmt: skip
-        return ", ".join(parts)
+        return ", ".join(parts).replace(", to ", " to ")
 
     def check(self, value: Any, where: str, at: str | None = None) -> Any:
         """The value as Config takes it. Raises SettingError where it makes no sense.

@@ -127,6 +127,9 @@ def _list(screen: Screen, title: str, entries: Sequence[datasets.Listed]) -> Non
 
 def fetch_data(names: Sequence[str], screen: Screen, notes: Screen) -> None:
     """Bring data sets by name; what was brought stays where a later one fails."""
+    if not names:
+        raise SettingError("data fetch", "which data sets?", expected=", ".join(datasets.names()),
+                           fix="chainrule data fetch adult")  # fmt: skip
     for name in names:
         datasets.get(name)  # a name that is wrong is told before the first download
     for name in names:

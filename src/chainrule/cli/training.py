@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.schema import Encoded
 from chainrule.data.sources import read
 from chainrule.data.table import Table, listed
-from chainrule.errors import DataError, NotFinite, SettingError
+from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.files import write_whole
 from chainrule.fitting import Prepared
 from chainrule.model import Model
@@ -105,7 +106,7 @@ def _finish(
     seconds: float, screen: Screen, trouble: Screen,
 ) -> None:  # fmt: skip
     """Write what must not be lost, then judge, and write the rest."""
-    _write_first(job, order, outputs)
+    _write_first(job, order, outputs, trouble)
     if stop is not None:
         _tell_stop(job, stop, outputs, trouble)
     verdicts = _judged(job)
@@ -198,9 +199,15 @@ def repeat(order: Order, outputs: Outputs) -> str:
     return f"chainrule train {quoted(order.data)}{test} --config {quoted(outputs.config)}"
 
 
-def _write_first(job: Job, order: Order, outputs: Outputs) -> None:
+def _write_first(job: Job, order: Order, outputs: Outputs, trouble: Screen) -> None:
     """The model, its history and its configuration: what must not be lost."""
-    job.model.save(outputs.model)
+    try:
+        job.model.save(outputs.model)
+    except ModelFileError:
+        rescued = Path(tempfile.mkdtemp(prefix="chainrule-")) / outputs.model.name
+        job.model.save(rescued)
+        trouble.say(f"the model is in {quoted(rescued)} instead of {quoted(outputs.model)}")
+        raise
     job.model.history.to_csv(outputs.history)
     write_whole(outputs.config, to_toml(job.settled, repeat(order, outputs)))
 
