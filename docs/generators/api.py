@@ -10,7 +10,7 @@ from typing import Any
 
 import chainrule as cr
 from chainrule.graph.op import FUNCTIONS
-from generators.signatures import signature
+from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Training on a table", "", ("chainrule.recipe",)),
@@ -76,7 +76,7 @@ def _entry(name: str, x: Any) -> str:
                 own = name.removeprefix("cr.")
                 parts += [f"#### {own}.{method}", *_described(method, vars(x)[method])]
             else:
-                rows.append(f"| `{shown}` | {_cell(_first(text))} |")
+                rows.append(f"| `{shown}` | {cell(_first(text))} |")
         if rows:
             parts.append("\n".join([f"| of a {name.removeprefix('cr.')} | |", "|---|---|", *rows]))
     return "\n\n".join(parts)
@@ -128,7 +128,7 @@ def _brief(module: ModuleType) -> str:
             continue
         plain = inspect.isclass(x) and issubclass(x, (Exception, Warning))
         shown = name if plain else signature(name, x)
-        rows.append(f"| `{shown}` | {_cell(_first(inspect.getdoc(x) or ''))} |")
+        rows.append(f"| `{shown}` | {cell(_first(inspect.getdoc(x) or ''))} |")
     return "\n".join(rows)
 
 
@@ -163,10 +163,6 @@ def _items(lines: list[str]) -> Iterator[str]:
     for entry in entries:
         names = re.match(r"([\w*]+(?:, [\w*]+)*): ", entry)
         yield f"- `{names[1]}`: {entry[names.end() :]}" if names else f"- {entry}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 INTRODUCTION = """# The Python interface

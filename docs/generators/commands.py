@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from chainrule.cli.app import EXAMPLES, application
 from chainrule.cli.settings import SETTINGS, Setting
 from chainrule.recipe import Config
+from generators.signatures import cell
 
 COMMANDS = ("train", "predict", "evaluate", "show", "data list", "data fetch", "data show")
 OWN = frozenset(("settings",))
@@ -43,7 +44,7 @@ def _examples(command: str) -> str:
 
 def _parameters(command: str, function: Callable[..., Any]) -> list[str]:
     """The table of arguments, where there are any."""
-    rows = [f"| `{usage}` | {_cell(text)} |" for usage, text in _usages(function)]
+    rows = [f"| `{usage}` | {cell(text)} |" for usage, text in _usages(function)]
     return ["\n".join(["| argument | what it is |", "|---|---|", *rows])] if rows else []
 
 
@@ -80,12 +81,8 @@ def _row(setting: Setting) -> str:
     if default in ((), {}) or setting.key in ("target", "groups", "time", "clip_norm"):
         words = "none"
     text = setting.help if not setting.help.endswith(values) else setting.help[: -len(values)]
-    cells = (f"`{setting.flag}`", text.rstrip(": "), values, str(words))
-    return "| " + " | ".join(map(_cell, cells)) + " |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    cells = (f"<nobr>`{setting.flag}`</nobr>", text.rstrip(": "), values, str(words))
+    return "| " + " | ".join(map(cell, cells)) + " |"
 
 
 INTRODUCTION = """# The command line

@@ -210,8 +210,8 @@ sigmoid units throughout. The example is x = (1, 0), and the answer should be t 
 The network is a *computation graph*: each box is a number, or a few of them, and the arrows say
 what is computed from what. Training one step means three things:
 
-1. **Forward**: compute every box from left to right, the error `E` last.
-2. **Backward**: compute from right to left how `E` would change if a box changed a little: the
+1. **Forward**: compute every box from top to bottom, the error `E` last.
+2. **Backward**: compute from bottom to top how `E` would change if a box changed a little: the
    *gradient* ∂E/∂box.
 3. **Update**: move each weight and bias a little against its gradient, so that `E` becomes
    smaller.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +13,7 @@ from chainrule.explain import expression, transparent
 from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import FUNCTIONS, REGISTRY, Op
 from chainrule.ops.objective import objective
-from generators.signatures import first_sentence, signature
+from generators.signatures import cell, first_sentence, signature
 
 for _module in pkgutil.iter_modules(chainrule.ops.__path__):
     importlib.import_module(f"chainrule.ops.{_module.name}")
@@ -27,6 +26,23 @@ KINDS = {
     "index": "places computed from data",
     "random": "drawn anew in each step",
 }
+
+
+GROUPS = {
+    "Arithmetic and powers": ("elementwise",),
+    "Exponentials, logarithms, sine and cosine": ("transcendental",),
+    "Signs, bounds and rounding": ("bounds",),
+    "Activations": ("activations", "softmax"),
+    "Comparisons, logic and choice": ("compare",),
+    "Sums, means, extremes": ("reduce", "moments", "product"),
+    "Products of matrices": ("contract", "einsum"),
+    "Shapes": ("shape",),
+    "Parts, and arrays put together": ("slicing", "join"),
+    "Look-up by index": ("index",),
+    "Constants, types, broadcasting": ("build",),
+    "Training and randomness": ("mode", "random"),
+}
+"""Headings for the functions of the modules of `ops`."""
 
 
 def _floats(*shape: int) -> cr.Node:
@@ -97,16 +113,17 @@ def page() -> str:
         found = [op for op in REGISTRY.values() if op.kind == kind]
         parts.append(f"### {kind}: {words}\n\n" + _table(found))
     parts.append(FUNCTIONS_HEAD)
-    groups: dict[str, list[str]] = {}
-    for name, function in FUNCTIONS.items():
-        groups.setdefault(function.__module__, []).append(name)
-    for module in sorted(groups):
-        heading = first_sentence(sys.modules[module].__doc__).removesuffix(".")
+    left = set(FUNCTIONS)
+    for heading, modules in GROUPS.items():
+        found = [name for name, x in FUNCTIONS.items() if x.__module__.split(".")[-1] in modules]
+        left -= set(found)
         rows = ["| function | what it gives |", "|---|---|"]
-        for name in groups[module]:
-            text = first_sentence(FUNCTIONS[name].__doc__).replace("|", "\\|")
+        for name in found:
+            text = cell(first_sentence(FUNCTIONS[name].__doc__))
             rows.append(f"| {_code(signature(name, FUNCTIONS[name]))} | {text} |")
         parts.append(f"### {heading}\n\n" + "\n".join(rows))
+    if left:
+        raise ValueError(f"ops.md has no place for {', '.join(sorted(left))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -114,7 +131,7 @@ def _table(ops: list[Op]) -> str:
     rows = ["| op | formula | gradient | by convention |", "|---|---|---|---|"]
     for op in sorted(ops, key=lambda x: x.name):
         formula, gradients = _shown(op)
-        convention = op.convention.replace("|", "\\|")
+        convention = cell(op.convention)
         rows.append(f"| `{op.name}` | {_code(formula)} | {gradients} | {convention} |")
     return "\n".join(rows)
 
@@ -162,8 +179,7 @@ def _operands(op: Op) -> int:
 
 
 def _code(text: str) -> str:
-    """Code in a table: a bar would end the cell."""
-    return "`" + text.replace("|", "\\|") + "`"
+    return cell(f"`{text}`")
 
 
 INTRODUCTION = """# Operations

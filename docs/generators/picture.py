@@ -12,6 +12,7 @@ from chainrule.explain import expression, number
 from chainrule.graph.node import Array, Input, Parameter
 
 CHARACTER, LINE, PADDING, GAP = 7.3, 17, 9, 34
+MARGIN, BETWEEN = 14.0, 18.0
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 AXES = re.compile(r", axis=\([^)]*\)")
 FILLS = {Input: "#e3eefb", Parameter: "#fdf1d0"}
@@ -34,10 +35,8 @@ class Box:
     y: float = 0.0
     width: float = 0.0
 
-    @property
-    def least(self) -> float:
-        """The width that the longest line needs."""
-        return max(len(text) for text, _ in self.lines) * CHARACTER + 2 * PADDING
+    def __post_init__(self) -> None:
+        self.width = max(len(text) for text, _ in self.lines) * CHARACTER + 2 * PADDING
 
     @property
     def height(self) -> float:
@@ -57,9 +56,9 @@ def picture(trace: Trace, shown: Sequence[Node], loss: str, title: str) -> str:
     names = {x: trace.graph.name(x) for x in shown}
     parents = {x: _parents(x, names) for x in shown}
     boxes = {x: Box(x, _lines(trace, x, names, loss)) for x in shown}
-    columns = _columns(shown, parents)
-    width, height = _place([[boxes[x] for x in column] for column in columns])
-    edges = [_edge(boxes[parent], boxes[x]) for x in shown for parent in parents[x]]
+    layers = _layers(shown, parents)
+    width, height = _place([[boxes[x] for x in layer] for layer in layers])
+    edges = [edge for x in shown for edge in _edges([boxes[p] for p in parents[x]], boxes[x])]
     body = [STYLE, f'<rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>']
     body += edges + [_drawn(box) for box in boxes.values()] + [_legend(height, loss)]
     return (
@@ -102,44 +101,50 @@ def _rows(array: Array) -> list[str]:
     return [number(array, 3)]
 
 
-def _columns(shown: Sequence[Node], parents: dict[Node, list[Node]]) -> list[list[Node]]:
-    """Each node right of all its parents; what has none, right before what reads it."""
+def _layers(shown: Sequence[Node], parents: dict[Node, list[Node]]) -> list[list[Node]]:
+    """Each node below all its parents; what has none, right above what reads it."""
     place: dict[Node, int] = {}
     for node in shown:
         place[node] = 1 + max((place[x] for x in parents[node]), default=-1)
     for node in shown:
         if not parents[node]:
             place[node] = min(place[x] for x in shown if node in parents[x]) - 1
-    columns: list[list[Node]] = [[] for _ in range(max(place.values()) + 1)]
-    for node in sorted(
-        shown, key=lambda x: isinstance(x, Input) * 1 + isinstance(x, Parameter) * 2
-    ):
-        columns[place[node]].append(node)
-    return columns
+    layers: list[list[Node]] = [[] for _ in range(max(place.values()) + 1)]
+    for node in sorted(shown, key=lambda x: isinstance(x, Input) + 2 * isinstance(x, Parameter)):
+        layers[place[node]].append(node)
+    return layers
 
 
-def _place(columns: list[list[Box]]) -> tuple[float, float]:
-    """Give every box its corner; the size of the whole."""
-    x, bottom = 14.0, 0.0
-    for column in columns:
-        y, width = 14.0, max(box.least for box in column)
-        for box in column:
-            box.x, box.y, box.width = x, y, width
-            y += box.height + 14
-        bottom = max(bottom, y)
-        x += width + GAP
-    return round(x - GAP + 14), round(bottom + 22)
+def _place(layers: list[list[Box]]) -> tuple[float, float]:
+    """Give every box its corner, layer below layer in columns; the size of the whole."""
+    widths = [
+        max(layer[k].width for layer in layers if k < len(layer))
+        for k in range(max(map(len, layers)))
+    ]
+    y = MARGIN
+    for layer in layers:
+        y += max(box.height for box in layer)
+        for k, box in enumerate(layer):
+            box.x, box.y = MARGIN + sum(widths[:k]) + k * BETWEEN, y - box.height
+            box.width = widths[k]
+        y += GAP
+    width = sum(widths) + BETWEEN * (len(widths) - 1) + 2 * MARGIN
+    return round(width), round(y - GAP + 3 * LINE + MARGIN)
 
 
-def _edge(start: Box, end: Box) -> str:
-    x1, y1 = start.x + start.width, start.y + start.height / 2
-    x2, y2 = end.x, end.y + end.height / 2
-    middle = (x1 + x2) / 2
-    return (
-        f'<path class="edge" d="M{x1:.1f} {y1:.1f} C{middle:.1f} {y1:.1f} '
-        f'{middle:.1f} {y2:.1f} {x2 - 6:.1f} {y2:.1f}"/>'
-        f'<path d="M{x2:.1f} {y2:.1f} l-8 -4 v8 z" fill="#8a93a3"/>'
-    )
+def _edges(starts: list[Box], end: Box) -> list[str]:
+    """Arrows to the top of a box, side by side in the order of where they come from."""
+    paths = []
+    for k, start in enumerate(sorted(starts, key=lambda box: box.x)):
+        x1, y1 = start.x + start.width / 2, start.y + start.height
+        x2, y2 = end.x + end.width * (0.5 + 0.4 * k / max(len(starts) - 1, 1)), end.y
+        bend = max(y2 - y1, GAP) * 0.6
+        paths.append(
+            f'<path class="edge" d="M{x1:.1f} {y1:.1f} C{x1:.1f} {y1 + bend:.1f} '
+            f'{x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2 - 6:.1f}"/>'
+            f'<path d="M{x2:.1f} {y2:.1f} l-4 -8 h8 z" fill="#8a93a3"/>'
+        )
+    return paths
 
 
 def _drawn(box: Box) -> str:
@@ -156,15 +161,16 @@ def _drawn(box: Box) -> str:
 
 def _legend(height: float, loss: str) -> str:
     entries = [("input", "#e3eefb"), ("parameter", "#fdf1d0"), ("operation", "#ffffff")]
-    parts, x, y = [], 14.0, height - 18
+    parts, x, y = [], MARGIN, height - MARGIN - LINE
     for text, fill in entries:
         parts.append(
             f'<rect x="{x:.1f}" y="{y - 10:.1f}" width="14" height="12" rx="2" fill="{fill}" '
             f'stroke="#8a93a3"/><text x="{x + 20:.1f}" y="{y:.1f}">{text}</text>'
         )
         x += 20 + len(text) * CHARACTER + 24
+    text = f"∂{loss}: gradient of {loss} by the box, computed backward"
+    x, y = MARGIN, height - MARGIN + 2
     parts.append(f'<text x="{x:.1f}" y="{y:.1f}">value, computed forward</text>')
     x += 23 * CHARACTER + 24
-    text = f"∂{loss}: gradient of {loss} with respect to the box, computed backward"
     parts.append(f'<text x="{x:.1f}" y="{y:.1f}" class="gradient">{escape(text)}</text>')
     return "\n".join(parts)

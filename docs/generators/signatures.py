@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -31,3 +33,10 @@ def _shown(value: Any) -> str:
 def first_sentence(documentation: str | None) -> str:
     """The first paragraph in one line."""
     return " ".join(inspect.cleandoc(documentation or "").split("\n\n")[0].split())
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a table: a bar would end the cell, in code too."""
+    code = re.compile(r"`([^`]*\|[^`]*)`")
+    text = code.sub(lambda found: f"<code>{html.escape(found[1], quote=False)}</code>", text)
+    return text.replace("|", "&#124;")
