@@ -12,6 +12,7 @@ from chainrule.passes.merge import merge
 from chainrule.passes.rows import rows_apart
 from chainrule.passes.specialise import specialise
 from chainrule.program import Interpreted, Program, Step
+from chainrule.types import N
 
 
 def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
@@ -36,14 +37,16 @@ class Forward:
         outputs: what to compute.
 
     Attributes:
-        apart: whether every row is computed by itself, so that they may come in blocks.
+        apart: whether every row is computed by itself, so that they may come in blocks, and the
+            outputs be joined along their first axis.
     """
 
     def __init__(self, graph: Graph, outputs: Sequence[Node]) -> None:
         place = specialise(graph, training=False)
         self._outputs = [place[x] for x in outputs]
         self.graph = check(Graph(self._outputs, like=graph))
-        self.apart = rows_apart(self.graph)
+        rows_first = all(x.shape[:1] == (N,) for x in self._outputs)
+        self.apart = rows_first and rows_apart(self.graph)
         self._tape = Tape(self.graph, self._outputs)
 
     @property
