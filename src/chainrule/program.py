@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -154,7 +154,7 @@ def key(seed: int, step: int) -> Array:
 def not_finite(
     graph: Graph, env: Mapping[Node, Array], *, step: int, rows: Rows, loss: Node
 ) -> NotFinite:
-    """The error that names the first node that was not finite though its operands were.
+    """The error that names the node where the NaN or infinity that spoilt a step came up.
 
     Args:
         graph, env: of the step, with the values of all nodes.
@@ -162,7 +162,8 @@ def not_finite(
         rows: of the data set, that the minibatch was made of.
         loss: nodes after it are the backward pass and the update.
     """
-    culprit = next(node for node in graph if _breaks(node, env))
+    spoilt = [loss] if not np.isfinite(env[loss]) else graph.outputs
+    culprit = _origin(graph, env, spoilt)
     bad = np.argwhere(~np.isfinite(env[culprit]))[0]
     at = f"step {step}, node {graph.name(culprit)!r}, line {culprit.source}"
     at += f", row {rows[bad[0]]}" if culprit.shape[:1] == (N,) else ""
@@ -178,20 +179,41 @@ def not_finite(
     forward = culprit in Graph(loss)
     return NotFinite(
         "fit",
-        f"a value became NaN or infinite in the {'forward' if forward else 'backward'} pass",
+        "a value became NaN or infinite in the "
+        + ("forward pass" if forward else "backward pass or the update"),
         got=got,
         at=at,
         fix="lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)",
     )
 
 
-def _breaks(node: Node, env: Mapping[Node, Array]) -> bool:
-    fine = np.isfinite(env[node]).all() or any(not np.isfinite(env[x]).all() for x in node.inputs)
-    return not fine and not (isinstance(node, Operation) and node.op.name == "constant")
+def _origin(graph: Graph, env: Mapping[Node, Array], spoilt: Iterable[Node]) -> Node:
+    """The first node that is not finite though its operands are, on the way to `spoilt`.
+
+    Infinities that do no harm, as in a branch not taken, are not on that way; constants are
+    meant as they are.
+    """
+
+    def bad(nodes: Iterable[Node]) -> list[Node]:
+        return [
+            x
+            for x in nodes
+            if not np.isfinite(env[x]).all()
+            and not (isinstance(x, Operation) and x.op.name == "constant")
+        ]
+
+    way: set[Node] = set()
+    todo = bad(spoilt)
+    while todo:
+        node = todo.pop()
+        if node not in way:
+            way.add(node)
+            todo += bad(node.inputs)
+    return next(x for x in graph if x in way and not bad(x.inputs))
 
 
 def _number_at(array: Array, index: npt.NDArray[np.int64]) -> str:
     """The element of an operand that stands where the result's does, or its range."""
     if array.ndim == len(index) and all(i < n for i, n in zip(index, array.shape, strict=True)):
-        return f"{array[tuple(index)]:.6g}"
-    return f"{array.min():.6g}..{array.max():.6g}" if array.size else "empty"
+        return f"{array[tuple(index)].item():.6g}"
+    return f"{array.min().item():.6g}..{array.max().item():.6g}" if array.size else "empty"
