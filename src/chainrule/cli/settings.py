@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,7 +95,7 @@ class Setting:
         return float(value) if self.form == "number" else value
 
     def _inside(self, x: float) -> bool:
-        return (
+        return math.isfinite(x) and (
             (self.least is None or x >= self.least)
             and (self.most is None or x <= self.most)
             and (self.above is None or x > self.above)
