@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError
 from chainrule.graph.node import Array, Node, NodeLike, apply, user_line
-from chainrule.graph.op import Op, function, op
+from chainrule.graph.op import function, op
 from chainrule.types import DTYPES, FLOATS, Dim, Shape, TensorType, broadcast_shapes, show
 
 _DEFAULT = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}
@@ -136,9 +136,13 @@ def _forward_sum_to(x: Array, shape: tuple[int, ...]) -> Array:
 
 def accurate_sum(x: Array, axes: tuple[int, ...] | None, keepdims: bool = False) -> Array:
     """Sum over axes; float32 is added up in float64, so that long sums lose nothing."""
-    wide = np.float64 if x.dtype == np.float32 else x.dtype
-    out: Array = np.sum(x, axis=axes, dtype=wide, keepdims=keepdims)
+    out = np.sum(x, axis=axes, dtype=accumulator(x), keepdims=keepdims)
     return np.asarray(out).astype(x.dtype, copy=False)
+
+
+def accumulator(x: Array) -> np.dtype[Any]:
+    """The dtype that elements of `x` are added up and multiplied in: float64 for float32."""
+    return np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
 
 
 SUM_TO = op(
@@ -236,19 +240,3 @@ def require_scalar(where: str, node: Node) -> Node:
             fix="reduce it: mean(loss) or sum(loss)",
         )
     return node
-
-
-__all__ = [
-    "Op",
-    "accurate_sum",
-    "as_node",
-    "broadcast",
-    "broadcast_to",
-    "cast",
-    "constant",
-    "floating",
-    "promote",
-    "require_scalar",
-    "same",
-    "sum_to",
-]

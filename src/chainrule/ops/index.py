@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import function, op
-from chainrule.ops.build import as_node, broadcast_to
+from chainrule.ops.build import accumulator, as_node, broadcast_to
 from chainrule.ops.shape import without_axis
 from chainrule.types import (
     INTEGERS,
@@ -50,6 +51,25 @@ def checked(where: str, indices: Array, size: int) -> Array:
             fix="count from 0; negative indices do not count from the end",
         )
     return indices
+
+
+def _adjoint(where: str, infer: Callable[..., TensorType]) -> Callable[..., TensorType]:
+    """The infer rule of what adds `x` up in an array of `shape`; `infer` is that of the reading."""
+
+    def rule(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
+        made = infer(TensorType(shape, x.dtype), indices, axis)
+        if made != x:
+            raise ShapeError(where, "the shape does not fit", expected=made, got=x)
+        return TensorType(shape, x.dtype)
+
+    return rule
+
+
+def _added_up(x: Array, places: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` to which `x` is added at `places`, where some may stand twice."""
+    total = np.zeros(shape, accumulator(x))
+    np.add.at(total, places, x)
+    return total.astype(x.dtype, copy=False)
 
 
 # ---------------------------------------------------------------- take, scatter_add
@@ -93,24 +113,15 @@ def take(table: NodeLike, indices: NodeLike, axis: int = 0) -> Node:
     return apply(TAKE, table, indices, axis=normalise_axis("take", axis, table.ndim))
 
 
-def _infer_scatter_add(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
-    made = _infer_take(TensorType(shape, x.dtype), indices, axis)
-    if made != x:
-        raise ShapeError("scatter_add", "the shape does not fit", expected=made, got=x)
-    return TensorType(shape, x.dtype)
-
-
 def _forward_scatter_add(x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
-    total = np.zeros(shape, np.float64 if x.dtype == np.float32 else x.dtype)
-    where: Any = (*(slice(None),) * axis, checked("scatter_add", indices, shape[axis]))
-    np.add.at(total, where, x)
-    return total.astype(x.dtype, copy=False)
+    place = checked("scatter_add", indices, shape[axis])
+    return _added_up(x, (*(slice(None),) * axis, place), shape)
 
 
 SCATTER_ADD = op(
     "scatter_add",
     "index",
-    infer=_infer_scatter_add,
+    infer=_adjoint("scatter_add", _infer_take),
     forward=_forward_scatter_add,
     gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
     formula="scatter_add({0}, {1}, axis={axis}, to {shape})",
@@ -185,25 +196,16 @@ def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
     return apply(GATHER, x, indices, axis=axis)
 
 
-def _infer_scatter_along(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
-    made = _infer_gather(TensorType(shape, x.dtype), indices, axis)
-    if made != x:
-        raise ShapeError("scatter_add_along", "the shape does not fit", expected=made, got=x)
-    return TensorType(shape, x.dtype)
-
-
 def _forward_scatter_along(x: Array, indices: Array, axis: int, shape: tuple[int, ...]) -> Array:
-    total = np.zeros(shape, np.float64 if x.dtype == np.float32 else x.dtype)
-    where = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
-    where[axis] = checked("scatter_add_along", indices, shape[axis])
-    np.add.at(total, tuple(where), x)
-    return total.astype(x.dtype, copy=False)
+    places = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    places[axis] = checked("scatter_add_along", indices, shape[axis])
+    return _added_up(x, tuple(places), shape)
 
 
 SCATTER_ADD_ALONG = op(
     "scatter_add_along",
     "index",
-    infer=_infer_scatter_along,
+    infer=_adjoint("scatter_add_along", _infer_gather),
     forward=_forward_scatter_along,
     gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
     formula="scatter_add_along({0}, {1}, axis={axis}, to {shape})",

@@ -10,13 +10,13 @@ import numpy as np
 
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import function, op
-from chainrule.ops.build import same
+from chainrule.ops.build import accumulator, same
 from chainrule.ops.reduce import Axes, reduce, reduced, spread, wide
 
 
 def _forward_prod(x: Array, axis: Axes, keepdims: bool) -> Array:
-    dtype = np.float64 if x.dtype == np.float32 else x.dtype
-    return np.asarray(np.prod(x, axis=axis, keepdims=keepdims, dtype=dtype)).astype(x.dtype)
+    y = np.prod(x, axis=axis, keepdims=keepdims, dtype=accumulator(x))
+    return np.asarray(y).astype(x.dtype)
 
 
 PROD = op(

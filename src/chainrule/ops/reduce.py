@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.errors import FeedError, ShapeError
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import Op, function, op
-from chainrule.ops.build import accurate_sum, as_node, broadcast_to, cast, floating
+from chainrule.ops.build import accumulator, accurate_sum, as_node, broadcast_to, cast, floating
 from chainrule.ops.compare import equal
 from chainrule.ops.mode import count
 from chainrule.ops.shape import reshape
@@ -258,8 +258,7 @@ def argmin(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
 
 def _forward_cumsum(x: Array, axis: int, reverse: bool) -> Array:
     ahead = np.flip(x, axis) if reverse else x
-    dtype = np.float64 if x.dtype == np.float32 else x.dtype
-    sums = np.cumsum(ahead, axis=axis, dtype=dtype).astype(x.dtype, copy=False)
+    sums = np.cumsum(ahead, axis=axis, dtype=accumulator(x)).astype(x.dtype, copy=False)
     return np.flip(sums, axis) if reverse else sums
 
 
