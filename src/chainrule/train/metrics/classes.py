@@ -14,6 +14,7 @@ Conventions, those of scikit-learn where it has one:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -111,7 +112,7 @@ def per_class(
     """
     rows = class_rows("per_class", target, prediction, weights)
     hits, support, guessed = _counts(rows)
-    table = {name: ratio(hits, support, guessed) for name, ratio in _RATIOS.items()}
+    table = {name: ratio(hits, support, guessed) for name, ratio in RATIOS.items()}
     if rows.broken:
         table = {name: np.full_like(support, np.nan) for name in table}
     return {**table, "auc": _class_aucs(rows), "support": support}
@@ -220,26 +221,16 @@ def ranked_auc(positive: Array, scores: Array, weights: Floats | None) -> float:
     return float(np.clip((above * (below - tied / 2)).sum() / total, 0.0, 1.0))
 
 
-def ratio_precision(hits: Floats, support: Floats, guessed: Floats) -> Floats:
-    """Hits over guesses, 0 where nothing was guessed."""
-    return _ratio(hits, guessed)
-
-
-def ratio_recall(hits: Floats, support: Floats, guessed: Floats) -> Floats:
-    """Hits over cases, 0 where there is no case."""
-    return _ratio(hits, support)
-
-
-def ratio_f1(hits: Floats, support: Floats, guessed: Floats) -> Floats:
-    """2 tp / (2 tp + fp + fn), 0 where there is neither case nor guess."""
-    return _ratio(2 * hits, support + guessed)
-
-
-_RATIOS = {"precision": ratio_precision, "recall": ratio_recall, "f1": ratio_f1}
-
-
 def _ratio(over: Floats, under: Floats) -> Floats:
     return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+
+
+RATIOS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
+    "precision": lambda hits, support, guessed: _ratio(hits, guessed),
+    "recall": lambda hits, support, guessed: _ratio(hits, support),
+    "f1": lambda hits, support, guessed: _ratio(2 * hits, support + guessed),
+}
+"""The ratios of hits, cases and guesses, 0 where there is nothing to divide by."""
 
 
 def _predicted(rows: Rows) -> Array:
@@ -284,7 +275,7 @@ def _averaged(
         return math.nan
     if average == "micro":
         hits, support, guessed = (a.sum(keepdims=True) for a in (hits, support, guessed))
-    values = _RATIOS[name](hits, support, guessed)
+    values = RATIOS[name](hits, support, guessed)
     if average == "binary":
         return float(values[1])
     if average == "weighted":

@@ -13,12 +13,10 @@ import numpy.typing as npt
 
 from chainrule.train.metrics.checks import Floats, Rows, label_rows
 from chainrule.train.metrics.classes import (
+    RATIOS,
     SMALLEST,
     Weights,
     ranked_auc,
-    ratio_f1,
-    ratio_precision,
-    ratio_recall,
 )
 
 
@@ -57,29 +55,26 @@ def label_precision(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
     """The mean precision of the labels."""
-    rows = label_rows("precision", target, prediction, weights)
-    return math.nan if rows.broken else float(ratio_precision(*_shares(rows)).mean())
+    return _mean_ratio("precision", target, prediction, weights)
 
 
 def label_recall(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
     """The mean recall of the labels."""
-    rows = label_rows("recall", target, prediction, weights)
-    return math.nan if rows.broken else float(ratio_recall(*_shares(rows)).mean())
+    return _mean_ratio("recall", target, prediction, weights)
 
 
 def label_f1(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
     """The mean F1 of the labels."""
-    rows = label_rows("f1", target, prediction, weights)
-    return math.nan if rows.broken else float(ratio_f1(*_shares(rows)).mean())
+    return _mean_ratio("f1", target, prediction, weights)
 
 
 def micro_f1(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
     """The F1 of all labels of all rows taken together."""
     rows = label_rows("micro_f1", target, prediction, weights)
     together = [share.sum(keepdims=True) for share in _shares(rows)]
-    return math.nan if rows.broken else float(ratio_f1(*together)[0])
+    return math.nan if rows.broken else float(RATIOS["f1"](*together)[0])
 
 
 def per_label(
@@ -88,13 +83,10 @@ def per_label(
     """Precision, recall, f1, auc and share of ones of each label, (k,) each."""
     rows = label_rows("per_label", target, prediction, weights)
     hits, support, guessed = _shares(rows)
-    return {
-        "precision": hits * np.nan if rows.broken else ratio_precision(hits, support, guessed),
-        "recall": hits * np.nan if rows.broken else ratio_recall(hits, support, guessed),
-        "f1": hits * np.nan if rows.broken else ratio_f1(hits, support, guessed),
-        "auc": _aucs(rows),
-        "support": support,
-    }
+    table = {name: ratio(hits, support, guessed) for name, ratio in RATIOS.items()}
+    if rows.broken:
+        table = {name: np.full_like(support, np.nan) for name in table}
+    return {**table, "auc": _aucs(rows), "support": support}
 
 
 def label_auc(
@@ -126,6 +118,13 @@ def label_brier(
 
 def _predicted(rows: Rows) -> npt.NDArray[np.bool_]:
     return np.asarray(rows.prediction > 0.5)
+
+
+def _mean_ratio(
+    name: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: Weights
+) -> float:
+    rows = label_rows(name, target, prediction, weights)
+    return math.nan if rows.broken else float(RATIOS[name](*_shares(rows)).mean())
 
 
 def _shares(rows: Rows) -> tuple[Floats, Floats, Floats]:
