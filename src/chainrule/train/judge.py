@@ -9,6 +9,8 @@ import numpy as np
 from chainrule.errors import SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
+from chainrule.ops.activations import SIGMOID
+from chainrule.ops.softmax import SOFTMAX
 from chainrule.train import metrics
 from chainrule.train.metrics import Metric, Scores, Task
 from chainrule.train.metrics.registry import Function
@@ -106,11 +108,9 @@ class Judge:
         """What the metrics take: probabilities for logits, numbers for logarithms."""
         p = prediction.astype(np.float64)
         if self.kind == "cross_entropy":
-            e = np.exp(p - p.max(axis=-1, keepdims=True))
-            return np.asarray(e / e.sum(axis=-1, keepdims=True))
+            return SOFTMAX.forward(p, axis=(-1,))
         if self.kind == "binary_cross_entropy":
-            q = np.exp(-np.abs(p))
-            q = np.where(p >= 0, 1 / (1 + q), q / (1 + q))
+            q = SIGMOID.forward(p)
             return q[:, 0] if q.ndim == 2 and q.shape[1] == 1 else q
         if self.kind == "hinge":
             return np.eye(p.shape[-1])[p.argmax(axis=-1)] if p.ndim == 2 else (p > 0) * 1.0
