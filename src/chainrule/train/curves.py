@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.files import write_whole
 from chainrule.train.axes import BOTTOM, LEFT, TOP, Floats, Frame, axes, drawable, picture
 from chainrule.train.words import number
 
@@ -28,8 +29,7 @@ class Plot:
         """Write the picture on a white ground as a stand-alone SVG file."""
         ground = '<rect width="100%" height="100%" fill="white"/>'
         head, tail = self.svg.split(">", 1)
-        Path(path).write_text(f"{head}>{ground}{tail}\n", encoding="utf-8")
-        return Path(path)
+        return write_whole(path, f"{head}>{ground}{tail}\n")
 
     def _repr_html_(self) -> str:
         return self.svg
