@@ -108,7 +108,7 @@ def _finish(
     """Write what must not be lost, then judge, and write the rest."""
     _write_first(job, order, outputs, trouble)
     if stop is not None:
-        _tell_stop(job, stop, outputs, trouble)
+        _tell_stop(job, order, stop, outputs, trouble)
     verdicts = _judged(job)
     told.tell_results(screen, verdicts or [_training(job)])
     _write_report(job, order, outputs, verdicts, seconds, stop)
@@ -168,11 +168,12 @@ def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
 
 
 def _tell_stop(
-    job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
+    job: Job, order: Order, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
 ) -> None:
     epoch = job.model.history.best or job.model.history.last_epoch
-    what = "interrupted" if isinstance(stop, KeyboardInterrupt) else "training broke off"
-    trouble.say(f"{what}: the model of epoch {epoch}, the best so far, is in "
+    heard = isinstance(stop, KeyboardInterrupt) and not order.quiet  # `fit` has told of it
+    what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
+    trouble.say(f"{'' if heard else what}the model of epoch {epoch}, the best so far, is in "
                 f"{quoted(outputs.model)}")  # fmt: skip
 
 
