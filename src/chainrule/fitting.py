@@ -174,10 +174,7 @@ def _rate(
     scale = 1.0
     plateau: PlateauTracker | None = None
     if isinstance(schedule, ReduceOnPlateau):
-        plateau = PlateauTracker(
-            1.0, schedule.factor, schedule.patience, better=better,
-            minimum_improvement=schedule.minimum_improvement, cooldown=schedule.cooldown,
-        )  # fmt: skip
+        plateau = PlateauTracker(schedule, better)
 
     def at(first: int, count: int) -> list[float]:
         return rates(schedule, first - before, count, total, scale)

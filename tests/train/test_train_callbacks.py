@@ -16,6 +16,7 @@ from chainrule.train.callbacks import (
 )
 from chainrule.train.history import History
 from chainrule.train.metrics import Metric
+from chainrule.train.schedules import ReduceOnPlateau
 
 
 def follow(tracker, values):
@@ -110,28 +111,30 @@ def test_criterion_that_cannot_be_followed_is_refused_at_once():
 
 
 def test_plateau_cuts_the_rate_after_patience():
-    tracker = PlateauTracker(1.0, factor=0.5, patience=2)
-    rates = [tracker.update(v) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
-    assert rates == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
+    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=2))
+    scales = [tracker.update(v) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
+    assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
-def test_plateau_cools_down_and_stops_at_the_minimum():
-    tracker = PlateauTracker(1.0, factor=0.5, patience=1, cooldown=2, minimum_rate=0.3)
-    rates = [tracker.update(v) for v in [1, 1, 1, 1, 1, 1, 1, 1]]
-    assert rates == [1, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3, 0.3]
+def test_plateau_cools_down_and_takes_what_is_not_finite_for_no_improvement():
+    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=1, cooldown=2), better="max")
+    scales = [tracker.update(v) for v in [1, 1, 1, math.inf, 1, 1, 2, math.nan]]
+    assert scales == [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 
-def test_plateau_never_raises_the_rate():
-    tracker = PlateauTracker(0.1, patience=1, minimum_rate=0.5)
-    assert [tracker.update(math.nan) for _ in range(3)] == [0.1, 0.1, 0.1]
+def test_plateau_counts_only_improvements_that_are_large_enough():
+    settings = ReduceOnPlateau(factor=0.5, patience=1, minimum_improvement=0.5)
+    tracker = PlateauTracker(settings)
+    assert [tracker.update(v) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
 
 
 @pytest.mark.parametrize(
-    "settings", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"minimum_rate": -1}]
+    "settings",
+    [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"minimum": -1}, {"cooldown": -1}],
 )
 def test_plateau_refuses_senseless_settings(settings):
     with pytest.raises(SettingError, match="ReduceOnPlateau"):
-        PlateauTracker(0.1, **settings)
+        ReduceOnPlateau(**settings)
 
 
 def test_functions_and_objects_are_callbacks():

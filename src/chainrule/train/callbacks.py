@@ -10,6 +10,8 @@ from typing import Any
 from chainrule.errors import SettingError
 from chainrule.train.history import History
 from chainrule.train.metrics import Direction, Metric, direction, plain_name
+from chainrule.train.schedules import ReduceOnPlateau
+from chainrule.train.settings import NOT_NEGATIVE, AtLeast, refuse
 from chainrule.train.words import number, words
 
 
@@ -106,9 +108,10 @@ class EarlyStopping:
     def __post_init__(self) -> None:
         if self.criterion is not None:
             object.__setattr__(self, "criterion", plain_name(self.criterion))
-        _check_patience("EarlyStopping", self.patience)
-        _check_positive("EarlyStopping", "minimum_improvement", self.minimum_improvement)
-        _check_better("EarlyStopping", self.better)
+        object.__setattr__(self, "patience", AtLeast(1)("EarlyStopping.patience", self.patience))
+        NOT_NEGATIVE("EarlyStopping.minimum_improvement", self.minimum_improvement)
+        if self.better not in (None, "min", "max"):
+            raise refuse("EarlyStopping.better", "'min' or 'max'", self.better)
 
     def tracker(self, *, validation: bool = True, metrics: Iterable[Metric] = ()) -> BestTracker:
         """A fresh tracker for a run.
@@ -152,10 +155,7 @@ class BestTracker:
         NaN and infinities never improve. Epochs count from 1 where `epoch` is not given.
         """
         self.epochs = self.epochs + 1 if epoch is None else epoch
-        gain = math.inf
-        if self.best is not None:
-            gain = self.best - value if self.better == "min" else value - self.best
-        if math.isfinite(value) and gain > self.minimum_improvement:
+        if _improves(value, self.best, self.better, self.minimum_improvement):
             self.best, self.best_epoch, self.stale = float(value), self.epochs, 0
             return True
         self.stale += 1
@@ -178,65 +178,37 @@ class BestTracker:
 
 @dataclass(slots=True)
 class PlateauTracker:
-    """The rate of a run that is cut by a factor whenever the criterion stops improving.
+    """The scale of a rate that is cut whenever the criterion stops improving.
 
     Attributes:
-        rate: the present rate.
-        factor: what the rate is multiplied by, above 0 and below 1.
-        patience: epochs without improvement before a cut.
-        minimum_rate: the rate never falls below it.
-        minimum_improvement, better: as in `EarlyStopping`.
-        cooldown: epochs after a cut that do not count as stale.
+        settings: when it is cut, and by how much.
+        better: as in `EarlyStopping`.
+        scale: what the rate is multiplied by now.
     """
 
-    rate: float
-    factor: float = 0.1
-    patience: int = 10
-    minimum_rate: float = 0.0
-    minimum_improvement: float = 0.0
+    settings: ReduceOnPlateau
     better: Direction = "min"
-    cooldown: int = 0
+    scale: float = 1.0
     best: float | None = None
     stale: int = 0
     cooling: int = 0
 
-    def __post_init__(self) -> None:
-        _check_patience("ReduceOnPlateau", self.patience)
-        _check_better("ReduceOnPlateau", self.better)
-        if not 0 < self.factor < 1:
-            raise SettingError("ReduceOnPlateau", "the factor must cut the rate",
-                               expected="0 < factor < 1", got=self.factor)  # fmt: skip
-        _check_positive("ReduceOnPlateau", "minimum_rate", self.minimum_rate)
-        _check_positive("ReduceOnPlateau", "minimum_improvement", self.minimum_improvement)
-
     def update(self, value: float) -> float:
-        """Take an epoch's value; returns the rate for the next epoch."""
-        gain = math.inf
-        if self.best is not None:
-            gain = self.best - value if self.better == "min" else value - self.best
-        if math.isfinite(value) and gain > self.minimum_improvement:
+        """Take an epoch's value; returns the scale for the next epoch."""
+        if _improves(value, self.best, self.better, self.settings.minimum_improvement):
             self.best, self.stale = float(value), 0
         elif self.cooling == 0:
             self.stale += 1
         self.cooling = max(self.cooling - 1, 0)
-        if self.stale >= self.patience:
-            self.rate = max(self.rate * self.factor, min(self.minimum_rate, self.rate))
-            self.stale, self.cooling = 0, self.cooldown
-        return self.rate
+        if self.stale >= self.settings.patience:
+            self.scale *= self.settings.factor
+            self.stale, self.cooling = 0, self.settings.cooldown
+        return self.scale
 
 
-def _check_patience(where: str, patience: int) -> None:
-    if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-        raise SettingError(where, "patience makes no sense", expected="a whole number from 1 up",
-                           got=repr(patience))  # fmt: skip
-
-
-def _check_better(where: str, better: str | None) -> None:
-    if better not in (None, "min", "max"):
-        raise SettingError(where, "unknown direction", expected="'min' or 'max'", got=repr(better))
-
-
-def _check_positive(where: str, name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise SettingError(where, f"{name} makes no sense", expected="a number from 0 up",
-                           got=repr(value))  # fmt: skip
+def _improves(value: float, best: float | None, better: str, least: float) -> bool:
+    """Whether a value beats the best so far by more than `least`; NaN and infinities never do."""
+    gain = math.inf
+    if best is not None:
+        gain = best - value if better == "min" else value - best
+    return math.isfinite(value) and gain > least

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from chainrule.autodiff import backward
-from chainrule.errors import GraphError, SettingError
+from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter
 from chainrule.ops.bounds import clip, minimum
@@ -17,7 +17,7 @@ from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.program import NUMBER, RATE, Step
 from chainrule.train.optim.base import Optimizer, matches, require_match
-from chainrule.train.settings import as_number
+from chainrule.train.settings import Within
 
 Gradients = dict[Parameter, Node]
 
@@ -124,10 +124,10 @@ def _described(graph: Graph, parameter: Parameter) -> str:
 def _clipped(gradients: Gradients, clip_norm: float | None, clip_value: float | None) -> Gradients:
     """The gradients cut by value, then scaled down to a common length."""
     if clip_value is not None:
-        bound = _bound("clip_value", clip_value)
+        bound = Within(above=0)("clip_value", clip_value)
         gradients = {x: clip(g, -bound, bound) for x, g in gradients.items()}
     if clip_norm is not None:
-        bound = _bound("clip_norm", clip_norm)
+        bound = Within(above=0)("clip_norm", clip_norm)
         scale = minimum(bound / global_norm(gradients.values()), 1.0)
         gradients = {x: g * cast(scale, g.dtype) for x, g in gradients.items()}
     return gradients
@@ -137,10 +137,3 @@ def global_norm(gradients: Iterable[Node]) -> Node:
     """The length of all gradients taken together as one vector, in float64: nothing overflows."""
     squares = [sum(square(cast(g, "float64"))) for g in gradients]
     return sqrt(reduce(lambda a, b: a + b, squares))
-
-
-def _bound(where: str, value: float) -> float:
-    bound = as_number(where, value)
-    if bound <= 0:
-        raise SettingError(where, "a bound is above 0", got=repr(value))
-    return bound
