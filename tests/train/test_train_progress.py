@@ -33,7 +33,8 @@ progress = choose()
 if len(sys.argv) > 1:
     progress.EVERY = 0  # redraw at every call
 with progress:
-    progress.start(10, ["100 rows \\x1b[31m, caf\\u00e9"], criterion="validation_auc")
+    progress.note("100 rows \\x1b[31m, caf\\u00e9")
+    progress.start(10, criterion="validation_auc")
     for epoch in range(1, 11):
         progress.update(epoch, 0.5, loss=9.0, rate=0.001)
         progress.epoch({"epoch": epoch, "seconds": epoch, "rate": 0.001, "loss": 1 / epoch,
@@ -187,7 +188,7 @@ def test_terminal_that_closes_silences_the_run_only():
     progress = choose()
     progress.EVERY = 0
     with progress:
-        progress.start(3, [])
+        progress.start(3)
         progress.epoch({"epoch": 1, "loss": 1.0})
         os.close(2)
         progress.epoch({"epoch": 2, "loss": 1.0})
@@ -288,7 +289,8 @@ def test_notebook_redraws_in_place_a_few_times_a_second():
     page, clock = Page(), Clock()
     progress = NotebookProgress(page.display, clock)
     with progress:
-        progress.start(100, ["<100> rows"])
+        progress.note("<100> rows")
+        progress.start(100)
         for epoch in range(1, 101):
             clock.now += 0.05
             row = {"epoch": epoch, "loss": 1 / epoch, "validation_loss": 2 / epoch}
@@ -317,7 +319,7 @@ def test_choose_takes_what_suits_the_place():
 
 def test_silent_says_nothing(capfd):
     with choose(False) as progress:
-        progress.start(2, ["header"])
+        progress.start(2)
         progress.update(1, 0.5, loss=1.0)
         progress.epoch({"epoch": 1, "loss": 1.0})
         progress.note("note")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TextIO
 
@@ -25,14 +25,13 @@ class Progress:
     def start(
         self,
         total_epochs: int | None,
-        header: Sequence[str] = (),
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
     ) -> None:
         """A run begins: epochs first_epoch .. total_epochs (None: until it is stopped).
 
-        `header` is shown once, above; the column `criterion` comes first among the metrics.
+        The column `criterion` comes first among the metrics.
         """
 
     def update(
@@ -79,7 +78,6 @@ class Shown(Progress):
     def start(
         self,
         total_epochs: int | None,
-        header: Sequence[str] = (),
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
@@ -88,8 +86,6 @@ class Shown(Progress):
         self._criterion = None if criterion is None else plain_name(criterion)
         self._fraction, self._row, self._best = 0.0, {}, None
         self._began = self._clock()
-        for line in header:
-            self.note(line)
 
     def update(
         self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None

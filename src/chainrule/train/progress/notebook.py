@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainrule.errors import MissingExtra
@@ -34,13 +34,12 @@ class NotebookProgress(Shown):
     def start(
         self,
         total_epochs: int | None,
-        header: Sequence[str] = (),
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
     ) -> None:
-        self._rows, self._notes, self._handle = [], [], None
-        super().start(total_epochs, header, first_epoch=first_epoch, criterion=criterion)
+        self._rows, self._handle = [], None
+        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion)
         self._handle = self._display(self._picture(), display_id=True)
 
     def update(

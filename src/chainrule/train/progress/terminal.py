@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from chainrule.train.progress.base import Part, Shown, is_terminal, printable
@@ -36,7 +36,6 @@ class TerminalProgress(Shown):
     def start(
         self,
         total_epochs: int | None,
-        header: Sequence[str] = (),
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
@@ -44,7 +43,7 @@ class TerminalProgress(Shown):
         from rich.live import Live  # noqa: PLC0415  (heavy: only where a terminal is)
 
         self.close()
-        super().start(total_epochs, header, first_epoch=first_epoch, criterion=criterion)
+        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion)
         self._live = Live(
             self._line(),
             console=self._console,
