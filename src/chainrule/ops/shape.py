@@ -56,7 +56,7 @@ RESHAPE = op(
     "reshape",
     "view",
     infer=_infer_reshape,
-    forward=np.reshape,
+    forward=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 calls it `newshape`
     gradient=lambda gy, y, x, shape: (reshape(gy, x.shape),),
     formula="{0}",
 )
