@@ -13,7 +13,7 @@ from chainrule.data.columns import (
 )
 from chainrule.data.dates import DateColumn
 from chainrule.data.learned import KNOTS, Stats, stats_of
-from chainrule.data.words import TextColumn
+from chainrule.data.text import TextColumn
 from chainrule.errors import DataError
 
 

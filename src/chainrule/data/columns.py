@@ -19,7 +19,7 @@ from chainrule.data.learned import (
     unseen_note,
 )
 from chainrule.data.table import Codes, Column, Floats, counted
-from chainrule.data.words import TextColumn
+from chainrule.data.text import TextColumn
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000

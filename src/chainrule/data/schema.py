@@ -25,7 +25,7 @@ from chainrule.data.kinds import Kind, KindName, check_kinds, guess_task, kind_o
 from chainrule.data.learned import Infinite, Stats
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.data.target import ClassTarget, NumberTarget, Target
-from chainrule.data.words import TextColumn
+from chainrule.data.text import TextColumn
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS = "numbers"

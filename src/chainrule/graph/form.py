@@ -16,7 +16,7 @@ from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Initializer, Input, Node, Operation, Parameter, Scope
 from chainrule.graph.op import Op, lookup
-from chainrule.graph.plain import Decoder, Encoder, encodable
+from chainrule.graph.values import Decoder, Encoder, encodable
 from chainrule.types import FLOATS, N, TensorType, show, static_size
 
 MAX_NODES = 500_000
