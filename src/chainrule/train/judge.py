@@ -37,6 +37,7 @@ class Judge:
         self.target: Node | None = None
         self.weights: Node | None = None
         self._levels: tuple[float, ...] | None = None
+        self._yes_no = False
         self.task: Task | None = None
         if marks:
             self._read(marks[-1])
@@ -52,10 +53,9 @@ class Judge:
             self.task = "regression"
         elif self.kind == "quantile":
             self.task = "quantiles"
-        elif self.kind in ("cross_entropy", "hinge") and len(shape) <= 2:
-            self.task = "classification"
-        elif self.kind == "binary_cross_entropy" and len(shape) <= 2:
-            many = len(shape) == 2 and shape[1] != 1
+        elif self.kind in ("cross_entropy", "hinge", "binary_cross_entropy") and len(shape) <= 2:
+            self._yes_no = self.kind != "cross_entropy" and self.target.ndim >= len(shape)
+            many = self._yes_no and len(shape) == 2 and shape[1] != 1
             self.task = "multilabel" if many else "classification"
 
     @property
@@ -88,15 +88,16 @@ class Judge:
             return Scores()
         prediction, target, *rest = values
         weights = rest[0] if rest else None
-        scored, truth = self._scored(prediction), _truth(target, self.task)
+        scored, truth = self._scored(prediction), self._truth(target)
         if wanted is not None:
             return metrics.score(
                 wanted, truth, scored, task=self.task, weights=weights, levels=self._levels
             )
+        if self.kind == "hinge":  # no probabilities, so what needs none
+            second = "label_accuracy" if self.task == "multilabel" else "balanced_accuracy"
+            names = ("accuracy", second, "f1", "precision", "recall")
+            return metrics.score(names, truth, scored, task=self.task, weights=weights)
         if self.task == "classification":
-            if self.kind == "hinge":
-                names = ("accuracy", "balanced_accuracy", "f1", "precision", "recall")
-                return metrics.score(names, truth, scored, task=self.task, weights=weights)
             return metrics.classification(truth, scored, weights=weights)
         if self.task == "multilabel":
             return metrics.multilabel(truth, scored, weights=weights)
@@ -109,20 +110,20 @@ class Judge:
         p = prediction.astype(np.float64)
         if self.kind == "cross_entropy":
             return SOFTMAX.forward(p, axis=(-1,))
-        if self.kind == "binary_cross_entropy":
-            q = SIGMOID.forward(p)
+        if self._yes_no:
+            signs = self.kind == "hinge"
+            q = np.asarray((p > 0) * 1.0 if signs else SIGMOID.forward(p))
             return q[:, 0] if q.ndim == 2 and q.shape[1] == 1 else q
         if self.kind == "hinge":
-            return np.eye(p.shape[-1])[p.argmax(axis=-1)] if p.ndim == 2 else (p > 0) * 1.0
+            return np.asarray(np.eye(p.shape[-1])[p.argmax(axis=-1)])
         return np.exp(p) if self.kind == "poisson" else p
 
-
-def _truth(target: Array, task: Task) -> Array:
-    """Class indices for classification, whatever form the target has; else the target."""
-    if task != "classification":
-        return target
-    if target.ndim == 2:
-        target = target.argmax(axis=1) if target.shape[1] > 1 else target[:, 0]
-    return np.asarray(target > 0 if target.dtype.kind in "fb" else np.maximum(target, 0)).astype(
-        np.int64
-    )
+    def _truth(self, target: Array) -> Array:
+        """Class indices, or labels that are 0 or 1, whatever form the target has."""
+        if self.task not in ("classification", "multilabel"):
+            return target
+        if self._yes_no:
+            truth = (target > (0 if self.kind == "hinge" else 0.5)).astype(np.int64)
+            return truth[:, 0] if truth.ndim == 2 and truth.shape[1] == 1 else truth
+        classes = target.argmax(axis=1) if target.ndim == 2 else np.maximum(target, 0)
+        return classes.astype(np.int64)

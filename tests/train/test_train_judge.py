@@ -1,0 +1,149 @@
+"""The judge: which task a loss means, and truths and scores in the form that metrics take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+import chainrule as cr
+from chainrule.errors import SettingError
+from chainrule.graph import Graph
+from chainrule.train.judge import Judge
+
+
+def judge(loss: cr.Node) -> Judge:
+    return Judge(Graph(loss))
+
+
+def pair(shape: Any, target: Any = None, dtype: str = "float32") -> tuple[cr.Node, cr.Node]:
+    return cr.input("y", shape), cr.input("t", shape if target is None else target, dtype)
+
+
+# ---------------------------------------------------------------- tasks
+
+
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        (cr.squared_error(*pair(())), "regression"),
+        (cr.squared_error(*pair((3,))), "regression"),
+        (cr.absolute_error(*pair(())), "regression"),
+        (cr.huber(*pair(())), "regression"),
+        (cr.poisson(*pair(())), "regression"),
+        (cr.squared_error(*pair((2, 3))), None),
+        (cr.quantile(*pair((2,), ()), quantiles=(0.1, 0.9)), "quantiles"),
+        (cr.cross_entropy(*pair((3,), (), "int32")), "classification"),
+        (cr.cross_entropy(*pair((3,))), "classification"),
+        (cr.cross_entropy(*pair((5, 3), (5,), "int32")), None),
+        (cr.hinge(*pair((3,), (), "int32")), "classification"),
+        (cr.hinge(*pair(())), "classification"),
+        (cr.hinge(*pair((1,))), "classification"),
+        (cr.hinge(*pair((4,))), "multilabel"),
+        (cr.binary_cross_entropy(*pair(())), "classification"),
+        (cr.binary_cross_entropy(*pair((1,))), "classification"),
+        (cr.binary_cross_entropy(*pair((4,))), "multilabel"),
+        (cr.cosine(*pair((4,))), None),
+        (cr.mean(cr.square(pair(())[0])), None),
+    ],
+)
+def test_the_task(loss: cr.Node, task: str | None) -> None:
+    assert judge(loss).task == task
+
+
+def test_a_loss_of_ones_own_has_no_metrics() -> None:
+    own = judge(cr.mean(cr.square(pair(())[0])))
+    assert own.nodes == []
+    assert own.score([]) == {}
+    with pytest.raises(SettingError, match="no metrics are known"):
+        own.score([], ["accuracy"])
+
+
+def test_the_nodes_of_the_last_of_several_losses() -> None:
+    y, t = pair((3,), (), "int32")
+    z, u = cr.input("z", ()), cr.input("u", ())
+    w = cr.input("w", ())
+    both = 0.1 * cr.squared_error(z, u) + cr.cross_entropy(y, t, weights=w)
+    found = judge(both)
+    assert found.kind == "cross_entropy"
+    assert found.prediction is y
+    assert found.target is t
+    assert len(found.nodes) == 3
+
+
+# ---------------------------------------------------------------- scores
+
+LOGITS = np.array([2.0, -1.0, 0.5, -3.0])
+
+
+@pytest.mark.parametrize("loss", [cr.binary_cross_entropy, cr.hinge])
+@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize("low", [0.0, -1.0, 0.05])
+def test_yes_and_no(loss: Any, column: bool, low: float) -> None:
+    if (low < 0) == (loss is cr.binary_cross_entropy) and low != 0:
+        return  # chances are for the one, signs for the other
+    high = 0.95 if low > 0 else 1.0
+    shape = (1,) if column else ()
+    truth = np.array([high, low, low, low])
+    values = [v.reshape(4, *shape) for v in (LOGITS, truth)]
+    scores = judge(loss(*pair(shape))).score(values)
+    assert scores["accuracy"] == 0.75
+    assert scores["balanced_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["precision"] == 0.5
+    assert scores["recall"] == 1.0
+
+
+@pytest.mark.parametrize("loss", [cr.binary_cross_entropy, cr.hinge])
+def test_several_labels(loss: Any) -> None:
+    logits = np.array([[1.0, -1.0], [2.0, 3.0], [-1.0, -2.0]])
+    truth = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    forms = [truth, 2 * truth - 1] if loss is cr.hinge else [truth, 0.05 + 0.9 * truth]
+    for form in forms:
+        scores = judge(loss(*pair((2,)))).score([logits, form])
+        assert scores["label_accuracy"] == pytest.approx(5 / 6)
+        assert scores["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_classes_as_numbers_and_as_chances() -> None:
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]])) + 1000.0
+    numbers = judge(cr.cross_entropy(*pair((3,), (), "int32"))).score([logits, np.array([0, 2, 0])])
+    chances = judge(cr.cross_entropy(*pair((3,)))).score(
+        [logits, np.array([[0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.5, 0.3, 0.2]])]
+    )
+    for scores in (numbers, chances):
+        assert scores["accuracy"] == pytest.approx(2 / 3)
+        assert scores["log_loss"] == pytest.approx(-np.log([0.7, 0.6, 0.4]).mean())
+
+
+def test_rows_that_are_ignored_do_not_count() -> None:
+    y, t = pair((3,), (), "int32")
+    loss = cr.cross_entropy(y, t, ignore_index=-1)
+    found = judge(loss)
+    logits = np.eye(3)[[0, 1, 2, 0]] * 5.0
+    trace = cr.run(loss, {"y": logits, "t": [0, -1, 1, -1]})
+    scores = found.score([trace.value(x) for x in found.nodes])
+    assert scores["accuracy"] == 0.5
+
+
+def test_numbers_and_logarithms() -> None:
+    y = np.array([1.0, 2.0, 4.0])
+    t = np.array([1.0, 3.0, 2.0])
+    plain = judge(cr.squared_error(*pair(()))).score([y, t])
+    assert plain["rmse"] == pytest.approx(np.sqrt(5 / 3))
+    logarithms = judge(cr.poisson(*pair(()))).score([np.log(y), t])
+    assert logarithms["rmse"] == pytest.approx(np.sqrt(5 / 3))
+
+
+def test_wanted_metrics_and_functions() -> None:
+    found = judge(cr.cross_entropy(*pair((2,), (), "int32")))
+    values = [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0])]
+
+    def ones(target: Any, prediction: Any) -> float:
+        return float(prediction.sum())
+
+    scores = found.score(values, ["accuracy", ones])
+    npt.assert_allclose(list(scores.values()), [0.5, 2.0])
+    with pytest.raises(SettingError):
+        found.score(values, ["rmse"])
