@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.program import Program, Rows
 from chainrule.train.callbacks import BestTracker, Callback, State
@@ -56,7 +57,9 @@ class Run:
         """Run all epochs; returns why it stopped early, or None.
 
         Raises:
-            NotFinite: the loss is not finite; the state is that before the step.
+            NotFinite: the loss is not finite; the state is that before the step, or that of the
+                best epoch.
+            SettingError: the criterion is no column of the history.
             KeyboardInterrupt: after the best state was put back.
         """
         history, begun = self.state.history, time.perf_counter()
@@ -103,7 +106,14 @@ class Run:
 
     def _judge(self, epoch: int, row: Mapping[str, float]) -> None:
         """Keep the best, tell everybody, and see whether to stop."""
-        criterion = row[self.tracker.criterion]
+        criterion = row.get(self.tracker.criterion)
+        if criterion is None:
+            raise SettingError(
+                "EarlyStopping",
+                f"the history has no column {self.tracker.criterion!r}",
+                expected=", ".join(row),
+                fix="name it among the metrics too: fit(..., metrics=[...])",
+            )
         best = self.tracker.update(criterion, epoch)
         if best and self.keep_best:
             self._best = (self.program.read(), self.program.steps)

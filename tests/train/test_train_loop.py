@@ -1,0 +1,333 @@
+"""The loop: epochs, rates, the best state, stopping, and interruption at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+import chainrule as cr
+from chainrule.errors import NotFinite, SettingError
+from chainrule.train.callbacks import BestTracker, Callback, State, as_callbacks
+from chainrule.train.history import History
+from chainrule.train.loop import Run
+from chainrule.train.minibatch import minibatches, shuffle
+from chainrule.train.progress import Progress
+
+R = np.random.default_rng(0)
+X = R.normal(size=(50, 3)).astype("float32")
+T = (X[:, 0] + 0.3 * R.normal(size=50) > 0).astype("int32")
+DATA = {"x": X, "t": T}
+
+
+class Recorder:
+    """A program whose state is the number of its steps, and whose losses are given."""
+
+    ended: str | None = None
+
+    def __init__(self, loss: Callable[[int], float] = float) -> None:
+        self.steps, self.calls, self.batches = 0, [], []  # type: ignore[var-annotated]
+        self.rates: list[float] = []
+        self.loss = loss
+
+    def run(self, data: Any, batches: Sequence[Any], rates: Sequence[float]) -> Any:
+        losses = []
+        self.calls.append(len(batches))
+        for batch, rate in zip(batches, rates, strict=True):
+            losses.append(self.loss(self.steps))
+            self.batches.append(batch)
+            self.rates.append(rate)
+            self.steps += 1
+        return np.array(losses)
+
+    def read(self) -> dict[str, Any]:
+        return {"step": np.array(self.steps)}
+
+    def write(self, state: Mapping[str, Any], steps: int | None = None) -> None:
+        self.steps = int(state["step"]) if steps is None else steps
+
+
+def looped(
+    program: Any,
+    *,
+    scores: Sequence[float] = (),
+    epochs: int = 3,
+    patience: int | None = None,
+    keep_best: bool = False,
+    callbacks: Any = None,
+    rows: int = 10,
+    size: int = 4,
+    criterion: str = "score",
+    history: History | None = None,
+    rates: Callable[[int, int], Sequence[float]] = lambda first, count: [0.5] * count,
+    told: list[Any] | None = None,
+) -> Run:
+    """A run over a program; `scores` are those of its epochs, one after the other."""
+    left = iter(scores)
+    told = [] if told is None else told
+    return Run(
+        program, {}, np.arange(rows), size, epochs, 7, rates,
+        lambda: {"score": float(next(left, 0.0))}, lambda: told.append(("sync", program.steps)),
+        BestTracker(criterion, "min", patience), keep_best,
+        State(None, History() if history is None else history), Progress(),
+        as_callbacks(callbacks), lambda value: told.append(("score", value)),
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------- epochs
+
+
+def test_each_epoch_sees_every_row_once_in_the_order_of_its_seed_and_number() -> None:
+    program = Recorder()
+    run = looped(program)
+    assert run.train() is None
+    assert [len(b) for b in program.batches] == [4, 4, 2] * 3
+    for epoch in (1, 2, 3):
+        expected = minibatches(shuffle(np.arange(10), 7, epoch), 4)
+        for got, want in zip(program.batches[3 * epoch - 3 : 3 * epoch], expected, strict=True):
+            npt.assert_array_equal(got, want)
+
+
+def test_the_loss_of_an_epoch_weighs_minibatches_by_their_rows() -> None:
+    run = looped(Recorder(), epochs=2)
+    run.train()
+    history = run.state.history
+    npt.assert_allclose(history["loss"], [(0 * 4 + 1 * 4 + 2 * 2) / 10, (12 + 16 + 10) / 10])
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["step"].tolist() == [3, 6]
+    assert history["rate"].tolist() == [0.5, 0.5]
+    assert (np.diff(history["seconds"]) >= 0).all()
+    assert set(history.columns) == {"epoch", "step", "rate", "loss", "score", "seconds"}
+
+
+def test_rates_arrive_at_their_steps() -> None:
+    program = Recorder()
+    looped(program, rates=lambda first, count: [0.1 * (first + k) for k in range(count)]).train()
+    npt.assert_allclose(program.rates, 0.1 * np.arange(9))
+
+
+def test_fast_steps_come_in_many_a_call_and_slow_ones_one_by_one() -> None:
+    program = Recorder()
+    looped(program, rows=400, size=1, epochs=1).train()
+    assert sum(program.calls) == 400
+    assert program.calls[0] == 1
+    assert all(b <= 4 * a for a, b in zip(program.calls, program.calls[1:], strict=False))
+
+
+def test_no_epochs_and_a_second_run_that_goes_on_counting() -> None:
+    program, history = Recorder(), History()
+    assert looped(program, epochs=0, history=history).train() is None
+    assert program.steps == 0
+    assert len(history) == 0
+    looped(program, epochs=2, history=history).train()
+    looped(program, epochs=2, history=history).train()
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    npt.assert_array_equal(program.batches[9], shuffle(np.arange(10), 7, 4)[:4])
+
+
+# ---------------------------------------------------------------- best and stop
+
+
+def test_the_best_epoch_is_kept() -> None:
+    program, told = Recorder(), []
+    run = looped(program, scores=[3, 1, 2], keep_best=True, told=told)
+    run.train()
+    assert program.steps == 6
+    assert told[-1] == ("sync", 6)
+    assert [x for x in told if x[0] == "score"] == [("score", 3.0), ("score", 1.0), ("score", 2.0)]
+    last = Recorder()
+    looped(last, scores=[3, 1, 2]).train()
+    assert last.steps == 9
+
+
+def test_scores_that_are_never_finite_leave_the_last_state() -> None:
+    program = Recorder()
+    looped(program, scores=[np.nan] * 3, keep_best=True).train()
+    assert program.steps == 9
+
+
+def test_early_stopping() -> None:
+    program = Recorder()
+    run = looped(program, scores=[5, 4, 4, 6, 1], epochs=9, patience=2, keep_best=True)
+    reason = run.train()
+    assert reason is not None
+    assert "has not improved for 2 epochs" in reason
+    assert len(run.state.history) == 4
+    assert program.steps == 6
+
+
+def test_a_program_that_has_ended() -> None:
+    class Ending(Recorder):
+        @property
+        def ended(self) -> str | None:  # type: ignore[override]
+            return "it is flat" if self.steps >= 6 else None
+
+    run = looped(Ending(), epochs=9)
+    assert run.train() == "it is flat"
+    assert len(run.state.history) == 2
+
+
+def test_a_criterion_that_is_no_column() -> None:
+    with pytest.raises(SettingError, match="no column 'validation_auc'") as caught:
+        looped(Recorder(), criterion="validation_auc").train()
+    assert "epoch, step, rate, loss, score, seconds" in str(caught.value)
+
+
+# ---------------------------------------------------------------- callbacks
+
+
+def test_callbacks_are_called_in_order_with_the_state() -> None:
+    program, seen = Recorder(), []
+
+    class Watching(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_start(self, state: State) -> None:
+            seen.append((self.name, "start", program.steps))
+
+        def on_epoch(self, state: State) -> None:
+            assert state.row is state.history.row(state.epoch) or dict(
+                state.row
+            ) == state.history.row(state.epoch)
+            seen.append((self.name, state.epoch, state.step))
+
+        def on_finish(self, state: State) -> None:
+            seen.append((self.name, "finish", program.steps))
+
+    run = looped(
+        program, scores=[1, 2], epochs=2, keep_best=True, callbacks=[Watching("a"), Watching("b")]
+    )
+    run.train()
+    expected = [("start", 0), (1, 3), (2, 6), ("finish", 3)]  # the best is back at the end
+    assert seen == [(name, *what) for what in expected for name in "ab"]
+
+
+def test_a_callback_stops_the_run_after_its_epoch() -> None:
+    def stop(state: State) -> None:
+        if state.epoch == 2:
+            state.stop("enough")
+            state.stop("another reason")
+
+    run = looped(Recorder(), epochs=9, callbacks=stop)
+    assert run.train() == "enough"
+    assert len(run.state.history) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("when", ["run", "score", "on_epoch", "on_finish", "progress"])
+def test_whatever_ends_a_run_the_best_is_kept(error: type[BaseException], when: str) -> None:
+    program, told = Recorder(), []
+    run = looped(program, scores=[1, 5, 6], epochs=3, keep_best=True, told=told)
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        if program.steps >= 6 or when == "on_finish":
+            raise error("now")
+        return {"score": 1.0}
+
+    if when == "run":
+        whole = program.run
+        program.run = lambda *a: interrupt() if program.steps >= 6 else whole(*a)  # type: ignore[method-assign]
+    elif when == "score":
+        run.score = interrupt
+    elif when == "progress":
+        run.progress.epoch = interrupt  # type: ignore[method-assign]
+    else:
+        watching = Callback()
+        setattr(watching, when, interrupt)
+        run.callbacks = [watching]
+    with pytest.raises(error, match="now"):
+        run.train()
+    assert program.steps == 3
+    assert told[-1] == ("sync", 3)
+
+
+# ---------------------------------------------------------------- with models
+
+
+def model(seed: int = 0, rate: float = 0.4) -> cr.Model:
+    x, t = cr.input("x", (3,)), cr.input("t", (), dtype="int32")
+    h = cr.dropout(cr.batch_norm(cr.dense(x, 8, "relu", name="h")), rate)
+    logits = cr.dense(h, 2, name="logits")
+    return cr.Model(logits, cr.cross_entropy(logits, t), seed=seed)
+
+
+def same(a: cr.Model, b: cr.Model) -> bool:
+    states = [m.values | m.slots for m in (a, b)]
+    return states[0].keys() == states[1].keys() and all(
+        states[0][k].tobytes() == states[1][k].tobytes() for k in states[0]
+    )
+
+
+@pytest.mark.parametrize("optimizer", [cr.Adam(0.01), cr.SGD(0.1, momentum=0.9)])
+def test_five_and_five_epochs_are_ten(optimizer: Any) -> None:
+    settings: dict[str, Any] = {
+        "optimizer": optimizer, "batch_size": 8, "validation": None, "verbose": False
+    }  # fmt: skip
+    whole, parts = model(), model()
+    whole.fit(DATA, epochs=10, **settings)
+    parts.fit(DATA, epochs=5, **settings)
+    parts.fit(DATA, epochs=5, **settings)
+    assert same(whole, parts)
+    assert whole.steps == parts.steps == 70
+    npt.assert_array_equal(whole.history["loss"], parts.history["loss"])
+    assert whole.history["epoch"].tolist() == parts.history["epoch"].tolist()
+
+
+def test_the_seed_decides_everything() -> None:
+    settings: dict[str, Any] = {"batch_size": 8, "epochs": 3, "verbose": False}
+    one, two, other = model(3), model(3), model(4)
+    for m in (one, two, other):
+        m.fit(DATA, **settings)
+    assert same(one, two)
+    assert not same(one, other)
+    for column in ("loss", "validation_loss"):
+        npt.assert_array_equal(one.history[column], two.history[column])
+
+
+def test_an_interruption_leaves_the_best_model_and_its_validation_loss() -> None:
+    m = model(rate=0.0)
+
+    def interrupt(state: State) -> None:
+        if state.epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        m.fit(DATA, optimizer=cr.SGD(3.0), epochs=9, verbose=False, callbacks=interrupt,
+              validation=DATA, batch_size=8)  # fmt: skip
+    losses = m.history["validation_loss"]
+    assert len(losses) == 4
+    assert m.evaluate(DATA)["loss"] == pytest.approx(losses.min(), rel=1e-6)
+    assert m.steps == m.history["step"][losses.argmin()]
+    m.fit(DATA, epochs=1, verbose=False)  # and it can go on
+    assert m.history["epoch"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_not_finite_leaves_the_model_before_the_step_or_at_its_best() -> None:
+    x, t = cr.input("x", (3,)), cr.input("t", ())
+    y = cr.sum(cr.dense(x, 1, name="d"), axis=-1)
+    data = {"x": X, "t": X[:, 0]}
+    for validation, steps in ((None, None), (data, "best")):
+        m = cr.Model(y, cr.squared_error(y, t))
+        with pytest.raises(NotFinite, match="step"):
+            m.fit(data, optimizer=cr.SGD(50.0), epochs=200, batch_size=50, verbose=False,
+                  validation=validation)  # fmt: skip
+        assert np.isfinite(m.value("d.w")).all()
+        if steps == "best":
+            scores = m.history["validation_loss"]
+            assert m.evaluate(data)["loss"] == pytest.approx(scores.min(), rel=1e-5)
+        else:
+            assert m.steps == len(m.history)
+
+
+def test_a_schedule_spans_the_steps_of_its_run() -> None:
+    m = model()
+    m.fit(DATA, optimizer=cr.SGD(cr.schedules.Cosine(0.1)), epochs=4, batch_size=10,
+          validation=None, verbose=False)  # fmt: skip
+    rates = m.history["rate"]
+    steps = np.arange(20)[4::5]  # each row tells the rate of the last step of its epoch
+    npt.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * steps / 20)), atol=0.006)
+    assert (np.diff(rates) < 0).all()
