@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
-from chainrule.interpret import evaluate, initial_value
+from chainrule.interpret import Tape, initial_value, one_thread
 from chainrule.ops.random import KEY
 from chainrule.program import Rows, key
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
@@ -41,14 +41,17 @@ class FullBatch:
     ) -> None:  # fmt: skip
         parts = differentiate(graph, loss, trainable)
         self._parts = parts
-        self._graph = Graph([parts.loss, *parts.gradients.values()], like=graph)
-        self._statistics = Graph(list(parts.tracked.values()), like=graph)
+        wanted = [parts.loss, *parts.gradients.values()]
+        descent = Graph(wanted, like=graph)
+        statistics = Graph(parts.tracked.values(), like=graph)
+        self._descent = Tape(descent, wanted)
+        self._statistics = Tape(statistics, statistics.outputs)
         self._names = {x: graph.name(x) for x in graph.parameters}
         self._known: dict[Node, Array] = {
             x: np.array(state[name]) if name in state else initial_value(x, name, seed)
             for x, name in self._names.items()
         }
-        used = {**dict.fromkeys(self._graph.inputs), **dict.fromkeys(self._statistics.inputs)}
+        used = dict.fromkeys((*descent.inputs, *statistics.inputs))
         feeds: dict[Node, Array] = {x: data[graph.name(x)] for x in used if x is not KEY}
         self._rows = next((len(feeds[x]) for x in used if x.batch), 0)
         self._known |= {KEY: key(seed, 0)} | feeds
@@ -62,10 +65,10 @@ class FullBatch:
 
     def __call__(self, point: Vector) -> tuple[float, Vector]:
         """Loss and gradient, weight decay included."""
-        gradients = list(self._parts.gradients.values())
-        env = self._run(self._graph, point, [self._parts.loss, *gradients])
+        env = self._run(self._descent, point)
         value = float(env[self._parts.loss]) + self.penalty(point)
-        return value, _packed([env[x] for x in gradients]) + self._decay * point
+        gradient = _packed([env[x] for x in self._parts.gradients.values()])
+        return value, gradient + self._decay * point
 
     def penalty(self, point: Vector) -> float:
         """What weight decay adds to the loss."""
@@ -87,12 +90,13 @@ class FullBatch:
         """Let the tracked statistics, such as running means, see the network at `point`."""
         tracked = self._parts.tracked
         if tracked:
-            env = self._run(self._statistics, point, tracked.values())
+            env = self._run(self._statistics, point)
             self._known |= {x: env[new] for x, new in tracked.items()}
 
-    def _run(self, graph: Graph, point: Vector, keep: Iterable[Node]) -> dict[Node, Array]:
-        known = self._known | self._unpacked(point)
-        return evaluate(graph, known, rows=self._rows, training=True, keep=keep)
+    def _run(self, tape: Tape, point: Vector) -> dict[Node, Array]:
+        with one_thread():
+            known = self._known | self._unpacked(point)
+            return tape.run(known, rows=self._rows, training=True)
 
     def _unpacked(self, point: Vector) -> dict[Node, Array]:
         values: dict[Node, Array] = {}
@@ -138,8 +142,8 @@ class FullBatchProgram:
         for k in range(len(batches)):
             losses[k] = self._here.value - self._function.penalty(self._here.point)
             self._here = next(self._iterations, self._here)
+            self._function.advance(self._here.point)
             self._steps += 1
-        self._function.advance(self._here.point)
         return losses
 
     def read(self) -> dict[str, Array]:

@@ -1,0 +1,43 @@
+"""Which rows make which minibatch."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+from chainrule.train.minibatch import minibatches, shuffle
+
+
+def test_an_order_is_a_function_of_seed_and_epoch_alone() -> None:
+    rows = np.arange(100, 150)
+    npt.assert_array_equal(shuffle(rows, 3, 2), shuffle(rows, 3, 2))
+    npt.assert_array_equal(np.sort(shuffle(rows, 3, 2)), rows)
+    npt.assert_array_equal(rows, np.arange(100, 150))
+    seeds = (0, 1, 2**32, 2**63, 2**63 + 1, 2**64 - 1)
+    orders = [tuple(shuffle(rows, seed, epoch)) for seed in seeds for epoch in (1, 2, 1000)]
+    assert len(set(orders)) == len(orders)
+
+
+def test_the_order_is_that_of_philox() -> None:
+    """Fixed numbers: another order would be another training run for everybody."""
+    assert shuffle(np.arange(6), 0, 1).tolist() == shuffle(np.arange(6), 2**64, 1).tolist()
+    words = np.random.Philox(key=np.array([7, 3], np.uint64)).random_raw(6)
+    assert shuffle(np.arange(6), 7, 3).tolist() == np.argsort(words).tolist()
+
+
+def test_every_place_is_as_likely() -> None:
+    firsts = [shuffle(np.arange(4), seed, 1)[0] for seed in range(2000)]
+    assert np.bincount(firsts, minlength=4).min() > 430
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "sizes"),
+    [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 4, [3]), (1, 1, [1]), (0, 4, []), (5, 100, [5])],
+)
+def test_minibatches(rows: int, size: int, sizes: list[int]) -> None:
+    parts = minibatches(np.arange(rows), size)
+    assert [len(part) for part in parts] == sizes
+    assert list(itertools.chain(*parts)) == list(range(rows))
