@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from chainrule import errors
@@ -13,6 +15,7 @@ from chainrule.types import (
     N,
     TensorType,
     broadcast_shapes,
+    is_number,
     normalise_axes,
     normalise_axis,
     resolve,
@@ -31,6 +34,20 @@ def test_a_type_is_a_value(dtype):
     assert kind != TensorType((3, N), dtype)
     assert kind.floating == dtype.startswith("float")
     assert (kind.ndim, str(kind)) == (2, f"{dtype}(N, 3)")
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, np.float32(1), np.int8(3), np.array(0.5), 10**18])
+def test_numbers(value):
+    assert is_number(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, np.bool_(True), np.array(True), "1", None, float("nan"), np.inf, 10**400, 1j, [1.0],
+     np.ones(1), np.array("1"), Fraction(1, 2)],
+)  # fmt: skip
+def test_what_is_no_number(value):
+    assert not is_number(value)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8", "f4", "", "Float32"])

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import SupportsIndex
 
+import numpy as np
+
 from chainrule.errors import DTypeError, ShapeError
 
 
@@ -105,6 +107,14 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
             )
         out.append(dims.pop() if dims else 1)
     return tuple(out)
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is one finite number of Python or NumPy; truth values and text are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number, np.ndarray)):
+        return False
+    array = np.asarray(value)
+    return array.ndim == 0 and array.dtype.kind in "iuf" and bool(np.isfinite(array))
 
 
 def static_size(shape: Shape) -> int:

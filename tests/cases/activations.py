@@ -111,6 +111,7 @@ KINKED = (
         kinks=((([-1.0, 0.0, 2.0],), [-0.01, 0.0, 2.0], ([0.01, 0.01, 1.0],)),),
         bad=(
             Bad(lambda: f.leaky_relu(node(), NAN), SettingError, "slope is a finite number"),
+            Bad(lambda: f.leaky_relu(node(), None), SettingError, "slope is a finite number"),
             Bad(lambda: f.leaky_relu(node(), node()), SettingError, "slope is a finite number"),
             Bad(lambda: f.leaky_relu(node("int32")), DTypeError, "int32"),
         ),

@@ -31,6 +31,7 @@ CASES = (
         bad=(
             Bad(lambda: dropout(FROZEN, 1), SettingError, "0 <= rate < 1"),
             Bad(lambda: dropout(FROZEN, -0.1), SettingError, "0 <= rate < 1"),
+            Bad(lambda: dropout(FROZEN, "0.1"), SettingError, "0 <= rate < 1"),
             Bad(lambda: dropout(FROZEN, float("nan")), SettingError, "0 <= rate < 1"),
             Bad(lambda: dropout([1, 2], 0.5), DTypeError, "float32 or float64"),
             Bad(lambda: uniform((2,), "int32"), DTypeError, "float32 or float64"),

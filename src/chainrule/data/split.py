@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
+from chainrule.types import is_number
 
 Rows = NDArray[np.int64]
 
@@ -41,7 +42,7 @@ def holdout(
         SettingError: a fraction outside (0, 1), a negative seed, two ways at once.
         DataError: fewer than two rows, one group, one moment, a gap in groups or time.
     """
-    if isinstance(fraction, bool) or not 0 < fraction < 1:
+    if not is_number(fraction) or not 0 < fraction < 1:
         raise SettingError(
             "holdout", "the fraction to validate lies between 0 and 1", got=fraction, fix="0.2"
         )

@@ -15,7 +15,7 @@ from chainrule.graph.op import FUNCTIONS
 from chainrule.nn.init import InitSpec, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
-from chainrule.types import Dim, TensorType, show
+from chainrule.types import Dim, TensorType, is_number, show
 
 Activation: TypeAlias = str | Callable[[Node], Node] | None
 
@@ -161,8 +161,7 @@ def positive(where: str, name: str, value: object) -> int:
 
 def between(where: str, name: str, value: float, low: float, high: float) -> float:
     """`value` as a float with low < value < high. Raises SettingError."""
-    fits = isinstance(value, (int, float, np.number)) and low < value < high
-    if not fits:
+    if not is_number(value) or not low < value < high:
         raise SettingError(
             where,
             f"{name} is out of range",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter, user_line
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import bounds, reduce
 from chainrule.ops.elementwise import square
+from chainrule.types import is_number
 
 
 def l1(*parameters: Node, strength: float, name: str | None = None) -> Node:
@@ -64,7 +63,7 @@ def _penalty(
             at="line " + user_line(),
             fix=f"{kind}(*weights_of(logits), strength=...)",
         )
-    if not isinstance(strength, (int, float, np.number)) or not 0 <= strength < np.inf:
+    if not is_number(strength) or strength < 0:
         raise SettingError(kind, "strength is a finite number, 0 or more", got=repr(strength))
     total = reduce.sum(cost(parameters[0]))
     for x in parameters[1:]:

@@ -15,6 +15,7 @@ from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import greater, where
 from chainrule.ops.elementwise import square
 from chainrule.ops.transcendental import erf, expm1, tanh
+from chainrule.types import is_number
 
 
 def _forward_sigmoid(x: Array) -> Array:
@@ -174,7 +175,7 @@ def softsign(x: NodeLike) -> Node:
 
 def _number(where: str, name: str, value: Any) -> float:
     """`value`, if it is a finite number. Raises SettingError."""
-    if isinstance(value, (Node, str)) or np.ndim(value) or not np.isfinite(value):
+    if not is_number(value):
         raise SettingError(
             where, f"{name} is a finite number", got=repr(value), at="line " + user_line()
         )

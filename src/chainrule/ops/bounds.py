@@ -12,6 +12,7 @@ from chainrule.graph.op import function, op
 from chainrule.ops.build import as_node, broadcast, constant, floating
 from chainrule.ops.compare import equal, greater, where
 from chainrule.ops.elementwise import numeric, plain
+from chainrule.types import is_number
 
 ABS = op(
     "abs",
@@ -124,7 +125,7 @@ def clip(x: NodeLike, low: float | None = None, high: float | None = None) -> No
 def _bound(bound: Any, dtype: str) -> Any:
     if bound is None:
         return None
-    if isinstance(bound, (Node, str)) or np.ndim(bound) or not np.isfinite(bound):
+    if not is_number(bound):
         raise SettingError(
             "clip",
             "a bound is a finite number, or None",

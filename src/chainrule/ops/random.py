@@ -11,7 +11,7 @@ from chainrule.graph.op import function, op
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
-from chainrule.types import Shape, TensorType
+from chainrule.types import Shape, TensorType, is_number
 
 KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
 """What each step brings for randomness: low and high half of the seed, number of the step."""
@@ -97,6 +97,6 @@ def dropout(x: NodeLike, rate: float) -> Node:
 
 def check_rate(where: str, rate: float) -> float:
     """`rate` as a float in [0, 1). Raises SettingError."""
-    if not 0 <= rate < 1:
-        raise SettingError(where, "a rate is a fraction", expected="0 <= rate < 1", got=rate)
+    if not is_number(rate) or not 0 <= rate < 1:
+        raise SettingError(where, "a rate is a fraction", expected="0 <= rate < 1", got=repr(rate))
     return float(rate)

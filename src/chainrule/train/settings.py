@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
 import numpy as np
 
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.types import is_number
 
 Check: TypeAlias = Callable[[str, Any], Any]
 """From the place and value of a setting to the value that is kept. Raises SettingError."""
@@ -68,14 +69,9 @@ def refuse(where: str, expected: str, value: Any) -> SettingError:
 
 def as_number(where: str, value: Any) -> float:
     """`value` as a finite float. Raises SettingError."""
-    if not _is_number(value) or not math.isfinite(value):
+    if not is_number(value):
         raise refuse(where, "a finite number", value)
     return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    """Numbers of Python and NumPy; truth values are none."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
