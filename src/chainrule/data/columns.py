@@ -191,5 +191,6 @@ def learn_column(column: Column, kind: str, reason: str = "") -> AnyEncoder:
     """The encoder for a column of a kind. Raises DataError where the column does not fit it."""
     if kind in FITS:
         return FITS[kind](column, reason)
-    return DroppedColumn(name=column.name, reason=reason, gaps=column.gaps,
-                         distinct=column.distinct, guessed=kind)  # fmt: skip
+    return DroppedColumn(
+        name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct, guessed=kind
+    )

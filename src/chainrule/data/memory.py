@@ -208,13 +208,14 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
     position: dict[str, int] = {}
     codes = np.fromiter(
         (
-            -1 if gap else position.setdefault(value if type(value) is str else str(value),
-                                               len(position))
+            -1
+            if gap
+            else position.setdefault(value if type(value) is str else str(value), len(position))
             for value, gap in zip(values, missing, strict=True)
         ),
         np.int32,
         len(values),
-    )  # fmt: skip
+    )
     return _texts(name, codes, list(position), notes)
 
 

@@ -73,8 +73,9 @@ class TextColumn(Encoder, frozen=True, kw_only=True, tag="text"):
     def fit(cls, column: Column, reason: str = "", width: int = 1000) -> TextColumn:
         """Learn the `width` words in most rows, and their weights."""
         codes, labels = column.labels()
-        words, weights = learn_words(labels, np.bincount(codes[codes >= 0], minlength=len(labels)),
-                                     width)  # fmt: skip
+        words, weights = learn_words(
+            labels, np.bincount(codes[codes >= 0], minlength=len(labels)), width
+        )
         if not words:
             raise not_all(column, "text", "it holds no words")
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct,

@@ -67,11 +67,10 @@ def _running_products(flat: list[Array], every: Part) -> Iterator[dict[Part, Arr
     for k in range(len(flat[0])):
         yield state
         state = {
-            part: state[part] * flat[0][k] + np.add.reduce(
-                [zero, *(state[part - {e}] * flat[e][k] for e in part)]
-            )
+            part: state[part] * flat[0][k]
+            + np.add.reduce([zero, *(state[part - {e}] * flat[e][k] for e in part)])
             for part in parts
-        }  # fmt: skip
+        }
 
 
 PROD_OTHERS = op(

@@ -126,9 +126,10 @@ class EarlyStopping:
         criterion = self.criterion or ("validation_loss" if validation else "loss")
         if criterion.startswith("validation_") and not validation:
             raise SettingError(
-                "EarlyStopping", f"{words(criterion)!r} needs validation data",
+                "EarlyStopping",
+                f"{words(criterion)!r} needs validation data",
                 fix="give fit(validation=0.2), or EarlyStopping(criterion='loss')",
-            )  # fmt: skip
+            )
         better = self.better or direction(criterion, metrics)
         return BestTracker(criterion, better, self.patience, self.minimum_improvement)
 

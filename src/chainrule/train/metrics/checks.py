@@ -62,20 +62,22 @@ def class_rows(
         codes = codes[:, 0]
     if scores.ndim != 2 or codes.ndim != 1 or len(codes) != len(scores):
         raise ShapeError(
-            where, "target and prediction do not describe the same rows",
+            where,
+            "target and prediction do not describe the same rows",
             expected="class indices (n,) and probabilities (n, k), or (n,) for class 1",
             got=f"{np.shape(target)} and {np.shape(prediction)}",
-        )  # fmt: skip
+        )
     rows = _kept(where, codes, scores, weights)
     good = (rows.target >= 0) & (rows.target < scores.shape[1]) & (rows.target % 1 == 0)
     if not good.all():
         first = int(np.flatnonzero(~good)[0])
         raise DataError(
-            where, "a target is no class index",
+            where,
+            "a target is no class index",
             expected=f"whole numbers from 0 to {scores.shape[1] - 1}",
             got=f"{rows.target[first]} (row {_original(weights, first)})",
             fix="give rows that should not count a weight of 0",
-        )  # fmt: skip
+        )
     return Rows(rows.target.astype(np.int64), rows.prediction, rows.weights, rows.broken)
 
 
@@ -87,19 +89,21 @@ def label_rows(
     scores = _numbers(where, "predictions", prediction)
     if labels.shape != scores.shape or labels.ndim != 2:
         raise ShapeError(
-            where, "target and prediction differ in shape",
+            where,
+            "target and prediction differ in shape",
             expected="labels (n, k) of 0 and 1, and probabilities (n, k)",
             got=f"{labels.shape} and {scores.shape}",
-        )  # fmt: skip
+        )
     rows = _kept(where, labels, scores, weights)
     check_range(where, rows.prediction)
     bad = np.argwhere((rows.target != 0) & (rows.target != 1))
     if len(bad):
         first, label = (int(i) for i in bad[0])
         raise DataError(
-            where, "a label is neither 0 nor 1",
+            where,
+            "a label is neither 0 nor 1",
             got=f"{rows.target[first, label]} (row {_original(weights, first)}, label {label})",
-        )  # fmt: skip
+        )
     return Rows(rows.target == 1, rows.prediction, rows.weights, rows.broken)
 
 
@@ -112,10 +116,11 @@ def number_rows(
     values, guesses = (a[:, None] if a.ndim == 1 else a for a in (values, guesses))
     if values.shape != guesses.shape or values.ndim == 0:
         raise ShapeError(
-            where, "target and prediction differ in shape",
+            where,
+            "target and prediction differ in shape",
             expected="equal shapes, (n,) or (n, d)",
             got=f"{np.shape(target)} and {np.shape(prediction)}",
-        )  # fmt: skip
+        )
     width = int(np.prod(values.shape[1:]))
     rows = _kept(where, values.reshape(-1, width), guesses.reshape(-1, width), weights)
     check_finite_target(where, rows.target, weights)
@@ -194,10 +199,11 @@ def _weights(where: str, weights: npt.ArrayLike, length: int) -> Floats:
     array = array.reshape(-1)
     if not (np.isfinite(array) & (array >= 0)).all() or not 0 < array.sum() < np.inf:
         raise DataError(
-            where, "the weights make no sense",
+            where,
+            "the weights make no sense",
             expected="finite numbers from 0 up, not all of them 0",
             got=f"smallest {array.min()}, largest {array.max()}",
-        )  # fmt: skip
+        )
     return array
 
 

@@ -36,9 +36,10 @@ class SGD(Optimizer):
         super().__post_init__()
         if self.nesterov and not self.momentum:
             raise SettingError(
-                "SGD.nesterov", "without momentum there is nothing to look ahead by",
+                "SGD.nesterov",
+                "without momentum there is nothing to look ahead by",
                 fix="give momentum=0.9",
-            )  # fmt: skip
+            )
 
     def _descent(self, change: Change) -> Node:
         gradient = change.gradient

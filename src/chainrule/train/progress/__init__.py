@@ -35,10 +35,11 @@ def choose(verbose: bool | str | None = None, stream: TextIO | None = None) -> P
     kind = plain_name(verbose) if isinstance(verbose, str) else verbose is None or bool(verbose)
     if isinstance(kind, str) and kind not in KINDS:
         raise SettingError(
-            "verbose", f"there is no progress of kind {verbose!r}",
+            "verbose",
+            f"there is no progress of kind {verbose!r}",
             expected="True, False, " + ", ".join(map(repr, KINDS)),
             fix=did_you_mean(kind, KINDS),
-        )  # fmt: skip
+        )
     notebook = kind == "notebook" or (kind is True and stream is None and _in_notebook())
     if kind == "silent" or kind is False:
         return Progress()

@@ -117,8 +117,9 @@ def _own_display() -> Callable[..., Any]:
         module = importlib.import_module("IPython.display")
     except ImportError:
         raise MissingExtra(
-            "verbose", "this is no notebook: IPython is not installed",
+            "verbose",
+            "this is no notebook: IPython is not installed",
             fix="leave verbose out, and it will suit the place",
-        ) from None  # fmt: skip
+        ) from None
     shown: Callable[..., Any] = module.display
     return shown
