@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
-from chainrule.graph.source import user_line as user_line
+from chainrule.graph.source import user_line
 from chainrule.types import Shape, TensorType
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import DTypeError, GraphError, SettingError, ShapeError, did_you_mean
-from chainrule.graph.node import Node, Parameter, Scope, user_line
+from chainrule.graph.node import Node, Parameter, Scope
 from chainrule.graph.op import FUNCTIONS
+from chainrule.graph.source import user_line
 from chainrule.nn.init import InitSpec, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import DTypeError, SettingError, ShapeError
-from chainrule.graph.node import Node, NodeLike, user_line
+from chainrule.graph.node import Node, NodeLike
+from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, class_array, features
 from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
 from chainrule.ops import compare, reduce

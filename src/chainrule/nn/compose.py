@@ -8,7 +8,8 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.errors import SettingError, ShapeError, did_you_mean
-from chainrule.graph.node import Node, user_line
+from chainrule.graph.node import Node
+from chainrule.graph.source import user_line
 from chainrule.nn import layers
 from chainrule.nn.arguments import (
     Activation,

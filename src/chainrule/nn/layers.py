@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chainrule.errors import DTypeError
-from chainrule.graph.node import Node, user_line
+from chainrule.graph.node import Node
+from chainrule.graph.source import user_line
 from chainrule.nn.arguments import (
     Activation,
     activated,

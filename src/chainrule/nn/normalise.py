@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.graph.node import Node, Scope, user_line
+from chainrule.graph.node import Node, Scope
+from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, features, new_parameter
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import bounds, reduce

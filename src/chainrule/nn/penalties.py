@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node, Parameter, user_line
+from chainrule.graph.node import Node, Parameter
+from chainrule.graph.source import user_line
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import bounds, reduce
 from chainrule.ops.elementwise import square

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.errors import DTypeError, ShapeError
-from chainrule.graph.node import Node, NodeLike, user_line
+from chainrule.graph.node import Node, NodeLike
+from chainrule.graph.source import user_line
 from chainrule.nn.arguments import floats
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import compare, reduce

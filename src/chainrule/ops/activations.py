@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Array, Node, NodeLike, apply, user_line
+from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.graph.source import user_line
 from chainrule.ops.bounds import abs, clip
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import greater, where

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Node, NodeLike, apply, user_line
+from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.graph.source import user_line
 from chainrule.ops.build import as_node, broadcast, constant, floating
 from chainrule.ops.compare import equal, greater, where
 from chainrule.ops.elementwise import numeric, plain

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError
-from chainrule.graph.node import Array, Node, NodeLike, apply, user_line
+from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.graph.source import user_line
 from chainrule.types import DTYPES, FLOATS, Dim, Shape, TensorType, broadcast_shapes, show
 
 _DEFAULT = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}

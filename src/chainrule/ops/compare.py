@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import ChainruleError, DTypeError
-from chainrule.graph.node import Node, NodeLike, apply, user_line
+from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import Forward, Op, function, op
+from chainrule.graph.source import user_line
 from chainrule.ops.build import as_node, broadcast, broadcast_to, promote, same
 from chainrule.types import TensorType, broadcast_shapes
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError, SettingError
-from chainrule.graph.node import Node, NodeLike, apply, user_line
+from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.graph.source import user_line
 from chainrule.ops.build import as_node, broadcast, constant, floating, same
 from chainrule.ops.compare import equal, where
 from chainrule.ops.transcendental import log
