@@ -251,7 +251,8 @@ def test_garbage(reading):
 def zipped() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), "x")  # of 1980, so tests keep their names
+        member = zipfile.ZipInfo("archive/data.pkl")  # of 1980, so tests keep their names
+        archive.writestr(member, "x")
     return buffer.getvalue()
 
 
