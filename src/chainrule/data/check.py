@@ -17,7 +17,6 @@ from chainrule.errors import DataError
 SAMPLE = 50_000
 LEAK = 0.995  # share of held-out rows or of variance that one column alone explains
 Severity = Literal["error", "warning", "info"]
-Codes = NDArray[np.int64]
 
 
 class Finding(NamedTuple):
@@ -202,12 +201,12 @@ def _values(column: Column, kind: Kind) -> NDArray[Any]:
     return column.floats()
 
 
-def _halves(n: int) -> tuple[Codes, Codes]:
+def _halves(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = shuffled(n, 0)
     return order[: n // 2], order[n // 2 :]
 
 
-def _told_classes(values: NDArray[Any], classes: Codes) -> float:
+def _told_classes(values: NDArray[Any], classes: NDArray[np.int64]) -> float:
     """The worst class's share of rows told right by the column alone.
 
     One half of the rows teaches, by the nearest number or the majority of the level; the other is
@@ -227,7 +226,7 @@ def _told_classes(values: NDArray[Any], classes: Codes) -> float:
     return float((hits[seen > 0] / seen[seen > 0]).min())
 
 
-def _nearest(known: Floats, asked: Floats) -> Codes:
+def _nearest(known: Floats, asked: Floats) -> NDArray[np.int64]:
     """The position in `known` of the number nearest to each of `asked`; a gap is below all."""
     known, asked = (np.nan_to_num(np.where(np.isnan(v), -np.inf, v)) for v in (known, asked))
     order = np.argsort(known, kind="stable")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from chainrule.data.columns import CategoryColumn
 from chainrule.data.learned import Stats
 from chainrule.data.schema import Block, Schema
+from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Scope
@@ -24,7 +25,6 @@ from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
 
-Floats = npt.NDArray[np.float64]
 SCALINGS = ("auto", "standard", "quantile")
 FARTHEST = 8.0
 """Standardised numbers are clipped here: beyond it lies what training has hardly met."""

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
 from chainrule.ops.random import KEY
 from chainrule.types import show, static_size
 
-_BYTES = {"float32": 4, "float64": 8}
 _QUIET = {"constant", "broadcast_to", "reshape"}
 _HEAD = ("name", "what", "shape", "parameters", "reads")
 
@@ -108,7 +109,7 @@ def summary(model: Any, *, nodes: bool = False) -> Summary:
         rows,
         sum(n for n, _ in sizes),
         sum(n for n, x in sizes if x.trainable),
-        sum(n * _BYTES[x.dtype] for n, x in sizes),
+        sum(n * np.dtype(x.dtype).itemsize for n, x in sizes),
     )
 
 

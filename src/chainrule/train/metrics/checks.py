@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import DataError, ShapeError
+from chainrule.graph.node import Array
 
 Floats = npt.NDArray[np.float64]
-Array = npt.NDArray[Any]
 
 SUM_TOLERANCE = 1e-3  # how far the probabilities of one row may be from summing to 1
 
