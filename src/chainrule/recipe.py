@@ -131,9 +131,12 @@ def settle(chosen: Config, schema: Schema) -> Config:
     _one_of("norm", chosen.norm, NORMS)
     _one_of("class_weights", chosen.class_weights, CLASS_WEIGHTS)
     rows = max(round(schema.rows * (1 - chosen.validation)), 1)
-    batch = chosen.batch_size or int(np.clip(2 ** round(math.log2(rows / 60 + 1)), 16, 256))
-    steps = -(-rows // batch)
-    epochs = chosen.epochs or int(np.clip(round(4000 / steps), 12, 100))
+    batch = chosen.batch_size
+    if batch is None:
+        batch = int(np.clip(2 ** round(math.log2(rows / 60 + 1)), 16, 256))
+    epochs = chosen.epochs
+    if epochs is None:
+        epochs = int(np.clip(round(4000 / -(-rows // max(batch, 1))), 12, 100))
     width = 64 if rows < 1000 else 128 if rows < 20_000 else 256
     decided: dict[str, Any] = {
         "task": schema.task,
