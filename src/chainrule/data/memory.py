@@ -14,6 +14,8 @@ from chainrule.data.cells import Notes, text_column
 from chainrule.data.table import Column, Table, refuse_duplicates
 from chainrule.errors import DataError
 
+NESTED = (list, tuple, dict, np.ndarray, set)
+
 
 def from_mapping(data: Mapping[Any, Any], source: str = "a dict") -> Table:
     """A table of the dict's columns: arrays, lists, series."""
@@ -108,18 +110,8 @@ def _from_any(name: str, values: Any, source: str, notes: Notes) -> Column:
 
 
 def _from_array_column(name: str, array: NDArray[Any], source: str, notes: Notes) -> Column:
-    """A column of a 1-D array; numbers are not copied."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise DataError(
-            source,
-            f"column {name!r} has {array.ndim} axes",
-            expected="shape (rows,)",
-            got=f"shape {array.shape}",
-            fix="give the 2-D array itself, or one name for each of its columns",
-        )
-    mask = None
+    """A column of an array, (n,) or (n, 1); numbers are not copied."""
+    array, mask = _flat(name, array, source), None
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array) if np.ma.is_masked(array) else None
         array = array.data
@@ -156,6 +148,21 @@ def _from_array_column(name: str, array: NDArray[Any], source: str, notes: Notes
     )
 
 
+def _flat(name: str, array: NDArray[Any], source: str) -> NDArray[Any]:
+    """The array as (n,). Raises DataError for more than one column."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        return array[:, 0]
+    if array.ndim != 1:
+        raise DataError(
+            source,
+            f"column {name!r} has {array.ndim} axes",
+            expected="shape (rows,)",
+            got=f"shape {array.shape}",
+            fix="give the 2-D array itself, or one name for each of its columns",
+        )
+    return array
+
+
 def _gapped(stamps: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     stamps[mask] = np.datetime64("NaT")
     return stamps
@@ -173,7 +180,8 @@ def _texts(
 def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Column:
     """A column of Python values; a mixture of types becomes text and is noted."""
     missing = np.array([_is_gap(value) for value in values], bool)
-    kinds = {type(value) for value, gap in zip(values, missing, strict=True) if not gap}
+    kept = [None if gap else value for value, gap in zip(values, missing, strict=True)]
+    kinds = {type(value) for value in kept} - {type(None)}
     if not kinds:
         return Column(name, "number", np.full(len(values), np.nan))
     mask = missing if missing.any() else None
@@ -182,41 +190,37 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
     numeric = [k for k in kinds if issubclass(k, Real) or hasattr(k, "as_integer_ratio")]
     if len(numeric) == len(kinds) and not any(issubclass(k, (bool, np.bool_)) for k in kinds):
         if all(issubclass(kind, Integral) for kind in kinds):
-            present = [int(v) for v, gap in zip(values, missing, strict=True) if not gap]
+            present = [int(value) for value in kept if value is not None]
             if min(present) >= -(2**63) and max(present) < 2**63:
                 return Column(name, "integer", _filled(values, missing, 0, np.int64), mask=mask)
         return Column(name, "number", _filled(values, missing, np.nan, np.float64))
     if all(issubclass(kind, (date, datetime, np.datetime64)) for kind in kinds):
-        return Column(name, "date", np.array(
-            [None if gap else _stamp(v) for v, gap in zip(values, missing, strict=True)],
-            "datetime64[us]"))  # fmt: skip
+        stamps = [None if value is None else _stamp(value) for value in kept]
+        return Column(name, "date", np.array(stamps, "datetime64[us]"))
     if all(issubclass(kind, (timedelta, np.timedelta64)) for kind in kinds):
-        spans = [None if gap else v for v, gap in zip(values, missing, strict=True)]
-        return Column(name, "number", np.array(spans, "timedelta64[us]") / np.timedelta64(1, "s"))
-    if any(issubclass(kind, (list, tuple, dict, np.ndarray, set)) for kind in kinds):
-        row = next(i for i, value in enumerate(values) if not np.isscalar(value))
-        raise DataError(
-            source,
-            f"column {name!r} holds nested values",
-            expected="one number, text, boolean or date a cell",
-            got=f"{type(values[row]).__name__} in row {row + 1}",
-            fix="give each part a column of its own",
-        )
+        spans = np.array(kept, "timedelta64[us]")
+        return Column(name, "number", spans / np.timedelta64(1, "s"))
+    if any(issubclass(kind, NESTED) for kind in kinds):
+        raise _nested(name, values, source)
     if kinds != {str} and len(kinds) > 1:
         mixture = ", ".join(sorted(kind.__name__ for kind in kinds))
         notes.add(f"column {name!r}: a mixture of {mixture} read as text")
     position: dict[str, int] = {}
-    codes = np.fromiter(
-        (
-            -1
-            if gap
-            else position.setdefault(value if type(value) is str else str(value), len(position))
-            for value, gap in zip(values, missing, strict=True)
-        ),
-        np.int32,
-        len(values),
-    )
+    texts = (None if value is None else str(value) for value in kept)
+    found = (-1 if text is None else position.setdefault(text, len(position)) for text in texts)
+    codes = np.fromiter(found, np.int32, len(kept))
     return _texts(name, codes, list(position), notes)
+
+
+def _nested(name: str, values: list[Any], source: str) -> DataError:
+    row = next(i for i, value in enumerate(values) if isinstance(value, NESTED))
+    return DataError(
+        source,
+        f"column {name!r} holds nested values",
+        expected="one number, text, boolean or date a cell",
+        got=f"{type(values[row]).__name__} in row {row + 1}",
+        fix="give each part a column of its own",
+    )
 
 
 def _is_gap(value: Any) -> bool:
