@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import ChainruleError, GraphError
+from chainrule.errors import ChainruleError, DTypeError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
 from chainrule.graph.source import user_line
 from chainrule.types import Shape, TensorType
@@ -41,7 +41,8 @@ class Initializer(Protocol):
     """Makes a parameter's first value from its shape and a seeded generator."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As listings and files tell it."""
 
     def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array: ...
 
@@ -104,6 +105,28 @@ class Node:
             got=repr(self),
             at="line " + user_line(),
             fix="use where(condition, a, b), logical_and, logical_or, logical_not",
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, float, np.ndarray, np.generic)):
+            raise GraphError(
+                "equal",
+                "== tells whether two nodes are the same node, and this is no node",
+                got=f"{self!r} == {other!r}",
+                at="line " + user_line(),
+                fix="use equal(a, b) or not_equal(a, b)",
+            )
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise DTypeError(
+            "array",
+            "a node has no numbers while the graph is built",
+            got=repr(self),
+            at="line " + user_line(),
+            fix="use the functions of chainrule, or run(node, feeds).value(node)",
         )
 
     def named(self, name: str) -> Node:

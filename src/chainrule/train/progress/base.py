@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from chainrule.train.metrics import plain_name
 from chainrule.train.words import number, words
@@ -150,8 +150,9 @@ def printable(text: str, stream: TextIO | None) -> list[str]:
     return lines
 
 
-def is_terminal(stream: object) -> bool:
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream goes to a terminal that is still there."""
     try:
-        return bool(stream.isatty())  # type: ignore[attr-defined]
+        return bool(stream.isatty())
     except (AttributeError, ValueError, OSError):
         return False
