@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.train.metrics.checks import Array, Floats, Rows, check_distribution, class_rows
+from chainrule.graph.node import Array
+from chainrule.train.metrics.checks import Floats, Rows, check_distribution, class_rows
 
 Average = Literal["auto", "binary", "macro", "weighted", "micro"]
 AVERAGES = ("auto", "binary", "macro", "weighted", "micro")
