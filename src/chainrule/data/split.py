@@ -14,9 +14,10 @@ from chainrule.types import is_number
 Rows = NDArray[np.int64]
 
 
-def shuffled(n: int, seed: int) -> Rows:
-    """The numbers 0 to n - 1 in an order that depends on the seed alone, in every NumPy."""
-    words = np.random.Philox(key=_seed(seed)).random_raw(n)
+def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
+    """The numbers 0 to n - 1 in an order that seed and epoch alone decide, in every NumPy."""
+    key = np.array([_seed(seed) & (2**64 - 1), epoch], np.uint64)
+    words = np.random.Philox(key=key).random_raw(n)
     return np.argsort(words, kind="stable").astype(np.int64)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from chainrule.data.split import shuffled
 from chainrule.program import Rows
 
 
 def shuffle(rows: Rows, seed: int, epoch: int) -> Rows:
     """`rows` in the order of an epoch; the same in every version of NumPy."""
-    key = np.array([seed & (2**64 - 1), epoch], np.uint64)
-    words = np.random.Philox(key=key).random_raw(len(rows))
-    return rows[np.argsort(words, kind="stable")]
+    return rows[shuffled(len(rows), seed, epoch)]
 
 
 def minibatches(rows: Rows, size: int) -> list[Rows]:
