@@ -111,7 +111,7 @@ TWO: tuple[Callable[[Node, Node], Node], ...] = (
     lambda x, y: x + y, lambda x, y: x - y, lambda x, y: x * y, lambda x, y: x / (2 + cr.cos(y)),
     lambda x, y: cr.exp(cr.sin(x)) ** y, cr.maximum, cr.minimum,
     lambda x, y: cr.where(x < y, x, y), lambda x, y: cr.where((x < y) & ~(y < 1), x, y),
-    lambda x, y: cr.where(((x > y) | (x <= 1)) & (y != 2), x, -y),
+    lambda x, y: cr.where(((x > y) | (x <= 1)) & cr.not_equal(y, 2), x, -y),
     lambda x, y: cr.where(cr.equal(x < y, y < 1), x, y), lambda x, y: x / (y * y + 1) / 2,
 )  # fmt: skip
 

@@ -189,6 +189,18 @@ def test_what_nodes_are_not() -> None:
         bool(x > 0)
     with pytest.raises(GraphError, match="no truth value"):
         0 < x < 1  # noqa: B015
+    for other in (0, 0.5, True, np.float32(1), np.ones(2)):
+        for compare in (lambda a, b: a == b, lambda a, b: a != b, lambda a, b: b == a):
+            with pytest.raises(GraphError, match=r"equal\(a, b\)"):
+                compare(x, other)
+    assert x == x
+    assert x != y
+    assert x not in ("x", None, y)
+    for function in (np.asarray, lambda n: np.stack([n, n]), lambda n: np.dot(np.ones(2), n)):
+        with pytest.raises(DTypeError, match="no numbers while the graph is built"):
+            function(x)
+    with pytest.raises(DTypeError, match=r'cast\(x, "float32"\)'):
+        (x > 0) * x
     with pytest.raises(DTypeError, match="float32 'x' and float64 'y'"):
         x + y
     with pytest.raises(DTypeError, match="does not fit in int32"):

@@ -179,13 +179,14 @@ def promote(where: str, *values: NodeLike) -> tuple[Node, ...]:
     nodes = [v for v in values if isinstance(v, Node)]
     dtypes = list(dict.fromkeys(x.dtype for x in nodes))
     if len(dtypes) > 1:
+        meant = next((d for d in dtypes if d in FLOATS), dtypes[0])
         raise DTypeError(
             where,
             "element types differ",
             expected="one dtype for all operands",
             got=" and ".join(f"{x.dtype} {x.label!r}" for x in nodes),
             at="line " + user_line(),
-            fix=f'say which you mean: cast(x, "{dtypes[0]}")',
+            fix=f'say which you mean: cast(x, "{meant}")',
         )
     if not nodes:
         joint = np.result_type(*(np.asarray(v) for v in values))

@@ -33,7 +33,7 @@ def _logical(name: str) -> Callable[..., TensorType]:
 
 def _needs_bool(name: str, got: str) -> DTypeError:
     return DTypeError(
-        name, "needs true or false", expected="bool", got=got, fix="compare first: x != 0"
+        name, "needs true or false", expected="bool", got=got, fix="compare first: not_equal(x, 0)"
     )
 
 
@@ -186,7 +186,7 @@ WHERE = op(
     "where",
     "map",
     infer=_infer_where,
-    forward=np.where,
+    forward=lambda condition, a, b: np.where(condition, a, b),
     gradient=lambda gy, y, condition, a, b: (
         None,
         where(condition, gy, 0),
