@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.errors import FeedError
+from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import REGISTRY, op
 from chainrule.interpret import (
@@ -297,3 +297,23 @@ def test_one_thread_limits_blas_and_lets_go_again() -> None:
     with pytest.raises(KeyboardInterrupt), one_thread():
         raise KeyboardInterrupt
     assert blas_threads() == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_parameters_that_do_not_fit() -> None:
+    with pytest.raises(DTypeError, match="does not fit in float32"):
+        cr.parameter("w", [1.0, -1e300])
+    for value in ([np.inf, np.nan], np.array([0x7FA00001], np.uint32).view(np.float32)):
+        node = cr.parameter("w", value)
+        npt.assert_array_equal(np.isfinite(initial_value(node, "w")), np.isfinite(value))
+
+
+def test_dimensions_counted_by_numpy() -> None:
+    assert cr.input("x", np.int64(3)).shape == (N, 3)
+    assert cr.input("x", (np.int32(3), 2)).shape == (N, 3, 2)
+    made = cr.parameter("w", cr.init.Normal(), np.zeros((4, 5)).shape + (np.uint8(2),))
+    assert made.shape == (4, 5, 2)
+    assert all(type(d) is int for d in made.shape)
+    for wrong in (-1, 2.5, "3"):
+        with pytest.raises(ShapeError, match="non-negative integer"):
+            cr.input("x", (wrong,))

@@ -66,9 +66,9 @@ def parameter(
         type = TensorType(tuple(map(_dimension, shape)), dtype)
         return Parameter(scope, type, initial=value, trainable=trainable)
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             array = np.array(value, dtype=dtype, order="C")
-        overflows = np.isinf(array) & np.isfinite(np.asarray(value, "float64"))
+            overflows = np.isinf(array) & np.isfinite(np.asarray(value, "float64"))
     except (TypeError, ValueError) as error:
         raise DTypeError("parameter", "not an array of numbers", got=error, at=repr(name)) from None
     if overflows.any():
