@@ -85,6 +85,8 @@ def test_several_outputs_one_of_them_an_input_a_parameter_or_listed_twice() -> N
         (lambda x, w: [x - cr.mean(x, axis=0)], False),
         (lambda x, w: [x * w, w], False),
         (lambda x, w: [x.T], False),
+        (lambda x, w: [x + cr.uniform((cr.N, 2))], False),
+        (lambda x, w: [cr.dropout(x, 0.5)], True),
         (lambda x, w: [cr.sum(x)], False),
     ],
 )

@@ -9,10 +9,10 @@ from chainrule.types import N
 
 def rows_apart(graph: Graph) -> bool:
     """Whether no value of one row depends on another row, or on how many there are."""
-    return not any(_mixes(node) for node in graph.operations)
+    return not any(node.op.kind == "random" or mixes_rows(node) for node in graph.operations)
 
 
-def _mixes(node: Operation) -> bool:
+def mixes_rows(node: Operation) -> bool:
     """Whether an operation reduces, contracts, orders or indexes along the batch axis."""
     if node.op.name == "count" or len(_batch_labels(node)) > 1:
         return True
