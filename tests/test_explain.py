@@ -66,7 +66,7 @@ def parsed(text: str, names: dict[str, Any]) -> float:
         (A**-3.0, "a^-3"),
         ((-A) ** 2, "(-a)^2"),
         (-(A**2), "-a^2"),
-        (-(-A), "-(-a)"),
+        (cr.negative(-A), "-(-a)"),
         (-(A * B), "-(a * b)"),
         (-A * B, "-a * b"),
         (A * -B, "a * -b"),
