@@ -39,6 +39,8 @@ LOSSES = {
 SCHEDULES = ("constant", "cosine", "one_cycle", "reduce_on_plateau")
 NORMS = ("none", "batch", "layer", "rms")
 CLASS_WEIGHTS = ("none", "balanced")
+BLANK = "zeros"
+"""Where the output layer starts: from the guess that knows no column, not from random ones."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def build(settled: Config, schema: Schema) -> Model:
 def _classes(h: Node, found: Features, target: ClassTarget, settled: Config) -> tuple[Node, Node]:
     """Probabilities (N, classes), and the cross-entropy."""
     assert found.target is not None
-    logits = dense(h, len(target.labels))
+    logits = dense(h, len(target.labels), init=BLANK)
     weights = None
     if settled.class_weights == "balanced":
         counts = np.array(target.counts, float)
@@ -193,7 +195,7 @@ def _number(h: Node, found: Features, target: NumberTarget, settled: Config) -> 
     """The number in its own unit (N,), and the loss on the standardised number."""
     assert found.target is not None
     mean, std = target.stats.mean, target.stats.std or 1.0
-    scaled = reshape(dense(h, 1), (h.shape[0],))
+    scaled = reshape(dense(h, 1, init=BLANK), (h.shape[0],))
     function = {
         "squared_error": squared_error, "absolute_error": absolute_error, "huber": huber
     }[settled.loss or "squared_error"]  # fmt: skip
