@@ -27,8 +27,8 @@ def to_toml(config: Config, command: str = "") -> str:
     import tomlkit  # noqa: PLC0415  (heavy: only where a configuration is written)
 
     document = tomlkit.document()
-    if command:
-        document.add(tomlkit.comment(f"Repeat this run: {command}"))
+    for line in f"Repeat this run: {command}".splitlines() if command else ():
+        document.add(tomlkit.comment(line))
     values, group = asdict(config), ""
     for setting in SETTINGS:
         value = values[setting.key]
