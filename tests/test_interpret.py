@@ -288,13 +288,13 @@ def blas_threads() -> list[int]:
 def test_one_thread_limits_blas_and_lets_go_again() -> None:
     before = blas_threads()
     assert before
-    with one_thread():
+    with one_thread:
         assert set(blas_threads()) == {1}
-        with one_thread():
+        with one_thread:
             assert set(blas_threads()) == {1}
         assert set(blas_threads()) == {1}
     assert blas_threads() == before
-    with pytest.raises(KeyboardInterrupt), one_thread():
+    with pytest.raises(KeyboardInterrupt), one_thread:
         raise KeyboardInterrupt
     assert blas_threads() == before
 

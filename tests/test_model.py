@@ -235,10 +235,10 @@ def test_prediction_in_blocks_is_the_same(monkeypatch):
     model = classifier()
     whole = model.predict({"x": X})
     scores = model.evaluate(DATA)
-    monkeypatch.setattr("chainrule.model.BLOCK", 50)
+    monkeypatch.setattr("chainrule.compile.BLOCK", 50)
     np.testing.assert_allclose(model.predict({"x": X}), whole, rtol=1e-5, atol=1e-6)
     assert model.evaluate(DATA) == scores
-    monkeypatch.setattr("chainrule.model.AT_ONCE", 50)
+    monkeypatch.setattr("chainrule.compile.AT_ONCE", 50)
     assert model.evaluate(DATA)["loss"] == pytest.approx(scores["loss"], rel=1e-6)
 
 
@@ -257,7 +257,7 @@ def test_prediction_in_blocks_is_the_same(monkeypatch):
 def test_rows_that_depend_on_each_other_are_never_cut_into_blocks(monkeypatch, mixing):
     model = cr.Model(outputs=mixing(cr.input("x", (4,))))
     whole = model.predict({"x": X})
-    monkeypatch.setattr("chainrule.model.BLOCK", 50)
+    monkeypatch.setattr("chainrule.compile.BLOCK", 50)
     np.testing.assert_array_equal(model.predict({"x": X}), whole)
 
 

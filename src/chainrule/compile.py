@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.interpret import Tape, one_thread
+from chainrule.passes.hoist import hoist, row_bytes
 from chainrule.passes.merge import merge
 from chainrule.passes.rows import rows_apart
 from chainrule.passes.specialise import specialise
-from chainrule.program import Interpreted, Program, Step
+from chainrule.program import STEP_INPUTS, Interpreted, Program, Rows, Step
 from chainrule.types import N
+
+BLOCK = 16_384
+"""Rows that are computed at a time where each is by itself, so that memory stays bounded."""
+AT_ONCE = 16 * BLOCK
+"""Rows that a loss is computed on at once."""
+ENCODED_BYTES = 1024
+"""Bytes an example that encoded columns may take in any case; else twice what they are made of."""
 
 
 def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
@@ -26,7 +36,35 @@ def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
     place = merge(step.graph)
     updates = {x: place[new] for x, new in step.updates.items()}
     graph = check(Graph([place[step.loss], *updates.values(), *updates], like=step.graph))
-    return Interpreted(Step(graph, place[step.loss], updates), state, seed)
+    raw = sum(row_bytes(x) for x in graph.inputs if x.batch)
+    hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
+    loss, *new = (hoisted.place[x] for x in (place[step.loss], *updates.values()))
+    inner = check(Graph([loss, *new, *updates], like=graph))
+    encoders = Encoders(graph, {inner.name(x): old for x, old in hoisted.encoded.items()})
+    whole = Step(graph, place[step.loss], updates)
+    inner_step = Step(inner, loss, dict(zip(updates, new, strict=True)))
+    return Interpreted(inner_step, state, seed, encoders, whole)
+
+
+class Encoders:
+    """The part of a step that depends on the data alone, computed for a whole data set.
+
+    Args:
+        graph: contains the nodes; they read inputs and constants only.
+        nodes: by the name of the input that takes their place in the step.
+    """
+
+    def __init__(self, graph: Graph, nodes: Mapping[str, Node]) -> None:
+        self._names = list(nodes)
+        self._forward = Forward(graph, list(nodes.values()))
+
+    def __call__(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The data set, with the encoded arrays beside those that it has."""
+        if not self._names:
+            return data
+        rows = len(data[self._forward.inputs[0]])
+        arrays = self._forward.over({}, data, np.arange(rows))
+        return {**data, **dict(zip(self._names, arrays, strict=True))}
 
 
 class Forward:
@@ -66,6 +104,33 @@ class Forward:
         """
         known: dict[Node, Array] = {x: values[self.graph.name(x)] for x in self.graph.parameters}
         known |= {x: feeds[self.graph.name(x)] for x in self.graph.inputs}
-        with one_thread():
+        with one_thread:
             env = self._tape.run(known, rows=rows)
         return [env[x] for x in self._outputs]
+
+    def over(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> list[Array]:
+        """The outputs over some rows of a data set, in blocks where that changes nothing.
+
+        A scalar, such as a loss, is computed on `AT_ONCE` rows at most; beyond, those of blocks
+        of so many rows are averaged.
+        """
+        batched = {self.graph.name(x): x.batch for x in self.graph.inputs}
+        scalars = any(x.shape == () for x in self._outputs)
+        size = BLOCK if self.apart else AT_ONCE if scalars else max(len(rows), 1)
+        blocks = [rows[start : start + size] for start in range(0, max(len(rows), 1), size)]
+        parts = []
+        for block in blocks:
+            feeds = {
+                name: arrays[name][block] if batch else arrays[name]
+                for name, batch in batched.items()
+            }
+            parts.append(self(values, feeds, len(block)))
+        if len(parts) == 1:
+            return parts[0]
+        weights = [len(block) for block in blocks]
+        return [
+            np.concatenate(found) if np.ndim(found[0]) else np.average(found, weights=weights)
+            for found in zip(*parts, strict=True)
+        ]

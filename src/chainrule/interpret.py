@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,20 +85,32 @@ def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, A
     return np.asarray(node.op.forward(*[env[x] for x in node.operands], **attributes))
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Matrix products within use one thread.
+class _OneThread:
+    """Keeps the matrix products of the process on one thread while anybody is within."""
 
-    Minibatches are too small for more to help, on a busy machine more do great harm, and the
-    order of additions then depends on no machine.
-    """
-    with _blas().limit(limits=1, user_api="blas"):
-        yield
+    def __init__(self) -> None:
+        self._lock, self._within = threading.Lock(), 0
+
+    @cached_property
+    def _blas(self) -> ThreadpoolController:
+        return ThreadpoolController()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._within == 0:
+                self._limit = self._blas.limit(limits=1, user_api="blas")
+            self._within += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                self._limit.restore_original_limits()
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+one_thread = _OneThread()
+"""Minibatches are too small for more threads to help, on a busy machine more do great harm, and
+the order of additions then depends on no machine."""
 
 
 def evaluate(

@@ -41,11 +41,6 @@ from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import optimizer_from_dict
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
-BLOCK = 16_384
-"""Rows that are computed at a time where each is by itself, so that memory stays bounded."""
-AT_ONCE = 16 * BLOCK
-"""Rows that a loss is computed on at once; beyond, the losses of blocks of so many rows are
-averaged."""
 
 
 class Model:
@@ -236,13 +231,13 @@ class Model:
         """
         if self.schema is not None:
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
-            values = self._compute(self._forward, encoded.arrays, np.arange(len(encoded)))
+            values = self._forward.over(self._values, encoded.arrays, np.arange(len(encoded)))
             return Predictions(self.schema, values[0], tuple(encoded.notes))
         feeds = self._only(data, self._forward)
         inputs = {x: self._forward.graph.name(x) for x in self._forward.graph.inputs}
         known, rows = bind(inputs, inputs, feeds)
         arrays = {name: known[x] for x, name in inputs.items()}
-        values = self._compute(self._forward, arrays, np.arange(rows))
+        values = self._forward.over(self._values, arrays, np.arange(rows))
         return values[0] if self.single else values
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
@@ -320,31 +315,9 @@ class Model:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        loss, *values = self._compute(self._scored, arrays, rows)
+        loss, *values = self._scored.over(self._values, arrays, rows)
         scores = self.judge.score(values, metrics)
         return Scores({"loss": float(loss)} | scores, scores.notes)
-
-    def _compute(
-        self, forward: Forward, arrays: Mapping[str, Array], rows: npt.NDArray[np.int64]
-    ) -> list[Array]:
-        """Values over all rows, in blocks: values with rows are joined, scalars averaged."""
-        batched = {forward.graph.name(x): x.batch for x in forward.graph.inputs}
-        size = BLOCK if forward.apart else AT_ONCE
-        blocks = [rows[start : start + size] for start in range(0, max(len(rows), 1), size)]
-        parts = []
-        for block in blocks:
-            feeds = {
-                name: arrays[name][block] if batch else arrays[name]
-                for name, batch in batched.items()
-            }
-            parts.append(forward(self._values, feeds, len(block)))
-        if len(parts) == 1:
-            return parts[0]
-        weights = [len(block) for block in blocks]
-        return [
-            np.concatenate(values) if np.ndim(values[0]) else np.average(values, weights=weights)
-            for values in zip(*parts, strict=True)
-        ]
 
     def _only(self, data: Data, forward: Forward) -> dict[str, Any]:
         """What `forward` needs of `data`; a name that no input has is an error."""

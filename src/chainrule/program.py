@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -61,7 +61,8 @@ class Program(Protocol):
         """Do one step for each minibatch, in order, and return the losses before each update.
 
         Args:
-            data: the whole data set: for each input of the graph its array, rows first.
+            data: the whole data set: for each input of the graph its array, rows first. What
+                depends on it alone is computed when a mapping comes for the first time.
             batches: for each step, the rows of its minibatch.
             rates: for each step, its learning rate.
 
@@ -83,19 +84,30 @@ class Interpreted:
         step: what to run.
         state: values for the parameters by name; the rest start from their initial values.
         seed: of everything random in a step.
+        encode: adds to a data set the inputs that the step has in place of encoders.
+        whole: the step with its encoders, for telling where a NaN came up.
     """
 
     ended = None
 
-    def __init__(self, step: Step, state: Mapping[str, Array], seed: int = 0) -> None:
+    def __init__(
+        self,
+        step: Step,
+        state: Mapping[str, Array],
+        seed: int = 0,
+        encode: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda data: data,
+        whole: Step | None = None,
+    ) -> None:
         self._step, self._seed, self._steps = step, seed, 0
+        self._encode, self._whole = encode, whole or step
+        self._data: Mapping[str, Array] = {}
+        self._encoded: Mapping[str, Array] = {}
         graph = step.graph
         names = {x: graph.name(x) for x in graph.parameters}
         self._values: dict[Node, Array] = {
             x: np.array(state[name]) if name in state else initial_value(x, name, seed)
             for x, name in names.items()
         }
-        self._inputs = {graph.name(x): x for x in graph.inputs if x not in STEP_INPUTS}
         self._tape = Tape(graph, [step.loss, *step.updates.values()])
 
     @property
@@ -108,29 +120,43 @@ class Interpreted:
     ) -> npt.NDArray[np.float64]:
         """See Program."""
         losses = np.empty(len(batches))
-        with one_thread():
+        with one_thread:
+            if data is not self._data:
+                self._data, self._encoded = data, self._encode(data)
             for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
-                losses[k] = self._run_one(data, rows, rate)
+                losses[k] = self._run_one(rows, rate)
         return losses
 
-    def _run_one(self, data: Mapping[str, Array], rows: Rows, rate: float) -> float:
-        known = dict(self._values)
-        known |= {
-            node: data[name][rows] if node.batch else data[name]
-            for name, node in self._inputs.items()
-        }
-        known[KEY] = key(self._seed, self._steps)
-        known[RATE] = np.asarray(rate, np.float64)
-        known[NUMBER] = np.asarray(self._steps + 1, np.float64)
-        step = self._step
+    def _run_one(self, rows: Rows, rate: float) -> float:
+        step, known = self._step, self._known(self._step, self._encoded, rows, rate)
         env = self._tape.run(known, rows=len(rows), training=True)
         new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
         if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
-            env = evaluate(step.graph, known, rows=len(rows), training=True)
-            raise not_finite(step.graph, env, step=self._steps + 1, rows=rows, loss=step.loss)
+            raise self._not_finite(rows, rate)
         self._values |= new
         self._steps += 1
         return float(env[step.loss])
+
+    def _known(
+        self, step: Step, data: Mapping[str, Array], rows: Rows, rate: float
+    ) -> dict[Node, Array]:
+        """The values that a step starts from."""
+        known = dict(self._values)
+        for x in step.graph.inputs:
+            if x not in STEP_INPUTS:
+                array = data[step.graph.name(x)]
+                known[x] = array[rows] if x.batch else array
+        known[KEY] = key(self._seed, self._steps)
+        known[RATE] = np.asarray(rate, np.float64)
+        known[NUMBER] = np.asarray(self._steps + 1, np.float64)
+        return known
+
+    def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
+        """The step once more, encoders and all, with the values of all nodes."""
+        whole = self._whole
+        known = self._known(whole, self._data, rows, rate)
+        env = evaluate(whole.graph, known, rows=len(rows), training=True)
+        return not_finite(whole.graph, env, step=self._steps + 1, rows=rows, loss=whole.loss)
 
     def read(self) -> dict[str, Array]:
         """See Program."""

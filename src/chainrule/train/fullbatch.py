@@ -94,7 +94,7 @@ class FullBatch:
             self._known |= {x: env[new] for x, new in tracked.items()}
 
     def _run(self, tape: Tape, point: Vector) -> dict[Node, Array]:
-        with one_thread():
+        with one_thread:
             known = self._known | self._unpacked(point)
             return tape.run(known, rows=self._rows, training=True)
 

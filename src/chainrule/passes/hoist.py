@@ -1,0 +1,70 @@
+"""What depends on the data alone is computed once for the whole data set, not in each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Input, Node, Operation, Scope
+from chainrule.passes.rewrite import rewrite
+from chainrule.passes.rows import mixes_rows
+from chainrule.types import N
+
+
+@dataclass(frozen=True)
+class Hoisted:
+    """A graph without its encoders.
+
+    Attributes:
+        place: for every node of the graph, what stands for it.
+        encoded: for each new input, the node of the old graph whose values it takes.
+    """
+
+    place: dict[Node, Node]
+    encoded: dict[Input, Node]
+
+
+def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
+    """Put inputs in the place of nodes that are computed from examples alone.
+
+    Only nodes whose rows are each computed by itself can be taken out, and nothing that is
+    random.
+
+    Args:
+        graph: of a training step, specialised.
+        step_inputs: inputs that each step brings anew.
+        most: bytes an example that the new inputs may take; with more, nothing is hoisted.
+    """
+    fixed: set[Node] = set()  # computed from constants alone
+    encoders: set[Node] = {x for x in graph.inputs if x.batch and x not in step_inputs}
+    for node in graph.operations:
+        if node.op.kind == "random" or mixes_rows(node):
+            continue
+        if all(x in fixed for x in node.operands):
+            fixed.add(node)
+        elif node.shape[:1] == (N,) and all(x in fixed or x in encoders for x in node.operands):
+            encoders.add(node)
+    taken = [
+        x
+        for x in graph.operations
+        if x in encoders
+        and (x in graph.outputs or any(y not in encoders for y in graph.consumers(x)))
+    ]
+    if sum(map(row_bytes, taken)) > most:
+        taken = []
+    names = {x: graph.name(x) for x in taken}
+    inputs = {x: Input(Scope(f"encoded.{names[x]}"), x.type, source=x.source) for x in taken}
+
+    def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
+        return inputs.get(node)
+
+    return Hoisted(rewrite(graph, rule), {new: old for old, new in inputs.items()})
+
+
+def row_bytes(node: Node) -> int:
+    """What one example takes of a node's value."""
+    return math.prod(d for d in node.shape if isinstance(d, int)) * np.dtype(node.dtype).itemsize

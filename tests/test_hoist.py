@@ -1,0 +1,68 @@
+"""Encoders are computed once for the data set: same bits, and nothing else is taken out."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.passes.hoist import hoist
+
+N = cr.N
+X = np.random.default_rng(0).standard_normal((50, 4)).astype("float32")
+
+
+def names(loss, most=1e9):
+    graph = cr.Graph(loss)
+    found = hoist(graph, (), most)
+    return {graph.name(old) for old in found.encoded.values()}, cr.Graph(found.place[loss])
+
+
+def test_encoders_become_inputs():
+    x = cr.input("x", (4,))
+    z = ((x - 1.0) / 2.0).named("scaled")
+    loss = cr.mean(cr.dense(z, 3))
+    taken, graph = names(loss)
+    assert taken == {"scaled"}
+    assert [graph.name(i) for i in graph.inputs] == ["encoded.scaled"]
+
+
+def test_what_meets_a_parameter_or_other_rows_stays():
+    x = cr.input("x", (4,))
+    w = cr.parameter("w", np.ones(4))
+    centred = (x - cr.mean(x, axis=0)).named("centred")
+    taken, _ = names(cr.mean(centred * w))
+    assert taken == set()
+    doubled = (x * 2.0).named("doubled")
+    taken, _ = names(cr.mean((doubled + w) * cr.uniform((N, 4))))
+    assert taken == {"doubled"}
+
+
+def test_constants_spread_over_the_rows_are_no_data():
+    x = cr.input("x", (4,))
+    w = cr.parameter("w", np.ones(4))
+    spread = cr.broadcast_to(cr.constant(np.arange(4.0, dtype="float32")), (N, 4))
+    assert names(cr.mean(spread * w * x))[0] == set()
+
+
+def test_nothing_is_hoisted_beyond_the_limit():
+    x = cr.input("x", (), dtype="int32")
+    wide = cr.one_hot(x, 1000)
+    loss = cr.mean(cr.dense(wide, 3))
+    assert names(loss, most=3999)[0] == set()
+    assert names(loss, most=4000)[0] == {"one_hot"}
+
+
+@pytest.mark.parametrize("limit", [-1, 2**30])
+def test_training_gives_the_same_bits(monkeypatch, limit):
+    monkeypatch.setattr("chainrule.compile.ENCODED_BYTES", limit)
+    if limit < 0:
+        monkeypatch.setattr("chainrule.compile.row_bytes", lambda node: -1)
+    x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
+    h = cr.dropout(cr.dense(cr.clip((x - 0.1) / 1.3, -2, 2), 8, "relu"), 0.2)
+    logits = cr.dense(h, 2)
+    model = cr.Model(logits, cr.cross_entropy(logits, t))
+    model.fit({"x": X, "t": (X[:, 0] > 0).astype("int32")}, epochs=3, verbose=False)
+    test_training_gives_the_same_bits.seen.add(model.value("dense.w").tobytes())
+    assert len(test_training_gives_the_same_bits.seen) == 1
+
+
+test_training_gives_the_same_bits.seen = set()
