@@ -218,10 +218,38 @@ def test_other_encodings_are_told_by_byte_and_line(write):
     assert read(path, encoding="latin-1")["b"].to_numpy()[-1] == "caf\u00e9"
 
 
-def test_utf16_is_recognised(write):
-    path = write("a,b\n1,\u00e9\n", encoding="utf-16")
-    assert "UTF-16" in refusal(path)
-    assert read(path, encoding="utf-16")["b"].to_numpy().tolist() == ["\u00e9"]
+def test_utf16_is_recognised_by_its_first_bytes(write):
+    text = "\ufeffa\tb\n1\t\u00e9\n2\tz\n"
+    path = write(text, encoding="utf-16-le")
+    for table in (read(path), read(path, encoding="utf-16")):
+        assert table.columns == ["a", "b"]
+        assert table["b"].to_numpy().tolist() == ["\u00e9", "z"]
+    assert "iconv -f utf-16-be" in refusal(write(text, encoding="utf-16-be"))
+
+
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\r\n", "SEP=;\n"])
+def test_the_delimiter_that_excel_writes_above_the_header(write, first):
+    end = "\r\n" if "\r" in first else "\n"
+    table = read(write(first + end.join(("a;b", "1,5;x", "2,5;y", ""))))
+    assert table.columns == ["a", "b"]
+    assert table["a"].to_numpy().tolist() == ["1,5", "2,5"]
+    assert "line 4" in refusal(write("sep=;\na;b\n1;2\n3;4;5\n"))
+
+
+@pytest.mark.parametrize(
+    "page", ["<!DOCTYPE html>\n<html>\n<p>log in, first</p>", "\n<HTML>a,b", "<?xml version='1'?>"]
+)
+def test_a_web_page_saved_as_a_table_is_told(write, page):
+    assert "HTML or XML" in refusal(write(page))
+
+
+def test_a_folder_names_the_query_that_reads_it(write, tmp_path):
+    write("a\n1\n", "x.csv")
+    write("a\n2\n", "y.csv")
+    assert f"\"FROM '{tmp_path}/*.csv'\"" in refusal(tmp_path)
+    assert len(read(f"FROM '{tmp_path}/*.csv'")) == 2
+    write("{}", "z.json")
+    assert "x.csv'" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["b.parquet", "b.json", "b.xlsx"])

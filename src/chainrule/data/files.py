@@ -18,6 +18,8 @@ from chainrule.errors import DataError
 
 SUFFIXES = "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz"
 PREVIEW = 1 << 18
+EXCEL_DELIMITER = re.compile(r"\"?sep=(.)\"?\r?\n", re.IGNORECASE)  # before the header
+PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 
 
 def read_file(path: Path, *, header: bool | None = None, encoding: str = "utf-8") -> Table:
@@ -39,7 +41,11 @@ def read_file(path: Path, *, header: bool | None = None, encoding: str = "utf-8"
             head = file.read(PREVIEW)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(source, "cannot be unpacked", got=str(error), fix="get it again") from None
-    if b"\0" in head and encoding == "utf-8" and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if encoding == "utf-8" and head.startswith(codecs.BOM_UTF16_LE):
+        encoding = "utf-16"
+    if head.startswith(codecs.BOM_UTF16_BE):  # DuckDB would see no rows
+        encoding = "utf-16-be"
+    if b"\0" in head and encoding == "utf-8":
         raise DataError(
             source,
             "is not a table that can be read",
@@ -77,7 +83,10 @@ def _read_csv(
     except (UnicodeDecodeError, LookupError) as error:
         raise _encoding_error(path, packed, encoding, error) from None
     text = text.removeprefix("\ufeff")
-    delimiter = _guess_delimiter(text)
+    _refuse_page(text, source)
+    told = EXCEL_DELIMITER.match(text)
+    text = text[told.end() :] if told else text
+    delimiter = told[1] if told else _guess_delimiter(text)
     preview = list(csv.reader(_whole_lines(text), delimiter=delimiter))[:200]
     preview = [row for row in preview if row]
     if not preview:
@@ -88,7 +97,7 @@ def _read_csv(
     columns = {f"c{i}": "VARCHAR" for i in range(len(names))}
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote='\"', escape='\"', header=?, "
-        "columns=?, encoding=?, max_line_size=16777216, compression=?)"
+        "columns=?, encoding=?, max_line_size=16777216, compression=?, skip=?)"
     )
     options = [
         delimiter,
@@ -96,6 +105,7 @@ def _read_csv(
         columns,
         _duckdb_name(encoding, source),
         "gzip" if packed else "none",
+        1 if told else 0,
     ]
     duckdb, connection = connect()
     with connection:
@@ -107,6 +117,17 @@ def _read_csv(
             last = "(SELECT max(rowid) FROM t WHERE c0 IS NOT NULL)"
             connection.execute(f"DELETE FROM t WHERE rowid > {last}")
         return collect(connection, names, source, notes, typed=False)
+
+
+def _refuse_page(text: str, source: str) -> None:
+    """A page that was saved in the place of a table: a login, mostly."""
+    if PAGE.match(text):
+        raise DataError(
+            source,
+            "is HTML or XML, not a table",
+            got=text.strip()[:40].replace("\n", " "),
+            fix="open it in a browser: it may ask for a login, or say where the file is",
+        )
 
 
 def _duckdb_name(encoding: str, source: str) -> str:
@@ -213,9 +234,6 @@ def _encoding_error(path: Path, packed: bool, encoding: str, error: Exception | 
         return DataError(path.name, "unknown encoding", got=encoding, fix="utf-8 or latin-1")
     with gzip.open(path) if packed else path.open("rb") as file:
         data = file.read()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        got, fix = "a UTF-16 file", "read(path, encoding='utf-16'), or save it as UTF-8"
-        return DataError(path.name, "is not UTF-8", expected=encoding, got=got, fix=fix)
     try:
         data.decode(encoding)
     except UnicodeDecodeError as found:

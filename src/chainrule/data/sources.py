@@ -14,7 +14,7 @@ from chainrule.data import datasets
 from chainrule.data.duck import read_query
 from chainrule.data.files import SUFFIXES, read_file
 from chainrule.data.memory import from_array, from_frame, from_mapping, from_records
-from chainrule.data.table import Table
+from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, nearest
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -86,9 +86,12 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:8]
+        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())
         raise DataError(
-            str(source), "is a folder, not a file", got=", ".join(files) or "an empty folder"
+            str(source),
+            "is a folder, not a file",
+            got=listed(files, 8) or "an empty folder",
+            fix=_query_of_all(path, files),
         )
     if isinstance(source, str):
         found = datasets.find(source)
@@ -103,6 +106,14 @@ def _find(source: str | os.PathLike[str]) -> Path:
                 "read", "no such file", got=source, fix=f"a query: \"FROM '{source}'\" reads many"
             )
     raise DataError("read", "no such file or data set", got=str(source), fix=_suggest(path))
+
+
+def _query_of_all(folder: Path, files: Sequence[str]) -> str | None:
+    """The query that reads all files of a folder as one table, where all are of one type."""
+    suffixes = {Path(name).suffix for name in files}
+    if len(suffixes) != 1 or not min(suffixes):
+        return f"name one of them: {str(folder / files[0])!r}" if files else None
+    return f"a query reads all of them: \"FROM '{folder}/*{min(suffixes)}'\""
 
 
 def _suggest(path: Path) -> str:
