@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import ChainruleError, DTypeError
-from chainrule.graph.node import Node, NodeLike, apply
+from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import Forward, Op, function, op
 from chainrule.graph.source import user_line
 from chainrule.ops.build import as_node, broadcast, broadcast_to, promote, same
@@ -182,11 +182,15 @@ def _infer_where(condition: TensorType, a: TensorType, b: TensorType) -> TensorT
     return same(a, b)
 
 
+def _forward_where(condition: Array, a: Array, b: Array) -> Array:
+    return np.where(condition, a, b)
+
+
 WHERE = op(
     "where",
     "map",
     infer=_infer_where,
-    forward=lambda condition, a, b: np.where(condition, a, b),
+    forward=_forward_where,
     gradient=lambda gy, y, condition, a, b: (
         None,
         where(condition, gy, 0),
