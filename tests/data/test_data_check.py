@@ -101,6 +101,43 @@ def test_classes_out_of_balance():
     assert "only 2 rows" in check_table(read(data), "y")[0].message
 
 
+def test_classes_spelt_in_two_ways():
+    data = healthy()
+    data["y"][::3] = np.char.upper(data["y"][::3])
+    data["y"][1] = "Yes"
+    data["c"][5] = "U"
+    findings = {f.column: f for f in check_table(read(data), "y") if "several ways" in f.message}
+    assert (findings["y"].severity, findings["c"].severity) == ("warning", "info")
+    assert "'YES', 'Yes' and 'yes'" in findings["y"].message
+    assert "'NO' and 'no'" in findings["y"].message
+    assert "'U' and 'u'" in findings["c"].message
+    spaced = healthy()
+    spaced["c"] = np.where(spaced["c"] == "u", "new york", "new  york")
+    assert found(spaced) == [("info", "c")]
+
+
+def test_a_row_of_totals_at_the_end():
+    rng = np.random.default_rng(0)
+    amounts = np.round(rng.uniform(0, 90, (40, 2)), 2)
+    data = {
+        "shop": [f"s{i % 4}" for i in range(40)] + ["Total"],
+        "sales": [*amounts[:, 0], amounts[:, 0].sum()],
+        "cost": [f"$ {value:,.2f}" for value in [*amounts[:, 1], amounts[:, 1].sum()]],
+        "size": [*rng.normal(size=40), np.nan],
+    }
+    (finding,) = (f for f in check_table(read(data), "size") if f.severity == "warning")
+    assert (finding.column, "'sales', 'cost'" in finding.message) == (None, True)
+    data["sales"][-1] += 1
+    data["cost"][-1] = "$ 12.50"
+    assert not [f for f in check_table(read(data), "size") if f.severity == "warning"]
+
+
+@pytest.mark.parametrize("column", [[0] * 30 + [1, 1], [0] * 32, [1.0, 2.0, 3.0]])
+def test_no_row_of_totals(column):
+    table = read({"a": column, "b": [float(i * i) for i in range(len(column))]})
+    assert not [f for f in check_table(table, "b") if "sum" in f.message]
+
+
 def test_targets_that_cannot_be():
     assert found(healthy() | {"y": ["a"] * N}) == [("error", "y")]
     days = np.datetime64("2020-01-01") + np.random.default_rng(0).integers(0, 300, N)

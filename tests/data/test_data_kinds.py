@@ -108,6 +108,14 @@ def test_numbers_in_texts():
     expected = [1234.5, 12, 45, -300, 7, 1234, np.nan, np.nan, np.nan]
     np.testing.assert_array_equal(parse_numbers(texts), expected)
     np.testing.assert_array_equal(parse_numbers(["1.234,5", "3,14", "8"], ","), [1234.5, 3.14, 8])
+
+
+def test_negative_amounts_as_ledgers_write_them():
+    texts = ["($1,234.50)", "$(2)", "-$5", "$-6", "\u22127.5", "- 8", "(9 %)", "-inf"]
+    expected = [-1234.5, -2, -5, -6, -7.5, -8, -9, -np.inf]
+    np.testing.assert_array_equal(parse_numbers(texts), expected)
+    np.testing.assert_array_equal(parse_numbers(["(1.234,50 \u20ac)"], ","), [-1234.5])
+    assert np.isnan(parse_numbers(["--5", "(-5)", "-(5)", "()", "-", "(", "5)"])).all()
     assert guess_decimal(["3,14", "2,5"]) == ","
     assert guess_decimal(["1,234", "5.5"]) == "."
 

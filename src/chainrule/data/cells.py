@@ -27,6 +27,7 @@ THOUSANDS = {
     ",": re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u202f]\d{3})+(?:,\d+)?"),
 }
 DECORATION = " \t$€£¥%\u00a0"
+LEDGER = re.compile(r"\((.*)\)|[-\u2212](.*)")  # (12.50) and -$12.50 are negative
 
 
 class Notes:
@@ -102,17 +103,21 @@ def yes_or_no(texts: Iterable[str]) -> bool:
 
 
 def parse_numbers(texts: Iterable[str], decimal: str = ".") -> Floats:
-    """The numbers in texts such as '1,234.5', '$12' or '45 %'; NaN where there is none."""
+    """The numbers in texts such as '1,234.5', '-$12', '(45 %)'; NaN where there is none."""
     return np.array([_parse_number(text, decimal) for text in texts], np.float64)
 
 
 def _parse_number(text: str, decimal: str) -> float:
-    text = text.strip(DECORATION)
+    text, sign = text.strip(DECORATION), 1
+    if negative := LEDGER.fullmatch(text):
+        text, sign = (negative[1] or negative[2] or "").strip(DECORATION), -1
+        if text[:1] in ("+", "-"):
+            return np.nan
     if THOUSANDS[decimal].fullmatch(text):
         text = re.sub(r"[ '\u00a0\u202f]", "", text).replace("." if decimal == "," else ",", "")
     if decimal == ",":
         text = text.replace(",", ".")
-    return float(text) if PLAIN_NUMBER.fullmatch(text) else np.nan
+    return sign * float(text) if PLAIN_NUMBER.fullmatch(text) else np.nan
 
 
 def guess_decimal(texts: Sequence[str]) -> Decimal:

@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.cells import parse_numbers
 from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.learned import decimal_of, numbers_of
 from chainrule.data.split import shuffled
-from chainrule.data.table import Column, Floats, Table, clip, counted
+from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
@@ -39,12 +40,13 @@ def check_table(
 
     Big tables are judged by a fixed sample of 50,000 rows.
     """
+    totals = _check_totals(table)
     if len(table) > SAMPLE:
         table = table.take(np.sort(shuffled(len(table), 0)[:SAMPLE]))
     guesses = guess_kinds(table, kinds)
     label = table[target] if target is not None else None
     features = [column for column in table if column.name != target]
-    findings = _check_size(table, features)
+    findings = totals + _check_size(table, features)
     for column in features:
         findings += _check_column(column, guesses[column.name], len(table))
     if label is not None and label.gaps < len(label):
@@ -64,6 +66,28 @@ def _check_size(table: Table, features: list[Column]) -> list[Finding]:
     return []
 
 
+def _check_totals(table: Table) -> list[Finding]:
+    """A last row that sums up those above, as spreadsheets have it: it would be learned."""
+    summed = [repr(column.name) for column in table if _ends_in_total(column)]
+    if not summed:
+        return []
+    return [Finding("warning", None, "the last row looks like a total: it holds the sums of "
+                    f"{listed(summed, 3)}", "remove that row")]  # fmt: skip
+
+
+def _ends_in_total(column: Column) -> bool:
+    """Whether the last cell is the sum of at least ten above, and more than any of them."""
+    if len(column) < 11 or column.storage in ("date", "boolean") or column.missing[-1]:
+        return False
+    if column.storage == "text":
+        last = column.take(np.array([len(column) - 1]))
+        if np.isnan(parse_numbers(last.texts, decimal_of(last))).all():
+            return False
+    values = numbers_of(column, decimal_of(column))[0]
+    above, total = np.nan_to_num(values[:-1]), values[-1]
+    return bool(abs(total) > np.abs(above).max() and abs(above.sum() - total) <= 1e-6 * abs(total))
+
+
 def _check_column(column: Column, kind: Kind, rows: int) -> list[Finding]:
     name = column.name
     chosen = kind.reason == "chosen by you" and kind.name in ("id", "constant")
@@ -75,7 +99,7 @@ def _check_column(column: Column, kind: Kind, rows: int) -> list[Finding]:
     if kind.name == "id":
         return [Finding("info", name, f"looks like an id ({kind.reason}); it is left out",
                         f"if it carries meaning: {name}=category or number")]  # fmt: skip
-    found = []
+    found = _check_spelling(column, "info") if kind.name == "category" else []
     if column.gaps > 0.5 * rows:
         share = 100 * column.gaps / rows
         found.append(Finding("warning", name, f"{share:.0f} % of its cells are gaps",
@@ -128,7 +152,7 @@ def _check_target(
         return [*findings, Finding("error", label.name, "the target has a single value",
                                    "choose another target, or more data")]  # fmt: skip
     if found.name == "classification":
-        findings += _check_balance(label)
+        findings += _check_spelling(label, "warning") + _check_balance(label)
     usable = [c for c in features if guesses[c.name].name not in ("constant", "ignore")]
     kept = np.flatnonzero(~label.missing)
     label, usable = label.take(kept), [column.take(kept) for column in usable]
@@ -136,6 +160,22 @@ def _check_target(
         for column in usable:
             findings += _check_leak(column, label, found, guesses[column.name])
     return findings
+
+
+def _check_spelling(column: Column, severity: Severity) -> list[Finding]:
+    """Labels that are one but for case and spaces: 'Yes' and 'yes'."""
+    if column.storage != "text":
+        return []
+    alike: dict[str, list[str]] = {}
+    for text in column.texts:
+        alike.setdefault("".join(text.casefold().split()), []).append(repr(clip(text)))
+    twice = [" and ".join([", ".join(same[:-1]), same[-1]])
+             for same in alike.values() if len(same) > 1]  # fmt: skip
+    if not twice:
+        return []
+    return [Finding(severity, column.name,
+                    f"spells one value in several ways: {listed(twice, 3)}",
+                    "write each value in one way, or they count as different")]  # fmt: skip
 
 
 def _check_balance(label: Column) -> list[Finding]:
