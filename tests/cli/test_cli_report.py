@@ -232,6 +232,14 @@ def test_headline_of_classes_by_hand():
     assert second.replace("\u00a0", " ") == "From 4 rows, the 95 % interval is 30.1 % to 95.4 %."
 
 
+def test_headline_of_a_single_row():
+    said = results.headline(Judged("validation", [2.0], [1.5], guess=1.0))
+    assert said[0].startswith("RMSE 0.5, MAE 0.5 on 1 held-out row; predicting the mean, 1,")
+    said = results.headline(Judged("test", [1], [[0.1, 0.9]], ("a", "b")))
+    assert " of 1 test row classified right" in said[0]
+    assert any(line.startswith("From 1 row, ") for line in said)
+
+
 def test_headline_says_when_a_guess_is_as_good():
     judged = Judged("test", [0, 0, 1], [[0.9, 0.1]] * 3, ("a", "b"))
     assert "The network does no better than that guess." in results.headline(judged)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from chainrule.cli import charts
 from chainrule.cli.charts import percent, wilson
+from chainrule.data.table import counted
 from chainrule.train.axes import Floats
 from chainrule.train.metrics import auc, confusion_matrix, mae, per_class, r2, rmse
 from chainrule.train.words import number
@@ -88,13 +89,15 @@ def headline(judged: Judged) -> tuple[str, ...]:
         return ()
     if not np.isfinite(prediction).all():
         bad = int((~np.isfinite(prediction)).reshape(len(target), -1).any(axis=1).sum())
-        return (f"For {bad:,} of {len(target):,} {_which(judged)} rows the prediction is not a "
+        return (f"For {bad:,} of {_rows(judged)} the prediction is not a "
                 "finite number, so the results say nothing.",)  # fmt: skip
     return _classified(judged) if judged.classes else _measured(judged)
 
 
-def _which(judged: Judged) -> str:
-    return "held-out" if judged.name == "validation" else judged.name
+def _rows(judged: Judged) -> str:
+    """'1 held-out row', '1,200 test rows'."""
+    which = "held-out" if judged.name == "validation" else judged.name
+    return counted(len(_arrays(judged)[0]), f"{which} row")
 
 
 def _classified(judged: Judged) -> tuple[str, ...]:
@@ -102,11 +105,11 @@ def _classified(judged: Judged) -> tuple[str, ...]:
     n, right = len(target), int((_guesses(prediction) == target).sum())
     counts = np.bincount(target.astype(np.int64), minlength=len(judged.classes))
     label = int(counts.argmax()) if judged.guess is None else int(judged.guess)
-    said = (f"{percent(right / n)} of {n:,} {_which(judged)} rows classified right; guessing the "
+    said = (f"{percent(right / n)} of {_rows(judged)} classified right; guessing the "
             f"most frequent class, {clip(judged.classes[label], 40)}, gives "
             f"{percent(counts[label] / n)}.",)  # fmt: skip
     low, high = wilson(right, n)
-    sure = f"From {n:,} rows, the 95\u00a0% interval is {percent(low)} to {percent(high)}."
+    sure = f"From {counted(n, 'row')}, the 95\u00a0% interval is {percent(low)} to {percent(high)}."
     no_better = ("The network does no better than that guess.",) if right <= counts[label] else ()
     return (*said, *no_better, sure, *_caution(judged))
 
@@ -117,8 +120,9 @@ def _measured(judged: Judged) -> tuple[str, ...]:
     constant = np.broadcast_to(level, target.shape)
     mean = f"the mean, {number(float(level))}," if level.size == 1 else "the means"
     error, flat = rmse(target, prediction), rmse(target, constant)
-    said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}, "
-            f"R² {number(r2(target, prediction))} on {len(target):,} {_which(judged)} rows; "
+    explained = f", R² {number(r2(target, prediction))}" if len(target) > 1 else ""
+    said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}{explained} "
+            f"on {_rows(judged)}; "
             f"predicting {mean} for every row gives RMSE "
             f"{number(flat)} and MAE {number(mae(target, constant))}.")  # fmt: skip
     no_better = ("The network does no better than that guess.",) if error >= flat else ()
