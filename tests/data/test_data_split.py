@@ -1,5 +1,7 @@
 """Splits: every row once, classes and groups and time respected, the same for ever."""
 
+from datetime import date, timedelta
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,27 @@ def test_time_validates_on_the_latest():
     assert days[train].max() < days[validation].min()
     assert len(validation) == 20
     assert "latest rows by time" in sentence
+
+
+@pytest.mark.parametrize(
+    ("write", "how"),
+    [
+        (lambda day: day.strftime("%d.%m.%Y"), ""),
+        (lambda day: day.strftime("%m/%d/%Y %I:%M %p"), ""),
+        (lambda day: f"{(day - date(2000, 1, 1)).days:,}", ""),
+        (lambda day: day, ""),
+        (lambda day: day.strftime("week %Y-%m-%d"), ", sorted as text"),
+    ],
+)
+def test_time_as_text_is_sorted_as_what_it_means(write, how):
+    days = [date(2020, 1, 1) + timedelta(days=7 * int(k)) for k in
+            np.random.default_rng(0).permutation(100)]  # fmt: skip
+    latest = sorted(range(100), key=days.__getitem__)[-20:]
+    texts = [write(day) for day in days]
+    for time in (texts, read({"t": texts})["t"]):
+        _, validation, sentence = holdout(100, 0.2, 0, time=time)
+        assert validation.tolist() == sorted(latest)
+        assert sentence.endswith(f"the latest rows by time{how}")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,11 @@ def _part(column: str, name: str) -> str:
     return name.removeprefix(column + ".")
 
 
+def dates_of(column: Column) -> NDArray[np.datetime64]:
+    """(n,) datetime64[us] of a column of dates, also stored as text; NaT for a gap."""
+    return _stamps(column, _date_form(column))
+
+
 def _date_form(column: Column) -> str:
     if column.storage in ("integer", "number"):
         return "%Y%m%d"

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.dates import dates_of
+from chainrule.data.kinds import guess_kind
+from chainrule.data.learned import decimal_of, numbers_of
+from chainrule.data.memory import from_mapping
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
 from chainrule.types import is_number
@@ -36,8 +40,8 @@ def holdout(
         fraction: the share of rows to validate, between 0 and 1.
         stratify: (n,) classes; each keeps its share, and one of its rows always trains.
         groups: (n,) group of each row; a group is never divided.
-        time: (n,) numbers or dates; the latest rows validate, and no moment is divided.
-            At most one of the three.
+        time: (n,) numbers or dates, also stored as text; the latest rows validate, and no moment
+            is divided. At most one of the three.
 
     Raises:
         SettingError: a fraction outside (0, 1), a negative seed, two ways at once.
@@ -55,7 +59,9 @@ def holdout(
         raise DataError("holdout", "too few rows to split", expected="at least 2", got=n)
     size = min(max(round(n * fraction), 1), n - 1)
     if time is not None:
-        held, how = _latest(_codes("time", time, n), size), "the latest rows by time"
+        moments, read_as = _moments(time)
+        held = _latest(_codes("time", moments, n), size)
+        how = f"the latest rows by time{read_as}"
     elif groups is not None:
         codes = _codes("groups", groups, n)
         held = _whole_groups(codes, size, seed)
@@ -80,6 +86,23 @@ def _seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SettingError("seed", "a seed is a whole number from 0", got=repr(seed))
     return int(seed)
+
+
+def _moments(time: Any) -> tuple[Any, str]:
+    """Texts as the dates or numbers that they hold, so that 02.01.2021 follows 01.12.2020."""
+    if not isinstance(time, Column):
+        array = np.asarray(time)
+        if array.ndim != 1 or not len(array) or array.dtype.kind not in "OU":
+            return time, ""
+        time = from_mapping({"time": array})["time"]
+    if time.storage != "text":
+        return time, ""
+    kind = guess_kind(time).name
+    if kind == "date":
+        return dates_of(time), ""
+    if kind == "number":
+        return numbers_of(time, decimal_of(time))[0], ""
+    return time, ", sorted as text"
 
 
 def _codes(name: str, values: Any, n: int) -> Rows:
