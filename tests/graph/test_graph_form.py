@@ -244,12 +244,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def replaced(document: Any, path: tuple[Any, ...], value: Any) -> Any:
     if not path:
         return value
-    document = copy.deepcopy(document)
-    place = document
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
-    return document
+    changed = copy.copy(document)
+    changed[path[0]] = replaced(document[path[0]], path[1:], value)
+    return changed
 
 
 ODD = [None, True, 0, -1, 7, 2**62, 10**30, 0.5, "", "x", "N", "w", "add", [], [0], ["N"], {},

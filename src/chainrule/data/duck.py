@@ -174,7 +174,7 @@ def _cast(
 def _date(name: str, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Column:
     stamps = values.astype("datetime64[us]")
     if mask is not None:
-        stamps[mask] = np.datetime64("NaT")
+        stamps[mask] = np.datetime64("NaT", "us")
     return Column(name, "date", stamps)
 
 

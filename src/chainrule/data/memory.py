@@ -164,7 +164,7 @@ def _flat(name: str, array: NDArray[Any], source: str) -> NDArray[Any]:
 
 
 def _gapped(stamps: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    stamps[mask] = np.datetime64("NaT")
+    stamps[mask] = np.datetime64("NaT", "us")
     return stamps
 
 
