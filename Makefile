@@ -15,6 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 train: $(VENV)/.train
 	@$(BIN)/chainrule train penguins --target species
+	@echo "  chainrule is in $(BIN): first type  . $(BIN)/activate"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TESTS)
