@@ -333,7 +333,13 @@ def test_a_huge_rate_is_told():
         ({"data": {"x": X[:, :3], "t": Y}}, FeedError, "shape does not fit"),
         ({"data": {"x": X[:0], "t": Y[:0]}}, FeedError, "no rows"),
         ({"data": {"x": X, "t": Y + 0.5}}, FeedError, "does not fit in int32"),
-        ({"data": {"x": X, "t": Y + 7}}, FeedError, "out of range"),
+        (
+            {"data": {"x": X, "t": np.where(np.arange(120) == 77, 3, Y)}},
+            FeedError,
+            r"'t'\] a class number is too large[\s\S]*0 to 2[\s\S]*got +3[\s\S]*row 77",
+        ),
+        ({"validation": {"x": X, "t": Y + 7}}, FeedError, "class number is too large"),
+        ({"data": {"x": X, "t": Y[:, None]}}, FeedError, r"array\[:, 0\]"),
         ({"data": "penguins"}, FeedError, "fed arrays by the names"),
         ({"batch_size": 0}, SettingError, "batch_size"),
         ({"epochs": -1}, SettingError, "epochs"),
@@ -364,6 +370,9 @@ def test_a_model_without_a_loss_cannot_be_fitted():
     x = cr.input("x", (4,))
     with pytest.raises(GraphError, match="one floating-point number"):
         cr.Model(outputs=x, loss=x)
+    for loss in ("mse", 0.5, np.float32(1), cr.squared_error):
+        with pytest.raises(GraphError, match=r"a loss is a node[\s\S]*cr\.squared_error\("):
+            cr.Model(outputs=x, loss=loss)
 
 
 def test_only_some_parameters_train():

@@ -13,7 +13,7 @@ from chainrule.data.schema import Encoded
 from chainrule.data.sources import read
 from chainrule.data.split import holdout
 from chainrule.data.table import Table
-from chainrule.errors import GraphError, SettingError
+from chainrule.errors import FeedError, GraphError, SettingError
 from chainrule.graph.node import Array
 from chainrule.program import Program, Rows
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
@@ -210,11 +210,13 @@ def prepare(
         data = model.schema.encode(table, "required")
         groups, time = (_column(table, data, x) for x in (groups, time))
     arrays, n = model.arrays(data)
+    _refuse_unknown_classes(model, arrays)
     every = np.arange(n)
     if validation is None:
         return Prepared(arrays, every, None, every[:0], f"all {n:,} rows train, none validate")
     if isinstance(validation, bool) or not isinstance(validation, (int, float)):
         held, m = model.arrays(validation)
+        _refuse_unknown_classes(model, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, every, held, np.arange(m), sentence)
     target = model.judge.target
@@ -227,6 +229,27 @@ def prepare(
         n, validation, model.seed, stratify=stratify, groups=groups, time=time
     )
     return Prepared(arrays, rows, arrays, held_rows, sentence)
+
+
+def _refuse_unknown_classes(model: Model, arrays: Mapping[str, Array]) -> None:
+    """Class numbers for which there is no logit, told with the row of the data, not of a batch."""
+    target, logits = model.judge.target, model.judge.prediction
+    if model.judge.kind != "cross_entropy" or target is None or logits is None:
+        return
+    numbers, width = arrays.get(model.graph.name(target)), logits.shape[-1]
+    if target.ndim >= logits.ndim or numbers is None or not isinstance(width, int):
+        return
+    beyond = np.argwhere(numbers >= width)
+    if len(beyond):
+        place = tuple(beyond[0])
+        raise FeedError(
+            f"input {target.label!r}",
+            "a class number is too large",
+            expected=f"0 to {width - 1}: {logits.label!r} has {width} logits",
+            got=numbers[place],
+            at=f"row {place[0]}",
+            fix="count classes from 0, or give the last layer more of them",
+        )
 
 
 def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:

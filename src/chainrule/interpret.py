@@ -205,13 +205,19 @@ def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
         for want, have in zip(type.shape, array.shape, strict=True)
     )
     if not fits:
-        short = type.shape[:1] == (N,) and array.shape == type.shape[1:]
+        fix = None
+        if type.shape[:1] == (N,) and array.shape == type.shape[1:]:
+            fix = "one example still needs its batch axis: x[None]"
+        elif type.ndim == 2 and array.ndim == 1 and type.shape[1] == 1:
+            fix = "one column still needs its axis: array[:, None]"
+        elif type.ndim == 1 and array.ndim == 2 and array.shape[1] == 1:
+            fix = "take the column out: array[:, 0]"
         raise FeedError(
             where,
             "the shape does not fit",
             expected=show(type.shape),
             got=show(array.shape),
-            fix="one example still needs its batch axis: x[None]" if short else None,
+            fix=fix,
         )
     if array.dtype == type.dtype:
         return array

@@ -232,6 +232,13 @@ def floating(name: str) -> Callable[..., TensorType]:
 
 def require_scalar(where: str, node: Node) -> Node:
     """`node`, if it is a floating-point scalar: what a loss must be. Raises GraphError."""
+    if not isinstance(node, Node):
+        raise GraphError(
+            where,
+            "a loss is a node",
+            got=repr(node),
+            fix="such as cr.squared_error(prediction, target)",
+        )
     if node.shape != () or not node.type.floating:
         raise GraphError(
             where,
