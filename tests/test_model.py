@@ -336,7 +336,7 @@ def test_a_huge_rate_is_told():
         (
             {"data": {"x": X, "t": np.where(np.arange(120) == 77, 3, Y)}},
             FeedError,
-            r"'t'\] a class number is too large[\s\S]*0 to 2[\s\S]*got +3[\s\S]*row 77",
+            r"'t'\] a class number is too large[\s\S]*from 0 to 2[\s\S]*got +3[\s\S]*row 77",
         ),
         ({"validation": {"x": X, "t": Y + 7}}, FeedError, "class number is too large"),
         ({"data": {"x": X, "t": Y[:, None]}}, FeedError, r"array\[:, 0\]"),
@@ -359,6 +359,33 @@ def test_mistakes_are_told_before_anything_runs(change, error, match):
         quick(model, **options)
     assert bits(model) == before
     assert len(model.history) == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "words"),
+    [
+        (cr.binary_cross_entropy, [0, 1, 2, 1], "not between 0 and 1"),
+        (cr.binary_cross_entropy, [0, 1, -1, 1], "not between 0 and 1"),
+        (cr.poisson, [0, 3, -2, 7], "a count is negative"),
+    ],
+)
+def test_targets_at_which_a_loss_means_nothing(loss, labels, words):
+    x, t = cr.input("x", (4,)), cr.input("t", (1,))
+    y = cr.dense(x, 1)
+    column = np.array(labels)[:, None]
+    with pytest.raises(FeedError, match=words + r"[\s\S]*row 2"):
+        quick(cr.Model(outputs=y, loss=loss(y, t)), {"x": X[:4], "t": column}, validation=None)
+    kept = np.array([1, 1, 0, 1])[:, None]
+    weights = cr.input("k", (1,))  # what weighs nothing may hold anything
+    model = cr.Model(outputs=y, loss=loss(y, t, weights=weights))
+    quick(model, {"x": X[:4], "t": column, "k": kept}, validation=None)
+
+
+def test_soft_labels_are_labels():
+    x, t = cr.input("x", (4,)), cr.input("t", (1,))
+    y = cr.dense(x, 1)
+    model = cr.Model(outputs=y, loss=cr.binary_cross_entropy(y, t))
+    quick(model, {"x": X, "t": np.linspace(0, 1, 120)[:, None]}, validation=None)
 
 
 def test_a_model_without_a_loss_cannot_be_fitted():

@@ -210,13 +210,13 @@ def prepare(
         data = model.schema.encode(table, "required")
         groups, time = (_column(table, data, x) for x in (groups, time))
     arrays, n = model.arrays(data)
-    _refuse_unknown_classes(model, arrays)
+    _refuse_impossible_targets(model, arrays)
     every = np.arange(n)
     if validation is None:
         return Prepared(arrays, every, None, every[:0], f"all {n:,} rows train, none validate")
     if isinstance(validation, bool) or not isinstance(validation, (int, float)):
         held, m = model.arrays(validation)
-        _refuse_unknown_classes(model, held)
+        _refuse_impossible_targets(model, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, every, held, np.arange(m), sentence)
     target = model.judge.target
@@ -231,25 +231,42 @@ def prepare(
     return Prepared(arrays, rows, arrays, held_rows, sentence)
 
 
-def _refuse_unknown_classes(model: Model, arrays: Mapping[str, Array]) -> None:
-    """Class numbers for which there is no logit, told with the row of the data, not of a batch."""
-    target, logits = model.judge.target, model.judge.prediction
-    if model.judge.kind != "cross_entropy" or target is None or logits is None:
+def _refuse_impossible_targets(model: Model, arrays: Mapping[str, Array]) -> None:
+    """Targets at which the loss means nothing, told with the row of the data, not of a batch."""
+    judge, bounds = model.judge, _bounds(model)
+    if bounds is None or judge.target is None or judge.weights is not None:
         return
-    numbers, width = arrays.get(model.graph.name(target)), logits.shape[-1]
-    if target.ndim >= logits.ndim or numbers is None or not isinstance(width, int):
+    numbers = arrays.get(model.graph.name(judge.target))
+    if numbers is None:
         return
-    beyond = np.argwhere(numbers >= width)
+    low, high, what, fix = bounds
+    beyond = np.argwhere((numbers < low) | (numbers > high))
     if len(beyond):
         place = tuple(beyond[0])
         raise FeedError(
-            f"input {target.label!r}",
-            "a class number is too large",
-            expected=f"0 to {width - 1}: {logits.label!r} has {width} logits",
+            f"input {judge.target.label!r}",
+            f"{what}: the loss is {judge.kind}",
+            expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
             got=numbers[place],
             at=f"row {place[0]}",
-            fix="count classes from 0, or give the last layer more of them",
+            fix=fix,
         )
+
+
+def _bounds(model: Model) -> tuple[float, float, str, str] | None:
+    """Between what the targets of a loss lie, what is wrong where they do not, and a fix."""
+    judge = model.judge
+    if judge.kind == "binary_cross_entropy":
+        return 0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
+    if judge.kind == "poisson":
+        return 0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
+    if judge.kind != "cross_entropy" or judge.target is None or judge.prediction is None:
+        return None
+    width = judge.prediction.shape[-1]
+    if judge.target.ndim >= judge.prediction.ndim or not isinstance(width, int):
+        return None
+    fix = f"count classes from 0, or give {judge.prediction.label!r} more than {width} logits"
+    return -np.inf, width - 1, "a class number is too large", fix
 
 
 def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
