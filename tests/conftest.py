@@ -1,4 +1,4 @@
-"""What all tests share: the same examples in every run, and nothing of the terminal that runs them."""
+"""What all tests share: the same examples in every run, and no say of the terminal they run in."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_data(inside: Path, capsys) -> None:
     assert "h.csv: 200 rows, 6 columns" in out
     assert "looks like an id" in out
     assert main(["data", "fetch", "digits"]) == 0
-    assert "digits.csv.gz" in capsys.readouterr().out
+    assert "digits.csv.gz" in capsys.readouterr().out.replace("\n", "")
 
 
 def test_a_known_set_that_is_not_here(folder: Path) -> None:
