@@ -132,6 +132,13 @@ def test_listing_stars_outputs_and_aligns():
     assert text == "* x    float32(N, 3)  input\n* exp  float32(N, 3)  exp(x)"
 
 
+def test_listing_of_a_node_shows_what_it_is_computed_from():
+    y = cr.exp(cr.input("x", 3))
+    assert listing(y) == listing(Graph([y]))
+    with pytest.raises(GraphError, match="not a node"):
+        listing("y")
+
+
 def test_listing_tells_source_lines():
     x = cr.input("x", 3)
     lines = listing(Graph(cr.exp(x)), sources=True).splitlines()

@@ -11,13 +11,14 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
 
 
-def listing(graph: Graph, *, sources: bool = False) -> str:
+def listing(graph: Graph | Node, *, sources: bool = False) -> str:
     """The graph as text: name, type and what it is, a line a node; outputs are starred.
 
     Args:
-        graph: what to list.
+        graph: what to list; of a node, all that it is computed from.
         sources: also tell the user's line that made each node.
     """
+    graph = graph if isinstance(graph, Graph) else Graph([graph])
     rows = [(_mark(graph, x) + graph.name(x), str(x.type), _meaning(graph, x)) for x in graph]
     name_width = max((len(row[0]) for row in rows), default=0)
     type_width = max((len(row[1]) for row in rows), default=0)
