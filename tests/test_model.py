@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -462,3 +464,33 @@ def test_a_table_of_numbers_to_predict():
     assert numbers.probabilities is None
     assert numbers.labels[0] == pytest.approx(5000, abs=30)
     assert list(numbers.to_dict()) == ["cost"]
+
+
+@dataclass(frozen=True)
+class Halving(cr.schedules.Schedule):
+    """A schedule of a user's own."""
+
+    rate: float = 0.1
+
+    def at(self, steps, total):
+        return self.rate * 0.5 ** (steps / total)
+
+
+@dataclass(frozen=True)
+class Named(Halving):
+    """A schedule of a user's own, under the name of another."""
+
+    name: ClassVar[str] = "constant"
+
+
+@pytest.mark.parametrize("schedule", [Halving(), Named(), cr.schedules.WarmUp(Halving())])
+def test_a_model_trained_by_a_schedule_of_ones_own_is_loaded_without_it(tmp_path, schedule):
+    model = classifier()
+    quick(model, optimizer=cr.SGD(schedule, momentum=0.9))
+    model.save(tmp_path / "m.safetensors")
+    again = cr.load(tmp_path / "m.safetensors")
+    assert bits(again) == bits(model)
+    assert again.optimizer is None
+    assert again.slots == {}
+    quick(again)
+    assert again.history.last_epoch == 6

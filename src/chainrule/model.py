@@ -38,7 +38,7 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
-from chainrule.train.optim.registry import optimizer_from_dict
+from chainrule.train.optim.registry import is_known, optimizer_from_dict
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
 
@@ -263,16 +263,20 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model to one safetensors file; an old file is replaced at the end.
 
+        An optimizer or schedule of your own is code, and no code is written: without them the
+        file is whole, but training that goes on from it begins with a new optimizer.
+
         Raises:
             ModelFileError: the file cannot be written; an old one is left as it was.
         """
+        known = self.optimizer is not None and is_known(self.optimizer)
         saved = modelfile.Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),
             loss=None if self.loss is None else self.graph.name(self.loss),
             values=self._values,
-            optimizer=None if self.optimizer is None else self.optimizer.to_dict(),
-            state=self.slots,
+            optimizer=self.optimizer.to_dict() if self.optimizer is not None and known else None,
+            state=self.slots if known or self.optimizer is None else {},
             steps=self.steps,
             seed=self.seed,
             contract=None if self.schema is None else self.schema.to_dict(),

@@ -26,7 +26,7 @@ from chainrule.train.schedules import Cosine, WarmUp
     ("make", "match"),
     [
         (lambda: SGD(0.0), r"\[SGD\.rate\]"),
-        (lambda: SGD(-1.0), "a rate above 0"),
+        (lambda: SGD(-1.0), "number above 0"),
         (lambda: SGD(float("nan")), "finite"),
         (lambda: SGD(True), "finite"),
         (lambda: SGD("fast"), "finite"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule.errors import SettingError
+from chainrule.train.optim import SGD
 from chainrule.train.schedules import (
     SCHEDULES,
     Constant,
@@ -171,3 +173,27 @@ def test_one_step_is_not_the_whole_run() -> None:
 def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match: str) -> None:
     with pytest.raises(SettingError, match=match):
         make()
+
+
+@pytest.mark.parametrize("rate", [lambda step: 0.1, "0.1", 0, -1, float("nan"), None, True])
+def test_what_is_no_rate_names_the_schedules(rate: Any) -> None:
+    with pytest.raises(SettingError, match=r"\[SGD.rate\][\s\S]*subclass of cr\.schedules\.Sch"):
+        SGD(rate)
+
+
+@dataclass(frozen=True)
+class Saw(Schedule):
+    """A schedule of a user's own, with fields of plain types."""
+
+    rate: float = 0.1
+    teeth: int = 10
+
+    def at(self, steps: Any, total: float) -> Any:
+        return self.rate * (1 - steps % self.teeth / self.teeth)
+
+
+def test_a_schedule_of_ones_own() -> None:
+    optimizer = SGD(Saw(0.2, teeth=4))
+    assert isinstance(optimizer.rate, Saw)
+    assert optimizer.rate.to_dict() == {"name": "schedule", "rate": 0.2, "teeth": 4}
+    assert rates(optimizer.rate, 2, 4, 100) == pytest.approx([0.1, 0.05, 0.2, 0.15])

@@ -21,6 +21,7 @@ from chainrule.train.settings import (
     as_number,
     refuse,
 )
+from chainrule.types import is_number
 
 Steps = npt.NDArray[np.float64]
 
@@ -52,10 +53,10 @@ def _rate(where: str, value: Any) -> float | Schedule:
         return value
     if isinstance(value, Mapping):
         return schedule_from_dict(value)
-    x = as_number(where, value)
-    if x <= 0:
-        raise refuse(where, "a rate above 0, or a schedule", value)
-    return x
+    if not is_number(value) or value <= 0:
+        schedule = "a schedule: one of cr.schedules, or your own subclass of cr.schedules.Schedule"
+        raise refuse(where, f"a finite number above 0, or {schedule}", value)
+    return float(value)
 
 
 def _span(where: str, value: Any) -> int | float:

@@ -50,8 +50,14 @@ class Settings:
 
 
 def _checks(kind: type[Any]) -> dict[str, Check]:
+    """For every field its check; those of a user's own kind may have none."""
     hints = get_type_hints(kind, include_extras=True)
-    return {item.name: hints[item.name].__metadata__[0] for item in fields(kind)}
+    checks = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(kind)}
+    return {name: check[0] if check else _unchecked for name, check in checks.items()}
+
+
+def _unchecked(where: str, value: Any) -> Any:
+    return value
 
 
 def _plain(value: Any) -> Any:

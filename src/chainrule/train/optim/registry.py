@@ -41,3 +41,11 @@ def optimizer_from_dict(data: Mapping[str, Any]) -> Optimizer | LBFGS:
     if not isinstance(data.get("name"), str):
         raise SettingError("optimizer", "the optimizer has no name", got=repr(dict(data)))
     return optimizer(**{str(key): value for key, value in data.items()})
+
+
+def is_known(optimizer: Optimizer | LBFGS) -> bool:
+    """Whether plain data suffice to make it again: neither it nor its schedule is a user's own."""
+    try:
+        return optimizer_from_dict(optimizer.to_dict()) == optimizer
+    except SettingError:
+        return False
