@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -241,6 +242,12 @@ def test_the_delimiter_that_excel_writes_above_the_header(write, first):
 )
 def test_a_web_page_saved_as_a_table_is_told(write, page):
     assert "HTML or XML" in refusal(write(page))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "write it to a file first" in refusal(tmp_path / "pipe")
 
 
 def test_a_folder_names_the_query_that_reads_it(write, tmp_path):

@@ -93,6 +93,8 @@ def _find(source: str | os.PathLike[str]) -> Path:
             got=listed(files, 8) or "an empty folder",
             fix=_query_of_all(path, files),
         )
+    if path.exists():
+        raise DataError(str(source), "is a pipe, not a file", fix="write it to a file first")
     if isinstance(source, str):
         found = datasets.find(source)
         if found is not None:
