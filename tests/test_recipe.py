@@ -31,3 +31,13 @@ def test_training_starts_from_the_guess_that_knows_no_column(hidden: tuple[()] |
     table = columns(y)
     found = untrained(table, hidden=hidden).predict(table).values
     np.testing.assert_allclose(found, np.mean(y), rtol=1e-12)
+
+
+def test_decay_is_chosen_for_the_optimizer_that_takes_it_apart() -> None:
+    schema = learn(read(columns(X[:, 1])), config(target="y"))
+    decays = {
+        name: settle(config(target="y", optimizer=name), schema).decay
+        for name in ("adamw", "adam", "sgd", "lbfgs")
+    }
+    assert decays == {"adamw": 0.3, "adam": 0.01, "sgd": 0.01, "lbfgs": 0.01}
+    assert settle(config(target="y", decay=0.0), schema).decay == 0.0

@@ -39,6 +39,8 @@ LOSSES = {
 SCHEDULES = ("constant", "cosine", "one_cycle", "reduce_on_plateau")
 NORMS = ("none", "batch", "layer", "rms")
 CLASS_WEIGHTS = ("none", "balanced")
+DECAY = {"adamw": 0.3}
+"""What is chosen by optimizer: AdamW's is times the rate, the others' is a part of the gradient."""
 BLANK = "zeros"
 """Where the output layer starts: from the guess that knows no column, not from random ones."""
 
@@ -146,7 +148,7 @@ def settle(chosen: Config, schema: Schema) -> Config:
         "dropout": (0.1 if rows < 100_000 else 0.0) if chosen.dropout is None else chosen.dropout,
         "loss": loss,
         "rate": 3e-3 if chosen.rate is None else chosen.rate,
-        "decay": 0.01 if chosen.decay is None else chosen.decay,
+        "decay": DECAY.get(chosen.optimizer, 0.01) if chosen.decay is None else chosen.decay,
         "batch_size": batch,
         "epochs": epochs,
         "patience": max(10, epochs // 3) if chosen.patience is None else chosen.patience,
