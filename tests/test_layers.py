@@ -21,8 +21,8 @@ LAYERS = {
     0: ("errors", "types", "files"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
-    3: ("autodiff", "passes", "plan"),
-    4: ("program", "trace", "backend"),
+    3: ("autodiff", "passes"),
+    4: ("program", "trace", "plan", "backend", "native"),
     5: ("compile", "gradcheck"),
     6: ("nn", "train", "data"),
     7: (
@@ -47,7 +47,7 @@ HEAVY = {"duckdb", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "llvmlite", "IPython"}
 
-OPTIONAL = {"IPython"}
+OPTIONAL = {"IPython", "llvmlite"}
 """What is used where the user has it, and is no dependency."""
 
 FILES = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
+from chainrule.errors import MissingExtra, SettingError, did_you_mean
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.interpret import Tape, one_thread
+from chainrule.native import NativeProgram
 from chainrule.passes.hoist import hoist, row_bytes
 from chainrule.passes.merge import merge
 from chainrule.passes.rows import rows_apart
@@ -17,6 +20,7 @@ from chainrule.passes.specialise import specialise
 from chainrule.program import STEP_INPUTS, Interpreted, Program, Rows, Step
 from chainrule.types import N
 
+BACKENDS = ("interpreter", "native")
 BLOCK = 16_384
 """Rows that are computed at a time where each is by itself, so that memory stays bounded."""
 AT_ONCE = 16 * BLOCK
@@ -25,14 +29,34 @@ ENCODED_BYTES = 1024
 """Bytes an example that encoded columns may take in any case; else twice what they are made of."""
 
 
-def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
+def compile_step(
+    step: Step,
+    state: Mapping[str, Array],
+    seed: int,
+    *,
+    backend: str = "interpreter",
+    threads: int | None = None,
+) -> Program:
     """The program of a training step, starting from `state`.
 
     Args:
         step: loss and updates as a graph.
         state: values of parameters and slots by name; those absent start from their initial.
         seed: of what is random in a step.
+        backend: "interpreter", or "native" for machine code.
+        threads: of machine code; None lets the size of the step decide.
+
+    Raises:
+        SettingError: there is no such backend. MissingExtra: it is not installed.
     """
+    if backend not in BACKENDS:
+        raise SettingError(
+            "fit", f"no backend is named {backend!r}", fix=did_you_mean(backend, BACKENDS)
+        )
+    if backend == "native" and find_spec("llvmlite") is None:
+        raise MissingExtra(
+            "fit", "machine code needs llvmlite", fix="pip install 'chainrule[native]'"
+        )
     place = merge(step.graph)
     updates = {x: place[new] for x, new in step.updates.items()}
     graph = check(Graph([place[step.loss], *updates.values(), *updates], like=step.graph))
@@ -43,6 +67,8 @@ def compile_step(step: Step, state: Mapping[str, Array], seed: int) -> Program:
     encoders = Encoders(graph, {inner.name(x): old for x, old in hoisted.encoded.items()})
     whole = Step(graph, place[step.loss], updates)
     inner_step = Step(inner, loss, dict(zip(updates, new, strict=True)))
+    if backend == "native":
+        return NativeProgram(inner_step, state, seed, encoders, whole, threads)
     return Interpreted(inner_step, state, seed, encoders, whole)
 
 

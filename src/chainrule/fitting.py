@@ -78,6 +78,8 @@ def fit(
     clip_value: float | None,
     trainable: Iterable[str] | None,
     callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None,
+    backend: str,
+    threads: int | None,
     verbose: bool | str | None,
 ) -> History:
     """See Model.fit."""
@@ -104,7 +106,9 @@ def fit(
             model.graph, model.loss, chosen,
             clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
         )  # fmt: skip
-        program = compile_step(step, model.values | model.slots, model.seed)
+        program = compile_step(
+            step, model.values | model.slots, model.seed, backend=backend, threads=threads
+        )
     program.write({}, model.steps)
     model.optimizer, model.split = chosen, prepared.sentence
     with choose(verbose) as progress:

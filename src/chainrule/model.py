@@ -162,6 +162,8 @@ class Model:
         clip_value: float | None = None,
         trainable: Iterable[str] | None = None,
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
+        backend: str = "interpreter",
+        threads: int | None = None,
         verbose: bool | str | None = True,
     ) -> History:
         """Train. Calling it again goes on from where the model is, optimizer included.
@@ -185,6 +187,10 @@ class Model:
             clip_norm, clip_value: bound the gradients' common length, or each entry.
             trainable: names or patterns of the parameters to train; None trains all.
             callbacks: called after each epoch with the state of the run.
+            backend: "interpreter" computes with NumPy, node by node; "native" compiles the whole
+                step to machine code, which takes a moment and then is much quicker. It is new.
+            threads: of machine code; None lets the size of the step decide. Results have the
+                same bits for any number.
             verbose: True shows the run as suits the place (terminal, notebook, file), False
                 shows nothing; "terminal", "log" or "notebook" choose one.
 
@@ -200,7 +206,8 @@ class Model:
             self, data, optimizer=optimizer, batch_size=batch_size, epochs=epochs,
             validation=validation, groups=groups, time=time, patience=patience,
             keep_best=keep_best, metrics=metrics, clip_norm=clip_norm, clip_value=clip_value,
-            trainable=trainable, callbacks=callbacks, verbose=verbose,
+            trainable=trainable, callbacks=callbacks, backend=backend, threads=threads,
+            verbose=verbose,
         )  # fmt: skip
 
     def evaluate(

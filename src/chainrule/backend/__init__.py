@@ -1,0 +1,1 @@
+"""Backends: plans to programs. They know no graph and no op."""

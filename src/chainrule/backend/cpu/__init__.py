@@ -1,0 +1,1 @@
+"""The CPU backend: plans to LLVM IR, and native code run by several threads."""

@@ -1,0 +1,206 @@
+"""A plan that runs: its memory, its machine code, its threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.cpu.jit import Code
+from chainrule.backend.cpu.layout import memory
+from chainrule.backend.cpu.machine import host, without
+from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.steps import FRAME
+from chainrule.backend.cpu.table import table
+from chainrule.backend.cpu.threads import Pool
+from chainrule.errors import FeedError
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.types import N
+
+Array = npt.NDArray[Any]
+
+
+class State(MutableMapping[str, Array]):
+    """The state buffers by name, as ordinary arrays: a read copies out, a write copies in."""
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+        self._buffers = {b.name: b for b in native.plan.buffers if b.space == "state"}
+
+    def __getitem__(self, name: str) -> Array:
+        return self._view(name).copy()
+
+    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
+        self._view(name)[...] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a plan keeps all of its state")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._buffers)
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def _view(self, name: str) -> Array:
+        return self._native.memory.view(self._buffers[name], self._native.side)
+
+
+class Native:
+    """A plan as machine code, with memory of its own.
+
+    One thread at a time may use an object; `twin` makes another that shares the code.
+
+    Args:
+        plan: what to run.
+        max_rows: of a minibatch.
+        threads: that share each step; results have the same bits for any number.
+        width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
+
+    Attributes:
+        state: parameters, slots and statistics by name.
+        side: which copy of the updated states is the present one.
+    """
+
+    def __init__(
+        self, plan: Plan, max_rows: int, *, threads: int = 1, width: int | None = None
+    ) -> None:
+        machine = host() if width is None else without(host(), 4 * width)
+        self.plan, self.program = plan, build(plan, machine, max_rows)
+        self._code = Code(self.program.text, machine)
+        self._prepare(max_rows, threads)
+
+    def twin(self, *, threads: int = 1) -> Native:
+        """Another object with the same code; its states are zero, its data unbound."""
+        other = object.__new__(Native)
+        other.plan, other.program, other._code = self.plan, self.program, self._code
+        other._prepare(self.max_rows, threads)
+        return other
+
+    def _prepare(self, max_rows: int, threads: int) -> None:
+        self.max_rows, self.side = max_rows, 0
+        self._pool, self._function = Pool(threads), self._code.function("run")
+        self.memory = memory(self.plan.buffers, self.plan.updates, max_rows)
+        self.state = State(self)
+        self._bound: dict[str, Array] = {}
+        self._frame = np.zeros(self.program.words, np.int64)
+        fixed, each_row = self.program.scratch
+        each = -(-(fixed + each_row * max_rows + 128) // 128) * 128
+        self._scratch = np.zeros(each * threads + 128, np.uint8)
+        self._words = np.zeros(32, np.int64)
+        self._set("words", self._words.ctypes.data + -self._words.ctypes.data % 128)
+        self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
+        self._set("each", each)
+        for buffer in self.memory.offsets:
+            slot = self.program.slots[buffer]
+            for side in (0, 1):
+                self._frame[slot + side] = self.memory.address(buffer, side)
+        self._table, self._args = table(self.plan, self.program, self._code, self._frame)
+        self._set("table", self._table.ctypes.data)
+        self._set("tasks", len(self._table))
+
+    def _set(self, name: str, value: int) -> None:
+        self._frame[FRAME.index(name)] = value
+
+    # ------------------------------------------------------------ data
+
+    def bind(self, name: str, array: npt.ArrayLike) -> None:
+        """Give a data buffer its array: rows first; copied only where its layout must change.
+
+        Raises:
+            FeedError: there is no such buffer, or the shape does not fit.
+        """
+        buffer = self._buffer(name, "data")
+        held = np.ascontiguousarray(array, buffer.dtype)
+        if held.ndim != len(buffer.shape) or held.shape[1:] != tuple(buffer.shape[1:]):
+            raise FeedError(
+                "native", "an array does not fit", expected=buffer.shape, got=held.shape
+            )
+        self._bound[name] = held
+        self._frame[self.program.slots[buffer]] = held.ctypes.data
+
+    def _buffer(self, name: str, space: str) -> Buffer:
+        found = [b for b in self.plan.buffers if b.space == space and b.name == name]
+        if not found:
+            known = [b.name for b in self.plan.buffers if b.space == space]
+            raise FeedError("native", f"no {space} buffer has this name", expected=known, got=name)
+        return found[0]
+
+    # ------------------------------------------------------------ steps
+
+    def run(
+        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """Do steps, and stop before the first whose loss or new state is not finite.
+
+        Args:
+            rows: of the data set, of all steps one after the other.
+            offsets: where each step's rows begin, and at last their end: (steps + 1,).
+            step_inputs: by name, (steps, ...), or one value for all steps.
+
+        Returns:
+            The losses of the steps done, (done,), and the number of the step that was not done.
+        """
+        index = np.ascontiguousarray(rows, np.int64)
+        ends = np.ascontiguousarray(offsets, np.int64)
+        self._check(index, ends)
+        steps = len(ends) - 1
+        losses = np.zeros(max(steps, 1), np.float64)
+        kept = [self._step_input(b, step_inputs, steps) for b in self._spaces("step")]
+        for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
+            self._set(name, array.ctypes.data)
+        for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
+            self._set(name, value)
+        frame = ctypes.c_void_p(self._frame.ctypes.data)
+        count = self._pool.threads
+        self._pool.run(lambda thread: self._function(frame, thread, count))
+        del kept
+        done = int(self._frame[FRAME.index("done")])
+        self.side = (self.side + done) % 2
+        return losses[:done], done if done < steps else None
+
+    def call(self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = {}) -> None:
+        """Do one step without a loss: fill the plan's outputs for these rows."""
+        index = np.ascontiguousarray(rows, np.int64)
+        self.run(index, np.array([0, len(index)]), step_inputs)
+
+    def output(self, buffer: Buffer, rows: int) -> Array:
+        """A buffer's first rows, where they lie in memory; the next run writes over them."""
+        view = self.memory.view(buffer)
+        return view[tuple(slice(rows if d is N else None) for d in buffer.shape)]
+
+    def _spaces(self, space: str) -> list[Buffer]:
+        return [b for b in self.plan.buffers if b.space == space]
+
+    def _check(self, index: Array, ends: Array) -> None:
+        """Native code trusts these numbers."""
+        sizes = np.diff(ends)
+        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index) and (sizes >= 0).all()
+        if not fits or (len(sizes) and sizes.max() > self.max_rows):
+            raise FeedError("native", "steps do not fit the rows", expected=self.max_rows, got=ends)
+        for buffer in self._spaces("data"):
+            if buffer.name not in self._bound:
+                raise FeedError("native", "a data buffer has no array", got=buffer.name)
+            have = len(self._bound[buffer.name])
+            if len(index) and not (index.min() >= 0 and index.max() < have):
+                raise FeedError(
+                    "native", "no such row", expected=f"0 to {have - 1}", got=index.max()
+                )
+
+    def _step_input(
+        self, buffer: Buffer, brought: Mapping[str, npt.ArrayLike], steps: int
+    ) -> Array:
+        if buffer.name not in brought:
+            raise FeedError("native", "an input of the step is missing", got=buffer.name)
+        array = np.asarray(brought[buffer.name], buffer.dtype, order="C")
+        shape = tuple(buffer.shape)
+        if array.shape not in (shape, (steps, *shape)):
+            raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
+        slot = self.program.slots[buffer]
+        self._frame[slot] = array.ctypes.data
+        self._frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
+        return array

@@ -1,0 +1,75 @@
+"""From LLVM IR text to machine code in memory."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from chainrule.backend.cpu.machine import Machine
+
+
+class Code:
+    """Machine code of a module; it lives as long as this object.
+
+    Args:
+        text: the module's IR.
+        machine: what it is for; None gives machine code for this host.
+    """
+
+    def __init__(self, text: str, machine: Machine) -> None:
+        import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+
+        _start()
+        target = _target(llvm, machine)
+        module = llvm.parse_assembly(text)
+        module.triple = machine.triple
+        module.data_layout = str(target.target_data)
+        _promote(llvm, module, target)
+        self._engine = llvm.create_mcjit_compiler(module, target)  # it owns module and target
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """Where a function lies."""
+        return int(self._engine.get_function_address(name))
+
+    def function(self, name: str) -> Any:
+        """A function of (ptr, i64, i64) that releases the GIL while it runs."""
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        return kind(self.address(name))
+
+
+def assembly(text: str, machine: Machine) -> str:
+    """What the processor will be told, to read; for any target that LLVM knows."""
+    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = _target(llvm, machine)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    module.triple = machine.triple
+    _promote(llvm, module, target)
+    return str(target.emit_assembly(module))
+
+
+def _start() -> None:
+    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _target(llvm: Any, machine: Machine) -> Any:
+    return llvm.Target.from_triple(machine.triple).create_target_machine(
+        cpu=machine.cpu, features=machine.features, opt=3, jit=True
+    )
+
+
+def _promote(llvm: Any, module: Any, target: Any) -> None:
+    """Local variables into registers; nothing else is worth its time."""
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(0))
+    passes = llvm.create_new_function_pass_manager()
+    passes.add_sroa_pass()
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)

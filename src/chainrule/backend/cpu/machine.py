@@ -1,0 +1,53 @@
+"""What the processor can do, as far as the code that we write depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A target of code.
+
+    Attributes:
+        triple, cpu, features: as LLVM names them.
+        vector: bytes of a vector register.
+        registers: how many there are.
+        fma: whether there is a fused multiply-add.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+    vector: int
+    registers: int
+    fma: bool
+
+
+@cache
+def host() -> Machine:
+    """This machine, with all that it can do."""
+    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+
+    features = dict(llvm.get_host_cpu_features())
+    return machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+
+
+def machine(triple: str, cpu: str, features: Mapping[str, bool]) -> Machine:
+    """A machine of which it is known which features it has and which not."""
+    text = ",".join(f"{'+' if there else '-'}{name}" for name, there in sorted(features.items()))
+    if not triple.startswith(("x86_64", "i386", "i686")):
+        return Machine(triple, cpu, text, 16, 32, True)
+    wide = all(features.get(name) for name in ("avx512f", "avx512dq", "avx512bw", "avx512vl"))
+    vector = 64 if wide else 32 if features.get("avx2") else 16
+    return Machine(triple, cpu, text, vector, 32 if wide else 16, bool(features.get("fma")))
+
+
+def without(known: Machine, vector: int) -> Machine:
+    """An older x86 with vectors of only `vector` bytes: 16 or 32; else the machine itself."""
+    if vector >= known.vector:
+        return known
+    cpu = "x86-64" if vector == 16 else "x86-64-v3"
+    return Machine(known.triple, cpu, "", vector, 16, vector > 16)

@@ -1,0 +1,101 @@
+"""A plan as one LLVM module: every kernel's function once, and the function that runs steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from chainrule.backend.cpu import math
+from chainrule.backend.cpu.affine import Analysis
+from chainrule.backend.cpu.flat import Flat, flatten
+from chainrule.backend.cpu.gemm import gemm
+from chainrule.backend.cpu.layout import argument
+from chainrule.backend.cpu.loops import Compiled, loops
+from chainrule.backend.cpu.machine import Machine
+from chainrule.backend.cpu.products import product
+from chainrule.backend.cpu.stages import Task, split_of, stages
+from chainrule.backend.cpu.steps import FRAME, entry, loss_task, run_function
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+
+ROW_GRANULE = 4
+"""Threads split the rows at multiples of this, all kernels at the same."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The text of a module and what its caller must know.
+
+    Attributes:
+        text: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its way in.
+        slots: the word of the frame that has a buffer's address; a state that is updated has
+            that of its other side in the next word, a step's input the bytes from step to step.
+        words: of the frame.
+        stages: what runs between barriers.
+        scratch: bytes for each thread, as (fixed, for each row).
+    """
+
+    text: str
+    slots: dict[Buffer, int]
+    words: int
+    stages: list[list[Task]]
+    scratch: tuple[int, int]
+
+
+def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
+    """The module of a plan; minibatches have up to `max_rows` rows."""
+    layout = partial(argument, rows=max_rows)
+    compiled: dict[Flat, tuple[str, Compiled]] = {}
+    tasks = []
+    for phase in plan.phases:
+        for kernel in phase.kernels:
+            flat, places = flatten(kernel, layout)
+            if flat not in compiled:
+                name = f"k{len(compiled)}"
+                compiled[flat] = name, code(name, flat, machine, max_rows)
+            name, made = compiled[flat]
+            split = split_of(flat)
+            granule = ROW_GRANULE if split == "rows" else made.granule
+            tasks.append(Task(kernel.name, name, flat, places, split, granule))
+    parts = [code for _, code in compiled.values()]
+    entries = [entry(f"{name}.task", name, flat.arguments) for flat, (name, _) in compiled.items()]
+    if plan.loss is not None:
+        entries.append(loss_task(plan.loss.dtype))
+    text = "\n".join(
+        [
+            *sorted({x for part in parts for x in part.declared}),
+            _maths(parts, machine),
+            *(part.text for part in parts),
+            *entries,
+            run_function(machine.triple),
+        ]
+    )
+    scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
+    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
+    words = len(FRAME) + 2 * len(slots)
+    return Program(text, slots, words, stages(tasks), scratch)  # type: ignore[arg-type]
+
+
+def code(name: str, flat: Flat, machine: Machine, max_rows: int) -> Compiled:
+    """The function of a kernel: a matrix product, or a loop nest."""
+    analysis = Analysis(flat)
+    shape = product(flat, analysis, machine, max_rows)
+    if shape is not None:
+        return gemm(name, flat, analysis, shape, machine)
+    return loops(name, flat, analysis, machine)
+
+
+def _maths(parts: Iterable[Compiled], machine: Machine) -> str:
+    """The functions of the maths library that the kernels call."""
+    wanted = {x for part in parts for x in part.maths}
+    kinds = sorted({(dtype, lanes) for _, dtype, lanes in wanted})
+    return "\n".join(
+        math.definitions(
+            sorted(name for name, *kind in wanted if tuple(kind) == (dtype, lanes)),
+            dtype,
+            lanes,
+            fma=machine.fma,
+        )
+        for dtype, lanes in kinds
+    )

@@ -1,0 +1,115 @@
+"""Threads that wait to run one function each, and the barrier that native code meets at."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+
+SPINS = 200
+"""Turns of a barrier that only wait; after them the processor is offered to others."""
+
+
+class Pool:
+    """Calls a function with 0, 1, ... at the same time; number 0 on the calling thread.
+
+    The threads are started when first needed, and again in a forked process.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._process = -1
+        self._tasks: list[SimpleQueue[Callable[[], object] | None]] = []
+        self._done: SimpleQueue[None] = SimpleQueue()
+
+    def run(self, function: Callable[[int], object]) -> None:
+        """function(0), ..., function(threads - 1); returns when all have."""
+        if self.threads > 1:
+            self._start()
+            for number, tasks in enumerate(self._tasks, start=1):
+                tasks.put(partial(function, number))
+        try:
+            function(0)
+        finally:
+            for _ in range(self.threads - 1):
+                self._done.get()
+
+    def _start(self) -> None:
+        if self._process == os.getpid():
+            return
+        self._process = os.getpid()
+        self._tasks = [SimpleQueue() for _ in range(self.threads - 1)]
+        self._done = SimpleQueue()
+        for tasks in self._tasks:
+            threading.Thread(target=_work, args=(tasks, self._done), daemon=True).start()
+        weakref.finalize(self, _stop, self._tasks)
+
+
+def _work(tasks: SimpleQueue[Callable[[], object] | None], done: SimpleQueue[None]) -> None:
+    while (task := tasks.get()) is not None:
+        try:
+            task()
+        finally:
+            del task
+            done.put(None)
+
+
+def _stop(queues: list[SimpleQueue[Callable[[], object] | None]]) -> None:
+    for tasks in queues:
+        tasks.put(None)
+
+
+def barrier(triple: str) -> str:
+    """The IR of `@barrier(ptr words, i64 threads)`: nobody leaves before all have come.
+
+    words: two cache lines, zero at first: how many have come, and which turn it is.
+    """
+    rest = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+    pause = ""
+    if triple.startswith("x86_64"):
+        pause = "call void @llvm.x86.sse2.pause()"
+    elif triple.startswith(("aarch64", "arm64")):
+        pause = "call void @llvm.aarch64.hint(i32 1)"
+    return BARRIER.replace("PAUSE", pause).replace("REST", rest).replace("SPINS", str(SPINS))
+
+
+BARRIER = """
+declare i32 @REST()
+define internal void @barrier(ptr %words, i64 %threads) nounwind noinline {
+entry:
+  %alone = icmp eq i64 %threads, 1
+  br i1 %alone, label %out, label %come
+come:
+  %turns = getelementptr i64, ptr %words, i64 8
+  %turn = load atomic i64, ptr %turns acquire, align 8
+  %before = atomicrmw add ptr %words, i64 1 acq_rel
+  %count = add i64 %before, 1
+  %last = icmp eq i64 %count, %threads
+  br i1 %last, label %open, label %wait
+open:
+  store atomic i64 0, ptr %words monotonic, align 8
+  %next = add i64 %turn, 1
+  store atomic i64 %next, ptr %turns release, align 8
+  br label %out
+wait:
+  %n = phi i64 [0, %come], [%more, %look]
+  %more = add i64 %n, 1
+  %long = icmp ugt i64 %n, SPINS
+  br i1 %long, label %offer, label %spin
+offer:
+  %ignored = call i32 @REST()
+  br label %look
+spin:
+  PAUSE
+  br label %look
+look:
+  %now = load atomic i64, ptr %turns acquire, align 8
+  %same = icmp eq i64 %now, %turn
+  br i1 %same, label %wait, label %out
+out:
+  ret void
+}"""

@@ -1,0 +1,24 @@
+"""Random streams: each random node keeps the number that its name in this graph gives it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Operation
+from chainrule.interpret import stream
+from chainrule.passes.rewrite import rewrite
+
+
+def fix_streams(graph: Graph) -> dict[Node, Node]:
+    """For every node of `graph`, the same with its random stream written into it."""
+    names = {id(x): graph.name(x) for x in graph.operations if "stream" in x.attributes}
+
+    def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
+        if id(node) not in names or node.attributes["stream"] is not None:
+            return None
+        attributes = MappingProxyType({**node.attributes, "stream": stream(names[id(node)])})
+        return replace(node, operands=operands, attributes=attributes, source=node.source)
+
+    return rewrite(graph, rule)

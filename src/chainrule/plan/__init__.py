@@ -1,0 +1,1 @@
+"""From graph to plan: what a backend runs, told without graph and ops."""

@@ -1,0 +1,79 @@
+"""From a graph to its plan: the stages in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from chainrule.graph.check import check
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Parameter
+from chainrule.passes.decompose import decompose
+from chainrule.passes.merge import merge
+from chainrule.passes.streams import fix_streams
+from chainrule.plan.fuse import Fusion, rows_first
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.schedule import phases, reads
+from chainrule.program import STEP_INPUTS, Step
+from chainrule.types import Shape
+
+STAGES: tuple[Callable[[Graph], Mapping[Node, Node]], ...] = (merge, decompose, merge)
+"""Graph to graph, in this order; each is checked."""
+
+
+def simplified(graph: Graph, outputs: Sequence[Node]) -> tuple[Graph, list[Node]]:
+    """The graph after all passes, and what stands for `outputs` in it."""
+    place: Mapping[Node, Node] = fix_streams(graph)
+    outputs = [place[x] for x in outputs]
+    for stage in STAGES:
+        place = stage(Graph(outputs, like=graph))
+        outputs = [place[x] for x in outputs]
+        graph = check(Graph(outputs, like=graph))
+    return graph, outputs
+
+
+def plan_step(step: Step) -> Plan:
+    """The plan of a training step: its loss, and the new side of every state that it updates."""
+    graph, (loss, *new) = simplified(step.graph, [step.loss, *step.updates.values()])
+    everywhere = dict.fromkeys([*graph.parameters, *step.updates])
+    state: dict[Node, Buffer] = {x: _state(step.graph, x) for x in everywhere}
+    loss_buffer = Buffer("loss", (), loss.dtype, "loss")
+    targets: dict[Node, list[Buffer]] = {loss: [loss_buffer]}
+    for parameter, node in zip(step.updates, new, strict=True):
+        targets.setdefault(node, []).append(state[parameter])
+    fusion = Fusion(graph, targets, STEP_INPUTS, state)
+    made = phases(fusion.kernels())
+    updates = tuple(state[x] for x in step.updates)
+    return Plan(made, _used(made, [*updates, loss_buffer]), updates, (), loss_buffer)
+
+
+def plan_forward(graph: Graph, outputs: Sequence[Node]) -> Plan:
+    """The plan of a prediction, specialised already: fills a buffer for each output.
+
+    The buffer of an output with N elsewhere than in front has N in front all the same.
+    """
+    simple, nodes = simplified(graph, outputs)
+    state: dict[Node, Buffer] = {x: _state(graph, x) for x in simple.parameters}
+    results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(nodes)]
+    targets: dict[Node, list[Buffer]] = {}
+    for node, buffer in zip(nodes, results, strict=True):
+        targets.setdefault(node, []).append(buffer)
+    fusion = Fusion(simple, targets, STEP_INPUTS, state)
+    made = phases(fusion.kernels())
+    return Plan(made, _used(made, results), (), tuple(results), None)
+
+
+def _stored(node: Node) -> Shape:
+    return tuple(node.shape[a] for a in rows_first(node.shape))
+
+
+def _state(graph: Graph, parameter: Parameter) -> Buffer:
+    return Buffer(graph.name(parameter), parameter.shape, parameter.dtype, "state")
+
+
+def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]:
+    """The buffers that kernels touch, and others."""
+    kernels = [kernel for phase in made for kernel in phase.kernels]
+    read = [x.buffer for kernel in kernels for x in reads(kernel)]
+    written = [write.buffer for kernel in kernels for write in kernel.writes]
+    return tuple(dict.fromkeys([*read, *written, *others]))

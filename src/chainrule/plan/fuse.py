@@ -1,0 +1,320 @@
+"""Which nodes share a loop nest: a graph to kernels, in an order in which they can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Input, Node, Operation, Parameter
+from chainrule.plan.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Kernel,
+    Read,
+    Reduction,
+    Row,
+    Write,
+)
+from chainrule.plan.lower import constant_of, element
+from chainrule.plan.places import Place, whole
+from chainrule.plan.reduce import Values, reduces, reduction
+from chainrule.plan.roots import TOGETHER, is_constant, loops, roots_of
+from chainrule.types import N, Shape
+
+
+@dataclass(eq=False)
+class _Nest:
+    """A kernel that is being put together.
+
+    Attributes:
+        number: nests are numbered as they are begun.
+        axes: its loops.
+        phase: when it runs; what joins it does not delay it.
+        nodes: all that it computes, in order; the first may be a loop.
+    """
+
+    number: int
+    axes: tuple[Axis, ...]
+    phase: int
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether the threads share its rows."""
+        return _by_rows(self.axes) and not _adds(self.nodes[0])
+
+
+class Fusion:
+    """The kernels of a graph.
+
+    Args:
+        graph: decomposed; its outputs are computed.
+        targets: for an output, the buffers that take its value: state, loss, results.
+        step_inputs: inputs that a step brings.
+        known: buffers of parameters, where they are made already.
+
+    The nodes that are computed once and kept ("roots") are met in the order of the graph. Each
+    joins the latest nest that it reads from, if it has the same loops, reads there only what
+    stands at its own place, and is not kept waiting for what another phase computes; or it begins
+    a nest. A buffer of a node with N in its shape has N as its first axis.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        targets: Mapping[Node, list[Buffer]],
+        step_inputs: Iterable[Node],
+        known: Mapping[Node, Buffer] | None = None,
+    ) -> None:
+        self._graph, self._targets = graph, targets
+        self._step = set(step_inputs)
+        self.buffers: dict[Node, Buffer] = dict(known or {})
+        for node in graph:
+            if node not in self.buffers:
+                self._leaf(node)
+        found = roots_of(graph)
+        self._roots, self._depth = found.roots, found.depth
+        self._axes: dict[Shape, tuple[Axis, ...]] = {}
+        self._home: dict[Node, _Nest] = {}
+        self._nests: list[_Nest] = []
+        self._read_by_others: set[Node] = set()
+        self._readers: dict[Node, set[_Nest]] = {}
+        for node in graph:
+            if node in self._roots:
+                self._settle(node)
+        for output in dict.fromkeys(graph.outputs):
+            if output not in self._roots:
+                self._settle(output)
+
+    # ------------------------------------------------------------ buffers and places
+
+    def _leaf(self, node: Node) -> None:
+        name = self._graph.name(node)
+        if isinstance(node, Parameter):
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, "state")
+        elif isinstance(node, Input):
+            space = "data" if node.batch and node not in self._step else "step"
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, space)  # type: ignore[arg-type]
+        elif is_constant(node) and constant_of(node) is None:
+            value = node.attributes["value"]
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
+
+    def _place(self, node: Node) -> tuple[tuple[Axis, ...], Place]:
+        """The loops over a node's elements, and the place that they stand at.
+
+        Nodes with the same sizes, those of 1 and the place of N aside, have the same loops.
+        """
+        order = [a for a in rows_first(node.shape) if node.shape[a] != 1]
+        key = tuple(node.shape[a] for a in order)
+        if key not in self._axes:
+            names = ("n" if dim is N else f"i{k}" for k, dim in enumerate(key))
+            self._axes[key] = tuple(map(Axis, names, key))
+        axes = self._axes[key]
+        place: list[Expr] = [whole(0)] * node.ndim
+        for a, axis in zip(order, axes, strict=True):
+            place[a] = At(axis)
+        return axes, tuple(place)
+
+    def _expression(self, node: Node, at: Place, value: Values) -> Expr:
+        """An element, from memory where it is kept."""
+        buffer = self.buffers.get(node)
+        if buffer is not None:
+            return Read(buffer, stored_at(buffer, node, at))
+        assert isinstance(node, Operation)
+        if is_constant(node):
+            number = constant_of(node)
+            assert number is not None
+            return number
+        return element(node, at, value)
+
+    # ------------------------------------------------------------ who shares a nest
+
+    def _settle(self, root: Node) -> None:
+        """Find a nest that `root` can join, or begin one."""
+        axes, place = self._place(root)
+        reads = self._reads(root, place)
+        nest = None if loops(root) else self._joinable(root, axes, reads)
+        if nest is None:
+            rows = _by_rows(axes) and not _adds(root)
+            phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
+            nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))))  # zeros come first
+            self._nests.append(nest)
+        nest.nodes.append(root)
+        if root in self._roots:
+            self._home[root] = nest
+            shape = tuple(root.shape[a] for a in rows_first(root.shape))
+            self.buffers[root] = Buffer(self._graph.name(root), shape, root.dtype)
+        self._depth[root] = self._deep(root, nest, reads)
+        for x, _ in reads:
+            if self._home[x] is not nest:
+                self._read_by_others.add(x)
+                self._readers.setdefault(x, set()).add(nest)
+
+    def _reads(self, root: Node, place: Place) -> list[tuple[Node, Place]]:
+        """The kept nodes that the expression of `root` reads, and where."""
+        found: list[tuple[Node, Place]] = []
+
+        def value(node: Node, at: Place) -> Expr:
+            if node in self._home:
+                found.append((node, at))
+            return self._expression(node, at, value)
+
+        if isinstance(root, Operation) and root.op.name == "scatter_add":
+            _scattered(root, place, value)
+        elif root in self._roots:
+            self._result(root, place, value)
+        else:
+            value(root, place)
+        return found
+
+    def _result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
+        """What a node's element is, with the reduction that it needs."""
+        assert isinstance(node, Operation)
+        if not reduces(node):
+            return element(node, place, value), None
+        made = reduction(node, place, value)
+        result: Expr = Acc("int64" if made.combine.startswith("arg") else made.value.dtype)
+        if result.dtype != node.dtype:
+            result = Call("cast", (result,), node.dtype)
+        return result, made
+
+    def _earliest(self, node: Node, at: Place, axes: tuple[Axis, ...], rows: bool) -> int:
+        """The phase in which a nest with the loops `axes` can read `node` at a place."""
+        home = self._home[node]
+        own = rows and home.by_rows and stored_at(self.buffers[node], node, at)[0] == At(axes[0])
+        return home.phase + (not own)
+
+    def _joinable(
+        self, root: Node, axes: tuple[Axis, ...], reads: list[tuple[Node, Place]]
+    ) -> _Nest | None:
+        homes = {self._home[x] for x, _ in reads}
+        if not axes:  # numbers are computed together
+            homes |= {x for x in self._nests if not x.axes and not loops(x.nodes[0])}
+        for x, _ in reads:  # and so is what is made of the same
+            homes |= self._readers.get(x, set())
+        for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
+            if nest.axes != axes or _adds(nest.nodes[0]):
+                continue
+            if self._fits(nest, reads) and self._deep(root, nest, reads) <= TOGETHER:
+                return nest
+        return None
+
+    def _deep(self, root: Node, nest: _Nest, reads: list[tuple[Node, Place]]) -> int:
+        """How deep the expression of `root` is in a nest, with those that it joins."""
+        joined = (self._depth[x] for x, _ in reads if self._home[x] is nest)
+        return self._depth.get(root, 0) + max(joined, default=0)
+
+    def _fits(self, nest: _Nest, reads: list[tuple[Node, Place]]) -> bool:
+        """Whether a root with these reads can join `nest`: in place, in time, in order."""
+        latest = 0
+        for node, at in reads:
+            home = self._home[node]
+            if home is nest:
+                if at != self._place(node)[1]:
+                    return False
+                continue
+            phase = self._earliest(node, at, nest.axes, nest.by_rows)
+            if phase > nest.phase or (home.phase == nest.phase and home.number > nest.number):
+                return False
+            latest = max(latest, phase)
+        follows = any(self._home[x] is nest for x, _ in reads)
+        return follows or latest == nest.phase  # else its own readers would wait for nothing
+
+    # ------------------------------------------------------------ kernels
+
+    def kernels(self) -> list[Kernel]:
+        """The kernels in an order in which they can run."""
+        order = sorted(self._nests, key=lambda nest: (nest.phase, nest.number))
+        return [kernel for nest in order for kernel in self._kernels_of(nest)]
+
+    def _kernels_of(self, nest: _Nest) -> list[Kernel]:
+        if _adds(nest.nodes[0]):
+            return self._scattering(nest)
+        known: dict[tuple[Node, Place], Expr] = {}
+
+        def value(node: Node, at: Place) -> Expr:
+            key = (node, at)
+            if key not in known:
+                known[key] = self._expression(node, at, value)
+            return known[key]
+
+        loop: Reduction | None = None
+        writes: list[Write] = []
+        for node in nest.nodes:
+            place = self._place(node)[1]
+            if node in self._roots:
+                result, made = self._result(node, place, value)
+                loop = made or loop
+                known[node, place] = result
+            else:
+                result = value(node, place)
+            for buffer in self._taken_by(node):
+                writes.append(Write(buffer, stored_at(buffer, node, place), result))
+        names = tuple(self._graph.name(x) for x in nest.nodes)
+        return [Kernel(names[-1], nest.axes, tuple(writes), loop, names)]
+
+    def _taken_by(self, node: Node) -> list[Buffer]:
+        own = [self.buffers[node]] if node in self._read_by_others else []
+        return [*own, *self._targets.get(node, [])]
+
+    def _scattering(self, nest: _Nest) -> list[Kernel]:
+        """Zeros, to which slices are added in the order of their indices."""
+        (node,) = nest.nodes
+        assert isinstance(node, Operation)
+        name, place = self._graph.name(node), self._place(node)[1]
+
+        def value(x: Node, at: Place) -> Expr:
+            return self._expression(x, at, value)
+
+        axes, to, added = _scattered(node, place, value)
+        taken = self._taken_by(node)
+        zeros = [Write(b, stored_at(b, node, place), Const(0, node.dtype)) for b in taken]
+        adds = [Write(b, stored_at(b, node, to), added, add=True) for b in taken]
+        return [
+            Kernel(f"{name}.zeros", nest.axes, tuple(zeros), None, (name,)),
+            Kernel(name, axes, tuple(adds), None, (name,)),
+        ]
+
+
+def _scattered(
+    node: Operation, place: Place, value: Values
+) -> tuple[tuple[Axis, ...], Place, Expr]:
+    """Loops over what is added, where it goes and what it is; the indices are the inner loops."""
+    x, indices = node.operands
+    axis = node.attributes["axis"]
+    ends = axis + indices.ndim
+    axes = {a: Axis(f"x{a}", dim) for a, dim in enumerate(x.shape) if dim != 1}
+    at: Place = tuple(At(axes[a]) if a in axes else whole(0) for a in range(x.ndim))
+    index = Call("cast", (value(indices, at[axis:ends]),), "int64")
+    outer = [axes[a] for a in rows_first(x.shape) if a in axes and not axis <= a < ends]
+    inner = [axes[a] for a in range(axis, ends) if a in axes]
+    return (*outer, *inner), (*at[:axis], index, *at[ends:]), value(x, at)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def rows_first(shape: Shape) -> list[int]:
+    """The axes of a shape in the order of its buffer: N, the others as they are."""
+    return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
+
+
+def stored_at(buffer: Buffer, node: Node, at: Place) -> Place:
+    """The place in a node's buffer of the element that is at `at`."""
+    if buffer.space == "data":
+        return (Row(at[0]), *at[1:])
+    return tuple(at[a] for a in rows_first(node.shape))
+
+
+def _by_rows(axes: tuple[Axis, ...]) -> bool:
+    return bool(axes) and axes[0].size is N
+
+
+def _adds(node: Node) -> bool:
+    return isinstance(node, Operation) and node.op.name == "scatter_add"

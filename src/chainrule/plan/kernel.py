@@ -1,0 +1,180 @@
+"""Kernels: loop nests over buffers with a scalar expression at the heart. All that a backend sees.
+
+    kernel  ::=  for (axes): writes                                 a map
+              |  for (axes): acc = combine(for (over): value); writes   a reduction
+    write   ::=  buffer[place] = value     or, where `add`,  buffer[place] += value
+    value   ::=  literal | axis | buffer[place] | function(value, ...) | acc
+
+An axis counts from 0 to its size; the size `N` is the number of rows of the minibatch, known when a
+step runs. A place has one integer expression for each axis of the buffer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal as OneOf
+from typing import TypeAlias
+
+import numpy as np
+
+from chainrule.types import Dim, Shape
+
+Space = OneOf["data", "state", "constant", "step", "work", "loss"]
+"""Where a buffer lives.
+
+| space    | what                                                        | written by             |
+|----------|-------------------------------------------------------------|------------------------|
+| data     | (rows of the data set, ...): an input with a batch axis     | nobody                 |
+| state    | a parameter, slot, statistic; a step reads its old copy     | kernels, the new copy  |
+| constant | fixed numbers                                               | nobody                 |
+| step     | what a step brings: rate, number, key, batch=False inputs   | nobody                 |
+| work     | what is in between; `N` is at most the largest minibatch    | kernels                |
+| loss     | the scalar loss of the step                                 | kernels                |
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """An array that kernels read or write; row-major. It compares by identity.
+
+    Attributes:
+        name: unique in its plan: the name of the node whose value it holds.
+        shape: with `N` for the number of rows of the minibatch, in front if at all. Only a node
+            such as `x @ x.T` has it twice: then both are in front.
+        dtype: float32, float64, int32, int64, uint32 or bool.
+        space: where it lives.
+        value: of a constant.
+    """
+
+    name: str
+    shape: Shape
+    dtype: str
+    space: Space = "work"
+    value: np.ndarray | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """A loop from 0 to `size`. It compares by identity."""
+
+    name: str
+    size: Dim
+
+
+# ---------------------------------------------------------------- expressions
+
+
+@dataclass(frozen=True)
+class Const:
+    """A number."""
+
+    value: float | int | bool
+    dtype: str
+
+
+@dataclass(frozen=True)
+class At:
+    """The present value of a loop's axis, an int64."""
+
+    axis: Axis
+    dtype: str = "int64"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The row of the data set that stands in place `at` of the minibatch, an int64."""
+
+    at: Expr
+    dtype: str = "int64"
+
+
+@dataclass(frozen=True)
+class Read:
+    """An element of a buffer."""
+
+    buffer: Buffer
+    place: tuple[Expr, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Of the buffer."""
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True)
+class Call:
+    """A scalar function of expressions; what stands twice may be one object: visit it once.
+
+    `dtype` is that of the result. Functions, by name (operands of one dtype unless told):
+    add sub mul div neg abs min max (NaN wins) sqrt exp expm1 log log1p sin cos tanh sigmoid
+    softplus erf pow floor round; eq ne lt le gt ge (to bool); and or xor not (bool); select
+    (bool, a, b); cast (any to `dtype`); mod floordiv (int); count (no operands: the number of
+    rows of the minibatch, cast to `dtype`); philox (int64 element-in-row, int64 row, uint32 x 3
+    key words, Const stream: uniform in [0, 1) by chainrule.ops.random).
+    """
+
+    function: str
+    operands: tuple[Expr, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Acc:
+    """What the reduction of this kernel came to."""
+
+    dtype: str
+
+
+Expr: TypeAlias = "Const | At | Row | Read | Call | Acc"
+
+# ---------------------------------------------------------------- kernels
+
+Combine = OneOf["sum", "prod", "max", "min", "argmax", "argmin", "any"]
+
+
+@dataclass(frozen=True)
+class Write:
+    """`buffer[place] = value`, or `+=` where `add`.
+
+    Where `add`, places may repeat, and additions go in the order of the loops: threads may share
+    the first axis only if the place has it as it is, `At(axis)`; else one thread does it all.
+    """
+
+    buffer: Buffer
+    place: tuple[Expr, ...]
+    value: Expr
+    add: bool = False
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """`combine` of `value` over the axes `over`.
+
+    A sum of float32 is exact to about float32's precision times the square root of its length;
+    blocks of fixed size are added up in a fixed order, whatever the threads. argmax and argmin
+    give the first place (int64, `over` is one axis); NaN wins in max, min, argmax, argmin.
+    """
+
+    over: tuple[Axis, ...]
+    combine: Combine
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One loop nest.
+
+    Attributes:
+        name: of the node that it computes last.
+        axes: the loops, outermost first, none of size 1; if one has size N it is the first, but
+            for a kernel that adds. Kernels may share Axis objects.
+        writes: what is stored for each turn of the loops.
+        reduction: computed inside of the loops and before the writes; None for a map.
+        nodes: the names of all nodes that were fused.
+    """
+
+    name: str
+    axes: tuple[Axis, ...]
+    writes: tuple[Write, ...]
+    reduction: Reduction | None = None
+    nodes: tuple[str, ...] = ()

@@ -1,0 +1,123 @@
+"""Integers that stand for places: sums, products and regroupings of axes, folded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from chainrule.plan.kernel import Call, Const, Expr
+from chainrule.types import Dim, Shape
+
+Place = tuple[Expr, ...]
+
+
+def call(function: str, dtype: str, *operands: Expr) -> Call:
+    """A scalar function of expressions."""
+    return Call(function, operands, dtype)
+
+
+def whole(value: int) -> Const:
+    """An integer of a place."""
+    return Const(int(value), "int64")
+
+
+def plus(a: Expr, b: Expr) -> Expr:
+    """`a + b` of a place."""
+    if isinstance(a, Const) and isinstance(b, Const):
+        return whole(int(a.value) + int(b.value))
+    if isinstance(a, Const) and a.value == 0:
+        return b
+    return a if isinstance(b, Const) and b.value == 0 else call("add", "int64", a, b)
+
+
+def times(a: Expr, factor: int) -> Expr:
+    """`a * factor` of a place."""
+    if isinstance(a, Const):
+        return whole(int(a.value) * factor)
+    if factor in (0, 1):
+        return a if factor else whole(0)
+    return call("mul", "int64", a, whole(factor))
+
+
+def divided(a: Expr, by: int) -> tuple[Expr, Expr]:
+    """`a // by` and `a % by`."""
+    if isinstance(a, Const):
+        return whole(int(a.value) // by), whole(int(a.value) % by)
+    if by == 1:
+        return a, whole(0)
+    return call("floordiv", "int64", a, whole(by)), call("mod", "int64", a, whole(by))
+
+
+def within(p: Expr, low: int, high: int) -> Expr:
+    """Whether low <= p < high, as a bool."""
+    above = call("ge", "bool", p, whole(low))
+    return call("and", "bool", above, call("lt", "bool", p, whole(high)))
+
+
+def held(p: Expr, size: Dim) -> Expr:
+    """`p` moved into 0 .. size - 1, so that what is not chosen is still safe to read."""
+    top: Expr
+    if isinstance(size, int):
+        top = whole(max(size - 1, 0))
+        if isinstance(p, Const):
+            return whole(min(max(int(p.value), 0), max(size - 1, 0)))
+    else:
+        top = call("sub", "int64", call("count", "int64"), whole(1))
+    return call("min", "int64", call("max", "int64", p, whole(0)), top)
+
+
+def size(dims: Iterable[Any]) -> int:
+    """The number of elements of static dimensions."""
+    return math.prod(int(d) for d in dims)
+
+
+def regrouped(place: Place, have: Shape, want: Shape) -> Place:
+    """The place in `want` of the element that is at `place` in `have`, both row-major.
+
+    Axes of size 1 are matched first, then groups of axes with equal products, so that a place
+    that only gains or loses axes of size 1 stays simple.
+    """
+    if 0 in have or 0 in want:  # nobody asks for an element
+        return (whole(0),) * len(want)
+    out: list[Expr] = []
+    i = j = 0
+    while i < len(have) or j < len(want):
+        if i < len(have) and have[i] == 1 and not (j < len(want) and want[j] == 1):
+            i += 1
+        elif j < len(want) and want[j] == 1 and not (i < len(have) and have[i] == 1):
+            out.append(whole(0))
+            j += 1
+        elif have[i] == want[j]:
+            out.append(place[i])
+            i, j = i + 1, j + 1
+        else:
+            i, j = _regroup(place, have, want, i, j, out)
+    return tuple(out)
+
+
+def _regroup(
+    place: Place, have: Shape, want: Shape, i: int, j: int, out: list[Expr]
+) -> tuple[int, int]:
+    """Append the axes of the shortest group with equal products that begins at i and j."""
+    a, b = i + 1, j + 1
+    left, right = size(have[i:a]), size(want[j:b])
+    while left != right:
+        if left < right:
+            left, a = left * size(have[a : a + 1]), a + 1
+        else:
+            right, b = right * size(want[b : b + 1]), b + 1
+    flat: Expr = whole(0)
+    for position, dim in zip(place[i:a], have[i:a], strict=True):
+        flat = plus(times(flat, size((dim,))), position)
+    group: list[Expr] = []
+    for dim in reversed(want[j + 1 : b]):
+        flat, rest = divided(flat, size((dim,)))
+        group.append(rest)
+    out.extend([flat, *reversed(group)])
+    return a, b
+
+
+def regroups(have: Shape, want: Shape) -> bool:
+    """Whether a reshape does more than to add or to drop axes of size 1."""
+    return [d for d in have if d != 1] != [d for d in want if d != 1]

@@ -1,0 +1,93 @@
+"""The text form of a plan: phases, kernels, and what each stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chainrule.plan.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import by_rows
+from chainrule.types import N
+
+_SIGNS = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "^", "eq": "==", "ne": "!=", "lt": "<",
+    "le": "<=", "gt": ">", "ge": ">=", "and": "and", "or": "or", "xor": "xor", "mod": "%",
+    "floordiv": "//",
+}  # fmt: skip
+_OUTER, _INNER = "ijklmopq", "rstuvw"
+_WIDTH = 400
+
+_Names = Mapping[Axis, str]
+
+
+def show(plan: Plan) -> str:
+    """The plan as text.
+
+    A kernel is a line with its name and loops, `n` over the rows of the minibatch, and what was
+    fused into it; then one line for its reduction and one for each buffer that it stores. State
+    is read as it was before the step.
+    """
+    lines: list[str] = []
+    for k, phase in enumerate(plan.phases):
+        lines.append(f"phase {k}")
+        for kernel in phase.kernels:
+            lines += ["  " + line for line in _kernel(kernel)]
+    return "\n".join(lines)
+
+
+def _kernel(kernel: Kernel) -> list[str]:
+    names = _named(kernel)
+    made = ", ".join(kernel.nodes)
+    split = " by rows" if by_rows(kernel) else ""
+    lines = [f"{kernel.name}: {_loops(kernel.axes, names) or 'once'}{split}  # {made}"]
+    if kernel.reduction is not None:
+        over = _loops(kernel.reduction.over, names)
+        value = _cut(_text(kernel.reduction.value, names))
+        lines.append(f"  acc = {kernel.reduction.combine} {over}: {value}")
+    return lines + ["  " + _write(write, names) for write in kernel.writes]
+
+
+def _named(kernel: Kernel) -> _Names:
+    """n for rows, i j k ... for loops, r s t ... for what is reduced."""
+    names: dict[Axis, str] = {}
+    over = kernel.reduction.over if kernel.reduction is not None else ()
+    for axes, letters in ((kernel.axes, iter(_OUTER)), (over, iter(_INNER))):
+        for axis in axes:
+            free = axis.size is N and "n" not in names.values()
+            names[axis] = "n" if free else next(letters)
+    return names
+
+
+def _loops(axes: tuple[Axis, ...], names: _Names) -> str:
+    return " ".join(f"{names[axis]}<{axis.size}" for axis in axes)
+
+
+def _write(write: Write, names: _Names) -> str:
+    buffer = write.buffer
+    place = ", ".join(_text(p, names) for p in write.place)
+    sign = "+=" if write.add else "="
+    return f"{buffer.space} {buffer.name}[{place}] {sign} {_cut(_text(write.value, names))}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+
+
+def _text(expr: Expr, names: _Names) -> str:
+    match expr:
+        case Const(value):
+            return f"{value:.6g}" if isinstance(value, float) else str(value)
+        case At(axis):
+            return names[axis]
+        case Row(at):
+            return f"row {_text(at, names)}"
+        case Acc():
+            return "acc"
+        case Read(buffer, place):
+            inner = ", ".join(_text(p, names) for p in place)
+            return f"{buffer.name}[{inner}]" if place else buffer.name
+    parts = [_text(x, names) for x in expr.operands]
+    if expr.function in _SIGNS:
+        return f"({parts[0]} {_SIGNS[expr.function]} {parts[1]})"
+    name = expr.dtype if expr.function == "cast" else expr.function
+    return f"{name}({', '.join(parts)})"

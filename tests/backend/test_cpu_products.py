@@ -1,0 +1,175 @@
+"""Matrix products in all three forms, with odd sizes, gathered rows and epilogues."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernels import evaluate
+
+from chainrule.backend.cpu.affine import Analysis
+from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.flat import flatten
+from chainrule.backend.cpu.layout import argument
+from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.products import product
+from chainrule.plan.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Kernel,
+    Read,
+    Reduction,
+    Row,
+    Write,
+)  # fmt: skip
+from chainrule.plan.plan import Phase, Plan
+from chainrule.types import N
+
+DATA = 50
+WIDTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 45, 46, 65)
+
+
+def places(axes: tuple[Axis, ...], buffer: Buffer) -> tuple:
+    """At the axes; rows of data are looked up."""
+    row = buffer.space == "data"
+    return tuple(Row(At(a)) if a.size is N and row else At(a) for a in axes)
+
+
+def read(buffer: Buffer, *axes: Axis) -> Read:
+    return Read(buffer, places(axes, buffer))
+
+
+def forward(i: int, o: int, dtype: str, space: str = "data") -> Kernel:
+    """y[n, o] = tanh(sum x[n, i] w[i, o] + b[o])."""
+    n, c, k = Axis("n", N), Axis("c", o), Axis("k", i)
+    x, w = Buffer("x", (N, i), dtype, space), Buffer("w", (i, o), dtype, "state")
+    b, y = Buffer("b", (o,), dtype, "state"), Buffer("y", (N, o), dtype)
+    value = Call("tanh", (Call("add", (Acc(dtype), read(b, c)), dtype),), dtype)
+    total = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(w, k, c)), dtype))
+    return Kernel("y", (n, c), (Write(y, (At(n), At(c)), value),), total)
+
+
+def backward(i: int, o: int, dtype: str) -> Kernel:
+    """y[n, i] = select(h[n, i] > 0, sum g[n, o] w[i, o], 0), the weights the other way round."""
+    n, c, k = Axis("n", N), Axis("c", i), Axis("k", o)
+    g, w = Buffer("x", (N, o), dtype, "data"), Buffer("w", (i, o), dtype, "state")
+    h, y = Buffer("b", (N, i), dtype, "data"), Buffer("y", (N, i), dtype)
+    positive = Call("gt", (read(h, n, c), Call("sub", (Acc(dtype), Acc(dtype)), dtype)), "bool")
+    value = Call("select", (positive, Acc(dtype), read(h, n, c)), dtype)
+    total = Reduction((k,), "sum", Call("mul", (read(g, n, k), read(w, c, k)), dtype))
+    return Kernel("y", (n, c), (Write(y, (At(n), At(c)), value),), total)
+
+
+def weights(i: int, o: int, dtype: str) -> Kernel:
+    """y[i, o] = w[i, o] - sum x[n, i] g[n, o]."""
+    r, c, n = Axis("r", i), Axis("c", o), Axis("n", N)
+    x, g = Buffer("x", (N, i), dtype, "data"), Buffer("b", (N, o), dtype, "data")
+    w, y = Buffer("w", (i, o), dtype, "state"), Buffer("y", (i, o), dtype)
+    total = Reduction((n,), "sum", Call("mul", (read(x, n, r), read(g, n, c)), dtype))
+    value = Call("sub", (read(w, r, c), Acc(dtype)), dtype)
+    return Kernel("y", (r, c), (Write(y, (At(r), At(c)), value),), total)
+
+
+def batched(i: int, o: int, dtype: str) -> Kernel:
+    """y[n, t, o] = sum x[n, t, i] w[t, i, o]: a product inside of other loops."""
+    n, t, c, k = Axis("n", N), Axis("t", 3), Axis("c", o), Axis("k", i)
+    x, w = Buffer("x", (N, 3, i), dtype, "data"), Buffer("w", (3, i, o), dtype, "state")
+    y = Buffer("y", (N, 3, o), dtype)
+    total = Reduction((k,), "sum", Call("mul", (read(x, n, t, k), read(w, t, k, c)), dtype))
+    return Kernel("y", (n, t, c), (Write(y, (At(n), At(t), At(c)), Acc(dtype)),), total)
+
+
+FORMS = (forward, backward, weights, batched)
+
+
+def plan_of(kernel: Kernel) -> Plan:
+    found: dict[Buffer, None] = {}
+    stack = [w.value for w in kernel.writes]
+    stack += [kernel.reduction.value] if kernel.reduction else []
+    while stack:
+        expr = stack.pop()
+        if isinstance(expr, Read):
+            found[expr.buffer] = None
+        elif isinstance(expr, Call):
+            stack.extend(expr.operands)
+    outputs = tuple(w.buffer for w in kernel.writes)
+    return Plan((Phase((kernel,)),), (*found, *outputs), (), outputs, None)
+
+
+def arrays_of(plan: Plan, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        b.name: rng.standard_normal([DATA if s is N else s for s in b.shape]).astype(b.dtype)
+        for b in plan.buffers
+        if b.space in ("data", "state")
+    }
+
+
+def run(plan: Plan, arrays: dict, rows: np.ndarray, **options: object) -> np.ndarray:
+    native = Native(plan, len(rows), **options)
+    for b in plan.buffers:
+        if b.space == "data":
+            native.bind(b.name, arrays[b.name])
+        elif b.space == "state":
+            native.state[b.name] = arrays[b.name]
+    native.call(rows)
+    return native.output(plan.outputs[0], len(rows)).copy()
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(FORMS), st.sampled_from(WIDTHS), st.sampled_from(WIDTHS),
+    st.sampled_from((1, 2, 5, 6, 7, 33, 97, 130)), st.sampled_from(("float32", "float64")),
+    st.sampled_from((None, 4)),
+)  # fmt: skip
+def test_products_of_all_forms(
+    form: object, i: int, o: int, n: int, dtype: str, width: int | None
+) -> None:
+    plan = plan_of(form(i, o, dtype))  # type: ignore[operator]
+    arrays = arrays_of(plan, i * o)
+    rows = np.random.default_rng(n).integers(0, DATA, n)
+    want = evaluate(plan, arrays, rows)["y"]
+    got = run(plan, arrays, rows, width=width)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * np.sqrt(max(i, o, n)))
+    assert got.tobytes() == run(plan, arrays, rows, width=width, threads=3).tobytes()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sums_longer_than_a_block(form: object) -> None:
+    plan = plan_of(form(600, 700, "float32"))  # type: ignore[operator]
+    arrays = arrays_of(plan, 3)
+    rows = np.random.default_rng(4).integers(0, DATA, 700 if form is weights else 9)
+    want = evaluate(plan, arrays, rows)["y"]
+    np.testing.assert_allclose(run(plan, arrays, rows), want, rtol=1e-4, atol=3e-4)
+
+
+@pytest.mark.parametrize("form", [forward, backward])
+def test_a_row_has_the_same_bits_in_any_minibatch(form: object) -> None:
+    plan = plan_of(form(33, 45, "float32"))  # type: ignore[operator]
+    arrays = arrays_of(plan, 5)
+    rows = np.arange(41)
+    together = run(plan, arrays, rows)
+    for k in (0, 5, 40):
+        assert run(plan, arrays, rows[k : k + 1]).tobytes() == together[k : k + 1].tobytes()
+
+
+def test_which_kernels_are_products() -> None:
+    def found(kernel: Kernel) -> object:
+        flat, _ = flatten(kernel, lambda b: argument(b, 64))
+        return product(flat, Analysis(flat), host(), 64)
+
+    one, two, three, four = (found(form(32, 48, "float32")) for form in FORMS)
+    assert (one.along, one.packed, one.m, one.v) == (True, False, 0, 1)  # type: ignore[attr-defined]
+    assert (two.along, two.packed) == (False, False)  # type: ignore[attr-defined]
+    assert (three.along, three.packed) == (True, True)  # type: ignore[attr-defined]
+    assert (four.outer, four.m, four.v) == ((1,), 0, 2)  # type: ignore[attr-defined]
+    n, k = Axis("n", N), Axis("k", 5)
+    x = Buffer("x", (N, 5), "float32", "data")
+    squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))
+    y = Buffer("y", (N,), "float32")
+    assert found(Kernel("y", (n,), (Write(y, (At(n),), Acc("float32")),), squares)) is None

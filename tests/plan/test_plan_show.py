@@ -1,0 +1,144 @@
+"""The text of plans, and what must be true of it: few phases, few kernels, nothing waits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import chainrule as cr
+from chainrule.graph import Graph, Node
+from chainrule.passes.specialise import specialise
+from chainrule.plan.build import plan_forward, plan_step
+from chainrule.plan.kernel import Kernel, Read
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import by_rows, reads
+from chainrule.plan.show import show
+from chainrule.train.optim import SGD, Adam, AdamW, Optimizer
+from chainrule.train.step import build_step
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def golden(name: str, text: str) -> None:
+    """Compare with a file of the expected text; UPDATE_GOLDEN=1 writes it anew."""
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text + "\n", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text + "\n"
+
+
+def classifier() -> tuple[Node, Node]:
+    x, t = cr.input("x", (64,)), cr.input("t", (), dtype="int32")
+    h = cr.dense(x, 128, activation="relu", name="hidden")
+    logits = cr.dense(h, 10, name="logits")
+    return logits, cr.cross_entropy(logits, t, name="loss")
+
+
+def reader() -> Node:
+    """Words, dropout, normalisation."""
+    words, t = cr.input("words", (5,), dtype="int32"), cr.input("t", (1,))
+    h = cr.flatten(cr.embedding(words, 30, 4, name="words.table"))
+    h = cr.layer_norm(cr.dropout(cr.dense(h, 8, "gelu", name="hidden"), 0.1), name="norm")
+    return cr.squared_error(cr.dense(h, 1, name="y"), t, name="loss")
+
+
+def trained(loss: Node, rule: Optimizer, **settings: float) -> Plan:
+    return plan_step(build_step(Graph(loss), loss, rule, **settings))
+
+
+def kernels(plan: Plan) -> list[Kernel]:
+    return [kernel for phase in plan.phases for kernel in phase.kernels]
+
+
+# ---------------------------------------------------------------- golden
+
+
+def test_the_plan_of_a_classifier() -> None:
+    golden("plan_classifier.txt", show(trained(classifier()[1], Adam(0.001))))
+
+
+def test_the_plan_of_a_network_with_much_in_it() -> None:
+    golden("plan_reader.txt", show(trained(reader(), AdamW(0.001, decay=0.01), clip_norm=1.0)))
+
+
+def test_the_plan_of_a_prediction() -> None:
+    chances = cr.softmax(classifier()[0]).named("chances")
+    place = specialise(Graph(chances), training=False)
+    outputs = [place[chances]]
+    golden("plan_prediction.txt", show(plan_forward(Graph(outputs, like=Graph(chances)), outputs)))
+
+
+# ---------------------------------------------------------------- phases
+
+
+def test_a_network_with_softmax_and_adam_takes_two_phases() -> None:
+    plan = trained(classifier()[1], Adam(0.001))
+    rows, sums = plan.phases
+    others = [k for k in rows.kernels if not by_rows(k)]
+    assert len(rows.kernels) == 8
+    assert [k.axes for k in others] == [()]
+    assert not any(by_rows(k) for k in sums.kernels)
+    assert len(sums.kernels) == 5  # the loss, two weights, two biases
+    assert all(k.reduction and k.reduction.combine == "sum" for k in sums.kernels)
+
+
+def test_every_further_layer_adds_three_kernels_and_no_phase() -> None:
+    x, t = cr.input("x", (8,)), cr.input("t", (), dtype="int32")
+    counts = []
+    for depth in (2, 3, 4):
+        loss = cr.cross_entropy(cr.dense(cr.mlp(x, (8,) * depth), 4), t)
+        plan = trained(loss, SGD(0.1))
+        assert len(plan.phases) == 2
+        counts.append(len(kernels(plan)))
+    # forward, gradient of the data; of the weights; of the bias
+    assert counts[1] - counts[0] == counts[2] - counts[1] == 4
+
+
+def test_gradients_of_weights_stay_out_of_memory() -> None:
+    plan = trained(classifier()[1], Adam(0.001))
+    assert not [b for b in plan.buffers if b.space == "work" and b.shape in ((64, 128), (128, 10))]
+
+
+def test_clipping_by_norm_keeps_gradients_and_takes_two_phases_more() -> None:
+    plan = trained(classifier()[1], SGD(0.1), clip_norm=1.0)
+    assert {(64, 128), (128, 10)} <= {b.shape for b in plan.buffers if b.space == "work"}
+    assert len(plan.phases) <= 5
+
+
+def test_numbers_of_constants_and_rows_are_no_kernels() -> None:
+    x = cr.input("x", (3,))
+    w = cr.parameter("w", [1.0, 2.0, 3.0])
+    plan = trained(cr.mean(cr.square(x * w)) * (1.0 - 0.5) / 3.0, SGD(0.1))
+    assert all(k.axes or k.reduction for k in kernels(plan))
+
+
+def test_softmax_takes_four_kernels_a_row() -> None:
+    x = cr.input("x", (9,))
+    y = cr.softmax(x)
+    assert len(kernels(plan_forward(Graph(y), [y]))) == 4  # max, exp, sum, quotient
+
+
+def test_layer_norm_takes_three_kernels_a_row() -> None:
+    x = cr.input("x", (9,))
+    y = cr.layer_norm(x)
+    assert len(kernels(plan_forward(Graph(y), [y]))) == 3  # mean, variance, quotient
+
+
+def test_a_matrix_product_reads_its_operands_from_memory() -> None:
+    plan = trained(reader(), Adam(0.001), clip_norm=1.0)
+    products = [k for k in kernels(plan) if "einsum" in k.nodes[0]]
+    assert products
+    for kernel in products:
+        assert kernel.reduction is not None
+        value = kernel.reduction.value
+        assert all(isinstance(x, Read) for x in value.operands)  # type: ignore[union-attr]
+
+
+def test_fusion_puts_kernels_in_the_order_of_their_phases() -> None:
+    """Nothing that joined a kernel delays it: a kernel reads what comes before it."""
+    for plan in (trained(classifier()[1], Adam(0.1)), trained(reader(), Adam(0.1), clip_norm=1.0)):
+        written = set[object]()
+        for kernel in kernels(plan):
+            works = {r.buffer for r in reads(kernel) if r.buffer.space == "work"}
+            assert works <= written
+            written |= {w.buffer for w in kernel.writes}

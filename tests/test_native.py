@@ -1,0 +1,135 @@
+"""Training as machine code: what the interpreter says, with the same bits however it is cut."""
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.compile import compile_step
+from chainrule.errors import NotFinite, SettingError
+from chainrule.program import Interpreted
+from chainrule.train.step import build_step
+
+pytest.importorskip("llvmlite")
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((150, 6)).astype("float32")
+T = RNG.integers(0, 3, 150).astype("int32")
+DATA = {"x": X, "t": T}
+
+
+def layers(dtype="float32"):
+    x, t = cr.input("x", (6,), dtype=dtype), cr.input("t", (), dtype="int32")
+    h = x * 2.0 - 1.0
+    h = cr.dropout(cr.batch_norm(cr.dense(h, 17, "tanh")), 0.2)
+    h = cr.residual(h, cr.layer.dense(17, "gelu"))
+    z = cr.dense(cr.layer_norm(h), 3)
+    return z, cr.cross_entropy(z, t) + cr.l2(*cr.weights_of(z), strength=1e-3)
+
+
+def embedded():
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    e = cr.embedding(t, 3, 4)
+    h = cr.dense(cr.concat([x, e], axis=1), 8, "silu")
+    h = cr.concat([h[:, ::2], cr.flip(h, 1)], axis=1)
+    z = cr.dense(h, 3)
+    return z, cr.cross_entropy(z, t, label_smoothing=0.1)
+
+
+def numbers():
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    q = cr.dense(cr.mlp(x, (9, 5), "elu", norm="rms"), 3)
+    return q, cr.quantile(q, cr.cast(t, "float32"), quantiles=(0.1, 0.5, 0.9))
+
+
+def trained(network, backend, optimizer, **options):
+    outputs, loss = network
+    model = cr.Model(outputs, loss, seed=3)
+    options = {"epochs": 2, "batch_size": 32, "clip_norm": 1.0, "verbose": False} | options
+    model.fit(DATA, optimizer=optimizer, backend=backend, **options)
+    return model
+
+
+OPTIMIZERS = [
+    cr.SGD(0.1, momentum=0.9, nesterov=True), cr.AdamW(1e-2), cr.AMSGrad(1e-2), cr.NAdam(1e-2),
+    cr.RAdam(1e-2), cr.RMSprop(1e-3, centered=True), cr.Adagrad(0.1), cr.Adadelta(),
+    cr.Adamax(1e-2), cr.Lion(1e-3), cr.LAMB(1e-2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda x: x.name)
+def test_every_optimizer_trains_as_the_interpreter_does(optimizer):
+    native, plain = (trained(layers(), b, optimizer) for b in ("native", "interpreter"))
+    np.testing.assert_allclose(native.history["loss"], plain.history["loss"], rtol=1e-4)
+    for name, value in plain.values.items():
+        np.testing.assert_allclose(native.value(name), value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("network", [embedded, numbers, lambda: layers("float64")])
+def test_other_networks_train_as_the_interpreter_does(network):
+    data = {"x": X.astype("float64"), "t": T}
+    native, plain = (trained(network(), b, cr.Adam(1e-2)) for b in ("native", "interpreter"))
+    for name, value in plain.values.items():
+        np.testing.assert_allclose(native.value(name), value, rtol=2e-3, atol=2e-4, err_msg=name)
+    assert native.evaluate(data)["loss"] == pytest.approx(plain.evaluate(data)["loss"], rel=1e-4)
+
+
+def step_of(network):
+    _, loss = network
+    return build_step(cr.Graph(loss), loss, cr.Adam(1e-2))
+
+
+def run(step, cuts, threads):
+    program = compile_step(step, {}, 5, backend="native", threads=threads)
+    batches = [np.arange(k * 17, k * 17 + 17) % 150 for k in range(12)]
+    losses = [
+        program.run(DATA, batches[a:b], [1e-2] * (b - a))
+        for a, b in zip([0, *cuts], [*cuts, 12], strict=True)
+    ]
+    return np.concatenate(losses), program.read()
+
+
+@pytest.mark.parametrize(
+    ("cuts", "threads"), [((), 2), ((), 3), ((), 4), ((1, 2, 7), 1), ((5,), 2)]
+)
+def test_same_bits_for_any_threads_and_any_cut(cuts, threads):
+    step = step_of(layers())
+    losses, state = run(step, (), 1)
+    other, others = run(step, cuts, threads)
+    assert losses.tobytes() == other.tobytes()
+    assert all(state[name].tobytes() == others[name].tobytes() for name in state)
+
+
+def test_going_on_with_larger_minibatches_keeps_the_state():
+    step = step_of(embedded())
+    native, plain = (compile_step(step, {}, 5, backend=b) for b in ("native", "interpreter"))
+    for size in (1, 7, 150, 33):
+        rows = [np.arange(size)]
+        np.testing.assert_allclose(
+            native.run(DATA, rows, [1e-2]), plain.run(DATA, rows, [1e-2]), rtol=1e-5
+        )
+    assert native.steps == plain.steps == 4
+    twin = compile_step(step, native.read(), 5, backend="native")
+    twin.write({}, native.steps)
+    rows = [np.arange(20)]
+    assert twin.run(DATA, rows, [1e-2]).tobytes() == native.run(DATA, rows, [1e-2]).tobytes()
+
+
+def test_a_nan_is_told_by_its_node_and_leaves_the_state():
+    x = cr.input("x", (6,))
+    w = cr.parameter("w", np.ones(6))
+    loss = cr.mean(cr.log((x * w).named("product")))
+    program = compile_step(step_of((x, loss)), {}, 0, backend="native")
+    data = {"x": np.abs(X) + 1}
+    data["x"][40, 2] = -1
+    program.run(data, [np.arange(20)], [0.0])
+    before = program.read()
+    with pytest.raises(NotFinite, match=r"log\(-1\)[\s\S]*step 2, node 'log'[\s\S]*row 40"):
+        program.run(data, [np.arange(30, 50), np.arange(10)], [0.0, 0.0])
+    assert program.steps == 1
+    assert all(before[name].tobytes() == x.tobytes() for name, x in program.read().items())
+
+
+def test_the_interpreter_is_the_program_it_is_held_against():
+    assert isinstance(compile_step(step_of(numbers()), {}, 0), Interpreted)
+    with pytest.raises(SettingError, match="did you mean 'native'"):
+        compile_step(step_of(numbers()), {}, 0, backend="nativ")
