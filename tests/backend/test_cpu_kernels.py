@@ -21,7 +21,7 @@ from chainrule.plan.kernel import (
     Reduction,
     Row,
     Write,
-)  # fmt: skip
+)
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 
@@ -213,15 +213,9 @@ def native(plan: Plan, arrays: dict, rows: np.ndarray, **options: object) -> dic
 
 def same(got: np.ndarray, want: np.ndarray) -> None:
     if want.dtype.kind == "f":
-        loose = (
-            {"rtol": 2e-4, "atol": 2e-3}
-            if want.dtype == np.float32
-            else {"rtol": 1e-9, "atol": 1e-9}
-        )
-        scale = np.abs(want[np.isfinite(want)]).max(initial=1)
-        np.testing.assert_allclose(
-            got, want, rtol=loose["rtol"], atol=loose["atol"] * min(scale, 1e3)
-        )
+        rtol, atol = (2e-4, 2e-3) if want.dtype == np.float32 else (1e-9, 1e-9)
+        scale = min(np.abs(want[np.isfinite(want)]).max(initial=1), 1e3)
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=atol * scale)
     else:
         np.testing.assert_array_equal(got, want)
 

@@ -25,7 +25,7 @@ from chainrule.plan.kernel import (
     Reduction,
     Row,
     Write,
-)  # fmt: skip
+)
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 
@@ -83,7 +83,25 @@ def batched(i: int, o: int, dtype: str) -> Kernel:
     return Kernel("y", (n, t, c), (Write(y, (At(n), At(t), At(c)), Acc(dtype)),), total)
 
 
-FORMS = (forward, backward, weights, batched)
+def weights_of_sequences(i: int, o: int, dtype: str) -> Kernel:
+    """y[i, o] = sum over n and t of x[n, t, i] g[n, t, o]."""
+    r, c, n, t = Axis("r", i), Axis("c", o), Axis("n", N), Axis("t", 3)
+    x, g = Buffer("x", (N, 3, i), dtype, "data"), Buffer("b", (N, 3, o), dtype, "data")
+    y = Buffer("y", (i, o), dtype)
+    total = Reduction((n, t), "sum", Call("mul", (read(x, n, t, r), read(g, n, t, c)), dtype))
+    return Kernel("y", (r, c), (Write(y, (At(r), At(c)), Acc(dtype)),), total)
+
+
+def backward_of_sequences(i: int, o: int, dtype: str) -> Kernel:
+    """y[n, i] = sum over t and o of g[n, t, o] w[t, i, o]."""
+    n, c, t, k = Axis("n", N), Axis("c", i), Axis("t", 3), Axis("k", o)
+    g, w = Buffer("x", (N, 3, o), dtype, "data"), Buffer("w", (3, i, o), dtype, "state")
+    y = Buffer("y", (N, i), dtype)
+    total = Reduction((t, k), "sum", Call("mul", (read(g, n, t, k), read(w, t, c, k)), dtype))
+    return Kernel("y", (n, c), (Write(y, (At(n), At(c)), Acc(dtype)),), total)
+
+
+FORMS = (forward, backward, weights, batched, weights_of_sequences, backward_of_sequences)
 
 
 def plan_of(kernel: Kernel) -> Plan:
@@ -163,11 +181,13 @@ def test_which_kernels_are_products() -> None:
         flat, _ = flatten(kernel, lambda b: argument(b, 64))
         return product(flat, Analysis(flat), host(), 64)
 
-    one, two, three, four = (found(form(32, 48, "float32")) for form in FORMS)
+    one, two, three, four, five, six = (found(form(32, 48, "float32")) for form in FORMS)
     assert (one.along, one.packed, one.m, one.v) == (True, False, 0, 1)  # type: ignore[attr-defined]
     assert (two.along, two.packed) == (False, False)  # type: ignore[attr-defined]
     assert (three.along, three.packed) == (True, True)  # type: ignore[attr-defined]
     assert (four.outer, four.m, four.v) == ((1,), 0, 2)  # type: ignore[attr-defined]
+    assert (five.also, five.k, five.packed) == ((3,), 2, False)  # type: ignore[attr-defined]
+    assert (six.also, six.along) == ((2,), False)  # type: ignore[attr-defined]
     n, k = Axis("n", N), Axis("k", 5)
     x = Buffer("x", (N, 5), "float32", "data")
     squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))

@@ -27,7 +27,7 @@ from chainrule.plan.kernel import (
     Reduction,
     Row,
     Write,
-)  # fmt: skip
+)
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 
@@ -49,13 +49,8 @@ def training() -> Plan:
     h, s = Buffer("h", (N, CLASSES), F), Buffer("s", (N,), F)
     ge, rate = Buffer("ge", (9, CLASSES), F), Buffer("rate", (), "float64", "step")
     loss = Buffer("loss", (), F, "loss")
-    n, o, k, i, r = (
-        Axis("n", N),
-        Axis("o", CLASSES),
-        Axis("k", WIDTH),
-        Axis("i", WIDTH),
-        Axis("r", 9),
-    )
+    n, o, k = Axis("n", N), Axis("o", CLASSES), Axis("k", WIDTH)
+    i, r = Axis("i", WIDTH), Axis("r", 9)
     here, row = (At(n), At(o)), Row(At(n))
     word = Call("cast", (Read(t, (row,)),), "int64")
     sum_h = call("tanh", call("add", Acc(F), Read(e, (word, At(o)))))
@@ -93,10 +88,8 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def ready(
-    plan: Plan, known: dict[str, np.ndarray], max_rows: int = 40, **options: object
-) -> Native:
-    native = Native(plan, max_rows, **options)  # type: ignore[arg-type]
+def ready(plan: Plan, known: dict[str, np.ndarray], **options: object) -> Native:
+    native = Native(plan, 40, **options)  # type: ignore[arg-type]
     native.bind("x", known["x"])
     native.bind("t", known["t"])
     native.state.update({name: known[name] for name in ("w", "e")})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from chainrule.backend.cpu.flat import Flat
 
@@ -62,9 +61,8 @@ class Analysis:
         self.depends: list[frozenset[int]] = []
         self.forms: list[Form] = []
         for place, item in enumerate(flat.items):
-            own: set[Any] = {item.data} if item.op == "at" else {ACC} if item.op == "acc" else set()
-            inherited = (self.depends[a] for a in item.args)
-            self.depends.append(frozenset(own).union(*inherited))
+            own = {ACC} if item.op == "acc" else {int(item.data or 0)} if item.op == "at" else set()
+            self.depends.append(frozenset(own).union(*(self.depends[a] for a in item.args)))
             integer = item.dtype in INTEGERS
             self.forms.append(self._form(place) if integer else Form(rest={place: 1}))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from chainrule.backend.cpu import scalars
 from chainrule.backend.cpu.affine import ACC, Access, Analysis, Form
@@ -15,10 +14,10 @@ from chainrule.backend.cpu.text import (
     SCALARS,
     Function,
     constant,
-    number,
     stored_type,
     type_of,
 )
+from chainrule.backend.cpu.watch import Watch
 
 HEAD = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
 """Parameters of every kernel function; the pointers to its buffers follow.
@@ -48,10 +47,11 @@ class Body:
         self.mask: str | None = None
         self.acc: str | None = None
         self._acc_varies = False
-        self._scopes: list[dict[object, Any]] = [{}]
+        self._scopes: list[dict[object, str]] = [{}]
+        self._pointers: list[dict[object, tuple[str, frozenset[object]]]] = [{}]
         self._written = flat.written()
         self._needs: dict[int, tuple[int, ...]] = {}
-        self._flags: dict[str, str] = {}
+        self.watch = Watch(f)
 
     # ------------------------------------------------------------ scopes
 
@@ -59,12 +59,14 @@ class Body:
     def inside(self, axis: int | None = None, name: str = "") -> Iterator[None]:
         """A loop's inside: what is computed there is forgotten after it."""
         self._scopes.append({})
+        self._pointers.append({})
         if axis is not None:
             self.at[axis] = name
         yield
         if axis is not None:
             del self.at[axis]
         self._scopes.pop()
+        self._pointers.pop()
 
     def set_acc(self, value: str | None, varies: bool) -> None:
         """What `acc` is from here on."""
@@ -73,8 +75,7 @@ class Body:
     def _known(self, key: object) -> str | None:
         for scope in reversed(self._scopes):
             if key in scope:
-                found: str = scope[key]
-                return found
+                return scope[key]
         return None
 
     def _keep(self, key: object, value: str) -> str:
@@ -247,9 +248,9 @@ class Body:
             if self.analysis.depends[item] <= settled:
                 terms["item", item] = factor
         pointer, done = f"%b{argument}", frozenset[object]()
-        for scope in reversed(self._scopes):
-            if (key, "pointer") in scope:
-                pointer, done = scope[key, "pointer"]
+        for scope in reversed(self._pointers):
+            if key in scope:
+                pointer, done = scope[key]
                 break
         left = [t for t in terms if t not in done]
         if not left and done:
@@ -260,8 +261,7 @@ class Body:
             offset = self.f.add(offset, self.f.mul(value, str(terms[what, which])))
         kind = stored_type(self.flat.arguments[argument].dtype)
         pointer = self.f.shift(kind, pointer, offset)
-        kept = (pointer, done | set(left) | {"constant"})
-        self._scopes[-1][key, "pointer"] = kept
+        self._pointers[-1][key] = pointer, done | set(left) | {"constant"}
         return pointer
 
     def _clamped(self, access: Access) -> str:
@@ -310,7 +310,7 @@ class Body:
         mask = None if self.flat.arguments[argument].slack else self.mask
         offset = "0"
         for place, stride, size in access.risky:
-            if axis is not None and place.axes.get(axis, 0):
+            if axis in place.axes:
                 inside = self.f.value(
                     f"icmp ult <{lanes} x i64> {self._vector_form(place)}, "
                     f"{constant(str(size), 'int64', lanes)}"
@@ -368,11 +368,10 @@ class Body:
         mask = self.mask if lanes > 1 and not self._roomy(store) else None
         if store.add:
             old = self._load(store.argument, pointer, lanes, mask)
-            value = scalars.apply(
-                self.f, "add", argument.dtype, argument.dtype, lanes, (old, value)
-            )
+            both = (argument.dtype, argument.dtype, lanes, (old, value))
+            value = scalars.apply(self.f, "add", *both)
         if argument.space == "state" and argument.dtype in scalars.FLOATS:
-            self._watch(value, argument.dtype, lanes)
+            self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
         kind = stored_type(argument.dtype, lanes)
         if argument.dtype == "bool":
             value = self.f.value(f"zext {type_of('bool', lanes)} {value} to {kind}")
@@ -394,61 +393,6 @@ class Body:
         size = self.flat.sizes[axis]
         along = self.analysis.forms[store.place[-1]] == Form(axes={axis: 1})
         return along and isinstance(size, int) and -(-size // lanes) * lanes <= known.strides[0]
-
-    # ------------------------------------------------------------ is the new state finite?
-
-    def _watch(self, value: str, dtype: str, lanes: int) -> None:
-        """Remember the bits of 0 * value, which are all 0, but for the sign, if it is finite."""
-        kind, zero = type_of(dtype, lanes), constant(number(0, dtype), dtype, lanes)
-        product = self.f.value(f"fmul {kind} {value}, {zero}")
-        if lanes > 1 and self.mask is not None:
-            product = scalars.choose(self.f, dtype, lanes, self.mask, product, zero)
-        bits = type_of("int64" if dtype == "float64" else "int32", lanes)
-        self._flag(bits, self.f.value(f"bitcast {kind} {product} to {bits}"))
-
-    def _flag(self, kind: str, value: str) -> None:
-        place = self._flags.setdefault(kind, "")
-        if not place:
-            place = self._flags[kind] = self.f.local(kind)
-        old = self.f.load(kind, place, 64)
-        self.f.store(kind, self.f.value(f"or {kind} {old}, {value}"), place, 64)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """A part of the function that remembers on its own, which keeps registers free."""
-        outer, self._flags = self._flags, {}
-        self.f.mark()
-        yield
-        inner, self._flags = self._flags, outer
-        self.f.insert(
-            *(f"store {kind} zeroinitializer, ptr {p}, align 64" for kind, p in inner.items())
-        )
-        for kind, place in inner.items():
-            self._flag(kind, self.f.load(kind, place, 64))
-
-    def start_watch(self) -> str:
-        """Instructions for the function's start; to be taken after its end is known."""
-        return "\n".join(
-            f"  store {kind} zeroinitializer, ptr {place}, align 64"
-            for kind, place in self._flags.items()
-        )
-
-    def end_watch(self) -> None:
-        """Store the mark where a value was not finite."""
-        for kind, place in self._flags.items():
-            seen = self.f.load(kind, place, 64)
-            vector = kind.startswith("<")
-            lanes, element = (
-                (int(kind[1:].split()[0]), kind.split()[2][:-1]) if vector else (1, kind)
-            )
-            if vector:
-                name = f"llvm.vector.reduce.or.v{lanes}{element}"
-                seen = self.f.value(f"call {element} @{name}({kind} {seen})")
-            size = 2 ** (int(element[1:]) - 1) - 1  # all bits but the sign
-            rest = self.f.value(f"and {element} {seen}, {size}")
-            bad = self.f.value(f"icmp ne {element} {rest}, 0")
-            with self.f.when(bad):
-                self.f.do("store atomic i64 %mark, ptr %flag monotonic, align 8")
 
 
 def _code(dtype: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.jit import Code
+from chainrule.backend.cpu.cache import cached
+from chainrule.backend.cpu.jit import Code, compiled
 from chainrule.backend.cpu.layout import memory
 from chainrule.backend.cpu.machine import host, without
 from chainrule.backend.cpu.program import build
@@ -60,6 +63,7 @@ class Native:
         max_rows: of a minibatch.
         threads: that share each step; results have the same bits for any number.
         width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
+        cache: a folder that keeps machine code from run to run; None for no folder.
 
     Attributes:
         state: parameters, slots and statistics by name.
@@ -67,11 +71,18 @@ class Native:
     """
 
     def __init__(
-        self, plan: Plan, max_rows: int, *, threads: int = 1, width: int | None = None
+        self,
+        plan: Plan,
+        max_rows: int,
+        *,
+        threads: int = 1,
+        width: int | None = None,
+        cache: Path | None = None,
     ) -> None:
         machine = host() if width is None else without(host(), 4 * width)
         self.plan, self.program = plan, build(plan, machine, max_rows)
-        self._code = Code(self.program.text, machine)
+        text = self.program.text
+        self._code = Code(cached(cache, text, machine, lambda: compiled(text, machine)), machine)
         self._prepare(max_rows, threads)
 
     def twin(self, *, threads: int = 1) -> Native:
@@ -117,9 +128,8 @@ class Native:
         buffer = self._buffer(name, "data")
         held = np.ascontiguousarray(array, buffer.dtype)
         if held.ndim != len(buffer.shape) or held.shape[1:] != tuple(buffer.shape[1:]):
-            raise FeedError(
-                "native", "an array does not fit", expected=buffer.shape, got=held.shape
-            )
+            want = buffer.shape
+            raise FeedError("native", "an array does not fit", expected=want, got=held.shape)
         self._bound[name] = held
         self._frame[self.program.slots[buffer]] = held.ctypes.data
 
@@ -163,7 +173,9 @@ class Native:
         self.side = (self.side + done) % 2
         return losses[:done], done if done < steps else None
 
-    def call(self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = {}) -> None:
+    def call(
+        self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})
+    ) -> None:
         """Do one step without a loss: fill the plan's outputs for these rows."""
         index = np.ascontiguousarray(rows, np.int64)
         self.run(index, np.array([0, len(index)]), step_inputs)
@@ -187,9 +199,8 @@ class Native:
                 raise FeedError("native", "a data buffer has no array", got=buffer.name)
             have = len(self._bound[buffer.name])
             if len(index) and not (index.min() >= 0 and index.max() < have):
-                raise FeedError(
-                    "native", "no such row", expected=f"0 to {have - 1}", got=index.max()
-                )
+                known, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
+                raise FeedError("native", "no such row", expected=known, got=got)
 
     def _step_input(
         self, buffer: Buffer, brought: Mapping[str, npt.ArrayLike], steps: int

@@ -48,7 +48,7 @@ class Gemm:
         self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
         self.kind = type_of(self.dtype, shape.lanes)
         k = self.flat.sizes[shape.k]
-        self.single = isinstance(k, int) and k <= BLOCK + BLOCK // 2
+        self.single = isinstance(k, int) and k <= BLOCK + BLOCK // 2 and not shape.also
         self.depth = str(k) if isinstance(k, int) else "%n"
         self.panel_rows = k if isinstance(k, int) and self.single else BLOCK
         sums = (CHUNK + shape.rows) * shape.width
@@ -60,10 +60,10 @@ class Gemm:
         self.copy = self.f.shift(self.element, self.panel, str(turned))
         self.roots = [p for s in self.flat.stores for p in (s.value, *s.place)]
         a, b = (body.analysis.reads(x).form for x in (shape.a, shape.b))
-        self.a_rows, rest = parts(body.analysis, a, shape.m)
-        self.a_depth, self.a_base = parts(body.analysis, rest, shape.k)
-        self.b_depth, rest = parts(body.analysis, b, shape.k)
-        self.b_columns, self.b_base = parts(body.analysis, rest, shape.v)
+        self.a_rows, rest = parts(body.analysis, a, {shape.m})
+        self.a_depth, self.a_base = parts(body.analysis, rest, self.flat.over)
+        self.b_depth, rest = parts(body.analysis, b, self.flat.over)
+        self.b_columns, self.b_base = parts(body.analysis, rest, {shape.v})
 
     def write(self) -> None:
         """Write the whole product."""
@@ -108,9 +108,14 @@ class Gemm:
             self._block("0", self.depth)
         else:
             self._clear()
-            with f.loop("0", self.depth, BLOCK) as start, self.body.inside():
-                self._block(start, f.least(f.add(start, str(BLOCK)), self.depth))
+            needed = [self.shape.a, self.shape.b]
+            self.nest.nest(self.shape.also, needed, (), self._blocks)
         self._epilogue()
+
+    def _blocks(self) -> None:
+        f = self.f
+        with f.loop("0", self.depth, BLOCK) as start, self.body.inside():
+            self._block(start, f.least(f.add(start, str(BLOCK)), self.depth))
 
     def _clear(self) -> None:
         """No sums yet."""
@@ -250,9 +255,11 @@ class Gemm:
         size = self.flat.sizes[shape.v]
         assert isinstance(size, int)
         stride = self.b_columns.axes[shape.v]
+        others, _ = parts(self.body.analysis, self.b_depth, shape.also)
+        base = f.shift(self.element, self.b_panel, self.body.scalar_form(others))
         for c in range(shape.vectors):
             lanes = [min(c * shape.lanes + lane, size - 1) for lane in range(shape.lanes)]
-            columns = [f.shift(self.element, self.b_panel, str(x * stride)) for x in lanes]
+            columns = [f.shift(self.element, base, str(x * stride)) for x in lanes]
             whole = f.mul(f.div(f.sub(end, start), shape.lanes), str(shape.lanes))
             middle = f.add(start, whole)
             with f.loop(start, middle, shape.lanes) as k:
@@ -299,7 +306,7 @@ class Gemm:
         assert isinstance(size, int)
         del body.at[shape.v]
         used = min(size, shape.width)
-        with body.watching(), f.loop(self.first, self.last) as row, body.inside(shape.m, row):
+        with body.watch.part(), f.loop(self.first, self.last) as row, body.inside(shape.m, row):
             body.hoist(self.roots, self.flat.stores)
             here = f.mul(f.sub(row, self.first), str(shape.width))
             for offset in range(0, used, step):

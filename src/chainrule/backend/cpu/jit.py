@@ -8,24 +8,30 @@ from typing import Any
 from chainrule.backend.cpu.machine import Machine
 
 
+def compiled(text: str, machine: Machine) -> bytes:
+    """The object file of a module, given as IR text; it depends on nothing else."""
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
+
+    _start()
+    target = _target(llvm, machine)
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    module.data_layout = str(target.target_data)
+    _promote(llvm, module, target)
+    return bytes(target.emit_object(module))
+
+
 class Code:
-    """Machine code of a module; it lives as long as this object.
+    """An object file, linked and ready to run; it lives as long as this object."""
 
-    Args:
-        text: the module's IR.
-        machine: what it is for; None gives machine code for this host.
-    """
-
-    def __init__(self, text: str, machine: Machine) -> None:
-        import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+    def __init__(self, file: bytes, machine: Machine) -> None:
+        import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
         _start()
-        target = _target(llvm, machine)
-        module = llvm.parse_assembly(text)
-        module.triple = machine.triple
-        module.data_layout = str(target.target_data)
-        _promote(llvm, module, target)
-        self._engine = llvm.create_mcjit_compiler(module, target)  # it owns module and target
+        empty = llvm.parse_assembly("")
+        empty.triple = machine.triple
+        self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
         self._engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -40,7 +46,7 @@ class Code:
 
 def assembly(text: str, machine: Machine) -> str:
     """What the processor will be told, to read; for any target that LLVM knows."""
-    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -53,7 +59,7 @@ def assembly(text: str, machine: Machine) -> str:
 
 
 def _start() -> None:
-    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

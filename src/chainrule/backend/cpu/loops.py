@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 from chainrule.backend.cpu import scalars
 from chainrule.backend.cpu.affine import Analysis
-from chainrule.backend.cpu.body import HEAD, Body, Vectors
+from chainrule.backend.cpu.body import HEAD, Body
 from chainrule.backend.cpu.flat import Flat, Store
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.text import BYTES, Function, constant, number, type_of
-
-LIKELY_ROWS = 64
-"""The size that N is taken for where code is chosen by size."""
+from chainrule.backend.cpu.vectors import choose
 
 BLOCK = 512
 """Terms that are added up one after the other in a lane; such blocks are added up in turn."""
@@ -49,10 +47,8 @@ def begin(name: str, flat: Flat) -> Function:
 
 def finish(body: Body, scratch: tuple[int, int] = (0, 0), granule: int = 1) -> Compiled:
     """The function, with the check of the new state at its end."""
-    body.end_watch()
-    f = body.f
-    text = f.end(body.start_watch())
-    return Compiled(text, frozenset(f.declared), frozenset(f.maths), scratch, granule)
+    f, start = body.f, body.watch.end()
+    return Compiled(f.end(start), frozenset(f.declared), frozenset(f.maths), scratch, granule)
 
 
 def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compiled:
@@ -61,81 +57,6 @@ def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compil
     body = Body(begin(name, flat), flat, analysis, vectors)
     Nest(body, machine).write()
     return finish(body)
-
-
-# ---------------------------------------------------------------- which axis takes the vectors
-
-
-def choose(flat: Flat, analysis: Analysis, machine: Machine) -> Vectors:
-    """The axis along which vectors cost the least, or none."""
-    best, least = Vectors(), float(_work(flat))
-    for axis in range(len(flat.sizes)):
-        allowed = _over_allowed(flat, axis) if axis in flat.over else free_allowed(analysis, axis)
-        if not allowed:
-            continue
-        lanes = _lanes(flat, axis, machine)
-        size = _size(flat, axis)
-        turns = -(-size // lanes)
-        work = (_work(flat) + 3 * lanes * _gathers(analysis, axis)) * turns * lanes
-        cost = work / _base(flat, machine) + 16 * (axis in flat.over)
-        if cost / max(size, 1) < least:
-            best, least = Vectors(axis, lanes), cost / max(size, 1)
-    return best
-
-
-def _size(flat: Flat, axis: int) -> int:
-    size = flat.sizes[axis]
-    return size if isinstance(size, int) else LIKELY_ROWS
-
-
-def _work(flat: Flat) -> int:
-    """About how many instructions one element takes."""
-    heavy = sum(item.op in (*scalars.MATHS, "philox") for item in flat.items)
-    return len(flat.items) + 20 * heavy
-
-
-def _base(flat: Flat, machine: Machine) -> int:
-    """The lanes of one register."""
-    double = any(x.dtype == "float64" for x in flat.items)
-    return machine.vector // (8 if double else 4)
-
-
-def _lanes(flat: Flat, axis: int, machine: Machine) -> int:
-    """As many registers at once as hide latency and do not leave many lanes idle."""
-    lanes, size = _base(flat, machine), _size(flat, axis)
-    most = 1 if _work(flat) > 60 else 2 if _work(flat) > 20 else 4
-    for times in (4, 2):
-        wide = lanes * times
-        if times <= most and -(-size // wide) * wide <= 1.15 * size:
-            return wide
-    return lanes
-
-
-def _over_allowed(flat: Flat, axis: int) -> bool:
-    return axis == len(flat.sizes) - 1 and not str(flat.combine).startswith("arg")
-
-
-def free_allowed(analysis: Analysis, axis: int) -> bool:
-    """Whether all stores go to neighbours along the axis."""
-    flat = analysis.flat
-    return all(
-        analysis.stride(analysis.access(s.argument, s.place), axis) == 1
-        and (not s.add or separate(analysis, s, axis))
-        for s in flat.stores
-    )
-
-
-def separate(analysis: Analysis, store: Store, axis: int) -> bool:
-    """Whether different values of the axis go to different elements."""
-    forms = (analysis.forms[p] for p in store.place)
-    return any(set(form.axes) == {axis} and not form.rest for form in forms)
-
-
-def _gathers(analysis: Analysis, axis: int) -> int:
-    """How many reads are scattered along the axis."""
-    reads = (i for i, x in enumerate(analysis.flat.items) if x.op == "read")
-    strides = (analysis.stride(analysis.reads(i), axis) for i in reads)
-    return sum(stride not in (0, 1) for stride in strides)
 
 
 # ---------------------------------------------------------------- the nest
@@ -270,13 +191,8 @@ class Reduced:
             edge = float("-inf" if combine == "max" else "inf")
             return constant(number(edge, self.dtype), self.dtype, lanes)
         bits = 8 * BYTES[self.dtype]
-        low, high = (
-            (0, 2**bits - 1)
-            if self.dtype == "uint32"
-            else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        )
-        if self.dtype == "bool":
-            low, high = 0, 1
+        signed = self.dtype not in scalars.UNSIGNED
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         return constant(number(low if combine == "max" else high, self.dtype), self.dtype, lanes)
 
     # ------------------------------------------------------------ long sums
@@ -312,9 +228,8 @@ class Reduced:
                 with self.f.loop(start, end) as name, self.body.inside(first, name):
                     self.nest.nest(rest, [self.flat.value], (), self._step)
             sums = [self.f.load(self.kind, place, 64) for place in (self.total, self.part)]
-            self.f.store(
-                self.kind, self.f.value(f"fadd {self.kind} {sums[0]}, {sums[1]}"), self.total, 64
-            )
+            total = self.f.value(f"fadd {self.kind} {sums[0]}, {sums[1]}")
+            self.f.store(self.kind, total, self.total, 64)
         self.part = self.total
 
     # ------------------------------------------------------------ one term
@@ -387,9 +302,7 @@ class Reduced:
                     )
                 )
             if half == 1:
-                parts = [
-                    self.f.value(f"extractelement <1 x {type_of(self.dtype)}> {p}, i32 0")
-                    for p in parts
-                ]
+                single = f"<1 x {type_of(self.dtype)}>"
+                parts = [self.f.value(f"extractelement {single} {p}, i32 0") for p in parts]
             vector, lanes = self._combined(half, parts[0], parts[1]), half
         return vector

@@ -29,7 +29,7 @@ class Machine:
 @cache
 def host() -> Machine:
     """This machine, with all that it can do."""
-    import llvmlite.binding as llvm  # noqa: PLC0415  # 120 ms
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     features = dict(llvm.get_host_cpu_features())
     return machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from chainrule.backend.cpu.affine import Analysis, Form
 from chainrule.backend.cpu.flat import Flat, Place
-from chainrule.backend.cpu.loops import LIKELY_ROWS, separate
+from chainrule.backend.cpu.vectors import LIKELY_ROWS, separate
 from chainrule.plan.kernel import Buffer
 from chainrule.types import N
 

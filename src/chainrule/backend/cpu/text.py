@@ -116,9 +116,9 @@ class Function:
 
     def shift(self, kind: str, base: str, offset: str) -> str:
         """The address `offset` elements of `kind` after `base`."""
-        return (
-            base if offset == "0" else self.value(f"getelementptr {kind}, ptr {base}, i64 {offset}")
-        )
+        if offset == "0":
+            return base
+        return self.value(f"getelementptr {kind}, ptr {base}, i64 {offset}")
 
     def add(self, a: str, b: str) -> str:
         """a + b of int64, folded where it can be."""

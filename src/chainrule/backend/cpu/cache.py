@@ -1,0 +1,66 @@
+"""Object files kept in a folder: each is found by all that it was made from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from chainrule.backend.cpu.machine import Machine
+
+FILES = 200
+"""How many are kept; the ones not used for longest go first."""
+
+_DIGEST = 32
+
+
+def cached(folder: Path | None, text: str, machine: Machine, make: Callable[[], bytes]) -> bytes:
+    """What `make` gives for a module's IR text, taken from the folder where it is there.
+
+    A file that is cut off or changed is made anew. Processes may share a folder. A folder that
+    cannot be read or written is the same as none.
+    """
+    if folder is None:
+        return make()
+    path = folder / f"{_key(text, machine)}.o"
+    with contextlib.suppress(OSError):
+        held = path.read_bytes()
+        if hashlib.sha256(held[_DIGEST:]).digest() == held[:_DIGEST]:
+            os.utime(path)
+            return held[_DIGEST:]
+    made = make()
+    with contextlib.suppress(OSError):
+        _keep(path, hashlib.sha256(made).digest() + made)
+    return made
+
+
+def _key(text: str, machine: Machine) -> str:
+    """Of the text, the processor and the compiler: all that an object file depends on."""
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
+
+    parts = (text, repr(machine), repr(llvm.llvm_version_info))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _keep(path: Path, held: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        new.write_bytes(held)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    old = sorted(path.parent.glob("*.o"), key=_age, reverse=True)
+    for file in old[FILES:]:
+        file.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """When the file was last used; one that another process has just removed is the oldest."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
