@@ -1,7 +1,6 @@
 """Encoders are computed once for the data set: same bits, and nothing else is taken out."""
 
 import numpy as np
-import pytest
 
 import chainrule as cr
 from chainrule.passes.hoist import hoist
@@ -51,18 +50,16 @@ def test_nothing_is_hoisted_beyond_the_limit():
     assert names(loss, most=4000)[0] == {"one_hot"}
 
 
-@pytest.mark.parametrize("limit", [-1, 2**30])
-def test_training_gives_the_same_bits(monkeypatch, limit):
-    monkeypatch.setattr("chainrule.compile.ENCODED_BYTES", limit)
-    if limit < 0:
-        monkeypatch.setattr("chainrule.compile.row_bytes", lambda node: -1)
-    x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
-    h = cr.dropout(cr.dense(cr.clip((x - 0.1) / 1.3, -2, 2), 8, "relu"), 0.2)
-    logits = cr.dense(h, 2)
-    model = cr.Model(logits, cr.cross_entropy(logits, t))
-    model.fit({"x": X, "t": (X[:, 0] > 0).astype("int32")}, epochs=3, verbose=False)
-    test_training_gives_the_same_bits.seen.add(model.value("dense.w").tobytes())
-    assert len(test_training_gives_the_same_bits.seen) == 1
+def test_training_gives_the_same_bits_with_and_without(monkeypatch):
+    def trained():
+        x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
+        h = cr.dropout(cr.dense(cr.clip((x - 0.1) / 1.3, -2, 2), 8, "relu"), 0.2)
+        logits = cr.dense(h, 2)
+        model = cr.Model(logits, cr.cross_entropy(logits, t))
+        model.fit({"x": X, "t": (X[:, 0] > 0).astype("int32")}, epochs=3, verbose=False)
+        return model.value("dense.w").tobytes()
 
-
-test_training_gives_the_same_bits.seen = set()
+    hoisted = trained()
+    monkeypatch.setattr("chainrule.compile.ENCODED_BYTES", -1)
+    monkeypatch.setattr("chainrule.compile.row_bytes", lambda node: -1)
+    assert trained() == hoisted

@@ -87,12 +87,9 @@ class NativeProgram:
         """The machine code, with room for so many rows and the data bound to it."""
         fresh = self._native is None or rows > self._max_rows
         if self._native is None or fresh:
-            self._start = self.read()
-            room = max(rows, self._max_rows)
-            self._native = Native(
-                self._plan, room, threads=self._threads or threads_for(self._plan, room)
-            )
-            self._max_rows = max(rows, self._max_rows)
+            self._start, self._max_rows = self.read(), rows
+            threads = self._threads or threads_for(self._plan, rows)
+            self._native = Native(self._plan, rows, threads=threads)
             self._native.state.update(self._start)
         if fresh or data is not self._data:
             if data is not self._data:
