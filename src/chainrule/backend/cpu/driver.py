@@ -16,7 +16,7 @@ from chainrule.backend.cpu.jit import Code, compiled
 from chainrule.backend.cpu.layout import memory
 from chainrule.backend.cpu.machine import host, without
 from chainrule.backend.cpu.program import build
-from chainrule.backend.cpu.steps import FRAME
+from chainrule.backend.cpu.steps import APART, FRAME
 from chainrule.backend.cpu.table import table
 from chainrule.backend.cpu.threads import Pool
 from chainrule.errors import FeedError
@@ -116,6 +116,14 @@ class Native:
 
     def _set(self, name: str, value: int) -> None:
         self._frame[FRAME.index(name)] = value
+
+    def watch(self, code: Code) -> npt.NDArray[np.int64]:
+        """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
+        self._timed, self._function = code, code.function("run")
+        tasks = len(self._table)
+        self._ticks = np.zeros((self._pool.threads, tasks + APART), np.int64)
+        self._set("ticks", self._ticks.ctypes.data)
+        return self._ticks[:, :tasks]
 
     # ------------------------------------------------------------ data
 

@@ -7,13 +7,14 @@ from chainrule.backend.cpu.text import SCALARS, Function, number
 from chainrule.backend.cpu.threads import barrier
 
 FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words", "scratch",
-         "each", "table", "tasks")  # fmt: skip
+         "each", "table", "tasks", "ticks")  # fmt: skip
 """The first words of the frame; the addresses of the buffers follow.
 
 rows: the index of all steps' rows; offsets: where each step's begin, and the end; losses: where
 they go, as doubles; parity: which side of the states is old in the first step; done: takes the
 number of steps done; flag: takes the number of the step, from 1, that was not finite; words: of
-the barrier; scratch: memory of the threads, `each` bytes for each; table: `tasks` entries.
+the barrier; scratch: memory of the threads, `each` bytes for each; table: `tasks` entries; ticks:
+where a timed run adds up the time of each thread's tasks.
 """
 
 ENTRY = ("function", "kind", "size", "granule", "thread", "even", "odd", "unused")
@@ -29,6 +30,9 @@ KINDS = {"none": 0, "first": 1, "rows": 2, "barrier": 3}
 
 CONTEXT = ("rows", "n", "scratch", "flag", "mark", "losses")
 """What tasks share: the words behind their second parameter."""
+
+APART = 16
+"""Words between the ticks of one thread and those of the next: no cache line is shared."""
 
 TASK = "ptr %args, ptr %context, i64 %low, i64 %high"
 
@@ -81,8 +85,12 @@ def loss_task(dtype: str) -> str:
     return f.end()
 
 
-def run_function(triple: str) -> str:
-    """The IR of `@run(ptr frame, i64 thread, i64 threads)` and what it calls."""
+def run_function(triple: str, *, timed: bool = False) -> str:
+    """The IR of `@run(ptr frame, i64 thread, i64 threads)` and what it calls.
+
+    Args:
+        timed: read the processor's clock around every task, and add to `ticks`.
+    """
     f = Function("run", "ptr %frame, i64 %thread, i64 %threads", external=True)
     word = {name: _word(f, "%frame", k, "ptr" if name in _FRAME_POINTERS else "i64")
             for k, name in enumerate(FRAME)}  # fmt: skip
@@ -110,7 +118,13 @@ def run_function(triple: str) -> str:
     turn = f.value(f"xor i64 %s, {word['parity']}")
     turn = f.value(f"and i64 {turn}, 1")
     with f.loop("0", word["tasks"]) as task:
+        before = clock(f) if timed else ""
         _task(f, f.shift("i64", word["table"], f.mul(task, str(len(ENTRY)))), n, turn, word)
+        if timed:
+            spent = f.sub(clock(f), before)
+            own = f.mul("%thread", f.add(word["tasks"], str(APART)))
+            place = f.shift("i64", word["ticks"], f.add(own, task))
+            f.store("i64", f.add(f.load("i64", place, 8), spent), place, 8)
     seen = f.value(f"load atomic i64, ptr {flag} monotonic, align 8")
     f.do(f"br i1 {f.value(f'icmp eq i64 {seen}, %mark')}, label %out, label %again")
     f.label("again")
@@ -121,7 +135,21 @@ def run_function(triple: str) -> str:
     return "\n".join([barrier(triple), CUT, f.end()])
 
 
-_FRAME_POINTERS = ("rows", "offsets", "losses", "words", "scratch", "table")
+_FRAME_POINTERS = ("rows", "offsets", "losses", "words", "scratch", "table", "ticks")
+
+
+def clock_function() -> str:
+    """The IR of `@clock(ptr words, i64, i64)`: the time now, and how long it takes to look."""
+    f = Function("clock", "ptr %words, i64 %a, i64 %b", external=True)
+    now = clock(f)
+    f.store("i64", now, "%words", 8)
+    f.store("i64", f.sub(clock(f), now), f.shift("i64", "%words", "1"), 8)
+    return f.end()
+
+
+def clock(f: Function) -> str:
+    """The clock of the processor, an i64; it runs evenly, at a rate to be measured."""
+    return f.value("call i64 @llvm.readcyclecounter()")
 
 
 def _set(f: Function, name: str, kind: str, value: str) -> None:
