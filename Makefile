@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint types test-data docs clean
+.PHONY: train test lint types test-data soak docs clean
 .NOTPARALLEL:
 
 train: $(VENV)/.train
@@ -29,6 +29,9 @@ types: $(VENV)/.dev
 
 test-data: $(VENV)/.dev
 	$(BIN)/python -m pytest -m network
+
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,123 @@
+"""Whether a network trains the same way by the interpreter, the passes and machine code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from chainrule.compile import compile_step
+from chainrule.graph import Node
+from chainrule.ops.build import constant
+from chainrule.program import Interpreted, Program, Step
+from chainrule.train.optim import SGD
+from networks import Network
+
+Array = np.ndarray[Any, Any]
+State = Mapping[str, Array]
+NUDGES = 3
+SLACK = 16.0
+"""How much more than what the last bits move may differ: sums of some 100 terms, reordered."""
+
+
+def check(case: Network) -> None:
+    """Every step from the same state gives the same loss and the same new state.
+
+    A step may make much of little: a normalisation of numbers that are nearly equal, an
+    optimizer that divides a gradient that is 0 but for rounding by its own size. So what may
+    differ is measured: by how much the interpreter's own result moves when all numbers that go
+    in, and the gradients, move by about the last bit.
+
+    Raises:
+        AssertionError: they differ by more, or machine code is not the same for any number of
+            threads and cut into calls.
+    """
+    step, shaken = case.step(), _shaken(case)
+    plain, passed = Interpreted(step, {}, case.seed), compile_step(step, {}, case.seed)
+    native = _assert_same_bits(case, step)
+    for k, (rows, rate) in enumerate(zip(case.batches, case.rates, strict=True)):
+        before = plain.read()
+        moved = [_moved(case, other, before, k, seed) for seed, other in enumerate(shaken)]
+        for program in (passed, native):
+            program.write(before, k)
+        want = _after(plain, case.data, rows, rate)
+        for name, program in (("passes", passed), ("native", native)):
+            got = _after(program, case.data, rows, rate)
+            _assert_near(got, want, moved, f"step {k + 1}, {name}")
+
+
+def _after(program: Program, data: State, rows: Array, rate: float) -> dict[str, Array]:
+    """The state after a step, and the loss before."""
+    loss = program.run(data, [rows], [rate])
+    return program.read() | {"loss": loss}
+
+
+def _shaken(case: Network) -> list[Step]:
+    """The same step with a little added to all gradients, of the size of their last bits."""
+    plain = replace(case, rule=SGD(1.0), settings={}).step()
+    program = Interpreted(plain, {}, case.seed)
+    before = program.read()
+    program.run(case.data, case.batches[:1], [1.0])
+    after = program.read()
+    steps = []
+    for seed in range(NUDGES):
+        numbers, loss = np.random.default_rng(seed), case.loss
+        for x in plain.updates:
+            name = plain.graph.name(x)
+            size = np.abs(after[name] - before[name]).max(initial=0) * np.finfo(x.dtype).eps
+            loss = loss + _dot(x, 8 * size * numbers.uniform(-1, 1, x.shape))
+        steps.append(replace(case, loss=loss).step())
+    return steps
+
+
+def _dot(x: Node, numbers: Array) -> Node:
+    """0, with `numbers` as its gradient."""
+    return cr.sum((x - cr.stop_gradient(x)) * constant(numbers, x.dtype))
+
+
+def _moved(case: Network, step: Step, state: State, k: int, seed: int) -> dict[str, Array]:
+    """What comes out when all that goes in is moved by about its last bit."""
+    numbers = np.random.default_rng(seed)
+    data, start = ({n: _nudged(x, numbers) for n, x in y.items()} for y in (case.data, state))
+    program = Interpreted(step, start, case.seed)
+    program.write({}, k)
+    return _after(program, data, case.batches[k], case.rates[k])
+
+
+def _nudged(x: Array, numbers: np.random.Generator) -> Array:
+    if x.dtype.kind != "f":
+        return x
+    bits = 2 * np.finfo(x.dtype).eps * numbers.uniform(-1, 1, x.shape)
+    return np.asarray(x * (1 + bits.astype(x.dtype)))
+
+
+def _assert_near(got: State, want: State, moved: list[dict[str, Array]], where: str) -> None:
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        found = got[name]
+        assert (found.shape, found.dtype) == (value.shape, value.dtype), f"{where}: {name}"
+        if value.dtype.kind != "f":
+            np.testing.assert_array_equal(found, value, err_msg=f"{where}: {name}")
+            continue
+        kind = value.dtype if name != "loss" else next(iter(want.values())).dtype
+        spread = max(np.abs(m[name] - value).max(initial=0) for m in moved)
+        allowed = SLACK * (spread + np.finfo(kind).eps * np.abs(value).max(initial=0))
+        np.testing.assert_allclose(
+            found, value, rtol=0, atol=float(allowed), err_msg=f"{where}: {name}"
+        )
+
+
+def _assert_same_bits(case: Network, step: Step) -> Program:
+    """For one and three threads, all steps in one call and each in one of its own."""
+    data, batches, rates = case.data, case.batches, case.rates
+    one, many = (compile_step(step, {}, case.seed, backend="native", threads=n) for n in (1, 3))
+    losses = one.run(data, batches, rates)
+    parts = [many.run(data, [b], [r]) for b, r in zip(batches, rates, strict=True)]
+    assert losses.tobytes() == np.concatenate(parts).tobytes(), "bits of the loss"
+    others = many.read()
+    for name, value in one.read().items():
+        assert value.tobytes() == others[name].tobytes(), f"bits of {name}"
+    return one

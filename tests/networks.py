@@ -1,0 +1,362 @@
+"""Random networks of all kinds of layers and ops, with data and a way to train them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import chainrule as cr
+from chainrule.graph import Graph, Node
+from chainrule.graph.op import FUNCTIONS as F
+from chainrule.nn.arguments import ACTIVATIONS
+from chainrule.program import Step
+from chainrule.train.optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
+from chainrule.train.schedules import rates as rates_of
+from chainrule.train.step import build_step
+
+Array = np.ndarray[Any, Any]
+WIDTHS = (1, 2, 3, 5, 8, 17, 45, 46)
+ROWS, MOST_ROWS, STEPS, CODES = 40, 17, 4, 6
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train, and all that a run of a few steps needs.
+
+    Attributes:
+        loss, outputs: of the graph.
+        data: for each input its array.
+        rule, settings: the optimizer, and the other arguments of `build_step`.
+        batches, rates: of the steps.
+        seed: of what is random in a step.
+    """
+
+    loss: Node
+    outputs: list[Node]
+    data: Mapping[str, Array]
+    rule: Optimizer
+    settings: Mapping[str, Any]
+    batches: list[Array]
+    rates: list[float]
+    seed: int
+
+    def step(self) -> Step:
+        """Its training step."""
+        graph = Graph([*self.outputs, self.loss])
+        return build_step(graph, self.loss, self.rule, **self.settings)
+
+
+@dataclass
+class Draft:
+    """A network that grows.
+
+    Attributes:
+        pick: decides everything; what it draws is all that a network depends on.
+        dtype: of all numbers in it.
+        nodes: the values so far, each (N, width).
+        shared: weights that were used before, and may be again.
+        data: of the inputs made so far.
+    """
+
+    pick: random.Random
+    dtype: str
+    nodes: list[Node] = field(default_factory=list)
+    shared: list[Node] = field(default_factory=list)
+    data: dict[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.numbers = np.random.default_rng(self.pick.randrange(2**32))
+
+    def maybe(self, *chances: int) -> bool:
+        """True one time in `chances`."""
+        return self.pick.randrange(*chances or (2,)) == 0
+
+    def width(self) -> int:
+        return self.pick.choice(WIDTHS)
+
+    def node(self) -> Node:
+        """One of the values so far, more often a late one."""
+        return self.nodes[-1] if self.maybe() else self.pick.choice(self.nodes)
+
+    def like(self, x: Node) -> Node:
+        """A value as wide as `x`: one that is there, or a projection of one."""
+        known = [y for y in self.nodes if y.shape == x.shape]
+        return self.pick.choice(known) if known and self.maybe() else self.dense(self.node(), x)
+
+    def dense(self, x: Node, like: Node) -> Node:
+        return cr.dense(x, wide(like), bias=self.maybe())
+
+    def features(self, width: int) -> Node:
+        """Numbers of every example."""
+        name = f"x{len(self.data)}"
+        self.data[name] = self.numbers.normal(size=(ROWS, width)).astype(self.dtype)
+        return cr.input(name, (width,), dtype=self.dtype)
+
+    def codes(self, *shape: int) -> Node:
+        """Whole numbers from 0 below CODES of every example."""
+        name, dtype = f"codes{len(self.data)}", self.pick.choice(("int32", "int64"))
+        self.data[name] = self.numbers.integers(0, CODES, (ROWS, *shape)).astype(dtype)
+        return cr.input(name, shape, dtype=dtype)
+
+    def constant_input(self, width: int) -> Node:
+        """Numbers that are the same for all examples."""
+        name = f"all{len(self.data)}"
+        self.data[name] = self.numbers.normal(size=width).astype(self.dtype)
+        return cr.input(name, (width,), dtype=self.dtype, batch=False)
+
+    def weights(self, *shape: int) -> Node:
+        """A parameter of that shape: a new one, or one that is used already."""
+        known = [w for w in self.shared if w.shape == shape]
+        if known and not self.maybe(4):
+            return self.pick.choice(known)
+        made = cr.parameter(
+            f"p{len(self.shared)}", self.numbers.normal(size=shape) / max(shape[0], 1) ** 0.5,
+            dtype=self.dtype, trainable=not self.maybe(5),
+        )  # fmt: skip
+        self.shared.append(made)
+        return made
+
+
+def wide(x: Node) -> int:
+    """The number of features of (N, width)."""
+    return int(x.shape[1])
+
+
+Move = Callable[[Draft, Node], Node]
+
+# ---------------------------------------------------------------- layers
+
+LAYERS: dict[str, Move] = {
+    "dense": lambda d, x: cr.dense(
+        x, d.width(), d.pick.choice(ACTIVATIONS), trainable=not d.maybe(6)
+    ),
+    "plain dense": lambda d, x: cr.dense(x, d.width(), bias=d.maybe()),
+    "relu dense": lambda d, x: cr.dense(x, d.width(), "relu"),
+    "dropout": lambda d, x: cr.dropout(x, d.pick.choice((0.1, 0.5, 0.9))),
+    "batch norm": lambda d, x: cr.batch_norm(x),
+    "layer norm": lambda d, x: cr.layer_norm(x if wide(x) > 1 else cr.pad(x, [(0, 0), (0, 1)])),
+    "rms norm": lambda d, x: cr.rms_norm(x),
+    "mlp": lambda d, x: cr.mlp(
+        x, (d.width() + 1, d.width() + 1), d.pick.choice(("relu", "gelu", "tanh")),
+        dropout=d.pick.choice((0.0, 0.2)), norm=d.pick.choice((None, "batch", "layer", "rms")),
+    ),
+    "residual": lambda d, x: cr.residual(x, cr.layer.dense(wide(x), "silu")),
+    "projected": lambda d, x: cr.residual(x, cr.layer.dense(d.width(), "elu"), project=True),
+    "embedding": lambda d, x: cr.embedding(d.codes(), CODES, d.width(), dtype=d.dtype),
+    "bag of words": lambda d, x: cr.mean(
+        cr.embedding(d.codes(d.pick.choice((1, 3, 9))), CODES, d.width(), dtype=d.dtype), 1
+    ),
+    "more features": lambda d, x: d.features(d.width()),
+    "scaled by an input": lambda d, x: x * d.constant_input(wide(x)),
+}  # fmt: skip
+
+# ---------------------------------------------------------------- one value, element by element
+
+UNARY: dict[str, Callable[[Node], Node]] = {
+    "abs": cr.abs,
+    "cast": lambda x: cr.cast(cr.cast(x, "float64"), x.dtype),
+    "clip": lambda x: cr.clip(x, -0.7, 0.9),
+    "cos": cr.cos,
+    "cube": lambda x: cr.tanh(x) ** 3,
+    "erf": cr.erf,
+    "exp": lambda x: cr.exp(-cr.square(x)),
+    "expm1": lambda x: cr.expm1(cr.tanh(x)),
+    "floor": lambda x: x - cr.floor(x * 0.5),
+    "log": lambda x: cr.log(2 + cr.sin(x)),
+    "log1p": lambda x: cr.log1p(cr.square(x)),
+    "mish": cr.mish,
+    "negative": lambda x: -x,
+    "reciprocal": lambda x: cr.reciprocal(1 + cr.square(x)),
+    "round": lambda x: x + cr.round(x * 2) * 0.1,
+    "rsqrt": lambda x: cr.rsqrt(1 + cr.square(x)),
+    "sign": lambda x: x * cr.sign(x),
+    "sin": cr.sin,
+    "softplus": cr.softplus,
+    "sqrt": lambda x: cr.sqrt(0.5 + cr.square(x)),
+    "stop": lambda x: x * cr.stop_gradient(cr.tanh(x)),
+    "uniform": lambda x: x * cr.uniform((wide(x),), x.dtype),
+}
+
+# ---------------------------------------------------------------- two values of equal widths
+
+BINARY: dict[str, Callable[[Node, Node], Node]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * cr.tanh(b),
+    "divide": lambda a, b: a / (1 + cr.square(b)),
+    "power": lambda a, b: (0.5 + cr.sigmoid(a)) ** cr.tanh(b),
+    "maximum": cr.maximum,
+    "minimum": cr.minimum,
+    "where": lambda a, b: cr.where(a < b, a, 0.5 * b),
+    "logic": lambda a, b: cr.where(F["logical_xor"](a > 0, F["logical_not"](b >= 0)), cr.sin(a), b),
+    "gate": lambda a, b: cr.softmax(a) * b,
+    "concat": lambda a, b: cr.concat([a, b], axis=1),
+    "stack": lambda a, b: cr.max(cr.stack([a, b, a - b], axis=1), axis=1),
+    "outer": lambda a, b: cr.sum(cr.einsum("ni,nj->nij", cr.tanh(a[:, :4]), b[:, :3]), axis=1),
+    "attention": lambda a, b: cr.einsum(
+        "nij,nj->ni", cr.softmax(cr.expand_dims(a, 2) * cr.expand_dims(b, 1)), b
+    ),
+}
+
+# ---------------------------------------------------------------- rows, columns, sums
+
+SHAPES: dict[str, Move] = {
+    "centre": lambda d, x: x - cr.mean(x, 0),
+    "standardise": lambda d, x: (x - cr.mean(x, 0)) / cr.sqrt(cr.var(x, 0) + 0.1),
+    "over rows": lambda d, x: cr.softmax(x, axis=0) * 3,
+    "largest of rows": lambda d, x: x - 0.5 * cr.max(x, axis=0),
+    "largest": lambda d, x: x - cr.max(x, axis=1, keepdims=True),
+    "least": lambda d, x: cr.min(x, axis=1, keepdims=True) + x,
+    "sums": lambda d, x: cr.concat([x, cr.sum(x, 1, keepdims=True) / wide(x)], axis=1),
+    "norm": lambda d, x: x / (1 + cr.norm(x, axis=1, keepdims=True)),
+    "logsumexp": lambda d, x: x - cr.logsumexp(x, axis=1, keepdims=True),
+    "log softmax": lambda d, x: cr.log_softmax(x) / 4,
+    "prod": lambda d, x: x + cr.prod(0.7 + 0.3 * cr.tanh(x), axis=1, keepdims=True),
+    "cumsum": lambda d, x: cr.cumsum(x, axis=1, reverse=d.maybe()) / wide(x),
+    "std": lambda d, x: x / (0.5 + F["std"](x + 0.01 * d.features(wide(x)), keepdims=True)),
+    "slice": lambda d, x: x[:, d.pick.randrange(wide(x)) :: d.pick.choice((1, 2))],
+    "column": lambda d, x: x * x[:, :1],
+    "backwards": lambda d, x: x[:, ::-1] + x,
+    "flip": lambda d, x: cr.flip(x, 1),
+    "pad": lambda d, x: cr.pad(x, [(0, 0), (1, 2)], 0.25),
+    "repeat": lambda d, x: cr.repeat(x, 2, 1),
+    "split": lambda d, x: sum(cr.split(cr.concat([x, cr.sin(x)], 1), 2, 1)),
+    "transpose": lambda d, x: cr.flatten(
+        cr.transpose(cr.reshape(cr.concat([x, x, -x], 1), (-1, 3, wide(x))), (0, 2, 1))
+    ),
+    "one hot": lambda d, x: cr.one_hot(cr.argmax(x, 1), wide(x), x.dtype) + 0.1 * x,
+    "gather": lambda d, x: cr.gather(cr.pad(x, [(0, 0), (0, CODES)]), d.codes(d.width()), 1),
+    "isfinite": lambda d, x: cr.where(F["isfinite"](x), x, 0.0),
+    "shared": lambda d, x: x @ d.weights(wide(x), d.width()),
+    "tied": lambda d, x: tied(cr.tanh(x), d.weights(wide(x), d.width())),
+    "twice": lambda d, x: cr.tanh(x * d.weights(wide(x))) * d.weights(wide(x)),
+    "penalty": lambda d, x: x * (1 + 0.01 * cr.sum(cr.square(d.weights(3, 2)))),
+    "matrices": lambda d, x: cr.flatten(
+        cr.reshape(cr.concat([x, x], 1), (-1, 2, wide(x))) @ d.weights(wide(x), d.width())
+    ),
+}
+
+
+def tied(x: Node, w: Node) -> Node:
+    """The same weights forwards and backwards."""
+    return cr.tanh(x @ w) @ cr.transpose(w)
+
+
+def move(d: Draft) -> Node:
+    """One more value."""
+    x, kind = d.node(), d.pick.randrange(4)
+    if kind == 0:
+        y = UNARY[d.pick.choice(sorted(UNARY))](x)
+    elif kind == 1:
+        y = BINARY[d.pick.choice(sorted(BINARY))](x, d.like(x))
+    else:
+        table = LAYERS if kind == 2 else SHAPES
+        y = table[d.pick.choice(sorted(table))](d, x)
+    if wide(y) > 100:
+        y = cr.dense(y, d.width())
+    return 4 * cr.tanh(y / 4) if d.maybe(3) else y
+
+
+# ---------------------------------------------------------------- losses
+
+
+def of_numbers(d: Draft, y: Node, weights: Node | None) -> Node:
+    t = d.features(wide(y))
+    kind = d.pick.choice(("squared", "absolute", "huber", "quantile", "cosine", "poisson"))
+    if kind == "quantile":
+        many = [(k + 1) / (wide(y) + 1) for k in range(wide(y))]
+        return cr.quantile(y, t[:, 0], quantiles=many, weights=weights)
+    if kind == "poisson":
+        return cr.poisson(cr.tanh(y), cr.abs(t), weights=weights)
+    losses: dict[str, Callable[..., Node]] = {
+        "squared": cr.squared_error, "absolute": cr.absolute_error, "huber": cr.huber,
+        "cosine": cr.cosine,
+    }  # fmt: skip
+    return losses[kind](y, t, weights=weights)
+
+
+def of_classes(d: Draft, y: Node, weights: Node | None) -> Node:
+    z, t = cr.dense(y, CODES), d.codes()
+    kind = d.pick.choice(("plain", "smooth", "by class", "ignored", "hinge", "kl"))
+    if kind == "hinge":
+        return cr.hinge(z, t, weights=weights)
+    if kind == "kl":
+        return cr.kl_divergence(z, cr.softmax(d.features(CODES)), weights=weights)
+    more: dict[str, dict[str, Any]] = {
+        "plain": {}, "smooth": {"label_smoothing": 0.1}, "ignored": {"ignore_index": 2},
+        "by class": {"class_weights": [1.0, 2.0, 0.5, 1.0, 0.0, 3.0]},
+    }  # fmt: skip
+    return cr.cross_entropy(z, t, weights=weights, **more[kind])
+
+
+def of_truths(d: Draft, y: Node, weights: Node | None) -> Node:
+    t = cr.cast(d.codes(wide(y)) > 2, d.dtype)
+    factor = d.pick.choice((None, 2.0))
+    return cr.binary_cross_entropy(y, t, weights=weights, pos_weight=factor)
+
+
+def loss_of(d: Draft) -> tuple[Node, Node]:
+    """An output and its loss."""
+    y = cr.dense(d.node(), d.width())
+    weights = cr.abs(d.features(1)[:, 0]) if d.maybe(3) else None
+    if weights is not None:
+        weights = weights + 0.1
+    loss = d.pick.choice((of_numbers, of_classes, of_truths))(d, y, weights)
+    return y, loss
+
+
+def penalties(d: Draft, outputs: list[Node]) -> list[Node]:
+    found = cr.weights_of(outputs)
+    if not found or d.maybe():
+        return []
+    return [d.pick.choice((cr.l1, cr.l2))(x, strength=0.01) for x in found[:2]]
+
+
+# ---------------------------------------------------------------- the way to train
+
+FIRST_ORDER = sorted(name for name, kind in OPTIMIZERS.items() if kind is not LBFGS)
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {}, {}, {"clip_norm": 0.5}, {"clip_value": 0.05}, {"clip_norm": 1.0, "clip_value": 0.2},
+)  # fmt: skip
+
+
+def trained_by(pick: random.Random) -> Optimizer:
+    name = pick.choice(FIRST_ORDER)
+    more: dict[str, Any] = {}
+    if name == "sgd" and pick.randrange(2):
+        more = {"momentum": 0.9, "nesterov": bool(pick.randrange(2))}
+    if name == "rmsprop" and pick.randrange(2):
+        more = {"centered": True}
+    made = optimizer(name, rate=pick.choice((0.01, 0.1)), **more)
+    assert not isinstance(made, LBFGS)
+    return made
+
+
+def network(pick: random.Random, dtype: str | None = None) -> Network:
+    """A network that depends on nothing but what `pick` draws."""
+    d = Draft(pick, dtype or pick.choice(("float32", "float32", "float64")))
+    d.nodes.append(d.features(d.width()))
+    for _ in range(pick.randrange(1, 9)):
+        d.nodes.append(move(d))
+    pairs = [loss_of(d) for _ in range(pick.choice((1, 1, 2)))]
+    outputs = [y for y, _ in pairs]
+    loss = pairs[0][1]
+    for more in [*(one for _, one in pairs[1:]), *penalties(d, outputs)]:
+        loss = loss + more
+    sizes = [pick.randrange(1, MOST_ROWS + 1) for _ in range(STEPS)]
+    batches = [d.numbers.permutation(ROWS)[:size] for size in sizes]
+    rule = trained_by(pick)
+    schedule = pick.choice((0.01, cr.schedules.Cosine(0.05), cr.schedules.Exponential(0.05, 0.9)))
+    rates = rates_of(schedule, 0, STEPS, STEPS)
+    return Network(
+        loss, outputs, d.data, rule, pick.choice(SETTINGS), batches, rates, pick.randrange(2**40)
+    )
+
+
+networks = st.randoms(use_true_random=False).map(network)
+"""The same as a strategy: hypothesis decides, and shrinks what fails."""
