@@ -66,7 +66,8 @@ def timed(native: Native, run: Callable[[], int], seconds: float = 0.3) -> Timin
     clock = Clock()
     ticks = native.watch(clock.code)
     run()  # caches and pages are warm, as they are in a run
-    parts, walls, steps = [], [], 0
+    parts: list[Times] = []
+    walls, steps = list[float](), 0
     begun, first = time.perf_counter(), clock.now()[0]
     while len(parts) < 2 or time.perf_counter() - begun < seconds:
         ticks[:] = 0
