@@ -103,9 +103,6 @@ class Nest:
         low, high = self.bounds(axis)
         if axis == self.vectors.axis and self.vectors.lanes > 1:
             self.vector_loop(low, high, inner)
-        elif (low, high) == ("0", "1"):
-            with self.body.inside(axis, "0"):
-                self.nest(rest, roots, stores, inner)
         else:
             with self.f.loop(low, high) as name, self.body.inside(axis, name):
                 self.nest(rest, roots, stores, inner)
@@ -115,16 +112,12 @@ class Nest:
         axis, lanes, f = int(self.vectors.axis or 0), self.vectors.lanes, self.f
         whole = f.mul(f.div(f.sub(high, low), lanes), str(lanes))
         middle = f.add(low, whole)
-        if (low, middle) == ("0", str(lanes)):
-            with self.body.inside(axis, "0"):
-                inner()
-        elif low != middle:
+        if low != middle:
             with f.loop(low, middle, lanes) as name, self.body.inside(axis, name):
                 inner()
         if middle == high:
             return
-        some = f.value(f"icmp slt i64 {middle}, {high}")
-        with f.when(some), self.body.inside(axis, middle):
+        with f.when(f.less(middle, high)), self.body.inside(axis, middle):
             self.body.mask = self.mask(f.sub(high, middle))
             inner()
             self.body.mask = None

@@ -91,11 +91,11 @@ def _extreme(name: str) -> Callable[..., str]:
     """min or max. The second operand comes out where either is NaN; so the first is asked."""
 
     def write(f: Function, dtype: str, source: str, lanes: int, a: str, b: str) -> str:
+        if source in FLOATS and _certain(b):  # with the constant first, one instruction does it
+            a, b = b, a
         best = choose(f, source, lanes, _compare(f, name, source, lanes, a, b), a, b)
         if source not in FLOATS or _certain(a):
             return best
-        if _certain(b):  # with the constant first, one instruction sees to NaN
-            return choose(f, source, lanes, _compare(f, name, source, lanes, b, a), b, a)
         nan = f.value(f"fcmp uno {type_of(source, lanes)} {a}, {a}")
         return choose(f, source, lanes, nan, a, best)
 

@@ -50,7 +50,10 @@ def constant(text: str, dtype: str, lanes: int) -> str:
 
 
 class Function:
-    """A function being written: instructions go to the end of the present block."""
+    """A function being written: instructions go to the end of the present block.
+
+    Arithmetic on addresses is written once where it is known already.
+    """
 
     def __init__(self, name: str, parameters: str, *, external: bool = False) -> None:
         self.name = name
@@ -60,6 +63,7 @@ class Function:
         self._lines: list[str] = []
         self._count = 0
         self._marks: list[int] = []
+        self._known: list[dict[str, str]] = [{}]
         self.block = "entry"
         self.declared: set[str] = set()
         self.maths: set[tuple[str, str, int]] = set()
@@ -74,6 +78,21 @@ class Function:
         name = self.name_for("%v")
         self._lines.append(f"  {name} = {right}")
         return name
+
+    def pure(self, right: str) -> str:
+        """As `value`, of what has neither effects nor reads memory: not written a second time."""
+        for scope in self._known:
+            if right in scope:
+                return scope[right]
+        self._known[-1][right] = name = self.value(right)
+        return name
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """A part of the code that is not always run: what is known from it is forgotten after."""
+        self._known.append({})
+        yield
+        self._known.pop()
 
     def do(self, line: str) -> None:
         """Write an instruction that gives no value."""
@@ -90,6 +109,10 @@ class Function:
 
     def label(self, name: str) -> None:
         """Begin a block; the one before must have ended in a branch."""
+        self._known[-1] = {}
+        self._begin(name)
+
+    def _begin(self, name: str) -> None:
         self._lines.append(name + ":")
         self.block = name
 
@@ -118,7 +141,7 @@ class Function:
         """The address `offset` elements of `kind` after `base`."""
         if offset == "0":
             return base
-        return self.value(f"getelementptr {kind}, ptr {base}, i64 {offset}")
+        return self.pure(f"getelementptr {kind}, ptr {base}, i64 {offset}")
 
     def add(self, a: str, b: str) -> str:
         """a + b of int64, folded where it can be."""
@@ -126,7 +149,7 @@ class Function:
             return str(int(a) + int(b))
         if "0" in (a, b):
             return b if a == "0" else a
-        return self.value(f"add nsw i64 {a}, {b}")
+        return self.pure(f"add nsw i64 {a}, {b}")
 
     def mul(self, a: str, b: str) -> str:
         """a * b of int64, folded where it can be."""
@@ -136,65 +159,78 @@ class Function:
             return "0"
         if "1" in (a, b):
             return b if a == "1" else a
-        return self.value(f"mul nsw i64 {a}, {b}")
+        return self.pure(f"mul nsw i64 {a}, {b}")
 
     def sub(self, a: str, b: str) -> str:
         """a - b of int64, folded where it can be."""
         if _literal(a) and _literal(b):
             return str(int(a) - int(b))
-        return a if b == "0" else self.value(f"sub nsw i64 {a}, {b}")
+        return a if b == "0" else self.pure(f"sub nsw i64 {a}, {b}")
 
     def div(self, a: str, b: int) -> str:
         """a // b of int64, both not negative."""
         if _literal(a):
             return str(int(a) // b)
-        return a if b == 1 else self.value(f"udiv i64 {a}, {b}")
+        return a if b == 1 else self.pure(f"udiv i64 {a}, {b}")
 
     def least(self, a: str, b: str) -> str:
         """min(a, b) of int64."""
         if _literal(a) and _literal(b):
             return str(min(int(a), int(b)))
-        smaller = self.value(f"icmp slt i64 {a}, {b}")
-        return self.value(f"select i1 {smaller}, i64 {a}, i64 {b}")
+        return self.pure(f"select i1 {self.less(a, b)}, i64 {a}, i64 {b}")
+
+    def less(self, a: str, b: str) -> str:
+        """a < b of int64, folded where it can be."""
+        if _literal(a) and _literal(b):
+            return "true" if int(a) < int(b) else "false"
+        return self.pure(f"icmp slt i64 {a}, {b}")
 
     def splat(self, value: str, kind: str, lanes: int) -> str:
         """`value` in every lane."""
         if lanes == 1:
             return value
-        first = self.value(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i32 0")
-        return self.value(
+        first = self.pure(f"insertelement <{lanes} x {kind}> poison, {kind} {value}, i32 0")
+        return self.pure(
             f"shufflevector <{lanes} x {kind}> {first}, <{lanes} x {kind}> poison, "
             f"<{lanes} x i32> zeroinitializer"
         )
 
     @contextmanager
     def loop(self, low: str, high: str, step: int = 1) -> Iterator[str]:
-        """for (i = low; i < high; i += step); gives the name of i."""
+        """for (i = low; i < high; i += step); gives the name of i, or its only value."""
+        if _literal(low) and _literal(high) and 0 < int(high) - int(low) <= step:
+            yield low
+            return
         stem, before = self.name_for("L"), self.block
         self.do(f"br label %{stem}.head")
-        self.label(f"{stem}.head")
+        self._begin(f"{stem}.head")
         place = len(self._lines)
         self._lines.append("")
         more = self.value(f"icmp slt i64 %{stem}.i, {high}")
         self.do(f"br i1 {more}, label %{stem}.body, label %{stem}.end")
-        self.label(f"{stem}.body")
-        yield f"%{stem}.i"
+        self._begin(f"{stem}.body")
+        with self._scope():
+            yield f"%{stem}.i"
         self.do(f"%{stem}.next = add nsw i64 %{stem}.i, {step}")
         self.do(f"br label %{stem}.head")
         self._lines[place] = (
             f"  %{stem}.i = phi i64 [{low}, %{before}], [%{stem}.next, %{self.block}]"
         )
-        self.label(f"{stem}.end")
+        self._begin(f"{stem}.end")
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
         """if (condition)."""
+        if condition == "true":
+            yield
+            return
         stem = self.name_for("I")
         self.do(f"br i1 {condition}, label %{stem}.then, label %{stem}.end")
-        self.label(f"{stem}.then")
-        yield
+        self._begin(f"{stem}.then")
+        with self._scope():
+            yield
         self.do(f"br label %{stem}.end")
-        self.label(f"{stem}.end")
+        self._begin(f"{stem}.end")
 
     def end(self, start: str = "") -> str:
         """The text of the function; `start` goes before its first instruction."""
