@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.node import Operation
+from chainrule.graph.node import Node, Operation
 from chainrule.plan.kernel import Call, Const, Expr
 from chainrule.plan.places import (
     Place,
@@ -23,7 +23,7 @@ from chainrule.plan.places import (
     within,
 )
 from chainrule.plan.reduce import REDUCTIONS, Values, single
-from chainrule.types import N
+from chainrule.types import FLOATS, Dim, N
 
 # ---------------------------------------------------------------- elementwise ops
 
@@ -150,7 +150,7 @@ def _pad(node: Operation, place: Place, value: Values) -> Expr:
         if step < 0:
             away, step = times(away, -1), -step
         turn, rest = divided(away, step)
-        here = within(turn, 0, dim)
+        here = within(turn, dim)
         if step != 1:
             here = call("and", "bool", here, call("eq", "bool", rest, whole(0)))
         inner.append(held(turn, dim))
@@ -166,20 +166,32 @@ def _take(node: Operation, place: Place, value: Values) -> Expr:
     axis = node.attributes["axis"]
     lead, after = place[:axis], place[axis + indices.ndim :]
     index = call("cast", "int64", value(indices, place[axis : axis + indices.ndim]))
-    return value(table, (*lead, held(index, table.shape[axis]), *after))
+    return _chosen(value, table, lead, index, after)
 
 
 def _gather(node: Operation, place: Place, value: Values) -> Expr:
     x, indices = node.operands
     axis = node.attributes["axis"]
     index = call("cast", "int64", value(indices, place))
-    return value(x, (*place[:axis], held(index, x.shape[axis]), *place[axis + 1 :]))
+    return _chosen(value, x, place[:axis], index, place[axis + 1 :])
+
+
+def _chosen(value: Values, x: Node, lead: Place, index: Expr, after: Place) -> Expr:
+    size = x.shape[len(lead)]
+    return _known(index, size, value(x, (*lead, held(index, size), *after)))
+
+
+def _known(index: Expr, size: Dim, found: Expr) -> Expr:
+    """What is found at an index; NaN where it is out of range, which stops the step."""
+    if found.dtype not in FLOATS:
+        return found
+    return call("select", found.dtype, within(index, size), found, Const(math.nan, found.dtype))
 
 
 def _one_hot(node: Operation, place: Place, value: Values) -> Expr:
     index = call("cast", "int64", value(node.operands[0], place[:-1]))
-    hit = call("eq", "bool", index, place[-1])
-    return call("cast", node.dtype, hit)
+    hit = call("cast", node.dtype, call("eq", "bool", index, place[-1]))
+    return _known(index, node.attributes["depth"], hit)
 
 
 def _uniform(node: Operation, place: Place, value: Values) -> Expr:

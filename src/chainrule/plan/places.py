@@ -49,10 +49,11 @@ def divided(a: Expr, by: int) -> tuple[Expr, Expr]:
     return call("floordiv", "int64", a, whole(by)), call("mod", "int64", a, whole(by))
 
 
-def within(p: Expr, low: int, high: int) -> Expr:
-    """Whether low <= p < high, as a bool."""
-    above = call("ge", "bool", p, whole(low))
-    return call("and", "bool", above, call("lt", "bool", p, whole(high)))
+def within(p: Expr, size: Dim) -> Expr:
+    """Whether 0 <= p < size, as a bool."""
+    above = call("ge", "bool", p, whole(0))
+    end = whole(size) if isinstance(size, int) else call("count", "int64")
+    return call("and", "bool", above, call("lt", "bool", p, end))
 
 
 def held(p: Expr, size: Dim) -> Expr:
