@@ -63,3 +63,14 @@ def test_training_gives_the_same_bits_with_and_without(monkeypatch):
     monkeypatch.setattr("chainrule.compile.ENCODED_BYTES", -1)
     monkeypatch.setattr("chainrule.compile.row_bytes", lambda node: -1)
     assert trained() == hoisted
+
+
+def test_what_only_reads_other_places_stays_but_not_between_encoders():
+    x = cr.input("x", (4,))
+    column = cr.reshape(x[:, 1:2], (N,)).named("column")
+    assert names(cr.mean(column * cr.parameter("w", np.ones(()))))[0] == set()
+    scaled = (column / 2.0).named("scaled")
+    spread = cr.reshape(scaled, (N, 1)).named("spread")
+    weight = cr.parameter("w", np.ones((1,)))
+    assert names(cr.mean(spread * weight))[0] == {"scaled"}
+    assert names(cr.mean(spread * 3.0 * weight))[0] == {"multiply"}

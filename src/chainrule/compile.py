@@ -59,7 +59,7 @@ def compile_step(
         )
     place = merge(step.graph)
     updates = {x: place[new] for x, new in step.updates.items()}
-    graph = check(Graph([place[step.loss], *updates.values(), *updates], like=step.graph))
+    graph = Graph([place[step.loss], *updates.values(), *updates], like=step.graph)
     raw = sum(row_bytes(x) for x in graph.inputs if x.batch)
     hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
     loss, *new = (hoisted.place[x] for x in (place[step.loss], *updates.values()))
@@ -82,7 +82,7 @@ class Encoders:
 
     def __init__(self, graph: Graph, nodes: Mapping[str, Node]) -> None:
         self._names = list(nodes)
-        self._forward = Forward(graph, list(nodes.values()))
+        self._forward = Forward(Graph(nodes.values(), like=graph), list(nodes.values()))
 
     def __call__(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
         """The data set, with the encoded arrays beside those that it has."""

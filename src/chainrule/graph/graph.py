@@ -35,7 +35,7 @@ class Graph:
         like: Graph | Mapping[Scope, str] | None = None,
     ) -> None:
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
-        self.nodes = _topological(self.outputs)
+        self.nodes = topological(self.outputs)
         known = like.scopes if isinstance(like, Graph) else like or {}
         self.scopes, self._names = _unique_names(self.nodes, known)
         self._by_name = {name: node for node, name in self._names.items()}
@@ -103,8 +103,8 @@ class Graph:
         return tuple(node for node in self.nodes if isinstance(node, Operation))
 
 
-def _topological(outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    """Depth first from the outputs with a stack of our own; operands in their order."""
+def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
+    """All that outputs are computed from: depth first, operands in their order, no recursion."""
     order: dict[Node, None] = {}
     for output in outputs:
         if not isinstance(output, Node):

@@ -287,6 +287,8 @@ def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
 
 
 def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
-    """The same operation, name included, on other operands; the type is inferred anew."""
-    inferred = node.op.infer(*(x.type for x in operands), **node.attributes)
-    return replace(node, operands=operands, type=inferred, source=node.source)
+    """The same operation, name included, on other operands; its type follows from theirs."""
+    made = node.type
+    if any(new.type != old.type for new, old in zip(operands, node.operands, strict=True)):
+        made = node.op.infer(*(x.type for x in operands), **node.attributes)
+    return replace(node, operands=operands, type=made, source=node.source)

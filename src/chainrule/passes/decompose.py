@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.ops.bounds import abs
 from chainrule.ops.build import broadcast_to, constant
@@ -15,7 +15,7 @@ from chainrule.ops.compare import equal, isfinite, logical_and, where
 from chainrule.ops.einsum import einsum
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.mode import count
-from chainrule.ops.reduce import max, sum
+from chainrule.ops.reduce import max, min, sum
 from chainrule.ops.shape import reshape
 from chainrule.ops.transcendental import exp, log
 from chainrule.passes.products import prod_along
@@ -24,12 +24,19 @@ from chainrule.passes.rewrite import rewrite
 Axes = tuple[int, ...]
 
 
+def _lean(reduce: Callable[..., Node], x: Node, axis: Axes, keepdims: bool) -> Node:
+    """A reduction that keeps axes is one that does not, in another shape: so the two are one."""
+    y = reduce(x, axis)
+    kept = tuple(1 if a in axis else dim for a, dim in enumerate(x.shape))
+    return reshape(y, kept) if keepdims else y
+
+
 def _counted(x: Node, axis: Axes) -> Node:
     return count(tuple(x.shape[a] for a in axis), x.dtype)
 
 
 def _mean(x: Node, axis: Axes, keepdims: bool) -> Node:
-    return sum(x, axis, keepdims=keepdims) / _counted(x, axis)
+    return _lean(sum, x, axis, keepdims) / _counted(x, axis)
 
 
 def _sum_to(x: Node, shape: Any) -> Node:
@@ -44,34 +51,34 @@ def _var(x: Node, axis: Axes, keepdims: bool, ddof: int) -> Node:
     left = _counted(x, axis)
     if ddof:
         left = where(left > ddof, left - float(ddof), np.nan)
-    return sum(square(apart), axis, keepdims=keepdims) / left
+    return _lean(sum, square(apart), axis, keepdims) / left
 
 
 def _norm(x: Node, axis: Axes, keepdims: bool) -> Node:
     """The largest entry is divided out, so that squares neither overflow nor vanish."""
     if _none(x, axis):
         return _filled(x, axis, keepdims, 0.0)
-    largest = max(abs(x), axis, keepdims=True)
+    largest = _lean(max, abs(x), axis, True)
     scale = where(logical_and(largest > 0, isfinite(largest)), largest, 1.0)
-    y = sqrt(sum(square(x / broadcast_to(scale, x.shape)), axis, keepdims=True)) * scale
+    y = sqrt(_lean(sum, square(x / broadcast_to(scale, x.shape)), axis, True)) * scale
     return y if keepdims else reshape(y, sum(x, axis).shape)
 
 
 def _logsumexp(x: Node, axis: Axes, keepdims: bool) -> Node:
     if _none(x, axis):
         return _filled(x, axis, keepdims, -np.inf)
-    largest = max(x, axis, keepdims=True)
+    largest = _lean(max, x, axis, True)
     shift = where(isfinite(largest), largest, 0.0)
-    y = log(sum(exp(x - broadcast_to(shift, x.shape)), axis, keepdims=True)) + shift
+    y = log(_lean(sum, exp(x - broadcast_to(shift, x.shape)), axis, True)) + shift
     return y if keepdims else reshape(y, sum(x, axis).shape)
 
 
 def _parts(x: Node, axis: Axes) -> tuple[Node, Node, Node]:
     """`x` less its largest element, the exponentials of that, and their sum, which is not 0."""
-    largest = max(x, axis, keepdims=True)
+    largest = _lean(max, x, axis, True)
     apart = x - broadcast_to(where(equal(largest, -np.inf), 0.0, largest), x.shape)
     parts = exp(apart)
-    total = sum(parts, axis, keepdims=True)
+    total = _lean(sum, parts, axis, True)
     return apart, parts, where(equal(total, 0), 1.0, total)
 
 
@@ -99,16 +106,18 @@ def _filled(x: Node, axis: Axes, keepdims: bool, value: float) -> Node:
     return broadcast_to(constant(value, x.dtype), sum(x, axis, keepdims=keepdims).shape)
 
 
-def _sum(x: Node, axis: Axes, keepdims: bool) -> Node | None:
+def _sum(x: Node, axis: Axes, keepdims: bool) -> Node:
     """What was added up along an axis need not be put in its places before it is summed up."""
     if not (isinstance(x, Operation) and x.op.name == "scatter_add_along"):
-        return None
-    added, along = x.operands[0], x.attributes["axis"]
-    return sum(added, axis, keepdims=keepdims) if along in axis else None
+        return _lean(sum, x, axis, keepdims)
+    inside = x.attributes["axis"] in axis
+    return _lean(sum, x.operands[0] if inside else x, axis, keepdims)
 
 
 RULES: dict[str, Callable[..., Node | None]] = {
     "sum": _sum,
+    "max": partial(_lean, max),
+    "min": partial(_lean, min),
     "mean": _mean,
     "sum_to": _sum_to,
     "var": _var,
@@ -125,8 +134,8 @@ RULES: dict[str, Callable[..., Node | None]] = {
 """By the names of the ops; None keeps the op as it is."""
 
 
-def decompose(graph: Graph) -> dict[Node, Node]:
-    """For every node of `graph`, what computes the same without the ops in RULES."""
+def decompose(graph: Iterable[Node]) -> dict[Node, Node]:
+    """For every node of a graph, what computes the same without the ops in RULES."""
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         made = RULES.get(node.op.name)

@@ -48,14 +48,9 @@ def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
             fixed.add(node)
         elif node.shape[:1] == (N,) and all(x in fixed or x in encoders for x in node.operands):
             encoders.add(node)
-    taken = [
-        x
-        for x in graph.operations
-        if x in encoders
-        and (x in graph.outputs or any(y not in encoders for y in graph.consumers(x)))
-    ]
-    if sum(map(row_bytes, taken)) > most:
-        taken = []
+    taken = _taken(graph, encoders)
+    if not taken or sum(map(row_bytes, taken)) > most:
+        return Hoisted({x: x for x in graph}, {})
     names = {x: graph.name(x) for x in taken}
     inputs = {x: Input(Scope(f"encoded.{names[x]}"), x.type, source=x.source) for x in taken}
 
@@ -63,6 +58,29 @@ def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
         return inputs.get(node)
 
     return Hoisted(rewrite(graph, rule), {new: old for old, new in inputs.items()})
+
+
+def _taken(graph: Graph, encoders: Collection[Node]) -> list[Operation]:
+    """The encoders whose values the rest of the step reads; what is free stays in the step."""
+    left, outputs = set[Node](), set(graph.outputs)
+    taken: list[Operation] = []
+    for node in reversed(graph.operations):
+        after = graph.consumers(node)
+        read = node in outputs or any(y not in encoders or y in left for y in after)
+        if node in encoders and read:
+            if _free(node):
+                left.add(node)
+            else:
+                taken.append(node)
+    return taken[::-1]
+
+
+def _free(node: Operation) -> bool:
+    """Whether a node only reads its operand at other places, which costs nothing in a step."""
+    if node.op.name != "reshape":
+        return node.op.name == "slice"
+    have, want = ([d for d in x.shape if d != 1] for x in (node.operands[0], node))
+    return have == want
 
 
 def row_bytes(node: Node) -> int:

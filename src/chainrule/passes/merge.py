@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
 
-from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, rebuilt
 from chainrule.passes.rewrite import rewrite
 
 
-def merge(graph: Graph) -> dict[Node, Node]:
-    """For every node of `graph`, the first that computes the same; random ones stay apart."""
+def merge(graph: Iterable[Node]) -> dict[Node, Node]:
+    """For every node of a graph, the first that computes the same; random ones stay apart."""
     first: dict[Hashable, Node] = {}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:

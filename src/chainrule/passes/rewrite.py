@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, rebuilt
 
 
 def rewrite(
-    graph: Graph,
+    graph: Iterable[Node],
     rule: Callable[[Operation, tuple[Node, ...]], Node | None],
     leaf: Callable[[Node], Node] = lambda node: node,
 ) -> dict[Node, Node]:
     """For every node of `graph`, the node that takes its place.
 
     Args:
-        graph: what to rewrite; it is left as it is.
+        graph: what to rewrite, operands before their consumers; it is left as it is.
         rule: gets an operation and its operands as already rewritten, and gives the node to put
             in its place, or None to keep the operation. Nothing is made anew where nothing
             changed, so names and random streams stay.

@@ -14,6 +14,8 @@ from chainrule.passes.rewrite import rewrite
 def fix_streams(graph: Graph) -> dict[Node, Node]:
     """For every node of `graph`, the same with its random stream written into it."""
     names = {id(x): graph.name(x) for x in graph.operations if "stream" in x.attributes}
+    if not names:
+        return {x: x for x in graph}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if id(node) not in names or node.attributes["stream"] is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from chainrule.graph.check import check
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Parameter
 from chainrule.passes.decompose import decompose
 from chainrule.passes.merge import merge
@@ -17,8 +17,8 @@ from chainrule.plan.schedule import phases, reads
 from chainrule.program import STEP_INPUTS, Step
 from chainrule.types import Shape
 
-STAGES: tuple[Callable[[Graph], Mapping[Node, Node]], ...] = (merge, decompose, merge)
-"""Graph to graph, in this order; each is checked."""
+STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose, merge)
+"""Nodes to nodes, in this order, after the random streams are fixed; what comes out is checked."""
 
 
 def simplified(graph: Graph, outputs: Sequence[Node]) -> tuple[Graph, list[Node]]:
@@ -26,10 +26,9 @@ def simplified(graph: Graph, outputs: Sequence[Node]) -> tuple[Graph, list[Node]
     place: Mapping[Node, Node] = fix_streams(graph)
     outputs = [place[x] for x in outputs]
     for stage in STAGES:
-        place = stage(Graph(outputs, like=graph))
+        place = stage(topological(outputs))
         outputs = [place[x] for x in outputs]
-        graph = check(Graph(outputs, like=graph))
-    return graph, outputs
+    return check(Graph(outputs, like=graph)), outputs
 
 
 def plan_step(step: Step) -> Plan:
