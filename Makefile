@@ -31,6 +31,7 @@ test-data: $(VENV)/.dev
 	$(BIN)/python -m pytest -m network
 
 soak: $(VENV)/.dev
+	$(if $(COUNT),,$(BIN)/python -m pytest $(TESTS) -m soak)
 	$(BIN)/python tests/soak.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 docs: $(VENV)/.docs

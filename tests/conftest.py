@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("chainrule", deadline=None, derandomize=True, print_blob=True)
@@ -11,3 +15,23 @@ settings.load_profile("chainrule")
 
 for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def verified_modules() -> Iterator[None]:
+    """LLVM's verifier looks at every module that is parsed: parsing alone lets wrong code pass."""
+    if importlib.util.find_spec("llvmlite") is None:
+        yield
+        return
+    import llvmlite.binding as llvm  # noqa: PLC0415  # is not always installed
+
+    parse = llvm.parse_assembly
+
+    def verified(text: str, *rest: Any) -> Any:
+        module = parse(text, *rest)
+        module.verify()
+        return module
+
+    llvm.parse_assembly = verified
+    yield
+    llvm.parse_assembly = parse
