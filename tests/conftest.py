@@ -13,6 +13,8 @@ from hypothesis import settings
 settings.register_profile("chainrule", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("chainrule")
 
+os.environ["CHAINRULE_CODE_CACHE"] = "off"  # what is tested is compiled
+
 for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
 

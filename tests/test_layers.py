@@ -18,12 +18,12 @@ import chainrule
 PACKAGE = Path(chainrule.__file__).parent
 
 LAYERS = {
-    0: ("errors", "types", "files"),
+    0: ("errors", "types", "files", "cachefolder"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes"),
-    4: ("program", "trace", "plan", "backend", "native"),
-    5: ("compile", "gradcheck"),
+    4: ("program", "trace", "plan", "backend", "machinecode", "native", "nativeforward"),
+    5: ("forward", "compile", "gradcheck"),
     6: ("nn", "train", "data"),
     7: (
         "fitting",
@@ -42,12 +42,12 @@ LAYERS = {
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
 DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["dependencies"]}
-HEAVY = {"duckdb", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
+HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 """What takes long to load, and is imported by the functions that use it."""
 
-NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "llvmlite", "IPython"}
+NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 
-OPTIONAL = {"IPython", "llvmlite"}
+OPTIONAL = {"IPython"}
 """What is used where the user has it, and is no dependency."""
 
 FILES = {

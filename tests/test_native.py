@@ -6,10 +6,9 @@ import pytest
 import chainrule as cr
 from chainrule.compile import compile_step
 from chainrule.errors import NotFinite, SettingError
+from chainrule.native import NativeProgram
 from chainrule.program import Interpreted
 from chainrule.train.step import build_step
-
-pytest.importorskip("llvmlite")
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 6)).astype("float32")
@@ -78,7 +77,8 @@ def step_of(network):
     return build_step(cr.Graph(loss), loss, cr.Adam(1e-2))
 
 
-def run(step, cuts, threads):
+def run(step, cuts, threads, monkeypatch):
+    monkeypatch.setattr("chainrule.native.threads_for", lambda *_: (threads, threads))
     program = compile_step(step, {}, 5, backend="native", threads=threads)
     batches = [np.arange(k * 17, k * 17 + 17) % 150 for k in range(12)]
     losses = [
@@ -91,10 +91,10 @@ def run(step, cuts, threads):
 @pytest.mark.parametrize(
     ("cuts", "threads"), [((), 2), ((), 3), ((), 4), ((1, 2, 7), 1), ((5,), 2)]
 )
-def test_same_bits_for_any_threads_and_any_cut(cuts, threads):
+def test_same_bits_for_any_threads_and_any_cut(cuts, threads, monkeypatch):
     step = step_of(layers())
-    losses, state = run(step, (), 1)
-    other, others = run(step, cuts, threads)
+    losses, state = run(step, (), 1, monkeypatch)
+    other, others = run(step, cuts, threads, monkeypatch)
     assert losses.tobytes() == other.tobytes()
     assert all(state[name].tobytes() == others[name].tobytes() for name in state)
 
@@ -130,6 +130,8 @@ def test_a_nan_is_told_by_its_node_and_leaves_the_state():
 
 
 def test_the_interpreter_is_the_program_it_is_held_against():
-    assert isinstance(compile_step(step_of(numbers()), {}, 0), Interpreted)
+    plain = compile_step(step_of(numbers()), {}, 0, backend="interpreter")
+    assert isinstance(plain, Interpreted)
+    assert isinstance(compile_step(step_of(numbers()), {}, 0), NativeProgram)
     with pytest.raises(SettingError, match="did you mean 'native'"):
         compile_step(step_of(numbers()), {}, 0, backend="nativ")

@@ -40,7 +40,7 @@ def network(optimizer: Any = None, seed: int = 5) -> Interpreted:
     one, two = cr.cross_entropy(logits, t), cr.sum(w * w)
     loss = one + 0.01 * two
     step = build_step(Graph([logits, loss]), loss, optimizer or cr.Adam(0.1))
-    program = compile_step(step, {}, seed)
+    program = compile_step(step, {}, seed, backend="interpreter")
     assert isinstance(program, Interpreted)
     return program
 

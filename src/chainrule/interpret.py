@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from chainrule.errors import FeedError, did_you_mean
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
-from chainrule.types import FLOATS, N, TensorType, resolve, show
+from chainrule.types import DTYPES, FLOATS, N, TensorType, resolve, show
 
 
 class Tape:
@@ -164,9 +164,9 @@ def bind(
             expected="{" + ", ".join(f"{name!r}: array" for name in wanted) + "}",
             got=type(feeds).__name__,
         )
-    unknown = [name for name in feeds if name not in wanted]
-    missing = [name for name in wanted if name not in feeds]
-    if unknown or missing:
+    if feeds.keys() != wanted.keys():
+        unknown = [name for name in feeds if name not in wanted]
+        missing = [name for name in wanted if name not in feeds]
         raise FeedError(
             "feeds",
             "the names do not match the graph's inputs",
@@ -174,19 +174,21 @@ def bind(
             got=", ".join(map(str, feeds)) or "nothing",
             fix=did_you_mean(str(unknown[0]), missing or wanted) if unknown else None,
         )
-    values: dict[Node, Array] = {}
-    rows: dict[str, int] = {}
-    for name, node in wanted.items():
-        values[node] = as_feed(f"input {name!r}", feeds[name], node.type)
-        if node.batch:
-            rows[name] = len(values[node])
-    if len(set(rows.values())) > 1:
+    values: dict[Node, Array] = {
+        node: as_feed(f"input {name!r}", feeds[name], node.type) for name, node in wanted.items()
+    }
+    rows = {name: len(values[node]) for name, node in wanted.items() if node.batch}
+    count = next(iter(rows.values()), 0)
+    if any(n != count for n in rows.values()):
         raise FeedError(
             "feeds",
             "the inputs differ in their number of rows",
             got=", ".join(f"{name}: {n}" for name, n in rows.items()),
         )
-    return values, next(iter(rows.values()), 0)
+    return values, count
+
+
+_DTYPES = {name: np.dtype(name) for name in DTYPES}
 
 
 def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
@@ -196,6 +198,10 @@ def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
         FeedError: its shape differs, or its values cannot be represented without loss of kind
             (text, fractions for an integer input, a float too large for float32).
     """
+    if isinstance(value, np.ndarray) and value.dtype is _DTYPES[type.dtype]:
+        free = type.shape[:1] == (N,) and value.ndim > 0
+        if value.shape[free:] == type.shape[free:]:
+            return value  # as it is nearly always
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule import fitting, modelfile
-from chainrule.compile import Forward
 from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
@@ -23,13 +22,14 @@ from chainrule.errors import (
     SettingError,
     did_you_mean,
 )
+from chainrule.forward import Forward
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Parameter
 from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
-from chainrule.program import STEP_INPUTS
+from chainrule.program import STEP_INPUTS, every
 from chainrule.trace import Trace, run
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.history import History
@@ -89,10 +89,11 @@ class Model:
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
         given = values or {}
         self._values = {
-            name: given[name] if name in given else initial_value(x, name, self.seed)
+            name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
             for name, x in self._parameters.items()
         }
         self._forward = Forward(self.graph, self.outputs)
+        self._asked = {x: self._forward.graph.name(x) for x in self._forward.graph.inputs}
         scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
         self._scored = Forward(self.graph, scored)
 
@@ -162,7 +163,7 @@ class Model:
         clip_value: float | None = None,
         trainable: Iterable[str] | None = None,
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
-        backend: str = "interpreter",
+        backend: str = "native",
         threads: int | None = None,
         verbose: bool | str | None = True,
     ) -> History:
@@ -187,10 +188,10 @@ class Model:
             clip_norm, clip_value: bound the gradients' common length, or each entry.
             trainable: names or patterns of the parameters to train; None trains all.
             callbacks: called after each epoch with the state of the run.
-            backend: "interpreter" computes with NumPy, node by node; "native" compiles the whole
-                step to machine code, which takes a moment and then is much quicker. It is new.
-            threads: of machine code; None lets the size of the step decide. Results have the
-                same bits for any number.
+            backend: "native" compiles the whole step to machine code; "interpreter" computes
+                with NumPy, node by node, which is slow and good for comparing.
+            threads: how many processors a step may use, where they make it quicker; None: all.
+                Results have the same bits for any number.
             verbose: True shows the run as suits the place (terminal, notebook, file), False
                 shows nothing; "terminal", "log" or "notebook" choose one.
 
@@ -223,7 +224,7 @@ class Model:
             GraphError: the model has no loss.
         """
         arrays, rows = self.arrays(data)
-        return self.score(arrays, np.arange(rows), metrics)
+        return self.score(arrays, every(rows), metrics)
 
     def predict(self, data: Data) -> Any:
         """The outputs for each example.
@@ -238,13 +239,11 @@ class Model:
         """
         if self.schema is not None:
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
-            values = self._forward.over(self._values, encoded.arrays, np.arange(len(encoded)))
+            values = self._forward(self._values, encoded.arrays, every(len(encoded)))
             return Predictions(self.schema, values[0], tuple(encoded.notes))
-        feeds = self._only(data, self._forward)
-        inputs = {x: self._forward.graph.name(x) for x in self._forward.graph.inputs}
-        known, rows = bind(inputs, inputs, feeds)
-        arrays = {name: known[x] for x, name in inputs.items()}
-        values = self._forward.over(self._values, arrays, np.arange(rows))
+        known, rows = bind(self._asked, self._asked, self._only(data))
+        arrays = {name: known[x] for x, name in self._asked.items()}
+        values = self._forward(self._values, arrays, every(rows))
         return values[0] if self.single else values
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
@@ -326,21 +325,24 @@ class Model:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        loss, *values = self._scored.over(self._values, arrays, rows)
+        loss, *values = self._scored(self._values, arrays, rows)
         scores = self.judge.score(values, metrics)
         return Scores({"loss": float(loss)} | scores, scores.notes)
 
-    def _only(self, data: Data, forward: Forward) -> dict[str, Any]:
-        """What `forward` needs of `data`; a name that no input has is an error."""
-        known = {self.graph.name(x) for x in self.graph.inputs}
+    def _only(self, data: Data) -> dict[str, Any]:
+        """What the outputs need of `data`; a name that no input has is an error."""
+        asked = self._asked.values()
         if not isinstance(data, Mapping):
-            raise _not_feeds(data, forward.inputs)
-        for name in data:
-            if name not in known:
-                raise FeedError(
-                    "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
-                )
-        return {name: data[name] for name in data if name in forward.inputs}
+            raise _not_feeds(data, asked)
+        others = [name for name in data if name not in asked]
+        if others:
+            known = {self.graph.name(x) for x in self.graph.inputs}
+            for name in others:
+                if name not in known:
+                    raise FeedError(
+                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
+                    )
+        return {name: data[name] for name in data if name in asked}
 
 
 def _not_feeds(data: object, names: Iterable[str]) -> FeedError:

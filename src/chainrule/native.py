@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.pace import Pace
+from chainrule.backend.cpu.threads import processors
+from chainrule.errors import NotFinite
 from chainrule.graph.node import Array, Input
 from chainrule.interpret import initial_value
-from chainrule.plan.build import plan_step
+from chainrule.machinecode import step_code
 from chainrule.plan.plan import Plan
 from chainrule.program import STEP_INPUTS, Interpreted, Rows, Step, key
 from chainrule.types import N
 
 WORTH_THREADS = 2_000_000
 """Turns of the loops of a step from which on a second thread pays for its two barriers."""
+
+WORTH_TRYING = 200_000
+"""Turns from which on a run tries whether it does."""
+
 MOST_THREADS = 8
 
 Encode = Callable[[Mapping[str, Array]], Mapping[str, Array]]
@@ -33,7 +40,7 @@ class NativeProgram:
         seed: of everything random in a step.
         encode: adds to a data set the inputs that the step has in place of encoders.
         whole: the step with its encoders: it tells where a NaN came up.
-        threads: how many; None lets the size of the work decide.
+        threads: how many may share a step, where that is quicker; None: all processors.
     """
 
     ended = None
@@ -54,9 +61,8 @@ class NativeProgram:
             name: np.asarray(state[name]) if name in state else initial_value(x, name, seed)
             for x, name in ((x, graph.name(x)) for x in graph.parameters)
         }
-        self._plan = plan_step(step)
         self._native: Native | None = None
-        self._max_rows = 0
+        self._pace = Pace(1, 1)
         self._data: Mapping[str, Array] = {}
         self._encoded: Mapping[str, Array] = {}
 
@@ -72,33 +78,51 @@ class NativeProgram:
         if not len(batches):
             return np.empty(0)
         native = self._ready(data, max(len(rows) for rows in batches))
+        losses = np.empty(len(batches))
+        done = 0
+        for count, threads in self._pace.parts(len(batches)):
+            start, part = time.perf_counter(), slice(done, done + count)
+            native.threads = threads
+            losses[part] = self._run(native, data, batches[part], rates[part])
+            self._pace.took(count, time.perf_counter() - start)
+            done += count
+        return losses
+
+    def _run(
+        self, native: Native, data: Mapping[str, Array], batches: Sequence[Rows],
+        rates: Sequence[float],
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
         sizes = [len(rows) for rows in batches]
-        losses, failed = native.run(
-            np.concatenate(batches).astype(np.int64, copy=False),
-            np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            self._step_inputs(data, rates),
-        )
-        self._steps += len(batches) if failed is None else failed
+        rows = np.concatenate(batches).astype(np.int64, copy=False)
+        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        try:
+            losses, failed = native.run(rows, ends, self._step_inputs(data, rates))
+        finally:
+            self._steps += native.done
         if failed is not None:
             raise self._not_finite(batches[failed], rates[failed])
         return losses
 
     def _ready(self, data: Mapping[str, Array], rows: int) -> Native:
         """The machine code, with room for so many rows and the data bound to it."""
-        fresh = self._native is None or rows > self._max_rows
-        if self._native is None or fresh:
-            self._start, self._max_rows = self.read(), rows
-            threads = self._threads or threads_for(self._plan, rows)
-            self._native = Native(self._plan, rows, threads=threads)
-            self._native.state.update(self._start)
+        native = self._native
+        fresh = native is None or rows > native.code.max_rows
+        if native is None or fresh:
+            self._start = self.read()
+            code = step_code(self._step, rows)
+            most = min(self._threads or MOST_THREADS, processors())
+            guess, most = threads_for(code.plan, rows, most)
+            self._pace = Pace(most, guess)
+            self._native = native = Native.of(code, threads=most)
+            native.state.update(self._start)
         if fresh or data is not self._data:
             if data is not self._data:
                 self._data, self._encoded = data, self._encode(data)
             for x in self._step.graph.inputs:
                 if x.batch and x not in STEP_INPUTS:
                     name = self._step.graph.name(x)
-                    self._native.bind(name, np.ascontiguousarray(self._encoded[name]))
-        return self._native
+                    native.bind(name, np.ascontiguousarray(self._encoded[name]))
+        return native
 
     def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
         """What each of the steps brings, one after another."""
@@ -115,15 +139,20 @@ class NativeProgram:
             for name, x in names.items()
         }
 
-    def _not_finite(self, rows: Rows, rate: float) -> Exception:
+    def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
         """The step once more, interpreted, with the values of all nodes."""
         replay = Interpreted(self._whole, self.read(), self._seed)
         replay.write({}, self._steps)
         try:
             replay.run(self._data, [rows], [rate])
-        except ArithmeticError as error:
+        except NotFinite as error:
             return error
-        raise AssertionError("the native step is not finite where the interpreter's is")
+        return NotFinite(
+            "fit",
+            "a value became NaN or infinite: numbers are so large that it depends on rounding",
+            at=f"step {self._steps + 1}",
+            fix="lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)",
+        )
 
     def read(self) -> dict[str, Array]:
         """See Program."""
@@ -140,12 +169,13 @@ class NativeProgram:
         self._steps = self._steps if steps is None else steps
 
 
-def threads_for(plan: Plan, rows: int) -> int:
-    """How many threads pay for a step: one for small ones, at most one a processor.
+def threads_for(plan: Plan, rows: int, most: int) -> tuple[int, int]:
+    """How many threads to begin with, and how many are worth a trial.
 
     Args:
         plan: of the step.
         rows: of its minibatch.
+        most: that there may be.
     """
     turns = 0
     for phase in plan.phases:
@@ -153,7 +183,9 @@ def threads_for(plan: Plan, rows: int) -> int:
             over = () if kernel.reduction is None else kernel.reduction.over
             sizes = (rows if axis.size is N else axis.size for axis in (*kernel.axes, *over))
             turns += math.prod(sizes)
-    return 1 if turns < WORTH_THREADS else min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    if turns < WORTH_TRYING:
+        return 1, 1
+    return (1 if turns < WORTH_THREADS else most), most
 
 
 def _repeated(array: Array, node: Input, count: int) -> Array:

@@ -171,6 +171,14 @@ class Interpreted:
         self._steps = self._steps if steps is None else steps
 
 
+_FIRST: Rows = np.arange(4096)
+
+
+def every(rows: int) -> Rows:
+    """The numbers of so many rows, in order; not to be written to."""
+    return _FIRST[:rows] if rows <= len(_FIRST) else np.arange(rows)
+
+
 def key(seed: int, step: int) -> Array:
     """The value of `step.key`: what makes the randomness of one step."""
     low = 2**32 - 1

@@ -161,10 +161,10 @@ def test_state_reads_copies_and_takes_what_is_written() -> None:
     assert sorted(native.state) == ["e", "w"]
 
 
-def test_a_twin_shares_code_and_not_memory() -> None:
+def test_two_objects_share_code_and_not_memory() -> None:
     plan, known = training(), arrays()
     one = ready(plan, known)
-    two = one.twin(threads=2)
+    two = Native.of(one.code, threads=2)
     two.bind("x", known["x"])
     two.bind("t", known["t"])
     two.state.update({name: known[name] for name in ("w", "e")})

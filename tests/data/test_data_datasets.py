@@ -15,7 +15,7 @@ import pytest
 
 from chainrule.data import datasets, read
 from chainrule.data.catalogue import DATA_SETS, DataSet
-from chainrule.data.fetch import cache_folder, cached_path
+from chainrule.data.fetch import cached_path, data_folder
 from chainrule.data.toys import MAKERS, toy_csv
 from chainrule.errors import DataError
 
@@ -189,10 +189,10 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.delenv("CHAINRULE_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/x")
-    assert cache_folder() == Path("/var/x/chainrule/data")
+    assert data_folder() == Path("/var/x/chainrule/data")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the XDG rule: to be ignored
-    assert cache_folder() == Path("/home/someone/.cache/chainrule/data")
+    assert data_folder() == Path("/home/someone/.cache/chainrule/data")
     monkeypatch.setenv("CHAINRULE_CACHE", "~/c")
-    assert cache_folder() == Path("/home/someone/c/data")
+    assert data_folder() == Path("/home/someone/c/data")
     monkeypatch.setenv("CHAINRULE_CACHE", "c")
-    assert cache_folder() == Path.cwd() / "c" / "data"
+    assert data_folder() == Path.cwd() / "c" / "data"

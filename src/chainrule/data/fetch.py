@@ -5,17 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chainrule.cachefolder import cache_folder
 from chainrule.data.catalogue import DataSet, Member, quoted
 from chainrule.data.duck import connect
 from chainrule.errors import DataError
@@ -33,31 +32,16 @@ _PIP_OPTIONS = (
 )  # fmt: skip
 
 
-def cache_folder() -> Path:
-    """Where fetched sets lie: `$CHAINRULE_CACHE/data`, or below the platform's cache folder."""
-    if own := os.environ.get("CHAINRULE_CACHE"):
-        return Path(os.path.expanduser(own)).absolute() / "data"
-    return _platform_cache() / "chainrule" / "data"
-
-
-def _platform_cache() -> Path:
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user id without a home, as in some containers
-        return Path(tempfile.gettempdir())
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(base) if os.path.isabs(base) else home / ".cache"
+def data_folder() -> Path:
+    """Where fetched sets lie."""
+    return cache_folder("data")
 
 
 def cached_path(entry: DataSet) -> Path:
     """The file that `entry` has in the cache; its name changes when its contents or query do."""
     made_of = entry.query + "".join(member.sha256 for member in entry.members)
     key = hashlib.sha256(made_of.encode()).hexdigest()[:8]
-    return cache_folder() / f"{entry.name}-{key}.parquet"
+    return data_folder() / f"{entry.name}-{key}.parquet"
 
 
 def fetch_entry(entry: DataSet) -> Path:
@@ -79,7 +63,7 @@ def fetch_entry(entry: DataSet) -> Path:
         raise DataError(
             "data fetch",
             f"cannot store {entry.name!r}: {error.strerror or error}",
-            at=cache_folder(),
+            at=data_folder(),
             fix="make room or give the folder's rights; CHAINRULE_CACHE names another folder",
         ) from error
     return target
@@ -128,7 +112,7 @@ def apt_download(package: str, folder: Path) -> Path:
             f"cannot download {package}: it is a Debian package and this system has no apt-get",
             expected="Debian, Ubuntu or another system with apt-get and dpkg-deb",
             fix="run the command on such a system and copy its cache folder, "
-            f"{cache_folder()}, to this machine",
+            f"{data_folder()}, to this machine",
         )
     _run(
         ["apt-get", "--quiet=2", "download", package],
@@ -233,7 +217,7 @@ def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
         raise DataError(
             "data fetch",
             f"cannot convert {entry.name!r}: {str(error).splitlines()[0]}",
-            at=cache_folder(),
+            at=data_folder(),
             fix="check that the disk has room; `pip install --upgrade duckdb` if it is old",
         ) from error
     if (rows, columns) != (entry.rows, entry.columns):

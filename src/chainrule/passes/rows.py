@@ -1,15 +1,29 @@
-"""Which graphs treat every row by itself, so that rows may be computed in blocks."""
+"""Which values treat every row by itself, so that rows may be computed in blocks."""
 
 from __future__ import annotations
 
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Operation
+from chainrule.graph.node import Input, Node, Operation
 from chainrule.types import N
 
 
-def rows_apart(graph: Graph) -> bool:
-    """Whether no value of one row depends on another row, or on how many there are."""
-    return not any(node.op.kind == "random" or mixes_rows(node) for node in graph.operations)
+def rowwise(graph: Graph) -> set[Node]:
+    """The nodes with rows, each computed from the same row of the inputs alone.
+
+    What is random is none of them: it depends on where a row stands.
+    """
+    found: set[Node] = set()
+    still: set[Node] = set()  # what has no rows
+    for node in graph:
+        if not isinstance(node, Operation):
+            (found if isinstance(node, Input) and node.batch else still).add(node)
+        elif node.op.kind == "random" or mixes_rows(node):
+            continue
+        elif all(x in still for x in node.operands):
+            still.add(node)
+        elif node.shape[:1] == (N,) and all(x in found or x in still for x in node.operands):
+            found.add(node)
+    return found
 
 
 def mixes_rows(node: Operation) -> bool:

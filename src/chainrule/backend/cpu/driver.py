@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +14,9 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.cache import cached
 from chainrule.backend.cpu.jit import Code, compiled
-from chainrule.backend.cpu.layout import memory
+from chainrule.backend.cpu.layout import Memory, memory
 from chainrule.backend.cpu.machine import host, without
-from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.program import Program, build
 from chainrule.backend.cpu.steps import APART, FRAME
 from chainrule.backend.cpu.table import table
 from chainrule.backend.cpu.threads import Pool
@@ -25,6 +26,40 @@ from chainrule.plan.plan import Plan
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """A plan as machine code; any number of `Native` objects may run it at the same time.
+
+    Attributes:
+        plan: what it does.
+        program: how it is told what to work on.
+        code: the functions, ready to be called.
+        max_rows: the most rows of a minibatch.
+    """
+
+    plan: Plan
+    program: Program
+    code: Code
+    max_rows: int
+
+
+def executable(
+    plan: Plan, max_rows: int, *, width: int | None = None, cache: Path | None = None
+) -> Executable:
+    """Compile a plan, or take its code from a folder.
+
+    Args:
+        plan: what to compile.
+        max_rows: of a minibatch.
+        width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
+        cache: a folder that keeps machine code from run to run; None for no folder.
+    """
+    machine = host() if width is None else without(host(), 4 * width)
+    program = build(plan, machine, max_rows)
+    file = cached(cache, program.text, machine, lambda: compiled(program.text, machine))
+    return Executable(plan, program, Code(file, machine), max_rows)
 
 
 class State(MutableMapping[str, Array]):
@@ -50,24 +85,28 @@ class State(MutableMapping[str, Array]):
         return len(self._buffers)
 
     def _view(self, name: str) -> Array:
-        return self._native.memory.view(self._buffers[name], self._native.side)
+        return self._native.held.view(self._buffers[name], self._native.side)
+
+
+def state_memory(plan: Plan) -> Memory:
+    """Memory for the state of a plan, all zero."""
+    return memory((b for b in plan.buffers if b.space == "state"), plan.updates, 0)
 
 
 class Native:
-    """A plan as machine code, with memory of its own.
+    """A plan as machine code, with memory of its own to work in.
 
-    One thread at a time may use an object; `twin` makes another that shares the code.
+    One thread at a time may use an object.
 
     Args:
-        plan: what to run.
-        max_rows: of a minibatch.
-        threads: that share each step; results have the same bits for any number.
-        width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
-        cache: a folder that keeps machine code from run to run; None for no folder.
+        plan, max_rows, width, cache: as for `executable`.
+        threads: that may share each step; results have the same bits for any number.
 
     Attributes:
         state: parameters, slots and statistics by name.
         side: which copy of the updated states is the present one.
+        done: how many steps the last run did.
+        threads: how many share the steps from now on, at most as many as there are.
     """
 
     def __init__(
@@ -79,43 +118,64 @@ class Native:
         width: int | None = None,
         cache: Path | None = None,
     ) -> None:
-        machine = host() if width is None else without(host(), 4 * width)
-        self.plan, self.program = plan, build(plan, machine, max_rows)
-        text = self.program.text
-        self._code = Code(cached(cache, text, machine, lambda: compiled(text, machine)), machine)
-        self._prepare(max_rows, threads)
+        self._begin(executable(plan, max_rows, width=width, cache=cache), threads, None)
 
-    def twin(self, *, threads: int = 1) -> Native:
-        """Another object with the same code; its states are zero, its data unbound."""
-        other = object.__new__(Native)
-        other.plan, other.program, other._code = self.plan, self.program, self._code
-        other._prepare(self.max_rows, threads)
-        return other
+    @classmethod
+    def of(cls, code: Executable, *, threads: int = 1, state: Memory | None = None) -> Native:
+        """An object that runs code which is there already; its data is unbound.
 
-    def _prepare(self, max_rows: int, threads: int) -> None:
-        self.max_rows, self.side = max_rows, 0
-        self._pool, self._function = Pool(threads), self._code.function("run")
-        self.memory = memory(self.plan.buffers, self.plan.updates, max_rows)
+        Args:
+            code: what to run.
+            threads: as above.
+            state: memory from `state_memory`, which objects may share whose plan updates nothing.
+                None makes some, all zero.
+        """
+        native = object.__new__(cls)
+        native._begin(code, threads, state)
+        return native
+
+    def _begin(self, code: Executable, threads: int, state: Memory | None) -> None:
+        self.code, self.plan, self.program = code, code.plan, code.program
+        self.threads, self.side, self.done = threads, 0, 0
+        self._pool, self._function = Pool(threads), code.code.function("run")
+        self._frame = np.zeros(self.program.words, np.int64)
+        self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
+        self._pointer = ctypes.c_void_p(self._frame.ctypes.data)
+        self.memory = memory(
+            (b for b in self.plan.buffers if b.space != "state"), (), code.max_rows
+        )
+        self._place(self.memory)
+        self.hold(state_memory(self.plan) if state is None else state)
         self.state = State(self)
         self._bound: dict[str, Array] = {}
-        self._frame = np.zeros(self.program.words, np.int64)
+        self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
+        self._outputs = [self.memory.view(b) for b in self.plan.outputs]
+        self._ends = np.zeros(2, np.int64)
+        self._ends_at = self._ends.ctypes.data
         fixed, each_row = self.program.scratch
-        each = -(-(fixed + each_row * max_rows + 128) // 128) * 128
+        each = -(-(fixed + each_row * code.max_rows + 128) // 128) * 128
         self._scratch = np.zeros(each * threads + 128, np.uint8)
         self._words = np.zeros(32, np.int64)
         self._set("words", self._words.ctypes.data + -self._words.ctypes.data % 128)
         self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
         self._set("each", each)
-        for buffer in self.memory.offsets:
-            slot = self.program.slots[buffer]
-            for side in (0, 1):
-                self._frame[slot + side] = self.memory.address(buffer, side)
-        self._table, self._args = table(self.plan, self.program, self._code, self._frame)
+        self._table, self._args = table(self.plan, self.program, code.code, self._frame)
         self._set("table", self._table.ctypes.data)
         self._set("tasks", len(self._table))
 
+    def hold(self, state: Memory) -> None:
+        """Take memory for the state that is filled already."""
+        self.held = state
+        self._place(state)
+
+    def _place(self, block: Memory) -> None:
+        for buffer in block.offsets:
+            slot = self.program.slots[buffer]
+            for side in (0, 1):
+                self._frame[slot + side] = block.address(buffer, side)
+
     def _set(self, name: str, value: int) -> None:
-        self._frame[FRAME.index(name)] = value
+        self._frame[_WORD[name]] = value
 
     def watch(self, code: Code) -> npt.NDArray[np.int64]:
         """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
@@ -173,13 +233,14 @@ class Native:
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
             self._set(name, value)
-        frame = ctypes.c_void_p(self._frame.ctypes.data)
-        count = self._pool.threads
-        self._pool.run(lambda thread: self._function(frame, thread, count))
-        del kept
-        done = int(self._frame[FRAME.index("done")])
-        self.side = (self.side + done) % 2
-        return losses[:done], done if done < steps else None
+        count = self.threads
+        try:
+            self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
+        finally:  # Ctrl-C is heard when the steps are done
+            del kept
+            self.done = int(self._frame[_WORD["done"]])
+            self.side = (self.side + self.done) % 2
+        return losses[: self.done], self.done if self.done < steps else None
 
     def call(
         self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})
@@ -187,6 +248,31 @@ class Native:
         """Do one step without a loss: fill the plan's outputs for these rows."""
         index = np.ascontiguousarray(rows, np.int64)
         self.run(index, np.array([0, len(index)]), step_inputs)
+
+    def fill(
+        self, index: Array, data: Mapping[str, Array], fixed: Mapping[str, Array]
+    ) -> Iterator[Array]:
+        """`call` on this thread alone, which is quick and trusts what it is given.
+
+        Args:
+            index: contiguous int64, rows that all of `data` have, at most `max_rows`.
+            data: contiguous arrays of the right type for all data buffers.
+            fixed: the same for what the step brings.
+
+        Returns:
+            The outputs' rows, where they lie in memory; the next run writes over them.
+        """
+        word, count = self._word, len(index)
+        for name, slot in self._data:
+            word[slot] = data[name].__array_interface__["data"][0]
+        kept = [self._step_input(b, fixed, 1) for b in self._spaces("step")] if fixed else ()
+        self._ends[1] = count
+        word[_WORD["rows"]] = index.__array_interface__["data"][0]
+        word[_WORD["offsets"]] = self._ends_at
+        word[_WORD["steps"]], word[_WORD["flag"]] = 1, 0
+        self._function(self._pointer, 0, 1)
+        del kept
+        return (view[:count] for view in self._outputs)
 
     def output(self, buffer: Buffer, rows: int) -> Array:
         """A buffer's first rows, where they lie in memory; the next run writes over them."""
@@ -198,10 +284,10 @@ class Native:
 
     def _check(self, index: Array, ends: Array) -> None:
         """Native code trusts these numbers."""
-        sizes = np.diff(ends)
+        sizes, most = np.diff(ends), self.code.max_rows
         fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index) and (sizes >= 0).all()
-        if not fits or (len(sizes) and sizes.max() > self.max_rows):
-            raise FeedError("native", "steps do not fit the rows", expected=self.max_rows, got=ends)
+        if not fits or (len(sizes) and sizes.max() > most):
+            raise FeedError("native", "steps do not fit the rows", expected=most, got=ends)
         for buffer in self._spaces("data"):
             if buffer.name not in self._bound:
                 raise FeedError("native", "a data buffer has no array", got=buffer.name)
@@ -223,3 +309,6 @@ class Native:
         self._frame[slot] = array.ctypes.data
         self._frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
         return array
+
+
+_WORD = {name: k for k, name in enumerate(FRAME)}

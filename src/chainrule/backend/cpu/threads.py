@@ -14,6 +14,13 @@ SPINS = 200
 """Turns of a barrier that only wait; after them the processor is offered to others."""
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Pool:
     """Calls a function with 0, 1, ... at the same time; number 0 on the calling thread.
 
@@ -26,17 +33,30 @@ class Pool:
         self._tasks: list[SimpleQueue[Callable[[], object] | None]] = []
         self._done: SimpleQueue[None] = SimpleQueue()
 
-    def run(self, function: Callable[[int], object]) -> None:
+    def run(self, function: Callable[[int], object], threads: int | None = None) -> None:
         """function(0), ..., function(threads - 1); returns when all have."""
-        if self.threads > 1:
+        count = (self.threads if threads is None else threads) - 1
+        if count:
             self._start()
-            for number, tasks in enumerate(self._tasks, start=1):
+            for number, tasks in enumerate(self._tasks[:count], start=1):
                 tasks.put(partial(function, number))
         try:
             function(0)
         finally:
-            for _ in range(self.threads - 1):
+            self._wait(count)
+
+    def _wait(self, count: int) -> None:
+        """Until so many threads are done; they work on our memory, so Ctrl-C waits for them."""
+        interrupt: KeyboardInterrupt | None = None
+        while count:
+            try:
                 self._done.get()
+            except KeyboardInterrupt as error:
+                interrupt = error
+                continue
+            count -= 1
+        if interrupt is not None:
+            raise interrupt
 
     def _start(self) -> None:
         if self._process == os.getpid():

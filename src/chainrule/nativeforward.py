@@ -1,0 +1,131 @@
+"""Forward passes as machine code: any number of Python threads, all processors, one row or many."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from chainrule.backend.cpu.driver import Executable, Native, state_memory
+from chainrule.backend.cpu.layout import Memory
+from chainrule.backend.cpu.threads import Pool, processors
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node
+from chainrule.machinecode import forward_code
+from chainrule.program import Rows
+from chainrule.types import resolve, static_size
+
+BLOCK_BYTES = 2**20
+"""What the values of a block of rows take: they stay near the processor."""
+
+LEAST, MOST = 64, 4096
+"""Bounds of the rows of a block."""
+
+SHARED = 4
+"""Blocks from which on all processors share them."""
+
+
+Arrays: TypeAlias = Mapping[str, Array]
+
+
+class NativeRows:
+    """See ByRows in forward.py; any number of threads may call it at once.
+
+    Args:
+        graph: contains the nodes; specialised.
+        nodes: what to compute.
+    """
+
+    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+        self._graph, self._nodes = graph, nodes
+        self._parameters = [graph.name(x) for x in graph.parameters]
+        self._batched = [graph.name(x) for x in graph.inputs if x.batch]
+        self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
+        self._block = _block(graph)
+        self._lock = threading.Lock()
+        self._code: Executable | None = None
+        self._held: tuple[list[Array], Memory] | None = None
+        self._idle: deque[Native] = deque()
+        self._pool = Pool(processors())
+        self._sharing = threading.Lock()
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> list[Array]:
+        """See ByRows."""
+        code = self._code or self._compile()
+        state = self._state(code, values)
+        data = {name: np.ascontiguousarray(arrays[name]) for name in self._batched}
+        fixed = {name: arrays[name] for name in self._fixed}
+        if len(rows) > self._block:
+            return self._blocks(code, state, data, fixed, rows)
+        native = self._take(code, state)
+        results = [view.copy() for view in native.fill(rows, data, fixed)]
+        self._idle.append(native)
+        return results
+
+    def _blocks(
+        self, code: Executable, state: Memory, data: Arrays, fixed: Arrays, rows: Rows
+    ) -> list[Array]:
+        """Block by block, on all processors where there are many and nobody else does it now."""
+        count, size = len(rows), self._block
+        results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
+        starts = iter(range(0, count, size))
+
+        def work(_: int) -> None:
+            native = self._take(code, state)
+            while (start := next(starts, None)) is not None:
+                part = slice(start, start + size)
+                for result, view in zip(results, native.fill(rows[part], data, fixed), strict=True):
+                    result[part] = view
+            self._idle.append(native)
+
+        if count > SHARED * size and self._sharing.acquire(blocking=False):
+            try:
+                self._pool.run(work)
+            finally:
+                self._sharing.release()
+        else:
+            work(0)
+        return results
+
+    def _take(self, code: Executable, state: Memory) -> Native:
+        """One that nobody else works with; put it back into `_idle`."""
+        try:
+            native = self._idle.pop()
+        except IndexError:
+            return Native.of(code, state=state)
+        if native.held is not state:
+            native.hold(state)
+        return native
+
+    def __reduce__(self) -> tuple[type[NativeRows], tuple[Graph, Sequence[Node]]]:
+        return NativeRows, (self._graph, self._nodes)
+
+    def _compile(self) -> Executable:
+        with self._lock:
+            if self._code is None:
+                self._code = forward_code(self._graph, self._nodes, self._block)
+            return self._code
+
+    def _state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
+        """The parameters as the code wants them; made anew when an array is another."""
+        now, held = [values[name] for name in self._parameters], self._held
+        if held is not None and all(a is b for a, b in zip(now, held[0], strict=True)):
+            return held[1]
+        made = state_memory(code.plan)
+        for buffer in made.offsets:
+            made.view(buffer)[...] = values[buffer.name]
+        self._held = now, made
+        return made
+
+
+def _block(graph: Graph) -> int:
+    """How many rows to compute at a time, a power of two."""
+    kept = [x for x in graph.operations if x.op.kind in ("contract", "reduce")]
+    each = sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in kept if x.shape)
+    rows = BLOCK_BYTES // max(each, 1)
+    return min(max(1 << max(rows, 1).bit_length() - 1, LEAST), MOST)
