@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node, Operation
+from chainrule.graph.node import Node, Operation, Scope
 from chainrule.ops.build import broadcast_to, constant, require_scalar
 
 
@@ -58,11 +58,15 @@ def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Bac
     useful = _depending_on(graph, wrt)
     contributions: dict[Node, list[Contribution]] = {}
     gradients: dict[Node, Node] = {graph.find(loss): constant(1.0, loss.dtype)}
+    named = set(gradients.values())
     for node in reversed(graph.nodes):
         if node in contributions:
             total = contributions[node][0].gradient
             for contribution in contributions[node][1:]:
                 total = total + contribution.gradient
+            if total not in named and total not in graph:
+                total = total.within(Scope(f"{graph.name(node)}.gradient"))
+                named.add(total)
             gradients[node] = total
         if node not in gradients or not isinstance(node, Operation):
             continue

@@ -138,7 +138,11 @@ def decompose(graph: Iterable[Node]) -> dict[Node, Node]:
     """For every node of a graph, what computes the same without the ops in RULES."""
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
-        made = RULES.get(node.op.name)
-        return None if made is None else made(*operands, **node.attributes)
+        if node.op.name not in RULES:
+            return None
+        made = RULES[node.op.name](*operands, **node.attributes)
+        if made is None or made in operands:
+            return made
+        return made.within(node.scope, node.suffix)  # the name stays
 
     return rewrite(graph, rule)

@@ -21,7 +21,7 @@ from chainrule.plan.kernel import (
     Row,
     Write,
 )
-from chainrule.plan.lower import constant_of, element
+from chainrule.plan.lower import VIEWS, constant_of, element
 from chainrule.plan.places import Place, whole
 from chainrule.plan.reduce import Values, reduces, reduction
 from chainrule.plan.roots import TOGETHER, is_constant, loops, roots_of
@@ -74,6 +74,7 @@ class Fusion:
     ) -> None:
         self._graph, self._targets = graph, targets
         self._step = set(step_inputs)
+        self._order = {node: number for number, node in enumerate(graph)}
         self.buffers: dict[Node, Buffer] = dict(known or {})
         for node in graph:
             if node not in self.buffers:
@@ -256,8 +257,15 @@ class Fusion:
                 result = value(node, place)
             for buffer in self._taken_by(node):
                 writes.append(Write(buffer, stored_at(buffer, node, place), result))
-        names = tuple(self._graph.name(x) for x in nest.nodes)
-        return [Kernel(names[-1], nest.axes, tuple(writes), loop, names)]
+        name = self._graph.name(nest.nodes[-1])
+        return [Kernel(name, nest.axes, tuple(writes), loop, self._computed(nest, known))]
+
+    def _computed(self, nest: _Nest, known: Iterable[tuple[Node, Place]]) -> tuple[str, ...]:
+        """The names of all operations in a nest, those that cost nothing left out."""
+        inlined = (x for x, _ in known if x not in self.buffers and isinstance(x, Operation))
+        costly = (x for x in inlined if not (is_constant(x) or x.op.name in VIEWS))
+        inside = {*nest.nodes, *costly}
+        return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
     def _taken_by(self, node: Node) -> list[Buffer]:
         own = [self.buffers[node]] if node in self._read_by_others else []

@@ -9,7 +9,7 @@ from functools import reduce
 from chainrule.autodiff import backward
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node, Parameter
+from chainrule.graph.node import Node, Operation, Parameter, Scope
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
@@ -57,7 +57,14 @@ def build_step(
         updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
         updates |= slots
     updates |= parts.tracked
+    updates = {x: _named(new, x) for x, new in updates.items()}
     return Step(Graph([parts.loss, *updates.values()], like=graph), parts.loss, updates)
+
+
+def _named(new: Node, state: Parameter) -> Node:
+    """The new value of a state under its name."""
+    plain = isinstance(new, Operation) and not new.scope.given
+    return new.within(Scope(f"{state.label}.new")) if plain else new
 
 
 @dataclass(frozen=True)
