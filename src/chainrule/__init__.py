@@ -151,5 +151,4 @@ from chainrule.train.optim import RAdam as RAdam
 from chainrule.train.optim import RMSprop as RMSprop
 from chainrule.types import N as N
 from chainrule.types import TensorType as TensorType
-
-__version__ = "0.1.0"
+from chainrule.version import __version__ as __version__

@@ -32,6 +32,7 @@ from chainrule.nn import init
 from chainrule.program import STEP_INPUTS
 from chainrule.safetensor import MAX_HEADER, bounded, foreign, parse, tensors
 from chainrule.types import DTYPES, show
+from chainrule.version import __version__
 
 FORMAT = 1
 """The version of the format that is written; older ones can be read."""
@@ -140,7 +141,7 @@ def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
     document = _Document(
         format=FORMAT,
         sha256=_ZEROS,
-        versions={"chainrule": _version(), "numpy": np.__version__},
+        versions={"chainrule": __version__, "numpy": np.__version__},
         outputs=list(saved.outputs),
         loss=saved.loss,
         steps=saved.steps,
@@ -242,15 +243,6 @@ def _advice(error: Exception) -> str | None:
     if number == errno.ENOSPC or "os error 28" in str(error):
         return "free some space on this disk, or choose another"
     return None
-
-
-def _version() -> str:
-    from importlib import metadata  # noqa: PLC0415 takes 90 ms
-
-    try:
-        return metadata.version("chainrule")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 # ---------------------------------------------------------------- reading

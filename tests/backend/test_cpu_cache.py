@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
+import llvmlite
+import llvmlite.binding as llvm
 import pytest
 
 from chainrule.backend.cpu import cache
@@ -74,3 +81,119 @@ def test_the_longest_unused_goes_first(tmp_path: Path, monkeypatch: pytest.Monke
     gone = Maker()
     cached(tmp_path, "b", MACHINE, gone)
     assert gone.calls == 1
+
+
+def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
+    cached(tmp_path, "text", MACHINE, Maker())
+    (file,) = tmp_path.iterdir()
+    good = file.read_bytes()
+    for place in range(len(good)):
+        file.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+        make = Maker()
+        assert cached(tmp_path, "text", MACHINE, make) == b"code"
+        assert make.calls == 1
+        assert file.read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        (cache, "__version__", "0.0.0"),
+        (llvmlite, "__version__", "0.0.0"),
+        (llvm, "llvm_version_info", (1, 2, 3)),
+    ],
+)
+def test_what_another_version_made_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
+) -> None:
+    cached(tmp_path, "text", MACHINE, Maker(b"old"))
+    monkeypatch.setattr(where, name, value)
+    assert cached(tmp_path, "text", MACHINE, Maker(b"new")) == b"new"
+    monkeypatch.undo()
+    assert cached(tmp_path, "text", MACHINE, Maker()) == b"old"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
+def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path) -> None:
+    cached(tmp_path, "text", MACHINE, Maker(b"mine"))
+    tmp_path.chmod(0o777)
+    assert cached(tmp_path, "text", MACHINE, Maker(b"anew")) == b"anew"
+    tmp_path.chmod(0o700)
+    assert cached(tmp_path, "text", MACHINE, Maker()) == b"mine"
+    new = tmp_path / "a" / "b"
+    cached(new, "text", MACHINE, Maker())
+    assert not new.stat().st_mode & 0o077
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
+def test_the_folder_of_another_user_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached(tmp_path, "text", MACHINE, Maker(b"theirs"))
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    assert cached(tmp_path, "text", MACHINE, Maker(b"mine")) == b"mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may do all")
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+def test_a_folder_that_may_not_be_read_or_written(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    try:
+        assert cached(tmp_path, "text", MACHINE, Maker()) == b"code"
+    finally:
+        tmp_path.chmod(0o700)
+    assert not list(tmp_path.iterdir())
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from chainrule.backend.cpu.cache import cached
+from chainrule.backend.cpu.machine import Machine
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # as if the disk were full
+machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
+for _ in range(2):
+    assert cached(Path(sys.argv[1]), "text", machine, lambda: b"code" * 1000) == b"code" * 1000
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], check=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_never_finished_goes_after_a_day(tmp_path: Path) -> None:
+    old, young = tmp_path / "a.1-b.partial", tmp_path / "b.1-c.partial"
+    for file in (old, young):
+        file.write_bytes(b"half")
+    before = time.time() - 2 * cache.DAY
+    os.utime(old, (before, before))
+    cached(tmp_path, "text", MACHINE, Maker())
+    assert not old.exists()
+    assert young.exists()
+
+
+SHARED = """
+import sys
+from pathlib import Path
+from chainrule.backend.cpu import cache
+from chainrule.backend.cpu.machine import Machine
+cache.FILES = 5
+machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
+for k in range(300):
+    text = str(k % 7)
+    made = cache.cached(Path(sys.argv[1]), text, machine, lambda: text.encode() * 5000)
+    assert made == text.encode() * 5000
+"""
+
+
+def test_processes_share_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHARED, str(tmp_path)]
+    running = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    left = list(tmp_path.iterdir())
+    assert 1 <= len(left) <= 6
+    for file in left:
+        held = file.read_bytes()
+        assert hashlib.sha256(held[32:]).digest() == held[:32]

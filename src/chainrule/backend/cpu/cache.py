@@ -6,13 +6,18 @@ import contextlib
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from chainrule.backend.cpu.machine import Machine
+from chainrule.version import __version__
 
 FILES = 200
 """How many are kept; the ones not used for longest go first."""
+
+DAY = 86_400
+"""Seconds after which a file that was never finished is removed."""
 
 _DIGEST = 32
 
@@ -21,9 +26,9 @@ def cached(folder: Path | None, text: str, machine: Machine, make: Callable[[], 
     """What `make` gives for a module's IR text, taken from the folder where it is there.
 
     A file that is cut off or changed is made anew. Processes may share a folder. A folder that
-    cannot be read or written is the same as none.
+    cannot be read or written, or that others may write to, is the same as none.
     """
-    if folder is None:
+    if folder is None or not _own(folder):
         return make()
     path = folder / f"{_key(text, machine)}.o"
     with contextlib.suppress(OSError):
@@ -37,16 +42,31 @@ def cached(folder: Path | None, text: str, machine: Machine, make: Callable[[], 
     return made
 
 
-def _key(text: str, machine: Machine) -> str:
-    """Of the text, the processor and the compiler: all that an object file depends on."""
-    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
+def _own(folder: Path) -> bool:
+    """Whether nobody else could have put code there for us to run; a new folder is our own."""
+    if not hasattr(os, "getuid"):
+        return True
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and not found.st_mode & 0o002
 
-    parts = (text, repr(machine), repr(llvm.llvm_version_info))
+
+def _key(text: str, machine: Machine) -> str:
+    """Of the text, the processor and both compilers: all that an object file depends on."""
+    import llvmlite  # noqa: PLC0415  # takes 120 ms
+    import llvmlite.binding as llvm  # noqa: PLC0415
+
+    versions = (__version__, llvmlite.__version__, llvm.llvm_version_info)
+    parts = (text, repr(machine), repr(versions))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _keep(path: Path, held: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         new.write_bytes(held)
@@ -54,7 +74,8 @@ def _keep(path: Path, held: bytes) -> None:
     finally:
         new.unlink(missing_ok=True)
     old = sorted(path.parent.glob("*.o"), key=_age, reverse=True)
-    for file in old[FILES:]:
+    broken = [x for x in path.parent.glob("*.partial") if _age(x) < time.time() - DAY]
+    for file in (*old[FILES:], *broken):
         file.unlink(missing_ok=True)
 
 
