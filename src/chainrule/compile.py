@@ -41,10 +41,7 @@ def compile_step(
     Raises:
         SettingError: there is no such backend.
     """
-    if backend not in BACKENDS:
-        raise SettingError(
-            "fit", f"no backend is named {backend!r}", fix=did_you_mean(backend, BACKENDS)
-        )
+    check_backend(backend)
     place = merge(step.graph)
     updates = {x: place[new] for x, new in step.updates.items()}
     graph = Graph([place[step.loss], *updates.values(), *updates], like=step.graph)
@@ -58,6 +55,12 @@ def compile_step(
     if backend == "native":
         return NativeProgram(inner_step, state, seed, encoders, whole, threads)
     return Interpreted(inner_step, state, seed, encoders, whole)
+
+
+def check_backend(name: str) -> None:
+    """Raises SettingError where no backend has this name."""
+    if name not in BACKENDS:
+        raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))
 
 
 class Encoders:

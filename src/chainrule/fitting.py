@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.compile import compile_step
+from chainrule.compile import check_backend, compile_step
 from chainrule.data.schema import Encoded
 from chainrule.data.sources import read
 from chainrule.data.split import holdout
@@ -86,6 +86,7 @@ def fit(
     if model.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
     _whole("batch_size", batch_size, 1)
+    check_backend(backend)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
     chosen = _chosen(optimizer) or model.optimizer or Adam(1e-3)
@@ -97,7 +98,7 @@ def fit(
     if isinstance(chosen, LBFGS):
         function = FullBatch(
             model.graph, model.loss, model.values, _rows_of(model, prepared), chosen,
-            trainable=trainable, seed=model.seed,
+            trainable=trainable, seed=model.seed, backend=backend,
         )  # fmt: skip
         program = FullBatchProgram(function, chosen)
         batch_size = len(prepared.rows)

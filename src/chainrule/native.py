@@ -13,11 +13,13 @@ from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.pace import Pace
 from chainrule.backend.cpu.threads import processors
 from chainrule.errors import NotFinite
-from chainrule.graph.node import Array, Input
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Input, Node
 from chainrule.interpret import initial_value
-from chainrule.machinecode import step_code
+from chainrule.machinecode import forward_code, step_code
+from chainrule.ops.random import KEY
 from chainrule.plan.plan import Plan
-from chainrule.program import STEP_INPUTS, Interpreted, Rows, Step, key
+from chainrule.program import STEP_INPUTS, Interpreted, Rows, Step, every, key
 from chainrule.types import N
 
 WORTH_THREADS = 2_000_000
@@ -167,6 +169,40 @@ class NativeProgram:
         if self._native is not None and known:
             self._native.state.update(known)
         self._steps = self._steps if steps is None else steps
+
+
+class NativeFunction:
+    """Nodes over a whole data set, for parameters that change: what a full-batch method asks for.
+
+    Args:
+        graph: contains `outputs`; specialised.
+        outputs: what to compute.
+        data: for each input of the graph its array, by name, rows first.
+        rows: how many there are.
+    """
+
+    def __init__(
+        self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
+    ) -> None:
+        code = forward_code(graph, outputs, rows)
+        guess, most = threads_for(code.plan, rows, min(MOST_THREADS, processors()))
+        self._pace = Pace(most, guess)
+        self._native, self._index = Native.of(code, threads=most), every(rows)
+        names = {x: graph.name(x) for x in graph.inputs}
+        self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
+        for name in names.values():
+            if name not in self._fixed:
+                self._native.bind(name, data[name])
+
+    def __call__(self, values: Mapping[str, Array]) -> list[Array]:
+        """The outputs, for these values of the parameters by name."""
+        native = self._native
+        native.state.update({name: values[name] for name in native.state})
+        for _, threads in self._pace.parts(1):
+            start, native.threads = time.perf_counter(), threads
+            native.call(self._index, self._fixed)
+            self._pace.took(1, time.perf_counter() - start)
+        return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
 
 
 def threads_for(plan: Plan, rows: int, most: int) -> tuple[int, int]:

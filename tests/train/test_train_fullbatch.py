@@ -109,3 +109,19 @@ def test_going_on_from_what_was_read() -> None:
         npt.assert_array_equal(value, state[name])
     program.write({}, 7)
     assert program.steps == 7
+
+
+def test_machine_code_computes_what_the_interpreter_does() -> None:
+    x, t = cr.input("x", (3,)), cr.input("t", (), dtype="int32")
+    h = cr.dropout(cr.batch_norm(cr.dense(x, 7, "tanh")), 0.4)
+    loss = cr.cross_entropy(cr.dense(h, 3), t)
+    data = {"x": np.random.default_rng(0).normal(size=(50, 3)).astype("float32"),
+            "t": np.arange(50, dtype="int32") % 3}  # fmt: skip
+    native, plain = (
+        FullBatch(Graph(loss), loss, {}, data, cr.LBFGS(decay=0.1), seed=3, backend=b)
+        for b in ("native", "interpreter")
+    )
+    for scale in (1.0, 1.7):
+        (value, gradient), (other, expected) = (f(f.start * scale) for f in (native, plain))
+        assert value == pytest.approx(other, rel=1e-5)
+        npt.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-5)

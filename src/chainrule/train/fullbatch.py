@@ -9,6 +9,7 @@ import numpy as np
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.interpret import Tape, initial_value, one_thread
+from chainrule.native import NativeFunction
 from chainrule.ops.random import KEY
 from chainrule.program import Rows, key
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
@@ -27,6 +28,7 @@ class FullBatch:
         settings: tell the weight decay.
         trainable: patterns of the names of parameters to train; None: all trainable ones.
         seed: of everything random, which is drawn once: each call sees the same.
+        backend: "native" or "interpreter".
 
     Attributes:
         start: the parameters as one float64 vector.
@@ -38,13 +40,13 @@ class FullBatch:
     def __init__(
         self, graph: Graph, loss: Node, state: Mapping[str, Array], data: Mapping[str, Array],
         settings: LBFGS, *, trainable: Iterable[str] | None = None, seed: int = 0,
+        backend: str = "native",
     ) -> None:  # fmt: skip
         parts = differentiate(graph, loss, trainable)
         self._parts = parts
         wanted = [parts.loss, *parts.gradients.values()]
         descent = Graph(wanted, like=graph)
         statistics = Graph(parts.tracked.values(), like=graph)
-        self._descent = Tape(descent, wanted)
         self._statistics = Tape(statistics, statistics.outputs)
         self._names = {x: graph.name(x) for x in graph.parameters}
         self._known: dict[Node, Array] = {
@@ -62,12 +64,20 @@ class FullBatch:
             for x in parts.gradients
         ])  # fmt: skip
         self.start = _packed([self._known[x] for x in parts.gradients])
+        self._descent: NativeFunction | Tape = Tape(descent, wanted)
+        if backend == "native":
+            named = {descent.name(x): self._known[x] for x in descent.inputs}
+            self._descent = NativeFunction(descent, wanted, named, self._rows)
 
     def __call__(self, point: Vector) -> tuple[float, Vector]:
         """Loss and gradient, weight decay included."""
-        env = self._run(self._descent, point)
-        value = float(env[self._parts.loss]) + self.penalty(point)
-        gradient = _packed([env[x] for x in self._parts.gradients.values()])
+        if isinstance(self._descent, Tape):
+            env = self._run(self._descent, point)
+            loss, *gradients = (env[x] for x in (self._parts.loss, *self._parts.gradients.values()))
+        else:
+            loss, *gradients = self._descent(self.state(point))
+        value = float(loss) + self.penalty(point)
+        gradient = _packed(gradients)
         return value, gradient + self._decay * point
 
     def penalty(self, point: Vector) -> float:
