@@ -16,6 +16,7 @@ from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node
 from chainrule.interpret import initial_value
+from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
 from chainrule.ops.random import KEY
 from chainrule.plan.plan import Plan
@@ -65,8 +66,8 @@ class NativeProgram:
         }
         self._native: Native | None = None
         self._pace = Pace(1, 1)
-        self._data: Mapping[str, Array] = {}
-        self._encoded: Mapping[str, Array] = {}
+        self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
+        self._bound: object = None
 
     @property
     def steps(self) -> int:
@@ -97,9 +98,9 @@ class NativeProgram:
         sizes = [len(rows) for rows in batches]
         rows = np.concatenate(batches).astype(np.int64, copy=False)
         ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        try:
-            losses, failed = native.run(rows, ends, self._step_inputs(data, rates))
-        finally:
+        brought = self._step_inputs(data, rates)
+        with uninterrupted():
+            losses, failed = native.run(rows, ends, brought)
             self._steps += native.done
         if failed is not None:
             raise self._not_finite(batches[failed], rates[failed])
@@ -108,22 +109,27 @@ class NativeProgram:
     def _ready(self, data: Mapping[str, Array], rows: int) -> Native:
         """The machine code, with room for so many rows and the data bound to it."""
         native = self._native
-        fresh = native is None or rows > native.code.max_rows
-        if native is None or fresh:
-            self._start = self.read()
-            code = step_code(self._step, rows)
-            most = min(self._threads or MOST_THREADS, processors())
-            guess, most = threads_for(code.plan, rows, most)
-            self._pace = Pace(most, guess)
-            self._native = native = Native.of(code, threads=most)
-            native.state.update(self._start)
-        if fresh or data is not self._data:
-            if data is not self._data:
-                self._data, self._encoded = data, self._encode(data)
+        if native is None or rows > native.code.max_rows:
+            self._bound = None
+            native = self._native = self._with_room(rows)
+        if data is not self._given[0]:
+            self._given = data, self._encode(data)
+        if self._bound is not self._given:
             for x in self._step.graph.inputs:
                 if x.batch and x not in STEP_INPUTS:
                     name = self._step.graph.name(x)
-                    native.bind(name, np.ascontiguousarray(self._encoded[name]))
+                    native.bind(name, np.ascontiguousarray(self._given[1][name]))
+            self._bound = self._given
+        return native
+
+    def _with_room(self, rows: int) -> Native:
+        """Machine code for minibatches of so many rows, with the present state."""
+        code = step_code(self._step, rows)
+        most = min(self._threads or MOST_THREADS, processors())
+        guess, most = threads_for(code.plan, rows, most)
+        self._pace = Pace(most, guess)
+        native = Native.of(code, threads=most)
+        native.state.update(self.read())
         return native
 
     def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
@@ -146,7 +152,7 @@ class NativeProgram:
         replay = Interpreted(self._whole, self.read(), self._seed)
         replay.write({}, self._steps)
         try:
-            replay.run(self._data, [rows], [rate])
+            replay.run(self._given[0], [rows], [rate])
         except NotFinite as error:
             return error
         return NotFinite(
@@ -165,10 +171,11 @@ class NativeProgram:
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """See Program."""
         known = {name: np.asarray(state[name]) for name in self._start if name in state}
-        self._start |= known
-        if self._native is not None and known:
-            self._native.state.update(known)
-        self._steps = self._steps if steps is None else steps
+        with uninterrupted():
+            self._start |= known
+            if self._native is not None and known:
+                self._native.state.update(known)
+            self._steps = self._steps if steps is None else steps
 
 
 class NativeFunction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -73,7 +73,7 @@ class NativeRows:
         """Block by block, on all processors where there are many and nobody else does it now."""
         count, size = len(rows), self._block
         results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
-        starts = iter(range(0, count, size))
+        starts: Iterator[int] = iter(range(0, count, size))
 
         def work(_: int) -> None:
             native = self._take(code, state)
@@ -87,6 +87,7 @@ class NativeRows:
             try:
                 self._pool.run(work)
             finally:
+                starts = iter(())  # where it was interrupted, the others stop too
                 self._sharing.release()
         else:
             work(0)

@@ -96,7 +96,7 @@ def state_memory(plan: Plan) -> Memory:
 class Native:
     """A plan as machine code, with memory of its own to work in.
 
-    One thread at a time may use an object.
+    One thread at a time may use an object, and Ctrl-C must not come up in `run`: see interrupt.py.
 
     Args:
         plan, max_rows, width, cache: as for `executable`.
@@ -234,12 +234,10 @@ class Native:
         for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
             self._set(name, value)
         count = self.threads
-        try:
-            self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
-        finally:  # Ctrl-C is heard when the steps are done
-            del kept
-            self.done = int(self._frame[_WORD["done"]])
-            self.side = (self.side + self.done) % 2
+        self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
+        del kept
+        self.done = int(self._frame[_WORD["done"]])
+        self.side = (self.side + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
 
     def call(

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
+from typing import TypeAlias
 
 SPINS = 200
 """Turns of a barrier that only wait; after them the processor is offered to others."""
@@ -21,6 +22,10 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+Task: TypeAlias = tuple[Callable[[], object], "SimpleQueue[BaseException | None]"]
+Tasks: TypeAlias = "SimpleQueue[Task | None]"
+
+
 class Pool:
     """Calls a function with 0, 1, ... at the same time; number 0 on the calling thread.
 
@@ -30,55 +35,51 @@ class Pool:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._process = -1
-        self._tasks: list[SimpleQueue[Callable[[], object] | None]] = []
-        self._done: SimpleQueue[None] = SimpleQueue()
+        self._tasks: list[Tasks] = []
 
     def run(self, function: Callable[[int], object], threads: int | None = None) -> None:
-        """function(0), ..., function(threads - 1); returns when all have."""
+        """function(0), ..., function(threads - 1); returns when all have, or raises what one did.
+
+        Where Ctrl-C comes up in it, the others go on.
+        """
         count = (self.threads if threads is None else threads) - 1
+        done: SimpleQueue[BaseException | None] = SimpleQueue()  # of this run only
         if count:
             self._start()
             for number, tasks in enumerate(self._tasks[:count], start=1):
-                tasks.put(partial(function, number))
+                tasks.put((partial(function, number), done))
         try:
             function(0)
         finally:
-            self._wait(count)
-
-    def _wait(self, count: int) -> None:
-        """Until so many threads are done; they work on our memory, so Ctrl-C waits for them."""
-        interrupt: KeyboardInterrupt | None = None
-        while count:
-            try:
-                self._done.get()
-            except KeyboardInterrupt as error:
-                interrupt = error
-                continue
-            count -= 1
-        if interrupt is not None:
-            raise interrupt
+            errors = [done.get() for _ in range(count)]
+        for error in errors:
+            if error is not None:
+                raise error
 
     def _start(self) -> None:
         if self._process == os.getpid():
             return
-        self._process = os.getpid()
-        self._tasks = [SimpleQueue() for _ in range(self.threads - 1)]
-        self._done = SimpleQueue()
-        for tasks in self._tasks:
-            threading.Thread(target=_work, args=(tasks, self._done), daemon=True).start()
-        weakref.finalize(self, _stop, self._tasks)
+        queues: list[Tasks] = [SimpleQueue() for _ in range(self.threads - 1)]
+        weakref.finalize(self, _stop, queues)
+        for tasks in queues:
+            threading.Thread(target=_work, args=(tasks,), daemon=True).start()
+        self._tasks, self._process = queues, os.getpid()
 
 
-def _work(tasks: SimpleQueue[Callable[[], object] | None], done: SimpleQueue[None]) -> None:
+def _work(tasks: Tasks) -> None:
     while (task := tasks.get()) is not None:
+        error: BaseException | None = None
+        function, done = task
         try:
-            task()
-        finally:
-            del task
-            done.put(None)
+            function()
+        except BaseException as raised:
+            error = raised
+        del task, function  # so that nothing is kept alive while it waits
+        done.put(error)
+        del done, error
 
 
-def _stop(queues: list[SimpleQueue[Callable[[], object] | None]]) -> None:
+def _stop(queues: list[Tasks]) -> None:
     for tasks in queues:
         tasks.put(None)
 
