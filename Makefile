@@ -6,11 +6,12 @@ enough := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11 python, \
 	$(shell $(python) $(enough) >/dev/null 2>&1 && echo $(python))))
 VENV   := .venv
+PEERS  := .venv-bench
 BIN    := $(VENV)/bin
 TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint types test-data soak docs clean
+.PHONY: train test lint types test-data soak bench docs clean
 .NOTPARALLEL:
 
 train: $(VENV)/.train
@@ -34,12 +35,16 @@ soak: $(VENV)/.dev
 	$(if $(COUNT),,$(BIN)/python -m pytest $(TESTS) -m soak)
 	$(BIN)/python tests/soak.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
+# BENCH="--quick" makes it short; `make bench BENCH=--help` has the rest.
+bench: $(VENV)/.dev $(PEERS)/.done
+	$(BIN)/python -m bench $(BENCH)
+
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) site build dist
+	rm -rf $(VENV) $(PEERS) site build dist
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" && "$(PYTHON)" $(enough) || { \
@@ -52,10 +57,11 @@ $(VENV)/.python:
 		exit 1; } >&2
 	@touch $@
 
-# $(call install,what,size): pip only speaks of errors; the next line says what to try.
+# $(call install,arguments,what,environment): pip only speaks of errors; the next line says what
+# to try.
 define install
-	@echo "Installing $(2) into $(VENV) ..."
-	@$(BIN)/python -m pip install -qq --editable "$(1)" || { \
+	@echo "Installing $(2) into $(3) ..."
+	@$(3)/bin/python -m pip install -qq $(1) || { \
 		echo "The installation did not finish; the lines above say why."; \
 		echo "It needs the internet (pypi.org, or your own index in pip's settings) and room on the disk (df -h .)."; \
 		echo "What is there stays: mend it, and run the same command again."; \
@@ -64,14 +70,22 @@ define install
 endef
 
 $(VENV)/.train: $(VENV)/.python pyproject.toml
-	$(call install,.,Chainrule (about 200 MB))
+	$(call install,--editable ".",Chainrule (about 200 MB),$(VENV))
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
-	$(call install,.[dev],Chainrule and what its tests need (about 800 MB))
+	$(call install,--editable ".[dev]",Chainrule and what its tests need (about 800 MB),$(VENV))
 	@touch $(VENV)/.train
 
 $(VENV)/.docs: $(VENV)/.python pyproject.toml
-	$(call install,.[dev$(comma)docs],Chainrule and what its tests and documentation need (about 850 MB))
+	$(call install,--editable ".[dev$(comma)docs]",Chainrule and what its tests and documentation need (about 850 MB),$(VENV))
 	@touch $(VENV)/.train
+
+# The frameworks that Chainrule is compared with stay apart from it. PyTorch's own index has it
+# without gigabytes for GPUs.
+CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+$(PEERS)/.done: bench/peers.txt | $(VENV)/.python
+	@"$(PYTHON)" -m venv $(PEERS)
+	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(PEERS))
+	$(call install,--requirement bench/peers.txt,JAX and scikit-learn (about 1.8 GB with PyTorch),$(PEERS))
 
 comma := ,

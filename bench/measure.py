@@ -1,0 +1,166 @@
+"""What workers do round by round: training, prediction, two models at once, a busy machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.cells import Network
+from bench.process import Worker, WorkerError, all_cores, place, spinning
+from bench.records import Record
+
+EPOCHS = 3
+"""Epochs after which the losses of the systems are compared."""
+ROWS = (1, 100, 100_000)
+"""Rows of a prediction."""
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured.
+
+    Attributes:
+        systems, networks: those that take part.
+        rounds: samples of each system in each cell.
+        seconds: of a sample, about; one epoch or call where that takes longer.
+        tell: says what goes on.
+    """
+
+    systems: Sequence[str]
+    networks: Sequence[Network]
+    rounds: int
+    seconds: float
+    tell: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A worker in a cell: the record that it fills, and the request that is repeated."""
+
+    worker: Worker
+    record: Record
+    request: dict[str, Any]
+
+
+def training(settings: Settings) -> Iterator[Record]:
+    """Seconds of a step with one and with two threads, and the memory of the processes."""
+    for network in settings.networks:
+        for optimizer in OPTIMIZERS:
+            for worker, record in _train(settings, "training", network, optimizer, counts()):
+                yield record
+                if record.threads == 1:
+                    cell = f"{network.name}, {OPTIMIZERS[optimizer]}"
+                    peak = worker.ask("memory")
+                    yield Record("memory", cell, record.system, "B", [peak])
+
+
+def together(settings: Settings) -> Iterator[Record]:
+    """Seconds of a step of each of two models that train at once in two Python threads."""
+    for network in settings.networks:
+        for _, record in _train(settings, "two models", network, "adam", [2], models=2):
+            yield record
+
+
+def busy(settings: Settings) -> Iterator[Record]:
+    """Seconds of a step with two threads while another process takes one of the cores."""
+    for network in settings.networks:
+        core = place(2).cores[0]
+        for _, record in _train(settings, "busy machine", network, "adam", [2], taken=core):
+            yield record
+
+
+def counts() -> list[int]:
+    """The numbers of threads that this machine has cores for."""
+    return [x for x in (1, 2) if x <= len(all_cores())]
+
+
+def words(count: int, what: str) -> str:
+    """`1 row`, `100,000 rows`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _train(
+    settings: Settings,
+    group: str,
+    network: Network,
+    optimizer: str,
+    threads: Sequence[int],
+    *,
+    models: int = 1,
+    taken: int | None = None,
+) -> Iterator[tuple[Worker, Record]]:
+    """The workers of a network, all interleaved; `taken` is a core that is not theirs alone."""
+    with ExitStack() as stack:
+        entries = []
+        for count in threads:
+            cell = f"{network.name}, {OPTIMIZERS[optimizer]}, {words(count, 'thread')}"
+            settings.tell(f"{group}: {cell}")
+            for system in settings.systems:
+                worker = stack.enter_context(Worker(system, place(count)))
+                worker.send(
+                    "open", system=system, network=network.name, optimizer=optimizer,
+                    threads=count // models, models=models, epochs=EPOCHS,
+                )  # fmt: skip
+                flops = float(network.flops)
+                record = Record(group, cell, system, "s", [], threads=count, flops=flops)
+                request = {"do": "train", "seconds": settings.seconds}
+                entries.append(Entry(worker, record, request))
+        able = ready(entries, settings.tell)
+        with spinning(taken):
+            found = rounds(able, settings.rounds)
+        for entry, record in zip(able, found, strict=True):
+            yield entry.worker, record
+
+
+def prediction(settings: Settings) -> Iterator[Record]:
+    """Seconds of a call, for few rows and many."""
+    for network in settings.networks:
+        for count in counts():
+            with ExitStack() as stack:
+                yield from _predict(settings, network, count, stack)
+
+
+def _predict(
+    settings: Settings, network: Network, threads: int, stack: ExitStack
+) -> Iterator[Record]:
+    settings.tell(f"prediction: {network.name}, {words(threads, 'thread')}")
+    entries = []
+    for system in settings.systems:
+        worker = stack.enter_context(Worker(system, place(threads)))
+        worker.send("reads", system=system, network=network.name, threads=threads)
+        entries.append(Entry(worker, Record("prediction", "", system, "s", [], threads), {}))
+    able = ready(entries, settings.tell)
+    for rows in ROWS:
+        cell = f"{network.name}, {words(rows, 'row')}, {words(threads, 'thread')}"
+        request: dict[str, Any] = {"do": "predict", "rows": rows, "seconds": settings.seconds}
+        for entry in able:
+            entry.worker.send(**request)  # the first time compiles, and is not counted
+        able = ready(able, settings.tell)
+        asked = [Entry(x.worker, replace(x.record, cell=cell), request) for x in able]
+        yield from rounds(asked, settings.rounds)
+
+
+def ready(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
+    """Wait for what was sent to all; those that can do it, with what they answer as loss."""
+    able = []
+    for entry in entries:
+        try:
+            answer = entry.worker.receive()
+        except WorkerError as error:
+            tell(f"  left out: {error}")
+        else:
+            able.append(replace(entry, record=replace(entry.record, loss=answer)))
+    return able
+
+
+def rounds(entries: Sequence[Entry], count: int) -> list[Record]:
+    """Ask one worker after another, in every round from the next one on."""
+    samples: list[list[float]] = [[] for _ in entries]
+    for turn in range(count):
+        for k in range(len(entries)):
+            at = (k + turn) % len(entries)
+            samples[at].append(entries[at].worker.ask(**entries[at].request))
+    return [replace(x.record, samples=found) for x, found in zip(entries, samples, strict=True)]

@@ -1,0 +1,77 @@
+"""What the machine can do at most: multiply-adds a second, and bytes a second from memory."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from bench.process import on, place
+
+CHAINS = 12
+"""Sums that do not wait for each other: more than latency times units of any processor."""
+TURNS = 1_000_000
+COPIED = 128 * 2**20
+
+
+def multiply_adds(threads: int) -> float:
+    """The most float32 operations a second, two a multiply-add, that so many threads reach."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    width = 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
+    target = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3, jit=True
+    )
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(_loop(width)), target)
+    engine.finalize_object()
+    function = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(engine.get_function_address("loop"))
+    return 2 * width * CHAINS * TURNS * threads / _least(lambda: function(TURNS), threads, 400)
+
+
+def bandwidth(threads: int) -> float:
+    """The most bytes a second, read and written, that so many threads reach in copying."""
+    pairs = [(np.ones(COPIED, np.uint8), np.zeros(COPIED, np.uint8)) for _ in range(threads)]
+
+    def copy() -> None:
+        source, target = pairs.pop()
+        np.copyto(target, source)
+        pairs.append((source, target))
+
+    return 2 * COPIED * threads / _least(copy, threads, 20)
+
+
+def _least(work: Callable[[], object], threads: int, repeats: int) -> float:
+    """The least seconds in which all threads do the work once."""
+    with on(place(threads).cores), ThreadPoolExecutor(threads) as pool:
+        times = []
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            for future in [pool.submit(work) for _ in range(threads)]:
+                future.result()
+            times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def _loop(width: int) -> str:
+    """A function that does `CHAINS` vector multiply-adds a turn, in registers."""
+    vector = f"<{width} x float>"
+    zero, half = "zeroinitializer", f"<{', '.join(['float 0.5'] * width)}>"
+    chains = range(CHAINS)
+    phis = [f"  %a{k} = phi {vector} [{zero}, %entry], [%b{k}, %turn]" for k in chains]
+    call = f"call {vector} @llvm.fma.v{width}f32({vector}"
+    adds = [f"  %b{k} = {call} %a{k}, {vector} {half}, {vector} {half})" for k in chains]
+    sums = [f"  %s{k} = fadd {vector} %s{k - 1}, %b{k}" for k in chains if k]
+    return "\n".join([
+        f"declare {vector} @llvm.fma.v{width}f32({vector}, {vector}, {vector})",
+        "define float @loop(i64 %count) {", "entry:", "  br label %turn", "turn:",
+        "  %i = phi i64 [0, %entry], [%next, %turn]", *phis, *adds,
+        "  %next = add i64 %i, 1", "  %more = icmp slt i64 %next, %count",
+        "  br i1 %more, label %turn, label %done", "done:",
+        f"  %s0 = fadd {vector} %b0, {zero}", *sums,
+        f"  %y = extractelement {vector} %s{CHAINS - 1}, i32 0", "  ret float %y", "}",
+    ])  # fmt: skip

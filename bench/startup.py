@@ -1,0 +1,90 @@
+"""What is paid once: the import, the first step, the room on the disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.measure import Settings
+from bench.process import ROOT, Worker, WorkerError, environment, place, python
+from bench.records import Record
+from bench.systems import OURS
+
+PACKAGES = {
+    OURS: ("chainrule", "chainrule"),
+    "PyTorch": ("torch", "torch"),
+    "JAX": ("jax", "jax"),
+    "scikit-learn": ("sklearn.neural_network", "scikit-learn"),
+}
+"""What is imported, and what is installed, by system."""
+IMPORT = """
+import time
+begun = time.perf_counter()
+import {}
+print(time.perf_counter() - begun)
+"""
+
+
+def imports(settings: Settings) -> Iterator[Record]:
+    """Seconds of the import in a fresh process, all files in the system's cache."""
+    settings.tell("import")
+    samples: dict[str, list[float]] = {name: [] for name in PACKAGES}
+    for turn in range(1 + settings.rounds):
+        for name, (module, _) in PACKAGES.items():
+            seconds = json.loads(_run(name, "-c", IMPORT.format(module)))
+            if turn:  # the first one brings the files into the cache
+                samples[name].append(seconds)
+    for name, found in samples.items():
+        yield Record("import", "import", name, "s", found)
+
+
+def sizes(settings: Settings) -> Iterator[Record]:
+    """Bytes of a package with all that it needs."""
+    settings.tell("installed size")
+    for name, (_, package) in PACKAGES.items():
+        size = float(_run(name, "-m", "bench.size", package))
+        yield Record("installed size", "installed size", name, "B", [size])
+
+
+def first_steps(settings: Settings) -> Iterator[Record]:
+    """Seconds to the first step in a fresh process: nothing compiled before, and from the cache.
+
+    Every cold sample has an empty folder; the cached one after it uses what that left.
+    """
+    for network in settings.networks:
+        settings.tell(f"first step: {network.name}")
+        for system in settings.systems:
+            try:
+                found = [_pair(system, network.name) for _ in range(settings.rounds)]
+            except WorkerError as error:
+                settings.tell(f"  left out: {error}")
+                continue
+            for kind, samples in zip(("cold", "cached"), zip(*found, strict=True), strict=True):
+                yield Record("first step", f"{network.name}, {kind}", system, "s", samples)
+
+
+def _pair(system: str, network: str) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        return _first(system, network, Path(folder)), _first(system, network, Path(folder))
+
+
+def _first(system: str, network: str, cache: Path) -> float:
+    where = place(2, cache)
+    with Worker(system, where) as worker:
+        return worker.ask(
+            "first", system=system, network=network, optimizer="adam", threads=len(where.cores)
+        )
+
+
+def _run(system: str, *arguments: str) -> str:
+    """What a fresh process of the system's Python prints."""
+    done = subprocess.run(
+        [python(system), *arguments],
+        cwd=ROOT, env=environment(place(2)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise WorkerError(f"{system}: {done.stderr.strip()[-500:]}")
+    return done.stdout

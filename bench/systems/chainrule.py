@@ -1,0 +1,67 @@
+"""Chainrule, through Model.fit and Model.predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import chainrule as cr
+from bench.cells import RATES, Array, Network, data, start
+
+
+class Chainrule:
+    """See System."""
+
+    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+        self._network, self._threads = network, threads
+        self._optimizer = {"sgd": cr.SGD, "adam": cr.Adam}[optimizer](RATES[optimizer])
+        x, t = data(network)
+        self._data = {"x": x, "t": t}
+        self._asked: cr.Model | None = None
+
+    def first(self) -> None:
+        """See System."""
+        self._fit(1, lambda state: None)
+
+    def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
+        """See System. The epoch before the first one that counts has the compilation in it."""
+        begun = 0.0
+
+        def first(state: object) -> None:
+            nonlocal begun
+            if not begun:
+                ready()
+                begun = time.perf_counter()
+
+        history = self._fit(1 + epochs, first)
+        return time.perf_counter() - begun, history["loss"][epochs - 1]
+
+    def predict(self, x: Array) -> Array:
+        """See System."""
+        if self._asked is None:
+            self._asked = self._model()
+        return np.asarray(self._asked.predict({"x": x}))
+
+    def _fit(self, epochs: int, listen: Callable[[Any], object]) -> cr.History:
+        return self._model().fit(
+            self._data, optimizer=self._optimizer, batch_size=self._network.batch, epochs=epochs,
+            validation=None, callbacks=[listen], threads=self._threads, verbose=False,
+        )  # fmt: skip
+
+    def _model(self) -> cr.Model:
+        network = self._network
+        x = cr.input("x", (network.widths[0],))
+        t = cr.input("t", (), dtype="float32" if network.regression else "int32")
+        y: cr.Node = x
+        values: dict[str, Array] = {}
+        layers = start(network)
+        for k, (weights, biases) in enumerate(layers):
+            hidden = k < len(layers) - 1
+            y = cr.dense(y, weights.shape[1], "relu" if hidden else None, name=f"layer{k}")
+            values |= {f"layer{k}.W": weights, f"layer{k}.b": biases}
+        y = y[:, 0] if network.regression else y
+        loss = cr.squared_error(y, t) if network.regression else cr.cross_entropy(y, t)
+        return cr.Model(y, loss, values=values)

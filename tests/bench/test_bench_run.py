@@ -1,0 +1,79 @@
+"""The benchmark's choice of parts, its workers, and their surroundings; no peer is needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import SOME, parts
+from bench.process import Place, Worker, WorkerError, environment, place
+from bench.size import needed, size
+from bench.systems import OURS, SYSTEMS
+
+
+def test_everything_is_measured_unless_something_is_named() -> None:
+    assert {x.group for x in parts([], False)} >= {"training", "prediction", "import"}
+    (found,) = parts(["training", "4-16-3", "JAX scan"], True)
+    assert (found.group, found.networks) == ("training", ["4-16-3"])
+    assert found.systems == [OURS, "JAX scan"]
+
+
+def test_a_quick_run_has_fewer_networks_and_all_systems() -> None:
+    (training,) = parts(["training"], True)
+    assert set(training.networks) == set(SOME)
+    assert training.systems == list(SYSTEMS)
+
+
+def test_no_setting_of_a_library_reaches_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("CHAINRULE_CACHE", "/nowhere")
+    monkeypatch.setenv("HARMLESS", "1")
+    variables = environment(Place((0,)))
+    assert "OPENBLAS_CORETYPE" not in variables
+    assert variables["CHAINRULE_CACHE"] != "/nowhere"
+    assert variables["HARMLESS"] == "1"
+    assert variables["OMP_NUM_THREADS"] == variables["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_a_worker_trains_predicts_and_tells_its_memory() -> None:
+    with Worker(OURS, place(1)) as worker:
+        loss = worker.ask(
+            "open", system=OURS, network="4-16-3", optimizer="adam", threads=1, models=1, epochs=3
+        )
+        assert 0 < loss < 2
+        assert worker.ask("train", seconds=0.001) > 0
+        worker.ask("reads", system=OURS, network="4-16-3", threads=1)
+        assert worker.ask("predict", rows=3, seconds=0.001) > 0
+        if os.path.exists("/proc/self/status"):
+            assert worker.ask("memory") > 1e7
+
+
+def test_a_worker_tells_what_it_cannot_do() -> None:
+    with (
+        Worker(OURS, place(1)) as worker,
+        pytest.raises(WorkerError, match="Chainrule: KeyError: 'none'"),
+    ):
+        worker.ask("first", system="none", network="4-16-3", optimizer="sgd", threads=1)
+
+
+def test_a_worker_that_ends_is_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such library >&2\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr("bench.process.python", lambda system: str(broken))
+    with (
+        Worker("PyTorch", place(1)) as worker,
+        pytest.raises(WorkerError, match="PyTorch: the worker ended: no such library"),
+    ):
+        worker.ask("memory")
+
+
+def test_the_size_counts_what_is_needed() -> None:
+    found = needed("chainrule")
+    assert {"chainrule", "numpy", "rich", "pygments"} <= set(found)
+    assert "pytest" not in found
+    assert size(found["chainrule"]) > 500_000
