@@ -20,7 +20,7 @@ from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
 from chainrule.ops.random import KEY
 from chainrule.plan.plan import Plan
-from chainrule.program import STEP_INPUTS, Interpreted, Rows, Step, every, key
+from chainrule.program import STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
 from chainrule.types import N
 
 WORTH_THREADS = 2_000_000
@@ -80,7 +80,7 @@ class NativeProgram:
         """See Program."""
         if not len(batches):
             return np.empty(0)
-        native = self._ready(data, max(len(rows) for rows in batches))
+        native = self._ready(data, _largest(batches))
         losses = np.empty(len(batches))
         done = 0
         for count, threads in self._pace.parts(len(batches)):
@@ -95,9 +95,10 @@ class NativeProgram:
         self, native: Native, data: Mapping[str, Array], batches: Sequence[Rows],
         rates: Sequence[float],
     ) -> npt.NDArray[np.float64]:  # fmt: skip
-        sizes = [len(rows) for rows in batches]
-        rows = np.concatenate(batches).astype(np.int64, copy=False)
-        ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        if isinstance(batches, Minibatches):
+            rows, ends = batches.rows, batches.ends
+        else:
+            rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
         brought = self._step_inputs(data, rates)
         with uninterrupted():
             losses, failed = native.run(rows, ends, brought)
@@ -137,7 +138,7 @@ class NativeProgram:
         count = len(rates)
         numbers = np.arange(self._steps, self._steps + count)
         brought: dict[str, Array] = {
-            "step.key": np.stack([key(self._seed, int(k)) for k in numbers]),
+            "step.key": keys(self._seed, numbers),
             "step.rate": np.asarray(rates, np.float64),
             "step.number": (numbers + 1).astype(np.float64),
         }
@@ -176,6 +177,12 @@ class NativeProgram:
             if self._native is not None and known:
                 self._native.state.update(known)
             self._steps = self._steps if steps is None else steps
+
+
+def _largest(batches: Sequence[Rows]) -> int:
+    if isinstance(batches, Minibatches):
+        return min(batches.size, len(batches.rows))
+    return max(map(len, batches))
 
 
 class NativeFunction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,35 @@ class Step:
     graph: Graph
     loss: Node
     updates: Mapping[Parameter, Node]
+
+
+@dataclass(frozen=True)
+class Minibatches(Sequence[Rows]):
+    """`rows` cut into pieces of `size`, in order; the last may be smaller. No piece is copied."""
+
+    rows: Rows
+    size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.size)
+
+    @overload
+    def __getitem__(self, index: int) -> Rows: ...
+    @overload
+    def __getitem__(self, index: slice) -> Minibatches: ...
+    def __getitem__(self, index: int | slice) -> Rows | Minibatches:
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(len(self))
+            return Minibatches(
+                self.rows[start * self.size : max(start, stop) * self.size], self.size
+            )
+        start = range(len(self))[index] * self.size
+        return self.rows[start : start + self.size]
+
+    @property
+    def ends(self) -> Rows:
+        """Where each begins in `rows`, and at last their end."""
+        return np.minimum(np.arange(len(self) + 1) * self.size, len(self.rows))
 
 
 class Program(Protocol):
@@ -181,8 +210,16 @@ def every(rows: int) -> Rows:
 
 def key(seed: int, step: int) -> Array:
     """The value of `step.key`: what makes the randomness of one step."""
+    words: Array = keys(seed, np.array([step]))[0]
+    return words
+
+
+def keys(seed: int, steps: npt.NDArray[np.int64]) -> Array:
+    """The values of `step.key` for some steps, (steps, 3)."""
     low = 2**32 - 1
-    return np.array([seed & low, seed >> 32 & low, step & low], dtype=np.uint32)
+    made = np.empty((len(steps), 3), np.uint32)
+    made[:, 0], made[:, 1], made[:, 2] = seed & low, seed >> 32 & low, steps & low
+    return made
 
 
 def not_finite(

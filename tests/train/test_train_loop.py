@@ -11,10 +11,11 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import NotFinite, SettingError
+from chainrule.program import Minibatches
 from chainrule.train.callbacks import BestTracker, Callback, State, as_callbacks
 from chainrule.train.history import History
 from chainrule.train.loop import Run
-from chainrule.train.minibatch import minibatches, shuffle
+from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress
 
 R = np.random.default_rng(0)
@@ -86,7 +87,7 @@ def test_each_epoch_sees_every_row_once_in_the_order_of_its_seed_and_number() ->
     assert run.train() is None
     assert [len(b) for b in program.batches] == [4, 4, 2] * 3
     for epoch in (1, 2, 3):
-        expected = minibatches(shuffle(np.arange(10), 7, epoch), 4)
+        expected = Minibatches(shuffle(np.arange(10), 7, epoch), 4)
         for got, want in zip(program.batches[3 * epoch - 3 : 3 * epoch], expected, strict=True):
             npt.assert_array_equal(got, want)
 

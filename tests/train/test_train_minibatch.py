@@ -8,7 +8,8 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
-from chainrule.train.minibatch import minibatches, shuffle
+from chainrule.program import Minibatches
+from chainrule.train.minibatch import shuffle
 
 
 def test_an_order_is_a_function_of_seed_and_epoch_alone() -> None:
@@ -38,6 +39,17 @@ def test_every_place_is_as_likely() -> None:
     [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 4, [3]), (1, 1, [1]), (0, 4, []), (5, 100, [5])],
 )
 def test_minibatches(rows: int, size: int, sizes: list[int]) -> None:
-    parts = minibatches(np.arange(rows), size)
+    parts = Minibatches(np.arange(rows), size)
+    assert parts.ends.tolist() == [0, *itertools.accumulate(sizes)]
     assert [len(part) for part in parts] == sizes
     assert list(itertools.chain(*parts)) == list(range(rows))
+
+
+def test_some_of_the_minibatches() -> None:
+    parts = Minibatches(np.arange(10), 4)
+    assert parts[-1].tolist() == [8, 9]
+    assert [p.tolist() for p in parts[1:3]] == [[4, 5, 6, 7], [8, 9]]
+    assert parts[1:3].ends.tolist() == [0, 4, 6]
+    assert len(parts[2:2]) == len(parts[5:]) == 0
+    with pytest.raises(IndexError):
+        parts[3]

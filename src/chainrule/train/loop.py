@@ -10,9 +10,9 @@ import numpy as np
 
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
-from chainrule.program import Program, Rows
+from chainrule.program import Minibatches, Program, Rows
 from chainrule.train.callbacks import BestTracker, Callback, State
-from chainrule.train.minibatch import minibatches, shuffle
+from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress
 
 SLICE = 0.03
@@ -52,6 +52,7 @@ class Run:
     callbacks: Sequence[Callback]
     on_score: Callable[[float], None] = lambda value: None
     _best: tuple[dict[str, Array], int] | None = field(default=None, init=False)
+    _count: int = field(default=1, init=False)  # steps of the next call
 
     def train(self) -> str | None:
         """Run all epochs; returns why it stopped early, or None.
@@ -85,22 +86,22 @@ class Run:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train on all rows once; the row of the epoch, without its time."""
-        batches = minibatches(shuffle(self.rows, self.seed, epoch), self.batch_size)
+        batches = Minibatches(shuffle(self.rows, self.seed, epoch), self.batch_size)
         losses = np.empty(len(batches))
-        done, count, rate = 0, 1, 0.0
+        done, rate = 0, 0.0
         while done < len(batches):
-            some = batches[done : done + count]
+            some = batches[done : done + self._count]
             rates = self.rates(self.program.steps, len(some))
             start = time.perf_counter()
             losses[done : done + len(some)] = self.program.run(self.data, some, rates)
             elapsed = max(time.perf_counter() - start, 1e-9)
             done += len(some)
-            count = max(1, min(int(SLICE / elapsed * len(some)), 4 * count))
+            self._count = max(1, min(int(SLICE / elapsed * len(some)), 4 * self._count))
             rate = rates[-1]
             sofar = float(np.mean(losses[:done]))
             self.progress.update(epoch, done / len(batches), loss=sofar, rate=rate)
         self.sync()
-        sizes = [len(batch) for batch in batches]
+        sizes = np.diff(batches.ends)
         row = {"epoch": epoch, "step": self.program.steps, "rate": rate}
         return row | {"loss": float(np.average(losses, weights=sizes)), **self.score()}
 

@@ -9,8 +9,3 @@ from chainrule.program import Rows
 def shuffle(rows: Rows, seed: int, epoch: int) -> Rows:
     """`rows` in the order of an epoch; the same in every version of NumPy."""
     return rows[shuffled(len(rows), seed, epoch)]
-
-
-def minibatches(rows: Rows, size: int) -> list[Rows]:
-    """`rows` cut into pieces of `size`, in order; the last may be smaller."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
