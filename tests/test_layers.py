@@ -27,6 +27,7 @@ LAYERS = {
     6: ("nn", "train", "data"),
     7: (
         "fitting",
+        "planning",
         "model",
         "modelfile",
         "recipe",

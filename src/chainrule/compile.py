@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,6 +43,29 @@ def compile_step(
         SettingError: there is no such backend.
     """
     check_backend(backend)
+    parts = divided(step)
+    if backend == "native":
+        return NativeProgram(parts.inner, state, seed, parts.encoders, parts.whole, threads)
+    return Interpreted(parts.inner, state, seed, parts.encoders, parts.whole)
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A step without what depends on the data alone.
+
+    Attributes:
+        whole: the step, equal nodes merged.
+        inner: what is left to do in every step.
+        encoders: what is done once for a data set.
+    """
+
+    whole: Step
+    inner: Step
+    encoders: Encoders
+
+
+def divided(step: Step) -> Divided:
+    """The step, and what of it is computed once for a whole data set."""
     place = merge(step.graph)
     updates = {x: place[new] for x, new in step.updates.items()}
     graph = Graph([place[step.loss], *updates.values(), *updates], like=step.graph)
@@ -51,10 +75,7 @@ def compile_step(
     inner = check(Graph([loss, *new, *updates], like=graph))
     encoders = Encoders(graph, {inner.name(x): old for x, old in hoisted.encoded.items()})
     whole = Step(graph, place[step.loss], updates)
-    inner_step = Step(inner, loss, dict(zip(updates, new, strict=True)))
-    if backend == "native":
-        return NativeProgram(inner_step, state, seed, encoders, whole, threads)
-    return Interpreted(inner_step, state, seed, encoders, whole)
+    return Divided(whole, Step(inner, loss, dict(zip(updates, new, strict=True))), encoders)
 
 
 def check_backend(name: str) -> None:

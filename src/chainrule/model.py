@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from chainrule import fitting, modelfile
+from chainrule import fitting, modelfile, planning
 from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
@@ -29,6 +29,7 @@ from chainrule.graph.node import Array, Node, Parameter
 from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
+from chainrule.plan.forecast import Forecast
 from chainrule.program import STEP_INPUTS, every
 from chainrule.trace import Trace, run
 from chainrule.train.callbacks import Callback, EarlyStopping, State
@@ -263,6 +264,35 @@ class Model:
     def summary(self) -> Summary:
         """The layers with their shapes and numbers of parameters, as a table."""
         return summary(self)
+
+    def plan(
+        self,
+        batch_size: int = 32,
+        *,
+        optimizer: Optimizer | LBFGS | str | None = None,
+        threads: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        rows: int | None = None,
+    ) -> Forecast:
+        """What a training step will do as machine code, and what it will take, before it runs.
+
+        `print(model.plan())` tells the passes over the graph, the kernels with the nodes that
+        each computes, phases, layout, memory, and the time of a step by prediction; the first
+        time, it measures how fast this machine is, in a fifth of a second.
+
+        Args:
+            batch_size, optimizer, threads, clip_norm, clip_value: as for `fit`.
+            rows: of the data set, for what it takes in memory.
+
+        Returns:
+            A forecast: text, and `kernels`, `phases`, `flops`, `bytes`, `seconds`, `memory`.
+
+        Raises:
+            GraphError: the model has no loss. SettingError: a setting makes no sense.
+        """
+        settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
+        return planning.plan(self, settings, rows)
 
     # ------------------------------------------------------------ file
 

@@ -56,6 +56,7 @@ EXAMPLES = {
         chainrule show penguins-model
         chainrule show penguins-model --columns
         chainrule show penguins-model --config > config.toml
+        chainrule show penguins-model --plan
         chainrule show model.safetensors --graph | less
     """,
     "data": """
@@ -253,12 +254,14 @@ def _add_show(app: "App") -> None:
         graph: Annotated[bool, _say("every node, with the line that made it")] = False,
         columns: Annotated[bool, _say("the columns and how each is treated")] = False,
         config: Annotated[bool, _say("the configuration as TOML")] = False,
+        plan: Annotated[bool, _say("what a training step does, and what it takes")] = False,
         json: Annotated[bool, _say("everything as JSON")] = False,
     ) -> None:
         """Tell what is in a model file."""
         showing.show(
-            model, Screen(sys.stdout), graph=graph, columns=columns, config=config, as_json=json
-        )
+            model, Screen(sys.stdout), graph=graph, columns=columns, config=config, plan=plan,
+            as_json=json,
+        )  # fmt: skip
 
     app.command(show, **_options("show"))
 

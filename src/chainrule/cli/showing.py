@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule import recipe
 from chainrule.cli import told
 from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Screen
@@ -20,12 +21,20 @@ from chainrule.errors import SettingError
 from chainrule.graph.form import to_dict
 from chainrule.graph.show import listing
 from chainrule.model import Model
+from chainrule.plan.forecast import Forecast
 from chainrule.recipe import Config
 from chainrule.train.words import duration, number, words
 
 
 def show(
-    source: str, screen: Screen, *, graph: bool, columns: bool, config: bool, as_json: bool
+    source: str,
+    screen: Screen,
+    *,
+    graph: bool,
+    columns: bool,
+    config: bool,
+    as_json: bool,
+    plan: bool = False,
 ) -> None:
     """Tell what a model file holds; one of its parts alone where that is asked."""
     model, path = open_model(source)
@@ -46,7 +55,9 @@ def show(
             raise SettingError("show", "the model was made from arrays, and knows no columns",
                                at=path)  # fmt: skip
         told.tell_columns(screen, _columns(model, settled))
-    if not (graph or config or columns):
+    if plan:
+        told.tell_sections(screen, _plan(model, settled).sections())
+    if not (graph or config or columns or plan):
         _summary(model, str(path), screen)
 
 
@@ -54,6 +65,16 @@ def _config(model: Model) -> Config | None:
     found = model.notes.get("config")
     known = {field.name for field in dataclasses.fields(Config)}
     return Config(**{k: v for k, v in found.items() if k in known}) if found else None
+
+
+def _plan(model: Model, settled: Config | None) -> Forecast:
+    """The step that trained it, or that would train it."""
+    if settled is None:
+        return model.plan()
+    rows = None if model.schema is None else model.schema.rows
+    optimizer = recipe.build_optimizer(settled)
+    clip = settled.clip_norm
+    return model.plan(settled.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
 
 
 def _columns(model: Model, settled: Config | None) -> list[tuple[str, str, str, str]]:

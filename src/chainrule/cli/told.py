@@ -19,6 +19,7 @@ from chainrule.data.check import Finding
 from chainrule.data.features import features
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table, counted, listed
+from chainrule.plan.sections import Section
 from chainrule.recipe import Config
 from chainrule.train.metrics import confusion_matrix
 
@@ -183,3 +184,10 @@ def tell_confusion(screen: Screen, judged: Judged) -> None:
             [(clip(p.actual, 30), "taken for", clip(p.predicted, 30), counted(p.rows, "row"),
               f"{100 * p.share:.1f} % of them") for p in pairs],
         )  # fmt: skip
+
+
+def tell_sections(screen: Screen, sections: Sequence[Section]) -> None:
+    """A plan or a profile: tables under their titles."""
+    for section in sections:
+        screen.heading(section.title)
+        screen.table(section.rows, section.head, right=section.right)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph, topological
@@ -23,12 +23,19 @@ STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose
 
 def simplified(graph: Graph, outputs: Sequence[Node]) -> tuple[Graph, list[Node]]:
     """The graph after all passes, and what stands for `outputs` in it."""
-    place: Mapping[Node, Node] = fix_streams(graph)
-    outputs = [place[x] for x in outputs]
-    for stage in STAGES:
-        place = stage(topological(outputs))
-        outputs = [place[x] for x in outputs]
+    *_, (_, outputs) = staged(graph, outputs)
     return check(Graph(outputs, like=graph)), outputs
+
+
+def staged(graph: Graph, outputs: Sequence[Node]) -> Iterator[tuple[str, list[Node]]]:
+    """What stands for `outputs` after each pass, with the name of the pass."""
+    place: Mapping[Node, Node] = fix_streams(graph)
+    made = [place[x] for x in outputs]
+    yield "fix_streams", made
+    for stage in STAGES:
+        place = stage(topological(made))
+        made = [place[x] for x in made]
+        yield stage.__name__, made
 
 
 def plan_step(step: Step) -> Plan:

@@ -57,14 +57,15 @@ def build_step(
         updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
         updates |= slots
     updates |= parts.tracked
-    updates = {x: _named(new, x) for x, new in updates.items()}
+    names = {x: graph.name(x) if x in graph else x.label for x in updates}
+    updates = {x: _named(new, names[x]) for x, new in updates.items()}
     return Step(Graph([parts.loss, *updates.values()], like=graph), parts.loss, updates)
 
 
-def _named(new: Node, state: Parameter) -> Node:
+def _named(new: Node, name: str) -> Node:
     """The new value of a state under its name."""
     plain = isinstance(new, Operation) and not new.scope.given
-    return new.within(Scope(f"{state.label}.new")) if plain else new
+    return new.within(Scope(f"{name}.new")) if plain else new
 
 
 @dataclass(frozen=True)

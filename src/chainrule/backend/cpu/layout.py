@@ -92,8 +92,10 @@ class Memory:
         )
 
 
-def memory(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Memory:
-    """Memory, all zero, for the buffers that are ours; `twice` has those with two sides."""
+def allotted(
+    buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int
+) -> tuple[dict[Buffer, tuple[int, ...]], int]:
+    """Where the sides of each buffer of ours begin in a block, and the bytes of the block."""
     double = set(twice)
     offsets: dict[Buffer, tuple[int, ...]] = {}
     end = 0
@@ -106,6 +108,12 @@ def memory(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Mem
             end += -(-(extent(buffer, rows) + SLACK) // LINE) * LINE
             end += LINE * (math.gcd(end, 4096) == 4096)
         offsets[buffer] = tuple(places)
+    return offsets, end
+
+
+def memory(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Memory:
+    """Memory, all zero, for the buffers that are ours; `twice` has those with two sides."""
+    offsets, end = allotted(buffers, twice, rows)
     raw = np.zeros(end + 4096, np.uint8)
     start = -raw.ctypes.data % 4096
     made = Memory(raw[start : start + max(end, 1)], offsets, rows)

@@ -6,6 +6,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,11 @@ class Clock:
         return int(self._words[0]), int(self._words[1])
 
 
+@cache
+def _clock() -> Clock:
+    return Clock()
+
+
 def timed(native: Native, run: Callable[[], int], seconds: float = 0.3) -> Timing:
     """Time the tasks of a plan.
 
@@ -63,7 +69,7 @@ def timed(native: Native, run: Callable[[], int], seconds: float = 0.3) -> Timin
         run: does some steps with it, a millisecond or more, and tells how many.
         seconds: for how long; twice at least.
     """
-    clock = Clock()
+    clock = _clock()
     ticks = native.watch(clock.code)
     run()  # caches and pages are warm, as they are in a run
     parts: list[Times] = []

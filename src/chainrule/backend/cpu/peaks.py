@@ -1,0 +1,319 @@
+"""How fast this machine is, measured once: arithmetic, memory by level, calls and barriers."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.jit import Code, compiled
+from chainrule.backend.cpu.machine import Machine, host
+from chainrule.backend.cpu.products import TILES
+from chainrule.backend.cpu.profile import Timing, timed
+from chainrule.backend.cpu.scalars import intrinsic
+from chainrule.backend.cpu.text import Function, type_of
+from chainrule.backend.cpu.threads import Pool, processors
+from chainrule.files import write_whole
+from chainrule.plan.cost import work
+from chainrule.plan.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Kernel,
+    Read,
+    Reduction,
+    Write,
+)
+from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.speeds import Speeds, usual
+
+VERSION = 1
+"""Of what is measured and how; another one is measured anew."""
+
+SUMS = 10
+"""Sums under way at once: more than the latency of a multiply-add needs, fewer than registers."""
+
+ROWS, INNER, COLUMNS = 128, 384, 512
+"""The matrix product that is timed."""
+
+CHAIN = 24
+"""Kernels that are timed for what it costs to begin one, each after a barrier."""
+
+_known: dict[Path | None, Speeds] = {}
+
+
+def speeds(folder: Path | None) -> Speeds:
+    """The speeds of this machine, measured if the folder does not have them.
+
+    Args:
+        folder: where they are kept; a file that is damaged is made anew. None keeps nothing.
+    """
+    if folder not in _known:
+        found = kept(folder)
+        if found is None:
+            found = measured()
+            _keep(folder, found)
+        _known[folder] = found
+    return _known[folder]
+
+
+def kept(folder: Path | None) -> Speeds | None:
+    """The speeds as they were measured before; None where they were not."""
+    if folder is None:
+        return None
+    try:
+        told = json.loads(_file(folder).read_text(encoding="utf-8"))
+        levels = tuple((float(size), float(rate)) for size, rate in told.pop("levels"))
+        tiles = tuple((int(rows), int(vectors)) for rows, vectors in told.pop("tiles"))
+        found = Speeds(levels=levels, tiles=tiles, **told)
+        numbers = [found.peak, found.product, found.instruction, found.shared, found.call,
+                   found.barrier, *(rate for _, rate in levels)]  # fmt: skip
+        usable = all(0 < x < math.inf for x in numbers) and levels[-1][0] == math.inf
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return None
+    return found if usable else None
+
+
+def likely(folder: Path | None) -> Speeds:
+    """The speeds as far as they are known without measuring."""
+    machine = host()
+    return kept(folder) or usual(machine.vector, TILES[machine.registers])
+
+
+def _keep(folder: Path | None, found: Speeds) -> None:
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(_file(folder), json.dumps(dataclasses.asdict(found)))
+    except OSError:
+        return  # it is measured again, then
+
+
+def _file(folder: Path) -> Path:
+    key = hashlib.sha256(repr((VERSION, host(), os.cpu_count())).encode()).hexdigest()
+    return folder / f"speeds-{key[:16]}.json"
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def measured() -> Speeds:
+    """Measure; it takes about a tenth of a second."""
+    machine = host()
+    lanes = machine.vector // 4
+    code = Code(compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine), machine)
+    peak = _peak(code, lanes)
+    levels, shared = _levels(code)
+    probe = Native(_probe(), ROWS)
+    times = _tasks(probe)
+    product = 2 * ROWS * INNER * COLUMNS / times["product"] / peak
+    counted = work(_tanh(), ROWS, lanes).instructions
+    return Speeds(
+        processor=_name(machine),
+        vector=machine.vector,
+        tiles=TILES[machine.registers],
+        peak=peak,
+        product=min(product, 1.0),
+        instruction=times["tanh"] / counted,
+        levels=levels,
+        shared=shared,
+        call=max(times["chain"] / CHAIN, 1e-9),
+        barrier=_barrier(probe),
+        measured=True,
+    )
+
+
+def _least(function: Callable[[], object], times: int, seconds: float = 0.004) -> float:
+    """The shortest of some calls: what nobody disturbed. They end after a while."""
+    shortest, begun = math.inf, time.perf_counter()
+    for _ in range(times):
+        start = time.perf_counter()
+        function()
+        end = time.perf_counter()
+        shortest = min(shortest, end - start)
+        if end - begun > seconds:
+            break
+    return shortest
+
+
+def _peak(code: Code, lanes: int) -> float:
+    function, turns = code.function("fma"), 20_000
+    start = np.array([1.0, 0.0] * 32, np.float32)
+    pointer = ctypes.c_void_p(start.ctypes.data)
+    seconds = _least(lambda: function(pointer, turns, 0), 50, 0.01)
+    return 2 * SUMS * lanes * turns / seconds
+
+
+def _levels(code: Code) -> tuple[tuple[tuple[float, float], ...], float]:
+    """The caches with their bandwidth, then memory; and memory when all processors want it."""
+    function = code.function("copy")
+    sizes = [*_cache_sizes(), math.inf]
+    most = int(min(max(2 * sizes[-2], 32e6), 96e6))
+    block = np.zeros(most + 4096, np.uint8)
+    block[::4096] = 1  # so that the system gives the pages now
+    base = block.ctypes.data + -block.ctypes.data % 4096
+
+    def rate(bytes_used: int, start: int = 0) -> float:
+        half = bytes_used // 2 // 512 * 512
+        turns = max(1, 200_000 // (2 * half))
+        pointer = ctypes.c_void_p(base + start)
+        return 2 * half * turns / _least(lambda: function(pointer, half, turns), 20)
+
+    levels = [(size, rate(int(min(size * 0.6, most)))) for size in sizes]
+    threads = processors()
+    each = most // threads
+    rates = [0.0] * threads
+
+    def one(thread: int) -> None:
+        rates[thread] = rate(each, thread * each // 4096 * 4096)
+
+    Pool(threads).run(one, threads)
+    return tuple(levels), max(sum(rates), levels[-1][1])
+
+
+def _cache_sizes() -> list[float]:
+    """Bytes of the data caches, as Linux tells them; else usual ones."""
+    found: dict[int, float] = {}
+    try:
+        for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+            if (index / "type").read_text().strip() == "Instruction":
+                continue
+            text = (index / "size").read_text().strip()
+            unit = {"K": 2**10, "M": 2**20}[text[-1]]
+            found[int((index / "level").read_text())] = float(text[:-1]) * unit
+    except (OSError, ValueError, KeyError, IndexError):
+        found = {}
+    return [found[k] for k in sorted(found)] or [32e3, 1e6, 16e6]
+
+
+def _name(machine: Machine) -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()} ({machine.cpu})"
+    except OSError:
+        pass
+    return machine.cpu
+
+
+# ---------------------------------------------------------------- the code that is timed
+
+
+def _fma(lanes: int, fused: bool) -> str:
+    """`@fma(ptr start, i64 turns, i64)`: SUMS independent chains of multiply-adds."""
+    f, kind = Function("fma", "ptr %start, i64 %turns, i64 %unused", external=True), "float32"
+    vector = type_of(kind, lanes)
+    one = f.load(vector, "%start", 4)
+    sums = [f.local(vector) for _ in range(SUMS)]
+    for place in sums:
+        f.store(vector, one, place, 64)
+    with f.loop("0", "%turns"):
+        for place in sums:
+            old = f.load(vector, place, 64)
+            if fused:
+                new = intrinsic(f, "fma", kind, lanes, old, one, one)
+            else:
+                new = f.value(f"fadd {vector} {f.value(f'fmul {vector} {old}, {one}')}, {one}")
+            f.store(vector, new, place, 64)
+    total = f.load(vector, sums[0], 64)
+    for place in sums[1:]:
+        total = f.value(f"fadd {vector} {total}, {f.load(vector, place, 64)}")
+    f.store(vector, total, "%start", 4)
+    return "\n".join([*sorted(f.declared), f.end()])
+
+
+def _copy(lanes: int) -> str:
+    """`@copy(ptr block, i64 half, i64 turns)`: the first `half` bytes to the second, and again."""
+    f = Function("copy", "ptr %block, i64 %half, i64 %turns", external=True)
+    vector = type_of("float32", lanes)
+    with f.loop("0", "%turns"), f.loop("0", "%half", 16 * lanes) as place:
+        source = f.shift("i8", "%block", place)
+        target = f.shift("i8", source, "%half")
+        for k in range(4):
+            one = f.load(vector, f.shift("i8", source, str(4 * k * lanes)), 4)
+            f.store(vector, one, f.shift("i8", target, str(4 * k * lanes)), 4)
+    return f.end()
+
+
+def _tanh() -> Kernel:
+    n, i = Axis("n", ROWS), Axis("i", 64)
+    x, y = (Buffer(name, (ROWS, 64), "float32", "work") for name in ("tanh.x", "tanh.y"))
+    place: tuple[Expr, ...] = (At(n), At(i))
+    value = Call("tanh", (Read(x, place),), "float32")
+    return Kernel("tanh", (n, i), (Write(y, place, value),))
+
+
+def _probe() -> Plan:
+    """A product, a map, and small kernels one after another, each in a phase of its own."""
+    m, v, k = Axis("m", ROWS), Axis("v", COLUMNS), Axis("k", INNER)
+    a, b = Buffer("a", (ROWS, INNER), "float32"), Buffer("b", (INNER, COLUMNS), "float32")
+    c = Buffer("c", (ROWS, COLUMNS), "float32")
+    terms = Call("mul", (Read(a, (At(m), At(k))), Read(b, (At(k), At(v)))), "float32")
+    product = Kernel(
+        "product", (m, v), (Write(c, (At(m), At(v)), Acc("float32")),),
+        Reduction((k,), "sum", terms),
+    )  # fmt: skip
+    links = [Buffer(f"link{k}", (8,), "float32") for k in range(CHAIN + 1)]
+    chain = [_link(x, y) for x, y in itertools.pairwise(links)]
+    tanh = _tanh()
+    phases = (Phase((product, tanh)), *(Phase((kernel,)) for kernel in chain))
+    used = (a, b, c, *(x.buffer for x in tanh.writes), _read_by(tanh), *links)
+    return Plan(phases, used)
+
+
+def _link(x: Buffer, y: Buffer) -> Kernel:
+    i = Axis("i", 8)
+    value = Call("add", (Read(x, (At(i),)), Const(1.0, "float32")), "float32")
+    return Kernel(y.name, (i,), (Write(y, (At(i),), value),))
+
+
+def _read_by(kernel: Kernel) -> Buffer:
+    value: Any = kernel.writes[0].value
+    found: Buffer = value.operands[0].buffer
+    return found
+
+
+def _timed(probe: Native) -> Timing:
+    nothing = np.zeros(1, np.int64)
+
+    def run() -> int:
+        probe.call(nothing)
+        return 1
+
+    return timed(probe, run, seconds=0.012)
+
+
+def _tasks(probe: Native) -> dict[str, float]:
+    """Seconds of the product, the map, and the chain."""
+    found = _timed(probe)
+    seconds: dict[str, float] = {}
+    for stage, times in zip(probe.program.stages, found.tasks, strict=True):
+        for task, taken in zip(stage, times, strict=True):
+            name = "chain" if task.name.startswith("link") else task.name
+            seconds[name] = seconds.get(name, 0.0) + float(taken[0])
+    return seconds
+
+
+def _barrier(probe: Native) -> float:
+    """Seconds that two threads take to meet, where there are two processors."""
+    if processors() == 1:
+        return usual(32).barrier
+    found = _timed(Native.of(probe.code, threads=2))
+    waits = [float(waiting.mean()) for waiting in found.waiting[1:]]
+    return min(max(sum(waits) / len(waits), 2e-8), 1e-5)

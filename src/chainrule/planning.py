@@ -1,0 +1,148 @@
+"""What `Model.plan` does: the step that `fit` would run, through all stages, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chainrule.backend.cpu.layout import allotted, strides
+from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.peaks import speeds
+from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.threads import processors
+from chainrule.cachefolder import code_folder
+from chainrule.compile import divided
+from chainrule.errors import GraphError, SettingError
+from chainrule.graph.graph import Graph
+from chainrule.passes.hoist import row_bytes
+from chainrule.plan.build import plan_step, staged
+from chainrule.plan.cost import PlanCosts, best_threads
+from chainrule.plan.forecast import Forecast, MemoryNeed, Pass, Placed
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.program import STEP_INPUTS, Step
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.optim import Adam, Optimizer
+from chainrule.train.optim.registry import optimizer as optimizer_named
+from chainrule.train.step import build_step
+
+if TYPE_CHECKING:
+    from chainrule.model import Model
+
+MOST_THREADS = 8
+
+WHAT = {
+    "fix_streams": "give every random draw its stream of numbers",
+    "decompose": "put operations together from simpler ones",
+    "merge": "make nodes that compute the same one node",
+}
+"""What the passes do, in words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a step depends on besides the model: arguments of `fit`."""
+
+    batch_size: int = 32
+    optimizer: Optimizer | LBFGS | str | None = None
+    threads: int | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+
+def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
+    """The training step that `fit` would compile, and its optimizer."""
+    if model.loss is None:
+        raise GraphError("plan", "the model has no loss", fix="Model(outputs=..., loss=...)")
+    given = settings.optimizer
+    chosen = optimizer_named(given) if isinstance(given, str) else given or model.optimizer
+    chosen = chosen or Adam(1e-3)
+    if isinstance(chosen, LBFGS):
+        raise SettingError(
+            "plan", "LBFGS takes all rows at once, and has no minibatch step", fix="such as 'adam'"
+        )
+    step = build_step(
+        model.graph, model.loss, chosen,
+        clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+    )  # fmt: skip
+    return step, chosen
+
+
+def plan(model: Model, settings: Settings, rows: int | None = None) -> Forecast:
+    """See Model.plan."""
+    size = settings.batch_size
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise SettingError(
+            "plan", "batch_size makes no sense", expected="a whole number from 1", got=repr(size)
+        )
+    step, optimizer = step_of(model, settings)
+    parts = divided(step)
+    made = plan_step(parts.inner)
+    known = speeds(code_folder())
+    most = min(settings.threads or MOST_THREADS, processors())
+    threads = settings.threads or best_threads(made, size, most, known)
+    cost = PlanCosts(made, size, known).at(threads)
+    what = f"A training step of {size:,} row{'s' * (size != 1)}, {type(optimizer).__name__}"
+    return Forecast(
+        what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
+        _memory(made, size, threads, rows, parts.inner), _placed(made, size), known,
+        own_names(parts.inner),
+    )  # fmt: skip
+
+
+def own_names(inner: Step) -> frozenset[str]:
+    """The names that a user gave, or that come from such: layers, gradients, new states."""
+    outputs = [inner.loss, *inner.updates.values()]
+    *_, (_, outputs) = staged(inner.graph, outputs)
+    graph = Graph(outputs, like=inner.graph)
+    return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
+
+
+def _passes(step: Step, whole: Step, inner: Step) -> list[Pass]:
+    merged = Graph([whole.loss, *whole.updates.values()])
+    left = Graph([inner.loss, *inner.updates.values()])
+    found = [
+        Pass("step", "loss, gradients and updates, as they are built", len(step.graph)),
+        Pass("merge", WHAT["merge"], len(merged)),
+        Pass("hoist", "compute what depends on the data alone once, before the run", len(left)),
+    ]
+    for name, outputs in staged(inner.graph, [inner.loss, *inner.updates.values()]):
+        found.append(Pass(name, WHAT.get(name, ""), len(Graph(outputs))))
+    return found
+
+
+def _memory(made: Plan, size: int, threads: int, rows: int | None, inner: Step) -> MemoryNeed:
+    state = [b for b in made.buffers if b.space == "state"]
+    others = [b for b in made.buffers if b.space != "state"]
+    fixed, each_row = build(made, host(), size).scratch
+    inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
+    return MemoryNeed(
+        state=allotted(state, made.updates, 0)[1],
+        work=allotted(others, (), size)[1],
+        scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
+        row=sum(map(row_bytes, inputs)),
+        rows=rows,
+    )
+
+
+def _placed(made: Plan, size: int) -> tuple[Placed, ...]:
+    """The buffers of ours, the largest first."""
+    double = set(made.updates)
+    found = [
+        _place(b, size, 2 if b in double else 1)
+        for b in made.buffers
+        if b.space in ("state", "work", "constant") and b.shape
+    ]
+    return tuple(sorted(found, key=lambda x: -x.bytes))
+
+
+def _place(buffer: Buffer, size: int, sides: int) -> Placed:
+    kinds = {"state": "state, old and new" if sides == 2 else "state", "work": "between kernels"}
+    _, total = allotted([buffer], [buffer] if sides == 2 else [], size)
+    widths = [d if isinstance(d, int) else size for d in buffer.shape]
+    step = strides(buffer, size)[0]
+    width = int(np.prod(widths[1:], dtype=np.int64))
+    shape = " x ".join(map(str, widths))
+    return Placed(buffer.name, shape, kinds.get(buffer.space, buffer.space), total, width, step)
