@@ -182,12 +182,12 @@ def test_which_kernels_are_products() -> None:
         return product(flat, Analysis(flat), host(), 64)
 
     one, two, three, four, five, six = (found(form(32, 48, "float32")) for form in FORMS)
-    assert (one.along, one.packed, one.m, one.v) == (True, False, 0, 1)  # type: ignore[attr-defined]
-    assert (two.along, two.packed) == (False, False)  # type: ignore[attr-defined]
-    assert (three.along, three.packed) == (True, True)  # type: ignore[attr-defined]
+    assert (one.left, one.right, one.m, one.v) == ("turn", "place", 0, 1)  # type: ignore[attr-defined]
+    assert (two.left, two.right) == ("turn", "turn")  # type: ignore[attr-defined]
+    assert (three.left, three.right) == ("gather", "gather")  # type: ignore[attr-defined]
     assert (four.outer, four.m, four.v) == ((1,), 0, 2)  # type: ignore[attr-defined]
-    assert (five.also, five.k, five.packed) == ((3,), 2, False)  # type: ignore[attr-defined]
-    assert (six.also, six.along) == ((2,), False)  # type: ignore[attr-defined]
+    assert (five.also, five.k, five.left) == ((3,), 2, "gather")  # type: ignore[attr-defined]
+    assert (six.also, six.right) == ((2,), "turn")  # type: ignore[attr-defined]
     n, k = Axis("n", N), Axis("k", 5)
     x = Buffer("x", (N, 5), "float32", "data")
     squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))

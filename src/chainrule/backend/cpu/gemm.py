@@ -1,16 +1,19 @@
-"""Matrix products: tiles of accumulators in registers, panels in the first cache, any epilogue.
+"""Matrix products: factors copied into strips, tiles of sums in registers, any epilogue.
 
-    for rows in chunks: for panels of columns:
-        for blocks of k: [turn the block of b round]; for tiles of rows: sums of the tile += a * b
-        for rows: for vectors of columns: the kernel's writes, with the sum as `acc`
+    for rows in chunks: copy the chunk's part of a
+        for panels of columns:
+            for blocks of k: [copy the block of b]; for tiles of rows: sums of the tile += a * b
+            for rows: for vectors of columns: the kernel's writes, with the sum as `acc`
 
-Every sum runs over k in order, in blocks of BLOCK that are added up in order, wherever its row and
-column lie in a tile. So results do not depend on how threads share rows. Rows past the end of a
-chunk are computed from its last row and not used; columns past the end are either computed twice
-or, where a product is narrower than a tile, not stored.
+Every sum runs over k in order, in blocks that are added up in order, wherever its row and column
+lie in a tile. So results do not depend on how threads share rows. Rows past the end of a chunk are
+computed from its last row and not used; columns past the end are either computed twice or, where a
+product is narrower than a tile, not stored.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from chainrule.backend.cpu.affine import Analysis, Form
 from chainrule.backend.cpu.body import Body, Vectors
@@ -19,51 +22,99 @@ from chainrule.backend.cpu.layout import LINE
 from chainrule.backend.cpu.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.products import Product, parts
-from chainrule.backend.cpu.scalars import intrinsic
 from chainrule.backend.cpu.text import BYTES, SCALARS, type_of
+from chainrule.backend.cpu.tiles import JOB, Helper, Tile, gather, turn
 
-BLOCK = 256
-"""Length of a block of k: a panel of that many rows stays in the first cache."""
+BLOCK = 320
+"""About the length of a block of k: a panel of that many rows stays in the first cache."""
 
-CHUNK = 96
-"""Rows whose sums are kept while the blocks of k go by."""
+CHUNK = 192
+"""Rows whose part of the left factor is copied at once, at most."""
+
+COPY = 1 << 19
+"""Bytes of that copy, if CHUNK does not make it less: it stays in the second cache."""
 
 
-def gemm(name: str, flat: Flat, analysis: Analysis, shape: Product, machine: Machine) -> Compiled:
+def gemm(
+    name: str, flat: Flat, analysis: Analysis, shape: Product, machine: Machine, max_rows: int
+) -> Compiled:
     """The code of a kernel that is a matrix product."""
     step = shape.width & -shape.width  # a power of two: what vectors are cut into without waste
     body = Body(begin(name, flat), flat, analysis, Vectors(shape.v, step))
-    work = Gemm(body, shape, machine)
+    work = Gemm(body, shape, machine, max_rows)
     work.write()
-    return finish(body, (work.bytes, work.each_row), shape.rows if shape.m == 0 else 1)
+    granule = shape.rows if shape.m == 0 else 1
+    return finish(body, work.scratch, granule, tuple(work.helpers.values()))
 
 
 class Gemm:
     """Writes one matrix product into the function of a body."""
 
-    def __init__(self, body: Body, shape: Product, machine: Machine) -> None:
+    def __init__(self, body: Body, shape: Product, machine: Machine, max_rows: int) -> None:
         self.body, self.f, self.flat, self.shape = body, body.f, body.flat, shape
-        self.machine, self.nest = machine, Nest(body, machine)
+        self.nest, self.helpers, self.job = Nest(body, machine), dict[str, Helper](), ""
         self.dtype = self.flat.items[self.flat.value].dtype
         self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
-        self.kind = type_of(self.dtype, shape.lanes)
-        k = self.flat.sizes[shape.k]
-        self.single = isinstance(k, int) and k <= BLOCK + BLOCK // 2 and not shape.also
-        self.depth = str(k) if isinstance(k, int) else "%n"
-        self.panel_rows = k if isinstance(k, int) and self.single else BLOCK
-        sums = (CHUNK + shape.rows) * shape.width
-        turned = 0 if shape.along else self.panel_rows * shape.width
-        copied = (CHUNK + shape.rows) * k if isinstance(k, int) else 0
-        self.bytes = (sums + turned + copied * shape.packed + 2 * LINE) * self.size
-        self.each_row = 0 if isinstance(k, int) else (CHUNK + shape.rows) * self.size * shape.packed
-        self.panel = self.f.shift(self.element, "%scratch", str(sums))
-        self.copy = self.f.shift(self.element, self.panel, str(turned))
+        self.tile = Tile(
+            self.dtype, shape.rows, shape.vectors, shape.lanes, machine.fma, shape.left == "lines"
+        )
         self.roots = [p for s in self.flat.stores for p in (s.value, *s.place)]
-        a, b = (body.analysis.reads(x).form for x in (shape.a, shape.b))
-        self.a_rows, rest = parts(body.analysis, a, {shape.m})
-        self.a_depth, self.a_base = parts(body.analysis, rest, self.flat.over)
-        self.b_depth, rest = parts(body.analysis, b, self.flat.over)
-        self.b_columns, self.b_base = parts(body.analysis, rest, {shape.v})
+        self._forms()
+        self._lengths(max_rows)
+        self._memory()
+
+    def _forms(self) -> None:
+        """Where the factors lie, by the axes that it depends on."""
+        shape, analysis = self.shape, self.body.analysis
+        a, b = (analysis.reads(x).form for x in (shape.a, shape.b))
+        self.a_rows, rest = parts(analysis, a, {shape.m})
+        self.a_depth, self.a_base = parts(analysis, rest, self.flat.over)
+        self.b_depth, rest = parts(analysis, b, self.flat.over)
+        self.b_columns, self.b_base = parts(analysis, rest, {shape.v})
+
+    def _lengths(self, max_rows: int) -> None:
+        """How k is cut into blocks, and rows into chunks."""
+        shape, sizes = self.shape, self.flat.sizes
+        k = sizes[shape.k]
+        if isinstance(k, int):
+            self.depth, self.block = str(k), _even(k, BLOCK, 1)
+        else:
+            self.depth, self.block = "%n", BLOCK
+        known = k if isinstance(k, int) else max_rows
+        self.single = known <= self.block and not shape.also
+        total = known
+        for axis in shape.also:
+            size = sizes[axis]
+            total *= size if isinstance(size, int) else max_rows
+        fits = COPY // (self.size * max(1, 1 << (total - 1).bit_length()))
+        most = max(2 * shape.rows, min(CHUNK, fits) // shape.rows * shape.rows)
+        m = sizes[shape.m]
+        self.chunk = _even(m, most, shape.rows) if isinstance(m, int) else most
+
+    def _memory(self) -> None:
+        """The thread's memory: sums, a panel of b, addresses of lines, the copy of a."""
+        f, shape = self.f, self.shape
+        fixed, each_row = 1, ""
+        for axis in (*shape.also, shape.k):
+            size = self.flat.sizes[axis]
+            fixed, each_row = (fixed * size, each_row) if isinstance(size, int) else (fixed, "%n")
+        self.total = f.mul(str(fixed), each_row) if each_row else str(fixed)
+        pad = max(shape.rows, shape.lanes)
+        self.pitch = f.add(f.mul(self.total, str(shape.rows)), str(pad))
+        rows = self.chunk + shape.rows
+        sums = rows * shape.width
+        panel = 0 if shape.right == "place" else (self.block + shape.lanes) * shape.width
+        lines = max(self.block, shape.width)
+        gathers = shape.left == "gather"
+        self.panel = f.shift(self.element, "%scratch", str(sums))
+        self.b_table = f.shift(self.element, self.panel, str(panel))
+        self.a_table = f.shift("ptr", self.b_table, str(lines))
+        many = self.total if gathers else str(rows + shape.rows + shape.lanes)
+        self.copy = f.shift("ptr", self.a_table, many)
+        strips = rows // shape.rows
+        each = strips * shape.rows * fixed * self.size + 8 * fixed * gathers
+        here = (sums + panel + strips * pad) * self.size + 8 * (lines + rows + pad + pad) + 2 * LINE
+        self.scratch = (here, each) if each_row else (here + each, 0)
 
     def write(self) -> None:
         """Write the whole product."""
@@ -78,10 +129,12 @@ class Gemm:
             self._start(self.shape.a, self.a_base),
             self._start(self.shape.b, self.b_base),
         )
-        with f.loop(low, high, CHUNK) as first, self.body.inside():
-            self.first, self.last = first, f.least(f.add(first, str(CHUNK)), high)
-            if self.shape.packed:
-                self._pack()
+        with f.loop(low, high, self.chunk) as first, self.body.inside():
+            self.first, self.last = first, f.least(f.add(first, str(self.chunk)), high)
+            self.lines = f.sub(self.last, self.first)
+            strips = f.add(self.lines, str(self.shape.rows - 1))
+            self.strips = f.div(strips, self.shape.rows)
+            self.nest.nest(self.shape.also, [self.shape.a], (), self._copy)
             self._panels()
 
     def _start(self, item: int, form: Form) -> str:
@@ -90,8 +143,7 @@ class Gemm:
 
     def _panels(self) -> None:
         """Panels of columns; the last one begins early enough to be whole."""
-        f, width, size = self.f, self.shape.width, self.flat.sizes[self.shape.v]
-        assert isinstance(size, int)
+        f, width, size = self.f, self.shape.width, self._columns
         if size <= width:
             with self.body.inside(self.shape.v, "0"):
                 self._panel()
@@ -101,227 +153,253 @@ class Gemm:
             with self.body.inside(self.shape.v, begin_at):
                 self._panel()
 
+    @property
+    def _columns(self) -> int:
+        size = self.flat.sizes[self.shape.v]
+        assert isinstance(size, int)
+        return size
+
     def _panel(self) -> None:
         f = self.f
         self.b_panel = f.shift(self.element, self.b_start, self.body.scalar_form(self.b_columns))
         if self.single:
             self._block("0", self.depth)
-        else:
-            self._clear()
-            needed = [self.shape.a, self.shape.b]
-            self.nest.nest(self.shape.also, needed, (), self._blocks)
-        self._epilogue()
+            return
+        self.nest.nest(self.shape.also, [self.shape.a, self.shape.b], (), self._blocks)
+        with f.loop(self.first, self.last, self.shape.rows) as row, self.body.inside():
+            self._finish(row)
 
     def _blocks(self) -> None:
         f = self.f
-        with f.loop("0", self.depth, BLOCK) as start, self.body.inside():
-            self._block(start, f.least(f.add(start, str(BLOCK)), self.depth))
+        with f.loop("0", self.depth, self.block) as start, self.body.inside():
+            self._block(start, f.least(f.add(start, str(self.block)), self.depth))
 
-    def _clear(self) -> None:
-        """No sums yet."""
+    # ------------------------------------------------------------ copies
+
+    def _call(self, helper: Helper, *operands: str) -> None:
+        self.helpers[helper.name] = helper
+        self.f.do(f"call void @{helper.name}({', '.join(operands)})")
+
+    def _table(self, table: str, low: str, high: str, place: Callable[[str], str]) -> None:
+        """Note the addresses of some lines."""
         f = self.f
-        end = f.mul(f.sub(self.last, self.first), str(self.shape.width))
-        with f.loop("0", end, self.shape.lanes) as place:
-            pointer = f.shift(self.element, "%scratch", place)
-            f.store(self.kind, "zeroinitializer", pointer, self.size)
+        with f.loop(low, high) as line, self.body.inside():
+            f.store("ptr", place(line), f.shift("ptr", table, f.sub(line, low)), 8)
+
+    def _copy(self) -> None:
+        """Copy the chunk's part of a into strips."""
+        f, shape, body = self.f, self.shape, self.body
+        done = "0"
+        for axis in shape.also:
+            done = f.add(f.mul(done, self.nest.bounds(axis)[1]), body.at[axis])
+        done = f.mul(done, self.depth)
+        to = f.shift(self.element, self.copy, f.mul(done, str(shape.rows)))
+        if shape.left == "lines":
+            more = f.add(self.last, str(shape.rows))
+            self._table(self.a_table, self.first, more, lambda row: self._row(row, self.a_start))
+        elif shape.left == "turn":
+            others, _ = parts(body.analysis, self.a_depth, shape.also)
+            more = f.add(self.last, str(shape.rows + shape.lanes))
+            start = f.shift(self.element, self.a_start, body.scalar_form(others))
+            self._table(self.a_table, self.first, more, lambda row: self._row(row, start))
+            for group in reversed(range(0, shape.rows, shape.lanes)):
+                self._call(
+                    turn(self.dtype, shape.lanes),
+                    f"ptr {f.shift('ptr', self.a_table, str(group))}",
+                    f"ptr {f.shift(self.element, to, str(group))}",
+                    f"i64 {self.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {self.depth}",
+                    f"i64 {self.pitch}", f"i64 {shape.rows}",
+                )  # fmt: skip
+        elif shape.left == "gather":
+            table, start = f.shift("ptr", self.a_table, done), self._row(self.first, self.a_start)
+            self._table(table, "0", self.depth, lambda k: self._deep(k, start, self.a_depth))
+            self._call(
+                gather(self.dtype, shape.rows), f"ptr {table}", f"i64 {self.lines}",
+                f"i64 {self.depth}", f"i64 {self.pitch}", f"ptr {to}",
+            )  # fmt: skip
+        else:
+            self._copy_apart(to)
+
+    def _copy_apart(self, to: str) -> None:
+        """The copy of a, element by element."""
+        f, tile = self.f, str(self.shape.rows)
+        with f.loop(self.first, self.last, self.shape.rows) as strip, self.body.inside():
+            begin_at = f.shift(self.element, to, self._strip(strip))
+            with f.loop("0", tile) as r, self.body.inside():
+                source = self._row(f.add(strip, r), self.a_start)
+                line = f.shift(self.element, begin_at, r)
+                with f.loop("0", self.depth) as k, self.body.inside():
+                    one = f.load(self.element, self._deep(k, source, self.a_depth), self.size)
+                    f.store(self.element, one, f.shift(self.element, line, f.mul(k, tile)), 4)
+
+    def _strip(self, row: str) -> str:
+        """How far from the first strip the one that begins at `row` is."""
+        number = self.f.div(self.f.sub(row, self.first), self.shape.rows)
+        return self.f.mul(number, self.pitch)
+
+    def _row(self, row: str, start: str) -> str:
+        """Where a row of a begins; past the end of the chunk it is the last one."""
+        f = self.f
+        here = f.least(row, f.sub(self.last, "1"))
+        with self.body.inside(self.shape.m, here):
+            return f.shift(self.element, start, self.body.scalar_form(self.a_rows))
+
+    def _deep(self, k: str, start: str, form: Form) -> str:
+        with self.body.inside(self.shape.k, k):
+            return self.f.shift(self.element, start, self.body.scalar_form(form))
+
+    def _right(self, start: str, depth: str) -> tuple[str, str]:
+        """Where a block of b begins, and its step from k to k."""
+        f, shape, body = self.f, self.shape, self.body
+        if shape.right == "place":
+            step = body.analysis.stride(body.analysis.reads(shape.b), shape.k)
+            return self._deep(start, self.b_panel, self.b_depth), str(step)
+        if shape.right == "turn":
+            others, _ = parts(body.analysis, self.b_depth, shape.also)
+            self.b_from = f.shift(self.element, self.b_panel, body.scalar_form(others))
+            stride, last = self.b_columns.axes[shape.v], str(self._columns - 1)
+
+            def column(number: str) -> str:
+                held = f.mul(f.least(number, last), str(stride))
+                return f.shift(self.element, self.b_from, held)
+
+            self._table(self.b_table, "0", str(shape.width), column)
+            self._call(
+                turn(self.dtype, shape.lanes), f"ptr {self.b_table}", f"ptr {self.panel}",
+                f"i64 {shape.vectors}", f"i64 {shape.lanes}", f"i64 {start}", f"i64 {depth}",
+                f"i64 {shape.lanes}", f"i64 {shape.width}",
+            )  # fmt: skip
+        else:
+            end = f.add(start, depth)
+            at = self.b_panel
+            self._table(self.b_table, start, end, lambda k: self._deep(k, at, self.b_depth))
+            self._call(
+                gather(self.dtype, shape.width), f"ptr {self.b_table}",
+                f"i64 {min(self._columns, shape.width)}", f"i64 {depth}", "i64 0",
+                f"ptr {self.panel}",
+            )  # fmt: skip
+        return self.panel, str(shape.width)
 
     # ------------------------------------------------------------ sums
 
-    def _pack(self) -> None:
-        """Copy the chunk's part of a, which lies along m, so that tiles read it in one run."""
-        f, shape = self.f, self.shape
-        whole = 1 << (shape.rows - 1).bit_length()  # a vector of all rows of a tile, or more
-        with f.loop(self.first, self.last, shape.rows) as row, self.body.inside():
-            rows = [self._row(row, r) for r in range(shape.rows)]
-            inside = f.value(f"icmp sle i64 {f.add(row, str(whole))}, {self.last}")
-            outside = f.value(f"xor i1 {inside}, true")
-            kind = type_of(self.dtype, whole)
-            with f.when(inside), f.loop("0", self.depth) as k, self.body.inside(shape.k, k):
-                across = self.body.scalar_form(self.a_depth)
-                vector = f.load(kind, f.shift(self.element, rows[0], across), self.size)
-                f.store(kind, vector, self._packed(row, k), self.size)
-            with f.when(outside), f.loop("0", self.depth) as k, self.body.inside(shape.k, k):
-                across, to = self.body.scalar_form(self.a_depth), self._packed(row, k)
-                for r in range(shape.rows):
-                    one = f.load(self.element, f.shift(self.element, rows[r], across), self.size)
-                    f.store(self.element, one, f.shift(self.element, to, str(r)), self.size)
-
-    def _packed(self, row: str, k: str) -> str:
-        """Where the packed column k of the tile that begins at `row` lies."""
-        f, tile = self.f, f"{self.shape.rows}"
-        start = f.mul(f.sub(row, self.first), self.depth)
-        return f.shift(self.element, self.copy, f.add(start, f.mul(k, tile)))
-
     def _block(self, start: str, end: str) -> None:
-        if not self.shape.along:
-            self._turn(start, end)
-        with self.f.loop(self.first, self.last, self.shape.rows) as row, self.body.inside():
-            self._tile(row, start, end)
-
-    def _tile(self, row: str, start: str, end: str) -> None:
-        """Sums over a block of k in registers, then to memory."""
+        """Sums over a block of k."""
         f, shape = self.f, self.shape
-        self._fetch_ahead(row)
-        rows = [] if shape.packed else [self._row(row, r) for r in range(shape.rows)]
-        places = [(r, c) for r in range(shape.rows) for c in range(shape.vectors)]
-        sums = {place: f.local(self.kind) for place in places}
-        for place in places:
-            f.store(self.kind, "zeroinitializer", sums[place], 64)
-        with f.loop(start, end) as k, self.body.inside(shape.k, k):
-            columns = self._columns(k, start)
-            across = "0" if shape.packed else self.body.scalar_form(self.a_depth)
-            packed = self._packed(row, k) if shape.packed else ""
-            for r in range(shape.rows):
-                at = f.shift(self.element, packed or rows[r], str(r) if packed else across)
-                one = f.load(self.element, at, self.size)
-                many = f.splat(one, self.element, shape.lanes)
-                for c in range(shape.vectors):
-                    old = f.load(self.kind, sums[r, c], 64)
-                    f.store(self.kind, self._madd(many, columns[c], old), sums[r, c], 64)
-        here = f.mul(f.sub(row, self.first), str(shape.width))
-        for r, c in places:
-            offset = f.add(here, str(r * shape.width + c * shape.lanes))
-            pointer = f.shift(self.element, "%scratch", offset)
-            total = f.load(self.kind, sums[r, c], 64)
-            if not self.single:
-                before = f.load(self.kind, pointer, self.size)
-                total = f.value(f"fadd {self.kind} {before}, {total}")
-            f.store(self.kind, total, pointer, self.size)
+        depth = f.sub(end, start)
+        b, step = self._right(start, depth)
+        before, done = start, "0"
+        for axis in shape.also:
+            before = f.value(f"or i64 {before}, {self.body.at[axis]}")
+            done = f.add(f.mul(done, self.nest.bounds(axis)[1]), self.body.at[axis])
+        done = f.add(f.mul(done, self.depth), start)
+        a = f.shift(self.element, self.copy, f.mul(done, str(shape.rows)))
+        add = (
+            "0" if self.single else f.value(f"zext i1 {f.value(f'icmp ne i64 {before}, 0')} to i64")
+        )
+        self._job(b, step, start, depth, add)
+        strip, *others = self.tile.strip()
+        self.helpers |= {helper.name: helper for helper in others}
+        with f.loop("0", self.strips) as number, self.body.inside():
+            row = f.add(self.first, f.mul(number, str(shape.rows)))
+            left = f.sub(self.last, row)
+            here = f.shift(self.element, a, f.mul(number, self.pitch))
+            if shape.left == "lines":
+                here = f.shift("ptr", self.a_table, f.mul(number, str(shape.rows)))
+            self._call(
+                strip, f"ptr {self.job}", f"ptr {here}", f"ptr {self._sums(row)}",
+                f"i64 {number}", f"i64 {left}",
+            )  # fmt: skip
+            if self.single:
+                self._finish(row)
 
-    def _fetch_ahead(self, row: str) -> None:
-        """Ask for the state that the tile's writes will need: it comes while the sums run."""
+    def _sums(self, row: str) -> str:
+        """Where the sums of a row are."""
+        f = self.f
+        here = f.mul(f.sub(row, self.first), str(self.shape.width))
+        return f.shift(self.element, "%scratch", here)
+
+    def _job(self, b: str, step: str, start: str, depth: str, add: str) -> None:
+        """Write down what the strips of a panel have in common."""
+        wanted = self._wanted()
+        words = dict.fromkeys(JOB, "0") | {
+            "b": b, "step": step, "depth": depth, "add": add, "first": start,
+            "next": b, "wanted": str(len(wanted)),
+        }  # fmt: skip
+        words |= self._next(start, depth, b, step)
+        pairs = [x for pair in wanted for x in pair]
+        self.job = self.job or self.f.local(f"[{len(JOB) + len(pairs)} x i64]")
+        pointers = {JOB.index("b"), JOB.index("next"), *range(len(JOB), len(JOB) + len(pairs), 2)}
+        for k, word in enumerate([*words.values(), *pairs]):
+            kind = "ptr" if k in pointers else "i64"
+            self.f.store(kind, word, self.f.shift("i64", self.job, str(k)), 8)
+
+    def _next(self, start: str, depth: str, b: str, step: str) -> dict[str, str]:
+        """The words of a job that tell where the next panel of b is."""
+        f, shape = self.f, self.shape
+        if shape.right == "gather" or self._columns <= shape.width:
+            return {}
+        if shape.right == "place":
+            lines = -(-shape.width * self.size // LINE)
+            at, apart, many = f.shift(self.element, b, str(shape.width)), step, depth
+            pieces = str(lines)
+        else:
+            stride = self.b_columns.axes[shape.v]
+            at = f.shift(self.element, self.b_from, f.add(start, str(stride * shape.width)))
+            apart, many = str(stride), str(shape.width)
+            pieces = f.div(f.mul(depth, str(self.size)), LINE)
+        share = f.add(f.value(f"udiv i64 {many}, {self.strips}"), "1")
+        return {"next": at, "apart": apart, "many": many, "share": share, "pieces": pieces}
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """The state that the tiles' writes will need: it comes while the sums run."""
         f, body, shape = self.f, self.body, self.shape
         places = {(s.argument, s.place) for s in self.flat.stores}
         for item in {i for root in self.roots for i in body.needs(root)}:
             entry = self.flat.items[item]
             if entry.op == "read" and {shape.m, shape.v} <= body.analysis.depends[item]:
                 places.add((int(entry.data or 0), entry.args))
+        found = []
         for argument, place in sorted(places):
             access = body.analysis.access(argument, place)
-            if self.flat.arguments[argument].space != "state" or access.risky or access.form.rest:
+            stride = body.analysis.stride(access, shape.m)
+            if self.flat.arguments[argument].space != "state" or access.risky or stride is None:
                 continue
-            for r in range(shape.rows):
-                with body.inside(shape.m, f.add(row, str(r))):
-                    offset = body.scalar_form(access.form)
-                pointer = f.shift(self.element, f"%b{argument}", offset)
-                for start in range(0, shape.width * self.size, LINE):
-                    line = f.shift("i8", pointer, str(start))
-                    f.do(f"call void @llvm.prefetch.p0(ptr {line}, i32 0, i32 3, i32 1)")
-
-    def _row(self, row: str, number: int) -> str:
-        """Where a row of a begins; past the end of the chunk it is the last one."""
-        f = self.f
-        here = row
-        if number:
-            here = f.least(f.add(row, str(number)), f.sub(self.last, "1"))
-        with self.body.inside(self.shape.m, here):
-            return f.shift(self.element, self.a_start, self.body.scalar_form(self.a_rows))
-
-    def _columns(self, k: str, start: str) -> list[str]:
-        """The vectors of b for one k."""
-        f, shape = self.f, self.shape
-        if shape.along:
-            base = f.shift(self.element, self.b_panel, self.body.scalar_form(self.b_depth))
-        else:
-            base = f.shift(self.element, self.panel, f.mul(f.sub(k, start), str(shape.width)))
-        return [self._vector(base, c) for c in range(shape.vectors)]
-
-    def _vector(self, base: str, number: int) -> str:
-        f, lanes = self.f, self.shape.lanes
-        pointer = f.shift(self.element, base, str(number * lanes))
-        size = self.flat.sizes[self.shape.v]
-        assert isinstance(size, int)
-        argument = self.flat.arguments[int(self.flat.items[self.shape.b].data or 0)]
-        left = size - number * lanes
-        if left >= lanes or argument.slack or not self.shape.along:
-            return f.load(self.kind, pointer, self.size)
-        bits = ", ".join(f"i1 {'true' if lane < left else 'false'}" for lane in range(lanes))
-        return f.value(
-            f"call {self.kind} @llvm.masked.load.v{lanes}f{8 * self.size}.p0(ptr align {self.size} "
-            f"{pointer}, <{lanes} x i1> <{bits}>, {self.kind} zeroinitializer)"
-        )
-
-    def _madd(self, a: str, b: str, c: str) -> str:
-        if self.machine.fma:
-            return intrinsic(self.f, "fma", self.dtype, self.shape.lanes, a, b, c)
-        product = self.f.value(f"fmul {self.kind} {a}, {b}")
-        return self.f.value(f"fadd {self.kind} {product}, {c}")
-
-    # ------------------------------------------------------------ b the other way round
-
-    def _turn(self, start: str, end: str) -> None:
-        """Copy a block of b, which lies along k, into a panel that lies along the columns."""
-        f, shape = self.f, self.shape
-        size = self.flat.sizes[shape.v]
-        assert isinstance(size, int)
-        stride = self.b_columns.axes[shape.v]
-        others, _ = parts(self.body.analysis, self.b_depth, shape.also)
-        base = f.shift(self.element, self.b_panel, self.body.scalar_form(others))
-        for c in range(shape.vectors):
-            lanes = [min(c * shape.lanes + lane, size - 1) for lane in range(shape.lanes)]
-            columns = [f.shift(self.element, base, str(x * stride)) for x in lanes]
-            whole = f.mul(f.div(f.sub(end, start), shape.lanes), str(shape.lanes))
-            middle = f.add(start, whole)
-            with f.loop(start, middle, shape.lanes) as k:
-                found = [f.load(self.kind, f.shift(self.element, p, k), self.size) for p in columns]
-                for lane, vector in enumerate(self._transposed(found)):
-                    self._put(vector, self.kind, f.add(f.sub(k, start), str(lane)), c * shape.lanes)
-            with f.loop(middle, end) as k:
-                for lane, p in enumerate(columns):
-                    one = f.load(self.element, f.shift(self.element, p, k), self.size)
-                    self._put(one, self.element, f.sub(k, start), c * shape.lanes + lane)
-
-    def _put(self, value: str, kind: str, row: str, column: int) -> None:
-        offset = self.f.add(self.f.mul(row, str(self.shape.width)), str(column))
-        self.f.store(kind, value, self.f.shift(self.element, self.panel, offset), self.size)
-
-    def _transposed(self, rows: list[str]) -> list[str]:
-        """A square of vectors with rows and columns exchanged: ever smaller blocks swapped."""
-        lanes, kind = self.shape.lanes, self.kind
-        half = lanes // 2
-        while half:
-            for r in range(lanes):
-                if r & half:
-                    continue
-                x, y = rows[r], rows[r | half]
-                low = [c if not c & half else lanes + c - half for c in range(lanes)]
-                high = [c + half if not c & half else lanes + c for c in range(lanes)]
-                rows[r], rows[r | half] = (
-                    self.f.value(
-                        f"shufflevector {kind} {x}, {kind} {y}, "
-                        f"<{lanes} x i32> <{', '.join(f'i32 {c}' for c in order)}>"
-                    )
-                    for order in (low, high)
-                )
-            half //= 2
-        return rows
+            with body.inside(shape.m, self.first):
+                offset = body.scalar_form(access.form)
+            pointer = f.shift(self.element, f"%b{argument}", offset)
+            found.append((pointer, str(stride * self.size)))
+        return found
 
     # ------------------------------------------------------------ the kernel's writes
 
-    def _epilogue(self) -> None:
-        """The writes for all rows of the chunk, from the sums in memory."""
+    def _finish(self, row: str) -> None:
+        """The writes for the rows of a tile, from the sums in memory."""
         f, body, shape = self.f, self.body, self.shape
         column, step = body.at[shape.v], body.vectors.lanes
-        size = self.flat.sizes[shape.v]
-        assert isinstance(size, int)
         del body.at[shape.v]
-        used = min(size, shape.width)
-        with body.watch.part(), f.loop(self.first, self.last) as row, body.inside(shape.m, row):
+        used = min(self._columns, shape.width)
+        end = f.least(f.add(row, str(shape.rows)), self.last)
+        with body.watch.part(), f.loop(row, end) as r, body.inside(shape.m, r):
             body.hoist(self.roots, self.flat.stores)
-            here = f.mul(f.sub(row, self.first), str(shape.width))
+            sums = self._sums(r)
             for offset in range(0, used, step):
-                self._write(column, f.add(here, str(offset)), offset, min(used - offset, step))
+                self._write(column, sums, offset, min(used - offset, step))
         body.at[shape.v] = column
 
-    def _write(self, column: str, place: str, offset: int, used: int) -> None:
+    def _write(self, column: str, sums: str, offset: int, used: int) -> None:
         f, body = self.f, self.body
         step = body.vectors.lanes
         with body.inside(self.shape.v, f.add(column, str(offset))):
             kind = type_of(self.dtype, step)
-            pointer = f.shift(self.element, "%scratch", place)
-            body.set_acc(f.load(kind, pointer, self.size), True)
+            body.set_acc(f.load(kind, f.shift(self.element, sums, str(offset)), self.size), True)
             body.mask = None if used == step else self.nest.mask(str(used))
             for store in self.flat.stores:
                 body.store(store)
             body.mask = None
             body.set_acc(None, False)
+
+
+def _even(size: int, most: int, step: int) -> int:
+    """The least multiple of `step` of which as few make up `size` as of `most`."""
+    count = -(-size // most)
+    return max(step, -(-size // (count * step)) * step)

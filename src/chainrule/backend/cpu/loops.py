@@ -11,6 +11,7 @@ from chainrule.backend.cpu.body import HEAD, Body
 from chainrule.backend.cpu.flat import Flat, Store
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.text import BYTES, Function, constant, number, type_of
+from chainrule.backend.cpu.tiles import Helper
 from chainrule.backend.cpu.vectors import choose
 
 BLOCK = 512
@@ -30,6 +31,7 @@ class Compiled:
         maths: the functions of the maths library that it calls: (name, dtype, lanes).
         scratch: bytes of memory that it needs for each thread, as (fixed, for each row).
         granule: threads split its first axis at multiples of this.
+        helpers: functions that it calls, as far as other kernels may call them too.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Compiled:
     maths: frozenset[tuple[str, str, int]]
     scratch: tuple[int, int] = (0, 0)
     granule: int = 1
+    helpers: tuple[Helper, ...] = ()
 
 
 def begin(name: str, flat: Flat) -> Function:
@@ -45,10 +48,16 @@ def begin(name: str, flat: Flat) -> Function:
     return Function(name, HEAD + pointers)
 
 
-def finish(body: Body, scratch: tuple[int, int] = (0, 0), granule: int = 1) -> Compiled:
+def finish(
+    body: Body,
+    scratch: tuple[int, int] = (0, 0),
+    granule: int = 1,
+    helpers: tuple[Helper, ...] = (),
+) -> Compiled:
     """The function, with the check of the new state at its end."""
     f, start = body.f, body.watch.end()
-    return Compiled(f.end(start), frozenset(f.declared), frozenset(f.maths), scratch, granule)
+    declared = frozenset(f.declared).union(*(helper.declared for helper in helpers))
+    return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
 
 
 def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compiled:

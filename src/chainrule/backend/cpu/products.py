@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from chainrule.backend.cpu.affine import Access, Analysis, Form
 from chainrule.backend.cpu.flat import Flat
@@ -15,8 +16,11 @@ from chainrule.backend.cpu.vectors import free_allowed
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
 """Rows and vectors of a tile of accumulators, by the number of registers; the best first."""
 
-PACKED = 4096
-"""Terms of a sum up to which its left factor is copied."""
+NEAR = 512
+"""Length of lines of the left factor up to which they are read where they lie, if just written."""
+
+Left = Literal["lines", "turn", "gather", "apart"]
+Right = Literal["place", "turn", "gather"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Product:
     Attributes:
         a, b: the instructions that read the factors.
         m, v, k: axes; `outer` are the other free ones, `also` others that are summed over.
-        along: whether b lies along v; else along k, and is turned round in panels.
-        packed: whether a lies along m, and is copied in chunks.
+        left: `lines` where a is read where it lies; else how it is copied: `turn` where it lies
+            along k, `gather` where it lies along m, `apart` otherwise.
+        right: `place` where b is read where it lies, along v with a fixed step from k to k; else
+            how it is copied: `turn` where it lies along k, `gather` where it lies along v.
         rows, vectors, lanes: of a tile.
     """
 
@@ -38,8 +44,8 @@ class Product:
     k: int
     outer: tuple[int, ...]
     also: tuple[int, ...]
-    along: bool
-    packed: bool
+    left: Left
+    right: Right
     rows: int
     vectors: int
     lanes: int
@@ -68,11 +74,9 @@ def product(flat: Flat, analysis: Analysis, machine: Machine, max_rows: int) -> 
         for a, b in (item.args, item.args[::-1]):
             for m in (m for m in range(flat.free) if m != v):
                 for k in sorted(flat.over, key=size, reverse=True):
-                    along = _fits(flat, analysis, (a, b, m, v, k))
-                    if along is not None:
-                        one = len(flat.over) == 1 and size(k) <= PACKED
-                        packed = one and analysis.stride(analysis.reads(a), m) == 1
-                        return _tiled(flat, machine, (a, b, m, v, k), along, packed)
+                    roles = (a, b, m, v, k)
+                    if _fits(flat, analysis, roles):
+                        return _tiled(flat, analysis, machine, roles)
     return None
 
 
@@ -87,22 +91,20 @@ Roles = tuple[int, int, int, int, int]
 """Instructions a and b, axes m, v and k."""
 
 
-def _fits(flat: Flat, analysis: Analysis, roles: Roles) -> bool | None:
-    """Whether b lies along v (True) or along k (False); None where it is no product in m, v."""
+def _fits(flat: Flat, analysis: Analysis, roles: Roles) -> bool:
+    """Whether the kernel is a product in m, v and k, with b along v or along k."""
     a, b, m, v, k = roles
     if any(flat.items[x].op != "read" for x in (a, b)):
-        return None
+        return False
     if v in analysis.depends[a] or m in analysis.depends[b]:
-        return None
+        return False
     if m not in analysis.depends[a] or v not in analysis.depends[b]:
-        return None
+        return False
     left, right = analysis.reads(a), analysis.reads(b)
     if left.risky or right.risky or _mixed(analysis, left, m):
-        return None
-    if analysis.stride(right, v) == 1:
-        return True
+        return False
     turned = analysis.stride(right, k) == 1 and analysis.stride(right, v) is not None
-    return False if turned and isinstance(flat.sizes[k], int) else None
+    return turned or analysis.stride(right, v) == 1
 
 
 def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
@@ -112,7 +114,27 @@ def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
     return any(m in depends and depends & over for depends in places)
 
 
-def _tiled(flat: Flat, machine: Machine, roles: Roles, along: bool, packed: bool) -> Product:
+def _left(flat: Flat, analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
+    """How the left factor is read."""
+    a, _, m, _, k = roles
+    access, size = analysis.reads(a), flat.sizes[k]
+    if analysis.stride(access, k) != 1:
+        return "gather" if analysis.stride(access, m) == 1 else "apart"
+    far = flat.arguments[int(flat.items[a].data or 0)].space == "data"
+    return "turn" if far or also or not isinstance(size, int) or size > NEAR else "lines"
+
+
+def _right(flat: Flat, analysis: Analysis, b: int, v: int, k: int, width: int) -> Right:
+    """How the right factor is read."""
+    access, known = analysis.reads(b), flat.arguments[int(flat.items[b].data or 0)]
+    if analysis.stride(access, v) != 1:
+        return "turn"
+    size = flat.sizes[v]
+    inside = known.slack or (isinstance(size, int) and size >= width)
+    return "place" if inside and analysis.stride(access, k) is not None else "gather"
+
+
+def _tiled(flat: Flat, analysis: Analysis, machine: Machine, roles: Roles) -> Product:
     a, b, m, v, k = roles
     lanes = machine.vector // BYTES[flat.items[flat.value].dtype]
     columns, rows = flat.sizes[v], flat.sizes[m]
@@ -129,7 +151,9 @@ def _tiled(flat: Flat, machine: Machine, roles: Roles, along: bool, packed: bool
     vectors = min(vectors, wide)
     outer = tuple(x for x in range(flat.free) if x not in (m, v))
     also = tuple(x for x in flat.over if x != k)
-    return Product(a, b, m, v, k, outer, also, along, packed, height, vectors, lanes)
+    right = _right(flat, analysis, b, v, k, vectors * lanes)
+    left = _left(flat, analysis, roles, also)
+    return Product(a, b, m, v, k, outer, also, left, right, height, vectors, lanes)
 
 
 def parts(analysis: Analysis, form: Form, axes: Collection[int]) -> tuple[Form, Form]:

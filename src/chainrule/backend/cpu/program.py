@@ -66,6 +66,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
         [
             *sorted({x for part in parts for x in part.declared}),
             _maths(parts, machine),
+            *sorted({helper.text for part in parts for helper in part.helpers}),
             *(part.text for part in parts),
             *entries,
             run_function(machine.triple),
@@ -82,7 +83,7 @@ def code(name: str, flat: Flat, machine: Machine, max_rows: int) -> Compiled:
     analysis = Analysis(flat)
     shape = product(flat, analysis, machine, max_rows)
     if shape is not None:
-        return gemm(name, flat, analysis, shape, machine)
+        return gemm(name, flat, analysis, shape, machine, max_rows)
     return loops(name, flat, analysis, machine)
 
 
