@@ -70,7 +70,7 @@ define install
 endef
 
 $(VENV)/.train: $(VENV)/.python pyproject.toml
-	$(call install,--editable ".",Chainrule (about 200 MB),$(VENV))
+	$(call install,--editable ".",Chainrule (about 350 MB),$(VENV))
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
 	$(call install,--editable ".[dev]",Chainrule and what its tests need (about 800 MB),$(VENV))

@@ -12,11 +12,12 @@ import numpy as np
 from chainrule.backend.cpu.driver import Executable, Native, state_memory
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.threads import Pool, processors
+from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.machinecode import forward_code
 from chainrule.program import Rows
-from chainrule.types import resolve, static_size
+from chainrule.types import TensorType, resolve, show, static_size
 
 BLOCK_BYTES = 2**20
 """What the values of a block of rows take: they stay near the processor."""
@@ -42,7 +43,7 @@ class NativeRows:
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
         self._graph, self._nodes = graph, nodes
         self._parameters = [graph.name(x) for x in graph.parameters]
-        self._batched = [graph.name(x) for x in graph.inputs if x.batch]
+        self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
         self._lock = threading.Lock()
@@ -58,7 +59,8 @@ class NativeRows:
         """See ByRows."""
         code = self._code or self._compile()
         state = self._state(code, values)
-        data = {name: np.ascontiguousarray(arrays[name]) for name in self._batched}
+        least = int(rows.max()) + 1 if len(rows) else 0
+        data = {name: _held(arrays[name], x, least) for name, x in self._batched.items()}
         fixed = {name: arrays[name] for name in self._fixed}
         if len(rows) > self._block:
             return self._blocks(code, state, data, fixed, rows)
@@ -122,6 +124,16 @@ class NativeRows:
             made.view(buffer)[...] = values[buffer.name]
         self._held = now, made
         return made
+
+
+def _held(array: Array, type: TensorType, rows: int) -> Array:
+    """The array as machine code reads it: nothing there asks again."""
+    held = np.ascontiguousarray(array, type.dtype)
+    if held.ndim != type.ndim or held.shape[1:] != type.shape[1:] or len(held) < rows:
+        raise FeedError(
+            "data", "an array does not fit", expected=show(type.shape), got=show(held.shape)
+        )
+    return held
 
 
 def _block(graph: Graph) -> int:
