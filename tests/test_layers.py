@@ -28,6 +28,7 @@ LAYERS = {
     7: (
         "fitting",
         "planning",
+        "profiling",
         "model",
         "modelfile",
         "recipe",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from chainrule import fitting, modelfile, planning
+from chainrule import fitting, modelfile, planning, profiling
 from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
@@ -30,6 +30,7 @@ from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
 from chainrule.plan.forecast import Forecast
+from chainrule.plan.measured import Profile
 from chainrule.program import STEP_INPUTS, every
 from chainrule.trace import Trace, run
 from chainrule.train.callbacks import Callback, EarlyStopping, State
@@ -293,6 +294,36 @@ class Model:
         """
         settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
         return planning.plan(self, settings, rows)
+
+    def profile(
+        self,
+        data: Data,
+        *,
+        batch_size: int = 32,
+        optimizer: Optimizer | LBFGS | str | None = None,
+        threads: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        seconds: float = 0.5,
+    ) -> Profile:
+        """Where the time of a training step goes: each kernel and node, measured and predicted.
+
+        Steps are run on the data as `fit` would, but on a copy of the model that learns nothing.
+
+        Args:
+            data, batch_size, optimizer, threads, clip_norm, clip_value: as for `fit`.
+            seconds: for how long.
+
+        Returns:
+            A profile: text, and `kernels`, `nodes`, `waiting`, `seconds`, `forecast`.
+
+        Raises:
+            FeedError, DataError: the data does not fit. GraphError: the model has no loss.
+            SettingError: a setting makes no sense. NotFinite: a loss is NaN or infinite.
+        """
+        arrays, rows = self.arrays(data)
+        settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
+        return profiling.profile(self, arrays, rows, settings, seconds)
 
     # ------------------------------------------------------------ file
 

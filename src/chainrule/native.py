@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.pace import Pace
+from chainrule.backend.cpu.profile import Timing, timed
 from chainrule.backend.cpu.threads import processors
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
@@ -30,6 +31,9 @@ WORTH_TRYING = 200_000
 """Turns from which on a run tries whether it does."""
 
 MOST_THREADS = 8
+
+PART = 0.004
+"""Seconds that a part of a timed run takes, at least half of it."""
 
 Encode = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -116,12 +120,48 @@ class NativeProgram:
         if data is not self._given[0]:
             self._given = data, self._encode(data)
         if self._bound is not self._given:
-            for x in self._step.graph.inputs:
-                if x.batch and x not in STEP_INPUTS:
-                    name = self._step.graph.name(x)
-                    native.bind(name, np.ascontiguousarray(self._given[1][name]))
+            self._bind(native)
             self._bound = self._given
         return native
+
+    def _bind(self, native: Native) -> None:
+        """Give machine code the data set."""
+        for x in self._step.graph.inputs:
+            if x.batch and x not in STEP_INPUTS:
+                name = self._step.graph.name(x)
+                native.bind(name, np.ascontiguousarray(self._given[1][name]))
+
+    def timed(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], threads: int, seconds: float
+    ) -> Timing:
+        """Time the tasks of steps on these minibatches, on a copy of the state and at rate 0.
+
+        Args:
+            data: as for `run`.
+            batches: to go through, again and again.
+            threads: that share each step.
+            seconds: for how long.
+        """
+        native = Native.of(self._ready(data, _largest(batches)).code, threads=threads)
+        native.state.update(self.read())
+        self._bind(native)
+        count, start = 1, 0
+        brought = self._step_inputs(data, [0.0])
+
+        def part() -> int:
+            nonlocal count, start
+            chosen = [batches[k % len(batches)] for k in range(start, start + count)]
+            inputs = {name: np.repeat(array, count, 0) for name, array in brought.items()}
+            rows, ends = np.concatenate(chosen), np.cumsum([0, *map(len, chosen)])
+            begun = time.perf_counter()
+            _, failed = native.run(rows, ends, inputs)
+            if failed is not None:
+                raise self._not_finite(chosen[failed], 0.0)
+            start += count
+            done, count = count, count * (2 if time.perf_counter() - begun < PART / 2 else 1)
+            return done
+
+        return timed(native, part, seconds)
 
     def _with_room(self, rows: int) -> Native:
         """Machine code for minibatches of so many rows, with the present state."""

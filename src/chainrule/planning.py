@@ -13,7 +13,7 @@ from chainrule.backend.cpu.peaks import speeds
 from chainrule.backend.cpu.program import build
 from chainrule.backend.cpu.threads import processors
 from chainrule.cachefolder import code_folder
-from chainrule.compile import divided
+from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.passes.hoist import row_bytes
@@ -72,31 +72,47 @@ def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
 
 def plan(model: Model, settings: Settings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
+    step, optimizer = step_of(model, settings)
+    return forecast(step, divided(step), type(optimizer).__name__, settings, rows)
+
+
+def forecast(
+    step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
+) -> Forecast:
+    """What a step that is divided already will take.
+
+    Args:
+        step, parts: as it was built, and divided.
+        rule: the optimizer's name.
+        settings: its minibatch and threads.
+        rows: of the data set.
+    """
     size = settings.batch_size
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
         raise SettingError(
             "plan", "batch_size makes no sense", expected="a whole number from 1", got=repr(size)
         )
-    step, optimizer = step_of(model, settings)
-    parts = divided(step)
     made = plan_step(parts.inner)
     known = speeds(code_folder())
     most = min(settings.threads or MOST_THREADS, processors())
     threads = settings.threads or best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
-    what = f"A training step of {size:,} row{'s' * (size != 1)}, {type(optimizer).__name__}"
+    what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
         what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
         _memory(made, size, threads, rows, parts.inner), _placed(made, size), known,
-        own_names(parts.inner),
+        own_names(final_graph(parts.inner)),
     )  # fmt: skip
 
 
-def own_names(inner: Step) -> frozenset[str]:
+def final_graph(inner: Step) -> Graph:
+    """The graph that kernels are made of, after all passes."""
+    *_, (_, outputs) = staged(inner.graph, [inner.loss, *inner.updates.values()])
+    return Graph(outputs, like=inner.graph)
+
+
+def own_names(graph: Graph) -> frozenset[str]:
     """The names that a user gave, or that come from such: layers, gradients, new states."""
-    outputs = [inner.loss, *inner.updates.values()]
-    *_, (_, outputs) = staged(inner.graph, outputs)
-    graph = Graph(outputs, like=inner.graph)
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
 
 

@@ -194,6 +194,7 @@ def _add_train(app: "App", command: str) -> None:
         force: Annotated[bool, _say("replace the files of another run")] = False,
         quiet: Annotated[bool, _say("tell nothing but errors", "--quiet", "-q")] = False,
         check_only: Annotated[bool, _say("read, check and settle; do not train")] = False,
+        profile: Annotated[bool, _say("tell at the end where the time of a step goes")] = False,
     ) -> int:
         """Train a network on a table, and write the model, its history and a report.
 
@@ -201,7 +202,7 @@ def _add_train(app: "App", command: str) -> None:
         """
         order = Order(
             data=data, chosen=chosen_config(settings, config), test=test, output=output,
-            force=force, check_only=check_only, quiet=quiet, command=command,
+            force=force, check_only=check_only, profile=profile, quiet=quiet, command=command,
         )  # fmt: skip
         return training.train(order, Screen(None if quiet else sys.stdout), Screen(sys.stderr))
 

@@ -26,6 +26,7 @@ from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.files import write_whole
 from chainrule.fitting import Prepared
 from chainrule.model import Model
+from chainrule.plan.measured import Profile
 from chainrule.recipe import Config
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
@@ -39,7 +40,7 @@ class Order:
     Attributes:
         data, test: what to train on, and rows to test on.
         chosen: the settings that were given.
-        output, force, check_only: as the options.
+        output, force, check_only, profile: as the options.
         command: the command line as it was typed.
     """
 
@@ -49,6 +50,7 @@ class Order:
     output: str | None = None
     force: bool = False
     check_only: bool = False
+    profile: bool = False
     quiet: bool = False
     command: str = ""
 
@@ -111,6 +113,8 @@ def _finish(
         _tell_stop(job, order, stop, outputs, trouble)
     verdicts = _judged(job)
     told.tell_results(screen, verdicts or [_training(job)])
+    if order.profile and stop is None:
+        told.tell_sections(screen, _profile(job).sections())
     _write_report(job, order, outputs, verdicts, seconds, stop)
     _tell_files(screen, outputs)
 
@@ -135,6 +139,9 @@ def prepared_job(order: Order, screen: Screen) -> Job:
     told.tell_findings(screen, findings)
     model = recipe.build(settled, schema)
     recipe.build_optimizer(settled)  # its errors come before the long run
+    if order.profile and settled.optimizer == "lbfgs":
+        raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
+                           fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
     encoded = schema.encode(table, "required")
     groups, moments = (
@@ -185,6 +192,15 @@ def _judged(job: Job) -> list[Verdict]:
     if job.test is not None:
         verdicts.append(judge(job.model, job.test, "test"))
     return verdicts
+
+
+def _profile(job: Job) -> Profile:
+    """Where the time of a step goes, on the rows that trained."""
+    settled = job.settled
+    return job.model.profile(
+        subset(job.encoded, job.prepared.rows), batch_size=settled.batch_size or 32,
+        optimizer=recipe.build_optimizer(settled), clip_norm=settled.clip_norm,
+    )  # fmt: skip
 
 
 def _training(job: Job) -> Verdict:

@@ -26,7 +26,7 @@ DEEP = 48
 TOGETHER = 96
 """How deep the expressions that share a kernel may be nested altogether."""
 
-_PRICES = dict.fromkeys(("divide", "sqrt", "reciprocal", "rsqrt", "softsign"), 3) | dict.fromkeys(
+PRICES = dict.fromkeys(("divide", "sqrt", "reciprocal", "rsqrt", "softsign"), 3) | dict.fromkeys(
     ("exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "softplus", "erf", "power",
      "power_scalar", "uniform"),
     8,
@@ -74,7 +74,7 @@ def roots_of(graph: Graph) -> Roots:
     outputs = set(graph.outputs)
     for node in graph.operations:
         inlined = [x for x in node.operands if x not in found.roots]
-        own = 0 if node.op.name in VIEWS or is_constant(node) else _PRICES.get(node.op.name, 1)
+        own = 0 if node.op.name in VIEWS or is_constant(node) else PRICES.get(node.op.name, 1)
         below = sum(price.get(x, 0) for x in inlined) * _TIMES.get(node.op.name, 1)
         price[node] = own + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)

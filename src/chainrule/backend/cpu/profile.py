@@ -29,7 +29,7 @@ class Timing:
     Attributes:
         tasks: by stage and task, of each thread: `tasks[stage][task][thread]`.
         waiting: at the barrier after each stage, of each thread.
-        step: of a whole step, by the wall clock.
+        step: of a whole step.
         steps: how many were timed.
     """
 
@@ -73,22 +73,21 @@ def timed(native: Native, run: Callable[[], int], seconds: float = 0.3) -> Timin
     ticks = native.watch(clock.code)
     run()  # caches and pages are warm, as they are in a run
     parts: list[Times] = []
-    walls, steps = list[float](), 0
+    steps = 0
     begun, first = time.perf_counter(), clock.now()[0]
     while len(parts) < 2 or time.perf_counter() - begun < seconds:
         ticks[:] = 0
-        start = time.perf_counter()
         done = run()
-        walls.append((time.perf_counter() - start) / done)
         parts.append(ticks / done)
         steps += done
     rate = (time.perf_counter() - begun) / max(clock.now()[0] - first, 1)
-    quick = np.argsort(walls)[: -(-len(walls) // QUICK)]
+    totals = [float(part[0].sum()) for part in parts]
+    quick = np.argsort(totals)[: -(-len(parts) // QUICK)]
     spent = np.maximum(np.mean([parts[k] for k in quick], axis=0) - clock.price, 0) * rate
-    return _timing(native, spent, float(np.mean([walls[k] for k in quick])), steps)
+    return _timing(native, spent, steps)
 
 
-def _timing(native: Native, spent: Times, step: float, steps: int) -> Timing:
+def _timing(native: Native, spent: Times, steps: int) -> Timing:
     """The ticks of the table's entries, by the stages and tasks that they belong to."""
     tasks, waiting, at = [], [], 0
     for stage in native.program.stages:
@@ -100,4 +99,4 @@ def _timing(native: Native, spent: Times, step: float, steps: int) -> Timing:
         tasks.append(tuple(found))
         waiting.append(spent[:, at])
         at += 1
-    return Timing(tuple(tasks), tuple(waiting), step, steps)
+    return Timing(tuple(tasks), tuple(waiting), float(spent[0].sum()), steps)

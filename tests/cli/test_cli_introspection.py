@@ -1,0 +1,48 @@
+"""`show --plan` and `train --profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chainrule.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["a,b,y"]
+    for a, b in rng.standard_normal((90, 2)):
+        lines.append(f"{a:.3f},{b:.3f},{'up' if a > b else 'down'}")
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_profile_follows_the_results_and_a_model_tells_its_plan(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "model")
+    order = ["train", str(table), "--target", "y", "--epochs", "2", "-o", folder, "--profile"]
+    assert main(order) == 0
+    told = capsys.readouterr().out
+    assert "Profile of a training step of " in told
+    assert told.index("Profile of") < told.index("Written")
+    assert main(["show", folder, "--plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("A training step of ") for line in lines)
+    for part in ("Passes", "Layout", "Memory"):
+        assert part in lines
+    assert any("the data set, 90 rows" in line for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_no_profile_of_what_has_no_minibatches(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = ["train", str(table), "--target", "y", "--optimizer", "lbfgs", "--profile"]
+    assert main([*order, "-o", str(tmp_path / "model")]) != 0
+    assert "--profile" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
