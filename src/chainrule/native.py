@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,8 +10,10 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.pace import Pace
+from chainrule.backend.cpu.peaks import likely
 from chainrule.backend.cpu.profile import Timing, timed
 from chainrule.backend.cpu.threads import processors
+from chainrule.cachefolder import code_folder
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node
@@ -20,17 +21,12 @@ from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
 from chainrule.ops.random import KEY
+from chainrule.plan.cost import best_threads
 from chainrule.plan.plan import Plan
 from chainrule.program import STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
-from chainrule.types import N
-
-WORTH_THREADS = 2_000_000
-"""Turns of the loops of a step from which on a second thread pays for its two barriers."""
-
-WORTH_TRYING = 200_000
-"""Turns from which on a run tries whether it does."""
 
 MOST_THREADS = 8
+"""That a step is shared by: with more, barriers take too much of it."""
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
@@ -260,22 +256,15 @@ class NativeFunction:
 
 
 def threads_for(plan: Plan, rows: int, most: int) -> tuple[int, int]:
-    """How many threads to begin with, and how many are worth a trial.
+    """How many threads to begin with, and how many to try: a step for one alone is left to it.
 
     Args:
         plan: of the step.
         rows: of its minibatch.
         most: that there may be.
     """
-    turns = 0
-    for phase in plan.phases:
-        for kernel in phase.kernels:
-            over = () if kernel.reduction is None else kernel.reduction.over
-            sizes = (rows if axis.size is N else axis.size for axis in (*kernel.axes, *over))
-            turns += math.prod(sizes)
-    if turns < WORTH_TRYING:
-        return 1, 1
-    return (1 if turns < WORTH_THREADS else most), most
+    guess = best_threads(plan, rows, most, likely(code_folder()))
+    return guess, most if guess > 1 else 1
 
 
 def _repeated(array: Array, node: Input, count: int) -> Array:
