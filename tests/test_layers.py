@@ -18,7 +18,7 @@ import chainrule
 PACKAGE = Path(chainrule.__file__).parent
 
 LAYERS = {
-    0: ("errors", "types", "files", "version", "cachefolder", "interrupt"),
+    0: ("errors", "types", "files", "version", "cachefolder", "interrupt", "forklock"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes"),

@@ -155,6 +155,30 @@ def test_an_index_out_of_range(made: Callable[[Node], Node], bad: int) -> None:
         assert part in told
 
 
+@pytest.mark.parametrize("rows", [1, 20, 20_000])
+def test_an_index_out_of_range_in_prediction(rows: int) -> None:
+    c, table = cr.input("c", (2,), dtype="int32"), np.array([[1.0], [np.nan], [3.0]])
+    y = cr.take(cr.parameter("table", table), c)[:, :, 0] * 2.0
+    model = cr.Model(y)
+    good = {"c": np.full((rows, 2), 1, "int32")}
+    assert np.isnan(np.asarray(model.predict(good))).all()  # NaN of its own is no error
+    good["c"][-1, 1] = 3
+    with pytest.raises(FeedError, match=r"an index is out of range[\s\S]*0 to 2[\s\S]*3"):
+        model.predict(good)
+
+
+def test_numbers_so_large_that_rounding_decides() -> None:
+    x, w = cr.input("x", (5,)), cr.parameter("w", np.ones(5))
+    data = {"x": np.full((ROWS, 5), 3e38, "float32")}
+    loss = cr.mean(x * w) * 1e-30  # the interpreter adds up in float64
+    made = program(loss, "native")
+    before = made.read()
+    with pytest.raises(NotFinite, match=r"so large[\s\S]*step 1[\s\S]*scale the inputs"):
+        made.run(data, BATCHES, [0.0] * 6)
+    assert made.steps == 0
+    assert made.read()["w"].tobytes() == before["w"].tobytes()
+
+
 def test_training_goes_on_after_a_step_that_failed() -> None:
     x, w = cr.input("x", (5,)), cr.parameter("w", np.ones(5))
     data = {"x": numbers()}

@@ -68,7 +68,8 @@ class Forward:
         known = Graph(parts, like=self.graph) if parts else None
         self._by_rows: ByRows | None = None
         if known is not None:
-            kind = NativeRows if backend == "native" else InterpretedRows
+            native = CheckedRows if _has_indices(known) else NativeRows
+            kind = native if backend == "native" else InterpretedRows
             self._by_rows = kind(known, parts)
 
     @property
@@ -140,3 +141,28 @@ class InterpretedRows:
         return (
             parts[0] if len(parts) == 1 else [np.concatenate(x) for x in zip(*parts, strict=True)]
         )
+
+
+def _has_indices(graph: Graph) -> bool:
+    return any(x.op.name in ("take", "gather", "one_hot") for x in graph.operations)
+
+
+class CheckedRows:
+    """See ByRows: machine code where an index may be out of range, which makes NaN there.
+
+    Args:
+        graph: contains the nodes.
+        nodes: what to compute.
+    """
+
+    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+        self._native, self._plain = NativeRows(graph, nodes), InterpretedRows(graph, nodes)
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> list[Array]:
+        """See ByRows. Raises FeedError."""
+        found = self._native(values, arrays, rows)
+        if any(x.dtype.kind == "f" and np.isnan(x).any() for x in found):
+            self._plain(values, arrays, rows)  # which tells of the index, if there is one
+        return found

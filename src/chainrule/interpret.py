@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from chainrule.errors import FeedError, did_you_mean
+from chainrule.forklock import fork_lock
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
 from chainrule.types import DTYPES, FLOATS, N, TensorType, resolve, show
@@ -89,7 +89,7 @@ class _OneThread:
     """Keeps the matrix products of the process on one thread while anybody is within."""
 
     def __init__(self) -> None:
-        self._lock, self._within = threading.Lock(), 0
+        self._lock, self._within = fork_lock(), 0
 
     @cached_property
     def _blas(self) -> ThreadpoolController:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from chainrule.backend.cpu.driver import Executable, executable
 from chainrule.cachefolder import code_folder
+from chainrule.forklock import fork_lock
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
@@ -19,7 +19,7 @@ KEPT = 64
 """How many are kept for graphs that come again; the ones not used for longest go first."""
 
 _known: OrderedDict[tuple[bytes, int], Executable] = OrderedDict()
-_lock = threading.Lock()
+_lock = fork_lock()
 
 
 def step_code(step: Step, rows: int) -> Executable:
@@ -38,9 +38,7 @@ def _code(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
         if (digest, rows) in _known:
             _known.move_to_end((digest, rows))
             return _known[digest, rows]
-    made = executable(plan(), rows, cache=code_folder())
-    with _lock:
-        _known[digest, rows] = made
+        made = _known[digest, rows] = executable(plan(), rows, cache=code_folder())
         while len(_known) > KEPT:
             _known.popitem(last=False)
-    return made
+        return made

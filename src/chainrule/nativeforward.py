@@ -46,7 +46,6 @@ class NativeRows:
         self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
-        self._lock = threading.Lock()
         self._code: Executable | None = None
         self._held: tuple[list[Array], Memory] | None = None
         self._idle: deque[Native] = deque()
@@ -109,10 +108,8 @@ class NativeRows:
         return NativeRows, (self._graph, self._nodes)
 
     def _compile(self) -> Executable:
-        with self._lock:
-            if self._code is None:
-                self._code = forward_code(self._graph, self._nodes, self._block)
-            return self._code
+        self._code = forward_code(self._graph, self._nodes, self._block)
+        return self._code
 
     def _state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
         """The parameters as the code wants them; made anew when an array is another."""

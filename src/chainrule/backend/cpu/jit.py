@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from chainrule.backend.cpu.machine import Machine
+from chainrule.forklock import fork_lock
+
+_llvm = fork_lock()
+"""Held while LLVM works, which has locks that a process forked meanwhile would never get."""
 
 KNOWN = 22
 """The newest LLVM whose options are known; an unknown one would end the process."""
@@ -17,13 +21,13 @@ def compiled(text: str, machine: Machine) -> bytes:
     """The object file of a module, given as IR text; it depends on nothing else."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
-    _start()
-    target = _target(llvm, machine)
-    module = llvm.parse_assembly(text, llvm.create_context())
-    module.triple = machine.triple
-    module.data_layout = str(target.target_data)
-    _promote(llvm, module, target)
-    with _plain_loops(llvm):
+    with _llvm, _plain_loops(llvm):
+        _start()
+        target = _target(llvm, machine)
+        module = llvm.parse_assembly(text, llvm.create_context())
+        module.triple = machine.triple
+        module.data_layout = str(target.target_data)
+        _promote(llvm, module, target)
         return bytes(target.emit_object(module))
 
 
@@ -33,16 +37,18 @@ class Code:
     def __init__(self, file: bytes, machine: Machine) -> None:
         import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
-        _start()
-        empty = llvm.parse_assembly("")
-        empty.triple = machine.triple
-        self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
-        self._engine.finalize_object()
+        with _llvm:
+            _start()
+            empty = llvm.parse_assembly("")
+            empty.triple = machine.triple
+            self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
+            self._engine.finalize_object()
 
     def address(self, name: str) -> int:
         """Where a function lies."""
-        return int(self._engine.get_function_address(name))
+        with _llvm:
+            return int(self._engine.get_function_address(name))
 
     def function(self, name: str) -> Any:
         """A function of (ptr, i64, i64) that releases the GIL while it runs."""
