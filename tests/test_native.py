@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.program import build
 from chainrule.compile import compile_step
 from chainrule.errors import NotFinite, SettingError
 from chainrule.native import NativeProgram
+from chainrule.plan.build import plan_step
 from chainrule.program import Interpreted
 from chainrule.train.step import build_step
 
@@ -135,3 +138,18 @@ def test_the_interpreter_is_the_program_it_is_held_against():
     assert isinstance(compile_step(step_of(numbers()), {}, 0), NativeProgram)
     with pytest.raises(SettingError, match="did you mean 'native'"):
         compile_step(step_of(numbers()), {}, 0, backend="nativ")
+
+
+def functions(layers):
+    """How many kernels are written for so many equal layers with dropout."""
+    x, t = cr.input("x", (16,)), cr.input("t", (), dtype="int32")
+    h = x
+    for _ in range(layers):
+        h = cr.dropout(cr.dense(h, 16, "relu"), 0.1)
+    loss = cr.cross_entropy(cr.dense(h, 3), t)
+    plan = plan_step(build_step(cr.Graph(loss), loss, cr.Adam(1e-3)))
+    return len({t.function for stage in build(plan, host(), 8).stages for t in stage})
+
+
+def test_equal_layers_are_written_once_random_ones_too():
+    assert functions(3) == functions(6)

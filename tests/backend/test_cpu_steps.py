@@ -22,6 +22,7 @@ from chainrule.plan.kernel import (
     Buffer,
     Call,
     Const,
+    Expr,
     Kernel,
     Read,
     Reduction,
@@ -193,7 +194,40 @@ def test_what_does_not_fit_is_told() -> None:
 
 def test_tasks_that_need_each_others_rows_wait() -> None:
     names = [[t.name for t in s] for s in stages_of(training())]
-    assert names == [["h", "s", "zeros"], ["w", "ge", "loss"], ["e"]]
+    assert names == [["h", "s", "zeros"], ["w", "ge", "e", "loss"]]
+
+
+def test_what_one_thread_does_follows_in_its_stage_and_the_rest_is_dealt_out() -> None:
+    _, second = stages_of(training())
+    assert {t.name: (t.split, t.owner) for t in second if t.split == "none"} == {
+        "ge": ("none", 0), "e": ("none", 0), "loss": ("none", 1)
+    }  # fmt: skip
+
+
+def chain(*kernels: tuple[Buffer, tuple[Axis, ...], Reduction | None, Expr]) -> list:
+    """The stages of kernels that each fill a buffer, as (name, split, owner)."""
+    made = [
+        Kernel(b.name, axes, (Write(b, tuple(map(At, axes)), value),), reduction)
+        for b, axes, reduction, value in kernels
+    ]
+    buffers = tuple(b for b, *_ in kernels)
+    plan = Plan((Phase(tuple(made)),), buffers, (), buffers[-1:], None)
+    return [[(t.name, t.split, t.owner) for t in s] for s in stages_of(plan)]
+
+
+def test_numbers_are_made_by_every_thread_unless_they_are_sums() -> None:
+    a, b, c = (Buffer(name, (), F) for name in "abc")
+    d, e = Buffer("d", (N,), F), Buffer("e", (), F)
+    n, r, s = Axis("n", N), Axis("r", 3), Axis("s", 3)
+    total = Reduction((r,), "sum", call("cast", At(r)))
+    both = Reduction((s,), "sum", call("add", Read(b, ()), Read(c, ())))
+    one, acc = Const(1, F), Acc(F)
+    found = chain((a, (), None, one), (b, (), total, acc), (c, (), total, acc),
+                  (d, (n,), None, Read(a, ())), (e, (), both, acc))  # fmt: skip
+    assert found == [
+        [("a", "every", 0), ("b", "none", 0), ("c", "none", 1), ("d", "rows", 0)],
+        [("e", "none", 0)],
+    ]
 
 
 def stages_of(plan: Plan) -> list:
@@ -252,3 +286,62 @@ def test_a_forked_process_starts_threads_of_its_own() -> None:
         native.run(ROWS, OFFSETS[1:3], {"rate": RATES[1:2]})
         os._exit(int(native.state["w"].tobytes() != alone.state["w"].tobytes()))
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_maps_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
+    """Rows without padding are one run; padded ones differ in their number alone."""
+    shapes = [(7,), (3, 4), (1, 40), (5, 1, 16), (2, 1000), (9, 1000), (1,), ()]
+    buffers = [Buffer(f"b{k}", shape, F, "state") for k, shape in enumerate(shapes)]
+    kernels = []
+    for b in buffers:
+        axes = tuple(Axis(f"i{k}", d) for k, d in enumerate(b.shape) if d != 1)
+        turns = iter(axes)
+        place = tuple(Const(0, "int64") if d == 1 else At(next(turns)) for d in b.shape)
+        value = call("mul", Read(b, place), Const(3, F))
+        kernels.append(Kernel(b.name, axes, (Write(b, place, value),)))
+    native = Native(Plan((Phase(tuple(kernels)),), tuple(buffers), tuple(buffers), (), None), 1)
+    function = {t.name: t.function for s in native.program.stages for t in s}
+    assert len({function[f"b{k}"] for k in range(4)}) == 1
+    assert function["b4"] == function["b5"] != function["b0"]
+    for b in buffers:
+        native.state[b.name] = np.arange(native.state[b.name].size).reshape(b.shape)
+    native.call([0])
+    for b in buffers:
+        found = native.state[b.name].ravel()
+        np.testing.assert_array_equal(found, 3 * np.arange(found.size))
+
+
+def test_sums_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
+    shapes = [(7,), (3, 4), (3, 1000), (40, 16)]
+    buffers = [Buffer(f"b{k}", shape, F, "state") for k, shape in enumerate(shapes)]
+    sums = [Buffer(f"s{k}", (), F, "state") for k in range(len(shapes))]
+    kernels = []
+    for b, s in zip(buffers, sums, strict=True):
+        axes = tuple(Axis(f"i{k}", d) for k, d in enumerate(b.shape))
+        total = Reduction(axes, "sum", Read(b, tuple(map(At, axes))))
+        kernels.append(Kernel(s.name, (), (Write(s, (), Acc(F)),), total))
+    native = Native(Plan((Phase(tuple(kernels)),), (*buffers, *sums), tuple(sums), (), None), 1)
+    function = {t.name: t.function for s in native.program.stages for t in s}
+    assert function["s0"] == function["s1"] == function["s3"] != function["s2"]
+    for b in buffers:
+        native.state[b.name] = np.arange(native.state[b.name].size).reshape(b.shape)
+    native.call([0])
+    for b, s in zip(buffers, sums, strict=True):
+        size = native.state[b.name].size
+        assert native.state[s.name] == size * (size - 1) // 2
+
+
+def test_a_length_that_the_code_uses_is_no_length_told_later() -> None:
+    """The place itself is computed with; a part of a buffer is read; a row is read twice."""
+    a, x = Buffer("a", (9,), F, "state"), np.arange(9, dtype=F)
+    for size, value, want in (
+        (9, lambda i: call("add", Read(a, (At(i),)), call("cast", At(i))), x + x),
+        (5, lambda i: Read(a, (At(i),)), x[:5]),
+        (9, lambda i: call("add", Read(a, (At(i),)), Read(a, (Const(8, "int64"),))), x + 8),
+    ):
+        out, i = Buffer("out", (size,), F, "state"), Axis("i", size)
+        kernel = Kernel("k", (i,), (Write(out, (At(i),), value(i)),))
+        native = Native(Plan((Phase((kernel,)),), (a, out), (out,), (), None), 1)
+        native.state["a"] = x
+        native.call([0])
+        np.testing.assert_array_equal(native.state["out"], want)

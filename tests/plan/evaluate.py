@@ -30,7 +30,7 @@ from chainrule.plan.kernel import (
     Write,
 )
 from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import by_rows
+from chainrule.plan.schedule import by_rows, everywhere
 from chainrule.types import N, resolve
 
 Array = np.ndarray[Any, Any]
@@ -86,9 +86,11 @@ def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False
 def part(kernel: Kernel, thread: int, threads: int, rows: int) -> range | None:
     """The turns of the first axis that a thread does; None where it has nothing to do.
 
-    Kernels that add to computed places along the first axis, and those without axes, are done
-    by one thread.
+    Kernels that add to computed places along the first axis, and reductions to one number, are
+    done by one thread; numbers that are no reduction by each.
     """
+    if everywhere(kernel):
+        return range(1)
     if not kernel.axes:
         return range(1) if thread == 0 else None
     size = length(kernel.axes[0], rows)

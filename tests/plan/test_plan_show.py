@@ -142,3 +142,28 @@ def test_fusion_puts_kernels_in_the_order_of_their_phases() -> None:
             works = {r.buffer for r in reads(kernel) if r.buffer.space == "work"}
             assert works <= written
             written |= {w.buffer for w in kernel.writes}
+
+
+def dropped(layers: int) -> Node:
+    x, t = cr.input("x", (64,)), cr.input("t", (), dtype="int32")
+    for _ in range(layers):
+        x = cr.dropout(cr.dense(x, 64, "relu"), 0.1)
+    return cr.cross_entropy(cr.dense(x, 10), t)
+
+
+def test_a_mask_is_made_where_it_is_used_first_and_kept_for_the_way_back() -> None:
+    plan = trained(dropped(1), SGD(0.1))
+    kernels = [kernel for phase in plan.phases for kernel in phase.kernels]
+    (first,) = [k for k in kernels if "dropout.greater_equal" in k.nodes]
+    assert "dropout" in first.nodes[-1]
+    assert len(first.nodes) > 2
+    mask = next(w.buffer for w in first.writes if w.buffer.dtype == "bool")
+    assert sum(mask in {r.buffer for r in reads(k)} for k in kernels) == 1
+    assert len(plan.phases) == 2
+
+
+def test_clipping_by_norm_takes_three_phases() -> None:
+    """Rows; gradients; then their squares; then the updates, with what divides them."""
+    plan = trained(dropped(2), Adam(0.001), clip_norm=1.0)
+    assert len(plan.phases) == 4
+    assert all(w.buffer.space == "state" for k in plan.phases[3].kernels[1:] for w in k.writes)

@@ -36,7 +36,7 @@ def _counted(x: Node, axis: Axes) -> Node:
 
 
 def _mean(x: Node, axis: Axes, keepdims: bool) -> Node:
-    return _lean(sum, x, axis, keepdims) / _counted(x, axis)
+    return _lean(lambda x, axis: sum(x, axis) / _counted(x, axis), x, axis, keepdims)
 
 
 def _sum_to(x: Node, shape: Any) -> Node:
@@ -51,7 +51,7 @@ def _var(x: Node, axis: Axes, keepdims: bool, ddof: int) -> Node:
     left = _counted(x, axis)
     if ddof:
         left = where(left > ddof, left - float(ddof), np.nan)
-    return _lean(sum, square(apart), axis, keepdims) / left
+    return _lean(lambda x, axis: sum(x, axis) / left, square(apart), axis, keepdims)
 
 
 def _norm(x: Node, axis: Axes, keepdims: bool) -> Node:

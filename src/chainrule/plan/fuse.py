@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
@@ -28,6 +30,10 @@ from chainrule.plan.roots import TOGETHER, is_constant, loops, roots_of
 from chainrule.types import N, Shape
 
 
+TRIED = 8
+"""How many of the latest nests of numbers another number may join."""
+
+
 @dataclass(eq=False)
 class _Nest:
     """A kernel that is being put together.
@@ -49,6 +55,11 @@ class _Nest:
         """Whether the threads share its rows."""
         return _by_rows(self.axes) and not _adds(self.nodes[0])
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether every thread computes all of it for itself: numbers that are quickly made."""
+        return not self.axes and not loops(self.nodes[0])
+
 
 class Fusion:
     """The kernels of a graph.
@@ -62,7 +73,8 @@ class Fusion:
     The nodes that are computed once and kept ("roots") are met in the order of the graph. Each
     joins the latest nest that it reads from, if it has the same loops, reads there only what
     stands at its own place, and is not kept waiting for what another phase computes; or it begins
-    a nest. A buffer of a node with N in its shape has N as its first axis.
+    a nest. One that reads nothing kept, such as the mask of a dropout, waits for its first reader
+    and joins the nest of that. A buffer of a node with N in its shape has N as its first axis.
     """
 
     def __init__(
@@ -86,12 +98,17 @@ class Fusion:
         self._nests: list[_Nest] = []
         self._read_by_others: set[Node] = set()
         self._readers: dict[Node, set[_Nest]] = {}
+        self._numbers: list[_Nest] = []
+        self._waiting: dict[Node, None] = {}
+        self._streams: dict[Node, Buffer] = {}
         for node in graph:
             if node in self._roots:
                 self._settle(node)
         for output in dict.fromkeys(graph.outputs):
             if output not in self._roots:
                 self._settle(output)
+        for node in list(self._waiting):
+            self._begin(node, self._place(node)[0], [])
 
     # ------------------------------------------------------------ buffers and places
 
@@ -132,7 +149,19 @@ class Fusion:
             number = constant_of(node)
             assert number is not None
             return number
-        return element(node, at, value)
+        return self._element(node, at, value)
+
+    def _element(self, node: Operation, at: Place, value: Values) -> Expr:
+        """An element; random streams are read from memory, so that equal layers share code."""
+        made = element(node, at, value)
+        if not (isinstance(made, Call) and made.function == "philox"):
+            return made
+        stream = self._streams.get(node)
+        if stream is None:
+            number = np.asarray(node.attributes["stream"], "uint32")
+            name = f"{self._graph.name(node)}.stream"
+            stream = self._streams[node] = Buffer(name, (), "uint32", "constant", number)
+        return replace(made, operands=(*made.operands[:-1], Read(stream, ())))
 
     # ------------------------------------------------------------ who shares a nest
 
@@ -140,29 +169,72 @@ class Fusion:
         """Find a nest that `root` can join, or begin one."""
         axes, place = self._place(root)
         reads = self._reads(root, place)
-        nest = None if loops(root) else self._joinable(root, axes, reads)
-        if nest is None:
-            rows = _by_rows(axes) and not _adds(root)
-            phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
-            nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))))  # zeros come first
-            self._nests.append(nest)
-        nest.nodes.append(root)
         if root in self._roots:
-            self._home[root] = nest
             shape = tuple(root.shape[a] for a in rows_first(root.shape))
             self.buffers[root] = Buffer(self._graph.name(root), shape, root.dtype)
-        self._depth[root] = self._deep(root, nest, reads)
+            if not reads and axes and not loops(root):
+                self._waiting[root] = None
+                return
+        along = self._taken_along(root, axes, reads)
         for x, _ in reads:
+            if x in self._waiting and x not in along:
+                self._begin(x, self._place(x)[0], [])
+        kept = [(x, at) for x, at in reads if x not in along]
+        nest = None if loops(root) else self._joinable(root, axes, kept)
+        if nest is None:
+            nest = self._begin(root, axes, kept, along)
+        else:
+            self._enter(nest, *along, root)
+        self._depth[root] = self._deep(root, nest, reads)
+        for x, _ in kept:
             if self._home[x] is not nest:
                 self._read_by_others.add(x)
                 self._readers.setdefault(x, set()).add(nest)
+
+    def _begin(
+        self,
+        root: Node,
+        axes: tuple[Axis, ...],
+        reads: list[tuple[Node, Place]],
+        along: Iterable[Node] = (),
+    ) -> _Nest:
+        """A new nest with `root`, and what it takes along."""
+        rows = _by_rows(axes) and not _adds(root)
+        phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
+        nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))))  # zeros come first
+        self._nests.append(nest)
+        self._enter(nest, *along, root)
+        if nest.everywhere:
+            self._numbers.append(nest)
+        return nest
+
+    def _enter(self, nest: _Nest, *nodes: Node) -> None:
+        nest.nodes.extend(nodes)
+        for node in nodes:
+            self._waiting.pop(node, None)
+            if node in self._roots:
+                self._home[node] = nest
+
+    def _taken_along(
+        self, root: Node, axes: tuple[Axis, ...], reads: list[tuple[Node, Place]]
+    ) -> dict[Node, None]:
+        """What has waited, and is only read at the place of `root`."""
+        if loops(root):
+            return {}
+        found: dict[Node, None] = {}
+        for x in dict.fromkeys(x for x, _ in reads if x in self._waiting):
+            own, place = self._place(x)
+            near = own == axes and all(at == place for y, at in reads if y is x)
+            if near and self._depth[x] + self._depth.get(root, 0) <= TOGETHER:
+                found[x] = None
+        return found
 
     def _reads(self, root: Node, place: Place) -> list[tuple[Node, Place]]:
         """The kept nodes that the expression of `root` reads, and where."""
         found: list[tuple[Node, Place]] = []
 
         def value(node: Node, at: Place) -> Expr:
-            if node in self._home:
+            if node in self._home or node in self._waiting:
                 found.append((node, at))
             return self._expression(node, at, value)
 
@@ -178,7 +250,7 @@ class Fusion:
         """What a node's element is, with the reduction that it needs."""
         assert isinstance(node, Operation)
         if not reduces(node):
-            return element(node, place, value), None
+            return self._element(node, place, value), None
         made = reduction(node, place, value)
         result: Expr = Acc("int64" if made.combine.startswith("arg") else made.value.dtype)
         if result.dtype != node.dtype:
@@ -188,6 +260,8 @@ class Fusion:
     def _earliest(self, node: Node, at: Place, axes: tuple[Axis, ...], rows: bool) -> int:
         """The phase in which a nest with the loops `axes` can read `node` at a place."""
         home = self._home[node]
+        if home.everywhere:
+            return home.phase
         own = rows and home.by_rows and stored_at(self.buffers[node], node, at)[0] == At(axes[0])
         return home.phase + (not own)
 
@@ -196,9 +270,9 @@ class Fusion:
     ) -> _Nest | None:
         homes = {self._home[x] for x, _ in reads}
         if not axes:  # numbers are computed together
-            homes |= {x for x in self._nests if not x.axes and not loops(x.nodes[0])}
-        for x, _ in reads:  # and so is what is made of the same
-            homes |= self._readers.get(x, set())
+            homes |= set(self._numbers[-TRIED:])
+        for x, _ in reads:  # and so is what is made of the same, numbers aside
+            homes |= self._readers.get(x, set()) if self._home[x].axes else set()
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
             if nest.axes != axes or _adds(nest.nodes[0]):
                 continue

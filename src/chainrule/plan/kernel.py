@@ -110,7 +110,7 @@ class Call:
     softplus erf pow floor round; eq ne lt le gt ge (to bool); and or xor not (bool); select
     (bool, a, b); cast (any to `dtype`); mod floordiv (int); count (no operands: the number of
     rows of the minibatch, cast to `dtype`); philox (int64 element-in-row, int64 row, uint32 x 3
-    key words, Const stream: uniform in [0, 1) by chainrule.ops.random).
+    key words, uint32 stream: uniform in [0, 1) by chainrule.ops.random).
     """
 
     function: str

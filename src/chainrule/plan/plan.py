@@ -13,7 +13,8 @@ class Phase:
 
     Within a phase a thread only reads what it wrote itself, or what earlier phases wrote: a
     kernel whose first axis is N is split by rows, and row kernels of a phase read of each other
-    only their own rows; other kernels are split along their first axis, or run on one thread.
+    only their own rows; a kernel without loops is run by every thread for itself; other kernels
+    are split along their first axis, or run on one thread.
     """
 
     kernels: tuple[Kernel, ...]

@@ -13,24 +13,27 @@ def phases(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     """The kernels in phases, each as early as it can run.
 
     A kernel may run in the phase of one that it reads from, or adds to, only if both are split by
-    rows and it touches the rows that its own thread wrote. Reads of the state are of the old one.
+    rows and it touches the rows that its own thread wrote, or if every thread has run all of that.
+    Reads of the state are of the old one.
     """
     made: list[list[Kernel]] = []
-    wrote: dict[Buffer, tuple[int, bool]] = {}
+    wrote: dict[Buffer, tuple[int, Kernel]] = {}
     for kernel in kernels:
         rows = by_rows(kernel)
-        touched = [(x.buffer, x.place) for x in reads(kernel) if x.buffer.space != "state"]
-        touched += [(write.buffer, write.place) for write in kernel.writes if write.add]
+        read = [(x.buffer, x.place, False) for x in reads(kernel) if x.buffer.space != "state"]
+        added = [(write.buffer, write.place, True) for write in kernel.writes if write.add]
         phase = 0
-        for buffer, place in touched:
+        for buffer, place, adds in (*read, *added):
             if buffer in wrote:
                 when, other = wrote[buffer]
-                own = rows and other and bool(place) and place[0] == At(kernel.axes[0])
+                both = rows and by_rows(other) and bool(place)
+                own = both and place[0] == At(kernel.axes[0])
+                own |= everywhere(other) and not adds
                 phase = max(phase, when if own else when + 1)
         while len(made) <= phase:
             made.append([])
         made[phase].append(kernel)
-        wrote |= {write.buffer: (phase, rows) for write in kernel.writes}
+        wrote |= {write.buffer: (phase, kernel) for write in kernel.writes}
     return tuple(Phase(tuple(part)) for part in made)
 
 
@@ -39,6 +42,12 @@ def by_rows(kernel: Kernel) -> bool:
     if not kernel.axes or kernel.axes[0].size is not N:
         return False
     return all(write.place[:1] == (At(kernel.axes[0]),) for write in kernel.writes)
+
+
+def everywhere(kernel: Kernel) -> bool:
+    """Whether every thread runs all of a kernel for itself: numbers that are quickly made."""
+    adds = any(write.add for write in kernel.writes)
+    return not kernel.axes and kernel.reduction is None and not adds
 
 
 def reads(kernel: Kernel) -> Iterator[Read]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chainrule.backend.cpu.text import number
 from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
-from chainrule.types import Dim, Shape
+from chainrule.types import Dim
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,14 @@ class Argument:
     """What the code knows of a buffer: how it lies in memory.
 
     Attributes:
+        shape: None for the length of the kernel's first loop, which the code need not know.
         strides: in elements, one for each axis.
         slack: whether whole vectors may be read and written past the end of a row.
         space: of the buffer; `rows` for the index of the minibatch's rows.
     """
 
     dtype: str
-    shape: Shape
+    shape: tuple[Dim | None, ...]
     strides: tuple[int, ...]
     slack: bool
     space: str
@@ -52,9 +53,12 @@ class Store:
 
 @dataclass(frozen=True)
 class Flat:
-    """A kernel whose axes and buffers are numbers; axes from `free` on are reduced over."""
+    """A kernel whose axes and buffers are numbers; axes from `free` on are reduced over.
 
-    sizes: tuple[Dim, ...]
+    The size None of a first loop is told when the kernel runs.
+    """
+
+    sizes: tuple[Dim | None, ...]
     free: int
     combine: str | None
     value: int

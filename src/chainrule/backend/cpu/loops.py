@@ -17,6 +17,9 @@ from chainrule.backend.cpu.vectors import choose
 BLOCK = 512
 """Terms that are added up one after the other in a lane; such blocks are added up in turn."""
 
+GRANULE = 64
+"""Threads share a loop that takes the vectors at multiples of this."""
+
 IDENTITY = {"sum": 0, "prod": 1, "any": False}
 COMBINE = {"sum": "add", "prod": "mul", "any": "or", "max": "max", "min": "min"}
 
@@ -65,7 +68,7 @@ def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compil
     vectors = choose(flat, analysis, machine)
     body = Body(begin(name, flat), flat, analysis, vectors)
     Nest(body, machine).write()
-    return finish(body)
+    return finish(body, granule=GRANULE if vectors.axis == 0 else 1)
 
 
 # ---------------------------------------------------------------- the nest
@@ -91,9 +94,9 @@ class Nest:
 
     def bounds(self, axis: int) -> tuple[str, str]:
         """From where to where an axis goes; the first one goes over this thread's part."""
-        if axis == 0 and self.flat.free:
-            return "%low", "%high"
         size = self.flat.sizes[axis]
+        if size is None or (axis == 0 and self.flat.free):
+            return "%low", "%high"
         return "0", str(size) if isinstance(size, int) else "%n"
 
     def nest(

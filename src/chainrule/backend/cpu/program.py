@@ -14,6 +14,7 @@ from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.loops import Compiled, loops
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.products import product
+from chainrule.backend.cpu.sizes import general
 from chainrule.backend.cpu.stages import Task, split_of, stages
 from chainrule.backend.cpu.steps import FRAME, entry, loss_task, run_function
 from chainrule.plan.kernel import Buffer
@@ -46,20 +47,23 @@ class Program:
 def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     """The module of a plan; minibatches have up to `max_rows` rows."""
     layout = partial(argument, rows=max_rows)
-    compiled: dict[Flat, tuple[str, Compiled]] = {}
+    compiled: dict[Flat, tuple[Analysis, str, Compiled]] = {}
     tasks = []
     for phase in plan.phases:
         for kernel in phase.kernels:
             flat, places = flatten(kernel, layout)
+            flat, size = general(flat)
             if flat not in compiled:
-                name = f"k{len(compiled)}"
-                compiled[flat] = name, code(name, flat, machine, max_rows)
-            name, made = compiled[flat]
-            split = split_of(flat)
+                name, analysis = f"k{len(compiled)}", Analysis(flat)
+                compiled[flat] = analysis, name, code(name, analysis, machine, max_rows)
+            analysis, name, made = compiled[flat]
+            split = split_of(analysis, size)
             granule = ROW_GRANULE if split == "rows" else made.granule
-            tasks.append(Task(kernel.name, name, flat, places, split, granule))
-    parts = [code for _, code in compiled.values()]
-    entries = [entry(f"{name}.task", name, flat.arguments) for flat, (name, _) in compiled.items()]
+            tasks.append(Task(kernel.name, name, analysis, places, split, size, granule))
+    parts = [code for _, _, code in compiled.values()]
+    entries = [
+        entry(f"{name}.task", name, flat.arguments) for flat, (_, name, _) in compiled.items()
+    ]
     if plan.loss is not None:
         entries.append(loss_task(plan.loss.dtype))
     text = "\n".join(
@@ -78,9 +82,9 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     return Program(text, slots, words, stages(tasks), scratch)  # type: ignore[arg-type]
 
 
-def code(name: str, flat: Flat, machine: Machine, max_rows: int) -> Compiled:
+def code(name: str, analysis: Analysis, machine: Machine, max_rows: int) -> Compiled:
     """The function of a kernel: a matrix product, or a loop nest."""
-    analysis = Analysis(flat)
+    flat = analysis.flat
     shape = product(flat, analysis, machine, max_rows)
     if shape is not None:
         return gemm(name, flat, analysis, shape, machine, max_rows)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chainrule.backend.cpu.affine import Analysis, Form
 from chainrule.backend.cpu.flat import Flat, Place
 from chainrule.backend.cpu.vectors import LIKELY_ROWS, separate
 from chainrule.plan.kernel import Buffer
-from chainrule.types import N
+from chainrule.types import Dim, N
 
-Split = Literal["rows", "first", "none"]
+Split = Literal["rows", "first", "none", "every"]
 
 WORTHWHILE = 4096
 """Elementary operations below which a kernel is not worth splitting."""
@@ -20,48 +20,99 @@ WORTHWHILE = 4096
 
 @dataclass(frozen=True)
 class Task:
-    """A kernel in the plan: its code, its buffers, how threads share it."""
+    """A kernel in the plan: its code, its buffers, how threads share it.
+
+    Attributes:
+        size: of the kernel's first loop; 1 where it is told nothing.
+        owner: of a kernel that is not split, the thread that runs it, modulo their number.
+    """
 
     name: str
     function: str
-    flat: Flat
+    analysis: Analysis
     places: tuple[Place, ...]
     split: Split
+    size: Dim = 1
     granule: int = 1
+    owner: int = 0
+
+    @property
+    def flat(self) -> Flat:
+        """The kernel."""
+        return self.analysis.flat
 
 
-def split_of(flat: Flat) -> Split:
-    """How threads share a kernel: no two may write, or add up, the same element."""
+def split_of(analysis: Analysis, first: Dim) -> Split:
+    """How threads share a kernel whose first loop has a size: no two may write one element.
+
+    Numbers that are quickly made are made by every thread: all write the same.
+    """
+    flat = analysis.flat
     if flat.free == 0:
-        return "none"
-    analysis = Analysis(flat)
+        once = flat.combine is not None or any(store.add for store in flat.stores)
+        return "none" if once else "every"
     if any(store.add and not separate(analysis, store, 0) for store in flat.stores):
         return "none"
     if flat.sizes[0] is N:
         return "rows"
     work = len(flat.items)
-    for size in flat.sizes:
+    for size in (first, *flat.sizes[1:]):
         work *= size if isinstance(size, int) else LIKELY_ROWS
     return "first" if work >= WORTHWHILE else "none"
 
 
+@dataclass(frozen=True)
+class _Touch:
+    """What a task does to a buffer: in which stage, whether it writes, whether rows of its own."""
+
+    task: Task
+    stage: int
+    writes: bool
+    own: bool
+
+
+@dataclass
+class _Stage:
+    tasks: list[Task] = field(default_factory=list)
+    alone: int = 0
+
+
 def stages(tasks: Iterable[Task]) -> list[list[Task]]:
-    """The tasks in stages, each as early as it can run; a barrier follows each stage."""
-    made: list[list[Task]] = []
-    seen: dict[Buffer, list[tuple[int, bool, bool]]] = {}
+    """The tasks in stages, each as early as it can run; a barrier follows each stage.
+
+    A task may follow another in its stage if each thread needs only what it did itself: both
+    keep to the rows of the thread, or one thread does both, or every thread did all of the first.
+    """
+    made: list[_Stage] = []
+    seen: dict[Buffer, list[_Touch]] = {}
     for task in tasks:
         touched = _touched(task)
-        stage = 0
-        for buffer, (writes, own) in touched.items():
-            for when, wrote, theirs in seen.get(buffer, ()):
-                if writes or wrote:
-                    stage = max(stage, when if own and theirs else when + 1)
-        for buffer, (writes, own) in touched.items():
-            seen.setdefault(buffer, []).append((stage, writes, own))
+        conflicts = [
+            (before, own and before.own, writes)
+            for buffer, (writes, own) in touched.items()
+            for before in seen.get(buffer, ())
+            if writes or before.writes
+        ]
+        stage, owners = 0, set[int]()
+        for before, own, writes in conflicts:
+            alone = before.task.split == task.split == "none"
+            free = own or alone or (before.task.split == "every" and not writes)
+            stage = max(stage, before.stage if free else before.stage + 1)
+        for before, own, _ in conflicts:
+            if before.stage == stage and before.task.split == "none" and not own:
+                owners.add(before.task.owner)
+        if len(owners) > 1:
+            stage, owners = stage + 1, set()
         while len(made) <= stage:
-            made.append([])
-        made[stage].append(task)
-    return made
+            made.append(_Stage())
+        here = made[stage]
+        if task.split == "none":
+            here.alone += not owners
+            task = replace(task, owner=owners.pop() if owners else here.alone - 1)
+        here.tasks.append(task)
+        for buffer, (writes, own) in touched.items():
+            seen.setdefault(buffer, []).append(_Touch(task, stage, writes, own))
+    return [stage.tasks for stage in made]
 
 
 def _touched(task: Task) -> dict[Buffer, tuple[bool, bool]]:
@@ -70,7 +121,7 @@ def _touched(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     State is no concern: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
-    analysis = Analysis(task.flat)
+    analysis = task.analysis
     own = [task.split == "rows"] * len(task.places)
     for item in task.flat.items:
         if item.op == "read":

@@ -26,7 +26,7 @@ odd: where the addresses are of the words that hold the addresses of its buffers
 old states are the first or the second side.
 """
 
-KINDS = {"none": 0, "first": 1, "rows": 2, "barrier": 3}
+KINDS = {"none": 0, "first": 1, "rows": 2, "every": 3, "barrier": 4}
 
 CONTEXT = ("rows", "n", "scratch", "flag", "mark", "losses")
 """What tasks share: the words behind their second parameter."""
@@ -189,6 +189,9 @@ entry:
 whole:
   ret {i64, i64} %all
 shared:
+  %every = icmp eq i64 %kind, 3
+  br i1 %every, label %whole, label %some
+some:
   %single = icmp eq i64 %kind, 0
   br i1 %single, label %one, label %split
 one:

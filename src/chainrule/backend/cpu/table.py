@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +10,6 @@ from chainrule.backend.cpu.jit import Code
 from chainrule.backend.cpu.program import Program
 from chainrule.backend.cpu.steps import ENTRY, KINDS
 from chainrule.plan.plan import Plan
-from chainrule.types import N
 
 Words = npt.NDArray[np.int64]
 
@@ -22,21 +19,21 @@ def table(plan: Plan, program: Program, code: Code, frame: Words) -> tuple[Words
     entries: list[list[int]] = []
     places: list[Place] = []
 
-    def add(function: str, turn: int, used: tuple[Place, ...], **fields: int) -> None:
+    def add(function: str, owner: int, used: tuple[Place, ...], **fields: int) -> None:
         words = dict.fromkeys(ENTRY, 0) | fields
-        words |= {"function": code.address(function), "thread": turn, "even": len(places)}
+        words |= {"function": code.address(function), "thread": owner, "even": len(places)}
         entries.append(list(words.values()))
         places.extend(used)
 
     for stage in program.stages:
-        for turn, task in enumerate(stage):
-            size: Any = task.flat.sizes[0] if task.flat.free else 1
+        for task in stage:
             add(
-                f"{task.function}.task", turn, task.places,
-                kind=KINDS[task.split], size=-1 if size is N else size, granule=task.granule,
+                f"{task.function}.task", task.owner, task.places,
+                kind=KINDS[task.split], size=task.size if isinstance(task.size, int) else -1,
+                granule=task.granule,
             )  # fmt: skip
             if plan.loss is not None and (plan.loss, False) in task.places:
-                add("loss", turn, ((plan.loss, False),), size=1, granule=1)
+                add("loss", task.owner, ((plan.loss, False),), size=1, granule=1)
         entries.append([0, KINDS["barrier"], *[0] * (len(ENTRY) - 2)])
     words = np.array([_words(plan, program, frame, side, places) for side in (0, 1)], np.int64)
     made = np.array(entries, np.int64).reshape(-1, len(ENTRY))

@@ -11,6 +11,9 @@ from chainrule.backend.cpu.machine import Machine
 LIKELY_ROWS = 64
 """The size that N is taken for where code is chosen by size."""
 
+LIKELY_LENGTH = 1024
+"""The same for a length that is told when the kernel runs."""
+
 
 def choose(flat: Flat, analysis: Analysis, machine: Machine) -> Vectors:
     """The axis along which vectors cost the least, or none."""
@@ -31,6 +34,8 @@ def choose(flat: Flat, analysis: Analysis, machine: Machine) -> Vectors:
 
 def _size(flat: Flat, axis: int) -> int:
     size = flat.sizes[axis]
+    if size is None:
+        return LIKELY_LENGTH
     return size if isinstance(size, int) else LIKELY_ROWS
 
 
