@@ -109,15 +109,14 @@ def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
     for output in outputs:
         if not isinstance(output, Node):
             raise GraphError("graph", "an output is not a node", got=repr(output))
-        stack = [(output, iter(output.inputs))]
+        stack = [output]
         while stack:
-            node, operands = stack[-1]
-            pending = next((x for x in operands if x not in order), None)
-            if pending is None:
-                stack.pop()
-                order.setdefault(node)
+            node = stack[-1]
+            pending = [x for x in node.inputs if x not in order]
+            if pending:
+                stack.extend(reversed(pending))
             else:
-                stack.append((pending, iter(pending.inputs)))
+                order[stack.pop()] = None
     return tuple(order)
 
 

@@ -291,4 +291,12 @@ def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
     made = node.type
     if any(new.type != old.type for new, old in zip(operands, node.operands, strict=True)):
         made = node.op.infer(*(x.type for x in operands), **node.attributes)
-    return replace(node, operands=operands, type=made, source=node.source)
+    return Operation(
+        node.scope,
+        made,
+        suffix=node.suffix,
+        source=node.source,
+        op=node.op,
+        operands=operands,
+        attributes=node.attributes,
+    )

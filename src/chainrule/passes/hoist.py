@@ -42,11 +42,13 @@ def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
     fixed: set[Node] = set()  # computed from constants alone
     encoders: set[Node] = {x for x in graph.inputs if x.batch and x not in step_inputs}
     for node in graph.operations:
+        if not all(x in fixed or x in encoders for x in node.operands):
+            continue
         if node.op.kind == "random" or mixes_rows(node):
             continue
         if all(x in fixed for x in node.operands):
             fixed.add(node)
-        elif node.shape[:1] == (N,) and all(x in fixed or x in encoders for x in node.operands):
+        elif node.shape[:1] == (N,):
             encoders.add(node)
     taken = _taken(graph, encoders)
     if not taken or sum(map(row_bytes, taken)) > most:

@@ -18,8 +18,9 @@ def merge(graph: Iterable[Node]) -> dict[Node, Node]:
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.kind == "random":
             return None
-        attributes = tuple((key, _hashable(x)) for key, x in sorted(node.attributes.items()))
-        key = (node.op.name, operands, attributes)
+        held = node.attributes
+        told = tuple((key, _hashable(held[key])) for key in sorted(held)) if held else ()
+        key = (node.op.name, operands, told)
         if key not in first:
             first[key] = node if operands == node.operands else rebuilt(node, operands)
         return first[key]

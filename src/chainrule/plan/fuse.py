@@ -25,8 +25,8 @@ from chainrule.plan.kernel import (
 )
 from chainrule.plan.lower import VIEWS, constant_of, element
 from chainrule.plan.places import Place, whole
-from chainrule.plan.reduce import Values, reduces, reduction
-from chainrule.plan.roots import TOGETHER, is_constant, loops, roots_of
+from chainrule.plan.reduce import Values, reduction
+from chainrule.plan.roots import TOGETHER, is_constant, roots_of
 from chainrule.types import N, Shape
 
 
@@ -42,12 +42,14 @@ class _Nest:
         number: nests are numbered as they are begun.
         axes: its loops.
         phase: when it runs; what joins it does not delay it.
-        nodes: all that it computes, in order; the first may be a loop.
+        loop: whether the first of its nodes is one.
+        nodes: all that it computes, in order.
     """
 
     number: int
     axes: tuple[Axis, ...]
     phase: int
+    loop: bool
     nodes: list[Node] = field(default_factory=list)
 
     @property
@@ -58,7 +60,7 @@ class _Nest:
     @property
     def everywhere(self) -> bool:
         """Whether every thread computes all of it for itself: numbers that are quickly made."""
-        return not self.axes and not loops(self.nodes[0])
+        return not self.axes and not self.loop
 
 
 class Fusion:
@@ -92,8 +94,9 @@ class Fusion:
             if node not in self.buffers:
                 self._leaf(node)
         found = roots_of(graph)
-        self._roots, self._depth = found.roots, found.depth
+        self._roots, self._loops, self._depth = found.roots, found.loops, found.depth
         self._axes: dict[Shape, tuple[Axis, ...]] = {}
+        self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
         self._home: dict[Node, _Nest] = {}
         self._nests: list[_Nest] = []
         self._read_by_others: set[Node] = set()
@@ -128,6 +131,8 @@ class Fusion:
 
         Nodes with the same sizes, those of 1 and the place of N aside, have the same loops.
         """
+        if node in self._places:
+            return self._places[node]
         order = [a for a in rows_first(node.shape) if node.shape[a] != 1]
         key = tuple(node.shape[a] for a in order)
         if key not in self._axes:
@@ -137,7 +142,8 @@ class Fusion:
         place: list[Expr] = [whole(0)] * node.ndim
         for a, axis in zip(order, axes, strict=True):
             place[a] = At(axis)
-        return axes, tuple(place)
+        self._places[node] = axes, tuple(place)
+        return self._places[node]
 
     def _expression(self, node: Node, at: Place, value: Values) -> Expr:
         """An element, from memory where it is kept."""
@@ -172,7 +178,7 @@ class Fusion:
         if root in self._roots:
             shape = tuple(root.shape[a] for a in rows_first(root.shape))
             self.buffers[root] = Buffer(self._graph.name(root), shape, root.dtype)
-            if not reads and axes and not loops(root):
+            if not reads and axes and root not in self._loops:
                 self._waiting[root] = None
                 return
         along = self._taken_along(root, axes, reads)
@@ -180,7 +186,7 @@ class Fusion:
             if x in self._waiting and x not in along:
                 self._begin(x, self._place(x)[0], [])
         kept = [(x, at) for x, at in reads if x not in along]
-        nest = None if loops(root) else self._joinable(root, axes, kept)
+        nest = None if root in self._loops else self._joinable(root, axes, kept)
         if nest is None:
             nest = self._begin(root, axes, kept, along)
         else:
@@ -201,7 +207,8 @@ class Fusion:
         """A new nest with `root`, and what it takes along."""
         rows = _by_rows(axes) and not _adds(root)
         phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
-        nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))))  # zeros come first
+        loop = root in self._loops  # and what is added to zeros comes after them
+        nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))), loop)
         self._nests.append(nest)
         self._enter(nest, *along, root)
         if nest.everywhere:
@@ -219,7 +226,7 @@ class Fusion:
         self, root: Node, axes: tuple[Axis, ...], reads: list[tuple[Node, Place]]
     ) -> dict[Node, None]:
         """What has waited, and is only read at the place of `root`."""
-        if loops(root):
+        if root in self._loops:
             return {}
         found: dict[Node, None] = {}
         for x in dict.fromkeys(x for x, _ in reads if x in self._waiting):
@@ -249,7 +256,7 @@ class Fusion:
     def _result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
         """What a node's element is, with the reduction that it needs."""
         assert isinstance(node, Operation)
-        if not reduces(node):
+        if node not in self._loops:
             return self._element(node, place, value), None
         made = reduction(node, place, value)
         result: Expr = Acc("int64" if made.combine.startswith("arg") else made.value.dtype)

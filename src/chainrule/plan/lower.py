@@ -244,8 +244,8 @@ def element(node: Operation, place: Place, value: Values) -> Expr:
 def constant_of(node: Operation) -> Const | None:
     """The number that a constant has everywhere, or None where it has several."""
     value = node.attributes["value"]
-    if value.size == 0:
-        return Const(0, node.dtype)
+    if value.size < 2:
+        return Const(value.item() if value.size else 0, node.dtype)
     first = value.flat[0]
     same = np.array_equal(value, np.full_like(value, first), equal_nan=value.dtype.kind == "f")
     signs = value.dtype.kind != "f" or (np.signbit(value) == np.signbit(first)).all()

@@ -52,22 +52,20 @@ class Roots:
             read more than once and not cheap, or read by a contraction; what would make an
             expression too long.
         light: numbers made of constants alone; they are never kept, outputs or not.
+        loops: the nodes that need a nest of their own to begin with.
         depth: of each node, how deep its expression is nested.
     """
 
     roots: set[Node] = field(default_factory=set)
     light: set[Node] = field(default_factory=set)
+    loops: set[Node] = field(default_factory=set)
     depth: dict[Node, int] = field(default_factory=dict)
-
-
-def loops(node: Node) -> bool:
-    """Whether a node needs a nest of its own to begin with."""
-    return reduces(node) or (isinstance(node, Operation) and node.op.name == "scatter_add")
 
 
 def roots_of(graph: Graph) -> Roots:
     """The roots of a graph, in one pass from the leaves."""
     found = Roots()
+    found.loops.update(x for x in graph.operations if x.op.name == "scatter_add" or reduces(x))
     price: dict[Node, int] = {}
     depth = found.depth
     after: dict[Node, _After] = {}
@@ -78,12 +76,13 @@ def roots_of(graph: Graph) -> Roots:
         below = sum(price.get(x, 0) for x in inlined) * _TIMES.get(node.op.name, 1)
         price[node] = own + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)
-        if _is_light(node, found.light) and price[node] <= LIGHT and depth[node] <= DEEP:
+        if _is_light(node, found) and price[node] <= LIGHT and depth[node] <= DEEP:
             found.light.add(node)
             continue
-        after[node] = _after(graph, node, after)
+        after[node] = _after(graph, node, found, after)
         large = price[node] > HEAVY or depth[node] > DEEP
-        if large or loops(node) or node in outputs or _kept(graph, node, price[node], after[node]):
+        kept = large or node in found.loops or node in outputs
+        if kept or _kept(graph, node, found, price[node], after[node]):
             found.roots.add(node)
     return found
 
@@ -101,8 +100,8 @@ class _After:
     alone: bool = False
 
 
-def _after(graph: Graph, node: Operation, known: dict[Node, _After]) -> _After:
-    if loops(node):
+def _after(graph: Graph, node: Operation, found: Roots, known: dict[Node, _After]) -> _After:
+    if node in found.loops:
         return _After(True, True)
     still = node.op.kind == "map" or (
         node.op.name in ("reshape", "broadcast_to") and _dims(node) == _dims(node.operands[0])
@@ -117,8 +116,8 @@ def is_constant(node: Node) -> TypeGuard[Operation]:
     return isinstance(node, Operation) and node.op.name == "constant"
 
 
-def _is_light(node: Operation, light: set[Node]) -> bool:
-    return not loops(node) and all(x in light for x in node.operands)
+def _is_light(node: Operation, found: Roots) -> bool:
+    return node not in found.loops and all(x in found.light for x in node.operands)
 
 
 def _depth(node: Operation) -> int:
@@ -144,14 +143,14 @@ class _Uses:
     keeper: bool = False
 
 
-def _uses(graph: Graph, node: Operation) -> _Uses:
+def _uses(graph: Graph, node: Operation, found: Roots) -> _Uses:
     uses = _Uses()
     stack: list[Node] = [node]
     while stack and not uses.keeper:
         x = stack.pop()
         for consumer in graph.consumers(x):
             name = consumer.op.name
-            uses.keeper |= name in _KEEPERS and loops(consumer)
+            uses.keeper |= name in _KEEPERS and consumer in found.loops
             uses.spread |= name in _SPREADS or (
                 name in ("broadcast_to", "einsum") and _dims(consumer) != _dims(x)
             )
@@ -162,14 +161,14 @@ def _uses(graph: Graph, node: Operation) -> _Uses:
     return uses
 
 
-def _kept(graph: Graph, node: Operation, price: int, after: _After) -> bool:
+def _kept(graph: Graph, node: Operation, found: Roots, price: int, after: _After) -> bool:
     """Whether a node is rather kept than computed again.
 
     What follows on a loop costs no memory if it is kept in place of the loop's result.
     """
     if price == 0 or node.op.name in VIEWS:
         return False
-    uses = _uses(graph, node)
+    uses = _uses(graph, node, found)
     if uses.keeper or (uses.spread and after.near):
         return True
     return (uses.spread or uses.reads > 1) and (price > CHEAP or after.alone)

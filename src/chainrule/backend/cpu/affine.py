@@ -60,6 +60,7 @@ class Analysis:
         self.flat = flat
         self.depends: list[frozenset[int]] = []
         self.forms: list[Form] = []
+        self._known: dict[tuple[int, tuple[int, ...]], Access] = {}
         for place, item in enumerate(flat.items):
             own = {ACC} if item.op == "acc" else {int(item.data or 0)} if item.op == "at" else set()
             self.depends.append(frozenset(own).union(*(self.depends[a] for a in item.args)))
@@ -72,6 +73,12 @@ class Analysis:
 
     def access(self, argument: int, place: tuple[int, ...]) -> Access:
         """Where the given place of an argument lies."""
+        key = argument, place
+        if key not in self._known:
+            self._known[key] = self._access(argument, place)
+        return self._known[key]
+
+    def _access(self, argument: int, place: tuple[int, ...]) -> Access:
         known = self.flat.arguments[argument]
         form, risky = Form(), []
         for item, stride, size in zip(place, known.strides, known.shape, strict=True):

@@ -110,21 +110,21 @@ class Flattener:
 
     def number(self, root: Expr) -> int:
         """The number of an expression; no recursion, as chains are long."""
-        stack = [root]
+        stack, seen = [root], self._seen
         while stack:
             expr = stack[-1]
-            if id(expr) in self._seen:
+            if id(expr) in seen:
                 stack.pop()
                 continue
-            waiting = [e for e in _operands(expr) if id(e) not in self._seen]
+            operands = _operands(expr)
+            waiting = [e for e in operands if id(e) not in seen]
             if waiting:
                 stack.extend(waiting)
                 continue
             stack.pop()
             self._kept.append(expr)  # so that its id stays its own
-            args = tuple(self._seen[id(e)] for e in _operands(expr))
-            self._seen[id(expr)] = self._item(expr, args)
-        return self._seen[id(root)]
+            seen[id(expr)] = self._item(expr, tuple([seen[id(e)] for e in operands]))
+        return seen[id(root)]
 
     def _item(self, expr: Expr, args: tuple[int, ...]) -> int:
         match expr:
@@ -146,15 +146,11 @@ class Flattener:
 
 
 def _operands(expr: Expr) -> tuple[Expr, ...]:
-    match expr:
-        case Read():
-            return expr.place
-        case Call():
-            return expr.operands
-        case Row():
-            return (expr.at,)
-        case _:
-            return ()
+    if isinstance(expr, Call):
+        return expr.operands
+    if isinstance(expr, Read):
+        return expr.place
+    return (expr.at,) if isinstance(expr, Row) else ()
 
 
 def flatten(kernel: Kernel, layout: Callable[[Buffer], Argument]) -> tuple[Flat, tuple[Place, ...]]:

@@ -122,8 +122,9 @@ class Nest:
     def vector_loop(self, low: str, high: str, inner: Callable[[], None]) -> None:
         """Whole vectors, then what is left over under a mask."""
         axis, lanes, f = int(self.vectors.axis or 0), self.vectors.lanes, self.f
-        whole = f.mul(f.div(f.sub(high, low), lanes), str(lanes))
-        middle = f.add(low, whole)
+        middle = high
+        if not self._even(low):
+            middle = f.add(low, f.mul(f.div(f.sub(high, low), lanes), str(lanes)))
         if low != middle:
             with f.loop(low, middle, lanes) as name, self.body.inside(axis, name):
                 inner()
@@ -133,6 +134,13 @@ class Nest:
             self.body.mask = self.mask(f.sub(high, middle))
             inner()
             self.body.mask = None
+
+    def _even(self, low: str) -> bool:
+        """Whether the part of the first axis that a thread does is of whole vectors."""
+        size, lanes = self.flat.sizes[0], self.vectors.lanes
+        if low != "%low" or not isinstance(size, int):
+            return False
+        return size % lanes == 0 and GRANULE % lanes == 0
 
     def mask(self, left: str) -> str:
         """The first `left` lanes."""
