@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from chainrule.plan.kernel import (
     Axis,
     Buffer,
     Call,
-    Const,
     Expr,
     Kernel,
     Read,
@@ -260,7 +259,7 @@ def _tanh() -> Kernel:
 
 
 def _probe() -> Plan:
-    """A product, a map, and small kernels one after another, each in a phase of its own."""
+    """A product, a map, and pairs of small kernels, each of which waits for both before."""
     m, v, k = Axis("m", ROWS), Axis("v", COLUMNS), Axis("k", INNER)
     a, b = Buffer("a", (ROWS, INNER), "float32"), Buffer("b", (INNER, COLUMNS), "float32")
     c = Buffer("c", (ROWS, COLUMNS), "float32")
@@ -269,17 +268,20 @@ def _probe() -> Plan:
         "product", (m, v), (Write(c, (At(m), At(v)), Acc("float32")),),
         Reduction((k,), "sum", terms),
     )  # fmt: skip
-    links = [Buffer(f"link{k}", (8,), "float32") for k in range(CHAIN + 1)]
-    chain = [_link(x, y) for x, y in itertools.pairwise(links)]
+    links = [
+        tuple(Buffer(f"link{k}.{side}", (8,), "float32") for side in "ab")
+        for k in range(CHAIN // 2 + 1)
+    ]
+    chain = [Phase(tuple(_link(x, y) for y in ys)) for x, ys in itertools.pairwise(links)]
     tanh = _tanh()
-    phases = (Phase((product, tanh)), *(Phase((kernel,)) for kernel in chain))
-    used = (a, b, c, *(x.buffer for x in tanh.writes), _read_by(tanh), *links)
+    phases = (Phase((product, tanh)), *chain)
+    used = (a, b, c, *(x.buffer for x in tanh.writes), _read_by(tanh), *itertools.chain(*links))
     return Plan(phases, used)
 
 
-def _link(x: Buffer, y: Buffer) -> Kernel:
+def _link(x: Sequence[Buffer], y: Buffer) -> Kernel:
     i = Axis("i", 8)
-    value = Call("add", (Read(x, (At(i),)), Const(1.0, "float32")), "float32")
+    value = Call("add", tuple(Read(b, (At(i),)) for b in x), "float32")
     return Kernel(y.name, (i,), (Write(y, (At(i),), value),))
 
 
