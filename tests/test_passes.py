@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.graph import Graph, Node, check
-from chainrule.graph.node import apply
+from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import REGISTRY, op
 from chainrule.interpret import evaluate
-from chainrule.ops.mode import tracked, when_training
+from chainrule.ops.mode import count, tracked, when_training
 from chainrule.ops.random import KEY, uniform
+from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.precision import in_float64
 from chainrule.passes.rewrite import rewrite
@@ -248,3 +249,51 @@ def test_a_whole_network_with_marks_and_dropout() -> None:
     narrow = cr.run(loss, feeds).value(loss)
     wide = cr.run(place[loss], feeds, like=graph).value(place[loss])
     assert wide == pytest.approx(float(narrow), rel=1e-5)
+
+
+# ---------------------------------------------------------------- fold
+
+
+def folded(*outputs: Node) -> list[Node]:
+    place = fold(Graph(outputs))
+    return [place[x] for x in outputs]
+
+
+def test_what_is_made_of_constants_becomes_one_with_the_same_bits() -> None:
+    table = cr.constant(np.linspace(0.1, 2.0, 12, dtype="float32").reshape(3, 4))
+    y = cr.exp(cr.log(table).T * 3.0) / cr.cast(count((3, 4), "float64"), "float32")
+    (made,) = folded(y)
+    assert made.inputs == ()
+    held = evaluate(Graph(made), {})[made]
+    npt.assert_array_equal(held.view("int32"), evaluate(Graph(y), {})[y].view("int32"))
+    assert not held.flags.writeable
+
+
+def test_only_the_part_of_constants_becomes_one() -> None:
+    (made,) = folded(X * (cr.constant(2.0, "float64") + 1.0))
+    assert made.inputs[0] is X
+    npt.assert_array_equal(evaluate(Graph(made), {X: DATA}, rows=2)[made], DATA * 3)
+    assert len(Graph(made)) <= 4
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: cr.broadcast_to(cr.constant(1.0), (N, 3)) + 1.0,
+        lambda: cr.cast(count((N,), "float32"), "float64") * 2.0,
+        lambda: cr.broadcast_to(cr.constant(1.0), (100, 100)) * 2.0,
+        lambda: cr.parameter("p", np.ones(3)) * 2.0,
+        lambda: uniform((3,)) + 1.0,
+    ],
+    ids=["rows", "count of rows", "large", "parameter", "random"],
+)
+def test_nothing_else_becomes_a_constant(make: Callable[[], Operation]) -> None:
+    before = make()
+    (after,) = folded(before)
+    assert after.op is before.op
+    assert after.operands[0] is before.operands[0]
+
+
+def test_a_nan_among_constants_stays_one() -> None:
+    (made,) = folded(cr.log(cr.constant(-1.0)) + 1.0)
+    assert np.isnan(evaluate(Graph(made), {})[made])

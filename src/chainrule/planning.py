@@ -36,6 +36,7 @@ MOST_THREADS = 8
 WHAT = {
     "fix_streams": "give every random draw its stream of numbers",
     "decompose": "put operations together from simpler ones",
+    "fold": "compute now what is made of small constants alone",
     "merge": "make nodes that compute the same one node",
 }
 """What the passes do, in words."""

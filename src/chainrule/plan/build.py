@@ -8,6 +8,7 @@ from chainrule.graph.check import check
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Parameter
 from chainrule.passes.decompose import decompose
+from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
 from chainrule.plan.fuse import Fusion, rows_first
@@ -17,7 +18,7 @@ from chainrule.plan.schedule import phases, reads
 from chainrule.program import STEP_INPUTS, Step
 from chainrule.types import Shape
 
-STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose, merge)
+STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose, fold, merge)
 """Nodes to nodes, in this order, after the random streams are fixed; what comes out is checked."""
 
 

@@ -29,7 +29,6 @@ from chainrule.plan.reduce import Values, reduction
 from chainrule.plan.roots import TOGETHER, is_constant, roots_of
 from chainrule.types import N, Shape
 
-
 TRIED = 8
 """How many of the latest nests of numbers another number may join."""
 
