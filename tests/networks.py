@@ -194,6 +194,7 @@ BINARY: dict[str, Callable[[Node, Node], Node]] = {
     "minimum": cr.minimum,
     "where": lambda a, b: cr.where(a < b, a, 0.5 * b),
     "logic": lambda a, b: cr.where(F["logical_xor"](a > 0, F["logical_not"](b >= 0)), cr.sin(a), b),
+    "either": lambda a, b: cr.where(F["logical_or"](a <= b, F["isnan"](b)), a, cr.cos(b)),
     "gate": lambda a, b: cr.softmax(a) * b,
     "concat": lambda a, b: cr.concat([a, b], axis=1),
     "stack": lambda a, b: cr.max(cr.stack([a, b, a - b], axis=1), axis=1),
@@ -230,6 +231,7 @@ SHAPES: dict[str, Move] = {
         cr.transpose(cr.reshape(cr.concat([x, x, -x], 1), (-1, 3, wide(x))), (0, 2, 1))
     ),
     "one hot": lambda d, x: cr.one_hot(cr.argmax(x, 1), wide(x), x.dtype) + 0.1 * x,
+    "least hot": lambda d, x: cr.one_hot(cr.argmin(x, 1), wide(x), x.dtype) - 0.1 * x,
     "gather": lambda d, x: cr.gather(cr.pad(x, [(0, 0), (0, CODES)]), d.codes(d.width()), 1),
     "isfinite": lambda d, x: cr.where(F["isfinite"](x), x, 0.0),
     "shared": lambda d, x: x @ d.weights(wide(x), d.width()),
