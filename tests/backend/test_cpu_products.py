@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import evaluate
 
+import chainrule as cr
 from chainrule.backend.cpu.affine import Analysis
 from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.flat import flatten
+from chainrule.backend.cpu.jit import assembly
 from chainrule.backend.cpu.layout import argument
-from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.machine import host, machine
 from chainrule.backend.cpu.products import product
+from chainrule.backend.cpu.program import build
+from chainrule.graph import Graph
+from chainrule.plan.build import plan_forward
 from chainrule.plan.kernel import (
     Acc,
     At,
     Axis,
     Buffer,
     Call,
+    Const,
     Kernel,
     Read,
     Reduction,
@@ -30,6 +38,7 @@ from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 
 DATA = 50
+WIDE = ("avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl")
 WIDTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 45, 46, 65)
 
 
@@ -174,6 +183,60 @@ def test_a_row_has_the_same_bits_in_any_minibatch(form: object) -> None:
     together = run(plan, arrays, rows)
     for k in (0, 5, 40):
         assert run(plan, arrays, rows[k : k + 1]).tobytes() == together[k : k + 1].tobytes()
+
+
+@pytest.mark.parametrize("sizes", [(784, 130, 10), (7, 3, 1), (45, 46, 33), (700, 64, 65)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_gives_one_row_the_bits_that_it_has_among_many(
+    sizes: tuple[int, ...], dtype: str
+) -> None:
+    h = cr.input("x", (sizes[0],), dtype=dtype)
+    for size in sizes[1:]:
+        h = cr.dense(h, size, "tanh")
+    plan = plan_forward(Graph(h), [h])
+    arrays = arrays_of(plan, sum(sizes))
+    rows = np.random.default_rng(1).integers(0, DATA, 200)
+    together = run(plan, arrays, rows)
+    for start, count in ((0, 1), (7, 1), (199, 1), (3, 2), (100, 4), (11, 7)):
+        some = run(plan, arrays, rows[start : start + count])
+        assert some.tobytes() == together[start : start + count].tobytes()
+
+
+def test_a_minibatch_of_thousands_of_rows() -> None:
+    plan = plan_of(weights(37, 45, "float32"))
+    arrays = arrays_of(plan, 6)
+    rows = np.random.default_rng(7).integers(0, DATA, 5001)
+    got = run(plan, arrays, rows)
+    np.testing.assert_allclose(got, evaluate(plan, arrays, rows)["y"], rtol=1e-4, atol=2e-3)
+    assert got.tobytes() == run(plan, arrays, rows, threads=2).tobytes()
+
+
+def test_a_left_factor_that_lies_along_neither_axis() -> None:
+    """y[n, o] = sum over k of x[n, k, 1] w[k, o]."""
+    n, c, k = Axis("n", N), Axis("c", 20), Axis("k", 13)
+    x, w = Buffer("x", (N, 13, 3), "float32", "data"), Buffer("w", (13, 20), "float32", "state")
+    y = Buffer("y", (N, 20), "float32")
+    left = Read(x, (Row(At(n)), At(k), Const(1, "int64")))
+    total = Reduction((k,), "sum", Call("mul", (left, read(w, k, c)), "float32"))
+    kernel = Kernel("y", (n, c), (Write(y, (At(n), At(c)), Acc("float32")),), total)
+    flat, _ = flatten(kernel, lambda b: argument(b, 64))
+    assert product(flat, Analysis(flat), host(), 64).left == "apart"  # type: ignore[union-attr]
+    plan = plan_of(kernel)
+    arrays, rows = arrays_of(plan, 8), np.arange(31)
+    want = evaluate(plan, arrays, rows)["y"]
+    np.testing.assert_allclose(run(plan, arrays, rows), want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("features", [dict.fromkeys(WIDE, True), {}])
+def test_products_for_other_processors_are_code(dtype: str, features: dict[str, bool]) -> None:
+    """Wide vectors with 32 registers, and narrow ones without fused multiply-add."""
+    cpu = "x86-64-v4" if features else "x86-64"
+    other = machine("x86_64-unknown-linux-gnu", cpu, features)
+    for form in FORMS:
+        plan = plan_of(form(45, 130, dtype))
+        text = assembly(build(plan, replace(other, features=""), 64).text, other)
+        assert ("vfmadd" in text and "zmm" in text) if features else "mulp" in text
 
 
 def test_which_kernels_are_products() -> None:

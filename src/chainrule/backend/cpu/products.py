@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chainrule.backend.cpu.affine import Access, Analysis, Form
@@ -11,10 +12,20 @@ from chainrule.backend.cpu.flat import Flat
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.scalars import FLOATS
 from chainrule.backend.cpu.text import BYTES
+from chainrule.backend.cpu.tiles import BUSY
 from chainrule.backend.cpu.vectors import free_allowed
 
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
 """Rows and vectors of a tile of accumulators, by the number of registers; the best first."""
+
+BLOCK = 320
+"""Length of a block of k, at most: a panel of so many rows stays in the first cache."""
+
+CHUNK = 192
+"""Rows whose part of the left factor is copied at once, at most."""
+
+COPY = 1 << 19
+"""Bytes of that copy, if CHUNK does not make it less: it stays in the second cache."""
 
 NEAR = 512
 """Length of lines of the left factor up to which they are read where they lie, if just written."""
@@ -163,3 +174,49 @@ def parts(analysis: Analysis, form: Form, axes: Collection[int]) -> tuple[Form, 
         rest={i: f for i, f in form.rest.items() if not analysis.depends[i].isdisjoint(axes)},
     )
     return moving, form.plus(moving, -1)
+
+
+def thin(flat: Flat, analysis: Analysis, shape: Product) -> Product | None:
+    """The product cut for a single row: so many columns that their sums hide their latency."""
+    columns = flat.sizes[shape.v]
+    along = analysis.stride(analysis.reads(shape.a), shape.k) == 1
+    if shape.right != "place" or shape.also or not along or not isinstance(columns, int):
+        return None
+    slack = flat.arguments[int(flat.items[shape.b].data or 0)].slack
+    wide = -(-columns // shape.lanes) if slack else columns // shape.lanes
+    return replace(shape, left="lines", rows=1, vectors=min(BUSY, max(1, wide)))
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How the loops of a product are cut.
+
+    Attributes:
+        block: length of a block of k.
+        chunk: rows whose part of the left factor is copied at once.
+        single: whether one block is all there is to sum over.
+    """
+
+    block: int
+    chunk: int
+    single: bool
+
+
+def lengths(flat: Flat, shape: Product, max_rows: int) -> Lengths:
+    """How a product is cut; code for more rows differs only from power of two to power of two."""
+    sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in flat.sizes]
+    k, m = flat.sizes[shape.k], flat.sizes[shape.m]
+    block = even(k, BLOCK, 1) if isinstance(k, int) else BLOCK
+    single = sizes[shape.k] <= block and not shape.also
+    copied = BYTES[flat.items[flat.value].dtype] * math.prod(
+        sizes[axis] for axis in (shape.k, *shape.also)
+    )
+    fits = CHUNK if shape.left == "lines" else min(CHUNK, COPY // max(1, copied))
+    most = max(2, fits // shape.rows) * shape.rows
+    return Lengths(block, even(m, most, shape.rows) if isinstance(m, int) else most, single)
+
+
+def even(size: int, most: int, step: int) -> int:
+    """The least multiple of `step` of which as few make up `size` as of `most`."""
+    count = -(-size // most)
+    return max(step, -(-size // (count * step)) * step)

@@ -55,7 +55,8 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
             flat, size = general(flat)
             if flat not in compiled:
                 name, analysis = f"k{len(compiled)}", Analysis(flat)
-                compiled[flat] = analysis, name, code(name, analysis, machine, max_rows)
+                made = code(name, analysis, machine, max_rows, plan.loss is None)
+                compiled[flat] = analysis, name, made
             analysis, name, made = compiled[flat]
             split = split_of(analysis, size)
             granule = ROW_GRANULE if split == "rows" else made.granule
@@ -82,12 +83,12 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     return Program(text, slots, words, stages(tasks), scratch)  # type: ignore[arg-type]
 
 
-def code(name: str, analysis: Analysis, machine: Machine, max_rows: int) -> Compiled:
+def code(name: str, analysis: Analysis, machine: Machine, max_rows: int, forward: bool) -> Compiled:
     """The function of a kernel: a matrix product, or a loop nest."""
     flat = analysis.flat
     shape = product(flat, analysis, machine, max_rows)
     if shape is not None:
-        return gemm(name, flat, analysis, shape, machine, max_rows)
+        return gemm(name, flat, analysis, shape, machine, max_rows, forward)
     return loops(name, flat, analysis, machine)
 
 
