@@ -17,7 +17,7 @@ BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool"
 PRICES = {
     "div": 12, "sqrt": 12, "floor": 1, "round": 1, "mod": 20, "floordiv": 20, "pow": 98,
     "exp": 27, "expm1": 26, "log": 34, "log1p": 41, "sin": 49, "cos": 46, "tanh": 36,
-    "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 110, "select": 1,
+    "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 75, "select": 1,
 }  # fmt: skip
 """Vector instructions of a function; of those of the maths library, as many as it is written in."""
 

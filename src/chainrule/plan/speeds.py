@@ -20,7 +20,7 @@ class Speeds:
         shared: bytes a second from memory for all cores together.
         call: seconds to begin a kernel.
         barrier: seconds until all threads have met.
-        measured: whether these were measured here, or are usual values.
+        measured: how often these were measured, the best kept; 0 for usual values.
     """
 
     processor: str
@@ -33,7 +33,27 @@ class Speeds:
     shared: float
     call: float
     barrier: float
-    measured: bool = False
+    measured: int = 0
+
+
+def better(one: Speeds, two: Speeds) -> Speeds:
+    """The best of two measurements of a machine: others slow it down, nobody makes it quicker."""
+    peak = max(one.peak, two.peak)
+    return Speeds(
+        processor=two.processor,
+        vector=two.vector,
+        tiles=two.tiles,
+        peak=peak,
+        product=max(one.product * one.peak, two.product * two.peak) / peak,
+        instruction=min(one.instruction, two.instruction),
+        levels=tuple(
+            (size, max(a, b)) for (_, a), (size, b) in zip(one.levels, two.levels, strict=True)
+        ),
+        shared=max(one.shared, two.shared),
+        call=min(one.call, two.call),
+        barrier=min(one.barrier, two.barrier),
+        measured=one.measured + two.measured,
+    )
 
 
 def usual(vector: int, tiles: tuple[tuple[int, int], ...] = ((6, 2),)) -> Speeds:
