@@ -11,11 +11,14 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.compile import compile_step
-from chainrule.graph import Node
+from chainrule.forward import Forward
+from chainrule.graph import Graph, Node
+from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
-from chainrule.program import Interpreted, Program, Step
+from chainrule.ops.random import KEY
+from chainrule.program import Interpreted, Program, Step, key
 from chainrule.train.optim import SGD
-from networks import Network
+from networks import ROWS, Network
 
 Array = np.ndarray[Any, Any]
 State = Mapping[str, Array]
@@ -51,6 +54,32 @@ def check(case: Network) -> None:
         for name, program in (("passes", passed), ("native", native)):
             got = _after(program, case.data, rows, rate)
             _assert_near(got, want, moved, f"step {k + 1}, {name}")
+
+
+def check_prediction(case: Network) -> None:
+    """Forward passes give the same outputs, for all rows, few and one.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    graph = Graph([*case.outputs, case.loss])
+    values = {graph.name(x): initial_value(x, graph.name(x), case.seed) for x in graph.parameters}
+    names = [str(k) for k in range(len(case.outputs))]
+    given = {**case.data, KEY.label: key(case.seed, 0)}
+
+    def run(backend: str, data: State, values: State, rows: Array) -> dict[str, Array]:
+        forward = Forward(graph, case.outputs, backend=backend)
+        return dict(zip(names, forward(values, data, rows), strict=True))
+
+    for rows in (np.arange(ROWS), np.array([ROWS - 1, 0, 3]), np.array([5])):
+        want = run("interpreter", given, values, rows)
+        moved = []
+        for seed in range(NUDGES):
+            numbers = np.random.default_rng(seed)
+            data, start = ({n: _nudged(x, numbers) for n, x in y.items()} for y in (given, values))
+            moved.append(run("interpreter", data, start, rows))
+        got = run("native", given, values, rows)
+        _assert_near(got, want, moved, f"prediction of {len(rows)} rows")
 
 
 def _after(program: Program, data: State, rows: Array, rate: float) -> dict[str, Array]:

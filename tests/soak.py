@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 
-from agreement import check
+from agreement import check, check_prediction
 from networks import network
 
 
@@ -28,7 +28,9 @@ def main() -> int:
     start, failed = time.perf_counter(), []
     for seed in range(chosen.seed, chosen.seed + chosen.count):
         try:
-            check(network(random.Random(seed)))
+            case = network(random.Random(seed))
+            check(case)
+            check_prediction(case)
         except Exception:
             failed.append(seed)
             traceback.print_exc(file=sys.stdout)

@@ -7,18 +7,19 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 
-from agreement import check
+from agreement import check, check_prediction
 from chainrule.graph import Graph, listing
 from networks import Network, network, networks
 
 pytest.importorskip("llvmlite")
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(networks)
 def test_interpreter_passes_and_machine_code_agree(case: Network) -> None:
     note(f"{case.rule} {case.settings}\n{listing(Graph(case.loss))}")
     check(case)
+    check_prediction(case)
 
 
 def test_a_seed_makes_the_same_network_again() -> None:
