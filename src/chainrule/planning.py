@@ -16,6 +16,7 @@ from chainrule.cachefolder import code_folder
 from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
+from chainrule.native import MOST_THREADS
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.build import plan_step, staged
 from chainrule.plan.cost import PlanCosts, best_threads
@@ -30,8 +31,6 @@ from chainrule.train.step import build_step
 
 if TYPE_CHECKING:
     from chainrule.model import Model
-
-MOST_THREADS = 8
 
 WHAT = {
     "fix_streams": "give every random draw its stream of numbers",

@@ -36,6 +36,9 @@ SPLIT = 4096
 ROUGH = 12
 """Instructions of a written element, where nobody looks closer."""
 
+EXPOSED = 0.3
+"""The share of the time of moving bytes that arithmetic does not hide."""
+
 TURN = 2
 """Instructions that every turn of a loop takes besides its work."""
 
@@ -380,7 +383,7 @@ def _seconds(each: Work, speeds: Speeds, part: float, memory: float) -> float:
     seconds = each.instructions * speeds.instruction * part
     if each.product is not None:
         seconds += product_seconds(each, speeds, part)
-    return max(seconds, memory) + speeds.call
+    return max(seconds + EXPOSED * memory, memory) + speeds.call
 
 
 def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
