@@ -96,7 +96,8 @@ def _train(
     with ExitStack() as stack:
         entries = []
         for count in threads:
-            cell = f"{network.name}, {OPTIMIZERS[optimizer]}, {words(count, 'thread')}"
+            cell = f"{network.name}, {OPTIMIZERS[optimizer]}"
+            cell += f", {words(count, 'thread')}" if models == 1 else ", 1 thread each"
             settings.tell(f"{group}: {cell}")
             for system in settings.systems:
                 worker = stack.enter_context(Worker(system, place(count)))
@@ -104,7 +105,7 @@ def _train(
                     "open", system=system, network=network.name, optimizer=optimizer,
                     threads=count // models, models=models, epochs=EPOCHS,
                 )  # fmt: skip
-                flops = float(network.flops)
+                flops = float(network.flops * models)
                 record = Record(group, cell, system, "s", [], threads=count, flops=flops)
                 request = {"do": "train", "seconds": settings.seconds}
                 entries.append(Entry(worker, record, request))

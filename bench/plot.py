@@ -65,6 +65,7 @@ def panel(axes: Axes, title: str, cells: Sequence[tuple[str, Row]]) -> None:
             )  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.axvline(1, color=COLOURS[OURS], linewidth=0.8)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="#dee2e6", which="both", linewidth=0.5)

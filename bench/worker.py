@@ -18,6 +18,8 @@ from bench.cells import NETWORKS, Array, Network, data
 from bench.systems import System, make
 
 MOST_EPOCHS = 5_000
+WAIT = 300
+"""Seconds after which a model has waited in vain for the other one."""
 
 
 class Desk:
@@ -51,7 +53,7 @@ class Desk:
     def train(self, seconds: float) -> float:
         """Train all models at once for about so long: the seconds of a step of each."""
         epochs = max(1, min(MOST_EPOCHS, math.ceil(seconds / self._epoch)))
-        together = threading.Barrier(len(self._systems))
+        together = threading.Barrier(len(self._systems), timeout=WAIT)
         times: list[float] = []
 
         def train(system: System) -> None:

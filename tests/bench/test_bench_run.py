@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import SOME, parts
+from bench.__main__ import QUICK, parts
 from bench.process import Place, Worker, WorkerError, environment, place
 from bench.size import needed, size
 from bench.systems import OURS, SYSTEMS
@@ -22,7 +22,7 @@ def test_everything_is_measured_unless_something_is_named() -> None:
 
 def test_a_quick_run_has_fewer_networks_and_all_systems() -> None:
     (training,) = parts(["training"], True)
-    assert set(training.networks) == set(SOME)
+    assert set(training.networks) == set(QUICK)
     assert training.systems == list(SYSTEMS)
 
 
