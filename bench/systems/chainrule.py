@@ -19,7 +19,7 @@ class Chainrule:
         self._network, self._threads = network, threads
         self._optimizer = {"sgd": cr.SGD, "adam": cr.Adam}[optimizer](RATES[optimizer])
         x, t = data(network)
-        self._data = {"x": x, "t": t}
+        self._data, self._start = {"x": x, "t": t}, start(network)
         self._asked: cr.Model | None = None
 
     def first(self) -> None:
@@ -57,9 +57,8 @@ class Chainrule:
         t = cr.input("t", (), dtype="float32" if network.regression else "int32")
         y: cr.Node = x
         values: dict[str, Array] = {}
-        layers = start(network)
-        for k, (weights, biases) in enumerate(layers):
-            hidden = k < len(layers) - 1
+        for k, (weights, biases) in enumerate(self._start):
+            hidden = k < len(self._start) - 1
             y = cr.dense(y, weights.shape[1], "relu" if hidden else None, name=f"layer{k}")
             values |= {f"layer{k}.W": weights, f"layer{k}.b": biases}
         y = y[:, 0] if network.regression else y

@@ -25,6 +25,7 @@ class _Jax:
     def __init__(self, network: Network, optimizer: str, threads: int) -> None:
         self._network, self._optimizer, self._rate = network, optimizer, RATES[optimizer]
         self._x, self._t = map(jnp.asarray, data(network))
+        self._start = start(network)
         self._random = np.random.default_rng(0)
         self._epoch = self._compiled()
         self._forward = jax.jit(_forward)
@@ -36,7 +37,7 @@ class _Jax:
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
         """See System."""
-        parameters = jax.tree.map(jnp.asarray, start(self._network))
+        parameters = jax.tree.map(jnp.asarray, self._start)
         pair = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
         slots = pair if self._optimizer == "adam" else []
         state = jax.block_until_ready((parameters, slots, jnp.float32(0)))
@@ -51,7 +52,7 @@ class _Jax:
     def predict(self, x: Array) -> Array:
         """See System."""
         if self._asked is None:
-            self._asked = jax.tree.map(jnp.asarray, start(self._network))
+            self._asked = jax.tree.map(jnp.asarray, self._start)
         return np.asarray(self._forward(self._asked, x))
 
     def _compiled(self) -> Callable[[State, Any], tuple[State, Any]]:

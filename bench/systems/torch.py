@@ -24,6 +24,7 @@ class _Torch:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         self._network, self._optimizer, self._rate = network, optimizer, RATES[optimizer]
+        self._start = [(w.T.copy(), b) for w, b in start(network)]
         x, t = data(network)
         self._x, self._t = torch.from_numpy(x), torch.from_numpy(t)
         if not network.regression:
@@ -54,8 +55,7 @@ class _Torch:
 
     def _parameters(self) -> list[torch.Tensor]:
         """Weights and biases in turn, at their start values."""
-        pairs = [(w.T.copy(), b) for w, b in start(self._network)]
-        return [torch.from_numpy(array) for pair in pairs for array in pair]
+        return [torch.from_numpy(array.copy()) for pair in self._start for array in pair]
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         raise NotImplementedError
