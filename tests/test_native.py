@@ -153,3 +153,34 @@ def functions(layers):
 
 def test_equal_layers_are_written_once_random_ones_too():
     assert functions(3) == functions(6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_running_sums_along_any_axis_and_through_what_follows(axis, reverse, threads):
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    h = cr.reshape(cr.dense(x, 20, "tanh"), (cr.N, 4, 5))
+    sums = cr.cumsum(h, axis, reverse=reverse)
+    z = cr.dense(cr.flatten(cr.tanh(sums) + sums * h), 3)
+    step = step_of((z, cr.cross_entropy(z, t)))
+    batches = [np.arange(k, k + size) for k, size in ((0, 33), (5, 1), (40, 20))]
+    found = []
+    for options in ({"backend": "interpreter"}, {"threads": threads}):
+        program = compile_step(step, {}, 0, **options)
+        found.append((program.run(DATA, batches, [0.1] * 3), program.read()))
+    (losses, state), (made, after) = found
+    np.testing.assert_allclose(made, losses, rtol=2e-5)
+    for name, value in state.items():
+        np.testing.assert_allclose(after[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_running_sum_takes_one_turn_for_each_element():
+    x = cr.input("x", (3000,))
+    p = cr.parameter("p", np.ones(3000))
+    plan = plan_step(build_step(cr.Graph(loss := cr.mean(cr.cumsum(x * p, 1))), loss, cr.SGD(0.1)))
+    kernels = [k for phase in plan.phases for k in phase.kernels]
+    scans = [k for k in kernels if k.reduction and k.reduction.combine == "scan"]
+    assert len(scans) == 2
+    for scan in scans:
+        assert [a.size for a in (*scan.axes, *scan.reduction.over)] == [cr.N, 3000]

@@ -19,7 +19,7 @@ from chainrule.ops.build import constant, sum_to
 from chainrule.ops.random import KEY
 from chainrule.passes.specialise import specialise
 from chainrule.plan.build import plan_forward
-from chainrule.plan.fuse import rows_first
+from chainrule.plan.elements import rows_first
 from opcases import CASES
 from ops.test_ops_cases import as_inputs, differentiable, draw, rows_of, variants
 

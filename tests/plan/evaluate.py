@@ -129,6 +129,12 @@ class Turn:
         if reduction is not None:
             assert reduction.over, "a reduction over nothing"
             value = np.broadcast_to(self._value(reduction.value), self._shape)
+            if reduction.combine == "scan":
+                assert len(reduction.over) == 1
+                self._acc = np.add.accumulate(value, axis=-1, dtype=value.dtype)
+                self._outer = len(self._shape)
+                self._known.clear()
+        if reduction is not None and reduction.combine != "scan":
             made = combined(reduction.combine, value, self._outer)
             self._acc = made.reshape(made.shape + (1,) * len(reduction.over))
             self._known.clear()

@@ -11,7 +11,7 @@ from evaluate import Memory, check_plan, run
 from chainrule.graph import Graph, Node
 from chainrule.ops.random import KEY
 from chainrule.plan.build import plan_forward, plan_step
-from chainrule.plan.fuse import rows_first
+from chainrule.plan.elements import rows_first
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.program import NUMBER, RATE, Interpreted, Step, key

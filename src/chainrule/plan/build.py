@@ -11,7 +11,8 @@ from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
-from chainrule.plan.fuse import Fusion, rows_first
+from chainrule.plan.elements import rows_first
+from chainrule.plan.fuse import Fusion
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Phase, Plan
 from chainrule.plan.schedule import phases, reads

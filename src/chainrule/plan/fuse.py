@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Input, Node, Operation, Parameter
+from chainrule.graph.node import Node, Operation
+from chainrule.plan.elements import Elements, rows_first, stored_at
 from chainrule.plan.kernel import (
     Acc,
     At,
@@ -18,16 +18,14 @@ from chainrule.plan.kernel import (
     Const,
     Expr,
     Kernel,
-    Read,
     Reduction,
-    Row,
     Write,
 )
-from chainrule.plan.lower import VIEWS, constant_of, element
-from chainrule.plan.places import Place, whole
-from chainrule.plan.reduce import Values, reduction
+from chainrule.plan.lower import VIEWS
+from chainrule.plan.places import Place, call, whole
+from chainrule.plan.reduce import Values
 from chainrule.plan.roots import TOGETHER, is_constant, roots_of
-from chainrule.types import N, Shape
+from chainrule.types import N
 
 TRIED = 8
 """How many of the latest nests of numbers another number may join."""
@@ -54,7 +52,7 @@ class _Nest:
     @property
     def by_rows(self) -> bool:
         """Whether the threads share its rows."""
-        return _by_rows(self.axes) and not _adds(self.nodes[0])
+        return _apart(self.nodes[0], self.axes)
 
     @property
     def everywhere(self) -> bool:
@@ -86,23 +84,16 @@ class Fusion:
         known: Mapping[Node, Buffer] | None = None,
     ) -> None:
         self._graph, self._targets = graph, targets
-        self._step = set(step_inputs)
         self._order = {node: number for number, node in enumerate(graph)}
-        self.buffers: dict[Node, Buffer] = dict(known or {})
-        for node in graph:
-            if node not in self.buffers:
-                self._leaf(node)
         found = roots_of(graph)
         self._roots, self._loops, self._depth = found.roots, found.loops, found.depth
-        self._axes: dict[Shape, tuple[Axis, ...]] = {}
-        self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
+        self._elements = Elements(graph, step_inputs, known or {}, self._loops)
         self._home: dict[Node, _Nest] = {}
         self._nests: list[_Nest] = []
         self._read_by_others: set[Node] = set()
         self._readers: dict[Node, set[_Nest]] = {}
         self._numbers: list[_Nest] = []
         self._waiting: dict[Node, None] = {}
-        self._streams: dict[Node, Buffer] = {}
         for node in graph:
             if node in self._roots:
                 self._settle(node)
@@ -110,80 +101,23 @@ class Fusion:
             if output not in self._roots:
                 self._settle(output)
         for node in list(self._waiting):
-            self._begin(node, self._place(node)[0], [])
-
-    # ------------------------------------------------------------ buffers and places
-
-    def _leaf(self, node: Node) -> None:
-        name = self._graph.name(node)
-        if isinstance(node, Parameter):
-            self.buffers[node] = Buffer(name, node.shape, node.dtype, "state")
-        elif isinstance(node, Input):
-            space = "data" if node.batch and node not in self._step else "step"
-            self.buffers[node] = Buffer(name, node.shape, node.dtype, space)  # type: ignore[arg-type]
-        elif is_constant(node) and constant_of(node) is None:
-            value = node.attributes["value"]
-            self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
-
-    def _place(self, node: Node) -> tuple[tuple[Axis, ...], Place]:
-        """The loops over a node's elements, and the place that they stand at.
-
-        Nodes with the same sizes, those of 1 and the place of N aside, have the same loops.
-        """
-        if node in self._places:
-            return self._places[node]
-        order = [a for a in rows_first(node.shape) if node.shape[a] != 1]
-        key = tuple(node.shape[a] for a in order)
-        if key not in self._axes:
-            names = ("n" if dim is N else f"i{k}" for k, dim in enumerate(key))
-            self._axes[key] = tuple(map(Axis, names, key))
-        axes = self._axes[key]
-        place: list[Expr] = [whole(0)] * node.ndim
-        for a, axis in zip(order, axes, strict=True):
-            place[a] = At(axis)
-        self._places[node] = axes, tuple(place)
-        return self._places[node]
-
-    def _expression(self, node: Node, at: Place, value: Values) -> Expr:
-        """An element, from memory where it is kept."""
-        buffer = self.buffers.get(node)
-        if buffer is not None:
-            return Read(buffer, stored_at(buffer, node, at))
-        assert isinstance(node, Operation)
-        if is_constant(node):
-            number = constant_of(node)
-            assert number is not None
-            return number
-        return self._element(node, at, value)
-
-    def _element(self, node: Operation, at: Place, value: Values) -> Expr:
-        """An element; random streams are read from memory, so that equal layers share code."""
-        made = element(node, at, value)
-        if not (isinstance(made, Call) and made.function == "philox"):
-            return made
-        stream = self._streams.get(node)
-        if stream is None:
-            number = np.asarray(node.attributes["stream"], "uint32")
-            name = f"{self._graph.name(node)}.stream"
-            stream = self._streams[node] = Buffer(name, (), "uint32", "constant", number)
-        return replace(made, operands=(*made.operands[:-1], Read(stream, ())))
+            self._begin(node, self._elements.place(node)[0], [])
 
     # ------------------------------------------------------------ who shares a nest
 
     def _settle(self, root: Node) -> None:
         """Find a nest that `root` can join, or begin one."""
-        axes, place = self._place(root)
+        axes, place = self._elements.place(root)
         reads = self._reads(root, place)
         if root in self._roots:
-            shape = tuple(root.shape[a] for a in rows_first(root.shape))
-            self.buffers[root] = Buffer(self._graph.name(root), shape, root.dtype)
+            self._elements.keep(root)
             if not reads and axes and root not in self._loops:
                 self._waiting[root] = None
                 return
         along = self._taken_along(root, axes, reads)
         for x, _ in reads:
             if x in self._waiting and x not in along:
-                self._begin(x, self._place(x)[0], [])
+                self._begin(x, self._elements.place(x)[0], [])
         kept = [(x, at) for x, at in reads if x not in along]
         nest = None if root in self._loops else self._joinable(root, axes, kept)
         if nest is None:
@@ -204,7 +138,7 @@ class Fusion:
         along: Iterable[Node] = (),
     ) -> _Nest:
         """A new nest with `root`, and what it takes along."""
-        rows = _by_rows(axes) and not _adds(root)
+        rows = _apart(root, axes)
         phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
         loop = root in self._loops  # and what is added to zeros comes after them
         nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))), loop)
@@ -229,7 +163,7 @@ class Fusion:
             return {}
         found: dict[Node, None] = {}
         for x in dict.fromkeys(x for x, _ in reads if x in self._waiting):
-            own, place = self._place(x)
+            own, place = self._elements.place(x)
             near = own == axes and all(at == place for y, at in reads if y is x)
             if near and self._depth[x] + self._depth.get(root, 0) <= TOGETHER:
                 found[x] = None
@@ -242,33 +176,26 @@ class Fusion:
         def value(node: Node, at: Place) -> Expr:
             if node in self._home or node in self._waiting:
                 found.append((node, at))
-            return self._expression(node, at, value)
+            return self._elements.expression(node, at, value)
 
         if isinstance(root, Operation) and root.op.name == "scatter_add":
             _scattered(root, place, value)
         elif root in self._roots:
-            self._result(root, place, value)
+            self._elements.result(root, place, value)
         else:
             value(root, place)
         return found
-
-    def _result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
-        """What a node's element is, with the reduction that it needs."""
-        assert isinstance(node, Operation)
-        if node not in self._loops:
-            return self._element(node, place, value), None
-        made = reduction(node, place, value)
-        result: Expr = Acc("int64" if made.combine.startswith("arg") else made.value.dtype)
-        if result.dtype != node.dtype:
-            result = Call("cast", (result,), node.dtype)
-        return result, made
 
     def _earliest(self, node: Node, at: Place, axes: tuple[Axis, ...], rows: bool) -> int:
         """The phase in which a nest with the loops `axes` can read `node` at a place."""
         home = self._home[node]
         if home.everywhere:
             return home.phase
-        own = rows and home.by_rows and stored_at(self.buffers[node], node, at)[0] == At(axes[0])
+        own = (
+            rows
+            and home.by_rows
+            and stored_at(self._elements.buffers[node], node, at)[0] == At(axes[0])
+        )
         return home.phase + (not own)
 
     def _joinable(
@@ -280,7 +207,7 @@ class Fusion:
         for x, _ in reads:  # and so is what is made of the same, numbers aside
             homes |= self._readers.get(x, set()) if self._home[x].axes else set()
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
-            if nest.axes != axes or _adds(nest.nodes[0]):
+            if nest.axes != axes or _adds(nest.nodes[0]) or _scans(nest.nodes[0]):
                 continue
             if self._fits(nest, reads) and self._deep(root, nest, reads) <= TOGETHER:
                 return nest
@@ -297,7 +224,7 @@ class Fusion:
         for node, at in reads:
             home = self._home[node]
             if home is nest:
-                if at != self._place(node)[1]:
+                if at != self._elements.place(node)[1]:
                     return False
                 continue
             phase = self._earliest(node, at, nest.axes, nest.by_rows)
@@ -317,20 +244,22 @@ class Fusion:
     def _kernels_of(self, nest: _Nest) -> list[Kernel]:
         if _adds(nest.nodes[0]):
             return self._scattering(nest)
+        if _scans(nest.nodes[0]):
+            return [self._scanning(nest)]
         known: dict[tuple[Node, Place], Expr] = {}
 
         def value(node: Node, at: Place) -> Expr:
             key = (node, at)
             if key not in known:
-                known[key] = self._expression(node, at, value)
+                known[key] = self._elements.expression(node, at, value)
             return known[key]
 
         loop: Reduction | None = None
         writes: list[Write] = []
         for node in nest.nodes:
-            place = self._place(node)[1]
+            place = self._elements.place(node)[1]
             if node in self._roots:
-                result, made = self._result(node, place, value)
+                result, made = self._elements.result(node, place, value)
                 loop = made or loop
                 known[node, place] = result
             else:
@@ -342,23 +271,50 @@ class Fusion:
 
     def _computed(self, nest: _Nest, known: Iterable[tuple[Node, Place]]) -> tuple[str, ...]:
         """The names of all operations in a nest, those that cost nothing left out."""
-        inlined = (x for x, _ in known if x not in self.buffers and isinstance(x, Operation))
+        inlined = (
+            x for x, _ in known if x not in self._elements.buffers and isinstance(x, Operation)
+        )
         costly = (x for x in inlined if not (is_constant(x) or x.op.name in VIEWS))
         inside = {*nest.nodes, *costly}
         return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
     def _taken_by(self, node: Node) -> list[Buffer]:
-        own = [self.buffers[node]] if node in self._read_by_others else []
+        own = [self._elements.buffers[node]] if node in self._read_by_others else []
         return [*own, *self._targets.get(node, [])]
+
+    def _scanning(self, nest: _Nest) -> Kernel:
+        """A running sum, in float64 as the interpreter's; its axis is the inner loop."""
+        (node,) = nest.nodes
+        assert isinstance(node, Operation)
+        along, places = node.attributes["axis"], list(self._elements.place(node)[1])
+        at = places[along]
+        assert isinstance(at, At)
+        if node.attributes["reverse"]:
+            size = call("count", "int64") if at.axis.size is N else whole(node.shape[along])
+            places[along] = call("sub", "int64", call("sub", "int64", size, whole(1)), at)
+        place = tuple(places)
+
+        def value(x: Node, at: Place) -> Expr:
+            return self._elements.expression(x, at, value)
+
+        term: Expr = value(node.operands[0], place)
+        result: Expr = Acc(node.dtype)
+        if node.dtype == "float32":
+            term = call("cast", "float64", term)
+            result = call("cast", "float32", Acc("float64"))
+        writes = [Write(b, stored_at(b, node, place), result) for b in self._taken_by(node)]
+        axes = tuple(axis for axis in nest.axes if axis is not at.axis)
+        name = self._graph.name(node)
+        return Kernel(name, axes, tuple(writes), Reduction((at.axis,), "scan", term), (name,))
 
     def _scattering(self, nest: _Nest) -> list[Kernel]:
         """Zeros, to which slices are added in the order of their indices."""
         (node,) = nest.nodes
         assert isinstance(node, Operation)
-        name, place = self._graph.name(node), self._place(node)[1]
+        name, place = self._graph.name(node), self._elements.place(node)[1]
 
         def value(x: Node, at: Place) -> Expr:
-            return self._expression(x, at, value)
+            return self._elements.expression(x, at, value)
 
         axes, to, added = _scattered(node, place, value)
         taken = self._taken_by(node)
@@ -388,20 +344,18 @@ def _scattered(
 # ---------------------------------------------------------------- rows
 
 
-def rows_first(shape: Shape) -> list[int]:
-    """The axes of a shape in the order of its buffer: N, the others as they are."""
-    return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
-
-
-def stored_at(buffer: Buffer, node: Node, at: Place) -> Place:
-    """The place in a node's buffer of the element that is at `at`."""
-    if buffer.space == "data":
-        return (Row(at[0]), *at[1:])
-    return tuple(at[a] for a in rows_first(node.shape))
-
-
 def _by_rows(axes: tuple[Axis, ...]) -> bool:
     return bool(axes) and axes[0].size is N
+
+
+def _apart(first: Node, axes: tuple[Axis, ...]) -> bool:
+    """Whether threads can share the rows of a nest that begins with a node."""
+    across = _scans(first) and first.shape[first.attributes["axis"]] is N
+    return _by_rows(axes) and not _adds(first) and not across
+
+
+def _scans(node: Node) -> TypeGuard[Operation]:
+    return isinstance(node, Operation) and node.op.name == "cumsum"
 
 
 def _adds(node: Node) -> bool:

@@ -129,7 +129,7 @@ Expr: TypeAlias = "Const | At | Row | Read | Call | Acc"
 
 # ---------------------------------------------------------------- kernels
 
-Combine = OneOf["sum", "prod", "max", "min", "argmax", "argmin", "any"]
+Combine = OneOf["sum", "prod", "max", "min", "argmax", "argmin", "any", "scan"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class Reduction:
 
     A sum of float32 is exact to about float32's precision times the square root of its length;
     blocks of fixed size are added up in a fixed order, whatever the threads. argmax and argmin
-    give the first place (int64, `over` is one axis); NaN wins in max, min, argmax, argmin.
+    give the first place (int64, `over` is one axis); NaN wins in max, min, argmax, argmin. A scan
+    is a running sum over one axis: the writes are done at each of its turns, and may use it.
     """
 
     over: tuple[Axis, ...]

@@ -20,8 +20,8 @@ BLOCK = 512
 GRANULE = 64
 """Threads share a loop that takes the vectors at multiples of this."""
 
-IDENTITY = {"sum": 0, "prod": 1, "any": False}
-COMBINE = {"sum": "add", "prod": "mul", "any": "or", "max": "max", "min": "min"}
+IDENTITY = {"sum": 0, "scan": 0, "prod": 1, "any": False}
+COMBINE = {"sum": "add", "scan": "add", "prod": "mul", "any": "or", "max": "max", "min": "min"}
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,11 @@ class Nest:
     def _element(self) -> None:
         if self.flat.combine is not None:
             Reduced(self).write()
+        if self.flat.combine != "scan":
+            self.store()
+
+    def store(self) -> None:
+        """Do all writes."""
         for store in self.flat.stores:
             self.body.store(store)
         self.body.set_acc(None, False)
@@ -186,6 +191,10 @@ class Reduced:
             self.f.store(type_of("int64", self.lanes), zero, self.index, 64)
         over = list(self.flat.over)
         with self.body.inside():
+            if self.combine == "scan":
+                roots = [self.flat.value, *(store.value for store in self.flat.stores)]
+                self.nest.nest(over, roots, self.flat.stores, self._turn)
+                return
             if self._long(over):
                 self._blocks(over)
             else:
@@ -246,6 +255,12 @@ class Reduced:
         self.part = self.total
 
     # ------------------------------------------------------------ one term
+
+    def _turn(self) -> None:
+        """A term of a running sum, and what is written of it."""
+        self._step()
+        self.body.set_acc(self.f.load(self.kind, self.total, 64), self.spread)
+        self.nest.store()
 
     def _step(self) -> None:
         old = self.f.load(self.kind, self.part, 64)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from chainrule.backend.cpu.flat import Argument, Flat, Item, Store
+from chainrule.backend.cpu.vectors import ORDERED
 from chainrule.types import Dim
 
 
@@ -65,7 +66,7 @@ def _told_later(flat: Flat) -> bool:
     It is the loop that threads share, or the only one of a reduction to one number. It stands
     first in places alone, and goes through the whole axis there.
     """
-    single = flat.free == 0 and len(flat.sizes) == 1 and not str(flat.combine).startswith("arg")
+    single = flat.free == 0 and len(flat.sizes) == 1 and flat.combine not in ORDERED
     if not (flat.free or single) or not _only_places(flat, {0}):
         return False
     first = _first(flat)
@@ -89,7 +90,7 @@ def _joined(flat: Flat) -> Flat:
     sizes = flat.sizes
     if flat.free not in (0, len(sizes)):
         return flat
-    if str(flat.combine).startswith("arg") or not _only_places(flat, set(range(len(sizes)))):
+    if flat.combine in ORDERED or not _only_places(flat, set(range(len(sizes)))):
         return flat
     if not all(isinstance(size, int) for size in sizes):
         return flat

@@ -8,6 +8,9 @@ from chainrule.backend.cpu.body import Vectors
 from chainrule.backend.cpu.flat import Flat, Store
 from chainrule.backend.cpu.machine import Machine
 
+ORDERED = ("argmax", "argmin", "scan")
+"""What is combined one term after another."""
+
 LIKELY_ROWS = 64
 """The size that N is taken for where code is chosen by size."""
 
@@ -63,7 +66,7 @@ def _lanes(flat: Flat, axis: int, machine: Machine) -> int:
 
 
 def _over_allowed(flat: Flat, axis: int) -> bool:
-    return axis == len(flat.sizes) - 1 and not str(flat.combine).startswith("arg")
+    return axis == len(flat.sizes) - 1 and flat.combine not in ORDERED
 
 
 def free_allowed(analysis: Analysis, axis: int) -> bool:

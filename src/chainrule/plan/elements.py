@@ -1,0 +1,129 @@
+"""Where the elements of nodes are kept, and what they are made of where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Input, Node, Operation, Parameter
+from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Expr, Read, Reduction, Row
+from chainrule.plan.lower import constant_of, element
+from chainrule.plan.places import Place, whole
+from chainrule.plan.reduce import Values, reduction
+from chainrule.plan.roots import is_constant
+from chainrule.types import N, Shape
+
+
+class Elements:
+    """The buffers of a graph's nodes, and expressions of their elements.
+
+    Args:
+        graph: decomposed.
+        step_inputs: inputs that a step brings.
+        known: buffers of parameters, where they are made already.
+        loops: the nodes whose elements are reductions.
+
+    Attributes:
+        buffers: of leaves; those of nodes that are kept are entered as they are found.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        step_inputs: Iterable[Node],
+        known: Mapping[Node, Buffer],
+        loops: Collection[Node],
+    ) -> None:
+        self._graph, self._step, self._loops = graph, set(step_inputs), loops
+        self._axes: dict[Shape, tuple[Axis, ...]] = {}
+        self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
+        self._streams: dict[Node, Buffer] = {}
+        self.buffers: dict[Node, Buffer] = dict(known)
+        for node in graph:
+            if node not in self.buffers:
+                self._leaf(node)
+
+    def keep(self, node: Node) -> None:
+        """Give a node a buffer of its own."""
+        shape = tuple(node.shape[a] for a in rows_first(node.shape))
+        self.buffers[node] = Buffer(self._graph.name(node), shape, node.dtype)
+
+    def _leaf(self, node: Node) -> None:
+        name = self._graph.name(node)
+        if isinstance(node, Parameter):
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, "state")
+        elif isinstance(node, Input):
+            space = "data" if node.batch and node not in self._step else "step"
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, space)  # type: ignore[arg-type]
+        elif is_constant(node) and constant_of(node) is None:
+            value = node.attributes["value"]
+            self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
+
+    def place(self, node: Node) -> tuple[tuple[Axis, ...], Place]:
+        """The loops over a node's elements, and the place that they stand at.
+
+        Nodes with the same sizes, those of 1 and the place of N aside, have the same loops.
+        """
+        if node in self._places:
+            return self._places[node]
+        order = [a for a in rows_first(node.shape) if node.shape[a] != 1]
+        key = tuple(node.shape[a] for a in order)
+        if key not in self._axes:
+            names = ("n" if dim is N else f"i{k}" for k, dim in enumerate(key))
+            self._axes[key] = tuple(map(Axis, names, key))
+        axes = self._axes[key]
+        place: list[Expr] = [whole(0)] * node.ndim
+        for a, axis in zip(order, axes, strict=True):
+            place[a] = At(axis)
+        self._places[node] = axes, tuple(place)
+        return self._places[node]
+
+    def expression(self, node: Node, at: Place, value: Values) -> Expr:
+        """An element, from memory where it is kept."""
+        buffer = self.buffers.get(node)
+        if buffer is not None:
+            return Read(buffer, stored_at(buffer, node, at))
+        assert isinstance(node, Operation)
+        if is_constant(node):
+            number = constant_of(node)
+            assert number is not None
+            return number
+        return self._element(node, at, value)
+
+    def _element(self, node: Operation, at: Place, value: Values) -> Expr:
+        """An element; random streams are read from memory, so that equal layers share code."""
+        made = element(node, at, value)
+        if not (isinstance(made, Call) and made.function == "philox"):
+            return made
+        stream = self._streams.get(node)
+        if stream is None:
+            number = np.asarray(node.attributes["stream"], "uint32")
+            name = f"{self._graph.name(node)}.stream"
+            stream = self._streams[node] = Buffer(name, (), "uint32", "constant", number)
+        return replace(made, operands=(*made.operands[:-1], Read(stream, ())))
+
+    def result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
+        """What a node's element is, with the reduction that it needs."""
+        assert isinstance(node, Operation)
+        if node not in self._loops:
+            return self._element(node, place, value), None
+        made = reduction(node, place, value)
+        result: Expr = Acc("int64" if made.combine.startswith("arg") else made.value.dtype)
+        if result.dtype != node.dtype:
+            result = Call("cast", (result,), node.dtype)
+        return result, made
+
+
+def rows_first(shape: Shape) -> list[int]:
+    """The axes of a shape in the order of its buffer: N, the others as they are."""
+    return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
+
+
+def stored_at(buffer: Buffer, node: Node, at: Place) -> Place:
+    """The place in a node's buffer of the element that is at `at`."""
+    if buffer.space == "data":
+        return (Row(at[0]), *at[1:])
+    return tuple(at[a] for a in rows_first(node.shape))
