@@ -21,7 +21,7 @@ from chainrule.train.step import build_step
 Array = np.ndarray[Any, Any]
 PAGE = mmap.PAGESIZE
 ROWS = 13
-FEATURES = (1, 3, 5, 8, 9, 17, 45)
+FEATURES = (1, 3, 8, 17, 45)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p

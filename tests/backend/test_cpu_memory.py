@@ -1,12 +1,23 @@
-"""No byte beyond the caller's arrays is touched, on either side."""
+"""No byte beyond the caller's arrays is touched, and none of ours between two buffers matters."""
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.layout import Memory, extent
+from chainrule.backend.cpu.machine import host
+from chainrule.interpret import initial_value
+from chainrule.plan.build import plan_step
+from chainrule.program import NUMBER, RATE, STEP_INPUTS, key
+from networks import Network, network
 
 PROGRAM = Path(__file__).with_name("guarded.py")
 
@@ -21,3 +32,62 @@ def test_nothing_is_read_beyond_the_data(dtype: str, lanes: int, side: str) -> N
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+Array = np.ndarray[Any, Any]
+WIDTHS = [lanes for lanes in (4, 8, 16) if 4 * lanes <= host().vector]
+
+
+def elements(memory: Memory) -> Array:
+    """Which bytes hold elements of buffers."""
+    used = np.zeros(len(memory.block), np.uint8)
+    for buffer, places in memory.offsets.items():
+        for side, place in enumerate(places):
+            view = memory.view(buffer, side)
+            for byte in range(view.itemsize if view.size else 0):
+                np.ndarray(view.shape, np.uint8, used.data, place + byte, view.strides)[...] = 1
+    return used.astype(bool)
+
+
+def beyond(memory: Memory) -> Array:
+    """Which bytes belong to no buffer, not even as its padding."""
+    free = np.ones(len(memory.block), bool)
+    for buffer, places in memory.offsets.items():
+        for place in places:
+            free[place : place + extent(buffer, memory.rows)] = False
+    return free
+
+
+def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
+    """Losses and state after some steps; where `spoilt`, NaN is in all that holds no element."""
+    step = case.step()
+    native = Native(plan_step(step), max(map(len, case.batches)), width=lanes, threads=2)
+    memories = (native.memory, native.held)
+    for memory in memories if spoilt else ():
+        memory.block[~elements(memory)] = 0xFF
+    for x in step.graph.parameters:
+        name = step.graph.name(x)
+        native.state[name] = initial_value(x, name, case.seed)
+    names = {step.graph.name(x): x for x in step.graph.inputs}
+    for name, x in names.items():
+        if x.batch and x not in STEP_INPUTS:
+            native.bind(name, case.data[name])
+    found = []
+    for k, (rows, rate) in enumerate(zip(case.batches, case.rates, strict=True)):
+        given = {"step.key": key(case.seed, k), RATE.label: rate, NUMBER.label: k + 1.0}
+        brought = {n: (given | case.data)[n] for n, x in names.items() if not x.batch}
+        losses, failed = native.run(rows, [0, len(rows)], brought)
+        assert failed is None
+        found.append(losses.tobytes())
+    for memory in memories if spoilt else ():
+        assert (memory.block[beyond(memory)] == 0xFF).all()
+    return [*found, *(native.state[name].tobytes() for name in native.state)]
+
+
+@pytest.mark.parametrize("lanes", WIDTHS)
+@pytest.mark.parametrize("seed", range(5))
+def test_what_lies_between_buffers_is_not_written_and_does_not_matter(
+    seed: int, lanes: int
+) -> None:
+    case = network(random.Random(seed))
+    assert trained(case, lanes, spoilt=True) == trained(case, lanes, spoilt=False)
