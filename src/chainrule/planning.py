@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,15 +75,16 @@ def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
 def plan(model: Model, settings: Settings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
     step, optimizer = step_of(model, settings)
-    return forecast(step, divided(step), type(optimizer).__name__, settings, rows)
+    return forecast(model, step, divided(step), type(optimizer).__name__, settings, rows)
 
 
 def forecast(
-    step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
+    model: Model, step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
 ) -> Forecast:
     """What a step that is divided already will take.
 
     Args:
+        model: what is trained.
         step, parts: as it was built, and divided.
         rule: the optimizer's name.
         settings: its minibatch and threads.
@@ -100,7 +103,7 @@ def forecast(
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
         what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
-        _memory(made, size, threads, rows, parts.inner), _placed(made, size), known,
+        _memory(made, size, threads, rows, parts.inner, model.values), _placed(made, size), known,
         own_names(final_graph(parts.inner)),
     )  # fmt: skip
 
@@ -129,18 +132,28 @@ def _passes(step: Step, whole: Step, inner: Step) -> list[Pass]:
     return found
 
 
-def _memory(made: Plan, size: int, threads: int, rows: int | None, inner: Step) -> MemoryNeed:
+def _memory(
+    made: Plan, size: int, threads: int, rows: int | None, inner: Step, own: Container[str]
+) -> MemoryNeed:
+    """What a run allots; `own` are the model's parameters, other states are the optimizer's."""
     state = [b for b in made.buffers if b.space == "state"]
     others = [b for b in made.buffers if b.space != "state"]
     fixed, each_row = build(made, host(), size).scratch
     inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
         state=allotted(state, made.updates, 0)[1],
+        copies=sum(_bytes(b) * (2 if b.name in own else 3) for b in state),
         work=allotted(others, (), size)[1],
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
         row=sum(map(row_bytes, inputs)),
         rows=rows,
     )
+
+
+def _bytes(buffer: Buffer) -> int:
+    """Of a state as an array without gaps."""
+    shape = [d for d in buffer.shape if isinstance(d, int)]
+    return math.prod(shape) * np.dtype(buffer.dtype).itemsize
 
 
 def _placed(made: Plan, size: int) -> tuple[Placed, ...]:

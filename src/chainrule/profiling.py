@@ -39,7 +39,7 @@ def profile(
     settings = dataclasses.replace(settings, batch_size=size)
     step, optimizer = planning.step_of(model, settings)
     parts = divided(step)
-    forecast = planning.forecast(step, parts, type(optimizer).__name__, settings, rows)
+    forecast = planning.forecast(model, step, parts, type(optimizer).__name__, settings, rows)
     state = {**model.values, **model.slots}
     program = NativeProgram(
         parts.inner, state, model.seed, parts.encoders, parts.whole, forecast.threads

@@ -57,6 +57,7 @@ class MemoryNeed:
 
     Attributes:
         state: parameters and what the optimizer keeps: an old and a new side of each.
+        copies: of it, that the model has before and after an epoch, and slots as they began.
         work: values between kernels, and constants.
         scratch: panels and sums of all threads.
         row: of the data set, for each of its rows.
@@ -64,6 +65,7 @@ class MemoryNeed:
     """
 
     state: int
+    copies: int
     work: int
     scratch: int
     row: int
@@ -77,7 +79,7 @@ class MemoryNeed:
     @property
     def total(self) -> int:
         """All of it."""
-        return self.state + self.work + self.scratch + self.data
+        return self.state + self.copies + self.work + self.scratch + self.data
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ class Forecast:
         need = self.memory
         rows = [
             ("parameters and optimizer, old and new", bytes_text(need.state)),
+            ("copies of them for the model", bytes_text(need.copies)),
             ("values between kernels, constants", bytes_text(need.work)),
             (f"panels and sums of {self.threads} thread{'s' * (self.threads > 1)}",
              bytes_text(need.scratch)),
