@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chainrule.backend.cpu import math as math_library
 from chainrule.backend.cpu import peaks
+from chainrule.backend.cpu.scalars import MATHS
+from chainrule.plan.cost import PRICES
 from chainrule.plan.speeds import Speeds
 
 
@@ -105,3 +108,10 @@ def test_without_a_folder_it_is_measured_once(
     assert peaks.speeds(None) == peaks.speeds(None) == found
     assert len(calls) == 1
     peaks.forget()
+
+
+@pytest.mark.parametrize("name", MATHS)
+def test_functions_are_priced_by_the_instructions_they_are_written_in(name: str) -> None:
+    text = math_library.definitions([name], "float32", 8, fma=True)
+    written = sum(line.strip().startswith("%") for line in text.splitlines())
+    assert PRICES[name] == pytest.approx(written, rel=0.25)
