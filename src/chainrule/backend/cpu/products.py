@@ -21,11 +21,11 @@ TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
 BLOCK = 320
 """Length of a block of k, at most: a panel of so many rows stays in the first cache."""
 
-CHUNK = 192
+CHUNK = 264
 """Rows whose part of the left factor is copied at once, at most."""
 
-COPY = 1 << 19
-"""Bytes of that copy, if CHUNK does not make it less: it stays in the second cache."""
+COPY = 9 << 17
+"""Bytes of that copy, if CHUNK does not make it less: about the size of the second cache."""
 
 NEAR = 512
 """Length of lines of the left factor up to which they are read where they lie, if just written."""
