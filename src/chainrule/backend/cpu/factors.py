@@ -62,7 +62,7 @@ class Factors:
         rows = lengths.chunk + shape.rows
         sums, lines = rows * shape.width, max(lengths.block, shape.width)
         panel = 0 if shape.right == "place" else (lengths.block + shape.lanes) * shape.width
-        gathers, copies = shape.left == "gather", shape.left != "lines"
+        gathers, copies = shape.left == "gather", shape.left not in ("lines", "place")
         self._panel = f.shift(self.element, "%scratch", str(sums))
         self._b_table = f.shift(self.element, self._panel, str(panel))
         self._a_table = f.shift("ptr", self._b_table, str(lines))
@@ -164,11 +164,21 @@ class Factors:
         with self.body.inside(self.shape.m, here):
             return f.shift(self.element, start, self.body.scalar_form(self._a_rows))
 
-    def left(self, number: str, start: str) -> str:
-        """What a strip's sums from term `start` of a block on read of a: see `Tile`."""
+    @property
+    def slot(self) -> str:
+        """How far it is in a from k to k, as a strip reads it."""
+        if self.shape.left != "place":
+            return str(self.shape.rows)
+        return str(self.body.analysis.stride(self.body.analysis.reads(self.shape.a), self.shape.k))
+
+    def left(self, number: str, start: str, chunk: Chunk) -> str:
+        """Where a strip's sums find what they need of a, from term `start` on."""
         f, shape = self.f, self.shape
         if shape.left == "lines":
             return f.shift("ptr", self._a_table, f.mul(number, str(shape.rows)))
+        if shape.left == "place":
+            row = f.add(chunk.first, f.mul(number, str(shape.rows)))
+            return self._deep(start, self._row(row, self._a_start, chunk), self._a_depth)
         at = f.shift(self.element, self._copied, f.mul(self.terms(start), str(shape.rows)))
         return f.shift(self.element, at, f.mul(number, self._pitch))
 

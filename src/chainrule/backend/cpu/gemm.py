@@ -129,7 +129,7 @@ class Gemm:
         with f.loop("0", chunk.strips) as number, self.body.inside():
             row = f.add(chunk.first, f.mul(number, str(shape.rows)))
             self.factors.call(
-                strip, f"ptr {self.job}", f"ptr {self.factors.left(number, start)}",
+                strip, f"ptr {self.job}", f"ptr {self.factors.left(number, start, chunk)}",
                 f"ptr {self._sums(row)}", f"i64 {number}", f"i64 {f.sub(chunk.last, row)}",
             )  # fmt: skip
             if self.cut.single:
@@ -151,7 +151,8 @@ class Gemm:
             add = f.value(f"zext i1 {later} to i64")
         wanted = self._wanted()
         words = dict.fromkeys(JOB, "0") | {
-            "b": b, "step": step, "depth": depth, "add": add, "first": start, "next": b,
+            "b": b, "step": step, "depth": depth, "add": add, "first": start,
+            "slot": self.factors.slot, "next": b,
             "wanted": str(len(wanted)), **self.factors.next(start, depth, self.chunk),
         }  # fmt: skip
         pairs = [x for pair in wanted for x in pair]

@@ -30,7 +30,10 @@ COPY = 9 << 17
 NEAR = 512
 """Length of lines of the left factor up to which they are read where they lie, if just written."""
 
-Left = Literal["lines", "turn", "gather", "apart"]
+FEW = 64
+"""Columns up to which a left factor that lies along its rows is not copied."""
+
+Left = Literal["lines", "place", "turn", "gather", "apart"]
 Right = Literal["place", "turn", "gather"]
 
 
@@ -41,8 +44,8 @@ class Product:
     Attributes:
         a, b: the instructions that read the factors.
         m, v, k: axes; `outer` are the other free ones, `also` others that are summed over.
-        left: `lines` where a is read where it lies; else how it is copied: `turn` where it lies
-            along k, `gather` where it lies along m, `apart` otherwise.
+        left: `lines` and `place` where a is read where it lies, along k or along m; else how it is
+            copied: `turn` where it lies along k, `gather` where it lies along m, `apart` otherwise.
         right: `place` where b is read where it lies, along v with a fixed step from k to k; else
             how it is copied: `turn` where it lies along k, `gather` where it lies along v.
         rows, vectors, lanes: of a tile.
@@ -127,11 +130,15 @@ def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
 
 def _left(flat: Flat, analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
     """How the left factor is read."""
-    a, _, m, _, k = roles
+    a, _, m, v, k = roles
     access, size = analysis.reads(a), flat.sizes[k]
+    far = not flat.arguments[int(flat.items[a].data or 0)].slack
     if analysis.stride(access, k) != 1:
-        return "gather" if analysis.stride(access, m) == 1 else "apart"
-    far = flat.arguments[int(flat.items[a].data or 0)].space == "data"
+        if analysis.stride(access, m) != 1:
+            return "apart"
+        columns = flat.sizes[v]
+        once = isinstance(columns, int) and columns <= FEW and not also
+        return "place" if once and not far and analysis.stride(access, k) else "gather"
     return "turn" if far or also or not isinstance(size, int) or size > NEAR else "lines"
 
 

@@ -17,12 +17,13 @@ BUSY = 8
 
 
 JOB = (
-    "b", "step", "depth", "add", "first", "next", "apart", "many", "share", "pieces", "wanted",
+    "b", "step", "depth", "add", "first", "slot",
+    "next", "apart", "many", "share", "pieces", "wanted",
 )  # fmt: skip
 """What the strips of a panel have in common, a word each; pairs of words follow.
 
-b, step, depth, add, first: as for `sums`. next: where the next panel of b lies: `many` runs of
-`pieces` cache lines, `apart` elements from one to the next; each strip asks for `share` runs.
+b, step, depth, add, first, slot: as for `sums`. next: where the next panel of b lies: `many` runs
+of `pieces` cache lines, `apart` elements from one to the next; each strip asks for `share` runs.
 wanted: the number of the pairs, each the address of a cache line that is needed with the first row
 of the first strip, and how many bytes on it is for the next row.
 """
@@ -66,39 +67,22 @@ class Tile:
         return min(self.rows, -(-BUSY // self.vectors))
 
     def sums(self, rows: int) -> Helper:
-        """`(a, b, step, depth, sums, add, first)`: sums of the first rows, for all columns.
+        """`(a, b, step, depth, sums, add, first, slot)`: sums of the first rows, for all columns.
 
-        sums[row, column] = sum over k of a[k, row] * b[k * step + column], to which the old value
-        is added if `add`. The order of additions does not depend on the shape of the tile.
+        sums[row, column] = sum over k of a[k * slot + row] * b[k * step + column], to which the old
+        value is added if `add`. Where `loose`, the left factor is element `first + k` of the row's
+        line. The order of additions does not depend on the shape of the tile.
         """
         f = Function(
             f"sums.{self._name}.{rows}",
-            "ptr %a, ptr %b, i64 %step, i64 %depth, ptr %sums, i1 %add, i64 %first",
+            "ptr %a, ptr %b, i64 %step, i64 %depth, ptr %sums, i1 %add, i64 %first, i64 %slot",
         )
         kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
         places = [(r, c) for r in range(rows) for c in range(self.vectors)]
         held = {place: f.local(kind) for place in places}
         for place in places:
             f.store(kind, "zeroinitializer", held[place], 64)
-        a_at, b_at = f.local("ptr"), f.local("ptr")
-        f.store("ptr", "%a", a_at, 8)
-        f.store("ptr", "%b", b_at, 8)
-        slots = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.loose)]
-        lines = [f.shift(element, f.load("ptr", slot, 8), "%first") for slot in slots]
-        with f.loop("0", "%depth") as k:
-            a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
-            if not self.loose:
-                f.store("ptr", f.shift(element, a, str(self.rows)), a_at, 8)
-            f.store("ptr", f.shift(element, b, "%step"), b_at, 8)
-            columns = [f.shift(element, b, str(c * self.lanes)) for c in range(self.vectors)]
-            vectors = [f.load(kind, column, size) for column in columns]
-            for r in range(rows):
-                at = f.shift(element, lines[r], k) if self.loose else f.shift(element, a, str(r))
-                one = f.load(element, at, size)
-                many = f.splat(one, element, self.lanes)
-                for c, vector in enumerate(vectors):
-                    old = f.load(kind, held[r, c], 64)
-                    f.store(kind, self._madd(f, many, vector, old), held[r, c], 64)
+        self._terms(f, rows, held)
         targets = {
             (r, c): f.shift(element, "%sums", str((r * self.vectors + c) * self.lanes))
             for r, c in places
@@ -110,6 +94,28 @@ class Tile:
         for place in places:
             f.store(kind, f.load(kind, held[place], 64), targets[place], size)
         return _helper(f)
+
+    def _terms(self, f: Function, rows: int, held: dict[tuple[int, int], str]) -> None:
+        """The loop over k, which adds to the sums that are held in registers."""
+        kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
+        a_at, b_at = f.local("ptr"), f.local("ptr")
+        f.store("ptr", "%a", a_at, 8)
+        f.store("ptr", "%b", b_at, 8)
+        slots = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.loose)]
+        lines = [f.shift(element, f.load("ptr", slot, 8), "%first") for slot in slots]
+        with f.loop("0", "%depth") as k:
+            a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
+            if not self.loose:
+                f.store("ptr", f.shift(element, a, "%slot"), a_at, 8)
+            f.store("ptr", f.shift(element, b, "%step"), b_at, 8)
+            columns = [f.shift(element, b, str(c * self.lanes)) for c in range(self.vectors)]
+            vectors = [f.load(kind, column, size) for column in columns]
+            for r in range(rows):
+                at = f.shift(element, lines[r], k) if self.loose else f.shift(element, a, str(r))
+                many = f.splat(f.load(element, at, size), element, self.lanes)
+                for c, vector in enumerate(vectors):
+                    old = f.load(kind, held[r, c], 64)
+                    f.store(kind, self._madd(f, many, vector, old), held[r, c], 64)
 
     def strip(self) -> tuple[Helper, ...]:
         """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
@@ -144,7 +150,7 @@ class Tile:
         f.do(
             f"call void {function}(ptr %a, ptr {words['b']}, i64 {words['step']}, "
             f"i64 {words['depth']}, ptr %sums, "
-            f"i1 {words['add']}, i64 {words['first']})"
+            f"i1 {words['add']}, i64 {words['first']}, i64 {words['slot']})"
         )
         return _helper(f), whole, few
 
