@@ -47,6 +47,9 @@ DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["depe
 HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 """What takes long to load, and is imported by the functions that use it."""
 
+LATE = {"chainrule.planning", "chainrule.profiling"}
+"""What few programs ask for, and the functions that do import: so loading the package is quick."""
+
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 
 OPTIONAL = {"IPython"}
@@ -112,9 +115,10 @@ def theirs(names: list[str]) -> set[str]:
 @pytest.mark.parametrize("file", FILES)
 def test_imports_follow_the_table(file: str) -> None:
     assert layer(module_of(file)) >= 0, f"give {file} a place in LAYERS"
-    upward = [x for x in ours(found(file)) if layer(x) > layer(module_of(file))]
+    late = ours(found(file, late=True))
+    upward = [x for x in (*ours(found(file)), *late) if layer(x) > layer(module_of(file))]
     assert not upward
-    assert not ours(found(file, late=True)), "an import inside a function dodges a cycle"
+    assert set(late) <= LATE, "an import inside a function dodges a cycle"
 
 
 def test_no_cycles() -> None:
@@ -135,9 +139,9 @@ def test_third_party_imports(file: str) -> None:
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
     code = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import chainrule; "
-    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    code += "print(*{name.split('.')[0] for name in sys.modules}, *sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     )
     assert "numpy" in loaded.stdout.split()
-    assert not set(loaded.stdout.split()) & (HEAVY | NEVER)
+    assert not set(loaded.stdout.split()) & (HEAVY | NEVER | LATE)

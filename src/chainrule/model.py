@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule import fitting, modelfile, planning, profiling
+from chainrule import fitting, modelfile
 from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
@@ -29,8 +29,6 @@ from chainrule.graph.node import Array, Node, Parameter
 from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
-from chainrule.plan.forecast import Forecast
-from chainrule.plan.measured import Profile
 from chainrule.program import STEP_INPUTS, every
 from chainrule.trace import Trace, run
 from chainrule.train.callbacks import Callback, EarlyStopping, State
@@ -41,6 +39,10 @@ from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_known, optimizer_from_dict
+
+if TYPE_CHECKING:
+    from chainrule.plan.forecast import Forecast
+    from chainrule.plan.measured import Profile
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
 
@@ -292,6 +294,8 @@ class Model:
         Raises:
             GraphError: the model has no loss. SettingError: a setting makes no sense.
         """
+        from chainrule import planning  # noqa: PLC0415  (few programs ask)
+
         settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
         return planning.plan(self, settings, rows)
 
@@ -321,6 +325,8 @@ class Model:
             FeedError, DataError: the data does not fit. GraphError: the model has no loss.
             SettingError: a setting makes no sense. NotFinite: a loss is NaN or infinite.
         """
+        from chainrule import planning, profiling  # noqa: PLC0415  (few programs ask)
+
         arrays, rows = self.arrays(data)
         settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
         return profiling.profile(self, arrays, rows, settings, seconds)
