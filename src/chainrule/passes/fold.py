@@ -17,7 +17,10 @@ SMALL = 4096
 
 
 def fold(graph: Iterable[Node]) -> dict[Node, Node]:
-    """For every node of a graph, the constant that it is, or what reads such constants."""
+    """For every node of a graph, the constant that it is, or what reads such constants.
+
+    Views stay: they cost nothing, and a number that is spread out is no array that way.
+    """
     nodes = list(graph)
     known: dict[Node, Array] = {}
     with np.errstate(all="ignore"):
@@ -26,7 +29,7 @@ def fold(graph: Iterable[Node]) -> dict[Node, Node]:
                 value = _value(node, [known[x] for x in node.operands])
                 if value is not None:
                     known[node] = value
-    made = {x: v for x, v in known.items() if isinstance(x, Operation) and x.op is not CONSTANT}
+    made = {x: v for x, v in known.items() if isinstance(x, Operation) and x.op.kind != "view"}
     if not made:
         return {x: x for x in nodes}
 
@@ -42,10 +45,12 @@ def _value(node: Operation, operands: list[Array]) -> Array | None:
         held: Array = node.attributes["value"]
         return held if held.size <= SMALL else None
     dims = (*node.shape, *node.attributes.get("shape", ()))
-    if node.op.kind not in ("map", "view") and node.op.name != "count":
+    if node.op.kind not in ("map", "view"):
         return None
     if N in dims or math.prod(d for d in node.shape if isinstance(d, int)) > SMALL:
         return None
-    value = np.array(node.op.forward(*operands, **node.attributes), node.dtype, order="C")
-    value.flags.writeable = False
+    value = np.asarray(node.op.forward(*operands, **node.attributes), node.dtype)
+    if node.op.kind != "view":
+        value = np.array(value, order="C")
+        value.flags.writeable = False
     return value

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
-from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Expr, Read, Reduction, Row
+from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Read, Reduction, Row
 from chainrule.plan.lower import constant_of, element
 from chainrule.plan.places import Place, whole
 from chainrule.plan.reduce import Values, reduction
@@ -41,6 +41,7 @@ class Elements:
         self._axes: dict[Shape, tuple[Axis, ...]] = {}
         self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
         self._streams: dict[Node, Buffer] = {}
+        self._numbers: dict[Node, Const] = {}
         self.buffers: dict[Node, Buffer] = dict(known)
         for node in graph:
             if node not in self.buffers:
@@ -58,9 +59,12 @@ class Elements:
         elif isinstance(node, Input):
             space = "data" if node.batch and node not in self._step else "step"
             self.buffers[node] = Buffer(name, node.shape, node.dtype, space)  # type: ignore[arg-type]
-        elif is_constant(node) and constant_of(node) is None:
-            value = node.attributes["value"]
-            self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
+        elif is_constant(node):
+            number, value = constant_of(node), node.attributes["value"]
+            if number is None:
+                self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
+            else:
+                self._numbers[node] = number
 
     def place(self, node: Node) -> tuple[tuple[Axis, ...], Place]:
         """The loops over a node's elements, and the place that they stand at.
@@ -88,9 +92,7 @@ class Elements:
             return Read(buffer, stored_at(buffer, node, at))
         assert isinstance(node, Operation)
         if is_constant(node):
-            number = constant_of(node)
-            assert number is not None
-            return number
+            return self._numbers[node]
         return self._element(node, at, value)
 
     def _element(self, node: Operation, at: Place, value: Values) -> Expr:
