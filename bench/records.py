@@ -46,6 +46,7 @@ class Row:
 
     Attributes:
         values: the median of each system, quickest first.
+        losses: after some epochs of training, of the systems that train.
     """
 
     cell: str
@@ -88,6 +89,15 @@ def _row(cell: str, found: Sequence[Record]) -> Row:
     values = {x.system: x.value for x in sorted(found, key=lambda x: x.value)}
     losses = {x.system: x.loss for x in found if x.loss}
     return Row(cell, first.unit, values, first.threads, first.flops, losses)
+
+
+def disagreement(found: Iterable[Row]) -> float:
+    """By which part of the least loss of a cell others are higher at most: all learn alike.
+
+    scikit-learn is left out, since it draws start values of its own.
+    """
+    apart = [[x for name, x in row.losses.items() if name != "scikit-learn"] for row in found]
+    return max((max(losses) / min(losses) - 1 for losses in apart if losses), default=0.0)
 
 
 def geometric_mean(values: Sequence[float]) -> float:

@@ -42,16 +42,17 @@ class Chainrule:
     def predict(self, x: Array) -> Array:
         """See System."""
         if self._asked is None:
-            self._asked = self._model()
+            self._asked = self.model()
         return np.asarray(self._asked.predict({"x": x}))
 
     def _fit(self, epochs: int, listen: Callable[[Any], object]) -> cr.History:
-        return self._model().fit(
+        return self.model().fit(
             self._data, optimizer=self._optimizer, batch_size=self._network.batch, epochs=epochs,
             validation=None, callbacks=[listen], threads=self._threads, verbose=False,
         )  # fmt: skip
 
-    def _model(self) -> cr.Model:
+    def model(self) -> cr.Model:
+        """The network with the start values of all systems."""
         network = self._network
         x = cr.input("x", (network.widths[0],))
         t = cr.input("t", (), dtype="float32" if network.regression else "int32")
@@ -60,7 +61,7 @@ class Chainrule:
         for k, (weights, biases) in enumerate(self._start):
             hidden = k < len(self._start) - 1
             y = cr.dense(y, weights.shape[1], "relu" if hidden else None, name=f"layer{k}")
-            values |= {f"layer{k}.W": weights, f"layer{k}.b": biases}
+            values |= {f"layer{k}.w": weights, f"layer{k}.b": biases}
         y = y[:, 0] if network.regression else y
         loss = cr.squared_error(y, t) if network.regression else cr.cross_entropy(y, t)
         return cr.Model(y, loss, values=values)

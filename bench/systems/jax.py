@@ -37,7 +37,7 @@ class _Jax:
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
         """See System."""
-        parameters = jax.tree.map(jnp.asarray, self._start)
+        parameters = jax.tree.map(jnp.array, self._start)  # a copy, to be donated
         pair = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
         slots = pair if self._optimizer == "adam" else []
         state = jax.block_until_ready((parameters, slots, jnp.float32(0)))

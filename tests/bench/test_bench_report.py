@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.cells import NETWORKS, Network, data, start
-from bench.records import Record, geometric_mean, rows
+from bench.records import Record, disagreement, geometric_mean, rows
 from bench.report import BEGIN, END, quantity, rewrite, share, table
 from bench.systems import OURS, SYSTEMS
 
@@ -39,6 +39,22 @@ def test_there_is_no_ratio_without_a_peer_or_without_us() -> None:
     assert alone.ratio is None
     assert peers.best == ("PyTorch", 1.0)
     assert peers.ratio is None
+
+
+def test_losses_disagree_by_the_widest_gap_of_a_cell_but_for_other_start_values() -> None:
+    found = rows(
+        [
+            record(OURS, 1.0, loss=2.0),
+            record("PyTorch", 1.0, loss=2.2),
+            record("scikit-learn", 1.0, loss=9.0),
+            record(OURS, 1.0, cell="b", loss=1.0),
+            record("PyTorch", 1.0, cell="b", loss=1.05),
+            record(OURS, 1.0, cell="c"),
+        ],
+        "training",
+    )
+    assert disagreement(found) == pytest.approx(0.1)
+    assert disagreement(found[2:]) == 0
 
 
 def test_geometric_mean() -> None:

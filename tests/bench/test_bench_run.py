@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.__main__ import QUICK, parts
+from bench.cells import NETWORKS, start
 from bench.process import Place, Worker, WorkerError, environment, place
 from bench.size import needed, size
 from bench.systems import OURS, SYSTEMS
+from bench.systems.chainrule import Chainrule
 
 
 def test_everything_is_measured_unless_something_is_named() -> None:
@@ -77,3 +80,11 @@ def test_the_size_counts_what_is_needed() -> None:
     assert {"chainrule", "numpy", "rich", "pygments"} <= set(found)
     assert "pytest" not in found
     assert size(found["chainrule"]) > 500_000
+
+
+def test_our_models_begin_with_the_start_values_of_all_systems() -> None:
+    network = NETWORKS[0]
+    values = Chainrule(network, "sgd", 1).model().values
+    expected = [array for pair in start(network) for array in pair]
+    for found, wanted in zip(values.values(), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
