@@ -10,7 +10,7 @@ from chainrule import planning
 from chainrule.backend.cpu.driver import Native
 from chainrule.errors import GraphError, SettingError
 from chainrule.plan.build import plan_step
-from chainrule.plan.cost import work
+from chainrule.plan.work import work
 
 
 def model(*, dropout: float = 0.0, width: int = 33) -> cr.Model:

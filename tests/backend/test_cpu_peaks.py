@@ -12,8 +12,8 @@ import pytest
 from chainrule.backend.cpu import math as math_library
 from chainrule.backend.cpu import peaks
 from chainrule.backend.cpu.scalars import MATHS
-from chainrule.plan.cost import PRICES
 from chainrule.plan.speeds import Speeds
+from chainrule.plan.work import PRICES
 
 
 @pytest.fixture(scope="module")

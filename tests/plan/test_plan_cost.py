@@ -10,18 +10,11 @@ import pytest
 import chainrule as cr
 from chainrule.graph import Graph
 from chainrule.plan.build import plan_forward, plan_step
-from chainrule.plan.cost import (
-    BYTES,
-    PlanCosts,
-    best_threads,
-    plan_cost,
-    product_seconds,
-    share,
-    work,
-)
+from chainrule.plan.cost import PlanCosts, best_threads, plan_cost, product_seconds, share
 from chainrule.plan.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
 from chainrule.plan.plan import Plan
 from chainrule.plan.speeds import usual
+from chainrule.plan.work import BYTES, work
 from chainrule.train.step import build_step
 from chainrule.types import N
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from chainrule.plan.cost import KernelCost, PlanCost, Work
+from chainrule.plan.cost import KernelCost, PlanCost
 from chainrule.plan.kernel import Axis
 from chainrule.plan.plan import Plan
 from chainrule.plan.sections import (
@@ -19,15 +19,13 @@ from chainrule.plan.sections import (
 )
 from chainrule.plan.show import show
 from chainrule.plan.speeds import Speeds
+from chainrule.plan.work import Work
 
 LISTED = 12
 """Buffers that are listed by name."""
 
-SPLITS = {
-    "rows": "the threads share the rows",
-    "first": "the threads share the columns",
-    "one": "one thread",
-}
+SPLITS = {"rows": "by rows", "first": "by first axis", "one": "one thread"}
+"""How the threads share what takes most of a phase."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +183,9 @@ class Forecast:
         for number in range(self.phases):
             costs = [x for x in self.kernels if x.phase == number]
             time = sum(x.seconds for x in costs)
-            rows.append((f"phase {number + 1}", "", "", "", f"{time * 1e6:,.2f}",
-                         f"{100 * time / total:.0f}", ""))  # fmt: skip
+            most = max(costs, key=lambda x: x.seconds)
+            rows.append((f"phase {number + 1}", SPLITS[most.work.split], "", "",
+                         f"{time * 1e6:,.2f}", f"{100 * time / total:.0f}", ""))  # fmt: skip
             rows += [self._kernel(x, total) for x in costs]
         if self.cost.barriers:
             rows.append((f"{self.phases} barriers", "", "", "", f"{self.cost.barriers * 1e6:,.2f}",
@@ -218,6 +217,8 @@ class Forecast:
         if left > 0:
             rest = sum(x.bytes for x in self.placed[LISTED:])
             rows.append((f"{left} more", "", "", bytes_text(rest), ""))
+        rows.append(("panels", "", "of the threads", bytes_text(self.memory.scratch),
+                     "copies of factors, in strips as tiles read them"))  # fmt: skip
         head = ("buffer", "shape", "kind", "size", "how it lies")
         return Section("Layout", tuple(rows), head, (3,))
 

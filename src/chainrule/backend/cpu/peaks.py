@@ -25,7 +25,6 @@ from chainrule.backend.cpu.scalars import intrinsic
 from chainrule.backend.cpu.text import Function, type_of
 from chainrule.backend.cpu.threads import Pool, processors
 from chainrule.files import write_whole
-from chainrule.plan.cost import work
 from chainrule.plan.kernel import (
     Acc,
     At,
@@ -40,6 +39,7 @@ from chainrule.plan.kernel import (
 )
 from chainrule.plan.plan import Phase, Plan
 from chainrule.plan.speeds import Speeds, better, usual
+from chainrule.plan.work import work
 
 VERSION = 1
 """Of what is measured and how; another one is measured anew."""

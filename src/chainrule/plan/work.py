@@ -1,0 +1,268 @@
+"""What the kernels of a plan do: operations, vector instructions, bytes; who shares them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
+from chainrule.plan.schedule import by_rows
+
+BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
+
+PRICES = {
+    "div": 12, "sqrt": 12, "floor": 1, "round": 1, "mod": 20, "floordiv": 20, "pow": 98,
+    "exp": 27, "expm1": 26, "log": 34, "log1p": 41, "sin": 49, "cos": 46, "tanh": 36,
+    "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 75, "select": 1,
+}  # fmt: skip
+"""Vector instructions of a function; of those of the maths library, as many as it is written in."""
+
+SILENT = ("cast", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "count")
+"""Functions that count for no floating-point operation."""
+
+SCATTERED = 2
+"""Instructions for each lane of a read that is not of neighbours."""
+
+ACROSS = 12
+"""Instructions that add up the lanes of a vector, at the end of a sum along it."""
+
+SPLIT = 4096
+"""Elementary operations from which on a kernel without rows is shared by the threads."""
+
+ROUGH = 12
+"""Instructions of a written element, where nobody looks closer."""
+
+TURN = 2
+"""Instructions that every turn of a loop takes besides its work."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes of a buffer that a kernel touches.
+
+    Attributes:
+        buffer, new: which; and whether it is the new side of a state.
+        bytes: read, or written.
+        whole: whether every thread touches all of it, and not its own part.
+    """
+
+    buffer: Buffer
+    new: bool
+    bytes: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a kernel has to do, whoever does it.
+
+    Attributes:
+        kernel: which.
+        flops: floating-point operations; functions such as exp count as one.
+        instructions: of vectors, those of a matrix product's sums left out.
+        product: rows, columns and terms of a matrix product, and how often; None for others.
+        touched: what it reads and writes.
+        split: how the threads share it.
+    """
+
+    kernel: Kernel
+    flops: int
+    instructions: float
+    product: tuple[int, int, int, int] | None
+    touched: tuple[Traffic, ...]
+    split: Literal["rows", "first", "one"]
+
+    @property
+    def bytes(self) -> int:
+        """Read and written, each buffer once."""
+        return sum(x.bytes for x in self.touched)
+
+
+def work(kernel: Kernel, rows: int, lanes: int = 8) -> Work:
+    """The work of a kernel on `rows` rows, with `lanes` of float32 in a vector."""
+    return _Counter(kernel, rows, lanes).work()
+
+
+def rough_work(kernel: Kernel, rows: int, lanes: int = 8) -> Work:
+    """The work as it looks without reading expressions: right for products, in kind for others."""
+    counter = _Counter(kernel, rows, lanes)
+    product = counter.product()
+    free = math.prod(counter.sizes[: len(kernel.axes)])
+    terms = free if product is not None else math.prod(counter.sizes)
+    instructions = ROUGH * terms / counter.lanes * len(kernel.writes)
+    split = _split(kernel, counter.sizes, product)
+    return Work(kernel, 0, instructions, product, (), split)
+
+
+class _Counter:
+    """Goes through the expressions of one kernel."""
+
+    def __init__(self, kernel: Kernel, rows: int, lanes: int) -> None:
+        self.kernel, self.rows = kernel, rows
+        self.over = () if kernel.reduction is None else kernel.reduction.over
+        self.axes = (*kernel.axes, *self.over)
+        self.place = {axis: k for k, axis in enumerate(self.axes)}
+        self.sizes = [size_of(axis, rows) for axis in self.axes]
+        self.lanes = lanes // 2 if doubles(kernel) else lanes
+        self.along = self._vector_axis()
+        self.seen: dict[int, int] = {}
+        self.instructions, self.flops = 0.0, 0
+        self.reads: dict[Buffer, tuple[int, bool]] = {}
+
+    def work(self) -> Work:
+        kernel, reduction = self.kernel, self.kernel.reduction
+        free = math.prod(self.sizes[: len(kernel.axes)])
+        product = self.product()
+        if reduction is not None:
+            terms = math.prod(self.sizes)
+            self._visit(reduction.value)
+            self.flops += terms
+            turns = self._turns((1 << len(self.axes)) - 1)
+            self.instructions += (1 + TURN / 2) * turns
+            if self.along >= len(kernel.axes):
+                self.instructions += ACROSS * free
+            if product is not None:
+                self.instructions, self.flops = 0.0, 2 * terms
+        inner = self._turns((1 << len(kernel.axes)) - 1)
+        self.instructions += TURN * inner
+        touched = []
+        for write in kernel.writes:
+            for expr in (write.value, *write.place):
+                self._visit(expr)
+            self.instructions += inner * (2 if write.add else 1)
+            size = BYTES[write.buffer.dtype] * min(free, _elements(write.buffer, self.rows))
+            touched.append(Traffic(write.buffer, write.buffer.space == "state", size, False))
+        split = _split(kernel, self.sizes, product)
+        for buffer, (times, first) in self.reads.items():
+            size = BYTES[buffer.dtype] * min(times, _elements(buffer, self.rows))
+            touched.append(Traffic(buffer, False, size, not first))
+        return Work(kernel, self.flops, self.instructions, product, tuple(touched), split)
+
+    def _vector_axis(self) -> int:
+        """The number of the axis that vectors go along, or -1."""
+        free = len(self.kernel.axes)
+        last = At(self.kernel.axes[-1]) if free else None
+        if last is not None and all(w.place and _last(w.place) == last for w in self.kernel.writes):
+            return free - 1
+        return len(self.axes) - 1 if len(self.axes) > free else -1
+
+    def _turns(self, depends: int) -> float:
+        """How often what depends on these axes is computed: all loops around the innermost."""
+        inner = depends.bit_length()
+        turns = math.prod(self.sizes[:inner])
+        if self.along >= 0 and depends >> self.along & 1:
+            size = self.sizes[self.along]
+            turns = turns // max(size, 1) * -(-size // self.lanes)
+        return turns
+
+    def _visit(self, root: Expr) -> int:
+        """Count an expression once; gives the axes that it depends on, as bits."""
+        if id(root) in self.seen:
+            return self.seen[id(root)]
+        match root:
+            case Const():
+                depends = 0
+            case Acc():
+                depends = (1 << len(self.kernel.axes)) - 1
+            case At(axis):
+                depends = 1 << self.place[axis]
+            case Row(at):
+                depends = self._visit(at)
+                self.instructions += self._turns(depends)
+            case Read(_, place):
+                depends = 0
+                for x in place:
+                    depends |= self._visit(x)
+                self._read(root, depends)
+            case Call(function, operands, dtype):
+                depends = 0
+                for x in operands:
+                    depends |= self._visit(x)
+                turns = self._turns(depends)
+                self.instructions += PRICES.get(function, 1) * turns
+                if dtype.startswith("float") and function not in SILENT:
+                    self.flops += math.prod(self.sizes[: depends.bit_length()])
+        self.seen[id(root)] = depends
+        return depends
+
+    def _read(self, read: Read, depends: int) -> None:
+        times = math.prod(s for k, s in enumerate(self.sizes) if depends >> k & 1)
+        before, whole = self.reads.get(read.buffer, (0, True))
+        first = bool(self.kernel.axes) and _begins(read, self.kernel.axes[0])
+        self.reads[read.buffer] = max(before, times), whole and first
+        turns = self._turns(depends)
+        moves = self.along >= 0 and depends >> self.along & 1
+        near = not moves or _last(read.place) == At(self.axes[self.along])
+        self.instructions += turns * (1 if near else SCATTERED * self.lanes)
+
+    def product(self) -> tuple[int, int, int, int] | None:
+        """(rows, columns, terms, how often) of a sum over products of two elements in memory."""
+        reduction, free = self.kernel.reduction, len(self.kernel.axes)
+        if reduction is None or reduction.combine != "sum" or free < 2:
+            return None
+        value = reduction.value
+        if not isinstance(value, Call) or value.function != "mul":
+            return None
+        if not all(isinstance(x, Read) for x in value.operands):
+            return None
+        left, right = (self._axes_of(x) for x in value.operands)
+        both = [k for k in range(free) if k in left and k in right]
+        rows = [k for k in range(free) if k in left and k not in right]
+        columns = [k for k in range(free) if k in right and k not in left]
+        if not rows or not columns:
+            return None
+        if free - 1 in rows:
+            rows, columns = columns, rows
+        m, v, often = (math.prod(self.sizes[k] for k in x) for x in (rows, columns, both))
+        return m, v, math.prod(self.sizes[free:]), often
+
+    def _axes_of(self, expr: Expr) -> set[int]:
+        found: set[int] = set()
+        stack = [expr]
+        while stack:
+            x = stack.pop()
+            if isinstance(x, At):
+                found.add(self.place[x.axis])
+            elif isinstance(x, Row):
+                stack.append(x.at)
+            elif isinstance(x, Read):
+                stack.extend(x.place)
+            elif isinstance(x, Call):
+                stack.extend(x.operands)
+        return found
+
+
+def size_of(axis: Axis, rows: int) -> int:
+    return axis.size if isinstance(axis.size, int) else rows
+
+
+def _elements(buffer: Buffer, rows: int) -> int:
+    return math.prod(d if isinstance(d, int) else rows for d in buffer.shape)
+
+
+def doubles(kernel: Kernel) -> bool:
+    value = kernel.writes[0].value if kernel.reduction is None else kernel.reduction.value
+    return value.dtype in ("float64", "int64")
+
+
+def _last(place: tuple[Expr, ...]) -> Expr | None:
+    """The last expression of a place that is not a number: the one that moves on in memory."""
+    return next((x for x in reversed(place) if not isinstance(x, Const)), None)
+
+
+def _begins(read: Read, axis: Axis) -> bool:
+    """Whether a read moves on by rows as the axis does: a thread reads its own part."""
+    first = read.place[0] if read.place else None
+    return first == At(axis) or first == Row(At(axis))
+
+
+def _split(
+    kernel: Kernel, sizes: list[int], product: tuple[int, int, int, int] | None
+) -> Literal["rows", "first", "one"]:
+    if by_rows(kernel):
+        return "rows"
+    if not kernel.axes or any(write.add for write in kernel.writes):
+        return "one"
+    large = 4 * math.prod(sizes) >= SPLIT
+    return "first" if large or product else "one"
