@@ -16,7 +16,7 @@ from bench import measure, startup
 from bench.cells import NETWORKS
 from bench.machine import machine, slug
 from bench.measure import Settings
-from bench.process import CACHE, ROOT, python
+from bench.process import CACHE, ROOT, WorkerError, python
 from bench.records import Record
 from bench.report import markdown, rewrite
 from bench.systems import OURS, SYSTEMS
@@ -124,10 +124,13 @@ def parts(only: Sequence[str], quick: bool) -> list[Part]:
 
 
 def measured(parts: Sequence[Part], rounds: int, seconds: float) -> Iterator[Record]:
-    """All records of some parts, in turn."""
+    """All records of some parts, in turn; a network on which a worker dies is left out."""
     for part in parts:
-        networks = [x for x in NETWORKS if x.name in part.networks]
-        yield from part.measure(Settings(part.systems, networks, rounds, seconds, tell))
+        for networks in [[x] for x in NETWORKS if x.name in part.networks] or [[]]:
+            try:
+                yield from part.measure(Settings(part.systems, networks, rounds, seconds, tell))
+            except WorkerError as error:
+                tell(f"  given up: {error}")
 
 
 def text(saved: Mapping[str, Any]) -> str:
