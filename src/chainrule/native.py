@@ -8,25 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.driver import Executable, Native
 from chainrule.backend.cpu.pace import Pace
-from chainrule.backend.cpu.peaks import likely
 from chainrule.backend.cpu.profile import Timing, timed
 from chainrule.backend.cpu.threads import processors
-from chainrule.cachefolder import code_folder
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node
 from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
-from chainrule.machinecode import forward_code, step_code
+from chainrule.machinecode import MOST_THREADS, forward_code, step_code
 from chainrule.ops.random import KEY
-from chainrule.plan.cost import best_threads
-from chainrule.plan.plan import Plan
 from chainrule.program import STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
-
-MOST_THREADS = 8
-"""That a step is shared by: with more, barriers take too much of it."""
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
@@ -163,7 +156,7 @@ class NativeProgram:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, rows)
         most = min(self._threads or MOST_THREADS, processors())
-        guess, most = threads_for(code.plan, rows, most)
+        guess, most = threads_for(code, most)
         self._pace = Pace(most, guess)
         native = Native.of(code, threads=most)
         native.state.update(self.read())
@@ -235,7 +228,7 @@ class NativeFunction:
         self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
     ) -> None:
         code = forward_code(graph, outputs, rows)
-        guess, most = threads_for(code.plan, rows, min(MOST_THREADS, processors()))
+        guess, most = threads_for(code, min(MOST_THREADS, processors()))
         self._pace = Pace(most, guess)
         self._native, self._index = Native.of(code, threads=most), every(rows)
         names = {x: graph.name(x) for x in graph.inputs}
@@ -255,15 +248,14 @@ class NativeFunction:
         return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
 
 
-def threads_for(plan: Plan, rows: int, most: int) -> tuple[int, int]:
+def threads_for(code: Executable, most: int) -> tuple[int, int]:
     """How many threads to begin with, and how many to try: a step for one alone is left to it.
 
     Args:
-        plan: of the step.
-        rows: of its minibatch.
+        code: of the step.
         most: that there may be.
     """
-    guess = best_threads(plan, rows, most, likely(code_folder()))
+    guess = min(code.threads, most)
     return guess, most if guess > 1 else 1
 
 

@@ -18,7 +18,7 @@ from chainrule.cachefolder import code_folder
 from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
-from chainrule.native import MOST_THREADS
+from chainrule.machinecode import MOST_THREADS
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.build import plan_step, staged
 from chainrule.plan.cost import PlanCosts, best_threads

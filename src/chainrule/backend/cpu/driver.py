@@ -37,12 +37,14 @@ class Executable:
         program: how it is told what to work on.
         code: the functions, ready to be called.
         max_rows: the most rows of a minibatch.
+        threads: how many are likely to be quickest, where there are as many.
     """
 
     plan: Plan
     program: Program
     code: Code
     max_rows: int
+    threads: int = 1
 
 
 def executable(

@@ -60,7 +60,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
             analysis, name, made = compiled[flat]
             split = split_of(analysis, size)
             granule = ROW_GRANULE if split == "rows" else made.granule
-            tasks.append(Task(kernel.name, name, analysis, places, split, size, granule))
+            tasks.append((Task(kernel.name, name, places, split, size, granule), analysis))
     parts = [code for _, _, code in compiled.values()]
     entries = [
         entry(f"{name}.task", name, flat.arguments) for flat, (_, name, _) in compiled.items()
@@ -78,9 +78,14 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
         ]
     )
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
-    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
-    words = len(FRAME) + 2 * len(slots)
+    slots, words = slots_of(plan)
     return Program(text, slots, words, stages(tasks), scratch)  # type: ignore[arg-type]
+
+
+def slots_of(plan: Plan) -> tuple[dict[Buffer, int], int]:
+    """The words of the frame that the buffers have, and how many words there are."""
+    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
+    return slots, len(FRAME) + 2 * len(slots)
 
 
 def code(name: str, analysis: Analysis, machine: Machine, max_rows: int, forward: bool) -> Compiled:

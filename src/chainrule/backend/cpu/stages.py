@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chainrule.backend.cpu.affine import Analysis, Form
-from chainrule.backend.cpu.flat import Flat, Place
+from chainrule.backend.cpu.flat import Place
 from chainrule.backend.cpu.vectors import LIKELY_ROWS, separate
 from chainrule.plan.kernel import Buffer
 from chainrule.types import Dim, N
@@ -29,17 +29,11 @@ class Task:
 
     name: str
     function: str
-    analysis: Analysis
     places: tuple[Place, ...]
     split: Split
     size: Dim = 1
     granule: int = 1
     owner: int = 0
-
-    @property
-    def flat(self) -> Flat:
-        """The kernel."""
-        return self.analysis.flat
 
 
 def split_of(analysis: Analysis, first: Dim) -> Split:
@@ -77,16 +71,18 @@ class _Stage:
     alone: int = 0
 
 
-def stages(tasks: Iterable[Task]) -> list[list[Task]]:
+def stages(tasks: Iterable[tuple[Task, Analysis]]) -> list[list[Task]]:
     """The tasks in stages, each as early as it can run; a barrier follows each stage.
+
+    Each comes with what is known of its kernel.
 
     A task may follow another in its stage if each thread needs only what it did itself: both
     keep to the rows of the thread, or one thread does both, or every thread did all of the first.
     """
     made: list[_Stage] = []
     seen: dict[Buffer, list[_Touch]] = {}
-    for task in tasks:
-        touched = _touched(task)
+    for task, analysis in tasks:
+        touched = _touched(task, analysis)
         conflicts = [
             (before, own and before.own, writes)
             for buffer, (writes, own) in touched.items()
@@ -115,20 +111,20 @@ def stages(tasks: Iterable[Task]) -> list[list[Task]]:
     return [stage.tasks for stage in made]
 
 
-def _touched(task: Task) -> dict[Buffer, tuple[bool, bool]]:
+def _touched(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
     State is no concern: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
-    analysis = task.analysis
+    flat = analysis.flat
     own = [task.split == "rows"] * len(task.places)
-    for item in task.flat.items:
+    for item in flat.items:
         if item.op == "read":
             own[int(item.data or 0)] &= _first_is_row(analysis, item.args)
-    for store in task.flat.stores:
+    for store in flat.stores:
         own[store.argument] &= _first_is_row(analysis, store.place)
-    written = task.flat.written()
+    written = flat.written()
     return {
         buffer: (number in written, own[number])
         for number, (buffer, new) in enumerate(task.places)
