@@ -22,7 +22,7 @@ LAYERS = {
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes"),
-    4: ("program", "trace", "plan", "backend", "machinecode", "native", "nativeforward"),
+    4: ("program", "trace", "plan", "backend", "codegen", "machinecode", "native", "nativeforward"),
     5: ("forward", "compile", "gradcheck"),
     6: ("nn", "train", "data"),
     7: (
@@ -47,8 +47,8 @@ DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["depe
 HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 """What takes long to load, and is imported by the functions that use it."""
 
-LATE = {"chainrule.planning", "chainrule.profiling"}
-"""What few programs ask for, and the functions that do import: so loading the package is quick."""
+LATE = {"chainrule.codegen", "chainrule.planning", "chainrule.profiling"}
+"""What not every program needs, imported by the functions that do: so the package loads quickly."""
 
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 

@@ -62,10 +62,10 @@ def test_where_code_is_kept_and_how_that_is_switched_off(
 
 PROGRAM = """
 import numpy as np, chainrule as cr
-from chainrule import machinecode
+from chainrule import codegen
 made = []
-real = machinecode.compiled
-machinecode.compiled = lambda *args: (made.append(1), real(*args))[1]
+real = codegen.compiled
+codegen.compiled = lambda *args: (made.append(1), real(*args))[1]
 x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
 model = cr.Model(z := cr.dense(cr.dense(x, 8, "relu"), 3), cr.cross_entropy(z, t))
 numbers = np.arange(80, dtype="float32").reshape(20, 4) / 80

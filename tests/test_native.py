@@ -5,7 +5,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.backend.cpu.machine import host
-from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.module import build
 from chainrule.compile import compile_step
 from chainrule.errors import NotFinite, SettingError
 from chainrule.native import NativeProgram

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule import planning
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.errors import GraphError, SettingError
 from chainrule.plan.build import plan_step
 from chainrule.plan.work import work
@@ -62,7 +62,7 @@ def test_passes_end_with_the_nodes_that_are_planned() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_memory_is_what_a_run_allots(optimizer: str, threads: int) -> None:
     found = model(width=300).plan(50, optimizer=optimizer, threads=threads)
-    native = Native(found.plan, 50, threads=threads)
+    native = runnable(found.plan, 50, threads=threads)
     assert abs(found.memory.state - native.held.block.nbytes) < 4096
     assert abs(found.memory.work - native.memory.block.nbytes) < 4096
     assert abs(found.memory.scratch - native._scratch.nbytes) <= 128

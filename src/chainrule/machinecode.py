@@ -9,24 +9,15 @@ from functools import cache
 from pathlib import Path
 
 from chainrule.backend.cpu.cache import cached
-from chainrule.backend.cpu.driver import Executable
-from chainrule.backend.cpu.jit import compiled
-from chainrule.backend.cpu.kept import pack, unpack
+from chainrule.backend.cpu.kept import unpack
 from chainrule.backend.cpu.machine import host
-from chainrule.backend.cpu.peaks import likely
-from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.program import Executable
 from chainrule.cachefolder import code_folder
 from chainrule.forklock import fork_lock
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
-from chainrule.plan.build import plan_forward, plan_step
-from chainrule.plan.cost import best_threads
-from chainrule.plan.plan import Plan
 from chainrule.program import Step
-
-MOST_THREADS = 8
-"""That a step is shared by: with more, barriers take too much of it."""
 
 KEPT = 64
 """How many are kept for graphs that come again; the ones not used for longest go first."""
@@ -37,38 +28,39 @@ _lock = fork_lock()
 
 def step_code(step: Step, rows: int) -> Executable:
     """The machine code of a training step on minibatches of up to `rows` rows."""
+
+    def make(folder: Path | None) -> bytes:
+        from chainrule import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
+
+        return codegen.compile_step(step, rows, folder)
+
     chosen = [step.loss, *step.updates, *step.updates.values()]
-    return _code(fingerprint(step.graph, chosen), rows, lambda: plan_step(step))
+    return _code(fingerprint(step.graph, chosen), rows, make)
 
 
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
     """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
-    return _code(fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
+
+    def make(folder: Path | None) -> bytes:
+        from chainrule import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
+
+        return codegen.compile_forward(graph, outputs, rows, folder)
+
+    return _code(fingerprint(graph, outputs), rows, make)
 
 
-def _code(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
+def _code(digest: bytes, rows: int, make: Callable[[Path | None], bytes]) -> Executable:
     with _lock:
         if (digest, rows) in _known:
             _known.move_to_end((digest, rows))
             return _known[digest, rows]
-        made = _known[digest, rows] = _executable(digest, rows, plan)
+        folder, machine = code_folder(), host()
+        made_from = f"{digest.hex()} {rows} {_sources()}"
+        file = cached(folder, made_from, machine, lambda: make(folder))
+        made = _known[digest, rows] = unpack(file, machine, rows)
         while len(_known) > KEPT:
             _known.popitem(last=False)
         return made
-
-
-def _executable(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
-    """From the folder, without so much as a plan, or compiled."""
-    folder, machine = code_folder(), host()
-
-    def make() -> bytes:
-        made = plan()
-        program = build(made, machine, rows)
-        threads = best_threads(made, rows, MOST_THREADS, likely(folder))
-        return pack(made, program, compiled(program.text, machine), threads)
-
-    made_from = f"{digest.hex()} {rows} {_sources()}"
-    return unpack(cached(folder, made_from, machine, make), machine, rows)
 
 
 @cache

@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.driver import Executable, Native
-from chainrule.backend.cpu.pace import Pace
+from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.pace import MOST_THREADS, Pace
 from chainrule.backend.cpu.profile import Timing, timed
+from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.threads import processors
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node
 from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
-from chainrule.machinecode import MOST_THREADS, forward_code, step_code
+from chainrule.machinecode import forward_code, step_code
 from chainrule.ops.random import KEY
 from chainrule.program import STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
 
@@ -131,7 +132,7 @@ class NativeProgram:
             threads: that share each step.
             seconds: for how long.
         """
-        native = Native.of(self._ready(data, _largest(batches)).code, threads=threads)
+        native = Native(self._ready(data, _largest(batches)).code, threads=threads)
         native.state.update(self.read())
         self._bind(native)
         count, start = 1, 0
@@ -158,7 +159,7 @@ class NativeProgram:
         most = min(self._threads or MOST_THREADS, processors())
         guess, most = threads_for(code, most)
         self._pace = Pace(most, guess)
-        native = Native.of(code, threads=most)
+        native = Native(code, threads=most)
         native.state.update(self.read())
         return native
 
@@ -230,7 +231,7 @@ class NativeFunction:
         code = forward_code(graph, outputs, rows)
         guess, most = threads_for(code, min(MOST_THREADS, processors()))
         self._pace = Pace(most, guess)
-        self._native, self._index = Native.of(code, threads=most), every(rows)
+        self._native, self._index = Native(code, threads=most), every(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():

@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from chainrule.backend.cpu.driver import Executable, Native, state_memory
+from chainrule.backend.cpu.driver import Native, state_memory
 from chainrule.backend.cpu.layout import Memory
+from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.threads import Pool, processors
 from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
@@ -99,7 +100,7 @@ class NativeRows:
         try:
             native = self._idle.pop()
         except IndexError:
-            return Native.of(code, state=state)
+            return Native(code, state=state)
         if native.held is not state:
             native.hold(state)
         return native

@@ -11,14 +11,14 @@ import numpy as np
 
 from chainrule.backend.cpu.layout import allotted, strides
 from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.module import build
+from chainrule.backend.cpu.pace import MOST_THREADS
 from chainrule.backend.cpu.peaks import speeds
-from chainrule.backend.cpu.program import build
 from chainrule.backend.cpu.threads import processors
 from chainrule.cachefolder import code_folder
 from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
-from chainrule.machinecode import MOST_THREADS
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.build import plan_step, staged
 from chainrule.plan.cost import PlanCosts, best_threads

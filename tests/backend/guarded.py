@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.graph import Graph, Node
 from chainrule.interpret import initial_value
 from chainrule.ops.random import KEY
@@ -69,7 +69,7 @@ def run(width: int, dtype: str, lanes: int | None, *, end: bool) -> None:
     """Some steps on minibatches that hold the first and the last row."""
     loss, data = network(width, dtype)
     step = build_step(Graph(loss), loss, cr.SGD(0.01))
-    native = Native(plan_step(step), ROWS, width=lanes, threads=2)
+    native = runnable(plan_step(step), ROWS, width=lanes, threads=2)
     for x in step.graph.parameters:
         name = step.graph.name(x)
         native.state[name] = initial_value(x, name, 0)

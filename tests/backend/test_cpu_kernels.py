@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import evaluate
 
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.plan.kernel import (
     Acc,
     At,
@@ -198,7 +198,7 @@ def kernels(draw: st.DrawFn) -> tuple[Plan, dict[str, np.ndarray]]:
 
 def native(plan: Plan, arrays: dict, rows: np.ndarray, **options: object) -> dict:
     """All outputs by name."""
-    made = Native(plan, len(rows), **options)
+    made = runnable(plan, len(rows), **options)
     given_inputs = {}
     for buffer in plan.buffers:
         if buffer.space == "data":

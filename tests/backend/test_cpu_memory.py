@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.layout import Memory, extent
 from chainrule.backend.cpu.machine import host
 from chainrule.interpret import initial_value
@@ -61,7 +61,7 @@ def beyond(memory: Memory) -> Array:
 def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
     """Losses and state after some steps; where `spoilt`, NaN is in all that holds no element."""
     step = case.step()
-    native = Native(plan_step(step), max(map(len, case.batches)), width=lanes, threads=2)
+    native = runnable(plan_step(step), max(map(len, case.batches)), width=lanes, threads=2)
     memories = (native.memory, native.held)
     for memory in memories if spoilt else ():
         memory.block[~elements(memory)] = 0xFF

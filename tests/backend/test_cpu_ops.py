@@ -11,7 +11,7 @@ import pytest
 
 from cases.case import Case, Operands
 from chainrule.autodiff import gradients
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.machine import host
 from chainrule.graph import Graph, Node
 from chainrule.interpret import evaluate
@@ -43,7 +43,7 @@ def outputs_of(case: Case, values: dict[Node, Array]) -> list[Node]:
 def natively(outputs: list[Node], values: dict[Node, Array], rows: int, lanes: int) -> list[Array]:
     graph = Graph(outputs)
     plan = plan_forward(graph, outputs)
-    native = Native(plan, max(rows, 1), width=lanes)
+    native = runnable(plan, max(rows, 1), width=lanes)
     names = {graph.name(x): v for x, v in values.items() if x in graph}
     names.setdefault(KEY.label, KEY_VALUE)
     back = np.random.default_rng(rows).permutation(rows)

@@ -12,13 +12,13 @@ from kernels import evaluate
 
 import chainrule as cr
 from chainrule.backend.cpu.affine import Analysis
-from chainrule.backend.cpu.driver import Native
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.flat import flatten
 from chainrule.backend.cpu.jit import assembly
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
+from chainrule.backend.cpu.module import build
 from chainrule.backend.cpu.products import product
-from chainrule.backend.cpu.program import build
 from chainrule.graph import Graph
 from chainrule.plan.build import plan_forward
 from chainrule.plan.kernel import (
@@ -137,7 +137,7 @@ def arrays_of(plan: Plan, seed: int) -> dict[str, np.ndarray]:
 
 
 def run(plan: Plan, arrays: dict, rows: np.ndarray, **options: object) -> np.ndarray:
-    native = Native(plan, len(rows), **options)
+    native = runnable(plan, len(rows), **options)
     for b in plan.buffers:
         if b.space == "data":
             native.bind(b.name, arrays[b.name])

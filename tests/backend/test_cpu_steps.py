@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from kernels import evaluate
 
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.jit import assembly
 from chainrule.backend.cpu.machine import machine
-from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.module import build
 from chainrule.backend.cpu.threads import Pool
 from chainrule.errors import FeedError
 from chainrule.plan.kernel import (
@@ -90,7 +91,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 def ready(plan: Plan, known: dict[str, np.ndarray], **options: object) -> Native:
-    native = Native(plan, 40, **options)  # type: ignore[arg-type]
+    native = runnable(plan, 40, **options)  # type: ignore[arg-type]
     native.bind("x", known["x"])
     native.bind("t", known["t"])
     native.state.update({name: known[name] for name in ("w", "e")})
@@ -165,7 +166,7 @@ def test_state_reads_copies_and_takes_what_is_written() -> None:
 def test_two_objects_share_code_and_not_memory() -> None:
     plan, known = training(), arrays()
     one = ready(plan, known)
-    two = Native.of(one.code, threads=2)
+    two = Native(one.code, threads=2)
     two.bind("x", known["x"])
     two.bind("t", known["t"])
     two.state.update({name: known[name] for name in ("w", "e")})
@@ -176,7 +177,7 @@ def test_two_objects_share_code_and_not_memory() -> None:
 
 
 def test_what_does_not_fit_is_told() -> None:
-    native = Native(training(), 40)
+    native = runnable(training(), 40)
     with pytest.raises(FeedError, match="does not fit"):
         native.bind("x", np.zeros((4, WIDTH + 1)))
     with pytest.raises(FeedError, match="no data buffer"):
@@ -243,7 +244,7 @@ def test_equal_kernels_are_written_once() -> None:
         value = call("mul", Read(buffers[k], place), Const(2, F))
         kernels.append(Kernel(f"k{k}", (n, c), (Write(buffers[k + 1], (At(n), At(c)), value),)))
     plan = Plan((Phase(tuple(kernels)),), tuple(buffers), (), (buffers[20],), None)
-    native = Native(plan, 8)
+    native = runnable(plan, 8)
     assert len({t.function for s in native.program.stages for t in s}) == 2
     x = np.ones((3, 9), F)
     native.bind("b0", x)
@@ -299,7 +300,7 @@ def test_maps_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
         place = tuple(Const(0, "int64") if d == 1 else At(next(turns)) for d in b.shape)
         value = call("mul", Read(b, place), Const(3, F))
         kernels.append(Kernel(b.name, axes, (Write(b, place, value),)))
-    native = Native(Plan((Phase(tuple(kernels)),), tuple(buffers), tuple(buffers), (), None), 1)
+    native = runnable(Plan((Phase(tuple(kernels)),), tuple(buffers), tuple(buffers), (), None), 1)
     function = {t.name: t.function for s in native.program.stages for t in s}
     assert len({function[f"b{k}"] for k in range(4)}) == 1
     assert function["b4"] == function["b5"] != function["b0"]
@@ -320,7 +321,7 @@ def test_sums_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
         axes = tuple(Axis(f"i{k}", d) for k, d in enumerate(b.shape))
         total = Reduction(axes, "sum", Read(b, tuple(map(At, axes))))
         kernels.append(Kernel(s.name, (), (Write(s, (), Acc(F)),), total))
-    native = Native(Plan((Phase(tuple(kernels)),), (*buffers, *sums), tuple(sums), (), None), 1)
+    native = runnable(Plan((Phase(tuple(kernels)),), (*buffers, *sums), tuple(sums), (), None), 1)
     function = {t.name: t.function for s in native.program.stages for t in s}
     assert function["s0"] == function["s1"] == function["s3"] != function["s2"]
     for b in buffers:
@@ -341,7 +342,7 @@ def test_a_length_that_the_code_uses_is_no_length_told_later() -> None:
     ):
         out, i = Buffer("out", (size,), F, "state"), Axis("i", size)
         kernel = Kernel("k", (i,), (Write(out, (At(i),), value(i)),))
-        native = Native(Plan((Phase((kernel,)),), (a, out), (out,), (), None), 1)
+        native = runnable(Plan((Phase((kernel,)),), (a, out), (out,), (), None), 1)
         native.state["a"] = x
         native.call([0])
         np.testing.assert_array_equal(native.state["out"], want)

@@ -11,7 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule.backend.cpu.jit import assembly
 from chainrule.backend.cpu.machine import Machine, machine, without
-from chainrule.backend.cpu.program import build
+from chainrule.backend.cpu.module import build
 from chainrule.graph import Graph
 from chainrule.plan.build import plan_step
 from chainrule.plan.plan import Plan

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.cache import cached
-from chainrule.backend.cpu.jit import Code, compiled
+from chainrule.backend.cpu.jit import Code
 from chainrule.backend.cpu.layout import Memory, memory
-from chainrule.backend.cpu.machine import host, without
-from chainrule.backend.cpu.program import Program, build
+from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.steps import APART, FRAME
 from chainrule.backend.cpu.table import table
 from chainrule.backend.cpu.threads import Pool
@@ -26,42 +22,6 @@ from chainrule.plan.plan import Plan
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Executable:
-    """A plan as machine code; any number of `Native` objects may run it at the same time.
-
-    Attributes:
-        plan: what it does.
-        program: how it is told what to work on.
-        code: the functions, ready to be called.
-        max_rows: the most rows of a minibatch.
-        threads: how many are likely to be quickest, where there are as many.
-    """
-
-    plan: Plan
-    program: Program
-    code: Code
-    max_rows: int
-    threads: int = 1
-
-
-def executable(
-    plan: Plan, max_rows: int, *, width: int | None = None, cache: Path | None = None
-) -> Executable:
-    """Compile a plan, or take its code from a folder.
-
-    Args:
-        plan: what to compile.
-        max_rows: of a minibatch.
-        width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
-        cache: a folder that keeps machine code from run to run; None for no folder.
-    """
-    machine = host() if width is None else without(host(), 4 * width)
-    program = build(plan, machine, max_rows)
-    file = cached(cache, program.text, machine, lambda: compiled(program.text, machine))
-    return Executable(plan, program, Code(file, machine), max_rows)
 
 
 class State(MutableMapping[str, Array]):
@@ -101,8 +61,10 @@ class Native:
     One thread at a time may use an object, and Ctrl-C must not come up in `run`: see interrupt.py.
 
     Args:
-        plan, max_rows, width, cache: as for `executable`.
+        code: what to run.
         threads: that may share each step; results have the same bits for any number.
+        state: memory from `state_memory`, which objects may share whose plan updates nothing.
+            None makes some, all zero.
 
     Attributes:
         state: parameters, slots and statistics by name.
@@ -111,32 +73,7 @@ class Native:
         threads: how many share the steps from now on, at most as many as there are.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        max_rows: int,
-        *,
-        threads: int = 1,
-        width: int | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        self._begin(executable(plan, max_rows, width=width, cache=cache), threads, None)
-
-    @classmethod
-    def of(cls, code: Executable, *, threads: int = 1, state: Memory | None = None) -> Native:
-        """An object that runs code which is there already; its data is unbound.
-
-        Args:
-            code: what to run.
-            threads: as above.
-            state: memory from `state_memory`, which objects may share whose plan updates nothing.
-                None makes some, all zero.
-        """
-        native = object.__new__(cls)
-        native._begin(code, threads, state)
-        return native
-
-    def _begin(self, code: Executable, threads: int, state: Memory | None) -> None:
+    def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
         self.code, self.plan, self.program = code, code.plan, code.program
         self.threads, self.side, self.done = threads, 0, 0
         self._pool, self._function = Pool(threads), code.code.function("run")

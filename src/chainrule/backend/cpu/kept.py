@@ -7,12 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chainrule.backend.cpu.driver import Executable
 from chainrule.backend.cpu.flat import ROWS
 from chainrule.backend.cpu.jit import Code
 from chainrule.backend.cpu.machine import Machine
-from chainrule.backend.cpu.program import Program, slots_of
-from chainrule.backend.cpu.stages import Task
+from chainrule.backend.cpu.program import Executable, Program, Task, slots_of
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.types import Dim, N

@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+MOST_THREADS = 8
+"""That a step is shared by: with more, barriers take too much of it."""
+
 TRIAL = 0.001
 """Seconds that a trial should take; on a busy machine it takes more."""
 

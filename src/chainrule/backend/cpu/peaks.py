@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.driver import Native
 from chainrule.backend.cpu.jit import Code, compiled
 from chainrule.backend.cpu.machine import Machine, host
@@ -135,7 +136,7 @@ def measured() -> Speeds:
     code = Code(compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine), machine)
     peak = _peak(code, lanes)
     levels, shared = _levels(code)
-    probe = Native(_probe(), ROWS)
+    probe = runnable(_probe(), ROWS)
     times = _tasks(probe)
     product = 2 * ROWS * INNER * COLUMNS / times["product"] / peak
     counted = work(_tanh(), ROWS, lanes).instructions
@@ -333,12 +334,12 @@ def _tasks(probe: Native) -> dict[str, float]:
 
 def _call_and_barrier() -> tuple[float, float]:
     """Seconds to begin a kernel, and those that two threads take to meet."""
-    one = Native(_chain(), 1)
+    one = runnable(_chain(), 1)
     alone = _step(one)
     call = max(alone / CHAIN, 1e-9)
     barrier = math.inf
     if processors() > 1:
-        both = _step(Native.of(one.code, threads=2))
+        both = _step(Native(one.code, threads=2))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
     return max(call, 5e-9), barrier if barrier < BUSY else usual(32).barrier
 

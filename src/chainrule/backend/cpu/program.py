@@ -1,27 +1,36 @@
-"""A plan as one LLVM module: every kernel's function once, and the function that runs steps."""
+"""What runs: a module's tasks between barriers, and its machine code; all that `Native` needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from typing import Literal
 
-from chainrule.backend.cpu import math
-from chainrule.backend.cpu.affine import Analysis
-from chainrule.backend.cpu.flat import Flat, flatten
-from chainrule.backend.cpu.gemm import gemm
-from chainrule.backend.cpu.layout import argument
-from chainrule.backend.cpu.loops import Compiled, loops
-from chainrule.backend.cpu.machine import Machine
-from chainrule.backend.cpu.products import product
-from chainrule.backend.cpu.sizes import general
-from chainrule.backend.cpu.stages import Task, split_of, stages
-from chainrule.backend.cpu.steps import FRAME, entry, loss_task, run_function
+from chainrule.backend.cpu.flat import Place
+from chainrule.backend.cpu.jit import Code
+from chainrule.backend.cpu.steps import FRAME
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
+from chainrule.types import Dim
 
-ROW_GRANULE = 4
-"""Threads split the rows at multiples of this, all kernels at the same."""
+Split = Literal["rows", "first", "none", "every"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kernel in the plan: its code, its buffers, how threads share it.
+
+    Attributes:
+        size: of the kernel's first loop; 1 where it is told nothing.
+        owner: of a kernel that is not split, the thread that runs it, modulo their number.
+    """
+
+    name: str
+    function: str
+    places: tuple[Place, ...]
+    split: Split
+    size: Dim = 1
+    granule: int = 1
+    owner: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,69 +53,26 @@ class Program:
     scratch: tuple[int, int]
 
 
-def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
-    """The module of a plan; minibatches have up to `max_rows` rows."""
-    layout = partial(argument, rows=max_rows)
-    compiled: dict[Flat, tuple[Analysis, str, Compiled]] = {}
-    tasks = []
-    for phase in plan.phases:
-        for kernel in phase.kernels:
-            flat, places = flatten(kernel, layout)
-            flat, size = general(flat)
-            if flat not in compiled:
-                name, analysis = f"k{len(compiled)}", Analysis(flat)
-                made = code(name, analysis, machine, max_rows, plan.loss is None)
-                compiled[flat] = analysis, name, made
-            analysis, name, made = compiled[flat]
-            split = split_of(analysis, size)
-            granule = ROW_GRANULE if split == "rows" else made.granule
-            tasks.append((Task(kernel.name, name, places, split, size, granule), analysis))
-    parts = [code for _, _, code in compiled.values()]
-    entries = [
-        entry(f"{name}.task", name, flat.arguments) for flat, (_, name, _) in compiled.items()
-    ]
-    if plan.loss is not None:
-        entries.append(loss_task(plan.loss.dtype))
-    text = "\n".join(
-        [
-            *sorted({x for part in parts for x in part.declared}),
-            _maths(parts, machine),
-            *sorted({helper.text for part in parts for helper in part.helpers}),
-            *(part.text for part in parts),
-            *entries,
-            run_function(machine.triple),
-        ]
-    )
-    scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
-    slots, words = slots_of(plan)
-    return Program(text, slots, words, stages(tasks), scratch)  # type: ignore[arg-type]
-
-
 def slots_of(plan: Plan) -> tuple[dict[Buffer, int], int]:
     """The words of the frame that the buffers have, and how many words there are."""
     slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
     return slots, len(FRAME) + 2 * len(slots)
 
 
-def code(name: str, analysis: Analysis, machine: Machine, max_rows: int, forward: bool) -> Compiled:
-    """The function of a kernel: a matrix product, or a loop nest."""
-    flat = analysis.flat
-    shape = product(flat, analysis, machine, max_rows)
-    if shape is not None:
-        return gemm(name, flat, analysis, shape, machine, max_rows, forward)
-    return loops(name, flat, analysis, machine)
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """A plan as machine code; any number of `Native` objects may run it at the same time.
 
+    Attributes:
+        plan: what it does.
+        program: how it is told what to work on.
+        code: the functions, ready to be called.
+        max_rows: the most rows of a minibatch.
+        threads: how many are likely to be quickest, where there are as many.
+    """
 
-def _maths(parts: Iterable[Compiled], machine: Machine) -> str:
-    """The functions of the maths library that the kernels call."""
-    wanted = {x for part in parts for x in part.maths}
-    kinds = sorted({(dtype, lanes) for _, dtype, lanes in wanted})
-    return "\n".join(
-        math.definitions(
-            sorted(name for name, *kind in wanted if tuple(kind) == (dtype, lanes)),
-            dtype,
-            lanes,
-            fma=machine.fma,
-        )
-        for dtype, lanes in kinds
-    )
+    plan: Plan
+    program: Program
+    code: Code
+    max_rows: int
+    threads: int = 1

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from chainrule.backend.cpu.affine import Analysis, Form
-from chainrule.backend.cpu.flat import Place
+from chainrule.backend.cpu.program import Split, Task
 from chainrule.backend.cpu.vectors import LIKELY_ROWS, separate
 from chainrule.plan.kernel import Buffer
 from chainrule.types import Dim, N
 
-Split = Literal["rows", "first", "none", "every"]
-
 WORTHWHILE = 4096
 """Elementary operations below which a kernel is not worth splitting."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A kernel in the plan: its code, its buffers, how threads share it.
-
-    Attributes:
-        size: of the kernel's first loop; 1 where it is told nothing.
-        owner: of a kernel that is not split, the thread that runs it, modulo their number.
-    """
-
-    name: str
-    function: str
-    places: tuple[Place, ...]
-    split: Split
-    size: Dim = 1
-    granule: int = 1
-    owner: int = 0
 
 
 def split_of(analysis: Analysis, first: Dim) -> Split:
