@@ -92,6 +92,10 @@ def test_several_outputs_one_of_them_an_input_a_parameter_or_listed_twice(backen
         (lambda x, w: x + cr.uniform((cr.N, 2)), False),
         (lambda x, w: cr.sum(x), False),
         (lambda x, w: cr.sum(x, axis=1), True),
+        (lambda x, w: cr.take(w, cr.cast(x, "int32")), True),
+        (lambda x, w: cr.take(cr.stack([w, w], 1), cr.cast(x[:, 0], "int32"), 1), False),
+        (lambda x, w: cr.take(x, cr.constant([0, 0])), False),
+        (lambda x, w: cr.take(x, cr.cast(x[:, 0], "int32")), False),
     ],
 )
 def test_what_is_computed_row_by_row(build, apart) -> None:  # type: ignore[no-untyped-def]

@@ -155,6 +155,39 @@ def test_an_index_out_of_range(made: Callable[[Node], Node], bad: int) -> None:
         assert part in told
 
 
+def looked_up(c: Node) -> Node:
+    return cr.take(cr.parameter("table", np.arange(12.0).reshape(4, 3)), c)
+
+
+def picked(c: Node) -> Node:
+    return cr.gather(cr.input("x", (4,)), cr.expand_dims(c, 1), 1)
+
+
+@pytest.mark.parametrize("bad", [4, -1, 2**31 - 1])
+@pytest.mark.parametrize("made", [looked_up, picked, lambda c: cr.one_hot(c, 4)])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda x: cr.argmax(x, -1),
+        lambda x: x > 0.5,
+        lambda x: cr.where(x > 0.5, 1.0, 0.0),
+        lambda x: cr.mean(cr.where(x > 0.5, 1.0, 0.0)),
+    ],
+)
+def test_an_index_out_of_range_that_leaves_no_nan(
+    made: Callable[[Node], Node], hidden: Callable[[Node], Node], bad: int
+) -> None:
+    codes = np.arange(30, dtype="int32") % 4
+    data = {"c": codes, "x": np.ones((30, 4), "float32")}
+    model = cr.Model(hidden(made(cr.input("c", (), dtype="int32"))))
+    data = {name: data[name] for name in (x.label for x in model.graph.inputs)}
+    model.predict(data)
+    codes[17] = bad
+    with pytest.raises(FeedError, match="an index is out of range") as caught:
+        model.predict(data)
+    assert "row 17" in str(caught.value)
+
+
 @pytest.mark.parametrize("rows", [1, 20, 20_000])
 def test_an_index_out_of_range_in_prediction(rows: int) -> None:
     c, table = cr.input("c", (2,), dtype="int32"), np.array([[1.0], [np.nan], [3.0]])

@@ -12,6 +12,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Scope
 from chainrule.interpret import Tape, one_thread
 from chainrule.nativeforward import NativeRows
+from chainrule.passes.ranges import out_of_range
 from chainrule.passes.rewrite import rewrite
 from chainrule.passes.rows import rowwise
 from chainrule.passes.specialise import specialise
@@ -68,8 +69,7 @@ class Forward:
         known = Graph(parts, like=self.graph) if parts else None
         self._by_rows: ByRows | None = None
         if known is not None:
-            native = CheckedRows if _has_indices(known) else NativeRows
-            kind = native if backend == "native" else InterpretedRows
+            kind = CheckedRows if backend == "native" else InterpretedRows
             self._by_rows = kind(known, parts)
 
     @property
@@ -143,12 +143,8 @@ class InterpretedRows:
         )
 
 
-def _has_indices(graph: Graph) -> bool:
-    return any(x.op.name in ("take", "gather", "one_hot") for x in graph.operations)
-
-
 class CheckedRows:
-    """See ByRows: machine code where an index may be out of range, which makes NaN there.
+    """See ByRows: machine code, where an index out of range finds anything; so they are counted.
 
     Args:
         graph: contains the nodes.
@@ -156,13 +152,18 @@ class CheckedRows:
     """
 
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
-        self._native, self._plain = NativeRows(graph, nodes), InterpretedRows(graph, nodes)
+        self._missing = out_of_range(graph)
+        if self._missing is not None:
+            self._plain = InterpretedRows(graph, nodes)
+            nodes = [*nodes, self._missing]
+            graph = Graph(nodes, like=graph)
+        self._native = NativeRows(graph, nodes)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
         """See ByRows. Raises FeedError."""
         found = self._native(values, arrays, rows)
-        if any(x.dtype.kind == "f" and np.isnan(x).any() for x in found):
-            self._plain(values, arrays, rows)  # which tells of the index, if there is one
+        if self._missing is not None and found.pop().any():
+            self._plain(values, arrays, rows)  # which tells of the index
         return found

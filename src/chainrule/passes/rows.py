@@ -32,6 +32,8 @@ def mixes_rows(node: Operation) -> bool:
         return True
     axis = node.attributes.get("axis")
     axes = (axis,) if isinstance(axis, int) else axis or ()
+    if node.op.name == "take" and N not in node.operands[0].shape:
+        return node.shape.count(N) != 1  # the axis is the table's: each row looks up its own
     for x in node.operands:
         if N in x.shape:
             along = x.shape.index(N) in axes and node.op.kind != "view"
