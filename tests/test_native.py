@@ -1,5 +1,7 @@
 """Training as machine code: what the interpreter says, with the same bits however it is cut."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,21 @@ def test_a_running_sum_takes_one_turn_for_each_element():
     assert len(scans) == 2
     for scan in scans:
         assert [a.size for a in (*scan.axes, *scan.reduction.over)] == [cr.N, 3000]
+
+
+def test_what_all_steps_share_is_not_copied_for_each() -> None:
+    x, a = cr.input("x", (1,)), cr.input("a", (500, 500), batch=False)
+    loss = cr.mean(cr.square(cr.dense(x, 1))) + cr.mean(a) * cr.mean(cr.parameter("w", 1.0))
+    step = build_step(cr.Graph(loss), loss, cr.SGD(0.01))
+    data = {"x": X[:, :1], "a": np.ones((500, 500), "float32")}
+    batches, rates = [np.arange(10)] * 100, [0.01] * 100
+    program = compile_step(step, {}, 0)
+    program.run(data, batches[:3], rates[:3])
+    tracemalloc.start()
+    native = program.run(data, batches, rates)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10 * data["a"].nbytes
+    oracle = compile_step(step, {}, 0, backend="interpreter")
+    oracle.run(data, batches[:3], rates[:3])
+    np.testing.assert_allclose(native, oracle.run(data, batches, rates), rtol=1e-4)

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,8 +17,11 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.backend.cpu.driver import Native
 from chainrule.compile import compile_step
 from chainrule.graph import Graph
+from chainrule.native import NativeFunction
+from chainrule.nativeforward import MOST
 from chainrule.program import Program, Step
 from chainrule.train.step import build_step
 
@@ -155,3 +159,49 @@ for _ in range(3):
 def test_a_prediction_after_an_interrupted_one_is_whole() -> None:
     done = subprocess.run([sys.executable, "-c", PREDICTS], capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def test_an_interrupted_prediction_stops_on_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = 50_000 // MOST
+    filled = []
+    once = Native.fill
+
+    def fill(self: Native, *given: Any) -> Iterator[Array]:
+        filled.append(threading.current_thread())
+        if filled[-1] is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.005)
+        return once(self, *given)
+
+    model = cr.Model(cr.dense(cr.input("x", (3,)), 2))
+    data = {"x": np.ones((blocks * MOST, 3), "float32")}
+    want = model.predict(data)
+    monkeypatch.setattr(Native, "fill", fill)
+    with pytest.raises(KeyboardInterrupt):
+        model.predict(data)
+    assert len(filled) < blocks // 2
+    monkeypatch.undo()
+    np.testing.assert_array_equal(model.predict(data), want)
+
+
+def test_a_native_function_is_not_left_to_half_of_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, w = cr.input("x", (100,)), cr.parameter("w", np.ones((100, 300), "float32"))
+    y = cr.tanh(x @ w)
+    function = NativeFunction(Graph(y), [y], {"x": X}, ROWS)
+    want = function({"w": np.ones((100, 300), "float32")})[0]
+    once, done = Native.run, []
+
+    def run(self: Native, *given: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        found = once(self, *given)
+        done.append(True)
+        return found
+
+    monkeypatch.setattr(Native, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        function({"w": np.ones((100, 300), "float32")})
+    assert done
+    monkeypatch.undo()
+    np.testing.assert_array_equal(function({"w": np.ones((100, 300), "float32")})[0], want)

@@ -144,7 +144,8 @@ class Model:
 
     def restore(self, state: Mapping[str, Array], steps: int) -> None:
         """Take parameters and optimizer slots, as a program tells them."""
-        self._values |= {name: state[name] for name in self._values if name in state}
+        known = {name: state[name] for name in self._values if name in state}
+        self._values = self._values | known  # at once: another thread may predict
         self.slots = {name: x for name, x in state.items() if name not in self._values}
         self.steps = steps
 

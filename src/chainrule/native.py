@@ -15,7 +15,7 @@ from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.threads import processors
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Input, Node
+from chainrule.graph.node import Array, Node
 from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
@@ -136,15 +136,15 @@ class NativeProgram:
         native.state.update(self.read())
         self._bind(native)
         count, start = 1, 0
-        brought = self._step_inputs(data, [0.0])
 
         def part() -> int:
             nonlocal count, start
             chosen = [batches[k % len(batches)] for k in range(start, start + count)]
-            inputs = {name: np.repeat(array, count, 0) for name, array in brought.items()}
+            inputs = self._step_inputs(data, [0.0] * count)
             rows, ends = np.concatenate(chosen), np.cumsum([0, *map(len, chosen)])
             begun = time.perf_counter()
-            _, failed = native.run(rows, ends, inputs)
+            with uninterrupted():
+                _, failed = native.run(rows, ends, inputs)
             if failed is not None:
                 raise self._not_finite(chosen[failed], 0.0)
             start += count
@@ -164,9 +164,8 @@ class NativeProgram:
         return native
 
     def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
-        """What each of the steps brings, one after another."""
-        count = len(rates)
-        numbers = np.arange(self._steps, self._steps + count)
+        """What each of the steps brings, one after another, or all of them alike."""
+        numbers = np.arange(self._steps, self._steps + len(rates))
         brought: dict[str, Array] = {
             "step.key": keys(self._seed, numbers),
             "step.rate": np.asarray(rates, np.float64),
@@ -174,8 +173,7 @@ class NativeProgram:
         }
         names = {self._step.graph.name(x): x for x in self._step.graph.inputs if not x.batch}
         return {
-            name: brought[name] if x in STEP_INPUTS else _repeated(data[name], x, count)
-            for name, x in names.items()
+            name: brought[name] if x in STEP_INPUTS else data[name] for name, x in names.items()
         }
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
@@ -229,9 +227,8 @@ class NativeFunction:
         self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
     ) -> None:
         code = forward_code(graph, outputs, rows)
-        guess, most = threads_for(code, min(MOST_THREADS, processors()))
-        self._pace = Pace(most, guess)
-        self._native, self._index = Native(code, threads=most), every(rows)
+        threads, _ = threads_for(code, min(MOST_THREADS, processors()))
+        self._native, self._index = Native(code, threads=threads), every(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():
@@ -242,10 +239,8 @@ class NativeFunction:
         """The outputs, for these values of the parameters by name."""
         native = self._native
         native.state.update({name: values[name] for name in native.state})
-        for _, threads in self._pace.parts(1):
-            start, native.threads = time.perf_counter(), threads
+        with uninterrupted():
             native.call(self._index, self._fixed)
-            self._pace.took(1, time.perf_counter() - start)
         return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
 
 
@@ -258,7 +253,3 @@ def threads_for(code: Executable, most: int) -> tuple[int, int]:
     """
     guess = min(code.threads, most)
     return guess, most if guess > 1 else 1
-
-
-def _repeated(array: Array, node: Input, count: int) -> Array:
-    return np.broadcast_to(np.asarray(array, node.dtype), (count, *np.shape(array)))

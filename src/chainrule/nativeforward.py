@@ -59,7 +59,8 @@ class NativeRows:
         """See ByRows."""
         code = self._code or self._compile()
         state = self._state(code, values)
-        least = int(rows.max()) + 1 if len(rows) else 0
+        rows = np.ascontiguousarray(rows, np.int64)
+        least = int(rows.view(np.uint64).max()) + 1 if len(rows) else 0  # a negative one is huge
         data = {name: _held(arrays[name], x, least) for name, x in self._batched.items()}
         fixed = {name: arrays[name] for name in self._fixed}
         if len(rows) > self._block:
@@ -78,18 +79,24 @@ class NativeRows:
         starts: Iterator[int] = iter(range(0, count, size))
 
         def work(_: int) -> None:
+            nonlocal starts
             native = self._take(code, state)
-            while (start := next(starts, None)) is not None:
-                part = slice(start, start + size)
-                for result, view in zip(results, native.fill(rows[part], data, fixed), strict=True):
-                    result[part] = view
+            try:
+                while (start := next(starts, None)) is not None:
+                    part = slice(start, start + size)
+                    values = native.fill(rows[part], data, fixed)
+                    for result, view in zip(results, values, strict=True):
+                        result[part] = view
+            except BaseException:
+                starts = iter(())  # the others stop too: Ctrl-C is heard soon
+                raise
             self._idle.append(native)
 
         if count > SHARED * size and self._sharing.acquire(blocking=False):
             try:
                 self._pool.run(work)
             finally:
-                starts = iter(())  # where it was interrupted, the others stop too
+                starts = iter(())
                 self._sharing.release()
         else:
             work(0)
