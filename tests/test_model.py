@@ -352,6 +352,9 @@ def test_a_huge_rate_is_told():
         ({"data": {"x": X, "t": Y[:, None]}}, FeedError, r"array\[:, 0\]"),
         ({"data": "penguins"}, FeedError, "fed arrays by the names"),
         ({"batch_size": 0}, SettingError, "batch_size"),
+        ({"threads": 0}, SettingError, "threads"),
+        ({"threads": -3}, SettingError, "threads"),
+        ({"threads": "2"}, SettingError, "threads"),
         ({"epochs": -1}, SettingError, "epochs"),
         ({"validation": 1.5}, SettingError, "between 0 and 1"),
         ({"patience": 0}, SettingError, "patience"),
@@ -513,3 +516,15 @@ def test_machine_code_reads_no_array_that_does_not_fit():
     wide = np.asfortranarray(X.astype("float64"))
     expected = model.predict({"x": X})
     np.testing.assert_array_equal(forward(values, {"x": wide}, np.arange(len(X)))[0], expected)
+
+
+def test_the_rows_to_score_may_be_any_integers() -> None:
+    model = classifier()
+    arrays, n = model.arrays(DATA)
+    rows = np.arange(n)
+    want = model.score(arrays, rows[::2].copy())["loss"]
+    assert model.score(arrays, rows[::2])["loss"] == want
+    assert model.score(arrays, rows[::2].astype("int32"))["loss"] == want
+    for bad in (-1, n):
+        with pytest.raises(FeedError):
+            model.score(arrays, np.array([0, bad]))

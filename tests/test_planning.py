@@ -92,6 +92,9 @@ def test_what_makes_no_sense_is_told() -> None:
     for size in (0, -1, 2.5, True):
         with pytest.raises(SettingError, match="batch_size"):
             model().plan(size)  # type: ignore[arg-type]
+    for threads in (0, -3, 2.5, "2"):
+        with pytest.raises(SettingError, match="threads"):
+            model().plan(threads=threads)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="LBFGS"):
         model().plan(optimizer=cr.LBFGS())
 

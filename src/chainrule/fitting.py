@@ -85,13 +85,15 @@ def fit(
     """See Model.fit."""
     if model.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    _whole("batch_size", batch_size, 1)
+    whole("fit", "batch_size", batch_size, 1)
+    if threads is not None:
+        whole("fit", "threads", threads, 1)
     check_backend(backend)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
     chosen = _chosen(optimizer) or model.optimizer or Adam(1e-3)
     epochs = _epochs(chosen) if epochs is None else epochs
-    _whole("epochs", epochs, 0)
+    whole("fit", "epochs", epochs, 0)
     notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
     notes += _continues(model, chosen)
     program: Program
@@ -337,10 +339,11 @@ def _epochs(optimizer: Optimizer | LBFGS) -> int:
     return optimizer.iterations if isinstance(optimizer, LBFGS) else 20
 
 
-def _whole(name: str, value: object, least: int) -> None:
+def whole(where: str, name: str, value: object, least: int) -> None:
+    """Raises SettingError where a setting is no whole number, or too small."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise SettingError(
-            "fit",
+            where,
             f"{name} makes no sense",
             expected=f"a whole number from {least}",
             got=repr(value),

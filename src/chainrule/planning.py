@@ -18,6 +18,7 @@ from chainrule.backend.cpu.threads import processors
 from chainrule.cachefolder import code_folder
 from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
+from chainrule.fitting import whole
 from chainrule.graph.graph import Graph
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.build import plan_step, staged
@@ -45,13 +46,22 @@ WHAT = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What a step depends on besides the model: arguments of `fit`."""
+    """What a step depends on besides the model: arguments of `fit`.
+
+    Raises:
+        SettingError: one makes no sense.
+    """
 
     batch_size: int = 32
     optimizer: Optimizer | LBFGS | str | None = None
     threads: int | None = None
     clip_norm: float | None = None
     clip_value: float | None = None
+
+    def __post_init__(self) -> None:
+        whole("plan", "batch_size", self.batch_size, 1)
+        if self.threads is not None:
+            whole("plan", "threads", self.threads, 1)
 
 
 def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
@@ -91,14 +101,10 @@ def forecast(
         rows: of the data set.
     """
     size = settings.batch_size
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise SettingError(
-            "plan", "batch_size makes no sense", expected="a whole number from 1", got=repr(size)
-        )
     made = plan_step(parts.inner)
     known = speeds(code_folder())
     most = min(settings.threads or MOST_THREADS, processors())
-    threads = settings.threads or best_threads(made, size, most, known)
+    threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
