@@ -140,7 +140,7 @@ def _predict(
         for entry in able:
             entry.worker.send(**request)  # the first time compiles, and is not counted
         able = ready(able, settings.tell)
-        asked = [Entry(x.worker, replace(x.record, cell=cell), request) for x in able]
+        asked = [Entry(x.worker, replace(x.record, cell=cell, loss=0.0), request) for x in able]
         yield from rounds(asked, settings.rounds)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.__main__ import QUICK, parts
 from bench.cells import NETWORKS, start
+from bench.measure import Settings, prediction
 from bench.process import Place, Worker, WorkerError, environment, place
 from bench.size import needed, size
 from bench.systems import OURS, SYSTEMS
@@ -51,6 +52,13 @@ def test_a_worker_trains_predicts_and_tells_its_memory() -> None:
         assert worker.ask("predict", rows=3, seconds=0.001) > 0
         if os.path.exists("/proc/self/status"):
             assert worker.ask("memory") > 1e7
+
+
+def test_a_prediction_has_no_loss() -> None:
+    network = next(x for x in NETWORKS if x.name == "4-16-3")
+    found = list(prediction(Settings([OURS], [network], 1, 0.001, lambda text: None)))
+    assert len(found) >= 3
+    assert all(x.loss == 0 and x.value > 0 for x in found)
 
 
 def test_a_worker_tells_what_it_cannot_do() -> None:
