@@ -283,10 +283,12 @@ class Model:
 
         `print(model.plan())` tells the passes over the graph, the kernels with the nodes that
         each computes, phases, layout, memory, and the time of a step by prediction; the first
-        time, it measures how fast this machine is, in a fifth of a second.
+        time, it measures how fast this machine is, in about a third of a second.
 
         Args:
-            batch_size, optimizer, threads, clip_norm, clip_value: as for `fit`.
+            batch_size, optimizer, clip_norm, clip_value: as for `fit`.
+            threads: that share the step, at most all processors; None: as many as are predicted
+                to be quickest.
             rows: of the data set, for what it takes in memory.
 
         Returns:
@@ -316,7 +318,8 @@ class Model:
         Steps are run on the data as `fit` would, but on a copy of the model that learns nothing.
 
         Args:
-            data, batch_size, optimizer, threads, clip_norm, clip_value: as for `fit`.
+            data, batch_size, optimizer, clip_norm, clip_value: as for `fit`.
+            threads: as for `plan`.
             seconds: for how long.
 
         Returns:
