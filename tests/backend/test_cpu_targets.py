@@ -9,8 +9,8 @@ from functools import cache
 import pytest
 
 import chainrule as cr
-from chainrule.backend.cpu.jit import assembly
-from chainrule.backend.cpu.machine import Machine, machine, without
+from chainrule.backend.cpu.jit import assembly, compiled
+from chainrule.backend.cpu.machine import Machine, host, machine, without
 from chainrule.backend.cpu.module import build
 from chainrule.graph import Graph
 from chainrule.plan.build import plan_step
@@ -82,3 +82,20 @@ def test_the_pattern_knows_instructions_that_are_newer() -> None:
         assert not re.search(BEYOND["sse2"], text)
     assert re.search(BEYOND["avx2"], "vaddps\t%ymm17, %ymm0, %ymm1")
     assert not re.search(BEYOND["avx2"], "vaddps\t%ymm15, %ymm0, %ymm1")
+
+
+def test_options_of_llvm_are_put_back_where_compiling_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    llvm = pytest.importorskip("llvmlite.binding")
+    told, once = [], llvm.set_option
+
+    def set_option(program: str, option: str) -> None:
+        told.append(option)
+        once(program, option)
+
+    monkeypatch.setattr(llvm, "set_option", set_option)
+    with pytest.raises(RuntimeError):
+        compiled("this is no module", host())
+    assert told[:1] == ["-disable-lsr"]
+    assert told[1:] == ["-disable-lsr=false"]

@@ -92,9 +92,11 @@ def _plain_loops(llvm: Any) -> Iterator[None]:
     known = llvm.llvm_version_info[0] <= KNOWN
     if known:
         llvm.set_option("chainrule", "-disable-lsr")
-    yield
-    if known:
-        llvm.set_option("chainrule", "-disable-lsr=false")
+    try:
+        yield
+    finally:
+        if known:
+            llvm.set_option("chainrule", "-disable-lsr=false")
 
 
 def _promote(llvm: Any, module: Any, target: Any) -> None:
