@@ -195,7 +195,8 @@ class NativeProgram:
         """See Program."""
         if self._native is None:
             return {name: value.copy() for name, value in self._start.items()}
-        return {name: self._native.state[name] for name in self._start}
+        state = self._native.state
+        return {name: state[name] for name in self._start}
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """See Program."""

@@ -56,6 +56,14 @@ def test_it_follows_when_the_machine_gets_busy(monkeypatch: pytest.MonkeyPatch) 
     assert pace.threads == 2
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_long_steps_are_tried_too(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    clock, pace = Clock(monkeypatch), Pace(2, 1)
+    parts = run(pace, clock, {1: 0.06, 2: 0.03}, 20, steps)
+    assert pace.threads == 2
+    assert sum(count for count, _ in parts) == 20 * steps
+
+
 def test_trials_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, pace = Clock(monkeypatch), Pace(2, 1)
     parts = run(pace, clock, {1: 1e-3, 2: 1e-1}, 400)

@@ -67,7 +67,6 @@ class Native:
             None makes some, all zero.
 
     Attributes:
-        state: parameters, slots and statistics by name.
         side: which copy of the updated states is the present one.
         done: how many steps the last run did.
         threads: how many share the steps from now on, at most as many as there are.
@@ -85,7 +84,6 @@ class Native:
         )
         self._place(self.memory)
         self.hold(state_memory(self.plan) if state is None else state)
-        self.state = State(self)
         self._bound: dict[str, Array] = {}
         self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
         self._outputs = [self.memory.view(b) for b in self.plan.outputs]
@@ -101,6 +99,11 @@ class Native:
         self._table, self._args = table(self.plan, self.program, code.code, self._frame)
         self._set("table", self._table.ctypes.data)
         self._set("tasks", len(self._table))
+
+    @property
+    def state(self) -> State:
+        """Parameters, slots and statistics by name."""
+        return State(self)
 
     def hold(self, state: Memory) -> None:
         """Take memory for the state that is filled already."""

@@ -12,7 +12,7 @@ TRIAL = 0.001
 """Seconds that a trial should take; on a busy machine it takes more."""
 
 LEAST = 3
-"""Steps of a trial, at least."""
+"""Steps of a trial, at least, where one is shorter than that."""
 
 SOON, LATE = 0.05, 4.0
 """Seconds from one trial to the next: while trials succeed, and at most."""
@@ -40,15 +40,17 @@ class Pace:
         """(steps, threads) of the parts of a call; tell the time of each before the next."""
         trial = 0
         if self._most > 1 and self._step and time.perf_counter() >= self._due:
-            trial = max(LEAST, int(TRIAL / self._step))
-        if 2 * trial > steps:
+            least = LEAST if self._step < TRIAL else 1
+            trial = max(least, int(TRIAL / self._step))
+        if trial > max(steps // 2, 1):
             trial = 0
         if trial:
             other = self._other()
             yield trial, other
             self._judge(other)
-        yield steps - trial, self.threads
-        self._step = self._last
+        if steps > trial:
+            yield steps - trial, self.threads
+            self._step = self._last
 
     def took(self, steps: int, seconds: float) -> None:
         """The time of a part."""
@@ -63,6 +65,7 @@ class Pace:
 
     def _judge(self, other: int) -> None:
         won = self._last < BETTER * self._step
-        self.threads = other if won else self.threads
+        if won:
+            self.threads, self._step = other, self._last
         self._wait = SOON if won else min(2 * self._wait, LATE)
         self._due = time.perf_counter() + self._wait
