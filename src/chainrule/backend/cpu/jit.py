@@ -9,9 +9,18 @@ from typing import Any
 
 from chainrule.backend.cpu.machine import Machine
 from chainrule.forklock import fork_lock
+from chainrule.interrupt import uninterrupted
 
-_llvm = fork_lock()
-"""Held while LLVM works, which has locks that a process forked meanwhile would never get."""
+_lock = fork_lock()
+
+
+@contextmanager
+def _llvm() -> Iterator[None]:
+    """While LLVM works: it has locks that a process forked meanwhile would never get, and that a
+    KeyboardInterrupt in the middle of llvmlite would never give back."""
+    with uninterrupted(), _lock:
+        yield
+
 
 KNOWN = 22
 """The newest LLVM whose options are known; an unknown one would end the process."""
@@ -21,7 +30,7 @@ def compiled(text: str, machine: Machine) -> bytes:
     """The object file of a module, given as IR text; it depends on nothing else."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
-    with _llvm, _plain_loops(llvm):
+    with _llvm(), _plain_loops(llvm):
         _start()
         target = _target(llvm, machine)
         module = llvm.parse_assembly(text, llvm.create_context())
@@ -37,18 +46,21 @@ class Code:
     def __init__(self, file: bytes, machine: Machine) -> None:
         import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
-        with _llvm:
+        with _llvm():
             _start()
             empty = llvm.parse_assembly("")
             empty.triple = machine.triple
             self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
             self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
             self._engine.finalize_object()
+        self._addresses: dict[str, int] = {}
 
     def address(self, name: str) -> int:
         """Where a function lies."""
-        with _llvm:
-            return int(self._engine.get_function_address(name))
+        if name not in self._addresses:
+            with _llvm():
+                self._addresses[name] = int(self._engine.get_function_address(name))
+        return self._addresses[name]
 
     def function(self, name: str) -> Any:
         """A function of (ptr, i64, i64) that releases the GIL while it runs."""
