@@ -54,8 +54,7 @@ class Forward:
         outputs = [place[x] for x in outputs]
         self.graph = check(Graph(outputs, like=graph))
         parts = _parts(self.graph)
-        self._names = [self.graph.name(x) for x in parts]
-        made = {x: Input(Scope(name), x.type) for x, name in zip(parts, self._names, strict=True)}
+        made = {x: Input(Scope(self.graph.name(x)), x.type) for x in parts}
 
         def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
             return made.get(node)
@@ -66,11 +65,10 @@ class Forward:
         self._made = list(made.values())
         self._direct = all(x in made.values() for x in self._outputs)
         self._tape = Tape(self._rest, self._outputs)
-        known = Graph(parts, like=self.graph) if parts else None
         self._by_rows: ByRows | None = None
-        if known is not None:
+        if parts:
             kind = CheckedRows if backend == "native" else InterpretedRows
-            self._by_rows = kind(known, parts)
+            self._by_rows = kind(Graph(parts, like=self.graph), parts)
 
     @property
     def inputs(self) -> list[str]:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from chainrule.backend.cpu.cache import cached
 from chainrule.backend.cpu.kept import unpack
@@ -28,25 +29,24 @@ _lock = fork_lock()
 
 def step_code(step: Step, rows: int) -> Executable:
     """The machine code of a training step on minibatches of up to `rows` rows."""
-
-    def make(folder: Path | None) -> bytes:
-        from chainrule import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
-
-        return codegen.compile_step(step, rows, folder)
-
     chosen = [step.loss, *step.updates, *step.updates.values()]
-    return _code(fingerprint(step.graph, chosen), rows, make)
+    digest = fingerprint(step.graph, chosen)
+    return _code(digest, rows, lambda folder: _compiler().compile_step(step, rows, folder))
 
 
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
     """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
+    return _code(
+        fingerprint(graph, outputs),
+        rows,
+        lambda folder: _compiler().compile_forward(graph, outputs, rows, folder),
+    )
 
-    def make(folder: Path | None) -> bytes:
-        from chainrule import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
 
-        return codegen.compile_forward(graph, outputs, rows, folder)
+def _compiler() -> ModuleType:
+    from chainrule import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
 
-    return _code(fingerprint(graph, outputs), rows, make)
+    return codegen
 
 
 def _code(digest: bytes, rows: int, make: Callable[[Path | None], bytes]) -> Executable:

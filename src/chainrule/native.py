@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.driver import Native
-from chainrule.backend.cpu.pace import MOST_THREADS, Pace
+from chainrule.backend.cpu.pace import Pace, allowed
 from chainrule.backend.cpu.profile import Timing, timed
 from chainrule.backend.cpu.program import Executable
-from chainrule.backend.cpu.threads import processors
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
@@ -20,7 +19,7 @@ from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
 from chainrule.ops.random import KEY
-from chainrule.program import STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
+from chainrule.program import CALMER, STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
@@ -156,8 +155,7 @@ class NativeProgram:
     def _with_room(self, rows: int) -> Native:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, rows)
-        most = min(self._threads or MOST_THREADS, processors())
-        guess, most = threads_for(code, most)
+        guess, most = threads_for(code, self._threads)
         self._pace = Pace(most, guess)
         native = Native(code, threads=most)
         native.state.update(self.read())
@@ -188,7 +186,7 @@ class NativeProgram:
             "fit",
             "a value became NaN or infinite: numbers are so large that it depends on rounding",
             at=f"step {self._steps + 1}",
-            fix="lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)",
+            fix=CALMER,
         )
 
     def read(self) -> dict[str, Array]:
@@ -228,7 +226,7 @@ class NativeFunction:
         self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
     ) -> None:
         code = forward_code(graph, outputs, rows)
-        threads, _ = threads_for(code, min(MOST_THREADS, processors()))
+        threads, _ = threads_for(code, None)
         self._native, self._index = Native(code, threads=threads), every(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
@@ -245,12 +243,13 @@ class NativeFunction:
         return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
 
 
-def threads_for(code: Executable, most: int) -> tuple[int, int]:
+def threads_for(code: Executable, asked: int | None) -> tuple[int, int]:
     """How many threads to begin with, and how many to try: a step for one alone is left to it.
 
     Args:
         code: of the step.
-        most: that there may be.
+        asked: by the user, if any.
     """
+    most = allowed(asked)
     guess = min(code.threads, most)
     return guess, most if guess > 1 else 1

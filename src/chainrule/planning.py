@@ -12,9 +12,8 @@ import numpy as np
 from chainrule.backend.cpu.layout import allotted, strides
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.module import build
-from chainrule.backend.cpu.pace import MOST_THREADS
+from chainrule.backend.cpu.pace import allowed
 from chainrule.backend.cpu.peaks import speeds
-from chainrule.backend.cpu.threads import processors
 from chainrule.cachefolder import code_folder
 from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
@@ -103,7 +102,7 @@ def forecast(
     size = settings.batch_size
     made = plan_step(parts.inner)
     known = speeds(code_folder())
-    most = min(settings.threads or MOST_THREADS, processors())
+    most = allowed(settings.threads)
     threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"

@@ -29,6 +29,10 @@ STEP_INPUTS = (KEY, RATE, NUMBER)
 """What every step brings of itself; all other inputs come from the data."""
 
 
+CALMER = "lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)"
+"""What to try where numbers grow beyond bounds."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A whole training step as a graph.
@@ -254,7 +258,7 @@ def not_finite(
         + ("forward pass" if forward else "backward pass or the update"),
         got=got,
         at=at,
-        fix="lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)",
+        fix=CALMER,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from chainrule.backend.cpu.threads import processors
+
 MOST_THREADS = 8
 """That a step is shared by: with more, barriers take too much of it."""
 
@@ -19,6 +21,11 @@ SOON, LATE = 0.05, 4.0
 
 BETTER = 0.95
 """A trial wins where a step takes less than this share of the time."""
+
+
+def allowed(asked: int | None) -> int:
+    """How many threads a step may have, where so many are asked for, or no number."""
+    return min(asked or MOST_THREADS, processors())
 
 
 class Pace:
