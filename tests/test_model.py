@@ -1,6 +1,8 @@
 """The Model: fit, evaluate, predict, save, load, and what it refuses."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -528,3 +530,39 @@ def test_the_rows_to_score_may_be_any_integers() -> None:
     for bad in (-1, n):
         with pytest.raises(FeedError):
             model.score(arrays, np.array([0, bad]))
+
+
+@dataclass(frozen=True)
+class Halved(cr.SGD):
+    """An optimizer of one's own, which no model file can hold."""
+
+    name: ClassVar[str] = "halved"
+
+
+@pytest.mark.parametrize("optimizer", [cr.Adam(0.01), Halved(0.01, momentum=0.9)])
+@pytest.mark.parametrize("copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy])
+def test_a_pickled_model_goes_on_as_the_original(copied, optimizer):
+    model = classifier(seed=4, dropout=0.2, batch_norm=True)
+    model.notes["config"] = {"rate": 0.01}
+    quick(model, optimizer=optimizer)
+    other = copied(model)
+    for one in (model, other):
+        quick(one)
+    assert bits(other) == bits(model)
+    assert other.notes == model.notes
+    assert (other.seed, other.split, other.steps) == (model.seed, model.split, model.steps)
+    assert len(other.history) == len(model.history) == 6
+
+
+def test_rows_are_not_shuffled_where_one_says_so():
+    data = {"x": X[:4], "t": Y[:4]}
+    sorted_rows, shuffled = classifier(), classifier()
+    for model, option in ((sorted_rows, False), (shuffled, True)):
+        quick(model, data, shuffle=option, batch_size=1, epochs=1, optimizer=cr.SGD(0.1),
+              validation=None)  # fmt: skip
+    by_hand = classifier()
+    for row in range(4):
+        one = {name: array[row : row + 1] for name, array in data.items()}
+        quick(by_hand, one, batch_size=1, epochs=1, optimizer=cr.SGD(0.1), validation=None)
+    assert bits(sorted_rows) == bits(by_hand)
+    assert bits(shuffled) != bits(by_hand)

@@ -73,6 +73,7 @@ def fit(
     time: Any,
     patience: int | EarlyStopping | None,
     keep_best: bool,
+    shuffle: bool,
     metrics: Iterable[str | Metric | Function] | None,
     clip_norm: float | None,
     clip_value: float | None,
@@ -121,6 +122,7 @@ def fit(
             model, prepared, program, batch_size, epochs, patience, keep_best,
             _wanted(model, metrics), listening, progress,
         )  # fmt: skip
+        run.shuffle = shuffle
         try:
             reason = run.train()
         except KeyboardInterrupt:

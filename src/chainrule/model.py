@@ -163,6 +163,7 @@ class Model:
         time: npt.ArrayLike | str | None = None,
         patience: int | EarlyStopping | None = None,
         keep_best: bool = True,
+        shuffle: bool = True,
         metrics: Iterable[str | Metric | Function] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -189,6 +190,7 @@ class Model:
             patience: stop when the validation loss, or what an EarlyStopping says, has not
                 improved for so many epochs.
             keep_best: end with the parameters of the best epoch, where there is validation.
+            shuffle: take the rows in a new order in each epoch.
             metrics: names or functions (target, prediction); None takes those usual for the loss.
             clip_norm, clip_value: bound the gradients' common length, or each entry.
             trainable: names or patterns of the parameters to train; None trains all.
@@ -211,9 +213,9 @@ class Model:
         return fitting.fit(
             self, data, optimizer=optimizer, batch_size=batch_size, epochs=epochs,
             validation=validation, groups=groups, time=time, patience=patience,
-            keep_best=keep_best, metrics=metrics, clip_norm=clip_norm, clip_value=clip_value,
-            trainable=trainable, callbacks=callbacks, backend=backend, threads=threads,
-            verbose=verbose,
+            keep_best=keep_best, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
+            clip_value=clip_value, trainable=trainable, callbacks=callbacks, backend=backend,
+            threads=threads, verbose=verbose,
         )  # fmt: skip
 
     def evaluate(
@@ -346,8 +348,17 @@ class Model:
         Raises:
             ModelFileError: the file cannot be written; an old one is left as it was.
         """
+        modelfile.write(path, self._saved())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles and copies go by the bytes of the model file; an optimizer of one's own too."""
+        own = self.optimizer is not None and not is_known(self.optimizer)
+        kept = {"optimizer": self.optimizer, "slots": self.slots} if own else None
+        return _from_bytes, (modelfile.to_bytes(self._saved()), kept)
+
+    def _saved(self) -> modelfile.Saved:
         known = self.optimizer is not None and is_known(self.optimizer)
-        saved = modelfile.Saved(
+        return modelfile.Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),
             loss=None if self.loss is None else self.graph.name(self.loss),
@@ -360,7 +371,6 @@ class Model:
             history=self.history.to_dict(),
             notes={"single": self.single, "split": self.split, "notes": self.notes},
         )
-        modelfile.write(path, saved)
 
     # ------------------------------------------------------------ for the training loop
 
@@ -439,6 +449,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise
     except ChainruleError as error:
         raise ModelFileError("load", error.what, got=error.got, at=path) from None
+
+
+def _from_bytes(content: bytes, kept: Mapping[str, Any] | None) -> Model:
+    """A model from its pickle."""
+    model = _from_saved(modelfile.from_bytes(content))
+    if kept is not None:
+        model.optimizer, model.slots = kept["optimizer"], dict(kept["slots"])
+    return model
 
 
 def _from_saved(saved: modelfile.Saved) -> Model:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 import numpy as np
@@ -118,11 +118,20 @@ def write(path: str | os.PathLike[str], saved: Saved) -> None:
         _check_target(where)
         with replacing(where) as new:
             safetensors.numpy.save_file(arrays, new, metadata={"chainrule": document})
-            _seal(where, new)
+            with open(new, "r+b") as file:
+                _seal(where, file)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFileError(
             "save", "the file cannot be written", got=_reason(error), at=where, fix=_advice(error)
         ) from None
+
+
+def to_bytes(saved: Saved) -> bytes:
+    """What `write` puts into a file. Raises ModelFileError where it does not fit together."""
+    document, arrays = _encode(saved)
+    file = io.BytesIO(safetensors.numpy.save(arrays, metadata={"chainrule": document}))
+    _seal("bytes", file)
+    return file.getvalue()
 
 
 def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
@@ -210,24 +219,21 @@ def _check_target(path: str) -> None:
         )
 
 
-def _seal(path: str, new: os.PathLike[str]) -> None:
+def _seal(path: str, file: BinaryIO) -> None:
     """Write the checksum into a new file."""
-    with open(new, "r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        start = _START.match(file.read(_HEAD))
-        if start is None or length > MAX_HEADER:
-            raise ModelFileError(
-                "save", "the graph, contract, history and notes are too large for a model file",
-                expected=f"{MAX_HEADER} bytes at most", got=length, at=path,
-            )  # fmt: skip
-        at = 8 + start.start(2)
-        digest = hashlib.sha256()
-        file.seek(0)
-        digest.update(file.read(_CHUNK))
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        file.seek(at)
-        file.write(digest.hexdigest().encode())
+    length = int.from_bytes(file.read(8), "little")
+    start = _START.match(file.read(_HEAD))
+    if start is None or length > MAX_HEADER:
+        raise ModelFileError(
+            "save", "the graph, contract, history and notes are too large for a model file",
+            expected=f"{MAX_HEADER} bytes at most", got=length, at=path,
+        )  # fmt: skip
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    file.seek(8 + start.start(2))
+    file.write(digest.hexdigest().encode())
 
 
 def _reason(error: Exception) -> str:
@@ -261,7 +267,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
     where = os.fspath(path)
     try:
         with _opened(where) as file:
-            header, data = _load(where, file)
+            header, data = _load(where, file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise ModelFileError(
             "load", "the file cannot be read", got=_reason(error), at=where
@@ -274,7 +280,12 @@ def read(path: str | os.PathLike[str]) -> Saved:
         raise _of_file("load", where, error) from None
 
 
-def _opened(path: str) -> BufferedReader:
+def from_bytes(content: bytes) -> Saved:
+    """What `to_bytes` was given, checked as a file is. Raises ModelFileError."""
+    return _decode(*_load("bytes", io.BytesIO(content), len(content)))
+
+
+def _opened(path: str) -> BinaryIO:
     mode = os.stat(path).st_mode  # first: to open a pipe would wait for a writer
     if stat.S_ISDIR(mode):
         raise ModelFileError("load", "this is a folder", at=path, fix="name the file in it")
@@ -283,9 +294,9 @@ def _opened(path: str) -> BufferedReader:
     return open(path, "rb")
 
 
-def _load(path: str, file: BufferedReader) -> tuple[bytes, Array]:
+def _load(path: str, file: BinaryIO, size: int) -> tuple[bytes, Array]:
     """The header and the bytes of the tensors, once the checksum is right."""
-    head, size = file.read(_HEAD), os.fstat(file.fileno()).st_size
+    head = file.read(_HEAD)
     length = int.from_bytes(head[:8], "little")
     start = _START.match(head, 8)
     if start is None:
@@ -303,7 +314,7 @@ def _load(path: str, file: BufferedReader) -> tuple[bytes, Array]:
         _damaged(path, f"{size} bytes", f"{8 + length} bytes or more")
     content = bytearray(size)
     file.seek(0)
-    if file.readinto(content) != size:
+    if file.readinto(content) != size:  # type: ignore[attr-defined]
         _damaged(path, "fewer bytes than when it was opened", f"{size} bytes")
     content[start.start(2) : start.end(2)] = _ZEROS.encode()
     if hashlib.sha256(content).hexdigest().encode() != start[2]:

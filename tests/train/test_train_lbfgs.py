@@ -90,6 +90,9 @@ def test_stops_at_the_limit_of_iterations_and_for_lack_of_progress() -> None:
     run = Minimiser(rosenbrock, [-1.2, 1.0], LBFGS(iterations=3))
     assert len(list(run)) == 4
     assert run.reason == "the limit of 3 iterations is reached"
+    few = Minimiser(rosenbrock, [-1.2, 1.0], LBFGS(evaluations=6))
+    assert 6 <= list(few)[-1].evaluations < 12
+    assert few.reason == "the limit of 6 evaluations is reached"
     assert not run.converged
     slow = Minimiser(rosenbrock, [-1.2, 1.0], LBFGS(progress=0.5))
     list(slow)

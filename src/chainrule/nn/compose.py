@@ -129,16 +129,19 @@ def mlp(
     h, _ = features("mlp", x)
     for number, width in enumerate(sizes, start=1):
         own = None if name is None else f"{name}{number}"
-        h = _hidden(h, positive("mlp", "a width", width), activation, norm, init, own)
+        width = positive("mlp", "a width", width)
+        h = hidden(h, width, activation, norm=norm, init=init, name=own)
         h = layers.dropout(h, rate, name=own and own + ".dropout") if rate else h
     return h
 
 
-def _hidden(
-    h: Node, width: int, activation: Activation, norm: str | None, init: InitSpec, name: str | None
-) -> Node:
+def hidden(
+    h: Node, width: int, activation: Activation, *, norm: str | None, init: InitSpec,
+    name: str | None, bias: bool | InitSpec = True,
+) -> Node:  # fmt: skip
+    """One layer of `mlp`, before dropout; `bias` as in `dense`, and unused where norm shifts."""
     if norm is None:
-        return layers.dense(h, width, activation, init=init, name=name)
+        return layers.dense(h, width, activation, init=init, name=name, bias=bias)
     start = fitting(activation_name(activation)) if init is None else init
     h = layers.dense(h, width, init=start, bias=norm == "rms", name=name)
     h = NORMS[norm](h, name=name and name + ".norm")

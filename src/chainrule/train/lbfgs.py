@@ -33,6 +33,7 @@ class LBFGS(Settings):
     Args:
         memory: how many past steps shape the direction.
         iterations: where to stop at the latest.
+        evaluations: of the loss, after which no further iteration begins.
         tolerance: stop when no entry of the gradient is larger.
         progress: stop when an iteration lowers the value by a smaller part of it.
         decay: weight decay: adds `decay / 2 * sum(weight**2)` to the loss.
@@ -46,6 +47,7 @@ class LBFGS(Settings):
     _: KW_ONLY
     memory: Annotated[int, AtLeast(1)] = 10
     iterations: Annotated[int, AtLeast(1)] = 500
+    evaluations: Annotated[int, AtLeast(1)] = 1_000_000
     tolerance: NotNegative = 1e-6
     progress: NotNegative = 1e-9
     decay: NotNegative = 0.0
@@ -153,6 +155,8 @@ class Minimiser:
             self.reason = f"the loss fell by less than {settings.progress:g} of itself"
         elif number == settings.iterations:
             self.reason = f"the limit of {number} iterations is reached"
+        elif self._evaluations >= settings.evaluations:
+            self.reason = f"the limit of {settings.evaluations} evaluations is reached"
         return self.reason is not None
 
     def _step(self, here: _Trial) -> _Trial | None:

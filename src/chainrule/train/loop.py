@@ -34,6 +34,7 @@ class Run:
         tracker: judges the epochs; its criterion is a column of the history.
         keep_best: whether to end with the state of the best epoch.
         on_score: told the criterion after each epoch; a rate that reacts to it listens here.
+        shuffle: whether each epoch takes the rows in an order of its own.
     """
 
     program: Program
@@ -51,6 +52,7 @@ class Run:
     progress: Progress
     callbacks: Sequence[Callback]
     on_score: Callable[[float], None] = lambda value: None
+    shuffle: bool = True
     _best: tuple[dict[str, Array], int] | None = field(default=None, init=False)
     _count: int = field(default=1, init=False)  # steps of the next call
 
@@ -86,7 +88,8 @@ class Run:
 
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Train on all rows once; the row of the epoch, without its time."""
-        batches = Minibatches(shuffle(self.rows, self.seed, epoch), self.batch_size)
+        rows = shuffle(self.rows, self.seed, epoch) if self.shuffle else self.rows
+        batches = Minibatches(rows, self.batch_size)
         losses = np.empty(len(batches))
         done, rate = 0, 0.0
         while done < len(batches):

@@ -154,6 +154,22 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
+class InversePower(Schedule):
+    """`rate / (1 + speed * steps) ** power`, cut once in `every` steps."""
+
+    name: ClassVar[str] = "inverse_power"
+    rate: Positive = 1e-3
+    power: NotNegative = 0.5
+    speed: NotNegative = 1.0
+    every: Annotated[int, AtLeast(1)] = 1
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        before = np.floor(np.minimum(steps, total) / self.every) * self.every
+        return self.rate / (1 + self.speed * before) ** self.power
+
+
+@dataclass(frozen=True)
 class Polynomial(Schedule):
     """From `rate` to `final` along `(1 - progress)**power`; linear with the power 1."""
 
@@ -334,8 +350,8 @@ def _rates_at(schedule: float | Schedule, steps: Steps, total: float) -> Steps:
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.name: kind
     for kind in (
-        Constant, StepDecay, Exponential, Polynomial, Cosine, WarmUp, OneCycle, Piecewise,
-        ReduceOnPlateau,
+        Constant, StepDecay, Exponential, InversePower, Polynomial, Cosine, WarmUp, OneCycle,
+        Piecewise, ReduceOnPlateau,
     )
 }  # fmt: skip
 """The schedules by name."""
