@@ -1,0 +1,83 @@
+"""Runs from the outside: one process at a time, with its environment, its cores, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.machine import processor
+from bench.process import ROOT, Place, all_cores, environment, on
+from bench.quality.learners import LEARNERS
+from bench.quality.records import Run
+
+PEERS = ROOT / ".venv-quality"
+
+
+class RunError(Exception):
+    """A learner that cannot learn a set."""
+
+
+def python(learner: str) -> str:
+    """The interpreter that has a learner: ours runs this program."""
+    return sys.executable if LEARNERS[learner].ours else str(PEERS / "bin" / "python")
+
+
+def run(name: str, seed: int, learner: str, threads: int, limit: float) -> Run:
+    """Run in a fresh process, with nothing compiled before.
+
+    Raises:
+        RunError: it failed, or took more than `limit` seconds.
+    """
+    job = {"name": name, "seed": seed, "learner": learner, "threads": threads}
+    load = os.getloadavg()[0]
+    command = [python(learner), "-m", "bench.quality.worker", json.dumps(job)]
+    answer = json.loads(done(command, threads, limit).splitlines()[-1])
+    return Run(
+        set=name, seed=seed, learner=learner, threads=threads, load=round(load, 2),
+        commit=commit(), date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"), **answer,
+    )  # fmt: skip
+
+
+def done(command: list[str], threads: int, limit: float) -> str:
+    """What a process of some cores prints. Raises RunError."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = Place(tuple(all_cores()[-threads:]), Path(folder))
+        with on(where.cores):
+            try:
+                ended = subprocess.run(
+                    command, cwd=ROOT, env=environment(where), capture_output=True, text=True,
+                    errors="replace", timeout=limit, check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise RunError(f"not done after {limit:.0f} s") from None
+    if ended.returncode:
+        raise RunError(" ".join(ended.stderr.split()[-40:]) or f"status {ended.returncode}")
+    return ended.stdout
+
+
+def commit() -> str:
+    """The commit that runs, with a + where files were changed since; empty without git."""
+
+    def git(*arguments: str) -> str:
+        told = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return told.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "src", "bench/quality")
+    return git("rev-parse", "--short=9", "HEAD") + ("+" if changed else "")
+
+
+def machine() -> dict[str, Any]:
+    """A plain description, without measurements."""
+    return {
+        "processor": processor(),
+        "cores": len(all_cores()),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }

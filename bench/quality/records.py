@@ -1,0 +1,156 @@
+"""What is measured and kept: a run of one learner on one set with one seed, all runs in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.quality.scores import mean_and_error, ranks
+from chainrule.files import write_whole
+
+
+@dataclass(frozen=True)
+class Run:
+    """One learner on one set with one seed.
+
+    Attributes:
+        set, seed, learner: what ran.
+        error: on the test rows: the share of wrong classes, or the root mean squared error.
+        log_loss: where there are probabilities.
+        seconds: of learning, by the clock, from rows in memory to a model that can predict.
+        processor_seconds: of the same, of all threads.
+        prediction_seconds: for all test rows.
+        memory: the most bytes of the process, libraries and table among them.
+        rows: that train, and that test.
+        settings: as set and as chosen.
+        versions: of what the process had.
+        threads: that it might use.
+        load: of the machine when it began.
+        commit: of this repository.
+        date: when it ended.
+    """
+
+    set: str
+    seed: int
+    learner: str
+    error: float
+    log_loss: float | None
+    seconds: float
+    processor_seconds: float
+    prediction_seconds: float
+    memory: int
+    rows: Sequence[int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    load: float = 0.0
+    commit: str = ""
+    date: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What there is one run of."""
+        return self.set, self.seed, self.learner
+
+
+class Store:
+    """The file with all runs of a machine; every run that is added is on the disk at once.
+
+    The file is read again before it is written, so that two may add to it in turn.
+    """
+
+    def __init__(self, path: Path, machine: Mapping[str, Any] | None = None) -> None:
+        self._path, self._machine = path, machine
+        self._read()
+
+    def __contains__(self, key: tuple[str, int, str]) -> bool:
+        return key in self._runs
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def add(self, run: Run) -> None:
+        """Keep a run, in place of an older one."""
+        self._read()
+        self._runs[run.key] = run
+        self._write()
+
+    def note(self, name: str, measured: Mapping[str, Any]) -> None:
+        """Keep a measurement of another kind."""
+        self._read()
+        self.extras[name] = dict(measured)
+        self._write()
+
+    def _read(self) -> None:
+        saved = json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
+        self.machine = self._machine or saved.get("machine", {})
+        self.extras: dict[str, Any] = saved.get("extras", {})
+        self._runs = {x.key: x for x in (Run(**fields) for fields in saved.get("runs", []))}
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        runs = [asdict(self._runs[key]) for key in sorted(self._runs)]
+        whole = {"machine": self.machine, "extras": self.extras, "runs": runs}
+        write_whole(self._path, json.dumps(whole, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All seeds of a learner on a set.
+
+    Attributes:
+        seeds: that ran.
+        error, spread: the mean of the test errors and its standard error.
+        log_loss: the mean.
+        seconds, processor_seconds, memory: the means.
+    """
+
+    seeds: tuple[int, ...]
+    error: float
+    spread: float | None
+    log_loss: float | None
+    seconds: float
+    processor_seconds: float
+    memory: float
+
+
+def cells(runs: Iterable[Run]) -> dict[str, dict[str, Cell]]:
+    """By set and learner."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.set, run.learner), []).append(run)
+    found: dict[str, dict[str, Cell]] = {}
+    for (name, learner), some in groups.items():
+        error, spread = mean_and_error([x.error for x in some])
+        losses = [x.log_loss for x in some if x.log_loss is not None]
+
+        def mean(values: Iterable[float]) -> float:
+            return mean_and_error(list(values))[0]
+
+        found.setdefault(name, {})[learner] = Cell(
+            tuple(sorted(x.seed for x in some)), error, spread, mean(losses) if losses else None,
+            mean(x.seconds for x in some), mean(x.processor_seconds for x in some),
+            mean(x.memory for x in some),
+        )  # fmt: skip
+    return found
+
+
+def mean_ranks(runs: Sequence[Run], learners: Sequence[str]) -> tuple[dict[str, float], int]:
+    """The mean place of each learner over the sets, and how many sets that are.
+
+    The place on a set is by the mean error over the seeds that all of the learners ran with; a
+    set that they do not share a seed on does not count.
+    """
+    places: list[dict[str, float]] = []
+    for name in dict.fromkeys(x.set for x in runs):
+        own = {(x.learner, x.seed): x.error for x in runs if x.set == name}
+        seeds = {s for _, s in own if all((learner, s) in own for learner in learners)}
+        if seeds:
+            means = {x: mean_and_error([own[x, s] for s in seeds])[0] for x in learners}
+            places.append(ranks(means))
+    if not places:
+        return {}, 0
+    return {x: mean_and_error([p[x] for p in places])[0] for x in learners}, len(places)
