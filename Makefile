@@ -7,11 +7,12 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 
 	$(shell $(python) $(enough) >/dev/null 2>&1 && echo $(python))))
 VENV   := .venv
 PEERS  := .venv-bench
+RIVALS := .venv-quality
 BIN    := $(VENV)/bin
 TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint types test-data soak bench docs clean
+.PHONY: train test lint types test-data soak bench quality docs clean
 .NOTPARALLEL:
 
 train: $(VENV)/.train
@@ -39,12 +40,16 @@ soak: $(VENV)/.dev
 bench: $(VENV)/.dev $(PEERS)/.done
 	$(BIN)/python -m bench $(BENCH)
 
+# Hours where all is run; QUALITY="--only wine --seeds 0" is short, QUALITY=--help has the rest.
+quality: $(VENV)/.dev $(RIVALS)/.done
+	$(BIN)/python -m bench.quality $(QUALITY)
+
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) $(PEERS) site build dist
+	rm -rf $(VENV) $(PEERS) $(RIVALS) site build dist
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" && "$(PYTHON)" $(enough) || { \
@@ -87,5 +92,10 @@ $(PEERS)/.done: bench/peers.txt | $(VENV)/.python
 	@"$(PYTHON)" -m venv $(PEERS)
 	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(PEERS))
 	$(call install,--requirement bench/peers.txt,JAX and scikit-learn (about 1.8 GB with PyTorch),$(PEERS))
+
+$(RIVALS)/.done: bench/quality/peers.txt | $(VENV)/.python
+	@"$(PYTHON)" -m venv $(RIVALS)
+	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(RIVALS))
+	$(call install,--requirement bench/quality/peers.txt,pytabkit and scikit-learn (about 1.6 GB with PyTorch),$(RIVALS))
 
 comma := ,

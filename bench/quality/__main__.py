@@ -32,14 +32,18 @@ def main() -> None:
     wanted = jobs(options.only, options.seeds, options.learners)
     left = [x for x in wanted if options.again or x not in store]
     tell(f"{len(wanted)} runs, {len(wanted) - len(left)} of them done before")
-    needs_peers = any(not LEARNERS[learner].ours for _, _, learner in left)
-    if needs_peers and not (PEERS / "bin" / "python").exists():
-        raise SystemExit("the peers are not installed: `make quality` installs and measures")
+    needed(left)
     for name in dict.fromkeys(x[0] for x in left):
         prepare(name)
     failed = attempt(left, store, options.threads, options.limit)
     if failed:
         raise SystemExit(f"{failed} runs failed; the same command tries them again")
+
+
+def needed(left: Sequence[Job]) -> None:
+    """Raises SystemExit where the environment of the peers is needed and not there."""
+    if any(not LEARNERS[x].ours for _, _, x in left) and not (PEERS / "bin" / "python").exists():
+        raise SystemExit("the peers are not installed: `make quality` installs and measures")
 
 
 def attempt(left: Sequence[Job], store: Store, threads: int, limit: float) -> int:
