@@ -58,6 +58,7 @@ class NativeProgram:
             for x, name in ((x, graph.name(x)) for x in graph.parameters)
         }
         self._native: Native | None = None
+        self._brought = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
         self._pace = Pace(1, 1)
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
         self._bound: object = None
@@ -169,9 +170,8 @@ class NativeProgram:
             "step.rate": np.asarray(rates, np.float64),
             "step.number": (numbers + 1).astype(np.float64),
         }
-        names = {self._step.graph.name(x): x for x in self._step.graph.inputs if not x.batch}
         return {
-            name: brought[name] if x in STEP_INPUTS else data[name] for name, x in names.items()
+            name: brought[name] if x in STEP_INPUTS else data[name] for x, name in self._brought
         }
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:

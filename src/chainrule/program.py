@@ -74,7 +74,14 @@ class Minibatches(Sequence[Rows]):
     @property
     def ends(self) -> Rows:
         """Where each begins in `rows`, and at last their end."""
-        return np.minimum(np.arange(len(self) + 1) * self.size, len(self.rows))
+        made = np.arange(0, (len(self) + 1) * self.size, self.size)
+        made[-1] = len(self.rows)
+        return made
+
+    def mean(self, values: npt.NDArray[np.float64]) -> float:
+        """The mean over all rows of what each minibatch has the mean of."""
+        short = len(self) * self.size - len(self.rows)  # rows that the last one lacks
+        return float(values.sum() * self.size - values[-1] * short) / len(self.rows)
 
 
 class Program(Protocol):

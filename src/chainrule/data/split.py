@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,34 @@ from chainrule.types import is_number
 Rows = NDArray[np.int64]
 
 
+class _Stream(threading.local):
+    """Random words by key; to make a Philox takes longer than to set one, so each thread has one."""
+
+    def __init__(self) -> None:
+        self._philox = np.random.Philox(0)
+
+    def words(self, key: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
+        zeros = np.zeros(4, np.uint64)
+        self._philox.state = {
+            "bit_generator": "Philox", "state": {"counter": zeros, "key": key},
+            "buffer": zeros, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
+        }  # fmt: skip
+        return self._philox.random_raw(n)
+
+
+_stream = _Stream()
+
+
 def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
     """The numbers 0 to n - 1 in an order that seed and epoch alone decide, in every NumPy."""
     key = np.array([_seed(seed) & (2**64 - 1), epoch], np.uint64)
-    words = np.random.Philox(key=key).random_raw(n)
+    words = _stream.words(key, n)
     number = np.uint64(2 ** max(n - 1, 1).bit_length() - 1)  # the low bits hold a row's number:
-    words = (words & ~number) | np.arange(n, dtype=np.uint64)  # sorting is quicker than argsort
-    words.sort()
-    return (words & number).astype(np.int64)
+    words &= ~number
+    words |= np.arange(n, dtype=np.uint64)
+    words.sort()  # quicker than argsort
+    words &= number
+    return words.view(np.int64)
 
 
 def holdout(

@@ -96,17 +96,18 @@ class Run:
             some = batches[done : done + self._count]
             rates = self.rates(self.program.steps, len(some))
             start = time.perf_counter()
-            losses[done : done + len(some)] = self.program.run(self.data, some, rates)
+            part = self.program.run(self.data, some, rates)
             elapsed = max(time.perf_counter() - start, 1e-9)
+            losses[done : done + len(some)] = part
             done += len(some)
             self._count = max(1, min(int(SLICE / elapsed * len(some)), 4 * self._count))
             rate = rates[-1]
-            sofar = float(np.mean(losses[:done]))
-            self.progress.update(epoch, done / len(batches), loss=sofar, rate=rate)
+            self.progress.update(
+                epoch, done / len(batches), loss=float(losses[:done].sum()) / done, rate=rate
+            )
         self.sync()
-        sizes = np.diff(batches.ends)
         row = {"epoch": epoch, "step": self.program.steps, "rate": rate}
-        return row | {"loss": float(np.average(losses, weights=sizes)), **self.score()}
+        return row | {"loss": batches.mean(losses), **self.score()}
 
     def _judge(self, epoch: int, row: Mapping[str, float]) -> None:
         """Keep the best, tell everybody, and see whether to stop."""

@@ -29,7 +29,6 @@ class State(MutableMapping[str, Array]):
 
     def __init__(self, native: Native) -> None:
         self._native = native
-        self._buffers = {b.name: b for b in native.plan.buffers if b.space == "state"}
 
     def __getitem__(self, name: str) -> Array:
         return self._view(name).copy()
@@ -41,13 +40,13 @@ class State(MutableMapping[str, Array]):
         raise TypeError("a plan keeps all of its state")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._buffers)
+        return iter(self._native.states)
 
     def __len__(self) -> int:
-        return len(self._buffers)
+        return len(self._native.states)
 
     def _view(self, name: str) -> Array:
-        return self._native.held.view(self._buffers[name], self._native.side)
+        return self._native.states[name][self._native.side]
 
 
 def state_memory(plan: Plan) -> Memory:
@@ -69,6 +68,7 @@ class Native:
     Attributes:
         side: which copy of the updated states is the present one.
         done: how many steps the last run did.
+        states: both copies of each state by name, where they lie in memory.
         threads: how many share the steps from now on, at most as many as there are.
     """
 
@@ -86,6 +86,7 @@ class Native:
         self.hold(state_memory(self.plan) if state is None else state)
         self._bound: dict[str, Array] = {}
         self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
+        self._brought = self._spaces("step")
         self._outputs = [self.memory.view(b) for b in self.plan.outputs]
         self._ends = np.zeros(2, np.int64)
         self._ends_at = self._ends.ctypes.data
@@ -109,6 +110,9 @@ class Native:
         """Take memory for the state that is filled already."""
         self.held = state
         self._place(state)
+        self.states = {
+            b.name: (state.view(b, 0), state.view(b, 1)) for b in self._spaces("state")
+        }
 
     def _place(self, block: Memory) -> None:
         for buffer in block.offsets:
@@ -170,7 +174,7 @@ class Native:
         self._check(index, ends)
         steps = len(ends) - 1
         losses = np.zeros(max(steps, 1), np.float64)
-        kept = [self._step_input(b, step_inputs, steps) for b in self._spaces("step")]
+        kept = [self._step_input(b, step_inputs, steps) for b in self._brought]
         for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
@@ -205,7 +209,7 @@ class Native:
         word, count = self._word, len(index)
         for name, slot in self._data:
             word[slot] = data[name].__array_interface__["data"][0]
-        kept = [self._step_input(b, fixed, 1) for b in self._spaces("step")] if fixed else ()
+        kept = [self._step_input(b, fixed, 1) for b in self._brought] if fixed else ()
         self._ends[1] = count
         word[_WORD["rows"]] = index.__array_interface__["data"][0]
         word[_WORD["offsets"]] = self._ends_at
@@ -224,15 +228,16 @@ class Native:
 
     def _check(self, index: Array, ends: Array) -> None:
         """Native code trusts these numbers."""
-        sizes, most = np.diff(ends), self.code.max_rows
-        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index) and (sizes >= 0).all()
-        if not fits or (len(sizes) and sizes.max() > most):
+        most = self.code.max_rows
+        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index)
+        if not fits or _largest(ends[1:] - ends[:-1]) > most:
             raise FeedError("native", "steps do not fit the rows", expected=most, got=ends)
-        for buffer in self._spaces("data"):
-            if buffer.name not in self._bound:
-                raise FeedError("native", "a data buffer has no array", got=buffer.name)
-            have = len(self._bound[buffer.name])
-            if len(index) and not (index.min() >= 0 and index.max() < have):
+        largest = _largest(index)
+        for name, _ in self._data:
+            if name not in self._bound:
+                raise FeedError("native", "a data buffer has no array", got=name)
+            have = len(self._bound[name])
+            if len(index) and largest >= have:
                 known, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
                 raise FeedError("native", "no such row", expected=known, got=got)
 
@@ -249,6 +254,11 @@ class Native:
         self._frame[slot] = array.ctypes.data
         self._frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
         return array
+
+
+def _largest(numbers: Array) -> int:
+    """Of some int64; one below zero counts as huge."""
+    return int(numbers.view(np.uint64).max(initial=0))
 
 
 _WORD = {name: k for k, name in enumerate(FRAME)}

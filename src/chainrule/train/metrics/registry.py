@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -102,6 +102,7 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
 MANY_CLASSES = 10  # from this number on the top-5 accuracy is among the defaults
 
 
+@lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
     """The form of a name that is stored: "validation loss" and "Validation-Loss" are one."""
     return re.sub(r"[\s\-_]+", "_", str(name).strip().lower())
