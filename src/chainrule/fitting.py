@@ -165,11 +165,15 @@ def _run(
         scores = model.score(prepared.arrays, prepared.rows, wanted)
         return {name: value for name, value in scores.items() if name != "loss"}
 
+    def sync() -> None:
+        model.slots = {}  # there is no room for the old ones and the new
+        model.restore(program.read(), program.steps)
+
     per_epoch = -(-len(prepared.rows) // batch_size)
     rate, before = _rate(model, model.steps, per_epoch * epochs, tracker.better)
     return Run(
         program, prepared.arrays, prepared.rows, batch_size, epochs, model.seed, rate, score,
-        lambda: model.restore(program.read(), program.steps), tracker,
+        sync, tracker,
         keep_best and (validates or patience is not None),
         State(model, model.history), progress, callbacks, before,
     )  # fmt: skip

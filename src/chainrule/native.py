@@ -53,11 +53,10 @@ class NativeProgram:
         self._step, self._seed, self._steps = step, seed, 0
         self._encode, self._whole, self._threads = encode, whole, threads
         graph = step.graph
-        self._start = {
-            name: np.asarray(state[name]) if name in state else initial_value(x, name, seed)
-            for x, name in ((x, graph.name(x)) for x in graph.parameters)
-        }
+        self._parameters = {graph.name(x): x for x in graph.parameters}
+        self._start: dict[str, Array] = {}  # until there is machine code, which then has all
         self._native: Native | None = None
+        self.write(state)
         self._brought = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
         self._pace = Pace(1, 1)
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
@@ -107,6 +106,7 @@ class NativeProgram:
         if native is None or rows > native.code.max_rows:
             self._bound = None
             native = self._native = self._with_room(rows)
+            self._start = {}
         if data is not self._given[0]:
             self._given = data, self._encode(data)
         if self._bound is not self._given:
@@ -159,7 +159,8 @@ class NativeProgram:
         guess, most = threads_for(code, self._threads)
         self._pace = Pace(most, guess)
         native = Native(code, threads=most)
-        native.state.update(self.read())
+        for name in native.state:
+            native.state[name] = self._native.state[name] if self._native else self._first(name)
         return native
 
     def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
@@ -192,16 +193,23 @@ class NativeProgram:
     def read(self) -> dict[str, Array]:
         """See Program."""
         if self._native is None:
-            return {name: value.copy() for name, value in self._start.items()}
+            return {name: np.array(self._first(name)) for name in self._parameters}
         state = self._native.state
-        return {name: state[name] for name in self._start}
+        return {name: state[name] for name in self._parameters}
+
+    def _first(self, name: str) -> Array:
+        """The value of a state before the first step."""
+        if name in self._start:
+            return self._start[name]
+        return initial_value(self._parameters[name], name, self._seed)
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """See Program."""
-        known = {name: np.asarray(state[name]) for name in self._start if name in state}
+        known = {name: np.asarray(state[name]) for name in self._parameters if name in state}
         with uninterrupted():
-            self._start |= known
-            if self._native is not None and known:
+            if self._native is None:
+                self._start |= known
+            else:
                 self._native.state.update(known)
             self._steps = self._steps if steps is None else steps
 

@@ -147,7 +147,7 @@ def _memory(
     inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
         state=allotted(state, made.updates, 0)[1],
-        copies=sum(_bytes(b) * (2 if b.name in own else 3) for b in state),
+        copies=sum(_bytes(b) * (2 if b.name in own else 1) for b in state),
         work=allotted(others, (), size)[1],
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
         row=sum(map(row_bytes, inputs)),

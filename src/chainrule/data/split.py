@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 
 
 class _Stream(threading.local):
-    """Random words by key; to make a Philox takes longer than to set one, so each thread has one."""
+    """Random words by key, of a Philox for each thread: making one takes longer than setting it."""
 
     def __init__(self) -> None:
         self._philox = np.random.Philox(0)

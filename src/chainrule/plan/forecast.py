@@ -55,7 +55,7 @@ class MemoryNeed:
 
     Attributes:
         state: parameters and what the optimizer keeps: an old and a new side of each.
-        copies: of it, that the model has before and after an epoch, and slots as they began.
+        copies: of it, that the model has: of parameters before and after an epoch.
         work: values between kernels, and constants.
         scratch: panels and sums of all threads.
         row: of the data set, for each of its rows.

@@ -110,9 +110,7 @@ class Native:
         """Take memory for the state that is filled already."""
         self.held = state
         self._place(state)
-        self.states = {
-            b.name: (state.view(b, 0), state.view(b, 1)) for b in self._spaces("state")
-        }
+        self.states = {b.name: (state.view(b, 0), state.view(b, 1)) for b in self._spaces("state")}
 
     def _place(self, block: Memory) -> None:
         for buffer in block.offsets:
