@@ -18,7 +18,7 @@ import chainrule
 PACKAGE = Path(chainrule.__file__).parent
 
 LAYERS = {
-    0: ("errors", "types", "files", "version", "cachefolder", "interrupt", "forklock"),
+    0: ("errors", "types", "files", "version", "cachefolder", "interrupt", "forklock", "workers"),
     1: ("graph",),
     2: ("ops", "interpret", "explain"),
     3: ("autodiff", "passes"),
@@ -30,6 +30,7 @@ LAYERS = {
         "planning",
         "profiling",
         "model",
+        "many",
         "modelfile",
         "recipe",
         "safetensor",
@@ -47,7 +48,7 @@ DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["depe
 HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 """What takes long to load, and is imported by the functions that use it."""
 
-LATE = {"chainrule.codegen", "chainrule.planning", "chainrule.profiling"}
+LATE = {f"chainrule.{name}" for name in ("codegen", "planning", "profiling", "workers")}
 """What not every program needs, imported by the functions that do: so the package loads quickly."""
 
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}

@@ -14,7 +14,7 @@ from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Training on a table", "", ("chainrule.recipe",)),
-    ("Model", "", ("chainrule.model", "chainrule.train.history")),
+    ("Model", "", ("chainrule.model", "chainrule.many", "chainrule.train.history")),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.trace", "chainrule.autodiff",
                                          "chainrule.gradcheck")),

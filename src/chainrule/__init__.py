@@ -10,6 +10,7 @@ from chainrule.graph import check as check
 from chainrule.graph import listing as listing
 from chainrule.graph.leaves import input as input
 from chainrule.graph.leaves import parameter as parameter
+from chainrule.many import fit_many as fit_many
 from chainrule.model import Model as Model
 from chainrule.model import load as load
 from chainrule.nn import init as init

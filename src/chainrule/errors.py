@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 
 class ChainruleError(Exception):
@@ -39,6 +40,12 @@ class ChainruleError(Exception):
                 text = str(part).replace("\n", "\n" + " " * 12)
                 lines.append(f"  {label:<10}{text}")
         return "\n".join(lines)
+
+    def within(self, place: str) -> Self:
+        """The same error, with a wider place before the one that it names."""
+        self.at = place if self.at is None else f"{place}, {self.at}"
+        self.args = (self.where, self.what, self.expected, self.got, self.at, self.fix)
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), *self.args)
@@ -81,6 +88,10 @@ class ModelFileError(ChainruleError, ValueError):
 
 class NotFinite(ChainruleError, ArithmeticError):
     """A loss, gradient or parameter that became NaN or infinite."""
+
+
+class WorkerDied(ChainruleError, RuntimeError):
+    """A process that ended in the middle of its work, such as for want of memory."""
 
 
 class MissingExtra(ChainruleError, ImportError):

@@ -81,7 +81,7 @@ def fit(
     callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None,
     backend: str,
     threads: int | None,
-    verbose: bool | str | None,
+    verbose: bool | str | Progress | None,
 ) -> History:
     """See Model.fit."""
     if model.loss is None:
@@ -92,7 +92,7 @@ def fit(
     check_backend(backend)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
-    chosen = _chosen(optimizer) or model.optimizer or Adam(1e-3)
+    chosen = optimizer_for(model, optimizer)
     epochs = _epochs(chosen) if epochs is None else epochs
     whole("fit", "epochs", epochs, 0)
     notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
@@ -221,7 +221,7 @@ def prepare(
     if model.schema is not None and not isinstance(data, Encoded):
         table = read(data)
         data = model.schema.encode(table, "required")
-        groups, time = (_column(table, data, x) for x in (groups, time))
+        groups, time = (column(table, data, x) for x in (groups, time))
     arrays, n = model.arrays(data)
     _refuse_impossible_targets(model, arrays)
     every = np.arange(n)
@@ -291,11 +291,9 @@ def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
     }
 
 
-def _column(table: Table, encoded: Encoded, column: Any) -> Any:
+def column(table: Table, encoded: Encoded, name: Any) -> Any:
     """A column of the table by name, at the rows that were kept; anything else as it is."""
-    if isinstance(column, str):
-        return table[column].take(encoded.rows)
-    return column
+    return table[name].take(encoded.rows) if isinstance(name, str) else name
 
 
 # ---------------------------------------------------------------- words
@@ -330,9 +328,11 @@ def _summary(run: Run, reason: str | None) -> str:
     return text + (f"; stopped: {reason}" if reason else "")
 
 
-def _chosen(given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS | None:
-    """An optimizer, also by its name."""
-    if given is None or isinstance(given, (Optimizer, LBFGS)):
+def optimizer_for(model: Model, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
+    """An optimizer, also by its name; or the model's last one, or the usual one."""
+    if given is None:
+        return model.optimizer or Adam(1e-3)
+    if isinstance(given, (Optimizer, LBFGS)):
         return given
     if isinstance(given, str):
         return optimizer_named(given)

@@ -39,6 +39,7 @@ from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_known, optimizer_from_dict
+from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
     from chainrule.plan.forecast import Forecast
@@ -171,7 +172,7 @@ class Model:
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
         backend: str = "native",
         threads: int | None = None,
-        verbose: bool | str | None = True,
+        verbose: bool | str | Progress | None = True,
     ) -> History:
         """Train. Calling it again goes on from where the model is, optimizer included.
 
@@ -200,7 +201,7 @@ class Model:
             threads: how many processors a step may use, where they make it quicker; None: all.
                 Results have the same bits for any number.
             verbose: True shows the run as suits the place (terminal, notebook, file), False
-                shows nothing; "terminal", "log" or "notebook" choose one.
+                shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
 
         Returns:
             The model's history: a row an epoch, of this and all earlier runs.

@@ -26,6 +26,11 @@ KNOWN = 22
 """The newest LLVM whose options are known; an unknown one would end the process."""
 
 
+def load_compiler() -> None:
+    """Load LLVM, which takes a while: before processes are forked that all need it."""
+    import llvmlite.binding  # noqa: F401, PLC0415  # takes 120 ms
+
+
 def compiled(text: str, machine: Machine) -> bytes:
     """The object file of a module, given as IR text; it depends on nothing else."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms

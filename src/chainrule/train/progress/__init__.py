@@ -21,17 +21,20 @@ __all__ = ["LogProgress", "NotebookProgress", "Progress", "TerminalProgress", "c
 KINDS = ("terminal", "log", "notebook", "silent")
 
 
-def choose(verbose: bool | str | None = None, stream: TextIO | None = None) -> Progress:
+def choose(verbose: bool | str | Progress | None = None, stream: TextIO | None = None) -> Progress:
     """The progress that suits the place.
 
     Args:
         verbose: None or True guesses: a notebook, a terminal, or a log for all else. False is
-            silent. A name takes that kind: "terminal", "log", "notebook", "silent".
+            silent. A name takes that kind: "terminal", "log", "notebook", "silent". A Progress
+            is taken as it is.
         stream: where to write; by default standard error as it is now.
 
     Raises:
         SettingError: there is no such kind.
     """
+    if isinstance(verbose, Progress):
+        return verbose
     kind = plain_name(verbose) if isinstance(verbose, str) else verbose is None or bool(verbose)
     if isinstance(kind, str) and kind not in KINDS:
         raise SettingError(

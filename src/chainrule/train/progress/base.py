@@ -28,10 +28,12 @@ class Progress:
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
+        unit: str = "epoch",
     ) -> None:
         """A run begins: epochs first_epoch .. total_epochs (None: until it is stopped).
 
-        The column `criterion` comes first among the metrics.
+        The column `criterion` comes first among the metrics. Another `unit` counts instead of
+        epochs.
         """
 
     def update(
@@ -69,6 +71,7 @@ class Shown(Progress):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._total: int | None = None
+        self._unit = "epoch"
         self._first, self._epoch, self._fraction = 1, 1, 0.0
         self._criterion: str | None = None
         self._row: dict[str, float] = {}
@@ -81,10 +84,11 @@ class Shown(Progress):
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
+        unit: str = "epoch",
     ) -> None:
         self._total, self._first, self._epoch = total_epochs, first_epoch, first_epoch
         self._criterion = None if criterion is None else plain_name(criterion)
-        self._fraction, self._row, self._best = 0.0, {}, None
+        self._fraction, self._row, self._best, self._unit = 0.0, {}, None, unit
         self._began = self._clock()
 
     def update(
@@ -117,8 +121,8 @@ class Shown(Progress):
     def counted(self) -> str:
         """epoch 7/20, padded to one width."""
         if self._total is None:
-            return f"epoch {self._epoch}"
-        return f"epoch {self._epoch:>{len(str(self._total))}}/{self._total}"
+            return f"{self._unit} {self._epoch}"
+        return f"{self._unit} {self._epoch:>{len(str(self._total))}}/{self._total}"
 
     def values(self) -> list[Part]:
         """Losses and metrics with their rank; those on validation data stand together."""

@@ -37,9 +37,10 @@ class NotebookProgress(Shown):
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
+        unit: str = "epoch",
     ) -> None:
         self._rows, self._handle = [], None
-        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion)
+        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion, unit=unit)
         self._handle = self._display(self._picture(), display_id=True)
 
     def update(

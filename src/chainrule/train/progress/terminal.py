@@ -39,11 +39,12 @@ class TerminalProgress(Shown):
         *,
         first_epoch: int = 1,
         criterion: str | None = None,
+        unit: str = "epoch",
     ) -> None:
         from rich.live import Live  # noqa: PLC0415  (heavy: only where a terminal is)
 
         self.close()
-        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion)
+        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion, unit=unit)
         self._live = Live(
             self._line(),
             console=self._console,
