@@ -3,41 +3,65 @@
 from __future__ import annotations
 
 import argparse
-import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.machine import slug
-from bench.process import ROOT
+from bench.process import ROOT, all_cores
+from bench.quality.costs import COSTS
 from bench.quality.learners import LEARNERS
 from bench.quality.prepare import prepare
 from bench.quality.process import PEERS, RunError, machine, run
-from bench.quality.records import Store
+from bench.quality.report import markdown
 from bench.quality.sets import SEEDS, SETS
+from bench.quality.store import Store
+from bench.report import rewrite
 
 RESULTS = ROOT / "bench" / "results"
+PAGE = ROOT / "docs" / "quality.md"
+PICTURE = ROOT / "docs" / "assets" / "quality.svg"
+SHOWN = "![Test errors of each learner on each set](assets/quality.svg)"
 
 Job = tuple[str, int, str]
 """Set, seed, learner."""
 
 
 def main() -> None:
-    """Do the runs that are not kept yet, one after another; renew the page after the last one."""
+    """Do what is not kept yet, one run after another; renew the page where nothing is left out."""
     options = arguments()
     described = machine()
     name = slug(f"quality {described['processor']} {described['cores']} cores")
-    store = Store(options.results or RESULTS / f"{name}.json", described)
-    wanted = jobs(options.only, options.seeds, options.learners)
+    path = options.results or RESULTS / f"{name}.json"
+    whole = not (options.only or options.learners or options.seeds or options.costs)
+    if options.page:
+        renew(path)
+        return
+    store = Store(path, described)
+    failed = 0
+    if not options.costs:
+        failed += attempt(undone(options, store), store, options.threads, options.limit)
+    if options.costs or whole:
+        failed += weigh(store, options.again)
+    if failed:
+        raise SystemExit(f"{failed} runs failed; the same command tries them again")
+    if whole:
+        renew(path)
+
+
+def undone(options: argparse.Namespace, store: Store) -> list[Job]:
+    """What the options ask for and is not kept, its tables prepared."""
+    wanted = jobs(
+        options.only or list(SETS), options.seeds or SEEDS, options.learners or list(LEARNERS)
+    )
     left = [x for x in wanted if options.again or x not in store]
     tell(f"{len(wanted)} runs, {len(wanted) - len(left)} of them done before")
     needed(left)
     for name in dict.fromkeys(x[0] for x in left):
         prepare(name)
-    failed = attempt(left, store, options.threads, options.limit)
-    if failed:
-        raise SystemExit(f"{failed} runs failed; the same command tries them again")
+    return left
 
 
 def needed(left: Sequence[Job]) -> None:
@@ -63,6 +87,31 @@ def attempt(left: Sequence[Job], store: Store, threads: int, limit: float) -> in
     return failed
 
 
+def weigh(store: Store, again: bool) -> int:
+    """Measure whole commands, and keep what they cost; how many failed."""
+    failed = 0
+    for name, cost in COSTS.items():
+        if name in store.extras and not again:
+            continue
+        tell(name)
+        try:
+            store.note(name, cost())
+        except RunError as error:
+            failed += 1
+            tell(f"  failed: {error}")
+    return failed
+
+
+def renew(path: Path) -> None:
+    """Write results into the page of the documentation, and draw its picture."""
+    python = str(PEERS / "bin" / "python")
+    command = [python, "-m", "bench.quality.plot", str(path), str(PICTURE)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    page = rewrite(PAGE.read_text("utf-8"), f"{SHOWN}\n\n{markdown(Store(path))}")
+    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    tell(f"wrote {PAGE.relative_to(ROOT)} and {PICTURE.relative_to(ROOT)}")
+
+
 def jobs(only: Sequence[str], seeds: Sequence[int], learners: Sequence[str]) -> list[Job]:
     """What is to run: for each seed all learners on all sets, so that an early end has them all."""
     return [(x, seed, learner) for seed in seeds for x in only for learner in learners]
@@ -71,14 +120,16 @@ def jobs(only: Sequence[str], seeds: Sequence[int], learners: Sequence[str]) -> 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
-    parser.add_argument("--only", nargs="+", default=list(SETS), choices=SETS, metavar="SET",
+    parser.add_argument("--only", nargs="+", default=[], choices=SETS, metavar="SET",
                         help=f"these sets: {', '.join(SETS)}")  # fmt: skip
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), metavar="SEED",
+    parser.add_argument("--seeds", nargs="+", type=int, default=[], choices=SEEDS, metavar="SEED",
                         help="these seeds, of 0 to 4")  # fmt: skip
-    parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=LEARNERS,
+    parser.add_argument("--learners", nargs="+", default=[], choices=LEARNERS,
                         metavar="NAME", help=f"these learners: {', '.join(LEARNERS)}")  # fmt: skip
+    parser.add_argument("--costs", action="store_true", help="whole commands alone")
+    parser.add_argument("--page", action="store_true", help="measure nothing; renew the page")
     parser.add_argument("--again", action="store_true", help="also what is done before")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
+    parser.add_argument("--threads", type=int, default=len(all_cores()),
                         help="and cores of a run; all by default")  # fmt: skip
     parser.add_argument("--limit", type=float, default=3600, help="seconds of a run, at most")
     parser.add_argument("--results", type=Path, help="the file that keeps them")

@@ -1,15 +1,12 @@
-"""What is measured and kept: a run of one learner on one set with one seed, all runs in a file."""
+"""What is measured: a run of one learner on one set with one seed, and many runs together."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.quality.scores import mean_and_error, ranks
-from chainrule.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -54,47 +51,6 @@ class Run:
     def key(self) -> tuple[str, int, str]:
         """What there is one run of."""
         return self.set, self.seed, self.learner
-
-
-class Store:
-    """The file with all runs of a machine; every run that is added is on the disk at once.
-
-    The file is read again before it is written, so that two may add to it in turn.
-    """
-
-    def __init__(self, path: Path, machine: Mapping[str, Any] | None = None) -> None:
-        self._path, self._machine = path, machine
-        self._read()
-
-    def __contains__(self, key: tuple[str, int, str]) -> bool:
-        return key in self._runs
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs.values())
-
-    def add(self, run: Run) -> None:
-        """Keep a run, in place of an older one."""
-        self._read()
-        self._runs[run.key] = run
-        self._write()
-
-    def note(self, name: str, measured: Mapping[str, Any]) -> None:
-        """Keep a measurement of another kind."""
-        self._read()
-        self.extras[name] = dict(measured)
-        self._write()
-
-    def _read(self) -> None:
-        saved = json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
-        self.machine = self._machine or saved.get("machine", {})
-        self.extras: dict[str, Any] = saved.get("extras", {})
-        self._runs = {x.key: x for x in (Run(**fields) for fields in saved.get("runs", []))}
-
-    def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        runs = [asdict(self._runs[key]) for key in sorted(self._runs)]
-        whole = {"machine": self.machine, "extras": self.extras, "runs": runs}
-        write_whole(self._path, json.dumps(whole, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import pytest
 
 from bench.quality import __main__ as command
 from bench.quality.process import RunError
-from bench.quality.records import Run, Store, cells, mean_ranks
+from bench.quality.records import Run, cells, mean_ranks
 from bench.quality.scores import mean_and_error, ranks, scores
+from bench.quality.store import Store
 
 RUN = Run("wine", 0, "MLP", 0.25, 0.5, 2.0, 3.0, 0.1, 10**6, (134, 44))
 
