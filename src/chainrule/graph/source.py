@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from types import CodeType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -19,5 +20,10 @@ def user_line() -> str:
 
 def _ours(code: CodeType) -> bool:
     """Whether a frame is of this package, or of a dataclass's generated `__init__`."""
-    made = code.co_filename == "<string>" and code.co_name == "__init__"
-    return made or code.co_filename.startswith(_PACKAGE)
+    file = code.co_filename
+    return _inside(file) or (file == "<string>" and code.co_name == "__init__")
+
+
+@cache
+def _inside(file: str) -> bool:
+    return file.startswith(_PACKAGE)
