@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 import mmap
+import os
 import pickle
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chainrule import fitting
 from chainrule.backend.cpu.jit import load_compiler
-from chainrule.backend.cpu.threads import processors
+from chainrule.backend.cpu.threads import usual_threads
 from chainrule.data.schema import Encoded
 from chainrule.data.sources import read
 from chainrule.errors import ChainruleError, SettingError, did_you_mean
@@ -24,6 +26,8 @@ from chainrule.graph.node import Array
 from chainrule.interrupt import uninterrupted
 from chainrule.model import Data, Model
 from chainrule.train.history import History
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.optim import Optimizer
 from chainrule.train.progress import Progress, choose
 from chainrule.train.words import duration, number, words
 
@@ -32,10 +36,18 @@ SETTINGS = tuple(inspect.signature(Model.fit).parameters.keys() - {"self", "verb
 
 @dataclass(frozen=True)
 class Task:
-    """A model to train, and the arguments of its `fit`, the data among them."""
+    """A model to train.
+
+    Attributes:
+        train: trains the model; called with `verbose`, a progress for it to tell.
+        optimizer: of the model after that; None: a process sends it.
+        here: whether it is for this process: what callbacks do is done here.
+    """
 
     model: Model
-    settings: Mapping[str, Any]
+    train: Callable[..., object]
+    optimizer: Optimizer | LBFGS | None = None
+    here: bool = False
 
 
 def fit_many(
@@ -73,8 +85,9 @@ def fit_many(
     models = list(models)
     _check(models, each, settings)
     own = each or [{}] * len(models)
-    tasks = [Task(x, {"data": data, **settings, **y}) for x, y in zip(models, own, strict=True)]
-    failed = train_many(tasks, jobs, verbose)
+    _, threads = _shares(jobs, len(models))
+    asked = [{"data": data, "threads": threads, **settings, **x} for x in own]
+    failed = train_many(_tasks(models, asked), jobs, verbose)
     for place, error in failed.items():
         raise _placed(error, place, list(failed))
     return [model.history for model in models]
@@ -92,22 +105,20 @@ def train_many(
     """
     from chainrule import workers  # noqa: PLC0415  (few programs ask)
 
-    if jobs is not None:
-        fitting.whole("fit_many", "jobs", jobs, 1)
     if not tasks:
         return {}
-    count = min(jobs or processors(), len(tasks))
-    tasks = _ready(tasks, threads=max(1, processors() // count))
-    forks = count > 1 and workers.can_fork()
-    forks = forks and not any(x.settings.get("callbacks") for x in tasks)
+    count, threads = _shares(jobs, len(tasks))
+    forks = count > 1 and workers.can_fork() and not any(x.here for x in tasks)
     if forks:
         load_compiler()
     board = Board(len(tasks))
     begun, failed, done = time.perf_counter(), dict[int, Exception](), 0
 
     def work(place: int) -> tuple[Exception | None, Trained | None]:
-        error = _train(tasks[place], Told(board, place))
-        return error, Trained.of(tasks[place].model) if forks else None
+        if not forks:
+            return _train(tasks[place], Told(board, place)), None
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of this process alone
+        return _train(tasks[place], Told(board, place)), Trained.of(tasks[place])
 
     with choose(verbose) as progress, uninterrupted(board.stop):
         progress.start(len(tasks), unit="model")
@@ -126,11 +137,20 @@ def train_many(
     return dict(sorted(failed.items()))
 
 
+def _shares(jobs: int | None, models: int) -> tuple[int, int]:
+    """How many models train at a time, and how many threads each may use."""
+    if jobs is not None:
+        fitting.whole("fit_many", "jobs", jobs, 1)
+    have = usual_threads()
+    count = max(min(jobs or have, models), 1)
+    return count, max(have // count, 1)
+
+
 def _train(task: Task, told: Told) -> Exception | None:
     """Train one; what it raises is made ready to be sent."""
     try:
         told.heed()
-        task.model.fit(**task.settings, verbose=told)
+        task.train(verbose=told)
     except KeyboardInterrupt:
         return None
     except Exception as error:
@@ -167,18 +187,18 @@ def _check(
             )
 
 
-def _ready(tasks: Sequence[Task], threads: int) -> list[Task]:
-    """The tasks with checked data, which is converted once for all models that want it alike."""
-    common, ready = _Common(), []
-    for place, task in enumerate(tasks):
+def _tasks(models: Sequence[Model], asked: Sequence[Mapping[str, Any]]) -> list[Task]:
+    """Tasks with checked data, which is converted once for all models that want it alike."""
+    common, tasks = _Common(), []
+    for place, (model, settings) in enumerate(zip(models, asked, strict=True)):
         try:
-            chosen = fitting.optimizer_for(task.model, task.settings.get("optimizer"))
-            data = common.converted(task.model, task.settings)
+            chosen = fitting.optimizer_for(model, settings.get("optimizer"))
+            data = common.converted(model, settings)
         except ChainruleError as error:
             raise error.within(f"models[{place}]") from None
-        settings = {"threads": threads, **task.settings, **data, "optimizer": chosen}
-        ready.append(replace(task, settings=settings))
-    return ready
+        fit = partial(model.fit, **{**settings, **data, "optimizer": chosen})
+        tasks.append(Task(model, fit, chosen, here=bool(settings.get("callbacks"))))
+    return tasks
 
 
 class _Common:
@@ -288,17 +308,20 @@ class Trained:
     steps: int
     history: History
     split: str
+    optimizer: Optimizer | LBFGS | None
 
     @classmethod
-    def of(cls, model: Model) -> Trained:
+    def of(cls, task: Task) -> Trained:
         """Take it from the model that was trained."""
-        return cls({**model.values, **model.slots}, model.steps, model.history, model.split)
+        model, state = task.model, task.model.values | task.model.slots
+        sent = model.optimizer if task.optimizer is None else None
+        return cls(state, model.steps, model.history, model.split, sent)
 
     def give(self, task: Task) -> None:
         """Give it to the model that was not."""
         model = task.model
         if self.split:  # then the training had begun
-            model.optimizer = task.settings["optimizer"]
+            model.optimizer = self.optimizer or task.optimizer
         model.restore(self.state, self.steps)
         model.history, model.split = self.history, self.split
 

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.backend.cpu.driver import Native, state_memory
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.program import Executable
-from chainrule.backend.cpu.threads import Pool, processors
+from chainrule.backend.cpu.threads import Pool, processors, usual_threads
 from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
@@ -94,7 +94,7 @@ class NativeRows:
 
         if count > SHARED * size and self._sharing.acquire(blocking=False):
             try:
-                self._pool.run(work)
+                self._pool.run(work, min(usual_threads(), self._pool.threads))
             finally:
                 starts = iter(())
                 self._sharing.release()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from chainrule.backend.cpu import pace as cpu_pace
+from chainrule.backend.cpu import threads as cpu_threads
 from chainrule.backend.cpu.pace import LEAST, Pace
 
 
@@ -75,3 +77,16 @@ def test_trials_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_thread_is_never_left_for_none() -> None:
     pace = Pace(1, 1)
     assert list(pace.parts(10)) == [(10, 1)]
+
+
+@pytest.mark.parametrize(
+    ("told", "usual"), [("1", 1), ("0", 1), ("3", 3), ("9", 4), ("", 4), ("x", 4)]
+)
+def test_threads_are_those_that_the_environment_leaves_where_nobody_asks(
+    told: str, usual: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    for module in (cpu_pace, cpu_threads):
+        monkeypatch.setattr(module, "processors", lambda: 4)
+    assert cpu_pace.allowed(None) == cpu_threads.usual_threads() == usual
+    assert cpu_pace.allowed(2) == 2

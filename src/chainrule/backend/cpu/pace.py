@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from chainrule.backend.cpu.threads import processors
+from chainrule.backend.cpu.threads import processors, usual_threads
 
 MOST_THREADS = 8
 """That a step is shared by: with more, barriers take too much of it."""
@@ -25,7 +25,7 @@ BETTER = 0.95
 
 def allowed(asked: int | None) -> int:
     """How many threads a step may have, where so many are asked for, or no number."""
-    return min(asked or MOST_THREADS, processors())
+    return min(asked or min(MOST_THREADS, usual_threads()), processors())
 
 
 class Pace:

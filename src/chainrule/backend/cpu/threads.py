@@ -22,6 +22,15 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def usual_threads() -> int:
+    """How many threads to use where nobody says: OMP_NUM_THREADS, or all processors.
+
+    The variable is what programs that start many processes set, joblib among them.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return min(max(int(told), 1), processors()) if told.isdigit() else processors()
+
+
 Task: TypeAlias = tuple[Callable[[], object], "SimpleQueue[BaseException | None]"]
 Tasks: TypeAlias = "SimpleQueue[Task | None]"
 
