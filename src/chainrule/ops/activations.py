@@ -15,7 +15,7 @@ from chainrule.ops.bounds import abs, clip
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import greater, where
 from chainrule.ops.elementwise import square
-from chainrule.ops.transcendental import erf, expm1, tanh
+from chainrule.ops.transcendental import erf, exp, expm1, tanh
 from chainrule.types import is_number
 
 
@@ -138,12 +138,14 @@ def silu(x: NodeLike) -> Node:
 
 @function
 def mish(x: NodeLike) -> Node:
-    """`x * tanh(softplus(x))`.
+    """`x * tanh(softplus(x))`, with one exponential: e (e + 2) / (e (e + 2) + 2), e = exp(x).
 
     Source: D. Misra, Mish: a self regularized non-monotonic activation function, BMVC 2020.
     """
     x = as_node(x)
-    return x * tanh(softplus(x))
+    e = exp(clip(x, high=20))  # from there on the quotient is 1
+    n = e * (e + 2)
+    return x * (n / (n + 2))
 
 
 @function
