@@ -33,6 +33,7 @@ LAYERS = {
         "many",
         "modelfile",
         "recipe",
+        "search",
         "safetensor",
         "checkpoint",
         "estimators",

@@ -13,7 +13,7 @@ from chainrule.graph.op import FUNCTIONS
 from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Training on a table", "", ("chainrule.recipe",)),
+    ("Training on a table", "", ("chainrule.recipe", "chainrule.search")),
     ("Model", "", ("chainrule.model", "chainrule.many", "chainrule.train.history")),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.trace", "chainrule.autodiff",

@@ -129,6 +129,7 @@ from chainrule.ops import when_training as when_training
 from chainrule.ops import where as where
 from chainrule.recipe import Config as Config
 from chainrule.recipe import train as train
+from chainrule.search import search as search
 from chainrule.trace import Trace as Trace
 from chainrule.trace import run as run
 from chainrule.train import metrics as metrics
