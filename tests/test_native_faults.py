@@ -155,6 +155,19 @@ def test_an_index_out_of_range(made: Callable[[Node], Node], bad: int) -> None:
         assert part in told
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_index_out_of_range_that_no_loss_shows(backend: str) -> None:
+    c, w = cr.input("c", (), dtype="int32"), cr.parameter("w", np.ones(4))
+    loss = cr.mean(cr.where(cr.take(w, c) > 0.5, w[0], w[1]))  # NaN is not above it either
+    data = {"c": codes()}
+    made = program(loss, backend)
+    made.run(data, BATCHES, RATES)
+    data = {"c": codes()}
+    data["c"][33] = 4
+    with pytest.raises(FeedError, match=r"out of range[\s\S]*row 33"):
+        made.run(data, BATCHES, RATES)
+
+
 def looked_up(c: Node) -> Node:
     return cr.take(cr.parameter("table", np.arange(12.0).reshape(4, 3)), c)
 

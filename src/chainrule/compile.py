@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,10 @@ from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.native import NativeProgram
-from chainrule.passes.hoist import hoist, row_bytes
+from chainrule.ops.index import checked
+from chainrule.passes.hoist import by_examples, hoist, row_bytes
 from chainrule.passes.merge import merge
+from chainrule.passes.ranges import choices
 from chainrule.program import STEP_INPUTS, Interpreted, Program, Step
 
 BACKENDS = ("native", "interpreter")
@@ -73,7 +75,11 @@ def divided(step: Step) -> Divided:
     hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
     loss, *new = (hoisted.place[x] for x in (place[step.loss], *updates.values()))
     inner = check(Graph([loss, *new, *updates], like=graph))
-    encoders = Encoders(graph, {inner.name(x): old for x, old in hoisted.encoded.items()})
+    encoders = Encoders(
+        graph,
+        {inner.name(x): old for x, old in hoisted.encoded.items()},
+        by_examples(graph, STEP_INPUTS),
+    )
     whole = Step(graph, place[step.loss], updates)
     return Divided(whole, Step(inner, loss, dict(zip(updates, new, strict=True))), encoders)
 
@@ -90,17 +96,28 @@ class Encoders:
     Args:
         graph: contains the nodes; they read inputs and constants only.
         nodes: by the name of the input that takes their place in the step.
+        by_examples: the nodes whose value the data decides; indices among them are checked here,
+            since machine code finds anything where one is out of range.
     """
 
-    def __init__(self, graph: Graph, nodes: Mapping[str, Node]) -> None:
+    def __init__(
+        self, graph: Graph, nodes: Mapping[str, Node], by_examples: Collection[Node]
+    ) -> None:
         self._names = list(nodes)
-        graph = Graph(nodes.values(), like=graph)
-        self._forward = Forward(graph, list(nodes.values()), backend="interpreter")
+        self._choices = [x for x in choices(graph) if x.indices in by_examples]
+        wanted = [*nodes.values(), *(x.indices for x in self._choices)]
+        self._forward = Forward(Graph(wanted, like=graph), wanted, backend="interpreter")
 
     def __call__(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The data set, with the encoded arrays beside those that it has."""
-        if not self._names:
+        """The data set, with the encoded arrays beside those that it has.
+
+        Raises:
+            FeedError: an index is out of range.
+        """
+        if not self._forward.inputs:
             return data
         rows = len(data[self._forward.inputs[0]])
         arrays = self._forward({}, data, np.arange(rows))
-        return {**data, **dict(zip(self._names, arrays, strict=True))}
+        for choice, indices in zip(self._choices, arrays[len(self._names) :], strict=True):
+            checked(choice.name, indices, choice.size)
+        return {**data, **dict(zip(self._names, arrays, strict=False))}

@@ -161,7 +161,7 @@ class Interpreted:
         """See Program."""
         losses = np.empty(len(batches))
         with one_thread:
-            if data is not self._data:
+            if data is not self._data and len(batches):
                 self._data, self._encoded = data, self._encode(data)
             for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
                 losses[k] = self._run_one(rows, rate)

@@ -39,18 +39,7 @@ def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
         step_inputs: inputs that each step brings anew.
         most: bytes an example that the new inputs may take; with more, nothing is hoisted.
     """
-    fixed: set[Node] = set()  # computed from constants alone
-    encoders: set[Node] = {x for x in graph.inputs if x.batch and x not in step_inputs}
-    for node in graph.operations:
-        if not all(x in fixed or x in encoders for x in node.operands):
-            continue
-        if node.op.kind == "random" or mixes_rows(node):
-            continue
-        if all(x in fixed for x in node.operands):
-            fixed.add(node)
-        elif node.shape[:1] == (N,):
-            encoders.add(node)
-    taken = _taken(graph, encoders)
+    taken = _taken(graph, by_examples(graph, step_inputs))
     if not taken or sum(map(row_bytes, taken)) > most:
         return Hoisted({x: x for x in graph}, {})
     names = {x: graph.name(x) for x in taken}
@@ -60,6 +49,22 @@ def hoist(graph: Graph, step_inputs: Collection[Node], most: float) -> Hoisted:
         return inputs.get(node)
 
     return Hoisted(rewrite(graph, rule), {new: old for old, new in inputs.items()})
+
+
+def by_examples(graph: Graph, step_inputs: Collection[Node]) -> set[Node]:
+    """The nodes that are computed from examples alone, each row by itself; `hoist` has more."""
+    fixed: set[Node] = set()  # computed from constants alone
+    found: set[Node] = {x for x in graph.inputs if x.batch and x not in step_inputs}
+    for node in graph.operations:
+        if not all(x in fixed or x in found for x in node.operands):
+            continue
+        if node.op.kind == "random" or mixes_rows(node):
+            continue
+        if all(x in fixed for x in node.operands):
+            fixed.add(node)
+        elif node.shape[:1] == (N,):
+            found.add(node)
+    return found
 
 
 def _taken(graph: Graph, encoders: Collection[Node]) -> list[Operation]:

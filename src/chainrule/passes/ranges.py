@@ -1,7 +1,9 @@
-"""Indices out of range: the nodes that tell of them."""
+"""Indices out of range: where indices choose, and the nodes that tell of wrong ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
 
 from chainrule.graph.graph import Graph
@@ -11,19 +13,39 @@ from chainrule.ops.reduce import sum as total
 from chainrule.types import N
 
 
-def out_of_range(graph: Graph) -> Node | None:
-    """How many indices of each row choose nothing, (N,); None where nothing is chosen at all."""
-    counts = []
+@dataclass(frozen=True)
+class Choice:
+    """An operation that chooses by indices.
+
+    Attributes:
+        name: of the operation.
+        indices: a node.
+        size: indices are from 0 to one less.
+    """
+
+    name: str
+    indices: Node
+    size: int
+
+
+def choices(graph: Graph) -> Iterator[Choice]:
+    """All places in a graph where indices choose, but those that choose rows of a minibatch."""
     for node in graph.operations:
         if node.op.name in ("take", "gather"):
             chosen, indices = node.operands
             size = chosen.shape[node.attributes["axis"]]
+            if isinstance(size, int):
+                yield Choice(node.op.name, indices, size)
         elif node.op.name == "one_hot":
-            (indices,), size = node.operands, node.attributes["depth"]
-        else:
-            continue
-        index = cast(indices, "int64")
-        missing = cast((index < 0) | (index >= size), "float32")
-        rows = int(indices.shape[:1] == (N,))
-        counts.append(total(missing, axis=tuple(range(rows, indices.ndim))))
+            yield Choice(node.op.name, node.operands[0], node.attributes["depth"])
+
+
+def out_of_range(graph: Graph) -> Node | None:
+    """How many indices of each row choose nothing, (N,); None where nothing is chosen at all."""
+    counts = []
+    for choice in choices(graph):
+        index = cast(choice.indices, "int64")
+        missing = cast((index < 0) | (index >= choice.size), "float32")
+        rows = int(index.shape[:1] == (N,))
+        counts.append(total(missing, axis=tuple(range(rows, index.ndim))))
     return broadcast_to(reduce(Node.__add__, counts), (N,)) if counts else None
