@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import reads
 from chainrule.plan.speeds import Speeds
 from chainrule.plan.work import Work, doubles, rough_work, size_of, work
 
@@ -95,6 +96,7 @@ class PlanCosts:
             part = share(each, self.rows, threads)
             memory = self._memory(each, away, part, threads)
             seconds = _seconds(each, self.speeds, part, memory)
+            seconds += exchanged(each, threads) / self.speeds.exchange
             made.append(KernelCost(each, phase, seconds, memory))
         barriers = len(self.plan.phases) * self.speeds.barrier * (threads > 1)
         return PlanCost(tuple(made), threads, self.rows, barriers)
@@ -133,6 +135,22 @@ def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
         granule = 6
     granules = -(-size // granule)
     return min(1.0, -(-granules // threads) * granule / max(size, 1))
+
+
+def exchanged(each: Work, threads: int) -> float:
+    """Bytes of a product's factors that a thread reads and that others have just written.
+
+    It reads one factor whole: weights, of which each thread updated a part, or gradients, of which
+    each computed some rows. Where threads share the rows of a weight, each also reads its columns
+    of the other factor.
+    """
+    if each.product is None:
+        return 0.0
+    m, v, k, often = each.product
+    numbers = float(k * v)
+    if each.split == "first" and all(x.buffer.space != "data" for x in reads(each.kernel)):
+        numbers += m * k / threads
+    return (8 if doubles(each.kernel) else 4) * often * numbers * (1 - 1 / threads)
 
 
 def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
@@ -196,7 +214,8 @@ def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
 
     def predicted(threads: int) -> float:
         parts = [_seconds(x, speeds, share(x, rows, threads), 0.0) for x in works]
-        return sum(parts) + waiting * (threads > 1)
+        between = sum(exchanged(x, threads) for x in works) / speeds.exchange
+        return sum(parts) + between + waiting * (threads > 1)
 
     best, least = 1, predicted(1)
     for threads in _numbers(most):

@@ -20,6 +20,7 @@ class Speeds:
         shared: bytes a second from memory for all cores together.
         call: seconds to begin a kernel.
         barrier: seconds until all threads have met.
+        exchange: bytes a second that a core gets of what another one has just written.
         measured: how often these were measured, the best kept; 0 for usual values.
     """
 
@@ -33,11 +34,15 @@ class Speeds:
     shared: float
     call: float
     barrier: float
+    exchange: float
     measured: int = 0
 
 
 def better(one: Speeds, two: Speeds) -> Speeds:
-    """The best of two measurements of a machine: others slow it down, nobody makes it quicker."""
+    """The best of two measurements of a machine: others slow it down, nobody makes it quicker.
+
+    The exchange is a difference of two times: there the more careful one is kept.
+    """
     peak = max(one.peak, two.peak)
     return Speeds(
         processor=two.processor,
@@ -52,6 +57,7 @@ def better(one: Speeds, two: Speeds) -> Speeds:
         shared=max(one.shared, two.shared),
         call=min(one.call, two.call),
         barrier=min(one.barrier, two.barrier),
+        exchange=min(one.exchange, two.exchange),
         measured=one.measured + two.measured,
     )
 
@@ -70,4 +76,5 @@ def usual(vector: int, tiles: tuple[tuple[int, int], ...] = ((6, 2),)) -> Speeds
         shared=20e9,
         call=20e-9,
         barrier=300e-9,
+        exchange=6e9,
     )

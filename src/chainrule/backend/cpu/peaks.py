@@ -1,4 +1,4 @@
-"""How fast this machine is, measured and kept: arithmetic, memory by level, calls, barriers."""
+"""How fast this machine is, measured and kept: arithmetic, memory by level, calls, threads."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from chainrule.plan.kernel import (
     Axis,
     Buffer,
     Call,
+    Const,
     Expr,
     Kernel,
     Read,
@@ -42,7 +43,7 @@ from chainrule.plan.plan import Phase, Plan
 from chainrule.plan.speeds import Speeds, better, usual
 from chainrule.plan.work import work
 
-VERSION = 1
+VERSION = 2
 """Of what is measured and how; another one is measured anew."""
 
 SUMS = 10
@@ -59,6 +60,9 @@ ROUNDS = 4
 
 TURNS, PAUSE = 6, 0.02
 """How often kernels are timed, and the seconds between."""
+
+SWAPS, SWAPPED = 8, 16_384
+"""How often two threads exchange rows, and the numbers in a row."""
 
 BUSY = 3e-6
 """Seconds from which on a barrier was slow because others wanted the processors."""
@@ -98,7 +102,7 @@ def kept(folder: Path | None) -> Speeds | None:
         tiles = tuple((int(rows), int(vectors)) for rows, vectors in told.pop("tiles"))
         found = Speeds(levels=levels, tiles=tiles, **told)
         numbers = [found.peak, found.product, found.instruction, found.shared, found.call,
-                   found.barrier, *(rate for _, rate in levels)]  # fmt: skip
+                   found.barrier, found.exchange, *(rate for _, rate in levels)]  # fmt: skip
         usable = all(0 < x < math.inf for x in numbers) and levels[-1][0] == math.inf
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
@@ -152,6 +156,7 @@ def measured() -> Speeds:
         shared=shared,
         call=call,
         barrier=barrier,
+        exchange=_exchange(),
         measured=1,
     )
 
@@ -308,6 +313,18 @@ def _link(x: Sequence[Buffer], y: Buffer) -> Kernel:
     return Kernel(y.name, (i,), (Write(y, (At(i),), value),))
 
 
+def _swap(swapped: bool) -> Plan:
+    """Kernels of two rows: a thread reads the row that it wrote before, or that of the other."""
+    buffers = [Buffer(f"swap{k}", (2, SWAPPED), "float32") for k in range(SWAPS + 1)]
+    phases = []
+    for x, y in itertools.pairwise(buffers):
+        r, i = Axis("r", 2), Axis("i", SWAPPED)
+        row = Call("sub", (Const(1, "int64"), At(r)), "int64") if swapped else At(r)
+        value = Call("neg", (Read(x, (row, At(i))),), "float32")
+        phases.append(Phase((Kernel(y.name, (r, i), (Write(y, (At(r), At(i)), value),)),)))
+    return Plan(tuple(phases), tuple(buffers))
+
+
 def _read_by(kernel: Kernel) -> Buffer:
     value: Any = kernel.writes[0].value
     found: Buffer = value.operands[0].buffer
@@ -342,6 +359,16 @@ def _call_and_barrier() -> tuple[float, float]:
         both = _step(Native(one.code, threads=2))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
     return max(call, 5e-9), barrier if barrier < BUSY else usual(32).barrier
+
+
+def _exchange() -> float:
+    """Bytes a second that a core gets of what another one has just written."""
+    known = usual(32).exchange
+    if processors() == 1:
+        return known
+    own, others = (_step(Native(runnable(_swap(x), 1).code, threads=2)) for x in (False, True))
+    bytes_a_second = 4 * SWAPPED * SWAPS / max(others - own, 1e-9)
+    return bytes_a_second if known / 4 < bytes_a_second < 4 * known else known  # disturbed
 
 
 def _step(native: Native) -> float:
