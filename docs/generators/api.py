@@ -14,6 +14,8 @@ from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Training on a table", "", ("chainrule.recipe", "chainrule.search")),
+    ("Estimators", "In scikit-learn's contract; they need `pip install \"chainrule[sklearn]\"`.",
+     ("chainrule.estimators",)),
     ("Model", "", ("chainrule.model", "chainrule.many", "chainrule.train.history")),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.trace", "chainrule.autodiff",
@@ -43,7 +45,8 @@ MODULES: tuple[tuple[str, ModuleType, str], ...] = (
 
 def page() -> str:
     """The whole page. Raises ValueError for an export that stands nowhere."""
-    public = {name: x for name, x in vars(cr).items() if _documented(name, x)}
+    exported = {name: getattr(cr, name) for name in (*vars(cr), "MLPClassifier", "MLPRegressor")}
+    public = {name: x for name, x in exported.items() if _documented(name, x)}
     parts, placed = [INTRODUCTION], set(FUNCTIONS)
     for heading, words, modules in GROUPS:
         found = [name for name, x in public.items() if _within(x, modules) and name not in placed]

@@ -1,5 +1,8 @@
 """Chainrule: neural networks as explicit computation graphs."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from chainrule import data as data
 from chainrule import errors as errors
 from chainrule.autodiff import gradients as gradients
@@ -154,3 +157,28 @@ from chainrule.train.optim import RMSprop as RMSprop
 from chainrule.types import N as N
 from chainrule.types import TensorType as TensorType
 from chainrule.version import __version__ as __version__
+
+if _TYPE_CHECKING:
+    from chainrule.estimators import MLPClassifier as MLPClassifier
+    from chainrule.estimators import MLPRegressor as MLPRegressor
+
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_ESTIMATORS]
+
+
+def __getattr__(name: str) -> _Any:
+    """The estimators, which need scikit-learn, are imported when they are asked for."""
+    if name not in _ESTIMATORS:
+        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+    try:
+        from chainrule import estimators  # noqa: PLC0415  (scikit-learn takes a second)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "sklearn":
+            raise
+        raise errors.MissingExtra(
+            name, "scikit-learn is not installed", fix='pip install "chainrule[sklearn]"'
+        ) from None
+    return getattr(estimators, name)

@@ -24,6 +24,9 @@ from chainrule.program import CALMER, STEP_INPUTS, Interpreted, Minibatches, Row
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
 
+SHARED_UP_TO = 256
+"""Rows up to which the code of a minibatch has room for the next power of two."""
+
 Encode = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
@@ -155,7 +158,7 @@ class NativeProgram:
 
     def _with_room(self, rows: int) -> Native:
         """Machine code for minibatches of so many rows, with the present state."""
-        code = step_code(self._step, rows)
+        code = step_code(self._step, _room(rows))
         guess, most = threads_for(code, self._threads)
         self._pace = Pace(most, guess)
         native = Native(code, threads=most)
@@ -218,6 +221,11 @@ def _largest(batches: Sequence[Rows]) -> int:
     if isinstance(batches, Minibatches):
         return min(batches.size, len(batches.rows))
     return max(map(len, batches))
+
+
+def _room(rows: int) -> int:
+    """The rows that code is made for: small sizes, such as those of folds, share one."""
+    return 1 << (rows - 1).bit_length() if rows <= SHARED_UP_TO else rows
 
 
 class NativeFunction:

@@ -1,0 +1,324 @@
+"""What the estimators share: from parameters and data to a trained model, and its attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from chainrule.data.schema import Encoded
+from chainrule.estimators import inputs, settings
+from chainrule.estimators.convergence import Convergence
+from chainrule.estimators.network import NAMES, Design, Scale, free_names, network
+from chainrule.estimators.solver import build_optimizer, is_lbfgs
+from chainrule.fitting import Prepared, prepare
+from chainrule.train.callbacks import EarlyStopping, as_callbacks
+from chainrule.train.lbfgs import LBFGS
+
+Array = npt.NDArray[Any]
+
+SMALL = 1000
+"""Examples up to which float64 data are computed in float64: there it costs no time."""
+
+
+SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
+"""By the task of a model, the metric that early stopping goes by; else it is the loss."""
+
+
+class BaseMLP(BaseEstimator):  # type: ignore[misc]
+    """The shared part of MLPClassifier and MLPRegressor.
+
+    `model_`, the Chainrule model, holds all that training made; `coefs_` and `intercepts_` are
+    read from it.
+    """
+
+    losses: ClassVar[tuple[str, ...]]
+    numeric: ClassVar[bool]
+
+    # ------------------------------------------------------------ what the two differ in
+
+    def _store(self, parameters: dict[str, Any]) -> None:
+        """Keep the parameters of the constructor under their names, and do nothing else."""
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
+        """y as the graph takes it; learns the classes at `first`, where partial_fit has not."""
+        raise NotImplementedError
+
+    def _task(self, y: Array) -> tuple[str, int]:
+        """The task and the number of outputs, for targets that are encoded."""
+        raise NotImplementedError
+
+    def _scale(self, y: Array) -> Scale | None:
+        """What standardises a number to predict, where features are preprocessed."""
+        return None
+
+    def _class_weights(self, y: Array) -> Array | None:
+        """A weight an example by its class, or None."""
+        return None
+
+    # ------------------------------------------------------------ data
+
+    def _validated(self, X: Any, y: Any, first: bool) -> tuple[Any, Array]:
+        """Features and target, checked: an array, or a table where there is a schema."""
+        if first:
+            self._schema = inputs.learn(X, self.preprocess, self.categorical_features)
+            self._dtype = self._precision(X)
+        if self._schema is None:
+            X, y = validate_data(
+                self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
+                y_numeric=self.numeric, dtype=self._dtype, reset=first,
+            )  # fmt: skip
+            X = inputs.dense(X)
+        else:
+            X, y = validate_data(self, X, y, skip_check_array=True, reset=first)
+            kind = "numeric" if self.numeric else None
+            y = check_array(y, ensure_2d=False, dtype=kind, input_name="y")
+            check_consistent_length(X, y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _precision(self, X: Any) -> str:
+        """float32, or float64 where the data are and it is asked for, or costs nothing."""
+        if self.precision != "auto":
+            return "float32" if self.precision == "single" else "float64"
+        rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
+        exact = self.solver == "lbfgs" or rows <= SMALL
+        single = getattr(X, "dtype", None) == np.float32 or self._schema is not None
+        return "float64" if exact and not single else "float32"
+
+    def _features(self, X: Any) -> dict[str, Array]:
+        """The inputs of the graph that are features."""
+        return {"x": X} if self._schema is None else dict(inputs.encoded(self._schema, X))
+
+    def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
+        """All that the graph is fed."""
+        names = free_names(self._schema)
+        feeds = self._features(X)
+        kind = self._design.dtype if self.numeric else "int32"
+        feeds[names.target] = y if self._scaled else y.astype(kind, copy=False)
+        feeds[names.alpha] = np.asarray(self.alpha, self._design.dtype)
+        if self._design.weighted:
+            feeds[names.weights] = (
+                np.ones(len(y), self._design.dtype) if weights is None else weights
+            )
+        return self._fed(feeds)
+
+    def _fed(self, feeds: dict[str, Array]) -> Mapping[str, Array] | Encoded:
+        """Feeds as the model takes them: one with a schema takes what is encoded."""
+        if self._schema is None:
+            return feeds
+        rows = len(next(iter(feeds.values())))
+        return Encoded(feeds, None, np.arange(rows), [])
+
+    # ------------------------------------------------------------ fit
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, *, validation_data: Any = None,
+        incremental: bool = False,
+    ) -> None:  # fmt: skip
+        settings.check(type(self).__name__, self.get_params(deep=False), self.losses)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        X, y = self._validated(X, y, first)
+        weights = inputs.weights_of(sample_weight, X, self._dtype)
+        y = self._encode_target(y, first, incremental)
+        by_class = self._class_weights(y)
+        if by_class is not None:
+            by_class = by_class.astype(self._dtype)
+            weights = by_class if weights is None else weights * by_class
+        if first:
+            self._build(X, y, weights is not None)
+        elif weights is not None and not self._design.weighted:
+            self._take_weights()
+        prepared = self._prepared(X, y, weights, validation_data)
+        self._train(prepared, incremental)
+
+    def _build(self, X: Any, y: Array, weighted: bool) -> None:
+        """The untrained model, and the attributes that are known before training."""
+        self._design = self._designed(y, weighted)
+        scale = None if self._schema is None else self._scale(y)
+        self._scaled = scale is not None
+        self._make = X.shape[1], self._schema, scale
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self.model_ = network(self._design, *self._make, seed)
+        self.n_layers_ = len(self._design.widths) + 2
+        self.n_outputs_ = self._design.outputs
+        self.out_activation_ = self._design.output
+        self.t_ = 0
+
+    def _designed(self, y: Array, weighted: bool) -> Design:
+        """What the parameters say of the graph."""
+        name = type(self).__name__
+        given = self.hidden_layer_sizes
+        widths = tuple(map(int, np.atleast_1d(np.asarray(given, dtype=np.int64))))
+
+        def each(key: str) -> tuple[Any, ...]:
+            return settings.per_layer(name, key, getattr(self, key), len(widths))
+
+        task, outputs = self._task(y)
+        activations = tuple(
+            NAMES.get(x, x) if isinstance(x, str) else x for x in each("activation")
+        )
+        return Design(
+            task=task, outputs=outputs, flat=y.ndim == 1, widths=widths, activations=activations,
+            dropouts=each("dropout"), normalization=self.normalization, loss=self.loss,
+            weighted=weighted, label_smoothing=getattr(self, "label_smoothing", 0.0),
+            quantile=getattr(self, "quantile", 0.5), delta=getattr(self, "huber_delta", 1.0),
+            dtype=self._dtype,
+        )  # fmt: skip
+
+    def _take_weights(self) -> None:
+        """The same model with weights of examples, which it did without so far."""
+        old, self._design = self.model_, replace(self._design, weighted=True)
+        self.model_ = network(self._design, *self._make, old.seed)
+        self.model_.restore({**old.values, **old.slots}, old.steps)
+        self.model_.optimizer, self.model_.history = old.optimizer, old.history
+
+    def _prepared(self, X: Any, y: Array, weights: Array | None, validation: Any) -> Prepared:
+        """The feeds, and what validates: data of its own, held out rows, or nothing."""
+        held: Any = self.validation_fraction if self._early else None
+        if validation is not None:
+            held = self._held(*validation)
+        elif self._early and round(len(y) * self.validation_fraction) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        return prepare(self.model_, self._feeds(X, y, weights), held, None, None)
+
+    def _held(self, X: Any, y: Any, weights: Any = None) -> Mapping[str, Array] | Encoded:
+        """Validation data as feeds."""
+        X, y = self._validated(X, y, first=False)
+        weights = inputs.weights_of(weights, X, self._dtype)
+        return self._feeds(X, self._encode_target(y, first=False, incremental=False), weights)
+
+    def _train(self, prepared: Prepared, incremental: bool) -> None:
+        """Run the optimizer, and tell what came of it."""
+        model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
+        size = self._batch(rows)
+        optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
+        endless = incremental or isinstance(optimizer, LBFGS)
+        patience = np.inf if endless else self.n_iter_no_change
+        score = SCORES.get(model.judge.task or "")
+        column, sign = ("loss", 1) if not self._early else _criterion(score)
+        adaptive = self.learning_rate == "adaptive" and self.solver == "sgd"
+        best = (self.best_validation_score_ if self._early else self.best_loss_) if before else None
+        watch = Convergence(column, sign, self.tol, patience, best, adaptive)
+        epochs = 1 if incremental else self.max_iter
+        validates = prepared.held_arrays is not None
+        try:
+            model.fit(
+                prepared, optimizer=optimizer, batch_size=size, epochs=epochs,
+                patience=EarlyStopping(column, patience=epochs) if self._early else None,
+                keep_best=self._early, shuffle=self.shuffle, clip_norm=self.clip_norm,
+                metrics=[score] if validates and score else [],
+                callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
+                verbose=self.verbose if isinstance(self.verbose, str) else bool(self.verbose),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+            incremental = True
+        self.n_iter_ = len(model.history) - before
+        self.t_ += self.n_iter_ * rows
+        self._tell(_criterion(score) if validates else None)
+        if not incremental and (watch.reason is None or "limit" in watch.reason):
+            warnings.warn(
+                f"Maximum iterations ({self.max_iter}) reached and the optimization "
+                "hasn't converged yet.", ConvergenceWarning, stacklevel=4,
+            )  # fmt: skip
+
+    @property
+    def _early(self) -> bool:
+        """Whether validation scores stop a run: L-BFGS, as in scikit-learn, pays no heed."""
+        lbfgs = self.solver == "lbfgs" if self.optimizer is None else is_lbfgs(self.optimizer)
+        return bool(self.early_stopping) and not lbfgs
+
+    def _batch(self, rows: int) -> int:
+        """Examples of a minibatch."""
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if self.batch_size > rows:
+            warnings.warn(
+                f"batch_size {self.batch_size} is larger than the {rows} training examples, "
+                "and clipped", stacklevel=5,
+            )  # fmt: skip
+        return min(int(self.batch_size), rows)
+
+    def _tell(self, criterion: tuple[str, int] | None) -> None:
+        """The attributes that tell of training, from the history of the model."""
+        history = self.model_.history
+        self.loss_curve_ = [float(x) for x in history["loss"]]
+        self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = None if self._early else min(self.loss_curve_)
+        self.validation_scores_ = self.best_validation_score_ = None
+        if criterion is not None:
+            column, sign = criterion
+            self.validation_scores_ = [float(-sign * x) for x in history[column]]
+            self.best_validation_score_ = max(self.validation_scores_)
+
+    # ------------------------------------------------------------ use
+
+    def _predicted(self, X: Any) -> Array:
+        """What the graph's output is for each example."""
+        check_is_fitted(self)
+        if self._schema is None:
+            X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=self._dtype, reset=False)
+            return np.asarray(self.model_.predict({"x": inputs.dense(X)}))
+        X = validate_data(self, X, skip_check_array=True, reset=False)
+        return np.asarray(self.model_.predict(self._fed(self._features(X))).values)
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights of each layer, (inputs, outputs), the output layer last."""
+        check_is_fitted(self)
+        return [np.array(self.model_.value(f"{name}.w")) for name in self._layers]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases of each layer; where the layer is normalised, what that shifts by."""
+        check_is_fitted(self)
+        values = self.model_.values
+        return [
+            np.array(values[f"{x}.b"] if f"{x}.b" in values else values[f"{x}.norm.shift"])
+            for x in self._layers
+        ]
+
+    @property
+    def _layers(self) -> list[str]:
+        return [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
+
+    def _stochastic(self) -> bool:
+        """For methods that L-BFGS has not."""
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for solver='sgd' and 'adam'")
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.preprocess is not True
+        tags.input_tags.allow_nan = self.preprocess is True
+        return tags
+
+
+def _criterion(score: str | None) -> tuple[str, int]:
+    """The column of the history that validates, and -1 where more of it is better."""
+    return (f"validation_{score}", -1) if score else ("validation_loss", 1)

@@ -1,0 +1,233 @@
+"""MLPClassifier: scikit-learn's, and more."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+from chainrule.estimators.base import BaseMLP
+
+Array = npt.NDArray[Any]
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
+    """A feed-forward network that tells classes apart, in scikit-learn's contract.
+
+    The parameters of `sklearn.neural_network.MLPClassifier` have the same names, meanings and
+    defaults; those after `max_fun` are more. Targets may be labels, or a matrix of 0 and 1 with
+    a column for each of several labels.
+
+    Args:
+        activation: as in scikit-learn, any name that `cr.dense` knows, a function from node to
+            node, or a sequence of such: one a layer.
+        loss: "log_loss", or "hinge", which gives scores and no probabilities.
+        label_smoothing: the share of the target that is spread over all classes.
+        class_weight: a dict of weights by class, or "balanced".
+        dropout: the rate after each hidden layer, or a sequence: one a layer.
+        normalization: "batch", "layer" or "rms", before each activation.
+        optimizer: in the place of `solver`: a name such as "adamw", which takes
+            `learning_rate_init`, or such as `cr.AdamW(1e-3, decay=0.01)`.
+        schedule: of the learning rate, for all of `max_iter`: a name such as "one_cycle", which
+            takes `learning_rate_init`, or such as `cr.schedules.Cosine(1e-3)`.
+        clip_norm: bound on the length of the gradient.
+        preprocess: True learns the columns of a table: numbers are standardised and their gaps
+            filled, categories become one-hot or embedded, texts counts of words, and it is all
+            a part of the network. "auto" does so where a data frame has columns that are no
+            numbers, or categorical_features lists some; False never.
+        categorical_features: "from_dtype", or names, positions or a mask of the columns that
+            are categories, whatever their type.
+        callbacks: as in `Model.fit`.
+        precision: "single", "double", or "auto": double for float64 data of up to 1,000 rows or
+            with L-BFGS, else single.
+        threads: as in `Model.fit`.
+
+    Attributes:
+        model_: the trained `Model`: its graph, history and parameters. Scikit-learn's attributes
+            (coefs_, loss_curve_, ...) are there too.
+    """
+
+    losses: ClassVar[tuple[str, ...]] = ("log_loss", "hinge")
+    numeric: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | str = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: str = "log_loss",
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        normalization: str | None = None,
+        optimizer: Any = None,
+        schedule: Any = None,
+        clip_norm: float | None = None,
+        preprocess: bool | str = "auto",
+        categorical_features: Any = "from_dtype",
+        callbacks: Any = None,
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._store(locals())
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
+    ) -> MLPClassifier:
+        """Train; with `warm_start` go on from where the network is, optimizer included.
+
+        Args:
+            X: (n, features): an array, a sparse matrix (which is made dense) or a data frame.
+            y: (n,) labels, or (n, labels) of 0 and 1.
+            sample_weight: (n,), 0 or more.
+            validation_data: (X, y) or (X, y, sample_weight), scored after each epoch, and in the
+                place of rows held out where `early_stopping` is on.
+
+        Raises:
+            ValueError: data or parameters make no sense. NotFinite: the loss is not finite.
+        """
+        self._fit(X, y, sample_weight, validation_data=validation_data)
+        return self
+
+    @available_if(lambda self: self._stochastic())
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> MLPClassifier:
+        """Train for one epoch, from where the network is.
+
+        Args:
+            X, y, sample_weight: as in `fit`.
+            classes: all labels that will ever come; needed in the first call.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError("class_weight='balanced' needs all rows: give a dict of weights")
+        if not hasattr(self, "model_"):
+            many = type_of_target(y).startswith("multilabel")
+            if classes is None and not many:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = np.arange(np.shape(y)[1]) if many else np.unique(classes)
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{self.classes_!r}"
+            )
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
+        check_classification_targets(y)
+        if y.ndim == 2:
+            if type_of_target(y) != "multilabel-indicator":
+                raise ValueError(
+                    "y has several columns, which are not labels of 0 and 1: multioutput target "
+                    "data is not supported. Use sklearn.multioutput.MultiOutputClassifier"
+                )
+            if first and not incremental:
+                self.classes_ = np.arange(y.shape[1])
+            return np.asarray(y, np.int32)
+        present = np.unique(y)
+        if first and not incremental:
+            self.classes_ = present
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"The data hold one class, {self.classes_[0]}: there is nothing to tell apart. "
+                "Give rows of two classes or more"
+            )
+        unknown = np.setdiff1d(present, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
+                f"'y' has {unknown}."
+            )
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _task(self, y: Array) -> tuple[str, int]:
+        if y.ndim == 2:
+            return "multilabel", y.shape[1]
+        classes = len(self.classes_)
+        return ("binary", 1) if classes == 2 else ("multiclass", classes)
+
+    def _class_weights(self, y: Array) -> Array | None:
+        if self.class_weight is None:
+            return None
+        labels = self.classes_[y] if y.ndim == 1 else y
+        return np.asarray(compute_sample_weight(self.class_weight, labels))
+
+    def predict(self, X: Any) -> Array:
+        """The most likely class of each example, (n,); for labels 0 or 1, (n, labels).
+
+        Args:
+            X: as in `fit`.
+        """
+        values = self._predicted(X)
+        if values.ndim == 2 and self.out_activation_ != "logistic":
+            codes = values.argmax(axis=1)
+            return np.asarray(self.classes_[codes])
+        yes = values > (0.5 if self.out_activation_ == "logistic" else 0)
+        return yes.astype(int) if values.ndim == 2 else np.asarray(self.classes_[yes.astype(int)])
+
+    @available_if(lambda self: self._has(probabilities=True))
+    def predict_proba(self, X: Any) -> Array:
+        """The probability of each class, or of each label, (n, classes), as `classes_` has them.
+
+        Args:
+            X: as in `fit`.
+        """
+        values = self._predicted(X)
+        return values if values.ndim == 2 else np.column_stack([1 - values, values])
+
+    @available_if(lambda self: self._has(probabilities=True))
+    def predict_log_proba(self, X: Any) -> Array:
+        """The logarithms of `predict_proba`.
+
+        Args:
+            X: as in `fit`.
+        """
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    @available_if(lambda self: self._has(probabilities=False))
+    def decision_function(self, X: Any) -> Array:
+        """The scores of a network with `loss="hinge"`: (n,) for two classes, else (n, classes).
+
+        Args:
+            X: as in `fit`.
+        """
+        return self._predicted(X)
+
+    def _has(self, *, probabilities: bool) -> bool:
+        """Whether the loss gives probabilities, or does not."""
+        if (self.loss != "hinge") != probabilities:
+            raise AttributeError(f"not available with loss={self.loss!r}")
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

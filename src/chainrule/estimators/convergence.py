@@ -1,0 +1,53 @@
+"""scikit-learn's rule for when a run has converged, as a callback."""
+
+from __future__ import annotations
+
+import math
+
+from chainrule.train.callbacks import Callback, State
+
+SLOWEST = 1e-6
+"""The rate at which an adaptive rate is no longer cut."""
+
+
+class Convergence(Callback):
+    """Stop after more than `patience` epochs in a row without an improvement by `tol`.
+
+    An epoch is held against the best one so far, also where that was better by less than `tol`.
+
+    Args:
+        column: of the history.
+        sign: 1 where less is better, -1 where more is.
+        tol: by how much an epoch must beat the best.
+        patience: how many epochs may fail to; may be infinite.
+        best: of earlier runs; None for a new one.
+        adaptive: go on while the rate can still be cut.
+
+    Attributes:
+        reason: why the run stopped early; None where it did not.
+    """
+
+    def __init__(
+        self, column: str, sign: int, tol: float, patience: float, best: float | None = None,
+        adaptive: bool = False,
+    ) -> None:  # fmt: skip
+        self._column, self._sign, self._tol, self._patience = column, sign, tol, patience
+        self._best = math.inf if best is None else sign * best
+        self._adaptive, self._stale = adaptive, 0
+        self.reason: str | None = None
+
+    def on_finish(self, state: State) -> None:
+        """See Callback."""
+        self.reason = state.stop_reason
+
+    def on_epoch(self, state: State) -> None:
+        """See Callback."""
+        value = self._sign * state.row[self._column]
+        self._stale = 0 if value <= self._best - self._tol else self._stale + 1
+        self._best = min(self._best, value) if value == value else self._best
+        if self._stale <= self._patience:
+            return
+        if self._adaptive and state.row["rate"] > SLOWEST:
+            self._stale = 0
+            return
+        state.stop(f"no improvement by {self._tol:g} in {self._patience:g} epochs")

@@ -1,0 +1,119 @@
+"""What an estimator is given, as arrays: features, weights, and columns of data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_array, check_consistent_length
+
+from chainrule.data.schema import Schema
+from chainrule.data.sources import read
+from chainrule.data.table import Table
+from chainrule.errors import SettingError
+
+Array = npt.NDArray[Any]
+CATEGORICAL = ("Categorical", "Enum")
+TEXTUAL = ("String", "Object", "Unknown")
+
+
+def column_types(X: Any) -> dict[str, str] | None:
+    """For each column of a data frame the name of its type; None for anything else."""
+    if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
+        return None
+    import narwhals.stable.v1 as nw  # noqa: PLC0415  (50 ms)
+
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    return {str(name): str(dtype).split("(")[0] for name, dtype in frame.schema.items()}
+
+
+def chosen_columns(given: Any, names: Sequence[str]) -> list[str]:
+    """Columns named by a list of names or positions, or by a mask. Raises SettingError."""
+    items = np.asarray(given)
+    if items.dtype.kind == "b" and items.shape == (len(names),):
+        return [name for name, chosen in zip(names, items, strict=True) if chosen]
+    if items.dtype.kind in "iu" and items.size:
+        if items.min() >= -len(names) and items.max() < len(names):
+            return [names[i] for i in items.ravel()]
+    elif all(str(item) in names for item in items.ravel()):
+        return [str(item) for item in items.ravel()]
+    raise SettingError(
+        "categorical_features", "a column is not there", got=repr(given),
+        expected=f"names, positions or a mask of {len(names)} columns: " + ", ".join(names[:12]),
+    )  # fmt: skip
+
+
+def learn(X: Any, preprocess: bool | str, categorical: Any) -> Schema | None:
+    """What a table teaches about its columns; None where X is to be taken as plain numbers.
+
+    Args:
+        preprocess: True, False, or "auto": where a column is no number, or is listed.
+        categorical: "from_dtype", a list of columns, a mask, or None.
+    """
+    types = column_types(X)
+    listed = categorical is not None and not isinstance(categorical, str)
+    special = types is not None and bool(set(types.values()) & _SPECIAL)
+    if not (preprocess is True or (preprocess == "auto" and (listed or special))):
+        return None
+    table = read_table(X)
+    if types is None:
+        kinds = dict.fromkeys(table.columns, "number")
+    else:
+        kinds = {name: kind for name, t in types.items() if (kind := _kind(t))}
+    if listed:
+        kinds |= dict.fromkeys(chosen_columns(categorical, table.columns), "category")
+    return Schema.learn(table, kinds=kinds)
+
+
+_SPECIAL = {*CATEGORICAL, *TEXTUAL, "Date", "Datetime"}
+
+
+def _kind(dtype: str) -> str | None:
+    """The kind of a column by its type; None where its values have to tell."""
+    if dtype in CATEGORICAL:
+        return "category"
+    if dtype in TEXTUAL or dtype in ("Date", "Datetime", "Time"):
+        return None
+    return "boolean" if dtype == "Boolean" else "number"
+
+
+def read_table(X: Any) -> Table:
+    """X as a table; the columns of an array are x0, x1 and so on."""
+    if hasattr(X, "columns"):
+        return read(X)
+    return read(np.asarray(X))
+
+
+def encoded(schema: Schema, X: Any) -> Mapping[str, Array]:
+    """The columns as arrays by the names of the graph's inputs."""
+    return schema.encode(read_table(X), "none").arrays
+
+
+def dense(X: Any) -> Array:
+    """An array of what may be a sparse matrix."""
+    return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
+
+
+def weights_of(given: Any, X: Any, dtype: str) -> Array | None:
+    """Weights of the examples, (n,). Raises ValueError for wrong shapes and impossible weights."""
+    if given is None:
+        return None
+    n = X.shape[0]
+    given = np.asarray(given)
+    if given.ndim == 0:
+        given = np.full(n, given)
+    weights: Array = check_array(
+        given, ensure_2d=False, dtype=dtype, input_name="sample_weight", order="C"
+    )
+    if weights.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array.")
+    check_consistent_length(weights, X)
+    if (weights < 0).any():
+        raise ValueError("Negative values in sample_weight: weights are 0 or more")
+    if not weights.any():
+        raise ValueError("All sample_weight are zero: at least one example has to count")
+    return weights

@@ -1,0 +1,220 @@
+"""The graph of an estimator: from features to the model, by what its parameters say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.features import features
+from chainrule.data.schema import Schema
+from chainrule.graph.leaves import input
+from chainrule.graph.node import Input, Node
+from chainrule.model import Model
+from chainrule.nn.arguments import Activation
+from chainrule.nn.classes import cross_entropy, hinge
+from chainrule.nn.compose import hidden
+from chainrule.nn.init import Uniform
+from chainrule.nn.layers import dense, dropout
+from chainrule.nn.losses import (
+    absolute_error,
+    binary_cross_entropy,
+    huber,
+    poisson,
+    quantile,
+    squared_error,
+)
+from chainrule.nn.penalties import weights_of
+from chainrule.ops.activations import sigmoid
+from chainrule.ops.build import cast
+from chainrule.ops.compare import equal, where
+from chainrule.ops.elementwise import square
+from chainrule.ops.mode import count
+from chainrule.ops.reduce import sum
+from chainrule.ops.shape import reshape
+from chainrule.ops.softmax import softmax
+from chainrule.ops.transcendental import exp
+from chainrule.types import N
+
+NAMES = {"logistic": "sigmoid", "identity": "linear"}
+"""What scikit-learn calls differently."""
+GLOROT = {"sigmoid": 2.0, "linear": 6.0, "tanh": 6.0, "relu": 6.0}
+"""Of scikit-learn's activations, the factor in the bound of the first weights."""
+
+OUTPUTS: dict[str, Callable[[Node], Node]] = {
+    "exp": exp, "identity": lambda z: z, "softmax": softmax, "logistic": sigmoid,
+}  # fmt: skip
+"""From logits to what the model predicts."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What decides the graph of an estimator.
+
+    Attributes:
+        task: binary, multiclass, multilabel or regression.
+        outputs: the logits of an example: classes, labels or numbers; 1 for binary.
+        flat: whether a target is one number an example, (N,).
+        widths, activations, dropouts: of each hidden layer.
+        normalization: batch, layer, rms or None.
+        loss: log_loss, hinge, or one of regression.
+        weighted: whether examples have weights.
+        label_smoothing, quantile, delta: of the losses that have them.
+        dtype: of all numbers.
+    """
+
+    task: str
+    outputs: int
+    flat: bool
+    widths: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    dropouts: tuple[float, ...]
+    normalization: str | None
+    loss: str
+    weighted: bool
+    label_smoothing: float
+    quantile: float
+    delta: float
+    dtype: str
+
+    @property
+    def output(self) -> str:
+        """What scikit-learn calls the activation of the output layer."""
+        if self.loss == "poisson":
+            return "exp"
+        if self.task == "regression" or self.loss == "hinge":
+            return "identity"
+        return "softmax" if self.task == "multiclass" else "logistic"
+
+
+@dataclass(frozen=True)
+class Names:
+    """How the inputs are called that are no features."""
+
+    target: str
+    weights: str
+    alpha: str
+
+
+class Scale(NamedTuple):
+    """Of numbers to predict: what makes them have mean 0 and standard deviation 1."""
+
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, y: npt.NDArray[Any]) -> Scale:
+        """That of (n,) or (n, k) numbers; constants are only shifted."""
+        std = np.std(y, axis=0, dtype=np.float64)
+        return cls(np.mean(y, axis=0, dtype=np.float64), np.where(std > 0, std, 1.0))
+
+
+def free_names(schema: Schema | None) -> Names:
+    """Names that no column of the table has."""
+    taken = set() if schema is None else {block.name for block in schema.blocks}
+
+    def free(name: str) -> str:
+        while name in taken:
+            name += "_"
+        return name
+
+    return Names(free("y"), free("weights"), free("alpha"))
+
+
+def network(
+    design: Design, width: int, schema: Schema | None, scale: Scale | None, seed: int
+) -> Model:
+    """The untrained model.
+
+    Args:
+        width: the number of features, where there is no schema.
+        schema: of the columns of a table; then their encoders are a part of the graph.
+        scale: by which the numbers to predict are standardised, or None.
+        seed: of the model.
+    """
+    names = free_names(schema)
+    x = input("x", (width,), design.dtype) if schema is None else features(schema).node
+    z = _logits(x, design)
+    shape = () if design.flat else (design.outputs,)
+    kind = design.dtype if design.task == "regression" else "int32"
+    y = input(names.target, shape, "float64" if scale is not None else kind)
+    wanted: Node = y
+    output = OUTPUTS[design.output](z)
+    if scale is not None:
+        wanted = cast((y - scale.mean) / scale.std, design.dtype)
+        output = cast(z, "float64") * scale.std + scale.mean
+    weights = input(names.weights, (), design.dtype) if design.weighted else None
+    loss = _loss(z, wanted, weights, design) + _penalty(z, names, weights, design.dtype)
+    return Model(output, loss, seed=seed, schema=schema)
+
+
+def _logits(x: Node, design: Design) -> Node:
+    """The hidden layers and the one of the output, (N,) or (N, outputs)."""
+    h = x
+    parts = zip(design.widths, design.activations, design.dropouts, strict=True)
+    for number, (width, activation, rate) in enumerate(parts, start=1):
+        name = f"hidden{number}"
+        start = _start(h, width, activation)
+        h = hidden(
+            h, width, activation, norm=design.normalization, init=start,
+            bias=True if start is None else start, name=name,
+        )  # fmt: skip
+        h = dropout(h, rate, name=f"{name}.dropout") if rate else h
+    last = design.activations[-1] if design.activations else "relu"
+    start = _start(h, design.outputs, last)
+    z = dense(h, design.outputs, init=start, bias=True if start is None else start, name="output")
+    return reshape(z, (N,)) if design.outputs == 1 and design.flat else z
+
+
+def _start(h: Node, width: int, activation: Activation) -> Uniform | None:
+    """Where scikit-learn starts weights and biases; None, what fits, for other activations."""
+    if not isinstance(activation, str) or activation not in GLOROT:
+        return None
+    fan_in = h.shape[-1]
+    assert isinstance(fan_in, int)
+    bound = (GLOROT[activation] / (fan_in + width)) ** 0.5
+    return Uniform(-bound, bound)
+
+
+def _loss(z: Node, y: Node, weights: Node | None, design: Design) -> Node:
+    """The mean over examples; several outputs are added up, as scikit-learn's gradients are."""
+    if design.task == "multiclass":
+        if design.loss == "hinge":
+            return hinge(z, y, weights=weights, name="loss")
+        return cross_entropy(
+            z, y, weights=weights, label_smoothing=design.label_smoothing, name="loss"
+        )
+    if design.task != "regression":
+        if design.loss == "hinge":
+            return hinge(z, y, weights=weights, name="loss") * float(design.outputs)
+        s = design.label_smoothing
+        wanted = cast(y, z.dtype) * (1 - s) + s / 2 if s else y
+        return binary_cross_entropy(z, wanted, weights=weights, name="loss") * float(design.outputs)
+    functions: dict[str, tuple[float, Callable[[], Node]]] = {
+        "squared_error": (0.5, lambda: squared_error(z, y, weights=weights, name="loss")),
+        "absolute_error": (1.0, lambda: absolute_error(z, y, weights=weights, name="loss")),
+        "poisson": (1.0, lambda: poisson(z, y, weights=weights, name="loss")),
+        "huber": (1.0, lambda: huber(z, y, delta=design.delta, weights=weights, name="loss")),
+        "quantile": (1.0, lambda: quantile(
+            z, y, quantiles=design.quantile, weights=weights, name="loss")),
+    }  # fmt: skip
+    factor, function = functions[design.loss]
+    return function() * (factor * design.outputs)
+
+
+def _penalty(z: Node, names: Names, weights: Input | None, dtype: str) -> Node:
+    """`alpha / 2 * sum(w ** 2)`, divided by the examples of the minibatch or by their weight.
+
+    The strength is an input: another one needs no other machine code.
+    """
+    alpha = input(names.alpha, (), dtype, batch=False)
+    squares = [sum(square(w)) for w in weights_of(z)]
+    total = squares[0]
+    for part in squares[1:]:
+        total = total + part
+    examples = count((N,), dtype) if weights is None else sum(weights)
+    examples = where(equal(examples, 0), 1, examples)
+    return total * (0.5 * alpha) / examples
