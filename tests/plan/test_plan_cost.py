@@ -10,7 +10,14 @@ import pytest
 import chainrule as cr
 from chainrule.graph import Graph
 from chainrule.plan.build import plan_forward, plan_step
-from chainrule.plan.cost import PlanCosts, best_threads, plan_cost, product_seconds, share
+from chainrule.plan.cost import (
+    PlanCosts,
+    best_threads,
+    exchanged,
+    plan_cost,
+    product_seconds,
+    share,
+)
 from chainrule.plan.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
 from chainrule.plan.plan import Plan
 from chainrule.plan.speeds import usual
@@ -119,6 +126,7 @@ def test_a_product_is_never_quicker_than_the_peak() -> None:
 def test_a_tiny_network_uses_one_thread_and_a_large_one_all() -> None:
     assert best_threads(trained((4, 16, 3)), 16, 8, SPEEDS) == 1
     assert best_threads(trained((64, 10)), 1, 8, SPEEDS) == 1
+    assert best_threads(trained((64, 64, 10)), 32, 2, SPEEDS) == 1
     assert best_threads(trained((784, 512, 512, 10)), 128, 8, SPEEDS) == 8
     assert best_threads(trained((784, 512, 512, 10)), 128, 1, SPEEDS) == 1
 
@@ -128,6 +136,17 @@ def test_slow_barriers_ask_for_fewer_threads() -> None:
     slow = replace(SPEEDS, barrier=1.0)
     assert best_threads(plan, 256, 4, slow) == 1
     assert best_threads(plan, 256, 4, replace(SPEEDS, barrier=0.0)) == 4
+
+
+def test_threads_take_from_each_other_what_others_wrote() -> None:
+    plan = trained((30, 20, 7))
+    works = [work(kernel, 64) for phase in plan.phases for kernel in phase.kernels]
+    assert all(exchanged(each, 1) == 0 for each in works)
+    found = {each.product[:3]: exchanged(each, 2) for each in works if each.product is not None}
+    assert found[64, 20, 30] == 30 * 20 * 4 / 2  # weights, half of them of the other thread
+    assert found[30, 20, 64] == 64 * 20 * 4 / 2  # gradients; the left factor is data
+    assert found[20, 7, 64] == (64 * 7 + 20 * 64 / 2) * 4 / 2
+    assert all(exchanged(each, 4) >= exchanged(each, 2) for each in works)
 
 
 def test_parts_of_a_kernel_make_the_whole() -> None:

@@ -15,6 +15,9 @@ from chainrule.plan.work import Work, doubles, rough_work, size_of, work
 EXPOSED = 0.3
 """The share of the time of moving bytes that arithmetic does not hide."""
 
+WORTH = 10e-6
+"""Seconds of a step that more threads must save: less is lost to whoever else wants a processor."""
+
 
 @dataclass(frozen=True)
 class KernelCost:
@@ -220,7 +223,7 @@ def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
     best, least = 1, predicted(1)
     for threads in _numbers(most):
         seconds = predicted(threads)
-        if seconds < 0.95 * least:
+        if seconds < min(0.95 * least, least - WORTH):
             best, least = threads, seconds
     return best
 
