@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from chainrule.backend.cpu.driver import Native, state_memory
-from chainrule.backend.cpu.layout import Memory
+from chainrule.backend.cpu.driver import Native, state_layout
+from chainrule.backend.cpu.layout import Layout, Memory
 from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.threads import Pool, processors, usual_threads
 from chainrule.errors import FeedError
@@ -48,6 +48,7 @@ class NativeRows:
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
         self._code: Executable | None = None
+        self._layout: Layout | None = None
         self._held: tuple[list[Array], Memory] | None = None
         self._idle: deque[Native] = deque()
         self._pool = Pool(processors())
@@ -124,8 +125,9 @@ class NativeRows:
         now, held = [values[name] for name in self._parameters], self._held
         if held is not None and all(a is b for a, b in zip(now, held[0], strict=True)):
             return held[1]
-        made = state_memory(code.plan)
-        for buffer in made.offsets:
+        self._layout = self._layout or state_layout(code.plan)
+        made = self._layout.memory()
+        for buffer in made.places:
             made.view(buffer)[...] = values[buffer.name]
         self._held = now, made
         return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chainrule.backend.cpu.layout import allotted, strides
+from chainrule.backend.cpu.layout import layout, strides
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.module import build
 from chainrule.backend.cpu.pace import allowed
@@ -146,9 +146,9 @@ def _memory(
     fixed, each_row = build(made, host(), size).scratch
     inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
-        state=allotted(state, made.updates, 0)[1],
+        state=layout(state, made.updates, 0).end,
         copies=sum(_bytes(b) * (2 if b.name in own else 1) for b in state),
-        work=allotted(others, (), size)[1],
+        work=layout(others, (), size).end,
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
         row=sum(map(row_bytes, inputs)),
         rows=rows,
@@ -174,7 +174,7 @@ def _placed(made: Plan, size: int) -> tuple[Placed, ...]:
 
 def _place(buffer: Buffer, size: int, sides: int) -> Placed:
     kinds = {"state": "state, old and new" if sides == 2 else "state", "work": "between kernels"}
-    _, total = allotted([buffer], [buffer] if sides == 2 else [], size)
+    total = layout([buffer], [buffer] if sides == 2 else [], size).end
     widths = [d if isinstance(d, int) else size for d in buffer.shape]
     step = strides(buffer, size)[0]
     width = int(np.prod(widths[1:], dtype=np.int64))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.backend.cpu.layout import Memory, extent
+from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.machine import host
 from chainrule.interpret import initial_value
 from chainrule.plan.build import plan_step
@@ -41,20 +41,22 @@ WIDTHS = [lanes for lanes in (4, 8, 16) if 4 * lanes <= host().vector]
 def elements(memory: Memory) -> Array:
     """Which bytes hold elements of buffers."""
     used = np.zeros(len(memory.block), np.uint8)
-    for buffer, places in memory.offsets.items():
-        for side, place in enumerate(places):
+    for buffer, place in memory.places.items():
+        for side, offset in enumerate(place.offsets):
             view = memory.view(buffer, side)
             for byte in range(view.itemsize if view.size else 0):
-                np.ndarray(view.shape, np.uint8, used.data, place + byte, view.strides)[...] = 1
+                np.ndarray(view.shape, np.uint8, used.data, offset + byte, view.strides)[...] = 1
     return used.astype(bool)
 
 
 def beyond(memory: Memory) -> Array:
     """Which bytes belong to no buffer, not even as its padding."""
     free = np.ones(len(memory.block), bool)
-    for buffer, places in memory.offsets.items():
-        for place in places:
-            free[place : place + extent(buffer, memory.rows)] = False
+    for buffer, place in memory.places.items():
+        size = np.dtype(buffer.dtype).itemsize
+        size = place.shape[0] * place.strides[0] if place.shape else size
+        for offset in place.offsets:
+            free[offset : offset + size] = False
     return free
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.jit import Code
-from chainrule.backend.cpu.layout import Memory, memory
+from chainrule.backend.cpu.layout import Layout, Memory, layout
 from chainrule.backend.cpu.program import Executable
 from chainrule.backend.cpu.steps import APART, FRAME
 from chainrule.backend.cpu.table import table
@@ -40,18 +40,18 @@ class State(MutableMapping[str, Array]):
         raise TypeError("a plan keeps all of its state")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._native.states)
+        return iter(self._native.names)
 
     def __len__(self) -> int:
-        return len(self._native.states)
+        return len(self._native.names)
 
     def _view(self, name: str) -> Array:
-        return self._native.states[name][self._native.side]
+        return self._native.view(name)
 
 
-def state_memory(plan: Plan) -> Memory:
-    """Memory for the state of a plan, all zero."""
-    return memory((b for b in plan.buffers if b.space == "state"), plan.updates, 0)
+def state_layout(plan: Plan) -> Layout:
+    """Places for the state of a plan."""
+    return layout((b for b in plan.buffers if b.space == "state"), plan.updates, 0)
 
 
 class Native:
@@ -62,13 +62,13 @@ class Native:
     Args:
         code: what to run.
         threads: that may share each step; results have the same bits for any number.
-        state: memory from `state_memory`, which objects may share whose plan updates nothing.
+        state: memory from `state_layout`, which objects may share whose plan updates nothing.
             None makes some, all zero.
 
     Attributes:
         side: which copy of the updated states is the present one.
         done: how many steps the last run did.
-        states: both copies of each state by name, where they lie in memory.
+        names: of the states.
         threads: how many share the steps from now on, at most as many as there are.
     """
 
@@ -79,11 +79,11 @@ class Native:
         self._frame = np.zeros(self.program.words, np.int64)
         self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
         self._pointer = ctypes.c_void_p(self._frame.ctypes.data)
-        self.memory = memory(
-            (b for b in self.plan.buffers if b.space != "state"), (), code.max_rows
-        )
+        self.names = {b.name: b for b in self._spaces("state")}
+        others = (b for b in self.plan.buffers if b.space != "state")
+        self.memory = layout(others, (), code.max_rows).memory()
         self._place(self.memory)
-        self.hold(state_memory(self.plan) if state is None else state)
+        self.hold(state_layout(self.plan).memory() if state is None else state)
         self._bound: dict[str, Array] = {}
         self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
         self._brought = self._spaces("step")
@@ -110,13 +110,20 @@ class Native:
         """Take memory for the state that is filled already."""
         self.held = state
         self._place(state)
-        self.states = {b.name: (state.view(b, 0), state.view(b, 1)) for b in self._spaces("state")}
+        self._views: dict[tuple[str, int], Array] = {}
 
-    def _place(self, block: Memory) -> None:
-        for buffer in block.offsets:
-            slot = self.program.slots[buffer]
-            for side in (0, 1):
-                self._frame[slot + side] = block.address(buffer, side)
+    def view(self, name: str) -> Array:
+        """A state's present copy, where it lies in memory."""
+        key = name, self.side
+        if key not in self._views:
+            self._views[key] = self.held.view(self.names[name], self.side)
+        return self._views[key]
+
+    def _place(self, memory: Memory) -> None:
+        base = int(memory.block.ctypes.data)
+        for buffer, place in memory.places.items():
+            slot, offsets = self.program.slots[buffer], place.offsets
+            self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
 
     def _set(self, name: str, value: int) -> None:
         self._frame[_WORD[name]] = value

@@ -60,64 +60,74 @@ def extent(buffer: Buffer, rows: int) -> int:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a buffer lies in a block.
+
+    Attributes:
+        offsets: of its sides, in bytes.
+        shape, strides: in elements, and in bytes.
+    """
+
+    offsets: tuple[int, ...]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A place for every buffer of ours in one block; blocks are made from it.
+
+    Attributes:
+        places: by buffer.
+        end: bytes of a block.
+    """
+
+    places: dict[Buffer, Place]
+    end: int
+
+    def memory(self) -> Memory:
+        """A block, all zero but for the buffers that have a value."""
+        raw = np.zeros(self.end + 4096, np.uint8)
+        start = -raw.ctypes.data % 4096
+        made = Memory(raw[start : start + max(self.end, 1)], self.places)
+        for buffer in self.places:
+            if buffer.value is not None:
+                made.view(buffer)[...] = buffer.value
+        return made
+
+
+@dataclass(frozen=True)
 class Memory:
     """One block with a place for every buffer of ours.
 
     Attributes:
         block: the bytes; the first is on a cache line.
-        offsets: of each buffer, one for each of its sides.
-        rows: for how many rows there is room.
+        places: by buffer.
     """
 
     block: npt.NDArray[np.uint8]
-    offsets: dict[Buffer, tuple[int, ...]]
-    rows: int
-
-    def address(self, buffer: Buffer, side: int = 0) -> int:
-        """Of a buffer's first element."""
-        places = self.offsets[buffer]
-        return int(self.block.ctypes.data) + places[side % len(places)]
+    places: dict[Buffer, Place]
 
     def view(self, buffer: Buffer, side: int = 0) -> npt.NDArray[np.generic]:
         """The buffer as an array, without the padding; it shows what kernels write."""
-        places = self.offsets[buffer]
-        size = BYTES[buffer.dtype]
-        shape, steps = _sizes(buffer, self.rows), strides(buffer, self.rows)
-        return np.ndarray(
-            shape,
-            buffer.dtype,
-            self.block.data,
-            places[side % len(places)],
-            [step * size for step in steps],
-        )
+        place = self.places[buffer]
+        offset = place.offsets[side % len(place.offsets)]
+        return np.ndarray(place.shape, buffer.dtype, self.block.data, offset, place.strides)
 
 
-def allotted(
-    buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int
-) -> tuple[dict[Buffer, tuple[int, ...]], int]:
-    """Where the sides of each buffer of ours begin in a block, and the bytes of the block."""
+def layout(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Layout:
+    """Places, with room for `rows` rows, for the buffers that are ours; `twice` have two sides."""
     double = set(twice)
-    offsets: dict[Buffer, tuple[int, ...]] = {}
+    places: dict[Buffer, Place] = {}
     end = 0
     for buffer in buffers:
         if buffer.space in BROUGHT:
             continue
-        places = []
+        offsets = []
         for _ in range(2 if buffer in double else 1):
-            places.append(end)
+            offsets.append(end)
             end += -(-(extent(buffer, rows) + SLACK) // LINE) * LINE
             end += LINE * (math.gcd(end, 4096) == 4096)
-        offsets[buffer] = tuple(places)
-    return offsets, end
-
-
-def memory(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Memory:
-    """Memory, all zero, for the buffers that are ours; `twice` has those with two sides."""
-    offsets, end = allotted(buffers, twice, rows)
-    raw = np.zeros(end + 4096, np.uint8)
-    start = -raw.ctypes.data % 4096
-    made = Memory(raw[start : start + max(end, 1)], offsets, rows)
-    for buffer in offsets:
-        if buffer.value is not None:
-            made.view(buffer)[...] = buffer.value
-    return made
+        steps = (step * BYTES[buffer.dtype] for step in strides(buffer, rows))
+        places[buffer] = Place(tuple(offsets), tuple(_sizes(buffer, rows)), tuple(steps))
+    return Layout(places, end)
