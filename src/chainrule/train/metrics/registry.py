@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -250,10 +250,11 @@ def direction(criterion: str, metrics: Iterable[Metric] = ()) -> Direction:
     return metric.direction
 
 
-def _known(task: Task) -> list[str]:
+@cache
+def _known(task: Task) -> tuple[str, ...]:
     if task not in TASKS:
         raise SettingError("metrics", f"unknown task {task!r}", fix=did_you_mean(task, TASKS))
-    return [metric.name for metric in _ROWS if metric.function(task)]
+    return tuple(metric.name for metric in _ROWS if metric.function(task))
 
 
 def _value(
