@@ -24,8 +24,8 @@ from chainrule.program import CALMER, STEP_INPUTS, Interpreted, Minibatches, Row
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
 
-SHARED_UP_TO = 256
-"""Rows up to which the code of a minibatch has room for the next power of two."""
+COARSE = 256
+"""Rows up to which code has room for the next power of two; beyond, for an eighth more at most."""
 
 Encode = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -224,8 +224,10 @@ def _largest(batches: Sequence[Rows]) -> int:
 
 
 def _room(rows: int) -> int:
-    """The rows that code is made for: small sizes, such as those of folds, share one."""
-    return 1 << (rows - 1).bit_length() if rows <= SHARED_UP_TO else rows
+    """The rows that code is made for: like sizes, such as those of folds, share one."""
+    power = 1 << (rows - 1).bit_length()
+    grain = power if rows <= COARSE else power // 16
+    return -(-rows // grain) * grain
 
 
 class NativeFunction:
@@ -241,7 +243,7 @@ class NativeFunction:
     def __init__(
         self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
     ) -> None:
-        code = forward_code(graph, outputs, rows)
+        code = forward_code(graph, outputs, _room(rows))
         threads, _ = threads_for(code, None)
         self._native, self._index = Native(code, threads=threads), every(rows)
         names = {x: graph.name(x) for x in graph.inputs}

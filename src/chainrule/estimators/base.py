@@ -20,10 +20,16 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from chainrule.data.schema import Encoded
+from chainrule.data.schema import Encoded, Schema
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
-from chainrule.estimators.network import NAMES, Design, Scale, free_names, network
+from chainrule.estimators.network import (
+    Design,
+    Scale,
+    activation_named,
+    free_names,
+    network,
+)
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
 from chainrule.fitting import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
@@ -75,19 +81,19 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     # ------------------------------------------------------------ data
 
-    def _validated(self, X: Any, y: Any, first: bool) -> tuple[Any, Array]:
+    def _validated(
+        self, X: Any, y: Any, schema: Schema | None, dtype: str, *, reset: bool = False
+    ) -> tuple[Any, Array]:
         """Features and target, checked: an array, or a table where there is a schema."""
-        if first:
-            self._schema = inputs.learn(X, self.preprocess, self.categorical_features)
-            self._dtype = self._precision(X)
-        if self._schema is None:
-            X, y = validate_data(
-                self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
-                y_numeric=self.numeric, dtype=self._dtype, reset=first,
-            )  # fmt: skip
+        if schema is None:
+            with np.errstate(over="ignore"):  # the check tells of what is too large
+                X, y = validate_data(
+                    self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
+                    y_numeric=self.numeric, dtype=dtype, reset=reset,
+                )  # fmt: skip
             X = inputs.dense(X)
         else:
-            X, y = validate_data(self, X, y, skip_check_array=True, reset=first)
+            X, y = validate_data(self, X, y, skip_check_array=True, reset=reset)
             kind = "numeric" if self.numeric else None
             y = check_array(y, ensure_2d=False, dtype=kind, input_name="y")
             check_consistent_length(X, y)
@@ -95,35 +101,34 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _precision(self, X: Any) -> str:
+    def _precision(self, X: Any, schema: Schema | None) -> str:
         """float32, or float64 where the data are and it is asked for, or costs nothing."""
         if self.precision != "auto":
             return "float32" if self.precision == "single" else "float64"
         rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
         exact = self.solver == "lbfgs" or rows <= SMALL
-        single = getattr(X, "dtype", None) == np.float32 or self._schema is not None
+        single = getattr(X, "dtype", None) == np.float32 or schema is not None
         return "float64" if exact and not single else "float32"
 
     def _features(self, X: Any) -> dict[str, Array]:
         """The inputs of the graph that are features."""
-        return {"x": X} if self._schema is None else dict(inputs.encoded(self._schema, X))
+        schema = self._design.schema
+        return {"x": X} if schema is None else dict(inputs.encoded(schema, X))
 
     def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
         """All that the graph is fed."""
-        names = free_names(self._schema)
-        feeds = self._features(X)
-        kind = self._design.dtype if self.numeric else "int32"
-        feeds[names.target] = y if self._scaled else y.astype(kind, copy=False)
-        feeds[names.alpha] = np.asarray(self.alpha, self._design.dtype)
-        if self._design.weighted:
-            feeds[names.weights] = (
-                np.ones(len(y), self._design.dtype) if weights is None else weights
-            )
+        design, feeds = self._design, self._features(X)
+        names = free_names(design.schema)
+        feeds[names.target] = y.astype(design.target, copy=False)
+        feeds[names.alpha] = np.asarray(self.alpha, design.dtype)
+        if design.weighted:
+            alike = np.ones(len(y), design.dtype)
+            feeds[names.weights] = alike if weights is None else weights
         return self._fed(feeds)
 
     def _fed(self, feeds: dict[str, Array]) -> Mapping[str, Array] | Encoded:
         """Feeds as the model takes them: one with a schema takes what is encoded."""
-        if self._schema is None:
+        if self._design.schema is None:
             return feeds
         rows = len(next(iter(feeds.values())))
         return Encoded(feeds, None, np.arange(rows), [])
@@ -138,58 +143,58 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
-        X, y = self._validated(X, y, first)
-        weights = inputs.weights_of(sample_weight, X, self._dtype)
+        if first:
+            schema = inputs.learn(X, self.preprocess, self.categorical_features)
+            dtype = self._precision(X, schema)
+        else:
+            schema, dtype = self._design.schema, self._design.dtype
+        X, y = self._validated(X, y, schema, dtype, reset=first)
+        weights = inputs.weights_of(sample_weight, X, dtype)
         y = self._encode_target(y, first, incremental)
         by_class = self._class_weights(y)
         if by_class is not None:
-            by_class = by_class.astype(self._dtype)
+            by_class = by_class.astype(dtype)
             weights = by_class if weights is None else weights * by_class
         if first:
-            self._build(X, y, weights is not None)
+            self._build(self._designed(X, y, schema, dtype, weights is not None))
         elif weights is not None and not self._design.weighted:
             self._take_weights()
-        prepared = self._prepared(X, y, weights, validation_data)
-        self._train(prepared, incremental)
+        self._train(self._prepared(X, y, weights, validation_data), incremental)
 
-    def _build(self, X: Any, y: Array, weighted: bool) -> None:
-        """The untrained model, and the attributes that are known before training."""
-        self._design = self._designed(y, weighted)
-        scale = None if self._schema is None else self._scale(y)
-        self._scaled = scale is not None
-        self._make = X.shape[1], self._schema, scale
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self.model_ = network(self._design, *self._make, seed)
-        self.n_layers_ = len(self._design.widths) + 2
-        self.n_outputs_ = self._design.outputs
-        self.out_activation_ = self._design.output
-        self.t_ = 0
-
-    def _designed(self, y: Array, weighted: bool) -> Design:
-        """What the parameters say of the graph."""
-        name = type(self).__name__
-        given = self.hidden_layer_sizes
-        widths = tuple(map(int, np.atleast_1d(np.asarray(given, dtype=np.int64))))
+    def _designed(
+        self, X: Any, y: Array, schema: Schema | None, dtype: str, weighted: bool
+    ) -> Design:
+        """What parameters and data say of the graph."""
+        widths = tuple(map(int, np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))))
 
         def each(key: str) -> tuple[Any, ...]:
-            return settings.per_layer(name, key, getattr(self, key), len(widths))
+            given = getattr(self, key)
+            return settings.per_layer(type(self).__name__, key, given, len(widths))
 
         task, outputs = self._task(y)
-        activations = tuple(
-            NAMES.get(x, x) if isinstance(x, str) else x for x in each("activation")
-        )
         return Design(
-            task=task, outputs=outputs, flat=y.ndim == 1, widths=widths, activations=activations,
+            task=task, features=X.shape[1], schema=schema, outputs=outputs, flat=y.ndim == 1,
+            scale=None if schema is None else self._scale(y), widths=widths,
+            activations=tuple(map(activation_named, each("activation"))),
             dropouts=each("dropout"), normalization=self.normalization, loss=self.loss,
             weighted=weighted, label_smoothing=getattr(self, "label_smoothing", 0.0),
             quantile=getattr(self, "quantile", 0.5), delta=getattr(self, "huber_delta", 1.0),
-            dtype=self._dtype,
+            dtype=dtype,
         )  # fmt: skip
+
+    def _build(self, design: Design) -> None:
+        """The untrained model, and the attributes that are known before training."""
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self.model_, self._design = network(design, seed), design
+        self.n_layers_ = len(design.widths) + 2
+        self.n_outputs_ = design.outputs
+        self.out_activation_ = design.output
+        self.t_ = 0
 
     def _take_weights(self) -> None:
         """The same model with weights of examples, which it did without so far."""
         old, self._design = self.model_, replace(self._design, weighted=True)
-        self.model_ = network(self._design, *self._make, old.seed)
+        self.model_ = network(self._design, old.seed)
         self.model_.restore({**old.values, **old.slots}, old.steps)
         self.model_.optimizer, self.model_.history = old.optimizer, old.history
 
@@ -207,8 +212,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _held(self, X: Any, y: Any, weights: Any = None) -> Mapping[str, Array] | Encoded:
         """Validation data as feeds."""
-        X, y = self._validated(X, y, first=False)
-        weights = inputs.weights_of(weights, X, self._dtype)
+        X, y = self._validated(X, y, self._design.schema, self._design.dtype)
+        weights = inputs.weights_of(weights, X, self._design.dtype)
         return self._feeds(X, self._encode_target(y, first=False, incremental=False), weights)
 
     def _train(self, prepared: Prepared, incremental: bool) -> None:
@@ -216,35 +221,43 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
         size = self._batch(rows)
         optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
-        endless = incremental or isinstance(optimizer, LBFGS)
-        patience = np.inf if endless else self.n_iter_no_change
+        planned = incremental or self.schedule is not None  # so that no run is too short
         score = SCORES.get(model.judge.task or "")
-        column, sign = ("loss", 1) if not self._early else _criterion(score)
-        adaptive = self.learning_rate == "adaptive" and self.solver == "sgd"
-        best = (self.best_validation_score_ if self._early else self.best_loss_) if before else None
-        watch = Convergence(column, sign, self.tol, patience, best, adaptive)
-        epochs = 1 if incremental else self.max_iter
         validates = prepared.held_arrays is not None
+        epochs = 1 if incremental else self.max_iter
+        watch = self._watch(score, (planned and not self._early) or isinstance(optimizer, LBFGS))
+        best = EarlyStopping(watch.column, patience=epochs) if self._early else None
         try:
             model.fit(
-                prepared, optimizer=optimizer, batch_size=size, epochs=epochs,
-                patience=EarlyStopping(column, patience=epochs) if self._early else None,
+                prepared, optimizer=optimizer, batch_size=size, epochs=epochs, patience=best,
                 keep_best=self._early, shuffle=self.shuffle, clip_norm=self.clip_norm,
                 metrics=[score] if validates and score else [],
                 callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
                 verbose=self.verbose if isinstance(self.verbose, str) else bool(self.verbose),
             )  # fmt: skip
         except KeyboardInterrupt:
+            if len(model.history) == before:
+                raise
             warnings.warn("Training interrupted by user.", stacklevel=4)
-            incremental = True
+            planned = True
         self.n_iter_ = len(model.history) - before
         self.t_ += self.n_iter_ * rows
         self._tell(_criterion(score) if validates else None)
-        if not incremental and (watch.reason is None or "limit" in watch.reason):
+        if not planned and (watch.reason is None or "limit" in watch.reason):
             warnings.warn(
                 f"Maximum iterations ({self.max_iter}) reached and the optimization "
                 "hasn't converged yet.", ConvergenceWarning, stacklevel=4,
             )  # fmt: skip
+
+    def _watch(self, score: str | None, endless: bool) -> Convergence:
+        """What stops a run that has converged; an endless one it only watches."""
+        column, sign = _criterion(score) if self._early else ("loss", 1)
+        best = None
+        if len(self.model_.history):
+            best = self.best_validation_score_ if self._early else self.best_loss_
+        patience = np.inf if endless else self.n_iter_no_change
+        adaptive = self.learning_rate == "adaptive" and self.solver == "sgd"
+        return Convergence(column, sign, self.tol, patience, best, adaptive)
 
     @property
     def _early(self) -> bool:
@@ -273,15 +286,17 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if criterion is not None:
             column, sign = criterion
             self.validation_scores_ = [float(-sign * x) for x in history[column]]
-            self.best_validation_score_ = max(self.validation_scores_)
+            self.best_validation_score_ = float(np.nanmax(self.validation_scores_))
 
     # ------------------------------------------------------------ use
 
     def _predicted(self, X: Any) -> Array:
         """What the graph's output is for each example."""
         check_is_fitted(self)
-        if self._schema is None:
-            X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=self._dtype, reset=False)
+        if self._design.schema is None:
+            X = validate_data(
+                self, X, accept_sparse=("csr", "csc"), dtype=self._design.dtype, reset=False
+            )
             return np.asarray(self.model_.predict({"x": inputs.dense(X)}))
         X = validate_data(self, X, skip_check_array=True, reset=False)
         return np.asarray(self.model_.predict(self._fed(self._features(X))).values)

@@ -24,6 +24,7 @@ class Convergence(Callback):
         adaptive: go on while the rate can still be cut.
 
     Attributes:
+        column: of the history, that it judges by.
         reason: why the run stopped early; None where it did not.
     """
 
@@ -31,7 +32,7 @@ class Convergence(Callback):
         self, column: str, sign: int, tol: float, patience: float, best: float | None = None,
         adaptive: bool = False,
     ) -> None:  # fmt: skip
-        self._column, self._sign, self._tol, self._patience = column, sign, tol, patience
+        self.column, self._sign, self._tol, self._patience = column, sign, tol, patience
         self._best = math.inf if best is None else sign * best
         self._adaptive, self._stale = adaptive, 0
         self.reason: str | None = None
@@ -42,7 +43,7 @@ class Convergence(Callback):
 
     def on_epoch(self, state: State) -> None:
         """See Callback."""
-        value = self._sign * state.row[self._column]
+        value = self._sign * state.row[self.column]
         self._stale = 0 if value <= self._best - self._tol else self._stale + 1
         self._best = min(self._best, value) if value == value else self._best
         if self._stale <= self._patience:

@@ -50,14 +50,30 @@ OUTPUTS: dict[str, Callable[[Node], Node]] = {
 """From logits to what the model predicts."""
 
 
+class Scale(NamedTuple):
+    """Of numbers to predict: what makes them have mean 0 and standard deviation 1."""
+
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, y: npt.NDArray[Any]) -> Scale:
+        """That of (n,) or (n, k) numbers; constants are only shifted."""
+        std = np.std(y, axis=0, dtype=np.float64)
+        return cls(np.mean(y, axis=0, dtype=np.float64), np.where(std > 0, std, 1.0))
+
+
 @dataclass(frozen=True)
 class Design:
     """What decides the graph of an estimator.
 
     Attributes:
         task: binary, multiclass, multilabel or regression.
+        features: of an example, where there is no schema.
+        schema: of the columns of a table; then their encoders are a part of the graph.
         outputs: the logits of an example: classes, labels or numbers; 1 for binary.
         flat: whether a target is one number an example, (N,).
+        scale: by which the numbers to predict are standardised, or None.
         widths, activations, dropouts: of each hidden layer.
         normalization: batch, layer, rms or None.
         loss: log_loss, hinge, or one of regression.
@@ -67,8 +83,11 @@ class Design:
     """
 
     task: str
+    features: int
+    schema: Schema | None
     outputs: int
     flat: bool
+    scale: Scale | None
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]
     dropouts: tuple[float, ...]
@@ -79,6 +98,13 @@ class Design:
     quantile: float
     delta: float
     dtype: str
+
+    @property
+    def target(self) -> str:
+        """The dtype of the target."""
+        if self.task != "regression":
+            return "int32"
+        return self.dtype if self.scale is None else "float64"
 
     @property
     def output(self) -> str:
@@ -99,17 +125,9 @@ class Names:
     alpha: str
 
 
-class Scale(NamedTuple):
-    """Of numbers to predict: what makes them have mean 0 and standard deviation 1."""
-
-    mean: npt.NDArray[np.float64]
-    std: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, y: npt.NDArray[Any]) -> Scale:
-        """That of (n,) or (n, k) numbers; constants are only shifted."""
-        std = np.std(y, axis=0, dtype=np.float64)
-        return cls(np.mean(y, axis=0, dtype=np.float64), np.where(std > 0, std, 1.0))
+def activation_named(given: Activation) -> Activation:
+    """An activation by our name for it."""
+    return NAMES.get(given, given) if isinstance(given, str) else given
 
 
 def free_names(schema: Schema | None) -> Names:
@@ -124,23 +142,15 @@ def free_names(schema: Schema | None) -> Names:
     return Names(free("y"), free("weights"), free("alpha"))
 
 
-def network(
-    design: Design, width: int, schema: Schema | None, scale: Scale | None, seed: int
-) -> Model:
-    """The untrained model.
-
-    Args:
-        width: the number of features, where there is no schema.
-        schema: of the columns of a table; then their encoders are a part of the graph.
-        scale: by which the numbers to predict are standardised, or None.
-        seed: of the model.
-    """
-    names = free_names(schema)
-    x = input("x", (width,), design.dtype) if schema is None else features(schema).node
+def network(design: Design, seed: int) -> Model:
+    """The untrained model."""
+    names, schema, scale = free_names(design.schema), design.schema, design.scale
+    if schema is None:
+        x: Node = input("x", (design.features,), design.dtype)
+    else:
+        x = cast(features(schema).node, design.dtype)
     z = _logits(x, design)
-    shape = () if design.flat else (design.outputs,)
-    kind = design.dtype if design.task == "regression" else "int32"
-    y = input(names.target, shape, "float64" if scale is not None else kind)
+    y = input(names.target, () if design.flat else (design.outputs,), design.target)
     wanted: Node = y
     output = OUTPUTS[design.output](z)
     if scale is not None:

@@ -33,7 +33,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         optimizer: in the place of `solver`: a name such as "adamw", which takes
             `learning_rate_init`, or such as `cr.AdamW(1e-3, decay=0.01)`.
         schedule: of the learning rate, for all of `max_iter`: a name such as "one_cycle", which
-            takes `learning_rate_init`, or such as `cr.schedules.Cosine(1e-3)`.
+            takes `learning_rate_init`, or such as `cr.schedules.Cosine(1e-3)`. Then `tol` ends
+            no run.
         clip_norm: bound on the length of the gradient.
         preprocess: True learns the columns of a table: numbers are standardised and their gaps
             filled, categories become one-hot or embedded, texts counts of words, and it is all
