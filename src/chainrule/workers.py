@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -117,6 +118,7 @@ class _Process:
 def _serve(work: Work, link: Connection, closed: Iterable[Connection]) -> None:
     """What the process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # what is there is not looked at again, and so not copied
     for end in closed:
         end.close()
     with suppress(EOFError, OSError):  # the parent has no more, or is no more
