@@ -31,6 +31,7 @@ LAYERS = {
         "profiling",
         "model",
         "many",
+        "crossvalidation",
         "modelfile",
         "recipe",
         "search",

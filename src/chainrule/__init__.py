@@ -6,6 +6,7 @@ from typing import Any as _Any
 from chainrule import data as data
 from chainrule import errors as errors
 from chainrule.autodiff import gradients as gradients
+from chainrule.crossvalidation import cross_validate as cross_validate
 from chainrule.gradcheck import check_gradients as check_gradients
 from chainrule.graph import Graph as Graph
 from chainrule.graph import Node as Node

@@ -232,16 +232,20 @@ def prepare(
         _refuse_impossible_targets(model, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, every, held, np.arange(m), sentence)
-    target = model.judge.target
-    stratify = None
-    if model.judge.task == "classification" and target is not None and groups is None:
-        name = model.graph.name(target)
-        whole = name in arrays and arrays[name].ndim == 1
-        stratify = arrays[name] if whole and time is None else None
+    stratify = classes_of(model, arrays) if groups is None and time is None else None
     rows, held_rows, sentence = holdout(
         n, validation, model.seed, stratify=stratify, groups=groups, time=time
     )
     return Prepared(arrays, rows, arrays, held_rows, sentence)
+
+
+def classes_of(model: Model, arrays: Mapping[str, Array]) -> Array | None:
+    """The class of each row, by which a split is stratified; None where rows have none."""
+    target = model.judge.target
+    if model.judge.task != "classification" or target is None:
+        return None
+    array = arrays.get(model.graph.name(target))
+    return array if array is not None and array.ndim == 1 else None
 
 
 def _refuse_impossible_targets(model: Model, arrays: Mapping[str, Array]) -> None:

@@ -4,7 +4,7 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.kinds import KINDS, Kind, Task, guess_kinds, guess_task
 from chainrule.data.schema import Block, Described, Encoded, Member, Schema
 from chainrule.data.sources import read
-from chainrule.data.split import holdout, shuffled
+from chainrule.data.split import folds, holdout, shuffled
 from chainrule.data.table import Column, Table
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Table",
     "Task",
     "check_table",
+    "folds",
     "guess_kinds",
     "guess_task",
     "holdout",

@@ -106,6 +106,54 @@ def holdout(
     return train, validation, sentence
 
 
+def folds(
+    n: int, count: int, seed: int = 0, *, stratify: Any = None, groups: Any = None
+) -> list[Rows]:
+    """The rows in so many parts of nearly equal size, each sorted: for cross-validation.
+
+    Args:
+        count: of the parts, at least 2.
+        stratify: (n,) classes; each is spread evenly over the parts.
+        groups: (n,) group of each row; a group is never divided. At most one of the two.
+
+    Raises:
+        SettingError: fewer than two parts, a negative seed, two ways at once.
+        DataError: fewer rows, or groups, than parts; a gap in stratify or groups.
+    """
+    if count < 2:
+        raise SettingError("folds", "too few parts", expected="at least 2", got=count)
+    if stratify is not None and groups is not None:
+        raise SettingError("folds", "rows are split in one way", got="stratify and groups")
+    part = np.empty(n, np.int64)
+    codes = None if groups is None else _codes("groups", groups, n)
+    whole = n if codes is None else len(np.unique(codes))
+    if whole < count:
+        what = "rows" if codes is None else "groups"
+        raise DataError(
+            "folds", f"fewer {what} than parts", expected=f"at least {count}", got=whole
+        )
+    if codes is not None:
+        part = _whole_parts(codes, count, seed)[codes]
+    else:
+        order = shuffled(n, seed)
+        if stratify is not None:
+            order = order[np.argsort(_codes("stratify", stratify, n)[order], kind="stable")]
+        part[order] = np.arange(n) % count
+    return [np.flatnonzero(part == k) for k in range(count)]
+
+
+def _whole_parts(codes: Rows, count: int, seed: int) -> Rows:
+    """The part of each group: the next one, the largest first, goes to the smallest part."""
+    sizes = np.bincount(codes)
+    order = shuffled(len(sizes), seed)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    part, filled = np.empty(len(sizes), np.int64), np.zeros(count, np.int64)
+    for group in order:
+        part[group] = np.argmin(filled)
+        filled[part[group]] += sizes[group]
+    return part
+
+
 def _seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise SettingError("seed", "a seed is a whole number from 0", got=repr(seed))
