@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import multiprocessing
+import os
 import signal
 import sys
+import tempfile
 import warnings
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from itertools import islice
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from typing import Any
@@ -19,6 +22,9 @@ from chainrule.errors import WorkerDied
 
 TICK = 0.1
 """Seconds between two calls of `tick`, at most."""
+
+WORD = 4
+"""Bytes of the number of a call."""
 
 FIX = "where memory is short: fewer at a time, jobs=..."
 
@@ -45,85 +51,93 @@ def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object
 
     A process that dies gives a `WorkerDied` as the result of its call; another takes its place.
     """
-    todo, crew = iter(range(count)), list[_Process]()
-    try:
-        for k in islice(todo, workers):
-            crew.append(_Process(work, crew))
-            crew[-1].begin(k)
-        while busy := [x for x in crew if x.call is not None]:
-            ready = wait_for([x.link for x in busy], TICK)
-            for worker in (x for x in busy if x.link in ready):
-                call, result = worker.result()
-                if (following := next(todo, None)) is not None:
+    crew = list[_Process]()
+    with tempfile.TemporaryFile() as todo:  # its position is shared: each call is read once
+        todo.write(array("i", range(count)).tobytes())
+        todo.flush()
+        todo.seek(0)
+        try:
+            for _ in range(workers):
+                crew.append(_Process(work, todo.fileno(), crew))
+            done, alive = set[int](), set(crew)
+            while alive:
+                ready = wait_for([x.link for x in alive], TICK)
+                for worker in [x for x in alive if x.link in ready]:
+                    call, result = worker.result()
+                    if call is None or isinstance(result, WorkerDied):
+                        alive.remove(worker)
+                    if call is None or call in done:
+                        continue
+                    done.add(call)
                     if isinstance(result, WorkerDied):
-                        worker = _Process(work, crew)
-                        crew.append(worker)
-                    worker.begin(following)
-                yield call, result
-            tick()
-    finally:
-        for worker in crew:
-            worker.end()
+                        crew.append(_Process(work, todo.fileno(), crew))
+                        alive.add(crew[-1])
+                    yield call, result
+                tick()
+        finally:
+            for worker in crew:
+                worker.end()
 
 
 class _Process:
-    """A forked process that does one call after another.
+    """A forked process that does one call after another, until there are no more.
 
     Args:
         work: what it calls.
+        todo: the file that it reads the numbers of calls from.
         others: that were forked before; it closes the ends of their pipes that are not its own,
             so that all hear it when this process ends.
 
     Attributes:
         link: where results come from.
-        call: the number of the call that it works on.
     """
 
-    def __init__(self, work: Work, others: Iterable[_Process]) -> None:
+    def __init__(self, work: Work, todo: int, others: Iterable[_Process]) -> None:
         fork = multiprocessing.get_context("fork")
-        self.link, theirs = fork.Pipe()
+        self.link, theirs = fork.Pipe(duplex=False)
         closed = [self.link, *(x.link for x in others)]
-        self._process = fork.Process(target=_serve, args=(work, theirs, closed), daemon=True)
+        self._call = mmap.mmap(-1, WORD)  # the number of its call, counted from 1
+        arguments = (work, todo, theirs, self._call, closed)
+        self._process = fork.Process(target=_serve, args=arguments, daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: see forklock.py
             self._process.start()
         theirs.close()
-        self.call: int | None = None
 
-    def begin(self, call: int) -> None:
-        """Give it something to do."""
-        self.call = call
-        with suppress(OSError):  # it died while it waited: `result` tells
-            self.link.send(call)
-
-    def result(self) -> tuple[int, Any]:
-        """The call that it did, and what that gave."""
-        assert self.call is not None
-        call, self.call = self.call, None
+    def result(self) -> tuple[int | None, Any]:
+        """A call and what it gave; None where there are no more."""
         try:
-            return call, self.link.recv()
+            call, result = self.link.recv()
         except (EOFError, OSError):
             self._process.join(1)
+            call = int.from_bytes(self._call[:], sys.byteorder) - 1
+            if call < 0:
+                return None, None
             died = f"exit code {self._process.exitcode}"
             return call, WorkerDied("fit_many", "a process died", got=died, fix=FIX)
+        return call, result
 
     def end(self) -> None:
-        """Send it home, or kill it where it still works."""
-        self.link.close()
-        if self.call is not None:
-            self._process.kill()
+        """It has no more to do, or nobody wants it any more."""
+        self._process.kill()
         self._process.join()
+        self.link.close()
 
 
-def _serve(work: Work, link: Connection, closed: Iterable[Connection]) -> None:
+def _serve(
+    work: Work, todo: int, link: Connection, current: mmap.mmap, closed: Iterable[Connection]
+) -> None:
     """What the process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()  # what is there is not looked at again, and so not copied
     for end in closed:
         end.close()
-    with suppress(EOFError, OSError):  # the parent has no more, or is no more
-        while True:
-            link.send(work(link.recv()))
+    with suppress(OSError):  # the parent is no more
+        while read := os.read(todo, WORD):
+            call = int.from_bytes(read, sys.byteorder)
+            current[:] = (call + 1).to_bytes(WORD, sys.byteorder)
+            link.send((call, work(call)))
+            current[:] = bytes(WORD)
 
 
 def in_threads(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:
