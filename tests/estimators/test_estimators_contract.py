@@ -150,3 +150,57 @@ def test_clones_pickles_and_files(tmp_path: Path) -> None:
         one.set_params(warm_start=True).fit(X, Y)
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     assert len(loaded.loss_curve_) == 60
+
+
+# ---------------------------------------------------------------- scripts
+
+FILTERS = """
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16.0, y, random_state=0, test_size=0.5)
+mlp = MLPClassifier(hidden_layer_sizes=(40,), max_iter=8, alpha=1e-4, solver="sgd", verbose=10,
+                    random_state=1, learning_rate_init=0.2)
+mlp.fit(X_train, y_train)
+print("Training set score: %f" % mlp.score(X_train, y_train))
+vmin, vmax = mlp.coefs_[0].min(), mlp.coefs_[0].max()
+images = [coef.reshape(8, 8) for coef in mlp.coefs_[0].T]
+score = mlp.score(X_test, y_test) if vmin < 0 < vmax and len(images) == 40 else None
+"""
+
+CURVES = """
+from sklearn.datasets import load_iris
+from sklearn.preprocessing import MinMaxScaler
+X, y = load_iris(return_X_y=True)
+mlps = []
+for solver, momentum, nesterov in (("sgd", 0, False), ("sgd", 0.9, True), ("adam", 0.9, True)):
+    mlp = MLPClassifier(random_state=0, max_iter=100, solver=solver, momentum=momentum,
+                        nesterovs_momentum=nesterov, learning_rate_init=0.05)
+    mlp.fit(MinMaxScaler().fit_transform(X), y)
+    mlps.append(mlp)
+score = sum(min(mlp.loss_curve_[:mlp.n_iter_]) for mlp in mlps)
+"""
+
+STREAM = """
+import numpy as np
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import mean_squared_error
+from sklearn.preprocessing import StandardScaler
+X, y = load_diabetes(return_X_y=True)
+X, y = StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
+reg = MLPRegressor(hidden_layer_sizes=(50,), random_state=0, learning_rate_init=0.01, batch_size=20)
+for epoch in range(8):
+    for rows in np.array_split(np.arange(300), 3):
+        reg.partial_fit(X[rows], y[rows])
+score = mean_squared_error(y[300:], reg.predict(X[300:]))
+"""
+
+
+@pytest.mark.parametrize("script", [FILTERS, CURVES, STREAM])
+def test_a_script_needs_another_import_line_and_nothing_else(script: str) -> None:
+    scores = []
+    for module in ("sklearn.neural_network", "chainrule"):
+        names: dict[str, Any] = {}
+        exec(f"from {module} import MLPClassifier, MLPRegressor\n{script}", names)
+        scores.append(names["score"])
+    assert scores[1] == pytest.approx(scores[0], abs=0.05)

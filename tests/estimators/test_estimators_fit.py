@@ -347,3 +347,19 @@ def test_odd_data_that_can_be_learned() -> None:
         classifier().fit(one.assign(n=np.inf), odd)
     many = pd.DataFrame({"name": [f"n{k}" for k in range(2000)], "x": np.arange(2000.0)})
     assert classifier(max_iter=2).fit(many, np.arange(2000) % 2).n_features_in_ == 2
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [3, 7], [True, False]])
+def test_the_model_of_a_table_is_whole_without_the_estimator(tmp_path: Any, labels: Any) -> None:
+    frame, target = table()
+    target = target.map({"no": labels[0], "yes": labels[1]}).rename("age")
+    model = classifier(max_iter=20).fit(frame, target)
+    model.model_.save(tmp_path / "model.safetensors")
+    found = cr.load(tmp_path / "model.safetensors").predict(frame)
+    assert found.target == "age_"
+    np.testing.assert_array_equal(found.labels, model.predict(frame))
+    np.testing.assert_allclose(found.probabilities, model.predict_proba(frame))
+    price = regressor(max_iter=20).fit(frame, frame.index.to_numpy())
+    np.testing.assert_array_equal(price.model_.predict(frame).values, price.predict(frame))
+    scores = price.model_.evaluate(frame.assign(y=frame.index))
+    assert scores["r2"] == pytest.approx(price.score(frame, frame.index), rel=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from chainrule.data.schema import Encoded, Schema
+from chainrule.data.target import Target
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.network import (
@@ -75,6 +77,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """What standardises a number to predict, where features are preprocessed."""
         return None
 
+    def _learned(self, y: Array, name: str) -> Target | None:
+        """What the data contract tells of an encoded target; nothing where there are several."""
+        raise NotImplementedError
+
     def _class_weights(self, y: Array) -> Array | None:
         """A weight an example by its class, or None."""
         return None
@@ -120,7 +126,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         design, feeds = self._design, self._features(X)
         names = free_names(design.schema)
         feeds[names.target] = y.astype(design.target, copy=False)
-        feeds[names.alpha] = np.asarray(self.alpha, design.dtype)
         if design.weighted:
             alike = np.ones(len(y), design.dtype)
             feeds[names.weights] = alike if weights is None else weights
@@ -148,6 +153,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             dtype = self._precision(X, schema)
         else:
             schema, dtype = self._design.schema, self._design.dtype
+        name = getattr(y, "name", None)
         X, y = self._validated(X, y, schema, dtype, reset=first)
         weights = inputs.weights_of(sample_weight, X, dtype)
         y = self._encode_target(y, first, incremental)
@@ -156,9 +162,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             by_class = by_class.astype(dtype)
             weights = by_class if weights is None else weights * by_class
         if first:
+            if schema is not None:
+                schema = inputs.with_target(schema, name, partial(self._learned, y))
             self._build(self._designed(X, y, schema, dtype, weights is not None))
         elif weights is not None and not self._design.weighted:
             self._take_weights()
+        self.model_.set_value(free_names(self._design.schema).alpha, self.alpha)
         self._train(self._prepared(X, y, weights, validation_data), incremental)
 
     def _designed(
@@ -299,7 +308,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )
             return np.asarray(self.model_.predict({"x": inputs.dense(X)}))
         X = validate_data(self, X, skip_check_array=True, reset=False)
-        return np.asarray(self.model_.predict(self._fed(self._features(X))).values)
+        values = np.asarray(self.model_.predict(self._fed(self._features(X))).values)
+        return values[:, 1] if self._design.paired else values
 
     @property
     def coefs_(self) -> list[Array]:

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from chainrule.data.target import ClassTarget, LabelType, Target
 from chainrule.estimators.base import BaseMLP
 
 Array = npt.NDArray[Any]
@@ -173,6 +174,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return "multilabel", y.shape[1]
         classes = len(self.classes_)
         return ("binary", 1) if classes == 2 else ("multiclass", classes)
+
+    def _learned(self, y: Array, name: str) -> Target | None:
+        if y.ndim == 2 or self.loss == "hinge":
+            return None
+        counts = np.maximum(np.bincount(y, minlength=len(self.classes_)), 1)
+        kinds: dict[str, LabelType] = {"i": "int", "u": "int", "f": "float", "b": "bool"}
+        return ClassTarget(
+            name=name, reason="given to fit", labels=tuple(map(str, self.classes_)),
+            counts=tuple(counts.tolist()), type=kinds.get(self.classes_.dtype.kind, "str"),
+        )  # fmt: skip
 
     def _class_weights(self, y: Array) -> Array | None:
         if self.class_weight is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_array, check_consistent_length
@@ -12,6 +13,7 @@ from sklearn.utils.validation import check_array, check_consistent_length
 from chainrule.data.schema import Schema
 from chainrule.data.sources import read
 from chainrule.data.table import Table
+from chainrule.data.target import Target
 from chainrule.errors import SettingError
 
 Array = npt.NDArray[Any]
@@ -117,3 +119,11 @@ def weights_of(given: Any, X: Any, dtype: str) -> Array | None:
     if not weights.any():
         raise ValueError("All sample_weight are zero: at least one example has to count")
     return weights
+
+
+def with_target(schema: Schema, name: object, learned: Callable[[str], Target | None]) -> Schema:
+    """The schema with what is learned of a target, under a name that no column has."""
+    called = name if isinstance(name, str) and name else "y"
+    while any(encoder.name == called for encoder in schema.columns):
+        called += "_"
+    return msgspec.structs.replace(schema, target=learned(called))

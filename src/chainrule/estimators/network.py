@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from chainrule.data.features import features
 from chainrule.data.schema import Schema
-from chainrule.graph.leaves import input
+from chainrule.graph.leaves import input, parameter
 from chainrule.graph.node import Input, Node
 from chainrule.model import Model
 from chainrule.nn.arguments import Activation
@@ -32,6 +32,7 @@ from chainrule.ops.activations import sigmoid
 from chainrule.ops.build import cast
 from chainrule.ops.compare import equal, where
 from chainrule.ops.elementwise import square
+from chainrule.ops.join import stack
 from chainrule.ops.mode import count
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import reshape
@@ -100,6 +101,11 @@ class Design:
     dtype: str
 
     @property
+    def paired(self) -> bool:
+        """Whether the chance of yes comes with that of no, as for the labels of a schema."""
+        return self.task == "binary" and self.schema is not None and self.loss != "hinge"
+
+    @property
     def target(self) -> str:
         """The dtype of the target."""
         if self.task != "regression":
@@ -131,15 +137,16 @@ def activation_named(given: Activation) -> Activation:
 
 
 def free_names(schema: Schema | None) -> Names:
-    """Names that no column of the table has."""
+    """Names that no column of the table has; the target's own where the schema tells it."""
     taken = set() if schema is None else {block.name for block in schema.blocks}
+    target = "y" if schema is None or schema.target is None else schema.target.name
 
     def free(name: str) -> str:
         while name in taken:
             name += "_"
         return name
 
-    return Names(free("y"), free("weights"), free("alpha"))
+    return Names(free(target), free("weights"), free("alpha"))
 
 
 def network(design: Design, seed: int) -> Model:
@@ -153,6 +160,8 @@ def network(design: Design, seed: int) -> Model:
     y = input(names.target, () if design.flat else (design.outputs,), design.target)
     wanted: Node = y
     output = OUTPUTS[design.output](z)
+    if design.paired:
+        output = stack([1 - output, output], axis=1)
     if scale is not None:
         wanted = cast((y - scale.mean) / scale.std, design.dtype)
         output = cast(z, "float64") * scale.std + scale.mean
@@ -218,9 +227,9 @@ def _loss(z: Node, y: Node, weights: Node | None, design: Design) -> Node:
 def _penalty(z: Node, names: Names, weights: Input | None, dtype: str) -> Node:
     """`alpha / 2 * sum(w ** 2)`, divided by the examples of the minibatch or by their weight.
 
-    The strength is an input: another one needs no other machine code.
+    The strength is a parameter that is not trained: another one needs no other machine code.
     """
-    alpha = input(names.alpha, (), dtype, batch=False)
+    alpha = parameter(names.alpha, 0.0, dtype=dtype, trainable=False)
     squares = [sum(square(w)) for w in weights_of(z)]
     total = squares[0]
     for part in squares[1:]:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
+from chainrule.data.learned import stats_of
+from chainrule.data.target import NumberTarget, Target
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.network import Scale
 
@@ -144,6 +146,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _task(self, y: Array) -> tuple[str, int]:
         return "regression", 1 if y.ndim == 1 else y.shape[1]
+
+    def _learned(self, y: Array, name: str) -> Target | None:
+        if y.ndim == 2:
+            return None
+        return NumberTarget(name=name, reason="given to fit", stats=stats_of(y))
 
     def _scale(self, y: Array) -> Scale | None:
         return None if self.loss == "poisson" else Scale.of(y)
