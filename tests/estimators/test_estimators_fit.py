@@ -307,7 +307,7 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, Any], mat
     [
         (X[:1], Y[:1], None, "one class"),
         (X[:50], Y[:50], None, "one class"),
-        (np.where(X > 7, np.nan, X), Y, None, "NaN"),
+        (np.where(X > 7, np.nan, X), Y, None, "NaN.\npreprocess=True"),
         (np.where(X > 7, np.inf, X), Y, None, "infinity"),
         (X, np.where(Y == 1, np.nan, Y), None, "NaN"),
         (X, X[:, 0], None, "continuous"),
@@ -343,6 +343,12 @@ def test_odd_data_that_can_be_learned() -> None:
     assert classifier(learning_rate_init=0.05).fit(one, odd).score(one, odd) == 1.0
     gaps = pd.DataFrame({"a": [None] * 20, "b": odd})
     assert set(classifier(preprocess=True).fit(gaps, odd).predict(gaps)) <= {0, 1}
+    with pytest.raises(DataError, match="categorical_features="):
+        classifier().fit(one.assign(town="Rome"), odd)
+    with pytest.raises(DataError, match="two columns are called"):
+        classifier().fit(pd.concat([one, one], axis=1), odd)
+    with pytest.raises(ValueError, match="validation_data is"):
+        classifier().fit(X, Y, validation_data=X)
     with pytest.raises(DataError, match="infinity"):
         classifier().fit(one.assign(n=np.inf), odd)
     many = pd.DataFrame({"name": [f"n{k}" for k in range(2000)], "x": np.arange(2000.0)})

@@ -43,6 +43,8 @@ SMALL = 1000
 """Examples up to which float64 data are computed in float64: there it costs no time."""
 
 
+GAPS = "preprocess=True fills gaps inside the network; or put a SimpleImputer before it"
+
 SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
 """By the task of a model, the metric that early stopping goes by; else it is the loss."""
 
@@ -92,11 +94,16 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Any, Array]:
         """Features and target, checked: an array, or a table where there is a schema."""
         if schema is None:
-            with np.errstate(over="ignore"):  # the check tells of what is too large
-                X, y = validate_data(
-                    self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
-                    y_numeric=self.numeric, dtype=dtype, reset=reset,
-                )  # fmt: skip
+            try:
+                with np.errstate(over="ignore"):  # the check tells of what is too large
+                    X, y = validate_data(
+                        self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
+                        y_numeric=self.numeric, dtype=dtype, reset=reset,
+                    )  # fmt: skip
+            except ValueError as error:
+                if "Input X contains NaN" in str(error):
+                    raise ValueError(f"Input X contains NaN.\n{GAPS}") from None
+                raise
             X = inputs.dense(X)
         else:
             X, y = validate_data(self, X, y, skip_check_array=True, reset=reset)
@@ -148,14 +155,16 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
+        table = None
         if first:
-            schema = inputs.learn(X, self.preprocess, self.categorical_features)
+            learned = inputs.learn(X, self.preprocess, self.categorical_features)
+            schema, table = learned if learned is not None else (None, None)
             dtype = self._precision(X, schema)
         else:
             schema, dtype = self._design.schema, self._design.dtype
         name = getattr(y, "name", None)
         X, y = self._validated(X, y, schema, dtype, reset=first)
-        weights = inputs.weights_of(sample_weight, X, dtype)
+        weights = inputs.weights_of(sample_weight, len(y), dtype)
         y = self._encode_target(y, first, incremental)
         by_class = self._class_weights(y)
         if by_class is not None:
@@ -164,15 +173,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         if first:
             if schema is not None:
                 schema = inputs.with_target(schema, name, partial(self._learned, y))
-            self._build(self._designed(X, y, schema, dtype, weights is not None))
+            self._build(self._designed(y, schema, dtype, weights is not None))
         elif weights is not None and not self._design.weighted:
             self._take_weights()
         self.model_.set_value(free_names(self._design.schema).alpha, self.alpha)
-        self._train(self._prepared(X, y, weights, validation_data), incremental)
+        feeds = self._feeds(X if table is None else table, y, weights)
+        self._train(self._prepared(feeds, len(y), validation_data), incremental)
 
-    def _designed(
-        self, X: Any, y: Array, schema: Schema | None, dtype: str, weighted: bool
-    ) -> Design:
+    def _designed(self, y: Array, schema: Schema | None, dtype: str, weighted: bool) -> Design:
         """What parameters and data say of the graph."""
         widths = tuple(map(int, np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))))
 
@@ -182,8 +190,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
         task, outputs = self._task(y)
         return Design(
-            task=task, features=X.shape[1], schema=schema, outputs=outputs, flat=y.ndim == 1,
-            scale=None if schema is None else self._scale(y), widths=widths,
+            task=task, features=self.n_features_in_, schema=schema, outputs=outputs,
+            flat=y.ndim == 1, scale=None if schema is None else self._scale(y), widths=widths,
             activations=tuple(map(activation_named, each("activation"))),
             dropouts=each("dropout"), normalization=self.normalization, loss=self.loss,
             weighted=weighted, label_smoothing=getattr(self, "label_smoothing", 0.0),
@@ -207,22 +215,24 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self.model_.restore({**old.values, **old.slots}, old.steps)
         self.model_.optimizer, self.model_.history = old.optimizer, old.history
 
-    def _prepared(self, X: Any, y: Array, weights: Array | None, validation: Any) -> Prepared:
-        """The feeds, and what validates: data of its own, held out rows, or nothing."""
+    def _prepared(self, feeds: Any, rows: int, validation: Any) -> Prepared:
+        """The feeds of so many rows, with what validates: other data, rows held out, nothing."""
         held: Any = self.validation_fraction if self._early else None
         if validation is not None:
+            if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+                raise ValueError("validation_data is (X, y) or (X, y, sample_weight)")
             held = self._held(*validation)
-        elif self._early and round(len(y) * self.validation_fraction) < 2:
+        elif self._early and round(rows * self.validation_fraction) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' "
                 "or the size of your dataset."
             )
-        return prepare(self.model_, self._feeds(X, y, weights), held, None, None)
+        return prepare(self.model_, feeds, held, None, None)
 
     def _held(self, X: Any, y: Any, weights: Any = None) -> Mapping[str, Array] | Encoded:
         """Validation data as feeds."""
         X, y = self._validated(X, y, self._design.schema, self._design.dtype)
-        weights = inputs.weights_of(weights, X, self._design.dtype)
+        weights = inputs.weights_of(weights, len(y), self._design.dtype)
         return self._feeds(X, self._encode_target(y, first=False, incremental=False), weights)
 
     def _train(self, prepared: Prepared, incremental: bool) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_array, check_consistent_length
+from sklearn.utils.validation import check_array
 
 from chainrule.data.schema import Schema
 from chainrule.data.sources import read
-from chainrule.data.table import Table
+from chainrule.data.table import Table, refuse_duplicates
 from chainrule.data.target import Target
-from chainrule.errors import SettingError
+from chainrule.errors import DataError, SettingError
 
 Array = npt.NDArray[Any]
 CATEGORICAL = ("Categorical", "Enum")
@@ -25,6 +25,7 @@ def column_types(X: Any) -> dict[str, str] | None:
     """For each column of a data frame the name of its type; None for anything else."""
     if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
         return None
+    refuse_duplicates([str(name) for name in X.columns], "X")
     import narwhals.stable.v1 as nw  # noqa: PLC0415  (50 ms)
 
     frame = nw.from_native(X, eager_only=True, pass_through=True)
@@ -49,8 +50,8 @@ def chosen_columns(given: Any, names: Sequence[str]) -> list[str]:
     )  # fmt: skip
 
 
-def learn(X: Any, preprocess: bool | str, categorical: Any) -> Schema | None:
-    """What a table teaches about its columns; None where X is to be taken as plain numbers.
+def learn(X: Any, preprocess: bool | str, categorical: Any) -> tuple[Schema, Table] | None:
+    """X as a table, and what it teaches about its columns; None where X is plain numbers.
 
     Args:
         preprocess: True, False, or "auto": where a column is no number, or is listed.
@@ -68,7 +69,12 @@ def learn(X: Any, preprocess: bool | str, categorical: Any) -> Schema | None:
         kinds = {name: kind for name, t in types.items() if (kind := _kind(t))}
     if listed:
         kinds |= dict.fromkeys(chosen_columns(categorical, table.columns), "category")
-    return Schema.learn(table, kinds=kinds)
+    try:
+        return Schema.learn(table, kinds=kinds), table
+    except DataError as error:
+        if error.fix is not None and "kinds=" in error.fix:
+            error.fix = "list a column in categorical_features= to have it taken in any case"
+        raise
 
 
 _SPECIAL = {*CATEGORICAL, *TEXTUAL, "Date", "Datetime"}
@@ -100,11 +106,10 @@ def dense(X: Any) -> Array:
     return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
 
 
-def weights_of(given: Any, X: Any, dtype: str) -> Array | None:
-    """Weights of the examples, (n,). Raises ValueError for wrong shapes and impossible weights."""
+def weights_of(given: Any, n: int, dtype: str) -> Array | None:
+    """Weights of n examples, (n,). Raises ValueError for wrong shapes and impossible weights."""
     if given is None:
         return None
-    n = X.shape[0]
     given = np.asarray(given)
     if given.ndim == 0:
         given = np.full(n, given)
@@ -113,7 +118,8 @@ def weights_of(given: Any, X: Any, dtype: str) -> Array | None:
     )
     if weights.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weights.ndim}D array.")
-    check_consistent_length(weights, X)
+    if len(weights) != n:
+        raise ValueError(f"sample_weight has {len(weights)} numbers for {n} examples")
     if (weights < 0).any():
         raise ValueError("Negative values in sample_weight: weights are 0 or more")
     if not weights.any():
