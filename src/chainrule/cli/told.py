@@ -28,7 +28,8 @@ JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
 CONFIG_LINES = {
-    "network": ("hidden", "activation", "norm", "dropout"),
+    "effort": ("quality", "members"),
+    "network": ("embedding", "hidden", "activation", "norm", "dropout"),
     "loss": ("loss", "label_smoothing", "class_weights"),
     "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),
     "training": ("batch_size", "epochs", "patience", "validation", "groups", "time", "seed"),

@@ -138,7 +138,7 @@ def prepared_job(order: Order, screen: Screen) -> Job:
     findings = check_table(table, chosen.target, kinds=kinds, task=chosen.task)
     told.tell_findings(screen, findings)
     model = recipe.build(settled, schema)
-    recipe.build_optimizer(settled)  # its errors come before the long run
+    recipe.build_optimizer(settled, model.graph)  # its errors come before the long run
     if order.profile and settled.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
@@ -199,7 +199,7 @@ def _profile(job: Job) -> Profile:
     settled = job.settled
     return job.model.profile(
         subset(job.encoded, job.prepared.rows), batch_size=settled.batch_size or 32,
-        optimizer=recipe.build_optimizer(settled), clip_norm=settled.clip_norm,
+        optimizer=recipe.build_optimizer(settled, job.model.graph), clip_norm=settled.clip_norm,
     )  # fmt: skip
 
 

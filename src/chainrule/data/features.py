@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,18 +21,21 @@ from chainrule.nn.layers import embedding
 from chainrule.ops.bounds import clip
 from chainrule.ops.build import cast, constant
 from chainrule.ops.compare import isnan, where
+from chainrule.ops.elementwise import rsqrt, square
 from chainrule.ops.index import one_hot, take
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
 
-SCALINGS = ("auto", "standard", "quantile")
+SCALINGS = ("auto", "robust", "standard", "quantile")
 FARTHEST = 8.0
 """Standardised numbers are clipped here: beyond it lies what training has hardly met."""
-SKEWED = 10.0
-"""Standard deviations from the median beyond which "auto" takes quantiles for a column."""
+BEND = 3.0
+"""Robustly scaled numbers never get farther than this, however large they are."""
 ONE_HOT_UP_TO = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
+SMOOTH_FROM = 5
+"""Distinct values from which a column counts as a number that a curve can be drawn over."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,26 @@ class Features:
     """The columns of a table as nodes.
 
     Attributes:
-        node: all of them side by side, float32 (N, width).
+        numbers: the scaled numbers that have many values, float32 (N, i), or None.
+        others: flags, marks of gaps, categories and words, float32 (N, j), or None.
         target: the Input of the target, or None where the schema has none.
         treatments: for each column, in words, what its node does.
     """
 
-    node: Node
+    numbers: Node | None
+    others: Node | None
     target: Input | None
     treatments: dict[str, str]
+
+    @property
+    def node(self) -> Node:
+        """All of them side by side, float32 (N, width)."""
+        return beside([x for x in (self.numbers, self.others) if x is not None])
+
+
+def beside(parts: Sequence[Node]) -> Node:
+    """Nodes (N, k) side by side."""
+    return concat(parts, axis=1).within(Scope("features")) if len(parts) > 1 else parts[0]
 
 
 def features(
@@ -55,13 +71,14 @@ def features(
     """Inputs for the columns of a table, and the encoder nodes that make them fit for a network.
 
     Numbers: gaps are filled with the median, and marked by an indicator where training met any;
-    then each is standardised and clipped, or goes through its quantiles, which takes away skew
-    and outliers. Categories become one-hot, or an embedding where they have many levels; a level
-    that training never met is all zeros. Texts come as weighted counts of words.
+    then each is scaled. Categories become one-hot, or an embedding where they have many levels;
+    a level that training never met is all zeros. Texts come as weighted counts of words.
 
     Args:
         schema: what was learned of the table.
-        scaling: "standard", "quantile", or "auto": quantiles for the skewed columns.
+        scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
+            near; "standard": mean 0, standard deviation 1; "quantile": the share of training
+            values below; "auto" is robust.
         one_hot_up_to: the number of levels above which a category is embedded.
 
     Raises:
@@ -71,20 +88,18 @@ def features(
         raise SettingError(
             "features", f"unknown scaling {scaling!r}", fix=did_you_mean(scaling, SCALINGS)
         )
-    parts: list[Node] = []
+    numbers: Node | None = None
+    others: list[Node] = []
     treatments: dict[str, str] = {}
     for block in schema.blocks:
         if block.kind == "numbers":
-            parts += _numbers(block, scaling, treatments)
+            numbers, others = _numbers(block, scaling, schema, treatments)
         elif block.kind == "category":
-            parts.append(_category(schema, block, one_hot_up_to, treatments))
+            others.append(_category(schema, block, one_hot_up_to, treatments))
         else:
-            parts.append(input(block.name, (block.width,)))
+            others.append(input(block.name, (block.width,)))
             treatments[block.name] = f"counts of {block.width} words, weighted"
-    node = parts[0]
-    if len(parts) > 1:
-        node = concat(parts, axis=1).within(Scope("features"))
-    return Features(node, target_input(schema), treatments)
+    return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
 
 
 def target_input(schema: Schema) -> Input | None:
@@ -97,32 +112,32 @@ def target_input(schema: Schema) -> Input | None:
 # ---------------------------------------------------------------- numbers
 
 
-def _numbers(block: Block, scaling: str, treatments: dict[str, str]) -> list[Node]:
-    """The numbers of a table, scaled, and the indicators of their gaps."""
+def _numbers(
+    block: Block, scaling: str, schema: Schema, treatments: dict[str, str]
+) -> tuple[Node | None, list[Node]]:
+    """The numbers of a table with many values, scaled; and the others, with the marks of gaps."""
     x = input(block.name, (block.width,), "float64")  # large numbers keep their last digits
     stats = [member.stats for member in block.members]
     gaps = isnan(x).within(Scope(f"{block.name}.gaps"))
     filled = where(gaps, np.array([s.median for s in stats]), x)
     filled = filled.within(Scope(f"{block.name}.filled"))
-    skewed = [scaling == "quantile" or (scaling == "auto" and _is_skewed(s)) for s in stats]
-    standard, quantile = np.flatnonzero(~np.array(skewed)), np.flatnonzero(skewed)
+    scaled, how = _SCALED[scaling]
+    distinct = {encoder.name: encoder.distinct for encoder in schema.used}
+    many = np.array([distinct[member.column] >= SMOOTH_FROM for member in block.members])
+    parts: list[Node] = []
+    for suffix, chosen in (("scaled", np.flatnonzero(many)), ("few", np.flatnonzero(~many))):
+        if len(chosen):
+            z = scaled(_some(filled, chosen), [stats[k] for k in chosen])
+            parts.append(cast(z, "float32").within(Scope(f"{block.name}.{suffix}")))
+    numbers = parts.pop(0) if many.any() else None
     marked = [k for k, s in enumerate(stats) if s.gaps]
-    parts = []
-    if len(standard):
-        z = _standardised(_some(filled, standard), [stats[k] for k in standard])
-        parts.append(cast(z, "float32").within(Scope(f"{block.name}.standardised")))
-    if len(quantile):
-        q = _through_quantiles(_some(filled, quantile), [stats[k] for k in quantile])
-        parts.append(cast(q, "float32").within(Scope(f"{block.name}.quantiles")))
     if marked:
         parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
     for k, member in enumerate(block.members):
-        how = "through its quantiles" if skewed[k] else "standardised"
-        if member.column != member.name:
-            how = "parts of the date, " + how
-        how += ", gaps filled with the median and marked" if stats[k].gaps else ""
-        treatments.setdefault(member.column, how)
-    return parts
+        text = how if member.column == member.name else "parts of the date, " + how
+        text += ", gaps filled with the median and marked" if stats[k].gaps else ""
+        treatments.setdefault(member.column, text)
+    return numbers, parts
 
 
 def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
@@ -132,10 +147,21 @@ def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
     return take(x, constant(np.asarray(columns, dtype="int32")), axis=1)
 
 
-def _is_skewed(stats: Stats) -> bool:
-    """Whether the farthest value lies so far out that a standardised column would be a spike."""
-    low, high = stats.quantiles[0], stats.quantiles[-1]
-    return max(high - stats.median, stats.median - low) > SKEWED * stats.std > 0
+def _robust(x: Node, stats: list[Stats]) -> Node:
+    """Median 0 and quartiles 1 apart, with outliers bent inwards, below 3. x (N, k)."""
+    median = np.array([s.median for s in stats])
+    z = clip((x - median) / np.array([_spread(s) for s in stats]), -1e6, 1e6)
+    return z * rsqrt(1 + square(z / BEND))
+
+
+def _spread(stats: Stats) -> float:
+    """The distance of the quartiles; where they are equal, of the next quantiles that are not."""
+    knots = stats.quantiles
+    last = len(knots) - 1
+    for k in range(last // 4, -1, -1):
+        if (width := knots[last - k] - knots[k]) > 0 and math.isfinite(width):
+            return width if k else width / 2
+    return stats.std or 1.0
 
 
 def _standardised(x: Node, stats: list[Stats]) -> Node:
@@ -170,6 +196,15 @@ def _segments(stats: Stats) -> tuple[Floats, Floats, Floats, Floats]:
     starts[:used], widths[:used] = distinct[:-1], np.diff(distinct)
     weights[:used] = np.diff(middle)
     return starts, widths, weights, middle[0]
+
+
+_SCALED: dict[str, tuple[Callable[[Node, list[Stats]], Node], str]] = {
+    "auto": (_robust, "scaled by its quartiles, outliers bent inwards"),
+    "robust": (_robust, "scaled by its quartiles, outliers bent inwards"),
+    "standard": (_standardised, "standardised"),
+    "quantile": (_through_quantiles, "through its quantiles"),
+}
+"""What each scaling does, and how it is told."""
 
 
 # ---------------------------------------------------------------- categories

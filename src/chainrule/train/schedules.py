@@ -264,6 +264,30 @@ class OneCycle(Schedule):
         return self.rate * np.where(steps < top, up, down)
 
 
+@dataclass(frozen=True)
+class LogCosine(Schedule):
+    """`rate` times waves of a cosine, each as long as all before it together and begun at 0.
+
+    The rate is `rate / 2 * (1 - cos(2 pi waves log_b(1 + (b - 1) progress)))` with `b = 2**waves`:
+    several cycles, short ones first, and a long fall at the end.
+
+    Args:
+        rate: the highest.
+        waves: how many times it rises and falls.
+
+    Source: D. Holzmüller, L. Grinsztajn and I. Steinwart, Better by default, NeurIPS 2024.
+    """
+
+    name: ClassVar[str] = "log_cosine"
+    rate: Positive = 1e-3
+    waves: Annotated[int, AtLeast(1)] = 4
+
+    def at(self, steps: Steps, total: float) -> Steps:
+        """See Schedule."""
+        passed = _progress(steps + 1, total + 1)  # the first step learns, and so does the last
+        return self.rate * (1 - _cosine(2 * np.log2(1 + (2**self.waves - 1) * passed)))
+
+
 def _sequence(where: str, value: Any) -> tuple[float, ...]:
     if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
         raise refuse(where, "a list of numbers", value)
@@ -351,6 +375,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     kind.name: kind
     for kind in (
         Constant, StepDecay, Exponential, InversePower, Polynomial, Cosine, WarmUp, OneCycle,
+        LogCosine, Piecewise, ReduceOnPlateau,
         Piecewise, ReduceOnPlateau,
     )
 }  # fmt: skip

@@ -1,0 +1,82 @@
+"""Layers for columns of numbers: a trained scale, and periodic embeddings."""
+
+from __future__ import annotations
+
+import math
+
+from chainrule.errors import ShapeError
+from chainrule.graph.node import Node
+from chainrule.graph.source import user_line
+from chainrule.nn.arguments import between, features, new_parameter, positive
+from chainrule.nn.init import Normal, Uniform
+from chainrule.nn.naming import as_layer, layer_scope
+from chainrule.ops.join import concat
+from chainrule.ops.reduce import sum
+from chainrule.ops.shape import expand_dims, reshape
+from chainrule.ops.transcendental import cos
+from chainrule.types import TensorType, show
+
+
+def scale(x: Node, *, name: str | None = None, trainable: bool = True) -> Node:
+    """Each feature times a trained number of its own, `name.scale`, (i,), which starts at 1.
+
+    Before the first dense layer it lets the network turn a useful column up, and others down,
+    in a few steps. Source: D. Holzmüller, L. Grinsztajn and I. Steinwart, Better by default,
+    NeurIPS 2024.
+
+    Args:
+        x: (N, i) or (N, ..., i).
+        name, trainable: as in `dense`.
+    """
+    x, i = features("scale", x)
+    scope = layer_scope(name, "scale")
+    factors = new_parameter(scope, ".scale", TensorType((i,), x.dtype), "ones", trainable=trainable)
+    return as_layer(scope, x * factors, (x,))
+
+
+def periodic(
+    x: Node,
+    width: int = 4,
+    *,
+    waves: int = 16,
+    sigma: float = 0.1,
+    name: str | None = None,
+    trainable: bool = True,
+) -> Node:
+    """Each number beside `width - 1` trained mixtures of cosines of it: (N, i) to (N, i * width).
+
+    The cosines are `cos(2 pi (x f + p))`, with the frequencies `name.f` and phases `name.p`,
+    (i, waves); the mixtures have weights `name.w`, (i, waves, width - 1), and `name.b`. Smooth
+    functions of one column that bend often come easily, which a dense layer learns slowly.
+
+    Args:
+        x: (N, i), numbers of about unit scale.
+        width: numbers a column becomes, itself among them, which comes last of all.
+        waves: cosines a column.
+        sigma: the frequencies start from a normal distribution of this width.
+        name, trainable: as in `dense`.
+
+    Sources: Y. Gorishniy, I. Rubachev and A. Babenko, On embeddings for numerical features,
+    NeurIPS 2022; for this form D. Holzmüller et al., Better by default, NeurIPS 2024.
+
+    Raises:
+        ShapeError: `x` is no (N, i). SettingError: `width` is below 2, or `waves` below 1.
+    """
+    x, i = features("periodic", x)
+    if x.ndim != 2:
+        raise ShapeError("periodic", "takes numbers side by side", expected="(N, features)",
+                         got=show(x.shape), at=f"operand {x.label!r}, line {user_line()}")  # fmt: skip
+    mixtures = positive("periodic", "width", width - 1)
+    waves, sigma = positive("periodic", "waves", waves), between("periodic", "sigma", sigma, 0, 1e6)
+    scope, edge = layer_scope(name, "periodic"), waves**-0.5
+
+    def new(suffix: str, shape: tuple[int, ...], start: Normal | Uniform) -> Node:
+        return new_parameter(scope, suffix, TensorType(shape, x.dtype), start, trainable=trainable)
+
+    f, p = new(".f", (i, waves), Normal(sigma)), new(".p", (i, waves), Uniform(-0.5, 0.5))
+    w = new(".w", (i, waves, mixtures), Uniform(-edge, edge))
+    b = new(".b", (i, mixtures), Uniform(-edge, edge))
+    c = cos(2 * math.pi * (expand_dims(x, 2) * f + p))  # (N, i, waves)
+    mixed = sum(expand_dims(c, 3) * w, axis=2) + b  # (N, i, mixtures)
+    flat = reshape(mixed, (x.shape[0], i * mixtures))
+    return as_layer(scope, concat([flat, x], axis=1), (x,))

@@ -1,0 +1,105 @@
+"""The graph of a recipe: encoders, networks side by side, their mean, and the loss."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import reduce
+
+import numpy as np
+
+from chainrule.data.features import Features, beside, features
+from chainrule.data.schema import Schema
+from chainrule.data.target import ClassTarget, NumberTarget
+from chainrule.graph.node import Node
+from chainrule.model import Model
+from chainrule.nn.classes import cross_entropy
+from chainrule.nn.compose import mlp
+from chainrule.nn.layers import dense
+from chainrule.nn.losses import absolute_error, huber, squared_error
+from chainrule.nn.numeric import periodic, scale
+from chainrule.ops.bounds import clip, maximum
+from chainrule.ops.build import cast
+from chainrule.ops.objective import objective
+from chainrule.ops.shape import reshape
+from chainrule.ops.softmax import softmax
+from chainrule.ops.transcendental import log
+from chainrule.recipe.config import Config
+
+BLANK = "zeros"
+"""Where the output layer starts: from the guess that knows no column, not from random ones."""
+
+
+def build(settled: Config, schema: Schema) -> Model:
+    """The untrained model for a table: encoders, hidden layers, output, loss."""
+    found = features(schema, scaling=settled.scaling)
+    assert found.target is not None
+    tops = [_hidden(found, settled) for _ in range(settled.members or 1)]
+    target = schema.target
+    if isinstance(target, ClassTarget):
+        output, loss = _classes(tops, found.target, target, settled)
+    else:
+        assert isinstance(target, NumberTarget)
+        output, loss = _number(tops, found.target, target, settled)
+    model = Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
+    model.notes["config"] = asdict(settled)
+    return model
+
+
+def _hidden(found: Features, settled: Config) -> Node:
+    """One network up to its last hidden layer."""
+    assert settled.hidden is not None
+    parts = [found.numbers, found.others]
+    if settled.embedding == "periodic" and found.numbers is not None and settled.hidden:
+        parts[0] = periodic(found.numbers)
+    h = beside([x for x in parts if x is not None])
+    if not settled.hidden:
+        return h
+    return mlp(
+        scale(h), settled.hidden, settled.activation,
+        dropout=settled.dropout or 0.0,
+        norm=None if settled.norm == "none" else settled.norm,
+    )  # fmt: skip
+
+
+def _classes(
+    tops: list[Node], truth: Node, target: ClassTarget, settled: Config
+) -> tuple[Node, Node]:
+    """Probabilities (N, classes), and the cross-entropy."""
+    weights = None
+    if settled.class_weights == "balanced":
+        counts = np.array(target.counts, float)
+        weights = counts.sum() / (len(counts) * counts)
+    logits = [dense(h, len(target.labels), init=BLANK) for h in tops]
+    losses = [
+        cross_entropy(
+            z, truth, label_smoothing=settled.label_smoothing or 0.0, class_weights=weights
+        )
+        for z in logits
+    ]
+    if len(tops) == 1:
+        return softmax(logits[0]), losses[0]
+    output = _mean([softmax(z) for z in logits])
+    chance = log(maximum(output, 1e-30))
+    return output, objective(_mean(losses), chance, truth, kind="cross_entropy")
+
+
+def _number(
+    tops: list[Node], truth: Node, target: NumberTarget, settled: Config
+) -> tuple[Node, Node]:
+    """The number in its own unit (N,), and the loss on the standardised number."""
+    mean, std = target.stats.mean, target.stats.std or 1.0
+    scaled = [reshape(dense(h, 1, init=BLANK), (h.shape[0],)) for h in tops]
+    kind = settled.loss or "squared_error"
+    function = {
+        "squared_error": squared_error, "absolute_error": absolute_error, "huber": huber
+    }[kind]  # fmt: skip
+    loss = _mean([function(z, cast((truth - mean) / std, "float32")) for z in scaled])
+    low, *_, high = target.stats.quantiles
+    output = clip(cast(_mean(scaled), "float64") * std + mean, low, high)
+    return output, objective(loss, output, truth, kind=kind)
+
+
+def _mean(nodes: list[Node]) -> Node:
+    """The mean of nodes of one type."""
+    total = reduce(lambda a, b: a + b, nodes)
+    return total if len(nodes) == 1 else total / len(nodes)
