@@ -42,7 +42,7 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
     with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
-               "5000", "--schedule", "constant", cwd=tmp_path) as process:  # fmt: skip
+               "4999", "--schedule", "constant", cwd=tmp_path) as process:  # fmt: skip
         until(process, "epoch    6/5000")
         process.send_signal(signal.SIGINT)
         out, err = ended(process)
@@ -76,7 +76,7 @@ def test_before_the_first_epoch_nothing_is_written(tmp_path: Path) -> None:
 
 def test_twice_stops_at_once_without_damage(tmp_path: Path) -> None:
     with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
-               "5000", cwd=tmp_path) as process:  # fmt: skip
+               "4999", cwd=tmp_path) as process:  # fmt: skip
         until(process, "epoch    3/5000")
         process.send_signal(signal.SIGINT)
         until(process, "interrupted")

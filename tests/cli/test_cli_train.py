@@ -29,7 +29,7 @@ def test_tells_everything(trained) -> None:
     for part in (
         "penguins: 344 rows, 8 columns", "'NA' read as a gap", "Columns", "Data check",
         "275 rows to train, 69 to validate, shuffled and stratified by class, seed 0",
-        "hidden 64, 64", "epochs 12", "Confusion on validation rows",
+        "hidden 128, 128", "epochs 12", "Confusion on validation rows",
         "penguins-model/model.safetensors", "chainrule predict penguins-model",
     ):  # fmt: skip
         assert part in out
@@ -47,8 +47,8 @@ def test_the_metrics_told_are_those_of_the_held_out_rows(trained) -> None:
     folder, out, _ = trained
     model = cr.load(folder / "penguins-model" / "model.safetensors")
     row = next(line.split() for line in out.splitlines() if line.startswith("  accuracy"))
-    best = model.history.best
-    assert float(row[1]) == pytest.approx(model.history.row(best)["validation_accuracy"], abs=1e-4)
+    last = model.history.last_epoch  # 69 rows are too few to choose an epoch by
+    assert float(row[1]) == pytest.approx(model.history.row(last)["validation_accuracy"], abs=1e-4)
     assert float(row[1]) > 0.9
     assert float(row[2]) == pytest.approx(30 / 69, abs=1e-4)  # Adelie, the most frequent
 

@@ -23,7 +23,7 @@ def encoded(columns, new=None, **options):
 
 def test_numbers_are_standardised_as_training_had_them():
     x = np.linspace(3.0, 7.0, N)
-    _, found, z = encoded({"x": x}, {"x": np.array([3.0, 5.0, 100.0])})
+    _, found, z = encoded({"x": x}, {"x": np.array([3.0, 5.0, 100.0])}, scaling="standard")
     expected = np.array([(3 - x.mean()) / x.std(), (5 - x.mean()) / x.std(), FARTHEST])
     np.testing.assert_allclose(z[:, 0], expected, rtol=1e-6)
     assert z.dtype == np.float32
@@ -31,11 +31,28 @@ def test_numbers_are_standardised_as_training_had_them():
     assert found.treatments == {"x": "standardised"}
 
 
+def test_robust_scaling_takes_the_quartiles_and_bends_outliers_inwards():
+    x = np.append(np.linspace(-2.0, 2.0, 4001), 1e30)
+    new = {"x": [0.0, 1.0, -1.0, 1e30, -1e300]}
+    _, found, z = encoded({"x": x}, new, scaling="robust")
+    one = 0.5 / np.sqrt(1 + (0.5 / 3) ** 2)  # the quartiles are at -1 and 1
+    np.testing.assert_allclose(z[:, 0], [0, one, -one, 3, -3], atol=2e-3)
+    assert "quartiles" in found.treatments["x"]
+
+
+def test_robust_scaling_of_a_column_that_is_mostly_one_value_takes_wider_quantiles():
+    x = np.append(np.zeros(900), np.arange(1.0, 101.0))
+    _, _, z = encoded({"x": x}, {"x": [0.0, 50.0, 1e9]}, scaling="robust")
+    assert z[0, 0] == 0
+    assert 0.3 < z[1, 0] < z[2, 0] <= 3
+
+
 def test_gaps_are_filled_with_the_median_and_marked_where_training_had_some():
     x = np.arange(N, dtype=float)
     x[5] = np.nan
     y = np.arange(N) * 2.0
-    _, found, z = encoded({"x": x, "y": y}, {"x": [np.nan, 3.0], "y": [1.0, np.nan]})
+    new = {"x": [np.nan, 3.0], "y": [1.0, np.nan]}
+    _, found, z = encoded({"x": x, "y": y}, new, scaling="standard")
     assert z.shape == (2, 3)  # x, y, and the indicator of x's gaps
     median = np.nanmedian(x)
     assert z[0, 0] == pytest.approx((median - np.nanmean(x)) / np.nanstd(x), rel=1e-5)
@@ -47,13 +64,14 @@ def test_gaps_are_filled_with_the_median_and_marked_where_training_had_some():
 
 def test_a_large_offset_loses_no_digits():
     x = 1.7e9 + np.arange(N)  # seconds since 1970: float32 would make them all equal
-    _, _, z = encoded({"x": x})
+    _, _, z = encoded({"x": x}, scaling="standard")
     np.testing.assert_allclose(z[:, 0], (x - x.mean()) / x.std(), rtol=1e-5, atol=1e-6)
 
 
 def test_skewed_numbers_go_through_their_quantiles():
     x = np.append(np.linspace(0, 1, 10_000), 1e6)
-    _, found, z = encoded({"x": x}, {"x": [-5.0, 0.0, 0.5, 1e6, 1e12]})
+    new = {"x": [-5.0, 0.0, 0.5, 1e6, 1e12]}
+    _, found, z = encoded({"x": x}, new, scaling="quantile")
     assert found.treatments["x"].startswith("through its quantiles")
     share = z[:, 0] / 12**0.5 + 0.5
     np.testing.assert_allclose(share, [0, 0, 0.5, 1, 1], atol=2e-3)

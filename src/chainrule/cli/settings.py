@@ -12,7 +12,7 @@ from chainrule.data.features import SCALINGS
 from chainrule.data.kinds import KINDS, TASKS
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
-from chainrule.recipe import CLASS_WEIGHTS, EMBEDDINGS, LOSSES, NORMS, QUALITIES, SCHEDULES
+from chainrule.recipe import CLASS_WEIGHTS, EMBEDDINGS, LOSSES, NORMS, QUALITIES, REFITS, SCHEDULES
 from chainrule.train.optim.registry import OPTIMIZERS
 
 Form = Literal["text", "whole", "number", "widths", "names", "kinds"]
@@ -170,6 +170,8 @@ SETTINGS = (
     Setting("task", "text", "Data", "guessed from the target", TASKS),
     Setting("quality", "text", "Effort", "how much time to take for a good model", QUALITIES),
     Setting("members", "whole", "Effort", "networks whose predictions are averaged", least=1),
+    Setting("refit", "text", "Effort", "train once more, on all rows, when the score is known",
+            REFITS),
     Setting("ignore", "names", "Data", "columns to leave out"),
     Setting("scaling", "text", "Data", "of numbers; auto is what has learned best",
             SCALINGS),
@@ -188,8 +190,8 @@ SETTINGS = (
     Setting("class_weights", "text", "Loss", "balanced gives rare classes the weight of frequent",
             CLASS_WEIGHTS),
     Setting("optimizer", "text", "Optimizer", "what makes the loss small", tuple(OPTIMIZERS)),
-    Setting("rate", "number", "Optimizer", "the learning rate, at its highest, of a layer with 256 inputs",
-            above=0),
+    Setting("rate", "number", "Optimizer",
+            "the learning rate, at its highest, of a layer with 256 inputs", above=0),
     Setting("decay", "number", "Optimizer", "weight decay", least=0),
     Setting("schedule", "text", "Optimizer", "of the learning rate", SCHEDULES),
     Setting("clip_norm", "number", "Optimizer", "bound on the length of the gradient", above=0),

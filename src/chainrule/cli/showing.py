@@ -72,7 +72,7 @@ def _plan(model: Model, settled: Config | None) -> Forecast:
     if settled is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
-    optimizer = recipe.build_optimizer(settled)
+    optimizer = recipe.build_optimizer(settled, model.graph)
     clip = settled.clip_norm
     return model.plan(settled.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
 

@@ -28,7 +28,7 @@ JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
 CONFIG_LINES = {
-    "effort": ("quality", "members"),
+    "effort": ("quality", "members", "refit"),
     "network": ("embedding", "hidden", "activation", "norm", "dropout"),
     "loss": ("loss", "label_smoothing", "class_weights"),
     "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),

@@ -112,6 +112,8 @@ def _finish(
     if stop is not None:
         _tell_stop(job, order, stop, outputs, trouble)
     verdicts = _judged(job)
+    if stop is None and recipe.refit(job.model, job.prepared, job.settled, not order.quiet):
+        _write_first(job, order, outputs, trouble)
     told.tell_results(screen, verdicts or [_training(job)])
     if order.profile and stop is None:
         told.tell_sections(screen, _profile(job).sections())
@@ -177,10 +179,11 @@ def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
 def _tell_stop(
     job: Job, order: Order, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
 ) -> None:
-    epoch = job.model.history.best or job.model.history.last_epoch
+    history, kept = job.model.history, recipe.keeps_best(job.prepared, job.settled)
+    epoch = f"{history.best}, the best so far," if kept else str(history.last_epoch)
     heard = isinstance(stop, KeyboardInterrupt) and not order.quiet  # `fit` has told of it
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
-    trouble.say(f"{'' if heard else what}the model of epoch {epoch}, the best so far, is in "
+    trouble.say(f"{'' if heard else what}the model of epoch {epoch} is in "
                 f"{quoted(outputs.model)}")  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ class Features:
     target: Input | None
     treatments: dict[str, str]
 
-    @property
+    @cached_property
     def node(self) -> Node:
         """All of them side by side, float32 (N, width)."""
         return beside([x for x in (self.numbers, self.others) if x is not None])

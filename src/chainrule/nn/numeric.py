@@ -64,8 +64,13 @@ def periodic(
     """
     x, i = features("periodic", x)
     if x.ndim != 2:
-        raise ShapeError("periodic", "takes numbers side by side", expected="(N, features)",
-                         got=show(x.shape), at=f"operand {x.label!r}, line {user_line()}")  # fmt: skip
+        raise ShapeError(
+            "periodic",
+            "takes numbers side by side",
+            expected="(N, features)",
+            got=show(x.shape),
+            at=f"operand {x.label!r}, line {user_line()}",
+        )
     mixtures = positive("periodic", "width", width - 1)
     waves, sigma = positive("periodic", "waves", waves), between("periodic", "sigma", sigma, 0, 1e6)
     scope, edge = layer_scope(name, "periodic"), waves**-0.5

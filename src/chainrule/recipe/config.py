@@ -17,6 +17,7 @@ EMBEDDINGS = ("none", "periodic")
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
 NORMS = ("none", "batch", "layer", "rms")
 CLASS_WEIGHTS = ("none", "balanced")
+REFITS = ("yes", "no")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Config:
         scaling: of numbers: "robust", "standard", "quantile", or "auto".
         embedding: of numbers: "periodic" gives each column cosines of it, or "none".
         members: networks that are trained side by side, and whose predictions are averaged.
+        refit: "yes" trains the model once more, on all rows, when its score is known; or "no".
         hidden: widths of the hidden layers.
         activation: of the hidden layers.
         norm: normalisation after each hidden layer: none, batch, layer or rms.
@@ -47,7 +49,7 @@ class Config:
         batch_size: examples a step.
         epochs: how many times all rows are gone through, at most.
         patience: epochs without improvement after which training stops.
-        validation: the share of rows held out.
+        validation: the share of rows held out; 0 holds out none.
         groups: a column whose groups are held out whole.
         time: a column by which the latest rows are held out.
         seed: of everything that is random.
@@ -61,6 +63,7 @@ class Config:
     scaling: str = "auto"
     embedding: str | None = None
     members: int | None = None
+    refit: str | None = None
     hidden: tuple[int, ...] | None = None
     activation: str | None = None
     norm: str = "none"
@@ -76,7 +79,7 @@ class Config:
     batch_size: int | None = None
     epochs: int | None = None
     patience: int | None = None
-    validation: float = 0.2
+    validation: float | None = None
     groups: str | None = None
     time: str | None = None
     seed: int = 0

@@ -16,6 +16,7 @@ from chainrule.recipe.config import (
     LOSSES,
     NORMS,
     QUALITIES,
+    REFITS,
     SCHEDULES,
     Config,
     one_of,
@@ -30,23 +31,27 @@ class Effort:
     """How much work a quality is worth.
 
     Attributes:
-        members: networks.
-        width: of their hidden layers, at most.
-        steps: of the optimizer, about; rows that are few are gone through more often.
+        visits: how many times rows are gone through by a network, in all.
+        members: networks, at most.
+        width: of their hidden layers.
         epochs: the least and the most.
     """
 
+    visits: float
     members: int
     width: int
-    steps: int
     epochs: tuple[int, int]
 
 
 EFFORTS = {
-    "fast": Effort(1, 128, 1500, (8, 100)),
-    "balanced": Effort(1, 256, 6000, (16, 256)),
-    "best": Effort(4, 256, 8000, (24, 256)),
+    "fast": Effort(4e5, 1, 128, (8, 60)),
+    "balanced": Effort(6e6, 4, 256, (12, 60)),
+    "best": Effort(2e7, 8, 256, (24, 80)),
 }
+FEW = 1500
+"""Rows below which a network is kept small, and learns slowly: it could know them by heart."""
+REFIT_UP_TO = 20_000
+"""Rows up to which those held out are worth training once more."""
 
 
 def settle(chosen: Config, schema: Schema) -> Config:
@@ -57,38 +62,48 @@ def settle(chosen: Config, schema: Schema) -> Config:
     """
     assert schema.target is not None
     assert schema.task is not None
-    losses = LOSSES[schema.task]
-    loss = chosen.loss or losses[0]
-    one_of("loss", loss, losses)
     one_of("quality", chosen.quality, QUALITIES)
     one_of("scaling", chosen.scaling, SCALINGS)
     one_of("norm", chosen.norm, NORMS)
     one_of("class_weights", chosen.class_weights, CLASS_WEIGHTS)
-    effort = EFFORTS[chosen.quality]
-    rows = max(round(schema.rows * (1 - chosen.validation)), 1)
-    batch = chosen.batch_size
-    if batch is None:
-        batch = int(np.clip(2 ** round(math.log2(rows / 30 + 1)), 16, 256))
-    steps = -(-rows // max(batch, 1))
-    classifies = schema.task == "classification"
-    rate = 2.5e-3 if classifies else 1.25e-2
-    defaults: dict[str, Any] = {
-        "embedding": "periodic",
-        "members": effort.members,
-        "hidden": (effort.width,) * 3,
-        "activation": "selu" if classifies else "mish",
-        "dropout": 0.15,
-        "label_smoothing": 0.1 if classifies else 0.0,
-        "rate": rate,
-        "decay": DECAY.get(chosen.optimizer, 0.01),
-        "schedule": "log_cosine",
-        "batch_size": batch,
-        "epochs": int(np.clip(round(effort.steps / steps), *effort.epochs)),
-    }
+    defaults = _defaults(chosen, schema)
     decided = {k: v for k, v in defaults.items() if getattr(chosen, k) is None}
-    settled = replace(chosen, target=schema.target.name, task=schema.task, loss=loss, **decided)
-    one_of("embedding", settled.embedding or "", EMBEDDINGS)
-    one_of("schedule", settled.schedule or "", SCHEDULES)
-    if settled.patience is None:
-        return replace(settled, patience=settled.epochs)
+    settled = replace(chosen, target=schema.target.name, task=schema.task, **decided)
+    one_of("loss", str(settled.loss), LOSSES[schema.task])
+    one_of("embedding", str(settled.embedding), EMBEDDINGS)
+    one_of("schedule", str(settled.schedule), SCHEDULES)
+    one_of("refit", str(settled.refit), REFITS)
     return settled
+
+
+def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
+    """What is chosen by the data for each setting that may be left open."""
+    assert schema.task is not None
+    effort = EFFORTS[chosen.quality]
+    n = schema.rows
+    validation = chosen.validation
+    if validation is None:
+        validation = 0.2 if n <= REFIT_UP_TO else max(0.05, 0.2 * REFIT_UP_TO / n)
+    rows = max(round(n * (1 - validation)), 1)
+    batch = chosen.batch_size or int(np.clip(2 ** round(math.log2(rows / 30 + 1)), 32, 256))
+    epochs = int(np.clip(effort.visits / rows, *effort.epochs))
+    members = int(np.clip(effort.visits / (rows * epochs), 1, effort.members))
+    few = n < FEW
+    classifies = schema.task == "classification"
+    return {
+        "members": members,
+        "refit": "yes" if n <= REFIT_UP_TO and chosen.quality != "fast" else "no",
+        "embedding": "none" if few or chosen.quality == "fast" else "periodic",
+        "hidden": (min(effort.width, 128),) * 2 if few else (effort.width,) * 3,
+        "activation": "silu",
+        "dropout": 0.15,
+        "loss": LOSSES[schema.task][0],
+        "label_smoothing": 0.1 if classifies else 0.0,
+        "rate": 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
+        "decay": DECAY.get(chosen.optimizer, 0.01),
+        "schedule": "cosine",
+        "batch_size": batch,
+        "epochs": epochs,
+        "patience": epochs,
+        "validation": validation,
+    }

@@ -6,6 +6,9 @@ import math
 import os
 from typing import Any
 
+import numpy as np
+
+from chainrule import fitting
 from chainrule.data.schema import Schema
 from chainrule.data.sources import read
 from chainrule.data.table import Table
@@ -22,8 +25,15 @@ from chainrule.train.optim import AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
 
 USUAL_INPUTS = 256
+"""Inputs of the layer whose rate is the one told; with more of them, each weight matters less."""
 RATES = {".b": 1.6, ".scale": 96.0, ".f": 1.6, ".p": 1.6}
+"""What the rate of other parameters is multiplied by: those of Holzmüller et al. 2024."""
 BETA2 = 0.95
+"""AdamW's memory of squares: a shorter one than usual, after the same source."""
+JUDGED_FROM = 300
+"""Rows held out from which the best epoch can be told from the others."""
+ADAPTIVE = ("adam", "adamw", "amsgrad", "nadam", "radam", "adamax", "lion")
+"""Optimizers whose steps are about as long as the rate, whatever the gradient: factors fit them."""
 
 
 def build_optimizer(settled: Config, graph: Graph) -> Optimizer | LBFGS:
@@ -43,28 +53,25 @@ def build_optimizer(settled: Config, graph: Graph) -> Optimizer | LBFGS:
         )
     if settled.optimizer == "lbfgs":
         return LBFGS(decay=settled.decay)
-    factors = rate_factors(graph)
     more: dict[str, Any] = {}
-    if settled.optimizer == AdamW.name:
-        more = {"beta2": BETA2, "decays": {name: 1 / x for name, x in factors.items()}}
-        for x in graph.parameters:
-            if x.ndim < 2 or x.suffix in (".f", ".p"):
-                more["decays"].pop(graph.name(x), None)
-    return optimizer(settled.optimizer, rate=rate, decay=settled.decay, rates=factors, **more)
+    if settled.optimizer in ADAPTIVE:
+        more["rates"] = factors = rate_factors(graph)
+    if settled.optimizer == AdamW.name:  # each weight decays by rate * decay, whatever its factor
+        weights = {graph.name(x) for x in graph.parameters if x.suffix == ".w"}
+        more["decays"] = {name: 1 / x for name, x in factors.items() if name in weights}
+        more["beta2"] = BETA2
+    return optimizer(settled.optimizer, rate=rate, decay=settled.decay, **more)
 
 
 def rate_factors(graph: Graph) -> dict[str, float]:
     """By parameter, what its rate is times that of a layer with 256 inputs."""
     factors = {}
     for x in graph.parameters:
-        if not x.trainable:
-            continue
-        if x.suffix == ".w" and x.ndim == 2:
-            factors[graph.name(x)] = math.sqrt(USUAL_INPUTS / int(x.shape[0]))
-        elif x.suffix == ".w":
-            factors[graph.name(x)] = RATES[".p"]
-        elif x.suffix in RATES:
-            factors[graph.name(x)] = RATES[x.suffix]
+        inputs = x.shape[0] if x.ndim else 1
+        if x.trainable and x.suffix == ".w" and x.ndim == 2 and isinstance(inputs, int):
+            factors[graph.name(x)] = math.sqrt(USUAL_INPUTS / inputs)
+        elif x.trainable and (x.suffix in RATES or x.suffix == ".w"):
+            factors[graph.name(x)] = RATES.get(x.suffix, RATES[".f"])
     return factors
 
 
@@ -82,19 +89,45 @@ def learn(table: Table, chosen: Config) -> Schema:
     )  # fmt: skip
 
 
-def run(
-    model: Model, data: Table | Prepared, settled: Config, verbose: bool | str | None = True
-) -> Model:
-    """Train the model on a table, or on what is divided already, as settled."""
+def run(model: Model, data: Prepared, settled: Config, verbose: bool | str | None = True) -> Model:
+    """Train the model as settled, on what is divided already."""
     assert settled.batch_size is not None
     assert settled.epochs is not None
     model.fit(
         data, optimizer=build_optimizer(settled, model.graph), batch_size=settled.batch_size,
-        epochs=settled.epochs, validation=settled.validation or None, groups=settled.groups,
-        time=settled.time, patience=settled.patience, clip_norm=settled.clip_norm,
-        verbose=verbose,
+        epochs=settled.epochs, patience=settled.patience, keep_best=keeps_best(data, settled),
+        clip_norm=settled.clip_norm, verbose=verbose,
     )  # fmt: skip
     return model
+
+
+def keeps_best(data: Prepared, settled: Config) -> bool:
+    """Whether the rows held out tell the best epoch from others; few would pick one by chance."""
+    stops = (settled.patience or 0) < (settled.epochs or 0)
+    return len(data.held_rows) >= JUDGED_FROM or stops
+
+
+def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | None = True) -> bool:
+    """Train the model anew on all rows, as long as served best; its history stays. Whether it did.
+
+    Scores of the rows that were held out say no more what the model is worth: take them before.
+    """
+    assert model.schema is not None
+    assert settled.batch_size is not None
+    if settled.refit != "yes" or not len(data.held_rows):
+        return False
+    again = build(settled, model.schema)
+    every = np.sort(np.concatenate([data.rows, data.held_rows]))
+    sentence = f"once more on all {len(every):,} rows"
+    epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
+    again.fit(
+        Prepared(data.arrays, every, None, every[:0], sentence),
+        optimizer=build_optimizer(settled, again.graph), batch_size=settled.batch_size,
+        epochs=epochs, clip_norm=settled.clip_norm, verbose=verbose,
+    )  # fmt: skip
+    model.restore(again.values | again.slots, again.steps)
+    model.split += f"; then {sentence}"
+    return True
 
 
 def train(
@@ -117,4 +150,8 @@ def train(
     chosen = config(target=target, **settings)
     schema = learn(table, chosen)
     settled = settle(chosen, schema)
-    return run(build(settled, schema), table, settled, verbose)
+    model = build(settled, schema)
+    data = fitting.prepare(model, table, settled.validation or None, settled.groups, settled.time)
+    run(model, data, settled, verbose)
+    refit(model, data, settled, verbose)
+    return model

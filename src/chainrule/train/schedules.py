@@ -376,7 +376,6 @@ SCHEDULES: dict[str, type[Schedule]] = {
     for kind in (
         Constant, StepDecay, Exponential, InversePower, Polynomial, Cosine, WarmUp, OneCycle,
         LogCosine, Piecewise, ReduceOnPlateau,
-        Piecewise, ReduceOnPlateau,
     )
 }  # fmt: skip
 """The schedules by name."""
