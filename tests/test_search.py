@@ -19,7 +19,7 @@ ROWS: dict[str, Any] = {
     "a": A, "b": B, "word": np.array(["x", "y", "z"])[RNG.integers(0, 3, 240)],
     "y": np.where(A * B > 0, "yes", "no"),
 }  # fmt: skip
-FAST: dict[str, Any] = {"epochs": 9, "hidden": 8, "verbose": False}
+FAST: dict[str, Any] = {"refit": "no", "epochs": 9, "hidden": 8, "verbose": False}
 
 
 @pytest.fixture(scope="module")

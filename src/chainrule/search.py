@@ -119,7 +119,7 @@ def search(
     fitting.whole("search", "factor", factor, 1)
     table = read(source)
     chosen = recipe.config(target=target, **settings)
-    if not chosen.validation:
+    if chosen.validation == 0:
         raise SettingError("search", "trials are judged on validation rows", fix="validation=0.2")
     schema = recipe.learn(table, chosen)
     base = recipe.settle(chosen, schema)
