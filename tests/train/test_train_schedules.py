@@ -21,6 +21,7 @@ from chainrule.train.schedules import (
     Cosine,
     Exponential,
     InversePower,
+    LogCosine,
     OneCycle,
     Piecewise,
     Polynomial,
@@ -200,3 +201,10 @@ def test_a_schedule_of_ones_own() -> None:
     assert isinstance(optimizer.rate, Saw)
     assert optimizer.rate.to_dict() == {"name": "schedule", "rate": 0.2, "teeth": 4}
     assert rates(optimizer.rate, 2, 4, 100) == pytest.approx([0.1, 0.05, 0.2, 0.15])
+
+
+def test_log_cosine_rises_and_falls_in_waves_that_double() -> None:
+    rates = LogCosine(2.0).at(np.arange(15_000.0), 15_000)
+    tops = (2 ** np.array([0.5, 1.5, 2.5, 3.5]) - 1) * 1000
+    np.testing.assert_allclose(rates[tops.astype(int)], 2.0, atol=1e-3)
+    np.testing.assert_allclose(rates[[0, 1000, 3000, 7000, -1]], 0.0, atol=1e-3)
