@@ -57,7 +57,8 @@ def panel(axes: Axes, name: str, row: Mapping[str, Cell], names: list[str]) -> N
         cell, colour = row[learner], OURS if LEARNERS[learner].ours else OTHERS
         error = cell.error * scale
         if error > edge:
-            axes.text(0.99, k, f"{error:.3g} →", transform=axes.get_yaxis_transform(),
+            number = f"{error:.3g}" if error < 1000 else f"{error:,.0f}"
+            axes.text(0.99, k, number + " →", transform=axes.get_yaxis_transform(),
                       ha="right", va="center", color=colour, fontsize=8)  # fmt: skip
             continue
         axes.errorbar(error, k, xerr=(cell.spread or 0) * scale, fmt="o", color=colour,

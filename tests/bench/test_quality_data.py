@@ -1,4 +1,4 @@
-"""The recipe on real tables that are fetched: far better than a linear model, in one call."""
+"""The recipe on real tables that are fetched: one call reaches an error that is easy to reach."""
 
 from __future__ import annotations
 

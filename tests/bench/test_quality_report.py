@@ -47,7 +47,7 @@ def test_ranks_stand_with_and_without_the_slow_one() -> None:
     some = [*runs("MLP", 0.1), *runs("linear", 0.2), *runs("MLP", 0.1, name="letter"),
             *runs("linear", 0.2, name="letter"), *runs("RealMLP-TD", 0.05)]  # fmt: skip
     text = ranked(some).splitlines()
-    assert text[2:] == ["| 1 sets | 2.00 | 3.00 | 1.00 |", "| 2 sets | 1.00 | 2.00 |  |"]
+    assert text[2:] == ["| 1 set | 2.00 | 3.00 | 1.00 |", "| 2 sets | 1.00 | 2.00 |  |"]
 
 
 def test_the_page_tells_machine_versions_commits_and_costs(tmp_path: Path) -> None:
