@@ -50,6 +50,8 @@ EFFORTS = {
 }
 FEW = 1500
 """Rows below which a network is kept small, and learns slowly: it could know them by heart."""
+JUDGED_FROM = 300
+"""Rows held out from which the best epoch can be told from the others."""
 REFIT_UP_TO = 20_000
 """Rows up to which those held out are worth training once more."""
 
@@ -88,7 +90,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
     batch = chosen.batch_size or int(np.clip(2 ** round(math.log2(rows / 30 + 1)), 32, 256))
     epochs = int(np.clip(effort.visits / rows, *effort.epochs))
     members = int(np.clip(effort.visits / (rows * epochs), 1, effort.members))
-    few = n < FEW
+    few, judged = n < FEW, n - rows >= JUDGED_FROM
     classifies = schema.task == "classification"
     return {
         "members": members,
@@ -98,12 +100,12 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "activation": "silu",
         "dropout": 0.15,
         "loss": LOSSES[schema.task][0],
-        "label_smoothing": 0.1 if classifies else 0.0,
+        "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
         "rate": 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
         "decay": DECAY.get(chosen.optimizer, 0.01),
         "schedule": "cosine",
         "batch_size": batch,
         "epochs": epochs,
-        "patience": epochs,
+        "patience": max(8, epochs // 4) if judged else epochs,
         "validation": validation,
     }

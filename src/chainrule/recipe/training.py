@@ -18,7 +18,7 @@ from chainrule.graph.graph import Graph
 from chainrule.model import Model
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.network import build
-from chainrule.recipe.settle import settle
+from chainrule.recipe.settle import JUDGED_FROM, settle
 from chainrule.train import schedules
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import AdamW, Optimizer
@@ -28,10 +28,10 @@ USUAL_INPUTS = 256
 """Inputs of the layer whose rate is the one told; with more of them, each weight matters less."""
 RATES = {".b": 1.6, ".scale": 96.0, ".f": 1.6, ".p": 1.6}
 """What the rate of other parameters is multiplied by: those of Holzmüller et al. 2024."""
+FALLING = ("cosine", "log_cosine", "one_cycle")
+"""Schedules whose rate comes down to 0 with the last epoch."""
 BETA2 = 0.95
 """AdamW's memory of squares: a shorter one than usual, after the same source."""
-JUDGED_FROM = 300
-"""Rows held out from which the best epoch can be told from the others."""
 ADAPTIVE = ("adam", "adamw", "amsgrad", "nadam", "radam", "adamax", "lion")
 """Optimizers whose steps are about as long as the rate, whatever the gradient: factors fit them."""
 
@@ -90,15 +90,36 @@ def learn(table: Table, chosen: Config) -> Schema:
 
 
 def run(model: Model, data: Prepared, settled: Config, verbose: bool | str | None = True) -> Model:
-    """Train the model as settled, on what is divided already."""
-    assert settled.batch_size is not None
+    """Train the model as settled, on what is divided already.
+
+    Where patience ended the training before the rate had come down, it is trained anew for twice
+    as long as it got better, now with the rate coming down, and the better of the two is kept.
+    """
     assert settled.epochs is not None
+    _fit(model, data, settled, settled.epochs, settled.patience, verbose)
+    best, last = model.history.best, model.history.last_epoch
+    if best is None or last == settled.epochs or settled.schedule not in FALLING:
+        return model
+    assert model.schema is not None
+    again = build(settled, model.schema)
+    _fit(again, data, settled, min(2 * best, settled.epochs), None, verbose)
+    losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
+    if losses[1] < losses[0]:
+        model.restore(again.values | again.slots, again.steps)
+        model.history = again.history
+    return model
+
+
+def _fit(
+    model: Model, data: Prepared, settled: Config, epochs: int, patience: int | None,
+    verbose: bool | str | None,
+) -> None:  # fmt: skip
+    assert settled.batch_size is not None
     model.fit(
         data, optimizer=build_optimizer(settled, model.graph), batch_size=settled.batch_size,
-        epochs=settled.epochs, patience=settled.patience, keep_best=keeps_best(data, settled),
+        epochs=epochs, patience=patience, keep_best=keeps_best(data, settled),
         clip_norm=settled.clip_norm, verbose=verbose,
     )  # fmt: skip
-    return model
 
 
 def keeps_best(data: Prepared, settled: Config) -> bool:
