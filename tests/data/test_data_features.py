@@ -8,6 +8,7 @@ from chainrule.data import read
 from chainrule.data.features import FARTHEST, features
 from chainrule.data.schema import Schema
 from chainrule.errors import SettingError
+from chainrule.graph import Graph
 
 N = 40
 
@@ -159,3 +160,19 @@ def test_an_unknown_scaling_names_the_nearest():
     schema = Schema.learn(read({"x": np.arange(N)}))
     with pytest.raises(SettingError, match="did you mean 'quantile'"):
         features(schema, scaling="quantil")
+
+
+def test_numbers_that_many_rows_share_are_learned_one_by_one():
+    rng = np.random.default_rng(0)
+    amount = np.where(rng.random(400) < 0.85, 0.0, rng.choice([5.0, 7.5, 1000.0, 3.25], 400))
+    amount[0], amount[1] = 123.0, np.nan
+    columns = {"amount": amount, "even": rng.normal(size=400)}
+    schema, found, _ = encoded(columns)
+    shared = {x.name: x.shared for x in schema.used}
+    assert shared == {"amount": (0, 3.25, 5, 7.5, 1000), "even": ()}  # 123 is in one row alone
+    assert "5 values that many rows share" in found.treatments["amount"]
+    graph = Graph(found.node)
+    place = next(x for x in graph.operations if graph.name(x) == "amount.shared")
+    new = {"amount": [0, 3.25, 5, 7.5, 1000, 4, -1, 1e9, np.nan], "even": np.zeros(9)}
+    arrays = schema.encode(read(new), "none").arrays
+    assert cr.run(place, arrays).value(place).tolist() == [0, 1, 2, 3, 4, 5, 5, 5, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from chainrule.data.learned import (
     not_all,
     numbers_of,
     refuse_infinite,
+    shared_values,
     stats_of,
     unseen_note,
 )
@@ -27,11 +29,21 @@ RARE_FROM = 50  # distinct levels above which those met once are grouped
 
 
 class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
-    """Numbers, also stored as text: float64 with NaN for a gap."""
+    """Numbers, also stored as text: float64 with NaN for a gap.
+
+    shared: numbers that many rows share, rising, where they are learned one by one.
+    """
 
     kind = "number"
     stats: Stats
     decimal: Decimal = "."
+    shared: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if list(self.shared) != sorted(set(self.shared)) or not all(
+            map(math.isfinite, self.shared)
+        ):
+            raise ValueError("shared numbers must be finite and rise")
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> NumberColumn:
@@ -42,7 +54,7 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
         if not stats.count and column.distinct:
             raise not_all(column, "number", "no cell is a number")
         return cls(name=column.name, reason=reason, gaps=stats.gaps, distinct=column.distinct,
-                   stats=stats, decimal=decimal)  # fmt: skip
+                   stats=stats, decimal=decimal, shared=shared_values(values, stats))  # fmt: skip
 
     @property
     def parts(self) -> tuple[tuple[str, Stats], ...]:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.columns import CategoryColumn
+from chainrule.data.columns import CategoryColumn, NumberColumn
 from chainrule.data.learned import Stats
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
@@ -21,7 +21,7 @@ from chainrule.nn.init import Normal
 from chainrule.nn.layers import embedding
 from chainrule.ops.bounds import clip
 from chainrule.ops.build import cast, constant
-from chainrule.ops.compare import isnan, where
+from chainrule.ops.compare import equal, greater, isnan, where
 from chainrule.ops.elementwise import rsqrt, square
 from chainrule.ops.index import one_hot, take
 from chainrule.ops.join import concat
@@ -35,6 +35,8 @@ BEND = 3.0
 """Robustly scaled numbers never get farther than this, however large they are."""
 ONE_HOT_UP_TO = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
+SPIKED = 16
+"""Columns up to which numbers that many rows share are learned one by one: no pixels."""
 SMOOTH_FROM = 5
 """Distinct values from which a column counts as a number that a curve can be drawn over."""
 
@@ -134,11 +136,34 @@ def _numbers(
     marked = [k for k, s in enumerate(stats) if s.gaps]
     if marked:
         parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
+    spiked = [e for e in schema.used if isinstance(e, NumberColumn) and e.shared]
+    for encoder in spiked if len(spiked) <= SPIKED else ():
+        k = next(k for k, member in enumerate(block.members) if member.column == encoder.name)
+        parts.append(_shared(x[:, k], encoder))
+        count = len(encoder.shared)
+        treatments[encoder.name] = f"{how}, and {count} values that many rows share one by one"
     for k, member in enumerate(block.members):
         text = how if member.column == member.name else "parts of the date, " + how
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
         treatments.setdefault(member.column, text)
     return numbers, parts
+
+
+def _shared(x: Node, encoder: NumberColumn) -> Node:
+    """One column (N,) as a category of the numbers that many rows share, and of all others."""
+    values, last = np.array(encoder.shared), len(encoder.shared)
+    known, below = (
+        sum(cast(compare(expand_dims(x, 1), values), "int32"), axis=1)
+        for compare in (equal, greater)
+    )
+    codes = cast(where(greater(known, 0), below, last), "int32")
+    return _levels(codes.within(Scope(f"{encoder.name}.shared")), last + 1, encoder.name)
+
+
+def _levels(codes: Node, count: int, name: str) -> Node:
+    """Codes (N,) in trained numbers."""
+    width = min(64, round(1.6 * count**0.56))
+    return embedding(codes, count, width, name=f"{name}.embedding", init=Normal(0.05))
 
 
 def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
@@ -222,6 +247,6 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
         treatments[block.name] = f"one-hot, {len(met)} columns"
         # Codes that training never met have no column: they are all zeros, not untrained noise.
         return _some(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
-    width = min(64, round(1.6 * len(met) ** 0.56))
-    treatments[block.name] = f"embedded, {len(met)} levels in {width} numbers"
-    return embedding(codes, block.width, width, name=f"{block.name}.embedding", init=Normal(0.05))
+    made = _levels(codes, block.width, block.name)
+    treatments[block.name] = f"embedded, {len(met)} levels in {made.shape[1]} numbers"
+    return made

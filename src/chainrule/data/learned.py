@@ -14,6 +14,8 @@ from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
 KNOTS = 33
+SHARED_BY, SHARED = 10, 200
+"""Rows that make a number one that many share, and how many of those are learned at most."""
 
 
 class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +53,19 @@ def stats_of(values: Floats) -> Stats:
     knots = np.quantile(present / scale, np.linspace(0, 1, KNOTS)) * scale
     knots = np.maximum.accumulate(np.clip(knots, present.min(), present.max()))
     return Stats(len(present), gaps, mean, std, float(knots[KNOTS // 2]), tuple(knots.tolist()))
+
+
+def shared_values(values: Floats, stats: Stats) -> tuple[float, ...]:
+    """The numbers that many rows share, rising, where both quartiles are one number; else none.
+
+    There distances tell little, as in a column of amounts that is 0 in most rows.
+    """
+    if stats.quantiles[KNOTS // 4] != stats.quantiles[-1 - KNOTS // 4]:
+        return ()
+    numbers, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:SHARED]
+    chosen = numbers[order[counts[order] >= SHARED_BY]]
+    return tuple(np.sort(chosen).tolist()) if len(chosen) > 2 else ()
 
 
 class Encoder(
