@@ -170,7 +170,9 @@ def test_numbers_that_many_rows_share_are_learned_one_by_one():
     schema, found, _ = encoded(columns)
     shared = {x.name: x.shared for x in schema.used}
     assert shared == {"amount": (0, 3.25, 5, 7.5, 1000), "even": ()}  # 123 is in one row alone
-    assert "5 values that many rows share" in found.treatments["amount"]
+    assert found.treatments["amount"].endswith(
+        "gaps filled with the median and marked, and 5 values that many rows share one by one"
+    )
     graph = Graph(found.node)
     place = next(x for x in graph.operations if graph.name(x) == "amount.shared")
     new = {"amount": [0, 3.25, 5, 7.5, 1000, 4, -1, 1e9, np.nan], "even": np.zeros(9)}

@@ -40,9 +40,8 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
     shared: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if list(self.shared) != sorted(set(self.shared)) or not all(
-            map(math.isfinite, self.shared)
-        ):
+        rising = list(self.shared) == sorted(set(self.shared))
+        if not (rising and all(map(math.isfinite, self.shared))):
             raise ValueError("shared numbers must be finite and rise")
 
     @classmethod

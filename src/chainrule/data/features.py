@@ -136,15 +136,14 @@ def _numbers(
     marked = [k for k, s in enumerate(stats) if s.gaps]
     if marked:
         parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
-    spiked = [e for e in schema.used if isinstance(e, NumberColumn) and e.shared]
-    for encoder in spiked if len(spiked) <= SPIKED else ():
-        k = next(k for k, member in enumerate(block.members) if member.column == encoder.name)
-        parts.append(_shared(x[:, k], encoder))
-        count = len(encoder.shared)
-        treatments[encoder.name] = f"{how}, and {count} values that many rows share one by one"
+    spiked = {e.name: e for e in schema.used if isinstance(e, NumberColumn) and e.shared}
     for k, member in enumerate(block.members):
         text = how if member.column == member.name else "parts of the date, " + how
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
+        encoder = spiked.get(member.column)
+        if encoder and len(spiked) <= SPIKED:
+            parts.append(_shared(x[:, k], encoder))
+            text += f", and {len(encoder.shared)} values that many rows share one by one"
         treatments.setdefault(member.column, text)
     return numbers, parts
 
