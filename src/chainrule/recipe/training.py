@@ -111,7 +111,7 @@ def run(model: Model, data: Prepared, settled: Config, verbose: bool | str | Non
 
 
 def _fit(
-    model: Model, data: Prepared, settled: Config, epochs: int, patience: int | None,
+    model: Model, data: Prepared, settled: Config, epochs: int | None, patience: int | None,
     verbose: bool | str | None,
 ) -> None:  # fmt: skip
     assert settled.batch_size is not None
@@ -134,18 +134,14 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     Scores of the rows that were held out say no more what the model is worth: take them before.
     """
     assert model.schema is not None
-    assert settled.batch_size is not None
     if settled.refit != "yes" or not len(data.held_rows):
         return False
     again = build(settled, model.schema)
     every = np.sort(np.concatenate([data.rows, data.held_rows]))
     sentence = f"once more on all {len(every):,} rows"
     epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
-    again.fit(
-        Prepared(data.arrays, every, None, every[:0], sentence),
-        optimizer=build_optimizer(settled, again.graph), batch_size=settled.batch_size,
-        epochs=epochs, clip_norm=settled.clip_norm, verbose=verbose,
-    )  # fmt: skip
+    _fit(again, Prepared(data.arrays, every, None, every[:0], sentence), settled, epochs, None,
+         verbose)  # fmt: skip
     model.restore(again.values | again.slots, again.steps)
     model.split += f"; then {sentence}"
     return True
