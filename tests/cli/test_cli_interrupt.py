@@ -43,7 +43,7 @@ def leftovers(folder: Path) -> list[str]:
 def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
     with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
                "4999", "--schedule", "constant", cwd=tmp_path) as process:  # fmt: skip
-        until(process, "epoch    6/5000")
+        until(process, "epoch    1/5000")
         process.send_signal(signal.SIGINT)
         out, err = ended(process)
     assert "interrupted; the model keeps epoch" in err
@@ -51,7 +51,7 @@ def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
     assert "Results" in out
     assert {path.name for path in (tmp_path / "penguins-model").iterdir()} == FILES
     model = cr.load(tmp_path / "penguins-model" / "model.safetensors")
-    assert 6 <= len(model.history) < 5000
+    assert 1 <= len(model.history) < 5000
     best = model.history.row(model.history.best)
     table = cr.data.read("penguins")
     encoded = model.schema.encode(table, "required")
@@ -77,7 +77,7 @@ def test_before_the_first_epoch_nothing_is_written(tmp_path: Path) -> None:
 def test_twice_stops_at_once_without_damage(tmp_path: Path) -> None:
     with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
                "4999", cwd=tmp_path) as process:  # fmt: skip
-        until(process, "epoch    3/5000")
+        until(process, "epoch    1/5000")
         process.send_signal(signal.SIGINT)
         until(process, "interrupted")
         process.send_signal(signal.SIGINT)
@@ -88,7 +88,7 @@ def test_twice_stops_at_once_without_damage(tmp_path: Path) -> None:
     assert written <= FILES
     assert "interrupted" in err or "best so far" in err
     if "model.safetensors" in written:
-        assert len(cr.load(folder / "model.safetensors").history) >= 3
+        assert len(cr.load(folder / "model.safetensors").history) >= 1
 
 
 def test_while_reading(tmp_path: Path) -> None:

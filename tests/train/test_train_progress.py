@@ -254,6 +254,46 @@ def test_log_shows_training_metrics_only_where_no_validation_ones_are():
     assert "0.25" not in second
 
 
+def logged(epochs, best=(), seconds=0.01, finished=None):
+    """The lines of a run of so many epochs, `best` at some of them, each of some seconds."""
+    stream, clock = io.StringIO(), Clock()
+    with LogProgress(stream, clock) as progress:
+        progress.start(epochs)
+        for epoch in range(1, (finished or epochs) + 1):
+            clock.now += seconds
+            progress.epoch({"epoch": epoch, "loss": 1 / epoch}, best=epoch in best)
+    return stream.getvalue().splitlines()
+
+
+def told(lines):
+    return [int(line.split()[1].split("/")[0]) for line in lines]
+
+
+def test_log_of_a_long_run_tells_the_first_the_last_and_the_best_in_order():
+    for epochs in (11, 60, 5000):
+        for best in ((), (1, 2, 37), range(1, epochs), (1, epochs)):
+            lines = logged(epochs, best)
+            shown = told(lines)
+            assert len(shown) <= 11
+            assert shown == sorted(set(shown))
+            assert (shown[0], shown[-1]) == (1, epochs)
+            if best and max(best) <= epochs:
+                assert max(best) in shown
+            assert all(
+                line.endswith("best") == (e in best) for line, e in zip(lines, shown, strict=True)
+            )
+    assert told(logged(10)) == list(range(1, 11))
+
+
+def test_log_of_a_run_that_ends_early_tells_its_last_and_best_epoch():
+    assert told(logged(5000, best=(1, 20), finished=29)) == [1, 20, 29]
+
+
+def test_log_of_slow_epochs_tells_one_a_minute():
+    assert len(logged(100, seconds=61.0)) == 100
+    assert len(logged(100, seconds=25.0)) < 40
+
+
 def test_time_left_is_judged_by_the_epochs_of_this_run():
     clock = Clock()
     progress = LogProgress(io.StringIO(), clock)
