@@ -186,6 +186,15 @@ def test_odd_names_come_back(tmp_path):
     )
 
 
+@pytest.mark.parametrize("bound", [2**53, 1e19, 1e38, 1e300])
+def test_bounds_of_any_size_come_back(tmp_path, bound):
+    x = cr.input("x", (), "float64")
+    path = tmp_path / "m.safetensors"
+    cr.Model(cr.clip(x, -bound, bound)).save(path)
+    far = np.array([-np.inf, 1.5, np.inf])
+    assert cr.load(path).predict({"x": far}).tolist() == [-bound, 1.5, bound]
+
+
 def test_a_file_from_before_is_still_read():
     """A file of format 1, kept in the tests: whoever changes the format sees it here."""
     again = read(Path(__file__).parent / "golden" / "format1.safetensors")

@@ -119,6 +119,26 @@ def test_delimiters_quotes_and_line_ends(write, delimiter):
     assert table["b"].to_numpy().tolist() == [f"x{delimiter}y", 'say "hi"\nthere']
 
 
+@pytest.mark.parametrize(
+    "above", ["# exported\n", "Sales 2024\n\n", "\nSales\nNorth and south\n\n"]
+)
+def test_lines_above_the_header_are_left_out_and_told(write, above):
+    table = read(write(above + "a;b\n1;x\n2;y\n"))
+    assert table.columns == ["a", "b"]
+    assert table["a"].values.tolist() == [1, 2]
+    count = len(above.splitlines())
+    assert f"{count} line" in table.notes[0]
+    assert not read(write("a\n\n1\n2\n")).notes
+    assert "line 3" in refusal(write("a\n1\n2,3\n4\n"))
+
+
+def test_names_may_hold_line_ends(write):
+    for end in ("\n", "\r\n"):
+        table = read(write(f'"two\nlines",b{end}1,"x\ny"{end}2,z{end}'))
+        assert table.columns == ["two\nlines", "b"]
+        assert table["b"].to_numpy().tolist() == ["x\ny", "z"]
+
+
 def test_one_column_blank_lines_and_gzip(write):
     assert read(write("a\n1\n2\n\n\n"))["a"].values.tolist() == [1, 2]
     table = read(write(gzip.compress(b"a,b\n1,2\n"), "t.csv.gz"))
@@ -208,24 +228,42 @@ def test_refused_csv_names_file_and_place(write, content, words):
     assert all(word in message for word in [*words, "bad.csv"]), message
 
 
-def test_other_encodings_are_told_by_byte_and_line(write):
-    text = "a,b\n" + "1,x\n" * 100_000 + "2,caf\u00e9\n"
-    path = write(text, encoding="latin-1")
-    message = refusal(path)
-    offset = text.encode("latin-1").index(b"\xe9")
-    assert f"offset {offset}" in message
-    assert "line 100002" in message
+def test_a_western_file_is_read_and_said_to_be_one(write):
+    text = "a,b\n" + "1,x\n" * 100_000 + "2,caf\u00e9 5 \u20ac\n"
+    for content in (text.encode("cp1252"), gzip.compress(text.encode("cp1252"))):
+        table = read(write(content))
+        assert table["b"].to_numpy()[-1] == "caf\u00e9 5 \u20ac"
+        assert "Windows-1252" in table.notes[0]
+    assert read(write(text.replace("\n", "\r\n"), encoding="cp1252")).rows == 100_001
+
+
+def test_a_bad_byte_in_a_utf8_file_is_told_by_byte_and_line(write):
+    content = ("a,b\n1,\u00e9\n" + "1,x\n" * 100_000).encode() + b"2,caf\xe9\n"
+    message = refusal(write(content))
+    assert f"offset {content.index(bytes([0xE9, 10]))}" in message
+    assert "line 100003" in message
     assert "latin-1" in message
-    assert read(path, encoding="latin-1")["b"].to_numpy()[-1] == "caf\u00e9"
+    assert "is not UTF-8" in refusal(write(b"a\n\x81\n"))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1250", "utf-16-be", "shift_jis", "ascii"])
+def test_an_encoding_can_be_told(write, encoding):
+    word = {"cp1250": "\u0159", "shift_jis": "\u3042", "ascii": "e"}.get(encoding, "\u00e9")
+    path = write(f"a,b\n1,{word}\n", encoding=encoding)
+    table = read(path, encoding=encoding)
+    assert table["b"].to_numpy().tolist() == [word]
+    assert not table.notes
+    assert "unknown encoding" in refusal(path, encoding="no such")
+    assert "is not ASCII" in refusal(write(b"a\n\xe9\n"), encoding="ascii")
 
 
 def test_utf16_is_recognised_by_its_first_bytes(write):
     text = "\ufeffa\tb\n1\t\u00e9\n2\tz\n"
     path = write(text, encoding="utf-16-le")
-    for table in (read(path), read(path, encoding="utf-16")):
+    high = write(text, "high.csv", encoding="utf-16-be")
+    for table in (read(path), read(path, encoding="utf-16"), read(high)):
         assert table.columns == ["a", "b"]
         assert table["b"].to_numpy().tolist() == ["\u00e9", "z"]
-    assert "iconv -f utf-16-be" in refusal(write(text, encoding="utf-16-be"))
 
 
 @pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\r\n", "SEP=;\n"])

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
 import re
+import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chainrule.data.cells import GAP_TEXTS, PLAIN_NUMBER, Notes
 from chainrule.data.duck import collect, connect, read_typed
-from chainrule.data.table import Table, refuse_duplicates
+from chainrule.data.table import Table, counted, refuse_duplicates
 from chainrule.errors import DataError
 
 SUFFIXES = "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz"
 PREVIEW = 1 << 18
 EXCEL_DELIMITER = re.compile(r"\"?sep=(.)\"?\r?\n", re.IGNORECASE)  # before the header
+QUOTED = re.compile(r'"[^"]*"')
 PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 
 
-def read_file(path: Path, *, header: bool | None = None, encoding: str = "utf-8") -> Table:
+def read_file(path: Path, *, header: bool | None = None, encoding: str | None = None) -> Table:
     """The table in a file; its format is told by its first bytes and its name."""
     source = path.name
     _refuse_unreadable(path)
@@ -41,11 +44,9 @@ def read_file(path: Path, *, header: bool | None = None, encoding: str = "utf-8"
             head = file.read(PREVIEW)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(source, "cannot be unpacked", got=str(error), fix="get it again") from None
-    if encoding == "utf-8" and head.startswith(codecs.BOM_UTF16_LE):
+    if encoding is None and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    if head.startswith(codecs.BOM_UTF16_BE):  # DuckDB would see no rows
-        encoding = "utf-16-be"
-    if b"\0" in head and encoding == "utf-8":
+    if b"\0" in head and encoding is None:
         raise DataError(
             source,
             "is not a table that can be read",
@@ -53,7 +54,14 @@ def read_file(path: Path, *, header: bool | None = None, encoding: str = "utf-8"
             got=f"a binary file that begins with {head[:8]!r}",
             fix="export it as CSV or Parquet",
         )
-    return _read_csv(path, head, packed, header=header, encoding=encoding)
+    notes = Notes()
+    try:
+        return _read_csv(path, head, packed, notes, header=header, encoding=encoding or "utf-8")
+    except _NotInEncoding:
+        if encoding is not None or not _western(path, packed):
+            raise
+    notes.add("the file is not UTF-8: read as Windows-1252, as Excel writes it in Western Europe")
+    return _read_csv(path, head, packed, notes, header=header, encoding="windows-1252")
 
 
 def _refuse_unreadable(path: Path) -> None:
@@ -74,8 +82,26 @@ def _literal(path: Path) -> str:
 # CSV -----------------------------------------------------------------------------------------
 
 
+class _NotInEncoding(DataError):
+    """Bytes that the encoding does not have."""
+
+
+def _western(path: Path, packed: bool) -> bool:
+    """Whether a file is Windows-1252, and not UTF-8 with a few bad bytes, as far as can be told."""
+    data = _content(path, packed)
+    with contextlib.suppress(UnicodeDecodeError):
+        data.decode("windows-1252")
+        return data.decode("utf-8", "ignore").isascii()
+    return False
+
+
+def _content(path: Path, packed: bool) -> bytes:
+    with gzip.open(path) if packed else path.open("rb") as file:
+        return file.read()
+
+
 def _read_csv(
-    path: Path, head: bytes, packed: bool, *, header: bool | None, encoding: str
+    path: Path, head: bytes, packed: bool, notes: Notes, *, header: bool | None, encoding: str
 ) -> Table:
     source = path.name
     try:
@@ -87,30 +113,27 @@ def _read_csv(
     told = EXCEL_DELIMITER.match(text)
     text = text[told.end() :] if told else text
     delimiter = told[1] if told else _guess_delimiter(text)
+    above = 0 if told else _lines_above(text, delimiter)
+    if above:
+        text = "".join(text.splitlines(keepends=True)[above:])
+        notes.add(f"{counted(above, 'line')} above the header left out")
     preview = list(csv.reader(_whole_lines(text), delimiter=delimiter))[:200]
     preview = [row for row in preview if row]
     if not preview:
         raise DataError(source, "the file holds no rows", at=path)
     has_header = _guess_header(preview) if header is None else header
-    notes = Notes()
     names = _names(preview[0], has_header, source, notes)
     columns = {f"c{i}": "VARCHAR" for i in range(len(names))}
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote='\"', escape='\"', header=?, "
-        "columns=?, encoding=?, max_line_size=16777216, compression=?, skip=?)"
+        "columns=?, encoding=?, max_line_size=16777216, compression=?, skip=?"
+        f"{_line_end(text, preview[0])})"
     )
-    options = [
-        delimiter,
-        has_header,
-        columns,
-        _duckdb_name(encoding, source),
-        "gzip" if packed else "none",
-        1 if told else 0,
-    ]
     duckdb, connection = connect()
-    with connection:
+    with connection, _readable(path, packed, encoding) as (file, compression, known):
+        options = [delimiter, has_header, columns, known, compression, 1 if told else above]
         try:
-            connection.execute(f"CREATE TABLE t AS {query}", [_literal(path), *options])
+            connection.execute(f"CREATE TABLE t AS {query}", [_literal(file), *options])
         except duckdb.Error as error:
             raise _csv_error(path, packed, encoding, str(error)) from None
         if len(names) == 1:  # blank lines at the end are no rows
@@ -130,18 +153,21 @@ def _refuse_page(text: str, source: str) -> None:
         )
 
 
-def _duckdb_name(encoding: str, source: str) -> str:
-    known = {"utf-8": "utf-8", "iso8859-1": "latin-1", "utf-16": "utf-16", "ascii": "utf-8"}
+@contextlib.contextmanager
+def _readable(path: Path, packed: bool, encoding: str) -> Iterator[tuple[Path, str, str]]:
+    """A file that DuckDB reads, its compression and encoding; a copy in UTF-8 where it must be."""
     name = codecs.lookup(encoding).name
-    if name not in known:
-        raise DataError(
-            source,
-            "this encoding is not read",
-            expected="utf-8, latin-1 or utf-16",
-            got=encoding,
-            fix=f"iconv -f {encoding} -t utf-8 {source} > utf8.csv",
-        )
-    return known[name]
+    known = {"utf-8": "utf-8", "ascii": "utf-8", "iso8859-1": "latin-1"}
+    if name in known:
+        yield path, "gzip" if packed else "none", known[name]
+        return
+    with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
+        copy = Path(folder) / "utf-8.csv"
+        try:
+            copy.write_bytes(_content(path, packed).decode(encoding).encode())
+        except UnicodeError:
+            raise _encoding_error(path, packed, encoding, None) from None
+        yield copy, "none", "utf-8"
 
 
 def _whole_lines(text: str) -> io.StringIO:
@@ -149,6 +175,14 @@ def _whole_lines(text: str) -> io.StringIO:
     if len(text) >= PREVIEW // 4 and "\n" in text:
         text = text[: text.rindex("\n")]
     return io.StringIO(text, newline="")
+
+
+def _line_end(text: str, header: Sequence[str]) -> str:
+    """How lines end, where DuckDB would mistake a line end within a name for it."""
+    if not any("\n" in name for name in header):
+        return ""
+    end = re.search(r"\r?\n", QUOTED.sub("", text))
+    return ", new_line='\\r\\n'" if end and end[0] == "\r\n" else ""
 
 
 def _guess_delimiter(text: str) -> str:
@@ -162,6 +196,16 @@ def _guess_delimiter(text: str) -> str:
         return (widths.count(usual) / max(len(widths), 1) if usual > 1 else 0.0, usual)
 
     return max(",\t;|", key=score)
+
+
+def _lines_above(text: str, delimiter: str) -> int:
+    """How many lines stand above the header: titles of one cell, and blank ones."""
+    lines = text[: PREVIEW // 4].splitlines()[:30]
+    widths = [len(next(csv.reader([line], delimiter=delimiter), [])) for line in lines]
+    usual = max(set(widths), key=widths.count, default=1)
+    first = next((k for k, width in enumerate(widths) if width > 1), 0)
+    titles = any(lines[:first]) and not any('"' in line for line in lines[:first])
+    return first if usual > 1 and widths[first] == usual and titles else 0
 
 
 def _is_number(cell: str) -> bool:
@@ -232,14 +276,13 @@ def _encoding_error(path: Path, packed: bool, encoding: str, error: Exception | 
     """Where the first byte is that is not in the encoding, found by decoding the file."""
     if isinstance(error, LookupError) and not isinstance(error, UnicodeError):
         return DataError(path.name, "unknown encoding", got=encoding, fix="utf-8 or latin-1")
-    with gzip.open(path) if packed else path.open("rb") as file:
-        data = file.read()
+    data = _content(path, packed)
     try:
         data.decode(encoding)
     except UnicodeDecodeError as found:
         line, start = data.count(b"\n", 0, found.start) + 1, max(found.start - 12, 0)
         near = data[start : found.start + 12].decode("latin-1").replace("\n", " ")
-        return DataError(
+        return _NotInEncoding(
             path.name,
             f"is not {encoding.upper()}",
             got=f"byte 0x{data[found.start]:02x} at offset {found.start}: {near!r} in Latin-1",

@@ -20,7 +20,7 @@ from chainrule.errors import DataError, nearest
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 
-def read(source: Any, *, header: bool | None = None, encoding: str = "utf-8") -> Table:
+def read(source: Any, *, header: bool | None = None, encoding: str | None = None) -> Table:
     """The table in a file, SQL query, named data set, array, dict, or data frame.
 
     Args:
@@ -29,7 +29,8 @@ def read(source: Any, *, header: bool | None = None, encoding: str = "utf-8") ->
             may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
             or any data frame that narwhals knows (pandas, polars, Arrow, ...).
         header: for CSV, whether the first line names the columns; None looks.
-        encoding: for CSV, the encoding of the text.
+        encoding: for CSV, that of the text, by any name that Python knows; None: UTF-8, or what
+            the first bytes say, or else Windows-1252, which is noted.
 
     Raises:
         DataError: it cannot be read; names the file, the line or row, and the column.

@@ -254,9 +254,9 @@ def _power_literal(x: Node, exponent: Any) -> Node:
 
 
 def plain(number: Any) -> float:
-    """A finite number as it is written in a formula: 3, not 3.0."""
+    """A finite number as it is written in a formula: 3, not 3.0; but 1e38 as it is."""
     value = np.asarray(number).item()
-    return int(value) if value == int(value) else value
+    return int(value) if value == int(value) and abs(value) < 2**53 else value
 
 
 def _log_or_zero(x: Node) -> Node:
