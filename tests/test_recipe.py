@@ -33,6 +33,59 @@ def test_training_starts_from_the_guess_that_knows_no_column(hidden: tuple[()] |
     np.testing.assert_allclose(found, np.mean(y), rtol=1e-12)
 
 
+GAMMA = np.random.default_rng(1).normal(size=(2000, 3))
+CURVE = 2 * GAMMA[:, 0] + np.sin(2 * GAMMA[:, 1])
+
+
+def learned(y: object, **settings: object) -> tuple[cr.Model, np.ndarray]:
+    table = {**{f"x{k}": GAMMA[:, k] for k in range(3)}, "y": y}
+    more: dict[str, object] = {"quality": "fast", "epochs": 15, "verbose": False, **settings}
+    model = cr.train(table, "y", **more)
+    return model, np.asarray(model.predict(table).values)
+
+
+def test_one_far_row_does_not_hide_the_others() -> None:
+    y = CURVE.copy()
+    y[17] = 1e12
+    model, found = learned(y)
+    assert (model.notes["config"]["target_scaling"], model.notes["config"]["loss"]) == (
+        "log", "huber",
+    )  # fmt: skip
+    assert np.median(np.abs(found - y)) < 0.2
+    _, plain = learned(y, target_scaling="standard", loss="squared_error")
+    assert np.median(np.abs(plain - y)) > 1.0, "what the choice is for"
+    assert found.max() <= y.max()
+
+
+def test_numbers_of_many_sizes_are_learned_by_their_logarithm() -> None:
+    y = np.exp(3 * CURVE)
+    found = learned(y)[1]
+    assert np.median(np.abs(np.log(np.maximum(found, 1e-9) / y))[y > np.median(y)]) < 0.5
+
+
+@pytest.mark.parametrize(
+    "y",
+    [CURVE, np.exp(CURVE / 4), RANDOM.uniform(size=2000), RANDOM.standard_t(4, 2000),
+     RANDOM.poisson(np.exp(np.clip(CURVE, -1, 2))), np.where(GAMMA[:, 2] > 1, np.exp(CURVE), 0)],
+)  # fmt: skip
+def test_ordinary_targets_and_those_that_are_mostly_one_number_stay_as_they_are(y) -> None:
+    table = {"x": GAMMA[:, 0], "y": y}
+    settled = settle(config(target="y", task="regression"),
+                     learn(read(table), config(target="y", task="regression")))  # fmt: skip
+    assert (settled.target_scaling, settled.loss) == ("standard", "squared_error")
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-40, 1e38, 1e300])
+def test_targets_of_any_size_are_learned_and_saved(size, tmp_path) -> None:
+    model, found = learned(CURVE * size, epochs=10)
+    assert np.median(np.abs(found / size - CURVE)) < 0.3
+    model.save(tmp_path / "m.safetensors")
+    back = cr.load(tmp_path / "m.safetensors").predict({f"x{k}": GAMMA[:, k] for k in range(3)})
+    np.testing.assert_array_equal(back.values, found)
+    mixed = np.sign(CURVE) * size ** np.minimum(np.abs(CURVE / 4), 1)
+    assert np.isfinite(learned(mixed, epochs=1)[1]).all()
+
+
 def test_decay_is_chosen_for_the_optimizer_that_takes_it_apart() -> None:
     schema = learn(read(columns(X[:, 1])), config(target="y"))
     decays = {

@@ -30,7 +30,7 @@ FULL = Config(
     target="y", task="regression", quality="best", members=3, refit="no",
     ignore=("a", "b c"),
     scaling="quantile", embedding="none", hidden=(3, 2), activation="tanh", norm="layer",
-    dropout=0.25, loss="huber", label_smoothing=0.125,
+    dropout=0.25, loss="huber", target_scaling="log", label_smoothing=0.125,
     class_weights="balanced", optimizer="lion", rate=1e-5, decay=0.0, schedule="cosine",
     clip_norm=2.5, batch_size=7, epochs=9, patience=4, validation=0.375, groups="g", time="t",
     seed=2**63 - 1,

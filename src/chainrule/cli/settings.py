@@ -12,7 +12,16 @@ from chainrule.data.features import SCALINGS
 from chainrule.data.kinds import KINDS, TASKS
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
-from chainrule.recipe import CLASS_WEIGHTS, EMBEDDINGS, LOSSES, NORMS, QUALITIES, REFITS, SCHEDULES
+from chainrule.recipe import (
+    CLASS_WEIGHTS,
+    EMBEDDINGS,
+    LOSSES,
+    NORMS,
+    QUALITIES,
+    REFITS,
+    SCHEDULES,
+    TARGET_SCALINGS,
+)
 from chainrule.train.optim.registry import OPTIMIZERS
 
 Form = Literal["text", "whole", "number", "widths", "names", "kinds"]
@@ -185,6 +194,8 @@ SETTINGS = (
             least=0, below=1),
     Setting("loss", "text", "Loss", "what is made small; the last three are for numbers",
             _LOSSES),
+    Setting("target_scaling", "text", "Loss",
+            "of a number to predict; log is for targets of heavy tail", TARGET_SCALINGS),
     Setting("label_smoothing", "number", "Loss",
             "what cross-entropy takes from the true class for all others", least=0, below=1),
     Setting("class_weights", "text", "Loss", "balanced gives rare classes the weight of frequent",

@@ -30,7 +30,7 @@ CLASSES_SHOWN = 12
 CONFIG_LINES = {
     "effort": ("quality", "members", "refit"),
     "network": ("embedding", "hidden", "activation", "norm", "dropout"),
-    "loss": ("loss", "label_smoothing", "class_weights"),
+    "loss": ("loss", "target_scaling", "label_smoothing", "class_weights"),
     "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),
     "training": ("batch_size", "epochs", "patience", "validation", "groups", "time", "seed"),
     "columns": ("scaling", "ignore", "kinds"),

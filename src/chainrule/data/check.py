@@ -13,6 +13,7 @@ from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.learned import decimal_of, numbers_of
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
+from chainrule.data.target import NumberTarget
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
@@ -153,6 +154,8 @@ def _check_target(
                                    "choose another target, or more data")]  # fmt: skip
     if found.name == "classification":
         findings += _check_spelling(label, "warning") + _check_balance(label)
+    else:
+        findings += _check_tail(label)
     usable = [c for c in features if guesses[c.name].name not in ("constant", "ignore")]
     kept = np.flatnonzero(~label.missing)
     label, usable = label.take(kept), [column.take(kept) for column in usable]
@@ -160,6 +163,21 @@ def _check_target(
         for column in usable:
             findings += _check_leak(column, label, found, guesses[column.name])
     return findings
+
+
+def _check_tail(label: Column) -> list[Finding]:
+    """A number to predict of which a few rows are far out."""
+    values = numbers_of(label, decimal_of(label))[0]
+    if np.isinf(values).any() or np.isnan(values).all():
+        return []
+    low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
+    if low == high or not NumberTarget.fit(label).heavy:
+        return []
+    return [Finding("warning", label.name,
+                    f"a few rows are far out: from {low:g} to {high:g}, half of them at most "
+                    f"{middle:g}",
+                    "see whether they are mistakes; they count by their logarithm, and scores "
+                    "other than MAE by them alone")]  # fmt: skip
 
 
 def _check_spelling(column: Column, severity: Severity) -> list[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.columns import CategoryColumn, NumberColumn
-from chainrule.data.learned import Stats
+from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
@@ -175,18 +174,8 @@ def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
 def _robust(x: Node, stats: list[Stats]) -> Node:
     """Median 0 and quartiles 1 apart, with outliers bent inwards, below 3. x (N, k)."""
     median = np.array([s.median for s in stats])
-    z = clip((x - median) / np.array([_spread(s) for s in stats]), -1e6, 1e6)
+    z = clip((x - median) / np.array([spread_of(s) for s in stats]), -1e6, 1e6)
     return z * rsqrt(1 + square(z / BEND))
-
-
-def _spread(stats: Stats) -> float:
-    """The distance of the quartiles; where they are equal, of the next quantiles that are not."""
-    knots = stats.quantiles
-    last = len(knots) - 1
-    for k in range(last // 4, -1, -1):
-        if (width := knots[last - k] - knots[k]) > 0 and math.isfinite(width):
-            return width if k else width / 2
-    return stats.std or 1.0
 
 
 def _standardised(x: Node, stats: list[Stats]) -> Node:

@@ -10,9 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal
-from chainrule.data.learned import Stats, decimal_of, not_all, numbers_of, refuse_infinite, stats_of
+from chainrule.data.learned import (
+    KNOTS,
+    Stats,
+    decimal_of,
+    not_all,
+    numbers_of,
+    refuse_infinite,
+    stats_of,
+    tail_share,
+)
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
+
+HEAVY = 0.5
+"""Share of the squared distances that the farthest hundredth holds in a target of heavy tail."""
 
 LabelType = Literal["str", "int", "float", "bool"]
 _READ: dict[str, Callable[[str], Any]] = {
@@ -105,12 +117,13 @@ class NumberTarget(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
     tag="regression",
 ):  # fmt: skip
-    """A number to predict, and its statistics."""
+    """A number to predict, its statistics, and the `tail_share` of its values."""
 
     name: str
     reason: str
     stats: Stats
     decimal: Decimal = "."
+    tail: float = 0.0
 
     task: ClassVar[str] = "regression"
 
@@ -118,7 +131,8 @@ class NumberTarget(
     def fit(cls, column: Column, reason: str = "") -> NumberTarget:
         """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
         decimal = decimal_of(column)
-        stats = stats_of(refuse_infinite(numbers_of(column, decimal)[0], column.name))
+        values = refuse_infinite(numbers_of(column, decimal)[0], column.name)
+        stats = stats_of(values)
         if not stats.count:
             raise not_all(column, "number", "no cell is a number")
         if stats.quantiles[0] == stats.quantiles[-1]:
@@ -127,7 +141,18 @@ class NumberTarget(
                 "has one value in all rows: there is nothing to predict",
                 got=stats.median,
             )
-        return cls(name=column.name, reason=reason, stats=stats, decimal=decimal)
+        return cls(name=column.name, reason=reason, stats=stats, decimal=decimal,
+                   tail=tail_share(values))  # fmt: skip
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a few rows are so far out that squared error would see nothing else.
+
+        Not where the middle half of the rows shares one number, such as 0: then the far rows are
+        what there is to learn.
+        """
+        knots = self.stats.quantiles
+        return self.tail > HEAVY and knots[KNOTS // 4] < knots[-1 - KNOTS // 4]
 
     def encode(self, column: Column) -> Floats:
         """(n,) float64, NaN for a gap."""

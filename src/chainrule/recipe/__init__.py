@@ -8,6 +8,7 @@ from chainrule.recipe.config import NORMS as NORMS
 from chainrule.recipe.config import QUALITIES as QUALITIES
 from chainrule.recipe.config import REFITS as REFITS
 from chainrule.recipe.config import SCHEDULES as SCHEDULES
+from chainrule.recipe.config import TARGET_SCALINGS as TARGET_SCALINGS
 from chainrule.recipe.config import Config as Config
 from chainrule.recipe.config import config as config
 from chainrule.recipe.network import build as build

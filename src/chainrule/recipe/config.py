@@ -13,6 +13,7 @@ LOSSES = {
     "classification": ("cross_entropy",),
     "regression": ("squared_error", "absolute_error", "huber"),
 }
+TARGET_SCALINGS = ("standard", "log")
 EMBEDDINGS = ("none", "periodic")
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
 NORMS = ("none", "batch", "layer", "rms")
@@ -38,6 +39,8 @@ class Config:
         activation: of the hidden layers.
         norm: normalisation after each hidden layer: none, batch, layer or rms.
         dropout: the rate after each hidden layer.
+        target_scaling: of a number to predict: "standard", or "log": on a logarithmic scale on
+            both sides of the median, for targets of heavy tail.
         loss: cross_entropy; squared_error, absolute_error or huber.
         label_smoothing: what cross-entropy takes from the true class for all others.
         class_weights: "balanced" gives rare classes the weight of frequent ones.
@@ -68,6 +71,7 @@ class Config:
     activation: str | None = None
     norm: str = "none"
     dropout: float | None = None
+    target_scaling: str | None = None
     loss: str | None = None
     label_smoothing: float | None = None
     class_weights: str = "none"

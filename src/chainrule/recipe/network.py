@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import reduce
 
 import numpy as np
 
 from chainrule.data.features import Features, beside, features
+from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Schema
 from chainrule.data.target import ClassTarget, NumberTarget
 from chainrule.graph.node import Node
@@ -17,16 +20,18 @@ from chainrule.nn.compose import mlp
 from chainrule.nn.layers import dense
 from chainrule.nn.losses import absolute_error, huber, squared_error
 from chainrule.nn.numeric import periodic, scale
-from chainrule.ops.bounds import clip, maximum
+from chainrule.ops.bounds import abs, clip, maximum, sign
 from chainrule.ops.build import cast
 from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
-from chainrule.ops.transcendental import log
+from chainrule.ops.transcendental import expm1, log, log1p
 from chainrule.recipe.config import Config
 
 BLANK = "zeros"
 """Where the output layer starts: from the guess that knows no column, not from random ones."""
+FAR = 1e300
+"""Quartile distances from the median at which a target on a logarithmic scale is cut off."""
 
 
 def build(settled: Config, schema: Schema) -> Model:
@@ -86,17 +91,50 @@ def _classes(
 def _number(
     tops: list[Node], truth: Node, target: NumberTarget, settled: Config
 ) -> tuple[Node, Node]:
-    """The number in its own unit (N,), and the loss on the standardised number."""
-    mean, std = target.stats.mean, target.stats.std or 1.0
+    """The number in its own unit (N,), and the loss on the scaled number."""
+    forth, back = (_log if settled.target_scaling == "log" else _standard)(target.stats)
     scaled = [reshape(dense(h, 1, init=BLANK), (h.shape[0],)) for h in tops]
     kind = settled.loss or "squared_error"
     function = {
         "squared_error": squared_error, "absolute_error": absolute_error, "huber": huber
     }[kind]  # fmt: skip
-    loss = _mean([function(z, cast((truth - mean) / std, "float32")) for z in scaled])
+    loss = _mean([function(z, cast(forth(truth), "float32")) for z in scaled])
     low, *_, high = target.stats.quantiles
-    output = clip(cast(_mean(scaled), "float64") * std + mean, low, high)
+    output = clip(back(cast(_mean(scaled), "float64")), low, high)
     return output, objective(loss, output, truth, kind=kind)
+
+
+Scale = tuple[Callable[[Node], Node], Callable[[Node], Node]]
+"""From a number in its own unit to a scaled one, and back."""
+
+
+def _standard(stats: Stats) -> Scale:
+    """Mean 0 and standard deviation 1."""
+    mean, std = stats.mean, stats.std or 1.0
+    return lambda y: (y - mean) / std, lambda z: z * std + mean
+
+
+def _log(stats: Stats) -> Scale:
+    """sign(u) log(1 + |u|), u counting quartile distances from the median, then about standard.
+
+    Mean and deviation are those of the inner quantiles, that no outlier moves. Source: Hafner et
+    al. 2023, symlog.
+    """
+    unit = spread_of(stats)
+    u = (np.array(stats.quantiles[1:-1]) - stats.median) / unit
+    inner = np.sign(u) * np.log1p(np.abs(u))
+    log_far = math.log(FAR)
+    mean, std = float(inner.mean()), float(inner.std()) or 1.0
+
+    def forth(y: Node) -> Node:
+        u = clip((y - stats.median) / unit, -FAR, FAR)
+        return (sign(u) * log1p(abs(u)) - mean) / std
+
+    def back(z: Node) -> Node:
+        u = clip(z * std + mean, -log_far, log_far)
+        return sign(u) * expm1(abs(u)) * unit + stats.median
+
+    return forth, back
 
 
 def _mean(nodes: list[Node]) -> Node:

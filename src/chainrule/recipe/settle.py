@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.data.features import SCALINGS
 from chainrule.data.schema import Schema
+from chainrule.data.target import NumberTarget
 from chainrule.recipe.config import (
     CLASS_WEIGHTS,
     EMBEDDINGS,
@@ -18,6 +19,7 @@ from chainrule.recipe.config import (
     QUALITIES,
     REFITS,
     SCHEDULES,
+    TARGET_SCALINGS,
     Config,
     one_of,
 )
@@ -75,6 +77,7 @@ def settle(chosen: Config, schema: Schema) -> Config:
     one_of("embedding", str(settled.embedding), EMBEDDINGS)
     one_of("schedule", str(settled.schedule), SCHEDULES)
     one_of("refit", str(settled.refit), REFITS)
+    one_of("target_scaling", str(settled.target_scaling or "standard"), TARGET_SCALINGS)
     return settled
 
 
@@ -92,6 +95,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
     members = int(np.clip(effort.visits / (rows * epochs), 1, effort.members))
     few, judged = n < FEW, n - rows >= JUDGED_FROM
     classifies = schema.task == "classification"
+    heavy = isinstance(schema.target, NumberTarget) and schema.target.heavy
     return {
         "members": members,
         "refit": "yes" if n <= REFIT_UP_TO and chosen.quality != "fast" else "no",
@@ -99,7 +103,8 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "hidden": (min(effort.width, 128),) * 2 if few else (effort.width,) * 3,
         "activation": "silu",
         "dropout": 0.15,
-        "loss": LOSSES[schema.task][0],
+        "target_scaling": None if classifies else "log" if heavy else "standard",
+        "loss": "huber" if heavy else LOSSES[schema.task][0],
         "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
         "rate": 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
         "decay": DECAY.get(chosen.optimizer, 0.01),
