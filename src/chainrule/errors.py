@@ -86,7 +86,7 @@ class ModelFileError(ChainruleError, ValueError):
     """A model file that is damaged, unsafe, or made by something else."""
 
 
-class NotFinite(ChainruleError, ArithmeticError):
+class NotFinite(ChainruleError, ArithmeticError, ValueError):
     """A loss, gradient or parameter that became NaN or infinite."""
 
 

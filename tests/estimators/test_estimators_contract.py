@@ -25,10 +25,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import chainrule as cr
 
 KINDS = ("MLPClassifier", "MLPRegressor")
+FEW: dict[str, Any] = {"hidden_layer_sizes": 8, "max_iter": 20, "learning_rate_init": 0.1}
 
 
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([cr.MLPClassifier(max_iter=100), cr.MLPRegressor(max_iter=100)])
+@parametrize_with_checks([cr.MLPClassifier(**FEW), cr.MLPRegressor(**FEW)])
 def test_sklearns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 

@@ -141,6 +141,9 @@ def test_what_does_not_fit_the_earlier_classes_is_refused() -> None:
     model = classifier(max_iter=2, warm_start=True).fit(X[:100], Y[:100])
     with pytest.raises(ValueError, match="classes not in"):
         model.fit(X, Y)
+    with pytest.raises(ValueError, match=r"warm_start goes on with .* \[0 1\], and y has \[0\]"):
+        model.fit(X[:50], Y[:50])
+    assert model.partial_fit(X[:50], Y[:50]).t_ == 250
     with pytest.raises(ValueError, match="first call to partial_fit"):
         classifier().partial_fit(X, Y)
     with pytest.raises(ValueError, match="early_stopping"):
@@ -305,8 +308,6 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, Any], mat
 @pytest.mark.parametrize(
     ("features", "target", "weights", "match"),
     [
-        (X[:1], Y[:1], None, "one class"),
-        (X[:50], Y[:50], None, "one class"),
         (np.where(X > 7, np.nan, X), Y, None, "NaN.\npreprocess=True"),
         (np.where(X > 7, np.inf, X), Y, None, "infinity"),
         (X, np.where(Y == 1, np.nan, Y), None, "NaN"),
@@ -328,6 +329,7 @@ def test_data_that_make_no_sense_are_refused(
 def test_numbers_that_no_training_survives() -> None:
     with pytest.raises(ValueError, match="too large"):
         classifier(precision="single").fit(X * 1e39, Y)
+    assert issubclass(NotFinite, ValueError)
     with pytest.raises(NotFinite, match="NaN or infinite"):
         regressor().fit(X * 1e200, Y)
 

@@ -1,6 +1,7 @@
 """Early stopping, plateaus and callbacks, decided by hand."""
 
 import dataclasses
+import dataclasses
 import math
 
 import pytest
@@ -126,6 +127,8 @@ def test_plateau_counts_only_improvements_that_are_large_enough():
     settings = ReduceOnPlateau(factor=0.5, patience=1, minimum_improvement=0.5)
     tracker = PlateauTracker(settings)
     assert [tracker.update(v) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
+    strict = PlateauTracker(dataclasses.replace(settings, best_of_all=True))
+    assert [strict.update(v) for v in [3, 2.5, 2, 1.4]] == [1, 0.5, 0.25, 0.25]
 
 
 @pytest.mark.parametrize(

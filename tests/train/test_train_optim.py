@@ -103,6 +103,11 @@ def nesterov(w: Any, g: Any, rate: float, t: int, s: State) -> Any:
     return w - rate * (g + 0.8 * s["v"])
 
 
+def nesterov_of_rates(w: Any, g: Any, rate: float, t: int, s: State) -> Any:
+    s["v"] = 0.8 * s.get("v", 0.0) + rate * g
+    return w - (rate * g + 0.8 * s["v"])
+
+
 def moments(g: Any, t: int, s: State, b1: float = 0.9, b2: float = 0.999) -> tuple[Any, Any]:
     s["m"] = b1 * s.get("m", 0.0) + (1 - b1) * g
     s["v"] = b2 * s.get("v", 0.0) + (1 - b2) * g**2
@@ -203,6 +208,7 @@ CASES: dict[str, tuple[Optimizer, Recurrence]] = {
     "sgd": (SGD(0.1), sgd),
     "momentum": (SGD(0.1, momentum=0.8), momentum),
     "nesterov": (SGD(0.1, momentum=0.8, nesterov=True), nesterov),
+    "rates inside": (SGD(0.1, momentum=0.8, nesterov=True, rate_inside=True), nesterov_of_rates),
     "adam": (Adam(0.1), adam),
     "adam without averages": (Adam(0.1, beta1=0.0, beta2=0.0, epsilon=0.1), adam_of(0, 0, 0.1)),
     "adam settings": (Adam(0.1, beta1=0.5, beta2=0.7, epsilon=1e-3), adam_of(0.5, 0.7, 1e-3)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
@@ -68,7 +68,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 setattr(self, name, value)
 
     def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
-        """y as the graph takes it; learns the classes at `first`, where partial_fit has not."""
+        """y as the graph takes it; learns the classes at `first`, where partial_fit has not.
+
+        Later on, y holds all of them, or some where it is `incremental`.
+        """
         raise NotImplementedError
 
     def _task(self, y: Array) -> tuple[str, int]:
@@ -108,8 +111,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         else:
             X, y = validate_data(self, X, y, skip_check_array=True, reset=reset)
             kind = "numeric" if self.numeric else None
-            y = check_array(y, ensure_2d=False, dtype=kind, input_name="y")
+            y = check_array(y, accept_sparse=True, ensure_2d=False, dtype=kind, input_name="y")
             check_consistent_length(X, y)
+        y = inputs.dense(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y
@@ -233,7 +237,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Validation data as feeds."""
         X, y = self._validated(X, y, self._design.schema, self._design.dtype)
         weights = inputs.weights_of(weights, len(y), self._design.dtype)
-        return self._feeds(X, self._encode_target(y, first=False, incremental=False), weights)
+        return self._feeds(X, self._encode_target(y, first=False, incremental=True), weights)
 
     def _train(self, prepared: Prepared, incremental: bool) -> None:
         """Run the optimizer, and tell what came of it."""
@@ -323,23 +327,44 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     @property
     def coefs_(self) -> list[Array]:
-        """The weights of each layer, (inputs, outputs), the output layer last."""
-        check_is_fitted(self)
-        return [np.array(self.model_.value(f"{name}.w")) for name in self._layers]
+        """The weights of each layer, (inputs, outputs), the output layer last.
+
+        The list may be set anew; its arrays are read-only.
+        """
+        return self._read("w")
+
+    @coefs_.setter
+    def coefs_(self, given: Sequence[Array]) -> None:
+        self._write("w", given)
 
     @property
     def intercepts_(self) -> list[Array]:
-        """The biases of each layer; where the layer is normalised, what that shifts by."""
-        check_is_fitted(self)
-        values = self.model_.values
-        return [
-            np.array(values[f"{x}.b"] if f"{x}.b" in values else values[f"{x}.norm.shift"])
-            for x in self._layers
-        ]
+        """The biases of each layer; where the layer is normalised, what that shifts by.
 
-    @property
-    def _layers(self) -> list[str]:
-        return [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
+        The list may be set anew; its arrays are read-only.
+        """
+        return self._read("b")
+
+    @intercepts_.setter
+    def intercepts_(self, given: Sequence[Array]) -> None:
+        self._write("b", given)
+
+    def _read(self, suffix: str) -> list[Array]:
+        arrays = [np.array(self.model_.value(name)) for name in self._names(suffix)]
+        for array in arrays:
+            array.flags.writeable = False
+        return arrays
+
+    def _write(self, suffix: str, given: Sequence[Array]) -> None:
+        for name, array in list(zip(self._names(suffix), given, strict=True)):
+            self.model_.set_value(name, array)
+
+    def _names(self, suffix: str) -> list[str]:
+        """Of weights or biases, layer by layer."""
+        check_is_fitted(self)
+        layers = [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
+        known = self.model_.values
+        return [f"{x}.{suffix}" if f"{x}.{suffix}" in known else f"{x}.norm.shift" for x in layers]
 
     def _stochastic(self) -> bool:
         """For methods that L-BFGS has not."""

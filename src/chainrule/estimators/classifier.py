@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -156,16 +157,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         present = np.unique(y)
         if first and not incremental:
             self.classes_ = present
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"The data hold one class, {self.classes_[0]}: there is nothing to tell apart. "
-                "Give rows of two classes or more"
-            )
+            if len(present) == 1:
+                warnings.warn(
+                    f"y holds one class, {present[0]}: it is all that will be predicted",
+                    stacklevel=4,
+                )
         unknown = np.setdiff1d(present, self.classes_)
         if len(unknown):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
                 f"'y' has {unknown}."
+            )
+        if len(present) < len(self.classes_) and not (first or incremental):
+            raise ValueError(
+                f"warm_start goes on with the same classes, {self.classes_}, and y has {present}: "
+                "use partial_fit for rows that lack some of them"
             )
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
@@ -173,10 +179,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if y.ndim == 2:
             return "multilabel", y.shape[1]
         classes = len(self.classes_)
-        return ("binary", 1) if classes == 2 else ("multiclass", classes)
+        return ("binary", 1) if classes <= 2 else ("multiclass", classes)
 
     def _learned(self, y: Array, name: str) -> Target | None:
-        if y.ndim == 2 or self.loss == "hinge":
+        if y.ndim == 2 or self.loss == "hinge" or len(self.classes_) == 1:
             return None
         counts = np.maximum(np.bincount(y, minlength=len(self.classes_)), 1)
         kinds: dict[str, LabelType] = {"i": "int", "u": "int", "f": "float", "b": "bool"}
@@ -201,8 +207,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if values.ndim == 2 and self.out_activation_ != "logistic":
             codes = values.argmax(axis=1)
             return np.asarray(self.classes_[codes])
-        yes = values > (0.5 if self.out_activation_ == "logistic" else 0)
-        return yes.astype(int) if values.ndim == 2 else np.asarray(self.classes_[yes.astype(int)])
+        codes = (values > (0.5 if self.out_activation_ == "logistic" else 0)).astype(int)
+        if values.ndim == 2:
+            return codes
+        return np.asarray(self.classes_[np.minimum(codes, len(self.classes_) - 1)])
 
     @available_if(lambda self: self._has(probabilities=True))
     def predict_proba(self, X: Any) -> Array:
@@ -212,6 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             X: as in `fit`.
         """
         values = self._predicted(X)
+        if len(self.classes_) == 1:
+            return np.ones((len(values), 1), values.dtype)
         return values if values.ndim == 2 else np.column_stack([1 - values, values])
 
     @available_if(lambda self: self._has(probabilities=True))

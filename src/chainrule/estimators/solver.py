@@ -48,7 +48,8 @@ def build_optimizer(
     if e.solver == "adam":
         return Adam(rate, beta1=e.beta_1, beta2=e.beta_2, epsilon=e.epsilon)
     momentum = min(float(e.momentum), float(np.nextafter(1, 0)))  # scikit-learn allows 1
-    return SGD(rate, momentum=momentum, nesterov=bool(e.nesterovs_momentum and momentum))
+    nesterov = bool(e.nesterovs_momentum and momentum)
+    return SGD(rate, momentum=momentum, nesterov=nesterov, rate_inside=True)
 
 
 def _rate(e: Any, rows: int, per_epoch: int, incremental: bool) -> float | Schedule:
@@ -68,5 +69,6 @@ def _rate(e: Any, rows: int, per_epoch: int, incremental: bool) -> float | Sched
     if incremental or math.isinf(e.n_iter_no_change):
         return start
     return ReduceOnPlateau(
-        start, factor=0.2, patience=e.n_iter_no_change + 1, minimum_improvement=e.tol
-    )
+        start, factor=0.2, patience=e.n_iter_no_change + 1, minimum_improvement=e.tol,
+        best_of_all=True,
+    )  # fmt: skip

@@ -200,6 +200,8 @@ class PlateauTracker:
             self.best, self.stale = float(value), 0
         elif self.cooling == 0:
             self.stale += 1
+        if self.settings.best_of_all and _improves(value, self.best, self.better, 0.0):
+            self.best = float(value)
         self.cooling = max(self.cooling - 1, 0)
         if self.stale >= self.settings.patience:
             self.scale *= self.settings.factor

@@ -14,6 +14,7 @@ from chainrule.errors import SettingError, did_you_mean
 from chainrule.train.settings import (
     NOT_NEGATIVE,
     AtLeast,
+    Flag,
     NotNegative,
     Positive,
     Settings,
@@ -350,6 +351,8 @@ class ReduceOnPlateau(Schedule):
         minimum: the rate stays above it.
         minimum_improvement: by how much the criterion must be better than the best to count.
         cooldown: how many epochs after a cut do not count as being without improvement.
+        best_of_all: hold an epoch against the best one so far, also where that was better by less
+            than `minimum_improvement`: progress in small steps is then none.
     """
 
     name: ClassVar[str] = "reduce_on_plateau"
@@ -359,6 +362,7 @@ class ReduceOnPlateau(Schedule):
     minimum: NotNegative = 0.0
     minimum_improvement: NotNegative = 0.0
     cooldown: Annotated[int, AtLeast(0)] = 0
+    best_of_all: Flag = False
 
     def at(self, steps: Steps, total: float) -> Steps:
         """See Schedule; before any reduction."""

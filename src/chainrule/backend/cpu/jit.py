@@ -22,6 +22,9 @@ def _llvm() -> Iterator[None]:
         yield
 
 
+EFFORT = 3
+"""How hard LLVM tries, up to 3."""
+
 KNOWN = 22
 """The newest LLVM whose options are known; an unknown one would end the process."""
 
@@ -96,7 +99,7 @@ def _start() -> None:
 
 def _target(llvm: Any, machine: Machine) -> Any:
     return llvm.Target.from_triple(machine.triple).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=3, jit=True
+        cpu=machine.cpu, features=machine.features, opt=EFFORT, jit=True
     )
 
 

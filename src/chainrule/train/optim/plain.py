@@ -20,9 +20,12 @@ class SGD(Optimizer):
     Args:
         momentum: 0 for plain descent; 0.9 is usual.
         nesterov: look ahead: `w -= rate * (g + momentum * v)`.
+        rate_inside: the rate is a part of the momentum, as in the source and in scikit-learn:
+            `w -= v`, where `v = momentum * v + rate * g`. Where the rate falls, what came before
+            goes on at its old length; without a schedule it is the same.
 
     Source: I. Sutskever et al., On the importance of initialization and momentum in deep
-    learning, 2013, with the rate outside of the momentum, so that a schedule acts at once.
+    learning, 2013. The rate is outside of the momentum, so that a schedule acts at once.
     """
 
     name: ClassVar[str] = "sgd"
@@ -31,6 +34,7 @@ class SGD(Optimizer):
     _: KW_ONLY
     momentum: Fraction = 0.0
     nesterov: Flag = False
+    rate_inside: Flag = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,13 +46,15 @@ class SGD(Optimizer):
             )
 
     def _descent(self, change: Change) -> Node:
-        gradient = change.gradient
+        rate, gradient = change.scalar(change.rate), change.gradient
+        if self.rate_inside:
+            gradient = rate * gradient
         direction = gradient
         if self.momentum:
             slot = change.slot("momentum")
             momentum = change.keep(slot, self.momentum * slot + gradient)
             direction = gradient + self.momentum * momentum if self.nesterov else momentum
-        return change.scalar(change.rate) * direction
+        return direction if self.rate_inside else rate * direction
 
 
 @dataclass(frozen=True)
