@@ -1,7 +1,6 @@
 """Early stopping, plateaus and callbacks, decided by hand."""
 
 import dataclasses
-import dataclasses
 import math
 
 import pytest
