@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from chainrule.data import guess_kinds, guess_task, read
-from chainrule.data.cells import guess_date_format, guess_decimal, parse_dates, parse_numbers
+from chainrule.data import cells, guess_kinds, guess_task, read
+from chainrule.data.cells import guess_date_format, guess_form, parse_dates, parse_numbers
+from chainrule.data.kinds import guess_kind
+from chainrule.data.schema import Schema
 from chainrule.errors import DataError, SettingError
 
 N = 200
@@ -110,14 +112,69 @@ def test_numbers_in_texts():
     np.testing.assert_array_equal(parse_numbers(["1.234,5", "3,14", "8"], ","), [1234.5, 3.14, 8])
 
 
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("{} kg", "kg"), ("{}kg", "kg"), ("{} \u20ac/m\u00b2", "\u20ac/m\u00b2"),
+     ("{} \u00b0C", "\u00b0C"), ("EUR {}", "EUR"), ("{} Mio.", "Mio."),
+     ("{} sq. ft", "sq. ft"), ("${}", ""), ("{} %", "")],
+)  # fmt: skip
+def test_numbers_of_one_unit_are_numbers(text, unit):
+    values = [12.5, -3, 1234.5, 0.25, 7, *range(50, 80)]
+    texts = [text.format(f"{v:,}") for v in values]
+    assert guess_form(texts) == (".", unit)
+    np.testing.assert_array_equal(parse_numbers(texts, ".", unit), values)
+    commas = [t.translate(str.maketrans(",.", ".,")) if "." not in unit else t for t in texts]
+    np.testing.assert_array_equal(parse_numbers(commas, *guess_form(commas)), values)
+    kind = kind_of_texts(texts)
+    assert kind.name == "number"
+    assert unit in kind.reason
+    encoder = Schema.learn(read({"x": texts, "z": values}), None).columns[0]
+    found, notes = encoder.encode(read({"x": [text.format("5"), text.format("x"), None]})["x"])
+    np.testing.assert_array_equal(found[:, 0], [5, np.nan, np.nan])
+    assert "not numbers" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "texts", [[f"A{k}" for k in range(60)], [f"{k} {'kg' if k % 2 else 'lb'}" for k in range(60)],
+              [f"{k}:30 am" for k in range(12)], ["1st", "2nd", "3rd", "4th"], ["12ab3", "1ab4"]],
+)  # fmt: skip
+def test_codes_and_several_units_are_no_numbers(texts):
+    assert kind_of_texts(texts).name != "number"
+
+
+def kind_of_texts(texts):
+    return guess_kind(read({"x": texts * 2})["x"])
+
+
+def test_a_few_words_among_numbers_are_gaps_even_where_they_are_frequent():
+    numbers = [f"{k / 7:.3f}" for k in range(100)]
+    assert kind_of_texts(numbers + ["unknown"] * 60).name == "number"
+    assert kind_of_texts(numbers + [f"word {k % 9}" for k in range(60)]).name != "number"
+    task = guess_task(read({"y": numbers + ["not measured"] * 40})["y"])
+    assert task.name == "regression"
+
+
+def test_texts_are_parsed_once_for_all_who_share_them(monkeypatch):
+    seen = []
+    real = cells.parse_numbers
+    monkeypatch.setattr(
+        cells, "parse_numbers", lambda texts, *form: seen.append(len(texts)) or real(texts, *form)
+    )
+    table = read({"x": [f"${k:,}.5" for k in range(5000)], "y": [f"{k} kg" for k in range(5000)]})
+    schema = Schema.learn(table, "y")
+    encoded = schema.encode(table.take(np.arange(0, 5000, 2)), "required")
+    np.testing.assert_array_equal(encoded.target, np.arange(0, 5000, 2))
+    assert sum(size == 5000 for size in seen) == 2, "one for each column"
+
+
 def test_negative_amounts_as_ledgers_write_them():
     texts = ["($1,234.50)", "$(2)", "-$5", "$-6", "\u22127.5", "- 8", "(9 %)", "-inf"]
     expected = [-1234.5, -2, -5, -6, -7.5, -8, -9, -np.inf]
     np.testing.assert_array_equal(parse_numbers(texts), expected)
     np.testing.assert_array_equal(parse_numbers(["(1.234,50 \u20ac)"], ","), [-1234.5])
     assert np.isnan(parse_numbers(["--5", "(-5)", "-(5)", "()", "-", "(", "5)"])).all()
-    assert guess_decimal(["3,14", "2,5"]) == ","
-    assert guess_decimal(["1,234", "5.5"]) == "."
+    assert guess_form(["3,14", "2,5"]) == (",", "")
+    assert guess_form(["1,234", "5.5"]) == (".", "")
 
 
 @pytest.mark.parametrize(

@@ -99,5 +99,5 @@ def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
         return Histogram.of(column.floats())
     encoder = next((e for e in model.schema.columns if e.name == column.name), None)
     if isinstance(encoder, NumberColumn):
-        return Histogram.of(numbers_of(column, encoder.decimal)[0])
+        return Histogram.of(numbers_of(column, encoder.form)[0])
     return None

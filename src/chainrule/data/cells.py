@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,14 @@ THOUSANDS = {
     ",": re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u202f]\d{3})+(?:,\d+)?"),
 }
 DECORATION = " \t$€£¥%\u00a0"
+GROUP_MARKS = {
+    mark: str.maketrans("", "", " '\u00a0\u202f" + other) for mark, other in (".,", ",.")
+}
+UNIT = re.compile(  # "12 kg", "EUR 12.50"; not "A12", which is a code
+    r"[^a-z]*\d\.?\s*([a-z\u00b5\u00b0\u20ac$][a-z\u00b5\u00b0\u00b2\u00b3/. ]{0,11})"
+    r"|((?-i:[A-Z]{3}|Rs\.?)) [-+.\d].*",
+    re.IGNORECASE,
+)
 LEDGER = re.compile(r"\((.*)\)|[-\u2212](.*)")  # (12.50) and -$12.50 are negative
 
 
@@ -102,28 +111,74 @@ def yes_or_no(texts: Iterable[str]) -> bool:
     return found <= NO_TEXTS | YES_TEXTS and bool(found & NO_TEXTS) and bool(found & YES_TEXTS)
 
 
-def parse_numbers(texts: Iterable[str], decimal: str = ".") -> Floats:
+class NumberForm(NamedTuple):
+    """How a column writes its numbers: the decimal mark, and a unit on all of them, as "kg"."""
+
+    decimal: Decimal = "."
+    unit: str = ""
+
+
+def parse_numbers(texts: Iterable[str], decimal: str = ".", unit: str = "") -> Floats:
     """The numbers in texts such as '1,234.5', '-$12', '(45 %)'; NaN where there is none."""
-    return np.array([_parse_number(text, decimal) for text in texts], np.float64)
+    return np.array([_parse_number(text, decimal, unit) for text in texts], np.float64)
 
 
-def _parse_number(text: str, decimal: str) -> float:
+def _parse_number(text: str, decimal: str, unit: str) -> float:
     text, sign = text.strip(DECORATION), 1
+    if unit:
+        text = text.removeprefix(unit).removesuffix(unit).strip(DECORATION)
+    if decimal == "." and PLAIN_NUMBER.fullmatch(text):  # most of them
+        return float(text)
     if negative := LEDGER.fullmatch(text):
         text, sign = (negative[1] or negative[2] or "").strip(DECORATION), -1
         if text[:1] in ("+", "-"):
             return np.nan
     if THOUSANDS[decimal].fullmatch(text):
-        text = re.sub(r"[ '\u00a0\u202f]", "", text).replace("." if decimal == "," else ",", "")
+        text = text.translate(GROUP_MARKS[decimal])
     if decimal == ",":
         text = text.replace(",", ".")
     return sign * float(text) if PLAIN_NUMBER.fullmatch(text) else np.nan
 
 
-def guess_decimal(texts: Sequence[str]) -> Decimal:
-    """',' where more of the texts are numbers with a decimal comma than with a point."""
-    point, comma = (np.isfinite(parse_numbers(texts, mark)).sum() for mark in ".,")
-    return "," if comma > point else "."
+def level_numbers(column: Column, form: NumberForm) -> Floats:
+    """The number of each level of a text column, NaN where there is none; parsed once."""
+    assert column.levels is not None
+    if form not in column.parsed:
+        column.parsed[form] = parse_numbers(column.levels, *form)
+    return column.parsed[form]
+
+
+def guess_form(texts: Sequence[str]) -> NumberForm:
+    """The unit of numbers stored as text, and their decimal mark.
+
+    A unit is one that nine in ten have. The mark is ',' where more of the texts are numbers with
+    a decimal comma than with a point.
+    """
+    unit = _guess_unit(texts)
+    point = np.isfinite(parse_numbers(texts, ".", unit)).sum()
+    if point == len(texts):
+        return NumberForm(".", unit)
+    comma = np.isfinite(parse_numbers(texts, ",", unit)).sum()
+    return NumberForm("," if comma > point else ".", unit)
+
+
+def form_of(column: Column) -> NumberForm:
+    """How a text column writes its numbers, by all levels that some row holds."""
+    unit = _guess_unit(column.texts)
+    used = column.level_counts > 0
+    point, comma = NumberForm(".", unit), NumberForm(",", unit)
+    most = np.isfinite(level_numbers(column, point)[used]).sum()
+    if most == used.sum() or most >= np.isfinite(level_numbers(column, comma)[used]).sum():
+        return point
+    return comma
+
+
+def _guess_unit(texts: Sequence[str]) -> str:
+    sample = texts[:: max(1, len(texts) // 1000)]
+    found = (UNIT.fullmatch(text.strip(DECORATION)) for text in sample)
+    units = Counter(unit[1] or unit[2] for unit in found if unit)
+    unit, count = next(iter(units.most_common(1)), ("", 0))
+    return unit if count >= 0.9 * len(sample) else ""
 
 
 DAYS = (

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import parse_numbers
+from chainrule.data.cells import guess_form, parse_numbers
 from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
-from chainrule.data.learned import decimal_of, numbers_of
+from chainrule.data.learned import number_form, numbers_of
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.data.target import NumberTarget
@@ -82,9 +82,9 @@ def _ends_in_total(column: Column) -> bool:
         return False
     if column.storage == "text":
         last = column.take(np.array([len(column) - 1]))
-        if np.isnan(parse_numbers(last.texts, decimal_of(last))).all():
+        if np.isnan(parse_numbers(last.texts, *guess_form(last.texts))).all():
             return False
-    values = numbers_of(column, decimal_of(column))[0]
+    values = numbers_of(column, number_form(column))[0]
     above, total = np.nan_to_num(values[:-1]), values[-1]
     return bool(abs(total) > np.abs(above).max() and abs(above.sum() - total) <= 1e-6 * abs(total))
 
@@ -167,7 +167,7 @@ def _check_target(
 
 def _check_tail(label: Column) -> list[Finding]:
     """A number to predict of which a few rows are far out."""
-    values = numbers_of(label, decimal_of(label))[0]
+    values = numbers_of(label, number_form(label))[0]
     if np.isinf(values).any() or np.isnan(values).all():
         return []
     low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
@@ -230,7 +230,7 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
     if task.name == "classification":
         told = _told_classes(values, label.labels()[0].astype(np.int64))
     else:
-        told = _told_numbers(values, numbers_of(label, decimal_of(label))[0])
+        told = _told_numbers(values, numbers_of(label, number_form(label))[0])
     if told < LEAK:
         return []
     return [Finding("warning", column.name,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, yes_or_no
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
 from chainrule.data.dates import DateColumn
 from chainrule.data.learned import (
     Encoder,
     Stats,
-    decimal_of,
     not_all,
+    number_form,
     numbers_of,
     refuse_infinite,
     shared_values,
@@ -37,6 +37,7 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
     kind = "number"
     stats: Stats
     decimal: Decimal = "."
+    unit: str = ""
     shared: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -46,14 +47,20 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> NumberColumn:
-        """Learn the statistics and, from texts, the decimal mark."""
-        decimal = decimal_of(column)
-        values, _ = numbers_of(column, decimal)
+        """Learn the statistics and, from texts, the decimal mark and the unit."""
+        form = number_form(column)
+        values, _ = numbers_of(column, form)
         stats = stats_of(refuse_infinite(values, column.name))
         if not stats.count and column.distinct:
             raise not_all(column, "number", "no cell is a number")
         return cls(name=column.name, reason=reason, gaps=stats.gaps, distinct=column.distinct,
-                   stats=stats, decimal=decimal, shared=shared_values(values, stats))  # fmt: skip
+                   stats=stats, decimal=form.decimal, unit=form.unit,
+                   shared=shared_values(values, stats))  # fmt: skip
+
+    @property
+    def form(self) -> NumberForm:
+        """How texts write the numbers."""
+        return NumberForm(self.decimal, self.unit)
 
     @property
     def parts(self) -> tuple[tuple[str, Stats], ...]:
@@ -67,7 +74,7 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
 
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
         """(n, 1) float64, and notes."""
-        values, notes = numbers_of(column, self.decimal)
+        values, notes = numbers_of(column, self.form)
         if not notes:
             notes = self.new_gaps(int(np.isnan(values).sum()))
         return values[:, None], notes

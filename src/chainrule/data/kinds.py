@@ -11,8 +11,10 @@ import numpy as np
 
 from chainrule.data.cells import (
     LEADING_ZERO,
+    form_of,
     guess_date_format,
-    guess_decimal,
+    guess_form,
+    level_numbers,
     parse_dates,
     parse_numbers,
     yes_or_no,
@@ -143,22 +145,23 @@ def _guess_text(column: Column) -> Kind:
     if yes_or_no(levels):
         return Kind("boolean", " or ".join(sorted(levels)[:4]))
     return (
-        _guess_numeric_text(levels, counts, column.name)
+        _guess_numeric_text(column, levels, counts)
         or _guess_date_text(levels, counts)
         or _guess_words(levels, n, distinct)
     )
 
 
-def _guess_numeric_text(levels: list[str], counts: np.ndarray, name: str) -> Kind | None:
+def _guess_numeric_text(column: Column, levels: list[str], counts: np.ndarray) -> Kind | None:
     """Numbers stored as text, or codes made of digits."""
+    name = column.name
     if CODE_NAME.fullmatch(name):
         return None
     sample = levels[:: max(1, len(levels) // 200)]
-    decimal = guess_decimal(sample)
-    if np.isnan(parse_numbers(sample, decimal)).mean() > 0.5:
+    if np.isnan(parse_numbers(sample, *guess_form(sample))).mean() > 0.5:
         return None
-    n, values = int(counts.sum()), parse_numbers(levels, decimal)
-    bad = np.isnan(values)
+    form = form_of(column)
+    values = level_numbers(column, form)[column.level_counts > 0]
+    n, bad = int(counts.sum()), np.isnan(values)
     zeros = np.array([LEADING_ZERO.fullmatch(level[:2]) and level.isdigit() for level in levels])
     if zeros.any() and not bad.any():
         if len(levels) == n and n >= 20:
@@ -170,10 +173,11 @@ def _guess_numeric_text(levels: list[str], counts: np.ndarray, name: str) -> Kin
         few = len(levels) <= 20 and all(level.isdigit() for level in levels)
         if few:
             return Kind("category", f"{counted(len(levels), 'distinct digit text')}")
-        comma = ", with decimal commas" if decimal == "," else ""
-        return Kind("number", f"numbers stored as text{comma}")
-    lost = int(counts[bad].sum())
-    if lost <= 0.1 * n and (~bad).sum() >= 20:
+        comma = ", with decimal commas" if form.decimal == "," else ""
+        unit = f", all in {form.unit!r}" if form.unit else ""
+        return Kind("number", f"numbers stored as text{comma}{unit}")
+    lost, numbers, words = int(counts[bad].sum()), np.count_nonzero(~bad), np.count_nonzero(bad)
+    if (lost <= 0.1 * n and numbers >= 20) or (lost <= 0.5 * n and numbers >= 50 and words <= 3):
         odd = listed([repr(clip(levels[i])) for i in np.flatnonzero(bad)[:3]])
         return Kind("number", f"numbers stored as text; {lost:,} of {n:,} cells are none: {odd}")
     return None

@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
-from chainrule.data.cells import Decimal, guess_decimal, parse_numbers
+from chainrule.data.cells import NumberForm, form_of, level_numbers
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
@@ -111,20 +111,19 @@ class Encoder(
         return [f"column {self.name!r}: {counted(missing, 'gap')}, training had none"]
 
 
-def decimal_of(column: Column) -> Decimal:
-    """The decimal mark of a column of numbers, also stored as text: a point or a comma."""
-    return guess_decimal(column.texts) if column.storage == "text" else "."
+def number_form(column: Column) -> NumberForm:
+    """How a column writes its numbers, also where they are stored as text."""
+    return form_of(column) if column.storage == "text" else NumberForm()
 
 
-def numbers_of(column: Column, decimal: str) -> tuple[Floats, list[str]]:
+def numbers_of(column: Column, form: NumberForm) -> tuple[Floats, list[str]]:
     """Any column but dates as float64 (n,), with a note on cells that are no numbers."""
     if column.storage == "date":
         raise not_all(column, "number", "it holds dates")
     if column.storage != "text":
         return column.floats(), []
     codes, labels = column.labels()
-    numbers = np.array([*parse_numbers(labels, decimal), np.nan])
-    values = numbers[codes]
+    values = np.append(level_numbers(column, form), np.nan)[codes]
     odd = np.isnan(values) & (codes >= 0)
     return values, [
         unseen_note(column.name, codes[odd], labels, "not numbers, treated as gaps")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.dates import dates_of
 from chainrule.data.kinds import guess_kind
-from chainrule.data.learned import decimal_of, numbers_of
+from chainrule.data.learned import number_form, numbers_of
 from chainrule.data.memory import from_mapping
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
@@ -173,7 +173,7 @@ def _moments(time: Any) -> tuple[Any, str]:
     if kind == "date":
         return dates_of(time), ""
     if kind == "number":
-        return numbers_of(time, decimal_of(time))[0], ""
+        return numbers_of(time, number_form(time))[0], ""
     return time, ", sorted as text"
 
 

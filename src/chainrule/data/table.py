@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ class Column:
     | boolean | bool                          | True in `mask`   |
     | text    | int32 codes into `levels`     | code -1          |
     | date    | datetime64[us], UTC           | NaT              |
+
+    parsed: what the levels are as numbers, kept by `cells.level_numbers` for all that share them.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Column:
     values: NDArray[Any]
     levels: NDArray[np.object_] | None = None
     mask: Flags | None = None
+    parsed: dict[Any, Floats] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -83,7 +86,7 @@ class Column:
     def take(self, rows: NDArray[Any]) -> Column:
         """The column at `rows`, an index or boolean array."""
         mask = None if self.mask is None else self.mask[rows]
-        return Column(self.name, self.storage, self.values[rows], self.levels, mask)
+        return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed)
 
     def floats(self) -> Floats:
         """Numbers and booleans as float64 with NaN for a gap. Text and dates have none."""

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm
 from chainrule.data.learned import (
     KNOTS,
     Stats,
-    decimal_of,
     not_all,
+    number_form,
     numbers_of,
     refuse_infinite,
     stats_of,
@@ -123,6 +123,7 @@ class NumberTarget(
     reason: str
     stats: Stats
     decimal: Decimal = "."
+    unit: str = ""
     tail: float = 0.0
 
     task: ClassVar[str] = "regression"
@@ -130,8 +131,8 @@ class NumberTarget(
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> NumberTarget:
         """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
-        decimal = decimal_of(column)
-        values = refuse_infinite(numbers_of(column, decimal)[0], column.name)
+        form = number_form(column)
+        values = refuse_infinite(numbers_of(column, form)[0], column.name)
         stats = stats_of(values)
         if not stats.count:
             raise not_all(column, "number", "no cell is a number")
@@ -141,8 +142,13 @@ class NumberTarget(
                 "has one value in all rows: there is nothing to predict",
                 got=stats.median,
             )
-        return cls(name=column.name, reason=reason, stats=stats, decimal=decimal,
-                   tail=tail_share(values))  # fmt: skip
+        return cls(name=column.name, reason=reason, stats=stats, decimal=form.decimal,
+                   unit=form.unit, tail=tail_share(values))  # fmt: skip
+
+    @property
+    def form(self) -> NumberForm:
+        """How texts write the numbers."""
+        return NumberForm(self.decimal, self.unit)
 
     @property
     def heavy(self) -> bool:
@@ -156,7 +162,7 @@ class NumberTarget(
 
     def encode(self, column: Column) -> Floats:
         """(n,) float64, NaN for a gap."""
-        return refuse_infinite(numbers_of(column, self.decimal)[0], self.name)
+        return refuse_infinite(numbers_of(column, self.form)[0], self.name)
 
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
         """Predictions are numbers already."""
