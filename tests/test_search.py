@@ -47,6 +47,17 @@ def test_the_model_is_what_train_makes_of_the_best_settings(found: Search) -> No
     assert any("the recipe as it is" in line for line in lines)
 
 
+def test_the_best_is_trained_once_more_on_all_rows_and_its_score_stays() -> None:
+    part, whole = (search(ROWS, "y", trials=1, **FAST | x) for x in ({}, {"refit": "yes"}))
+    assert whole.trials[0].score == part.trials[0].score
+    assert whole.model.split.endswith("once more on all 240 rows")
+    again = cr.train(ROWS, "y", **FAST | {"refit": "yes"})
+    for name, value in again.values.items():
+        assert np.array_equal(value, whole.model.value(name)), name
+    usual = {key: x for key, x in FAST.items() if key != "refit"} | {"quality": "fast"}
+    assert search(ROWS, "y", trials=1, **usual).config.refit == "yes"
+
+
 def test_random_search_trains_all_to_the_end() -> None:
     space = {"rate": (1e-3, 1e-1), "activation": ["tanh", "relu"]}
     found = search(ROWS, "a", trials=4, factor=1, space=space, metric="r2", jobs=1, **FAST)

@@ -9,16 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule import fitting
-from chainrule.data.schema import Encoded
-from chainrule.data.sources import read
-from chainrule.data.split import folds, holdout
+from chainrule.data.split import folds
 from chainrule.data.table import Column
 from chainrule.errors import SettingError
-from chainrule.fitting import Prepared
-from chainrule.graph.node import Array
 from chainrule.many import fit_many
 from chainrule.model import Data, Model
-from chainrule.program import Rows
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.progress import Progress
@@ -57,10 +52,8 @@ def cross_validate(
     if len(models) < 2:
         raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
     first = models[0]
-    if first.schema is not None and not isinstance(data, Encoded):
-        table = read(data)
-        data = first.schema.encode(table, "required")
-        groups = fitting.column(table, data, groups)
+    if first.schema is not None:
+        data, groups = fitting.encode(first.schema, data, groups)
     values = groups.values if isinstance(groups, Column) else groups
     grouped = None if values is None else np.asarray(values)
     arrays = fitting.prepare(first, data, None, None, None).arrays
@@ -70,25 +63,9 @@ def cross_validate(
     each = []
     for model, part in zip(models, parts, strict=True):
         kept = np.setdiff1d(np.arange(rows), part, assume_unique=True)
-        each.append({"data": _prepared(arrays, kept, validation, model.seed, classes, grouped)})
+        stratify, of_groups = (None if x is None else x[kept] for x in (classes, grouped))
+        each.append({"data": fitting.divide(
+            arrays, kept, validation, model.seed, stratify=stratify, groups=of_groups
+        )})  # fmt: skip
     fit_many(models, data, each=each, jobs=jobs, verbose=verbose, **settings)
     return [x.score(arrays, part, scores) for x, part in zip(models, parts, strict=True)]
-
-
-def _prepared(
-    arrays: dict[str, Array],
-    rows: Rows,
-    validation: float | None,
-    seed: int,
-    classes: Array | None,
-    groups: npt.NDArray[Any] | None,
-) -> Prepared:
-    """Some rows of the data, and which of them validate."""
-    if validation is None:
-        return Prepared(arrays, rows, None, rows[:0], f"{len(rows):,} rows train")
-    train, held, sentence = holdout(
-        len(rows), validation, seed,
-        stratify=None if classes is None else classes[rows],
-        groups=None if groups is None else groups[rows],
-    )  # fmt: skip
-    return Prepared(arrays, rows[train], arrays, rows[held], sentence)

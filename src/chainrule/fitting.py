@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.compile import check_backend, compile_step
-from chainrule.data.schema import Encoded
+from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
 from chainrule.data.split import holdout
-from chainrule.data.table import Table
 from chainrule.errors import FeedError, GraphError, SettingError
 from chainrule.graph.node import Array
 from chainrule.program import Program, Rows
@@ -218,25 +217,46 @@ def prepare(
     """Checked arrays, and which rows train and which validate; what is prepared stays as it is."""
     if isinstance(data, Prepared):
         return data
-    if model.schema is not None and not isinstance(data, Encoded):
-        table = read(data)
-        data = model.schema.encode(table, "required")
-        groups, time = (column(table, data, x) for x in (groups, time))
+    if model.schema is not None:
+        data, groups, time = encode(model.schema, data, groups, time)
     arrays, n = model.arrays(data)
     _refuse_impossible_targets(model, arrays)
     every = np.arange(n)
-    if validation is None:
-        return Prepared(arrays, every, None, every[:0], f"all {n:,} rows train, none validate")
-    if isinstance(validation, bool) or not isinstance(validation, (int, float)):
+    if validation is not None and (
+        isinstance(validation, bool) or not isinstance(validation, (int, float))
+    ):
         held, m = model.arrays(validation)
         _refuse_impossible_targets(model, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, every, held, np.arange(m), sentence)
     stratify = classes_of(model, arrays) if groups is None and time is None else None
-    rows, held_rows, sentence = holdout(
-        n, validation, model.seed, stratify=stratify, groups=groups, time=time
+    return divide(
+        arrays, every, validation, model.seed, stratify=stratify, groups=groups, time=time
     )
-    return Prepared(arrays, rows, arrays, held_rows, sentence)
+
+
+def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
+    """Data as a schema encodes it, and columns of the table by name at the rows that are kept.
+
+    What is encoded already, and what is no name, stays as it is.
+    """
+    if isinstance(data, Encoded):
+        return data, *columns
+    table = read(data)
+    encoded = schema.encode(table, "required")
+    found = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
+    return encoded, *found
+
+
+def divide(
+    arrays: dict[str, Array], rows: Rows, fraction: float | None, seed: int, **ways: Any
+) -> Prepared:
+    """Some rows of the data, of which a fraction validates; see `holdout` for the ways."""
+    if fraction is None:
+        sentence = f"all {len(rows):,} rows train, none validate"
+        return Prepared(arrays, rows, None, rows[:0], sentence)
+    train, held, sentence = holdout(len(rows), fraction, seed, **ways)
+    return Prepared(arrays, rows[train], arrays, rows[held], sentence)
 
 
 def classes_of(model: Model, arrays: Mapping[str, Array]) -> Array | None:
@@ -293,11 +313,6 @@ def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
         name: array[prepared.rows] if batched[name] else array
         for name, array in prepared.arrays.items()
     }
-
-
-def column(table: Table, encoded: Encoded, name: Any) -> Any:
-    """A column of the table by name, at the rows that were kept; anything else as it is."""
-    return table[name].take(encoded.rows) if isinstance(name, str) else name
 
 
 # ---------------------------------------------------------------- words

@@ -18,8 +18,6 @@ import numpy as np
 from chainrule import fitting
 from chainrule.backend.cpu.jit import load_compiler
 from chainrule.backend.cpu.threads import usual_threads
-from chainrule.data.schema import Encoded
-from chainrule.data.sources import read
 from chainrule.errors import ChainruleError, SettingError, did_you_mean
 from chainrule.fitting import Prepared
 from chainrule.graph.node import Array
@@ -206,38 +204,36 @@ class _Common:
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[int, str], Array] = {}
-        self._encoded: dict[tuple[int, int], Encoded] = {}
+        self._encoded: dict[tuple[object, ...], tuple[Any, ...]] = {}
 
     def converted(self, model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the settings that bring data, so that `fit` has nothing left to convert."""
         data, validation = settings["data"], settings.get("validation")
         if isinstance(data, Prepared):
             return {}
-        converted: dict[str, Any] = {"data": self._data(model, data)}
+        ways = settings.get("groups"), settings.get("time")
+        found = self._data(model, data, *ways)
+        converted = dict(zip(("data", "groups", "time"), found, strict=True))
         if validation is not None and not isinstance(validation, (bool, int, float)):
-            converted["validation"] = self._data(model, validation)
-        for name in ("groups", "time"):
-            column = settings.get(name)
-            if isinstance(column, str) and isinstance(converted["data"], Encoded):
-                converted[name] = fitting.column(read(data), converted["data"], column)
+            converted["validation"], *_ = self._data(model, validation)
         return converted
 
-    def _data(self, model: Model, data: Any) -> Any:
+    def _data(self, model: Model, data: Any, *columns: Any) -> tuple[Any, ...]:
+        """Data, and columns that may be named, for a model."""
         if model.schema is not None:
-            if isinstance(data, Encoded):
-                return data
-            key = id(model.schema), id(data)
+            names = (x if isinstance(x, str) else id(x) for x in columns)
+            key = id(model.schema), id(data), *names
             if key not in self._encoded:
-                self._encoded[key] = model.schema.encode(read(data), "required")
+                self._encoded[key] = fitting.encode(model.schema, data, *columns)
             return self._encoded[key]
         if not isinstance(data, Mapping):
-            return data  # `fit` tells what is wrong
+            return data, *columns  # `fit` tells what is wrong
         types = {model.graph.name(x): x.dtype for x in model.graph.inputs}
         keys = {name: (id(x), types.get(name, "")) for name, x in data.items()}
         known = {name: self._arrays.get(keys[name], x) for name, x in data.items()}
         arrays, _ = model.arrays(known)
         self._arrays |= {keys[name]: x for name, x in arrays.items()}
-        return arrays
+        return arrays, *columns
 
 
 # ---------------------------------------------------------------- what goes between

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import fitting, recipe
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.sources import read
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
@@ -56,7 +57,7 @@ class Search:
     """What a search found.
 
     Attributes:
-        model: the best one, trained to the end.
+        model: the best one, trained to the end, and once more on all rows where so settled.
         metric: what it was judged by.
         trials: all of them, the best first.
     """
@@ -94,7 +95,8 @@ def search(
     """Try settings of the recipe on a table, many at once, and keep the best model.
 
     Successive halving: all trials are trained for a few epochs, the best third of them three
-    times as long, and the best third of those to the end. The first is the recipe as it is.
+    times as long, and the best third of those to the end. The first is the recipe as it is. The
+    best model is trained once more, on all rows, but with `refit="no"`.
     Ctrl-C ends the search with what it has found.
 
     Args:
@@ -109,8 +111,8 @@ def search(
         verbose: as for `Model.fit`.
         settings: as in `Config`, for all trials; `seed` is also that of the draws.
 
-    The validation score of the best one of many is too good: they were chosen by it. Judge the
-    model on rows that the search has not seen.
+    Scores are those of the validation rows, taken before these train too. That of the best one of
+    many is too good: they were chosen by it. Judge the model on rows that the search has not seen.
 
     Raises:
         DataError: the table cannot be used. SettingError: a setting makes no sense.
@@ -118,6 +120,7 @@ def search(
     fitting.whole("search", "trials", trials, 1)
     fitting.whole("search", "factor", factor, 1)
     table = read(source)
+    settings = {"refit": "yes"} | settings
     chosen = recipe.config(target=target, **settings)
     if chosen.validation == 0:
         raise SettingError("search", "trials are judged on validation rows", fix="validation=0.2")
@@ -184,7 +187,6 @@ class _Study:
         progress: Progress,
     ) -> None:  # fmt: skip
         self._table, self._schema = table, schema
-        self._encoded: Encoded = schema.encode(table, "required")
         self._metric, self._better, self._jobs = metric, better, jobs
         self._progress = progress
         self._prepared: dict[object, Prepared] = {}
@@ -203,12 +205,22 @@ class _Study:
             except KeyboardInterrupt:
                 if best is None:
                     raise
-                break
+                return Search(best, self._metric, (*going, *out))
             going.sort(key=self._rank)
             keep = max(len(going) // factor, 1) if left else len(going)
             going, out = going[:keep], going[keep:] + out
         assert best is not None
+        self._refit(best, going[0].config)
         return Search(best, self._metric, (*going, *out))
+
+    def _refit(self, model: Model, config: Config) -> None:
+        """Train the best model on all rows; it stays as it is where that is cut short."""
+        if config.refit != "yes":
+            return
+        self._progress.note("the best settings once more, on all rows")
+        again = partial(recipe.refit, model, self._data(model, config), config)
+        with suppress(KeyboardInterrupt):
+            train_many([Task(model, again)], 1, self._progress)
 
     def _rank(self, trial: Trial) -> float:
         return math.inf if math.isnan(trial.score) else self._better * trial.score
@@ -244,10 +256,7 @@ class _Study:
         """The table as the model wants it, with the division that all trials have."""
         key = tuple(sorted((model.graph.name(x), x.dtype) for x in model.graph.inputs))
         if key not in self._prepared:
-            groups, moments = (
-                fitting.column(self._table, self._encoded, x) for x in (config.groups, config.time)
-            )
             self._prepared[key] = fitting.prepare(
-                model, self._encoded, config.validation, groups, moments
+                model, self._table, config.validation, config.groups, config.time
             )
         return self._prepared[key]

@@ -145,11 +145,7 @@ def prepared_job(order: Order, screen: Screen) -> Job:
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
-    encoded = schema.encode(table, "required")
-    groups, moments = (
-        None if name is None else table[name].take(encoded.rows)
-        for name in (settled.groups, settled.time)
-    )
+    encoded, groups, moments = fitting.encode(schema, table, settled.groups, settled.time)
     prepared = fitting.prepare(model, encoded, settled.validation or None, groups, moments)
     screen.heading("Split")
     screen.say(prepared.sentence, indent=2)
