@@ -566,3 +566,30 @@ def test_rows_are_not_shuffled_where_one_says_so():
         quick(by_hand, one, batch_size=1, epochs=1, optimizer=cr.SGD(0.1), validation=None)
     assert bits(sorted_rows) == bits(by_hand)
     assert bits(shuffled) != bits(by_hand)
+
+
+def test_a_weighted_model_is_judged_without_weights_as_if_all_counted_alike(tmp_path):
+    x, t, k = cr.input("x", (4,)), cr.input("t", (), dtype="int32"), cr.input("k", ())
+    logits = cr.dense(x, 3, name="logits")
+    model = cr.Model(outputs=logits, loss=cr.cross_entropy(logits, t, weights=k))
+    with pytest.raises(FeedError, match="names do not match"):
+        quick(model)
+    quick(model, {**DATA, "k": np.linspace(0, 2, len(X))})
+    even = model.evaluate({**DATA, "k": np.ones(len(X))})
+    assert model.evaluate(DATA) == even
+    assert model.evaluate({**DATA, "k": np.linspace(0, 2, len(X))}) != even
+    with pytest.raises(FeedError, match="names do not match"):
+        model.evaluate({"x": X})
+
+
+def test_the_model_of_a_weighted_estimator_is_judged_on_a_table(tmp_path):
+    rng = np.random.default_rng(0)
+    table = {"a": rng.normal(size=80), "c": rng.choice(["u", "v"], 80)}
+    y = np.where(table["a"] > 0, "yes", "no")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(table)
+    made = cr.MLPClassifier(max_iter=30, early_stopping=True, random_state=0)
+    made.fit(frame, pandas.Series(y, name="y"), sample_weight=rng.random(80) + 0.5)
+    made.model_.save(tmp_path / "m.safetensors")
+    scores = cr.load(tmp_path / "m.safetensors").evaluate({**table, "y": y})
+    assert scores["accuracy"] == pytest.approx(made.score(frame, y))

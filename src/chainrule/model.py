@@ -25,7 +25,7 @@ from chainrule.errors import (
 from chainrule.forward import Forward
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node, Parameter
+from chainrule.graph.node import Array, Input, Node, Parameter
 from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
@@ -228,10 +228,12 @@ class Model:
             data: as for `fit`.
             metrics: names or functions; None takes those that are usual for the loss.
 
+        Where the loss weighs examples and the data has no weights, all count alike.
+
         Raises:
             GraphError: the model has no loss.
         """
-        arrays, rows = self.arrays(data)
+        arrays, rows = self.arrays(data, weighted=False)
         return self.score(arrays, every(rows), metrics)
 
     def predict(self, data: Data) -> Any:
@@ -375,8 +377,11 @@ class Model:
 
     # ------------------------------------------------------------ for the training loop
 
-    def arrays(self, data: Data) -> tuple[dict[str, Array], int]:
-        """All inputs of the graph from `data`, checked, and the number of rows."""
+    def arrays(self, data: Data, *, weighted: bool = True) -> tuple[dict[str, Array], int]:
+        """All inputs of the graph from `data`, checked, and the number of rows.
+
+        weighted: whether weights of examples must be there, if the graph has them.
+        """
         inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         if self.schema is not None:
             if not isinstance(data, Encoded):
@@ -384,6 +389,8 @@ class Model:
             data = self._with_target(data)
         elif not isinstance(data, Mapping):
             raise _not_feeds(data, inputs.values())
+        if not weighted:
+            data = self._with_even_weights(inputs, data)
         known, rows = bind(inputs, inputs, data)
         if rows == 0:
             raise FeedError("data", "there are no rows", expected="at least one example")
@@ -395,6 +402,16 @@ class Model:
         if self.schema.target is not None and encoded.target is not None:
             arrays[self.schema.target.name] = encoded.target
         return arrays
+
+    def _with_even_weights(
+        self, inputs: Mapping[Input, str], data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The data with weights of 1, where weights are an input that it lacks."""
+        weights = self.judge.weights
+        rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
+        if not isinstance(weights, Input) or inputs[weights] in data or not rows:
+            return data
+        return {**data, inputs[weights]: np.ones(rows[0], weights.dtype)}
 
     def score(
         self,

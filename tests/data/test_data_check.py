@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainrule.data import check_table, read
+from chainrule.data import check_table, guess_kinds, read
 
 N = 400
 
@@ -103,13 +103,14 @@ def test_classes_out_of_balance():
 
 def test_classes_spelt_in_two_ways():
     data = healthy()
+    data["y"] = np.char.replace(np.char.replace(data["y"], "yes", "hot"), "no", "icy")
     data["y"][::3] = np.char.upper(data["y"][::3])
-    data["y"][1] = "Yes"
+    data["y"][1] = "Hot"
     data["c"][5] = "U"
     findings = {f.column: f for f in check_table(read(data), "y") if "several ways" in f.message}
     assert (findings["y"].severity, findings["c"].severity) == ("warning", "info")
-    assert "'YES', 'Yes' and 'yes'" in findings["y"].message
-    assert "'NO' and 'no'" in findings["y"].message
+    assert "'HOT', 'Hot' and 'hot'" in findings["y"].message
+    assert "'ICY' and 'icy'" in findings["y"].message
     assert "'U' and 'u'" in findings["c"].message
     spaced = healthy()
     spaced["c"] = np.where(spaced["c"] == "u", "new york", "new  york")
@@ -176,6 +177,30 @@ def test_what_the_user_chose_is_not_told_again():
     data = healthy() | {"k": np.arange(N)}
     assert found(data, kinds={"k": "ignore"}) == []
     assert found(data, kinds={"k": "id"}) == []
+
+
+def test_a_large_category_is_no_id_because_of_the_sample():
+    rng = np.random.default_rng(0)
+    shop = np.char.add("s", rng.integers(0, 60_000, 200_000).astype(str))
+    data = {"shop": shop, "a": rng.normal(size=200_000), "y": rng.normal(size=200_000)}
+    assert guess_kinds(read(data))["shop"].name == "category"
+    assert found(data) == []
+
+
+def test_a_class_of_few_rows_does_not_say_that_a_column_tells_it():
+    rng = np.random.default_rng(0)
+    y = np.array(["neg"] * 4000, object)
+    y[:4] = "pos"
+    assert found({"a": rng.normal(size=4000), "b": rng.normal(size=4000), "y": y}) == [
+        ("warning", "y")
+    ]
+
+
+def test_far_rows_of_a_target_are_told():
+    data = healthy() | {"y": np.random.default_rng(1).normal(size=N)}
+    assert found(data) == []
+    data["y"][7] = 1e9
+    assert found(data) == [("warning", "y")]
 
 
 def test_large_tables_are_sampled_and_leaks_still_found():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chainrule.data import read
+from chainrule.data import check_table, read
 from chainrule.data.target import ClassTarget, NumberTarget
 from chainrule.errors import DataError
 
@@ -45,6 +45,19 @@ def test_numbers():
     assert target.decode(np.array([1.25])).tolist() == [1.25]
 
 
+def test_yes_and_no_in_many_words_are_two_classes():
+    words = ["yes", "Y", "TRUE", "1", "no", "N", "False", "0", None, "off"]
+    target = ClassTarget.fit(column(words))
+    assert target.labels == ("False", "True")
+    assert target.counts == (5, 4)
+    assert target.encode(column(words)).tolist() == [1, 1, 1, 1, 0, 0, 0, 0, -1, 0]
+    assert target.decode(np.array([1, 0])).tolist() == [True, False]
+    kept = ClassTarget.fit(column(["yes", "no", "no"]))
+    assert kept.labels == ("no", "yes")
+    mixed = {"x": np.arange(90) % 7, "y": words[:8] * 11 + ["on", "off"]}
+    assert not [f for f in check_table(read(mixed), "y") if f.column == "y"]
+
+
 def test_unknown_classes_are_refused_with_both_sides():
     target = ClassTarget.fit(column(["a", "b"]))
     with pytest.raises(DataError, match="training did not have") as caught:
@@ -58,6 +71,7 @@ def test_unknown_classes_are_refused_with_both_sides():
     [
         (ClassTarget, ["a", "a", None], "single class"),
         (ClassTarget, [f"n{i}" for i in range(60)], "class of its own"),
+        (ClassTarget, [f"n{i % 10_001}" for i in range(10_002)], "10,001 classes: too many"),
         (NumberTarget, [2.0, 2.0], "one value"),
         (NumberTarget, ["x", "y"], "no cell is a number"),
     ],

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import guess_form, parse_numbers
+from chainrule.data.cells import guess_form, parse_numbers, yes_or_no
 from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.learned import number_form, numbers_of
 from chainrule.data.split import shuffled
@@ -18,6 +18,7 @@ from chainrule.errors import DataError
 
 SAMPLE = 50_000
 LEAK = 0.995  # share of held-out rows or of variance that one column alone explains
+CLASS_TOLD_BY = 5  # rows of a class from which it says whether a column alone tells it
 Severity = Literal["error", "warning", "info"]
 
 
@@ -42,9 +43,9 @@ def check_table(
     Big tables are judged by a fixed sample of 50,000 rows.
     """
     totals = _check_totals(table)
+    guesses = guess_kinds(table, kinds)
     if len(table) > SAMPLE:
         table = table.take(np.sort(shuffled(len(table), 0)[:SAMPLE]))
-    guesses = guess_kinds(table, kinds)
     label = table[target] if target is not None else None
     features = [column for column in table if column.name != target]
     findings = totals + _check_size(table, features)
@@ -152,9 +153,9 @@ def _check_target(
     if label.distinct < 2:
         return [*findings, Finding("error", label.name, "the target has a single value",
                                    "choose another target, or more data")]  # fmt: skip
-    if found.name == "classification":
+    if found.name == "classification" and not (label.distinct > 2 and _says_yes_or_no(label)):
         findings += _check_spelling(label, "warning") + _check_balance(label)
-    else:
+    elif found.name == "regression":
         findings += _check_tail(label)
     usable = [c for c in features if guesses[c.name].name not in ("constant", "ignore")]
     kept = np.flatnonzero(~label.missing)
@@ -163,6 +164,11 @@ def _check_target(
         for column in usable:
             findings += _check_leak(column, label, found, guesses[column.name])
     return findings
+
+
+def _says_yes_or_no(label: Column) -> bool:
+    """Whether its texts are words for yes and no, which count as two classes."""
+    return label.storage == "text" and yes_or_no(label.texts)
 
 
 def _check_tail(label: Column) -> list[Finding]:
@@ -281,7 +287,8 @@ def _told_classes(values: NDArray[Any], classes: NDArray[np.int64]) -> float:
     right = guess == classes[held]
     seen = np.bincount(classes[held], minlength=width)
     hits = np.bincount(classes[held], weights=right, minlength=width)
-    return float((hits[seen > 0] / seen[seen > 0]).min())
+    told = seen >= CLASS_TOLD_BY
+    return float((hits[told] / seen[told]).min()) if np.count_nonzero(told) > 1 else 0.0
 
 
 def _nearest(known: Floats, asked: Floats) -> NDArray[np.int64]:

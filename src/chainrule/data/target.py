@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm
+from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
 from chainrule.data.learned import (
     KNOTS,
     Stats,
@@ -23,6 +23,7 @@ from chainrule.data.learned import (
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
+MAX_CLASSES = 10_000
 HEAVY = 0.5
 """Share of the squared distances that the farthest hundredth holds in a target of heavy tail."""
 
@@ -76,6 +77,19 @@ class ClassTarget(
                 got=f"{len(used):,} distinct values",
                 fix="choose another target, or task='regression' for numbers",
             )
+        if len(used) > MAX_CLASSES:
+            raise DataError(
+                f"target {column.name!r}",
+                f"has {len(used):,} classes: too many to tell apart",
+                expected=f"at most {MAX_CLASSES:,}",
+                got=f"{len(column) / len(used):.1f} rows a class",
+                fix="choose another target, or join classes",
+            )
+        if len(used) > 2 and yes_or_no(words := [labels[i] for i in used]):  # yes, Y and TRUE
+            yes = np.array([word.lower() in YES_TEXTS for word in words])
+            return cls(name=column.name, reason=reason, labels=("False", "True"), type="bool",
+                       counts=(int(counts[used][~yes].sum()), int(counts[used][yes].sum())),
+                       )  # fmt: skip
         types: dict[str, LabelType] = {"integer": "int", "number": "float", "boolean": "bool"}
         return cls(name=column.name, reason=reason, labels=tuple(labels[i] for i in used),
                    counts=tuple(counts[used].tolist()), type=types.get(column.storage, "str"),
