@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.cli.judging import importance, judge
 from chainrule.data import read
 from chainrule.data.features import FARTHEST, features
 from chainrule.data.schema import Schema
@@ -178,3 +179,37 @@ def test_numbers_that_many_rows_share_are_learned_one_by_one():
     new = {"amount": [0, 3.25, 5, 7.5, 1000, 4, -1, 1e9, np.nan], "even": np.zeros(9)}
     arrays = schema.encode(read(new), "none").arrays
     assert cr.run(place, arrays).value(place).tolist() == [0, 1, 2, 3, 4, 5, 5, 5, 5]
+
+
+def test_many_categories_lie_in_one_array_and_mean_the_same():
+    rng = np.random.default_rng(0)
+    columns = {f"c{k}": rng.choice(["u", "v", "w", "x"], N).astype(object) for k in range(35)}
+    columns["c3"][:9] = None
+    columns["c4"] = np.array([f"l{i % 36}" for i in range(N)], object)
+    new = {name: values[:6].copy() for name, values in columns.items()}
+    new["c5"][0] = "never met"
+    schema, found, z = encoded(columns, new)
+    (block,) = schema.blocks
+    assert (block.kind, block.width) == ("categories", 35)
+    apart = np.concatenate(
+        [encoded({n: columns[n]}, {n: new[n]})[2] for n in columns if n != "c4"], axis=1
+    )
+    np.testing.assert_array_equal(z[:, : apart.shape[1]], apart)
+    assert z.shape[1] == apart.shape[1] + 12  # the embedding of c4
+    assert found.treatments["c4"] == "embedded, 36 levels in 12 numbers"
+    assert found.treatments["c3"] == "one-hot, 5 columns"
+    limited = encoded(columns, new, one_hot_up_to=1)[2]
+    assert limited.dtype == np.float32
+
+
+def test_a_survey_of_many_questions_is_learned_saved_and_judged(tmp_path):
+    rng = np.random.default_rng(0)
+    table = {f"q{k}": rng.choice(["a", "b", "c"], 300) for k in range(60)}
+    table["categories"] = np.where(table["q7"] == "a", "yes", "no")
+    model = cr.train(table, "categories", epochs=12, refit="no", members=1, verbose=False)
+    assert model.evaluate(table)["accuracy"] > 0.95
+    model.save(tmp_path / "m.safetensors")
+    again = cr.load(tmp_path / "m.safetensors").predict(table)
+    np.testing.assert_array_equal(again.values, model.predict(table).values)
+    found = importance(model, judge(model, model.schema.encode(read(table), "required"), "all"))
+    assert max(found[1], key=lambda pair: pair[1])[0] == "q7"

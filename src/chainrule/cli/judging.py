@@ -107,11 +107,12 @@ def _mixed(schema: Schema, encoded: Encoded, column: str, order: npt.NDArray[np.
     for block in schema.blocks:
         if column not in block.columns:
             continue
-        if block.kind != "numbers":
+        if block.kind not in ("numbers", "categories"):
             arrays[block.name] = arrays[block.name][order]
             continue
         array = arrays[block.name].copy()
-        places = [k for k, member in enumerate(block.members) if member.column == column]
+        held = [member.column for member in block.members] or block.columns
+        places = [k for k, name in enumerate(held) if name == column]
         array[:, places] = array[order][:, places]
         arrays[block.name] = array
     return Encoded(arrays, encoded.target, encoded.rows, encoded.notes)

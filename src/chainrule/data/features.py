@@ -98,6 +98,8 @@ def features(
             numbers, others = _numbers(block, scaling, schema, treatments)
         elif block.kind == "category":
             others.append(_category(schema, block, one_hot_up_to, treatments))
+        elif block.kind == "categories":
+            others += _categories(schema, block, one_hot_up_to, treatments)
         else:
             others.append(input(block.name, (block.width,)))
             treatments[block.name] = f"counts of {block.width} words, weighted"
@@ -229,12 +231,43 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
     codes = input(block.name, (), "int32")
     encoder = next(e for e in schema.used if e.name == block.name)
     assert isinstance(encoder, CategoryColumn)
-    met = [*([0] if encoder.gaps else []), *([1] if encoder.rare else [])]
-    met += range(2, block.width)
-    if len(met) <= limit:
-        treatments[block.name] = f"one-hot, {len(met)} columns"
-        # Codes that training never met have no column: they are all zeros, not untrained noise.
-        return _some(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
-    made = _levels(codes, block.width, block.name)
-    treatments[block.name] = f"embedded, {len(met)} levels in {made.shape[1]} numbers"
+    met = _met(encoder)
+    if len(met) > limit:
+        return _embedded(codes, encoder, len(met), treatments)
+    treatments[block.name] = f"one-hot, {len(met)} columns"
+    # Codes that training never met have no column: they are all zeros, not untrained noise.
+    return _some(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
+
+
+def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, str]) -> list[Node]:
+    """Many categories' codes (N, width) as one-hot columns, all at once, and as embeddings."""
+    codes = input(block.name, (block.width,), "int32")
+    encoders = {e.name: e for e in schema.used if isinstance(e, CategoryColumn)}
+    columns: list[int] = []
+    levels: list[int] = []
+    embedded: list[Node] = []
+    for k, name in enumerate(block.columns):
+        met = _met(encoders[name])
+        if len(met) > limit:
+            embedded.append(_embedded(codes[:, k], encoders[name], len(met), treatments))
+            continue
+        treatments[name] = f"one-hot, {len(met)} columns"
+        columns += [k] * len(met)
+        levels += met
+    if not columns:
+        return embedded
+    spread = take(codes, constant(np.array(columns, np.int32)), axis=1)
+    hot = cast(equal(spread, np.array(levels, np.int32)), "float32")
+    return [hot.within(Scope(f"{block.name}.one_hot")), *embedded]
+
+
+def _met(encoder: CategoryColumn) -> list[int]:
+    """The codes that training met."""
+    return [*([0] if encoder.gaps else []), *([1] if encoder.rare else []),
+            *range(2, encoder.width)]  # fmt: skip
+
+
+def _embedded(codes: Node, encoder: CategoryColumn, met: int, treatments: dict[str, str]) -> Node:
+    made = _levels(codes, encoder.width, encoder.name)
+    treatments[encoder.name] = f"embedded, {met} levels in {made.shape[1]} numbers"
     return made

@@ -28,7 +28,9 @@ from chainrule.data.target import ClassTarget, NumberTarget, Target
 from chainrule.data.text import TextColumn
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
-NUMBERS = "numbers"
+NUMBERS, CATEGORIES = "numbers", "categories"
+APART = 30
+"""Categories up to which each is an array of its own; more lie side by side in one."""
 Numeric = NumberColumn | BooleanColumn | DateColumn
 Want = Literal["required", "optional", "none"]
 
@@ -45,15 +47,16 @@ class Member(NamedTuple):
 class Block(NamedTuple):
     """One array of `Encoded.arrays`, to be one input of the graph.
 
-    | kind     | array                   | width             |
-    |----------|-------------------------|-------------------|
-    | numbers  | (n, width) float64, NaN | number of members |
-    | category | (n,) int32              | number of codes   |
-    | text     | (n, width) float32      | number of words   |
+    | kind       | array                   | width             |
+    |------------|-------------------------|-------------------|
+    | numbers    | (n, width) float64, NaN | number of members |
+    | category   | (n,) int32              | number of codes   |
+    | categories | (n, width) int32        | number of columns |
+    | text       | (n, width) float32      | number of words   |
     """
 
     name: str
-    kind: Literal["numbers", "category", "text"]
+    kind: Literal["numbers", "category", "categories", "text"]
     columns: tuple[str, ...]
     width: int
     members: tuple[Member, ...] = ()
@@ -167,21 +170,29 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The arrays that `encode` makes: the numbers, then each category, then each text."""
+        """The arrays that `encode` makes: the numbers, then the categories, then each text."""
         blocks = []
         if self.members:
             columns = tuple(dict.fromkeys(member.column for member in self.members))
-            name = NUMBERS
-            while any(encoder.name == name for encoder in self.columns):
-                name += "_"
+            name = self._free(NUMBERS)
             blocks.append(Block(name, "numbers", columns, len(self.members), self.members))
-        for encoder in self.used:
-            if isinstance(encoder, CategoryColumn):
-                blocks.append(Block(encoder.name, "category", (encoder.name,), encoder.width))
+        categories = [e for e in self.used if isinstance(e, CategoryColumn)]
+        if len(categories) > APART:
+            columns = tuple(encoder.name for encoder in categories)
+            blocks.append(Block(self._free(CATEGORIES), "categories", columns, len(columns)))
+        else:
+            blocks += [Block(e.name, "category", (e.name,), e.width) for e in categories]
         for encoder in self.used:
             if isinstance(encoder, TextColumn):
                 blocks.append(Block(encoder.name, "text", (encoder.name,), encoder.width))
         return tuple(blocks)
+
+    def _free(self, name: str) -> str:
+        """The name, or one like it that no column has."""
+        taken = {encoder.name for encoder in self.columns}
+        while name in taken or (self.target is not None and self.target.name == name):
+            name += "_"
+        return name
 
     def encode(self, table: Table, target: Want = "optional") -> Encoded:
         """A table as arrays, by what training learned; notes say what was met.
@@ -207,6 +218,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
         encoders = {encoder.name: encoder for encoder in self.used}
+        if block.kind == "categories":
+            codes = np.empty((len(table), block.width), np.int32)
+            for k, name in enumerate(block.columns):
+                codes[:, k], found = encoders[name].encode(table[name])
+                notes += found
+            return codes
         if block.kind != "numbers":
             array, found = encoders[block.columns[0]].encode(table[block.columns[0]])
             notes += found
