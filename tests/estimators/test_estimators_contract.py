@@ -87,7 +87,10 @@ def test_asking_for_an_estimator_without_sklearn_tells_what_to_install() -> None
 # ---------------------------------------------------------------- the tools around it
 
 X, Y = load_iris(return_X_y=True)
-QUICK = {"max_iter": 30, "learning_rate_init": 0.02, "random_state": 0, "tol": 0.0}
+QUICK: dict[str, Any] = {
+    "hidden_layer_sizes": 16, "max_iter": 30, "learning_rate_init": 0.05, "random_state": 0,
+    "tol": 0.0,
+}  # fmt: skip
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 

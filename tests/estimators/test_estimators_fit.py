@@ -45,7 +45,7 @@ def regressor(**parameters: Any) -> Any:
     ("kind", "data", "parameters"),
     [
         ("MLPClassifier", load_wine, {}),
-        ("MLPClassifier", load_wine, {"solver": "lbfgs", "alpha": 1.0, "activation": "logistic"}),
+        ("MLPClassifier", load_wine, {"solver": "lbfgs", "alpha": 1.0, "activation": "logistic", "hidden_layer_sizes": 20}),
         ("MLPClassifier", load_wine, {"solver": "sgd", "learning_rate": "adaptive",
                                       "learning_rate_init": 0.05, "activation": "tanh"}),
         ("MLPClassifier", load_wine, {"solver": "sgd", "learning_rate": "invscaling",
