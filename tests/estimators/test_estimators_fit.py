@@ -45,7 +45,8 @@ def regressor(**parameters: Any) -> Any:
     ("kind", "data", "parameters"),
     [
         ("MLPClassifier", load_wine, {}),
-        ("MLPClassifier", load_wine, {"solver": "lbfgs", "alpha": 1.0, "activation": "logistic", "hidden_layer_sizes": 20}),
+        ("MLPClassifier", load_wine, {"solver": "lbfgs", "alpha": 1.0, "activation": "logistic",
+                                      "hidden_layer_sizes": 20}),
         ("MLPClassifier", load_wine, {"solver": "sgd", "learning_rate": "adaptive",
                                       "learning_rate_init": 0.05, "activation": "tanh"}),
         ("MLPClassifier", load_wine, {"solver": "sgd", "learning_rate": "invscaling",
@@ -149,6 +150,9 @@ def test_what_does_not_fit_the_earlier_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="early_stopping"):
         regressor(early_stopping=True).partial_fit(X, Y)
     assert not hasattr(classifier(solver="lbfgs"), "partial_fit")
+    for planned in ({"schedule": "one_cycle"}, {"optimizer": cr.Adam(cr.schedules.Cosine(0.1))}):
+        with pytest.raises(ValueError, match="a schedule is for a whole run"):
+            regressor(**planned).partial_fit(X, Y)
 
 
 # ---------------------------------------------------------------- more than scikit-learn
@@ -311,6 +315,8 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, Any], mat
         (np.where(X > 7, np.nan, X), Y, None, "NaN.\npreprocess=True"),
         (np.where(X > 7, np.inf, X), Y, None, "infinity"),
         (X, np.where(Y == 1, np.nan, Y), None, "NaN"),
+        (X, np.where(Y == 1, None, "a"), None, "50 gaps, the first in row 51"),
+        (X, pd.Series(Y).astype("string").where(Y > 0), None, "50 gaps, the first in row 1 "),
         (X, X[:, 0], None, "continuous"),
         (X, np.column_stack([Y, Y]), None, "several columns"),
         (X, Y[:-1], None, "inconsistent"),
@@ -330,6 +336,8 @@ def test_numbers_that_no_training_survives() -> None:
     with pytest.raises(ValueError, match="too large"):
         classifier(precision="single").fit(X * 1e39, Y)
     assert issubclass(NotFinite, ValueError)
+    with pytest.raises(ValueError, match="y holds times, datetime64"):
+        regressor().fit(X, np.arange(150).astype("datetime64[D]"))
     with pytest.raises(NotFinite, match="NaN or infinite"):
         regressor().fit(X * 1e200, Y)
 

@@ -36,8 +36,12 @@ from chainrule.estimators.solver import build_optimizer, is_lbfgs
 from chainrule.fitting import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.lbfgs import LBFGS
+from chainrule.train.schedules import Schedule
 
 Array = npt.NDArray[Any]
+
+PLANNED = (str, Schedule)
+"""Learning rates that change."""
 
 SMALL = 1000
 """Examples up to which float64 data are computed in float64: there it costs no time."""
@@ -96,6 +100,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, schema: Schema | None, dtype: str, *, reset: bool = False
     ) -> tuple[Any, Array]:
         """Features and target, checked: an array, or a table where there is a schema."""
+        inputs.refuse_gaps(y)
         if schema is None:
             try:
                 with np.errstate(over="ignore"):  # the check tells of what is too large
@@ -158,6 +163,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         settings.check(type(self).__name__, self.get_params(deep=False), self.losses)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):
+            raise ValueError(
+                "partial_fit goes on epoch by epoch, and a schedule is for a whole run: "
+                "leave it out, and change learning_rate_init as you go on"
+            )
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
         table = None
         if first:

@@ -106,6 +106,20 @@ def dense(X: Any) -> Array:
     return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
 
 
+def refuse_gaps(y: Any) -> None:
+    """Raise ValueError where labels are missing that are no numbers."""
+    labels = np.asarray(y)
+    if labels.dtype.kind != "O" or labels.ndim != 1:
+        return
+    gone = (x is None or type(x).__name__ in ("NAType", "NaTType") for x in labels)
+    gaps = np.flatnonzero(np.fromiter(gone, bool, len(labels)))
+    if len(gaps):
+        raise ValueError(
+            f"y has {len(gaps):,} gaps, the first in row {gaps[0] + 1:,} of {len(labels):,}: "
+            "leave out rows without a label"
+        )
+
+
 def weights_of(given: Any, n: int, dtype: str) -> Array | None:
     """Weights of n examples, (n,). Raises ValueError for wrong shapes and impossible weights."""
     if given is None:

@@ -139,6 +139,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return self._predicted(X)
 
     def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
+        if y.dtype.kind in "mM":
+            raise ValueError(f"y holds times, {y.dtype}, and no numbers: predict days since a date")
         y = y.astype(np.float64, copy=False)
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError("Some value(s) of y are negative, which loss='poisson' cannot predict")
