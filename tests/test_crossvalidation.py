@@ -83,3 +83,8 @@ def test_a_table_with_groups() -> None:
     assert "groups kept whole" in models[0].split
     with pytest.raises(SettingError, match="a model for each part"):
         cr.cross_validate(models[:1], rows)
+
+
+def test_a_table_in_the_place_of_models_is_told() -> None:
+    with pytest.raises(SettingError, match="models come first"):
+        cr.cross_validate({"a": [1.0], "y": [2.0]}, "y")  # type: ignore[arg-type]

@@ -66,7 +66,8 @@ def test_numbers_of_many_sizes_are_learned_by_their_logarithm() -> None:
 @pytest.mark.parametrize(
     "y",
     [CURVE, np.exp(CURVE / 4), RANDOM.uniform(size=2000), RANDOM.standard_t(4, 2000),
-     RANDOM.poisson(np.exp(np.clip(CURVE, -1, 2))), np.where(GAMMA[:, 2] > 1, np.exp(CURVE), 0)],
+     RANDOM.poisson(np.exp(np.clip(CURVE, -1, 2))), np.where(GAMMA[:, 2] > 1, np.exp(CURVE), 0),
+     np.repeat([0, -1.4967, 1.3, 1.4, 2.4709], 400)],
 )  # fmt: skip
 def test_ordinary_targets_and_those_that_are_mostly_one_number_stay_as_they_are(y) -> None:
     table = {"x": GAMMA[:, 0], "y": y}

@@ -49,6 +49,12 @@ def cross_validate(
         SettingError, DataError: there are too few models, rows or groups, or as `fit_many`.
     """
     models = list(models)
+    if not all(isinstance(model, Model) for model in models):
+        raise SettingError(
+            "cross_validate", "models come first, then their data", expected="untrained models",
+            got=type(next(x for x in models if not isinstance(x, Model))).__name__,
+            fix="[make(seed) for seed in range(5)]; cr.train(table, target) scores a table",
+        )  # fmt: skip
     if len(models) < 2:
         raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
     first = models[0]

@@ -79,3 +79,13 @@ def test_unknown_classes_are_refused_with_both_sides():
 def test_targets_that_cannot_be_learned(learner, values, words):
     with pytest.raises(DataError, match=words):
         learner.fit(column(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "heavy"),
+    [([-1.5, 2.5, 1.3, 0.1, 1.4], False), ([-1.5, 2.5, 1.3, 0.1, 1e9], True),
+     ([0.0] * 90 + [5.0, 1e9], False), (list(range(30)), False),
+     ([*range(30), -1e300, 1e300], True), ([*range(97), 5e4, 6e4, 7e4], True)],
+)  # fmt: skip
+def test_a_heavy_tail_is_some_numbers_far_out(values, heavy):
+    assert NumberTarget.fit(column(values)).heavy is heavy

@@ -182,8 +182,8 @@ def _check_tail(label: Column) -> list[Finding]:
     return [Finding("warning", label.name,
                     f"a few rows are far out: from {low:g} to {high:g}, half of them at most "
                     f"{middle:g}",
-                    "see whether they are mistakes; they count by their logarithm, and scores "
-                    "other than MAE by them alone")]  # fmt: skip
+                    "see whether they are mistakes: most scores tell of them alone, the median "
+                    "absolute error of the others")]  # fmt: skip
 
 
 def _check_spelling(column: Column, severity: Severity) -> list[Finding]:

@@ -23,9 +23,11 @@ from chainrule.data.learned import (
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
+FAR = 20
+"""Quartile distances from the median at which a number is far out."""
 MAX_CLASSES = 10_000
-HEAVY = 0.5
-"""Share of the squared distances that the farthest hundredth holds in a target of heavy tail."""
+HEAVY = 0.8
+"""Share of the squared distances that the farthest twentieth holds in a target of heavy tail."""
 
 LabelType = Literal["str", "int", "float", "bool"]
 _READ: dict[str, Callable[[str], Any]] = {
@@ -169,10 +171,12 @@ class NumberTarget(
         """Whether a few rows are so far out that squared error would see nothing else.
 
         Not where the middle half of the rows shares one number, such as 0: then the far rows are
-        what there is to learn.
+        what there is to learn; nor where they are far only because there are few rows.
         """
-        knots = self.stats.quantiles
-        return self.tail > HEAVY and knots[KNOTS // 4] < knots[-1 - KNOTS // 4]
+        low, *_, high = knots = self.stats.quantiles
+        unit = knots[-1 - KNOTS // 4] - knots[KNOTS // 4]
+        farthest = max(high - self.stats.median, self.stats.median - low)
+        return self.tail > HEAVY and farthest > FAR * unit > 0
 
     def encode(self, column: Column) -> Floats:
         """(n,) float64, NaN for a gap."""
