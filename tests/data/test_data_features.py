@@ -70,6 +70,20 @@ def test_a_large_offset_loses_no_digits():
     np.testing.assert_allclose(z[:, 0], (x - x.mean()) / x.std(), rtol=1e-5, atol=1e-6)
 
 
+def test_numbers_of_very_different_size_go_through_their_quantiles_by_themselves():
+    rng = np.random.default_rng(0)
+    size = np.exp(2.5 * rng.normal(size=3000))
+    columns = {"x": rng.normal(size=3000), "size": size, "date_like": rng.exponential(size=3000)}
+    _, found, z = encoded(columns)
+    assert "quantiles" in found.treatments["size"]
+    assert "quartiles" in found.treatments["x"]
+    assert "quartiles" in found.treatments["date_like"]
+    assert found.numbers.shape[1] == 3
+    alone = encoded({"size": size}, scaling="quantile")[2]
+    np.testing.assert_array_equal(z[:, 2:3], alone)  # beside the others, at the end
+    assert "quartiles" in encoded(columns, scaling="robust")[1].treatments["size"]
+
+
 def test_skewed_numbers_go_through_their_quantiles():
     x = np.append(np.linspace(0, 1, 10_000), 1e6)
     new = {"x": [-5.0, 0.0, 0.5, 1e6, 1e12]}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.columns import CategoryColumn, NumberColumn
-from chainrule.data.learned import Stats, spread_of
+from chainrule.data.learned import KNOTS, Stats, spread_of
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
@@ -32,6 +32,8 @@ FARTHEST = 8.0
 """Standardised numbers are clipped here: beyond it lies what training has hardly met."""
 BEND = 3.0
 """Robustly scaled numbers never get farther than this, however large they are."""
+WIDE = 6.0
+"""How far outside the quartiles numbers lie that go through their quantiles by themselves."""
 ONE_HOT_UP_TO = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
 SPIKED = 16
@@ -80,7 +82,7 @@ def features(
         schema: what was learned of the table.
         scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
             near; "standard": mean 0, standard deviation 1; "quantile": the share of training
-            values below; "auto" is robust.
+            values below; "auto" is robust, and quantile for numbers of very different size.
         one_hot_up_to: the number of levels above which a category is embedded.
 
     Raises:
@@ -128,18 +130,24 @@ def _numbers(
     scaled, how = _SCALED[scaling]
     distinct = {encoder.name: encoder.distinct for encoder in schema.used}
     many = np.array([distinct[member.column] >= SMOOTH_FROM for member in block.members])
+    wide = many & np.array([scaling == "auto" and _wide(s) for s in stats])
     parts: list[Node] = []
-    for suffix, chosen in (("scaled", np.flatnonzero(many)), ("few", np.flatnonzero(~many))):
-        if len(chosen):
-            z = scaled(_some(filled, chosen), [stats[k] for k in chosen])
+    for suffix, among, scale in (
+        ("scaled", many & ~wide, scaled), ("ranked", wide, _through_quantiles),
+        ("few", ~many, scaled),
+    ):  # fmt: skip
+        if len(chosen := np.flatnonzero(among)):
+            z = scale(_some(filled, chosen), [stats[k] for k in chosen])
             parts.append(cast(z, "float32").within(Scope(f"{block.name}.{suffix}")))
-    numbers = parts.pop(0) if many.any() else None
+    first = int((many & ~wide).any()) + int(wide.any())
+    numbers, parts = beside(parts[:first]) if first else None, parts[first:]
     marked = [k for k, s in enumerate(stats) if s.gaps]
     if marked:
         parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
     spiked = {e.name: e for e in schema.used if isinstance(e, NumberColumn) and e.shared}
     for k, member in enumerate(block.members):
-        text = how if member.column == member.name else "parts of the date, " + how
+        text = _SCALED["quantile"][1] if wide[k] else how
+        text = text if member.column == member.name else "parts of the date, " + text
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
         encoder = spiked.get(member.column)
         if encoder and len(spiked) <= SPIKED:
@@ -178,6 +186,16 @@ def _robust(x: Node, stats: list[Stats]) -> Node:
     median = np.array([s.median for s in stats])
     z = clip((x - median) / np.array([spread_of(s) for s in stats]), -1e6, 1e6)
     return z * rsqrt(1 + square(z / BEND))
+
+
+def _wide(stats: Stats) -> bool:
+    """Whether numbers differ in size so much that most would lie on one spot, as lognormal ones.
+
+    A thirtieth of them lies WIDE times as far outside the quartiles as those lie apart.
+    """
+    knots, side = stats.quantiles, KNOTS // 4
+    apart = knots[-1 - side] - knots[side]
+    return max(knots[-2] - knots[-1 - side], knots[side] - knots[1]) > WIDE * apart > 0
 
 
 def _standardised(x: Node, stats: list[Stats]) -> Node:
