@@ -279,3 +279,19 @@ def test_training_from_a_file_predicts_from_memory_and_back(tmp_path, storage):
         assert encoded.arrays["zip"].tolist() == [2, 3]
         assert encoded.arrays["numbers"].tolist() == [[1, 1.5], [0, 2.5]]
     assert encoded.notes == []
+
+
+def test_a_million_categories():
+    n = 1_000_000
+    users = np.char.add("u", np.arange(n).astype(str)).astype(object)
+    users[: n // 10] = "u0"
+    table = read({"user": users, "x": np.arange(n) % 97, "y": np.arange(n) % 11 / 7})
+    schema = Schema.learn(table, "y")
+    assert [e.kind for e in schema.columns] == ["dropped", "number"]
+    kept = Schema.learn(table, "y", kinds={"user": "category"})
+    levels = kept.columns[0]
+    assert (levels.levels, levels.rare) == (("u0",), 900_000)
+    few = kept.encode(table.take([0, 5, n - 1]), "none")
+    assert few.arrays["user"].tolist() == [2, 2, 1]
+    with pytest.raises(DataError, match="too many to tell apart"):
+        Schema.learn(table, "user", task="classification")
