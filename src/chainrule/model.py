@@ -420,13 +420,17 @@ class Model:
         metrics: Iterable[str | Metric | Function] | None = None,
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays."""
+        loss, *values = self.judged(arrays, rows)
+        scores = self.judge.score(values, metrics)
+        return Scores({"loss": float(loss)} | scores, scores.notes)
+
+    def judged(self, arrays: Mapping[str, Array], rows: npt.NDArray[np.int64]) -> list[Array]:
+        """The loss over some rows of checked arrays, and the values of the judge's nodes."""
         if self.loss is None:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        loss, *values = self._scored(self._values, arrays, rows)
-        scores = self.judge.score(values, metrics)
-        return Scores({"loss": float(loss)} | scores, scores.notes)
+        return self._scored(self._values, arrays, rows)
 
     def _only(self, data: Data) -> dict[str, Any]:
         """What the outputs need of `data`; a name that no input has is an error."""

@@ -184,7 +184,7 @@ SETTINGS = (
     Setting("ignore", "names", "Data", "columns to leave out"),
     Setting("scaling", "text", "Data", "of numbers; auto is what has learned best",
             SCALINGS),
-    Setting("embedding", "text", "Network", "of numbers; periodic puts cosines beside each",
+    Setting("embedding", "text", "Network", "of numbers: functions that bend, beside each",
             EMBEDDINGS),
     Setting("hidden", "widths", "Network", "widths of the hidden layers", least=1),
     Setting("activation", "text", "Network", "after each hidden layer",

@@ -26,6 +26,7 @@ from chainrule.ops.index import one_hot, take
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
+from chainrule.trace import run
 
 SCALINGS = ("auto", "robust", "standard", "quantile")
 FARTHEST = 8.0
@@ -106,6 +107,15 @@ def features(
             others.append(input(block.name, (block.width,)))
             treatments[block.name] = f"counts of {block.width} words, weighted"
     return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
+
+
+def knots(found: Features, schema: Schema) -> Floats:
+    """The quantiles that training met of each of `found.numbers`, scaled as these, (i, KNOTS)."""
+    assert found.numbers is not None
+    (block,) = (x for x in schema.blocks if x.kind == "numbers")
+    rows = np.array([member.stats.quantiles for member in block.members]).T
+    scaled = run(found.numbers, {block.name: rows}).value(found.numbers)
+    return np.maximum.accumulate(scaled).T  # rounding may let them fall
 
 
 def target_input(schema: Schema) -> Input | None:

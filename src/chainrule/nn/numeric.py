@@ -1,15 +1,20 @@
-"""Layers for columns of numbers: a trained scale, and periodic embeddings."""
+"""Layers for columns of numbers: a trained scale, piecewise-linear and periodic embeddings."""
 
 from __future__ import annotations
 
 import math
 
-from chainrule.errors import ShapeError
-from chainrule.graph.node import Node
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import SettingError, ShapeError
+from chainrule.graph.node import Array, Node
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, features, new_parameter, positive
 from chainrule.nn.init import Normal, Uniform
 from chainrule.nn.naming import as_layer, layer_scope
+from chainrule.ops.bounds import clip
+from chainrule.ops.einsum import einsum
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims, reshape
@@ -32,6 +37,62 @@ def scale(x: Node, *, name: str | None = None, trainable: bool = True) -> Node:
     scope = layer_scope(name, "scale")
     factors = new_parameter(scope, ".scale", TensorType((i,), x.dtype), "ones", trainable=trainable)
     return as_layer(scope, x * factors, (x,))
+
+
+def piecewise(
+    x: Node,
+    knots: npt.ArrayLike,
+    width: int = 8,
+    *,
+    name: str | None = None,
+    trainable: bool = True,
+) -> Node:
+    """Each number beside `width - 1` trained functions of it, linear between knots: (N, i * width).
+
+    With quantiles as knots, a network follows steps and bends of one column where many rows lie,
+    as trees do. Piece t of a column gives -1/2 before it, 1/2 behind it, and rises in it; the
+    functions are sums of the pieces with weights `name.w`, (i, pieces, width - 1), and `name.b`.
+
+    Args:
+        x: (N, i).
+        knots: (i, pieces + 1), in the unit of x, rising; equal ones have nothing between them.
+        width: numbers a column becomes, itself among them, which comes last of all.
+        name, trainable: as in `dense`.
+
+    Source: Y. Gorishniy, I. Rubachev and A. Babenko, On embeddings for numerical features,
+    NeurIPS 2022.
+
+    Raises:
+        ShapeError: `x` is no (N, i), or `knots` do not fit it.
+        SettingError: `width` is below 2, or knots fall or are not finite.
+    """
+    x, i = _columns("piecewise", x)
+    starts, slopes = _pieces(np.asarray(knots, dtype=x.dtype), i, x)
+    functions, pieces = positive("piecewise", "width", width - 1), starts.shape[1]
+    scope, edge = layer_scope(name, "piecewise"), Uniform(-(pieces**-0.5), pieces**-0.5)
+    types = (TensorType(shape, x.dtype) for shape in ((i, pieces, functions), (i, functions)))
+    w, b = (
+        new_parameter(scope, suffix, type, edge, trainable=trainable)
+        for suffix, type in zip((".w", ".b"), types, strict=True)
+    )
+    passed = clip((expand_dims(x, 2) - starts) * slopes, 0, 1) - 0.5  # (N, i, pieces)
+    made = einsum("nip,ipf->nif", passed, w) + b
+    flat = reshape(made, (x.shape[0], i * functions))
+    return as_layer(scope, concat([flat, x], axis=1), (x,))
+
+
+def _pieces(knots: Array, i: int, x: Node) -> tuple[Array, Array]:
+    """Where pieces start and one over their lengths, (i, pieces); 0 for those without length."""
+    if knots.ndim != 2 or len(knots) != i or knots.shape[1] < 2:
+        raise ShapeError(
+            "piecewise", "takes knots for each column", expected=f"({i}, pieces + 1)",
+            got=show(knots.shape), at=f"operand {x.label!r}, line {user_line()}",
+        )  # fmt: skip
+    lengths = np.diff(knots)
+    if not (np.isfinite(knots).all() and (lengths >= 0).all()):
+        raise SettingError("piecewise", "knots must be finite and rise", at="line " + user_line())
+    long = lengths >= np.finfo(knots.dtype).tiny
+    return knots[:, :-1], np.divide(1, lengths, out=np.zeros_like(lengths), where=long)
 
 
 def periodic(
@@ -62,15 +123,7 @@ def periodic(
     Raises:
         ShapeError: `x` is no (N, i). SettingError: `width` is below 2, or `waves` below 1.
     """
-    x, i = features("periodic", x)
-    if x.ndim != 2:
-        raise ShapeError(
-            "periodic",
-            "takes numbers side by side",
-            expected="(N, features)",
-            got=show(x.shape),
-            at=f"operand {x.label!r}, line {user_line()}",
-        )
+    x, i = _columns("periodic", x)
     mixtures = positive("periodic", "width", width - 1)
     waves, sigma = positive("periodic", "waves", waves), between("periodic", "sigma", sigma, 0, 1e6)
     scope, edge = layer_scope(name, "periodic"), waves**-0.5
@@ -85,3 +138,14 @@ def periodic(
     mixed = sum(expand_dims(c, 3) * w, axis=2) + b  # (N, i, mixtures)
     flat = reshape(mixed, (x.shape[0], i * mixtures))
     return as_layer(scope, concat([flat, x], axis=1), (x,))
+
+
+def _columns(layer: str, x: Node) -> tuple[Node, int]:
+    """The operand (N, i), and i."""
+    x, i = features(layer, x)
+    if x.ndim != 2:
+        raise ShapeError(
+            layer, "takes numbers side by side", expected="(N, features)", got=show(x.shape),
+            at=f"operand {x.label!r}, line {user_line()}",
+        )  # fmt: skip
+    return x, i

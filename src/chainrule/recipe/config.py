@@ -14,7 +14,7 @@ LOSSES = {
     "regression": ("squared_error", "absolute_error", "huber"),
 }
 TARGET_SCALINGS = ("standard", "log")
-EMBEDDINGS = ("none", "periodic")
+EMBEDDINGS = ("none", "piecewise", "periodic")
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
 NORMS = ("none", "batch", "layer", "rms")
 CLASS_WEIGHTS = ("none", "balanced")
@@ -32,7 +32,8 @@ class Config:
         kinds: for columns by name, what they are: number, category, boolean, date, text, ignore.
         ignore: columns to leave out.
         scaling: of numbers: "robust", "standard", "quantile", or "auto".
-        embedding: of numbers: "periodic" gives each column cosines of it, or "none".
+        embedding: of numbers: "piecewise" gives each column functions of it that are linear
+            between quantiles, "periodic" cosines of it, "none" nothing.
         members: networks that are trained side by side, and whose predictions are averaged.
         refit: "yes" trains the model once more, on all rows, when its score is known; or "no".
         hidden: widths of the hidden layers.

@@ -9,23 +9,25 @@ from functools import reduce
 
 import numpy as np
 
-from chainrule.data.features import Features, beside, features
+from chainrule.data.features import Features, beside, features, knots
 from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Schema
 from chainrule.data.target import ClassTarget, NumberTarget
+from chainrule.graph.leaves import parameter
 from chainrule.graph.node import Node
 from chainrule.model import Model
 from chainrule.nn.classes import cross_entropy
 from chainrule.nn.compose import mlp
 from chainrule.nn.layers import dense
 from chainrule.nn.losses import absolute_error, huber, squared_error
-from chainrule.nn.numeric import periodic, scale
+from chainrule.nn.numeric import periodic, piecewise, scale
 from chainrule.ops.bounds import abs, clip, maximum, sign
 from chainrule.ops.build import cast
 from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import expm1, log, log1p
+from chainrule.recipe.calibration import TEMPERATURE
 from chainrule.recipe.config import Config
 
 BLANK = "zeros"
@@ -38,7 +40,7 @@ def build(settled: Config, schema: Schema) -> Model:
     """The untrained model for a table: encoders, hidden layers, output, loss."""
     found = features(schema, scaling=settled.scaling)
     assert found.target is not None
-    tops = [_hidden(found, settled) for _ in range(settled.members or 1)]
+    tops = [_hidden(found, settled, schema) for _ in range(settled.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
         output, loss = _classes(tops, found.target, target, settled)
@@ -50,12 +52,15 @@ def build(settled: Config, schema: Schema) -> Model:
     return model
 
 
-def _hidden(found: Features, settled: Config) -> Node:
+def _hidden(found: Features, settled: Config, schema: Schema) -> Node:
     """One network up to its last hidden layer."""
     assert settled.hidden is not None
     parts = [found.numbers, found.others]
-    if settled.embedding == "periodic" and found.numbers is not None and settled.hidden:
-        parts[0] = periodic(found.numbers)
+    if found.numbers is not None and settled.hidden:
+        if settled.embedding == "piecewise":
+            parts[0] = piecewise(found.numbers, knots(found, schema))
+        elif settled.embedding == "periodic":
+            parts[0] = periodic(found.numbers)
     h = beside([x for x in parts if x is not None])
     if not settled.hidden:
         return h
@@ -81,11 +86,11 @@ def _classes(
         )
         for z in logits
     ]
-    if len(tops) == 1:
-        return softmax(logits[0]), losses[0]
-    output = _mean([softmax(z) for z in logits])
-    chance = log(maximum(output, 1e-30))
-    return output, objective(_mean(losses), chance, truth, kind="cross_entropy")
+    together = logits[0]
+    if len(tops) > 1:
+        together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))
+    cooled = together / parameter(TEMPERATURE, 1.0, trainable=False)
+    return softmax(cooled), objective(_mean(losses), cooled, truth, kind="cross_entropy")
 
 
 def _number(

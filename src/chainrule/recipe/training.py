@@ -16,6 +16,7 @@ from chainrule.errors import SettingError
 from chainrule.fitting import Prepared
 from chainrule.graph.graph import Graph
 from chainrule.model import Model
+from chainrule.recipe.calibration import TEMPERATURE, calibrate
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.network import build
 from chainrule.recipe.settle import JUDGED_FROM, settle
@@ -90,24 +91,30 @@ def learn(table: Table, chosen: Config) -> Schema:
 
 
 def run(model: Model, data: Prepared, settled: Config, verbose: bool | str | None = True) -> Model:
-    """Train the model as settled, on what is divided already.
-
-    Where patience ended the training before the rate had come down, it is trained anew for twice
-    as long as it got better, now with the rate coming down, and the better of the two is kept.
-    """
-    assert settled.epochs is not None
+    """Train the model as settled, on what is divided already, and calibrate it."""
     _fit(model, data, settled, settled.epochs, settled.patience, verbose)
     best, last = model.history.best, model.history.last_epoch
-    if best is None or last == settled.epochs or settled.schedule not in FALLING:
-        return model
+    if best is not None and last != settled.epochs and settled.schedule in FALLING:
+        _fit_shorter(model, data, settled, best, verbose)
+    calibrate(model, data)
+    return model
+
+
+def _fit_shorter(
+    model: Model, data: Prepared, settled: Config, best: int, verbose: bool | str | None
+) -> None:
+    """Where patience ended the training before the rate had come down: train anew.
+
+    It takes twice as long as it got better, now with the rate coming down; the better one is kept.
+    """
     assert model.schema is not None
+    assert settled.epochs is not None
     again = build(settled, model.schema)
     _fit(again, data, settled, min(2 * best, settled.epochs), None, verbose)
     losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
     if losses[1] < losses[0]:
         model.restore(again.values | again.slots, again.steps)
         model.history = again.history
-    return model
 
 
 def _fit(
@@ -142,7 +149,8 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
     _fit(again, Prepared(data.arrays, every, None, every[:0], sentence), settled, epochs, None,
          verbose)  # fmt: skip
-    model.restore(again.values | again.slots, again.steps)
+    kept = {TEMPERATURE: model.value(TEMPERATURE)} if TEMPERATURE in model.values else {}
+    model.restore(again.values | again.slots | kept, again.steps)
     model.split += f"; then {sentence}"
     return True
 
