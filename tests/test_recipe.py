@@ -8,6 +8,7 @@ import pytest
 import chainrule as cr
 from chainrule.data.sources import read
 from chainrule.recipe import build, config, learn, settle
+from chainrule.recipe.length import LENGTHS
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 3))
@@ -95,3 +96,30 @@ def test_decay_is_chosen_for_the_optimizer_that_takes_it_apart() -> None:
     }
     assert decays == {"adamw": 0.3, "adam": 0.01, "sgd": 0.01, "lbfgs": 0.01}
     assert settle(config(target="y", decay=0.0), schema).decay == 0.0
+
+
+def chosen_epochs(table: dict[str, object]) -> int:
+    return cr.train(table, "y", refit="no", verbose=False).notes["config"]["epochs"]
+
+
+def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(120, 4))
+    table = {f"x{k}": x[:, k] for k in range(4)}
+    noise = random.choice(["yes", "no"], 120)
+    assert chosen_epochs({**table, "y": noise}) == min(LENGTHS)
+    assert chosen_epochs({**table, "y": x[:, 0] * x[:, 1]}) > min(LENGTHS)
+
+
+def test_the_number_of_epochs_is_open_only_where_it_can_be_told() -> None:
+    def epochs(rows: int, **settings: object) -> int | None:
+        table = {"x": np.arange(rows) * 1.0, "g": np.arange(rows) // 5, "y": np.arange(rows) % 2}
+        chosen = config(target="y", **settings)
+        return settle(chosen, learn(read(table), chosen)).epochs
+
+    assert epochs(200) is None
+    assert epochs(200, epochs=7) == 7
+    for settings in ({"quality": "fast"}, {"groups": "g"}, {"time": "x"}):
+        assert epochs(200, **settings) is not None
+    assert epochs(20) is not None
+    assert epochs(2000) is not None

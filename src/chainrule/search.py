@@ -20,7 +20,7 @@ from chainrule.errors import SettingError
 from chainrule.fitting import Prepared
 from chainrule.many import Task, train_many
 from chainrule.model import Model
-from chainrule.recipe import Config
+from chainrule.recipe import LENGTHS, Config
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 from chainrule.train.words import number, words
@@ -148,6 +148,8 @@ def around(base: Config) -> dict[str, Any]:
         "dropout": [0.0, 0.1, 0.2, 0.35],
         "batch_size": [max(batch // 2, 1), batch, 2 * batch],
     }
+    if base.epochs is None:
+        ranges["epochs"] = list(LENGTHS)
     for key in ("rate", "decay"):
         usual = getattr(base, key)
         if usual:
@@ -232,7 +234,8 @@ class _Study:
         """
         tasks, configs = [], []
         for trial in trials:
-            config = replace(trial.config, epochs=max(round(share * (trial.config.epochs or 1)), 1))
+            epochs = trial.config.epochs or LENGTHS[1]
+            config = replace(trial.config, epochs=max(round(share * epochs), 1))
             model = recipe.build(config, self._schema)
             data = self._data(model, config)
             tasks.append(Task(model, partial(recipe.run, model, data, config)))

@@ -84,7 +84,8 @@ def test_config_names_every_key_and_repeats_the_run_bit_for_bit(trained) -> None
     folder, _, _ = trained
     path = folder / "penguins-model" / "config.toml"
     text = path.read_text(encoding="utf-8")
-    assert set(tomllib.loads(text)) | {"clip_norm", "groups", "target_scaling", "time"} == set(KEYS)
+    open_ = {"clip_norm", "groups", "patience", "target_scaling", "time"}
+    assert set(tomllib.loads(text)) | open_ == set(KEYS)
     assert all(key in text for key in KEYS)
     out, _ = run("train", "penguins", "--config", str(path), cwd=folder)
     assert "penguins-model-2/model.safetensors" in out  # the first is not touched

@@ -55,9 +55,9 @@ class Order:
     command: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
-    """All that is settled before the first step."""
+    """All that is settled before the first step, but for what is told by cross-validation."""
 
     table: Table
     settled: Config
@@ -166,7 +166,7 @@ def _test_rows(model: Model, source: str) -> Encoded:
 def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
     """Train; what cut it short, or None."""
     try:
-        recipe.run(job.model, job.prepared, job.settled, verbose=not quiet)
+        job.settled = recipe.run(job.model, job.prepared, job.settled, verbose=not quiet)
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None

@@ -39,6 +39,8 @@ ONE_HOT_UP_TO = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
 SPIKED = 16
 """Columns up to which numbers that many rows share are learned one by one: no pixels."""
+MANY = 50
+"""Columns of numbers above which each tells little by itself, as a pixel."""
 SMOOTH_FROM = 5
 """Distinct values from which a column counts as a number that a curve can be drawn over."""
 
@@ -83,7 +85,8 @@ def features(
         schema: what was learned of the table.
         scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
             near; "standard": mean 0, standard deviation 1; "quantile": the share of training
-            values below; "auto" is robust, and quantile for numbers of very different size.
+            values below; "auto" is robust, standard for more than 50 numbers, such as pixels,
+            and quantile for numbers of very different size.
         one_hot_up_to: the number of levels above which a category is embedded.
 
     Raises:
@@ -137,7 +140,8 @@ def _numbers(
     gaps = isnan(x).within(Scope(f"{block.name}.gaps"))
     filled = where(gaps, np.array([s.median for s in stats]), x)
     filled = filled.within(Scope(f"{block.name}.filled"))
-    scaled, how = _SCALED[scaling]
+    usual = "standard" if block.width > MANY else "robust"
+    scaled, how = _SCALED[usual if scaling == "auto" else scaling]
     distinct = {encoder.name: encoder.distinct for encoder in schema.used}
     many = np.array([distinct[member.column] >= SMOOTH_FROM for member in block.members])
     wide = many & np.array([scaling == "auto" and _wide(s) for s in stats])
@@ -243,7 +247,6 @@ def _segments(stats: Stats) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 _SCALED: dict[str, tuple[Callable[[Node, list[Stats]], Node], str]] = {
-    "auto": (_robust, "scaled by its quartiles, outliers bent inwards"),
     "robust": (_robust, "scaled by its quartiles, outliers bent inwards"),
     "standard": (_standardised, "standardised"),
     "quantile": (_through_quantiles, "through its quantiles"),

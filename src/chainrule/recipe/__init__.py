@@ -11,10 +11,11 @@ from chainrule.recipe.config import SCHEDULES as SCHEDULES
 from chainrule.recipe.config import TARGET_SCALINGS as TARGET_SCALINGS
 from chainrule.recipe.config import Config as Config
 from chainrule.recipe.config import config as config
+from chainrule.recipe.fit import build_optimizer as build_optimizer
+from chainrule.recipe.fit import keeps_best as keeps_best
+from chainrule.recipe.length import LENGTHS as LENGTHS
 from chainrule.recipe.network import build as build
 from chainrule.recipe.settle import settle as settle
-from chainrule.recipe.training import build_optimizer as build_optimizer
-from chainrule.recipe.training import keeps_best as keeps_best
 from chainrule.recipe.training import learn as learn
 from chainrule.recipe.training import refit as refit
 from chainrule.recipe.training import run as run

@@ -7,7 +7,7 @@ import numpy as np
 from chainrule.fitting import Prepared
 from chainrule.graph.node import Array
 from chainrule.model import Model
-from chainrule.ops.softmax import SOFTMAX
+from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX
 
 TEMPERATURE = "temperature"
 """The parameter by which logits are divided; 1 until it is known better."""
@@ -22,6 +22,12 @@ def calibrate(model: Model, data: Prepared) -> None:
         assert data.held_arrays is not None
         _, logits, truth = model.judged(data.held_arrays, data.held_rows)
         model.set_value(TEMPERATURE, model.value(TEMPERATURE) * temperature(logits, truth))
+
+
+def calibrated_loss(logits: Array, truth: Array) -> float:
+    """The log loss of class numbers (n,) by logits (n, classes), divided by what serves best."""
+    chances = LOG_SOFTMAX.forward(logits / temperature(logits, truth), axis=(-1,))
+    return -float(np.take_along_axis(chances, truth[:, None].astype(np.int64), axis=1).mean())
 
 
 def temperature(logits: Array, truth: Array) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.features import SCALINGS
+from chainrule.data.features import MANY, SCALINGS
 from chainrule.data.schema import Schema
 from chainrule.data.target import NumberTarget
 from chainrule.recipe.config import (
@@ -33,29 +33,33 @@ class Effort:
     """How much work a quality is worth.
 
     Attributes:
-        visits: how many times rows are gone through by a network, in all.
-        members: networks, at most.
+        visits: how many times rows are gone through by a network.
+        epochs: the least, and the most: twice as many for a small table.
+        members: networks, for a small table and a larger one.
         width: of their hidden layers.
-        epochs: the least and the most.
     """
 
     visits: float
-    members: int
-    width: int
     epochs: tuple[int, int]
+    members: tuple[int, int]
+    width: int
 
 
 EFFORTS = {
-    "fast": Effort(4e5, 1, 128, (8, 60)),
-    "balanced": Effort(6e6, 4, 256, (12, 60)),
-    "best": Effort(2e7, 8, 256, (24, 80)),
+    "fast": Effort(4e5, (6, 16), (1, 1), 128),
+    "balanced": Effort(4e6, (8, 32), (4, 1), 256),
+    "best": Effort(4e6, (8, 24), (8, 2), 256),
 }
 FEW = 1500
 """Rows below which a network is kept small, and learns slowly: it could know them by heart."""
+SMALL = 5000
+"""Rows up to which those held out are worth training once more, and networks are quick to train."""
 JUDGED_FROM = 300
 """Rows held out from which the best epoch can be told from the others."""
-REFIT_UP_TO = 20_000
-"""Rows up to which those held out are worth training once more."""
+CROSSED_FROM = 40
+"""Rows that train from which cross-validation, where they are few, tells how long to."""
+PIECES_FROM = 200
+"""Rows from which the pieces between quantiles are more than single rows."""
 
 
 def settle(chosen: Config, schema: Schema) -> Config:
@@ -86,23 +90,29 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
     assert schema.task is not None
     effort = EFFORTS[chosen.quality]
     n = schema.rows
+    small, few = n <= SMALL, n < FEW
     validation = chosen.validation
     if validation is None:
-        validation = 0.2 if n <= REFIT_UP_TO else max(0.05, 0.2 * REFIT_UP_TO / n)
+        validation = 0.2 if small else 0.1 if n <= 50_000 else max(0.02, 5000 / n)
     rows = max(round(n * (1 - validation)), 1)
     batch = chosen.batch_size or int(np.clip(2 ** round(math.log2(rows / 30 + 1)), 32, 256))
-    epochs = int(np.clip(effort.visits / rows, *effort.epochs))
-    members = int(np.clip(effort.visits / (rows * epochs), 1, effort.members))
-    few, judged = n < FEW, n - rows >= JUDGED_FROM
+    least, most = effort.epochs
+    epochs = chosen.epochs or int(np.clip(effort.visits / rows, least, most * (1 + small)))
+    judged = n - rows >= JUDGED_FROM
+    crossed = (
+        few and rows >= CROSSED_FROM and chosen.quality != "fast"
+        and chosen.groups is None and chosen.time is None
+    )  # fmt: skip
+    wide = len(schema.members) > MANY
     classifies = schema.task == "classification"
     heavy = isinstance(schema.target, NumberTarget) and schema.target.heavy
     return {
-        "members": members,
-        "refit": "yes" if n <= REFIT_UP_TO and chosen.quality != "fast" else "no",
-        "embedding": "none" if few or chosen.quality == "fast" else "periodic",
-        "hidden": (min(effort.width, 128),) * 2 if few else (effort.width,) * 3,
+        "members": effort.members[not small],
+        "refit": "yes" if small and chosen.quality != "fast" else "no",
+        "embedding": "piecewise" if n >= PIECES_FROM and not wide else "none",
+        "hidden": _hidden(effort.width, few, wide),
         "activation": "silu",
-        "dropout": 0.15,
+        "dropout": 0.3 if wide and not few else 0.15,
         "target_scaling": None if classifies else "log" if heavy else "standard",
         "loss": "huber" if heavy else LOSSES[schema.task][0],
         "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
@@ -110,7 +120,14 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "decay": DECAY.get(chosen.optimizer, 0.01),
         "schedule": "cosine",
         "batch_size": batch,
-        "epochs": epochs,
-        "patience": max(8, epochs // 4) if judged else epochs,
+        "epochs": None if crossed else epochs,
+        "patience": max(8, epochs // 4) if judged else None,
         "validation": validation,
     }
+
+
+def _hidden(width: int, few: bool, wide: bool) -> tuple[int, ...]:
+    """Widths of the hidden layers: small for few rows, broad for many columns of numbers."""
+    if few:
+        return (min(width, 128),) * 2
+    return (2 * width,) * 2 if wide else (width,) * 3
