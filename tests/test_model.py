@@ -87,6 +87,17 @@ def test_fit_again_continues_bit_for_bit(layers):
     assert list(halves.history["epoch"]) == [1, 2, 3, 4]
 
 
+def test_another_optimizer_begins_as_on_a_new_model():
+    model = classifier()
+    quick(model, validation=None, optimizer=cr.SGD(1e-2))
+    fresh = classifier()
+    for name, value in model.values.items():
+        fresh.set_value(name, value)
+    for x in (model, fresh):
+        quick(x, epochs=1, validation=None, shuffle=False, optimizer=cr.Adam(1e-2))
+    assert bits(model) == bits(fresh)
+
+
 @pytest.mark.parametrize("layers", [{}, {"dropout": 0.5}, {"batch_norm": True}])
 def test_saving_between_changes_nothing(tmp_path, layers):
     straight, saved = classifier(**layers), classifier(**layers)

@@ -319,14 +319,14 @@ def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
 
 
 def _continues(model: Model, optimizer: Optimizer | LBFGS) -> list[str]:
-    """What is told where a model is trained again; slots of another optimizer are dropped."""
+    """What is told where a model is trained again; another optimizer's state is dropped."""
     if not len(model.history):
         return []
     last = model.history.last_epoch
     if model.optimizer is not None and type(model.optimizer) is type(optimizer):
         return [f"goes on after epoch {last} (step {model.steps:,}), optimizer state kept"]
-    model.slots = {}
-    return [f"goes on after epoch {last} (step {model.steps:,}) with a new optimizer"]
+    steps, model.slots, model.steps = model.steps, {}, 0  # Adam's averages begin with step 1
+    return [f"goes on after epoch {last} (step {steps:,}) with a new optimizer"]
 
 
 def _kept(run: Run) -> str:
