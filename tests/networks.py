@@ -141,6 +141,10 @@ LAYERS: dict[str, Move] = {
     "batch norm": lambda d, x: cr.batch_norm(x),
     "layer norm": lambda d, x: cr.layer_norm(x if wide(x) > 1 else cr.pad(x, [(0, 0), (0, 1)])),
     "rms norm": lambda d, x: cr.rms_norm(x),
+    "piecewise": lambda d, x: cr.piecewise(
+        x, np.tile(sorted(d.pick.choices((-2, -0.5, 0, 0.1, 3), k=4)), (wide(x), 1)), 3
+    ),
+    "periodic": lambda d, x: cr.periodic(x, 3, waves=2),
     "mlp": lambda d, x: cr.mlp(
         x, (d.width() + 1, d.width() + 1), d.pick.choice(("relu", "gelu", "tanh")),
         dropout=d.pick.choice((0.0, 0.2)), norm=d.pick.choice((None, "batch", "layer", "rms")),

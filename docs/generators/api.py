@@ -24,7 +24,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
-      "chainrule.nn.summary")),
+      "chainrule.nn.numeric", "chainrule.nn.summary")),
     ("Losses and penalties", "Each gives one number, the mean over the examples.",
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",

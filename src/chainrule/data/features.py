@@ -112,12 +112,11 @@ def features(
     return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
 
 
-def knots(found: Features, schema: Schema) -> Floats:
-    """The quantiles that training met of each of `found.numbers`, scaled as these, (i, KNOTS)."""
-    assert found.numbers is not None
+def knots(numbers: Node, schema: Schema) -> Floats:
+    """The quantiles that training met of `Features.numbers`, scaled as these, (i, KNOTS)."""
     (block,) = (x for x in schema.blocks if x.kind == "numbers")
     rows = np.array([member.stats.quantiles for member in block.members]).T
-    scaled = run(found.numbers, {block.name: rows}).value(found.numbers)
+    scaled = run(numbers, {block.name: rows}).value(numbers)
     return np.maximum.accumulate(scaled).T  # rounding may let them fall
 
 

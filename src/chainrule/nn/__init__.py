@@ -33,6 +33,8 @@ from chainrule.nn.losses import squared_error as squared_error
 from chainrule.nn.normalise import batch_norm as batch_norm
 from chainrule.nn.normalise import layer_norm as layer_norm
 from chainrule.nn.normalise import rms_norm as rms_norm
+from chainrule.nn.numeric import periodic as periodic
+from chainrule.nn.numeric import piecewise as piecewise
 from chainrule.nn.penalties import l1 as l1
 from chainrule.nn.penalties import l2 as l2
 from chainrule.nn.penalties import weights_of as weights_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
 from chainrule.graph.node import Node
-from chainrule.nn import compose, layers, normalise
+from chainrule.nn import compose, layers, normalise, numeric
 
 P = ParamSpec("P")
 
@@ -46,5 +46,7 @@ flatten = _waiting(layers.flatten)
 batch_norm = _waiting(normalise.batch_norm)
 layer_norm = _waiting(normalise.layer_norm)
 rms_norm = _waiting(normalise.rms_norm)
+piecewise = _waiting(numeric.piecewise)
+periodic = _waiting(numeric.periodic)
 residual = _waiting(compose.residual)
 mlp = _waiting(compose.mlp)

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.data.features import Features, beside, features, knots
 from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Schema
+from chainrule.data.table import Floats
 from chainrule.data.target import ClassTarget, NumberTarget
 from chainrule.graph.leaves import parameter
 from chainrule.graph.node import Node
@@ -40,7 +41,8 @@ def build(settled: Config, schema: Schema) -> Model:
     """The untrained model for a table: encoders, hidden layers, output, loss."""
     found = features(schema, scaling=settled.scaling)
     assert found.target is not None
-    tops = [_hidden(found, settled, schema) for _ in range(settled.members or 1)]
+    places = None if found.numbers is None else knots(found.numbers, schema)
+    tops = [_hidden(found, places, settled) for _ in range(settled.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
         output, loss = _classes(tops, found.target, target, settled)
@@ -52,13 +54,13 @@ def build(settled: Config, schema: Schema) -> Model:
     return model
 
 
-def _hidden(found: Features, settled: Config, schema: Schema) -> Node:
-    """One network up to its last hidden layer."""
+def _hidden(found: Features, places: Floats | None, settled: Config) -> Node:
+    """One network up to its last hidden layer; the knots of the numbers have places."""
     assert settled.hidden is not None
     parts = [found.numbers, found.others]
-    if found.numbers is not None and settled.hidden:
+    if found.numbers is not None and places is not None and settled.hidden:
         if settled.embedding == "piecewise":
-            parts[0] = piecewise(found.numbers, knots(found, schema))
+            parts[0] = piecewise(found.numbers, places)
         elif settled.embedding == "periodic":
             parts[0] = periodic(found.numbers)
     h = beside([x for x in parts if x is not None])
