@@ -21,7 +21,7 @@ from chainrule.recipe.fit import FALLING, fit, keeps_best
 from chainrule.recipe.length import choose_epochs
 from chainrule.recipe.network import build
 from chainrule.recipe.settle import settle
-from chainrule.train.progress import Progress
+from chainrule.train.progress import Progress, choose
 
 
 def learn(table: Table, chosen: Config) -> Schema:
@@ -86,6 +86,8 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     sentence = f"once more on all {len(every):,} rows"
     epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
     whole = Prepared(data.arrays, every, None, every[:0], sentence)
+    with choose(verbose) as progress:
+        progress.note(sentence)
     fit(again, whole, replace(settled, epochs=epochs, patience=None), verbose)
     kept = {TEMPERATURE: model.value(TEMPERATURE)} if TEMPERATURE in model.values else {}
     model.restore(again.values | again.slots | kept, again.steps)
