@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import chainrule as cr
-from chainrule.recipe.calibration import TEMPERATURE, temperature
+from chainrule.recipe.calibration import temperature, temperature_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -44,7 +44,16 @@ def rows(seed: int, count: int) -> dict[str, np.ndarray]:
 def test_a_recipe_is_calibrated_and_stays_so_when_trained_once_more() -> None:
     model = cr.train(rows(1, 900), "y", epochs=20, label_smoothing=0.3, verbose=False)
     assert "once more" in model.split
-    assert model.value(TEMPERATURE) < 0.8  # smoothed labels leave it less sure than it is right
+    ((name, found),) = temperature_of(model).items()
+    assert found < 0.8  # smoothed labels leave it less sure than it is right
     calibrated = model.evaluate(rows(2, 2000))["log_loss"]
-    model.set_value(TEMPERATURE, 1.0)
+    model.set_value(name, 1.0)
     assert calibrated < 0.8 * model.evaluate(rows(2, 2000))["log_loss"]
+
+
+def test_columns_may_have_the_names_of_its_parts() -> None:
+    table = {"temperature": ["hot", "cold"] * 30, "calibration": ["a", "b", "c"] * 20}
+    model = cr.train(table, "temperature", epochs=2, verbose=False)
+    assert model.predict(table).labels.shape == (60,)
+    model = cr.train(table, "calibration", epochs=2, verbose=False)
+    assert model.predict(table).labels.shape == (60,)

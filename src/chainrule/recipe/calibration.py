@@ -5,23 +5,45 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.fitting import Prepared
-from chainrule.graph.node import Array
+from chainrule.graph.node import Array, Node
 from chainrule.model import Model
+from chainrule.nn.arguments import new_parameter
+from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX
+from chainrule.types import TensorType
 
-TEMPERATURE = "temperature"
-"""The parameter by which logits are divided; 1 until it is known better."""
+TEMPERATURE = ".temperature"
+"""Ends the name of the parameter by which logits are divided; 1 until it is known better."""
 FARTHEST = 16.0
 """Temperatures stay between this and one over it."""
 HALVINGS = 24
+CHANCES = 2_000_000
+"""Above so many chances to look at, some of the rows are enough."""
+
+
+def cooled(logits: Node) -> Node:
+    """Logits divided by a temperature."""
+    scope = layer_scope(None, "calibration")
+    divisor = new_parameter(
+        scope, TEMPERATURE, TensorType((), logits.dtype), "ones", trainable=False
+    )
+    return as_layer(scope, logits / divisor, (logits,))
+
+
+def temperature_of(model: Model) -> dict[str, Array]:
+    """The temperature, by its name; nothing where the model has none."""
+    return {name: x for name, x in model.values.items() if name.endswith(TEMPERATURE)}
 
 
 def calibrate(model: Model, data: Prepared) -> None:
     """Give a classifier the temperature with the least log loss on the rows held out."""
-    if TEMPERATURE in model.values and len(data.held_rows):
+    for name, present in temperature_of(model).items() if len(data.held_rows) else ():
         assert data.held_arrays is not None
-        _, logits, truth = model.judged(data.held_arrays, data.held_rows)
-        model.set_value(TEMPERATURE, model.value(TEMPERATURE) * temperature(logits, truth))
+        classes = model.outputs[0].shape[1]
+        assert isinstance(classes, int)
+        rows = data.held_rows[:: 1 + len(data.held_rows) * classes // CHANCES]
+        _, logits, truth = model.judged(data.held_arrays, rows)
+        model.set_value(name, present * temperature(logits, truth))
 
 
 def calibrated_loss(logits: Array, truth: Array) -> float:

@@ -15,7 +15,7 @@ from chainrule.fitting import Prepared
 from chainrule.many import Task, train_many
 from chainrule.model import Model
 from chainrule.program import Rows
-from chainrule.recipe.calibration import TEMPERATURE, calibrated_loss
+from chainrule.recipe.calibration import calibrated_loss, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
 from chainrule.recipe.network import build
@@ -79,6 +79,6 @@ def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> flo
     for model, part in zip(models, parts, strict=True):
         judge.restore(model.values, model.steps)  # all by one compiled function
         judged.append(judge.judged(data.arrays, data.rows[part]))
-    if TEMPERATURE in judge.values:
+    if temperature_of(judge):
         return calibrated_loss(*(np.concatenate([x[k] for x in judged]) for k in (1, 2)))
     return float(np.average([x[0] for x in judged], weights=[len(part) for part in parts]))

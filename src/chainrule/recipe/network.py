@@ -14,7 +14,6 @@ from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 from chainrule.data.target import ClassTarget, NumberTarget
-from chainrule.graph.leaves import parameter
 from chainrule.graph.node import Node
 from chainrule.model import Model
 from chainrule.nn.classes import cross_entropy
@@ -28,7 +27,7 @@ from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import expm1, log, log1p
-from chainrule.recipe.calibration import TEMPERATURE
+from chainrule.recipe.calibration import cooled
 from chainrule.recipe.config import Config
 
 BLANK = "zeros"
@@ -91,8 +90,8 @@ def _classes(
     together = logits[0]
     if len(tops) > 1:
         together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))
-    cooled = together / parameter(TEMPERATURE, 1.0, trainable=False)
-    return softmax(cooled), objective(_mean(losses), cooled, truth, kind="cross_entropy")
+    z = cooled(together)
+    return softmax(z), objective(_mean(losses), z, truth, kind="cross_entropy")
 
 
 def _number(

@@ -15,7 +15,7 @@ from chainrule.data.table import Table
 from chainrule.errors import SettingError
 from chainrule.fitting import Prepared
 from chainrule.model import Model
-from chainrule.recipe.calibration import TEMPERATURE, calibrate
+from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import FALLING, fit, keeps_best
 from chainrule.recipe.length import choose_epochs
@@ -89,8 +89,7 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     with choose(verbose) as progress:
         progress.note(sentence)
     fit(again, whole, replace(settled, epochs=epochs, patience=None), verbose)
-    kept = {TEMPERATURE: model.value(TEMPERATURE)} if TEMPERATURE in model.values else {}
-    model.restore(again.values | again.slots | kept, again.steps)
+    model.restore(again.values | again.slots | temperature_of(model), again.steps)
     model.split += f"; then {sentence}"
     return True
 
