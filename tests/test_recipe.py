@@ -123,3 +123,14 @@ def test_the_number_of_epochs_is_open_only_where_it_can_be_told() -> None:
         assert epochs(200, **settings) is not None
     assert epochs(20) is not None
     assert epochs(2000) is not None
+
+
+def test_more_rows_are_learned_by_fewer_networks() -> None:
+    def members(rows: int, quality: str) -> int | None:
+        chosen = config(target="y", quality=quality)
+        schema = learn(read({"x": np.arange(rows) * 1.0, "y": np.arange(rows) % 2}), chosen)
+        return settle(chosen, schema).members
+
+    assert [members(rows, "fast") for rows in (100, 30_000)] == [1, 1]
+    assert [members(rows, "balanced") for rows in (100, 3000, 30_000)] == [4, 3, 1]
+    assert [members(rows, "best") for rows in (100, 3000, 30_000)] == [8, 3, 2]

@@ -33,9 +33,9 @@ class Effort:
     """How much work a quality is worth.
 
     Attributes:
-        visits: how many times rows are gone through by a network.
+        visits: how many times rows are gone through, at most; a tenth where that takes members.
         epochs: the least, and the most: twice as many for a small table.
-        members: networks, for a small table and a larger one.
+        members: networks, the least and the most.
         width: of their hidden layers.
     """
 
@@ -47,8 +47,8 @@ class Effort:
 
 EFFORTS = {
     "fast": Effort(4e5, (6, 16), (1, 1), 128),
-    "balanced": Effort(4e6, (8, 32), (4, 1), 256),
-    "best": Effort(4e6, (8, 24), (8, 2), 256),
+    "balanced": Effort(4e6, (8, 32), (1, 4), 256),
+    "best": Effort(4e6, (8, 24), (2, 8), 256),
 }
 FEW = 1500
 """Rows below which a network is kept small, and learns slowly: it could know them by heart."""
@@ -98,6 +98,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
     batch = chosen.batch_size or int(np.clip(2 ** round(math.log2(rows / 30 + 1)), 32, 256))
     least, most = effort.epochs
     epochs = chosen.epochs or int(np.clip(effort.visits / rows, least, most * (1 + small)))
+    members = int(np.clip(round(effort.visits / 10 / (rows * epochs or 1)), *effort.members))
     judged = n - rows >= JUDGED_FROM
     crossed = (
         few and rows >= CROSSED_FROM and chosen.quality != "fast"
@@ -107,7 +108,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
     classifies = schema.task == "classification"
     heavy = isinstance(schema.target, NumberTarget) and schema.target.heavy
     return {
-        "members": effort.members[not small],
+        "members": members,
         "refit": "yes" if small and chosen.quality != "fast" else "no",
         "embedding": "piecewise" if n >= PIECES_FROM and not wide else "none",
         "hidden": _hidden(effort.width, few, wide),
