@@ -46,7 +46,7 @@ class Effort:
 
 
 EFFORTS = {
-    "fast": Effort(4e5, (6, 16), (1, 1), 128),
+    "fast": Effort(2.8e5, (6, 16), (1, 1), 128),
     "balanced": Effort(4e6, (8, 32), (1, 4), 256),
     "best": Effort(4e6, (8, 24), (2, 8), 256),
 }
