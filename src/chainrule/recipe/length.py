@@ -41,11 +41,13 @@ def choose_epochs(
     classes = fitting.classes_of(model, data.arrays)
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, settled.seed, stratify=classes)
-    losses = _losses(model.schema, data, replace(settled, members=1), parts)
-    best = min(losses, key=losses.__getitem__)
     with choose(verbose) as progress:
+        tried = " or ".join(map(str, LENGTHS))
+        progress.note(f"{tried} epochs? {FOLDS}-fold cross-validation tells")
+        losses = _losses(model.schema, data, replace(settled, members=1), parts)
+        best = min(losses, key=losses.__getitem__)
         told = ", ".join(f"{number(x)} after {epochs}" for epochs, x in losses.items())
-        progress.note(f"{best} epochs serve best: {told} (loss in {FOLDS}-fold cross-validation)")
+        progress.note(f"{best} epochs serve best: loss {told}")
     return replace(settled, epochs=best)
 
 
