@@ -234,7 +234,7 @@ class _Study:
         """
         tasks, configs = [], []
         for trial in trials:
-            epochs = trial.config.epochs or LENGTHS[1]
+            epochs = trial.config.epochs or LENGTHS[1]  # open for few rows: the middle one
             config = replace(trial.config, epochs=max(round(share * epochs), 1))
             model = recipe.build(config, self._schema)
             data = self._data(model, config)
