@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -154,21 +154,21 @@ def guess_form(texts: Sequence[str]) -> NumberForm:
     A unit is one that nine in ten have. The mark is ',' where more of the texts are numbers with
     a decimal comma than with a point.
     """
-    unit = _guess_unit(texts)
-    point = np.isfinite(parse_numbers(texts, ".", unit)).sum()
-    if point == len(texts):
-        return NumberForm(".", unit)
-    comma = np.isfinite(parse_numbers(texts, ",", unit)).sum()
-    return NumberForm("," if comma > point else ".", unit)
+    return _form(texts, lambda form: parse_numbers(texts, *form))
 
 
 def form_of(column: Column) -> NumberForm:
     """How a text column writes its numbers, by all levels that some row holds."""
-    unit = _guess_unit(column.texts)
     used = column.level_counts > 0
+    return _form(column.texts, lambda form: level_numbers(column, form)[used])
+
+
+def _form(texts: Sequence[str], numbers: Callable[[NumberForm], Floats]) -> NumberForm:
+    """See guess_form; `numbers` are those of the texts, written in a form."""
+    unit = _guess_unit(texts)
     point, comma = NumberForm(".", unit), NumberForm(",", unit)
-    most = np.isfinite(level_numbers(column, point)[used]).sum()
-    if most == used.sum() or most >= np.isfinite(level_numbers(column, comma)[used]).sum():
+    most = np.isfinite(numbers(point)).sum()
+    if most == len(texts) or most >= np.isfinite(numbers(comma)).sum():
         return point
     return comma
 

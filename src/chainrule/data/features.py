@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.columns import CategoryColumn, NumberColumn
-from chainrule.data.learned import KNOTS, Stats, spread_of
+from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
@@ -206,9 +206,9 @@ def _wide(stats: Stats) -> bool:
 
     A thirtieth of them lies WIDE times as far outside the quartiles as those lie apart.
     """
-    knots, side = stats.quantiles, KNOTS // 4
-    apart = knots[-1 - side] - knots[side]
-    return max(knots[-2] - knots[-1 - side], knots[side] - knots[1]) > WIDE * apart > 0
+    low, high = stats.quartiles
+    outside = max(stats.quantiles[-2] - high, low - stats.quantiles[1])
+    return outside > WIDE * (high - low) > 0
 
 
 def _standardised(x: Node, stats: list[Stats]) -> Node:

@@ -32,6 +32,11 @@ class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     median: float
     quantiles: tuple[float, ...]
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The numbers below which a quarter, and three quarters, of all lie."""
+        return self.quantiles[KNOTS // 4], self.quantiles[-1 - KNOTS // 4]
+
     def __post_init__(self) -> None:
         values = (self.mean, self.std, self.median, *self.quantiles)
         if not all(map(math.isfinite, values)) or self.std < 0:
@@ -84,7 +89,8 @@ def shared_values(values: Floats, stats: Stats) -> tuple[float, ...]:
 
     There distances tell little, as in a column of amounts that is 0 in most rows.
     """
-    if stats.quantiles[KNOTS // 4] != stats.quantiles[-1 - KNOTS // 4]:
+    low, high = stats.quartiles
+    if low != high:
         return ()
     numbers, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHARED]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from chainrule.data.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
 from chainrule.data.learned import (
-    KNOTS,
     Stats,
     not_all,
     number_form,
@@ -173,8 +172,8 @@ class NumberTarget(
         Not where the middle half of the rows shares one number, such as 0: then the far rows are
         what there is to learn; nor where they are far only because there are few rows.
         """
-        low, *_, high = knots = self.stats.quantiles
-        unit = knots[-1 - KNOTS // 4] - knots[KNOTS // 4]
+        (below, above), (low, *_, high) = self.stats.quartiles, self.stats.quantiles
+        unit = above - below
         farthest = max(high - self.stats.median, self.stats.median - low)
         return self.tail > HEAVY and farthest > FAR * unit > 0
 

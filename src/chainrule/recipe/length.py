@@ -57,16 +57,12 @@ def _losses(
     """By number of epochs, the loss on parts that were not trained on."""
     configs = [replace(settled, epochs=epochs) for epochs in LENGTHS for _ in parts]
     models = [build(config, schema) for config in configs]
-    rests = [np.delete(data.rows, part) for part in parts] * len(LENGTHS)
-    failed = train_many(
-        [
-            Task(
-                model, partial(fit, model, Prepared(data.arrays, rest, None, rest[:0], ""), config)
-            )
-            for model, rest, config in zip(models, rests, configs, strict=True)
-        ],
-        verbose=False,
-    )
+    rests = [fitting.divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
+    tasks = [
+        Task(model, partial(fit, model, rest, config))
+        for model, rest, config in zip(models, rests * len(LENGTHS), configs, strict=True)
+    ]
+    failed = train_many(tasks, verbose=False)
     losses = {}
     for k, epochs in enumerate(LENGTHS):
         places = range(k * len(parts), (k + 1) * len(parts))

@@ -40,7 +40,9 @@ def build(settled: Config, schema: Schema) -> Model:
     """The untrained model for a table: encoders, hidden layers, output, loss."""
     found = features(schema, scaling=settled.scaling)
     assert found.target is not None
-    places = None if found.numbers is None else knots(found.numbers, schema)
+    places = None
+    if settled.embedding == "piecewise" and found.numbers is not None and settled.hidden:
+        places = knots(found.numbers, schema)
     tops = [_hidden(found, places, settled) for _ in range(settled.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
@@ -54,11 +56,11 @@ def build(settled: Config, schema: Schema) -> Model:
 
 
 def _hidden(found: Features, places: Floats | None, settled: Config) -> Node:
-    """One network up to its last hidden layer; the knots of the numbers have places."""
+    """One network up to its last hidden layer; with pieces between the places of knots, if any."""
     assert settled.hidden is not None
     parts = [found.numbers, found.others]
-    if found.numbers is not None and places is not None and settled.hidden:
-        if settled.embedding == "piecewise":
+    if found.numbers is not None and settled.hidden:
+        if places is not None:
             parts[0] = piecewise(found.numbers, places)
         elif settled.embedding == "periodic":
             parts[0] = periodic(found.numbers)

@@ -85,9 +85,9 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     every = np.sort(np.concatenate([data.rows, data.held_rows]))
     sentence = f"once more on all {len(every):,} rows"
     epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
-    whole = Prepared(data.arrays, every, None, every[:0], sentence)
     with choose(verbose) as progress:
         progress.note(sentence)
+    whole = fitting.divide(data.arrays, every, None, settled.seed)
     fit(again, whole, replace(settled, epochs=epochs, patience=None), verbose)
     model.restore(again.values | again.slots | temperature_of(model), again.steps)
     model.split += f"; then {sentence}"
