@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.cells import guess_form, parse_numbers, yes_or_no
 from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
-from chainrule.data.learned import number_form, numbers_of
+from chainrule.data.learned import Infinite, number_form, numbers_of
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.data.target import NumberTarget
@@ -173,15 +173,16 @@ def _says_yes_or_no(label: Column) -> bool:
 
 def _check_tail(label: Column) -> list[Finding]:
     """A number to predict of which a few rows are far out."""
-    values = numbers_of(label, number_form(label))[0]
-    if np.isinf(values).any() or np.isnan(values).all():
+    try:
+        target = NumberTarget.fit(label)
+    except (DataError, Infinite):  # told where it is learned
         return []
-    low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
-    if low == high or not NumberTarget.fit(label).heavy:
+    if not target.heavy:
         return []
+    low, *_, high = target.stats.quantiles
     return [Finding("warning", label.name,
                     f"a few rows are far out: from {low:g} to {high:g}, half of them at most "
-                    f"{middle:g}",
+                    f"{target.stats.median:g}",
                     "see whether they are mistakes: most scores tell of them alone, the median "
                     "absolute error of the others")]  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import reduce
 
 import numpy as np
@@ -50,9 +49,7 @@ def build(settled: Config, schema: Schema) -> Model:
     else:
         assert isinstance(target, NumberTarget)
         output, loss = _number(tops, found.target, target, settled)
-    model = Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
-    model.notes["config"] = asdict(settled)
-    return model
+    return Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
 
 
 def _hidden(found: Features, places: Floats | None, settled: Config) -> Node:

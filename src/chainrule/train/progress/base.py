@@ -86,10 +86,15 @@ class Shown(Progress):
         criterion: str | None = None,
         unit: str = "epoch",
     ) -> None:
+        self.close()
         self._total, self._first, self._epoch = total_epochs, first_epoch, first_epoch
         self._criterion = None if criterion is None else plain_name(criterion)
         self._fraction, self._row, self._best, self._unit = 0.0, {}, None, unit
         self._began = self._clock()
+        self._open()
+
+    def _open(self) -> None:
+        """Get ready to show a run that begins."""
 
     def update(
         self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None

@@ -30,16 +30,7 @@ class LogProgress(Shown):
         self._last_line: str | None = None
         self._told_at = (-1, 0.0)  # the part of the run and the time of the last line
 
-    def start(
-        self,
-        total_epochs: int | None,
-        *,
-        first_epoch: int = 1,
-        criterion: str | None = None,
-        unit: str = "epoch",
-    ) -> None:
-        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion, unit=unit)
-        self._best_line = self._last_line = None
+    def _open(self) -> None:
         self._told_at = (-1, self._began)
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:

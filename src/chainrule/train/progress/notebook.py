@@ -31,16 +31,8 @@ class NotebookProgress(Shown):
         self._notes: list[str] = []
         self._drawn = -1.0
 
-    def start(
-        self,
-        total_epochs: int | None,
-        *,
-        first_epoch: int = 1,
-        criterion: str | None = None,
-        unit: str = "epoch",
-    ) -> None:
-        self._rows, self._handle = [], None
-        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion, unit=unit)
+    def _open(self) -> None:
+        self._rows = []
         self._handle = self._display(self._picture(), display_id=True)
 
     def update(

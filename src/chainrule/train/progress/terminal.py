@@ -33,18 +33,9 @@ class TerminalProgress(Shown):
         self._drawn = -1.0
         self._broken = False
 
-    def start(
-        self,
-        total_epochs: int | None,
-        *,
-        first_epoch: int = 1,
-        criterion: str | None = None,
-        unit: str = "epoch",
-    ) -> None:
+    def _open(self) -> None:
         from rich.live import Live  # noqa: PLC0415  (heavy: only where a terminal is)
 
-        self.close()
-        super().start(total_epochs, first_epoch=first_epoch, criterion=criterion, unit=unit)
         self._live = Live(
             self._line(),
             console=self._console,
