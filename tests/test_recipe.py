@@ -98,8 +98,9 @@ def test_decay_is_chosen_for_the_optimizer_that_takes_it_apart() -> None:
     assert settle(config(target="y", decay=0.0), schema).decay == 0.0
 
 
-def chosen_epochs(table: dict[str, object]) -> int:
-    return cr.train(table, "y", refit="no", verbose=False).notes["config"]["epochs"]
+def chosen_length(table: dict[str, object], **settings: object) -> tuple[int, float]:
+    settled = cr.train(table, "y", refit="no", verbose=False, **settings).notes["config"]
+    return settled["epochs"], settled["rate"]
 
 
 def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
@@ -107,22 +108,26 @@ def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
     x = random.normal(size=(120, 4))
     table = {f"x{k}": x[:, k] for k in range(4)}
     noise = random.choice(["yes", "no"], 120)
-    assert chosen_epochs({**table, "y": noise}) == min(LENGTHS)
-    assert chosen_epochs({**table, "y": x[:, 0] * x[:, 1]}) > min(LENGTHS)
+    assert chosen_length({**table, "y": noise}) == LENGTHS[0]
+    hidden = {**table, "y": x[:, 0] * x[:, 1]}
+    assert chosen_length(hidden) == LENGTHS[-1]
+    assert chosen_length(hidden, rate=1e-3)[1] == 1e-3, "what is asked for stays"
 
 
-def test_the_number_of_epochs_is_open_only_where_it_can_be_told() -> None:
-    def epochs(rows: int, **settings: object) -> int | None:
+def test_epochs_and_rate_are_open_only_where_they_can_be_told() -> None:
+    def length(rows: int, **settings: object) -> tuple[int | None, float | None]:
         table = {"x": np.arange(rows) * 1.0, "g": np.arange(rows) // 5, "y": np.arange(rows) % 2}
         chosen = config(target="y", **settings)
-        return settle(chosen, learn(read(table), chosen)).epochs
+        settled = settle(chosen, learn(read(table), chosen))
+        return settled.epochs, settled.rate
 
-    assert epochs(200) is None
-    assert epochs(200, epochs=7) == 7
+    assert length(200) == (None, None)
+    assert length(200, rate=0.1) == (None, 0.1)
+    assert length(200, epochs=7) == (7, LENGTHS[0][1])
     for settings in ({"quality": "fast"}, {"groups": "g"}, {"time": "x"}):
-        assert epochs(200, **settings) is not None
-    assert epochs(20) is not None
-    assert epochs(2000) is not None
+        assert None not in length(200, **settings)
+    assert None not in length(20)
+    assert None not in length(2000)
 
 
 def test_more_rows_are_learned_by_fewer_networks() -> None:

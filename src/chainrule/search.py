@@ -20,7 +20,7 @@ from chainrule.errors import SettingError
 from chainrule.fitting import Prepared
 from chainrule.many import Task, train_many
 from chainrule.model import Model
-from chainrule.recipe import LENGTHS, Config
+from chainrule.recipe import LENGTHS, Config, usual_length
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 from chainrule.train.words import number, words
@@ -131,11 +131,11 @@ def search(
     ranges = around(base) if space is None else space
     ranges = {key: x for key, x in ranges.items() if key not in settings}
     random = np.random.default_rng(base.seed)
-    tried = [Trial({}, base)]
+    tried = [Trial({}, usual_length(base))]
     for _ in range(trials - 1):
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
         config = recipe.config(target=target, **settings, **drawn)
-        tried.append(Trial(drawn, recipe.settle(config, schema)))
+        tried.append(Trial(drawn, usual_length(recipe.settle(config, schema))))
     study = _Study(table, schema, metric, better, jobs, choose(verbose))
     return study.run(tried, factor)
 
@@ -149,9 +149,9 @@ def around(base: Config) -> dict[str, Any]:
         "batch_size": [max(batch // 2, 1), batch, 2 * batch],
     }
     if base.epochs is None:
-        ranges["epochs"] = list(LENGTHS)
+        ranges["epochs"] = sorted({epochs for epochs, _ in LENGTHS})
     for key in ("rate", "decay"):
-        usual = getattr(base, key)
+        usual = getattr(usual_length(base), key)
         if usual:
             ranges[key] = (usual / 5, usual * 5)
     return ranges
@@ -234,8 +234,8 @@ class _Study:
         """
         tasks, configs = [], []
         for trial in trials:
-            epochs = trial.config.epochs or LENGTHS[1]  # open for few rows: the middle one
-            config = replace(trial.config, epochs=max(round(share * epochs), 1))
+            assert trial.config.epochs is not None
+            config = replace(trial.config, epochs=max(round(share * trial.config.epochs), 1))
             model = recipe.build(config, self._schema)
             data = self._data(model, config)
             tasks.append(Task(model, partial(recipe.run, model, data, config)))

@@ -113,7 +113,7 @@ def tell_config(screen: Screen, config: Config) -> None:
     screen.heading("Configuration")
     values = asdict(config)
     if config.epochs is None:
-        values["epochs"] = "by cross-validation"
+        values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
     rows = [("task", f"{config.task} of {config.target}")]
     for name, keys in CONFIG_LINES.items():
         parts = [

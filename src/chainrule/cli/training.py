@@ -140,7 +140,8 @@ def prepared_job(order: Order, screen: Screen) -> Job:
     findings = check_table(table, chosen.target, kinds=kinds, task=chosen.task)
     told.tell_findings(screen, findings)
     model = recipe.build(settled, schema)
-    recipe.build_optimizer(settled, model.graph)  # its errors come before the long run
+    # its errors come before the long run
+    recipe.build_optimizer(recipe.usual_length(settled), model.graph)
     if order.profile and settled.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip

@@ -14,6 +14,7 @@ from chainrule.recipe.config import config as config
 from chainrule.recipe.fit import build_optimizer as build_optimizer
 from chainrule.recipe.fit import keeps_best as keeps_best
 from chainrule.recipe.length import LENGTHS as LENGTHS
+from chainrule.recipe.length import usual_length as usual_length
 from chainrule.recipe.network import build as build
 from chainrule.recipe.settle import settle as settle
 from chainrule.recipe.training import learn as learn

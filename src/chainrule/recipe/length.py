@@ -1,10 +1,11 @@
-"""How long to train where rows are few: by cross-validation on those that train."""
+"""How long to train where rows are few, and how fast: by cross-validation on those that train."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,15 +23,15 @@ from chainrule.recipe.network import build
 from chainrule.train.progress import Progress, choose
 from chainrule.train.words import number
 
-LENGTHS = (15, 40, 100)
-"""Epochs that are tried: what serves best differs tenfold, and near it little is lost."""
+LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
+"""Epochs and rates that are tried: what serves best differs widely, and near it little is lost."""
 FOLDS = 4
 
 
-def choose_epochs(
+def choose_length(
     model: Model, data: Prepared, settled: Config, verbose: bool | str | Progress | None = True
 ) -> Config:
-    """`settled` with a number of epochs, where it was left open: the one that predicts best.
+    """`settled` with epochs and a rate where they were left open: those that predict best.
 
     For each of LENGTHS, single networks learn three quarters of the rows that train, and are
     judged on the rest, in turn. Rows held out by `data` stay unseen.
@@ -42,32 +43,39 @@ def choose_epochs(
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, settled.seed, stratify=classes)
     with choose(verbose) as progress:
-        tried = " or ".join(map(str, LENGTHS))
-        progress.note(f"{tried} epochs? {FOLDS}-fold cross-validation tells")
+        progress.note(f"how long to train? {FOLDS}-fold cross-validation tells")
         losses = _losses(model.schema, data, replace(settled, members=1), parts)
-        best = min(losses, key=losses.__getitem__)
-        told = ", ".join(f"{number(x)} after {epochs}" for epochs, x in losses.items())
-        progress.note(f"{best} epochs serve best: loss {told}")
-    return replace(settled, epochs=best)
+        (epochs, rate), least = min(losses.items(), key=itemgetter(1))
+        others = sorted(losses.values())[1:]
+        told = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
+        progress.note(f"{epochs} epochs at rate {rate:g} serve best: {told}")
+    return replace(settled, epochs=epochs, rate=rate)
+
+
+def usual_length(settled: Config) -> Config:
+    """`settled` with the epochs and the rate that serve most tables, where they were left open."""
+    epochs, rate = LENGTHS[1]
+    return replace(settled, epochs=settled.epochs or epochs, rate=settled.rate or rate)
 
 
 def _losses(
     schema: Schema, data: Prepared, settled: Config, parts: Sequence[Rows]
-) -> dict[int, float]:
-    """By number of epochs, the loss on parts that were not trained on."""
-    configs = [replace(settled, epochs=epochs) for epochs in LENGTHS for _ in parts]
+) -> dict[tuple[int, float], float]:
+    """By epochs and rate, the loss on parts that were not trained on."""
+    lengths = list(dict.fromkeys((epochs, settled.rate or rate) for epochs, rate in LENGTHS))
+    configs = [replace(settled, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
     models = [build(config, schema) for config in configs]
     rests = [fitting.divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     tasks = [
         Task(model, partial(fit, model, rest, config))
-        for model, rest, config in zip(models, rests * len(LENGTHS), configs, strict=True)
+        for model, rest, config in zip(models, rests * len(lengths), configs, strict=True)
     ]
     failed = train_many(tasks, verbose=False)
     losses = {}
-    for k, epochs in enumerate(LENGTHS):
+    for k, length in enumerate(lengths):
         places = range(k * len(parts), (k + 1) * len(parts))
         whole = not any(place in failed for place in places)
-        losses[epochs] = _loss([models[x] for x in places], data, parts) if whole else np.inf
+        losses[length] = _loss([models[x] for x in places], data, parts) if whole else np.inf
     return losses
 
 

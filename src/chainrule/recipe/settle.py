@@ -104,6 +104,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         few and rows >= CROSSED_FROM and chosen.quality != "fast"
         and chosen.groups is None and chosen.time is None
     )  # fmt: skip
+    open_length = crossed and chosen.epochs is None
     wide = len(schema.members) > MANY
     classifies = schema.task == "classification"
     heavy = isinstance(schema.target, NumberTarget) and schema.target.heavy
@@ -117,11 +118,11 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "target_scaling": None if classifies else "log" if heavy else "standard",
         "loss": "huber" if heavy else LOSSES[schema.task][0],
         "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
-        "rate": 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
+        "rate": None if open_length else 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
         "decay": DECAY.get(chosen.optimizer, 0.01),
         "schedule": "cosine",
         "batch_size": batch,
-        "epochs": None if crossed else epochs,
+        "epochs": None if open_length else epochs,
         "patience": max(8, epochs // 4) if judged else None,
         "validation": validation,
     }

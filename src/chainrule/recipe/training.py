@@ -18,7 +18,7 @@ from chainrule.model import Model
 from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import FALLING, fit, keeps_best
-from chainrule.recipe.length import choose_epochs
+from chainrule.recipe.length import choose_length
 from chainrule.recipe.network import build
 from chainrule.recipe.settle import settle
 from chainrule.train.progress import Progress, choose
@@ -43,9 +43,9 @@ def run(
 ) -> Config:
     """Train the model as settled, on what is divided already, and calibrate it.
 
-    Returns what it was trained with: the number of epochs may have been open.
+    Returns what it was trained with: epochs and rate may have been open.
     """
-    settled = choose_epochs(model, data, settled, verbose)
+    settled = choose_length(model, data, settled, verbose)
     model.notes["config"] = asdict(settled)
     fit(model, data, settled, verbose)
     best, last = model.history.best, model.history.last_epoch
