@@ -49,6 +49,22 @@ def test_robust_scaling_of_a_column_that_is_mostly_one_value_takes_wider_quantil
     assert 0.3 < z[1, 0] < z[2, 0] <= 3
 
 
+def test_many_numbers_are_standardised_where_most_columns_are_in_bounds():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (500, 60))
+    rare = np.where(rng.random((500, 60)) < 0.1, rng.exponential(size=(500, 60)) ** 3, 0)
+    huge = rare * 1e300
+
+    def treatment(x, count=60):
+        found = encoded({f"x{k}": x[:, k] for k in range(count)})[1]
+        return found.treatments["x0"]
+
+    assert treatment(pixels) == "standardised"
+    assert "quartiles" in treatment(pixels, 50)
+    assert "quartiles" in treatment(rare)
+    assert "quartiles" in treatment(huge)
+
+
 def test_gaps_are_filled_with_the_median_and_marked_where_training_had_some():
     x = np.arange(N, dtype=float)
     x[5] = np.nan

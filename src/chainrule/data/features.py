@@ -85,7 +85,7 @@ def features(
         schema: what was learned of the table.
         scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
             near; "standard": mean 0, standard deviation 1; "quantile": the share of training
-            values below; "auto" is robust, standard for more than 50 numbers, such as pixels,
+            values below; "auto" is robust, standard for more than 50 numbers in bounds, as pixels,
             and quantile for numbers of very different size.
         one_hot_up_to: the number of levels above which a category is embedded.
 
@@ -139,8 +139,7 @@ def _numbers(
     gaps = isnan(x).within(Scope(f"{block.name}.gaps"))
     filled = where(gaps, np.array([s.median for s in stats]), x)
     filled = filled.within(Scope(f"{block.name}.filled"))
-    usual = "standard" if block.width > MANY else "robust"
-    scaled, how = _SCALED[usual if scaling == "auto" else scaling]
+    scaled, how = _SCALED[_usual(stats) if scaling == "auto" else scaling]
     distinct = {encoder.name: encoder.distinct for encoder in schema.used}
     many = np.array([distinct[member.column] >= SMOOTH_FROM for member in block.members])
     wide = many & np.array([scaling == "auto" and _wide(s) for s in stats])
@@ -192,6 +191,14 @@ def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
     if len(columns) == x.shape[1]:
         return x
     return take(x, constant(np.asarray(columns, dtype="int32")), axis=1)
+
+
+def _usual(stats: Sequence[Stats]) -> str:
+    """The scaling of a table's numbers: standard where there are many in bounds, as pixels."""
+    if len(stats) <= MANY:
+        return "robust"
+    far = [max(s.quantiles[-1] - s.mean, s.mean - s.quantiles[0]) / (s.std or 1.0) for s in stats]
+    return "standard" if np.median(far) <= FARTHEST else "robust"
 
 
 def _robust(x: Node, stats: list[Stats]) -> Node:
