@@ -13,7 +13,7 @@ from chainrule.data.schema import Encoded, Schema
 from chainrule.data.sources import read
 from chainrule.data.split import holdout
 from chainrule.errors import FeedError, GraphError, SettingError
-from chainrule.graph.node import Array
+from chainrule.graph.node import Array, Node
 from chainrule.program import Program, Rows
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
@@ -96,22 +96,12 @@ def fit(
     whole("fit", "epochs", epochs, 0)
     notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
     notes += _continues(model, chosen)
-    program: Program
-    if isinstance(chosen, LBFGS):
-        function = FullBatch(
-            model.graph, model.loss, model.values, _rows_of(model, prepared), chosen,
-            trainable=trainable, seed=model.seed, backend=backend,
-        )  # fmt: skip
-        program = FullBatchProgram(function, chosen)
-        batch_size = len(prepared.rows)
-    else:
-        step = build_step(
-            model.graph, model.loss, chosen,
-            clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
-        )  # fmt: skip
-        program = compile_step(
-            step, model.values | model.slots, model.seed, backend=backend, threads=threads
-        )
+    program = _program(
+        model, model.loss, prepared, chosen,
+        clip_norm=clip_norm, clip_value=clip_value, trainable=trainable, backend=backend,
+        threads=threads,
+    )  # fmt: skip
+    batch_size = len(prepared.rows) if isinstance(chosen, LBFGS) else batch_size
     program.write({}, model.steps)
     model.optimizer, model.split = chosen, prepared.sentence
     with choose(verbose) as progress:
@@ -129,6 +119,33 @@ def fit(
             raise
         progress.finish(_summary(run, reason))
     return model.history
+
+
+def _program(
+    model: Model,
+    loss: Node,
+    prepared: Prepared,
+    optimizer: Optimizer | LBFGS,
+    *,
+    clip_norm: float | None,
+    clip_value: float | None,
+    trainable: Iterable[str] | None,
+    backend: str,
+    threads: int | None,
+) -> Program:
+    """What does the steps: by minibatches, or on all rows at once."""
+    if isinstance(optimizer, LBFGS):
+        function = FullBatch(
+            model.graph, loss, model.values, _rows_of(model, prepared), optimizer,
+            trainable=trainable, seed=model.seed, backend=backend,
+        )  # fmt: skip
+        return FullBatchProgram(function, optimizer)
+    step = build_step(
+        model.graph, loss, optimizer,
+        clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
+    )  # fmt: skip
+    state = model.values | model.slots
+    return compile_step(step, state, model.seed, backend=backend, threads=threads)
 
 
 def _run(
