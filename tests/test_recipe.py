@@ -58,6 +58,16 @@ def test_one_far_row_does_not_hide_the_others() -> None:
     assert found.max() <= y.max()
 
 
+def test_some_far_rows_do_not_spoil_what_is_learned_of_the_others() -> None:
+    y = CURVE.copy()
+    y[::40] *= 8
+    model, found = learned(y)
+    assert model.notes["config"]["target_scaling"] == "standard", "too few for a logarithm"
+    _, plain = learned(y, loss="squared_error")
+    errors = [np.sqrt(np.mean((x - y)[np.arange(len(y)) % 40 > 0] ** 2)) for x in (found, plain)]
+    assert errors[0] < 0.9 * errors[1]
+
+
 def test_numbers_of_many_sizes_are_learned_by_their_logarithm() -> None:
     y = np.exp(3 * CURVE)
     found = learned(y)[1]
@@ -74,7 +84,7 @@ def test_ordinary_targets_and_those_that_are_mostly_one_number_stay_as_they_are(
     table = {"x": GAMMA[:, 0], "y": y}
     settled = settle(config(target="y", task="regression"),
                      learn(read(table), config(target="y", task="regression")))  # fmt: skip
-    assert (settled.target_scaling, settled.loss) == ("standard", "squared_error")
+    assert (settled.target_scaling, settled.loss) == ("standard", "huber")
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-40, 1e38, 1e300])

@@ -11,7 +11,7 @@ from chainrule.errors import SettingError, did_you_mean
 QUALITIES = ("fast", "balanced", "best")
 LOSSES = {
     "classification": ("cross_entropy",),
-    "regression": ("squared_error", "absolute_error", "huber"),
+    "regression": ("huber", "squared_error", "absolute_error"),
 }
 TARGET_SCALINGS = ("standard", "log")
 EMBEDDINGS = ("none", "piecewise", "periodic")
@@ -42,7 +42,7 @@ class Config:
         dropout: the rate after each hidden layer.
         target_scaling: of a number to predict: "standard", or "log": on a logarithmic scale on
             both sides of the median, for targets of heavy tail.
-        loss: cross_entropy; squared_error, absolute_error or huber.
+        loss: cross_entropy; huber, squared_error or absolute_error.
         label_smoothing: what cross-entropy takes from the true class for all others.
         class_weights: "balanced" gives rare classes the weight of frequent ones.
         optimizer: its name.

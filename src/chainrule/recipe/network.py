@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from chainrule.recipe.config import Config
 
 BLANK = "zeros"
 """Where the output layer starts: from the guess that knows no column, not from random ones."""
+BEYOND = {"standard": 3.0, "log": 1.0}
+"""By scaling of the target, the distance beyond which an error counts less: it may be chance."""
 FAR = 1e300
 """Quartile distances from the median at which a target on a logarithmic scale is cut off."""
 
@@ -97,13 +99,15 @@ def _number(
     tops: list[Node], truth: Node, target: NumberTarget, settled: Config
 ) -> tuple[Node, Node]:
     """The number in its own unit (N,), and the loss on the scaled number."""
-    forth, back = (_log if settled.target_scaling == "log" else _standard)(target.stats)
+    scaling = settled.target_scaling or "standard"
+    forth, back = (_log if scaling == "log" else _standard)(target.stats)
     scaled = [reshape(dense(h, 1, init=BLANK), (h.shape[0],)) for h in tops]
-    kind = settled.loss or "squared_error"
-    function = {
-        "squared_error": squared_error, "absolute_error": absolute_error, "huber": huber
-    }[kind]  # fmt: skip
-    loss = _mean([function(z, cast(forth(truth), "float32")) for z in scaled])
+    kind = settled.loss or "huber"
+    functions: dict[str, Callable[[Node, Node], Node]] = {
+        "huber": partial(huber, delta=BEYOND[scaling]), "squared_error": squared_error,
+        "absolute_error": absolute_error,
+    }  # fmt: skip
+    loss = _mean([functions[kind](z, cast(forth(truth), "float32")) for z in scaled])
     low, *_, high = target.stats.quantiles
     output = clip(back(cast(_mean(scaled), "float64")), low, high)
     return output, objective(loss, output, truth, kind=kind)

@@ -116,7 +116,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "activation": "silu",
         "dropout": 0.3 if wide and not few else 0.15,
         "target_scaling": None if classifies else "log" if heavy else "standard",
-        "loss": "huber" if heavy else LOSSES[schema.task][0],
+        "loss": LOSSES[schema.task][0],
         "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
         "rate": None if open_length else 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
         "decay": DECAY.get(chosen.optimizer, 0.01),
