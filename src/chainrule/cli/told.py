@@ -112,8 +112,7 @@ def tell_config(screen: Screen, config: Config) -> None:
     """The configuration in a few lines: what is not set is left out."""
     screen.heading("Configuration")
     values = asdict(config)
-    if config.epochs is None:
-        values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
+    values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
     rows = [("task", f"{config.task} of {config.target}")]
     for name, keys in CONFIG_LINES.items():
         parts = [
