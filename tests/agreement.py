@@ -57,18 +57,19 @@ def check(case: Network) -> None:
 
 
 def check_prediction(case: Network) -> None:
-    """Forward passes give the same outputs, for all rows, few and one.
+    """Forward passes give the same outputs and the same loss, for all rows, few and one.
 
     Raises:
         AssertionError: they do not.
     """
     graph = Graph([*case.outputs, case.loss])
     values = {graph.name(x): initial_value(x, graph.name(x), case.seed) for x in graph.parameters}
-    names = [str(k) for k in range(len(case.outputs))]
+    wanted = [*case.outputs, case.loss]
+    names = [str(k) for k in range(len(wanted))]
     given = {**case.data, KEY.label: key(case.seed, 0)}
 
     def run(backend: str, data: State, values: State, rows: Array) -> dict[str, Array]:
-        forward = Forward(graph, case.outputs, backend=backend)
+        forward = Forward(graph, wanted, backend=backend)
         return dict(zip(names, forward(values, data, rows), strict=True))
 
     for rows in (np.arange(ROWS), np.array([ROWS - 1, 0, 3]), np.array([5])):

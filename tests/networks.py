@@ -237,6 +237,10 @@ SHAPES: dict[str, Move] = {
     "one hot": lambda d, x: cr.one_hot(cr.argmax(x, 1), wide(x), x.dtype) + 0.1 * x,
     "least hot": lambda d, x: cr.one_hot(cr.argmin(x, 1), wide(x), x.dtype) - 0.1 * x,
     "gather": lambda d, x: cr.gather(cr.pad(x, [(0, 0), (0, CODES)]), d.codes(d.width()), 1),
+    "the largest": lambda d, x: chosen(d, x, cr.argmax),
+    "the least": lambda d, x: chosen(d, x, cr.argmin),
+    "at the mean": lambda d, x: chosen(d, x, at_the_mean),
+    "looked up": lambda d, x: cr.take(d.weights(wide(x), d.width()), cr.argmax(x, 1), axis=0),
     "isfinite": lambda d, x: cr.where(F["isfinite"](x), x, 0.0),
     "shared": lambda d, x: x @ d.weights(wide(x), d.width()),
     "tied": lambda d, x: tied(cr.tanh(x), d.weights(wide(x), d.width())),
@@ -251,6 +255,20 @@ SHAPES: dict[str, Move] = {
 def tied(x: Node, w: Node) -> Node:
     """The same weights forwards and backwards."""
     return cr.tanh(x @ w) @ cr.transpose(w)
+
+
+def chosen(d: Draft, x: Node, index: Callable[..., Node]) -> Node:
+    """Of pieces of a row, what a number made of each piece chooses from it."""
+    pieces = cr.reshape(cr.concat([x, cr.sin(x), -x], 1), (-1, 3, wide(x)))
+    axis = d.pick.choice((1, 2))
+    return cr.flatten(cr.gather(pieces, index(pieces, axis=axis, keepdims=True), axis=axis))
+
+
+def at_the_mean(x: Node, axis: int, keepdims: bool) -> Node:
+    """An index along the axis that comes out of a mean."""
+    size = int(x.shape[axis])
+    mean = cr.tanh(cr.mean(x, axis, keepdims=keepdims) + 0.137)
+    return cr.cast(cr.floor(0.4999 * size * (1 + mean)), "int32")
 
 
 def move(d: Draft) -> Node:

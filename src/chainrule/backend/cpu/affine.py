@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from chainrule.backend.cpu.flat import Flat
+from chainrule.backend.cpu.flat import Flat, Item
 
 ACC = -1
 """Stands for the result of the reduction among the axes that something depends on."""
@@ -62,10 +62,17 @@ class Analysis:
         self.forms: list[Form] = []
         self._known: dict[tuple[int, tuple[int, ...]], Access] = {}
         for place, item in enumerate(flat.items):
-            own = {ACC} if item.op == "acc" else {int(item.data or 0)} if item.op == "at" else set()
-            self.depends.append(frozenset(own).union(*(self.depends[a] for a in item.args)))
+            own = self._own(item)
+            self.depends.append(own.union(*(self.depends[a] for a in item.args)))
             integer = item.dtype in INTEGERS
             self.forms.append(self._form(place) if integer else Form(rest={place: 1}))
+
+    def _own(self, item: Item) -> frozenset[int]:
+        """What an instruction depends on beside its operands."""
+        if item.op == "at":
+            return frozenset({int(item.data or 0)})
+        # the result of a reduction is another one at each place of the loops around it
+        return frozenset({ACC, *range(self.flat.free)} if item.op == "acc" else ())
 
     def reads(self, item: int) -> Access:
         """Where a `read` instruction reads."""

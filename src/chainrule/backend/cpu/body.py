@@ -243,7 +243,7 @@ class Body:
     def _pointer(self, key: object, argument: int, form: Form) -> str:
         """The address of a form's first lane, from as much as is known of it already."""
         terms = {("axis", a): f for a, f in form.axes.items() if a in self.at}
-        settled = frozenset(self.at)
+        settled = frozenset(self.at) if self.acc is None else frozenset((ACC, *self.at))
         for item, factor in form.rest.items():
             if self.analysis.depends[item] <= settled:
                 terms["item", item] = factor
