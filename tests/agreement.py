@@ -13,10 +13,10 @@ import chainrule as cr
 from chainrule.compile import compile_step
 from chainrule.forward import Forward
 from chainrule.graph import Graph, Node
+from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
-from chainrule.ops.random import KEY
-from chainrule.program import Interpreted, Program, Step, key
+from chainrule.program import Interpreted, Program, key
 from chainrule.train.optim import SGD
 from networks import ROWS, Network
 

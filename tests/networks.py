@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import FUNCTIONS as F
+from chainrule.graph.step import Step
 from chainrule.nn.arguments import ACTIVATIONS
-from chainrule.program import Step
 from chainrule.train.optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
 from chainrule.train.schedules import rates as rates_of
 from chainrule.train.step import build_step

@@ -16,6 +16,7 @@ import chainrule as cr
 from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import REGISTRY, op
+from chainrule.graph.step import KEY
 from chainrule.interpret import (
     Tape,
     as_feed,
@@ -25,7 +26,7 @@ from chainrule.interpret import (
     one_thread,
     stream,
 )
-from chainrule.ops.random import KEY, uniform
+from chainrule.ops.random import uniform
 from chainrule.program import key
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, build

@@ -20,9 +20,10 @@ import chainrule as cr
 from chainrule.backend.cpu.driver import Native
 from chainrule.compile import compile_step
 from chainrule.graph import Graph
+from chainrule.graph.step import Step
 from chainrule.native import NativeFunction
 from chainrule.nativeforward import MOST
-from chainrule.program import Program, Step
+from chainrule.program import Program
 from chainrule.train.step import build_step
 
 pytest.importorskip("llvmlite")

@@ -15,9 +15,10 @@ import chainrule as cr
 from chainrule.graph import Graph, Node, check
 from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import REGISTRY, op
+from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.mode import count, tracked, when_training
-from chainrule.ops.random import KEY, uniform
+from chainrule.ops.random import uniform
 from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.precision import in_float64

@@ -13,10 +13,10 @@ from chainrule.backend.cpu.pace import MOST_THREADS
 from chainrule.backend.cpu.peaks import likely
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
+from chainrule.graph.step import Step
 from chainrule.plan.build import plan_forward, plan_step
 from chainrule.plan.cost import best_threads
 from chainrule.plan.plan import Plan
-from chainrule.program import Step
 
 
 def compile_step(step: Step, rows: int, folder: Path | None) -> bytes:

@@ -12,12 +12,13 @@ from chainrule.forward import Forward
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
+from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.native import NativeProgram
 from chainrule.ops.index import checked
 from chainrule.passes.hoist import by_examples, hoist, row_bytes
 from chainrule.passes.merge import merge
 from chainrule.passes.ranges import choices
-from chainrule.program import STEP_INPUTS, Interpreted, Program, Step
+from chainrule.program import Interpreted, Program
 
 BACKENDS = ("native", "interpreter")
 ENCODED_BYTES = 1024

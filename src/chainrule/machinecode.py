@@ -19,7 +19,7 @@ from chainrule.forklock import fork_lock
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
-from chainrule.program import Step
+from chainrule.graph.step import Step
 
 KEPT = 64
 """How many are kept for graphs that come again; the ones not used for longest go first."""

@@ -26,10 +26,11 @@ from chainrule.forward import Forward
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Parameter
+from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import as_feed, bind, initial_value
 from chainrule.nn.summary import Summary, summary
 from chainrule.ops.build import require_scalar
-from chainrule.program import STEP_INPUTS, every
+from chainrule.program import every
 from chainrule.trace import Trace, run
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.history import History

@@ -27,9 +27,9 @@ from chainrule.files import replacing
 from chainrule.graph.form import from_dict, to_dict
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array
+from chainrule.graph.step import STEP_INPUTS
 from chainrule.graph.values import Decoder, Encoder, encodable
 from chainrule.nn import init
-from chainrule.program import STEP_INPUTS
 from chainrule.safetensor import MAX_HEADER, bounded, foreign, parse, tensors
 from chainrule.types import DTYPES, show
 from chainrule.version import __version__

@@ -15,11 +15,11 @@ from chainrule.backend.cpu.program import Executable
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
+from chainrule.graph.step import KEY, STEP_INPUTS, Step
 from chainrule.interpret import initial_value
 from chainrule.interrupt import uninterrupted
 from chainrule.machinecode import forward_code, step_code
-from chainrule.ops.random import KEY
-from chainrule.program import CALMER, STEP_INPUTS, Interpreted, Minibatches, Rows, Step, every, keys
+from chainrule.program import CALMER, Interpreted, Minibatches, Rows, every, keys
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""

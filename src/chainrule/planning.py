@@ -19,13 +19,13 @@ from chainrule.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.fitting import whole
 from chainrule.graph.graph import Graph
+from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.build import plan_step, staged
 from chainrule.plan.cost import PlanCosts, best_threads
 from chainrule.plan.forecast import Forecast, MemoryNeed, Pass, Placed
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
-from chainrule.program import STEP_INPUTS, Step
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named

@@ -11,41 +11,15 @@ import numpy.typing as npt
 
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
-from chainrule.graph.leaves import input
-from chainrule.graph.node import Array, Input, Node, Operation, Parameter
+from chainrule.graph.node import Array, Input, Node, Operation
+from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS, Step
 from chainrule.interpret import Tape, evaluate, initial_value, one_thread
-from chainrule.ops.random import KEY
 from chainrule.types import N
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
-RATE = input("step.rate", (), "float64", batch=False)
-"""The learning rate of this step, as the schedule gives it."""
-
-NUMBER = input("step.number", (), "float64", batch=False)
-"""The number of this step, counted from 1 since training began."""
-
-STEP_INPUTS = (KEY, RATE, NUMBER)
-"""What every step brings of itself; all other inputs come from the data."""
-
-
 CALMER = "lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)"
 """What to try where numbers grow beyond bounds."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A whole training step as a graph.
-
-    Attributes:
-        graph: computes the loss and all updates; it knows the names of the state.
-        loss: the scalar that is reported.
-        updates: the new value of each parameter, optimizer slot and tracked statistic.
-    """
-
-    graph: Graph
-    loss: Node
-    updates: Mapping[Parameter, Node]
 
 
 @dataclass(frozen=True)
@@ -188,7 +162,7 @@ class Interpreted:
                 known[x] = array[rows] if x.batch else array
         known[KEY] = key(self._seed, self._steps)
         known[RATE] = np.asarray(rate, np.float64)
-        known[NUMBER] = np.asarray(self._steps + 1, np.float64)
+        known[STEP_INDEX] = np.asarray(self._steps + 1, np.float64)
         return known
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:

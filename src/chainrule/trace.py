@@ -14,9 +14,9 @@ from chainrule.explain import by_name, by_number, expression, number, transparen
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
+from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.interpret import as_feed, bind, evaluate, initial_value
-from chainrule.ops.random import KEY
-from chainrule.program import NUMBER, RATE, STEP_INPUTS, key
+from chainrule.program import key
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def run(
     names = {x: graph.name(x) for x in graph.inputs if x not in STEP_INPUTS}
     known, rows = bind(names, names, feeds)
     known[KEY] = key(seed, step)
-    known[RATE], known[NUMBER] = np.asarray(0.0), np.asarray(step + 1.0)
+    known[RATE], known[STEP_INDEX] = np.asarray(0.0), np.asarray(step + 1.0)
     known |= _parameters(graph, values or {}, like or graph, seed)
     # of its own, whatever becomes of the caller's arrays
     return Trace(graph, {x: value.copy() for x, value in known.items()}, rows, training)

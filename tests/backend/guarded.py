@@ -12,10 +12,9 @@ import numpy as np
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.graph import Graph, Node
+from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
 from chainrule.interpret import initial_value
-from chainrule.ops.random import KEY
 from chainrule.plan.build import plan_step
-from chainrule.program import NUMBER, RATE, Step
 from chainrule.train.step import build_step
 
 Array = np.ndarray[Any, Any]
@@ -85,7 +84,7 @@ def run(width: int, dtype: str, lanes: int | None, *, end: bool) -> None:
 
 def brought(step: Step, *, end: bool) -> dict[str, Array]:
     """What each step brings."""
-    values = {KEY: np.zeros(3, "uint32"), RATE: np.array(0.01), NUMBER: np.array(1.0)}
+    values = {KEY: np.zeros(3, "uint32"), RATE: np.array(0.01), STEP_INDEX: np.array(1.0)}
     inputs = [x for x in step.graph.inputs if not x.batch]
     return {step.graph.name(x): guarded(values[x], end=end) for x in inputs}
 

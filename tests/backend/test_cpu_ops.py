@@ -14,9 +14,9 @@ from chainrule.autodiff import gradients
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.machine import host
 from chainrule.graph import Graph, Node
+from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
-from chainrule.ops.random import KEY
 from chainrule.passes.specialise import specialise
 from chainrule.plan.build import plan_forward
 from chainrule.plan.elements import rows_first

@@ -13,9 +13,9 @@ from chainrule.backend.cpu.jit import assembly, compiled
 from chainrule.backend.cpu.machine import Machine, host, machine, without
 from chainrule.backend.cpu.module import build
 from chainrule.graph import Graph
+from chainrule.graph.step import Step
 from chainrule.plan.build import plan_step
 from chainrule.plan.plan import Plan
-from chainrule.program import Step
 from chainrule.train.step import build_step
 from networks import network
 

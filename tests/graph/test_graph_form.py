@@ -17,9 +17,9 @@ from chainrule.graph import Graph, Input, Node, Operation, Parameter, Scope
 from chainrule.graph.form import MAX_ELEMENTS, Unknown, from_dict, to_dict
 from chainrule.graph.node import apply
 from chainrule.graph.op import lookup
+from chainrule.graph.step import STEP_INPUTS
 from chainrule.graph.values import Encoder
 from chainrule.nn import init
-from chainrule.program import STEP_INPUTS
 from chainrule.types import N, TensorType
 from opcases import CASES
 

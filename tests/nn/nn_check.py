@@ -9,9 +9,9 @@ import numpy as np
 
 from chainrule.autodiff import gradients
 from chainrule.graph import Graph, Node, Parameter
+from chainrule.graph.step import KEY
 from chainrule.interpret import bind, evaluate, initial_value
 from chainrule.ops import reduce
-from chainrule.ops.random import KEY
 from chainrule.program import key
 
 Feeds = Mapping[str, Any]

@@ -14,9 +14,9 @@ from cases.case import Bad, Case, Operands
 from chainrule.autodiff import gradients
 from chainrule.errors import ChainruleError
 from chainrule.graph import Graph, Input, Node, Scope, check, listing
+from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
-from chainrule.ops.random import KEY
 from chainrule.types import N, TensorType, resolve
 from opcases import CASES
 

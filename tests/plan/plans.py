@@ -9,12 +9,12 @@ import numpy as np
 from evaluate import Memory, check_plan, run
 
 from chainrule.graph import Graph, Node
-from chainrule.ops.random import KEY
+from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
 from chainrule.plan.build import plan_forward, plan_step
 from chainrule.plan.elements import rows_first
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Plan
-from chainrule.program import NUMBER, RATE, Interpreted, Step, key
+from chainrule.program import Interpreted, key
 
 Array = np.ndarray[Any, Any]
 THREADS = ((1, False), (3, False), (2, True))
@@ -77,7 +77,7 @@ class Planned:
             brought = {
                 KEY.label: key(self._seed, self._steps),
                 RATE.label: np.asarray(rate, np.float64),
-                NUMBER.label: np.asarray(self._steps + 1, np.float64),
+                STEP_INDEX.label: np.asarray(self._steps + 1, np.float64),
             }
             values = {**self._state, **data, **brought}
             arrays = {

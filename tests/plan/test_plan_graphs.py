@@ -15,11 +15,12 @@ from plans import planned
 import chainrule as cr
 from chainrule.autodiff import gradients
 from chainrule.graph import Graph, Input, Node, Scope
+from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
 from chainrule.ops.mode import count
 from chainrule.ops.product import prod_others
-from chainrule.ops.random import KEY, uniform
+from chainrule.ops.random import uniform
 from chainrule.plan.build import plan_forward
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, Step, build

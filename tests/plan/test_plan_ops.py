@@ -12,9 +12,9 @@ from plans import planned
 from cases.case import Case
 from chainrule.autodiff import gradients
 from chainrule.graph import Graph, Node
+from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
-from chainrule.ops.random import KEY
 from chainrule.passes.specialise import specialise
 from opcases import CASES
 from ops.test_ops_cases import as_inputs, differentiable, draw, rows_of, variants

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
-from chainrule.ops.random import KEY
+from chainrule.graph.step import KEY
 from chainrule.types import show, static_size
 
 _QUIET = {"constant", "broadcast_to", "reshape"}

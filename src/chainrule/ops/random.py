@@ -6,15 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Array, Input, Node, NodeLike, Scope, apply
+from chainrule.graph.node import Array, Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.graph.step import KEY
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
 from chainrule.types import Shape, TensorType, is_number
-
-KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
-"""What each step brings for randomness: low and high half of the seed, number of the step."""
 
 U32 = npt.NDArray[np.uint32]
 

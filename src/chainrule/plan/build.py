@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Parameter
+from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
@@ -16,7 +17,6 @@ from chainrule.plan.fuse import Fusion
 from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Phase, Plan
 from chainrule.plan.schedule import phases, reads
-from chainrule.program import STEP_INPUTS, Step
 from chainrule.types import Shape
 
 STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose, fold, merge)

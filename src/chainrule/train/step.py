@@ -10,12 +10,12 @@ from chainrule.autodiff import backward
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, Parameter, Scope
+from chainrule.graph.step import RATE, STEP_INDEX, Step
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
-from chainrule.program import NUMBER, RATE, Step
 from chainrule.train.optim.base import Optimizer, matches, require_match
 from chainrule.train.settings import Within
 
@@ -54,7 +54,7 @@ def build_step(
     updates: dict[Parameter, Node] = {}
     for parameter, gradient in _clipped(parts.gradients, clip_norm, clip_value).items():
         name = graph.name(parameter)
-        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, NUMBER)
+        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, STEP_INDEX)
         updates |= slots
     updates |= parts.tracked
     names = {x: graph.name(x) if x in graph else x.label for x in updates}

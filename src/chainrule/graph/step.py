@@ -1,0 +1,38 @@
+"""A training step as a graph, and the inputs that every step has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.leaves import input
+from chainrule.graph.node import Input, Node, Parameter, Scope
+from chainrule.types import TensorType
+
+KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
+"""The key of the step's random numbers: low and high half of the seed, number of the step."""
+
+RATE = input("step.rate", (), "float64", batch=False)
+"""The learning rate of this step, as the schedule gives it."""
+
+STEP_INDEX = input("step.number", (), "float64", batch=False)
+"""The number of this step, counted from 1 since training began."""
+
+STEP_INPUTS = (KEY, RATE, STEP_INDEX)
+"""The inputs that the training loop feeds at each step; all others come from the data."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A whole training step as a graph.
+
+    Attributes:
+        graph: computes the loss and all updates; it knows the names of the state.
+        loss: the scalar that is reported.
+        updates: the new value of each parameter, optimizer slot and tracked statistic.
+    """
+
+    graph: Graph
+    loss: Node
+    updates: Mapping[Parameter, Node]
