@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import api, commands, lesson, ops
+from generators import api, commands, layers, lesson, ops
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
@@ -16,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "ops.md": lambda: NOTE + ops.page(),
     "python-api.md": lambda: NOTE + api.page(),
     "command-line.md": lambda: NOTE + commands.page(),
+    "contributing.md": layers.page,
     "assets/lecture.svg": lesson.drawing,
 }
 """What makes each generated file."""
