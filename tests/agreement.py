@@ -10,13 +10,13 @@ from unittest.mock import patch
 import numpy as np
 
 import chainrule as cr
-from chainrule.compile import compile_step
-from chainrule.forward import Forward
+from chainrule.engine.compile import compile_step
+from chainrule.engine.forward import Forward
+from chainrule.engine.program import Interpreted, Program, key
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
-from chainrule.program import Interpreted, Program, key
 from chainrule.train.optim import SGD
 from networks import ROWS, Network
 
@@ -150,7 +150,7 @@ def _assert_same_bits(case: Network, step: Step) -> Program:
     one = compile_step(step, {}, case.seed, threads=1)
     losses = one.run(data, batches, rates)
     many = compile_step(step, {}, case.seed)
-    with patch("chainrule.native.threads_for", lambda *_: (3, 3)):
+    with patch("chainrule.engine.native.threads_for", lambda *_: (3, 3)):
         parts = [many.run(data, [b], [r]) for b, r in zip(batches, rates, strict=True)]
     assert losses.tobytes() == np.concatenate(parts).tobytes(), "bits of the loss"
     others = many.read()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.program import key
 from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import REGISTRY, op
@@ -27,7 +28,6 @@ from chainrule.interpret import (
     stream,
 )
 from chainrule.ops.random import uniform
-from chainrule.program import key
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, build
 

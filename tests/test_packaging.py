@@ -47,8 +47,8 @@ def test_the_wheel_holds_every_file(built: Path) -> None:
     assert sorted(x for x in names if ".dist-info/" not in x) == SHIPPED
     assert any(x.endswith("licenses/LICENSE") for x in names)
     assert "chainrule = chainrule.cli:main" in commands
-    assert {"chainrule/py.typed", "chainrule/cli/templates/report.html.j2"} < set(SHIPPED)
-    assert "chainrule/data/embedded/penguins.csv" in SHIPPED
+    assert {"chainrule/py.typed", "chainrule/cli/report/templates/report.html.j2"} < set(SHIPPED)
+    assert "chainrule/data/readers/embedded/penguins.csv" in SHIPPED
 
 
 def test_the_source_archive_holds_sources_tests_and_documentation(built: Path) -> None:

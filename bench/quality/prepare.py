@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.quality.sets import SETS, TABLES, Frame
-from chainrule.data import datasets
-from chainrule.files import replacing
+from chainrule.data.readers import datasets
+from chainrule.system.atomicfile import replacing
 
 
 def prepare(name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.quality.records import Run
-from chainrule.files import write_whole
+from chainrule.system.atomicfile import write_whole
 
 
 class Store:

@@ -13,14 +13,14 @@ from chainrule.graph.op import FUNCTIONS
 from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Training on a table", "", ("chainrule.recipe", "chainrule.search")),
+    ("Training on a table", "", ("chainrule.recipe", "chainrule.recipe.search")),
     ("Estimators", "In scikit-learn's contract; they need `pip install \"chainrule[sklearn]\"`.",
      ("chainrule.estimators",)),
-    ("Model", "", ("chainrule.model", "chainrule.train.history")),
-    ("Many models", "", ("chainrule.many", "chainrule.crossvalidation")),
+    ("Model", "", ("chainrule.model.model", "chainrule.train.history")),
+    ("Many models", "", ("chainrule.model.many", "chainrule.model.crossvalidate")),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
-    ("Running and differentiating", "", ("chainrule.trace", "chainrule.autodiff",
-                                         "chainrule.gradcheck")),
+    ("Running and differentiating", "", ("chainrule.explain.trace", "chainrule.autodiff",
+                                         "chainrule.explain.gradcheck")),
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 import chainrule as cr
-from chainrule.explain import number, transparent
-from chainrule.trace import TraceStep
+from chainrule.explain.formula import number, transparent
+from chainrule.explain.trace import TraceStep
 from generators.picture import picture
 
 EXAMPLE = {"x": [[1.0, 0.0]], "t": [[1.0]]}

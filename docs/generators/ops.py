@@ -9,7 +9,7 @@ from functools import partial
 
 import chainrule as cr
 import chainrule.ops
-from chainrule.explain import expression, transparent
+from chainrule.explain.formula import expression, transparent
 from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import FUNCTIONS, REGISTRY, Op
 from chainrule.ops.objective import objective

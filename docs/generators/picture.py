@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from chainrule import Node, Trace
-from chainrule.explain import expression, number
+from chainrule.explain.formula import expression, number
 from chainrule.graph.node import Array, Input, Parameter
 
 CHARACTER, LINE, PADDING, GAP = 7.3, 17, 9, 34

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from chainrule.errors import FeedError, did_you_mean
-from chainrule.forklock import fork_lock
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
+from chainrule.system.forklock import fork_lock
 from chainrule.types import DTYPES, FLOATS, N, TensorType, resolve, show
 
 

@@ -14,7 +14,7 @@ from chainrule.backend.cpu.compiler import runnable
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
 from chainrule.interpret import initial_value
-from chainrule.plan.build import plan_step
+from chainrule.plan.pipeline import plan_step
 from chainrule.train.step import build_step
 
 Array = np.ndarray[Any, Any]

@@ -14,9 +14,9 @@ import llvmlite
 import llvmlite.binding as llvm
 import pytest
 
-from chainrule.backend.cpu import cache
-from chainrule.backend.cpu.cache import cached
 from chainrule.backend.cpu.machine import Machine
+from chainrule.backend.cpu.run import cache
+from chainrule.backend.cpu.run.cache import cached
 
 MACHINE = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
 
@@ -148,7 +148,7 @@ def test_a_folder_that_may_not_be_read_or_written(tmp_path: Path, mode: int) -> 
 FULL = """
 import resource, sys
 from pathlib import Path
-from chainrule.backend.cpu.cache import cached
+from chainrule.backend.cpu.run.cache import cached
 from chainrule.backend.cpu.machine import Machine
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # as if the disk were full
 machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
@@ -177,7 +177,7 @@ def test_what_was_never_finished_goes_after_a_day(tmp_path: Path) -> None:
 SHARED = """
 import sys
 from pathlib import Path
-from chainrule.backend.cpu import cache
+from chainrule.backend.cpu.run import cache
 from chainrule.backend.cpu.machine import Machine
 cache.FILES = 5
 machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)

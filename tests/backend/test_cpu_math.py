@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from chainrule.backend.cpu.math import FUNCTIONS, definitions, symbol
+from chainrule.backend.cpu.maths.library import FUNCTIONS, definitions, symbol
 from chainrule.ops.random import _forward_uniform
 
 llvm.initialize_all_targets()

@@ -18,8 +18,8 @@ from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
 from chainrule.passes.specialise import specialise
-from chainrule.plan.build import plan_forward
 from chainrule.plan.elements import rows_first
+from chainrule.plan.pipeline import plan_forward
 from opcases import CASES
 from ops.test_ops_cases import as_inputs, differentiable, draw, rows_of, variants
 

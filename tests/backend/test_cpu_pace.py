@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chainrule.backend.cpu import pace as cpu_pace
-from chainrule.backend.cpu import threads as cpu_threads
-from chainrule.backend.cpu.pace import LEAST, Pace
+from chainrule.backend.cpu.run import threads as cpu_threads
+from chainrule.backend.cpu.run import tuner as cpu_pace
+from chainrule.backend.cpu.run.tuner import LEAST, Pace
 
 
 class Clock:

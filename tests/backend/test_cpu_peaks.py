@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.backend.cpu import math as math_library
-from chainrule.backend.cpu import peaks
-from chainrule.backend.cpu.scalars import MATHS
-from chainrule.plan.speeds import Speeds
-from chainrule.plan.work import PRICES
+from chainrule.backend.cpu.emit.scalars import MATHS
+from chainrule.backend.cpu.maths import library as math_library
+from chainrule.backend.cpu.run import microbench as peaks
+from chainrule.costs.speeds import Speeds
+from chainrule.costs.work import PRICES
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from kernels import evaluate
 
 import chainrule as cr
-from chainrule.backend.cpu.affine import Analysis
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.backend.cpu.flat import flatten
-from chainrule.backend.cpu.jit import assembly
+from chainrule.backend.cpu.emit.affine import Analysis
+from chainrule.backend.cpu.emit.flat import flatten
+from chainrule.backend.cpu.emit.module import build
+from chainrule.backend.cpu.emit.products import product
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
-from chainrule.backend.cpu.module import build
-from chainrule.backend.cpu.products import product
+from chainrule.backend.cpu.run.jit import assembly
 from chainrule.graph import Graph
-from chainrule.plan.build import plan_forward
 from chainrule.plan.kernel import (
     Acc,
     At,
@@ -34,6 +33,7 @@ from chainrule.plan.kernel import (
     Row,
     Write,
 )
+from chainrule.plan.pipeline import plan_forward
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from test_cpu_steps import OFFSETS, RATES, ROWS, SIZES, arrays, ready, training
 
-from chainrule.backend.cpu.driver import Native
-from chainrule.backend.cpu.jit import assembly
+from chainrule.backend.cpu.emit.steps import run_function
 from chainrule.backend.cpu.machine import machine
-from chainrule.backend.cpu.profile import Timing, timed
-from chainrule.backend.cpu.steps import run_function
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.jit import assembly
+from chainrule.backend.cpu.run.profile import Timing, timed
 
 
 def steps(native: Native) -> int:

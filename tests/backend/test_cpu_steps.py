@@ -10,11 +10,11 @@ import pytest
 from kernels import evaluate
 
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.backend.cpu.driver import Native
-from chainrule.backend.cpu.jit import assembly
+from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import machine
-from chainrule.backend.cpu.module import build
-from chainrule.backend.cpu.threads import Pool
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.jit import assembly
+from chainrule.backend.cpu.run.threads import Pool
 from chainrule.errors import FeedError
 from chainrule.plan.kernel import (
     Acc,

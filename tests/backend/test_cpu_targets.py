@@ -9,12 +9,12 @@ from functools import cache
 import pytest
 
 import chainrule as cr
-from chainrule.backend.cpu.jit import assembly, compiled
+from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import Machine, host, machine, without
-from chainrule.backend.cpu.module import build
+from chainrule.backend.cpu.run.jit import assembly, compiled
 from chainrule.graph import Graph
 from chainrule.graph.step import Step
-from chainrule.plan.build import plan_step
+from chainrule.plan.pipeline import plan_step
 from chainrule.plan.plan import Plan
 from chainrule.train.step import build_step
 from networks import network

@@ -156,7 +156,7 @@ def test_a_defect_is_told_in_words_and_kept_in_a_file(folder, capsys, monkeypatc
     def broken(*_: object) -> None:
         raise KeyError("oh")
 
-    monkeypatch.setattr("chainrule.cli.showing.list_data", broken)
+    monkeypatch.setattr("chainrule.cli.commands.show.list_data", broken)
     code, err = told(capsys, "data", "list")
     assert code == 70
     assert "an error in Chainrule itself: KeyError: 'oh'" in err
@@ -172,7 +172,7 @@ def test_a_full_disk_is_told_in_words(folder, capsys, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr("chainrule.cli.report.write", full)
+    monkeypatch.setattr("chainrule.cli.report.page.write", full)
     code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
     assert "No space left on device: report.html" in err

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from chainrule.cli import charts, results
-from chainrule.cli.report import (
+from chainrule.cli.report import charts, results
+from chainrule.cli.report.page import (
     ColumnRow,
     Histogram,
     NodeRow,
@@ -22,7 +22,7 @@ from chainrule.cli.report import (
     size_words,
     write,
 )
-from chainrule.cli.results import Judged
+from chainrule.cli.report.results import Judged
 from chainrule.data.check import Finding
 from chainrule.train.history import History
 

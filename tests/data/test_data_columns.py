@@ -5,15 +5,10 @@ import numpy as np
 import pytest
 
 from chainrule.data import read
-from chainrule.data.columns import (
-    BooleanColumn,
-    CategoryColumn,
-    NumberColumn,
-    learn_column,
-)
-from chainrule.data.dates import DateColumn
-from chainrule.data.learned import KNOTS, Stats, stats_of
-from chainrule.data.text import TextColumn
+from chainrule.data.columns.columns import BooleanColumn, CategoryColumn, NumberColumn, learn_column
+from chainrule.data.columns.dates import DateColumn
+from chainrule.data.columns.encoder import KNOTS, Stats, stats_of
+from chainrule.data.columns.text import TextColumn
 from chainrule.errors import DataError
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chainrule.data import datasets, read
-from chainrule.data.catalogue import DATA_SETS, DataSet
-from chainrule.data.fetch import cached_path, data_folder
-from chainrule.data.toys import MAKERS, toy_csv
+from chainrule.data import read
+from chainrule.data.readers import datasets
+from chainrule.data.readers.catalogue import DATA_SETS, DataSet
+from chainrule.data.readers.fetch import cached_path, data_folder
+from chainrule.data.readers.toys import MAKERS, toy_csv
 from chainrule.errors import DataError
 
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"

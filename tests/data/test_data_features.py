@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.cli.judging import importance, judge
+from chainrule.cli.evaluation import importance, judge
 from chainrule.data import read
 from chainrule.data.features import FARTHEST, features
 from chainrule.data.schema import Schema

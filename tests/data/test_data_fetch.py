@@ -21,9 +21,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from chainrule.data import datasets
-from chainrule.data.catalogue import DATA_SETS, DataSet, Member
-from chainrule.data.fetch import cached_path, fetch_entry, read_idx
+from chainrule.data.readers import datasets
+from chainrule.data.readers.catalogue import DATA_SETS, DataSet, Member
+from chainrule.data.readers.fetch import cached_path, fetch_entry, read_idx
 from chainrule.errors import DataError
 
 FETCHED = [entry.name for entry in DATA_SETS if not entry.embedded]
@@ -244,7 +244,7 @@ def test_ctrl_c_leaves_nothing(cache: Path, wheels: Path, monkeypatch: pytest.Mo
 
 KILLED = """
 import os, signal, sys
-from chainrule.files import replacing
+from chainrule.system.atomicfile import replacing
 with replacing(sys.argv[1]) as table:
     (table.parent / "half.whl").write_bytes(b"x")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from chainrule.data import cells, guess_kinds, guess_task, read
-from chainrule.data.cells import guess_date_format, guess_form, parse_dates, parse_numbers
-from chainrule.data.kinds import guess_kind
+from chainrule.data import guess_kinds, guess_task, read
+from chainrule.data.columns import cells
+from chainrule.data.columns.cells import guess_date_format, guess_form, parse_dates, parse_numbers
+from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.schema import Schema
 from chainrule.errors import DataError, SettingError
 

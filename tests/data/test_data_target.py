@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chainrule.data import check_table, read
-from chainrule.data.target import ClassTarget, NumberTarget
+from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.errors import DataError
 
 

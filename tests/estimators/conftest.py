@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chainrule.backend.cpu import jit
+from chainrule.backend.cpu.run import jit
 
 
 @pytest.fixture(autouse=True, scope="package")

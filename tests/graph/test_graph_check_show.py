@@ -12,9 +12,9 @@ import pytest
 import chainrule as cr
 from chainrule.errors import GraphError
 from chainrule.graph import Graph, Input, Parameter, Scope, check, listing
+from chainrule.graph.listing import show_attribute
 from chainrule.graph.node import apply
 from chainrule.graph.op import REGISTRY, lookup, op
-from chainrule.graph.show import show_attribute
 from chainrule.types import N, TensorType
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -14,11 +14,11 @@ import chainrule as cr
 from chainrule.autodiff import backward
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph import Graph, Input, Node, Operation, Parameter, Scope
-from chainrule.graph.form import MAX_ELEMENTS, Unknown, from_dict, to_dict
+from chainrule.graph.jsonvalues import Encoder
 from chainrule.graph.node import apply
 from chainrule.graph.op import lookup
+from chainrule.graph.serialize import MAX_ELEMENTS, Unknown, from_dict, to_dict
 from chainrule.graph.step import STEP_INPUTS
-from chainrule.graph.values import Encoder
 from chainrule.nn import init
 from chainrule.types import N, TensorType
 from opcases import CASES

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainrule.errors import GraphError
-from chainrule.graph.values import INLINE, MAX_DEPTH, Decoder, Encoder
+from chainrule.graph.jsonvalues import INLINE, MAX_DEPTH, Decoder, Encoder
 from chainrule.types import DTYPES, N
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff import gradients
+from chainrule.engine.program import key
 from chainrule.graph import Graph, Node, Parameter
 from chainrule.graph.step import KEY
 from chainrule.interpret import bind, evaluate, initial_value
 from chainrule.ops import reduce
-from chainrule.program import key
 
 Feeds = Mapping[str, Any]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from evaluate import Memory, check_plan, run
 
+from chainrule.engine.program import Interpreted, key
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
-from chainrule.plan.build import plan_forward, plan_step
 from chainrule.plan.elements import rows_first
 from chainrule.plan.kernel import Buffer
+from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
-from chainrule.program import Interpreted, key
 
 Array = np.ndarray[Any, Any]
 THREADS = ((1, False), (3, False), (2, True))

@@ -8,9 +8,7 @@ from dataclasses import replace
 import pytest
 
 import chainrule as cr
-from chainrule.graph import Graph
-from chainrule.plan.build import plan_forward, plan_step
-from chainrule.plan.cost import (
+from chainrule.costs.cost import (
     PlanCosts,
     best_threads,
     exchanged,
@@ -18,10 +16,12 @@ from chainrule.plan.cost import (
     product_seconds,
     share,
 )
+from chainrule.costs.speeds import usual
+from chainrule.costs.work import BYTES, work
+from chainrule.graph import Graph
 from chainrule.plan.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
+from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
-from chainrule.plan.speeds import usual
-from chainrule.plan.work import BYTES, work
 from chainrule.train.step import build_step
 from chainrule.types import N
 

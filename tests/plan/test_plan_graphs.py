@@ -21,7 +21,7 @@ from chainrule.ops.build import constant, sum_to
 from chainrule.ops.mode import count
 from chainrule.ops.product import prod_others
 from chainrule.ops.random import uniform
-from chainrule.plan.build import plan_forward
+from chainrule.plan.pipeline import plan_forward
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, Step, build
 

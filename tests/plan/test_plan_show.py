@@ -8,8 +8,8 @@ from pathlib import Path
 import chainrule as cr
 from chainrule.graph import Graph, Node
 from chainrule.passes.specialise import specialise
-from chainrule.plan.build import plan_forward, plan_step
 from chainrule.plan.kernel import Call, Kernel, Read
+from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows, reads
 from chainrule.plan.show import show

@@ -11,8 +11,8 @@ import pytest
 from plans import Planned
 
 import chainrule as cr
+from chainrule.engine.program import Interpreted
 from chainrule.graph import Graph, Node
-from chainrule.program import Interpreted
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, Optimizer, optimizer
 from chainrule.train.step import build_step
 

@@ -9,11 +9,11 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from chainrule.display.format import duration, number
+from chainrule.display.lineplot import curves_svg
+from chainrule.display.svg import nice_ticks, tick_labels
 from chainrule.errors import ModelFileError, SettingError
-from chainrule.train.axes import nice_ticks, tick_labels
-from chainrule.train.curves import curves_svg
 from chainrule.train.history import History
-from chainrule.train.words import duration, number
 
 
 def history(losses, **columns):

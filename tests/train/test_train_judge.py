@@ -11,7 +11,7 @@ import pytest
 import chainrule as cr
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
-from chainrule.train.judge import Judge
+from chainrule.train.objective import Judge
 
 
 def judge(loss: cr.Node) -> Judge:

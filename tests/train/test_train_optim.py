@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import chainrule.ops.product  # noqa: F401  (enters `matmul`, so that `@` works)
+from chainrule.engine.program import Interpreted
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph import Graph
 from chainrule.graph.leaves import input, parameter
 from chainrule.ops.elementwise import square
 from chainrule.ops.reduce import mean, sum
-from chainrule.program import Interpreted
 from chainrule.train.optim import (
     LAMB,
     OPTIMIZERS,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.program import Interpreted, key
 from chainrule.errors import GraphError, NotFinite, SettingError
 from chainrule.graph import Graph, check
 from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
-from chainrule.program import Interpreted, key
 from chainrule.train.optim import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
 from chainrule.train.step import build_step
 

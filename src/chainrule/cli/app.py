@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import chainrule
 from chainrule import recipe
-from chainrule.cli import configfile, showing, training, using
+from chainrule.cli import configfile
+from chainrule.cli.commands import predict as using
+from chainrule.cli.commands import show as showing
+from chainrule.cli.commands import train as training
+from chainrule.cli.commands.train import Order
 from chainrule.cli.console import Screen
 from chainrule.cli.settings import BY_KEY, SETTINGS
-from chainrule.cli.training import Order
 
 if TYPE_CHECKING:
     from cyclopts import App

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.data.sources import QUERY
+from chainrule.data.readers.sources import QUERY
 from chainrule.errors import SettingError
 
 SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|gz))+$", re.IGNORECASE)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from chainrule.data.columns.kinds import KINDS, TASKS
 from chainrule.data.features import SCALINGS
-from chainrule.data.kinds import KINDS, TASKS
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.recipe import (

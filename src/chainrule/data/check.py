@@ -8,12 +8,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.cells import guess_form, parse_numbers, yes_or_no
-from chainrule.data.kinds import Kind, Task, guess_kinds, guess_task
-from chainrule.data.learned import Infinite, number_form, numbers_of
+from chainrule.data.columns.cells import guess_form, parse_numbers, yes_or_no
+from chainrule.data.columns.encoder import Infinite, number_form, numbers_of
+from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
+from chainrule.data.columns.target import NumberTarget
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
-from chainrule.data.target import NumberTarget
 from chainrule.errors import DataError
 
 SAMPLE = 50_000

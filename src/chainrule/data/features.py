@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.columns import CategoryColumn, NumberColumn
-from chainrule.data.learned import Stats, spread_of
+from chainrule.data.columns.columns import CategoryColumn, NumberColumn
+from chainrule.data.columns.encoder import Stats, spread_of
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.explain.trace import run
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Scope
 from chainrule.nn.init import Normal
@@ -26,7 +27,6 @@ from chainrule.ops.index import one_hot, take
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
-from chainrule.trace import run
 
 SCALINGS = ("auto", "robust", "standard", "quantile")
 FARTHEST = 8.0

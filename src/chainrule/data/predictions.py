@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.schema import Schema
-from chainrule.files import write_whole
+from chainrule.system.atomicfile import write_whole
 
 
 @dataclass(frozen=True, eq=False, repr=False)

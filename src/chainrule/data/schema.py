@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns import (
+from chainrule.data.columns.columns import (
     AnyEncoder,
     BooleanColumn,
     CategoryColumn,
@@ -20,12 +20,12 @@ from chainrule.data.columns import (
     UsedEncoder,
     learn_column,
 )
-from chainrule.data.dates import DateColumn
-from chainrule.data.kinds import Kind, KindName, check_kinds, guess_task, kind_of
-from chainrule.data.learned import Infinite, Stats
+from chainrule.data.columns.dates import DateColumn
+from chainrule.data.columns.encoder import Infinite, Stats
+from chainrule.data.columns.kinds import Kind, KindName, check_kinds, guess_task, kind_of
+from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
+from chainrule.data.columns.text import TextColumn
 from chainrule.data.table import Column, Table, clip, counted, listed
-from chainrule.data.target import ClassTarget, NumberTarget, Target
-from chainrule.data.text import TextColumn
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"

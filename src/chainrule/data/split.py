@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.dates import dates_of
-from chainrule.data.kinds import guess_kind
-from chainrule.data.learned import number_form, numbers_of
-from chainrule.data.memory import from_mapping
+from chainrule.data.columns.dates import dates_of
+from chainrule.data.columns.encoder import number_form, numbers_of
+from chainrule.data.columns.kinds import guess_kind
+from chainrule.data.readers.memory import from_mapping
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
 from chainrule.types import is_number

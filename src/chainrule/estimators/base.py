@@ -21,8 +21,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from chainrule.data.columns.target import Target
 from chainrule.data.schema import Encoded, Schema
-from chainrule.data.target import Target
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.network import (
@@ -33,7 +33,7 @@ from chainrule.estimators.network import (
     network,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
-from chainrule.fitting import Prepared, prepare
+from chainrule.model.fit import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.schedules import Schedule

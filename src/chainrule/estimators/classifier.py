@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from chainrule.data.target import ClassTarget, LabelType, Target
+from chainrule.data.columns.target import ClassTarget, LabelType, Target
 from chainrule.estimators.base import BaseMLP
 
 Array = npt.NDArray[Any]

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_array
 
+from chainrule.data.columns.target import Target
+from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.data.sources import read
 from chainrule.data.table import Table, refuse_duplicates
-from chainrule.data.target import Target
 from chainrule.errors import DataError, SettingError
 
 Array = npt.NDArray[Any]

@@ -13,7 +13,7 @@ from chainrule.data.features import features
 from chainrule.data.schema import Schema
 from chainrule.graph.leaves import input, parameter
 from chainrule.graph.node import Input, Node
-from chainrule.model import Model
+from chainrule.model.model import Model
 from chainrule.nn.arguments import Activation
 from chainrule.nn.classes import cross_entropy, hinge
 from chainrule.nn.compose import hidden

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from chainrule.data.learned import stats_of
-from chainrule.data.target import NumberTarget, Target
+from chainrule.data.columns.encoder import stats_of
+from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.network import Scale
 

@@ -9,6 +9,7 @@ from typing import TypeGuard
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.plan.elements import Elements, rows_first, stored_at
+from chainrule.plan.index import Place, call, whole
 from chainrule.plan.kernel import (
     Acc,
     At,
@@ -22,9 +23,8 @@ from chainrule.plan.kernel import (
     Write,
 )
 from chainrule.plan.lower import VIEWS
-from chainrule.plan.places import Place, call, whole
+from chainrule.plan.materialize import TOGETHER, is_constant, roots_of
 from chainrule.plan.reduce import Values
-from chainrule.plan.roots import TOGETHER, is_constant, roots_of
 from chainrule.types import N
 
 TRIED = 8

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.node import Node, Operation
-from chainrule.plan.kernel import Call, Const, Expr
-from chainrule.plan.places import (
+from chainrule.plan.index import (
     Place,
     call,
     divided,
@@ -22,6 +21,7 @@ from chainrule.plan.places import (
     whole,
     within,
 )
+from chainrule.plan.kernel import Call, Const, Expr
 from chainrule.plan.reduce import REDUCTIONS, Values, single
 from chainrule.types import FLOATS, Dim, N
 

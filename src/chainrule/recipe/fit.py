@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from chainrule.fitting import Prepared
 from chainrule.graph.graph import Graph
-from chainrule.model import Model
+from chainrule.model.fit import Prepared
+from chainrule.model.model import Model
 from chainrule.recipe.config import Config
 from chainrule.recipe.settle import JUDGED_FROM
 from chainrule.train import schedules

@@ -9,19 +9,19 @@ from operator import itemgetter
 
 import numpy as np
 
-from chainrule import fitting
 from chainrule.data.schema import Schema
 from chainrule.data.split import folds
-from chainrule.fitting import Prepared
-from chainrule.many import Task, train_many
-from chainrule.model import Model
-from chainrule.program import Rows
+from chainrule.display.format import number
+from chainrule.engine.program import Rows
+from chainrule.model import fit as fitting
+from chainrule.model.fit import Prepared
+from chainrule.model.many import Task, train_many
+from chainrule.model.model import Model
 from chainrule.recipe.calibration import calibrated_loss, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
 from chainrule.recipe.network import build
 from chainrule.train.progress import Progress, choose
-from chainrule.train.words import number
 
 LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
 """Epochs and rates that are tried: what serves best differs widely, and near it little is lost."""

@@ -8,13 +8,13 @@ from functools import partial, reduce
 
 import numpy as np
 
+from chainrule.data.columns.encoder import Stats, spread_of
+from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import Features, beside, features, knots
-from chainrule.data.learned import Stats, spread_of
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
-from chainrule.data.target import ClassTarget, NumberTarget
 from chainrule.graph.node import Node
-from chainrule.model import Model
+from chainrule.model.model import Model
 from chainrule.nn.classes import cross_entropy
 from chainrule.nn.compose import mlp
 from chainrule.nn.layers import dense

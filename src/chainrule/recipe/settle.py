@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.columns.target import NumberTarget
 from chainrule.data.features import MANY, SCALINGS
 from chainrule.data.schema import Schema
-from chainrule.data.target import NumberTarget
 from chainrule.recipe.config import (
     CLASS_WEIGHTS,
     EMBEDDINGS,

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from chainrule import fitting
+from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.data.sources import read
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
-from chainrule.fitting import Prepared
-from chainrule.model import Model
+from chainrule.model import fit as fitting
+from chainrule.model.fit import Prepared
+from chainrule.model.model import Model
 from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import FALLING, fit, keeps_best

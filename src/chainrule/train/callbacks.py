@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chainrule.display.format import number, words
 from chainrule.errors import SettingError
 from chainrule.train.history import History
 from chainrule.train.metrics import Direction, Metric, direction, plain_name
 from chainrule.train.schedules import ReduceOnPlateau
 from chainrule.train.settings import NOT_NEGATIVE, AtLeast, refuse
-from chainrule.train.words import number, words
 
 
 @dataclass(slots=True)

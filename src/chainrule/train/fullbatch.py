@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from chainrule.engine.native import NativeFunction
+from chainrule.engine.program import Rows, key
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import KEY
 from chainrule.interpret import Tape, initial_value, one_thread
-from chainrule.native import NativeFunction
-from chainrule.program import Rows, key
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
 from chainrule.train.optim.base import decay_factor, require_match
 from chainrule.train.step import differentiate

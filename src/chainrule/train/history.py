@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.display.format import number, words
+from chainrule.display.lineplot import Plot, curves_svg
 from chainrule.errors import ModelFileError, SettingError, did_you_mean
-from chainrule.files import write_whole
-from chainrule.train.curves import Plot, curves_svg
+from chainrule.system.atomicfile import write_whole
 from chainrule.train.metrics import Direction, direction, plain_name
-from chainrule.train.words import number, words
 
 FIRST = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chainrule.engine.program import Minibatches, Program, Rows
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
-from chainrule.program import Minibatches, Program, Rows
 from chainrule.train.callbacks import BestTracker, Callback, State
 from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress

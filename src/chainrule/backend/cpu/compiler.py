@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chainrule.backend.cpu.cache import cached
-from chainrule.backend.cpu.driver import Native
-from chainrule.backend.cpu.jit import Code, compiled
+from chainrule.backend.cpu.abi import Executable
+from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import host, without
-from chainrule.backend.cpu.module import build
-from chainrule.backend.cpu.program import Executable
+from chainrule.backend.cpu.run.cache import cached
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.plan.plan import Plan
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.flat import ROWS, Argument
-from chainrule.backend.cpu.text import BYTES
+from chainrule.backend.cpu.emit.flat import ROWS, Argument
+from chainrule.backend.cpu.emit.text import BYTES
 from chainrule.plan.kernel import Buffer
 
 LINE = 64

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from chainrule.backend.cpu.affine import Analysis, Form
-from chainrule.backend.cpu.program import Split, Task
-from chainrule.backend.cpu.vectors import LIKELY_ROWS, separate
+from chainrule.backend.cpu.abi import Split, Task
+from chainrule.backend.cpu.emit.affine import Analysis, Form
+from chainrule.backend.cpu.emit.vectors import LIKELY_ROWS, separate
 from chainrule.plan.kernel import Buffer
 from chainrule.types import Dim, N
 

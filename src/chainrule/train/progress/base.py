@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
+from chainrule.display.format import number, words
 from chainrule.train.metrics import plain_name
-from chainrule.train.words import number, words
 
 METRICS_SHOWN = 2  # beside loss and validation loss
 _USUAL = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
+from chainrule.display.format import duration, number
 from chainrule.train.progress.base import Shown, printable
-from chainrule.train.words import duration, number
 
 LINES = 8
 """Lines of a run between its first and its last, where it has more epochs than that."""

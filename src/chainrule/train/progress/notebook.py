@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chainrule.display.format import duration, number, words
+from chainrule.display.lineplot import curves_svg
 from chainrule.errors import MissingExtra
-from chainrule.train.curves import curves_svg
 from chainrule.train.progress.base import Shown, printable
-from chainrule.train.words import duration, number, words
 
 
 class NotebookProgress(Shown):

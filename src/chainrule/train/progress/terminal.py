@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from chainrule.display.format import duration, number
 from chainrule.train.progress.base import Part, Shown, is_terminal, printable
-from chainrule.train.words import duration, number
 
 if TYPE_CHECKING:
     from rich.live import Live

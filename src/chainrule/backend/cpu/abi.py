@@ -1,0 +1,78 @@
+"""What runs: a module's tasks between barriers, and its machine code; all that `Native` needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from chainrule.backend.cpu.emit.flat import Place
+from chainrule.backend.cpu.emit.steps import FRAME
+from chainrule.backend.cpu.run.jit import Code
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.types import Dim
+
+Split = Literal["rows", "first", "none", "every"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kernel in the plan: its code, its buffers, how threads share it.
+
+    Attributes:
+        size: of the kernel's first loop; 1 where it is told nothing.
+        owner: of a kernel that is not split, the thread that runs it, modulo their number.
+    """
+
+    name: str
+    function: str
+    places: tuple[Place, ...]
+    split: Split
+    size: Dim = 1
+    granule: int = 1
+    owner: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """The text of a module and what its caller must know.
+
+    Attributes:
+        text: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its way in.
+        slots: the word of the frame that has a buffer's address; a state that is updated has
+            that of its other side in the next word, a step's input the bytes from step to step.
+        words: of the frame.
+        stages: what runs between barriers.
+        scratch: bytes for each thread, as (fixed, for each row).
+    """
+
+    text: str
+    slots: dict[Buffer, int]
+    words: int
+    stages: list[list[Task]]
+    scratch: tuple[int, int]
+
+
+def slots_of(plan: Plan) -> tuple[dict[Buffer, int], int]:
+    """The words of the frame that the buffers have, and how many words there are."""
+    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
+    return slots, len(FRAME) + 2 * len(slots)
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """A plan as machine code; any number of `Native` objects may run it at the same time.
+
+    Attributes:
+        plan: what it does.
+        program: how it is told what to work on.
+        code: the functions, ready to be called.
+        max_rows: the most rows of a minibatch.
+        threads: how many are likely to be quickest, where there are as many.
+    """
+
+    plan: Plan
+    program: Program
+    code: Code
+    max_rows: int
+    threads: int = 1

@@ -1,0 +1,393 @@
+"""The expressions of a kernel as instructions, in one lane or in all lanes of an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from chainrule.backend.cpu.emit import scalars
+from chainrule.backend.cpu.emit.affine import ACC, Access, Analysis, Form
+from chainrule.backend.cpu.emit.finitecheck import Watch
+from chainrule.backend.cpu.emit.flat import Flat, Store
+from chainrule.backend.cpu.emit.text import BYTES, SCALARS, Function, constant, stored_type, type_of
+
+HEAD = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
+"""Parameters of every kernel function; the pointers to its buffers follow.
+
+rows: the index of the minibatch's rows; n: how many; low, high: the part of the first axis to do;
+scratch: memory of this thread; flag: where `mark` is stored when a new state is not finite.
+"""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """How a kernel uses vectors: `lanes` places of `axis` at once; None and 1 for no vectors."""
+
+    axis: int | None = None
+    lanes: int = 1
+
+
+class Body:
+    """Writes the instructions of one kernel into a function.
+
+    What is computed is remembered for the rest of the present loop and the loops in it.
+    """
+
+    def __init__(self, f: Function, flat: Flat, analysis: Analysis, vectors: Vectors) -> None:
+        self.f, self.flat, self.analysis, self.vectors = f, flat, analysis, vectors
+        self.at: dict[int, str] = {}
+        self.mask: str | None = None
+        self.acc: str | None = None
+        self._acc_varies = False
+        self._scopes: list[dict[object, str]] = [{}]
+        self._pointers: list[dict[object, tuple[str, frozenset[object]]]] = [{}]
+        self._written = flat.written()
+        self._needs: dict[int, tuple[int, ...]] = {}
+        self.watch = Watch(f)
+
+    # ------------------------------------------------------------ scopes
+
+    @contextmanager
+    def inside(self, axis: int | None = None, name: str = "") -> Iterator[None]:
+        """A loop's inside: what is computed there is forgotten after it."""
+        self._scopes.append({})
+        self._pointers.append({})
+        if axis is not None:
+            self.at[axis] = name
+        yield
+        if axis is not None:
+            del self.at[axis]
+        self._scopes.pop()
+        self._pointers.pop()
+
+    def set_acc(self, value: str | None, varies: bool) -> None:
+        """What `acc` is from here on."""
+        self.acc, self._acc_varies = value, varies
+
+    def _known(self, key: object) -> str | None:
+        for scope in reversed(self._scopes):
+            if key in scope:
+                return scope[key]
+        return None
+
+    def _keep(self, key: object, value: str) -> str:
+        self._scopes[-1][key] = value
+        return value
+
+    # ------------------------------------------------------------ values
+
+    def varies(self, item: int) -> bool:
+        """Whether the lanes of an instruction may differ."""
+        depends = self.analysis.depends[item]
+        return self.vectors.axis in depends or (self._acc_varies and ACC in depends)
+
+    def lanes(self, item: int) -> int:
+        return self.vectors.lanes if self.varies(item) else 1
+
+    def vector(self, item: int) -> str:
+        """The value in all lanes; computed here where it is not known."""
+        natural = self.value(item)
+        if self.varies(item) or self.vectors.lanes == 1:
+            return natural
+        if self.flat.items[item].op == "const":
+            return constant(natural, self.flat.items[item].dtype, self.vectors.lanes)
+        key = ("splat", item)
+        kind = SCALARS[self.flat.items[item].dtype]
+        return self._known(key) or self._keep(key, self.f.splat(natural, kind, self.vectors.lanes))
+
+    def value(self, item: int) -> str:
+        """The value: a vector if it varies along the vector axis, else a scalar."""
+        for place in self.needs(item):
+            if self._known(place) is None:
+                self._keep(place, self._compute(place))
+        return self._known(item) or ""
+
+    def needs(self, root: int) -> tuple[int, ...]:
+        """The instructions that must be computed for `root`, in order, itself the last."""
+        if root not in self._needs:
+            found: set[int] = set()
+            stack = [root]
+            while stack:
+                item = stack.pop()
+                if item not in found:
+                    found.add(item)
+                    stack.extend(self._operands(item))
+            self._needs[root] = tuple(sorted(found))
+        return self._needs[root]
+
+    def _operands(self, item: int) -> Iterable[int]:
+        if self.flat.items[item].op != "read":
+            return self.flat.items[item].args
+        return {i for form in self.analysis.reads(item).forms() for i in form.rest}
+
+    def hoist(self, roots: Iterable[int], stores: Iterable[Store] = ()) -> None:
+        """Compute what the loops around already settle, as far as `roots` need it."""
+        settled = frozenset(self.at)
+        for item in sorted({item for root in roots for item in self.needs(root)}):
+            entry = self.flat.items[item]
+            if entry.op == "const" or self._unsettled(item):
+                continue
+            if self.analysis.depends[item] <= settled:
+                if self._known(item) is None:
+                    self._keep(item, self._compute(item))
+            elif entry.op == "read" and not self._scattered(self.analysis.reads(item)):
+                self._pointer(("read", item), int(entry.data or 0), self.analysis.reads(item).form)
+        for store in stores:
+            access = self.analysis.access(store.argument, store.place)
+            if not any(self._unsettled(i) for i in access.form.rest):
+                self._pointer(("store", store), store.argument, access.form)
+
+    def _scattered(self, access: Access) -> bool:
+        """Whether lanes read elsewhere than at one place or at neighbours."""
+        axis = self.vectors.axis
+        return axis is not None and self.analysis.stride(access, axis) not in (0, 1)
+
+    def _unsettled(self, item: int) -> bool:
+        """Whether an instruction reads what this very kernel writes."""
+        needs = (self.flat.items[i] for i in self.needs(item))
+        return any(x.op == "read" and x.data in self._written for x in needs)
+
+    def _compute(self, item: int) -> str:
+        entry, lanes = self.flat.items[item], self.lanes(item)
+        match entry.op:
+            case "const":
+                return str(entry.data)
+            case "at":
+                name = self.at[int(entry.data or 0)]
+                return self._counting(name) if lanes > 1 else name
+            case "acc":
+                return self.acc or ""
+            case "read":
+                return self._read(item)
+            case "count":
+                return scalars.apply(self.f, "cast", entry.dtype, "int64", 1, ("%n",))
+            case "philox":
+                return self._philox(item)
+        get = self.vector if lanes > 1 else self.value
+        operands = tuple(get(a) for a in entry.args)
+        source = self.flat.items[entry.args[-1]].dtype
+        return scalars.apply(self.f, entry.op, entry.dtype, source, lanes, operands)
+
+    def _counting(self, start: str) -> str:
+        """start, start + 1, ... along the lanes."""
+        lanes = self.vectors.lanes
+        steps = "<" + ", ".join(f"i64 {lane}" for lane in range(lanes)) + ">"
+        spread = self.f.splat(start, "i64", lanes)
+        return self.f.value(f"add <{lanes} x i64> {spread}, {steps}")
+
+    def _philox(self, item: int) -> str:
+        entry, lanes = self.flat.items[item], self.lanes(item)
+        words = [self.value(a) for a in entry.args[2:]]
+        element, row = entry.args[:2]
+        kind = type_of("int64", lanes)
+        first = self.analysis.forms[element]
+        alone = not any(self.varies(i) for i in first.rest)
+        axis = self.vectors.axis
+        steady = axis is not None and first.axes.get(axis, 0) == 1 and alone
+        if lanes > 1 and steady and not self.varies(row):
+            operands = (self.scalar_form(first), self.value(row), *words)
+            kinds = ("i64", "i64", *["i32"] * 4)
+            return scalars.maths(self.f, "philox.run", entry.dtype, lanes, operands, kinds)
+        get = self.vector if lanes > 1 else self.value
+        operands = (get(element), get(row), *words)
+        return scalars.maths(
+            self.f, "philox", entry.dtype, lanes, operands, (kind, kind, *["i32"] * 4)
+        )
+
+    # ------------------------------------------------------------ places
+
+    def scalar_form(self, form: Form) -> str:
+        """The value of a form in the first lane."""
+        total = str(form.constant)
+        for axis, factor in form.axes.items():
+            total = self.f.add(total, self.f.mul(self.at[axis], str(factor)))
+        for item, factor in form.rest.items():
+            total = self.f.add(total, self.f.mul(self._index(item), str(factor)))
+        return total
+
+    def _index(self, item: int, lanes: int = 1) -> str:
+        """The value of an integer instruction as int64."""
+        value = self.value(item) if lanes == 1 else self.vector(item)
+        return scalars.apply(self.f, "cast", "int64", self.flat.items[item].dtype, lanes, (value,))
+
+    def _vector_form(self, form: Form) -> str:
+        """The value of a form in all lanes."""
+        lanes, axis = self.vectors.lanes, self.vectors.axis
+        steady, moving = Form(form.constant), []
+        for key, factor in form.axes.items():
+            if key == axis:
+                moving.append((self._counting(self.at[key]), factor))
+            else:
+                steady = steady.plus(Form(axes={key: factor}))
+        for item, factor in form.rest.items():
+            if self.varies(item):
+                moving.append((self._index(item, lanes), factor))
+            else:
+                steady = steady.plus(Form(rest={item: factor}))
+        total = self.f.splat(self.scalar_form(steady), "i64", lanes)
+        for value, factor in moving:
+            if factor != 1:
+                by = constant(str(factor), "int64", lanes)
+                value = self.f.value(f"mul <{lanes} x i64> {value}, {by}")
+            total = self.f.value(f"add <{lanes} x i64> {total}, {value}")
+        return total
+
+    def _pointer(self, key: object, argument: int, form: Form) -> str:
+        """The address of a form's first lane, from as much as is known of it already."""
+        terms = {("axis", a): f for a, f in form.axes.items() if a in self.at}
+        settled = frozenset(self.at) if self.acc is None else frozenset((ACC, *self.at))
+        for item, factor in form.rest.items():
+            if self.analysis.depends[item] <= settled:
+                terms["item", item] = factor
+        pointer, done = f"%b{argument}", frozenset[object]()
+        for scope in reversed(self._pointers):
+            if key in scope:
+                pointer, done = scope[key]
+                break
+        left = [t for t in terms if t not in done]
+        if not left and done:
+            return pointer
+        offset = str(form.constant) if not done else "0"
+        for what, which in left:
+            value = self.at[which] if what == "axis" else self._index(which)
+            offset = self.f.add(offset, self.f.mul(value, str(terms[what, which])))
+        kind = stored_type(self.flat.arguments[argument].dtype)
+        pointer = self.f.shift(kind, pointer, offset)
+        self._pointers[-1][key] = pointer, done | set(left) | {"constant"}
+        return pointer
+
+    def _clamped(self, access: Access) -> str:
+        """The offset of the risky axes, each place held inside of the buffer; in one lane."""
+        total = "0"
+        for place, stride, size in access.risky:
+            total = self.f.add(total, self.f.mul(self._held(place, size), str(stride)))
+        return total
+
+    def _held(self, place: Form, size: int) -> str:
+        low = self.f.value(f"call i64 @llvm.smax.i64(i64 {self.scalar_form(place)}, i64 0)")
+        return self.f.value(f"call i64 @llvm.smin.i64(i64 {low}, i64 {max(size - 1, 0)})")
+
+    # ------------------------------------------------------------ memory
+
+    def _read(self, item: int) -> str:
+        entry = self.flat.items[item]
+        argument, access = int(entry.data or 0), self.analysis.reads(item)
+        axis = self.vectors.axis
+        if not self.varies(item):
+            pointer = self._pointer(("read", item), argument, access.form)
+            pointer = self.f.shift(stored_type(entry.dtype), pointer, self._clamped(access))
+            return self._load(argument, pointer, 1)
+        if axis is not None and self.analysis.stride(access, axis) == 1:
+            return self._load_run(item, argument, access)
+        return self._gather(argument, access)
+
+    def _load(self, argument: int, pointer: str, lanes: int, mask: str | None = None) -> str:
+        dtype = self.flat.arguments[argument].dtype
+        kind, size = stored_type(dtype, lanes), BYTES[dtype]
+        if mask is None:
+            raw = self.f.load(kind, pointer, size)
+        else:
+            raw = self.f.value(
+                f"call {kind} @llvm.masked.load.v{lanes}{_code(dtype)}.p0(ptr align {size} "
+                f"{pointer}, <{lanes} x i1> {mask}, {kind} zeroinitializer)"
+            )
+        if dtype != "bool":
+            return raw
+        return self.f.value(f"icmp ne {kind} {raw}, {'0' if lanes == 1 else 'zeroinitializer'}")
+
+    def _load_run(self, item: int, argument: int, access: Access) -> str:
+        """Neighbours in memory, one a lane; lanes outside of the buffer give 0."""
+        lanes, axis = self.vectors.lanes, self.vectors.axis
+        pointer = self._pointer(("read", item), argument, access.form)
+        mask = None if self.flat.arguments[argument].slack else self.mask
+        offset = "0"
+        for place, stride, size in access.risky:
+            if axis in place.axes:
+                inside = self.f.value(
+                    f"icmp ult <{lanes} x i64> {self._vector_form(place)}, "
+                    f"{constant(str(size), 'int64', lanes)}"
+                )
+                mask = inside if mask is None else self._both(mask, inside)
+                here = self.scalar_form(place)
+            else:
+                here = self._held(place, size)
+            offset = self.f.add(offset, self.f.mul(here, str(stride)))
+        kind = stored_type(self.flat.arguments[argument].dtype)
+        return self._load(argument, self.f.shift(kind, pointer, offset), lanes, mask)
+
+    def _both(self, a: str, b: str) -> str:
+        return self.f.value(f"and <{self.vectors.lanes} x i1> {a}, {b}")
+
+    def _gather(self, argument: int, access: Access) -> str:
+        """Anywhere in memory, lane by lane."""
+        lanes = self.vectors.lanes
+        total = self._vector_form(access.form)
+        kind = f"<{lanes} x i64>"
+        for place, stride, size in access.risky:
+            here = self._vector_form(place)
+            for name, bound in (("smax", 0), ("smin", max(size - 1, 0))):
+                edge = constant(str(bound), "int64", lanes)
+                here = self.f.value(
+                    f"call {kind} @llvm.{name}.v{lanes}i64({kind} {here}, {kind} {edge})"
+                )
+            here = self.f.value(f"mul {kind} {here}, {constant(str(stride), 'int64', lanes)}")
+            total = self.f.value(f"add {kind} {total}, {here}")
+        if self.mask is not None:
+            zero = constant("0", "int64", lanes)
+            total = self.f.value(
+                f"select <{lanes} x i1> {self.mask}, {kind} {total}, {kind} {zero}"
+            )
+        dtype = self.flat.arguments[argument].dtype
+        element, vector = stored_type(dtype), stored_type(dtype, lanes)
+        places = self.f.value(f"getelementptr {element}, ptr %b{argument}, {kind} {total}")
+        every = constant("true", "bool", lanes)
+        raw = self.f.value(
+            f"call {vector} @llvm.masked.gather.v{lanes}{_code(dtype)}.v{lanes}p0(<{lanes} x ptr> "
+            f"align {BYTES[dtype]} {places}, <{lanes} x i1> {every}, {vector} poison)"
+        )
+        return raw if dtype != "bool" else self.f.value(f"icmp ne {vector} {raw}, zeroinitializer")
+
+    def store(self, store: Store) -> None:
+        """Write what a store of the kernel writes, in the lanes that are in use."""
+        argument = self.flat.arguments[store.argument]
+        access = self.analysis.access(store.argument, store.place)
+        moves = self.vectors.axis is not None and self.analysis.stride(access, self.vectors.axis)
+        lanes = self.vectors.lanes if moves else 1
+        value = self.vector(store.value) if lanes > 1 else self.value(store.value)
+        pointer = self._pointer(("store", store), store.argument, access.form)
+        element = stored_type(argument.dtype)
+        pointer = self.f.shift(element, pointer, self._clamped(access))
+        mask = self.mask if lanes > 1 and not self._roomy(store) else None
+        if store.add:
+            old = self._load(store.argument, pointer, lanes, mask)
+            both = (argument.dtype, argument.dtype, lanes, (old, value))
+            value = scalars.apply(self.f, "add", *both)
+        if argument.space == "state" and argument.dtype in scalars.FLOATS:
+            self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
+        kind = stored_type(argument.dtype, lanes)
+        if argument.dtype == "bool":
+            value = self.f.value(f"zext {type_of('bool', lanes)} {value} to {kind}")
+        if mask is None:
+            self.f.store(kind, value, pointer, BYTES[argument.dtype])
+            return
+        self.f.do(
+            f"call void @llvm.masked.store.v{lanes}{_code(argument.dtype)}.p0({kind} {value}, "
+            f"ptr align {BYTES[argument.dtype]} {pointer}, <{lanes} x i1> {mask})"
+        )
+
+    def _roomy(self, store: Store) -> bool:
+        """Whether whole vectors stay inside of the padding of the row."""
+        known, axis, lanes = (
+            self.flat.arguments[store.argument], self.vectors.axis, self.vectors.lanes,
+        )  # fmt: skip
+        if not axis or not known.slack or len(known.shape) != 2 or store.add:
+            return False  # threads may share axis 0: then the next lanes are another's
+        size = self.flat.sizes[axis]
+        along = self.analysis.forms[store.place[-1]] == Form(axes={axis: 1})
+        return along and isinstance(size, int) and -(-size // lanes) * lanes <= known.strides[0]
+
+
+def _code(dtype: str) -> str:
+    """As the names of intrinsics write the type in memory."""
+    return "i8" if dtype == "bool" else scalars.SUFFIX[dtype]

@@ -1,0 +1,211 @@
+"""Matrix products: factors copied into strips, tiles of sums in registers, any epilogue.
+
+    for rows in chunks: copy the chunk's part of a
+        for panels of columns:
+            for blocks of k: [copy the block of b]; for tiles of rows: sums of the tile += a * b
+            for rows: for vectors of columns: the kernel's writes, with the sum as `acc`
+
+Every sum runs over k in order, in blocks that are added up in order, wherever its row and column
+lie in a tile. So results do not depend on how threads share rows. Rows past the end of a chunk are
+computed from its last row and not used; columns past the end are either computed twice or, where a
+product is narrower than a tile, not stored.
+"""
+
+from __future__ import annotations
+
+from chainrule.backend.cpu.emit.affine import Analysis
+from chainrule.backend.cpu.emit.body import Body, Vectors
+from chainrule.backend.cpu.emit.flat import Flat
+from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
+from chainrule.backend.cpu.emit.microkernel import JOB, Tile
+from chainrule.backend.cpu.emit.packing import Chunk, Factors
+from chainrule.backend.cpu.emit.products import Lengths, Product, lengths, thin
+from chainrule.backend.cpu.emit.text import type_of
+from chainrule.backend.cpu.machine import Machine
+from chainrule.types import N
+
+
+def gemm(
+    name: str,
+    flat: Flat,
+    analysis: Analysis,
+    shape: Product,
+    machine: Machine,
+    max_rows: int,
+    forward: bool = False,
+) -> Compiled:
+    """The code of a kernel that is a matrix product.
+
+    Args:
+        forward: whether it is of a prediction, where a single row is worth code of its own.
+    """
+    f = begin(name, flat)
+    body = Body(f, flat, analysis, Vectors())
+    works = [Gemm(body, shape, machine, lengths(flat, shape, max_rows))]
+    one = thin(flat, analysis, shape) if forward and flat.sizes[shape.m] is N else None
+    if one is None:
+        works[0].write()
+    else:
+        works.append(Gemm(body, one, machine, lengths(flat, one, max_rows)))
+        single = f.value(f"icmp eq i64 {f.sub('%high', '%low')}, 1")
+        for work, condition in zip(works, (f.value(f"xor i1 {single}, true"), single), strict=True):
+            with f.when(condition), body.inside():
+                work.write()
+    scratch = tuple(max(work.factors.scratch[k] for work in works) for k in (0, 1))
+    helpers = {k: h for work in works for k, h in work.factors.helpers.items()}
+    granule = shape.rows if shape.m == 0 else 1
+    return finish(body, (scratch[0], scratch[1]), granule, tuple(helpers.values()))
+
+
+class Gemm:
+    """Writes one matrix product into the function of a body."""
+
+    def __init__(self, body: Body, shape: Product, machine: Machine, cut: Lengths) -> None:
+        self.body, self.f, self.flat, self.shape = body, body.f, body.flat, shape
+        self.cut, self.job, self.nest = cut, "", Nest(body, machine)
+        self.factors = Factors(self.nest, shape, cut)
+        self.dtype, self.element = self.factors.dtype, self.factors.element
+        self.size, self.columns = self.factors.size, self.factors.columns
+        sizes = (shape.rows, shape.vectors, shape.lanes)
+        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "lines")
+        self.roots = [p for s in self.flat.stores for p in (s.value, *s.place)]
+
+    def write(self) -> None:
+        """Write the whole product."""
+        whole = self.shape.width & -self.shape.width  # cut into powers of two, without waste
+        self.body.vectors = Vectors(self.shape.v, min(whole, 2 * self.shape.lanes))
+        self.nest.vectors = self.body.vectors
+        needed = [*self.roots, self.shape.a, self.shape.b]
+        self.nest.nest(self.shape.outer, needed, self.flat.stores, self._chunks)
+
+    def _chunks(self) -> None:
+        f, rows = self.f, self.shape.rows
+        self.body.hoist([*self.roots, self.shape.a, self.shape.b], self.flat.stores)
+        low, high = self.nest.bounds(self.shape.m)
+        self.factors.begin()
+        with f.loop(low, high, self.cut.chunk) as first, self.body.inside():
+            last = f.least(f.add(first, str(self.cut.chunk)), high)
+            lines = f.sub(last, first)
+            strips = f.div(f.add(lines, str(rows - 1)), rows)
+            self.chunk = chunk = Chunk(first, last, lines, strips)
+            self.nest.nest(self.shape.also, [self.shape.a], (), lambda: self.factors.copy(chunk))
+            self._panels()
+
+    def _panels(self) -> None:
+        """Panels of columns; the last one begins early enough to be whole."""
+        f, width, size = self.f, self.shape.width, self.columns
+        if size <= width:
+            with self.body.inside(self.shape.v, "0"):
+                self._panel()
+            return
+        with f.loop("0", str(size), width) as column:
+            begin_at = f.least(column, str(size - width))
+            with self.body.inside(self.shape.v, begin_at):
+                self._panel()
+
+    def _panel(self) -> None:
+        f, rows = self.f, self.shape.rows
+        self.factors.panel()
+        if self.cut.single:
+            self._block("0", self.factors.depth)
+            return
+        self.nest.nest(self.shape.also, [self.shape.a, self.shape.b], (), self._blocks)
+        with f.loop(self.chunk.first, self.chunk.last, rows) as row, self.body.inside():
+            self._finish(row)
+
+    def _blocks(self) -> None:
+        f, depth = self.f, self.factors.depth
+        with f.loop("0", depth, self.cut.block) as start, self.body.inside():
+            self._block(start, f.least(f.add(start, str(self.cut.block)), depth))
+
+    # ------------------------------------------------------------ sums
+
+    def _block(self, start: str, end: str) -> None:
+        """Sums over a block of k."""
+        f, shape, chunk = self.f, self.shape, self.chunk
+        self._job(start, f.sub(end, start))
+        strip, *others = self.tile.strip()
+        self.factors.helpers |= {helper.name: helper for helper in others}
+        with f.loop("0", chunk.strips) as number, self.body.inside():
+            row = f.add(chunk.first, f.mul(number, str(shape.rows)))
+            self.factors.call(
+                strip, f"ptr {self.job}", f"ptr {self.factors.left(number, start, chunk)}",
+                f"ptr {self._sums(row)}", f"i64 {number}", f"i64 {f.sub(chunk.last, row)}",
+            )  # fmt: skip
+            if self.cut.single:
+                self._finish(row)
+
+    def _sums(self, row: str) -> str:
+        """Where the sums of a row are."""
+        f = self.f
+        here = f.mul(f.sub(row, self.chunk.first), str(self.shape.width))
+        return f.shift(self.element, "%scratch", here)
+
+    def _job(self, start: str, depth: str) -> None:
+        """Write down what the strips of a panel have in common."""
+        f = self.f
+        b, step = self.factors.right(start, depth)
+        add = "0"
+        if not self.cut.single:
+            later = f.value(f"icmp ne i64 {self.factors.terms(start)}, 0")
+            add = f.value(f"zext i1 {later} to i64")
+        wanted = self._wanted()
+        words = dict.fromkeys(JOB, "0") | {
+            "b": b, "step": step, "depth": depth, "add": add, "first": start,
+            "slot": self.factors.slot, "next": b,
+            "wanted": str(len(wanted)), **self.factors.next(start, depth, self.chunk),
+        }  # fmt: skip
+        pairs = [x for pair in wanted for x in pair]
+        self.job = self.job or f.local(f"[{len(JOB) + len(pairs)} x i64]")
+        pointers = {JOB.index("b"), JOB.index("next"), *range(len(JOB), len(JOB) + len(pairs), 2)}
+        for k, word in enumerate([*words.values(), *pairs]):
+            kind = "ptr" if k in pointers else "i64"
+            f.store(kind, word, f.shift("i64", self.job, str(k)), 8)
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """The state that the tiles' writes will need: it comes while the sums run."""
+        f, body, shape = self.f, self.body, self.shape
+        places = {(s.argument, s.place) for s in self.flat.stores}
+        for item in {i for root in self.roots for i in body.needs(root)}:
+            entry = self.flat.items[item]
+            if entry.op == "read" and {shape.m, shape.v} <= body.analysis.depends[item]:
+                places.add((int(entry.data or 0), entry.args))
+        found = []
+        for argument, place in sorted(places):
+            access = body.analysis.access(argument, place)
+            stride = body.analysis.stride(access, shape.m)
+            if self.flat.arguments[argument].space != "state" or access.risky or stride is None:
+                continue
+            with body.inside(shape.m, self.chunk.first):
+                offset = body.scalar_form(access.form)
+            pointer = f.shift(self.element, f"%b{argument}", offset)
+            found.append((pointer, str(stride * self.size)))
+        return found
+
+    # ------------------------------------------------------------ the kernel's writes
+
+    def _finish(self, row: str) -> None:
+        """The writes for the rows of a tile, from the sums in memory."""
+        f, body, shape = self.f, self.body, self.shape
+        column, step = body.at[shape.v], body.vectors.lanes
+        del body.at[shape.v]
+        used = min(self.columns, shape.width)
+        end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
+        with body.watch.part(), f.loop(row, end) as r, body.inside(shape.m, r):
+            body.hoist(self.roots, self.flat.stores)
+            sums = self._sums(r)
+            for offset in range(0, used, step):
+                self._write(column, sums, offset, min(used - offset, step))
+        body.at[shape.v] = column
+
+    def _write(self, column: str, sums: str, offset: int, used: int) -> None:
+        f, body = self.f, self.body
+        step = body.vectors.lanes
+        with body.inside(self.shape.v, f.add(column, str(offset))):
+            kind = type_of(self.dtype, step)
+            body.set_acc(f.load(kind, f.shift(self.element, sums, str(offset)), self.size), True)
+            body.mask = None if used == step else self.nest.mask(str(used))
+            for store in self.flat.stores:
+                body.store(store)
+            body.mask = None
+            body.set_acc(None, False)

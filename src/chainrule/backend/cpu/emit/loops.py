@@ -1,0 +1,336 @@
+"""Kernels as vectorised loop nests: everything but matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chainrule.backend.cpu.emit import scalars
+from chainrule.backend.cpu.emit.affine import Analysis
+from chainrule.backend.cpu.emit.body import HEAD, Body
+from chainrule.backend.cpu.emit.flat import Flat, Store
+from chainrule.backend.cpu.emit.microkernel import Helper
+from chainrule.backend.cpu.emit.text import BYTES, Function, constant, number, type_of
+from chainrule.backend.cpu.emit.vectors import choose
+from chainrule.backend.cpu.machine import Machine
+
+BLOCK = 512
+"""Terms that are added up one after the other in a lane; such blocks are added up in turn."""
+
+GRANULE = 64
+"""Threads share a loop that takes the vectors at multiples of this."""
+
+IDENTITY = {"sum": 0, "scan": 0, "prod": 1, "any": False}
+COMBINE = {"sum": "add", "scan": "add", "prod": "mul", "any": "or", "max": "max", "min": "min"}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The code of a kernel.
+
+    Attributes:
+        text: its function.
+        declared: what the module must declare.
+        maths: the functions of the maths library that it calls: (name, dtype, lanes).
+        scratch: bytes of memory that it needs for each thread, as (fixed, for each row).
+        granule: threads split its first axis at multiples of this.
+        helpers: functions that it calls, as far as other kernels may call them too.
+    """
+
+    text: str
+    declared: frozenset[str]
+    maths: frozenset[tuple[str, str, int]]
+    scratch: tuple[int, int] = (0, 0)
+    granule: int = 1
+    helpers: tuple[Helper, ...] = ()
+
+
+def begin(name: str, flat: Flat) -> Function:
+    """The function of a kernel, empty yet."""
+    pointers = "".join(f", ptr noalias %b{k}" for k in range(len(flat.arguments)))
+    return Function(name, HEAD + pointers)
+
+
+def finish(
+    body: Body,
+    scratch: tuple[int, int] = (0, 0),
+    granule: int = 1,
+    helpers: tuple[Helper, ...] = (),
+) -> Compiled:
+    """The function, with the check of the new state at its end."""
+    f, start = body.f, body.watch.end()
+    declared = frozenset(f.declared).union(*(helper.declared for helper in helpers))
+    return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
+
+
+def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compiled:
+    """A loop nest over the free axes with the reduction, if any, inside."""
+    vectors = choose(flat, analysis, machine)
+    body = Body(begin(name, flat), flat, analysis, vectors)
+    Nest(body, machine).write()
+    return finish(body, granule=GRANULE if vectors.axis == 0 else 1)
+
+
+# ---------------------------------------------------------------- the nest
+
+
+class Nest:
+    """The loops of one kernel."""
+
+    def __init__(self, body: Body, machine: Machine) -> None:
+        self.body, self.f, self.flat = body, body.f, body.flat
+        self.machine, self.vectors = machine, body.vectors
+
+    def write(self) -> None:
+        """Write the whole nest."""
+        vector = self.vectors.axis
+        free = [a for a in range(self.flat.free) if a != vector]
+        if vector is not None and vector < self.flat.free:
+            free.append(vector)
+        values = [store.value for store in self.flat.stores]
+        values += [p for store in self.flat.stores for p in store.place]
+        roots = [*values, *([self.flat.value] if self.flat.combine else [])]
+        self.nest(free, roots, self.flat.stores, self._element)
+
+    def bounds(self, axis: int) -> tuple[str, str]:
+        """From where to where an axis goes; the first one goes over this thread's part."""
+        size = self.flat.sizes[axis]
+        if size is None or (axis == 0 and self.flat.free):
+            return "%low", "%high"
+        return "0", str(size) if isinstance(size, int) else "%n"
+
+    def nest(
+        self,
+        axes: Sequence[int],
+        roots: Sequence[int],
+        stores: Sequence[Store],
+        inner: Callable[[], None],
+    ) -> None:
+        """Loops over the axes, outermost first, with `inner` in the innermost."""
+        if not axes:
+            inner()
+            return
+        self.body.hoist(roots, stores)
+        axis, rest = axes[0], axes[1:]
+        low, high = self.bounds(axis)
+        if axis == self.vectors.axis and self.vectors.lanes > 1:
+            self.vector_loop(low, high, inner)
+        else:
+            with self.f.loop(low, high) as name, self.body.inside(axis, name):
+                self.nest(rest, roots, stores, inner)
+
+    def vector_loop(self, low: str, high: str, inner: Callable[[], None]) -> None:
+        """Whole vectors, then what is left over under a mask."""
+        axis, lanes, f = int(self.vectors.axis or 0), self.vectors.lanes, self.f
+        middle = high
+        if not self._even(low):
+            middle = f.add(low, f.mul(f.div(f.sub(high, low), lanes), str(lanes)))
+        if low != middle:
+            with f.loop(low, middle, lanes) as name, self.body.inside(axis, name):
+                inner()
+        if middle == high:
+            return
+        with f.when(f.less(middle, high)), self.body.inside(axis, middle):
+            self.body.mask = self.mask(f.sub(high, middle))
+            inner()
+            self.body.mask = None
+
+    def _even(self, low: str) -> bool:
+        """Whether the part of the first axis that a thread does is of whole vectors."""
+        size, lanes = self.flat.sizes[0], self.vectors.lanes
+        if low != "%low" or not isinstance(size, int):
+            return False
+        return size % lanes == 0 and GRANULE % lanes == 0
+
+    def mask(self, left: str) -> str:
+        """The first `left` lanes."""
+        lanes = self.vectors.lanes
+        if left.isdigit():
+            bits = ", ".join(f"i1 {'true' if k < int(left) else 'false'}" for k in range(lanes))
+            return f"<{bits}>"
+        steps = ", ".join(f"i32 {lane}" for lane in range(lanes))
+        short = self.f.value(f"trunc i64 {left} to i32")
+        spread = self.f.splat(short, "i32", lanes)
+        return self.f.value(f"icmp sgt <{lanes} x i32> {spread}, <{steps}>")
+
+    def _element(self) -> None:
+        if self.flat.combine is not None:
+            Reduced(self).write()
+        if self.flat.combine != "scan":
+            self.store()
+
+    def store(self) -> None:
+        """Do all writes."""
+        for store in self.flat.stores:
+            self.body.store(store)
+        self.body.set_acc(None, False)
+
+
+class Reduced:
+    """The reduction inside of a nest."""
+
+    def __init__(self, nest: Nest) -> None:
+        self.nest, self.body, self.f, self.flat = nest, nest.body, nest.f, nest.flat
+        self.combine = str(self.flat.combine)
+        self.dtype = self.flat.items[self.flat.value].dtype
+        self.along = nest.vectors.axis in self.flat.over
+        self.lanes = nest.vectors.lanes
+        free = nest.vectors.axis is not None and not self.along
+        self.spread = free and not self.along  # a result for each lane
+        self.kind = type_of(self.dtype, self.lanes)
+        self.total = self.f.local(self.kind)
+        self.part = self.total
+
+    def write(self) -> None:
+        """Write the loops and leave the result as `acc`."""
+        outer = self.nest.body.mask
+        self._reset(self.total)
+        if self.combine.startswith("arg"):
+            self.index = self.f.local(type_of("int64", self.lanes))
+            zero = constant("0", "int64", self.lanes)
+            self.f.store(type_of("int64", self.lanes), zero, self.index, 64)
+        over = list(self.flat.over)
+        with self.body.inside():
+            if self.combine == "scan":
+                roots = [self.flat.value, *(store.value for store in self.flat.stores)]
+                self.nest.nest(over, roots, self.flat.stores, self._turn)
+                return
+            if self._long(over):
+                self._blocks(over)
+            else:
+                self.nest.nest(over, [self.flat.value], (), self._step)
+        self.nest.body.mask = outer
+        self._result()
+
+    def _reset(self, place: str) -> None:
+        self.f.store(self.kind, self._identity(self.lanes), place, 64)
+
+    def _identity(self, lanes: int) -> str:
+        combine, real = self.combine.removeprefix("arg"), self.dtype in scalars.FLOATS
+        if combine in IDENTITY:
+            return constant(number(IDENTITY[combine], self.dtype), self.dtype, lanes)
+        if real:
+            edge = float("-inf" if combine == "max" else "inf")
+            return constant(number(edge, self.dtype), self.dtype, lanes)
+        bits = 8 * BYTES[self.dtype]
+        signed = self.dtype not in scalars.UNSIGNED
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        return constant(number(low if combine == "max" else high, self.dtype), self.dtype, lanes)
+
+    # ------------------------------------------------------------ long sums
+
+    def _long(self, over: list[int]) -> bool:
+        """Whether a sum of floats has so many terms that it is added up in blocks."""
+        if self.combine != "sum" or self.dtype not in scalars.FLOATS:
+            return False
+        sizes = [self.flat.sizes[a] for a in over]
+        total = 1
+        for size in sizes:
+            total *= size if isinstance(size, int) else 2 * BLOCK * self.lanes
+        return total > 2 * BLOCK * (self.lanes if self.along else 1) - 1
+
+    def _blocks(self, over: list[int]) -> None:
+        """Blocks of the outermost axis, each added up on its own."""
+        first, rest = over[0], over[1:]
+        within = 1
+        for axis in rest:
+            size = self.flat.sizes[axis]
+            within *= size if isinstance(size, int) else BLOCK
+        single = self.lanes if first == self.nest.vectors.axis else 1
+        step = max(1, BLOCK // max(within, 1)) * single
+        low, high = self.nest.bounds(first)
+        self.part = self.f.local(self.kind)
+        self.body.hoist([self.flat.value])
+        with self.f.loop(low, high, step) as start, self.body.inside():
+            end = self.f.least(self.f.add(start, str(step)), high)
+            self._reset(self.part)
+            if first == self.nest.vectors.axis:
+                self.nest.vector_loop(start, end, self._step)
+            else:
+                with self.f.loop(start, end) as name, self.body.inside(first, name):
+                    self.nest.nest(rest, [self.flat.value], (), self._step)
+            sums = [self.f.load(self.kind, place, 64) for place in (self.total, self.part)]
+            total = self.f.value(f"fadd {self.kind} {sums[0]}, {sums[1]}")
+            self.f.store(self.kind, total, self.total, 64)
+        self.part = self.total
+
+    # ------------------------------------------------------------ one term
+
+    def _turn(self) -> None:
+        """A term of a running sum, and what is written of it."""
+        self._step()
+        self.body.set_acc(self.f.load(self.kind, self.total, 64), self.spread)
+        self.nest.store()
+
+    def _step(self) -> None:
+        old = self.f.load(self.kind, self.part, 64)
+        item = self.flat.items[self.flat.value]
+        if self.combine.startswith("arg"):
+            self._better(old)
+            return
+        get = self.body.vector
+        masked = self.along and self.body.mask is not None
+        fused = item.op == "mul" and self.dtype in scalars.FLOATS and self.nest.machine.fma
+        if self.combine == "sum" and fused and not masked:
+            a, b = (get(x) for x in item.args)
+            new = scalars.intrinsic(self.f, "fma", self.dtype, self.lanes, a, b, old)
+        else:
+            value = get(self.flat.value)
+            if masked:
+                identity = self._identity(self.lanes)
+                value = scalars.choose(
+                    self.f, self.dtype, self.lanes, str(self.body.mask), value, identity
+                )
+            new = self._combined(self.lanes, old, value)
+        self.f.store(self.kind, new, self.part, 64)
+
+    def _combined(self, lanes: int, a: str, b: str) -> str:
+        return scalars.apply(self.f, COMBINE[self.combine], self.dtype, self.dtype, lanes, (a, b))
+
+    def _better(self, old: str) -> None:
+        """argmax and argmin: the first of equals stays; the first NaN wins."""
+        lanes, f = self.lanes, self.f
+        value = self.body.vector(self.flat.value)
+        name = "gt" if self.combine == "argmax" else "lt"
+        better = scalars.apply(f, name, "bool", self.dtype, lanes, (value, old))
+        if self.dtype in scalars.FLOATS:
+            nan = f.value(f"fcmp uno {self.kind} {value}, {value}")
+            fine = f.value(f"fcmp ord {self.kind} {old}, {old}")
+            first = f.value(f"and {type_of('bool', lanes)} {nan}, {fine}")
+            better = f.value(f"or {type_of('bool', lanes)} {better}, {first}")
+        kind = type_of("int64", lanes)
+        place = f.splat(self.body.at[self.flat.free], "i64", lanes)
+        before = f.load(kind, self.index, 64)
+        f.store(self.kind, scalars.choose(f, self.dtype, lanes, better, value, old), self.part, 64)
+        f.store(kind, scalars.choose(f, "int64", lanes, better, place, before), self.index, 64)
+
+    # ------------------------------------------------------------ the result
+
+    def _result(self) -> None:
+        if self.combine.startswith("arg"):
+            kind = type_of("int64", self.lanes)
+            self.body.set_acc(self.f.load(kind, self.index, 64), self.spread)
+            return
+        total = self.f.load(self.kind, self.total, 64)
+        if self.along:
+            total = self._across(total)
+        self.body.set_acc(total, self.spread)
+
+    def _across(self, vector: str) -> str:
+        """All lanes combined: halves upon halves."""
+        lanes = self.lanes
+        while lanes > 1:
+            half, kind = lanes // 2, type_of(self.dtype, lanes)
+            parts = []
+            for start in (0, half):
+                order = ", ".join(f"i32 {start + k}" for k in range(half))
+                parts.append(
+                    self.f.value(
+                        f"shufflevector {kind} {vector}, {kind} poison, <{half} x i32> <{order}>"
+                    )
+                )
+            if half == 1:
+                single = f"<1 x {type_of(self.dtype)}>"
+                parts = [self.f.value(f"extractelement {single} {p}, i32 0") for p in parts]
+            vector, lanes = self._combined(half, parts[0], parts[1]), half
+        return vector

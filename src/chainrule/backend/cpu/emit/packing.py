@@ -1,0 +1,235 @@
+"""The factors of a matrix product: where they lie, and their copies in the thread's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chainrule.backend.cpu.emit.affine import Form
+from chainrule.backend.cpu.emit.loops import Nest
+from chainrule.backend.cpu.emit.microkernel import Helper, gather, turn
+from chainrule.backend.cpu.emit.products import Lengths, Product, parts
+from chainrule.backend.cpu.emit.text import BYTES, SCALARS
+from chainrule.backend.cpu.layout import LINE
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a product, as names of values: from `first` to before `last`, cut in strips."""
+
+    first: str
+    last: str
+    lines: str
+    strips: str
+
+
+class Factors:
+    """Writes the code that finds and copies the factors.
+
+    The thread's memory begins with the sums of a chunk; after them come a panel of b, addresses of
+    lines, and the copy of a.
+    """
+
+    def __init__(self, nest: Nest, shape: Product, lengths: Lengths) -> None:
+        self.nest, self.body, self.f, self.flat = nest, nest.body, nest.f, nest.flat
+        self.shape, self.helpers = shape, dict[str, Helper]()
+        self.dtype = self.flat.items[self.flat.value].dtype
+        self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
+        columns = self.flat.sizes[shape.v]
+        assert isinstance(columns, int)
+        self.columns, self.depth = columns, nest.bounds(shape.k)[1]
+        self._forms()
+        self._memory(lengths)
+
+    def _forms(self) -> None:
+        """Where the factors lie, by the axes that it depends on."""
+        shape, analysis = self.shape, self.body.analysis
+        a, b = (analysis.reads(x).form for x in (shape.a, shape.b))
+        self._a_rows, rest = parts(analysis, a, {shape.m})
+        self._a_depth, self._a_base = parts(analysis, rest, self.flat.over)
+        self._b_depth, rest = parts(analysis, b, self.flat.over)
+        self._b_columns, self._b_base = parts(analysis, rest, {shape.v})
+
+    def _memory(self, lengths: Lengths) -> None:
+        f, shape = self.f, self.shape
+        fixed, by_rows = 1, False
+        for axis in (*shape.also, shape.k):
+            size = self.flat.sizes[axis]
+            fixed, by_rows = (fixed * size, by_rows) if isinstance(size, int) else (fixed, True)
+        total = f.mul(str(fixed), "%n") if by_rows else str(fixed)
+        pad = max(shape.rows, shape.lanes)
+        self._pitch = f.add(f.mul(total, str(shape.rows)), str(pad))
+        rows = lengths.chunk + shape.rows
+        sums, lines = rows * shape.width, max(lengths.block, shape.width)
+        panel = 0 if shape.right == "place" else (lengths.block + shape.lanes) * shape.width
+        gathers, copies = shape.left == "gather", shape.left not in ("lines", "place")
+        self._panel = f.shift(self.element, "%scratch", str(sums))
+        self._b_table = f.shift(self.element, self._panel, str(panel))
+        self._a_table = f.shift("ptr", self._b_table, str(lines))
+        many = total if gathers else str(rows + 2 * pad)
+        self._copied = f.shift("ptr", self._a_table, many)
+        strips = rows // shape.rows * copies
+        each = strips * shape.rows * fixed * self.size + 8 * fixed * gathers
+        here = (sums + panel + strips * pad) * self.size + 8 * (lines + rows + 2 * pad) + 2 * LINE
+        self.scratch = (here, each) if by_rows else (here + each, 0)
+
+    def call(self, helper: Helper, *operands: str) -> None:
+        """Call a helper; operands are types and values."""
+        self.helpers[helper.name] = helper
+        self.f.do(f"call void @{helper.name}({', '.join(operands)})")
+
+    def begin(self) -> None:
+        """Find the factors' first elements, as far as the loops around settle them."""
+        bases = ((self.shape.a, self._a_base), (self.shape.b, self._b_base))
+        self._a_start, self._b_start = (
+            self.f.shift(
+                self.element, f"%b{self.flat.items[item].data}", self.body.scalar_form(form)
+            )
+            for item, form in bases
+        )
+
+    def panel(self) -> None:
+        """Find the present columns of b."""
+        columns = self.body.scalar_form(self._b_columns)
+        self._b_here = self.f.shift(self.element, self._b_start, columns)
+
+    def terms(self, start: str) -> str:
+        """How many terms of the sums come before term `start` of the present loops over `also`."""
+        f, done = self.f, "0"
+        for axis in self.shape.also:
+            done = f.add(f.mul(done, self.nest.bounds(axis)[1]), self.body.at[axis])
+        return f.add(f.mul(done, self.depth), start)
+
+    def _table(self, table: str, low: str, high: str, place: Callable[[str], str]) -> None:
+        """Note the addresses of some lines."""
+        f = self.f
+        with f.loop(low, high) as line, self.body.inside():
+            f.store("ptr", place(line), f.shift("ptr", table, f.sub(line, low)), 8)
+
+    def _deep(self, k: str, start: str, form: Form) -> str:
+        with self.body.inside(self.shape.k, k):
+            return self.f.shift(self.element, start, self.body.scalar_form(form))
+
+    # ------------------------------------------------------------ the left one
+
+    def copy(self, chunk: Chunk) -> None:
+        """Copy a chunk's part of a into strips, or note where its lines are."""
+        f, shape, body = self.f, self.shape, self.body
+        done = self.terms("0")
+        to = f.shift(self.element, self._copied, f.mul(done, str(shape.rows)))
+        if shape.left in ("lines", "turn"):
+            others, _ = parts(body.analysis, self._a_depth, shape.also)
+            more = f.add(chunk.last, str(shape.rows + shape.lanes))
+            start = f.shift(self.element, self._a_start, body.scalar_form(others))
+            self._table(self._a_table, chunk.first, more, lambda row: self._row(row, start, chunk))
+        if shape.left == "turn":
+            for group in reversed(range(0, shape.rows, shape.lanes)):
+                self.call(
+                    turn(self.dtype, shape.lanes),
+                    f"ptr {f.shift('ptr', self._a_table, str(group))}",
+                    f"ptr {f.shift(self.element, to, str(group))}",
+                    f"i64 {chunk.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {self.depth}",
+                    f"i64 {self._pitch}", f"i64 {shape.rows}",
+                )  # fmt: skip
+        elif shape.left == "gather":
+            table = f.shift("ptr", self._a_table, done)
+            start = self._row(chunk.first, self._a_start, chunk)
+            self._table(table, "0", self.depth, lambda k: self._deep(k, start, self._a_depth))
+            self.call(
+                gather(self.dtype, shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
+                f"i64 {self.depth}", f"i64 {self._pitch}", f"ptr {to}",
+            )  # fmt: skip
+        elif shape.left == "apart":
+            self._copy_apart(to, chunk)
+
+    def _copy_apart(self, to: str, chunk: Chunk) -> None:
+        """The copy of a, element by element."""
+        f, tile = self.f, str(self.shape.rows)
+        with f.loop("0", chunk.strips) as strip, self.body.inside():
+            begin_at = f.shift(self.element, to, f.mul(strip, self._pitch))
+            with f.loop("0", tile) as r, self.body.inside():
+                row = f.add(chunk.first, f.add(f.mul(strip, tile), r))
+                source = self._row(row, self._a_start, chunk)
+                line = f.shift(self.element, begin_at, r)
+                with f.loop("0", self.depth) as k, self.body.inside():
+                    one = f.load(self.element, self._deep(k, source, self._a_depth), self.size)
+                    f.store(
+                        self.element, one, f.shift(self.element, line, f.mul(k, tile)), self.size
+                    )
+
+    def _row(self, row: str, start: str, chunk: Chunk) -> str:
+        """Where a row of a begins; past the end of the chunk it is the last one."""
+        f = self.f
+        here = f.least(row, f.sub(chunk.last, "1"))
+        with self.body.inside(self.shape.m, here):
+            return f.shift(self.element, start, self.body.scalar_form(self._a_rows))
+
+    @property
+    def slot(self) -> str:
+        """How far it is in a from k to k, as a strip reads it."""
+        if self.shape.left != "place":
+            return str(self.shape.rows)
+        return str(self.body.analysis.stride(self.body.analysis.reads(self.shape.a), self.shape.k))
+
+    def left(self, number: str, start: str, chunk: Chunk) -> str:
+        """Where a strip's sums find what they need of a, from term `start` on."""
+        f, shape = self.f, self.shape
+        if shape.left == "lines":
+            return f.shift("ptr", self._a_table, f.mul(number, str(shape.rows)))
+        if shape.left == "place":
+            row = f.add(chunk.first, f.mul(number, str(shape.rows)))
+            return self._deep(start, self._row(row, self._a_start, chunk), self._a_depth)
+        at = f.shift(self.element, self._copied, f.mul(self.terms(start), str(shape.rows)))
+        return f.shift(self.element, at, f.mul(number, self._pitch))
+
+    # ------------------------------------------------------------ the right one
+
+    def right(self, start: str, depth: str) -> tuple[str, str]:
+        """Where a block of b's present columns begins, and its step from k to k."""
+        f, shape, body = self.f, self.shape, self.body
+        if shape.right == "place":
+            step = body.analysis.stride(body.analysis.reads(shape.b), shape.k)
+            return self._deep(start, self._b_here, self._b_depth), str(step)
+        if shape.right == "turn":
+            self._table(self._b_table, "0", str(shape.width), self._column)
+            self.call(
+                turn(self.dtype, shape.lanes), f"ptr {self._b_table}", f"ptr {self._panel}",
+                f"i64 {shape.vectors}", f"i64 {shape.lanes}", f"i64 {start}", f"i64 {depth}",
+                f"i64 {shape.lanes}", f"i64 {shape.width}",
+            )  # fmt: skip
+        else:
+            end, at = f.add(start, depth), self._b_here
+            self._table(self._b_table, start, end, lambda k: self._deep(k, at, self._b_depth))
+            self.call(
+                gather(self.dtype, shape.width), f"ptr {self._b_table}",
+                f"i64 {min(self.columns, shape.width)}", f"i64 {depth}", "i64 0",
+                f"ptr {self._panel}",
+            )  # fmt: skip
+        return self._panel, str(shape.width)
+
+    def _column(self, number: str) -> str:
+        """Where a column of b begins that lies along k; past the last one, the last one."""
+        f = self.f
+        others, _ = parts(self.body.analysis, self._b_depth, self.shape.also)
+        start = f.shift(self.element, self._b_here, self.body.scalar_form(others))
+        stride = self._b_columns.axes[self.shape.v]
+        held = f.mul(f.least(number, str(self.columns - 1)), str(stride))
+        return f.shift(self.element, start, held)
+
+    def next(self, start: str, depth: str, chunk: Chunk) -> dict[str, str]:
+        """The words of a job that tell where a block of the next columns of b is."""
+        f, shape = self.f, self.shape
+        if shape.right == "gather" or self.columns <= shape.width:
+            return {}
+        if shape.right == "place":
+            apart = self.body.analysis.stride(self.body.analysis.reads(shape.b), shape.k)
+            at = f.shift(
+                self.element, self._deep(start, self._b_here, self._b_depth), str(shape.width)
+            )
+            many, pieces = depth, str(-(-shape.width * self.size // LINE))
+        else:
+            apart = self._b_columns.axes[shape.v]
+            at = f.shift(self.element, self._column("0"), f.add(start, str(apart * shape.width)))
+            many, pieces = str(shape.width), f.div(f.mul(depth, str(self.size)), LINE)
+        share = f.add(f.value(f"udiv i64 {many}, {chunk.strips}"), "1")
+        return {"next": at, "apart": str(apart), "many": many, "share": share, "pieces": pieces}

@@ -1,0 +1,1 @@
+"""The vector maths library as LLVM IR text."""

@@ -1,0 +1,1 @@
+"""Machine code in memory: loading, buffers, threads, timing."""

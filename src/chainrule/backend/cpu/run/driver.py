@@ -1,0 +1,269 @@
+"""A plan that runs: its memory, its machine code, its threads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.cpu.abi import Executable
+from chainrule.backend.cpu.emit.steps import APART, FRAME
+from chainrule.backend.cpu.layout import Layout, Memory, layout
+from chainrule.backend.cpu.run.jit import Code
+from chainrule.backend.cpu.run.table import table
+from chainrule.backend.cpu.run.threads import Pool
+from chainrule.errors import FeedError
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.types import N
+
+Array = npt.NDArray[Any]
+
+
+class State(MutableMapping[str, Array]):
+    """The state buffers by name, as ordinary arrays: a read copies out, a write copies in."""
+
+    def __init__(self, native: Native) -> None:
+        self._native = native
+
+    def __getitem__(self, name: str) -> Array:
+        return self._view(name).copy()
+
+    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
+        self._view(name)[...] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("a plan keeps all of its state")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._native.names)
+
+    def __len__(self) -> int:
+        return len(self._native.names)
+
+    def _view(self, name: str) -> Array:
+        return self._native.view(name)
+
+
+def state_layout(plan: Plan) -> Layout:
+    """Places for the state of a plan."""
+    return layout((b for b in plan.buffers if b.space == "state"), plan.updates, 0)
+
+
+class Native:
+    """A plan as machine code, with memory of its own to work in.
+
+    One thread at a time may use an object, and Ctrl-C must not come up in `run`: see interrupt.py.
+
+    Args:
+        code: what to run.
+        threads: that may share each step; results have the same bits for any number.
+        state: memory from `state_layout`, which objects may share whose plan updates nothing.
+            None makes some, all zero.
+
+    Attributes:
+        side: which copy of the updated states is the present one.
+        done: how many steps the last run did.
+        names: of the states.
+        threads: how many share the steps from now on, at most as many as there are.
+    """
+
+    def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
+        self.code, self.plan, self.program = code, code.plan, code.program
+        self.threads, self.side, self.done = threads, 0, 0
+        self._pool, self._function = Pool(threads), code.code.function("run")
+        self._frame = np.zeros(self.program.words, np.int64)
+        self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
+        self._pointer = ctypes.c_void_p(self._frame.ctypes.data)
+        self.names = {b.name: b for b in self._spaces("state")}
+        others = (b for b in self.plan.buffers if b.space != "state")
+        self.memory = layout(others, (), code.max_rows).memory()
+        self._place(self.memory)
+        self.hold(state_layout(self.plan).memory() if state is None else state)
+        self._bound: dict[str, Array] = {}
+        self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
+        self._brought = self._spaces("step")
+        self._outputs = [self.memory.view(b) for b in self.plan.outputs]
+        self._ends = np.zeros(2, np.int64)
+        self._ends_at = self._ends.ctypes.data
+        fixed, each_row = self.program.scratch
+        each = -(-(fixed + each_row * code.max_rows + 128) // 128) * 128
+        self._scratch = np.zeros(each * threads + 128, np.uint8)
+        self._words = np.zeros(32, np.int64)
+        self._set("words", self._words.ctypes.data + -self._words.ctypes.data % 128)
+        self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
+        self._set("each", each)
+        self._table, self._args = table(self.plan, self.program, code.code, self._frame)
+        self._set("table", self._table.ctypes.data)
+        self._set("tasks", len(self._table))
+
+    @property
+    def state(self) -> State:
+        """Parameters, slots and statistics by name."""
+        return State(self)
+
+    def hold(self, state: Memory) -> None:
+        """Take memory for the state that is filled already."""
+        self.held = state
+        self._place(state)
+        self._views: dict[tuple[str, int], Array] = {}
+
+    def view(self, name: str) -> Array:
+        """A state's present copy, where it lies in memory."""
+        key = name, self.side
+        if key not in self._views:
+            self._views[key] = self.held.view(self.names[name], self.side)
+        return self._views[key]
+
+    def _place(self, memory: Memory) -> None:
+        base = int(memory.block.ctypes.data)
+        for buffer, place in memory.places.items():
+            slot, offsets = self.program.slots[buffer], place.offsets
+            self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
+
+    def _set(self, name: str, value: int) -> None:
+        self._frame[_WORD[name]] = value
+
+    def watch(self, code: Code) -> npt.NDArray[np.int64]:
+        """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
+        self._timed, self._function = code, code.function("run")
+        tasks = len(self._table)
+        self._ticks = np.zeros((self._pool.threads, tasks + APART), np.int64)
+        self._set("ticks", self._ticks.ctypes.data)
+        return self._ticks[:, :tasks]
+
+    # ------------------------------------------------------------ data
+
+    def bind(self, name: str, array: npt.ArrayLike) -> None:
+        """Give a data buffer its array: rows first; copied only where its layout must change.
+
+        Raises:
+            FeedError: there is no such buffer, or the shape does not fit.
+        """
+        buffer = self._buffer(name, "data")
+        held = np.ascontiguousarray(array, buffer.dtype)
+        if held.ndim != len(buffer.shape) or held.shape[1:] != tuple(buffer.shape[1:]):
+            want = buffer.shape
+            raise FeedError("native", "an array does not fit", expected=want, got=held.shape)
+        self._bound[name] = held
+        self._frame[self.program.slots[buffer]] = held.ctypes.data
+
+    def _buffer(self, name: str, space: str) -> Buffer:
+        found = [b for b in self.plan.buffers if b.space == space and b.name == name]
+        if not found:
+            known = [b.name for b in self.plan.buffers if b.space == space]
+            raise FeedError("native", f"no {space} buffer has this name", expected=known, got=name)
+        return found[0]
+
+    # ------------------------------------------------------------ steps
+
+    def run(
+        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """Do steps, and stop before the first whose loss or new state is not finite.
+
+        Args:
+            rows: of the data set, of all steps one after the other.
+            offsets: where each step's rows begin, and at last their end: (steps + 1,).
+            step_inputs: by name, (steps, ...), or one value for all steps.
+
+        Returns:
+            The losses of the steps done, (done,), and the number of the step that was not done.
+        """
+        index = np.ascontiguousarray(rows, np.int64)
+        ends = np.ascontiguousarray(offsets, np.int64)
+        self._check(index, ends)
+        steps = len(ends) - 1
+        losses = np.zeros(max(steps, 1), np.float64)
+        kept = [self._step_input(b, step_inputs, steps) for b in self._brought]
+        for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
+            self._set(name, array.ctypes.data)
+        for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
+            self._set(name, value)
+        count = self.threads
+        self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
+        del kept
+        self.done = int(self._frame[_WORD["done"]])
+        self.side = (self.side + self.done) % 2
+        return losses[: self.done], self.done if self.done < steps else None
+
+    def call(
+        self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})
+    ) -> None:
+        """Do one step without a loss: fill the plan's outputs for these rows."""
+        index = np.ascontiguousarray(rows, np.int64)
+        self.run(index, np.array([0, len(index)]), step_inputs)
+
+    def fill(
+        self, index: Array, data: Mapping[str, Array], fixed: Mapping[str, Array]
+    ) -> Iterator[Array]:
+        """`call` on this thread alone, which is quick and trusts what it is given.
+
+        Args:
+            index: contiguous int64, rows that all of `data` have, at most `max_rows`.
+            data: contiguous arrays of the right type for all data buffers.
+            fixed: the same for what the step brings.
+
+        Returns:
+            The outputs' rows, where they lie in memory; the next run writes over them.
+        """
+        word, count = self._word, len(index)
+        for name, slot in self._data:
+            word[slot] = data[name].__array_interface__["data"][0]
+        kept = [self._step_input(b, fixed, 1) for b in self._brought] if fixed else ()
+        self._ends[1] = count
+        word[_WORD["rows"]] = index.__array_interface__["data"][0]
+        word[_WORD["offsets"]] = self._ends_at
+        word[_WORD["steps"]], word[_WORD["flag"]] = 1, 0
+        self._function(self._pointer, 0, 1)
+        del kept
+        return (view[:count] for view in self._outputs)
+
+    def output(self, buffer: Buffer, rows: int) -> Array:
+        """A buffer's first rows, where they lie in memory; the next run writes over them."""
+        view = self.memory.view(buffer)
+        return view[tuple(slice(rows if d is N else None) for d in buffer.shape)]
+
+    def _spaces(self, space: str) -> list[Buffer]:
+        return [b for b in self.plan.buffers if b.space == space]
+
+    def _check(self, index: Array, ends: Array) -> None:
+        """Native code trusts these numbers."""
+        most = self.code.max_rows
+        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index)
+        if not fits or _largest(ends[1:] - ends[:-1]) > most:
+            raise FeedError("native", "steps do not fit the rows", expected=most, got=ends)
+        largest = _largest(index)
+        for name, _ in self._data:
+            if name not in self._bound:
+                raise FeedError("native", "a data buffer has no array", got=name)
+            have = len(self._bound[name])
+            if len(index) and largest >= have:
+                known, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
+                raise FeedError("native", "no such row", expected=known, got=got)
+
+    def _step_input(
+        self, buffer: Buffer, brought: Mapping[str, npt.ArrayLike], steps: int
+    ) -> Array:
+        if buffer.name not in brought:
+            raise FeedError("native", "an input of the step is missing", got=buffer.name)
+        array = np.asarray(brought[buffer.name], buffer.dtype, order="C")
+        shape = tuple(buffer.shape)
+        if array.shape not in (shape, (steps, *shape)):
+            raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
+        slot = self.program.slots[buffer]
+        self._frame[slot] = array.ctypes.data
+        self._frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
+        return array
+
+
+def _largest(numbers: Array) -> int:
+    """Of some int64; one below zero counts as huge."""
+    return int(numbers.view(np.uint64).max(initial=0))
+
+
+_WORD = {name: k for k, name in enumerate(FRAME)}

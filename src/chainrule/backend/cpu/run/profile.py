@@ -1,0 +1,104 @@
+"""Where the time of a step goes: a run whose tasks are timed by the processor's own clock."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.cpu.emit.steps import clock_function, run_function
+from chainrule.backend.cpu.machine import Machine, host
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.jit import Code, compiled
+
+Times = npt.NDArray[np.float64]
+
+QUICK = 4
+"""A task is timed in many parts of a run; one in so many counts, the quickest ones."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a step: for each task the mean of the times when nobody disturbed it.
+
+    Attributes:
+        tasks: by stage and task, of each thread: `tasks[stage][task][thread]`.
+        waiting: at the barrier after each stage, of each thread.
+        step: of a whole step.
+        steps: how many were timed.
+    """
+
+    tasks: tuple[tuple[Times, ...], ...]
+    waiting: tuple[Times, ...]
+    step: float
+    steps: int
+
+
+class Clock:
+    """The code that times a run, and the rate of the clock that it reads."""
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        known = machine or host()
+        text = run_function(known.triple, timed=True) + "\n" + clock_function()
+        self.code = Code(compiled(text, known), known)
+        self._look = self.code.function("clock")
+        self._words = np.zeros(2, np.int64)
+        self.price = min(self.now()[1] for _ in range(200))
+
+    def now(self) -> tuple[int, int]:
+        """The present tick, and how many ticks it took to look."""
+        self._look(ctypes.c_void_p(self._words.ctypes.data), 0, 0)
+        return int(self._words[0]), int(self._words[1])
+
+
+@cache
+def _clock() -> Clock:
+    return Clock()
+
+
+def timed(
+    native: Native, run: Callable[[], int], seconds: float = 0.3, *, best: bool = False
+) -> Timing:
+    """Time the tasks of a plan.
+
+    Args:
+        native: what is timed; from now on it runs with the clock.
+        run: does some steps with it, a millisecond or more, and tells how many.
+        seconds: for how long; twice at least.
+        best: take the quickest of all runs, not the quicker ones.
+    """
+    clock = _clock()
+    ticks = native.watch(clock.code)
+    run()  # caches and pages are warm, as they are in a run
+    parts: list[Times] = []
+    steps = 0
+    begun, first = time.perf_counter(), clock.now()[0]
+    while len(parts) < 2 or time.perf_counter() - begun < seconds:
+        ticks[:] = 0
+        done = run()
+        parts.append(ticks / done)
+        steps += done
+    rate = (time.perf_counter() - begun) / max(clock.now()[0] - first, 1)
+    quick = np.sort(parts, axis=0)[: 1 if best else -(-len(parts) // QUICK)]
+    spent = np.maximum(quick.mean(axis=0) - clock.price, 0) * rate
+    return _timing(native, spent, steps)
+
+
+def _timing(native: Native, spent: Times, steps: int) -> Timing:
+    """The ticks of the table's entries, by the stages and tasks that they belong to."""
+    tasks, waiting, at = [], [], 0
+    for stage in native.program.stages:
+        found = []
+        for task in stage:
+            entries = 1 + ((native.plan.loss, False) in task.places)  # the loss is noted after it
+            found.append(spent[:, at : at + entries].sum(axis=1))
+            at += entries
+        tasks.append(tuple(found))
+        waiting.append(spent[:, at])
+        at += 1
+    return Timing(tuple(tasks), tuple(waiting), float(spent[0].sum()), steps)

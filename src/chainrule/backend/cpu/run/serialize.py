@@ -1,0 +1,131 @@
+"""An executable as bytes and back: all that it takes to run, without the plan it was made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from chainrule.backend.cpu.abi import Executable, Program, Task, slots_of
+from chainrule.backend.cpu.emit.flat import ROWS
+from chainrule.backend.cpu.machine import Machine
+from chainrule.backend.cpu.run.jit import Code
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.types import Dim, N
+
+
+class BufferForm(msgspec.Struct, array_like=True):
+    """A Buffer; a constant's value as its bytes."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    space: str
+    value: bytes | None
+
+
+class TaskForm(msgspec.Struct, array_like=True):
+    """A Task; places by the number of the buffer."""
+
+    name: str
+    function: str
+    places: list[tuple[int, bool]]
+    split: str
+    size: int
+    granule: int
+    owner: int
+
+
+class ExecutableForm(msgspec.Struct, array_like=True):
+    """An Executable with its object file."""
+
+    buffers: list[BufferForm]
+    updates: list[int]
+    outputs: list[int]
+    loss: int | None
+    stages: list[list[TaskForm]]
+    scratch: tuple[int, int]
+    threads: int
+    object: bytes
+
+
+_ROWS = -1
+"""Stands for N in a shape, and for the index of the minibatch's rows among buffers."""
+
+
+def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
+    """What runs a plan, as bytes.
+
+    Args:
+        plan: what is run.
+        program: its module.
+        file: the object file of that.
+        threads: how many are likely to be quickest.
+    """
+    number = {buffer: k for k, buffer in enumerate(plan.buffers)} | {ROWS: _ROWS}
+    buffers = [
+        BufferForm(x.name, [_whole(d) for d in x.shape], x.dtype, x.space, _bytes(x))
+        for x in plan.buffers
+    ]
+    stages = [
+        [
+            TaskForm(
+                x.name, x.function, [(number[buffer], bool(new)) for buffer, new in x.places],
+                x.split, _whole(x.size), x.granule, x.owner,
+            )
+            for x in stage
+        ]
+        for stage in program.stages
+    ]  # fmt: skip
+    form = ExecutableForm(
+        buffers, [number[x] for x in plan.updates], [number[x] for x in plan.outputs],
+        None if plan.loss is None else number[plan.loss], stages, program.scratch, threads, file,
+    )  # fmt: skip
+    return msgspec.msgpack.encode(form)
+
+
+def unpack(held: bytes, machine: Machine, max_rows: int) -> Executable:
+    """The executable that `pack` was given; its plan has no kernels."""
+    form = msgspec.msgpack.decode(held, type=ExecutableForm)
+    buffers = [_buffer(x) for x in form.buffers]
+    places = [*buffers, ROWS]  # so that _ROWS finds it
+    loss = None if form.loss is None else buffers[form.loss]
+    plan = Plan(
+        (), tuple(buffers), tuple(buffers[k] for k in form.updates),
+        tuple(buffers[k] for k in form.outputs), loss,
+    )  # fmt: skip
+    stages = [
+        [
+            Task(
+                x.name, x.function, tuple((places[k], new) for k, new in x.places),
+                x.split, _dim(x.size), x.granule, x.owner,  # type: ignore[arg-type]
+            )
+            for x in stage
+        ]
+        for stage in form.stages
+    ]  # fmt: skip
+    slots, words = slots_of(plan)
+    program = Program("", slots, words, stages, form.scratch)
+    return Executable(plan, program, Code(form.object, machine), max_rows, form.threads)
+
+
+def _buffer(form: BufferForm) -> Buffer:
+    shape = tuple(_dim(d) for d in form.shape)
+    value: np.ndarray[Any, Any] | None = None
+    if form.value is not None:
+        value = np.frombuffer(form.value, form.dtype).reshape(form.shape)
+    return Buffer(form.name, shape, form.dtype, form.space, value)  # type: ignore[arg-type]
+
+
+def _bytes(buffer: Buffer) -> bytes | None:
+    return None if buffer.value is None else np.asarray(buffer.value, buffer.dtype).tobytes()
+
+
+def _whole(dim: Dim) -> int:
+    return dim if isinstance(dim, int) else _ROWS
+
+
+def _dim(whole: int) -> Dim:
+    return N if whole == _ROWS else whole

@@ -1,0 +1,154 @@
+"""What a model is worth on some rows: scores beside a constant guess, mistakes, importance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.cli.report.results import Judged
+from chainrule.data.columns.target import ClassTarget, NumberTarget
+from chainrule.data.schema import Encoded, Schema
+from chainrule.data.split import shuffled
+from chainrule.data.table import Table
+from chainrule.model.model import Model
+from chainrule.train import metrics
+from chainrule.train.metrics import Scores
+
+SAMPLE = 1000  # rows on which importance is judged
+PATIENCE = 3.0  # seconds that importance may take
+MISTAKES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Some rows, judged.
+
+    Attributes:
+        name: "validation", "test" or "training".
+        encoded: the rows as the model takes them.
+        scores, guess: of the model, and of the best constant guess that training knew.
+        judged: target and prediction, for tables and charts.
+    """
+
+    name: str
+    encoded: Encoded
+    scores: Scores
+    guess: Scores
+    judged: Judged
+
+    @property
+    def rows(self) -> int:
+        """How many rows were judged."""
+        return len(self.encoded)
+
+
+def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
+    """Some rows of an encoded table."""
+    target = None if encoded.target is None else encoded.target[rows]
+    arrays = {name: array[rows] for name, array in encoded.arrays.items()}
+    return Encoded(arrays, target, encoded.rows[rows], encoded.notes)
+
+
+def judge(model: Model, encoded: Encoded, name: str) -> Verdict:
+    """Score a model on rows that have a target."""
+    assert model.schema is not None
+    assert encoded.target is not None
+    prediction = model.predict(encoded).values
+    level, guess = constant_guess(model.schema, encoded.target)
+    names = tuple(map(str, model.schema.classes)) if model.schema.classes is not None else ()
+    judged = Judged(name, encoded.target, prediction, names, level)
+    return Verdict(name, encoded, model.evaluate(encoded), guess, judged)
+
+
+def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Scores]:
+    """What a guess that looks at no column scores: class shares, or the mean of training."""
+    known = schema.target
+    if isinstance(known, ClassTarget):
+        counts = np.array(known.counts, float)
+        shares = np.tile(counts / counts.sum(), (len(target), 1))
+        return float(counts.argmax()), metrics.classification(target, shares)
+    assert isinstance(known, NumberTarget)
+    mean = known.stats.mean
+    return mean, metrics.regression(target, np.full(len(target), mean))
+
+
+def importance(model: Model, verdict: Verdict) -> tuple[str, list[tuple[str, float]]]:
+    """How much a score falls when one column's values are shuffled among the rows.
+
+    Returns the score's name and the drop for each column; none where it would take long.
+    """
+    assert model.schema is not None
+    name = "accuracy" if model.schema.classes is not None else "r2"
+    rows = np.sort(shuffled(verdict.rows, model.seed)[:SAMPLE])
+    if len(rows) < 2:
+        return name, []
+    sample = subset(verdict.encoded, rows)
+    begun = time.perf_counter()
+    whole = model.evaluate(sample, [name])[name]
+    columns = [encoder.name for encoder in model.schema.used]
+    if (time.perf_counter() - begun) * len(columns) > PATIENCE:
+        return name, []
+    order = shuffled(len(rows), model.seed + 1)
+    drops = [
+        whole - model.evaluate(_mixed(model.schema, sample, column, order), [name])[name]
+        for column in columns
+    ]
+    return name, list(zip(columns, drops, strict=True))
+
+
+def _mixed(schema: Schema, encoded: Encoded, column: str, order: npt.NDArray[np.int64]) -> Encoded:
+    """The rows with one column's values in another order."""
+    arrays = dict(encoded.arrays)
+    for block in schema.blocks:
+        if column not in block.columns:
+            continue
+        if block.kind not in ("numbers", "categories"):
+            arrays[block.name] = arrays[block.name][order]
+            continue
+        array = arrays[block.name].copy()
+        held = [member.column for member in block.members] or block.columns
+        places = [k for k, name in enumerate(held) if name == column]
+        array[:, places] = array[order][:, places]
+        arrays[block.name] = array
+    return Encoded(arrays, encoded.target, encoded.rows, encoded.notes)
+
+
+def mistakes(verdict: Verdict, table: Table) -> list[dict[str, Any]]:
+    """The rows that the model got most wrong, the worst first, with their values."""
+    judged = verdict.judged
+    target, prediction = np.asarray(judged.target), np.asarray(judged.prediction)
+    if judged.classes:
+        sure = prediction[np.arange(len(target)), target]
+        wrong = np.flatnonzero(prediction.argmax(axis=1) != target)
+        worst = wrong[np.argsort(sure[wrong], kind="stable")][:MISTAKES]
+    else:
+        worst = np.argsort(-np.abs(prediction - target), kind="stable")[:MISTAKES]
+    told: list[dict[str, Any]] = []
+    shown = table.take(verdict.encoded.rows[worst])
+    cells = {column.name: texts(column.labels()) for column in shown}
+    for place, k in enumerate(worst):
+        row = {"row": int(verdict.encoded.rows[k]) + 1} | _answer(judged, target[k], prediction[k])
+        told.append(row | {n: v[place] for n, v in cells.items() if n not in row})
+    return told
+
+
+def _answer(judged: Judged, actual: Any, predicted: npt.NDArray[Any]) -> dict[str, Any]:
+    if not judged.classes:
+        return {"actual": float(actual), "predicted": float(predicted)}
+    guess = int(predicted.argmax())
+    return {
+        "actual": judged.classes[int(actual)],
+        "predicted": judged.classes[guess],
+        "probability": float(predicted[guess]),
+    }
+
+
+def texts(labelled: tuple[npt.NDArray[Any], Sequence[str]]) -> list[str | None]:
+    """The label of each row, None for a gap."""
+    codes, labels = labelled
+    return [None if code < 0 else labels[code] for code in codes]

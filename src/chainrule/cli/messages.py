@@ -1,0 +1,195 @@
+"""The parts of what `train`, `evaluate` and `show` tell, in words: columns, findings, results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from chainrule.cli.console import Screen, cells
+from chainrule.cli.evaluation import Verdict
+from chainrule.cli.report import results
+from chainrule.cli.report.page import aligned, metric_words
+from chainrule.cli.report.results import Judged, clip
+from chainrule.data.check import Finding
+from chainrule.data.features import features
+from chainrule.data.schema import Schema
+from chainrule.data.table import Table, counted, listed
+from chainrule.display.tables import Section
+from chainrule.recipe import Config
+from chainrule.train.metrics import confusion_matrix
+
+COLUMNS_SHOWN = 40
+JOIN_FROM = 20
+FINDINGS_SHOWN = 15
+CLASSES_SHOWN = 12
+CONFIG_LINES = {
+    "effort": ("quality", "members", "refit"),
+    "network": ("embedding", "hidden", "activation", "norm", "dropout"),
+    "loss": ("loss", "target_scaling", "label_smoothing", "class_weights"),
+    "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),
+    "training": ("batch_size", "epochs", "patience", "validation", "groups", "time", "seed"),
+    "columns": ("scaling", "ignore", "kinds"),
+}
+
+
+def tell_source(screen: Screen, table: Table) -> None:
+    """What was read, and what was met on the way."""
+    size = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}"
+    screen.write(screen.styled(f"{table.source}: {size}", "bold"))
+    for note in table.notes:
+        screen.say(note, indent=2, label="note", style="cyan")
+
+
+def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
+    """Each column's name, kind, why, and what becomes of it."""
+    found = features(schema, scaling=scaling).treatments
+    rows = []
+    for row in schema.describe():
+        how = found.get(row.column, row.treatment)
+        gaps = counted(row.gaps, "gap")
+        if row.gaps and "gaps filled" in how:
+            how = how.replace("gaps filled", f"{gaps} filled")
+        elif row.gaps:
+            how += f", {gaps}"
+        rows.append((row.column, row.kind, row.reason, how))
+    return rows
+
+
+def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """The table of columns; neighbours that are alike share a line where there are many."""
+    screen.heading("Columns")
+    shown = _joined(rows) if len(rows) > JOIN_FROM else list(rows)
+    left_out = len(shown) - COLUMNS_SHOWN
+    if left_out > 0:
+        shown = [*shown[: COLUMNS_SHOWN - 1], shown[-1]]  # the target is the last
+    screen.table(
+        [(clip(name, 40), kind, clip(why, 48), how) for name, kind, why, how in shown],
+        ("column", "kind", "because", "treatment"),
+    )
+    if left_out > 0:
+        screen.say(f"{left_out:,} lines left out; the report has them", indent=2)
+
+
+def _joined(rows: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """Neighbouring columns of one kind and treatment as one line: p1 to p6."""
+    joined = []
+    for (kind, how), group in groupby(rows, key=lambda row: (row[1], row[3])):
+        names = list(group)
+        if len(names) < 3:
+            joined += names
+        else:
+            span = f"{clip(names[0][0], 18)} to {clip(names[-1][0], 18)}"
+            joined.append((span, kind, f"{len(names):,} columns", how))
+    return joined
+
+
+def tell_findings(screen: Screen, findings: Sequence[Finding]) -> None:
+    """What the data check met, the worst first; columns of which the same is true together."""
+    if not findings:
+        screen.write("", screen.styled("Data check", "bold") + ": nothing to complain of")
+        return
+    screen.heading("Data check")
+    styles = {"error": "red", "warning": "yellow", "info": "cyan"}
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for found in findings:
+        alike.setdefault((found.severity, found.message), []).append(found)
+    for (severity, message), group in list(alike.items())[:FINDINGS_SHOWN]:
+        place = listed([found.column for found in group if found.column], 8)
+        screen.say(
+            f"{place}{': ' if place else ''}{message}\nfix: {group[0].fix}", indent=2,
+            label=f"{severity:<7}", style=styles[severity],
+        )  # fmt: skip
+    if len(alike) > FINDINGS_SHOWN:
+        screen.say(f"and {len(alike) - FINDINGS_SHOWN} more; the report has them", indent=2)
+
+
+def tell_config(screen: Screen, config: Config) -> None:
+    """The configuration in a few lines: what is not set is left out."""
+    screen.heading("Configuration")
+    values = asdict(config)
+    values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
+    rows = [("task", f"{config.task} of {config.target}")]
+    for name, keys in CONFIG_LINES.items():
+        parts = [
+            ("" if key == name else f"{key} ") + _setting(values[key])
+            for key in keys
+            if values[key] not in (None, {}) and (values[key] != () or key == "hidden")
+        ]
+        rows.append((name, "; ".join(parts)))
+    screen.table(rows)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={kind}" for name, kind in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def tell_results(screen: Screen, verdicts: Sequence[Verdict]) -> None:
+    """How well: in a sentence, in a table beside a constant guess, and class by class."""
+    screen.heading("Results")
+    for verdict in verdicts:
+        for sentence in results.headline(verdict.judged):
+            screen.say(sentence, indent=2)
+    screen.write("")
+    head, columns = [""], []
+    for verdict in verdicts:
+        head += [verdict.name, "guess"]
+        columns += [verdict.scores, verdict.guess]
+    names = [name for name in verdicts[0].scores if name != "loss"]
+    rows = [
+        [metric_words(name), *_figures([scores.get(name, math.nan) for scores in columns])]
+        for name in names
+    ]
+    screen.table(rows, head, right=range(1, len(head)))
+    last = verdicts[-1]
+    if len(last.judged.classes) == 2 and "recall" in names:
+        screen.say(f"F1, precision and recall are those of {last.judged.classes[1]}", indent=2)
+    for verdict in verdicts:
+        for note in verdict.scores.notes:
+            screen.say(f"{verdict.name}: {note}", indent=2, label="note", style="cyan")
+    if last.judged.classes:
+        tell_confusion(screen, last.judged)
+
+
+def _figures(values: Sequence[float]) -> list[str]:
+    """Numbers of one kind with the same decimals: four where they are small."""
+    if 1e-3 <= max((abs(x) for x in values if math.isfinite(x)), default=0.0) < 10:
+        return ["–" if math.isnan(x) else f"{x:.4f}" for x in values]
+    return aligned(values)
+
+
+def tell_confusion(screen: Screen, judged: Judged) -> None:
+    """The confusion matrix where it is small enough, else the most frequent mix-ups."""
+    if not results.usable(judged):
+        return
+    names = [clip(name, 16) for name in judged.classes]
+    counts = confusion_matrix(judged.target, np.asarray(judged.prediction))
+    rows = [[name, *(f"{int(n):,}" for n in row)] for name, row in zip(names, counts, strict=True)]
+    width = sum(max(map(cells, column)) + 2 for column in zip(["", *names], *rows, strict=True))
+    width += max(map(cells, names))
+    if len(names) <= CLASSES_SHOWN and width <= screen.width:
+        screen.heading(f"Confusion on {judged.name} rows (down: actual, across: predicted)")
+        screen.table(rows, ["", *names], right=range(1, len(names) + 1))
+        return
+    pairs = results.mixups(judged, 8)
+    if pairs:
+        screen.heading(f"Most confused on {judged.name} rows")
+        screen.table(
+            [(clip(p.actual, 30), "taken for", clip(p.predicted, 30), counted(p.rows, "row"),
+              f"{100 * p.share:.1f} % of them") for p in pairs],
+        )  # fmt: skip
+
+
+def tell_sections(screen: Screen, sections: Sequence[Section]) -> None:
+    """A plan or a profile: tables under their titles."""
+    for section in sections:
+        screen.heading(section.title)
+        screen.table(section.rows, section.head, right=section.right)

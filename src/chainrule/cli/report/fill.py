@@ -1,0 +1,103 @@
+"""Fills the HTML report of a training run with all that is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chainrule.cli import evaluation as judging
+from chainrule.cli.evaluation import Verdict
+from chainrule.cli.report.page import ColumnRow, Histogram, NodeRow, Report
+from chainrule.data.check import Finding
+from chainrule.data.columns.columns import NumberColumn
+from chainrule.data.columns.encoder import numbers_of
+from chainrule.data.table import Column, Table, label_of
+from chainrule.model.model import Model
+from chainrule.recipe import Config
+
+LEVELS = 6
+
+
+def make_report(
+    model: Model,
+    table: Table,
+    settled: Config,
+    columns: Sequence[tuple[str, str, str, str]],
+    findings: Sequence[Finding],
+    verdicts: Sequence[Verdict],
+    training: Verdict | None,
+    facts: Mapping[str, Any],
+) -> Report:
+    """The report of a run.
+
+    Args:
+        columns: name, kind, reason and treatment of each.
+        verdicts: on validation and test rows; the first is drawn.
+        training: on the rows that were trained on.
+        facts: further fields of Report.
+    """
+    every = [*([training] if training is not None else []), *verdicts]
+    drawn = verdicts[0] if verdicts else training
+    measured: dict[str, Any] = {}
+    if drawn is not None:
+        of, drops = judging.importance(model, drawn)
+        measured = {
+            "judged": drawn.judged, "importance_of": of, "importance": drops,
+            "mistakes": judging.mistakes(drawn, table.drop(str(settled.target))),
+        }  # fmt: skip
+        if drawn.name == "test":  # its rows are of another table
+            measured["mistakes"] = []
+    return Report(
+        source=table.source,
+        target=str(settled.target),
+        task=str(settled.task),
+        rows=len(table),
+        columns=[_column_row(model, table[name], kind, why, how)
+                 for name, kind, why, how in columns],
+        seed=settled.seed,
+        split=model.split,
+        findings=findings,
+        history=model.history,
+        metrics={verdict.name: verdict.scores for verdict in every},
+        sizes={verdict.name: verdict.rows for verdict in every},
+        network=[NodeRow(row.name, row.what, row.shape, row.parameters)
+                 for row in model.summary().rows],
+        **measured,
+        **facts,
+    )  # fmt: skip
+
+
+def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> ColumnRow:
+    histogram = _histogram(model, column, kind)
+    levels: list[tuple[str, int]] = []
+    if histogram is None:
+        codes, labels = column.labels()
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        order = np.argsort(-counts, kind="stable")[:LEVELS]
+        levels = [(labels[k], int(counts[k])) for k in order if counts[k]]
+    return ColumnRow(
+        name=column.name, kind=kind, reason=why, treatment=how, gaps=column.gaps,
+        distinct=column.distinct, histogram=histogram, levels=levels,
+        rows=len(column) - column.gaps,
+    )  # fmt: skip
+
+
+def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
+    """The distribution of numbers and dates; None for all else."""
+    assert model.schema is not None
+    if column.storage == "date":
+        days = column.present.astype("datetime64[us]")
+        found = Histogram.of(days.astype(np.float64))
+        if found is None:
+            return None
+        low, high = (label_of(day.astype("datetime64[D]")) for day in (days.min(), days.max()))
+        return Histogram(low, high, found.counts)
+    numeric = kind == "number" or (kind == "target" and model.schema.task == "regression")
+    if column.storage in ("number", "integer") and (numeric or kind in ("id", "constant")):
+        return Histogram.of(column.floats())
+    encoder = next((e for e in model.schema.columns if e.name == column.name), None)
+    if isinstance(encoder, NumberColumn):
+        return Histogram.of(numbers_of(column, encoder.form)[0])
+    return None

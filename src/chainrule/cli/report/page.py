@@ -1,0 +1,344 @@
+"""The HTML report of a training run: one file that stands alone and opens offline."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.cli.report import charts, results
+from chainrule.cli.report.charts import percent
+from chainrule.cli.report.results import Figure, Judged, clip
+from chainrule.data.check import Finding
+from chainrule.display.format import duration, number, words
+from chainrule.display.lineplot import curves_svg
+from chainrule.display.svg import drawable
+from chainrule.errors import SettingError
+from chainrule.system.atomicfile import write_whole
+from chainrule.train.history import History
+from chainrule.train.metrics import direction
+
+BINS = 24  # of a column's small histogram
+LEVELS = 4  # of a category that its small bar tells apart
+MISTAKE_COLUMNS = 8  # beside the answer, in the table of the largest mistakes
+MISTAKES = 10
+METRIC_CURVES = 3
+
+NAMES = {"auc": "AUC", "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "brier": "Brier"}
+MEANINGS = {
+    "accuracy": "share of rows classified right",
+    "balanced_accuracy": "mean over the classes of the share found",
+    "label_accuracy": "share of all yes-or-no answers that are right",
+    "precision": "of the rows called a class, the share that are",
+    "recall": "of the rows of a class, the share found",
+    "f1": "harmonic mean of precision and recall",
+    "auc": "how often a positive row outranks a negative one",
+    "log_loss": "mean of −log of the probability given to the truth",
+    "brier": "mean squared error of the probabilities",
+    "calibration_error": "mean gap between how sure and how right",
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "median_absolute_error": "half of the errors are smaller",
+    "r2": "share of the target’s variance explained",
+    "pinball": "mean loss of the predicted quantiles",
+    "coverage": "share of rows between the outer quantiles",
+    "crossing": "share of rows whose quantiles are out of order",
+    "loss": "what training makes small, without penalties",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of numbers in equal intervals from low to high; the ends as they are read."""
+
+    low: str
+    high: str
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, bins: int = BINS) -> Histogram | None:
+        """The histogram of numbers (n,), gaps and infinities left out; None without any."""
+        numbers = np.asarray(values, dtype=np.float64)
+        numbers = numbers[drawable(numbers)]
+        if not len(numbers):
+            return None
+        low, high = float(numbers.min()), float(numbers.max())
+        room = (low, high) if low < high else (low - 0.5, low + 0.5)
+        place = ((numbers - room[0]) / (room[1] - room[0]) * bins).astype(np.int64)
+        counts = np.bincount(np.minimum(place, bins - 1), minlength=bins)
+        return cls(number(low), number(high), tuple(int(c) for c in counts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnRow:
+    """A column and how it was treated.
+
+    Attributes:
+        name, kind: as in "number", "category".
+        reason: why it is taken for that kind.
+        treatment: what becomes of it: "standardised, gaps filled by the median".
+        gaps, distinct: how many cells are missing, how many values differ.
+        histogram: the distribution of numbers or dates.
+        levels: the most frequent values and their rows; `rows` is then what they are part of.
+        rows: the cells that have a value.
+    """
+
+    name: str
+    kind: str
+    reason: str = ""
+    treatment: str = ""
+    gaps: int = 0
+    distinct: int = 0
+    histogram: Histogram | None = None
+    levels: Sequence[tuple[str, int]] = ()
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node of the network: its name, op, shape as text, and number of parameters."""
+
+    name: str
+    op: str
+    shape: str
+    parameters: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Report:
+    """All that a report shows, as plain data; what is left empty has no section.
+
+    Attributes:
+        source: the file, query or data set.
+        target, task: the column predicted; "classification", "regression" and so on.
+        rows, columns: what was read: the number of rows, and each column but those dropped unread.
+        version, seed, seconds: of Chainrule; of the run; how long it took.
+        headline: sentences that take the place of those made from `judged`.
+        command, configuration: the command line, and the TOML that repeats the run.
+        split, notes: sentences on how the rows were split, and on what happened in the run.
+        findings: of the data check.
+        history: the epochs.
+        metrics: set ("training", "validation", "test") to metric to value.
+        sizes: set to number of rows.
+        judged: the predictions to draw.
+        network, memory: the nodes, and bytes that the run needed.
+        importance: (column, drop of `importance_of` when its values are shuffled).
+        mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
+        next_command: what to type to predict.
+    """
+
+    source: str
+    target: str
+    task: str
+    rows: int
+    columns: Sequence[ColumnRow] = ()
+    version: str = ""
+    seed: int | None = None
+    seconds: float | None = None
+    headline: Sequence[str] = ()
+    command: str = ""
+    configuration: str = ""
+    split: str = ""
+    notes: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    history: History | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    judged: Judged | None = None
+    network: Sequence[NodeRow] = ()
+    memory: int | None = None
+    importance: Sequence[tuple[str, float]] = ()
+    importance_of: str = ""
+    mistakes: Sequence[Mapping[str, Any]] = ()
+    next_command: str = ""
+
+
+def write(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the report: the whole file or nothing.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written.
+    """
+    return write_whole(path, render(report))
+
+
+def render(report: Report) -> str:
+    """The report as one HTML page without scripts or anything from elsewhere."""
+    import jinja2  # noqa: PLC0415 - 40 ms that only a report needs
+
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    page = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    page.filters |= {"cell": cell, "clip": clip, "percent": percent, "bytes": size_words,
+                     "metric": metric_words, "count": "{:,}".format}  # fmt: skip
+    text = page.get_template("report.html.j2").render(report=report, **_shown(report))
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes "?"
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    """What the page shows beside the report's own fields."""
+    judged = report.judged
+    classed = judged is not None and bool(judged.classes)
+    return {
+        "facts": _facts(report),
+        "headline": report.headline or (results.headline(judged) if judged else ()),
+        "metrics": _metrics(report),
+        "confusion": results.confusion(judged) if judged and classed else [],
+        "mixups": results.mixups(judged, 20) if judged and classed else [],
+        "class_scores": results.class_scores(judged) if judged and classed else [],
+        "charts": results.figures(judged, report.target) if judged else [],
+        "curves": _curves(report.history),
+        "columns": [(column, *_distribution(column)) for column in report.columns],
+        "importance": _importance(report),
+        "mistakes": _mistakes(report),
+        "parameters": sum(node.parameters for node in report.network),
+    }
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    facts = [("Data", report.source), ("Rows", f"{report.rows:,}")]
+    if report.columns:
+        facts.append(("Columns", f"{len(report.columns):,}"))
+    facts += [("Target", report.target), ("Task", report.task)]
+    if report.seconds is not None:
+        facts.append(("Took", duration(report.seconds)))
+    if report.seed is not None:
+        facts.append(("Seed", str(report.seed)))
+    if report.version:
+        facts.append(("Chainrule", report.version))
+    return facts
+
+
+def _metrics(report: Report) -> list[tuple[str, str, str, list[str]]]:
+    """Name, meaning, which way is better, and the values on each set."""
+    names = dict.fromkeys(name for values in report.metrics.values() for name in values)
+    return [
+        (metric_words(name), MEANINGS.get(name, ""), _better(name),
+         aligned([values.get(name, math.nan) for values in report.metrics.values()]))
+        for name in names
+    ]  # fmt: skip
+
+
+def aligned(values: Sequence[float]) -> list[str]:
+    """Numbers of one kind with the same decimals: four digits of the largest."""
+    most = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
+    if not 1e-3 <= most < 1e7:
+        return [cell(float(v)) for v in values]
+    decimals = max(3 - math.floor(math.log10(most)), 0)
+    return [f"{v:.{decimals}f}" if math.isfinite(v) else cell(float(v)) for v in values]
+
+
+def _better(name: str) -> str:
+    try:
+        return "higher" if direction(name) == "max" else "lower"
+    except SettingError:  # a metric of the user's own
+        return ""
+
+
+def _curves(history: History | None) -> list[Figure]:
+    """Loss, up to three metrics, and the rate where it varies, over the epochs."""
+    if history is None or not len(history):
+        return []
+    names = [name for name in history.columns
+             if f"validation_{name}" in history and name != "loss"][:METRIC_CURVES]  # fmt: skip
+    found = [_curve(history, name) for name in ["loss", *names] if name in history]
+    rate = history["rate"] if "rate" in history else np.zeros(0)
+    if len(set(rate[np.isfinite(rate)])) > 1:
+        found.append(Figure("Learning rate", _lines(history, {"learning rate": rate})))
+    return found
+
+
+def _curve(history: History, name: str) -> Figure:
+    lines = {"training": history[name]}
+    if f"validation_{name}" in history:
+        lines["validation"] = history[f"validation_{name}"]
+    label = metric_words(name)
+    judged = "validation" if history.criterion.startswith("validation_") else "training"
+    best = None if history.best is None else (history.best, judged)
+    svg = _lines(history, lines, label, best)
+    return Figure(label[:1].upper() + label[1:], svg)
+
+
+def _lines(
+    history: History,
+    lines: Mapping[str, npt.NDArray[np.float64]],
+    y_label: str = "learning rate",
+    best: tuple[float, str] | None = None,
+) -> str:
+    return curves_svg(
+        history["epoch"], lines, y_label=y_label, best=best, starts=history.runs[1:],
+        width=charts.WIDTH, height=charts.HEIGHT,
+    )  # fmt: skip
+
+
+def _distribution(column: ColumnRow) -> tuple[str, str]:
+    """The small chart of a column, and what it shows in words."""
+    if column.histogram is not None:
+        told = f"{column.histogram.low} to {column.histogram.high}"
+        if column.histogram.low == column.histogram.high:
+            told = f"always {column.histogram.low}"
+        return charts.sparkline(column.histogram.counts, f"histogram, {told}"), told
+    if not column.levels:
+        return "", ""
+    total = max(column.rows, sum(rows for _, rows in column.levels), 1)
+    shares = [(clip(str(name), 24), rows / total) for name, rows in column.levels[:LEVELS]]
+    told = ", ".join(f"{name} {percent(round(share, 2))}" for name, share in shares)
+    if column.distinct > len(shares):
+        told += f", {column.distinct - len(shares):,} more"
+    return charts.level_bar(shares, told), told
+
+
+def _importance(report: Report) -> list[tuple[str, str, str]]:
+    """Column, drop and its bar; the largest drop first, what is not finite last."""
+    rows = sorted(report.importance, key=lambda row: -row[1] if math.isfinite(row[1]) else math.inf)
+    most = max((abs(drop) for _, drop in rows if math.isfinite(drop)), default=0.0)
+    drops = aligned([drop for _, drop in rows])
+    return [(name, shown, charts.drop_bar(drop, most))
+            for (name, drop), shown in zip(rows, drops, strict=True)]  # fmt: skip
+
+
+def _mistakes(report: Report) -> dict[str, Any]:
+    """Header and rows of the worst mistakes, and how many columns they leave out."""
+    rows = report.mistakes[:MISTAKES]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    known = {column.name for column in report.columns} - {"actual", "predicted", "probability"}
+    own = [key for key in keys if key not in known]
+    ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
+    brought = sorted((key for key in keys if key in known), key=lambda key: ranked.get(key, 10**9))
+    head = own + brought[:MISTAKE_COLUMNS] if known else own[: 3 + MISTAKE_COLUMNS]
+    numeric = (int, float, np.number)
+    return {
+        "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],
+        "rows": [[row.get(key) for key in head] for row in rows],
+        "left_out": len(keys) - len(head),
+    }
+
+
+def metric_words(name: str) -> str:
+    """A metric's name as it is read: AUC, F1, log loss."""
+    return " ".join(NAMES.get(word, word) for word in words(name).split())
+
+
+def size_words(size: int) -> str:
+    """Bytes in their largest unit: 812 bytes, 1.2 MB."""
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= power:
+            return f"{size / power:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def cell(value: Any) -> str:
+    """A value of a table as it is read; a dash where there is none."""
+    if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
+        return "–"
+    if isinstance(value, (float, np.floating)):
+        return number(float(value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""What a plan costs: work, time and memory, forecast and measured."""

@@ -1,0 +1,238 @@
+"""What a plan costs: seconds, from the work of its kernels and the speeds of a processor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from chainrule.costs.speeds import Speeds
+from chainrule.costs.work import Work, doubles, rough_work, size_of, work
+from chainrule.plan.kernel import Buffer
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import reads
+
+EXPOSED = 0.3
+"""The share of the time of moving bytes that arithmetic does not hide."""
+
+WORTH = 10e-6
+"""Seconds of a step that more threads must save: less is lost to whoever else wants a processor."""
+
+
+@dataclass(frozen=True)
+class KernelCost:
+    """A kernel with what it takes.
+
+    Attributes:
+        work: what it does.
+        phase: the number of its phase.
+        seconds: until the thread that has most to do in it is done.
+        memory: of these, what moving the bytes alone would take.
+    """
+
+    work: Work
+    phase: int
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """A plan with what a step takes.
+
+    Attributes:
+        kernels: in order.
+        threads, rows: what it was reckoned for.
+        barriers: seconds at the barriers of a step.
+    """
+
+    kernels: tuple[KernelCost, ...]
+    threads: int
+    rows: int
+    barriers: float
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a step."""
+        return sum(x.work.flops for x in self.kernels)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that its kernels read and write."""
+        return sum(x.work.bytes for x in self.kernels)
+
+    @property
+    def seconds(self) -> float:
+        """Of a step."""
+        return sum(x.seconds for x in self.kernels) + self.barriers
+
+
+def plan_cost(plan: Plan, rows: int, speeds: Speeds, threads: int = 1) -> PlanCost:
+    """What a step of a plan costs.
+
+    Args:
+        plan: what is run.
+        rows: of the minibatch.
+        speeds: of the processor.
+        threads: that share the step.
+    """
+    return PlanCosts(plan, rows, speeds).at(threads)
+
+
+class PlanCosts:
+    """The costs of a plan for several numbers of threads; the work is counted once."""
+
+    def __init__(self, plan: Plan, rows: int, speeds: Speeds) -> None:
+        self.plan, self.rows, self.speeds = plan, rows, speeds
+        lanes = speeds.vector // 4
+        self.works = [
+            (k, work(kernel, rows, lanes))
+            for k, phase in enumerate(plan.phases)
+            for kernel in phase.kernels
+        ]
+        self.distances = _distances([x for _, x in self.works], plan)
+
+    def at(self, threads: int) -> PlanCost:
+        """The costs with so many threads."""
+        made = []
+        for (phase, each), away in zip(self.works, self.distances, strict=True):
+            part = share(each, self.rows, threads)
+            memory = self._memory(each, away, part, threads)
+            seconds = _seconds(each, self.speeds, part, memory)
+            seconds += exchanged(each, threads) / self.speeds.exchange
+            made.append(KernelCost(each, phase, seconds, memory))
+        barriers = len(self.plan.phases) * self.speeds.barrier * (threads > 1)
+        return PlanCost(tuple(made), threads, self.rows, barriers)
+
+    def _memory(self, each: Work, away: list[float], part: float, threads: int) -> float:
+        """Seconds in which a thread moves its part of the bytes."""
+        total = 0.0
+        for traffic, distance in zip(each.touched, away, strict=True):
+            own = 1.0 if traffic.whole else part
+            level = self._level(distance / (1 if traffic.whole else threads))
+            bandwidth = self.speeds.levels[level][1]
+            if level == len(self.speeds.levels) - 1 and part < 1:
+                bandwidth = min(bandwidth, self.speeds.shared * part)
+            total += traffic.bytes * own / bandwidth
+        return total
+
+    def _level(self, distance: float) -> int:
+        sizes = [size for size, _ in self.speeds.levels]
+        return next(k for k, size in enumerate(sizes) if distance <= size or k == len(sizes) - 1)
+
+
+def _seconds(each: Work, speeds: Speeds, part: float, memory: float) -> float:
+    """Of a part of a kernel, whose bytes take so long to move."""
+    seconds = each.instructions * speeds.instruction * part
+    if each.product is not None:
+        seconds += product_seconds(each, speeds, part)
+    return max(seconds + EXPOSED * memory, memory) + speeds.call
+
+
+def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
+    """The part of a kernel that the thread does which has most of it."""
+    if threads == 1 or each.split == "one":
+        return 1.0
+    size = size_of(each.kernel.axes[0], rows)
+    if each.product is not None and each.split == "first":
+        granule = 6
+    granules = -(-size // granule)
+    return min(1.0, -(-granules // threads) * granule / max(size, 1))
+
+
+def exchanged(each: Work, threads: int) -> float:
+    """Bytes of a product's factors that a thread reads and that others have just written.
+
+    It reads one factor whole: weights, of which each thread updated a part, or gradients, of which
+    each computed some rows. Where threads share the rows of a weight, each also reads its columns
+    of the other factor.
+    """
+    if each.product is None:
+        return 0.0
+    m, v, k, often = each.product
+    numbers = float(k * v)
+    if each.split == "first" and all(x.buffer.space != "data" for x in reads(each.kernel)):
+        numbers += m * k / threads
+    return (8 if doubles(each.kernel) else 4) * often * numbers * (1 - 1 / threads)
+
+
+def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
+    """Of the sums of a matrix product, or a part of its rows."""
+    assert each.product is not None
+    m, v, k, often = each.product
+    lanes = speeds.vector // (8 if doubles(each.kernel) else 4)
+    wide = -(-v // lanes)
+    rows, vectors = min(speeds.tiles, key=lambda tile: _tile_cost(tile, wide))
+    vectors = min(vectors, wide)
+    columns = max(-(-wide // vectors) * vectors, vectors) * lanes
+    computed = -(-math.ceil(m * part) // rows) * rows
+    rate = speeds.peak * speeds.product * lanes * 4 / speeds.vector
+    tiles = computed / rows * columns / (vectors * lanes) * often
+    store = tiles * rows * vectors * 2 * speeds.instruction
+    return 2 * computed * columns * k * often / rate + store
+
+
+def _tile_cost(tile: tuple[int, int], wide: int) -> float:
+    rows, vectors = tile
+    loads = (rows + vectors) / (rows * vectors)
+    return -(-wide // vectors) * vectors * (1 + max(0.0, loads - 1))
+
+
+def _distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:
+    """For what each kernel touches, the bytes touched since it was last touched, its own included.
+
+    Steps follow each other, and the sides of the states change; data comes from far away.
+    """
+    works, twice = list(works), set(plan.updates)
+    last: dict[tuple[Buffer, int], float] = {}
+    clock = 0.0
+    found: list[list[float]] = []
+    for turn in (0, 1):
+        found = []
+        for each in works:
+            away = []
+            for x in each.touched:
+                side = (turn ^ x.new) if x.buffer in twice else 0
+                clock += x.bytes
+                key = (x.buffer, side)
+                far = x.buffer.space == "data" or key not in last
+                away.append(math.inf if far else clock - last[key])
+                last[key] = clock
+            found.append(away)
+    return found
+
+
+def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
+    """How many threads make a step quickest, by prediction; the fewest of those about as quick.
+
+    Args:
+        plan: of the step.
+        rows: of its minibatch.
+        most: the most threads to consider.
+        speeds: of the processor.
+    """
+    lanes = speeds.vector // 4
+    works = [rough_work(kernel, rows, lanes) for phase in plan.phases for kernel in phase.kernels]
+    waiting = len(plan.phases) * speeds.barrier
+
+    def predicted(threads: int) -> float:
+        parts = [_seconds(x, speeds, share(x, rows, threads), 0.0) for x in works]
+        between = sum(exchanged(x, threads) for x in works) / speeds.exchange
+        return sum(parts) + between + waiting * (threads > 1)
+
+    best, least = 1, predicted(1)
+    for threads in _numbers(most):
+        seconds = predicted(threads)
+        if seconds < min(0.95 * least, least - WORTH):
+            best, least = threads, seconds
+    return best
+
+
+def _numbers(most: int) -> Iterator[int]:
+    """2, 4, 8 ... and `most`."""
+    threads = 2
+    while threads < most:
+        yield threads
+        threads *= 2
+    if most > 1:
+        yield most

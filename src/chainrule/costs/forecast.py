@@ -1,0 +1,263 @@
+"""What a step will do and take, told before it runs: passes, phases, kernels, layout, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from chainrule.costs.cost import KernelCost, PlanCost
+from chainrule.costs.speeds import Speeds
+from chainrule.costs.work import Work
+from chainrule.display.tables import (
+    Section,
+    as_html,
+    as_text,
+    bytes_text,
+    digits,
+    flops_text,
+    seconds_text,
+)
+from chainrule.plan.kernel import Axis
+from chainrule.plan.plan import Plan
+from chainrule.plan.show import show
+
+LISTED = 12
+"""Buffers that are listed by name."""
+
+SPLITS = {"rows": "by rows", "first": "by first axis", "one": "one thread"}
+"""How the threads share what takes most of a phase."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A rewriting of the graph: its name, what it does, and the nodes that it left."""
+
+    name: str
+    what: str
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How a buffer lies: numbers from row to row, where that is more than a row has."""
+
+    name: str
+    shape: str
+    space: str
+    bytes: int
+    width: int
+    step: int
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes that a run needs besides the process itself.
+
+    Attributes:
+        state: parameters and what the optimizer keeps: an old and a new side of each.
+        copies: of it, that the model has: of parameters before and after an epoch.
+        work: values between kernels, and constants.
+        scratch: panels and sums of all threads.
+        row: of the data set, for each of its rows.
+        rows: of the data set; None where that is not known.
+    """
+
+    state: int
+    copies: int
+    work: int
+    scratch: int
+    row: int
+    rows: int | None
+
+    @property
+    def data(self) -> int:
+        """The data set, as far as it is known."""
+        return self.row * (self.rows or 0)
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.state + self.copies + self.work + self.scratch + self.data
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A step before it runs. `str(forecast)` tells it; a notebook shows tables.
+
+    Attributes:
+        what: the step in a few words.
+        passes: what was done to the graph, in order.
+        plan: the kernels in their phases; `listing` writes them out.
+        cost: what each kernel takes, by prediction.
+        memory: what the run needs.
+        placed: how the larger buffers lie.
+        speeds: of the processor, which the prediction is made of.
+        own: nodes that have a name of their own; the others are only counted.
+    """
+
+    what: str
+    passes: tuple[Pass, ...]
+    plan: Plan
+    cost: PlanCost
+    memory: MemoryNeed
+    placed: tuple[Placed, ...]
+    speeds: Speeds
+    own: frozenset[str] = frozenset()
+
+    @property
+    def kernels(self) -> tuple[KernelCost, ...]:
+        """The kernels in order, each with its cost."""
+        return self.cost.kernels
+
+    @property
+    def phases(self) -> int:
+        """How many phases there are: all threads meet at the end of each."""
+        return len(self.plan.phases)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a step."""
+        return self.cost.flops
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that the kernels of a step read and write."""
+        return self.cost.bytes
+
+    @property
+    def seconds(self) -> float:
+        """Of a step, predicted."""
+        return self.cost.seconds
+
+    @property
+    def threads(self) -> int:
+        """How many share a step."""
+        return self.cost.threads
+
+    @property
+    def listing(self) -> str:
+        """Every kernel with its loops and expressions."""
+        return show(self.plan)
+
+    def __str__(self) -> str:
+        return as_text(self.sections())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(self.sections())
+
+    def sections(self) -> tuple[Section, ...]:
+        """The forecast in parts."""
+        return (self._facts(), self._passes(), self._kernels(), self._layout(), self._memory())
+
+    def _facts(self) -> Section:
+        peak = self.speeds.peak * self.threads
+        rate = self.flops / self.seconds
+        source = "measured" if self.speeds.measured else "usual values: nothing is measured yet"
+        levels = ", ".join(digits(x / 1e9) for _, x in self.speeds.levels)
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return Section(self.what, (
+            ("predicted", f"{seconds_text(self.seconds)} a step with {threads}, "
+                          f"{digits(self.cost.rows / self.seconds)} rows a second"),
+            ("work", f"{flops_text(self.flops)} floating-point operations, "
+                     f"{bytes_text(self.bytes)} read and written"),
+            ("speed", f"{digits(rate / 1e9)} GF/s, {100 * rate / peak:.0f} % of the peak of "
+                      f"{threads}"),
+            ("memory", f"{bytes_text(self.memory.total)} at most, besides the process itself"),
+            ("processor", f"{self.speeds.processor}: {digits(self.speeds.peak / 1e9)} GF/s a core; "
+                          f"{levels} GB/s from the caches and memory ({source})"),
+        ))  # fmt: skip
+
+    def _passes(self) -> Section:
+        rows, before = list[tuple[str, ...]](), 0
+        for x in self.passes:
+            change = f"{x.nodes - before:+,}" if rows and x.nodes != before else ""
+            rows.append((f"{x.nodes:,}", change, x.name, x.what))
+            before = x.nodes
+        return Section("Passes", tuple(rows), ("nodes", "", "pass", "what it does"), (0, 1))
+
+    def _kernels(self) -> Section:
+        rows: list[tuple[str, ...]] = []
+        total = self.seconds
+        for number in range(self.phases):
+            costs = [x for x in self.kernels if x.phase == number]
+            time = sum(x.seconds for x in costs)
+            most = max(costs, key=lambda x: x.seconds)
+            rows.append((f"phase {number + 1}", SPLITS[most.work.split], "", "",
+                         f"{time * 1e6:,.2f}", f"{100 * time / total:.0f}", ""))  # fmt: skip
+            rows += [self._kernel(x, total) for x in costs]
+        if self.cost.barriers:
+            rows.append((f"{self.phases} barriers", "", "", "", f"{self.cost.barriers * 1e6:,.2f}",
+                         f"{100 * self.cost.barriers / total:.0f}", ""))  # fmt: skip
+        rows.append(("a step", "", f"{self.flops / 1e6:,.2f}", f"{self.bytes / 1e3:,.1f}",
+                     f"{total * 1e6:,.2f}", "100", ""))  # fmt: skip
+        head = ("kernel", "loops", "MFLOP", "KB", "us", "%", "nodes")
+        return Section("Kernels, and the nodes that each computes", tuple(rows), head, (2, 3, 4, 5))
+
+    def _kernel(self, x: KernelCost, total: float) -> tuple[str, ...]:
+        return (
+            "  " + x.work.kernel.name,
+            loops_text(x.work, self.cost.rows),
+            f"{x.work.flops / 1e6:,.2f}",
+            f"{x.work.bytes / 1e3:,.1f}",
+            f"{x.seconds * 1e6:,.2f}",
+            f"{100 * x.seconds / total:.0f}",
+            nodes_text(x.work.kernel.nodes, self.own),
+        )
+
+    def _layout(self) -> Section:
+        rows = [
+            (x.name, x.shape, x.space, bytes_text(x.bytes),
+             f"rows of {x.width:,} numbers begin every {x.step:,}" if x.step > x.width
+             else "no gaps")
+            for x in self.placed[:LISTED]
+        ]  # fmt: skip
+        left = len(self.placed) - LISTED
+        if left > 0:
+            rest = sum(x.bytes for x in self.placed[LISTED:])
+            rows.append((f"{left} more", "", "", bytes_text(rest), ""))
+        rows.append(("panels", "", "of the threads", bytes_text(self.memory.scratch),
+                     "copies of factors, in strips as tiles read them"))  # fmt: skip
+        head = ("buffer", "shape", "kind", "size", "how it lies")
+        return Section("Layout", tuple(rows), head, (3,))
+
+    def _memory(self) -> Section:
+        need = self.memory
+        rows = [
+            ("parameters and optimizer, old and new", bytes_text(need.state)),
+            ("copies of them for the model", bytes_text(need.copies)),
+            ("values between kernels, constants", bytes_text(need.work)),
+            (f"panels and sums of {self.threads} thread{'s' * (self.threads > 1)}",
+             bytes_text(need.scratch)),
+        ]  # fmt: skip
+        if need.rows is None:
+            rows.append(("the data set, for each row", bytes_text(need.row)))
+        else:
+            rows.append((f"the data set, {need.rows:,} rows", bytes_text(need.data)))
+        rows.append(("in all", bytes_text(need.total)))
+        return Section("Memory", tuple(rows), (), (1,))
+
+
+def nodes_text(nodes: Sequence[str], own: Collection[str]) -> str:
+    """The nodes with a name of their own, and how many others there are."""
+    told = [name for name in nodes if name in own]
+    others = len(nodes) - len(told)
+    rest = f"{others} other{'s' * (others > 1)}" if told else f"{others} node{'s' * (others > 1)}"
+    return ", ".join(told) + (" and " * bool(told) + rest) * bool(others)
+
+
+def loops_text(work: Work, rows: int) -> str:
+    """What a kernel goes over: a product with its three sizes, or its loops and sums."""
+    if work.product is not None:
+        m, v, k, often = work.product
+        return f"{m} x {k} @ {k} x {v}" + (f", {often} times" if often > 1 else "")
+
+    def told(axes: Sequence[Axis]) -> str:
+        return " x ".join(str(x.size if isinstance(x.size, int) else rows) for x in axes)
+
+    kernel = work.kernel
+    sizes = told(kernel.axes) or "once"
+    if kernel.reduction is None:
+        return sizes
+    return f"{sizes}, {kernel.reduction.combine} of {told(kernel.reduction.over)}"

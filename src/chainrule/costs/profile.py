@@ -1,0 +1,137 @@
+"""Where the time of a step went: measured beside predicted, by kernel and by node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.costs.cost import KernelCost
+from chainrule.costs.forecast import Forecast, loops_text
+from chainrule.display.tables import Section, as_html, as_text, digits, seconds_text
+
+NODES = 15
+"""Nodes that are listed: those that take most."""
+
+
+@dataclass(frozen=True)
+class MeasuredKernel:
+    """A kernel with the time that it took.
+
+    Attributes:
+        cost: what was predicted.
+        seconds: of a step: the mean of the threads, those included that had nothing to do in it.
+    """
+
+    cost: KernelCost
+    seconds: float
+
+    @property
+    def flops_rate(self) -> float:
+        """Floating-point operations a second, of all threads."""
+        return self.cost.work.flops / max(self.seconds, 1e-12)
+
+    @property
+    def bytes_rate(self) -> float:
+        """Bytes a second, of all threads."""
+        return self.cost.work.bytes / max(self.seconds, 1e-12)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A step after it ran. `str(profile)` tells it; a notebook shows tables.
+
+    Attributes:
+        forecast: what was predicted.
+        kernels: in order.
+        nodes: seconds of a step by the name of the node; a kernel's are shared among its nodes by
+            what each costs.
+        waiting: seconds of a step in which threads waited for each other, the mean of the threads.
+        seconds: of a step.
+        steps: how many were run.
+    """
+
+    forecast: Forecast
+    kernels: tuple[MeasuredKernel, ...]
+    nodes: dict[str, float]
+    waiting: float
+    seconds: float
+    steps: int
+
+    def __str__(self) -> str:
+        return as_text(self.sections())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(self.sections())
+
+    def sections(self) -> tuple[Section, ...]:
+        """The profile in parts."""
+        return self._facts(), self._kernels(), self._nodes()
+
+    def _facts(self) -> Section:
+        forecast, speeds = self.forecast, self.forecast.speeds
+        threads = f"{forecast.threads} thread{'s' * (forecast.threads > 1)}"
+        rate = forecast.flops / self.seconds
+        peak = speeds.peak * forecast.threads
+        off = 100 * (forecast.seconds / self.seconds - 1)
+        said = "as predicted" if abs(off) < 0.5 else (
+            f"{seconds_text(forecast.seconds)} predicted, {abs(off):.0f} % "
+            f"{'more' if off > 0 else 'less'}"
+        )  # fmt: skip
+        rows = [
+            ("measured", f"{seconds_text(self.seconds)} a step with {threads} ({said}), "
+                         f"{digits(forecast.cost.rows / self.seconds)} rows a second"),
+            ("speed", f"{digits(rate / 1e9)} GF/s, {100 * rate / peak:.0f} % of the "
+                      f"{digits(peak / 1e9)} GF/s that {threads} can do"),
+            ("memory", f"{digits(forecast.bytes / self.seconds / 1e9)} GB/s; from memory "
+                       f"{digits(self._memory() / 1e9)} GB/s can come, from the caches more"),
+            ("called", f"{self.steps:,} times each kernel; the time is that of the quicker parts"),
+        ]  # fmt: skip
+        title = forecast.what.replace("A training step", "Profile of a training step", 1)
+        return Section(title, tuple(rows))
+
+    def _memory(self) -> float:
+        """Bytes a second from memory, with the threads that there were."""
+        speeds = self.forecast.speeds
+        return min(speeds.levels[-1][1] * self.forecast.threads, speeds.shared)
+
+    def _kernels(self) -> Section:
+        rows = [self._row(x) for x in self.kernels]
+        if self.forecast.threads > 1:
+            rows.append(self._line("waiting", "", self.waiting, self.forecast.cost.barriers))
+        rows.append(self._line("a step", "", self.seconds, self.forecast.seconds))
+        head = ("kernel", "loops", "us", "%", "predicted", "GF/s", "% peak", "GB/s", "% memory")
+        return Section("Kernels", tuple(rows), head, (2, 3, 4, 5, 6, 7, 8))
+
+    def _row(self, x: MeasuredKernel) -> tuple[str, ...]:
+        forecast = self.forecast
+        peak = forecast.speeds.peak * forecast.threads
+        line = self._line(
+            x.cost.work.kernel.name, loops_text(x.cost.work, forecast.cost.rows), x.seconds,
+            x.cost.seconds,
+        )  # fmt: skip
+        return (
+            *line[:5],
+            digits(x.flops_rate / 1e9),
+            f"{100 * x.flops_rate / peak:.0f}",
+            digits(x.bytes_rate / 1e9),
+            f"{100 * x.bytes_rate / self._memory():.0f}",
+        )
+
+    def _line(self, name: str, what: str, seconds: float, predicted: float) -> tuple[str, ...]:
+        share = 100 * seconds / self.seconds
+        times = f"{seconds * 1e6:,.2f}", f"{share:.0f}", f"{predicted * 1e6:,.2f}"
+        return (name, what, *times, "", "", "", "")
+
+    def _nodes(self) -> Section:
+        order = sorted(self.nodes, key=lambda name: -self.nodes[name])
+        rows = [_node_row(name, self.nodes[name], self.seconds) for name in order[:NODES]]
+        left = order[NODES:]
+        if left:
+            rest = sum(self.nodes[name] for name in left)
+            rows.append(_node_row(f"{len(left)} more", rest, self.seconds))
+        return Section("Nodes", tuple(rows), ("node", "us", "%"), (1, 2))
+
+
+def _node_row(name: str, seconds: float, total: float) -> tuple[str, ...]:
+    return name, f"{seconds * 1e6:,.2f}", f"{100 * seconds / total:.1f}"

@@ -1,0 +1,1 @@
+"""One learned encoder for each kind of column, and what cells mean."""

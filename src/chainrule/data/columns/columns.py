@@ -1,0 +1,214 @@
+"""Boundary encoders: what is learned of each column, and how its cells become numbers and codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
+from chainrule.data.columns.dates import DateColumn
+from chainrule.data.columns.encoder import (
+    Encoder,
+    Stats,
+    not_all,
+    number_form,
+    numbers_of,
+    refuse_infinite,
+    shared_values,
+    stats_of,
+    unseen_note,
+)
+from chainrule.data.columns.text import TextColumn
+from chainrule.data.table import Codes, Column, Floats, counted
+
+MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
+MAX_LEVELS = 1000
+RARE_FROM = 50  # distinct levels above which those met once are grouped
+
+
+class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
+    """Numbers, also stored as text: float64 with NaN for a gap.
+
+    shared: numbers that many rows share, rising, where they are learned one by one.
+    """
+
+    kind = "number"
+    stats: Stats
+    decimal: Decimal = "."
+    unit: str = ""
+    shared: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        rising = list(self.shared) == sorted(set(self.shared))
+        if not (rising and all(map(math.isfinite, self.shared))):
+            raise ValueError("shared numbers must be finite and rise")
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> NumberColumn:
+        """Learn the statistics and, from texts, the decimal mark and the unit."""
+        form = number_form(column)
+        values, _ = numbers_of(column, form)
+        stats = stats_of(refuse_infinite(values, column.name))
+        if not stats.count and column.distinct:
+            raise not_all(column, "number", "no cell is a number")
+        return cls(name=column.name, reason=reason, gaps=stats.gaps, distinct=column.distinct,
+                   stats=stats, decimal=form.decimal, unit=form.unit,
+                   shared=shared_values(values, stats))  # fmt: skip
+
+    @property
+    def form(self) -> NumberForm:
+        """How texts write the numbers."""
+        return NumberForm(self.decimal, self.unit)
+
+    @property
+    def parts(self) -> tuple[tuple[str, Stats], ...]:
+        """The name and statistics of each column of `encode`."""
+        return ((self.name, self.stats),)
+
+    @property
+    def treatment(self) -> str:
+        """What becomes of the column, for display."""
+        return "number" + (", gaps marked and filled" if self.gaps else "")
+
+    def encode(self, column: Column) -> tuple[Floats, list[str]]:
+        """(n, 1) float64, and notes."""
+        values, notes = numbers_of(column, self.form)
+        if not notes:
+            notes = self.new_gaps(int(np.isnan(values).sum()))
+        return values[:, None], notes
+
+
+class BooleanColumn(Encoder, frozen=True, kw_only=True, tag="boolean"):
+    """Yes or no, in any of the usual words or the two that training met: 0, 1 and NaN."""
+
+    kind = "boolean"
+    false: str
+    true: str
+    stats: Stats
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> BooleanColumn:
+        """Learn the two words, in order. Raises DataError for more than two."""
+        codes, labels = column.labels()
+        used = [labels[i] for i in np.unique(codes[codes >= 0])]
+        usual = yes_or_no(used)
+        if len(used) > 2 and not usual:
+            raise not_all(column, "boolean", f"it holds {len(used)} distinct values")
+        if usual:
+            used = [next(u for u in used if u.lower() in side) for side in (NO_TEXTS, YES_TEXTS)]
+        false, true = used if len(used) == 2 else ("False", used[0] if used else "True")
+        values = _flags(codes, labels, false, true)
+        return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct,
+                   false=false, true=true, stats=stats_of(values))  # fmt: skip
+
+    @property
+    def parts(self) -> tuple[tuple[str, Stats], ...]:
+        """The name and statistics of each column of `encode`."""
+        return ((self.name, self.stats),)
+
+    @property
+    def treatment(self) -> str:
+        """What becomes of the column, for display."""
+        return f"0 for {self.false}, 1 for {self.true}" + (", gaps marked" if self.gaps else "")
+
+    def encode(self, column: Column) -> tuple[Floats, list[str]]:
+        """(n, 1) float64, and notes."""
+        codes, labels = column.labels()
+        values = _flags(codes, labels, self.false, self.true)
+        odd = np.isnan(values) & (codes >= 0)
+        notes = self.new_gaps(int((codes < 0).sum()))
+        if odd.any():
+            notes.append(unseen_note(self.name, codes[odd], labels, "treated as gaps"))
+        return values[:, None], notes
+
+
+def _flags(codes: Codes, labels: Sequence[str], false: str, true: str) -> Floats:
+    """1 where the label says true, 0 where false, NaN elsewhere."""
+    words = {**dict.fromkeys(NO_TEXTS, 0.0), **dict.fromkeys(YES_TEXTS, 1.0)}
+    words |= {false.lower(): 0.0, true.lower(): 1.0}
+    known = [words.get(label.lower(), np.nan) for label in labels]
+    return np.array([*known, np.nan])[codes]
+
+
+class CategoryColumn(Encoder, frozen=True, kw_only=True, tag="category"):
+    """Labels: int32 codes, 0 for a gap, 1 for unseen or rare, known levels from 2."""
+
+    kind = "category"
+    levels: tuple[str, ...]
+    rare: int = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.levels)) != len(self.levels) or len(self.levels) > MAX_LEVELS:
+            raise ValueError("levels must be distinct, and not too many")
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> CategoryColumn:
+        """Learn the levels. Of more than 50, those met once are grouped; at most 1,000 stay."""
+        codes, labels = column.labels()
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        used = np.flatnonzero(counts)
+        kept = used if len(used) <= RARE_FROM else used[counts[used] > 1]
+        if len(kept) > MAX_LEVELS:
+            kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_LEVELS]])
+        return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
+                   levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept))  # fmt: skip
+
+    @property
+    def width(self) -> int:
+        """The number of codes: the levels, and those for a gap and for unseen."""
+        return len(self.levels) + 2
+
+    @property
+    def treatment(self) -> str:
+        """What becomes of the column, for display."""
+        rare = f", {self.rare:,} rare grouped" if self.rare else ""
+        return counted(len(self.levels), "level") + rare + (", gaps a level" if self.gaps else "")
+
+    def encode(self, column: Column) -> tuple[Codes, list[str]]:
+        """(n,) int32, and notes."""
+        codes, labels = column.labels()
+        place = {level: i + 2 for i, level in enumerate(self.levels)}
+        encoded = np.array([*(place.get(label, UNSEEN) for label in labels), MISSING], np.int32)
+        encoded = encoded[codes]
+        notes = self.new_gaps(int((codes < 0).sum()))
+        odd = encoded == UNSEEN
+        if odd.any() and not self.rare:
+            notes.append(unseen_note(self.name, codes[odd], labels, "treated as unseen"))
+        elif odd.any():
+            rows = counted(int(odd.sum()), "row")
+            notes.append(f"column {self.name!r}: {rows} with unseen or rare values, grouped")
+        return encoded, notes
+
+
+class DroppedColumn(Encoder, frozen=True, kw_only=True, tag="dropped"):
+    """A column that is left out: an id, a constant, or one the user ignores."""
+
+    kind = "dropped"
+    guessed: str
+
+    @property
+    def treatment(self) -> str:
+        """What becomes of the column, for display."""
+        return "left out"
+
+
+UsedEncoder = NumberColumn | BooleanColumn | CategoryColumn | DateColumn | TextColumn
+AnyEncoder = UsedEncoder | DroppedColumn
+FITS: dict[str, Callable[[Column, str], UsedEncoder]] = {
+    "number": NumberColumn.fit,
+    "boolean": BooleanColumn.fit,
+    "category": CategoryColumn.fit,
+    "date": DateColumn.fit,
+    "text": TextColumn.fit,
+}
+
+
+def learn_column(column: Column, kind: str, reason: str = "") -> AnyEncoder:
+    """The encoder for a column of a kind. Raises DataError where the column does not fit it."""
+    if kind in FITS:
+        return FITS[kind](column, reason)
+    return DroppedColumn(
+        name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct, guessed=kind
+    )

@@ -1,0 +1,255 @@
+"""Guesses what each column means, and what kind of task a target asks for, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import numpy as np
+
+from chainrule.data.columns.cells import (
+    LEADING_ZERO,
+    form_of,
+    guess_date_format,
+    guess_form,
+    level_numbers,
+    parse_dates,
+    parse_numbers,
+    yes_or_no,
+)
+from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.errors import DataError, SettingError, did_you_mean
+
+KindName = Literal["number", "category", "boolean", "date", "text", "id", "constant", "ignore"]
+TaskName = Literal["classification", "regression"]
+KINDS: tuple[str, ...] = get_args(KindName)
+TASKS: tuple[str, ...] = get_args(TaskName)
+
+ID_NAME = re.compile(
+    r"(.*[_\W])?(id|uuid|guid|key|index|rownames?|row|nr|no)|unnamed.*|__index.*|#", re.IGNORECASE
+)
+CAMEL_ID = re.compile(r".*[a-z]I[dD]")
+CODE_NAME = re.compile(r"(.*[_\W])?(zip|zip_?code|postal_?code|postcode|code)", re.IGNORECASE)
+DATE_NAME = re.compile(r".*(date|day|time).*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a column means to the model, and why."""
+
+    name: KindName
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a target asks for, and why."""
+
+    name: TaskName
+    reason: str
+
+
+def guess_kinds(table: Table, kinds: Mapping[str, str] | None = None) -> dict[str, Kind]:
+    """The kind of each column with a one-line reason; `kinds` overrules by name.
+
+    Raises SettingError for an unknown column or kind.
+    """
+    chosen = check_kinds(table, kinds or {})
+    return {column.name: kind_of(column, chosen) for column in table}
+
+
+def kind_of(column: Column, chosen: Mapping[str, KindName]) -> Kind:
+    """The kind that the user chose for a column, else the one guessed."""
+    name = chosen.get(column.name)
+    return guess_kind(column) if name is None else Kind(name, "chosen by you")
+
+
+def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, KindName]:
+    """The user's choices, once every name in them is known."""
+    for name, kind in kinds.items():
+        if name not in table:
+            raise SettingError(
+                "kinds",
+                f"there is no column {name!r}",
+                got=listed(table.columns),
+                fix=did_you_mean(name, table.columns),
+            )
+        if kind not in KINDS:
+            raise SettingError(
+                "kinds",
+                f"unknown kind for column {name!r}",
+                expected="one of " + ", ".join(KINDS),
+                got=kind,
+                fix=did_you_mean(kind, KINDS),
+            )
+    return cast(dict[str, KindName], dict(kinds))
+
+
+def guess_kind(column: Column) -> Kind:
+    """What one column most likely means."""
+    if column.distinct == 0:
+        return Kind("constant", "no values, only gaps")
+    if column.distinct == 1 and not column.gaps:
+        return Kind("constant", f"one value everywhere: {clip(column.labels()[1][_first(column)])}")
+    if column.storage == "boolean":
+        return Kind("boolean", "true or false")
+    if column.storage == "date":
+        return Kind("date", "dates")
+    if column.storage == "integer":
+        return _guess_integer(column)
+    if column.storage == "number":
+        zero_one = column.distinct == 2 and set(np.unique(column.present)) == {0.0, 1.0}
+        return Kind("boolean", "only 0 and 1") if zero_one else Kind("number", "numbers")
+    return _guess_text(column)
+
+
+def _first(column: Column) -> int:
+    """The code of the first value that is no gap."""
+    codes = column.labels()[0]
+    return int(codes[codes >= 0][0])
+
+
+def _guess_integer(column: Column) -> Kind:
+    values, n = column.present, len(column.present)
+    distinct = column.distinct
+    if distinct == 2 and set(np.unique(values).tolist()) == {0, 1}:
+        return Kind("boolean", "only 0 and 1")
+    named_id = ID_NAME.fullmatch(column.name) or CAMEL_ID.fullmatch(column.name)
+    if named_id and n >= 10 and distinct == n:
+        return Kind("id", "named like an id, and no two rows share a value")
+    if n >= 10 and distinct == n and np.abs(values.astype(np.float64)).min() > 2.0**53:
+        return Kind("id", "large integers that no two rows share")
+    if named_id and n >= 50 and distinct > 0.5 * n:
+        return Kind("id", f"named like an id, {distinct:,} distinct integers")
+    if CODE_NAME.fullmatch(column.name) and distinct <= 1000:
+        return Kind("category", f"named like a code, {distinct:,} distinct integers")
+    if DATE_NAME.fullmatch(column.name) and _packed_dates(column):
+        return Kind("date", "integers such as 20241231, and named like a date")
+    if named_id and distinct <= 1000:
+        return Kind("category", f"named like an id, shared by rows: {distinct:,} distinct")
+    return Kind("number", f"integers, {distinct:,} distinct")
+
+
+def _packed_dates(column: Column) -> bool:
+    low, high = int(column.present.min()), int(column.present.max())
+    if low < 1900_01_01 or high > 2199_12_31:
+        return False
+    return not np.isnat(parse_dates(column.labels()[1], "%Y%m%d")).any()
+
+
+def _guess_text(column: Column) -> Kind:
+    levels, counts = column.texts, column.level_counts[column.level_counts > 0]
+    n, distinct = int(counts.sum()), len(levels)
+    if yes_or_no(levels):
+        return Kind("boolean", " or ".join(sorted(levels)[:4]))
+    return (
+        _guess_numeric_text(column, levels, counts)
+        or _guess_date_text(levels, counts)
+        or _guess_words(levels, n, distinct)
+    )
+
+
+def _guess_numeric_text(column: Column, levels: list[str], counts: np.ndarray) -> Kind | None:
+    """Numbers stored as text, or codes made of digits."""
+    name = column.name
+    if CODE_NAME.fullmatch(name):
+        return None
+    sample = levels[:: max(1, len(levels) // 200)]
+    if np.isnan(parse_numbers(sample, *guess_form(sample))).mean() > 0.5:
+        return None
+    form = form_of(column)
+    values = level_numbers(column, form)[column.level_counts > 0]
+    n, bad = int(counts.sum()), np.isnan(values)
+    zeros = np.array([LEADING_ZERO.fullmatch(level[:2]) and level.isdigit() for level in levels])
+    if zeros.any() and not bad.any():
+        if len(levels) == n and n >= 20:
+            return Kind("id", "digits with leading zeros that no two rows share")
+        return Kind("category", "digits with leading zeros: a code, not an amount")
+    if ID_NAME.fullmatch(name) and len(levels) == n and n >= 10:
+        return Kind("id", "named like an id, and no two rows share a value")
+    if not bad.any():
+        few = len(levels) <= 20 and all(level.isdigit() for level in levels)
+        if few:
+            return Kind("category", f"{counted(len(levels), 'distinct digit text')}")
+        comma = ", with decimal commas" if form.decimal == "," else ""
+        unit = f", all in {form.unit!r}" if form.unit else ""
+        return Kind("number", f"numbers stored as text{comma}{unit}")
+    lost, numbers, words = int(counts[bad].sum()), np.count_nonzero(~bad), np.count_nonzero(bad)
+    if (lost <= 0.1 * n and numbers >= 20) or (lost <= 0.5 * n and numbers >= 50 and words <= 3):
+        odd = listed([repr(clip(levels[i])) for i in np.flatnonzero(bad)[:3]])
+        return Kind("number", f"numbers stored as text; {lost:,} of {n:,} cells are none: {odd}")
+    return None
+
+
+def _guess_date_text(levels: list[str], counts: np.ndarray) -> Kind | None:
+    form = guess_date_format(levels)
+    if form is None:
+        return None
+    fits = ~np.isnat(parse_dates(levels, form))
+    if counts[fits].sum() < 0.95 * counts.sum():
+        return None
+    return Kind("date", f"dates stored as text, read as {form_words(form)}")
+
+
+def form_words(form: str) -> str:
+    """A date format in words: '%d/%m/%Y' is day/month/year."""
+    words = {
+        "%d": "day", "%m": "month", "%b": "month", "%B": "month", "%Y": "year", "%y": "year",
+        "%H:%M:%S": "time", "%H:%M": "time", "%I:%M:%S %p": "time", "%I:%M %p": "time",
+        "iso": "year-month-day",
+    }  # fmt: skip
+    for mark in sorted(words, key=len, reverse=True):
+        form = form.replace(mark, words[mark])
+    return form
+
+
+def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:
+    """Category, free text, or an id made of letters."""
+    sample = levels[:: max(1, len(levels) // 1000)]
+    words = float(np.mean([len(level.split()) for level in sample]))
+    if words >= 2.5 and ((distinct > 0.2 * n and distinct > 20) or distinct > 1000):
+        return Kind("text", f"{distinct:,} distinct texts of {words:.0f} words on average")
+    if n >= 20 and distinct == n:
+        return Kind("id", "texts that no two rows share")
+    if n >= 50 and distinct > 0.5 * n:
+        if words >= 1.5:
+            return Kind("text", f"{distinct:,} distinct texts in {n:,} rows")
+        return Kind("id", f"{distinct:,} distinct texts in {n:,} rows")
+    return Kind("category", counted(distinct, "distinct text"))
+
+
+def guess_task(column: Column, task: str | None = None, kind: str | None = None) -> Task:
+    """Whether a target asks for classes or for numbers; `task` or `kind` overrules.
+
+    Raises DataError for a target that can be neither, SettingError for an unknown task.
+    """
+    if task is not None and task not in TASKS:
+        raise SettingError(
+            "task", "unknown task", expected="one of " + ", ".join(TASKS), got=task,
+            fix=did_you_mean(task, TASKS),
+        )  # fmt: skip
+    if task is not None:
+        return Task(cast(TaskName, task), "chosen by you")
+    if kind in ("number", "category", "boolean"):
+        return Task("regression" if kind == "number" else "classification", "chosen by you")
+    found = guess_kind(column)
+    if column.storage == "date" or found.name == "date":
+        raise DataError(
+            f"target {column.name!r}",
+            "dates cannot be predicted as they are",
+            fix="make a number of it, for example the days until then",
+        )
+    if column.storage == "boolean" or found.name == "boolean":
+        return Task("classification", found.reason)
+    if column.storage == "text":
+        if found.name == "number":
+            return Task("regression", found.reason)
+        return Task("classification", f"{column.distinct:,} distinct texts")
+    values, distinct = column.present, column.distinct
+    if column.storage == "number" and not (np.floor(values) == values).all():
+        return Task("regression", f"numbers with decimals, {distinct:,} distinct")
+    if distinct <= 20 and len(values) >= 2 * distinct:
+        return Task("classification", f"{distinct} distinct integers")
+    return Task("regression", f"{distinct:,} distinct integers")

@@ -1,0 +1,189 @@
+"""What is learned of the target: class labels or numbers, and the way back from predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
+from chainrule.data.columns.encoder import (
+    Stats,
+    not_all,
+    number_form,
+    numbers_of,
+    refuse_infinite,
+    stats_of,
+    tail_share,
+)
+from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.errors import DataError
+
+FAR = 20
+"""Quartile distances from the median at which a number is far out."""
+MAX_CLASSES = 10_000
+HEAVY = 0.8
+"""Share of the squared distances that the farthest twentieth holds in a target of heavy tail."""
+
+LabelType = Literal["str", "int", "float", "bool"]
+_READ: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": lambda label: label == "True",
+}
+
+
+class ClassTarget(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
+    tag="classification",
+):  # fmt: skip
+    """Sorted class labels of their original type, and how many rows had each."""
+
+    name: str
+    reason: str
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    type: LabelType
+
+    task: ClassVar[str] = "classification"
+
+    def __post_init__(self) -> None:
+        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
+            raise ValueError("a target needs at least two distinct classes")
+        if len(self.counts) != len(self.labels) or min(self.counts) < 1:
+            raise ValueError("each class needs its count of rows")
+        for label in self.labels:
+            _READ[self.type](label)
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> ClassTarget:
+        """Learn the classes. Raises DataError for one class, or one class a row."""
+        codes, labels = column.labels()
+        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        used = np.flatnonzero(counts)
+        if len(used) == 1:
+            raise DataError(
+                f"target {column.name!r}",
+                "has a single class: there is nothing to tell apart",
+                got=f"{labels[used[0]]!r} in all {counted(len(column), 'row')}",
+            )
+        if len(used) > 50 and counts.max() == 1:
+            raise DataError(
+                f"target {column.name!r}",
+                "every row has a class of its own",
+                got=f"{len(used):,} distinct values",
+                fix="choose another target, or task='regression' for numbers",
+            )
+        if len(used) > MAX_CLASSES:
+            raise DataError(
+                f"target {column.name!r}",
+                f"has {len(used):,} classes: too many to tell apart",
+                expected=f"at most {MAX_CLASSES:,}",
+                got=f"{len(column) / len(used):.1f} rows a class",
+                fix="choose another target, or join classes",
+            )
+        if len(used) > 2 and yes_or_no(words := [labels[i] for i in used]):  # yes, Y and TRUE
+            yes = np.array([word.lower() in YES_TEXTS for word in words])
+            return cls(name=column.name, reason=reason, labels=("False", "True"), type="bool",
+                       counts=(int(counts[used][~yes].sum()), int(counts[used][yes].sum())),
+                       )  # fmt: skip
+        types: dict[str, LabelType] = {"integer": "int", "number": "float", "boolean": "bool"}
+        return cls(name=column.name, reason=reason, labels=tuple(labels[i] for i in used),
+                   counts=tuple(counts[used].tolist()), type=types.get(column.storage, "str"),
+                   )  # fmt: skip
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """The labels as an array of their original type, in the order of the codes."""
+        return np.array([_READ[self.type](label) for label in self.labels])
+
+    def encode(self, column: Column) -> Codes:
+        """(n,) int32, -1 for a gap. Raises DataError for a class that training did not have."""
+        codes, labels = column.labels()
+        place = {label: i for i, label in enumerate(self.labels)}
+        if self.type == "bool":
+            place |= {word: i for i, label in enumerate(self.labels)
+                      for word in (YES_TEXTS if label == "True" else NO_TEXTS)}  # fmt: skip
+            labels = [label if label in place else label.lower() for label in labels]
+        encoded = np.array([*(place.get(label, -2) for label in labels), -1], np.int32)[codes]
+        odd = encoded == -2
+        if odd.any():
+            found = [labels[i] for i in np.unique(codes[odd])]
+            raise DataError(
+                f"target {self.name!r}",
+                "has classes that training did not have",
+                expected=listed([clip(repr(label)) for label in self.labels]),
+                got=f"{listed([clip(repr(label)) for label in found], 5)} in "
+                f"{counted(int(odd.sum()), 'row')}, the first is row {int(odd.argmax()) + 1}",
+                fix="correct or leave out those rows, or train on data that has them",
+            )
+        return encoded
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Labels of their original type from class numbers."""
+        return np.asarray(self.classes[np.asarray(codes)])
+
+
+class NumberTarget(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
+    tag="regression",
+):  # fmt: skip
+    """A number to predict, its statistics, and the `tail_share` of its values."""
+
+    name: str
+    reason: str
+    stats: Stats
+    decimal: Decimal = "."
+    unit: str = ""
+    tail: float = 0.0
+
+    task: ClassVar[str] = "regression"
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> NumberTarget:
+        """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
+        form = number_form(column)
+        values = refuse_infinite(numbers_of(column, form)[0], column.name)
+        stats = stats_of(values)
+        if not stats.count:
+            raise not_all(column, "number", "no cell is a number")
+        if stats.quantiles[0] == stats.quantiles[-1]:
+            raise DataError(
+                f"target {column.name!r}",
+                "has one value in all rows: there is nothing to predict",
+                got=stats.median,
+            )
+        return cls(name=column.name, reason=reason, stats=stats, decimal=form.decimal,
+                   unit=form.unit, tail=tail_share(values))  # fmt: skip
+
+    @property
+    def form(self) -> NumberForm:
+        """How texts write the numbers."""
+        return NumberForm(self.decimal, self.unit)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a few rows are so far out that squared error would see nothing else.
+
+        Not where the middle half of the rows shares one number, such as 0: then the far rows are
+        what there is to learn; nor where they are far only because there are few rows.
+        """
+        (below, above), (low, *_, high) = self.stats.quartiles, self.stats.quantiles
+        unit = above - below
+        farthest = max(high - self.stats.median, self.stats.median - low)
+        return self.tail > HEAVY and farthest > FAR * unit > 0
+
+    def encode(self, column: Column) -> Floats:
+        """(n,) float64, NaN for a gap."""
+        return refuse_infinite(numbers_of(column, self.form)[0], self.name)
+
+    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Predictions are numbers already."""
+        return np.asarray(values)
+
+
+Target = ClassTarget | NumberTarget

@@ -1,0 +1,1 @@
+"""Tables from files, queries, known data sets and memory."""

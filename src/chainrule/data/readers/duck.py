@@ -1,0 +1,217 @@
+"""What DuckDB reads, as columns: queries with types, and CSV cells whose types are found here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.cells import GAP_TEXTS, ISO_DATE, Notes, all_plain, text_column
+from chainrule.data.table import Column, Table, listed, refuse_duplicates
+from chainrule.errors import DataError
+
+QUERY = "the SQL query"
+ENUM_LIMIT = 10_000  # distinct texts above which a dict gives the codes faster than an enum
+SETTINGS = (
+    "SET python_enable_replacements=false",
+    "SET autoinstall_known_extensions=false",
+    "SET autoload_known_extensions=false",
+    "SET enable_progress_bar=false",
+    "SET lock_configuration=true",
+)
+
+
+def read_query(query: str) -> Table:
+    """The result of one SELECT. Nothing is written: every other statement is refused."""
+    duckdb, connection = connect()
+    with connection:
+        try:
+            statements = connection.extract_statements(query)
+        except duckdb.Error as error:
+            raise _sql_error(QUERY, error) from None
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise DataError(
+                QUERY,
+                "only one SELECT is run, so that a query cannot change anything",
+                got=f"{len(statements)} statements" if len(statements) != 1 else query.strip(),
+            )
+    return read_typed(query, [], QUERY)
+
+
+def connect() -> tuple[Any, Any]:
+    """The duckdb module and an in-memory database that installs and looks up nothing by itself."""
+    import duckdb  # noqa: PLC0415  (150 ms)
+
+    connection = duckdb.connect(":memory:")
+    for setting in SETTINGS:
+        connection.execute(setting)
+    return duckdb, connection
+
+
+def read_typed(query: str, parameters: list[Any], source: str) -> Table:
+    """The result of a query whose columns have types."""
+    duckdb, connection = connect()
+    with connection:
+        try:
+            described = connection.execute(f"DESCRIBE {query}", parameters).fetchall()
+            names = [str(row[0]) for row in described]
+            refuse_duplicates(names, source)
+            renamed = ", ".join(f"c{i}" for i in range(len(names)))
+            connection.execute(f"CREATE TABLE q AS {query}", parameters)
+            connection.execute(f"CREATE VIEW t({renamed}) AS SELECT * FROM q")
+            return collect(connection, names, source, Notes(), typed=True)
+        except duckdb.Error as error:
+            raise _sql_error(source, error) from None
+
+
+def _sql_error(source: str, error: Exception) -> DataError:
+    """DuckDB's own words, without its trace; for a file, without the query that we wrote."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    what = re.sub(r"^(\w+ )+Error: ", "", lines[0]).strip() if lines else "DuckDB refused it"
+    if source != QUERY:
+        return DataError(source, what, fix="the file may be damaged or cut short: get it again")
+    fix = "check names and quotes; files need '...'"
+    if "httpfs" in what:
+        return DataError(source, "web addresses are not read", got=what, fix="download the file")
+    return DataError(source, what, got="\n".join(lines[1:5]) or None, fix=fix)
+
+
+def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typed: bool) -> Table:
+    """The columns c0, c1, ... of the table t, with their real names."""
+    rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
+    if rows == 0:
+        raise DataError(source, "has no rows", got=f"columns {listed(names)}")
+    width = range(len(names))
+    counts = ", ".join(f"count(c{i})" for i in width)
+    present = connection.execute(f"SELECT {counts} FROM t").fetchone()
+    kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
+    untyped = {} if typed else _candidates(connection, len(names))
+    columns = []
+    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        column = _typed(connection, i, name, kind, notes) if typed else None
+        if not typed and untyped[i] is not None:
+            column = _cast(connection, i, name, untyped[i] or "", present[i], notes)
+        columns.append(column or _texts(connection, i, name, notes, typed=typed))
+    return Table(columns, source=source, notes=notes.lines())
+
+
+def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """One column of t as values and a mask of its NULLs (None: no NULL)."""
+    array = connection.execute(f"SELECT {expression} AS c FROM t").fetchnumpy()["c"]
+    if isinstance(array, np.ma.MaskedArray):
+        return array.data, np.ma.getmaskarray(array)
+    return array, None
+
+
+def _with_gaps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Floats with NaN where the mask is True."""
+    return values if mask is None else np.where(mask, values.dtype.type(np.nan), values)
+
+
+def _candidates(connection: Any, width: int) -> dict[int, str | None]:
+    """What the first 1,000 rows of each text column could be: a number, a date or None (text)."""
+    rows = connection.execute("SELECT * FROM t LIMIT 1000").fetchall()
+    found: dict[int, str | None] = {}
+    for i in range(width):
+        texts = {row[i].strip() for row in rows if row[i] is not None} - GAP_TEXTS - {""}
+        if not texts:
+            found[i] = None
+        elif all_plain(texts):
+            found[i] = "DOUBLE"
+        else:
+            found[i] = "TIMESTAMP" if all(map(ISO_DATE.match, texts)) else None
+    return found
+
+
+def _only_gap_texts(connection: Any, i: int, name: str, kind: str, notes: Notes) -> bool:
+    """Whether the cells of column i that are no number or date are gap texts; notes them."""
+    odd = connection.execute(
+        f"SELECT trim(c{i}) AS c, count(*) FROM t WHERE TRY_CAST(c{i} AS {kind}) IS NULL "
+        f"AND c{i} IS NOT NULL GROUP BY ALL ORDER BY c LIMIT 100"
+    ).fetchall()
+    if any(text and text not in GAP_TEXTS for text, _ in odd):
+        return False
+    for text, cells in odd:
+        if text:
+            notes.gap(name, text, cells)
+    return True
+
+
+def _cast(
+    connection: Any, i: int, name: str, kind: str, present: int, notes: Notes
+) -> Column | None:
+    """Column i as numbers or dates, or None where a cell does not fit: then it is text."""
+    values, mask = _fetch(connection, f"TRY_CAST(c{i} AS {kind})")
+    lost = 0 if mask is None else int(mask.sum())
+    if len(values) - lost != present and not _only_gap_texts(connection, i, name, kind, notes):
+        return None
+    if kind == "TIMESTAMP":
+        return _date(name, values, mask)
+    values = _with_gaps(values, mask)
+    if not (np.floor(values) == values)[~np.isnan(values)].all() or np.isinf(values).any():
+        return Column(name, "number", values)
+    point = " OR ".join(f"contains(c{i}, '{mark}')" for mark in ".eE")
+    zeros = f"c{i} LIKE '0_%' OR c{i} LIKE '-0_%'"
+    pointed, coded = connection.execute(
+        f"SELECT bool_or({point}), bool_or({zeros}) FROM t "
+        f"WHERE TRY_CAST(c{i} AS DOUBLE) IS NOT NULL"
+    ).fetchone()
+    if pointed:
+        return Column(name, "number", values)
+    if coded:
+        return None
+    gaps = np.isnan(values)
+    if np.abs(values[~gaps]).max() < 2.0**53:
+        whole = np.where(gaps, 0, values).astype(np.int64)
+        return Column(name, "integer", whole, mask=gaps if gaps.any() else None)
+    exact, gaps = _fetch(connection, f"TRY_CAST(c{i} AS BIGINT)")
+    fits = (0 if gaps is None else int(np.sum(gaps))) == lost
+    return Column(name, "integer", exact, mask=gaps) if fits else None
+
+
+def _date(name: str, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Column:
+    stamps = values.astype("datetime64[us]")
+    if mask is not None:
+        stamps[mask] = np.datetime64("NaT", "us")
+    return Column(name, "date", stamps)
+
+
+def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Column | None:
+    """Column i by the type that DuckDB gives it, or None for text."""
+    base = kind.split("(")[0]
+    if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT"):
+        expression = f"c{i}" if base == "FLOAT" else f"c{i}::DOUBLE"
+        return Column(name, "number", _with_gaps(*_fetch(connection, expression)))
+    if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
+        values, mask = _fetch(connection, f"c{i}")
+        return Column(name, "integer", values, mask=mask)
+    if base == "BOOLEAN":
+        values, mask = _fetch(connection, f"c{i}")
+        return Column(name, "boolean", values, mask=mask)
+    if base == "DATE" or base.startswith("TIMESTAMP"):
+        return _date(name, *_fetch(connection, f"c{i}::TIMESTAMP"))
+    if base in ("TIME", "INTERVAL"):
+        return Column(name, "number", _with_gaps(*_fetch(connection, f"epoch(c{i})::DOUBLE")))
+    if base.endswith("[]") or base in ("STRUCT", "MAP", "LIST", "ARRAY", "BLOB", "UNION"):
+        notes.add(f"column {name!r}: nested values ({kind[:40]}) read as text")
+    return None
+
+
+def _texts(connection: Any, i: int, name: str, notes: Notes, *, typed: bool) -> Column:
+    """Column i as codes and levels: by an enum, and by Python's dict where nearly all differ."""
+    count = f"SELECT approx_count_distinct(c{i}) FROM t"
+    if connection.execute(count).fetchone()[0] > ENUM_LIMIT:
+        place: dict[str, int] = {}
+        cells, mask = _fetch(connection, f"c{i}::VARCHAR")
+        if mask is not None:
+            cells[mask] = ""  # read as a gap
+        found = (place.setdefault(text, len(place)) for text in cells.tolist())
+        codes = np.fromiter(found, np.int32, len(cells))
+        return text_column(name, codes, list(place), notes, typed=typed)
+    levels = f"SELECT DISTINCT c{i}::VARCHAR AS c FROM t WHERE c{i} IS NOT NULL ORDER BY c"
+    connection.execute(f"CREATE TYPE e{i} AS ENUM ({levels})")
+    codes, _ = _fetch(connection, f"coalesce(enum_code(c{i}::VARCHAR::e{i})::INTEGER, -1)")
+    texts = connection.execute(f"SELECT unnest(enum_range(NULL::e{i})) AS c").fetchnumpy()["c"]
+    return text_column(name, codes, texts, notes, typed=typed)

@@ -1,0 +1,135 @@
+"""One way in for every source of data: `read`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.readers import datasets
+from chainrule.data.readers.duck import read_query
+from chainrule.data.readers.files import SUFFIXES, read_file
+from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
+from chainrule.data.table import Table, listed
+from chainrule.errors import DataError, nearest
+
+QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
+
+
+def read(source: Any, *, header: bool | None = None, encoding: str | None = None) -> Table:
+    """The table in a file, SQL query, named data set, array, dict, or data frame.
+
+    Args:
+        source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip), the name of an
+            embedded or fetched data set, a SQL query that begins with SELECT, WITH or FROM (and
+            may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
+            or any data frame that narwhals knows (pandas, polars, Arrow, ...).
+        header: for CSV, whether the first line names the columns; None looks.
+        encoding: for CSV, that of the text, by any name that Python knows; None: UTF-8, or what
+            the first bytes say, or else Windows-1252, which is noted.
+
+    Raises:
+        DataError: it cannot be read; names the file, the line or row, and the column.
+    """
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, str) and QUERY.match(source) and not Path(source[:255]).exists():
+        return read_query(source)
+    if isinstance(source, (str, os.PathLike)):
+        path = _find(source)
+        table = read_file(path, header=header, encoding=encoding)
+        return table if path.name == Path(source).name else table.called(str(source))
+    return _filled(_from_memory(source))
+
+
+def _from_memory(source: Any) -> Table:
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, Mapping):
+        return from_mapping(source)
+    if isinstance(source, Sequence) and not isinstance(source, bytes):
+        if source and all(isinstance(record, Mapping) for record in source):
+            return from_records(source)
+    elif (table := from_frame(source)) is not None:
+        return table
+    raise DataError(
+        "read",
+        "is not a table",
+        expected="a path, a SQL query, a dict of columns, a 2-D array or a data frame",
+        got=f"{type(source).__name__}",
+        fix=_fix(source),
+    )
+
+
+def _fix(source: Any) -> str | None:
+    """What to try with a source that is almost a table."""
+    if hasattr(source, "to_frame"):
+        return "source.to_frame()"
+    if hasattr(source, "toarray"):
+        return "source.toarray(): a sparse matrix"
+    return "np.array(source)" if isinstance(source, (list, tuple)) and source else None
+
+
+def _filled(table: Table) -> Table:
+    if not table.columns or not len(table):
+        what = "has no columns" if not table.columns else "has no rows"
+        raise DataError(table.source, what)
+    return table
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    """The file meant by a path or by the name of a data set."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())
+        raise DataError(
+            str(source),
+            "is a folder, not a file",
+            got=listed(files, 8) or "an empty folder",
+            fix=_query_of_all(path, files),
+        )
+    if path.exists():
+        raise DataError(str(source), "is a pipe, not a file", fix="write it to a file first")
+    if isinstance(source, str):
+        found = datasets.find(source)
+        if found is not None:
+            return found
+        if re.match(r"\w{2,}://", source):
+            raise DataError("read", "web addresses are not read", got=source, fix="download it")
+        if (advice := datasets.explain(source)) is not None:
+            raise DataError("read", "this data set is not here yet", got=source, fix=advice)
+        if "*" in source:
+            raise DataError(
+                "read", "no such file", got=source, fix=f"a query: \"FROM '{source}'\" reads many"
+            )
+    raise DataError("read", "no such file or data set", got=str(source), fix=_suggest(path))
+
+
+def _query_of_all(folder: Path, files: Sequence[str]) -> str | None:
+    """The query that reads all files of a folder as one table, where all are of one type."""
+    suffixes = {Path(name).suffix for name in files}
+    if len(suffixes) != 1 or not min(suffixes):
+        return f"name one of them: {str(folder / files[0])!r}" if files else None
+    return f"a query reads all of them: \"FROM '{folder}/*{min(suffixes)}'\""
+
+
+def _suggest(path: Path) -> str:
+    """The nearest file in the folder or the nearest data set."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {str(folder)!r}"
+    files = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    guess = nearest(path.name, files)
+    if guess is not None:
+        return f"did you mean {str(folder / guess)!r}?"
+    if not path.suffix:
+        known = datasets.names()
+        guess = nearest(path.name, known)
+        return f"did you mean {guess!r}?" if guess else "data sets: " + ", ".join(known)
+    return f"files that can be read: {SUFFIXES}"

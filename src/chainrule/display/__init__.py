@@ -1,0 +1,1 @@
+"""Numbers, tables and charts as text and SVG; knows nothing of networks."""

@@ -1,0 +1,1 @@
+"""From a graph to a running program, step by step."""

@@ -1,0 +1,79 @@
+"""Machine code of steps and forward passes: what this process has made is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from chainrule.backend.cpu.abi import Executable
+from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.run.cache import cached
+from chainrule.backend.cpu.run.serialize import unpack
+from chainrule.graph.fingerprint import fingerprint
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node
+from chainrule.graph.step import Step
+from chainrule.system.cachedir import code_folder
+from chainrule.system.forklock import fork_lock
+
+KEPT = 64
+"""How many are kept for graphs that come again; the ones not used for longest go first."""
+
+_known: OrderedDict[tuple[bytes, int], Executable] = OrderedDict()
+_lock = fork_lock()
+
+
+def step_code(step: Step, rows: int) -> Executable:
+    """The machine code of a training step on minibatches of up to `rows` rows."""
+    chosen = [step.loss, *step.updates, *step.updates.values()]
+    digest = fingerprint(step.graph, chosen)
+    return _code(digest, rows, lambda folder: _compiler().compile_step(step, rows, folder))
+
+
+def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
+    """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
+    return _code(
+        fingerprint(graph, outputs),
+        rows,
+        lambda folder: _compiler().compile_forward(graph, outputs, rows, folder),
+    )
+
+
+def _compiler() -> ModuleType:
+    from chainrule.engine import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
+
+    return codegen
+
+
+def _code(digest: bytes, rows: int, make: Callable[[Path | None], bytes]) -> Executable:
+    with _lock:
+        if (digest, rows) in _known:
+            _known.move_to_end((digest, rows))
+            return _known[digest, rows]
+        folder, machine = code_folder(), host()
+        made_from = f"{digest.hex()} {rows} {_sources()}"
+        file = cached(folder, made_from, machine, lambda: make(folder))
+        made = _known[digest, rows] = unpack(file, machine, rows)
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+        return made
+
+
+@cache
+def _sources() -> str:
+    """What tells this Chainrule from another of the same version: the dates of its files."""
+    folders, told = [os.path.dirname(os.path.dirname(__file__))], []
+    for folder in folders:  # which grows
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    found = entry.stat()
+                    told.append((entry.path, found.st_size, found.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()

@@ -1,0 +1,273 @@
+"""The native Program: a step as machine code; the interpreter tells where it went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.cpu.abi import Executable
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.profile import Timing, timed
+from chainrule.backend.cpu.run.tuner import Pace, allowed
+from chainrule.engine.codecache import forward_code, step_code
+from chainrule.engine.program import CALMER, Interpreted, Minibatches, Rows, every, keys
+from chainrule.errors import NotFinite
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node
+from chainrule.graph.step import KEY, STEP_INPUTS, Step
+from chainrule.interpret import initial_value
+from chainrule.system.signals import uninterrupted
+
+PART = 0.004
+"""Seconds that a part of a timed run takes, at least half of it."""
+
+COARSE = 256
+"""Rows up to which code has room for the next power of two; beyond, for an eighth more at most."""
+
+Encode = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+class NativeProgram:
+    """See Program. The state lives in the machine code's own buffers.
+
+    Args:
+        step: what to run.
+        state: values by name; the rest start from their initial values.
+        seed: of everything random in a step.
+        encode: adds to a data set the inputs that the step has in place of encoders.
+        whole: the step with its encoders: it tells where a NaN came up.
+        threads: how many may share a step, where that is quicker; None: all processors.
+    """
+
+    ended = None
+
+    def __init__(
+        self,
+        step: Step,
+        state: Mapping[str, Array],
+        seed: int,
+        encode: Encode,
+        whole: Step,
+        threads: int | None = None,
+    ) -> None:
+        self._step, self._seed, self._steps = step, seed, 0
+        self._encode, self._whole, self._threads = encode, whole, threads
+        graph = step.graph
+        self._parameters = {graph.name(x): x for x in graph.parameters}
+        self._start: dict[str, Array] = {}  # until there is machine code, which then has all
+        self._native: Native | None = None
+        self.write(state)
+        self._brought = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
+        self._pace = Pace(1, 1)
+        self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
+        self._bound: object = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been done."""
+        return self._steps
+
+    def run(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+    ) -> npt.NDArray[np.float64]:
+        """See Program."""
+        if not len(batches):
+            return np.empty(0)
+        native = self._ready(data, _largest(batches))
+        losses = np.empty(len(batches))
+        done = 0
+        for count, threads in self._pace.parts(len(batches)):
+            start, part = time.perf_counter(), slice(done, done + count)
+            native.threads = threads
+            losses[part] = self._run(native, data, batches[part], rates[part])
+            self._pace.took(count, time.perf_counter() - start)
+            done += count
+        return losses
+
+    def _run(
+        self, native: Native, data: Mapping[str, Array], batches: Sequence[Rows],
+        rates: Sequence[float],
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        if isinstance(batches, Minibatches):
+            rows, ends = batches.rows, batches.ends
+        else:
+            rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
+        brought = self._step_inputs(data, rates)
+        with uninterrupted():
+            losses, failed = native.run(rows, ends, brought)
+            self._steps += native.done
+        if failed is not None:
+            raise self._not_finite(batches[failed], rates[failed])
+        return losses
+
+    def _ready(self, data: Mapping[str, Array], rows: int) -> Native:
+        """The machine code, with room for so many rows and the data bound to it."""
+        native = self._native
+        if native is None or rows > native.code.max_rows:
+            self._bound = None
+            native = self._native = self._with_room(rows)
+            self._start = {}
+        if data is not self._given[0]:
+            self._given = data, self._encode(data)
+        if self._bound is not self._given:
+            self._bind(native)
+            self._bound = self._given
+        return native
+
+    def _bind(self, native: Native) -> None:
+        """Give machine code the data set."""
+        for x in self._step.graph.inputs:
+            if x.batch and x not in STEP_INPUTS:
+                name = self._step.graph.name(x)
+                native.bind(name, np.ascontiguousarray(self._given[1][name]))
+
+    def timed(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], threads: int, seconds: float
+    ) -> Timing:
+        """Time the tasks of steps on these minibatches, on a copy of the state and at rate 0.
+
+        Args:
+            data: as for `run`.
+            batches: to go through, again and again.
+            threads: that share each step.
+            seconds: for how long.
+        """
+        native = Native(self._ready(data, _largest(batches)).code, threads=threads)
+        native.state.update(self.read())
+        self._bind(native)
+        count, start = 1, 0
+
+        def part() -> int:
+            nonlocal count, start
+            chosen = [batches[k % len(batches)] for k in range(start, start + count)]
+            inputs = self._step_inputs(data, [0.0] * count)
+            rows, ends = np.concatenate(chosen), np.cumsum([0, *map(len, chosen)])
+            begun = time.perf_counter()
+            with uninterrupted():
+                _, failed = native.run(rows, ends, inputs)
+            if failed is not None:
+                raise self._not_finite(chosen[failed], 0.0)
+            start += count
+            done, count = count, count * (2 if time.perf_counter() - begun < PART / 2 else 1)
+            return done
+
+        return timed(native, part, seconds)
+
+    def _with_room(self, rows: int) -> Native:
+        """Machine code for minibatches of so many rows, with the present state."""
+        code = step_code(self._step, _room(rows))
+        guess, most = threads_for(code, self._threads)
+        self._pace = Pace(most, guess)
+        native = Native(code, threads=most)
+        for name in native.state:
+            native.state[name] = self._native.state[name] if self._native else self._first(name)
+        return native
+
+    def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
+        """What each of the steps brings, one after another, or all of them alike."""
+        numbers = np.arange(self._steps, self._steps + len(rates))
+        brought: dict[str, Array] = {
+            "step.key": keys(self._seed, numbers),
+            "step.rate": np.asarray(rates, np.float64),
+            "step.number": (numbers + 1).astype(np.float64),
+        }
+        return {
+            name: brought[name] if x in STEP_INPUTS else data[name] for x, name in self._brought
+        }
+
+    def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
+        """The step once more, interpreted, with the values of all nodes."""
+        replay = Interpreted(self._whole, self.read(), self._seed)
+        replay.write({}, self._steps)
+        try:
+            replay.run(self._given[0], [rows], [rate])
+        except NotFinite as error:
+            return error
+        return NotFinite(
+            "fit",
+            "a value became NaN or infinite: numbers are so large that it depends on rounding",
+            at=f"step {self._steps + 1}",
+            fix=CALMER,
+        )
+
+    def read(self) -> dict[str, Array]:
+        """See Program."""
+        if self._native is None:
+            return {name: np.array(self._first(name)) for name in self._parameters}
+        state = self._native.state
+        return {name: state[name] for name in self._parameters}
+
+    def _first(self, name: str) -> Array:
+        """The value of a state before the first step."""
+        if name in self._start:
+            return self._start[name]
+        return initial_value(self._parameters[name], name, self._seed)
+
+    def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
+        """See Program."""
+        known = {name: np.asarray(state[name]) for name in self._parameters if name in state}
+        with uninterrupted():
+            if self._native is None:
+                self._start |= known
+            else:
+                self._native.state.update(known)
+            self._steps = self._steps if steps is None else steps
+
+
+def _largest(batches: Sequence[Rows]) -> int:
+    if isinstance(batches, Minibatches):
+        return min(batches.size, len(batches.rows))
+    return max(map(len, batches))
+
+
+def _room(rows: int) -> int:
+    """The rows that code is made for: like sizes, such as those of folds, share one."""
+    power = 1 << (rows - 1).bit_length()
+    grain = power if rows <= COARSE else power // 16
+    return -(-rows // grain) * grain
+
+
+class NativeFunction:
+    """Nodes over a whole data set, for parameters that change: what a full-batch method asks for.
+
+    Args:
+        graph: contains `outputs`; specialised.
+        outputs: what to compute.
+        data: for each input of the graph its array, by name, rows first.
+        rows: how many there are.
+    """
+
+    def __init__(
+        self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
+    ) -> None:
+        code = forward_code(graph, outputs, _room(rows))
+        threads, _ = threads_for(code, None)
+        self._native, self._index = Native(code, threads=threads), every(rows)
+        names = {x: graph.name(x) for x in graph.inputs}
+        self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
+        for name in names.values():
+            if name not in self._fixed:
+                self._native.bind(name, data[name])
+
+    def __call__(self, values: Mapping[str, Array]) -> list[Array]:
+        """The outputs, for these values of the parameters by name."""
+        native = self._native
+        native.state.update({name: values[name] for name in native.state})
+        with uninterrupted():
+            native.call(self._index, self._fixed)
+        return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
+
+
+def threads_for(code: Executable, asked: int | None) -> tuple[int, int]:
+    """How many threads to begin with, and how many to try: a step for one alone is left to it.
+
+    Args:
+        code: of the step.
+        asked: by the user, if any.
+    """
+    most = allowed(asked)
+    guess = min(code.threads, most)
+    return guess, most if guess > 1 else 1

@@ -1,0 +1,151 @@
+"""Forward passes as machine code: any number of Python threads, all processors, one row or many."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from chainrule.backend.cpu.abi import Executable
+from chainrule.backend.cpu.layout import Layout, Memory
+from chainrule.backend.cpu.run.driver import Native, state_layout
+from chainrule.backend.cpu.run.threads import Pool, processors, usual_threads
+from chainrule.engine.codecache import forward_code
+from chainrule.engine.program import Rows
+from chainrule.errors import FeedError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node
+from chainrule.types import TensorType, resolve, show, static_size
+
+BLOCK_BYTES = 2**20
+"""What the values of a block of rows take: they stay near the processor."""
+
+LEAST, MOST = 64, 4096
+"""Bounds of the rows of a block."""
+
+SHARED = 4
+"""Blocks from which on all processors share them."""
+
+
+Arrays: TypeAlias = Mapping[str, Array]
+
+
+class NativeRows:
+    """See ByRows in forward.py; any number of threads may call it at once.
+
+    Args:
+        graph: contains the nodes; specialised.
+        nodes: what to compute.
+    """
+
+    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+        self._graph, self._nodes = graph, nodes
+        self._parameters = [graph.name(x) for x in graph.parameters]
+        self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
+        self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
+        self._block = _block(graph)
+        self._code: Executable | None = None
+        self._layout: Layout | None = None
+        self._held: tuple[list[Array], Memory] | None = None
+        self._idle: deque[Native] = deque()
+        self._pool = Pool(processors())
+        self._sharing = threading.Lock()
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> list[Array]:
+        """See ByRows."""
+        code = self._code or self._compile()
+        state = self._state(code, values)
+        rows = np.ascontiguousarray(rows, np.int64)
+        least = int(rows.view(np.uint64).max()) + 1 if len(rows) else 0  # a negative one is huge
+        data = {name: _held(arrays[name], x, least) for name, x in self._batched.items()}
+        fixed = {name: arrays[name] for name in self._fixed}
+        if len(rows) > self._block:
+            return self._blocks(code, state, data, fixed, rows)
+        native = self._take(code, state)
+        results = [view.copy() for view in native.fill(rows, data, fixed)]
+        self._idle.append(native)
+        return results
+
+    def _blocks(
+        self, code: Executable, state: Memory, data: Arrays, fixed: Arrays, rows: Rows
+    ) -> list[Array]:
+        """Block by block, on all processors where there are many and nobody else does it now."""
+        count, size = len(rows), self._block
+        results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
+        starts: Iterator[int] = iter(range(0, count, size))
+
+        def work(_: int) -> None:
+            nonlocal starts
+            native = self._take(code, state)
+            try:
+                while (start := next(starts, None)) is not None:
+                    part = slice(start, start + size)
+                    values = native.fill(rows[part], data, fixed)
+                    for result, view in zip(results, values, strict=True):
+                        result[part] = view
+            except BaseException:
+                starts = iter(())  # the others stop too: Ctrl-C is heard soon
+                raise
+            self._idle.append(native)
+
+        if count > SHARED * size and self._sharing.acquire(blocking=False):
+            try:
+                self._pool.run(work, min(usual_threads(), self._pool.threads))
+            finally:
+                starts = iter(())
+                self._sharing.release()
+        else:
+            work(0)
+        return results
+
+    def _take(self, code: Executable, state: Memory) -> Native:
+        """One that nobody else works with; put it back into `_idle`."""
+        try:
+            native = self._idle.pop()
+        except IndexError:
+            return Native(code, state=state)
+        if native.held is not state:
+            native.hold(state)
+        return native
+
+    def __reduce__(self) -> tuple[type[NativeRows], tuple[Graph, Sequence[Node]]]:
+        return NativeRows, (self._graph, self._nodes)
+
+    def _compile(self) -> Executable:
+        self._code = forward_code(self._graph, self._nodes, self._block)
+        return self._code
+
+    def _state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
+        """The parameters as the code wants them; made anew when an array is another."""
+        now, held = [values[name] for name in self._parameters], self._held
+        if held is not None and all(a is b for a, b in zip(now, held[0], strict=True)):
+            return held[1]
+        self._layout = self._layout or state_layout(code.plan)
+        made = self._layout.memory()
+        for buffer in made.places:
+            made.view(buffer)[...] = values[buffer.name]
+        self._held = now, made
+        return made
+
+
+def _held(array: Array, type: TensorType, rows: int) -> Array:
+    """The array as machine code reads it: nothing there asks again."""
+    held = np.ascontiguousarray(array, type.dtype)
+    if held.ndim != type.ndim or held.shape[1:] != type.shape[1:] or len(held) < rows:
+        raise FeedError(
+            "data", "an array does not fit", expected=show(type.shape), got=show(held.shape)
+        )
+    return held
+
+
+def _block(graph: Graph) -> int:
+    """How many rows to compute at a time, a power of two."""
+    kept = [x for x in graph.operations if x.op.kind in ("contract", "reduce")]
+    each = sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in kept if x.shape)
+    rows = BLOCK_BYTES // max(each, 1)
+    return min(max(1 << max(rows, 1).bit_length() - 1, LEAST), MOST)

@@ -1,0 +1,1 @@
+"""Looking inside: traces, formulas, gradients held against differences."""

@@ -1,0 +1,200 @@
+"""Gradients held against numeric differences, with a report for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.explain.trace import Trace, run
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Parameter
+from chainrule.interpret import Tape
+from chainrule.passes.precision import in_float64
+
+WIDTHS = (1e-3, 1e-4, 1e-5)
+"""Steps of the differences, in the unit of the entry."""
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """What was found for one parameter or input.
+
+    Attributes:
+        name: of the node.
+        entries: how many of its entries were tried, of how many.
+        error: the largest difference, relative to the larger of both sides; where both are
+            next to nothing, to 1e-6 of the largest gradient or to what rounding leaves.
+        worst: the entry where it was found.
+        gradient, numeric: both sides there.
+        kink: the function has a corner there, and the gradient lies between both slopes.
+        ok: whether the error is within the tolerance, or the entry lies at a corner.
+    """
+
+    name: str
+    entries: tuple[int, int]
+    error: float
+    worst: tuple[int, ...]
+    gradient: float
+    numeric: float
+    kink: bool
+    ok: bool
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.ok and not self.kink else "corner" if self.ok else "WRONG"
+        place = "" if self.worst == () else str(list(self.worst)).replace(" ", "")
+        return (
+            f"{verdict:<7}{self.name}{place}: gradient {self.gradient:.9g}, numeric "
+            f"{self.numeric:.9g}, relative error {self.error:.1e} "
+            f"({self.entries[0]} of {self.entries[1]} entries tried)"
+        )
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The result of `check_gradients`; true when every gradient is right."""
+
+    rows: tuple[GradientRow, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all rows are."""
+        return all(row.ok for row in self.rows)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        wrong = sum(not row.ok for row in self.rows)
+        head = f"{wrong} of {len(self.rows)} are wrong" if wrong else "all gradients agree"
+        return "\n".join([head, *map(str, self.rows)])
+
+    __repr__ = __str__
+
+
+def check_gradients(
+    loss: Node,
+    feeds: Mapping[str, npt.ArrayLike],
+    *,
+    values: Mapping[str, npt.ArrayLike] | None = None,
+    tolerance: float = 1e-5,
+    entries: int = 20,
+    seed: int = 0,
+) -> GradientReport:
+    """Hold the gradient of `loss` against central differences, in float64.
+
+    Args:
+        loss: a scalar node; a float32 graph is checked as the same graph in float64.
+        feeds: examples, as for `run`.
+        values: of the parameters, by name; the rest have their initial ones.
+        tolerance: on the relative error.
+        entries: how many entries of each array are tried; they are drawn at random.
+        seed: of that draw, and of the initial values.
+
+    Returns:
+        A report that prints as a table and is true when all is well.
+
+    Raises:
+        GraphError: `loss` is no scalar. FeedError: the feeds do not fit.
+    """
+    graph = Graph(loss)
+    place = in_float64(graph)
+    wide = Graph(place[loss], like=graph)
+    trace = run(wide.outputs, feeds, values=values, seed=seed)
+    trace.backward(wide.outputs[0])
+    generator = np.random.default_rng(seed)
+    nodes = [
+        x
+        for x in (*wide.parameters, *wide.inputs)
+        if x.type.floating and x.source and (not isinstance(x, Parameter) or x.trainable)
+    ]
+    largest = max((float(np.abs(trace.gradient(x)).max(initial=0.0)) for x in nodes), default=0.0)
+    checker = _Checker(trace, tolerance, 1e-6 * largest)
+    return GradientReport(tuple(checker.row(x, entries, generator) for x in nodes))
+
+
+class _Checker:
+    """Numeric derivatives of the one output of a trace.
+
+    Args:
+        trace: after `backward`.
+        tolerance: on the relative error.
+        floor: gradients are judged as if they were at least this large.
+    """
+
+    def __init__(self, trace: Trace, tolerance: float, floor: float) -> None:
+        self._trace, self._tolerance, self._floor = trace, tolerance, floor
+        graph = trace.graph
+        self._tape = Tape(graph, graph.outputs)
+        self._known = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
+        self._loss = float(trace.value(graph.outputs[0]))
+
+    def row(self, node: Node, limit: int, generator: np.random.Generator) -> GradientRow:
+        """What is found for some entries of a node; the row tells the worst of them."""
+        gradient = self._trace.gradient(node)
+        tried = np.sort(generator.permutation(gradient.size)[:limit])
+        name, entries = self._trace.graph.name(node), (len(tried), gradient.size)
+        rows = []
+        for flat in tried:
+            index = tuple(int(i) for i in np.unravel_index(flat, gradient.shape))
+            exact = float(gradient[index])
+            numeric, error, kink = self._compare(node, index, exact)
+            ok = error <= self._tolerance or kink
+            rows.append(GradientRow(name, entries, error, index, exact, numeric, kink, ok))
+        nothing = GradientRow(name, entries, 0.0, (), 0.0, 0.0, False, True)
+        return max(rows, key=lambda row: (not row.ok, row.error), default=nothing)
+
+    def _compare(
+        self, node: Node, index: tuple[int, ...], exact: float
+    ) -> tuple[float, float, bool]:
+        """The numeric derivative, its relative distance from `exact`, and whether it is a corner.
+
+        What lies near the entry disturbs wide differences but not narrow ones, so narrower steps
+        are tried until both sides agree: in the unit of 1 and in that of the entry.
+        """
+        size = max(abs(float(self._known[node][index])), 1e-6)
+        units = sorted({1.0, size if self._known[node][index] else 1.0}, reverse=True)
+        steps = [width * unit for unit in units for width in WIDTHS]
+        noise = 32 * np.finfo(float).eps * abs(self._loss)
+        floor = max(self._floor, noise / steps[0] / self._tolerance, 1e-300)
+        tried, gaps = [], []
+        for step in steps:
+            numeric, left, right = self._slopes(node, index, step)
+            error = abs(exact - numeric) / max(abs(exact), abs(numeric), floor)
+            if error <= self._tolerance:
+                return numeric, error, False
+            tried.append((np.inf if np.isnan(error) else error, numeric))
+            gaps.append(abs(left - right))
+        apart = gaps[-1] > max(0.5 * gaps[-len(WIDTHS)], floor, noise / steps[-1])
+        wide = gaps[-1] < 2 * gaps[-len(WIDTHS)]
+        kink = apart and _fits_corner(exact, left, right, floor, corner=wide)
+        return min(tried)[1], min(tried)[0], kink
+
+    def _slopes(
+        self, node: Node, index: tuple[int, ...], step: float
+    ) -> tuple[float, float, float]:
+        """The central difference, improved by Richardson's step, and both one-sided slopes."""
+        here = self._loss
+        moved = [self._loss_at(node, index, h) for h in (step, -step, step / 2, -step / 2)]
+        wide, narrow = (moved[0] - moved[1]) / (2 * step), (moved[2] - moved[3]) / step
+        return (4 * narrow - wide) / 3, (here - moved[3]) * 2 / step, (moved[2] - here) * 2 / step
+
+    def _loss_at(self, node: Node, index: tuple[int, ...], move: float) -> float:
+        moved = self._known[node].copy()
+        moved[index] += move
+        env = self._tape.run({**self._known, node: moved}, rows=self._trace.rows)
+        return float(env[self._trace.graph.outputs[0]])
+
+
+def _fits_corner(exact: float, left: float, right: float, floor: float, *, corner: bool) -> bool:
+    """Whether a gradient fits one-sided slopes that stay apart however narrow the steps.
+
+    At a corner it lies between them. At a jump, where one of them grows without end, it is the
+    other; and so it may be at a corner.
+    """
+    low, high = min(left, right), max(left, right)
+    slack = 1e-3 * max(min(abs(left), abs(right)), floor)
+    one_of_them = min(abs(exact - low), abs(exact - high)) <= slack
+    return one_of_them or (corner and low <= exact <= high)

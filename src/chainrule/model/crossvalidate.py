@@ -1,0 +1,77 @@
+"""Cross-validation: a model for each part of the rows, judged on the part that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.split import folds
+from chainrule.data.table import Column
+from chainrule.errors import SettingError
+from chainrule.model import fit as fitting
+from chainrule.model.many import fit_many
+from chainrule.model.model import Data, Model
+from chainrule.train.metrics import Metric, Scores
+from chainrule.train.metrics.registry import Function
+from chainrule.train.progress import Progress
+
+
+def cross_validate(
+    models: Iterable[Model],
+    data: Data,
+    *,
+    validation: float | None = 0.2,
+    groups: npt.ArrayLike | str | None = None,
+    scores: Iterable[str | Metric | Function] | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    verbose: bool | str | Progress | None = True,
+    **settings: Any,
+) -> list[Scores]:
+    """The scores of models on rows that they have not seen: as many parts as there are models.
+
+    The rows are divided into parts, by class where there are classes; each model is trained on
+    all parts but one, many at once as in `fit_many`, and judged on that one.
+
+    Args:
+        models: of equal structure, not trained, with seeds of their own or not.
+        data: as for `Model.fit`.
+        validation: the share of the rows of training that is held out to stop it; or None.
+        groups: keep whole groups in one part: an entry for each row, or a column of the table.
+        scores: metrics that judge; None takes those usual for the loss.
+        seed: of the division.
+        jobs, verbose, settings: as for `fit_many`.
+
+    Raises:
+        SettingError, DataError: there are too few models, rows or groups, or as `fit_many`.
+    """
+    models = list(models)
+    if not all(isinstance(model, Model) for model in models):
+        raise SettingError(
+            "cross_validate", "models come first, then their data", expected="untrained models",
+            got=type(next(x for x in models if not isinstance(x, Model))).__name__,
+            fix="[make(seed) for seed in range(5)]; cr.train(table, target) scores a table",
+        )  # fmt: skip
+    if len(models) < 2:
+        raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
+    first = models[0]
+    if first.schema is not None:
+        data, groups = fitting.encode(first.schema, data, groups)
+    values = groups.values if isinstance(groups, Column) else groups
+    grouped = None if values is None else np.asarray(values)
+    arrays = fitting.prepare(first, data, None, None, None).arrays
+    rows = len(next(iter(arrays.values())))
+    classes = fitting.classes_of(first, arrays) if grouped is None else None
+    parts = folds(rows, len(models), seed, stratify=classes, groups=grouped)
+    each = []
+    for model, part in zip(models, parts, strict=True):
+        kept = np.setdiff1d(np.arange(rows), part, assume_unique=True)
+        stratify, of_groups = (None if x is None else x[kept] for x in (classes, grouped))
+        each.append({"data": fitting.divide(
+            arrays, kept, validation, model.seed, stratify=stratify, groups=of_groups
+        )})  # fmt: skip
+    fit_many(models, data, each=each, jobs=jobs, verbose=verbose, **settings)
+    return [x.score(arrays, part, scores) for x, part in zip(models, parts, strict=True)]

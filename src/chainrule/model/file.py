@@ -1,0 +1,402 @@
+"""The model file: one safetensors file that holds a graph, its values and all it was made with.
+
+The metadata is one JSON document; the tensors are named `parameters/NAME`, `optimizer/NAME`,
+`graph/NAME` (large constants and initial values) and `extra/NAME` (arrays in settings). The
+document tells a SHA-256 of the whole file, taken with zeros in its own place.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NoReturn
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from chainrule.errors import ChainruleError, ModelFileError
+from chainrule.graph.graph import Graph
+from chainrule.graph.jsonvalues import Decoder, Encoder, encodable
+from chainrule.graph.node import Array
+from chainrule.graph.serialize import from_dict, to_dict
+from chainrule.graph.step import STEP_INPUTS
+from chainrule.model.safetensors import MAX_HEADER, bounded, foreign, parse, tensors
+from chainrule.nn import init
+from chainrule.system.atomicfile import replacing
+from chainrule.types import DTYPES, show
+from chainrule.version import __version__
+
+FORMAT = 1
+"""The version of the format that is written; older ones can be read."""
+
+_START = re.compile(
+    rb'\{"__metadata__":\{"chainrule":"\{\\"format\\":(\d{1,9}),\\"sha256\\":\\"([0-9a-f]{64})\\"'
+)
+_ZEROS = "0" * 64
+_CHUNK = 2**20
+_HEAD = 512  # bytes that hold what _START matches, and tell what a file is
+_GROUPS = ("parameters", "optimizer", "graph", "extra")
+_KNOWN = {x.label: x for x in STEP_INPUTS}
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a model file holds.
+
+    Attributes:
+        graph: of the outputs and the loss.
+        outputs: the names of the outputs.
+        loss: the name of the loss, or None.
+        values: the present value of each parameter, by name.
+        optimizer: the settings that training goes on with, or None.
+        state: the arrays of the optimizer, by name.
+        steps: how many training steps were done.
+        seed: of everything random.
+        contract: what was learnt about the data, or None.
+        history: of training, or None.
+        notes: anything else.
+        versions: of the programs that wrote the file; `write` fills them in.
+
+    Settings, contract, history and notes are plain values: None, booleans, numbers, text, arrays,
+    and tuples, lists and dicts of them. They come back equal, arrays bit for bit. Values may
+    hold NaN and infinities.
+    """
+
+    graph: Graph
+    outputs: tuple[str, ...]
+    loss: str | None
+    values: Mapping[str, Array]
+    optimizer: Mapping[str, Any] | None = None
+    state: Mapping[str, Array] = field(default_factory=dict)
+    steps: int = 0
+    seed: int = 0
+    contract: Mapping[str, Any] | None = None
+    history: Mapping[str, Any] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON document; its order is that in the file."""
+
+    format: int
+    sha256: str
+    versions: dict[str, str]
+    outputs: list[str]
+    loss: str | None
+    steps: int
+    extra: dict[str, Any]
+    graph: dict[str, Any]
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write(path: str | os.PathLike[str], saved: Saved) -> None:
+    """Write a model file; at any time `path` is the old file or the whole new one.
+
+    Equal models make equal bytes. An existing file is replaced; a link is followed.
+
+    Raises:
+        ModelFileError: what is to be saved does not fit together, or the file cannot be written;
+            an existing file is then as it was.
+    """
+    where = os.fspath(path)
+    try:
+        document, arrays = _encode(saved)
+    except ChainruleError as error:
+        raise _of_file("save", where, error) from None
+    try:
+        _check_target(where)
+        with replacing(where) as new:
+            safetensors.numpy.save_file(arrays, new, metadata={"chainrule": document})
+            with open(new, "r+b") as file:
+                _seal(where, file)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelFileError(
+            "save", "the file cannot be written", got=_reason(error), at=where, fix=_advice(error)
+        ) from None
+
+
+def to_bytes(saved: Saved) -> bytes:
+    """What `write` puts into a file. Raises ModelFileError where it does not fit together."""
+    document, arrays = _encode(saved)
+    file = io.BytesIO(safetensors.numpy.save(arrays, metadata={"chainrule": document}))
+    _seal("bytes", file)
+    return file.getvalue()
+
+
+def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
+    """The document as JSON, and all arrays under the names that they have in the file."""
+    _check_fit(saved)
+    encoder = Encoder()
+    parts = {
+        "seed": saved.seed,
+        "optimizer": saved.optimizer,
+        "contract": saved.contract,
+        "history": saved.history,
+        "notes": saved.notes,
+    }
+    extra = {name: encoder.encode(value, name) for name, value in parts.items()}
+    graph, constants = to_dict(saved.graph, known=_KNOWN, encode_initial=init.to_dict)
+    document = _Document(
+        format=FORMAT,
+        sha256=_ZEROS,
+        versions={"chainrule": __version__, "numpy": np.__version__},
+        outputs=list(saved.outputs),
+        loss=saved.loss,
+        steps=saved.steps,
+        extra=extra,
+        graph=graph,
+    )
+    groups = (saved.values, saved.state, constants, encoder.arrays)
+    arrays = {
+        f"{group}/{name}": np.asarray(array, order="C")
+        for group, members in zip(_GROUPS, groups, strict=True)
+        for name, array in members.items()
+    }
+    return bounded(msgspec.json.encode(document)).decode(), arrays
+
+
+def _check_fit(saved: Saved) -> None:
+    """Raise ModelFileError unless values, state, outputs and loss are as they should be."""
+    graph = saved.graph
+    wanted = {graph.name(x): x.type for x in graph.parameters}
+    missing = [name for name in wanted if name not in saved.values]
+    extra = [name for name in saved.values if name not in wanted]
+    if missing or extra:
+        raise ModelFileError(
+            "file",
+            "the values are not those of the graph's parameters",
+            expected=f"a value of {', '.join(missing[:5])}" if missing else "no more parameters",
+            got=f"one of {', '.join(extra[:5])}" if extra else "none",
+        )
+    for name, type in wanted.items():
+        value = saved.values[name]
+        if (value.shape, str(value.dtype)) != (type.shape, type.dtype):
+            got = f"{value.dtype}{show(value.shape)}"
+            raise ModelFileError(
+                "file", f"the value of {name!r} has another type", expected=type, got=got
+            )
+    for name, array in saved.state.items():
+        if str(array.dtype) not in DTYPES:
+            raise ModelFileError("file", f"state {name!r} cannot be kept", got=array.dtype)
+        encodable(name, "a name in the state")
+    for name in saved.outputs if saved.loss is None else (*saved.outputs, saved.loss):
+        if graph.find(name) not in graph.outputs:
+            raise ModelFileError("file", f"{name!r} is not an output of the graph")
+    if saved.loss is not None and (graph[saved.loss].shape or not graph[saved.loss].type.floating):
+        raise ModelFileError("file", "a loss is one number", got=graph[saved.loss].type)
+    if saved.steps < 0:
+        raise ModelFileError("file", "steps are counted from 0", got=saved.steps)
+
+
+def _check_target(path: str) -> None:
+    """Raise ModelFileError for what a rename would not refuse, or would refuse less clearly."""
+    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        os.stat(os.path.join(folder, ""))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelFileError(
+            "save", "no such folder", got=folder, at=path, fix="make it first"
+        ) from None
+    if os.path.isdir(path):
+        fix = f"give a file name: {os.path.join(path, 'model.safetensors')}"
+        raise ModelFileError("save", "this is a folder", at=path, fix=fix)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ModelFileError("save", "this is not an ordinary file", at=path)
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise ModelFileError(
+            "save", "the file is read-only", at=path, fix="choose another name, or allow writing"
+        )
+
+
+def _seal(path: str, file: BinaryIO) -> None:
+    """Write the checksum into a new file."""
+    length = int.from_bytes(file.read(8), "little")
+    start = _START.match(file.read(_HEAD))
+    if start is None or length > MAX_HEADER:
+        raise ModelFileError(
+            "save", "the graph, contract, history and notes are too large for a model file",
+            expected=f"{MAX_HEADER} bytes at most", got=length, at=path,
+        )  # fmt: skip
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    file.seek(8 + start.start(2))
+    file.write(digest.hexdigest().encode())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition(" at path ")[0]
+
+
+def _advice(error: Exception) -> str | None:
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder that you may write to"
+    if number == errno.ENOSPC or "os error 28" in str(error):
+        return "free some space on this disk, or choose another"
+    return None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read(path: str | os.PathLike[str]) -> Saved:
+    """Read a model file. No code from it is run, and everything in it is checked.
+
+    The arrays are writable views of one buffer of the file's size: nothing is copied, and the
+    file is not used after this returns.
+
+    Raises:
+        ModelFileError: there is no such file, it is damaged or cut, another program made it, or
+            it was made by a newer version of this one.
+    """
+    where = os.fspath(path)
+    try:
+        with _opened(where) as file:
+            header, data = _load(where, file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise ModelFileError(
+            "load", "the file cannot be read", got=_reason(error), at=where
+        ) from None
+    except MemoryError:
+        raise ModelFileError("load", "the file does not fit in memory", at=where) from None
+    try:
+        return _decode(header, data)
+    except ChainruleError as error:
+        raise _of_file("load", where, error) from None
+
+
+def from_bytes(content: bytes) -> Saved:
+    """What `to_bytes` was given, checked as a file is. Raises ModelFileError."""
+    return _decode(*_load("bytes", io.BytesIO(content), len(content)))
+
+
+def _opened(path: str) -> BinaryIO:
+    mode = os.stat(path).st_mode  # first: to open a pipe would wait for a writer
+    if stat.S_ISDIR(mode):
+        raise ModelFileError("load", "this is a folder", at=path, fix="name the file in it")
+    if not stat.S_ISREG(mode):
+        raise ModelFileError("load", "this is not an ordinary file", at=path)
+    return open(path, "rb")
+
+
+def _load(path: str, file: BinaryIO, size: int) -> tuple[bytes, Array]:
+    """The header and the bytes of the tensors, once the checksum is right."""
+    head = file.read(_HEAD)
+    length = int.from_bytes(head[:8], "little")
+    start = _START.match(head, 8)
+    if start is None:
+        raise ModelFileError(
+            "load", "this is not a model file", got=foreign(head, size), at=path,
+            expected="a file that model.save wrote",
+        )  # fmt: skip
+    if int(start[1]) > FORMAT:
+        raise ModelFileError(
+            "load", "the file was made by a newer version of chainrule",
+            expected=f"format {FORMAT} or older", got=f"format {int(start[1])}", at=path,
+            fix="pip install --upgrade chainrule",
+        )  # fmt: skip
+    if length > min(MAX_HEADER, size - 8):
+        _damaged(path, f"{size} bytes", f"{8 + length} bytes or more")
+    content = bytearray(size)
+    file.seek(0)
+    if file.readinto(content) != size:  # type: ignore[attr-defined]
+        _damaged(path, "fewer bytes than when it was opened", f"{size} bytes")
+    content[start.start(2) : start.end(2)] = _ZEROS.encode()
+    if hashlib.sha256(content).hexdigest().encode() != start[2]:
+        _damaged(path, "another checksum than the file tells", None)
+    data = np.frombuffer(content, np.uint8)
+    return bytes(content[8 : 8 + length]), data[8 + length :]
+
+
+def _damaged(path: str, got: str, expected: str | None) -> NoReturn:
+    raise ModelFileError(
+        "load", "the file is damaged or was cut short", expected=expected, got=got, at=path,
+        fix="copy or download it again, or load an older one",
+    )  # fmt: skip
+
+
+def _decode(header: bytes, data: Array) -> Saved:
+    """What the header and the bytes of the tensors say."""
+    text, arrays = tensors(parse(header), data)
+    groups: dict[str, dict[str, Array]] = {group: {} for group in _GROUPS}
+    for key, array in arrays.items():
+        group, _, name = key.partition("/")
+        if group not in groups:
+            raise ModelFileError("file", "a tensor that is none of a model", got=key)
+        groups[group][name] = array
+    try:
+        document = msgspec.convert(parse(text.encode()), _Document)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ModelFileError("file", "not the document of a model", got=error) from None
+    if document.format != FORMAT:
+        raise ModelFileError("file", "no such format", expected=FORMAT, got=document.format)
+    try:
+        graph = from_dict(
+            document.graph, groups["graph"], known=_KNOWN, decode_initial=init.from_dict
+        )
+    except ChainruleError as error:
+        writer = f"written by chainrule {document.versions.get('chainrule')}"
+        raise _of_file("load", writer, error) from None
+    saved = Saved(
+        graph=graph,
+        outputs=tuple(document.outputs),
+        loss=document.loss,
+        values=groups["parameters"],
+        state=groups["optimizer"],
+        steps=document.steps,
+        versions=document.versions,
+        **_extra(document.extra, groups["extra"]),
+    )
+    _check_fit(saved)
+    return saved
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "optimizer": (dict, type(None)),
+    "contract": (dict, type(None)),
+    "history": (dict, type(None)),
+    "notes": (dict,),
+}
+
+
+def _extra(form: dict[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Seed, settings, contract, history and notes, each of the right kind."""
+    decoder = Decoder(arrays)
+    extra = {name: decoder.decode(value, name) for name, value in form.items()}
+    fits = extra.keys() == _KINDS.keys() and all(
+        isinstance(extra[name], kind) for name, kind in _KINDS.items()
+    )
+    if not fits or decoder.unused():
+        raise ModelFileError("file", "the settings are not as they are written here")
+    return extra
+
+
+def _of_file(where: str, path: str, error: ChainruleError) -> ModelFileError:
+    """The error as one of a file; text from a file is kept from steering the terminal."""
+    expected, got, at = map(_plain, (error.expected, error.got, error.at))
+    at = f"{path}, {at}" if at else path
+    return ModelFileError(
+        where, str(_plain(error.what)), expected=expected, got=got, at=at, fix=error.fix
+    )
+
+
+def _plain(part: object) -> str | None:
+    if part is None:
+        return None
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in str(part))

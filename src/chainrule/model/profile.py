@@ -1,0 +1,106 @@
+"""What `Model.profile` does: some steps on the user's data, timed task by task."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chainrule.backend.cpu.run.profile import Timing
+from chainrule.costs.cost import KernelCost
+from chainrule.costs.forecast import Forecast
+from chainrule.costs.profile import MeasuredKernel, Profile
+from chainrule.engine.codecache import step_code
+from chainrule.engine.compile import divided
+from chainrule.engine.native import NativeProgram
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node, Operation
+from chainrule.model import plan as planning
+from chainrule.plan.lower import VIEWS
+from chainrule.plan.materialize import PRICES, is_constant
+from chainrule.types import Dim, Shape
+
+if TYPE_CHECKING:
+    from chainrule.model.model import Model
+
+
+def profile(
+    model: Model,
+    arrays: Mapping[str, Array],
+    rows: int,
+    settings: planning.Settings,
+    seconds: float,
+) -> Profile:
+    """See Model.profile."""
+    size = min(settings.batch_size, rows)
+    settings = dataclasses.replace(settings, batch_size=size)
+    step, optimizer = planning.step_of(model, settings)
+    parts = divided(step)
+    forecast = planning.forecast(model, step, parts, type(optimizer).__name__, settings, rows)
+    state = {**model.values, **model.slots}
+    program = NativeProgram(
+        parts.inner, state, model.seed, parts.encoders, parts.whole, forecast.threads
+    )
+    order = np.random.default_rng(model.seed).permutation(rows)
+    batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
+    timing = program.timed(arrays, batches, forecast.threads, seconds)
+    stages = step_code(parts.inner, size).program.stages
+    names = [task.name for stage in stages for task in stage]
+    return _profile(forecast, planning.final_graph(parts.inner), timing, names)
+
+
+def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:
+    """The times of tasks, which are those of the kernels of the same names."""
+    costs: dict[str, list[KernelCost]] = {}
+    for cost in forecast.kernels:
+        costs.setdefault(cost.work.kernel.name, []).append(cost)
+    times = [float(x.mean()) for stage in timing.tasks for x in stage]
+    kernels = tuple(
+        MeasuredKernel(costs[name].pop(0), seconds)
+        for name, seconds in zip(names, times, strict=True)
+    )
+    waiting = float(sum(x.mean() for x in timing.waiting))
+    return Profile(
+        forecast,
+        kernels,
+        _shared(kernels, graph, forecast.cost.rows),
+        waiting,
+        timing.step,
+        timing.steps,
+    )
+
+
+def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dict[str, float]:
+    """The time of kernels, shared among their nodes by what each costs."""
+    nodes: dict[str, float] = {}
+    for x in kernels:
+        prices = {name: _price(graph[name], rows) for name in x.cost.work.kernel.nodes}
+        total = sum(prices.values()) or 1.0
+        for name, price in prices.items():
+            nodes[name] = nodes.get(name, 0.0) + x.seconds * price / total
+    return nodes
+
+
+def _price(node: Node, rows: int) -> float:
+    """What a node costs, in additions."""
+    if not isinstance(node, Operation) or is_constant(node) or node.op.name in VIEWS:
+        return 0.0
+    return PRICES.get(node.op.name, 1) * _turns(node, rows)
+
+
+def _turns(node: Operation, rows: int) -> int:
+    """How many elements, or terms of sums, a node has."""
+    if node.op.name != "einsum":
+        return max(_elements(x.shape, rows) for x in (node, *node.operands))
+    sizes: dict[str, Dim] = {}
+    terms = node.attributes["equation"].split("->")[0].split(",")
+    for term, x in zip(terms, node.operands, strict=True):
+        sizes |= dict(zip(term, x.shape, strict=True))
+    return _elements(tuple(sizes.values()), rows)
+
+
+def _elements(shape: Shape, rows: int) -> int:
+    return math.prod(d if isinstance(d, int) else rows for d in shape)

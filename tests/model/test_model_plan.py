@@ -1,0 +1,106 @@
+"""Forecasts: what they tell is what is run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.backend.cpu.compiler import runnable
+from chainrule.costs.work import work
+from chainrule.errors import GraphError, SettingError
+from chainrule.model import plan as planning
+from chainrule.plan.pipeline import plan_step
+
+
+def model(*, dropout: float = 0.0, width: int = 33) -> cr.Model:
+    x, t = cr.input("x", (20,)), cr.input("t", (), dtype="int32")
+    h = cr.dense(x, width, "relu", name="hidden")
+    h = cr.dropout(h, dropout) if dropout else h
+    y = cr.dense(h, 7, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t, name="loss"))
+
+
+def test_the_text_tells_every_part_within_its_width() -> None:
+    text = str(model(dropout=0.1).plan(24, optimizer="adam", rows=1000))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == "A training step of 24 rows, Adam"
+    for part in ("Passes", "Kernels, and the nodes that each computes", "Layout", "Memory"):
+        assert part in lines
+    for told in ("predicted", "phase 1", "24 x 20 @ 20 x 33", "hidden.w.gradient", "hidden.w.new",
+                 "the data set, 1,000 rows", "decompose"):  # fmt: skip
+        assert told in text
+
+
+def test_a_notebook_gets_tables() -> None:
+    page = model().plan()._repr_html_()
+    assert page.count("<table>") == page.count("</table>") == 5
+    assert "&lt;" not in page
+
+
+def test_the_totals_are_those_of_the_kernels() -> None:
+    found = model().plan(64, threads=1)
+    assert found.flops == sum(x.work.flops for x in found.kernels)
+    assert found.seconds == pytest.approx(sum(x.seconds for x in found.kernels))
+    assert found.phases == len(found.plan.phases) >= 2
+    assert found.threads == 1
+    products = 64 * (20 * 33 * 4 + 33 * 7 * 6)
+    assert products < found.flops < 1.2 * products
+
+
+def test_passes_end_with_the_nodes_that_are_planned() -> None:
+    found = model(dropout=0.1).plan()
+    assert [x.name for x in found.passes][:3] == ["step", "merge", "hoist"]
+    assert all(x.nodes > 0 for x in found.passes)
+    assert found.passes[1].nodes < found.passes[0].nodes
+    told = {name for x in found.kernels for name in x.work.kernel.nodes}
+    assert found.own & told
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_memory_is_what_a_run_allots(optimizer: str, threads: int) -> None:
+    found = model(width=300).plan(50, optimizer=optimizer, threads=threads)
+    native = runnable(found.plan, 50, threads=threads)
+    assert abs(found.memory.state - native.held.block.nbytes) < 4096
+    assert abs(found.memory.work - native.memory.block.nbytes) < 4096
+    assert abs(found.memory.scratch - native._scratch.nbytes) <= 128
+    sizes = {x.name: x for x in found.plan.buffers if x.space == "state"}
+    once = sum(4 * int(np.prod(b.shape)) for b in sizes.values())
+    assert once <= found.memory.copies <= 2 * once
+    assert found.memory.row == 20 * 4 + 4
+    assert found.memory.data == 0
+
+
+def test_a_forecast_changes_nothing() -> None:
+    one, two = model(), model()
+    one.plan(16, optimizer="adam")
+    assert one.optimizer is None
+    rng = np.random.default_rng(0)
+    data = {"x": rng.standard_normal((50, 20)), "t": rng.integers(0, 7, 50)}
+    for x in (one, two):
+        x.fit(data, epochs=1, verbose=False)
+    for name in one.values:
+        np.testing.assert_array_equal(one.value(name), two.value(name))
+
+
+def test_what_makes_no_sense_is_told() -> None:
+    x = cr.input("x", (3,))
+    with pytest.raises(GraphError, match="no loss"):
+        cr.Model(cr.dense(x, 2)).plan()
+    for size in (0, -1, 2.5, True):
+        with pytest.raises(SettingError, match="batch_size"):
+            model().plan(size)  # type: ignore[arg-type]
+    for threads in (0, -3, 2.5, "2"):
+        with pytest.raises(SettingError, match="threads"):
+            model().plan(threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="LBFGS"):
+        model().plan(optimizer=cr.LBFGS())
+
+
+def test_a_plan_of_a_step_has_work_of_every_kernel() -> None:
+    step, _ = planning.step_of(model(dropout=0.5), planning.Settings(optimizer="adam"))
+    for phase in plan_step(step).phases:
+        for kernel in phase.kernels:
+            assert work(kernel, 9).bytes > 0
