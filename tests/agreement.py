@@ -12,8 +12,10 @@ import numpy as np
 import chainrule as cr
 from chainrule.engine.compile import compile_step
 from chainrule.engine.forward import Forward
-from chainrule.engine.program import Interpreted, Program, key
+from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.program import Program
 from chainrule.graph import Graph, Node
+from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
@@ -66,7 +68,7 @@ def check_prediction(case: Network) -> None:
     values = {graph.name(x): initial_value(x, graph.name(x), case.seed) for x in graph.parameters}
     wanted = [*case.outputs, case.loss]
     names = [str(k) for k in range(len(wanted))]
-    given = {**case.data, KEY.label: key(case.seed, 0)}
+    given = {**case.data, KEY.label: step_key(case.seed, 0)}
 
     def run(backend: str, data: State, values: State, rows: Array) -> dict[str, Array]:
         forward = Forward(graph, wanted, backend=backend)

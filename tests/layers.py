@@ -6,6 +6,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("errors", "types", "version"), "exceptions, each told in four parts; shapes and dtypes"),
     (("system",), "what is asked of the operating system: whole files, caches, signals, forks"),
     (("display",), "numbers, tables and charts as text and SVG"),
+    (("ir",), "loop nests over buffers: what ops lower to, and backends compile"),
     (("graph",), "ops, nodes, graphs, the training step: what a network is"),
     (("ops", "interpret"), "what nodes compute, and the interpreter"),
     (("autodiff", "passes", "nn"), "graph to graph; layers and losses"),

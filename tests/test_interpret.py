@@ -13,21 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.program import key
 from chainrule.errors import DTypeError, FeedError, ShapeError
 from chainrule.graph import Graph, Node
+from chainrule.graph.feeds import as_feed, bind
+from chainrule.graph.keys import step_key, stream_id
 from chainrule.graph.op import REGISTRY, op
 from chainrule.graph.step import KEY
-from chainrule.interpret import (
-    Tape,
-    as_feed,
-    bind,
-    evaluate,
-    initial_value,
-    one_thread,
-    stream,
-)
+from chainrule.interpret import EvalSchedule, evaluate, initial_value
 from chainrule.ops.random import uniform
+from chainrule.system.blas import one_thread
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, build
 
@@ -173,13 +167,13 @@ def test_freeing_never_drops_what_is_needed(program: Any, kept: set[int], seed: 
     graph = Graph([output, *leaves])
     whole = evaluate(graph, values)
     keep = [x for k, x in enumerate(graph) if k in kept]
-    tape = Tape(graph, keep)
+    tape = EvalSchedule(graph, keep)
     for _ in range(2):  # a tape can be run again
         env = tape.run(values)
         for node in keep:
             assert env[node].tobytes() == whole[node].tobytes()
     inner = {x: whole[x] for x in keep} | values  # and inner values may be known before
-    env = Tape(graph, keep).run(inner)
+    env = EvalSchedule(graph, keep).run(inner)
     for node in keep:
         assert env[node].tobytes() == whole[node].tobytes()
 
@@ -189,7 +183,7 @@ def test_values_are_dropped_after_their_last_use() -> None:
     a = x + 1.0
     b = a * a
     c = b - a
-    env = Tape(Graph(c), [c]).run({x: np.array([2.0])}, rows=1)
+    env = EvalSchedule(Graph(c), [c]).run({x: np.array([2.0])}, rows=1)
     assert env[c].tolist() == [6.0]
     assert a not in env
     assert b not in env
@@ -216,7 +210,7 @@ def test_what_depends_on_constants_alone_is_computed_once() -> None:
 
         fixed = apply(made, cr.constant([1.0, 2.0]))
         x = cr.input("x", (2,))
-        tape = Tape(Graph(x + cr.broadcast_to(fixed, (N, 2))))
+        tape = EvalSchedule(Graph(x + cr.broadcast_to(fixed, (N, 2))))
         for _ in range(3):
             env = tape.run({x: np.zeros((1, 2), np.float32)}, rows=1)
             assert env[fixed].tolist() == [2.0, 4.0]
@@ -227,7 +221,7 @@ def test_what_depends_on_constants_alone_is_computed_once() -> None:
 
 def test_constants_of_the_batch_axis_follow_the_rows() -> None:
     x = cr.input("x", (2,))
-    tape = Tape(Graph(x * 0.0 + cr.broadcast_to(cr.constant([1.0, 2.0]), (N, 2))))
+    tape = EvalSchedule(Graph(x * 0.0 + cr.broadcast_to(cr.constant([1.0, 2.0]), (N, 2))))
     for rows in (3, 1, 0):
         env = tape.run({x: np.zeros((rows, 2), np.float32)}, rows=rows)
         assert env[tape._graph.outputs[0]].tolist() == [[1.0, 2.0]] * rows
@@ -247,7 +241,7 @@ def test_a_tape_runs_within_itself() -> None:
         from chainrule.graph.node import apply  # noqa: PLC0415  (beside its only use)
 
         y = apply(made, x) + x
-        tape = Tape(Graph(y), [y])
+        tape = EvalSchedule(Graph(y), [y])
         assert float(tape.run({x: np.array(1.0)})[y]) == 11.0
         assert results == [33.0, 22.0]
     finally:
@@ -277,9 +271,9 @@ def test_dropout_is_a_function_of_seed_step_and_name() -> None:
 def test_each_random_node_has_numbers_of_its_own() -> None:
     a, b = uniform((N, 9)), uniform((N, 9))
     graph = Graph([a, b])
-    env = evaluate(graph, {KEY: key(0, 0)}, rows=3)
+    env = evaluate(graph, {KEY: step_key(0, 0)}, rows=3)
     assert not np.array_equal(env[a], env[b])
-    assert stream(graph.name(a)) != stream(graph.name(b))
+    assert stream_id(graph.name(a)) != stream_id(graph.name(b))
 
 
 def blas_threads() -> list[int]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
-from chainrule.errors import FeedError, did_you_mean
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Input, Node, Operation, Parameter
-from chainrule.system.forklock import fork_lock
-from chainrule.types import DTYPES, FLOATS, N, TensorType, resolve, show
+from chainrule.graph.keys import stream_id
+from chainrule.graph.node import Array, Node, Operation, Parameter
+from chainrule.types import N, resolve
 
 
-class Tape:
-    """A graph laid out to be evaluated many times: what to call, on what, and what to let go.
+class EvalSchedule:
+    """A graph as a flat list of calls with liveness: a value is freed after its last use.
 
     Args:
         graph: what to compute.
@@ -38,7 +33,7 @@ class Tape:
         for node in graph.operations:
             attributes = dict(node.attributes)
             if "stream" in attributes:
-                attributes["stream"] = stream(graph.name(node))
+                attributes["stream"] = stream_id(graph.name(node))
             open_ = frozenset(_OPEN & attributes.keys())
             if "shape" in open_ and N not in attributes["shape"]:
                 open_ -= {"shape"}
@@ -85,34 +80,6 @@ def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, A
     return np.asarray(node.op.forward(*[env[x] for x in node.operands], **attributes))
 
 
-class _OneThread:
-    """Keeps the matrix products of the process on one thread while anybody is within."""
-
-    def __init__(self) -> None:
-        self._lock, self._within = fork_lock(), 0
-
-    @cached_property
-    def _blas(self) -> ThreadpoolController:
-        return ThreadpoolController()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._within == 0:
-                self._limit = self._blas.limit(limits=1, user_api="blas")
-            self._within += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._within -= 1
-            if self._within == 0:
-                self._limit.restore_original_limits()
-
-
-one_thread = _OneThread()
-"""Minibatches are too small for more threads to help, on a busy machine more do great harm, and
-the order of additions then depends on no machine."""
-
-
 def evaluate(
     graph: Graph,
     known: Mapping[Node, Array],
@@ -121,13 +88,8 @@ def evaluate(
     training: bool = False,
     keep: Iterable[Node] | None = None,
 ) -> dict[Node, Array]:
-    """The value of every node of `graph`, or of those to keep. See Tape."""
-    return Tape(graph, keep).run(known, rows=rows, training=training)
-
-
-def stream(name: str) -> int:
-    """The number of the random stream of the node of that name."""
-    return zlib.crc32(name.encode())
+    """The value of every node of `graph`, or of those to keep. See EvalSchedule."""
+    return EvalSchedule(graph, keep).run(known, rows=rows, training=training)
 
 
 def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
@@ -141,109 +103,7 @@ def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
     initial = parameter.initial
     if isinstance(initial, np.ndarray):
         return initial.copy()
-    words = np.array([seed & (2**64 - 1), stream(name)], np.uint64)
+    words = np.array([seed & (2**64 - 1), stream_id(name)], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=words))
     drawn = initial(resolve(parameter.shape, 0), generator)
     return np.array(drawn, dtype=parameter.dtype, order="C")
-
-
-def bind(
-    inputs: Iterable[Input], names: Mapping[Input, str], feeds: Mapping[str, npt.ArrayLike]
-) -> tuple[dict[Node, Array], int]:
-    """The arrays for the inputs, checked and cast, and the number of rows.
-
-    Raises:
-        FeedError: a name is missing or unknown, or an array has the wrong shape, kind or number
-            of rows.
-    """
-    wanted = {names[x]: x for x in inputs}
-    if not isinstance(feeds, Mapping):
-        raise FeedError(
-            "feeds",
-            "arrays are fed by the names of the inputs",
-            expected="{" + ", ".join(f"{name!r}: array" for name in wanted) + "}",
-            got=type(feeds).__name__,
-        )
-    if feeds.keys() != wanted.keys():
-        unknown = [name for name in feeds if name not in wanted]
-        missing = [name for name in wanted if name not in feeds]
-        raise FeedError(
-            "feeds",
-            "the names do not match the graph's inputs",
-            expected=", ".join(wanted) or "no inputs",
-            got=", ".join(map(str, feeds)) or "nothing",
-            fix=did_you_mean(str(unknown[0]), missing or wanted) if unknown else None,
-        )
-    values: dict[Node, Array] = {
-        node: as_feed(f"input {name!r}", feeds[name], node.type) for name, node in wanted.items()
-    }
-    rows = {name: len(values[node]) for name, node in wanted.items() if node.batch}
-    count = next(iter(rows.values()), 0)
-    if any(n != count for n in rows.values()):
-        raise FeedError(
-            "feeds",
-            "the inputs differ in their number of rows",
-            got=", ".join(f"{name}: {n}" for name, n in rows.items()),
-        )
-    return values, count
-
-
-_DTYPES = {name: np.dtype(name) for name in DTYPES}
-
-
-def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
-    """`value` as an array of `type`; errors begin with `where`.
-
-    Raises:
-        FeedError: its shape differs, or its values cannot be represented without loss of kind
-            (text, fractions for an integer input, a float too large for float32).
-    """
-    if isinstance(value, np.ndarray) and value.dtype is _DTYPES[type.dtype]:
-        free = type.shape[:1] == (N,) and value.ndim > 0
-        if value.shape[free:] == type.shape[free:]:
-            return value  # as it is nearly always
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise FeedError(where, "rows differ in length", got=str(error)) from None
-    fits = array.ndim == type.ndim and all(
-        not isinstance(want, int) or want == have
-        for want, have in zip(type.shape, array.shape, strict=True)
-    )
-    if not fits:
-        fix = None
-        if type.shape[:1] == (N,) and array.shape == type.shape[1:]:
-            fix = "one example still needs its batch axis: x[None]"
-        elif type.ndim == 2 and array.ndim == 1 and type.shape[1] == 1:
-            fix = "one column still needs its axis: array[:, None]"
-        elif type.ndim == 1 and array.ndim == 2 and array.shape[1] == 1:
-            fix = "take the column out: array[:, 0]"
-        raise FeedError(
-            where,
-            "the shape does not fit",
-            expected=show(type.shape),
-            got=show(array.shape),
-            fix=fix,
-        )
-    if array.dtype == type.dtype:
-        return array
-    if array.dtype.kind not in "fiub":
-        raise FeedError(
-            where,
-            "not numbers",
-            expected=type.dtype,
-            got=str(array.dtype),
-            fix="encode text and categories first, or train from a table",
-        )
-    with np.errstate(all="ignore"):
-        cast = array.astype(type.dtype)
-        bad = cast != array if type.dtype not in FLOATS else np.isinf(cast) & ~np.isinf(array)
-    if bad.any():
-        row = np.argwhere(bad)[0]
-        raise FeedError(
-            where,
-            f"a value does not fit in {type.dtype}",
-            got=str(array[tuple(row)]),
-            at="row " + ", ".join(map(str, row)) if array.ndim else None,
-        )
-    return cast

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.ir.kernel import Acc, At, Axis, Call, Const, Expr, Kernel, Read, Row
 from chainrule.ops.random import philox
-from chainrule.plan.kernel import Acc, At, Axis, Call, Const, Expr, Kernel, Read, Row
 from chainrule.plan.plan import Plan
 from chainrule.types import N
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kernels import evaluate
 
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.plan.kernel import (
+from chainrule.ir.kernel import (
     Acc,
     At,
     Axis,

@@ -14,7 +14,7 @@ import pytest
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.machine import host
-from chainrule.engine.program import key
+from chainrule.graph.keys import step_key
 from chainrule.graph.step import RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.interpret import initial_value
 from chainrule.plan.pipeline import plan_step
@@ -77,7 +77,7 @@ def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
             native.bind(name, case.data[name])
     found = []
     for k, (rows, rate) in enumerate(zip(case.batches, case.rates, strict=True)):
-        given = {"step.key": key(case.seed, k), RATE.label: rate, STEP_INDEX.label: k + 1.0}
+        given = {"step.key": step_key(case.seed, k), RATE.label: rate, STEP_INDEX.label: k + 1.0}
         brought = {n: (given | case.data)[n] for n, x in names.items() if not x.batch}
         losses, failed = native.run(rows, [0, len(rows)], brought)
         assert failed is None

@@ -20,7 +20,7 @@ from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
 from chainrule.backend.cpu.run.jit import assembly
 from chainrule.graph import Graph
-from chainrule.plan.kernel import (
+from chainrule.ir.kernel import (
     Acc,
     At,
     Axis,

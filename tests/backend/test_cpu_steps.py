@@ -16,7 +16,7 @@ from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.jit import assembly
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.errors import FeedError
-from chainrule.plan.kernel import (
+from chainrule.ir.kernel import (
     Acc,
     At,
     Axis,

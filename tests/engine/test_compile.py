@@ -9,7 +9,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine.compile import compile_step
 from chainrule.engine.forward import Forward
-from chainrule.engine.program import Interpreted
+from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph
 from chainrule.interpret import initial_value
 from chainrule.passes.rows import rowwise

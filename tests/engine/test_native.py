@@ -9,8 +9,8 @@ import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import host
 from chainrule.engine.compile import compile_step
+from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.native import NativeProgram
-from chainrule.engine.program import Interpreted
 from chainrule.errors import NotFinite, SettingError
 from chainrule.plan.pipeline import plan_step
 from chainrule.train.step import build_step

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import chainrule as cr
 from chainrule.engine.compile import compile_step
-from chainrule.engine.program import Interpreted, key
+from chainrule.engine.interpreted import Interpreted
 from chainrule.errors import NotFinite
 from chainrule.graph import Graph, Node
+from chainrule.graph.keys import step_key
 from chainrule.train.step import build_step
 from test_interpret import blas_threads
 
@@ -161,7 +162,7 @@ def test_matrix_products_use_one_thread_while_it_runs() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32, 2**63, 2**64 - 1])
 def test_keys_of_steps_differ(seed: int) -> None:
-    words = {tuple(key(s, step).tolist()) for s in (seed, seed + 1) for step in (0, 1, 2**31)}
+    words = {tuple(step_key(s, step).tolist()) for s in (seed, seed + 1) for step in (0, 1, 2**31)}
     assert len(words) == 6
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.autodiff import gradients
-from chainrule.engine.program import key
 from chainrule.graph import Graph, Node, Parameter
+from chainrule.graph.feeds import bind
+from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY
-from chainrule.interpret import bind, evaluate, initial_value
+from chainrule.interpret import evaluate, initial_value
 from chainrule.ops import reduce
 
 Feeds = Mapping[str, Any]
@@ -33,7 +34,7 @@ def run(
     graph = Graph(wanted)
     names = {x: graph.name(x) for x in graph.inputs if x is not KEY}
     known, _ = bind(names, names, {k: v for k, v in feeds.items() if k in names.values()})
-    known[KEY] = key(0, step)
+    known[KEY] = step_key(0, step)
     for x in graph.parameters:
         name = graph.name(x)
         given = (values or {}).get(name)

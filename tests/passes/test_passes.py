@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.program import key
 from chainrule.graph import Graph, Node, check
+from chainrule.graph.keys import step_key
 from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import REGISTRY, op
 from chainrule.graph.step import KEY
@@ -105,7 +105,7 @@ def test_random_nodes_are_never_merged_and_keep_their_numbers() -> None:
     place = merge(graph)
     after = check(Graph([place[x] for x in outputs], like=graph))
     assert len(after) < len(graph)
-    known = {X: DATA, KEY: key(3, 1)}
+    known = {X: DATA, KEY: step_key(3, 1)}
     before = evaluate(graph, known, rows=2, training=True)
     now = evaluate(after, known, rows=2, training=True)
     for x in outputs:
@@ -207,7 +207,7 @@ def test_dropout_draws_the_same_after_specialising() -> None:
     graph = Graph([y, cr.dropout(X, 0.3)])
     place = specialise(graph, training=True)
     after = Graph([place[y]], like=graph)
-    known = {X: DATA, KEY: key(0, 5)}
+    known = {X: DATA, KEY: step_key(0, 5)}
     npt.assert_array_equal(
         evaluate(after, known, rows=2)[place[y]],
         evaluate(graph, known, rows=2, training=True)[y],

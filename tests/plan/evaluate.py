@@ -13,22 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row, Write
 from chainrule.ops.activations import SIGMOID, SOFTPLUS
 from chainrule.ops.random import philox
 from chainrule.ops.special import erf
-from chainrule.plan.kernel import (
-    Acc,
-    At,
-    Axis,
-    Buffer,
-    Call,
-    Const,
-    Expr,
-    Kernel,
-    Read,
-    Row,
-    Write,
-)
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows, everywhere
 from chainrule.types import N, resolve

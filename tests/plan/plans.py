@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from evaluate import Memory, check_plan, run
 
-from chainrule.engine.program import Interpreted, key
+from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph, Node
+from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.elements import rows_first
-from chainrule.plan.kernel import Buffer
 from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 
@@ -75,7 +76,7 @@ class Planned:
         losses = []
         for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
             brought = {
-                KEY.label: key(self._seed, self._steps),
+                KEY.label: step_key(self._seed, self._steps),
                 RATE.label: np.asarray(rate, np.float64),
                 STEP_INDEX.label: np.asarray(self._steps + 1, np.float64),
             }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import chainrule as cr
 from chainrule.graph import Graph, Node
+from chainrule.ir.kernel import Call, Kernel, Read
 from chainrule.passes.specialise import specialise
-from chainrule.plan.kernel import Call, Kernel, Read
 from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows, reads

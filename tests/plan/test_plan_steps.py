@@ -11,7 +11,7 @@ import pytest
 from plans import Planned
 
 import chainrule as cr
-from chainrule.engine.program import Interpreted
+from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, Optimizer, optimizer
 from chainrule.train.step import build_step

@@ -10,7 +10,7 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
-from chainrule.engine.program import Minibatches
+from chainrule.engine.minibatch import Minibatches
 from chainrule.errors import NotFinite, SettingError
 from chainrule.train.callbacks import BestTracker, Callback, State, as_callbacks
 from chainrule.train.history import History

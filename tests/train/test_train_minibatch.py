@@ -8,7 +8,7 @@ import numpy as np
 import numpy.testing as npt
 import pytest
 
-from chainrule.engine.program import Minibatches
+from chainrule.engine.minibatch import Minibatches
 from chainrule.train.minibatch import shuffle
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule.ops.product  # noqa: F401  (enters `matmul`, so that `@` works)
-from chainrule.engine.program import Interpreted
+from chainrule.engine.interpreted import Interpreted
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph import Graph
 from chainrule.graph.leaves import input, parameter

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.engine.program import Interpreted, key
+from chainrule.engine.interpreted import Interpreted
 from chainrule.errors import GraphError, NotFinite, SettingError
 from chainrule.graph import Graph, check
+from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.train.optim import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
@@ -231,7 +232,7 @@ def test_batch_normalisation_and_dropout_run_as_in_training() -> None:
     start = run.read()
     losses = run.run(DATA, [np.arange(8)], [0.1])
     known: dict[Any, Any] = {p: start[graph.name(p)] for p in graph.parameters}
-    known |= {graph["x"]: DATA["x"], graph["t"]: DATA["t"], KEY: key(7, 0)}
+    known |= {graph["x"]: DATA["x"], graph["t"]: DATA["t"], KEY: step_key(7, 0)}
     env = evaluate(graph, known, rows=8, training=True)
     assert losses[0] == env[loss]
     changed = {n for n, v in run.read().items() if not np.array_equal(v, start[n])}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chainrule.costs.speeds import Speeds
 from chainrule.costs.work import Work, doubles, rough_work, size_of, work
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import reads
 

@@ -17,7 +17,7 @@ from chainrule.display.tables import (
     flops_text,
     seconds_text,
 )
-from chainrule.plan.kernel import Axis
+from chainrule.ir.kernel import Axis
 from chainrule.plan.plan import Plan
 from chainrule.plan.show import show
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
+from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
 from chainrule.plan.schedule import by_rows
 
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}

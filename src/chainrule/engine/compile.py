@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.engine.forward import Forward
+from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.native import NativeProgram
-from chainrule.engine.program import Interpreted, Program
+from chainrule.engine.program import Program
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph

@@ -7,16 +7,17 @@ from typing import Protocol
 
 import numpy as np
 
+from chainrule.engine.minibatch import Rows
 from chainrule.engine.nativerows import NativeRows
-from chainrule.engine.program import Rows
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Scope
-from chainrule.interpret import Tape, one_thread
+from chainrule.interpret import EvalSchedule
 from chainrule.passes.ranges import out_of_range
 from chainrule.passes.rewrite import rewrite
 from chainrule.passes.rows import rowwise
 from chainrule.passes.specialise import specialise
+from chainrule.system.blas import one_thread
 
 BLOCK = 16_384
 """Rows that are interpreted at a time, so that memory stays bounded."""
@@ -64,7 +65,7 @@ class Forward:
         self._rest = Graph(self._outputs, like=self.graph)
         self._made = list(made.values())
         self._direct = all(x in made.values() for x in self._outputs)
-        self._tape = Tape(self._rest, self._outputs)
+        self._tape = EvalSchedule(self._rest, self._outputs)
         self._by_rows: ByRows | None = None
         if parts:
             kind = CheckedRows if backend == "native" else InterpretedRows
@@ -120,7 +121,7 @@ class InterpretedRows:
 
     def __init__(self, graph: Graph, nodes: Iterable[Node]) -> None:
         self._graph, self._nodes = graph, list(nodes)
-        self._tape = Tape(graph, self._nodes)
+        self._tape = EvalSchedule(graph, self._nodes)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows

@@ -13,9 +13,12 @@ from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.profile import Timing, timed
 from chainrule.backend.cpu.run.tuner import Pace, allowed
 from chainrule.engine.codecache import forward_code, step_code
-from chainrule.engine.program import CALMER, Interpreted, Minibatches, Rows, every, keys
+from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.minibatch import Minibatches, Rows, all_rows
+from chainrule.engine.nonfinite import CALMER
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
+from chainrule.graph.keys import step_keys
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import KEY, STEP_INPUTS, Step
 from chainrule.interpret import initial_value
@@ -170,7 +173,7 @@ class NativeProgram:
         """What each of the steps brings, one after another, or all of them alike."""
         numbers = np.arange(self._steps, self._steps + len(rates))
         brought: dict[str, Array] = {
-            "step.key": keys(self._seed, numbers),
+            "step.key": step_keys(self._seed, numbers),
             "step.rate": np.asarray(rates, np.float64),
             "step.number": (numbers + 1).astype(np.float64),
         }
@@ -245,7 +248,7 @@ class NativeFunction:
     ) -> None:
         code = forward_code(graph, outputs, _room(rows))
         threads, _ = threads_for(code, None)
-        self._native, self._index = Native(code, threads=threads), every(rows)
+        self._native, self._index = Native(code, threads=threads), all_rows(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():

@@ -14,7 +14,7 @@ from chainrule.backend.cpu.layout import Layout, Memory
 from chainrule.backend.cpu.run.driver import Native, state_layout
 from chainrule.backend.cpu.run.threads import Pool, processors, usual_threads
 from chainrule.engine.codecache import forward_code
-from chainrule.engine.program import Rows
+from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter
-from chainrule.interpret import Tape
+from chainrule.interpret import EvalSchedule
 from chainrule.passes.precision import in_float64
 
 WIDTHS = (1e-3, 1e-4, 1e-5)
@@ -127,7 +127,7 @@ class _Checker:
     def __init__(self, trace: Trace, tolerance: float, floor: float) -> None:
         self._trace, self._tolerance, self._floor = trace, tolerance, floor
         graph = trace.graph
-        self._tape = Tape(graph, graph.outputs)
+        self._tape = EvalSchedule(graph, graph.outputs)
         self._known = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
         self._loss = float(trace.value(graph.outputs[0]))
 

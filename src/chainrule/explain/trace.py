@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
-from chainrule.engine.program import key
 from chainrule.errors import FeedError, GraphError, did_you_mean
 from chainrule.explain.formula import by_name, by_number, expression, number, transparent
 from chainrule.graph.check import check
+from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
+from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
-from chainrule.interpret import as_feed, bind, evaluate, initial_value
+from chainrule.interpret import evaluate, initial_value
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def run(
     graph = check(Graph(outputs, like=like))
     names = {x: graph.name(x) for x in graph.inputs if x not in STEP_INPUTS}
     known, rows = bind(names, names, feeds)
-    known[KEY] = key(seed, step)
+    known[KEY] = step_key(seed, step)
     known[RATE], known[STEP_INDEX] = np.asarray(0.0), np.asarray(step + 1.0)
     known |= _parameters(graph, values or {}, like or graph, seed)
     # of its own, whatever becomes of the caller's arrays

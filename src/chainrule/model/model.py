@@ -14,7 +14,7 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
-from chainrule.engine.program import every
+from chainrule.engine.minibatch import all_rows
 from chainrule.errors import (
     ChainruleError,
     FeedError,
@@ -25,10 +25,11 @@ from chainrule.errors import (
 )
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.check import check
+from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Parameter
 from chainrule.graph.step import STEP_INPUTS
-from chainrule.interpret import as_feed, bind, initial_value
+from chainrule.interpret import initial_value
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.nn.summary import Summary, summary
@@ -236,7 +237,7 @@ class Model:
             GraphError: the model has no loss.
         """
         arrays, rows = self.arrays(data, weighted=False)
-        return self.score(arrays, every(rows), metrics)
+        return self.score(arrays, all_rows(rows), metrics)
 
     def predict(self, data: Data) -> Any:
         """The outputs for each example.
@@ -251,11 +252,11 @@ class Model:
         """
         if self.schema is not None:
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
-            values = self._forward(self._values, encoded.arrays, every(len(encoded)))
+            values = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))
             return Predictions(self.schema, values[0], tuple(encoded.notes))
         known, rows = bind(self._asked, self._asked, self._only(data))
         arrays = {name: known[x] for x, name in self._asked.items()}
-        values = self._forward(self._values, arrays, every(rows))
+        values = self._forward(self._values, arrays, all_rows(rows))
         return values[0] if self.single else values
 
     def run(self, data: Data, *, training: bool = False) -> Trace:

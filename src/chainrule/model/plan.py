@@ -20,9 +20,9 @@ from chainrule.engine.compile import Divided, divided
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
+from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import whole
 from chainrule.passes.hoist import row_bytes
-from chainrule.plan.kernel import Buffer
 from chainrule.plan.pipeline import plan_step, staged
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder

@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from chainrule.graph.graph import Graph
+from chainrule.graph.keys import stream_id
 from chainrule.graph.node import Node, Operation
-from chainrule.interpret import stream
 from chainrule.passes.rewrite import rewrite
 
 
@@ -20,7 +20,7 @@ def fix_streams(graph: Graph) -> dict[Node, Node]:
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if id(node) not in names or node.attributes["stream"] is not None:
             return None
-        attributes = MappingProxyType({**node.attributes, "stream": stream(names[id(node)])})
+        attributes = MappingProxyType({**node.attributes, "stream": stream_id(names[id(node)])})
         return replace(node, operands=operands, attributes=attributes, source=node.source)
 
     return rewrite(graph, rule)

@@ -9,8 +9,8 @@ import numpy as np
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
-from chainrule.plan.index import Place, whole
-from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Read, Reduction, Row
+from chainrule.ir.index import Place, whole
+from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Read, Reduction, Row
 from chainrule.plan.lower import constant_of, element
 from chainrule.plan.materialize import is_constant
 from chainrule.plan.reduce import Values, reduction

@@ -8,20 +8,9 @@ from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
+from chainrule.ir.index import Place, call, whole
+from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Reduction, Write
 from chainrule.plan.elements import Elements, rows_first, stored_at
-from chainrule.plan.index import Place, call, whole
-from chainrule.plan.kernel import (
-    Acc,
-    At,
-    Axis,
-    Buffer,
-    Call,
-    Const,
-    Expr,
-    Kernel,
-    Reduction,
-    Write,
-)
 from chainrule.plan.lower import VIEWS
 from chainrule.plan.materialize import TOGETHER, is_constant, roots_of
 from chainrule.plan.reduce import Values

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph.node import Node, Operation
-from chainrule.plan.index import (
+from chainrule.ir.index import (
     Place,
     call,
     divided,
@@ -21,7 +21,7 @@ from chainrule.plan.index import (
     whole,
     within,
 )
-from chainrule.plan.kernel import Call, Const, Expr
+from chainrule.ir.kernel import Call, Const, Expr
 from chainrule.plan.reduce import REDUCTIONS, Values, single
 from chainrule.types import FLOATS, Dim, N
 

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.plan.index import regroups
+from chainrule.ir.index import regroups
 from chainrule.plan.lower import VIEWS
 from chainrule.plan.reduce import reduces
 

@@ -8,13 +8,13 @@ from chainrule.graph.check import check
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Parameter
 from chainrule.graph.step import STEP_INPUTS, Step
+from chainrule.ir.kernel import Buffer
 from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
 from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
-from chainrule.plan.kernel import Buffer
 from chainrule.plan.plan import Phase, Plan
 from chainrule.plan.schedule import phases, reads
 from chainrule.types import Shape

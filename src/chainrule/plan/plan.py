@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.plan.kernel import Buffer, Kernel
+from chainrule.ir.kernel import Buffer, Kernel
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from chainrule.graph.node import Node, Operation
-from chainrule.plan.index import Place, call, whole
-from chainrule.plan.kernel import At, Axis, Const, Expr, Reduction
+from chainrule.ir.index import Place, call, whole
+from chainrule.ir.kernel import At, Axis, Const, Expr, Reduction
 from chainrule.types import Dim
 
 Values: TypeAlias = Callable[[Node, Place], Expr]

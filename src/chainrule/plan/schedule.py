@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from chainrule.plan.kernel import At, Buffer, Call, Expr, Kernel, Read, Row
+from chainrule.ir.kernel import At, Buffer, Call, Expr, Kernel, Read, Row
 from chainrule.plan.plan import Phase
 from chainrule.types import N
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chainrule.plan.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
+from chainrule.ir.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows
 from chainrule.types import N

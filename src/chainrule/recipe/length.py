@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.data.schema import Schema
 from chainrule.data.split import folds
 from chainrule.display.format import number
-from chainrule.engine.program import Rows
+from chainrule.engine.minibatch import Rows
 from chainrule.model import fit as fitting
 from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many

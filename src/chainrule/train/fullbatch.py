@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
-from chainrule.engine.program import Rows, key
 from chainrule.graph.graph import Graph
+from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import KEY
-from chainrule.interpret import Tape, initial_value, one_thread
+from chainrule.interpret import EvalSchedule, initial_value
+from chainrule.system.blas import one_thread
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
 from chainrule.train.optim.base import decay_factor, require_match
 from chainrule.train.step import differentiate
@@ -47,7 +49,7 @@ class FullBatch:
         wanted = [parts.loss, *parts.gradients.values()]
         descent = Graph(wanted, like=graph)
         statistics = Graph(parts.tracked.values(), like=graph)
-        self._statistics = Tape(statistics, statistics.outputs)
+        self._statistics = EvalSchedule(statistics, statistics.outputs)
         self._names = {x: graph.name(x) for x in graph.parameters}
         self._known: dict[Node, Array] = {
             x: np.array(state[name]) if name in state else initial_value(x, name, seed)
@@ -56,7 +58,7 @@ class FullBatch:
         used = dict.fromkeys((*descent.inputs, *statistics.inputs))
         feeds: dict[Node, Array] = {x: data[graph.name(x)] for x in used if x is not KEY}
         self._rows = next((len(feeds[x]) for x in used if x.batch), 0)
-        self._known |= {KEY: key(seed, 0)} | feeds
+        self._known |= {KEY: step_key(seed, 0)} | feeds
         trained = [self._names[x] for x in graph.parameters if x.trainable]
         require_match("LBFGS.decays", settings.decays, trained)
         self._decay = np.concatenate([
@@ -64,14 +66,14 @@ class FullBatch:
             for x in parts.gradients
         ])  # fmt: skip
         self.start = _packed([self._known[x] for x in parts.gradients])
-        self._descent: NativeFunction | Tape = Tape(descent, wanted)
+        self._descent: NativeFunction | EvalSchedule = EvalSchedule(descent, wanted)
         if backend == "native":
             named = {descent.name(x): self._known[x] for x in descent.inputs}
             self._descent = NativeFunction(descent, wanted, named, self._rows)
 
     def __call__(self, point: Vector) -> tuple[float, Vector]:
         """Loss and gradient, weight decay included."""
-        if isinstance(self._descent, Tape):
+        if isinstance(self._descent, EvalSchedule):
             env = self._run(self._descent, point)
             loss, *gradients = (env[x] for x in (self._parts.loss, *self._parts.gradients.values()))
         else:
@@ -103,7 +105,7 @@ class FullBatch:
             env = self._run(self._statistics, point)
             self._known |= {x: env[new] for x, new in tracked.items()}
 
-    def _run(self, tape: Tape, point: Vector) -> dict[Node, Array]:
+    def _run(self, tape: EvalSchedule, point: Vector) -> dict[Node, Array]:
         with one_thread:
             known = self._known | self._unpacked(point)
             return tape.run(known, rows=self._rows, training=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chainrule.engine.program import Minibatches, Program, Rows
+from chainrule.engine.minibatch import Minibatches, Rows
+from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.train.callbacks import BestTracker, Callback, State

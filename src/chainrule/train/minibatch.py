@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule.data.split import shuffled
-from chainrule.engine.program import Rows
+from chainrule.engine.minibatch import Rows
 
 
 def shuffle(rows: Rows, seed: int, epoch: int) -> Rows:

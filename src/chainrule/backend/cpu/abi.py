@@ -8,7 +8,7 @@ from typing import Literal
 from chainrule.backend.cpu.emit.flat import Place
 from chainrule.backend.cpu.emit.steps import FRAME
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.types import Dim
 

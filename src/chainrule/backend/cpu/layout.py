@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.emit.flat import ROWS, Argument
 from chainrule.backend.cpu.emit.text import BYTES
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 
 LINE = 64
 """Bytes of a cache line; every buffer begins on one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from chainrule.backend.cpu.abi import Split, Task
 from chainrule.backend.cpu.emit.affine import Analysis, Form
 from chainrule.backend.cpu.emit.vectors import LIKELY_ROWS, separate
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 from chainrule.types import Dim, N
 
 WORTHWHILE = 4096

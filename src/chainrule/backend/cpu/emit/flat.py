@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.text import number
-from chainrule.plan.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
+from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
 from chainrule.types import Dim
 
 

@@ -17,7 +17,7 @@ from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.table import table
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.errors import FeedError
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.types import N
 

@@ -27,7 +27,7 @@ from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.threads import Pool, processors
 from chainrule.costs.speeds import Speeds, better, usual
 from chainrule.costs.work import work
-from chainrule.plan.kernel import (
+from chainrule.ir.kernel import (
     Acc,
     At,
     Axis,

@@ -11,7 +11,7 @@ from chainrule.backend.cpu.abi import Executable, Program, Task, slots_of
 from chainrule.backend.cpu.emit.flat import ROWS
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.plan.kernel import Buffer
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
 from chainrule.types import Dim, N
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from chainrule.plan.kernel import Call, Const, Expr
+from chainrule.ir.kernel import Call, Const, Expr
 from chainrule.types import Dim, Shape
 
 Place = tuple[Expr, ...]

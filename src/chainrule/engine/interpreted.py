@@ -1,0 +1,111 @@
+"""The Program that interprets a step: the oracle for machine code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.engine.minibatch import Rows
+from chainrule.engine.nonfinite import not_finite
+from chainrule.errors import NotFinite
+from chainrule.graph.keys import step_key
+from chainrule.graph.node import Array, Node
+from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS, Step
+from chainrule.interpret import EvalSchedule, evaluate, initial_value
+from chainrule.system.blas import one_thread
+
+
+class Interpreted:
+    """The Program that interprets: slow, plain, and the oracle for every other.
+
+    Args:
+        step: what to run.
+        state: values for the parameters by name; the rest start from their initial values.
+        seed: of everything random in a step.
+        encode: adds to a data set the inputs that the step has in place of encoders.
+        whole: the step with its encoders, for telling where a NaN came up.
+    """
+
+    ended = None
+
+    def __init__(
+        self,
+        step: Step,
+        state: Mapping[str, Array],
+        seed: int = 0,
+        encode: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda data: data,
+        whole: Step | None = None,
+    ) -> None:
+        self._step, self._seed, self._steps = step, seed, 0
+        self._encode, self._whole = encode, whole or step
+        self._data: Mapping[str, Array] = {}
+        self._encoded: Mapping[str, Array] = {}
+        graph = step.graph
+        names = {x: graph.name(x) for x in graph.parameters}
+        self._values: dict[Node, Array] = {
+            x: np.array(state[name]) if name in state else initial_value(x, name, seed)
+            for x, name in names.items()
+        }
+        self._schedule = EvalSchedule(graph, [step.loss, *step.updates.values()])
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been done."""
+        return self._steps
+
+    def run(
+        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+    ) -> npt.NDArray[np.float64]:
+        """See Program."""
+        losses = np.empty(len(batches))
+        with one_thread:
+            if data is not self._data and len(batches):
+                self._data, self._encoded = data, self._encode(data)
+            for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
+                losses[k] = self._run_one(rows, rate)
+        return losses
+
+    def _run_one(self, rows: Rows, rate: float) -> float:
+        step, known = self._step, self._known(self._step, self._encoded, rows, rate)
+        env = self._schedule.run(known, rows=len(rows), training=True)
+        new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
+        if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
+            raise self._not_finite(rows, rate)
+        self._values |= new
+        self._steps += 1
+        return float(env[step.loss])
+
+    def _known(
+        self, step: Step, data: Mapping[str, Array], rows: Rows, rate: float
+    ) -> dict[Node, Array]:
+        """The values that a step starts from."""
+        known = dict(self._values)
+        for x in step.graph.inputs:
+            if x not in STEP_INPUTS:
+                array = data[step.graph.name(x)]
+                known[x] = array[rows] if x.batch else array
+        known[KEY] = step_key(self._seed, self._steps)
+        known[RATE] = np.asarray(rate, np.float64)
+        known[STEP_INDEX] = np.asarray(self._steps + 1, np.float64)
+        return known
+
+    def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
+        """The step once more, encoders and all, with the values of all nodes."""
+        whole = self._whole
+        known = self._known(whole, self._data, rows, rate)
+        env = evaluate(whole.graph, known, rows=len(rows), training=True)
+        return not_finite(whole.graph, env, step=self._steps + 1, rows=rows, loss=whole.loss)
+
+    def read(self) -> dict[str, Array]:
+        """See Program."""
+        return {self._step.graph.name(x): value.copy() for x, value in self._values.items()}
+
+    def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
+        """See Program."""
+        for node in self._step.graph.parameters:
+            name = self._step.graph.name(node)
+            if name in state:
+                self._values[node] = np.array(state[name], dtype=node.dtype)
+        self._steps = self._steps if steps is None else steps
