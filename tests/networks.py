@@ -11,13 +11,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 import chainrule as cr
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import FUNCTIONS as F
 from chainrule.graph.step import Step
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.train.optim import LBFGS, OPTIMIZERS, Optimizer, optimizer
 from chainrule.train.schedules import rates as rates_of
-from chainrule.train.step import build_step
 
 Array = np.ndarray[Any, Any]
 WIDTHS = (1, 2, 3, 5, 8, 17, 45, 46)

@@ -12,11 +12,11 @@ import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import Machine, host, machine, without
 from chainrule.backend.cpu.run.jit import assembly, compiled
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph
 from chainrule.graph.step import Step
 from chainrule.plan.pipeline import plan_step
 from chainrule.plan.plan import Plan
-from chainrule.train.step import build_step
 from networks import network
 
 X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"

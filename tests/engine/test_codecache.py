@@ -13,9 +13,9 @@ import pytest
 import chainrule as cr
 from chainrule.engine import codecache as machinecode
 from chainrule.engine.codecache import forward_code, step_code
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph
 from chainrule.system.cachedir import cache_folder, code_folder
-from chainrule.train.step import build_step
 
 
 def layer(width: int = 5) -> cr.Node:

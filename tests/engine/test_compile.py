@@ -10,10 +10,10 @@ import chainrule as cr
 from chainrule.engine.compile import compile_step
 from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph
 from chainrule.interpret import initial_value
 from chainrule.passes.rows import rowwise
-from chainrule.train.step import build_step
 
 R = np.random.default_rng(1)
 

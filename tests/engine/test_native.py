@@ -11,9 +11,9 @@ from chainrule.backend.cpu.machine import host
 from chainrule.engine.compile import compile_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.native import NativeProgram
+from chainrule.engine.step import build_step
 from chainrule.errors import NotFinite, SettingError
 from chainrule.plan.pipeline import plan_step
-from chainrule.train.step import build_step
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 6)).astype("float32")

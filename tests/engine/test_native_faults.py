@@ -11,10 +11,10 @@ import pytest
 import chainrule as cr
 from chainrule.engine.compile import compile_step
 from chainrule.engine.program import Program
+from chainrule.engine.step import build_step
 from chainrule.errors import ChainruleError, FeedError, NotFinite
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import SGD, Adam, Optimizer
-from chainrule.train.step import build_step
 
 pytest.importorskip("llvmlite")
 

@@ -22,9 +22,9 @@ from chainrule.engine.compile import compile_step
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.nativerows import MOST
 from chainrule.engine.program import Program
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph
 from chainrule.graph.step import Step
-from chainrule.train.step import build_step
 
 pytest.importorskip("llvmlite")
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import chainrule as cr
 from chainrule.engine.compile import compile_step
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.step import build_step
 from chainrule.errors import NotFinite
 from chainrule.graph import Graph, Node
 from chainrule.graph.keys import step_key
-from chainrule.train.step import build_step
 from test_interpret import blas_threads
 
 R = np.random.default_rng(3)

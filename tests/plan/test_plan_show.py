@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import chainrule as cr
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph, Node
 from chainrule.ir.kernel import Call, Kernel, Read
 from chainrule.passes.specialise import specialise
@@ -14,7 +15,6 @@ from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows, reads
 from chainrule.plan.show import show
 from chainrule.train.optim import SGD, Adam, AdamW, Optimizer
-from chainrule.train.step import build_step
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -12,9 +12,9 @@ from plans import Planned
 
 import chainrule as cr
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.step import build_step
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, Optimizer, optimizer
-from chainrule.train.step import build_step
 
 ROWS, STEPS = 23, 3
 Made = tuple[Node, dict[str, Any]]

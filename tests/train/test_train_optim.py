@@ -10,6 +10,7 @@ import pytest
 
 import chainrule.ops.product  # noqa: F401  (enters `matmul`, so that `@` works)
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.step import build_step
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph import Graph
 from chainrule.graph.leaves import input, parameter
@@ -31,7 +32,6 @@ from chainrule.train.optim import (
     RAdam,
     RMSprop,
 )
-from chainrule.train.step import build_step
 
 State = dict[str, Any]
 Recurrence = Callable[[Any, Any, float, int, State], Any]

@@ -15,6 +15,7 @@ from chainrule.display.format import duration, number, words
 from chainrule.engine.compile import check_backend, compile_step
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
+from chainrule.engine.step import build_step
 from chainrule.errors import FeedError, GraphError, SettingError
 from chainrule.graph.node import Array, Node
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
@@ -28,7 +29,6 @@ from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress, choose
 from chainrule.train.schedules import ReduceOnPlateau, rates
-from chainrule.train.step import build_step
 
 if TYPE_CHECKING:
     from chainrule.model.model import Data, Model

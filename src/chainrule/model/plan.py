@@ -17,6 +17,7 @@ from chainrule.backend.cpu.run.tuner import allowed
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass, Placed
 from chainrule.engine.compile import Divided, divided
+from chainrule.engine.step import build_step
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
@@ -29,7 +30,6 @@ from chainrule.system.cachedir import code_folder
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
-from chainrule.train.step import build_step
 
 if TYPE_CHECKING:
     from chainrule.model.model import Model

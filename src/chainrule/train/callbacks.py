@@ -9,10 +9,10 @@ from typing import Any
 
 from chainrule.display.format import number, words
 from chainrule.errors import SettingError
+from chainrule.system.settings import NOT_NEGATIVE, AtLeast, refuse
 from chainrule.train.history import History
 from chainrule.train.metrics import Direction, Metric, direction, plain_name
 from chainrule.train.schedules import ReduceOnPlateau
-from chainrule.train.settings import NOT_NEGATIVE, AtLeast, refuse
 
 
 @dataclass(slots=True)

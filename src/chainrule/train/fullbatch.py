@@ -8,15 +8,16 @@ import numpy as np
 
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
+from chainrule.engine.step import differentiate
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
+from chainrule.graph.patterns import require_match
 from chainrule.graph.step import KEY
 from chainrule.interpret import EvalSchedule, initial_value
 from chainrule.system.blas import one_thread
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
-from chainrule.train.optim.base import decay_factor, require_match
-from chainrule.train.step import differentiate
+from chainrule.train.optim.base import decay_factor
 
 
 class FullBatch:

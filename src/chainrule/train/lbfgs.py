@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import NotFinite, SettingError
-from chainrule.train.settings import AtLeast, Factors, NotNegative, Settings
+from chainrule.system.settings import AtLeast, Factors, NotNegative, Settings
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Function: TypeAlias = Callable[[Vector], tuple[float, Vector]]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.train.settings import (
+from chainrule.system.settings import (
     NOT_NEGATIVE,
     AtLeast,
     Flag,

@@ -12,9 +12,9 @@ from chainrule.ops.compare import where
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
 from chainrule.ops.transcendental import exp
+from chainrule.system.settings import Flag, Fraction, NotNegative, Positive
 from chainrule.train.optim.base import Change, Optimizer, bias_correction
 from chainrule.train.schedules import Rate
-from chainrule.train.settings import Flag, Fraction, NotNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from fnmatch import fnmatchcase
 from typing import ClassVar, Protocol
 
 import numpy as np
 
-from chainrule.errors import SettingError, nearest
 from chainrule.graph.leaves import parameter as make_parameter
 from chainrule.graph.node import Array, Node, Parameter
+from chainrule.graph.patterns import matched, require_match
 from chainrule.ops.build import cast, constant
 from chainrule.ops.transcendental import expm1
+from chainrule.system.settings import Factors, NotNegative, Settings
 from chainrule.train.schedules import Rate
-from chainrule.train.settings import Factors, NotNegative, Settings
 
 Slots = dict[Parameter, Node]
 
@@ -166,28 +165,3 @@ class _Decaying(Protocol):
 def decay_factor(settings: _Decaying, parameter: Parameter, name: str) -> float:
     """The weight decay of one parameter: by default that of what has two or more axes."""
     return settings.decay * matched(settings.decays, name, float(parameter.ndim >= 2))
-
-
-def matched(factors: Mapping[str, float], name: str, default: float) -> float:
-    """The factor of the last pattern that matches `name`."""
-    found = [factor for pattern, factor in factors.items() if matches(pattern, name)]
-    return found[-1] if found else default
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Whether `pattern` is the name, or describes it as patterns of file names do."""
-    return pattern == name or fnmatchcase(name, pattern)
-
-
-def require_match(where: str, patterns: Iterable[str], names: Iterable[str]) -> None:
-    """Raise SettingError for a pattern that matches none of `names`."""
-    names = list(names)
-    for pattern in patterns:
-        if not any(matches(pattern, name) for name in names):
-            guess = nearest(pattern, names)
-            raise SettingError(
-                where,
-                f"no parameter to train is named {pattern!r}",
-                expected="a name, or a pattern, of " + (", ".join(names) or "no parameters"),
-                fix=f"did you mean {guess!r}?" if guess else None,
-            )

@@ -8,9 +8,9 @@ from typing import ClassVar
 from chainrule.errors import SettingError
 from chainrule.graph.node import Node
 from chainrule.ops.bounds import sign
+from chainrule.system.settings import Flag, Fraction
 from chainrule.train.optim.base import Change, Optimizer
 from chainrule.train.schedules import Rate
-from chainrule.train.settings import Flag, Fraction
 
 
 @dataclass(frozen=True)

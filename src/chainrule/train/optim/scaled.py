@@ -8,9 +8,9 @@ from typing import ClassVar
 from chainrule.graph.node import Node
 from chainrule.ops.bounds import maximum
 from chainrule.ops.elementwise import sqrt, square
+from chainrule.system.settings import Flag, Fraction, NotNegative, Positive
 from chainrule.train.optim.base import Change, Optimizer
 from chainrule.train.schedules import Rate
-from chainrule.train.settings import Flag, Fraction, NotNegative, Positive
 
 
 @dataclass(frozen=True)

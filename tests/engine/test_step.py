@@ -10,13 +10,13 @@ import pytest
 
 import chainrule as cr
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.step import build_step
 from chainrule.errors import GraphError, NotFinite, SettingError
 from chainrule.graph import Graph, check
 from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.train.optim import OPTIMIZERS, SGD, Adam, AdamW, Optimizer
-from chainrule.train.step import build_step
 
 ONE = [np.arange(1)]
 

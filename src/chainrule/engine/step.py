@@ -5,27 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from typing import Protocol
 
 from chainrule.autodiff import backward
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, Parameter, Scope
+from chainrule.graph.patterns import matches, require_match
 from chainrule.graph.step import RATE, STEP_INDEX, Step
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
-from chainrule.train.optim.base import Optimizer, matches, require_match
-from chainrule.train.settings import Within
+from chainrule.system.settings import Within
 
 Gradients = dict[Parameter, Node]
+
+
+class UpdateRule(Protocol):
+    """How a gradient becomes a new value, as nodes: what the stages need of an optimizer."""
+
+    def update(
+        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node
+    ) -> tuple[Node, dict[Parameter, Node]]:
+        """The parameter's new value, and the optimizer's slots with theirs."""
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raises SettingError where a pattern matches none of the names."""
 
 
 def build_step(
     graph: Graph,
     loss: Node,
-    optimizer: Optimizer,
+    optimizer: UpdateRule,
     *,
     clip_norm: float | None = None,
     clip_value: float | None = None,
