@@ -44,10 +44,7 @@ INSIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """(part, who alone may import it from outside)."""
 
-CYCLES: tuple[tuple[str, ...], ...] = (
-    ("graph.node", "graph.op"),
-    ("model.fit", "model.model", "model.file", "model.plan", "model.profile"),
-)
+CYCLES: tuple[tuple[str, ...], ...] = (("graph.node", "graph.op"),)
 """Modules that import each other still; imports for types and late ones count."""
 
 

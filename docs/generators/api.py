@@ -78,7 +78,7 @@ def _entry(name: str, x: Any) -> str:
         for method, shown, text in _methods(x):
             if "Args:" in text:
                 own = name.removeprefix("cr.")
-                parts += [f"#### {own}.{method}", *_described(method, vars(x)[method])]
+                parts += [f"#### {own}.{method}", *_described(method, getattr(x, method))]
             else:
                 rows.append(f"| `{shown}` | {cell(_first(text))} |")
         if rows:
@@ -107,8 +107,12 @@ def _wrapped(text: str) -> str:
 
 
 def _methods(kind: type) -> Iterator[tuple[str, str, str]]:
-    """Name, signature and docstring of the public methods and properties of a class."""
-    for name, x in vars(kind).items():
+    """Name, signature and docstring of the public methods and properties of a class.
+
+    A base that has no other subclass is part of the class.
+    """
+    parts = [x for x in reversed(kind.__mro__) if x is kind or x.__subclasses__() == [kind]]
+    for name, x in (item for part in parts for item in vars(part).items()):
         function = x.__func__ if isinstance(x, (classmethod, staticmethod)) else x
         text = inspect.getdoc(x)
         if name.startswith("_") or not text:

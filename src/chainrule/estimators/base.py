@@ -33,7 +33,7 @@ from chainrule.estimators.network import (
     network,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
-from chainrule.model.fit import Prepared, prepare
+from chainrule.model.prepare import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.schedules import Schedule

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from chainrule.data.split import folds
 from chainrule.data.table import Column
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
 from chainrule.model.many import fit_many
-from chainrule.model.model import Data, Model
+from chainrule.model.model import Model
+from chainrule.model.prepare import classes_of, divide, encode, prepare
+from chainrule.model.state import Data
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.progress import Progress
@@ -59,18 +60,18 @@ def cross_validate(
         raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
     first = models[0]
     if first.schema is not None:
-        data, groups = fitting.encode(first.schema, data, groups)
+        data, groups = encode(first.schema, data, groups)
     values = groups.values if isinstance(groups, Column) else groups
     grouped = None if values is None else np.asarray(values)
-    arrays = fitting.prepare(first, data, None, None, None).arrays
+    arrays = prepare(first, data, None, None, None).arrays
     rows = len(next(iter(arrays.values())))
-    classes = fitting.classes_of(first, arrays) if grouped is None else None
+    classes = classes_of(first, arrays) if grouped is None else None
     parts = folds(rows, len(models), seed, stratify=classes, groups=grouped)
     each = []
     for model, part in zip(models, parts, strict=True):
         kept = np.setdiff1d(np.arange(rows), part, assume_unique=True)
         stratify, of_groups = (None if x is None else x[kept] for x in (classes, grouped))
-        each.append({"data": fitting.divide(
+        each.append({"data": divide(
             arrays, kept, validation, model.seed, stratify=stratify, groups=of_groups
         )})  # fmt: skip
     fit_many(models, data, each=each, jobs=jobs, verbose=verbose, **settings)

@@ -1,23 +1,19 @@
-"""What `Model.fit` does: data and split, step and program, the run, and what is told about it."""
+"""Trains a model: its step and program, the run, and what is reported about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
-from chainrule.data.split import holdout
 from chainrule.display.format import duration, number, words
 from chainrule.engine.compile import check_backend, compile_step
-from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
 from chainrule.engine.step import build_step
-from chainrule.errors import FeedError, GraphError, SettingError
+from chainrule.errors import GraphError, SettingError
 from chainrule.graph.node import Array, Node
+from chainrule.model.prepare import Prepared, prepare
+from chainrule.model.state import Data, ModelState
+from chainrule.system.settings import require_integer
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
@@ -30,9 +26,6 @@ from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress, choose
 from chainrule.train.schedules import ReduceOnPlateau, rates
 
-if TYPE_CHECKING:
-    from chainrule.model.model import Data, Model
-
 EACH_EPOCH = {
     "classification": ("accuracy",),
     "multilabel": ("label_accuracy",),
@@ -44,25 +37,8 @@ EACH_EPOCH = {
 Wanted = list[str | Metric | Function]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Data that is ready: checked arrays, the rows that train, and what validates.
-
-    Attributes:
-        arrays, rows: of the training data.
-        held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
-        sentence: how it was divided.
-    """
-
-    arrays: dict[str, Array]
-    rows: Rows
-    held_arrays: dict[str, Array] | None
-    held_rows: Rows
-    sentence: str
-
-
 def fit(
-    model: Model,
+    state: ModelState,
     data: Data,
     *,
     optimizer: Optimizer | LBFGS | str | None,
@@ -84,33 +60,33 @@ def fit(
     verbose: bool | str | Progress | None,
 ) -> History:
     """See Model.fit."""
-    if model.loss is None:
+    if state.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    whole("fit", "batch_size", batch_size, 1)
+    require_integer("fit.batch_size", batch_size, 1)
     if threads is not None:
-        whole("fit", "threads", threads, 1)
+        require_integer("fit.threads", threads, 1)
     check_backend(backend)
     listening = as_callbacks(callbacks)
-    prepared = prepare(model, data, validation, groups, time)
-    chosen = optimizer_for(model, optimizer)
+    prepared = prepare(state, data, validation, groups, time)
+    chosen = optimizer_for(state, optimizer)
     epochs = _epochs(chosen) if epochs is None else epochs
-    whole("fit", "epochs", epochs, 0)
+    require_integer("fit.epochs", epochs, 0)
     notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
-    notes += _continues(model, chosen)
+    notes += _continues(state, chosen)
     program = _program(
-        model, model.loss, prepared, chosen,
+        state, state.loss, prepared, chosen,
         clip_norm=clip_norm, clip_value=clip_value, trainable=trainable, backend=backend,
         threads=threads,
     )  # fmt: skip
     batch_size = len(prepared.rows) if isinstance(chosen, LBFGS) else batch_size
-    program.write({}, model.steps)
-    model.optimizer, model.split = chosen, prepared.sentence
+    program.write({}, state.steps)
+    state.optimizer, state.split = chosen, prepared.sentence
     with choose(verbose) as progress:
         for note in notes:
             progress.note(note)
         run = _run(
-            model, prepared, program, batch_size, epochs, patience, keep_best,
-            _wanted(model, metrics), listening, progress,
+            state, prepared, program, batch_size, epochs, patience, keep_best,
+            _wanted(state, metrics), listening, progress,
         )  # fmt: skip
         run.shuffle = shuffle
         try:
@@ -119,11 +95,11 @@ def fit(
             progress.finish(f"interrupted; the model {_kept(run)}")
             raise
         progress.finish(_summary(run, reason))
-    return model.history
+    return state.history
 
 
 def _program(
-    model: Model,
+    state: ModelState,
     loss: Node,
     prepared: Prepared,
     optimizer: Optimizer | LBFGS,
@@ -137,20 +113,20 @@ def _program(
     """What does the steps: by minibatches, or on all rows at once."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
-            model.graph, loss, model.values, _rows_of(model, prepared), optimizer,
-            trainable=trainable, seed=model.seed, backend=backend,
+            state.graph, loss, state.values, _rows_of(state, prepared), optimizer,
+            trainable=trainable, seed=state.seed, backend=backend,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer)
     step = build_step(
-        model.graph, loss, optimizer,
+        state.graph, loss, optimizer,
         clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
     )  # fmt: skip
-    state = model.values | model.slots
-    return compile_step(step, state, model.seed, backend=backend, threads=threads)
+    given = state.values | state.slots
+    return compile_step(step, given, state.seed, backend=backend, threads=threads)
 
 
 def _run(
-    model: Model,
+    state: ModelState,
     prepared: Prepared,
     program: Program,
     batch_size: int,
@@ -167,40 +143,40 @@ def _run(
         else EarlyStopping() if patience is None
         else EarlyStopping(patience=patience)
     )  # fmt: skip
-    own = find_metrics(wanted, model.judge.task) if model.judge.task else []
+    own = find_metrics(wanted, state.judge.task) if state.judge.task else []
     tracker = stopping.tracker(validation=validates, metrics=own)
     if patience is None:
         tracker.patience = None
-    model.history.judge_by(stopping.criterion, tracker.better)
+    state.history.judge_by(stopping.criterion, tracker.better)
 
     def score() -> Mapping[str, float]:
         if prepared.held_arrays is not None:
-            scores = model.score(prepared.held_arrays, prepared.held_rows, wanted)
+            scores = state.score(prepared.held_arrays, prepared.held_rows, wanted)
             return {f"validation_{name}": value for name, value in scores.items()}
         if not wanted or tracker.criterion == "loss":
             return {}
-        scores = model.score(prepared.arrays, prepared.rows, wanted)
+        scores = state.score(prepared.arrays, prepared.rows, wanted)
         return {name: value for name, value in scores.items() if name != "loss"}
 
     def sync() -> None:
-        model.slots = {}  # there is no room for the old ones and the new
-        model.restore(program.read(), program.steps)
+        state.slots = {}  # there is no room for the old ones and the new
+        state.restore(program.read(), program.steps)
 
     per_epoch = -(-len(prepared.rows) // batch_size)
-    rate, before = _rate(model, model.steps, per_epoch * epochs, tracker.better)
+    rate, before = _rate(state, state.steps, per_epoch * epochs, tracker.better)
     return Run(
-        program, prepared.arrays, prepared.rows, batch_size, epochs, model.seed, rate, score,
+        program, prepared.arrays, prepared.rows, batch_size, epochs, state.seed, rate, score,
         sync, tracker,
         keep_best and (validates or patience is not None),
-        State(model, model.history), progress, callbacks, before,
+        State(state, state.history), progress, callbacks, before,
     )  # fmt: skip
 
 
 def _rate(
-    model: Model, before: int, total: int, better: Direction
+    state: ModelState, before: int, total: int, better: Direction
 ) -> tuple[Callable[[int, int], list[float]], Callable[[float], None]]:
     """The rates of some steps of this run, and what listens to the criterion to change them."""
-    schedule = getattr(model.optimizer, "rate", 1.0)
+    schedule = getattr(state.optimizer, "rate", 1.0)
     scale = 1.0
     plateau: PlateauTracker | None = None
     if isinstance(schedule, ReduceOnPlateau):
@@ -217,116 +193,18 @@ def _rate(
     return at, listen
 
 
-def _wanted(model: Model, metrics: Iterable[str | Metric | Function] | None) -> Wanted:
+def _wanted(state: ModelState, metrics: Iterable[str | Metric | Function] | None) -> Wanted:
     if metrics is None:
-        return list(EACH_EPOCH[model.judge.task]) if model.judge.task else []
+        return list(EACH_EPOCH[state.judge.task]) if state.judge.task else []
     wanted: Wanted = [metrics] if isinstance(metrics, str) else list(metrics)
-    if model.judge.task:
-        find_metrics(wanted, model.judge.task)
+    if state.judge.task:
+        find_metrics(wanted, state.judge.task)
     return wanted
 
 
-# ---------------------------------------------------------------- data and split
-
-
-def prepare(
-    model: Model, data: Data | Prepared, validation: Any, groups: Any, time: Any
-) -> Prepared:
-    """Checked arrays, and which rows train and which validate; what is prepared stays as it is."""
-    if isinstance(data, Prepared):
-        return data
-    if model.schema is not None:
-        data, groups, time = encode(model.schema, data, groups, time)
-    arrays, n = model.arrays(data)
-    _refuse_impossible_targets(model, arrays)
-    every = np.arange(n)
-    if validation is not None and (
-        isinstance(validation, bool) or not isinstance(validation, (int, float))
-    ):
-        held, m = model.arrays(validation)
-        _refuse_impossible_targets(model, held)
-        sentence = f"{n:,} rows to train, {m:,} of their own to validate"
-        return Prepared(arrays, every, held, np.arange(m), sentence)
-    stratify = classes_of(model, arrays) if groups is None and time is None else None
-    return divide(
-        arrays, every, validation, model.seed, stratify=stratify, groups=groups, time=time
-    )
-
-
-def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
-    """Data as a schema encodes it, and columns of the table by name at the rows that are kept.
-
-    What is encoded already, and what is no name, stays as it is.
-    """
-    if isinstance(data, Encoded):
-        return data, *columns
-    table = read(data)
-    encoded = schema.encode(table, "required")
-    found = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
-    return encoded, *found
-
-
-def divide(
-    arrays: dict[str, Array], rows: Rows, fraction: float | None, seed: int, **ways: Any
-) -> Prepared:
-    """Some rows of the data, of which a fraction validates; see `holdout` for the ways."""
-    if fraction is None:
-        sentence = f"all {len(rows):,} rows train, none validate"
-        return Prepared(arrays, rows, None, rows[:0], sentence)
-    train, held, sentence = holdout(len(rows), fraction, seed, **ways)
-    return Prepared(arrays, rows[train], arrays, rows[held], sentence)
-
-
-def classes_of(model: Model, arrays: Mapping[str, Array]) -> Array | None:
-    """The class of each row, by which a split is stratified; None where rows have none."""
-    target = model.judge.target
-    if model.judge.task != "classification" or target is None:
-        return None
-    array = arrays.get(model.graph.name(target))
-    return array if array is not None and array.ndim == 1 else None
-
-
-def _refuse_impossible_targets(model: Model, arrays: Mapping[str, Array]) -> None:
-    """Targets at which the loss means nothing, told with the row of the data, not of a batch."""
-    judge, bounds = model.judge, _bounds(model)
-    if bounds is None or judge.target is None or judge.weights is not None:
-        return
-    numbers = arrays.get(model.graph.name(judge.target))
-    if numbers is None:
-        return
-    low, high, what, fix = bounds
-    beyond = np.argwhere((numbers < low) | (numbers > high))
-    if len(beyond):
-        place = tuple(beyond[0])
-        raise FeedError(
-            f"input {judge.target.label!r}",
-            f"{what}: the loss is {judge.kind}",
-            expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
-            got=numbers[place],
-            at=f"row {place[0]}",
-            fix=fix,
-        )
-
-
-def _bounds(model: Model) -> tuple[float, float, str, str] | None:
-    """Between what the targets of a loss lie, what is wrong where they do not, and a fix."""
-    judge = model.judge
-    if judge.kind == "binary_cross_entropy":
-        return 0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
-    if judge.kind == "poisson":
-        return 0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
-    if judge.kind != "cross_entropy" or judge.target is None or judge.prediction is None:
-        return None
-    width = judge.prediction.shape[-1]
-    if judge.target.ndim >= judge.prediction.ndim or not isinstance(width, int):
-        return None
-    fix = f"count classes from 0, or give {judge.prediction.label!r} more than {width} logits"
-    return -np.inf, width - 1, "a class number is too large", fix
-
-
-def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
+def _rows_of(state: ModelState, prepared: Prepared) -> dict[str, Array]:
     """The training rows as arrays of their own."""
-    batched = {model.graph.name(x): x.batch for x in model.graph.inputs}
+    batched = {state.graph.name(x): x.batch for x in state.graph.inputs}
     return {
         name: array[prepared.rows] if batched[name] else array
         for name, array in prepared.arrays.items()
@@ -336,14 +214,14 @@ def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:
 # ---------------------------------------------------------------- words
 
 
-def _continues(model: Model, optimizer: Optimizer | LBFGS) -> list[str]:
+def _continues(state: ModelState, optimizer: Optimizer | LBFGS) -> list[str]:
     """What is told where a model is trained again; another optimizer's state is dropped."""
-    if not len(model.history):
+    if not len(state.history):
         return []
-    last = model.history.last_epoch
-    if model.optimizer is not None and type(model.optimizer) is type(optimizer):
-        return [f"goes on after epoch {last} (step {model.steps:,}), optimizer state kept"]
-    steps, model.slots, model.steps = model.steps, {}, 0  # Adam's averages begin with step 1
+    last = state.history.last_epoch
+    if state.optimizer is not None and type(state.optimizer) is type(optimizer):
+        return [f"goes on after epoch {last} (step {state.steps:,}), optimizer state kept"]
+    steps, state.slots, state.steps = state.steps, {}, 0  # Adam's averages begin with step 1
     return [f"goes on after epoch {last} (step {steps:,}) with a new optimizer"]
 
 
@@ -365,10 +243,10 @@ def _summary(run: Run, reason: str | None) -> str:
     return text + (f"; stopped: {reason}" if reason else "")
 
 
-def optimizer_for(model: Model, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
+def optimizer_for(state: ModelState, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
     """An optimizer, also by its name; or the model's last one, or the usual one."""
     if given is None:
-        return model.optimizer or Adam(1e-3)
+        return state.optimizer or Adam(1e-3)
     if isinstance(given, (Optimizer, LBFGS)):
         return given
     if isinstance(given, str):
@@ -380,14 +258,3 @@ def optimizer_for(model: Model, given: Optimizer | LBFGS | str | None) -> Optimi
 
 def _epochs(optimizer: Optimizer | LBFGS) -> int:
     return optimizer.iterations if isinstance(optimizer, LBFGS) else 20
-
-
-def whole(where: str, name: str, value: object, least: int) -> None:
-    """Raises SettingError where a setting is no whole number, or too small."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SettingError(
-            where,
-            f"{name} makes no sense",
-            expected=f"a whole number from {least}",
-            got=repr(value),
-        )

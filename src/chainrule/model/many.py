@@ -21,8 +21,10 @@ from chainrule.display.format import duration, number, words
 from chainrule.errors import ChainruleError, SettingError, did_you_mean
 from chainrule.graph.node import Array
 from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
-from chainrule.model.model import Data, Model
+from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, encode
+from chainrule.model.state import Data
+from chainrule.system.settings import require_integer
 from chainrule.system.signals import uninterrupted
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
@@ -138,7 +140,7 @@ def train_many(
 def _shares(jobs: int | None, models: int) -> tuple[int, int]:
     """How many models train at a time, and how many threads each may use."""
     if jobs is not None:
-        fitting.whole("fit_many", "jobs", jobs, 1)
+        require_integer("fit_many.jobs", jobs, 1)
     have = usual_threads()
     count = max(min(jobs or have, models), 1)
     return count, max(have // count, 1)
@@ -224,7 +226,7 @@ class _Common:
             names = (x if isinstance(x, str) else id(x) for x in columns)
             key = id(model.schema), id(data), *names
             if key not in self._encoded:
-                self._encoded[key] = fitting.encode(model.schema, data, *columns)
+                self._encoded[key] = encode(model.schema, data, *columns)
             return self._encoded[key]
         if not isinstance(data, Mapping):
             return data, *columns  # `fit` tells what is wrong

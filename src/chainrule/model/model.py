@@ -1,45 +1,31 @@
-"""The Model: a graph with the present values of its parameters, and what they have been through."""
+"""The Model: a network that is trained, used for prediction and saved."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded, Schema
-from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
-from chainrule.errors import (
-    ChainruleError,
-    FeedError,
-    GraphError,
-    ModelFileError,
-    SettingError,
-    did_you_mean,
-)
+from chainrule.errors import ChainruleError, FeedError, ModelFileError, did_you_mean
 from chainrule.explain.trace import Trace, run
-from chainrule.graph.check import check
-from chainrule.graph.feeds import as_feed, bind
-from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Input, Node, Parameter
-from chainrule.graph.step import STEP_INPUTS
-from chainrule.interpret import initial_value
+from chainrule.graph.feeds import bind
+from chainrule.graph.node import Array, Node
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
+from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
-from chainrule.ops.build import require_scalar
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
-from chainrule.train.objective import Judge
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_known, optimizer_from_dict
 from chainrule.train.progress import Progress
@@ -48,11 +34,9 @@ if TYPE_CHECKING:
     from chainrule.costs.forecast import Forecast
     from chainrule.costs.profile import Profile
 
-Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
 
-
-class Model:
-    """A network that can be trained, asked and saved.
+class Model(ModelState):
+    """A network that is trained, used for prediction, and saved.
 
     Args:
         outputs: what `predict` gives: one node or several.
@@ -69,7 +53,7 @@ class Model:
         notes: plain values that are saved with the model; "config" is that of `train`.
 
     Raises:
-        GraphError: the loss is no scalar, or two nodes have one name.
+        GraphError: the loss is not a scalar, or two nodes have one name.
     """
 
     def __init__(
@@ -81,77 +65,16 @@ class Model:
         schema: Schema | None = None,
         values: Mapping[str, Array] | None = None,
     ) -> None:
+        super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
         self.single = isinstance(outputs, Node)
-        self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
-        self.loss = None if loss is None else require_scalar("Model", loss)
-        self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise SettingError("Model", "a seed is a whole number from 0", got=repr(seed))
-        self.seed, self.schema = int(seed), schema
-        self.history, self.split = History(), ""
-        self.notes: dict[str, Any] = {}
-        self.judge = Judge(self.graph)
-        self.optimizer: Optimizer | LBFGS | None = None
-        self.slots: dict[str, Array] = {}
-        self.steps = 0
-        self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
-        given = values or {}
-        self._values = {
-            name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
-            for name, x in self._parameters.items()
-        }
         self._forward = Forward(self.graph, self.outputs)
-        self._asked = {x: self._forward.graph.name(x) for x in self._forward.graph.inputs}
-        scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
-        self._scored = Forward(self.graph, scored)
+        forward = self._forward.graph
+        self._output_inputs = {x: forward.name(x) for x in forward.inputs}
 
     def __repr__(self) -> str:
         outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)
         trained = f"{len(self.history)} epochs" if len(self.history) else "not trained"
         return f"<Model: {outputs}; {self.size:,} parameters; {trained}>"
-
-    # ------------------------------------------------------------ parameters
-
-    @property
-    def size(self) -> int:
-        """How many numbers the optimizer trains."""
-        return sum(self._values[name].size for name, x in self._parameters.items() if x.trainable)
-
-    @property
-    def values(self) -> dict[str, Array]:
-        """The present values of all parameters, by name; arrays that cannot be written to."""
-        return {name: self.value(name) for name in self._values}
-
-    def value(self, parameter: str | Parameter) -> Array:
-        """A parameter's present value; write it with `set_value`.
-
-        Raises:
-            GraphError: the model has no such parameter.
-        """
-        view = self._values[self._name(parameter)].view()
-        view.flags.writeable = False
-        return view
-
-    def set_value(self, parameter: str | Parameter, value: npt.ArrayLike) -> None:
-        """Write a parameter's value. Raises GraphError, FeedError where it does not fit."""
-        name = self._name(parameter)
-        array = as_feed(f"parameter {name!r}", value, self._parameters[name].type)
-        self._values[name] = np.array(array)
-
-    def _name(self, parameter: str | Parameter) -> str:
-        name = parameter if isinstance(parameter, str) else self.graph.name(parameter)
-        if name not in self._parameters:
-            raise GraphError(
-                "model", f"no parameter {name!r}", fix=did_you_mean(name, self._parameters)
-            )
-        return name
-
-    def restore(self, state: Mapping[str, Array], steps: int) -> None:
-        """Take parameters and optimizer slots, as a program tells them."""
-        known = {name: state[name] for name in self._values if name in state}
-        self._values = self._values | known  # at once: another thread may predict
-        self.slots = {name: x for name, x in state.items() if name not in self._values}
-        self.steps = steps
 
     # ------------------------------------------------------------ use
 
@@ -254,8 +177,8 @@ class Model:
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
             values = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))
             return Predictions(self.schema, values[0], tuple(encoded.notes))
-        known, rows = bind(self._asked, self._asked, self._only(data))
-        arrays = {name: known[x] for x, name in self._asked.items()}
+        known, rows = bind(self._output_inputs, self._output_inputs, self._only(data))
+        arrays = {name: known[x] for x, name in self._output_inputs.items()}
         values = self._forward(self._values, arrays, all_rows(rows))
         return values[0] if self.single else values
 
@@ -379,69 +302,12 @@ class Model:
             notes={"single": self.single, "split": self.split, "notes": self.notes},
         )
 
-    # ------------------------------------------------------------ for the training loop
-
-    def arrays(self, data: Data, *, weighted: bool = True) -> tuple[dict[str, Array], int]:
-        """All inputs of the graph from `data`, checked, and the number of rows.
-
-        weighted: whether weights of examples must be there, if the graph has them.
-        """
-        inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
-        if self.schema is not None:
-            if not isinstance(data, Encoded):
-                data = self.schema.encode(read(data), "required")
-            data = self._with_target(data)
-        elif not isinstance(data, Mapping):
-            raise _not_feeds(data, inputs.values())
-        if not weighted:
-            data = self._with_even_weights(inputs, data)
-        known, rows = bind(inputs, inputs, data)
-        if rows == 0:
-            raise FeedError("data", "there are no rows", expected="at least one example")
-        return {name: known[x] for x, name in inputs.items()}, rows
-
-    def _with_target(self, encoded: Encoded) -> dict[str, Array]:
-        assert self.schema is not None
-        arrays = dict(encoded.arrays)
-        if self.schema.target is not None and encoded.target is not None:
-            arrays[self.schema.target.name] = encoded.target
-        return arrays
-
-    def _with_even_weights(
-        self, inputs: Mapping[Input, str], data: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        """The data with weights of 1, where weights are an input that it lacks."""
-        weights = self.judge.weights
-        rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
-        if not isinstance(weights, Input) or inputs[weights] in data or not rows:
-            return data
-        return {**data, inputs[weights]: np.ones(rows[0], weights.dtype)}
-
-    def score(
-        self,
-        arrays: Mapping[str, Array],
-        rows: npt.NDArray[np.int64],
-        metrics: Iterable[str | Metric | Function] | None = None,
-    ) -> Scores:
-        """Loss and metrics over some rows of checked arrays."""
-        loss, *values = self.judged(arrays, rows)
-        scores = self.judge.score(values, metrics)
-        return Scores({"loss": float(loss)} | scores, scores.notes)
-
-    def judged(self, arrays: Mapping[str, Array], rows: npt.NDArray[np.int64]) -> list[Array]:
-        """The loss over some rows of checked arrays, and the values of the judge's nodes."""
-        if self.loss is None:
-            raise GraphError(
-                "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
-            )
-        return self._scored(self._values, arrays, rows)
-
     def _only(self, data: Data) -> dict[str, Any]:
-        """What the outputs need of `data`; a name that no input has is an error."""
-        asked = self._asked.values()
+        """The part of `data` that the outputs need; a name that no input has is an error."""
+        needed = self._output_inputs.values()
         if not isinstance(data, Mapping):
-            raise _not_feeds(data, asked)
-        others = [name for name in data if name not in asked]
+            raise not_arrays(data, needed)
+        others = [name for name in data if name not in needed]
         if others:
             known = {self.graph.name(x) for x in self.graph.inputs}
             for name in others:
@@ -449,16 +315,7 @@ class Model:
                     raise FeedError(
                         "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
                     )
-        return {name: data[name] for name in data if name in asked}
-
-
-def _not_feeds(data: object, names: Iterable[str]) -> FeedError:
-    return FeedError(
-        "data",
-        "a model without a schema is fed arrays by the names of its inputs",
-        expected="{" + ", ".join(f"{name!r}: array" for name in names) + "}",
-        got=type(data).__name__,
-    )
+        return {name: data[name] for name in data if name in needed}
 
 
 def load(path: str | os.PathLike[str]) -> Model:

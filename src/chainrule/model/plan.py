@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,17 +21,15 @@ from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
-from chainrule.model.fit import whole
+from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.pipeline import plan_step, staged
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
+from chainrule.system.settings import require_integer
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
-
-if TYPE_CHECKING:
-    from chainrule.model.model import Model
 
 WHAT = {
     "fix_streams": "give every random draw its stream of numbers",
@@ -58,42 +55,42 @@ class Settings:
     clip_value: float | None = None
 
     def __post_init__(self) -> None:
-        whole("plan", "batch_size", self.batch_size, 1)
+        require_integer("plan.batch_size", self.batch_size, 1)
         if self.threads is not None:
-            whole("plan", "threads", self.threads, 1)
+            require_integer("plan.threads", self.threads, 1)
 
 
-def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
+def step_of(state: ModelState, settings: Settings) -> tuple[Step, Optimizer]:
     """The training step that `fit` would compile, and its optimizer."""
-    if model.loss is None:
+    if state.loss is None:
         raise GraphError("plan", "the model has no loss", fix="Model(outputs=..., loss=...)")
     given = settings.optimizer
-    chosen = optimizer_named(given) if isinstance(given, str) else given or model.optimizer
+    chosen = optimizer_named(given) if isinstance(given, str) else given or state.optimizer
     chosen = chosen or Adam(1e-3)
     if isinstance(chosen, LBFGS):
         raise SettingError(
             "plan", "LBFGS takes all rows at once, and has no minibatch step", fix="such as 'adam'"
         )
     step = build_step(
-        model.graph, model.loss, chosen,
+        state.graph, state.loss, chosen,
         clip_norm=settings.clip_norm, clip_value=settings.clip_value,
     )  # fmt: skip
     return step, chosen
 
 
-def plan(model: Model, settings: Settings, rows: int | None = None) -> Forecast:
+def plan(state: ModelState, settings: Settings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
-    step, optimizer = step_of(model, settings)
-    return forecast(model, step, divided(step), type(optimizer).__name__, settings, rows)
+    step, optimizer = step_of(state, settings)
+    return forecast(state, step, divided(step), type(optimizer).__name__, settings, rows)
 
 
 def forecast(
-    model: Model, step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
+    state: ModelState, step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
 ) -> Forecast:
     """What a step that is divided already will take.
 
     Args:
-        model: what is trained.
+        state: of the model that is trained.
         step, parts: as it was built, and divided.
         rule: the optimizer's name.
         settings: its minibatch and threads.
@@ -108,7 +105,7 @@ def forecast(
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
         what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
-        _memory(made, size, threads, rows, parts.inner, model.values), _placed(made, size), known,
+        _memory(made, size, threads, rows, parts.inner, state.values), _placed(made, size), known,
         own_names(final_graph(parts.inner)),
     )  # fmt: skip
 
@@ -141,13 +138,13 @@ def _memory(
     made: Plan, size: int, threads: int, rows: int | None, inner: Step, own: Container[str]
 ) -> MemoryNeed:
     """What a run allots; `own` are the model's parameters, other states are the optimizer's."""
-    state = [b for b in made.buffers if b.space == "state"]
+    states = [b for b in made.buffers if b.space == "state"]
     others = [b for b in made.buffers if b.space != "state"]
     fixed, each_row = build(made, host(), size).scratch
     inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
-        state=layout(state, made.updates, 0).end,
-        copies=sum(_bytes(b) * (2 if b.name in own else 1) for b in state),
+        state=layout(states, made.updates, 0).end,
+        copies=sum(_bytes(b) * (2 if b.name in own else 1) for b in states),
         work=layout(others, (), size).end,
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
         row=sum(map(row_bytes, inputs)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,16 +18,14 @@ from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.model import plan as planning
+from chainrule.model.state import ModelState
 from chainrule.plan.lower import VIEWS
 from chainrule.plan.materialize import PRICES, is_constant
 from chainrule.types import Dim, Shape
 
-if TYPE_CHECKING:
-    from chainrule.model.model import Model
-
 
 def profile(
-    model: Model,
+    state: ModelState,
     arrays: Mapping[str, Array],
     rows: int,
     settings: planning.Settings,
@@ -37,14 +34,14 @@ def profile(
     """See Model.profile."""
     size = min(settings.batch_size, rows)
     settings = dataclasses.replace(settings, batch_size=size)
-    step, optimizer = planning.step_of(model, settings)
+    step, optimizer = planning.step_of(state, settings)
     parts = divided(step)
-    forecast = planning.forecast(model, step, parts, type(optimizer).__name__, settings, rows)
-    state = {**model.values, **model.slots}
+    forecast = planning.forecast(state, step, parts, type(optimizer).__name__, settings, rows)
+    given = {**state.values, **state.slots}
     program = NativeProgram(
-        parts.inner, state, model.seed, parts.encoders, parts.whole, forecast.threads
+        parts.inner, given, state.seed, parts.encoders, parts.whole, forecast.threads
     )
-    order = np.random.default_rng(model.seed).permutation(rows)
+    order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
     timing = program.timed(arrays, batches, forecast.threads, seconds)
     stages = step_code(parts.inner, size).program.stages

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.graph.node import Array, Node
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared
 from chainrule.nn.arguments import new_parameter
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from chainrule.graph.graph import Graph
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared
 from chainrule.recipe.config import Config
 from chainrule.recipe.settle import JUDGED_FROM
 from chainrule.train import schedules

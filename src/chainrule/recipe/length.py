@@ -13,10 +13,9 @@ from chainrule.data.schema import Schema
 from chainrule.data.split import folds
 from chainrule.display.format import number
 from chainrule.engine.minibatch import Rows
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, classes_of, divide
 from chainrule.recipe.calibration import calibrated_loss, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
@@ -39,7 +38,7 @@ def choose_length(
     if settled.epochs is not None:
         return settled
     assert model.schema is not None
-    classes = fitting.classes_of(model, data.arrays)
+    classes = classes_of(model, data.arrays)
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, settled.seed, stratify=classes)
     with choose(verbose) as progress:
@@ -65,7 +64,7 @@ def _losses(
     lengths = list(dict.fromkeys((epochs, settled.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(settled, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
     models = [build(config, schema) for config in configs]
-    rests = [fitting.divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
+    rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     tasks = [
         Task(model, partial(fit, model, rest, config))
         for model, rest, config in zip(models, rests * len(lengths), configs, strict=True)

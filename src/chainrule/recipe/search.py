@@ -18,11 +18,11 @@ from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.display.format import number, words
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, prepare
 from chainrule.recipe import LENGTHS, Config, usual_length
+from chainrule.system.settings import require_integer
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
@@ -118,8 +118,8 @@ def search(
     Raises:
         DataError: the table cannot be used. SettingError: a setting makes no sense.
     """
-    fitting.whole("search", "trials", trials, 1)
-    fitting.whole("search", "factor", factor, 1)
+    require_integer("search.trials", trials, 1)
+    require_integer("search.factor", factor, 1)
     table = read(source)
     settings = {"refit": "yes"} | settings
     chosen = recipe.config(target=target, **settings)
@@ -260,7 +260,7 @@ class _Study:
         """The table as the model wants it, with the division that all trials have."""
         key = tuple(sorted((model.graph.name(x), x.dtype) for x in model.graph.inputs))
         if key not in self._prepared:
-            self._prepared[key] = fitting.prepare(
+            self._prepared[key] = prepare(
                 model, self._table, config.validation, config.groups, config.time
             )
         return self._prepared[key]

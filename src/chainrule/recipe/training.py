@@ -12,9 +12,8 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, divide, prepare
 from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import FALLING, fit, keeps_best
@@ -87,7 +86,7 @@ def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | N
     epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
     with choose(verbose) as progress:
         progress.note(sentence)
-    whole = fitting.divide(data.arrays, every, None, settled.seed)
+    whole = divide(data.arrays, every, None, settled.seed)
     fit(again, whole, replace(settled, epochs=epochs, patience=None), verbose)
     model.restore(again.values | again.slots | temperature_of(model), again.steps)
     model.split += f"; then {sentence}"
@@ -115,7 +114,7 @@ def train(
     schema = learn(table, chosen)
     settled = settle(chosen, schema)
     model = build(settled, schema)
-    data = fitting.prepare(model, table, settled.validation or None, settled.groups, settled.time)
+    data = prepare(model, table, settled.validation or None, settled.groups, settled.time)
     settled = run(model, data, settled, verbose)
     refit(model, data, settled, verbose)
     return model

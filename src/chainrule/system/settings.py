@@ -118,6 +118,12 @@ class AtLeast:
         return int(x)
 
 
+def require_integer(where: str, value: object, least: int) -> None:
+    """Raises SettingError where an argument is not an integer, or too small."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise refuse(where, f"an integer, {least} or more", value)
+
+
 def _flag(where: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise refuse(where, "true or false", value)

@@ -25,9 +25,8 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, encode, prepare
 from chainrule.recipe import Config
 from chainrule.system.atomicfile import write_whole
 
@@ -148,8 +147,8 @@ def prepared_job(order: Order, screen: Screen) -> Job:
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
-    encoded, groups, moments = fitting.encode(schema, table, settled.groups, settled.time)
-    prepared = fitting.prepare(model, encoded, settled.validation or None, groups, moments)
+    encoded, groups, moments = encode(schema, table, settled.groups, settled.time)
+    prepared = prepare(model, encoded, settled.validation or None, groups, moments)
     screen.heading("Split")
     screen.say(prepared.sentence, indent=2)
     if test is not None:

@@ -1,0 +1,129 @@
+"""Data made ready for `fit`: checked arrays, and which rows train and which validate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.readers.sources import read
+from chainrule.data.schema import Encoded, Schema
+from chainrule.data.split import holdout
+from chainrule.engine.minibatch import Rows
+from chainrule.errors import FeedError
+from chainrule.graph.node import Array
+from chainrule.model.state import Data, ModelState
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready: checked arrays, the rows that train, and what validates.
+
+    Attributes:
+        arrays, rows: of the training data.
+        held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
+        sentence: how it was divided.
+    """
+
+    arrays: dict[str, Array]
+    rows: Rows
+    held_arrays: dict[str, Array] | None
+    held_rows: Rows
+    sentence: str
+
+
+def prepare(
+    state: ModelState, data: Data | Prepared, validation: Any, groups: Any, time: Any
+) -> Prepared:
+    """Checked arrays, and which rows train and which validate; what is prepared stays as it is."""
+    if isinstance(data, Prepared):
+        return data
+    if state.schema is not None:
+        data, groups, time = encode(state.schema, data, groups, time)
+    arrays, n = state.arrays(data)
+    _refuse_impossible_targets(state, arrays)
+    every = np.arange(n)
+    if validation is not None and (
+        isinstance(validation, bool) or not isinstance(validation, (int, float))
+    ):
+        held, m = state.arrays(validation)
+        _refuse_impossible_targets(state, held)
+        sentence = f"{n:,} rows to train, {m:,} of their own to validate"
+        return Prepared(arrays, every, held, np.arange(m), sentence)
+    stratify = classes_of(state, arrays) if groups is None and time is None else None
+    return divide(
+        arrays, every, validation, state.seed, stratify=stratify, groups=groups, time=time
+    )
+
+
+def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
+    """Data as a schema encodes it, and columns of the table by name at the rows that are kept.
+
+    What is encoded already, and what is no name, stays as it is.
+    """
+    if isinstance(data, Encoded):
+        return data, *columns
+    table = read(data)
+    encoded = schema.encode(table, "required")
+    found = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
+    return encoded, *found
+
+
+def divide(
+    arrays: dict[str, Array], rows: Rows, fraction: float | None, seed: int, **ways: Any
+) -> Prepared:
+    """Some rows of the data, of which a fraction validates; see `holdout` for the ways."""
+    if fraction is None:
+        sentence = f"all {len(rows):,} rows train, none validate"
+        return Prepared(arrays, rows, None, rows[:0], sentence)
+    train, held, sentence = holdout(len(rows), fraction, seed, **ways)
+    return Prepared(arrays, rows[train], arrays, rows[held], sentence)
+
+
+def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
+    """The class of each row, by which a split is stratified; None where rows have none."""
+    target = state.judge.target
+    if state.judge.task != "classification" or target is None:
+        return None
+    array = arrays.get(state.graph.name(target))
+    return array if array is not None and array.ndim == 1 else None
+
+
+def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
+    """Targets at which the loss means nothing, told with the row of the data, not of a batch."""
+    judge, bounds = state.judge, _bounds(state)
+    if bounds is None or judge.target is None or judge.weights is not None:
+        return
+    numbers = arrays.get(state.graph.name(judge.target))
+    if numbers is None:
+        return
+    low, high, what, fix = bounds
+    beyond = np.argwhere((numbers < low) | (numbers > high))
+    if len(beyond):
+        place = tuple(beyond[0])
+        raise FeedError(
+            f"input {judge.target.label!r}",
+            f"{what}: the loss is {judge.kind}",
+            expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
+            got=numbers[place],
+            at=f"row {place[0]}",
+            fix=fix,
+        )
+
+
+def _bounds(state: ModelState) -> tuple[float, float, str, str] | None:
+    """Between what the targets of a loss lie, what is wrong where they do not, and a fix."""
+    judge = state.judge
+    if judge.kind == "binary_cross_entropy":
+        return 0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
+    if judge.kind == "poisson":
+        return 0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
+    if judge.kind != "cross_entropy" or judge.target is None or judge.prediction is None:
+        return None
+    width = judge.prediction.shape[-1]
+    if judge.target.ndim >= judge.prediction.ndim or not isinstance(width, int):
+        return None
+    fix = f"count classes from 0, or give {judge.prediction.label!r} more than {width} logits"
+    return -np.inf, width - 1, "a class number is too large", fix
