@@ -15,7 +15,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import FeedError, NotFinite, SettingError, WorkerDied
-from chainrule.model.many import Board
+from chainrule.model import fit as fitting
+from chainrule.model.many import ProgressBoard
 from chainrule.system import workers
 
 RNG = np.random.default_rng(0)
@@ -110,12 +111,14 @@ def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
         cr.fit_many(models, DATA, epoch=3)
     with pytest.raises(SettingError, match="no setting 'verbose'"):
         cr.fit_many(models, DATA, each=[{}, {"verbose": True}])
-    with pytest.raises(SettingError, match="another length"):
+    with pytest.raises(SettingError, match="differ in length"):
         cr.fit_many(models, DATA, each=[{}])
     with pytest.raises(SettingError, match="twice"):
         cr.fit_many([*models, models[0]], DATA)
     with pytest.raises(SettingError, match="jobs"):
         cr.fit_many(models, DATA, jobs=0)
+    with pytest.raises(SettingError, match=r"batch_size[^$]*models\[1\]"):
+        cr.fit_many(models, DATA, each=[{}, {"batch_size": 0}])
     with pytest.raises(FeedError, match=r"models\[1\]"):
         cr.fit_many(models, DATA, each=[{}, {"data": {"x": X}}])
     assert not any(len(x.history) for x in models)
@@ -126,7 +129,7 @@ def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
 def test_data_is_converted_once_and_copied_for_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"x": X.astype("float64"), "t": DATA["t"].astype("int64")}
     seen = []
-    monkeypatch.setattr(cr.Model, "fit", lambda self, data, **_: seen.append(data))
+    monkeypatch.setattr(fitting, "fit", lambda model, data, settings: seen.append(data))
     cr.fit_many([model(seed) for seed in range(3)], data, callbacks=[print], verbose=False)
     assert len({id(x["x"]) for x in seen}) == len({id(x["t"]) for x in seen}) == 1
     assert seen[0]["x"].dtype == "float32"
@@ -178,14 +181,14 @@ def interrupt_when(ready: Callable[[], bool]) -> threading.Thread:
 @pytest.mark.usefixtures("way")
 def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [model(seed) for seed in range(4)]
-    boards: list[Board] = []
-    made = Board.__init__
+    boards: list[ProgressBoard] = []
+    made = ProgressBoard.__init__
 
-    def keep(self: Board, count: int) -> None:
+    def keep(self: ProgressBoard, count: int) -> None:
         made(self, count)
         boards.append(self)
 
-    monkeypatch.setattr(Board, "__init__", keep)
+    monkeypatch.setattr(ProgressBoard, "__init__", keep)
 
     def ready() -> bool:
         trained = len(models[0].history) == 3 and boards[0]._shares[0] == 1

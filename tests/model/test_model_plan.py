@@ -9,8 +9,9 @@ import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.costs.work import work
 from chainrule.errors import GraphError, SettingError
-from chainrule.model import plan as planning
+from chainrule.model.plan import step_of
 from chainrule.plan.pipeline import plan_step
+from chainrule.train.fitsettings import FitSettings
 
 
 def model(*, dropout: float = 0.0, width: int = 33) -> cr.Model:
@@ -100,7 +101,7 @@ def test_what_makes_no_sense_is_told() -> None:
 
 
 def test_a_plan_of_a_step_has_work_of_every_kernel() -> None:
-    step, _ = planning.step_of(model(dropout=0.5), planning.Settings(optimizer="adam"))
+    step, _ = step_of(model(dropout=0.5), FitSettings(optimizer="adam"))
     for phase in plan_step(step).phases:
         for kernel in phase.kernels:
             assert work(kernel, 9).bytes > 0

@@ -111,23 +111,24 @@ def test_criterion_that_cannot_be_followed_is_refused_at_once():
 
 
 def test_plateau_cuts_the_rate_after_patience():
-    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=2))
-    scales = [tracker.update(v) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
+    tracker, settings = PlateauTracker(), ReduceOnPlateau(factor=0.5, patience=2)
+    scales = [tracker.update(v, settings) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
     assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
 def test_plateau_cools_down_and_takes_what_is_not_finite_for_no_improvement():
-    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=1, cooldown=2), better="max")
-    scales = [tracker.update(v) for v in [1, 1, 1, math.inf, 1, 1, 2, math.nan]]
+    settings = ReduceOnPlateau(factor=0.5, patience=1, cooldown=2)
+    tracker = PlateauTracker("max")
+    scales = [tracker.update(v, settings) for v in [1, 1, 1, math.inf, 1, 1, 2, math.nan]]
     assert scales == [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 
 def test_plateau_counts_only_improvements_that_are_large_enough():
     settings = ReduceOnPlateau(factor=0.5, patience=1, minimum_improvement=0.5)
-    tracker = PlateauTracker(settings)
-    assert [tracker.update(v) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
-    strict = PlateauTracker(dataclasses.replace(settings, best_of_all=True))
-    assert [strict.update(v) for v in [3, 2.5, 2, 1.4]] == [1, 0.5, 0.25, 0.25]
+    tracker = PlateauTracker()
+    assert [tracker.update(v, settings) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
+    strict, settings = PlateauTracker(), dataclasses.replace(settings, best_of_all=True)
+    assert [strict.update(v, settings) for v in [3, 2.5, 2, 1.4]] == [1, 0.5, 0.25, 0.25]
 
 
 @pytest.mark.parametrize(

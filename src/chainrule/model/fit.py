@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from chainrule.display.format import duration, number, words
-from chainrule.engine.compile import check_backend, compile_step
+from chainrule.engine.compile import compile_step
 from chainrule.engine.program import Program
 from chainrule.engine.step import build_step
-from chainrule.errors import GraphError, SettingError
+from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState
-from chainrule.system.settings import require_integer
-from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
+from chainrule.train.callbacks import BestTracker, PlateauTracker, State
+from chainrule.train.fitsettings import FitSettings, as_optimizer
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.loop import Run
-from chainrule.train.metrics import Direction, Metric, find_metrics
+from chainrule.train.metrics import Metric, find_metrics
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Adam, Optimizer
-from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress, choose
-from chainrule.train.schedules import ReduceOnPlateau, rates
+from chainrule.train.runstate import RunState
+from chainrule.train.schedules import ReduceOnPlateau
+
+EPOCHS = 20
+"""Of a run, where their number is not given."""
 
 EACH_EPOCH = {
     "classification": ("accuracy",),
@@ -34,61 +37,23 @@ EACH_EPOCH = {
 }
 """The metrics of every epoch, where none are asked for; `evaluate` has them all."""
 
-Wanted = list[str | Metric | Function]
 
-
-def fit(
-    state: ModelState,
-    data: Data,
-    *,
-    optimizer: Optimizer | LBFGS | str | None,
-    batch_size: int,
-    epochs: int | None,
-    validation: Any,
-    groups: Any,
-    time: Any,
-    patience: int | EarlyStopping | None,
-    keep_best: bool,
-    shuffle: bool,
-    metrics: Iterable[str | Metric | Function] | None,
-    clip_norm: float | None,
-    clip_value: float | None,
-    trainable: Iterable[str] | None,
-    callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None,
-    backend: str,
-    threads: int | None,
-    verbose: bool | str | Progress | None,
-) -> History:
-    """See Model.fit."""
+def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> History:
+    """Train a model; see Model.fit."""
     if state.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    require_integer("fit.batch_size", batch_size, 1)
-    if threads is not None:
-        require_integer("fit.threads", threads, 1)
-    check_backend(backend)
-    listening = as_callbacks(callbacks)
-    prepared = prepare(state, data, validation, groups, time)
-    chosen = optimizer_for(state, optimizer)
-    epochs = _epochs(chosen) if epochs is None else epochs
-    require_integer("fit.epochs", epochs, 0)
-    notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
-    notes += _continues(state, chosen)
-    program = _program(
-        state, state.loss, prepared, chosen,
-        clip_norm=clip_norm, clip_value=clip_value, trainable=trainable, backend=backend,
-        threads=threads,
-    )  # fmt: skip
-    batch_size = len(prepared.rows) if isinstance(chosen, LBFGS) else batch_size
+    prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
+    optimizer = optimizer_for(state, settings.optimizer)
+    settings = _resolved(state, prepared, optimizer, settings)
+    notes = [] if prepared is data else [prepared.sentence]  # else its maker has reported it
+    notes += _continue_or_reset(state, optimizer)
+    program = _program(state, state.loss, prepared, optimizer, settings)
     program.write({}, state.steps)
-    state.optimizer, state.split = chosen, prepared.sentence
-    with choose(verbose) as progress:
+    state.optimizer, state.split = optimizer, prepared.sentence
+    with choose(settings.verbose) as progress:
         for note in notes:
             progress.note(note)
-        run = _run(
-            state, prepared, program, batch_size, epochs, patience, keep_best,
-            _wanted(state, metrics), listening, progress,
-        )  # fmt: skip
-        run.shuffle = shuffle
+        run = _run(state, prepared, program, settings, progress)
         try:
             reason = run.train()
         except KeyboardInterrupt:
@@ -98,108 +63,78 @@ def fit(
     return state.history
 
 
+def optimizer_for(state: ModelState, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
+    """An optimizer, also by its name; or the model's last one, or the default."""
+    return (state.optimizer or Adam(1e-3)) if given is None else as_optimizer(given)
+
+
+def _resolved(
+    state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings
+) -> FitSettings:
+    """The settings with all that was left open, for this model and data."""
+    epochs, size = EPOCHS, settings.batch_size
+    if isinstance(optimizer, LBFGS):
+        epochs, size = optimizer.iterations, len(prepared.rows)
+    judged = prepared.held_arrays is not None or settings.patience is not None
+    return replace(
+        settings,
+        optimizer=optimizer,
+        epochs=epochs if settings.epochs is None else settings.epochs,
+        batch_size=size,
+        keep_best=settings.keep_best and judged,
+        metrics=_metrics(state, settings.metrics),
+    )
+
+
+def _metrics(
+    state: ModelState, metrics: Iterable[str | Metric | Function] | None
+) -> list[str | Metric | Function]:
+    """The metrics of every epoch. Raises SettingError where one does not fit the loss."""
+    if metrics is None:
+        return list(EACH_EPOCH[state.judge.task]) if state.judge.task else []
+    chosen = list(metrics)
+    if state.judge.task:
+        find_metrics(chosen, state.judge.task)
+    return chosen
+
+
+def _continue_or_reset(state: ModelState, optimizer: Optimizer | LBFGS) -> list[str]:
+    """Drop the state of another optimizer; what to report where a model is trained again."""
+    if not len(state.history):
+        return []
+    last = state.history.last_epoch
+    if state.optimizer is not None and type(state.optimizer) is type(optimizer):
+        return [f"goes on after epoch {last} (step {state.steps:,}), optimizer state kept"]
+    steps, state.slots, state.steps = state.steps, {}, 0  # Adam's averages begin with step 1
+    return [f"goes on after epoch {last} (step {steps:,}) with a new optimizer"]
+
+
+# ---------------------------------------------------------------- program and run
+
+
 def _program(
     state: ModelState,
     loss: Node,
     prepared: Prepared,
     optimizer: Optimizer | LBFGS,
-    *,
-    clip_norm: float | None,
-    clip_value: float | None,
-    trainable: Iterable[str] | None,
-    backend: str,
-    threads: int | None,
+    settings: FitSettings,
 ) -> Program:
-    """What does the steps: by minibatches, or on all rows at once."""
+    """The program that does the steps: by minibatches, or on all rows at once."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
             state.graph, loss, state.values, _rows_of(state, prepared), optimizer,
-            trainable=trainable, seed=state.seed, backend=backend,
+            trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer)
     step = build_step(
         state.graph, loss, optimizer,
-        clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
+        clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+        trainable=settings.trainable,
     )  # fmt: skip
-    given = state.values | state.slots
-    return compile_step(step, given, state.seed, backend=backend, threads=threads)
-
-
-def _run(
-    state: ModelState,
-    prepared: Prepared,
-    program: Program,
-    batch_size: int,
-    epochs: int,
-    patience: int | EarlyStopping | None,
-    keep_best: bool,
-    wanted: Wanted,
-    callbacks: list[Callback],
-    progress: Progress,
-) -> Run:
-    validates = prepared.held_arrays is not None
-    stopping = (
-        patience if isinstance(patience, EarlyStopping)
-        else EarlyStopping() if patience is None
-        else EarlyStopping(patience=patience)
-    )  # fmt: skip
-    own = find_metrics(wanted, state.judge.task) if state.judge.task else []
-    tracker = stopping.tracker(validation=validates, metrics=own)
-    if patience is None:
-        tracker.patience = None
-    state.history.judge_by(stopping.criterion, tracker.better)
-
-    def score() -> Mapping[str, float]:
-        if prepared.held_arrays is not None:
-            scores = state.score(prepared.held_arrays, prepared.held_rows, wanted)
-            return {f"validation_{name}": value for name, value in scores.items()}
-        if not wanted or tracker.criterion == "loss":
-            return {}
-        scores = state.score(prepared.arrays, prepared.rows, wanted)
-        return {name: value for name, value in scores.items() if name != "loss"}
-
-    def sync() -> None:
-        state.slots = {}  # there is no room for the old ones and the new
-        state.restore(program.read(), program.steps)
-
-    per_epoch = -(-len(prepared.rows) // batch_size)
-    rate, before = _rate(state, state.steps, per_epoch * epochs, tracker.better)
-    return Run(
-        program, prepared.arrays, prepared.rows, batch_size, epochs, state.seed, rate, score,
-        sync, tracker,
-        keep_best and (validates or patience is not None),
-        State(state, state.history), progress, callbacks, before,
-    )  # fmt: skip
-
-
-def _rate(
-    state: ModelState, before: int, total: int, better: Direction
-) -> tuple[Callable[[int, int], list[float]], Callable[[float], None]]:
-    """The rates of some steps of this run, and what listens to the criterion to change them."""
-    schedule = getattr(state.optimizer, "rate", 1.0)
-    scale = 1.0
-    plateau: PlateauTracker | None = None
-    if isinstance(schedule, ReduceOnPlateau):
-        plateau = PlateauTracker(schedule, better)
-
-    def at(first: int, count: int) -> list[float]:
-        return rates(schedule, first - before, count, total, scale)
-
-    def listen(criterion: float) -> None:
-        nonlocal scale
-        if plateau is not None:
-            scale = plateau.update(criterion)
-
-    return at, listen
-
-
-def _wanted(state: ModelState, metrics: Iterable[str | Metric | Function] | None) -> Wanted:
-    if metrics is None:
-        return list(EACH_EPOCH[state.judge.task]) if state.judge.task else []
-    wanted: Wanted = [metrics] if isinstance(metrics, str) else list(metrics)
-    if state.judge.task:
-        find_metrics(wanted, state.judge.task)
-    return wanted
+    values = state.values | state.slots
+    return compile_step(
+        step, values, state.seed, backend=settings.backend, threads=settings.threads
+    )
 
 
 def _rows_of(state: ModelState, prepared: Prepared) -> dict[str, Array]:
@@ -211,50 +146,70 @@ def _rows_of(state: ModelState, prepared: Prepared) -> dict[str, Array]:
     }
 
 
+def _run(
+    state: ModelState,
+    prepared: Prepared,
+    program: Program,
+    settings: FitSettings,
+    progress: Progress,
+) -> Run:
+    """The run of a program, with resolved settings."""
+    tracker = _tracker(state, prepared, settings)
+    state.history.judge_by(settings.stopping.criterion, tracker.better)
+    schedule = getattr(settings.optimizer, "rate", None)
+    plateau = PlateauTracker(tracker.better) if isinstance(schedule, ReduceOnPlateau) else None
+    metrics = list(settings.metrics or ())
+
+    def score() -> Mapping[str, float]:
+        if prepared.held_arrays is not None:
+            scores = state.score(prepared.held_arrays, prepared.held_rows, metrics)
+            return {f"validation_{name}": value for name, value in scores.items()}
+        if not metrics or tracker.criterion == "loss":
+            return {}
+        scores = state.score(prepared.arrays, prepared.rows, metrics)
+        return {name: value for name, value in scores.items() if name != "loss"}
+
+    def sync() -> None:
+        state.slots = {}  # there is no room for the old ones and the new
+        state.restore(program.read(), program.steps)
+
+    return Run(
+        program=program, data=prepared.arrays, rows=prepared.rows, settings=settings,
+        seed=state.seed, score=score, sync=sync, view=State(state, state.history),
+        progress=progress,
+        state=RunState.start(
+            state.history.begin_run(), settings.epochs or 0, state.steps, tracker, plateau
+        ),
+    )  # fmt: skip
+
+
+def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
+    """What judges the epochs; without patience it never stops the run."""
+    task = state.judge.task
+    own = find_metrics(settings.metrics or (), task) if task else []
+    tracker = settings.stopping.tracker(validation=prepared.held_arrays is not None, metrics=own)
+    if settings.patience is None:
+        tracker.patience = None
+    return tracker
+
+
 # ---------------------------------------------------------------- words
 
 
-def _continues(state: ModelState, optimizer: Optimizer | LBFGS) -> list[str]:
-    """What is told where a model is trained again; another optimizer's state is dropped."""
-    if not len(state.history):
-        return []
-    last = state.history.last_epoch
-    if state.optimizer is not None and type(state.optimizer) is type(optimizer):
-        return [f"goes on after epoch {last} (step {state.steps:,}), optimizer state kept"]
-    steps, state.slots, state.steps = state.steps, {}, 0  # Adam's averages begin with step 1
-    return [f"goes on after epoch {last} (step {steps:,}) with a new optimizer"]
-
-
 def _kept(run: Run) -> str:
-    if run.keep_best and run.tracker.best_epoch is not None:
-        return f"keeps epoch {run.tracker.best_epoch}, the best so far"
+    best = run.state.tracker.best_epoch
+    if run.settings.keep_best and best is not None:
+        return f"keeps epoch {best}, the best so far"
     return f"is as after step {run.program.steps:,}"
 
 
 def _summary(run: Run, reason: str | None) -> str:
-    if not run.epochs:
+    if not run.state.epochs:
         return "no epochs to train"
-    row, tracker = run.state.row, run.tracker
-    ran = run.state.epoch - run.state.history.runs[-1] + 1
-    text = f"{ran:,} epoch{'s' if ran != 1 else ''} in {duration(row['seconds'])}"
-    if run.keep_best and tracker.best_epoch is not None and tracker.best is not None:
+    tracker = run.state.tracker
+    ran = run.state.epoch - run.state.first_epoch
+    text = f"{ran:,} epoch{'s' if ran != 1 else ''} in {duration(run.view.row['seconds'])}"
+    if run.settings.keep_best and tracker.best_epoch is not None and tracker.best is not None:
         best = f"{words(tracker.criterion)} {number(tracker.best)}"
         text += f"; kept epoch {tracker.best_epoch}, the best: {best}"
     return text + (f"; stopped: {reason}" if reason else "")
-
-
-def optimizer_for(state: ModelState, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
-    """An optimizer, also by its name; or the model's last one, or the usual one."""
-    if given is None:
-        return state.optimizer or Adam(1e-3)
-    if isinstance(given, (Optimizer, LBFGS)):
-        return given
-    if isinstance(given, str):
-        return optimizer_named(given)
-    raise SettingError(
-        "fit", "this is no optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
-    )
-
-
-def _epochs(optimizer: Optimizer | LBFGS) -> int:
-    return optimizer.iterations if isinstance(optimizer, LBFGS) else 20

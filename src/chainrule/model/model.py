@@ -22,6 +22,7 @@ from chainrule.model import fit as fitting
 from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
 from chainrule.train.callbacks import Callback, EarlyStopping, State
+from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
@@ -137,13 +138,13 @@ class Model(ModelState):
             SettingError: a setting makes no sense.
             NotFinite: a loss became NaN or infinite; the model is as before that step.
         """
-        return fitting.fit(
-            self, data, optimizer=optimizer, batch_size=batch_size, epochs=epochs,
-            validation=validation, groups=groups, time=time, patience=patience,
-            keep_best=keep_best, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
-            clip_value=clip_value, trainable=trainable, callbacks=callbacks, backend=backend,
-            threads=threads, verbose=verbose,
+        settings = FitSettings(
+            optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
+            groups=groups, time=time, patience=patience, keep_best=keep_best, shuffle=shuffle,
+            metrics=metrics, clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
+            callbacks=callbacks, backend=backend, threads=threads, verbose=verbose,
         )  # fmt: skip
+        return fitting.fit(self, data, settings)
 
     def evaluate(
         self, data: Data, metrics: Iterable[str | Metric | Function] | None = None
@@ -228,10 +229,13 @@ class Model(ModelState):
         Raises:
             GraphError: the model has no loss. SettingError: a setting makes no sense.
         """
-        from chainrule.model import plan as planning  # noqa: PLC0415  (few programs ask)
+        from chainrule.model.plan import plan  # noqa: PLC0415  (few programs need it)
 
-        settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
-        return planning.plan(self, settings, rows)
+        settings = FitSettings(
+            optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
+            clip_value=clip_value,
+        )  # fmt: skip
+        return plan(self, settings, rows)
 
     def profile(
         self,
@@ -260,12 +264,13 @@ class Model(ModelState):
             FeedError, DataError: the data does not fit. GraphError: the model has no loss.
             SettingError: a setting makes no sense. NotFinite: a loss is NaN or infinite.
         """
-        from chainrule.model import plan as planning  # noqa: PLC0415  (few programs ask)
-        from chainrule.model import profile as profiling  # noqa: PLC0415
+        from chainrule.model.profile import profile  # noqa: PLC0415  (few programs need it)
 
-        arrays, rows = self.arrays(data)
-        settings = planning.Settings(batch_size, optimizer, threads, clip_norm, clip_value)
-        return profiling.profile(self, arrays, rows, settings, seconds)
+        settings = FitSettings(
+            optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
+            clip_value=clip_value,
+        )  # fmt: skip
+        return profile(self, data, settings, seconds)
 
     # ------------------------------------------------------------ file
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,15 +20,15 @@ from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
+from chainrule.model.fit import optimizer_for
 from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.pipeline import plan_step, staged
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
-from chainrule.system.settings import require_integer
+from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
-from chainrule.train.optim import Adam, Optimizer
-from chainrule.train.optim.registry import optimizer as optimizer_named
+from chainrule.train.optim import Optimizer
 
 WHAT = {
     "fix_streams": "give every random draw its stream of numbers",
@@ -40,33 +39,11 @@ WHAT = {
 """What the passes do, in words."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a step depends on besides the model: arguments of `fit`.
-
-    Raises:
-        SettingError: one makes no sense.
-    """
-
-    batch_size: int = 32
-    optimizer: Optimizer | LBFGS | str | None = None
-    threads: int | None = None
-    clip_norm: float | None = None
-    clip_value: float | None = None
-
-    def __post_init__(self) -> None:
-        require_integer("plan.batch_size", self.batch_size, 1)
-        if self.threads is not None:
-            require_integer("plan.threads", self.threads, 1)
-
-
-def step_of(state: ModelState, settings: Settings) -> tuple[Step, Optimizer]:
+def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
     """The training step that `fit` would compile, and its optimizer."""
     if state.loss is None:
         raise GraphError("plan", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    given = settings.optimizer
-    chosen = optimizer_named(given) if isinstance(given, str) else given or state.optimizer
-    chosen = chosen or Adam(1e-3)
+    chosen = optimizer_for(state, settings.optimizer)
     if isinstance(chosen, LBFGS):
         raise SettingError(
             "plan", "LBFGS takes all rows at once, and has no minibatch step", fix="such as 'adam'"
@@ -78,14 +55,19 @@ def step_of(state: ModelState, settings: Settings) -> tuple[Step, Optimizer]:
     return step, chosen
 
 
-def plan(state: ModelState, settings: Settings, rows: int | None = None) -> Forecast:
+def plan(state: ModelState, settings: FitSettings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
     step, optimizer = step_of(state, settings)
     return forecast(state, step, divided(step), type(optimizer).__name__, settings, rows)
 
 
 def forecast(
-    state: ModelState, step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
+    state: ModelState,
+    step: Step,
+    parts: Divided,
+    rule: str,
+    settings: FitSettings,
+    rows: int | None,
 ) -> Forecast:
     """What a step that is divided already will take.
 

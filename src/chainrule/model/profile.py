@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,37 +15,33 @@ from chainrule.engine.codecache import step_code
 from chainrule.engine.compile import divided
 from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node, Operation
-from chainrule.model import plan as planning
-from chainrule.model.state import ModelState
+from chainrule.graph.node import Node, Operation
+from chainrule.model.plan import final_graph, forecast, step_of
+from chainrule.model.state import Data, ModelState
 from chainrule.plan.lower import VIEWS
 from chainrule.plan.materialize import PRICES, is_constant
+from chainrule.train.fitsettings import FitSettings
 from chainrule.types import Dim, Shape
 
 
-def profile(
-    state: ModelState,
-    arrays: Mapping[str, Array],
-    rows: int,
-    settings: planning.Settings,
-    seconds: float,
-) -> Profile:
+def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float) -> Profile:
     """See Model.profile."""
+    arrays, rows = state.arrays(data)
     size = min(settings.batch_size, rows)
     settings = dataclasses.replace(settings, batch_size=size)
-    step, optimizer = planning.step_of(state, settings)
+    step, optimizer = step_of(state, settings)
     parts = divided(step)
-    forecast = planning.forecast(state, step, parts, type(optimizer).__name__, settings, rows)
+    expected = forecast(state, step, parts, type(optimizer).__name__, settings, rows)
     given = {**state.values, **state.slots}
     program = NativeProgram(
-        parts.inner, given, state.seed, parts.encoders, parts.whole, forecast.threads
+        parts.inner, given, state.seed, parts.encoders, parts.whole, expected.threads
     )
     order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
-    timing = program.timed(arrays, batches, forecast.threads, seconds)
+    timing = program.timed(arrays, batches, expected.threads, seconds)
     stages = step_code(parts.inner, size).program.stages
     names = [task.name for stage in stages for task in stage]
-    return _profile(forecast, planning.final_graph(parts.inner), timing, names)
+    return _profile(expected, final_graph(parts.inner), timing, names)
 
 
 def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:

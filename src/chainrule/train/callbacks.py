@@ -179,33 +179,34 @@ class BestTracker:
 
 @dataclass(slots=True)
 class PlateauTracker:
-    """The scale of a rate that is cut whenever the criterion stops improving.
+    """The scale of a rate that is cut whenever the criterion stops improving; only plain fields.
 
     Attributes:
-        settings: when it is cut, and by how much.
         better: as in `EarlyStopping`.
-        scale: what the rate is multiplied by now.
+        scale: the present factor on the rate.
+        best: the best criterion so far.
+        stale: epochs without improvement, since the last one or the last cut.
+        cooling: epochs to come that do not count as being without improvement.
     """
 
-    settings: ReduceOnPlateau
     better: Direction = "min"
     scale: float = 1.0
     best: float | None = None
     stale: int = 0
     cooling: int = 0
 
-    def update(self, value: float) -> float:
+    def update(self, value: float, settings: ReduceOnPlateau) -> float:
         """Take an epoch's value; returns the scale for the next epoch."""
-        if _improves(value, self.best, self.better, self.settings.minimum_improvement):
+        if _improves(value, self.best, self.better, settings.minimum_improvement):
             self.best, self.stale = float(value), 0
         elif self.cooling == 0:
             self.stale += 1
-        if self.settings.best_of_all and _improves(value, self.best, self.better, 0.0):
+        if settings.best_of_all and _improves(value, self.best, self.better, 0.0):
             self.best = float(value)
         self.cooling = max(self.cooling - 1, 0)
-        if self.stale >= self.settings.patience:
-            self.scale *= self.settings.factor
-            self.stale, self.cooling = 0, self.settings.cooldown
+        if self.stale >= settings.patience:
+            self.scale *= settings.factor
+            self.stale, self.cooling = 0, settings.cooldown
         return self.scale
 
 
