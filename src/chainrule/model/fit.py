@@ -35,7 +35,7 @@ EACH_EPOCH = {
     "regression": ("rmse",),
     "quantiles": ("pinball",),
 }
-"""The metrics of every epoch, where none are asked for; `evaluate` has them all."""
+"""The metrics of every epoch, where none are requested; `evaluate` has them all."""
 
 
 def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> History:
@@ -45,7 +45,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
     optimizer = optimizer_for(state, settings.optimizer)
     settings = _resolved(state, prepared, optimizer, settings)
-    notes = [] if prepared is data else [prepared.sentence]  # else its maker has reported it
+    notes = [] if prepared is data else [prepared.sentence]  # given data was reported before
     notes += _continue_or_reset(state, optimizer)
     program = _program(state, state.loss, prepared, optimizer, settings)
     program.write({}, state.steps)
@@ -138,7 +138,7 @@ def _program(
 
 
 def _rows_of(state: ModelState, prepared: Prepared) -> dict[str, Array]:
-    """The training rows as arrays of their own."""
+    """Copies of the training rows."""
     batched = {state.graph.name(x): x.batch for x in state.graph.inputs}
     return {
         name: array[prepared.rows] if batched[name] else array
@@ -170,7 +170,7 @@ def _run(
         return {name: value for name, value in scores.items() if name != "loss"}
 
     def sync() -> None:
-        state.slots = {}  # there is no room for the old ones and the new
+        state.slots = {}  # memory may not hold the old and the new ones
         state.restore(program.read(), program.steps)
 
     return Run(
@@ -184,7 +184,7 @@ def _run(
 
 
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
-    """What judges the epochs; without patience it never stops the run."""
+    """The tracker that judges the epochs; without patience it never stops the run."""
     task = state.judge.task
     own = find_metrics(settings.metrics or (), task) if task else []
     tracker = settings.stopping.tracker(validation=prepared.held_arrays is not None, metrics=own)

@@ -32,7 +32,7 @@ from chainrule.train.optim import Optimizer
 from chainrule.train.progress import Progress, choose
 
 SETTINGS = ("data", *(name for name in NAMES if name != "verbose"))
-"""What may differ from model to model."""
+"""The settings that may differ from model to model."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def fit_many(
 ) -> list[History]:
     """Train many models at once, one on each processor; each ends with the same bits as alone.
 
-    On Linux they train in forked processes, which see the data and copy none of it. Elsewhere,
-    and with callbacks, they train in threads, which are little quicker for small networks.
+    On Linux they train in forked processes, which share the data without a copy. Elsewhere,
+    and with callbacks, they train in threads, which are little faster for small networks.
 
     Args:
         models: such as one for each seed; they may differ in structure.
         data: for all of them, as for `Model.fit`.
         each: for each model a dict of settings, which override those for all; "data" among
-            them gives a model data of its own.
+            them replaces the data for a model.
         jobs: how many train at a time; None: one on each processor.
         verbose: one line reports all; as for `Model.fit`.
         settings: of `Model.fit`, for all.

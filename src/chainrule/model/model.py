@@ -19,6 +19,7 @@ from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
+from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
 from chainrule.train.callbacks import Callback, EarlyStopping, State
@@ -41,7 +42,7 @@ class Model(ModelState):
 
     Args:
         outputs: what `predict` gives: one node or several.
-        loss: what `fit` makes small: a scalar node.
+        loss: what `fit` minimises: a scalar node.
         seed: of the initial values, the order of examples, and dropout.
         schema: what was learned about a table; then tables, files and queries may be given
             wherever data is.
@@ -109,13 +110,12 @@ class Model(ModelState):
             optimizer: such as Adam(1e-3), or its name. None goes on with the last one, and takes
                 Adam(1e-3) at first. LBFGS takes all rows in every step, its iteration.
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
-            epochs: how many times all training rows are gone through; None: 20 times, or as many
-                iterations as LBFGS says.
+            epochs: passes over all training rows; None: 20, or as many iterations as LBFGS has.
             validation: the share of rows held out (shuffled, stratified by class, seeded), or
-                data of its own, or None.
+                separate data, or None.
             groups, time: hold out whole groups, or the latest rows: an array with an entry a
                 row, or the name of a column of the table.
-            patience: stop when the validation loss, or what an EarlyStopping says, has not
+            patience: stop when the validation loss, or the criterion of an EarlyStopping, has not
                 improved for so many epochs.
             keep_best: end with the parameters of the best epoch, where there is validation.
             shuffle: take the rows in a new order in each epoch.
@@ -124,8 +124,8 @@ class Model(ModelState):
             trainable: names or patterns of the parameters to train; None trains all.
             callbacks: called after each epoch with the state of the run.
             backend: "native" compiles the whole step to machine code; "interpreter" computes
-                with NumPy, node by node, which is slow and good for comparing.
-            threads: how many processors a step may use, where they make it quicker; None: all.
+                with NumPy, node by node, which is slow and serves as a reference.
+            threads: how many processors a step may use, where they make it faster; None: all.
                 Results have the same bits for any number.
             verbose: True shows the run as suits the place (terminal, notebook, file), False
                 shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
@@ -135,7 +135,7 @@ class Model(ModelState):
 
         Raises:
             FeedError, DataError: the data does not fit the graph or the schema.
-            SettingError: a setting makes no sense.
+            SettingError: a setting is not allowed.
             NotFinite: a loss became NaN or infinite; the model is as before that step.
         """
         settings = FitSettings(
@@ -211,23 +211,23 @@ class Model(ModelState):
         clip_value: float | None = None,
         rows: int | None = None,
     ) -> Forecast:
-        """What a training step will do as machine code, and what it will take, before it runs.
+        """A forecast of a training step as machine code: what it does, its time and memory.
 
-        `print(model.plan())` tells the passes over the graph, the kernels with the nodes that
-        each computes, phases, layout, memory, and the time of a step by prediction; the first
-        time, it measures how fast this machine is, in about a third of a second.
+        `print(model.plan())` shows the passes over the graph, the kernels with the nodes that
+        each computes, phases, layout, memory, and the predicted time of a step; the first call
+        measures the speed of this machine, in about a third of a second.
 
         Args:
             batch_size, optimizer, clip_norm, clip_value: as for `fit`.
             threads: that share the step, at most all processors; None: as many as are predicted
-                to be quickest.
-            rows: of the data set, for what it takes in memory.
+                to be fastest.
+            rows: of the data set, for its memory.
 
         Returns:
             A forecast: text, and `kernels`, `phases`, `flops`, `bytes`, `seconds`, `memory`.
 
         Raises:
-            GraphError: the model has no loss. SettingError: a setting makes no sense.
+            GraphError: the model has no loss. SettingError: a setting is not allowed.
         """
         from chainrule.model.plan import plan  # noqa: PLC0415  (few programs need it)
 
@@ -248,21 +248,21 @@ class Model(ModelState):
         clip_value: float | None = None,
         seconds: float = 0.5,
     ) -> Profile:
-        """Where the time of a training step goes: each kernel and node, measured and predicted.
+        """The time that each kernel and node of a training step takes, measured and predicted.
 
         Steps are run on the data as `fit` would, but on a copy of the model that learns nothing.
 
         Args:
             data, batch_size, optimizer, clip_norm, clip_value: as for `fit`.
             threads: as for `plan`.
-            seconds: for how long.
+            seconds: of measurement.
 
         Returns:
             A profile: text, and `kernels`, `nodes`, `waiting`, `seconds`, `forecast`.
 
         Raises:
             FeedError, DataError: the data does not fit. GraphError: the model has no loss.
-            SettingError: a setting makes no sense. NotFinite: a loss is NaN or infinite.
+            SettingError: a setting is not allowed. NotFinite: a loss is NaN or infinite.
         """
         from chainrule.model.profile import profile  # noqa: PLC0415  (few programs need it)
 
@@ -277,8 +277,8 @@ class Model(ModelState):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the whole model to one safetensors file; an old file is replaced at the end.
 
-        An optimizer or schedule of your own is code, and no code is written: without them the
-        file is whole, but training that goes on from it begins with a new optimizer.
+        An optimizer or schedule that you wrote is code, and no code is saved: training that
+        continues from such a file begins with a new optimizer.
 
         Raises:
             ModelFileError: the file cannot be written; an old one is left as it was.
@@ -286,14 +286,14 @@ class Model(ModelState):
         modelfile.write(path, self._saved())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickles and copies go by the bytes of the model file; an optimizer of one's own too."""
-        own = self.optimizer is not None and not is_known(self.optimizer)
-        kept = {"optimizer": self.optimizer, "slots": self.slots} if own else None
-        return _from_bytes, (modelfile.to_bytes(self._saved()), kept)
+        """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""
+        custom = self.optimizer is not None and not is_known(self.optimizer)
+        extra = {"optimizer": self.optimizer, "slots": self.slots} if custom else None
+        return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
 
-    def _saved(self) -> modelfile.Saved:
+    def _saved(self) -> Saved:
         known = self.optimizer is not None and is_known(self.optimizer)
-        return modelfile.Saved(
+        return Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),
             loss=None if self.loss is None else self.graph.name(self.loss),
@@ -339,15 +339,15 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelFileError("load", error.what, got=error.got, at=path) from None
 
 
-def _from_bytes(content: bytes, kept: Mapping[str, Any] | None) -> Model:
+def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
     """A model from its pickle."""
     model = _from_saved(modelfile.from_bytes(content))
-    if kept is not None:
-        model.optimizer, model.slots = kept["optimizer"], dict(kept["slots"])
+    if extra is not None:
+        model.optimizer, model.slots = extra["optimizer"], dict(extra["slots"])
     return model
 
 
-def _from_saved(saved: modelfile.Saved) -> Model:
+def _from_saved(saved: Saved) -> Model:
     schema = None if saved.contract is None else Schema.from_dict(saved.contract)
     outputs = [saved.graph[name] for name in saved.outputs]
     model = Model(

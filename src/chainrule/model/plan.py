@@ -1,4 +1,4 @@
-"""What `Model.plan` does: the step that `fit` would run, through all stages, and what it costs."""
+"""The forecast of `Model.plan`: the step that `fit` would run, stage by stage, and its costs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def forecast(
     settings: FitSettings,
     rows: int | None,
 ) -> Forecast:
-    """What a step that is divided already will take.
+    """The forecast of a step that is divided already.
 
     Args:
         state: of the model that is trained.
@@ -117,16 +117,16 @@ def _passes(step: Step, whole: Step, inner: Step) -> list[Pass]:
 
 
 def _memory(
-    made: Plan, size: int, threads: int, rows: int | None, inner: Step, own: Container[str]
+    made: Plan, size: int, threads: int, rows: int | None, inner: Step, parameters: Container[str]
 ) -> MemoryNeed:
-    """What a run allots; `own` are the model's parameters, other states are the optimizer's."""
+    """The memory of a run; `parameters` are the model's, other states are the optimizer's."""
     states = [b for b in made.buffers if b.space == "state"]
     others = [b for b in made.buffers if b.space != "state"]
     fixed, each_row = build(made, host(), size).scratch
     inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
         state=layout(states, made.updates, 0).end,
-        copies=sum(_bytes(b) * (2 if b.name in own else 1) for b in states),
+        copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),
         work=layout(others, (), size).end,
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
         row=sum(map(row_bytes, inputs)),

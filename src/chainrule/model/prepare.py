@@ -1,4 +1,4 @@
-"""Data made ready for `fit`: checked arrays, and which rows train and which validate."""
+"""Data prepared for `fit`: checked arrays, the rows that train and those that validate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.model.state import Data, ModelState
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data that is ready: checked arrays, the rows that train, and what validates.
+    """Data that is ready: checked arrays, the rows that train and those that validate.
 
     Attributes:
         arrays, rows: of the training data.
@@ -37,7 +37,10 @@ class Prepared:
 def prepare(
     state: ModelState, data: Data | Prepared, validation: Any, groups: Any, time: Any
 ) -> Prepared:
-    """Checked arrays, and which rows train and which validate; what is prepared stays as it is."""
+    """Check data and divide its rows into those that train and those that validate.
+
+    Data that is prepared already is returned as it is.
+    """
     if isinstance(data, Prepared):
         return data
     if state.schema is not None:
@@ -59,9 +62,9 @@ def prepare(
 
 
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
-    """Data as a schema encodes it, and columns of the table by name at the rows that are kept.
+    """Data as a schema encodes it, and columns of the table by name, at the rows that remain.
 
-    What is encoded already, and what is no name, stays as it is.
+    Data that is encoded already, and columns that are not names, are returned as they are.
     """
     if isinstance(data, Encoded):
         return data, *columns
@@ -92,7 +95,7 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
 
 
 def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
-    """Targets at which the loss means nothing, told with the row of the data, not of a batch."""
+    """Raises FeedError, with the row, for targets outside the domain of the loss."""
     judge, bounds = state.judge, _bounds(state)
     if bounds is None or judge.target is None or judge.weights is not None:
         return

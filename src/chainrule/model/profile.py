@@ -1,4 +1,4 @@
-"""What `Model.profile` does: some steps on the user's data, timed task by task."""
+"""The profile of `Model.profile`: some steps on the user's data, timed task by task."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
 
 
 def _price(node: Node, rows: int) -> float:
-    """What a node costs, in additions."""
+    """The cost of a node, in additions."""
     if not isinstance(node, Operation) or is_constant(node) or node.op.name in VIEWS:
         return 0.0
     return PRICES.get(node.op.name, 1) * _turns(node, rows)
 
 
 def _turns(node: Operation, rows: int) -> int:
-    """How many elements, or terms of sums, a node has."""
+    """The number of elements, or of terms of sums, of a node."""
     if node.op.name != "einsum":
         return max(_elements(x.shape, rows) for x in (node, *node.operands))
     sizes: dict[str, Dim] = {}

@@ -61,7 +61,7 @@ class FitSettings:
 
     @property
     def stopping(self) -> EarlyStopping:
-        """What judges the epochs; whether it also stops the run is told by `patience`."""
+        """The rule that judges the epochs; it stops the run only where there is `patience`."""
         if isinstance(self.patience, EarlyStopping):
             return self.patience
         return EarlyStopping() if self.patience is None else EarlyStopping(patience=self.patience)

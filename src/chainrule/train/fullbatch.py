@@ -28,7 +28,7 @@ class FullBatch:
         loss: a floating-point scalar.
         state: values of parameters by name; the rest start from their initial values.
         data: for each input of the graph its array, rows first.
-        settings: tell the weight decay.
+        settings: of the method; the weight decay counts here.
         trainable: patterns of the names of parameters to train; None: all trainable ones.
         seed: of everything random, which is drawn once: each call sees the same.
         backend: "native" or "interpreter".
@@ -84,7 +84,7 @@ class FullBatch:
         return value, gradient + self._decay * point
 
     def penalty(self, point: Vector) -> float:
-        """What weight decay adds to the loss."""
+        """The weight decay's part of the loss."""
         return 0.5 * float(self._decay @ (point * point))
 
     def state(self, point: Vector) -> dict[str, Array]:
@@ -106,10 +106,10 @@ class FullBatch:
             env = self._run(self._statistics, point)
             self._known |= {x: env[new] for x, new in tracked.items()}
 
-    def _run(self, tape: EvalSchedule, point: Vector) -> dict[Node, Array]:
+    def _run(self, schedule: EvalSchedule, point: Vector) -> dict[Node, Array]:
         with one_thread:
             known = self._known | self._unpacked(point)
-            return tape.run(known, rows=self._rows, training=True)
+            return schedule.run(known, rows=self._rows, training=True)
 
     def _unpacked(self, point: Vector) -> dict[Node, Array]:
         values: dict[Node, Array] = {}
@@ -128,7 +128,7 @@ def _packed(arrays: list[Array]) -> Vector:
 class FullBatchProgram:
     """L-BFGS as a Program: a step is an iteration, whatever minibatch and rate it is given.
 
-    It stands still once the method has ended.
+    After the end of the method a step changes nothing.
     """
 
     def __init__(self, function: FullBatch, settings: LBFGS) -> None:

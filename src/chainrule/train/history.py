@@ -1,4 +1,4 @@
-"""What happened in a run, epoch by epoch: the History that `fit` returns and the model keeps."""
+"""The History of training: a row of numbers for each epoch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class History:
         """Set the criterion, as when a later run is stopped by another one.
 
         Raises:
-            SettingError: nobody knows which way the criterion is better.
+            SettingError: it is not known which way the criterion is better.
         """
         self._criterion = None if criterion is None else plain_name(criterion)
         self._better = better or ("min" if criterion is None else direction(criterion))
@@ -63,14 +63,14 @@ class History:
         """Add an epoch's row and return it as stored; without "epoch" it is the next one.
 
         Raises:
-            SettingError: the epoch is not later than the last, or a value is no number.
+            SettingError: the epoch is not later than the last, or a value is not a number.
         """
         stored: dict[str, float] = {"epoch": self.last_epoch + 1}
         for name, value in row.items():
             if not isinstance(value, (int, float, np.number, np.bool_)):
-                raise SettingError("history", f"{name!r} is no number", got=repr(value))
-            whole = isinstance(value, (int, np.integer))
-            stored[plain_name(name)] = int(value) if whole else float(value)
+                raise SettingError("history", f"{name!r} is not a number", got=repr(value))
+            integer = isinstance(value, (int, np.integer))
+            stored[plain_name(name)] = int(value) if integer else float(value)
         if stored["epoch"] <= self.last_epoch or stored["epoch"] % 1:
             raise SettingError("history", "epochs must rise", got=stored["epoch"],
                                expected=f"{self.last_epoch + 1} or later")  # fmt: skip
@@ -104,13 +104,13 @@ class History:
 
     @property
     def best(self) -> int | None:
-        """The epoch with the best criterion, the first of equals; None where there is no value."""
+        """The epoch with the best criterion (ties: the first); None where there is no value."""
         if self.criterion not in self.columns:
             return None
         values = self[self.criterion]
         values = np.where(np.isfinite(values), values if self._better == "min" else -values, np.inf)
-        place = int(np.argmin(values))
-        return int(self._rows[place]["epoch"]) if values[place] < np.inf else None
+        index = int(np.argmin(values))
+        return int(self._rows[index]["epoch"]) if values[index] < np.inf else None
 
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, a copy; -1 is the last."""
@@ -142,11 +142,11 @@ class History:
         if not self._rows:
             return "History(no epochs yet)"
         best = self.best
-        told = f"{len(self)} epoch{'s' if len(self) > 1 else ''}"
+        text = f"{len(self)} epoch{'s' if len(self) > 1 else ''}"
         if best is not None:
             value = number(self.row(best)[self.criterion])
-            told += f", best {best}: {words(self.criterion)} {value}"
-        return f"History({told})"
+            text += f", best {best}: {words(self.criterion)} {value}"
+        return f"History({text})"
 
     def plot(self, *names: str, width: int = 640, height: int = 360) -> Plot:
         """A line plot over the epochs, of loss and validation loss or of the columns named.
@@ -221,7 +221,7 @@ class History:
         for values in zip(*table.values(), strict=True):
             row = {n: v for n, v in zip(table, values, strict=True) if v is not None}
             if not isinstance(row.get("epoch"), int):
-                raise _damaged("an epoch is no whole number")
+                raise _damaged("an epoch is not an integer")
             try:
                 history.append(row)
             except SettingError as error:
@@ -244,7 +244,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, str):
         return _NOT_FINITE[value]
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return None if value is None else value
 
 

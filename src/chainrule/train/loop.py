@@ -25,7 +25,7 @@ SLICE_SECONDS = 0.03
 
 @dataclass(kw_only=True)
 class Run:
-    """One run of `fit`: what it works on, and how.
+    """One run of `fit`: its program, data, settings and progress.
 
     Attributes:
         program: does the steps; it holds parameters and optimizer slots.
@@ -33,7 +33,7 @@ class Run:
         rows: those that train.
         settings: of the run; batch size, shuffle, keep_best, callbacks and the learning rate count.
         seed: of the order of the rows.
-        state: where the run stands.
+        state: the progress of the run.
         score: returns the scores after an epoch, with the present parameters: a part of its row.
         sync: called before the model is read: it takes the program's parameters.
         view: what callbacks see of the run.

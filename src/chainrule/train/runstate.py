@@ -15,7 +15,7 @@ from chainrule.train.callbacks import BestTracker, PlateauTracker
 
 @dataclass(slots=True)
 class RunState:
-    """Where a run stands. With the program's state and the history, it decides all that follows.
+    """The progress of a run. With the program's state and the history, it decides all later steps.
 
     Attributes:
         first_epoch, last_epoch: of the run.
