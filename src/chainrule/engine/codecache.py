@@ -30,9 +30,7 @@ _lock = fork_lock()
 
 def step_code(step: Step, rows: int) -> Executable:
     """The machine code of a training step on minibatches of up to `rows` rows."""
-    chosen = [step.loss, *step.updates, *step.updates.values()]
-    digest = fingerprint(step.graph, chosen)
-    return _code(digest, rows, lambda folder: _compiler().compile_step(step, rows, folder))
+    return _code(step.digest, rows, lambda folder: _compiler().compile_step(step, rows, folder))
 
 
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:

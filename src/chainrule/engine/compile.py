@@ -27,7 +27,7 @@ ENCODED_BYTES = 1024
 
 
 def compile_step(
-    step: Step,
+    step: Step | Divided,
     state: Mapping[str, Array],
     seed: int,
     *,
@@ -37,7 +37,7 @@ def compile_step(
     """The program of a training step, starting from `state`.
 
     Args:
-        step: loss and updates as a graph.
+        step: loss and updates as a graph, divided already or not.
         state: values of parameters and slots by name; those absent start from their initial.
         seed: of what is random in a step.
         backend: "native" for machine code, or "interpreter".
@@ -47,7 +47,7 @@ def compile_step(
         SettingError: there is no such backend.
     """
     check_backend(backend)
-    parts = divided(step)
+    parts = step if isinstance(step, Divided) else divided(step)
     if backend == "native":
         return NativeProgram(parts.inner, state, seed, parts.encoders, parts.whole, threads)
     return Interpreted(parts.inner, state, seed, parts.encoders, parts.whole)

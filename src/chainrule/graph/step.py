@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Parameter, Scope
@@ -36,3 +38,8 @@ class Step:
     graph: Graph
     loss: Node
     updates: Mapping[Parameter, Node]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The fingerprint of all that it computes, computed once."""
+        return fingerprint(self.graph, [self.loss, *self.updates, *self.updates.values()])

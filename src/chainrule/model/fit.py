@@ -8,7 +8,6 @@ from dataclasses import replace
 from chainrule.display.format import duration, number, words
 from chainrule.engine.compile import compile_step
 from chainrule.engine.program import Program
-from chainrule.engine.step import build_step
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.prepare import Prepared, prepare
@@ -126,11 +125,7 @@ def _program(
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer)
-    step = build_step(
-        state.graph, loss, optimizer,
-        clip_norm=settings.clip_norm, clip_value=settings.clip_value,
-        trainable=settings.trainable,
-    )  # fmt: skip
+    step = state.step_cache.step(state.graph, loss, optimizer, settings)
     values = state.values | state.slots
     return compile_step(
         step, values, state.seed, backend=settings.backend, threads=settings.threads

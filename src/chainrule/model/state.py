@@ -21,6 +21,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Parameter
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import initial_value
+from chainrule.model.stepcache import StepCache
 from chainrule.ops.build import require_scalar
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
@@ -49,6 +50,7 @@ class ModelState:
         history: of all runs of `fit`.
         split: how the last run divided its rows, in a sentence.
         notes: plain values that are saved with the model; "config" is that of `train`.
+        step_cache: keeps the step of the last run.
 
     Raises:
         GraphError: the loss is not a scalar, or two nodes have one name.
@@ -81,6 +83,7 @@ class ModelState:
             name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
             for name, x in self._parameters.items()
         }
+        self.step_cache = StepCache()
         scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
         self._scored = Forward(self.graph, scored)
 
