@@ -8,17 +8,26 @@ from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.types import N
 
 
-def check(graph: Graph) -> Graph:
+def check(graph: Graph, known: set[Node] | None = None) -> Graph:
     """Return `graph` if it is well formed.
+
+    Args:
+        graph: what to check.
+        known: nodes whose types are checked already; those of the graph are added.
 
     Raises:
         GraphError: a node stands before its operands, a type is not what its op infers, a
             parameter has a batch axis, or an input has it anywhere but in front.
     """
     seen: set[Node] = set()
+    known = set() if known is None else known
     for node in graph:
         if not all(x in seen for x in node.inputs):
             raise _wrong(graph, node, "an operand does not stand before its consumer")
+        seen.add(node)
+        if node in known:
+            continue
+        known.add(node)
         if isinstance(node, Operation):
             _check_type(graph, node)
         elif isinstance(node, Parameter) and N in node.shape:
@@ -27,7 +36,6 @@ def check(graph: Graph) -> Graph:
             N in node.shape[1:] or (node.shape[:1] == (N,)) != node.batch
         ):
             raise _wrong(graph, node, "the batch axis of an input is its first, if it has one")
-        seen.add(node)
     return graph
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
@@ -31,8 +31,25 @@ class Step:
         graph: computes the loss and all updates; it knows the names of the state.
         loss: the scalar that is reported.
         updates: the new value of each parameter, optimizer slot and tracked statistic.
+        gradients: of the loss with respect to each trained parameter, as they enter clipping and
+            updates: nodes of the same computation, which need not be outputs of the graph.
     """
 
     graph: Graph
     loss: Node
     updates: Mapping[Parameter, Node]
+    gradients: Mapping[Parameter, Node] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> list[Node]:
+        """The loss, then the new values."""
+        return [self.loss, *self.updates.values()]
+
+    def mapped(self, place: Mapping[Node, Node], graph: Graph) -> Step:
+        """The same step where other nodes stand for those of its graph."""
+        return Step(
+            graph,
+            place[self.loss],
+            {x: place[new] for x, new in self.updates.items()},
+            {x: place[g] for x, g in self.gradients.items() if g in place},
+        )

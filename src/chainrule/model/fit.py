@@ -12,10 +12,9 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.split import holdout
 from chainrule.display.format import duration, number, words
-from chainrule.engine.compile import check_backend, compile_step
+from chainrule.engine.compile import build_step
 from chainrule.engine.minibatch import Rows
-from chainrule.engine.program import Program
-from chainrule.engine.step import build_step
+from chainrule.engine.program import Program, check_backend, compile_step
 from chainrule.errors import FeedError, GraphError, SettingError
 from chainrule.graph.node import Array, Node
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks

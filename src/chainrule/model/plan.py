@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +16,25 @@ from chainrule.backend.cpu.run.microbench import speeds
 from chainrule.backend.cpu.run.tuner import allowed
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass, Placed
-from chainrule.engine.compile import Divided, divided
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import (
+    GRAPH,
+    KERNELS,
+    SPLIT,
+    Stage,
+    build_step,
+    plan_step,
+    split_step,
+    staged,
+)
+from chainrule.engine.split import SplitStep
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import whole
 from chainrule.passes.hoist import row_bytes
-from chainrule.plan.pipeline import plan_step, staged
 from chainrule.plan.plan import Plan
+from chainrule.plan.unit import unit_of_step
 from chainrule.system.cachedir import code_folder
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Adam, Optimizer
@@ -33,14 +42,6 @@ from chainrule.train.optim.registry import optimizer as optimizer_named
 
 if TYPE_CHECKING:
     from chainrule.model.model import Model
-
-WHAT = {
-    "fix_streams": "give every random draw its stream of numbers",
-    "decompose": "put operations together from simpler ones",
-    "fold": "compute now what is made of small constants alone",
-    "merge": "make nodes that compute the same one node",
-}
-"""What the passes do, in words."""
 
 
 @dataclass(frozen=True)
@@ -84,39 +85,45 @@ def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:
 def plan(model: Model, settings: Settings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
     step, optimizer = step_of(model, settings)
-    return forecast(model, step, divided(step), type(optimizer).__name__, settings, rows)
+    return forecast(model, step, split_step(step), type(optimizer).__name__, settings, rows)
 
 
 def forecast(
-    model: Model, step: Step, parts: Divided, rule: str, settings: Settings, rows: int | None
+    model: Model, step: Step, parts: SplitStep, rule: str, settings: Settings, rows: int | None
 ) -> Forecast:
-    """What a step that is divided already will take.
+    """What a step that is split_step already will take.
 
     Args:
         model: what is trained.
-        step, parts: as it was built, and divided.
+        step, parts: as it was built, and split_step.
         rule: the optimizer's name.
         settings: its minibatch and threads.
         rows: of the data set.
     """
     size = settings.batch_size
-    made = plan_step(parts.inner)
+    made = plan_step(parts.body)
     known = speeds(code_folder())
     most = allowed(settings.threads)
     threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
-        what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
-        _memory(made, size, threads, rows, parts.inner, model.values), _placed(made, size), known,
-        own_names(final_graph(parts.inner)),
+        what, tuple(_passes(step, parts.full, parts.body)), made, cost,
+        _memory(made, size, threads, rows, parts.body, model.values), _placed(made, size), known,
+        own_names(final_graph(parts.body)),
     )  # fmt: skip
 
 
 def final_graph(inner: Step) -> Graph:
     """The graph that kernels are made of, after all passes."""
-    *_, (_, outputs) = staged(inner.graph, [inner.loss, *inner.updates.values()])
-    return Graph(outputs, like=inner.graph)
+    *_, (_, unit) = _rewrites(inner)
+    graph: Graph = unit.graph
+    return graph
+
+
+def _rewrites(inner: Step) -> Iterator[tuple[Stage, Any]]:
+    """The stages from the body of a step to its kernels that rewrite the graph."""
+    return staged(unit_of_step(inner), (x for x in KERNELS if x.form is GRAPH))
 
 
 def own_names(graph: Graph) -> frozenset[str]:
@@ -125,15 +132,11 @@ def own_names(graph: Graph) -> frozenset[str]:
 
 
 def _passes(step: Step, whole: Step, inner: Step) -> list[Pass]:
-    merged = Graph([whole.loss, *whole.updates.values()])
-    left = Graph([inner.loss, *inner.updates.values()])
-    found = [
-        Pass("step", "loss, gradients and updates, as they are built", len(step.graph)),
-        Pass("merge", WHAT["merge"], len(merged)),
-        Pass("hoist", "compute what depends on the data alone once, before the run", len(left)),
-    ]
-    for name, outputs in staged(inner.graph, [inner.loss, *inner.updates.values()]):
-        found.append(Pass(name, WHAT.get(name, ""), len(Graph(outputs))))
+    found = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
+    for stage, made in zip(SPLIT, (whole, inner), strict=True):
+        found.append(Pass(stage.name, stage.what, len(Graph(made.outputs))))
+    for stage, unit in _rewrites(inner):
+        found.append(Pass(stage.name, stage.what, len(unit.graph)))
     return found
 
 

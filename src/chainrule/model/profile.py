@@ -14,7 +14,8 @@ from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import MeasuredKernel, Profile
 from chainrule.engine.codecache import step_code
-from chainrule.engine.compile import divided
+from chainrule.engine.compile import split_step
+from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
@@ -38,18 +39,17 @@ def profile(
     size = min(settings.batch_size, rows)
     settings = dataclasses.replace(settings, batch_size=size)
     step, optimizer = planning.step_of(model, settings)
-    parts = divided(step)
+    parts = split_step(step)
     forecast = planning.forecast(model, step, parts, type(optimizer).__name__, settings, rows)
     state = {**model.values, **model.slots}
-    program = NativeProgram(
-        parts.inner, state, model.seed, parts.encoders, parts.whole, forecast.threads
-    )
+    encode = PrecomputedInputs(parts)
+    program = NativeProgram(parts.body, state, model.seed, encode, parts.full, forecast.threads)
     order = np.random.default_rng(model.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
     timing = program.timed(arrays, batches, forecast.threads, seconds)
-    stages = step_code(parts.inner, size).program.stages
+    stages = step_code(parts.body, size).program.stages
     names = [task.name for stage in stages for task in stage]
-    return _profile(forecast, planning.final_graph(parts.inner), timing, names)
+    return _profile(forecast, planning.final_graph(parts.body), timing, names)
 
 
 def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:
