@@ -52,7 +52,7 @@ def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Bac
             None: every floating-point node but constants.
 
     Raises:
-        GraphError: `loss` is no scalar, a node is not in the graph, or a rule of an op is wrong.
+        GraphError: `loss` is not a scalar, a node is not in the graph, or a rule of an op is wrong.
     """
     require_scalar("backward", loss)
     useful = _depending_on(graph, wrt)
@@ -123,7 +123,7 @@ def gradients(loss: Node, nodes: Node | Iterable[Node]) -> list[Node]:
         nodes: floating-point nodes of any shape, or one; a gradient has the type of its node.
 
     Raises:
-        GraphError: `loss` is no scalar, or a node holds no floating-point numbers.
+        GraphError: `loss` is not a scalar, or a node holds no floating-point numbers.
     """
     nodes = [nodes] if isinstance(nodes, Node) else list(nodes)
     graph = Graph([loss, *nodes])

@@ -67,7 +67,7 @@ class DTypeError(ChainruleError, TypeError):
 
 
 class GraphError(ChainruleError, ValueError):
-    """A graph that is not well formed: duplicate names, missing nodes, a loss that is no scalar."""
+    """A malformed graph: duplicate names, missing nodes, a loss that is not a scalar."""
 
 
 class FeedError(ChainruleError, ValueError):

@@ -6,7 +6,7 @@ import math
 
 
 def number(value: float) -> str:
-    """Four significant digits: 0.6931, 12.35, 1.2e-05; whole numbers, and large ones, in full."""
+    """Four significant digits: 0.6931, 12.35, 1.2e-05; integers, and large numbers, in full."""
     if not math.isfinite(value):
         return str(float(value))
     if value == int(value) and abs(value) < 1e7:

@@ -31,7 +31,7 @@ class Frame:
         y_range: the data at the lower and upper end; of log10 y where the axis is logarithmic.
         log: whether the y axis is logarithmic.
         empty: whether there is nothing to draw; then the axes say so.
-        whole: whether x counts something, so that its ticks are whole numbers.
+        whole: whether x counts something, so that its ticks are integers.
     """
 
     width: int

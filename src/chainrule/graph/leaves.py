@@ -53,7 +53,7 @@ def parameter(
 
     Raises:
         ShapeError: the shape is missing, or given twice.
-        DTypeError: the values are no numbers, or `dtype` is no floating-point type.
+        DTypeError: the values are not numbers, or `dtype` is not floating point.
     """
     if dtype not in FLOATS:
         raise DTypeError("parameter", "a parameter is floating-point", got=dtype, at=repr(name))

@@ -111,7 +111,7 @@ class Node:
         if isinstance(other, (int, float, np.ndarray, np.generic)):
             raise GraphError(
                 "equal",
-                "== tells whether two nodes are the same node, and this is no node",
+                "== tells whether two nodes are the same node, and this is not a node",
                 got=f"{self!r} == {other!r}",
                 at="line " + user_line(),
                 fix="use equal(a, b) or not_equal(a, b)",

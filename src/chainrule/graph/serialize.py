@@ -43,7 +43,7 @@ class Unknown:
         return str(self.data.get("name", "unknown"))
 
     def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-        """Raises GraphError: nobody knows how to draw."""
+        """Raises GraphError: there is no rule for the draw."""
         raise GraphError(
             "initial",
             f"the initializer {self.name!r} is not known here",

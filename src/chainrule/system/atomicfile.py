@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The new file is made in a hidden folder beside `path`, brought to the disk and renamed, so
     that at any time `path` is the old file or the new one. An error leaves nothing behind. What a
-    killed process has left is locked by nobody, and removed by the next call for the same `path`.
+    killed process has left is not locked, and removed by the next call for the same `path`.
     A link is followed: the file it points to is replaced. The file keeps its permissions.
 
     Raises:

@@ -40,7 +40,7 @@ def can_fork() -> bool:
 def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:
     """work(0), ..., work(count - 1) in forked processes: (number, result), first done first.
 
-    The processes see all memory as it is now, and none of it is copied that nobody writes to;
+    The processes see all memory as it is now, and only what is written to is copied;
     their results are sent. Ctrl-C in the terminal is heard by this process alone.
 
     Args:
@@ -118,7 +118,7 @@ class _Process:
         return call, result
 
     def end(self) -> None:
-        """It has no more to do, or nobody wants it any more."""
+        """Lets the process end: it has no more to do, or its results are not wanted."""
         self._process.kill()
         self._process.join()
         self.link.close()
@@ -132,7 +132,7 @@ def _serve(
     gc.freeze()  # what is there is not looked at again, and so not copied
     for end in closed:
         end.close()
-    with suppress(OSError):  # the parent is no more
+    with suppress(OSError):  # the parent has ended
         while read := os.read(todo, WORD):
             call = int.from_bytes(read, sys.byteorder)
             current[:] = (call + 1).to_bytes(WORD, sys.byteorder)

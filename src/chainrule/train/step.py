@@ -46,7 +46,7 @@ def build_step(
     A parameter that the loss does not depend on is left alone, weight decay included.
 
     Raises:
-        GraphError: the loss is no scalar, or there is nothing to train.
+        GraphError: the loss is not a scalar, or there is nothing to train.
         SettingError: a bound is not above 0, or a pattern matches no parameter.
     """
     parts = differentiate(graph, loss, trainable)
