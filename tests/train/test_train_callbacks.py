@@ -157,8 +157,8 @@ def test_functions_and_objects_are_callbacks():
     assert len(as_callbacks(Stopper())) == len(as_callbacks(print)) == 1
 
 
-def test_what_is_no_callback_is_refused():
-    with pytest.raises(SettingError, match="no callback"):
+def test_refuses_what_is_not_a_callback():
+    with pytest.raises(SettingError, match="not a callback"):
         as_callbacks([3])
     with pytest.raises(SettingError, match=r"pass Callback\(\)"):
         as_callbacks([Callback])

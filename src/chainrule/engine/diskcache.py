@@ -42,7 +42,7 @@ def cached(folder: Path | None, text: str, target: str, make: Callable[[], bytes
 
 
 def _own(folder: Path) -> bool:
-    """Whether nobody else could have put code there for us to run; a new folder is our own."""
+    """Whether no other user could have put code there for us to run; a new folder is ours."""
     if not hasattr(os, "getuid"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""A training step as a graph, and the inputs that every step has of its own."""
+"""A training step as a graph, and the inputs that every step has."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from chainrule.graph.node import Input, Node, Parameter, Scope
 from chainrule.types import TensorType
 
 KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
-"""The key of the step's random numbers: low and high half of the seed, number of the step."""
+"""The key of the step's random numbers: low and high half of the seed, step index."""
 
 RATE = input("step.rate", (), "float64", batch=False)
 """The learning rate of this step, as the schedule gives it."""
 
 STEP_INDEX = input("step.number", (), "float64", batch=False)
-"""The number of this step, counted from 1 since training began."""
+"""The index of this step, counted from 1 since training began."""
 
 STEP_INPUTS = (KEY, RATE, STEP_INDEX)
-"""The inputs that the training loop feeds at each step; all others come from the data."""
+"""The inputs that the training loop feeds; all others come from the data."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A whole training step as a graph.
+    """A complete training step as a graph.
 
     Attributes:
-        graph: computes the loss and all updates; it knows the names of the state.
-        loss: the scalar that is reported.
+        graph: computes the loss and all updates; it has the names of the state.
+        loss: the reported scalar.
         updates: the new value of each parameter, optimizer slot and tracked statistic.
         gradients: of the loss with respect to each trained parameter, as they enter clipping and
             updates: nodes of the same computation, which need not be outputs of the graph.

@@ -255,7 +255,7 @@ def prepare(
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
     """Data as a schema encodes it, and columns of the table by name at the rows that are kept.
 
-    What is encoded already, and what is no name, stays as it is.
+    What is encoded already, and what is not a name, stays as it is.
     """
     if isinstance(data, Encoded):
         return data, *columns
@@ -373,7 +373,7 @@ def optimizer_for(model: Model, given: Optimizer | LBFGS | str | None) -> Optimi
     if isinstance(given, str):
         return optimizer_named(given)
     raise SettingError(
-        "fit", "this is no optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
+        "fit", "this is not an optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
     )
 
 
@@ -382,11 +382,11 @@ def _epochs(optimizer: Optimizer | LBFGS) -> int:
 
 
 def whole(where: str, name: str, value: object, least: int) -> None:
-    """Raises SettingError where a setting is no whole number, or too small."""
+    """Raises SettingError where a setting is not an integer, or too small."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise SettingError(
             where,
             f"{name} makes no sense",
-            expected=f"a whole number from {least}",
+            expected=f"an integer of at least {least}",
             got=repr(value),
         )

@@ -69,7 +69,7 @@ class Model:
         notes: plain values that are saved with the model; "config" is that of `train`.
 
     Raises:
-        GraphError: the loss is no scalar, or two nodes have one name.
+        GraphError: the loss is not a scalar, or two nodes have one name.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Model:
         self.loss = None if loss is None else require_scalar("Model", loss)
         self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise SettingError("Model", "a seed is a whole number from 0", got=repr(seed))
+            raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
         self.history, self.split = History(), ""
         self.notes: dict[str, Any] = {}

@@ -47,7 +47,7 @@ def parse(text: bytes) -> Any:
     """What the JSON `text` says.
 
     Raises:
-        ModelFileError: it is no JSON, has a key twice, or is nested or built up beyond reason.
+        ModelFileError: it is not JSON, has a key twice, or is nested or built up beyond reason.
     """
     try:
         return json.loads(
@@ -142,7 +142,7 @@ _SIGNATURES = (
 
 
 def foreign(head: bytes, size: int) -> str:
-    """What a file that is no model file looks like.
+    """Describes a file that is not a model file.
 
     Args:
         head: its first bytes, some hundred of them.

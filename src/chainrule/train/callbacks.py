@@ -81,7 +81,7 @@ def as_callbacks(
             found.append(_Function(item))
         else:
             raise SettingError(
-                "callbacks", "this is no callback", got=repr(item),
+                "callbacks", "this is not a callback", got=repr(item),
                 expected="a Callback object or a function of the state",
                 fix=f"pass {item.__name__}()" if isinstance(item, type) else None,
             )  # fmt: skip

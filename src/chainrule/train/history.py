@@ -47,7 +47,7 @@ class History:
         """Set the criterion, as when a later run is stopped by another one.
 
         Raises:
-            SettingError: nobody knows which way the criterion is better.
+            SettingError: it is not known which way the criterion is better.
         """
         self._criterion = None if criterion is None else plain_name(criterion)
         self._better = better or ("min" if criterion is None else direction(criterion))
@@ -63,12 +63,12 @@ class History:
         """Add an epoch's row and return it as stored; without "epoch" it is the next one.
 
         Raises:
-            SettingError: the epoch is not later than the last, or a value is no number.
+            SettingError: the epoch is not later than the last, or a value is not a number.
         """
         stored: dict[str, float] = {"epoch": self.last_epoch + 1}
         for name, value in row.items():
             if not isinstance(value, (int, float, np.number, np.bool_)):
-                raise SettingError("history", f"{name!r} is no number", got=repr(value))
+                raise SettingError("history", f"{name!r} is not a number", got=repr(value))
             whole = isinstance(value, (int, np.integer))
             stored[plain_name(name)] = int(value) if whole else float(value)
         if stored["epoch"] <= self.last_epoch or stored["epoch"] % 1:
@@ -104,7 +104,7 @@ class History:
 
     @property
     def best(self) -> int | None:
-        """The epoch with the best criterion, the first of equals; None where there is no value."""
+        """The epoch with the best criterion (ties: the first); None where there is no value."""
         if self.criterion not in self.columns:
             return None
         values = self[self.criterion]
@@ -221,7 +221,7 @@ class History:
         for values in zip(*table.values(), strict=True):
             row = {n: v for n, v in zip(table, values, strict=True) if v is not None}
             if not isinstance(row.get("epoch"), int):
-                raise _damaged("an epoch is no whole number")
+                raise _damaged("an epoch is not an integer")
             try:
                 history.append(row)
             except SettingError as error:
@@ -244,7 +244,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, str):
         return _NOT_FINITE[value]
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return None if value is None else value
 
 

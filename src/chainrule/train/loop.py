@@ -63,7 +63,7 @@ class Run:
         Raises:
             NotFinite: the loss is not finite; the state is that before the step, or that of the
                 best epoch.
-            SettingError: the criterion is no column of the history.
+            SettingError: the criterion is not a column of the history.
             KeyboardInterrupt: after the best state was put back.
         """
         history, begun = self.state.history, time.perf_counter()

@@ -135,7 +135,7 @@ class StepDecay(Schedule):
 
     def at(self, steps: Steps, total: float) -> Steps:
         """See Schedule."""
-        # the small term keeps 0.1 * 30 from falling short of a whole number
+        # the small term keeps 0.1 * 30 from falling short of an integer
         times = np.floor(np.minimum(steps, total) / _steps(self.every, total) + 1e-9)
         return self.rate * self.factor**times
 
