@@ -10,10 +10,9 @@ from unittest.mock import patch
 import numpy as np
 
 import chainrule as cr
-from chainrule.engine.compile import compile_step
 from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.program import Program
+from chainrule.engine.program import Program, compile_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY, Step

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import FUNCTIONS as F
 from chainrule.graph.step import Step

@@ -247,8 +247,8 @@ def test_a_gradient_penalty_can_be_trained() -> None:
     [
         (lambda gy, y, x: (gy, gy), "does not match its operands"),
         (lambda gy, y, x: (), "does not match its operands"),
-        (lambda gy, y, x: (cr.sum(gy),), "makes the wrong type"),
-        (lambda gy, y, x: (cr.cast(gy, "float32"),), "makes the wrong type"),
+        (lambda gy, y, x: (cr.sum(gy),), "returns the wrong type"),
+        (lambda gy, y, x: (cr.cast(gy, "float32"),), "returns the wrong type"),
     ],
 )
 def test_a_rule_that_is_wrong_in_form_is_named(rule: Any, match: str) -> None:

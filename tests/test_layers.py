@@ -24,7 +24,10 @@ DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["depe
 HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
 """Libraries that take long to load, imported by the functions that use them."""
 
-LATE = {"engine.codegen", "estimators", "model.plan", "model.profile", "system.workers"}
+LATE = {
+    *("backend.cpu.emit.module", "backend.cpu.run.microbench", "costs.cost"),
+    *("plan.show", "plan.unit", "estimators", "model.plan", "model.profile", "system.workers"),
+}
 """Modules that few programs need, imported by the functions that do: the package loads quickly."""
 
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}

@@ -93,7 +93,7 @@ def test_axes():
     assert normalise_axes("sum", -1, 3) == (2,)
     assert normalise_axes("sum", (2, 0), 3) == (0, 2)
     assert normalise_axes("sum", (), 3) == ()
-    with pytest.raises(ShapeError, match="named twice"):
+    with pytest.raises(ShapeError, match="an axis is repeated"):
         normalise_axes("sum", (0, -3), 3)
 
 

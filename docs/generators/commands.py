@@ -73,7 +73,7 @@ def _settings() -> str:
 
 
 def _row(setting: Setting) -> str:
-    whole = f"a whole number {setting.bounds().partition(', to')[0]}"
+    whole = f"an integer {setting.bounds().partition(', to')[0]}"
     bounds = whole if setting.form == "whole" else setting.bounds() or setting.form
     values = ", ".join(setting.known) if setting.known else bounds
     default = getattr(Config(), setting.key)

@@ -1,4 +1,4 @@
-"""Differentiation: a graph extended by the gradient of a loss, by the chain rule."""
+"""Reverse-mode differentiation: extends a graph by the gradients of a loss."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chainrule.ops.build import broadcast_to, constant, require_scalar
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one consumer sends back to one of its operands.
+    """The gradient that one consumer passes back to one of its operands.
 
     Attributes:
-        consumer: the operation that read the operand.
-        position: which of its operands it was.
-        gradient: the node that computes the contribution.
+        consumer: the operation that reads the operand.
+        position: the index of the operand.
+        gradient: the node that computes it.
     """
 
     consumer: Operation
@@ -31,10 +31,10 @@ class Backward:
     """The backward pass of a graph, as nodes.
 
     Attributes:
-        loss: what was differentiated.
+        loss: the differentiated scalar.
         gradients: for each node that the loss depends on, the node of its gradient, in the
             order of computation: the loss first.
-        contributions: for each such node, what its consumers send, in the order of adding up.
+        contributions: for each such node, the terms of its gradient, in the order of summation.
     """
 
     loss: Node
@@ -43,19 +43,19 @@ class Backward:
 
 
 def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Backward:
-    """The backward pass from `loss` through `graph`.
+    """Builds the backward pass from `loss` through `graph`.
 
     Args:
         graph: contains `loss` and the nodes of `wrt`.
         loss: a floating-point scalar.
-        wrt: the nodes whose gradients are wanted: nothing else is built than what they need.
-            None: every floating-point node but constants.
+        wrt: the nodes to differentiate with respect to; only what they need is built. None:
+            every floating-point node except constants.
 
     Raises:
-        GraphError: `loss` is no scalar, a node is not in the graph, or a rule of an op is wrong.
+        GraphError: `loss` is not a scalar, a node is not in the graph, or a gradient rule is wrong.
     """
     require_scalar("backward", loss)
-    useful = _depending_on(graph, wrt)
+    relevant = _depending_on(graph, wrt)
     contributions: dict[Node, list[Contribution]] = {}
     gradients: dict[Node, Node] = {graph.find(loss): constant(1.0, loss.dtype)}
     named = set(gradients.values())
@@ -70,10 +70,10 @@ def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Bac
             gradients[node] = total
         if node not in gradients or not isinstance(node, Operation):
             continue
-        if any(x in useful for x in node.operands):
+        if any(x in relevant for x in node.operands):
             for contribution in _contributions(node, gradients[node]):
                 operand = node.operands[contribution.position]
-                if operand in useful and operand.type.floating:
+                if operand in relevant and operand.type.floating:
                     contributions.setdefault(operand, []).append(contribution)
     return Backward(loss, gradients, contributions)
 
@@ -81,11 +81,11 @@ def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Bac
 def _depending_on(graph: Graph, wrt: Iterable[Node] | None) -> set[Node]:
     if wrt is None:
         return {x for x in graph if not isinstance(x, Operation) or x.op.name != "constant"}
-    useful = {graph.find(x) for x in wrt}
+    relevant = {graph.find(x) for x in wrt}
     for node in graph:
-        if any(x in useful for x in node.inputs):
-            useful.add(node)
-    return useful
+        if any(x in relevant for x in node.inputs):
+            relevant.add(node)
+    return relevant
 
 
 def _contributions(node: Operation, gy: Node) -> list[Contribution]:
@@ -104,7 +104,7 @@ def _contributions(node: Operation, gy: Node) -> list[Contribution]:
         if gx is not None and gx.type != x.type:
             raise GraphError(
                 "backward",
-                f"the gradient rule of {node.op.name!r} makes the wrong type",
+                f"the gradient rule of {node.op.name!r} returns the wrong type",
                 expected=x.type,
                 got=gx.type,
                 at=node.source,
@@ -123,7 +123,7 @@ def gradients(loss: Node, nodes: Node | Iterable[Node]) -> list[Node]:
         nodes: floating-point nodes of any shape, or one; a gradient has the type of its node.
 
     Raises:
-        GraphError: `loss` is no scalar, or a node holds no floating-point numbers.
+        GraphError: `loss` is not a scalar, or a node is not floating point.
     """
     nodes = [nodes] if isinstance(nodes, Node) else list(nodes)
     graph = Graph([loss, *nodes])
@@ -134,7 +134,8 @@ def gradients(loss: Node, nodes: Node | Iterable[Node]) -> list[Node]:
                 f"{graph.name(x)!r} holds {x.dtype}: it has no gradient",
                 at="line " + x.source,
             )
-    found = backward(graph, loss, nodes).gradients
+    computed = backward(graph, loss, nodes).gradients
     return [
-        found[x] if x in found else broadcast_to(constant(0.0, x.dtype), x.shape) for x in nodes
+        computed[x] if x in computed else broadcast_to(constant(0.0, x.dtype), x.shape)
+        for x in nodes
     ]

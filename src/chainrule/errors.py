@@ -1,4 +1,4 @@
-"""One exception class per kind of mistake, each told in the same four parts."""
+"""One exception class per kind of mistake; all messages have the same four parts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Self
 
 
 class ChainruleError(Exception):
-    """A mistake, told as what happened, what was expected and got, where, and what to try.
+    """A mistake: what happened, what was expected and got, where, and what to try.
 
     Args:
-        where: the operation, function or file the message begins with, shown in brackets.
-        what: one sentence that says what is wrong.
+        where: the operation, function or file, shown in brackets at the start of the message.
+        what: what is wrong, in one sentence.
         expected, got: both sides of the mismatch; several lines are aligned under each other.
-        at: the place to look: a node and the line that made it, or a file, row and column.
+        at: where to look: a node and the line that made it, or a file, row and column.
         fix: one thing to try.
     """
 
@@ -41,9 +41,9 @@ class ChainruleError(Exception):
                 lines.append(f"  {label:<10}{text}")
         return "\n".join(lines)
 
-    def within(self, place: str) -> Self:
-        """The same error, with a wider place before the one that it names."""
-        self.at = place if self.at is None else f"{place}, {self.at}"
+    def within(self, location: str) -> Self:
+        """Returns the same error with an outer location, such as a file, before its own."""
+        self.at = location if self.at is None else f"{location}, {self.at}"
         self.args = (self.where, self.what, self.expected, self.got, self.at, self.fix)
         return self
 
@@ -63,15 +63,15 @@ class ShapeError(ChainruleError, ValueError):
 
 
 class DTypeError(ChainruleError, TypeError):
-    """Element types that may not meet in one operation, or a value of the wrong kind."""
+    """Element types that do not mix in one operation, or a value of the wrong type."""
 
 
 class GraphError(ChainruleError, ValueError):
-    """A graph that is not well formed: duplicate names, missing nodes, a loss that is no scalar."""
+    """A malformed graph: duplicate names, missing nodes, a loss that is not a scalar."""
 
 
 class FeedError(ChainruleError, ValueError):
-    """Arrays brought to a graph that do not match its inputs."""
+    """Arrays that do not match the inputs of the graph they are fed to."""
 
 
 class DataError(ChainruleError, ValueError):
@@ -79,7 +79,7 @@ class DataError(ChainruleError, ValueError):
 
 
 class SettingError(ChainruleError, ValueError):
-    """A setting or argument that does not exist or has a value that makes no sense."""
+    """A setting or argument that does not exist, or whose value is not valid."""
 
 
 class ModelFileError(ChainruleError, ValueError):
@@ -91,25 +91,25 @@ class NotFinite(ChainruleError, ArithmeticError, ValueError):
 
 
 class WorkerDied(ChainruleError, RuntimeError):
-    """A process that ended in the middle of its work, such as for want of memory."""
+    """A process that died in the middle of its work, for example for lack of memory."""
 
 
 class MissingExtra(ChainruleError, ImportError):
-    """An optional dependency that is not installed."""
+    """A missing optional dependency."""
 
 
 class ChainruleWarning(UserWarning):
-    """Something worth knowing that does not stop the work."""
+    """A problem worth knowing about that does not stop the work."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None where nothing is close."""
+    """The known name most similar to `name`, or None if none is close."""
     found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return found[0] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The sentence for a `fix` part: the nearest known name, or the list of all."""
+    """The text of a `fix` part: the nearest known name, or the list of all known names."""
     known = list(known)
     guess = nearest(name, known)
     return f"did you mean {guess!r}?" if guess else "known: " + ", ".join(map(str, known))

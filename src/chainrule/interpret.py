@@ -1,4 +1,4 @@
-"""The interpreter: the meaning of a graph, in NumPy, one node after another."""
+"""The interpreter: evaluates a graph in NumPy, node by node; it defines what a graph means."""
 
 from __future__ import annotations
 
@@ -18,53 +18,53 @@ class EvalSchedule:
 
     Args:
         graph: what to compute.
-        keep: the nodes whose values are wanted; values of others are dropped after their last
-            use. None keeps all.
+        keep: the nodes whose values are returned; others are freed after their last use. None
+            keeps all.
 
-    What depends on constants alone is computed here, once.
+    Nodes that depend on constants alone are computed once, when the schedule is made.
     """
 
     def __init__(self, graph: Graph, keep: Iterable[Node] | None = None) -> None:
         self._graph = graph
         last_use: dict[Node, Node] = {x: node for node in graph for x in node.inputs}
-        wanted = set(graph if keep is None else keep)
+        kept = set(graph if keep is None else keep)
         self._fixed: dict[Node, Array] = {}
         self._calls: list[tuple[Operation, dict[str, Any], frozenset[str], list[Node]]] = []
         for node in graph.operations:
             attributes = dict(node.attributes)
             if "stream" in attributes:
                 attributes["stream"] = stream_id(graph.name(node))
-            open_ = frozenset(_OPEN & attributes.keys())
-            if "shape" in open_ and N not in attributes["shape"]:
-                open_ -= {"shape"}
-            if not open_ and all(x in self._fixed for x in node.operands):
+            unresolved = frozenset(_RUN_TIME & attributes.keys())
+            if "shape" in unresolved and N not in attributes["shape"]:
+                unresolved -= {"shape"}
+            if not unresolved and all(x in self._fixed for x in node.operands):
                 with np.errstate(all="ignore"):
                     self._fixed[node] = _call(node, self._fixed, attributes)
                 continue
-            ended = [x for x in dict.fromkeys(node.operands) if last_use[x] is node]
-            freed = [x for x in ended if x not in wanted]
-            self._calls.append((node, attributes, open_, freed))
+            last = [x for x in dict.fromkeys(node.operands) if last_use[x] is node]
+            freed = [x for x in last if x not in kept]
+            self._calls.append((node, attributes, unresolved, freed))
 
     def run(
-        self, known: Mapping[Node, Array], *, rows: int = 0, training: bool = False
+        self, given: Mapping[Node, Array], *, rows: int = 0, training: bool = False
     ) -> dict[Node, Array]:
-        """The values of the nodes to keep, at least.
+        """Returns the values of at least the nodes to keep.
 
         Args:
-            known: of the inputs and parameters, and of any other nodes already computed.
+            given: the values of the inputs and parameters, and of nodes already computed.
             rows: the length of the batch axis N.
-            training: which side `when_training` takes.
+            training: whether `when_training` takes its first operand.
         """
-        env = {**self._fixed, **known}
+        env = {**self._fixed, **given}
         with np.errstate(all="ignore"):
-            for node, attributes, open_, freed in self._calls:
+            for node, attributes, unresolved, freed in self._calls:
                 if node in env:
                     continue
-                if open_:
+                if unresolved:
                     attributes = attributes.copy()
-                    if "shape" in open_:
+                    if "shape" in unresolved:
                         attributes["shape"] = resolve(attributes["shape"], rows)
-                    if "training" in open_:
+                    if "training" in unresolved:
                         attributes["training"] = training
                 env[node] = _call(node, env, attributes)
                 for operand in freed:
@@ -72,8 +72,8 @@ class EvalSchedule:
         return env
 
 
-_OPEN = frozenset(("shape", "training"))
-"""The attributes that only a run completes."""
+_RUN_TIME = frozenset(("shape", "training"))
+"""Attributes whose values may depend on the run."""
 
 
 def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, Any]) -> Array:
@@ -82,23 +82,23 @@ def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, A
 
 def evaluate(
     graph: Graph,
-    known: Mapping[Node, Array],
+    given: Mapping[Node, Array],
     *,
     rows: int = 0,
     training: bool = False,
     keep: Iterable[Node] | None = None,
 ) -> dict[Node, Array]:
-    """The value of every node of `graph`, or of those to keep. See EvalSchedule."""
-    return EvalSchedule(graph, keep).run(known, rows=rows, training=training)
+    """Returns the value of every node of `graph`, or of those to keep. See EvalSchedule."""
+    return EvalSchedule(graph, keep).run(given, rows=rows, training=training)
 
 
 def initial_value(parameter: Parameter, name: str, seed: int = 0) -> Array:
-    """A parameter's first value: its array, or a draw that depends on seed and name alone.
+    """Returns a parameter's initial value: its array, or a draw keyed by seed and name.
 
     Args:
         parameter: the node.
         name: its name in the graph.
-        seed: of the model.
+        seed: the model's seed.
     """
     initial = parameter.initial
     if isinstance(initial, np.ndarray):

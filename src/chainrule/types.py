@@ -73,7 +73,7 @@ def show(shape: Iterable[object]) -> str:
 
 
 def normalise_axis(where: str, axis: int, ndim: int) -> int:
-    """`axis` counted from the front. Raises ShapeError where there is no such axis."""
+    """The non-negative index of `axis`. Raises ShapeError if there is no such axis."""
     if not isinstance(axis, SupportsIndex) or not -ndim <= operator.index(axis) < ndim:
         known = f"an axis from {-ndim} to {ndim - 1}" if ndim else "none: a scalar has no axes"
         raise ShapeError(where, "no such axis", expected=known, got=repr(axis))
@@ -81,13 +81,13 @@ def normalise_axis(where: str, axis: int, ndim: int) -> int:
 
 
 def normalise_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """The axes meant by a NumPy-style `axis` argument, sorted. None means all of them."""
+    """The axes that a NumPy-style `axis` argument selects, sorted; None selects all of them."""
     if axis is None:
         return tuple(range(ndim))
     axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
     out = tuple(sorted(normalise_axis(where, a, ndim) for a in axes))
     if len(set(out)) != len(out):
-        raise ShapeError(where, "an axis is named twice", got=axes)
+        raise ShapeError(where, "an axis is repeated", got=axes)
     return out
 
 
@@ -110,7 +110,7 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is one finite number of Python or NumPy; truth values and text are none."""
+    """Whether `value` is a finite scalar of Python or NumPy; booleans and text are not."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number, np.ndarray)):
         return False
     array = np.asarray(value)

@@ -11,11 +11,10 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step, plan_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
 from chainrule.interpret import initial_value
-from chainrule.plan.pipeline import plan_step
 
 Array = np.ndarray[Any, Any]
 PAGE = mmap.PAGESIZE

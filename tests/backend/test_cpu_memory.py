@@ -14,10 +14,10 @@ import pytest
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.machine import host
+from chainrule.engine.compile import plan_step
 from chainrule.graph.keys import step_key
 from chainrule.graph.step import RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.interpret import initial_value
-from chainrule.plan.pipeline import plan_step
 from networks import Network, network
 
 PROGRAM = Path(__file__).with_name("guarded.py")

@@ -13,13 +13,13 @@ from cases.case import Case, Operands
 from chainrule.autodiff import gradients
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.machine import host
+from chainrule.engine.compile import plan_forward
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
 from chainrule.ops.build import constant, sum_to
 from chainrule.passes.specialise import specialise
 from chainrule.plan.elements import rows_first
-from chainrule.plan.pipeline import plan_forward
 from opcases import CASES
 from ops.test_ops_cases import as_inputs, differentiable, draw, rows_of, variants
 

@@ -19,6 +19,7 @@ from chainrule.backend.cpu.emit.products import product
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
 from chainrule.backend.cpu.run.jit import assembly
+from chainrule.engine.compile import plan_forward
 from chainrule.graph import Graph
 from chainrule.ir.kernel import (
     Acc,
@@ -33,7 +34,6 @@ from chainrule.ir.kernel import (
     Row,
     Write,
 )
-from chainrule.plan.pipeline import plan_forward
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import N
 

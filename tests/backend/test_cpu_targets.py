@@ -12,10 +12,9 @@ import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import Machine, host, machine, without
 from chainrule.backend.cpu.run.jit import assembly, compiled
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step, plan_step
 from chainrule.graph import Graph
 from chainrule.graph.step import Step
-from chainrule.plan.pipeline import plan_step
 from chainrule.plan.plan import Plan
 from networks import network
 

@@ -64,7 +64,7 @@ SUMS = (
         "sum", sum, np.sum, ALL, ops=("sum",),
         bad=(
             Bad(lambda: sum([1.0, 2.0], 1), ShapeError, "an axis from -1 to 0"),
-            Bad(lambda: sum([[1.0]], (0, -2)), ShapeError, "named twice"),
+            Bad(lambda: sum([[1.0]], (0, -2)), ShapeError, "an axis is repeated"),
         ),
     ),
     *over_axes(sum, np.sum),

@@ -96,9 +96,9 @@ def test_usage(arguments, part, folder, capsys) -> None:
     ("text", "parts"),
     [
         ("epochs = 3\nepocs = 4\n", ["'epocs'", "'epochs'", "c.toml, line 2"]),
-        ("\nepochs = 'ten'\n", ["epochs", "a whole number", "text: 'ten'", "line 2"]),
-        ("epochs = true\n", ["a whole number", "true or false"]),
-        ("hidden = ['a']\n", ["a list of whole numbers", "line 1"]),
+        ("\nepochs = 'ten'\n", ["epochs", "an integer", "text: 'ten'", "line 2"]),
+        ("epochs = true\n", ["an integer", "true or false"]),
+        ("hidden = ['a']\n", ["a list of integers", "line 1"]),
         ("dropout = 2\n", ["from 0, below 1", "line 1"]),
         ("task = 'clasification'\n", ["'classification'", "line 1"]),
         ("# x\n[kindz]\na = 'text'\n", ["'kindz'", "'kinds'", "line 2"]),

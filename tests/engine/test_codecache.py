@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine import codecache as machinecode
 from chainrule.engine.codecache import forward_code, step_code
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step
 from chainrule.graph import Graph
 from chainrule.system.cachedir import cache_folder, code_folder
 
@@ -42,7 +42,7 @@ def test_steps_of_other_settings_are_other_code() -> None:
 
 
 def test_a_bounded_number_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machinecode, "KEPT", 2)
+    monkeypatch.setattr(machinecode, "MAX_CACHED", 2)
     for width in (7, 8, 9):
         node = layer(width)
         forward_code(Graph(node), [node], 64)
@@ -62,10 +62,10 @@ def test_where_code_is_kept_and_how_that_is_switched_off(
 
 PROGRAM = """
 import numpy as np, chainrule as cr
-from chainrule.engine import codegen
+from chainrule.backend.cpu import backend
 made = []
-real = codegen.compiled
-codegen.compiled = lambda *args: (made.append(1), real(*args))[1]
+real = backend.compiled
+backend.compiled = lambda *args: (made.append(1), real(*args))[1]
 x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
 model = cr.Model(z := cr.dense(cr.dense(x, 8, "relu"), 3), cr.cross_entropy(z, t))
 numbers = np.arange(80, dtype="float32").reshape(20, 4) / 80

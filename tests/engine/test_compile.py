@@ -7,10 +7,10 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
-from chainrule.engine.compile import compile_step
+from chainrule.engine.compile import build_step
 from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import build_step
+from chainrule.engine.program import compile_step
 from chainrule.graph import Graph
 from chainrule.interpret import initial_value
 from chainrule.passes.rows import rowwise

@@ -8,12 +8,11 @@ import pytest
 import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import host
-from chainrule.engine.compile import compile_step
+from chainrule.engine.compile import build_step, plan_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.native import NativeProgram
-from chainrule.engine.step import build_step
+from chainrule.engine.program import compile_step
 from chainrule.errors import NotFinite, SettingError
-from chainrule.plan.pipeline import plan_step
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 6)).astype("float32")

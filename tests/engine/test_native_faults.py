@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.engine.compile import compile_step
-from chainrule.engine.program import Program
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step
+from chainrule.engine.program import Program, compile_step
 from chainrule.errors import ChainruleError, FeedError, NotFinite
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import SGD, Adam, Optimizer

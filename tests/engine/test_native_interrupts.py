@@ -18,11 +18,10 @@ import pytest
 
 import chainrule as cr
 from chainrule.backend.cpu.run.driver import Native
-from chainrule.engine.compile import compile_step
+from chainrule.engine.compile import build_step
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.nativerows import MOST
-from chainrule.engine.program import Program
-from chainrule.engine.step import build_step
+from chainrule.engine.program import Program, compile_step
 from chainrule.graph import Graph
 from chainrule.graph.step import Step
 

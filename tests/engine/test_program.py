@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
-from chainrule.engine.compile import compile_step
+from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import build_step
+from chainrule.engine.program import compile_step
 from chainrule.errors import NotFinite
 from chainrule.graph import Graph, Node
 from chainrule.graph.keys import step_key

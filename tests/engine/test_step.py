@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import build_step
 from chainrule.errors import GraphError, NotFinite, SettingError
 from chainrule.graph import Graph, check
 from chainrule.graph.keys import step_key

@@ -87,7 +87,7 @@ def test_check_finds_an_input_whose_batch_axis_is_not_in_front(shape, batch):
 def test_check_finds_nodes_out_of_order():
     graph = Graph(cr.exp(cr.input("x")))
     graph.nodes = graph.nodes[::-1]
-    with pytest.raises(GraphError, match=r"does not stand before[\s\S]*'exp'"):
+    with pytest.raises(GraphError, match=r"does not precede[\s\S]*'exp'"):
         check(graph)
 
 

@@ -8,9 +8,9 @@ import pytest
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.costs.work import work
+from chainrule.engine.compile import plan_step
 from chainrule.errors import GraphError, SettingError
 from chainrule.model.plan import step_of
-from chainrule.plan.pipeline import plan_step
 from chainrule.train.fitsettings import FitSettings
 
 

@@ -463,7 +463,7 @@ def test_booleans_are_0_or_1(tmp_path, reading):
         (("graph", "nodes"), [], "outputs|array|order"),
         (("graph", "nodes", 0, "shape"), [10**9] * 5, "too large"),
         (("graph", "nodes", 1, "dtype"), "float16", r"unknown dtype[\s\S]*written by chainrule"),
-        (("graph", "nodes", 4, "operands"), ["y"], "before"),
+        (("graph", "nodes", 4, "operands"), ["y"], "precede"),
         (("graph", "nodes", 4, "op"), "__import__", "unknown op '__import__'"),
     ],
 )

@@ -125,10 +125,10 @@ def test_frozen_dense(x):
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda x: dense(x, "relu"), SettingError, "width is a whole number"),
-        (lambda x: dense(x, 0), SettingError, "width is a whole number"),
-        (lambda x: dense(x, True), SettingError, "width is a whole number"),
-        (lambda x: dense(x, 2.0), SettingError, "width is a whole number"),
+        (lambda x: dense(x, "relu"), SettingError, "width is an integer"),
+        (lambda x: dense(x, 0), SettingError, "width is an integer"),
+        (lambda x: dense(x, True), SettingError, "width is an integer"),
+        (lambda x: dense(x, 2.0), SettingError, "width is an integer"),
         (lambda x: dense(x, 2, "rleu"), SettingError, "did you mean 'relu'"),
         (lambda x: dense(x, 2, 7), SettingError, "function from a node to a node"),
         (lambda x: dense(x, 2, lambda z: 1), SettingError, "which returned 1"),
@@ -143,7 +143,7 @@ def test_frozen_dense(x):
         (lambda x: dense(x, 2, name=3), GraphError, "name"),
         (lambda x: dropout(x, 1.0), SettingError, "rate"),
         (lambda x: dropout(input("c", (3,), "int32"), 0.5), DTypeError, "floating-point"),
-        (lambda x: embedding(x, 4, 2), DTypeError, "whole numbers"),
+        (lambda x: embedding(x, 4, 2), DTypeError, "integers"),
         (lambda x: embedding(input("c", (), "int32"), 0, 2), SettingError, "count"),
         (lambda x: embedding(input("c", (), "int32"), 4, None), SettingError, "width"),
         (lambda x: flatten([1.0]), GraphError, "first argument is a node"),

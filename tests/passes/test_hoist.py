@@ -60,8 +60,8 @@ def test_training_gives_the_same_bits_with_and_without(monkeypatch):
         return model.value("dense.w").tobytes()
 
     hoisted = trained()
-    monkeypatch.setattr("chainrule.engine.compile.ENCODED_BYTES", -1)
-    monkeypatch.setattr("chainrule.engine.compile.row_bytes", lambda node: -1)
+    monkeypatch.setattr("chainrule.engine.split.ENCODED_BYTES", -1)
+    monkeypatch.setattr("chainrule.engine.split.row_bytes", lambda node: -1)
     assert trained() == hoisted
 
 

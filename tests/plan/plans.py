@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from evaluate import Memory, check_plan, run
 
+from chainrule.engine.compile import plan_forward, plan_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph, Node
 from chainrule.graph.keys import step_key
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.elements import rows_first
-from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 
 Array = np.ndarray[Any, Any]

@@ -18,10 +18,9 @@ from chainrule.costs.cost import (
 )
 from chainrule.costs.speeds import usual
 from chainrule.costs.work import BYTES, work
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
 from chainrule.ir.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
-from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 from chainrule.types import N
 

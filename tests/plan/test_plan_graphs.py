@@ -14,6 +14,7 @@ from plans import planned
 
 import chainrule as cr
 from chainrule.autodiff import gradients
+from chainrule.engine.compile import plan_forward
 from chainrule.graph import Graph, Input, Node, Scope
 from chainrule.graph.step import KEY
 from chainrule.interpret import evaluate
@@ -21,7 +22,6 @@ from chainrule.ops.build import constant, sum_to
 from chainrule.ops.mode import count
 from chainrule.ops.product import prod_others
 from chainrule.ops.random import uniform
-from chainrule.plan.pipeline import plan_forward
 from chainrule.types import N, TensorType
 from test_random_graphs import PROGRAMS, SIZE, WIDTH, Step, build
 

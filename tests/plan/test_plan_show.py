@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 import chainrule as cr
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph, Node
 from chainrule.ir.kernel import Call, Kernel, Read
 from chainrule.passes.specialise import specialise
-from chainrule.plan.pipeline import plan_forward, plan_step
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import by_rows, reads
 from chainrule.plan.show import show

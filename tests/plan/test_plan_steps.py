@@ -11,8 +11,8 @@ import pytest
 from plans import Planned
 
 import chainrule as cr
+from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import build_step
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, Optimizer, optimizer
 

@@ -362,7 +362,7 @@ def test_unknown_metric_names_the_nearest():
         m.find_metrics(["rmse"], "classification")
     with pytest.raises(SettingError, match="two metrics"):
         m.find_metrics(["auc", "AUC"], "classification")
-    with pytest.raises(SettingError, match="no metric"):
+    with pytest.raises(SettingError, match="not a metric"):
         m.find_metrics([3], "classification")
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import chainrule.ops.product  # noqa: F401  (enters `matmul`, so that `@` works)
+from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import build_step
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph import Graph
 from chainrule.graph.leaves import input, parameter

@@ -10,10 +10,9 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
-from chainrule.engine.compile import compile_step
+from chainrule.engine.compile import build_step
 from chainrule.engine.minibatch import Minibatches
-from chainrule.engine.program import Program
-from chainrule.engine.step import build_step
+from chainrule.engine.program import Program, compile_step
 from chainrule.graph.jsonvalues import Decoder, Encoder
 from chainrule.train import loop
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State

@@ -12,7 +12,7 @@ from chainrule.errors import ChainruleError
 from chainrule.train.progress.base import is_terminal, printable
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-PIPED = 100  # columns where nobody says how wide
+PIPED = 100  # columns where no width is known
 GAP = "  "
 LEAST = 12  # columns that the last cell of a table needs, or its rows are stacked
 
@@ -118,7 +118,7 @@ class Screen:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether a stream shows styles: a terminal that can, and nobody has said no."""
+    """Whether a stream shows styles: a terminal that can, and styles are not switched off."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return is_terminal(stream)

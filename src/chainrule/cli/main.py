@@ -100,7 +100,7 @@ def _defect(error: Exception, trouble: Screen, debug: bool) -> int:
 
 
 def _flush() -> None:
-    """Write what is left; a reader that has gone is no error."""
+    """Write what is left; a reader that has gone is not an error."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -27,9 +27,9 @@ from chainrule.train.optim.registry import OPTIMIZERS
 Form = Literal["text", "whole", "number", "widths", "names", "kinds"]
 FORMS = {
     "text": "text",
-    "whole": "a whole number",
+    "whole": "an integer",
     "number": "a number",
-    "widths": "a list of whole numbers",
+    "widths": "a list of integers",
     "names": "a list of column names",
     "kinds": "columns by name with their kinds",
 }
@@ -135,7 +135,7 @@ class Setting:
                 return ()
             if not parts or not all(part.lstrip("-").isdecimal() for part in parts):
                 raise SettingError(
-                    self.flag, "widths of layers are whole numbers", got=", ".join(texts),
+                    self.flag, "widths of layers are integers", got=", ".join(texts),
                     expected="--hidden 128,64, or --hidden none for a linear model",
                 )  # fmt: skip
             return [int(part) for part in parts]
@@ -166,7 +166,7 @@ def _texts(value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    kinds = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
     return kinds.get(type(value), "a list" if isinstance(value, list) else "a table"
                      if isinstance(value, Mapping) else type(value).__name__)  # fmt: skip
 

@@ -39,7 +39,7 @@ class Speeds:
 
 
 def better(one: Speeds, two: Speeds) -> Speeds:
-    """The best of two measurements of a machine: others slow it down, nobody makes it quicker.
+    """The best of two measurements of a machine: others slow it down, none speeds it up.
 
     The exchange is a difference of two times: there the more careful one is kept.
     """

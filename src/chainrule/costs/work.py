@@ -31,7 +31,7 @@ SPLIT = 4096
 """Elementary operations from which on a kernel without rows is shared by the threads."""
 
 ROUGH = 12
-"""Instructions of a written element, where nobody looks closer."""
+"""Instructions of a written element, where nothing more exact is known."""
 
 TURN = 2
 """Instructions that every turn of a loop takes besides its work."""

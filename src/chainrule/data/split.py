@@ -156,7 +156,7 @@ def _whole_parts(codes: Rows, count: int, seed: int) -> Rows:
 
 def _seed(seed: int) -> int:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise SettingError("seed", "a seed is a whole number from 0", got=repr(seed))
+        raise SettingError("seed", "a seed is an integer of at least 0", got=repr(seed))
     return int(seed)
 
 

@@ -1,4 +1,4 @@
-"""How numbers, names and times are put into words wherever a run is shown."""
+"""Numbers, column names and durations as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def number(value: float) -> str:
-    """Four significant digits: 0.6931, 12.35, 1.2e-05; whole numbers, and large ones, in full."""
+    """Four significant digits: 0.6931, 12.35, 1.2e-05; integers, and large numbers, in full."""
     if not math.isfinite(value):
         return str(float(value))
     if value == int(value) and abs(value) < 1e7:
@@ -15,13 +15,13 @@ def number(value: float) -> str:
 
 
 def words(name: str, training: bool = False) -> str:
-    """A column's name as it is read: "validation loss"; "training loss" where that is asked."""
+    """The display name of a column: "validation loss"; "training loss" if `training` is set."""
     plain = name.replace("_", " ")
     return "training loss" if training and plain == "loss" else plain
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min, 1 d 4 h."""
+    """A duration in its two largest units: 0.4 s, 12 s, 3 min 05 s, 2 h 10 min, 1 d 4 h."""
     if not math.isfinite(seconds):
         return "?"
     if seconds < 9.95:

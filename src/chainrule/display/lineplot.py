@@ -1,4 +1,4 @@
-"""A line plot as an SVG of its own: loss curves in a notebook, a report or a file."""
+"""Line plots as SVG: loss curves in a notebook, a report or a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainrule.display.format import number
 from chainrule.display.svg import BOTTOM, LEFT, TOP, Floats, Frame, axes, drawable, picture
 from chainrule.system.atomicfile import write_whole
 
-# Legible on white and on black, and apart for the colour-blind; dashes tell them apart in grey.
+# Legible on white and on black, distinct for the colour-blind; in grey the dashes differ.
 STYLES = (("#2f81f7", ""), ("#d97706", "7 3"), ("#0d9a72", "2 3"), ("#c45bb8", "9 3 2 3"))
 
 
@@ -26,10 +26,10 @@ class Plot:
     svg: str
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture on a white ground as a stand-alone SVG file."""
-        ground = '<rect width="100%" height="100%" fill="white"/>'
+        """Writes the picture on a white background as a stand-alone SVG file."""
+        background = '<rect width="100%" height="100%" fill="white"/>'
         head, tail = self.svg.split(">", 1)
-        return write_whole(path, f"{head}>{ground}{tail}\n")
+        return write_whole(path, f"{head}>{background}{tail}\n")
 
     def _repr_html_(self) -> str:
         return self.svg
@@ -51,16 +51,16 @@ def curves_svg(
 ) -> str:
     """An SVG of lines over one x axis, with labelled axes, ticks and legend.
 
-    Text takes the colour of its surroundings, so it is legible on light and dark pages. The y axis
-    is logarithmic where all values are positive and their range is large, and says so. Values that
+    Text inherits the colour of the page, so it is legible on light and dark pages. The y axis is
+    logarithmic, and labelled so, if all values are positive and their range is large. Values that
     are not finite leave a gap.
 
     Args:
-        x: (n,), rising, as epochs.
+        x: (n,), increasing, such as epochs.
         lines: label to values (n,).
-        x_label, y_label: the axes' titles, with their units where they have one.
-        best: an x to mark, and what is best there.
-        starts: x where a continued run began, marked by thin lines.
+        x_label, y_label: the titles of the axes, with units if any.
+        best: an x to mark, and the label that is best there.
+        starts: the x at which continued runs began, marked by thin lines.
         width, height: pixels.
     """
     across = np.asarray(x, dtype=np.float64)
@@ -93,7 +93,7 @@ def _line(
     label: str,
     best: tuple[float, str] | None,
 ) -> list[str]:
-    """One series: a stroke for each stretch of finite values, a dot for a stretch of one."""
+    """One series: a polyline for each run of finite values, a dot for a run of one."""
     colour, dashes = STYLES[index % len(STYLES)]
     good = drawable(y)
     edges = np.flatnonzero(np.diff(good.astype(np.int8), prepend=0, append=0))
@@ -150,14 +150,14 @@ def _legend(
 def _described(
     x: Floats, series: Mapping[str, Floats], x_label: str, best: tuple[float, str] | None
 ) -> str:
-    """The picture in words, for those who cannot see it."""
-    told = []
+    """The picture in words, for screen readers."""
+    sentences = []
     for label, values in series.items():
         good = np.flatnonzero(drawable(values))
         if len(good):
             first, last = good[0], good[-1]
             begin = f"{number(values[first])} at {x_label} {number(x[first])}"
-            told.append(f"{label}: {begin}, {number(values[last])} at {number(x[last])}.")
+            sentences.append(f"{label}: {begin}, {number(values[last])} at {number(x[last])}.")
     if best is not None:
-        told.append(f"The best {best[1]} is at {x_label} {number(best[0])}.")
-    return " ".join(told)
+        sentences.append(f"The best {best[1]} is at {x_label} {number(best[0])}.")
+    return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""The frame of a chart as SVG: data coordinates to pixels, ticks, axes and the picture around."""
+"""The frame of a chart as SVG: coordinates, ticks, axes and the enclosing picture."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 18, 34, 46  # margins, pixels
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The rectangle of the plot: data coordinates to pixels, and where the ticks are.
+    """The rectangle of the plot: maps data coordinates to pixels, and chooses the ticks.
 
     Attributes:
-        width, height: of the whole picture, pixels.
-        x_range: the data at the left and right end.
-        y_range: the data at the lower and upper end; of log10 y where the axis is logarithmic.
+        width, height: the size of the picture in pixels.
+        x_range: x at the left and right end.
+        y_range: y at the lower and upper end; log10 y if the axis is logarithmic.
         log: whether the y axis is logarithmic.
         empty: whether there is nothing to draw; then the axes say so.
-        whole: whether x counts something, so that its ticks are whole numbers.
+        integer_x: whether x is a count, so that its ticks are integers.
     """
 
     width: int
@@ -40,31 +40,31 @@ class Frame:
     y_range: tuple[float, float]
     log: bool = False
     empty: bool = False
-    whole: bool = False
+    integer_x: bool = False
 
     @classmethod
     def around(cls, x: Floats, series: list[Floats], width: int, height: int) -> Frame:
-        """The frame that holds several lines over one x axis that counts, as epochs do."""
+        """The frame of several lines over an x axis of integers, such as epochs."""
         flat = np.concatenate([np.zeros(0), *series])
         values = flat[drawable(flat)]
         xs = (float(x.min()), float(x.max())) if len(x) else (0.0, 1.0)
         if xs[0] == xs[1]:
             xs = (xs[0] - 1, xs[1] + 1)
         if not len(values):
-            return cls(width, height, xs, (0.0, 1.0), empty=True, whole=True)
+            return cls(width, height, xs, (0.0, 1.0), empty=True, integer_x=True)
         low, high = float(values.min()), float(values.max())
         log = low > SMALLEST and high / low > LOG_RANGE
         if log:
             low, high = math.log10(low), math.log10(high)
-        return cls(width, height, xs, widened(low, high), log, whole=True)
+        return cls(width, height, xs, widened(low, high), log, integer_x=True)
 
     def px(self, x: Number) -> Number:
-        """The pixel of an x, or of several."""
+        """The pixels of x, from the left."""
         low, high = self.x_range
         return LEFT + (x - low) / (high - low) * (self.width - LEFT - RIGHT)
 
     def py(self, y: Floats | float) -> Floats:
-        """The pixels of y, counted from the top."""
+        """The pixels of y, from the top."""
         low, high = self.y_range
         share = ((np.log10(y) if self.log else y) - low) / (high - low)
         return np.asarray(self.height - BOTTOM - share * (self.height - TOP - BOTTOM))
@@ -72,27 +72,27 @@ class Frame:
     def x_ticks(self) -> list[float]:
         """Round numbers along the x axis, about one every 64 pixels."""
         ticks = nice_ticks(*self.x_range, max(2, (self.width - LEFT - RIGHT) // 64))
-        return [tick for tick in ticks if not self.whole or tick == int(tick)] or ticks
+        return [tick for tick in ticks if not self.integer_x or tick == int(tick)] or ticks
 
     def y_ticks(self) -> list[float]:
-        """Round numbers along the y axis, about one every 40 pixels; powers of ten where log."""
+        """Round numbers along the y axis, about one every 40 pixels; powers of ten if `log`."""
         low, high = self.y_range
         wanted = max(2, (self.height - TOP - BOTTOM) // 40)
         if not self.log:
             return nice_ticks(low, high, wanted)
         exponents = range(math.ceil(low), math.floor(high) + 1)
-        every = max(1, math.ceil(len(exponents) / wanted))
+        stride = max(1, math.ceil(len(exponents) / wanted))
         digits = (1, 2, 5) if len(exponents) < 4 else (1,)
         powers = range(math.floor(low), math.floor(high) + 1)
-        ticks = [d * 10.0**e for e in powers for d in digits if e % every == 0]
+        ticks = [d * 10.0**e for e in powers for d in digits if e % stride == 0]
         return [tick for tick in ticks if low <= math.log10(tick) <= high]
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """The range with a little room at both ends, also where both are equal."""
-    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
-    room = max(room, abs(high) * 1e-9, SMALLEST)
-    return low - room, high + room
+    """The range with a margin at both ends, also if both are equal."""
+    margin = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    margin = max(margin, abs(high) * 1e-9, SMALLEST)
+    return low - margin, high + margin
 
 
 def nice_ticks(low: float, high: float, wanted: int) -> list[float]:
@@ -108,7 +108,7 @@ def nice_ticks(low: float, high: float, wanted: int) -> list[float]:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """The ticks as text, with as many digits as it takes to tell them apart."""
+    """The ticks as text, with as many digits as are needed to distinguish them."""
     labels: list[str] = []
     for digits in range(4, 16):
         labels = [number(tick) if tick == int(tick) else f"{tick:.{digits}g}" for tick in ticks]
@@ -118,7 +118,7 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
 
 
 def drawable(values: Floats) -> npt.NDArray[np.bool_]:
-    """Which values are finite and small enough to place."""
+    """A mask of the values that are finite and small enough to draw."""
     return np.asarray(np.abs(values) < LARGEST)
 
 
@@ -143,7 +143,7 @@ def axes(frame: Frame, x_label: str, y_label: str) -> list[str]:
 
 
 def _titles(frame: Frame, x_label: str, y_label: str) -> list[str]:
-    """What the axes show, and a word where there is nothing to show."""
+    """The titles of the axes, and a note if there is nothing to show."""
     middle, half = (LEFT + frame.width - RIGHT) / 2, (TOP + frame.height - BOTTOM) / 2
     parts = [
         f'<text x="{middle:.1f}" y="{frame.height - 8}" text-anchor="middle">'
@@ -158,7 +158,7 @@ def _titles(frame: Frame, x_label: str, y_label: str) -> list[str]:
 
 
 def picture(width: int, height: int, title: str, description: str, parts: Iterable[str]) -> str:
-    """An SVG with its title and its description in words, in the colour of its surroundings."""
+    """An SVG with a title and a description, in the text colour of the page."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="12" '

@@ -1,4 +1,4 @@
-"""Titles, facts and tables as data: one form for text, for notebooks and for a terminal."""
+"""Tables as data, with their forms as text and HTML; quantities with their units."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Section:
 
     Attributes:
         title: may be empty.
-        rows: of text; the last cell of a row is wrapped.
-        head: names of the columns; may be empty.
-        right: the columns that are set to the right.
+        rows: cells of text; the last cell of a row is wrapped.
+        head: the names of the columns; may be empty.
+        right: the indices of right-aligned columns.
     """
 
     title: str
@@ -35,12 +35,12 @@ def as_text(sections: Sequence[Section]) -> str:
 
 def _lines(section: Section) -> list[str]:
     lines = [section.title] if section.title else []
-    every = [*([section.head] if section.head else []), *section.rows]
-    if not every:
+    rows = [*([section.head] if section.head else []), *section.rows]
+    if not rows:
         return lines
-    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = max(WIDTH - sum(w + 2 for w in widths[:-1]) - 2, 20)
-    for row in every:
+    for row in rows:
         cells = [
             cell.rjust(width) if k in section.right else cell.ljust(width)
             for k, (cell, width) in enumerate(zip(row[:-1], widths, strict=False))
@@ -62,12 +62,12 @@ def as_html(sections: Sequence[Section]) -> str:
 
 def _table(section: Section) -> str:
     def row(cells: Sequence[str], tag: str) -> str:
-        made = (
+        tagged = (
             f'<{tag} style="text-align:{"right" if k in section.right else "left"}">'
             f"{html.escape(cell)}</{tag}>"
             for k, cell in enumerate(cells)
         )
-        return f"<tr>{''.join(made)}</tr>"
+        return f"<tr>{''.join(tagged)}</tr>"
 
     head = f"<thead>{row(section.head, 'th')}</thead>" if section.head else ""
     body = "".join(row(cells, "td") for cells in section.rows)
@@ -95,7 +95,7 @@ def bytes_text(count: float) -> str:
 
 
 def flops_text(count: float) -> str:
-    """A number of operations: 512, 1.5 thousand, 12.3 million."""
+    """A count of operations: 512, 1.5 thousand, 12.3 million."""
     for unit, size in (("billion", 1e9), ("million", 1e6), ("thousand", 1e3)):
         if count >= size:
             return f"{digits(count / size)} {unit}"

@@ -7,21 +7,20 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 
 from chainrule.backend.cpu.abi import Executable
-from chainrule.backend.cpu.machine import host
-from chainrule.backend.cpu.run.cache import cached
-from chainrule.backend.cpu.run.serialize import unpack
+from chainrule.backend.cpu.backend import CPU
+from chainrule.engine.compile import machine_code, plan_forward, plan_step
+from chainrule.engine.diskcache import cached
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.graph.step import Step
+from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
 from chainrule.system.forklock import fork_lock
 
-KEPT = 64
+MAX_CACHED = 64
 """How many are kept for graphs that come again; the ones not used for longest go first."""
 
 _known: OrderedDict[tuple[bytes, int], Executable] = OrderedDict()
@@ -30,34 +29,26 @@ _lock = fork_lock()
 
 def step_code(step: Step, rows: int) -> Executable:
     """The machine code of a training step on minibatches of up to `rows` rows."""
-    return _code(step.digest, rows, lambda folder: _compiler().compile_step(step, rows, folder))
+    return _code(step.digest, rows, lambda: plan_step(step))
 
 
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
     """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
-    return _code(
-        fingerprint(graph, outputs),
-        rows,
-        lambda folder: _compiler().compile_forward(graph, outputs, rows, folder),
-    )
+    return _code(fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
 
 
-def _compiler() -> ModuleType:
-    from chainrule.engine import codegen  # noqa: PLC0415  (code that is kept needs no compiler)
-
-    return codegen
-
-
-def _code(digest: bytes, rows: int, make: Callable[[Path | None], bytes]) -> Executable:
+def _code(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
     with _lock:
         if (digest, rows) in _known:
             _known.move_to_end((digest, rows))
             return _known[digest, rows]
-        folder, machine = code_folder(), host()
+        backend = CPU()
         made_from = f"{digest.hex()} {rows} {_sources()}"
-        file = cached(folder, made_from, machine, lambda: make(folder))
-        made = _known[digest, rows] = unpack(file, machine, rows)
-        while len(_known) > KEPT:
+        file = cached(
+            code_folder(), made_from, backend.target(), lambda: machine_code(plan(), backend, rows)
+        )
+        made = _known[digest, rows] = backend.load(file, rows)
+        while len(_known) > MAX_CACHED:
             _known.popitem(last=False)
         return made
 

@@ -1,125 +1,179 @@
-"""From a graph to something that runs: the one place that knows the order of the stages."""
+"""The order: every stage from a loss to machine code, by name. Nothing else chains stages."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
-import numpy as np
-
-from chainrule.engine.forward import Forward
-from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.native import NativeProgram
-from chainrule.engine.program import Program
-from chainrule.errors import SettingError, did_you_mean
+from chainrule.backend.base import Backend, Job
+from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal
+from chainrule.engine.step import (
+    Objective,
+    UpdateRule,
+    add_updates,
+    differentiate,
+    specialise_for_training,
+)
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node
-from chainrule.graph.step import STEP_INPUTS, Step
-from chainrule.ops.index import checked
-from chainrule.passes.hoist import by_examples, hoist, row_bytes
+from chainrule.graph.listing import listing
+from chainrule.graph.node import Node
+from chainrule.graph.step import Step
+from chainrule.passes.decompose import decompose
+from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
-from chainrule.passes.ranges import choices
-
-BACKENDS = ("native", "interpreter")
-ENCODED_BYTES = 1024
-"""Bytes an example that encoded columns may take in any case; else twice what they are made of."""
+from chainrule.passes.streams import fix_streams
+from chainrule.plan.plan import Plan
 
 
-def compile_step(
-    step: Step | Divided,
-    state: Mapping[str, Array],
-    seed: int,
-    *,
-    backend: str = "native",
-    threads: int | None = None,
-) -> Program:
-    """The program of a training step, starting from `state`.
+def _plan() -> ModuleType:
+    from chainrule.plan import unit  # noqa: PLC0415  (cached code needs no planning)
 
-    Args:
-        step: loss and updates as a graph, divided already or not.
-        state: values of parameters and slots by name; those absent start from their initial.
-        seed: of what is random in a step.
-        backend: "native" for machine code, or "interpreter".
-        threads: that machine code may use where they make it quicker; None: all processors.
+    return unit
 
-    Raises:
-        SettingError: there is no such backend.
-    """
-    check_backend(backend)
-    parts = step if isinstance(step, Divided) else divided(step)
-    if backend == "native":
-        return NativeProgram(parts.inner, state, seed, parts.encoders, parts.whole, threads)
-    return Interpreted(parts.inner, state, seed, parts.encoders, parts.whole)
+
+def _show() -> ModuleType:
+    from chainrule.plan import show  # noqa: PLC0415
+
+    return show
 
 
 @dataclass(frozen=True)
-class Divided:
-    """A step without what depends on the data alone.
+class Form:
+    """How what a stage makes is written as text, and checked.
 
     Attributes:
-        whole: the step, equal nodes merged.
-        inner: what is left to do in every step.
-        encoders: what is done once for a data set.
+        text: the text of it.
+        check: raises where it is not well formed; the second argument are nodes that earlier
+            stages had checked.
     """
 
-    whole: Step
-    inner: Step
-    encoders: Encoders
+    text: Callable[[Any], str]
+    check: Callable[[Any, set[Node]], object]
 
 
-def divided(step: Step) -> Divided:
-    """The step, and what of it is computed once for a whole data set."""
-    place = merge(step.graph)
-    updates = {x: place[new] for x, new in step.updates.items()}
-    graph = Graph([place[step.loss], *updates.values(), *updates], like=step.graph)
-    raw = sum(row_bytes(x) for x in graph.inputs if x.batch)
-    hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
-    loss, *new = (hoisted.place[x] for x in (place[step.loss], *updates.values()))
-    inner = check(Graph([loss, *new, *updates], like=graph))
-    encoders = Encoders(
-        graph,
-        {inner.name(x): old for x, old in hoisted.encoded.items()},
-        by_examples(graph, STEP_INPUTS),
-    )
-    whole = Step(graph, place[step.loss], updates)
-    return Divided(whole, Step(inner, loss, dict(zip(updates, new, strict=True))), encoders)
+GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check(made.graph, known))
+FUSED = Form(lambda unit: _show().show_kernels(unit.kernels), lambda unit, _: None)
+PLAN = Form(lambda plan: _show().show(plan), lambda plan, _: None)
+CODE = Form(lambda module: str(module.text), lambda module, _: None)  # checked by its compiler
+BYTES = Form(lambda code: f"{len(code):,} bytes", lambda code, _: None)  # checked when loaded
 
 
-def check_backend(name: str) -> None:
-    """Raises SettingError where no backend has this name."""
-    if name not in BACKENDS:
-        raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the order.
 
-
-class Encoders:
-    """The part of a step that depends on the data alone, computed for a whole data set.
-
-    Args:
-        graph: contains the nodes; they read inputs and constants only.
-        nodes: by the name of the input that takes their place in the step.
-        by_examples: the nodes whose value the data decides; indices among them are checked here,
-            since machine code finds anything where one is out of range.
+    Attributes:
+        name: as plans and docs show it.
+        what: what it does, in words.
+        run: a pure function of what the stage before it has made.
+        form: of what it makes.
     """
 
-    def __init__(
-        self, graph: Graph, nodes: Mapping[str, Node], by_examples: Collection[Node]
-    ) -> None:
-        self._names = list(nodes)
-        self._choices = [x for x in choices(graph) if x.indices in by_examples]
-        wanted = [*nodes.values(), *(x.indices for x in self._choices)]
-        self._forward = Forward(Graph(wanted, like=graph), wanted, backend="interpreter")
+    name: str
+    what: str
+    run: Callable[[Any], Any]
+    form: Form = GRAPH
 
-    def __call__(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The data set, with the encoded arrays beside those that it has.
 
-        Raises:
-            FeedError: an index is out of range.
-        """
-        if not self._forward.inputs:
-            return data
-        rows = len(data[self._forward.inputs[0]])
-        arrays = self._forward({}, data, np.arange(rows))
-        for choice, indices in zip(self._choices, arrays[len(self._names) :], strict=True):
-            checked(choice.name, indices, choice.size)
-        return {**data, **dict(zip(self._names, arrays, strict=False))}
+STEP = (
+    Stage("specialise", "take the training side of what differs from prediction",
+          specialise_for_training),
+    Stage("differentiate", "add the gradient of the loss", differentiate),
+    Stage("update", "add the new value of every parameter and slot", add_updates),
+)  # fmt: skip
+"""An Objective becomes a Step."""
+
+SPLIT = (
+    Stage("merge", "make nodes that compute the same one node", merge_equal),
+    Stage("hoist", "compute what depends on the data alone once, before the run", hoist_encoders),
+)
+"""A Step becomes a SplitStep; its body runs in every step."""
+
+KERNELS = (
+    Stage("streams", "give every random draw its stream of numbers",
+          lambda unit: unit.through(fix_streams)),
+    Stage("decompose", "put operations together from simpler ones",
+          lambda unit: unit.through(decompose)),
+    Stage("fold", "compute now what is made of small constants alone",
+          lambda unit: unit.through(fold)),
+    Stage("merge", "make nodes that compute the same one node",
+          lambda unit: unit.through(merge)),
+    Stage("fuse", "give nodes that share their loops one kernel",
+          lambda unit: _plan().fuse(unit), FUSED),
+    Stage("schedule", "put kernels that need not wait for each other into one phase",
+          lambda unit: _plan().schedule(unit), PLAN),
+)  # fmt: skip
+"""A Unit, which is a step's body or a forward pass with its buffers, becomes a Plan."""
+
+MACHINE = (
+    Stage("emit", "write the kernels as code",
+          lambda job: job.backend.emit(job.plan, job.max_rows), CODE),
+    Stage("object", "compile that to machine code", lambda module: module.compile(), BYTES),
+)  # fmt: skip
+"""A Job, which is a plan for a backend, becomes bytes that the backend can load."""
+
+ORDER = (*STEP, *SPLIT, *KERNELS, *MACHINE)
+"""From a loss to machine code. A forward pass begins with the kernels."""
+
+
+def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
+    """Each stage with what it makes, checked."""
+    known: set[Node] = set()
+    for stage in stages:
+        value = stage.run(value)
+        stage.form.check(value, known)
+        yield stage, value
+
+
+def run(value: Any, stages: Iterable[Stage]) -> Any:
+    """What the last of the stages makes."""
+    *_, (_, made) = staged(value, stages)
+    return made
+
+
+def build_step(
+    graph: Graph,
+    loss: Node,
+    rule: UpdateRule,
+    *,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    trainable: Iterable[str] | None = None,
+) -> Step:
+    """The whole training step of a model; see Objective for the arguments.
+
+    A parameter that the loss does not depend on is left alone, weight decay included.
+
+    Raises:
+        GraphError: the loss is not a scalar, or there is nothing to train.
+        SettingError: a bound is not above 0, or a pattern matches no parameter.
+    """
+    step: Step = run(Objective(graph, loss, rule, clip_norm, clip_value, trainable), STEP)
+    return step
+
+
+def split_step(step: Step) -> SplitStep:
+    """The step, cut into what is computed once for a data set and what every step does."""
+    split: SplitStep = run(step, SPLIT)
+    return split
+
+
+def plan_step(step: Step) -> Plan:
+    """The plan of a step's body."""
+    plan: Plan = run(_plan().unit_of_step(step), KERNELS)
+    return plan
+
+
+def plan_forward(graph: Graph, outputs: Sequence[Node]) -> Plan:
+    """The plan of a forward pass, specialised already."""
+    plan: Plan = run(_plan().unit_of_forward(graph, outputs), KERNELS)
+    return plan
+
+
+def machine_code(plan: Plan, backend: Backend, max_rows: int) -> bytes:
+    """A plan as machine code for minibatches of up to `max_rows` rows."""
+    code: bytes = run(Job(plan, backend, max_rows), MACHINE)
+    return code

@@ -32,7 +32,7 @@ class ByRows(Protocol):
         """The nodes' values for some rows of a data set.
 
         Args:
-            values: of the parameters, by name; nobody writes into these arrays.
+            values: of the parameters, by name; these arrays are never written to.
             arrays: of the inputs, by name, already checked.
             rows: which to compute, in this order.
         """
@@ -82,7 +82,7 @@ class Forward:
         """The outputs' values for some rows of a data set.
 
         Args:
-            values: of the parameters, by name; nobody writes into these arrays.
+            values: of the parameters, by name; these arrays are never written to.
             arrays: of the inputs, by name, already checked.
             rows: which to compute, in this order.
         """

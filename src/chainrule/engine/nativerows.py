@@ -74,7 +74,7 @@ class NativeRows:
     def _blocks(
         self, code: Executable, state: Memory, data: Arrays, fixed: Arrays, rows: Rows
     ) -> list[Array]:
-        """Block by block, on all processors where there are many and nobody else does it now."""
+        """Block by block, on all processors where there are many rows and no other thread runs."""
         count, size = len(rows), self._block
         results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
         starts: Iterator[int] = iter(range(0, count, size))
@@ -104,7 +104,7 @@ class NativeRows:
         return results
 
     def _take(self, code: Executable, state: Memory) -> Native:
-        """One that nobody else works with; put it back into `_idle`."""
+        """One that no other thread works with; put it back into `_idle`."""
         try:
             native = self._idle.pop()
         except IndexError:

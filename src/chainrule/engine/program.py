@@ -1,4 +1,4 @@
-"""The interface of a compiled training step, which the training loop runs."""
+"""A training step that runs: its interface, which the training loop knows, and how one starts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.engine.compile import split_step
+from chainrule.engine.encoders import PrecomputedInputs
+from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Rows
+from chainrule.engine.native import NativeProgram
+from chainrule.engine.split import SplitStep
+from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.node import Array
+from chainrule.graph.step import Step
+
+BACKENDS = ("native", "interpreter")
 
 
 class Program(Protocol):
@@ -43,3 +52,37 @@ class Program(Protocol):
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """Replace some or all of the state, and the count of steps."""
+
+
+def compile_step(
+    step: Step | SplitStep,
+    state: Mapping[str, Array],
+    seed: int,
+    *,
+    backend: str = "native",
+    threads: int | None = None,
+) -> Program:
+    """The program of a training step, starting from `state`.
+
+    Args:
+        step: loss and updates as a graph, split already or not.
+        state: values of parameters and slots by name; those absent start from their initial.
+        seed: of what is random in a step.
+        backend: "native" for machine code, or "interpreter".
+        threads: that machine code may use where they make it quicker; None: all processors.
+
+    Raises:
+        SettingError: there is no such backend.
+    """
+    check_backend(backend)
+    split = step if isinstance(step, SplitStep) else split_step(step)
+    encode = PrecomputedInputs(split)
+    if backend == "native":
+        return NativeProgram(split.body, state, seed, encode, split.full, threads)
+    return Interpreted(split.body, state, seed, encode, split.full)
+
+
+def check_backend(name: str) -> None:
+    """Raises SettingError where no backend has this name."""
+    if name not in BACKENDS:
+        raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))

@@ -1,10 +1,10 @@
-"""The training step as one graph: loss, gradients, clipping, updates."""
+"""The stages from a loss to a training step: forward, gradients, clipping, updates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Protocol
 
 from chainrule.autodiff import backward
@@ -35,44 +35,118 @@ class UpdateRule(Protocol):
         """Raises SettingError where a pattern matches none of the names."""
 
 
-def build_step(
-    graph: Graph,
-    loss: Node,
-    optimizer: UpdateRule,
-    *,
-    clip_norm: float | None = None,
-    clip_value: float | None = None,
-    trainable: Iterable[str] | None = None,
-) -> Step:
-    """The whole training step of a model.
+@dataclass(frozen=True)
+class Objective:
+    """What is trained, and how.
 
-    Args:
+    Attributes:
         graph: contains `loss`; its names are kept, slots are named after their parameters.
         loss: a floating-point scalar.
-        optimizer: makes the updates.
+        rule: makes the updates; None where only gradients are wanted.
         clip_norm: the greatest length of all gradients taken together as one vector; longer
             ones are scaled down to it.
         clip_value: the greatest size of each single entry of a gradient, cut before `clip_norm`.
         trainable: names, or patterns of names, of the parameters to train; None trains all that
             were made with `trainable=True`.
+    """
 
-    A parameter that the loss does not depend on is left alone, weight decay included.
+    graph: Graph
+    loss: Node
+    rule: UpdateRule | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    trainable: Iterable[str] | None = None
+
+
+@dataclass(frozen=True)
+class Specialised:
+    """The training side of an objective.
+
+    Attributes:
+        objective: of which this is the training side.
+        loss: as it is in training.
+        tracked: the new values of statistics, by the parameters that hold them.
+    """
+
+    objective: Objective
+    loss: Node
+    tracked: Mapping[Parameter, Node]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The forward pass."""
+        return Graph([self.loss, *self.tracked.values()], like=self.objective.graph)
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """A forward pass and its gradients.
+
+    Attributes:
+        objective, loss, tracked: see Specialised.
+        gradients: of the parameters to train that the loss depends on.
+    """
+
+    objective: Objective
+    loss: Node
+    tracked: Mapping[Parameter, Node]
+    gradients: Gradients
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Forward and backward pass."""
+        outputs = [self.loss, *self.gradients.values(), *self.tracked.values()]
+        return Graph(outputs, like=self.objective.graph)
+
+
+def specialise_for_training(objective: Objective) -> Specialised:
+    """The training side of dropout, normalisation and the like.
 
     Raises:
-        GraphError: the loss is no scalar, or there is nothing to train.
-        SettingError: a bound is not above 0, or a pattern matches no parameter.
+        GraphError: the loss is not a scalar.
     """
-    parts = differentiate(graph, loss, trainable)
-    optimizer.check_names(graph.name(x) for x in graph.parameters if x.trainable)
+    graph, loss = objective.graph, objective.loss
+    require_scalar("build_step", graph.find(loss))
+    place = specialise(graph, training=True)
+    return Specialised(objective, place[loss], tracked_updates(graph, place))
+
+
+def differentiate(forward: Specialised) -> Differentiated:
+    """The gradient of the loss with respect to every parameter that is trained.
+
+    Raises:
+        GraphError: there is nothing to train. SettingError: a pattern matches no parameter.
+    """
+    graph, objective = forward.objective.graph, forward.objective
+    wanted = _trained(graph, Graph(forward.loss), objective.trainable)
+    found = backward(forward.graph, forward.loss, wanted).gradients
+    gradients = {x: found[x] for x in wanted if x in found}
+    if not gradients:
+        raise _nothing_to_train(graph, wanted)
+    return Differentiated(objective, forward.loss, forward.tracked, gradients)
+
+
+def add_updates(parts: Differentiated) -> Step:
+    """The new value of every parameter that is trained, slot and statistic.
+
+    Raises:
+        SettingError: a bound is not above 0, or a pattern of the rule matches no parameter.
+    """
+    objective, graph = parts.objective, parts.objective.graph
+    rule = objective.rule
+    assert rule is not None
+    rule.check_names(graph.name(x) for x in graph.parameters if x.trainable)
     updates: dict[Parameter, Node] = {}
-    for parameter, gradient in _clipped(parts.gradients, clip_norm, clip_value).items():
+    clipped = _clipped(parts.gradients, objective.clip_norm, objective.clip_value)
+    for parameter, gradient in clipped.items():
         name = graph.name(parameter)
-        updates[parameter], slots = optimizer.update(parameter, name, gradient, RATE, STEP_INDEX)
+        updates[parameter], slots = rule.update(parameter, name, gradient, RATE, STEP_INDEX)
         updates |= slots
     updates |= parts.tracked
     names = {x: graph.name(x) if x in graph else x.label for x in updates}
     updates = {x: _named(new, names[x]) for x, new in updates.items()}
-    return Step(Graph([parts.loss, *updates.values()], like=graph), parts.loss, updates)
+    made = Graph([parts.loss, *updates.values()], like=graph)
+    return Step(made, parts.loss, updates, parts.gradients)
 
 
 def _named(new: Node, name: str) -> Node:
@@ -81,39 +155,8 @@ def _named(new: Node, name: str) -> Node:
     return new.within(Scope(f"{name}.new")) if plain else new
 
 
-@dataclass(frozen=True)
-class Differentiated:
-    """The parts of a training step before its updates.
-
-    Attributes:
-        loss: as it is in training.
-        gradients: of the parameters to train that the loss depends on.
-        tracked: the new values of statistics, by the parameters that hold them.
-    """
-
-    loss: Node
-    gradients: Gradients
-    tracked: Mapping[Parameter, Node]
-
-
-def differentiate(
-    graph: Graph, loss: Node, trainable: Iterable[str] | None = None
-) -> Differentiated:
-    """Loss, gradients and statistics of a training step; arguments as in `build_step`."""
-    require_scalar("build_step", graph.find(loss))
-    place = specialise(graph, training=True)
-    tracked = tracked_updates(graph, place)
-    wanted = _trained(graph, Graph(place[loss]), trainable)
-    forward = Graph([place[loss], *tracked.values()], like=graph)
-    found = backward(forward, place[loss], wanted).gradients
-    gradients = {x: found[x] for x in wanted if x in found}
-    if not gradients:
-        raise _nothing_to_train(graph, wanted)
-    return Differentiated(place[loss], gradients, tracked)
-
-
 def _trained(graph: Graph, used: Graph, patterns: Iterable[str] | None) -> list[Parameter]:
-    """The parameters that the loss is computed from, that are trainable and meant."""
+    """The parameters that the loss is computed from, that are trainable and selected."""
     candidates = [x for x in graph.parameters if x.trainable]
     if patterns is not None:
         patterns = [patterns] if isinstance(patterns, str) else list(patterns)

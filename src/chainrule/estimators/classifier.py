@@ -41,7 +41,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         clip_norm: bound on the length of the gradient.
         preprocess: True learns the columns of a table: numbers are standardised and their gaps
             filled, categories become one-hot or embedded, texts counts of words, and it is all
-            a part of the network. "auto" does so where a data frame has columns that are no
+            a part of the network. "auto" does so where a data frame has columns that are not
             numbers, or categorical_features lists some; False never.
         categorical_features: "from_dtype", or names, positions or a mask of the columns that
             are categories, whatever their type.

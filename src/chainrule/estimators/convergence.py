@@ -7,7 +7,7 @@ import math
 from chainrule.train.callbacks import Callback, State
 
 SLOWEST = 1e-6
-"""The rate at which an adaptive rate is no longer cut."""
+"""The rate below which an adaptive rate is not cut."""
 
 
 class Convergence(Callback):

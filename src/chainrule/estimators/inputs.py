@@ -54,7 +54,7 @@ def learn(X: Any, preprocess: bool | str, categorical: Any) -> tuple[Schema, Tab
     """X as a table, and what it teaches about its columns; None where X is plain numbers.
 
     Args:
-        preprocess: True, False, or "auto": where a column is no number, or is listed.
+        preprocess: True, False, or "auto": where a column is not a number, or is listed.
         categorical: "from_dtype", a list of columns, a mask, or None.
     """
     types = column_types(X)
@@ -107,7 +107,7 @@ def dense(X: Any) -> Array:
 
 
 def refuse_gaps(y: Any) -> None:
-    """Raise ValueError where labels are missing that are no numbers."""
+    """Raise ValueError where labels are missing that are not numbers."""
     labels = np.asarray(y)
     if labels.dtype.kind != "O" or labels.ndim != 1:
         return

@@ -124,7 +124,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Names:
-    """How the inputs are called that are no features."""
+    """The names of the inputs that are not features."""
 
     target: str
     weights: str

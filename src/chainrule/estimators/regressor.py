@@ -41,7 +41,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         preprocess: True learns the columns of a table: numbers are standardised and their gaps
             filled, categories become one-hot or embedded, texts counts of words, and it is all
             a part of the network; the target is standardised too (not with
-            the loss "poisson"). "auto" does so where a data frame has columns that are no
+            the loss "poisson"). "auto" does so where a data frame has columns that are not
             numbers, or categorical_features lists some; False never.
         categorical_features: "from_dtype", or names, positions or a mask of the columns that
             are categories, whatever their type.

@@ -24,7 +24,7 @@ def _one_of(*known: Any) -> Check:
 
 
 def _whole(least: int, *others: Any) -> Check:
-    words = f"a whole number from {least}" + "".join(f", or {other!r}" for other in others)
+    words = f"an integer of at least {least}" + "".join(f", or {other!r}" for other in others)
 
     def check(x: Any) -> bool:
         if isinstance(x, float | str) and x in others:
@@ -61,7 +61,7 @@ def _listed(x: Any) -> bool:
 
 
 CHECKS: dict[str, Check] = {
-    "hidden_layer_sizes": (_each(_whole(1)[0]), "widths > 0: a whole number or several"),
+    "hidden_layer_sizes": (_each(_whole(1)[0]), "widths > 0: an integer or several"),
     "activation": (
         _each(lambda x: callable(x) or (isinstance(x, str) and x in _NAMES)),
         "a function from node to node or one of " + ", ".join(_NAMES) + "; or one a layer",

@@ -97,7 +97,7 @@ def check_gradients(
         A report that prints as a table and is true when all is well.
 
     Raises:
-        GraphError: `loss` is no scalar. FeedError: the feeds do not fit.
+        GraphError: `loss` is not a scalar. FeedError: the feeds do not fit.
     """
     graph = Graph(loss)
     place = in_float64(graph)

@@ -74,7 +74,7 @@ class Trace:
         """Compute the gradient of a scalar `loss` at every node.
 
         Raises:
-            GraphError: `loss` is no floating-point scalar, or not in the graph.
+            GraphError: `loss` is not a floating-point scalar, or not in the graph.
         """
         found = backward(self.graph, self.graph.find(loss))
         extended = Graph([*self.graph.outputs, *found.gradients.values()], like=self.graph)

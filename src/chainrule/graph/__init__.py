@@ -1,4 +1,4 @@
-"""What a network is: ops, nodes, graphs."""
+"""The representation of networks: ops, nodes, graphs."""
 
 from chainrule.graph.check import check as check
 from chainrule.graph.graph import Graph as Graph

@@ -1,4 +1,4 @@
-"""The checker of graphs: called after everything that makes or changes one."""
+"""The graph checker: called after every stage that makes or changes a graph."""
 
 from __future__ import annotations
 
@@ -8,17 +8,26 @@ from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.types import N
 
 
-def check(graph: Graph) -> Graph:
-    """Return `graph` if it is well formed.
+def check(graph: Graph, known: set[Node] | None = None) -> Graph:
+    """Returns `graph` if it is well formed.
+
+    Args:
+        graph: what to check.
+        known: nodes whose types are checked already; those of the graph are added.
 
     Raises:
-        GraphError: a node stands before its operands, a type is not what its op infers, a
-            parameter has a batch axis, or an input has it anywhere but in front.
+        GraphError: a node precedes its operands, a type differs from what its op infers, a
+            parameter has a batch axis, or an input has one that is not its first axis.
     """
     seen: set[Node] = set()
+    known = set() if known is None else known
     for node in graph:
         if not all(x in seen for x in node.inputs):
-            raise _wrong(graph, node, "an operand does not stand before its consumer")
+            raise _wrong(graph, node, "an operand does not precede its consumer")
+        seen.add(node)
+        if node in known:
+            continue
+        known.add(node)
         if isinstance(node, Operation):
             _check_type(graph, node)
         elif isinstance(node, Parameter) and N in node.shape:
@@ -26,8 +35,7 @@ def check(graph: Graph) -> Graph:
         elif isinstance(node, Input) and (
             N in node.shape[1:] or (node.shape[:1] == (N,)) != node.batch
         ):
-            raise _wrong(graph, node, "the batch axis of an input is its first, if it has one")
-        seen.add(node)
+            raise _wrong(graph, node, "the batch axis of an input is its first axis, if it has one")
     return graph
 
 
@@ -39,7 +47,7 @@ def _check_type(graph: Graph, node: Operation) -> None:
     if inferred != node.type:
         raise GraphError(
             "check",
-            f"the type of {graph.name(node)!r} is not what {node.op.name} infers",
+            f"the type of {graph.name(node)!r} differs from what {node.op.name} infers",
             expected=inferred,
             got=node.type,
             at=node.source,

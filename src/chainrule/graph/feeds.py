@@ -1,4 +1,4 @@
-"""Arrays that are fed to a graph's inputs: checked, and cast where nothing is lost."""
+"""Arrays for a graph's inputs: checked, and cast where that loses nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from chainrule.types import DTYPES, FLOATS, N, TensorType, show
 def bind(
     inputs: Iterable[Input], names: Mapping[Input, str], feeds: Mapping[str, npt.ArrayLike]
 ) -> tuple[dict[Node, Array], int]:
-    """The arrays for the inputs, checked and cast, and the number of rows.
+    """Returns the arrays for the inputs, checked and cast, and the number of rows.
 
     Raises:
-        FeedError: a name is missing or unknown, or an array has the wrong shape, kind or number
+        FeedError: a name is missing or unknown, or an array has the wrong shape, type or number
             of rows.
     """
     wanted = {names[x]: x for x in inputs}
@@ -57,16 +57,16 @@ _DTYPES = {name: np.dtype(name) for name in DTYPES}
 
 
 def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
-    """`value` as an array of `type`; errors begin with `where`.
+    """Returns `value` as an array of `type`; error messages begin with `where`.
 
     Raises:
-        FeedError: its shape differs, or its values cannot be represented without loss of kind
-            (text, fractions for an integer input, a float too large for float32).
+        FeedError: its shape differs, or values cannot be represented: text, fractions for an
+            integer input, a number too large for float32.
     """
     if isinstance(value, np.ndarray) and value.dtype is _DTYPES[type.dtype]:
         free = type.shape[:1] == (N,) and value.ndim > 0
         if value.shape[free:] == type.shape[free:]:
-            return value  # as it is nearly always
+            return value  # the usual case
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A digest of a graph: equal for graphs that are built alike and have the same names."""
+"""A digest of a graph: equal for graphs with the same structure and names."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from chainrule.graph.node import Input, Node, Operation
 
 
 def fingerprint(graph: Graph, chosen: Iterable[Node]) -> bytes:
-    """32 bytes that tell structure, names, types and constants, but no parameter's value.
+    """A 32-byte digest of structure, names, types and constants, without parameters' values.
 
     Args:
-        graph: what to tell.
-        chosen: nodes of it that play a part, in their order.
+        graph: the graph to identify.
+        chosen: nodes of it with a role, such as outputs, in order.
     """
-    number: dict[Node, int] = {}
+    index: dict[Node, int] = {}
     digest = hashlib.sha256()
     for k, node in enumerate(graph):
-        number[node] = k
-        told: list[object] = [type(node).__name__, graph.name(node), node.dtype, node.shape]
+        index[node] = k
+        fields: list[object] = [type(node).__name__, graph.name(node), node.dtype, node.shape]
         if isinstance(node, Input):
-            told.append(node.batch)
+            fields.append(node.batch)
         if isinstance(node, Operation):
-            told += [node.op.name, [number[x] for x in node.operands]]
-            told += [(key, _plain(value)) for key, value in node.attributes.items()]
-        digest.update(repr(told).encode())
-    digest.update(repr([number[x] for x in chosen]).encode())
+            fields += [node.op.name, [index[x] for x in node.operands]]
+            fields += [(key, _plain(value)) for key, value in node.attributes.items()]
+        digest.update(repr(fields).encode())
+    digest.update(repr([index[x] for x in chosen]).encode())
     return digest.digest()
 
 
 def _plain(value: Any) -> object:
-    """An attribute as something whose repr tells all of it."""
+    """An attribute as a value whose repr is complete."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).digest()
     return value

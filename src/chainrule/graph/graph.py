@@ -1,4 +1,4 @@
-"""Graph: nodes in topological order, with unique names and the index of consumers."""
+"""Graph: nodes in topological order, with unique names and their consumers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ class Graph:
 
     Args:
         outputs: the nodes to compute.
-        like: a graph whose names are kept for the nodes, and layers, that the two share; or the
-            names of scopes themselves.
+        like: a graph whose names are kept for the nodes and layers that both share; or the names
+            of scopes themselves.
 
     Attributes:
-        outputs, nodes: as given, and all of them.
-        scopes: the name of each scope, those known from `like` included.
+        outputs: as given.
+        nodes: all nodes, in topological order.
+        scopes: the name of each scope, including those of `like`.
 
     Raises:
         GraphError: two nodes were given the same name, or something is not a node.
 
-    No recursion: chains of many thousand nodes and graphs with very many paths are fine.
+    Without recursion: chains of many thousand nodes and graphs with many paths are fine.
     """
 
     scopes: Mapping[Scope, str]
@@ -68,7 +69,7 @@ class Graph:
         )
 
     def find(self, node: Node | str) -> Node:
-        """The node itself, or the node of that name. Raises GraphError where it is not here."""
+        """The node itself, or the node of that name. Raises GraphError if it is not here."""
         if isinstance(node, str):
             return self[node]
         if node not in self._names:
@@ -104,7 +105,7 @@ class Graph:
 
 
 def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
-    """All that outputs are computed from: depth first, operands in their order, no recursion."""
+    """All nodes that the outputs depend on: depth first, operands in order, without recursion."""
     order: dict[Node, None] = {}
     for output in outputs:
         if not isinstance(output, Node):
@@ -121,7 +122,7 @@ def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
 
 
 class _Names:
-    """Names handed out once each: a name asked for again gets a number."""
+    """Unique names: a name that is taken gets a number."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = set(taken)
@@ -141,15 +142,15 @@ class _Names:
 def _unique_names(
     nodes: tuple[Node, ...], known: Mapping[Scope, str]
 ) -> tuple[dict[Scope, str], dict[Node, str]]:
-    """Names for scopes and nodes: those given stand, the rest are numbered where they collide."""
+    """Names of scopes and nodes: given names stay, others are numbered if they collide."""
     scopes = dict(known)
     given = {x.scope.base for x in nodes if x.scope.given}
     scope_names = _Names(given | set(scopes.values()))
     node_names = _Names(())
     names: dict[Node, str] = {}
     owner: dict[str, Node] = {}
-    last = {node.scope: place for place, node in enumerate(nodes)}
-    for scope in sorted(last, key=last.__getitem__):  # so that layers are numbered as they follow
+    last = {node.scope: k for k, node in enumerate(nodes)}
+    for scope in sorted(last, key=last.__getitem__):  # numbers layers in order
         if scope not in scopes:
             scopes[scope] = scope.base if scope.given else scope_names.free(scope.base)
     for node in nodes:

@@ -1,13 +1,13 @@
-"""Python values and arrays as JSON and back, exactly: attributes, settings, notes.
+"""Lossless conversion of Python values and arrays to JSON and back.
 
-Most values are written as themselves. What JSON lacks stands in an object with one key:
+Most values are written as they are. Values that JSON lacks become an object with one key:
 
     {"$tuple": [...]}             a tuple
     {"$batch": "N"}               the batch axis
-    {"$float": "7ff0000000000000"}  inf, -inf, NaN: the eight bytes, highest first
+    {"$float": "7ff0000000000000"}  inf, -inf, NaN: the eight bytes, big-endian
     {"$dict": [[key, value]]}     a dict with a key that begins with `$`
     {"$array": {dtype, shape, data}}  a small array of finite numbers, in C order
-    {"$stored": name}             any other array: it lies under this name among the arrays
+    {"$stored": name}             any other array, stored under this name beside the JSON
     {"$scalar": array}            a NumPy scalar, as an array of shape ()
 """
 
@@ -25,32 +25,32 @@ from chainrule.graph.node import Array
 from chainrule.types import DTYPES, N
 
 INLINE = 16
-"""Arrays of more elements than this are stored beside the JSON."""
+"""Larger arrays are stored beside the JSON."""
 
 MAX_DEPTH = 64
-"""How deep values may be nested."""
+"""The deepest nesting of values."""
 
 
 class Encoder:
-    """Writes values as JSON and collects the arrays that lie beside it.
+    """Converts values to JSON and collects the arrays that are stored beside it.
 
     Attributes:
-        arrays: what has been collected, by name.
+        arrays: the arrays collected so far, by name.
     """
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
 
     def encode(self, value: Any, name: str, depth: int = MAX_DEPTH) -> Any:
-        """`value` as JSON.
+        """Returns `value` as JSON.
 
         Args:
             value: None, a boolean, number, text, array, or tuples, lists and dicts of them.
-            name: what it is, for errors and for the names of arrays: `hidden.w.initial`.
+            name: for errors and for the names of arrays: `hidden.w.initial`.
             depth: how much deeper the value may be nested.
 
         Raises:
-            GraphError: it holds something else, or is nested too deep.
+            GraphError: it contains another type, or is nested too deep.
         """
         if depth == 0:
             raise GraphError("form", "nested too deep", expected=f"{MAX_DEPTH} levels", at=name)
@@ -105,10 +105,10 @@ class Encoder:
 
 
 class Decoder:
-    """Reads what an Encoder wrote, and trusts nothing in it.
+    """Reads what an Encoder wrote; the input is not trusted.
 
     Args:
-        arrays: those that lie beside the JSON, by name.
+        arrays: those stored beside the JSON, by name.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
@@ -116,15 +116,15 @@ class Decoder:
         self._used: set[str] = set()
 
     def decode(self, value: Any, name: str, depth: int = 3 * MAX_DEPTH) -> Any:
-        """The value that was written as `value`, which is what a JSON parser returns.
+        """Returns the value that was encoded as `value`, the result of a JSON parser.
 
         Args:
             value: as written.
-            name: what it is, for errors.
+            name: for errors.
             depth: how much deeper the value may be nested.
 
         Raises:
-            GraphError: this is nothing that an Encoder writes.
+            GraphError: an Encoder does not write this.
         """
         if depth == 0:
             raise GraphError("form", "nested too deep", expected=f"{MAX_DEPTH} levels", at=name)
@@ -140,10 +140,10 @@ class Decoder:
             return [self.decode(x, f"{name}[{k}]", depth - 1) for k, x in enumerate(value)]
         if isinstance(value, dict):
             return self._object(value, name, depth)
-        raise _not_ours(value, name)
+        raise _malformed(value, name)
 
     def unused(self) -> list[str]:
-        """The names of arrays that nothing has referred to."""
+        """The names of arrays that have not been referred to."""
         return [name for name in self._arrays if name not in self._used]
 
     def _object(self, value: dict[str, Any], name: str, depth: int) -> Any:
@@ -163,12 +163,12 @@ class Decoder:
         }
         key, content = next(iter(value.items()))
         if len(value) != 1 or key not in rules:
-            raise _not_ours(value, name)
+            raise _malformed(value, name)
         return rules[key](content, name, depth)
 
     def _tuple(self, content: Any, name: str, depth: int) -> tuple[Any, ...]:
         if not isinstance(content, list):
-            raise _not_ours(content, name)
+            raise _malformed(content, name)
         return tuple(self.decode(content, name, depth))
 
     def _dict(self, content: Any, name: str, depth: int) -> dict[str, Any]:
@@ -177,13 +177,13 @@ class Decoder:
             isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
         )
         if not fits or len({key for key, _ in pairs}) != len(pairs):
-            raise _not_ours(content, name)
+            raise _malformed(content, name)
         return dict(pairs)
 
     def _scalar(self, content: Any, name: str, depth: int) -> Any:
         array = self.decode(content, name, depth - 1)
         if not isinstance(array, np.ndarray) or array.shape != ():
-            raise _not_ours(content, name)
+            raise _malformed(content, name)
         return array[()]
 
     def _stored(self, content: Any, name: str, _: int) -> Array:
@@ -200,7 +200,7 @@ class Decoder:
 
 def _batch(content: Any, name: str, _: int) -> Any:
     if content != "N":
-        raise _not_ours(content, name)
+        raise _malformed(content, name)
     return N
 
 
@@ -208,33 +208,33 @@ def _float(content: Any, name: str, _: int) -> float:
     try:
         value: float = struct.unpack(">d", bytes.fromhex(content))[0]
     except (TypeError, ValueError, struct.error):
-        raise _not_ours(content, name) from None
+        raise _malformed(content, name) from None
     if math.isfinite(value):
-        raise _not_ours(content, name)
+        raise _malformed(content, name)
     return value
 
 
 def _inline(content: Any, name: str, _: int) -> Array:
     if not isinstance(content, dict) or content.keys() != {"dtype", "shape", "data"}:
-        raise _not_ours(content, name)
+        raise _malformed(content, name)
     dtype, shape, data = content["dtype"], content["shape"], content["data"]
     if dtype not in DTYPES or not isinstance(data, list) or len(data) > INLINE:
-        raise _not_ours(content, name)
+        raise _malformed(content, name)
     try:
         with np.errstate(over="ignore"):
             array = np.array(data, dtype=dtype)
         exact = array.ndim == 1 and np.isfinite(array).all() and array.tolist() == data
         array = array.reshape(tuple(shape))
     except (TypeError, ValueError, OverflowError):
-        raise _not_ours(content, name) from None
+        raise _malformed(content, name) from None
     if not exact or list(array.shape) != shape:
-        raise _not_ours(content, name)
+        raise _malformed(content, name)
     array.flags.writeable = False
     return array
 
 
 def encodable(value: str, name: str) -> str:
-    """The text itself, unless UTF-8 cannot hold it. Raises GraphError."""
+    """Returns the text itself. Raises GraphError if UTF-8 cannot encode it."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -248,8 +248,8 @@ def _integer(value: int, name: str) -> int:
     return value
 
 
-def _not_ours(value: object, name: str) -> GraphError:
-    return GraphError("form", "not a value as it is written here", got=_short(value), at=name)
+def _malformed(value: object, name: str) -> GraphError:
+    return GraphError("form", "not a value that an encoder writes", got=_short(value), at=name)
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What random numbers are keyed by: the seed, the step, and the name of the node."""
+"""Keys of random numbers, from the seed, the step, and the name of the node."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from chainrule.graph.node import Array
 
 
 def step_key(seed: int, step: int) -> Array:
-    """The value of `step.key`: what makes the randomness of one step."""
+    """The value of `step.key`, which determines the random numbers of one step."""
     words: Array = step_keys(seed, np.array([step]))[0]
     return words
 
 
 def step_keys(seed: int, steps: npt.NDArray[np.int64]) -> Array:
-    """The values of `step.key` for some steps, (steps, 3)."""
+    """The values of `step.key` for several steps, (steps, 3)."""
     low = 2**32 - 1
-    made = np.empty((len(steps), 3), np.uint32)
-    made[:, 0], made[:, 1], made[:, 2] = seed & low, seed >> 32 & low, steps & low
-    return made
+    keys = np.empty((len(steps), 3), np.uint32)
+    keys[:, 0], keys[:, 1], keys[:, 2] = seed & low, seed >> 32 & low, steps & low
+    return keys
 
 
 def stream_id(name: str) -> int:

@@ -17,13 +17,13 @@ from chainrule.types import FLOATS, N, TensorType
 def input(
     name: str, shape: int | Sequence[int] = (), dtype: str = "float32", *, batch: bool = True
 ) -> Input:
-    """What one example brings: features, a target, a weight.
+    """An input of a graph: an example's features, target or weight.
 
     Args:
-        name: under which `fit`, `predict` and `run` are fed.
+        name: the key of its array for `fit`, `predict` and `run`.
         shape: of one example; the batch axis `N` is put in front of it.
         dtype: float32, float64, int32, int64 or bool.
-        batch: False for what a step brings once for all its examples: no batch axis.
+        batch: False for a value that all examples of a step share: no batch axis.
 
     Raises:
         DTypeError, ShapeError: no such dtype, or a dimension is not a non-negative integer.
@@ -45,15 +45,15 @@ def parameter(
     """An array that belongs to the model and that the optimizer trains.
 
     Args:
-        name: under which the model tells its present value.
-        value: where training starts: numbers, or an initializer that draws them.
-        shape: needed with an initializer, and only there.
+        name: the key of its current value in the model.
+        value: the initial value: numbers, or an initializer that draws them.
+        shape: required with an initializer.
         dtype: float32 or float64.
         trainable: False for an array that the optimizer leaves alone.
 
     Raises:
         ShapeError: the shape is missing, or given twice.
-        DTypeError: the values are no numbers, or `dtype` is no floating-point type.
+        DTypeError: the values are not numbers, or `dtype` is not floating point.
     """
     if dtype not in FLOATS:
         raise DTypeError("parameter", "a parameter is floating-point", got=dtype, at=repr(name))
@@ -84,5 +84,5 @@ def parameter(
 
 
 def _dimension(value: Any) -> Any:
-    """A dimension as a plain integer, where it is one; what it must be is TensorType's to say."""
+    """A dimension as a plain int if it is an integer; TensorType checks it."""
     return operator.index(value) if isinstance(value, SupportsIndex) else value

@@ -1,4 +1,4 @@
-"""The text form of a graph: one line a node, in the order of computation."""
+"""The text form of a graph: one line per node, in order of computation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chainrule.graph.node import Input, Node, Operation, Parameter
 
 
 def listing(graph: Graph | Node, *, sources: bool = False) -> str:
-    """The graph as text: name, type and what it is, a line a node; outputs are starred.
+    """The graph as text: name, type and operation, one line per node; outputs are starred.
 
     Args:
-        graph: what to list; of a node, all that it is computed from.
-        sources: also tell the user's line that made each node.
+        graph: what to list; for a node, everything that it is computed from.
+        sources: also show the user's line that made each node.
     """
     graph = graph if isinstance(graph, Graph) else Graph([graph])
     rows = [(_mark(graph, x) + graph.name(x), str(x.type), _meaning(graph, x)) for x in graph]

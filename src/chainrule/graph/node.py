@@ -22,7 +22,7 @@ Axis: TypeAlias = int | Sequence[int] | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """What names one node, or the nodes of one layer: a base name, which the user gave or not.
+    """The base name of one node, or of the nodes of one layer; given by the user or not.
 
     Nodes of a layer share a scope and differ in their suffix: `hidden`, `hidden.w`, `hidden.b`.
     A base name that the user did not give is made unique by the Graph: `dense`, `dense_2`.
@@ -38,11 +38,11 @@ class Scope:
 
 @runtime_checkable
 class Initializer(Protocol):
-    """Makes a parameter's first value from its shape and a seeded generator."""
+    """Draws a parameter's initial value from its shape and a seeded generator."""
 
     @property
     def name(self) -> str:
-        """As listings and files tell it."""
+        """The name in listings and files."""
 
     def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array: ...
 
@@ -52,7 +52,7 @@ class Node:
     """A value in a graph. Nodes compare by identity; operators on them build more nodes.
 
     Attributes:
-        scope, suffix: together the name; a Graph makes it unique and tells it (`graph.name`).
+        scope, suffix: together the name; a Graph makes it unique (`graph.name`).
         type: shape, with the batch axis `N`, and dtype.
         source: the user's line that made the node.
     """
@@ -62,7 +62,7 @@ class Node:
     suffix: str = field(default="", kw_only=True)
     source: str = field(default_factory=user_line, kw_only=True)
 
-    __array_ufunc__ = None  # so that `array + node` asks the node
+    __array_ufunc__ = None  # so that `array + node` calls the node
     __iter__ = None
 
     @property
@@ -111,7 +111,7 @@ class Node:
         if isinstance(other, (int, float, np.ndarray, np.generic)):
             raise GraphError(
                 "equal",
-                "== tells whether two nodes are the same node, and this is no node",
+                "== compares the identity of nodes, and this is not a node",
                 got=f"{self!r} == {other!r}",
                 at="line " + user_line(),
                 fix="use equal(a, b) or not_equal(a, b)",
@@ -130,11 +130,11 @@ class Node:
         )
 
     def named(self, name: str) -> Node:
-        """The same node under a name of the user's choice."""
+        """Returns the same node under a name of the user's choice."""
         return replace(self, scope=Scope(name, given=True), suffix="", source=self.source)
 
     def within(self, scope: Scope, suffix: str = "") -> Node:
-        """The same node as a part of a layer's scope."""
+        """Returns the same node as a part of a layer's scope."""
         return replace(self, scope=scope, suffix=suffix, source=self.source)
 
     # operators
@@ -239,7 +239,7 @@ class Node:
 class Parameter(Node):
     """An array that belongs to the model: trained by the optimizer, or kept (`trainable=False`).
 
-    Its present value lives in a Model; the node has only what it starts from.
+    Its current value is in a Model; the node has only the initial one.
     """
 
     initial: Array | Initializer = field(kw_only=True)
@@ -248,7 +248,7 @@ class Parameter(Node):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Input(Node):
-    """What an example brings (`batch=True`: the first axis is N), or what a step brings."""
+    """A value fed per example (`batch=True`: the first axis is N) or per step."""
 
     batch: bool = field(default=True, kw_only=True)
 
@@ -268,7 +268,7 @@ class Operation(Node):
 
 
 def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
-    """A new Operation node; its type is inferred and its operands checked here, once."""
+    """Returns a new Operation node; its type is inferred and its operands checked here."""
     source = user_line()
     try:
         inferred = op.infer(*(x.type for x in operands), **attributes)
@@ -287,13 +287,13 @@ def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
 
 
 def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
-    """The same operation, name included, on other operands; its type follows from theirs."""
-    made = node.type
+    """Returns the same operation, with its name, on other operands; its type is inferred."""
+    inferred = node.type
     if any(new.type != old.type for new, old in zip(operands, node.operands, strict=True)):
-        made = node.op.infer(*(x.type for x in operands), **node.attributes)
+        inferred = node.op.infer(*(x.type for x in operands), **node.attributes)
     return Operation(
         node.scope,
-        made,
+        inferred,
         suffix=node.suffix,
         source=node.source,
         op=node.op,

@@ -1,4 +1,4 @@
-"""The JSON form of a graph: everything in it, written and read back; nothing read is trusted."""
+"""The JSON form of a graph, written and read; documents are not trusted."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from chainrule.graph.op import Op, lookup
 from chainrule.types import FLOATS, N, TensorType, show, static_size
 
 MAX_NODES = 500_000
-"""More nodes than this are refused."""
+"""Larger graphs are rejected."""
 
 MAX_AXES = 32
 MAX_ELEMENTS = 2**40
-"""An example's value of more elements than this is refused."""
+"""Larger values of one example are rejected."""
 
 Dimension: TypeAlias = Annotated[int, msgspec.Meta(ge=0)] | Literal["N"]
 EncodeInitial: TypeAlias = Callable[[Initializer], Mapping[str, Any]]
@@ -33,7 +33,7 @@ DecodeInitial: TypeAlias = Callable[[Mapping[str, Any]], Initializer]
 
 @dataclass(frozen=True)
 class Unknown:
-    """Stands for an initializer that a document names and that this program does not have."""
+    """A placeholder for an initializer that this program does not know."""
 
     data: Mapping[str, Any]
 
@@ -43,7 +43,7 @@ class Unknown:
         return str(self.data.get("name", "unknown"))
 
     def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-        """Raises GraphError: nobody knows how to draw."""
+        """Raises GraphError: an unknown initializer cannot draw."""
         raise GraphError(
             "initial",
             f"the initializer {self.name!r} is not known here",
@@ -60,7 +60,7 @@ class ScopeForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NodeForm(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
-    """What all nodes have; `scope` is a position in the list of scopes."""
+    """The fields of every node; `scope` is an index into the list of scopes."""
 
     name: str
     scope: int
@@ -71,7 +71,7 @@ class NodeForm(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, kw_
 
 
 class InputForm(NodeForm, tag="input"):
-    """An Input; `known` says that it is one of those that every program shares."""
+    """An Input; `known` marks those that all programs share."""
 
     batch: bool
     known: bool
@@ -109,15 +109,15 @@ def to_dict(
     known: Mapping[str, Input] | None = None,
     encode_initial: EncodeInitial = lambda initial: {"name": initial.name},
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The graph as a JSON document, and the arrays too large for it, by name.
+    """Returns the graph as a JSON document, and the arrays stored beside it, by name.
 
     Args:
-        graph: what to write.
-        known: inputs that are the same object in every graph, by name; they are written as such.
-        encode_initial: an initializer as a dict of plain values with its name under "name".
+        graph: the graph to write.
+        known: inputs that all graphs share, by name; only their names count.
+        encode_initial: converts an initializer to a dict of plain values with its "name".
 
     Raises:
-        GraphError: an attribute holds what cannot be written.
+        GraphError: an attribute cannot be written.
     """
     encoder = Encoder()
     shared = set((known or {}).values())
@@ -182,17 +182,17 @@ def from_dict(
     known: Mapping[str, Input] | None = None,
     decode_initial: DecodeInitial | None = None,
 ) -> Graph:
-    """The graph that `to_dict` wrote: same nodes, names, order, types and attributes.
+    """Returns the graph that `to_dict` wrote: same nodes, names, order, types and attributes.
 
     Args:
-        document: what a JSON parser made of it; anything at all is refused or read safely.
-        arrays: those that were written beside it.
+        document: the result of a JSON parser; any value is rejected or read safely.
+        arrays: those stored beside it.
         known: as for `to_dict`.
-        decode_initial: the initializer for a dict; where it raises a ChainruleError, and without
-            it, the initializer becomes an `Unknown`, which raises when it is called.
+        decode_initial: makes the initializer from its dict; without it, or if it raises a
+            ChainruleError, the initializer becomes an `Unknown`, which raises when called.
 
     Raises:
-        GraphError: the document is not one that `to_dict` writes for a well-formed graph.
+        GraphError: `to_dict` does not write this document for any well-formed graph.
     """
     try:
         form = msgspec.convert(document, GraphForm)
@@ -207,7 +207,7 @@ def from_dict(
 
 
 class _Reader:
-    """Builds the nodes of a form, one after another."""
+    """Builds the nodes of a document in order."""
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class _Reader:
                     self._scopes[item.scope] = found
 
     def add(self, item: NodeForm) -> None:
-        """Build the next node."""
+        """Builds the next node."""
         if encodable(item.name, "a name") in self._nodes:
             raise GraphError("form", f"two nodes are named {item.name!r}")
         if not item.source.isprintable():
@@ -239,7 +239,7 @@ class _Reader:
             raise _wrong(item, error) from None
 
     def graph(self) -> Graph:
-        """The graph of all nodes, checked."""
+        """Returns the graph of all nodes, checked."""
         unused = self._decoder.unused()
         if unused:
             raise GraphError("form", "an array that nothing refers to", got=", ".join(unused[:3]))
@@ -259,7 +259,7 @@ class _Reader:
     def _find(self, name: str, what: str) -> Node:
         if name not in self._nodes:
             later = any(item.name == name for item in self._form.nodes)
-            problem = "does not stand before what uses it" if later else "does not exist"
+            problem = "does not precede its consumer" if later else "does not exist"
             raise GraphError("form", f"{what} {problem}", got=repr(name))
         return self._nodes[name]
 
@@ -289,7 +289,7 @@ class _Reader:
         inferred = _infer(op, operands, attributes)
         if inferred != type:
             raise GraphError(
-                "form", f"the type is not what {op.name} makes", expected=inferred, got=type
+                "form", f"the type differs from what {op.name} infers", expected=inferred, got=type
             )
         frozen = MappingProxyType(attributes)
         return Operation(scope, type, op=op, operands=operands, attributes=frozen, **rest)
@@ -302,7 +302,7 @@ class _Reader:
             or (item.suffix, item.source) != (found.suffix, "")
             or (type, item.batch) != (found.type, found.batch)
         ):
-            raise GraphError("form", "not an input that every program shares", got=type)
+            raise GraphError("form", "not an input that all programs share", got=type)
         return found
 
     def _initial(self, item: ParameterForm, type: TensorType) -> Array | Initializer:
@@ -331,7 +331,7 @@ class _Reader:
 
 def _scope(item: ScopeForm) -> Scope:
     if item.given and item.base != item.name:
-        raise GraphError("form", "a given name stands", expected=item.base, got=item.name)
+        raise GraphError("form", "a given name is kept", expected=item.base, got=item.name)
     return Scope(encodable(item.base, "a name"), given=item.given)
 
 
@@ -347,13 +347,13 @@ def _type(item: NodeForm) -> TensorType:
 
 
 def _check_call(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any]) -> None:
-    """Raise GraphError unless the op can be called with so many operands and these attributes."""
+    """Raises GraphError unless the op takes this number of operands and these attributes."""
     if isinstance(op.forward, np.ufunc):
         fits = len(operands) == op.forward.nin and not attributes
-        wanted = f"{op.forward.nin} operands, no attributes"
+        expected = f"{op.forward.nin} operands, no attributes"
     else:
         signature = inspect.signature(op.forward)
-        wanted = str(signature)
+        expected = str(signature)
         try:
             signature.bind(*operands, **attributes)
             fits = True
@@ -364,7 +364,7 @@ def _check_call(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any
         raise GraphError(
             "form",
             f"{op.name} does not take these operands and attributes",
-            expected=wanted,
+            expected=expected,
             got=got,
         )
 
@@ -374,7 +374,7 @@ def _infer(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any]) ->
         return op.infer(*(x.type for x in operands), **attributes)
     except ChainruleError:
         raise
-    except Exception as error:  # a rule trusts its attributes, and these come from anywhere
+    except Exception as error:  # a rule trusts its attributes, but these come from a file
         raise GraphError(
             "form",
             f"{op.name} cannot take these attributes",
@@ -389,6 +389,6 @@ def _wrong(item: NodeForm, error: ChainruleError) -> GraphError:
 
 
 def _first_difference(names: list[str], others: list[str]) -> str:
-    """The first of `names` that stands elsewhere, or nowhere, in `others`."""
+    """The first of `names` that differs from `others` at the same position."""
     pairs = zip(names, [*others, *[None] * len(names)], strict=False)
     return next((repr(a) for a, b in pairs if a != b), "nothing more")

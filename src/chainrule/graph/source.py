@@ -11,7 +11,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def user_line() -> str:
-    """The nearest line of the call stack outside this package: `train.py:41`."""
+    """The innermost line of the call stack outside this package: `train.py:41`."""
     frame = sys._getframe(1)
     while frame.f_back and _ours(frame.f_code):
         frame = frame.f_back
@@ -19,7 +19,7 @@ def user_line() -> str:
 
 
 def _ours(code: CodeType) -> bool:
-    """Whether a frame is of this package, or of a dataclass's generated `__init__`."""
+    """Whether a frame is in this package, or in a dataclass's generated `__init__`."""
     file = code.co_filename
     return _inside(file) or (file == "<string>" and code.co_name == "__init__")
 

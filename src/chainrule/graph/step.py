@@ -1,9 +1,9 @@
-"""A training step as a graph, and the inputs that every step has of its own."""
+"""A training step as a graph, and the inputs that every step has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from chainrule.graph.fingerprint import fingerprint
@@ -13,33 +13,50 @@ from chainrule.graph.node import Input, Node, Parameter, Scope
 from chainrule.types import TensorType
 
 KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
-"""The key of the step's random numbers: low and high half of the seed, number of the step."""
+"""The key of the step's random numbers: low and high half of the seed, step index."""
 
 RATE = input("step.rate", (), "float64", batch=False)
 """The learning rate of this step, as the schedule gives it."""
 
 STEP_INDEX = input("step.number", (), "float64", batch=False)
-"""The number of this step, counted from 1 since training began."""
+"""The index of this step, counted from 1 since training began."""
 
 STEP_INPUTS = (KEY, RATE, STEP_INDEX)
-"""The inputs that the training loop feeds at each step; all others come from the data."""
+"""The inputs that the training loop feeds; all others come from the data."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A whole training step as a graph.
+    """A complete training step as a graph.
 
     Attributes:
-        graph: computes the loss and all updates; it knows the names of the state.
-        loss: the scalar that is reported.
+        graph: computes the loss and all updates; it has the names of the state.
+        loss: the reported scalar.
         updates: the new value of each parameter, optimizer slot and tracked statistic.
+        gradients: of the loss with respect to each trained parameter, as they enter clipping and
+            updates: nodes of the same computation, which need not be outputs of the graph.
     """
 
     graph: Graph
     loss: Node
     updates: Mapping[Parameter, Node]
+    gradients: Mapping[Parameter, Node] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> list[Node]:
+        """The loss, then the new values."""
+        return [self.loss, *self.updates.values()]
 
     @cached_property
     def digest(self) -> bytes:
-        """The fingerprint of all that it computes, computed once."""
+        """The fingerprint of all that it computes."""
         return fingerprint(self.graph, [self.loss, *self.updates, *self.updates.values()])
+
+    def mapped(self, place: Mapping[Node, Node], graph: Graph) -> Step:
+        """The same step where other nodes stand for those of its graph."""
+        return Step(
+            graph,
+            place[self.loss],
+            {x: place[new] for x, new in self.updates.items()},
+            {x: place[g] for x, g in self.gradients.items() if g in place},
+        )

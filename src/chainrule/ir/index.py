@@ -79,7 +79,7 @@ def regrouped(place: Place, have: Shape, want: Shape) -> Place:
     Axes of size 1 are matched first, then groups of axes with equal products, so that a place
     that only gains or loses axes of size 1 stays simple.
     """
-    if 0 in have or 0 in want:  # nobody asks for an element
+    if 0 in have or 0 in want:  # no element is read
         return (whole(0),) * len(want)
     out: list[Expr] = []
     i = j = 0

@@ -24,10 +24,10 @@ Space = OneOf["data", "state", "constant", "step", "work", "loss"]
 
 | space    | what                                                        | written by             |
 |----------|-------------------------------------------------------------|------------------------|
-| data     | (rows of the data set, ...): an input with a batch axis     | nobody                 |
+| data     | (rows of the data set, ...): an input with a batch axis     | none                   |
 | state    | a parameter, slot, statistic; a step reads its old copy     | kernels, the new copy  |
-| constant | fixed numbers                                               | nobody                 |
-| step     | what a step brings: rate, number, key, batch=False inputs   | nobody                 |
+| constant | fixed numbers                                               | none                   |
+| step     | what a step brings: rate, number, key, batch=False inputs   | none                   |
 | work     | what is in between; `N` is at most the largest minibatch    | kernels                |
 | loss     | the scalar loss of the step                                 | kernels                |
 """

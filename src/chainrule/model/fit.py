@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from chainrule.display.format import duration, number, words
-from chainrule.engine.compile import compile_step
-from chainrule.engine.program import Program
+from chainrule.engine.program import Program, compile_step
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.prepare import Prepared, prepare

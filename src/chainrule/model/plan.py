@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,17 @@ from chainrule.backend.cpu.run.microbench import speeds
 from chainrule.backend.cpu.run.tuner import allowed
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass, Placed
-from chainrule.engine.compile import Divided, divided
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import (
+    GRAPH,
+    KERNELS,
+    SPLIT,
+    Stage,
+    build_step,
+    plan_step,
+    split_step,
+    staged,
+)
+from chainrule.engine.split import SplitStep
 from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
@@ -23,20 +33,12 @@ from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import optimizer_for
 from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
-from chainrule.plan.pipeline import plan_step, staged
 from chainrule.plan.plan import Plan
+from chainrule.plan.unit import unit_of_step
 from chainrule.system.cachedir import code_folder
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
-
-WHAT = {
-    "fix_streams": "give every random draw its stream of numbers",
-    "decompose": "put operations together from simpler ones",
-    "fold": "compute now what is made of small constants alone",
-    "merge": "make nodes that compute the same one node",
-}
-"""What the passes do, in words."""
 
 
 def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
@@ -58,44 +60,50 @@ def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
 def plan(state: ModelState, settings: FitSettings, rows: int | None = None) -> Forecast:
     """See Model.plan."""
     step, optimizer = step_of(state, settings)
-    return forecast(state, step, divided(step), type(optimizer).__name__, settings, rows)
+    return forecast(state, step, split_step(step), type(optimizer).__name__, settings, rows)
 
 
 def forecast(
     state: ModelState,
     step: Step,
-    parts: Divided,
+    split: SplitStep,
     rule: str,
     settings: FitSettings,
     rows: int | None,
 ) -> Forecast:
-    """The forecast of a step that is divided already.
+    """The forecast of a step that is split already.
 
     Args:
         state: of the model that is trained.
-        step, parts: as it was built, and divided.
+        step, split: as it was built, and split.
         rule: the optimizer's name.
         settings: its minibatch and threads.
         rows: of the data set.
     """
     size = settings.batch_size
-    made = plan_step(parts.inner)
+    made = plan_step(split.body)
     known = speeds(code_folder())
     most = allowed(settings.threads)
     threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
-        what, tuple(_passes(step, parts.whole, parts.inner)), made, cost,
-        _memory(made, size, threads, rows, parts.inner, state.values), _placed(made, size), known,
-        own_names(final_graph(parts.inner)),
+        what, tuple(_passes(step, split.full, split.body)), made, cost,
+        _memory(made, size, threads, rows, split.body, state.values), _placed(made, size), known,
+        own_names(final_graph(split.body)),
     )  # fmt: skip
 
 
-def final_graph(inner: Step) -> Graph:
+def final_graph(body: Step) -> Graph:
     """The graph that kernels are made of, after all passes."""
-    *_, (_, outputs) = staged(inner.graph, [inner.loss, *inner.updates.values()])
-    return Graph(outputs, like=inner.graph)
+    *_, (_, unit) = _rewrites(body)
+    graph: Graph = unit.graph
+    return graph
+
+
+def _rewrites(body: Step) -> Iterator[tuple[Stage, Any]]:
+    """The stages from the body of a step to its kernels that rewrite the graph."""
+    return staged(unit_of_step(body), (x for x in KERNELS if x.form is GRAPH))
 
 
 def own_names(graph: Graph) -> frozenset[str]:
@@ -103,27 +111,23 @@ def own_names(graph: Graph) -> frozenset[str]:
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
 
 
-def _passes(step: Step, whole: Step, inner: Step) -> list[Pass]:
-    merged = Graph([whole.loss, *whole.updates.values()])
-    left = Graph([inner.loss, *inner.updates.values()])
-    found = [
-        Pass("step", "loss, gradients and updates, as they are built", len(step.graph)),
-        Pass("merge", WHAT["merge"], len(merged)),
-        Pass("hoist", "compute what depends on the data alone once, before the run", len(left)),
-    ]
-    for name, outputs in staged(inner.graph, [inner.loss, *inner.updates.values()]):
-        found.append(Pass(name, WHAT.get(name, ""), len(Graph(outputs))))
+def _passes(step: Step, full: Step, body: Step) -> list[Pass]:
+    found = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
+    for stage, made in zip(SPLIT, (full, body), strict=True):
+        found.append(Pass(stage.name, stage.what, len(Graph(made.outputs))))
+    for stage, unit in _rewrites(body):
+        found.append(Pass(stage.name, stage.what, len(unit.graph)))
     return found
 
 
 def _memory(
-    made: Plan, size: int, threads: int, rows: int | None, inner: Step, parameters: Container[str]
+    made: Plan, size: int, threads: int, rows: int | None, body: Step, parameters: Container[str]
 ) -> MemoryNeed:
     """The memory of a run; `parameters` are the model's, other states are the optimizer's."""
     states = [b for b in made.buffers if b.space == "state"]
     others = [b for b in made.buffers if b.space != "state"]
     fixed, each_row = build(made, host(), size).scratch
-    inputs = [x for x in inner.graph.inputs if x.batch and x not in STEP_INPUTS]
+    inputs = [x for x in body.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
         state=layout(states, made.updates, 0).end,
         copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),

@@ -12,7 +12,8 @@ from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import MeasuredKernel, Profile
 from chainrule.engine.codecache import step_code
-from chainrule.engine.compile import divided
+from chainrule.engine.compile import split_step
+from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
@@ -30,18 +31,17 @@ def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float
     size = min(settings.batch_size, rows)
     settings = dataclasses.replace(settings, batch_size=size)
     step, optimizer = step_of(state, settings)
-    parts = divided(step)
-    expected = forecast(state, step, parts, type(optimizer).__name__, settings, rows)
+    split = split_step(step)
+    expected = forecast(state, step, split, type(optimizer).__name__, settings, rows)
     given = {**state.values, **state.slots}
-    program = NativeProgram(
-        parts.inner, given, state.seed, parts.encoders, parts.whole, expected.threads
-    )
+    encode = PrecomputedInputs(split)
+    program = NativeProgram(split.body, given, state.seed, encode, split.full, expected.threads)
     order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
     timing = program.timed(arrays, batches, expected.threads, seconds)
-    stages = step_code(parts.inner, size).program.stages
+    stages = step_code(split.body, size).program.stages
     names = [task.name for stage in stages for task in stage]
-    return _profile(expected, final_graph(parts.inner), timing, names)
+    return _profile(expected, final_graph(split.body), timing, names)
 
 
 def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:

@@ -69,7 +69,7 @@ class ModelState:
         self.loss = None if loss is None else require_scalar("Model", loss)
         self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise SettingError("Model", "a seed is an integer, 0 or more", got=repr(seed))
+            raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
         self.judge = Judge(self.graph)
         self.optimizer: Optimizer | LBFGS | None = None

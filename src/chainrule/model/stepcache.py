@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from chainrule.engine.compile import Divided, divided
-from chainrule.engine.step import build_step
+from chainrule.engine.compile import build_step, split_step
+from chainrule.engine.split import SplitStep
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
@@ -20,12 +20,12 @@ class StepCache:
     """Builds training steps; the last one is built once. It holds no data and no values."""
 
     def __init__(self) -> None:
-        self._last: tuple[tuple[object, ...], Divided] | None = None
+        self._last: tuple[tuple[object, ...], SplitStep] | None = None
 
     def step(
         self, graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
-    ) -> Divided:
-        """The step that these make, divided; see `build_step`."""
+    ) -> SplitStep:
+        """The step that these make, split; see `build_step`."""
         key = _key(graph, loss, optimizer, settings)
         last = self._last  # read once: another thread may replace it
         if key is not None and last is not None and last[0] == key:
@@ -35,9 +35,9 @@ class StepCache:
             clip_norm=settings.clip_norm, clip_value=settings.clip_value,
             trainable=settings.trainable,
         )  # fmt: skip
-        parts = divided(step)
-        self._last = None if key is None else (key, parts)
-        return parts
+        split = split_step(step)
+        self._last = None if key is None else (key, split)
+        return split
 
 
 def _key(

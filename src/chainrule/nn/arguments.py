@@ -127,7 +127,7 @@ def features(where: str, x: object) -> tuple[Node, int]:
     """`x` and its number of features, the size of its last axis.
 
     Raises:
-        GraphError: it is no node. DTypeError: it is not floating point.
+        GraphError: it is not a node. DTypeError: it is not floating point.
         ShapeError: it has no axis of features.
     """
     x = floats(where, x)
@@ -155,7 +155,7 @@ def positive(where: str, name: str, value: object) -> int:
         number = 0
     if number < 1:
         raise SettingError(
-            where, f"{name} is a whole number from 1", got=repr(value), at="line " + user_line()
+            where, f"{name} is an integer of at least 1", got=repr(value), at="line " + user_line()
         )
     return number
 

@@ -46,7 +46,7 @@ def cross_entropy(
         ignore_index: a class number whose examples have the weight 0, such as -1 for padding.
 
     Raises:
-        ShapeError: logits and target do not fit. DTypeError: class numbers that are no integers.
+        ShapeError: logits and target do not fit. DTypeError: class indices are not integers.
         SettingError: smoothing is not from 0 to below 1, or a class weight is negative.
     """
     given = case("cross_entropy", logits, target, weights)
@@ -107,7 +107,7 @@ def _labels(given: Case, ignore_index: int | None = None) -> tuple[Node, Node | 
     if target.type.floating:
         raise DTypeError(
             given.loss,
-            "class numbers are whole numbers",
+            "class indices are integers",
             expected="int32 or int64",
             got=f"{target.dtype} {target.label!r}",
             at="line " + user_line(),
@@ -145,7 +145,7 @@ def hinge(
         weights, name: see the head of `losses.py`.
 
     Raises:
-        ShapeError: scores and target do not fit. DTypeError: class numbers are no integers.
+        ShapeError: scores and target do not fit. DTypeError: class indices are not integers.
     """
     margin = between("hinge", "margin", margin, 0, np.inf)
     given = case("hinge", scores, target, weights)

@@ -68,7 +68,7 @@ def residual(
 
     Raises:
         ShapeError: the layers change the shape, and `project` is off or does not help.
-        SettingError: there are no layers, or one is no function from node to node.
+        SettingError: there are no layers, or one is not a function from node to node.
     """
     x = floats("residual", x)
     if not functions:

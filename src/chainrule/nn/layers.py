@@ -49,7 +49,7 @@ def dense(
         trainable: False keeps the parameters as they are.
 
     Raises:
-        SettingError: the width is no whole number, or activation or initializer is unknown.
+        SettingError: the width is not an integer, or activation or initializer is unknown.
         ShapeError: `x` has no axis of features. DTypeError: it is not floating point.
     """
     x, i = features("dense", x)
@@ -74,7 +74,7 @@ def dense(
 def dropout(x: Node, rate: float, *, name: str | None = None) -> Node:
     """`x` with each element set to 0 with probability `rate` in training; elsewhere `x` itself.
 
-    What stays is divided by `1 - rate`, so that the mean stays. Nobody has to switch it off.
+    What stays is divided by `1 - rate`, so that the mean stays. There is no need to switch it off.
 
     Raises:
         SettingError: the rate is not in [0, 1).
@@ -99,19 +99,19 @@ def embedding(
     about 1 long.
 
     Args:
-        indices: whole numbers from 0 to `count - 1`, of any shape; the result has one axis more.
+        indices: integers from 0 to `count - 1`, of any shape; the result has one axis more.
         count, width: the shape of the table.
         name, init, trainable: as in `dense`.
         dtype: of the table.
 
     Raises:
-        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+        DTypeError: the indices are not integers. FeedError, in a run: one is out of range.
     """
     indices = node("embedding", indices)
     if indices.dtype not in INTEGERS:
         raise DTypeError(
             "embedding",
-            "indices are whole numbers",
+            "indices are integers",
             expected="int32 or int64",
             got=indices.dtype,
             at=f"operand {indices.label!r}, line {user_line()}",

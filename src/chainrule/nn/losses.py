@@ -5,7 +5,7 @@ With weights it is `sum(weights * loss) / sum(weights)`, and 0 where all weights
 are (N,), or go further along the axes of the target: (N, t) weighs every step of a sequence.
 A mask is weights of 0 and 1; what stands in a target of weight 0 does not matter, NaN included.
 
-Prediction and target have the same shape: nothing is broadcast. Targets that are whole numbers
+Prediction and target have the same shape: nothing is broadcast. Targets that are integers
 or truth values are taken as numbers of the prediction's type. Losses of logits own their softmax
 or sigmoid: give them what the last layer makes, without an activation.
 """

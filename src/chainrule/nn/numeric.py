@@ -63,7 +63,7 @@ def piecewise(
     NeurIPS 2022.
 
     Raises:
-        ShapeError: `x` is no (N, i), or `knots` do not fit it.
+        ShapeError: `x` is not (N, i), or `knots` do not fit it.
         SettingError: `width` is below 2, or knots fall or are not finite.
     """
     x, i = _columns("piecewise", x)
@@ -121,7 +121,7 @@ def periodic(
     NeurIPS 2022; for this form D. Holzmüller et al., Better by default, NeurIPS 2024.
 
     Raises:
-        ShapeError: `x` is no (N, i). SettingError: `width` is below 2, or `waves` below 1.
+        ShapeError: `x` is not (N, i). SettingError: `width` is below 2, or `waves` below 1.
     """
     x, i = _columns("periodic", x)
     mixtures = positive("periodic", "width", width - 1)

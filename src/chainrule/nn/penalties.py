@@ -33,7 +33,7 @@ def l2(*parameters: Node, strength: float, name: str | None = None) -> Node:
         name: of the penalty.
 
     Raises:
-        GraphError: no parameters, or something that is no node. SettingError: the strength is
+        GraphError: no parameters, or something that is not a node. SettingError: the strength is
             negative.
     """
     return _penalty("l2", square, parameters, strength, name)

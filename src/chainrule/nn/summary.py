@@ -126,7 +126,7 @@ def _graph(model: Any) -> Graph:
 
 
 def _quiet(node: Node) -> bool:
-    """Whether a node is no layer: what broadcasting, literals and randomness bring along."""
+    """Whether a node is not a layer: what broadcasting, literals and randomness bring along."""
     if node is KEY:
         return True
     return isinstance(node, Operation) and node.op.name in _QUIET and _plain(node)

@@ -108,7 +108,7 @@ def clip(x: NodeLike, low: float | None = None, high: float | None = None) -> No
     `minimum(maximum(x, low), high)`.
 
     Raises:
-        SettingError: a bound is no number, or `low` is above `high`.
+        SettingError: a bound is not a number, or `low` is above `high`.
         DTypeError: a bound does not fit in the dtype of `x`.
     """
     x = as_node(x)
@@ -150,7 +150,7 @@ FLOOR = op(
 
 @function
 def floor(x: NodeLike) -> Node:
-    """The largest whole number that is not above `x`. Its gradient is 0 everywhere."""
+    """The largest integer that is not above `x`. Its gradient is 0 everywhere."""
     return apply(FLOOR, as_node(x))
 
 
@@ -166,5 +166,5 @@ ROUND = op(
 
 @function
 def round(x: NodeLike) -> Node:
-    """The nearest whole number, halves to the even one. Its gradient is 0 everywhere."""
+    """The nearest integer; halves go to the even one. Its gradient is 0 everywhere."""
     return apply(ROUND, as_node(x))

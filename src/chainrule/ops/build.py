@@ -38,7 +38,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
             to numbers and lists.
 
     Raises:
-        DTypeError: the values are no numbers or do not fit in `dtype`.
+        DTypeError: the values are not numbers or do not fit in `dtype`.
     """
     try:
         array = np.asarray(value)

@@ -126,7 +126,7 @@ def _parsed(equation: str, count: int) -> tuple[list[str], str]:
     if len(terms) != count:
         problem = f"{len(terms)} terms for {count} operands"
     elif strange := set("".join(letters)) - set(string.ascii_letters):
-        problem = f"{min(strange)!r} is no label: labels are letters"
+        problem = f"{min(strange)!r} is not a label: labels are letters"
     elif repeated := [s for s in letters[-1] if letters[-1].count(s) > 1]:
         problem = f"label {repeated[0]!r} stands twice in the result"
     elif unknown := set(letters[-1]) - set(seen):

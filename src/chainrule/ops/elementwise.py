@@ -233,7 +233,7 @@ def power(a: NodeLike, b: NodeLike) -> Node:
 
 
 def _power_literal(x: Node, exponent: Any) -> Node:
-    number = constant(exponent)  # refuses what is no number
+    number = constant(exponent)  # refuses what is not a number
     if number.dtype == "bool" or not np.isfinite(exponent):
         raise SettingError(
             "power",

@@ -107,7 +107,7 @@ def take(table: NodeLike, indices: NodeLike, axis: int = 0) -> Node:
         axis: of `table`.
 
     Raises:
-        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+        DTypeError: the indices are not integers. FeedError, in a run: one is out of range.
     """
     table, indices = as_node(table), as_node(indices)
     return apply(TAKE, table, indices, axis=normalise_axis("take", axis, table.ndim))
@@ -174,7 +174,7 @@ def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
         axis: along which the indices count.
 
     Raises:
-        DTypeError: the indices are no integers. ShapeError: the shapes do not fit. FeedError,
+        DTypeError: the indices are not integers. ShapeError: the shapes do not fit. FeedError,
             in a run: an index is out of range.
     """
     x, indices = as_node(x), as_node(indices)
@@ -244,6 +244,6 @@ def one_hot(indices: NodeLike, depth: int, dtype: str = "float32") -> Node:
     """For each index a vector of `depth` zeros with a 1 at that place, along a new last axis.
 
     Raises:
-        DTypeError: the indices are no integers. FeedError, in a run: one is out of range.
+        DTypeError: the indices are not integers. FeedError, in a run: one is out of range.
     """
     return apply(ONE_HOT, as_node(indices), depth=depth, dtype=dtype)

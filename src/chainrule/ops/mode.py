@@ -24,7 +24,7 @@ WHEN_TRAINING = op(
 
 @function
 def when_training(a: NodeLike, b: NodeLike) -> Node:
-    """`a` in a training step, `b` in prediction and evaluation; nobody has to switch."""
+    """`a` in a training step, `b` in prediction and evaluation; without a switch."""
     return apply(WHEN_TRAINING, *broadcast("when_training", a, b), training=None)
 
 

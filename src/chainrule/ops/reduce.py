@@ -216,13 +216,13 @@ ARGMAX = op(
     forward=_place("argmax", np.argmax),
     gradient=None,
     formula="argmax({0}, axis={axis})",
-    convention="The first of equals; the first NaN, if there is one.",
+    convention="Ties: the lowest index; the first NaN, if there is one.",
 )
 
 
 @function
 def argmax(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
-    """The place (int32) of the largest element along one axis; the first of equals.
+    """The index (int32) of the largest element along one axis; ties: the lowest index.
 
     Raises:
         ShapeError: there are no elements; FeedError where that shows in a run.
@@ -238,13 +238,13 @@ ARGMIN = op(
     forward=_place("argmin", np.argmin),
     gradient=None,
     formula="argmin({0}, axis={axis})",
-    convention="The first of equals; the first NaN, if there is one.",
+    convention="Ties: the lowest index; the first NaN, if there is one.",
 )
 
 
 @function
 def argmin(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
-    """The place (int32) of the smallest element along one axis; the first of equals.
+    """The index (int32) of the smallest element along one axis; ties: the lowest index.
 
     Raises:
         ShapeError: there are no elements; FeedError where that shows in a run.

@@ -19,7 +19,7 @@ SMALL = 4096
 def fold(graph: Iterable[Node]) -> dict[Node, Node]:
     """For every node of a graph, the constant that it is, or what reads such constants.
 
-    Views stay: they cost nothing, and a number that is spread out is no array that way.
+    Views stay: they cost nothing, and a number that is spread out needs no array that way.
     """
     nodes = list(graph)
     known: dict[Node, Array] = {}

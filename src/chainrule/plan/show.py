@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from chainrule.ir.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
 from chainrule.plan.plan import Plan
@@ -29,10 +29,17 @@ def show(plan: Plan) -> str:
     """
     lines: list[str] = []
     for k, phase in enumerate(plan.phases):
-        lines.append(f"phase {k}")
-        for kernel in phase.kernels:
-            lines += ["  " + line for line in _kernel(kernel)]
+        lines += [f"phase {k}", *("  " + line for line in _kernels(phase.kernels))]
     return "\n".join(lines)
+
+
+def show_kernels(kernels: Iterable[Kernel]) -> str:
+    """Kernels as text, as `show` writes them."""
+    return "\n".join(_kernels(kernels))
+
+
+def _kernels(kernels: Iterable[Kernel]) -> list[str]:
+    return [line for kernel in kernels for line in _kernel(kernel)]
 
 
 def _kernel(kernel: Kernel) -> list[str]:

@@ -29,7 +29,7 @@ from chainrule.train.progress import Progress, choose
 ROUNDS = 3
 """The first of them trains for a ninth of the epochs; shorter runs tell too little."""
 METRICS = {"classification": "log_loss", "regression": "rmse"}
-"""What is judged by, where nobody says: they move with every row, as accuracy does not."""
+"""The default criteria: they move with every row, as accuracy does not."""
 
 Space = Mapping[str, Any]
 
@@ -142,7 +142,7 @@ def search(
 
 
 def around(base: Config) -> dict[str, Any]:
-    """What to draw from where nobody says: around the settings that the recipe has chosen."""
+    """The default search space: around the settings that the recipe has chosen."""
     width, batch = max(base.hidden or (64,)), base.batch_size or 64
     ranges: dict[str, Any] = {
         "hidden": [(width,), (width // 2,) * 2, (width,) * 2, (2 * width,) * 2, (width,) * 3],

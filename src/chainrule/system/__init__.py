@@ -1,1 +1,1 @@
-"""What is asked of the operating system: whole files, cache folders, signals, forks, workers."""
+"""Operating system services: atomic files, cache folders, signals, forks, worker processes."""

@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all, whatever happens in between."""
+"""Atomic file writes: a file is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SUFFIX = ".partial"
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a path to write to; when the block ends, that file takes the place of `path`.
+    """Yields a path to write to; when the block ends, that file replaces `path`.
 
-    The new file is made in a hidden folder beside `path`, brought to the disk and renamed, so
-    that at any time `path` is the old file or the new one. An error leaves nothing behind. What a
-    killed process has left is locked by nobody, and removed by the next call for the same `path`.
+    The new file is written in a hidden folder beside `path`, synced to disk and renamed, so `path`
+    is the old file or the new one at any time. An error leaves nothing behind. The folder of a
+    killed process is no longer locked; the next call for the same `path` removes it.
     A link is followed: the file it points to is replaced. The file keeps its permissions.
 
     Raises:
@@ -48,7 +48,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> Path:
-    """Write text as UTF-8; a kill leaves the old file or the new one.
+    """Writes text as UTF-8, atomically: a kill leaves the old file or the new one.
 
     Raises:
         OSError: the folder does not exist or cannot be written.
@@ -59,13 +59,13 @@ def write_whole(path: str | os.PathLike[str], text: str) -> Path:
 
 
 def _prefix(target: Path) -> str:
-    """How the hidden folders for `target` begin; short, for names have a greatest length."""
+    """The prefix of the hidden folders for `target`; short, as file names have a limit."""
     name = os.fsencode(target.name)
     return f".{target.name[:40]}-{zlib.crc32(name):08x}-"
 
 
 def _work_folder(target: Path) -> tuple[Path, int | None]:
-    """A new hidden folder beside `target`, and the file descriptor that holds its lock."""
+    """Creates a hidden folder beside `target`; returns it and the descriptor that locks it."""
     while True:
         folder = target.parent / (_prefix(target) + secrets.token_hex(4) + _SUFFIX)
         folder.mkdir()
@@ -76,7 +76,7 @@ def _work_folder(target: Path) -> tuple[Path, int | None]:
 
 
 def _locked(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None where another has it, or none exist."""
+    """A descriptor that locks the folder; None if it is locked already, or cannot be locked."""
     if sys.platform == "win32":
         return None
     try:
@@ -92,11 +92,11 @@ def _locked(folder: Path) -> int | None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove the hidden folders for `target` whose processes are gone."""
+    """Removes the hidden folders for `target` whose processes have ended."""
     prefix = _prefix(target)
     try:
         names = os.listdir(target.parent)
-    except OSError:  # unreadable; whether it can be written will show
+    except OSError:  # unreadable; the write itself reports any error
         return
     for name in names:
         if name.startswith(prefix) and name.endswith(_SUFFIX):
@@ -107,14 +107,14 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _mode(target: Path, folder: Path) -> int:
-    """The permissions of the old file; for a new one, those that the system gives."""
+    """The permissions of the old file; for a new file, the system's defaults."""
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(os.stat(target).st_mode)
     return stat.S_IMODE(os.stat(folder).st_mode) & 0o666
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the rename to the disk, where the system can."""
+    """Syncs the rename to disk, where the system supports it."""
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Limits the threads of NumPy's matrix products while others must not be disturbed."""
+"""Limits NumPy's matrix products to one thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from chainrule.system.forklock import fork_lock
 
 
 class _OneThread:
-    """Keeps the matrix products of the process on one thread while anybody is within."""
+    """Keeps the matrix products of the process on one thread while any caller is inside."""
 
     def __init__(self) -> None:
-        self._lock, self._within = fork_lock(), 0
+        self._lock, self._users = fork_lock(), 0
 
     @cached_property
     def _blas(self) -> ThreadpoolController:
@@ -21,17 +21,17 @@ class _OneThread:
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._within == 0:
+            if self._users == 0:
                 self._limit = self._blas.limit(limits=1, user_api="blas")
-            self._within += 1
+            self._users += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._within -= 1
-            if self._within == 0:
+            self._users -= 1
+            if self._users == 0:
                 self._limit.restore_original_limits()
 
 
 one_thread = _OneThread()
-"""Minibatches are too small for more threads to help, on a busy machine more do great harm, and
-the order of additions then depends on no machine."""
+"""Minibatches are too small to gain from more threads, which are very slow on a busy machine; and
+with one thread the order of summation is the same on all machines."""

@@ -1,4 +1,4 @@
-"""Where what can be made again is kept between runs: fetched data sets, machine code."""
+"""The directories for caches: downloaded data sets, machine code."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder for one kind of thing: in `$CHAINRULE_CACHE`, or in the platform's cache folder.
+    """The folder for one kind of files: in `$CHAINRULE_CACHE`, or in the platform's cache folder.
 
     Args:
         kind: the name of the folder, such as "data".
     """
-    if own := os.environ.get("CHAINRULE_CACHE"):
-        return Path(os.path.expanduser(own)).absolute() / kind
+    if root := os.environ.get("CHAINRULE_CACHE"):
+        return Path(os.path.expanduser(root)).absolute() / kind
     return _platform_cache() / "chainrule" / kind
 
 
 def code_folder() -> Path | None:
-    """Where machine code is kept; None where `CHAINRULE_CODE_CACHE=off` says not to."""
+    """The folder for machine code; None if `CHAINRULE_CODE_CACHE=off`."""
     off = os.environ.get("CHAINRULE_CODE_CACHE", "").lower() in ("off", "0", "no", "false")
     return None if off else cache_folder("code")
 

@@ -1,4 +1,4 @@
-"""A lock that no forked process finds taken by a thread that it does not have."""
+"""A fork-safe lock: fork() waits for it, so a child never inherits it locked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 
 def fork_lock() -> threading.RLock:
-    """A lock for which a fork waits. Made once for each module: it is never given back."""
+    """Returns a lock that fork() waits for. Call it once per module: it is never freed."""
     lock = threading.RLock()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(

@@ -121,7 +121,7 @@ class AtLeast:
 def require_integer(where: str, value: object, least: int) -> None:
     """Raises SettingError where an argument is not an integer, or too small."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise refuse(where, f"an integer, {least} or more", value)
+        raise refuse(where, f"an integer of at least {least}", value)
 
 
 def _flag(where: str, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of what must be whole: it is heard when that is done."""
+"""Defers SIGINT to the end of a critical section."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from contextlib import contextmanager
 
 @contextmanager
 def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
-    """No KeyboardInterrupt comes up inside, and none is lost: it comes up at the end.
+    """Defers KeyboardInterrupt to the end of the block; none is lost.
 
     Args:
-        stop: called at the first Ctrl-C, to make an end; a second one then comes up at once.
+        stop: called at the first Ctrl-C, to end the block early; a second one interrupts at once.
     """
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
-    if not main or not callable(before):  # it comes up in the main thread only
+    if not main or not callable(previous):  # signals reach the main thread only
         yield
         return
-    heard: list[tuple[int, object]] = []
+    pending: list[tuple[int, object]] = []
 
-    def hear(number: int, frame: object) -> None:
-        heard.append((number, frame))
+    def defer(number: int, frame: object) -> None:
+        pending.append((number, frame))
         if stop is not None:
-            if len(heard) > 1:
-                heard.clear()
-                before(number, frame)  # type: ignore[arg-type]
+            if len(pending) > 1:
+                pending.clear()
+                previous(number, frame)  # type: ignore[arg-type]
             stop()
 
-    signal.signal(signal.SIGINT, hear)
+    signal.signal(signal.SIGINT, defer)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if heard:
-            before(*heard[0])  # type: ignore[arg-type]
+        signal.signal(signal.SIGINT, previous)
+        if pending:
+            previous(*pending[0])  # type: ignore[arg-type]

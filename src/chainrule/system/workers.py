@@ -1,4 +1,4 @@
-"""Calls of a function shared by workers: forked processes that share memory, or threads."""
+"""Distributes calls of a function over forked processes or threads."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from typing import Any
 from chainrule.errors import WorkerDied
 
 TICK = 0.1
-"""Seconds between two calls of `tick`, at most."""
+"""The longest time between two calls of `tick`, in seconds."""
 
 WORD = 4
-"""Bytes of the number of a call."""
+"""The size of a call's index, in bytes."""
 
 FIX = "where memory is short: fewer at a time, jobs=..."
 
@@ -33,33 +33,33 @@ Results = Iterator[tuple[int, Any]]
 
 
 def can_fork() -> bool:
-    """Whether forked processes can work here: on Linux, but not in a worker that may have none."""
+    """Whether processes can be forked here: on Linux, except in a daemonic worker."""
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
 def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:
-    """work(0), ..., work(count - 1) in forked processes: (number, result), first done first.
+    """Yields (k, work(k)) for k below `count`, from forked processes, in order of completion.
 
-    The processes see all memory as it is now, and none of it is copied that nobody writes to;
-    their results are sent. Ctrl-C in the terminal is heard by this process alone.
+    The processes share memory copy-on-write; only results are sent. They ignore SIGINT, so that
+    Ctrl-C in the terminal reaches this process alone.
 
     Args:
         work: raises nothing; its results can be pickled.
-        count: how many calls.
-        workers: how many processes, each with one call at a time.
-        tick: called again and again while they work.
+        count: the number of calls.
+        workers: the number of processes; each runs one call at a time.
+        tick: called repeatedly while they work.
 
-    A process that dies gives a `WorkerDied` as the result of its call; another takes its place.
+    A process that dies yields `WorkerDied` as the result of its call, and is replaced.
     """
-    crew = list[_Process]()
+    processes = list[_Process]()
     with tempfile.TemporaryFile() as todo:  # its position is shared: each call is read once
         todo.write(array("i", range(count)).tobytes())
         todo.flush()
         todo.seek(0)
         try:
             for _ in range(workers):
-                crew.append(_Process(work, todo.fileno(), crew))
-            done, alive = set[int](), set(crew)
+                processes.append(_Process(work, todo.fileno(), processes))
+            done, alive = set[int](), set(processes)
             while alive:
                 ready = wait_for([x.link for x in alive], TICK)
                 for worker in [x for x in alive if x.link in ready]:
@@ -70,42 +70,42 @@ def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object
                         continue
                     done.add(call)
                     if isinstance(result, WorkerDied):
-                        crew.append(_Process(work, todo.fileno(), crew))
-                        alive.add(crew[-1])
+                        processes.append(_Process(work, todo.fileno(), processes))
+                        alive.add(processes[-1])
                     yield call, result
                 tick()
         finally:
-            for worker in crew:
+            for worker in processes:
                 worker.end()
 
 
 class _Process:
-    """A forked process that does one call after another, until there are no more.
+    """A forked process that runs one call after another until none are left.
 
     Args:
-        work: what it calls.
-        todo: the file that it reads the numbers of calls from.
-        others: that were forked before; it closes the ends of their pipes that are not its own,
-            so that all hear it when this process ends.
+        work: the function to call.
+        todo: the file that the indices of calls are read from.
+        others: processes forked before; the child closes the reading ends of their pipes that it
+            inherits, so that the end of this process is noticed by all.
 
     Attributes:
-        link: where results come from.
+        link: the connection that results are read from.
     """
 
     def __init__(self, work: Work, todo: int, others: Iterable[_Process]) -> None:
         fork = multiprocessing.get_context("fork")
-        self.link, theirs = fork.Pipe(duplex=False)
+        self.link, sender = fork.Pipe(duplex=False)
         closed = [self.link, *(x.link for x in others)]
-        self._call = mmap.mmap(-1, WORD)  # the number of its call, counted from 1
-        arguments = (work, todo, theirs, self._call, closed)
+        self._call = mmap.mmap(-1, WORD)  # the index of its call, plus 1
+        arguments = (work, todo, sender, self._call, closed)
         self._process = fork.Process(target=_serve, args=arguments, daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: see forklock.py
             self._process.start()
-        theirs.close()
+        sender.close()
 
     def result(self) -> tuple[int | None, Any]:
-        """A call and what it gave; None where there are no more."""
+        """The index of a call and its result; (None, None) if there are no more."""
         try:
             call, result = self.link.recv()
         except (EOFError, OSError):
@@ -118,7 +118,7 @@ class _Process:
         return call, result
 
     def end(self) -> None:
-        """It has no more to do, or nobody wants it any more."""
+        """Ends the process: it has nothing left to do, or its results are no longer needed."""
         self._process.kill()
         self._process.join()
         self.link.close()
@@ -127,12 +127,12 @@ class _Process:
 def _serve(
     work: Work, todo: int, link: Connection, current: mmap.mmap, closed: Iterable[Connection]
 ) -> None:
-    """What the process does."""
+    """Runs calls in the child until none are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()  # what is there is not looked at again, and so not copied
+    gc.freeze()  # the collector must not touch inherited pages, which would copy them
     for end in closed:
         end.close()
-    with suppress(OSError):  # the parent is no more
+    with suppress(OSError):  # the parent has ended
         while read := os.read(todo, WORD):
             call = int.from_bytes(read, sys.byteorder)
             current[:] = (call + 1).to_bytes(WORD, sys.byteorder)
@@ -141,7 +141,7 @@ def _serve(
 
 
 def in_threads(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:
-    """As `in_processes`, in threads of this process: they take turns with what is Python."""
+    """As `in_processes`, in threads of this process; they share the GIL."""
     with ThreadPoolExecutor(workers) as pool:
         calls: dict[Future[Any], int] = {pool.submit(work, k): k for k in range(count)}
         left = set(calls)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from chainrule.engine.compile import check_backend
+from chainrule.engine.program import check_backend
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.system.settings import require_integer
 from chainrule.train.callbacks import Callback, EarlyStopping, State, as_callbacks

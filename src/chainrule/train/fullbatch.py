@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
-from chainrule.engine.step import differentiate
+from chainrule.engine.step import Objective, differentiate, specialise_for_training
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
@@ -45,7 +45,8 @@ class FullBatch:
         settings: LBFGS, *, trainable: Iterable[str] | None = None, seed: int = 0,
         backend: str = "native",
     ) -> None:  # fmt: skip
-        parts = differentiate(graph, loss, trainable)
+        forward = specialise_for_training(Objective(graph, loss, trainable=trainable))
+        parts = differentiate(forward)
         self._parts = parts
         wanted = [parts.loss, *parts.gradients.values()]
         descent = Graph(wanted, like=graph)

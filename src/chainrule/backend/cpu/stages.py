@@ -93,7 +93,7 @@ def stages(tasks: Iterable[tuple[Task, Analysis]]) -> list[list[Task]]:
 def _touched(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
-    State is no concern: a step reads one side and writes the other. But what is added to the new
+    State does not matter: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
     flat = analysis.flat

@@ -123,7 +123,7 @@ def number_form(column: Column) -> NumberForm:
 
 
 def numbers_of(column: Column, form: NumberForm) -> tuple[Floats, list[str]]:
-    """Any column but dates as float64 (n,), with a note on cells that are no numbers."""
+    """Any column but dates as float64 (n,), with a note on cells that are not numbers."""
     if column.storage == "date":
         raise not_all(column, "number", "it holds dates")
     if column.storage != "text":

@@ -106,7 +106,7 @@ def guess_kind(column: Column) -> Kind:
 
 
 def _first(column: Column) -> int:
-    """The code of the first value that is no gap."""
+    """The code of the first value that is not a gap."""
     codes = column.labels()[0]
     return int(codes[codes >= 0][0])
 

@@ -126,7 +126,7 @@ def _candidates(connection: Any, width: int) -> dict[int, str | None]:
 
 
 def _only_gap_texts(connection: Any, i: int, name: str, kind: str, notes: Notes) -> bool:
-    """Whether the cells of column i that are no number or date are gap texts; notes them."""
+    """Whether the cells of column i that are not a number or date are gap texts; notes them."""
     odd = connection.execute(
         f"SELECT trim(c{i}) AS c, count(*) FROM t WHERE TRY_CAST(c{i} AS {kind}) IS NULL "
         f"AND c{i} IS NOT NULL GROUP BY ALL ORDER BY c LIMIT 100"

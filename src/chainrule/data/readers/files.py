@@ -136,7 +136,7 @@ def _read_csv(
             connection.execute(f"CREATE TABLE t AS {query}", [_literal(file), *options])
         except duckdb.Error as error:
             raise _csv_error(path, packed, encoding, str(error)) from None
-        if len(names) == 1:  # blank lines at the end are no rows
+        if len(names) == 1:  # blank lines at the end are not rows
             last = "(SELECT max(rowid) FROM t WHERE c0 IS NOT NULL)"
             connection.execute(f"DELETE FROM t WHERE rowid > {last}")
         return collect(connection, names, source, notes, typed=False)

@@ -72,8 +72,8 @@ def class_rows(
         first = int(np.flatnonzero(~good)[0])
         raise DataError(
             where,
-            "a target is no class index",
-            expected=f"whole numbers from 0 to {scores.shape[1] - 1}",
+            "a target is not a class index",
+            expected=f"integers from 0 to {scores.shape[1] - 1}",
             got=f"{rows.target[first]} (row {_original(weights, first)})",
             fix="give rows that should not count a weight of 0",
         )

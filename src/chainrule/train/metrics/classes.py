@@ -2,8 +2,8 @@
 
 Conventions, those of scikit-learn where it has one:
 
-- `prediction` may be (n,): the probability of class 1. The predicted class is the likeliest, the
-  first of equals; so class 1 of two needs more than 0.5.
+- `prediction` may be (n,): the probability of class 1. The predicted class is the most
+  probable (ties: the lowest index); so class 1 of two needs more than 0.5.
 - A ratio without cases (0 / 0) counts 0: the precision of a class never predicted, the recall of
   one never seen. Macro averages run over classes that occur in the target or are predicted.
 - A prediction that is NaN makes the metric NaN. So does a question without an answer (AUC of a
@@ -32,7 +32,7 @@ SMALLEST = float(np.finfo(np.float64).eps)  # log loss takes no probability for 
 
 
 def accuracy(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The share of rows whose likeliest class is the target."""
+    """The share of rows whose most probable class is the target."""
     rows = class_rows("accuracy", target, prediction, weights)
     return float(rows.mean(_predicted(rows) == rows.target))
 
@@ -40,7 +40,7 @@ def accuracy(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weigh
 def top_k_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, k: int = 5, weights: Weights = None
 ) -> float:
-    """The share of rows whose target is among the k likeliest classes; of equals the first win.
+    """The share of rows whose target is among the k most probable classes (ties: the lowest index).
 
     With k of one it is the accuracy; with k not below the number of classes it is 1.
     """

@@ -143,7 +143,7 @@ def find_metrics(wanted: Iterable[str | Metric | Function], task: Task) -> list[
             item = find_metric(item, task)
         elif not isinstance(item, Metric):
             if not callable(item):
-                raise SettingError("metrics", "this is no metric", got=repr(item),
+                raise SettingError("metrics", "this is not a metric", got=repr(item),
                                    expected="a name, a function or a Metric")  # fmt: skip
             item = Metric(plain_name(getattr(item, "__name__", type(item).__name__)), item)
         if item.name in (other.name for other in found):

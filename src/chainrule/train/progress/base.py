@@ -117,7 +117,7 @@ class Shown(Progress):
         return min((self._epoch - self._first + self._fraction) / run, 1.0)
 
     def seconds_left(self) -> float | None:
-        """Seconds until the last epoch, judged by those so far; None where nobody knows."""
+        """Seconds until the last epoch, estimated from those so far; None where it is not known."""
         elapsed = self._clock() - self._began
         if self._total is None or self.done() <= 0 or elapsed < 0.5:
             return None

@@ -111,7 +111,7 @@ def _own_display() -> Callable[..., Any]:
     except ImportError:
         raise MissingExtra(
             "verbose",
-            "this is no notebook: IPython is not installed",
+            "this is not a notebook: IPython is not installed",
             fix="leave verbose out, and it will suit the place",
         ) from None
     shown: Callable[..., Any] = module.display

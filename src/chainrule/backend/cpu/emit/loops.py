@@ -288,7 +288,7 @@ class Reduced:
         return scalars.apply(self.f, COMBINE[self.combine], self.dtype, self.dtype, lanes, (a, b))
 
     def _better(self, old: str) -> None:
-        """argmax and argmin: the first of equals stays; the first NaN wins."""
+        """argmax and argmin: ties go to the lowest index; the first NaN wins."""
         lanes, f = self.lanes, self.f
         value = self.body.vector(self.flat.value)
         name = "gt" if self.combine == "argmax" else "lt"

@@ -103,7 +103,7 @@ def _extreme(name: str) -> Callable[..., str]:
 
 
 def _certain(operand: str) -> bool:
-    """Whether the operand is a constant; a NaN constant is no use to anyone."""
+    """Whether the operand is a constant; a NaN constant is of no use."""
     return not operand.startswith("%")
 
 

@@ -68,7 +68,7 @@ def log_normal(x: Value, down: Value | None = None, more: Value | None = None) -
     f = m - 1.0
     if down is not None:
         e = e - down
-    if more is not None:  # scaled by 2^-e in two steps, for 2^-128 is no normal float
+    if more is not None:  # scaled by 2^-e in two steps, for 2^-128 is not a normal float
         twice = (lift(2 * t.bias + 1, biased) - biased) << t.mantissa
         f = f + more * twice.floats() * 0.5
     s = f / (f + 2.0)

@@ -34,6 +34,14 @@ def load_compiler() -> None:
     import llvmlite.binding  # noqa: F401, PLC0415  # takes 120 ms
 
 
+def llvm_versions() -> tuple[object, ...]:
+    """Of llvmlite and LLVM: machine code depends on both."""
+    import llvmlite  # noqa: PLC0415  # takes 120 ms
+    import llvmlite.binding as llvm  # noqa: PLC0415
+
+    return llvmlite.__version__, llvm.llvm_version_info
+
+
 def compiled(text: str, machine: Machine) -> bytes:
     """The object file of a module, given as IR text; it depends on nothing else."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms

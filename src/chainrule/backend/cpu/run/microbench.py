@@ -162,7 +162,7 @@ def measured() -> Speeds:
 
 
 def _least(function: Callable[[], object], times: int, seconds: float = 0.004) -> float:
-    """The shortest of some calls: what nobody disturbed. They end after a while."""
+    """The shortest time of several calls, the least disturbed. They end after a while."""
     shortest, begun = math.inf, time.perf_counter()
     for _ in range(times):
         start = time.perf_counter()

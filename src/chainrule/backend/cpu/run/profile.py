@@ -24,7 +24,7 @@ QUICK = 4
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step: for each task the mean of the times when nobody disturbed it.
+    """Seconds of a step: for each task the mean of the undisturbed times.
 
     Attributes:
         tasks: by stage and task, of each thread: `tasks[stage][task][thread]`.

@@ -23,7 +23,7 @@ def processors() -> int:
 
 
 def usual_threads() -> int:
-    """How many threads to use where nobody says: OMP_NUM_THREADS, or all processors.
+    """The default number of threads: OMP_NUM_THREADS, or all processors.
 
     The variable is what programs that start many processes set, joblib among them.
     """
@@ -94,7 +94,7 @@ def _stop(queues: list[Tasks]) -> None:
 
 
 def barrier(triple: str) -> str:
-    """The IR of `@barrier(ptr words, i64 threads)`: nobody leaves before all have come.
+    """The IR of `@barrier(ptr words, i64 threads)`: no thread leaves before all have arrived.
 
     words: two cache lines, zero at first: how many have come, and which turn it is.
     """

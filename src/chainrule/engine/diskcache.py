@@ -1,4 +1,4 @@
-"""Object files kept in a folder: each is found by all that it was made from."""
+"""Machine code in a folder: each file is found by all that it was made from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chainrule.backend.cpu.machine import Machine
 from chainrule.version import __version__
 
 FILES = 200
@@ -22,15 +21,15 @@ DAY = 86_400
 _DIGEST = 32
 
 
-def cached(folder: Path | None, text: str, machine: Machine, make: Callable[[], bytes]) -> bytes:
-    """What `make` gives for a module's IR text, taken from the folder where it is there.
+def cached(folder: Path | None, text: str, target: str, make: Callable[[], bytes]) -> bytes:
+    """What `make` gives for a text and a target, taken from the folder where it is there.
 
     A file that is cut off or changed is made anew. Processes may share a folder. A folder that
     cannot be read or written, or that others may write to, is the same as none.
     """
     if folder is None or not _own(folder):
         return make()
-    path = folder / f"{_key(text, machine)}.o"
+    path = folder / f"{_key(text, target)}.o"
     with contextlib.suppress(OSError):
         held = path.read_bytes()
         if hashlib.sha256(held[_DIGEST:]).digest() == held[:_DIGEST]:
@@ -43,7 +42,7 @@ def cached(folder: Path | None, text: str, machine: Machine, make: Callable[[], 
 
 
 def _own(folder: Path) -> bool:
-    """Whether nobody else could have put code there for us to run; a new folder is our own."""
+    """Whether no other user could have put code there for us to run; a new folder is ours."""
     if not hasattr(os, "getuid"):
         return True
     try:
@@ -55,14 +54,9 @@ def _own(folder: Path) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & 0o002
 
 
-def _key(text: str, machine: Machine) -> str:
-    """Of the text, the processor and both compilers: all that an object file depends on."""
-    import llvmlite  # noqa: PLC0415  # takes 120 ms
-    import llvmlite.binding as llvm  # noqa: PLC0415
-
-    versions = (__version__, llvmlite.__version__, llvm.llvm_version_info)
-    parts = (text, repr(machine), repr(versions))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+def _key(text: str, target: str) -> str:
+    """The digest of all that a file depends on."""
+    return hashlib.sha256("\0".join((text, target, __version__)).encode()).hexdigest()
 
 
 def _keep(path: Path, held: bytes) -> None:

@@ -14,11 +14,11 @@ import llvmlite
 import llvmlite.binding as llvm
 import pytest
 
-from chainrule.backend.cpu.machine import Machine
-from chainrule.backend.cpu.run import cache
-from chainrule.backend.cpu.run.cache import cached
+from chainrule.backend.cpu.backend import CPU
+from chainrule.engine import diskcache as cache
+from chainrule.engine.diskcache import cached
 
-MACHINE = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
+TARGET = "an old processor"
 
 
 class Maker:
@@ -34,25 +34,24 @@ class Maker:
 
 def test_a_second_time_it_is_found(tmp_path: Path) -> None:
     make = Maker()
-    assert [cached(tmp_path / "new", "text", MACHINE, make) for _ in "ab"] == [b"code"] * 2
+    assert [cached(tmp_path / "new", "text", TARGET, make) for _ in "ab"] == [b"code"] * 2
     assert make.calls == 1
 
 
-def test_another_text_or_machine_is_another_file(tmp_path: Path) -> None:
-    other = Machine("x86_64-unknown-linux-gnu", "znver4", "", 16, 16, False)
-    for k, (text, machine) in enumerate((("a", MACHINE), ("b", MACHINE), ("a", other))):
-        assert cached(tmp_path, text, machine, Maker(bytes([k]))) == bytes([k])
+def test_another_text_or_target_is_another_file(tmp_path: Path) -> None:
+    for k, (text, target) in enumerate((("a", TARGET), ("b", TARGET), ("a", "a newer one"))):
+        assert cached(tmp_path, text, target, Maker(bytes([k]))) == bytes([k])
     assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"x" * 100, None])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
-    cached(tmp_path, "text", MACHINE, Maker())
+    cached(tmp_path, "text", TARGET, Maker())
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-1] if damage is None else damage)
     make = Maker()
-    assert cached(tmp_path, "text", MACHINE, make) == b"code"
-    assert cached(tmp_path, "text", MACHINE, make) == b"code"
+    assert cached(tmp_path, "text", TARGET, make) == b"code"
+    assert cached(tmp_path, "text", TARGET, make) == b"code"
     assert make.calls == 1
 
 
@@ -61,36 +60,36 @@ def test_no_folder_and_a_folder_that_is_none_are_no_trouble(tmp_path: Path) -> N
     blocked.write_text("in the way")
     for folder in (None, blocked):
         make = Maker()
-        assert [cached(folder, "text", MACHINE, make) for _ in "ab"] == [b"code"] * 2
+        assert [cached(folder, "text", TARGET, make) for _ in "ab"] == [b"code"] * 2
         assert make.calls == 2
 
 
 def test_the_longest_unused_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "FILES", 3)
     for k, name in enumerate("abc"):
-        cached(tmp_path, name, MACHINE, Maker())
+        cached(tmp_path, name, TARGET, Maker())
         for file in tmp_path.iterdir():
             if file.stat().st_mtime > 1000:
                 os.utime(file, (k + 1, k + 1))
-    cached(tmp_path, "a", MACHINE, Maker())  # used again, so b is the oldest
-    cached(tmp_path, "d", MACHINE, Maker())
+    cached(tmp_path, "a", TARGET, Maker())  # used again, so b is the oldest
+    cached(tmp_path, "d", TARGET, Maker())
     known = {name: Maker() for name in "acd"}
     for name, make in known.items():
-        cached(tmp_path, name, MACHINE, make)
+        cached(tmp_path, name, TARGET, make)
     assert [make.calls for make in known.values()] == [0, 0, 0]
     gone = Maker()
-    cached(tmp_path, "b", MACHINE, gone)
+    cached(tmp_path, "b", TARGET, gone)
     assert gone.calls == 1
 
 
 def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
-    cached(tmp_path, "text", MACHINE, Maker())
+    cached(tmp_path, "text", TARGET, Maker())
     (file,) = tmp_path.iterdir()
     good = file.read_bytes()
     for place in range(len(good)):
         file.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         make = Maker()
-        assert cached(tmp_path, "text", MACHINE, make) == b"code"
+        assert cached(tmp_path, "text", TARGET, make) == b"code"
         assert make.calls == 1
         assert file.read_bytes() == good
 
@@ -106,22 +105,22 @@ def test_any_flipped_byte_is_seen(tmp_path: Path) -> None:
 def test_what_another_version_made_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, value: Any
 ) -> None:
-    cached(tmp_path, "text", MACHINE, Maker(b"old"))
+    cached(tmp_path, "text", CPU().target(), Maker(b"old"))
     monkeypatch.setattr(where, name, value)
-    assert cached(tmp_path, "text", MACHINE, Maker(b"new")) == b"new"
+    assert cached(tmp_path, "text", CPU().target(), Maker(b"new")) == b"new"
     monkeypatch.undo()
-    assert cached(tmp_path, "text", MACHINE, Maker()) == b"old"
+    assert cached(tmp_path, "text", CPU().target(), Maker()) == b"old"
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
 def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path) -> None:
-    cached(tmp_path, "text", MACHINE, Maker(b"mine"))
+    cached(tmp_path, "text", TARGET, Maker(b"mine"))
     tmp_path.chmod(0o777)
-    assert cached(tmp_path, "text", MACHINE, Maker(b"anew")) == b"anew"
+    assert cached(tmp_path, "text", TARGET, Maker(b"anew")) == b"anew"
     tmp_path.chmod(0o700)
-    assert cached(tmp_path, "text", MACHINE, Maker()) == b"mine"
+    assert cached(tmp_path, "text", TARGET, Maker()) == b"mine"
     new = tmp_path / "a" / "b"
-    cached(new, "text", MACHINE, Maker())
+    cached(new, "text", TARGET, Maker())
     assert not new.stat().st_mode & 0o077
 
 
@@ -129,9 +128,9 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path) -> Non
 def test_the_folder_of_another_user_is_not_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cached(tmp_path, "text", MACHINE, Maker(b"theirs"))
+    cached(tmp_path, "text", TARGET, Maker(b"theirs"))
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    assert cached(tmp_path, "text", MACHINE, Maker(b"mine")) == b"mine"
+    assert cached(tmp_path, "text", TARGET, Maker(b"mine")) == b"mine"
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may do all")
@@ -139,7 +138,7 @@ def test_the_folder_of_another_user_is_not_trusted(
 def test_a_folder_that_may_not_be_read_or_written(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     try:
-        assert cached(tmp_path, "text", MACHINE, Maker()) == b"code"
+        assert cached(tmp_path, "text", TARGET, Maker()) == b"code"
     finally:
         tmp_path.chmod(0o700)
     assert not list(tmp_path.iterdir())
@@ -148,12 +147,10 @@ def test_a_folder_that_may_not_be_read_or_written(tmp_path: Path, mode: int) -> 
 FULL = """
 import resource, sys
 from pathlib import Path
-from chainrule.backend.cpu.run.cache import cached
-from chainrule.backend.cpu.machine import Machine
+from chainrule.engine.diskcache import cached
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # as if the disk were full
-machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
 for _ in range(2):
-    assert cached(Path(sys.argv[1]), "text", machine, lambda: b"code" * 1000) == b"code" * 1000
+    assert cached(Path(sys.argv[1]), "text", "target", lambda: b"code" * 1000) == b"code" * 1000
 """
 
 
@@ -169,7 +166,7 @@ def test_what_was_never_finished_goes_after_a_day(tmp_path: Path) -> None:
         file.write_bytes(b"half")
     before = time.time() - 2 * cache.DAY
     os.utime(old, (before, before))
-    cached(tmp_path, "text", MACHINE, Maker())
+    cached(tmp_path, "text", TARGET, Maker())
     assert not old.exists()
     assert young.exists()
 
@@ -177,13 +174,11 @@ def test_what_was_never_finished_goes_after_a_day(tmp_path: Path) -> None:
 SHARED = """
 import sys
 from pathlib import Path
-from chainrule.backend.cpu.run import cache
-from chainrule.backend.cpu.machine import Machine
+from chainrule.engine import diskcache as cache
 cache.FILES = 5
-machine = Machine("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False)
 for k in range(300):
     text = str(k % 7)
-    made = cache.cached(Path(sys.argv[1]), text, machine, lambda: text.encode() * 5000)
+    made = cache.cached(Path(sys.argv[1]), text, "target", lambda: text.encode() * 5000)
     assert made == text.encode() * 5000
 """
 

@@ -1,0 +1,105 @@
+"""What a backend is: it turns plans into machine code, loads that, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.ir.kernel import Buffer
+from chainrule.plan.plan import Plan
+
+Array = npt.NDArray[Any]
+
+
+class Module(Protocol):
+    """The kernels of a plan as code."""
+
+    @property
+    def text(self) -> str:
+        """The code, to read."""
+
+    def compile(self) -> bytes:
+        """Machine code, with all that it takes to load and run it."""
+
+
+class Executable(Protocol):
+    """Loaded machine code; any number of runners may use it at the same time."""
+
+    @property
+    def max_rows(self) -> int:
+        """The most rows of a minibatch."""
+
+
+class Runner(Protocol):
+    """An executable with memory of its own.
+
+    One thread at a time may use it, and Ctrl-C must not come up in `run`: see system/signals.py.
+    """
+
+    @property
+    def state(self) -> MutableMapping[str, Array]:
+        """The state buffers by name: a read copies out, a write copies in."""
+
+    @property
+    def done(self) -> int:
+        """How many steps the last run did."""
+
+    def bind(self, name: str, array: npt.ArrayLike) -> None:
+        """Give a data buffer its array, rows first.
+
+        Raises:
+            FeedError: there is no such buffer, or the shape does not fit.
+        """
+
+    def run(
+        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """Do steps, and stop before the first whose loss or new state is not finite.
+
+        Args:
+            rows: of the data set, of all steps one after the other.
+            offsets: where each step's rows begin, and at last their end: (steps + 1,).
+            step_inputs: by name, (steps, ...), or one value for all steps.
+
+        Returns:
+            The losses of the steps done, (done,), and the index of the step that was not done.
+        """
+
+    def output(self, buffer: Buffer, rows: int) -> Array:
+        """The first rows of a result, where they lie in memory; the next run overwrites them."""
+
+
+class Backend(Protocol):
+    """A kind of processor."""
+
+    @property
+    def name(self) -> str:
+        """As `fit(backend=...)` takes it."""
+
+    def target(self) -> str:
+        """All that machine code depends on besides the plan: the processor, the compilers."""
+
+    def emit(self, plan: Plan, max_rows: int) -> Module:
+        """The kernels of a plan as code, for minibatches of up to `max_rows` rows."""
+
+    def load(self, code: bytes, max_rows: int) -> Executable:
+        """What `Module.compile` has made, ready to run."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan to be compiled.
+
+    Attributes:
+        plan: what to compile.
+        backend: for which processor.
+        max_rows: the most rows of a minibatch.
+    """
+
+    plan: Plan
+    backend: Backend
+    max_rows: int

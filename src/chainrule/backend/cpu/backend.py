@@ -1,0 +1,63 @@
+"""The CPU as a backend: LLVM IR, compiled by llvmlite, run by several threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.backend.cpu.abi import Executable, Program
+from chainrule.backend.cpu.machine import Machine, host
+from chainrule.backend.cpu.run.jit import compiled, llvm_versions
+from chainrule.backend.cpu.run.serialize import pack, unpack
+from chainrule.backend.cpu.run.tuner import MOST_THREADS
+from chainrule.plan.plan import Plan
+from chainrule.system.cachedir import code_folder
+
+
+@dataclass(frozen=True)
+class Module:
+    """See Module in base.py.
+
+    Attributes:
+        plan, program: what the code does, and how it is called.
+        machine: for which processor.
+        max_rows: the most rows of a minibatch.
+    """
+
+    plan: Plan
+    program: Program
+    machine: Machine
+    max_rows: int
+
+    @property
+    def text(self) -> str:
+        """LLVM IR."""
+        return self.program.text
+
+    def compile(self) -> bytes:
+        """The object file, what its caller must know, and the likely best number of threads."""
+        from chainrule.backend.cpu.run.microbench import likely  # noqa: PLC0415
+        from chainrule.costs.cost import best_threads  # noqa: PLC0415
+
+        speeds = likely(code_folder())
+        threads = best_threads(self.plan, self.max_rows, MOST_THREADS, speeds)
+        return pack(self.plan, self.program, compiled(self.text, self.machine), threads)
+
+
+class CPU:
+    """See Backend in base.py."""
+
+    name = "native"
+
+    def target(self) -> str:
+        """See Backend."""
+        return repr((host(), llvm_versions()))
+
+    def emit(self, plan: Plan, max_rows: int) -> Module:
+        """See Backend."""
+        from chainrule.backend.cpu.emit.module import build  # noqa: PLC0415
+
+        return Module(plan, build(plan, host(), max_rows), host(), max_rows)
+
+    def load(self, code: bytes, max_rows: int) -> Executable:
+        """See Backend."""
+        return unpack(code, host(), max_rows)

@@ -1,0 +1,111 @@
+"""A graph with the buffers that take its outputs: what the stages turn into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Parameter
+from chainrule.graph.step import STEP_INPUTS, Step
+from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.plan.elements import rows_first
+from chainrule.plan.fuse import Fusion
+from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.schedule import phases, reads
+from chainrule.types import Shape
+
+GraphPass = Callable[[Graph], Mapping[Node, Node]]
+"""For every node of a graph, what stands for it."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A graph on its way to a plan.
+
+    Attributes:
+        source: the graph that it was made from, which names nodes and states.
+        targets: buffers, each with the node whose value it takes.
+        state: the buffers of parameters.
+        updates, results, loss: the buffers of the plan, see Plan.
+        kernels: what the graph has become; None until it is fused.
+    """
+
+    source: Graph
+    targets: tuple[tuple[Buffer, Node], ...]
+    state: Mapping[Parameter, Buffer]
+    updates: tuple[Buffer, ...] = ()
+    results: tuple[Buffer, ...] = ()
+    loss: Buffer | None = None
+    kernels: tuple[Kernel, ...] | None = None
+
+    @property
+    def outputs(self) -> list[Node]:
+        """The nodes that are computed."""
+        return [node for _, node in self.targets]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph as far as it has come."""
+        return Graph(self.outputs, like=self.source)
+
+    def through(self, rewrite: GraphPass) -> Unit:
+        """The unit after a pass over its graph."""
+        place = rewrite(self.graph)
+        targets = tuple((buffer, place[node]) for buffer, node in self.targets)
+        return replace(self, targets=targets)
+
+
+def unit_of_step(step: Step) -> Unit:
+    """A training step: its loss, and the new value of every state that it updates."""
+    everywhere = dict.fromkeys([*step.graph.parameters, *step.updates])
+    state = {x: _state(step.graph, x) for x in everywhere}
+    loss = Buffer("loss", (), step.loss.dtype, "loss")
+    targets = ((loss, step.loss), *((state[x], new) for x, new in step.updates.items()))
+    updates = tuple(state[x] for x in step.updates)
+    return Unit(step.graph, targets, state, updates, (), loss)
+
+
+def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
+    """A prediction, specialised already: a buffer for each output.
+
+    The buffer of an output with N elsewhere than in front has N in front all the same.
+    """
+    state = {x: _state(graph, x) for x in graph.parameters}
+    results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(outputs)]
+    targets = tuple(zip(results, outputs, strict=True))
+    return Unit(graph, targets, state, (), tuple(results), None)
+
+
+def fuse(unit: Unit) -> Unit:
+    """Nodes become kernels, in an order in which they can run."""
+    targets: dict[Node, list[Buffer]] = {}
+    for buffer, node in unit.targets:
+        targets.setdefault(node, []).append(buffer)
+    known: dict[Node, Buffer] = {x: unit.state[x] for x in unit.graph.parameters}
+    return replace(unit, kernels=tuple(Fusion(unit.graph, targets, STEP_INPUTS, known).kernels()))
+
+
+def schedule(unit: Unit) -> Plan:
+    """Kernels become phases, with a barrier after each."""
+    assert unit.kernels is not None
+    made = phases(unit.kernels)
+    others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
+    return Plan(made, _used(made, others), unit.updates, unit.results, unit.loss)
+
+
+def _stored(node: Node) -> Shape:
+    return tuple(node.shape[a] for a in rows_first(node.shape))
+
+
+def _state(graph: Graph, parameter: Parameter) -> Buffer:
+    return Buffer(graph.name(parameter), parameter.shape, parameter.dtype, "state")
+
+
+def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]:
+    """The buffers that kernels touch, and others."""
+    kernels = [kernel for phase in made for kernel in phase.kernels]
+    read = [x.buffer for kernel in kernels for x in reads(kernel)]
+    written = [write.buffer for kernel in kernels for write in kernel.writes]
+    return tuple(dict.fromkeys([*read, *written, *others]))
