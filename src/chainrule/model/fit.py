@@ -180,8 +180,10 @@ def _run(
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
     """The tracker that judges the epochs; without patience it never stops the run."""
     task = state.judge.task
-    own = find_metrics(settings.metrics or (), task) if task else []
-    tracker = settings.stopping.tracker(validation=prepared.held_arrays is not None, metrics=own)
+    metrics = find_metrics(settings.metrics or (), task) if task else []
+    tracker = settings.stopping.tracker(
+        validation=prepared.held_arrays is not None, metrics=metrics
+    )
     if settings.patience is None:
         tracker.patience = None
     return tracker

@@ -236,8 +236,8 @@ class _SharedData:
             return data, *columns  # `fit` raises what is wrong
         types = {model.graph.name(x): x.dtype for x in model.graph.inputs}
         keys = {name: (id(x), types.get(name, "")) for name, x in data.items()}
-        known = {name: self._arrays.get(keys[name], x) for name, x in data.items()}
-        arrays, _ = model.arrays(known)
+        converted = {name: self._arrays.get(keys[name], x) for name, x in data.items()}
+        arrays, _ = model.arrays(converted)
         self._arrays |= {keys[name]: x for name, x in arrays.items()}
         return arrays, *columns
 

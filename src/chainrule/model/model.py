@@ -46,7 +46,7 @@ class Model(ModelState):
         seed: of the initial values, the order of examples, and dropout.
         schema: what was learned about a table; then tables, files and queries may be given
             wherever data is.
-        values: of parameters, by name, in place of what they start from.
+        values: of parameters, by name, in place of their initial values.
 
     Attributes:
         graph: outputs and loss with all that they are computed from.
@@ -127,7 +127,7 @@ class Model(ModelState):
                 with NumPy, node by node, which is slow and serves as a reference.
             threads: how many processors a step may use, where they make it faster; None: all.
                 Results have the same bits for any number.
-            verbose: True shows the run as suits the place (terminal, notebook, file), False
+            verbose: True shows the run in a form for the terminal, notebook or file; False
                 shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
 
         Returns:
@@ -178,8 +178,9 @@ class Model(ModelState):
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
             values = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))
             return Predictions(self.schema, values[0], tuple(encoded.notes))
-        known, rows = bind(self._output_inputs, self._output_inputs, self._only(data))
-        arrays = {name: known[x] for x, name in self._output_inputs.items()}
+        needed = self._output_inputs
+        bound, rows = bind(needed, needed, self._only(data))
+        arrays = {name: bound[x] for x, name in needed.items()}
         values = self._forward(self._values, arrays, all_rows(rows))
         return values[0] if self.single else values
 

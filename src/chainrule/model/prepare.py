@@ -70,8 +70,8 @@ def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
         return data, *columns
     table = read(data)
     encoded = schema.encode(table, "required")
-    found = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
-    return encoded, *found
+    taken = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
+    return encoded, *taken
 
 
 def divide(
@@ -105,13 +105,13 @@ def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -
     low, high, what, fix = bounds
     beyond = np.argwhere((numbers < low) | (numbers > high))
     if len(beyond):
-        place = tuple(beyond[0])
+        index = tuple(beyond[0])
         raise FeedError(
             f"input {judge.target.label!r}",
             f"{what}: the loss is {judge.kind}",
             expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
-            got=numbers[place],
-            at=f"row {place[0]}",
+            got=numbers[index],
+            at=f"row {index[0]}",
             fix=fix,
         )
 

@@ -46,7 +46,7 @@ class ModelState:
         judge: what the loss says about scoring.
         optimizer: of the last run; None before the first.
         slots: the optimizer's arrays, by name.
-        steps: how many updates were made.
+        steps: the number of updates made.
         history: of all runs of `fit`.
         split: how the last run divided its rows, in a sentence.
         notes: plain values that are saved with the model; "config" is that of `train`.
@@ -125,8 +125,8 @@ class ModelState:
 
     def restore(self, state: Mapping[str, Array], steps: int) -> None:
         """Take parameters and optimizer slots, as a program gives them."""
-        known = {name: state[name] for name in self._values if name in state}
-        self._values = self._values | known  # at once: another thread may predict
+        updated = {name: state[name] for name in self._values if name in state}
+        self._values = self._values | updated  # at once: another thread may predict
         self.slots = {name: x for name, x in state.items() if name not in self._values}
         self.steps = steps
 
@@ -146,10 +146,10 @@ class ModelState:
             raise not_arrays(data, inputs.values())
         if not weighted:
             data = self._with_equal_weights(inputs, data)
-        known, rows = bind(inputs, inputs, data)
+        bound, rows = bind(inputs, inputs, data)
         if rows == 0:
             raise FeedError("data", "there are no rows", expected="at least one example")
-        return {name: known[x] for x, name in inputs.items()}, rows
+        return {name: bound[x] for x, name in inputs.items()}, rows
 
     def _with_target(self, encoded: Encoded) -> dict[str, Array]:
         assert self.schema is not None

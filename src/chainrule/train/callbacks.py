@@ -73,19 +73,19 @@ def as_callbacks(
         return []
     if isinstance(given, Callback) or not isinstance(given, Iterable):
         given = [given]
-    found: list[Callback] = []
+    callbacks: list[Callback] = []
     for item in given:
         if isinstance(item, Callback):
-            found.append(item)
+            callbacks.append(item)
         elif callable(item) and not isinstance(item, type):
-            found.append(_Function(item))
+            callbacks.append(_Function(item))
         else:
             raise SettingError(
                 "callbacks", "this is not a callback", got=repr(item),
                 expected="a Callback object or a function of the state",
                 fix=f"pass {item.__name__}()" if isinstance(item, type) else None,
             )  # fmt: skip
-    return found
+    return callbacks
 
 
 @dataclass(frozen=True, slots=True)

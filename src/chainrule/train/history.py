@@ -226,9 +226,9 @@ class History:
                 history.append(row)
             except SettingError as error:
                 raise _damaged(error.what) from None
-        known = {row["epoch"] for row in history}
-        whole = all(type(start) is int for start in runs)
-        if not whole or any(start not in known for start in runs) or sorted(set(runs)) != runs:
+        epochs = {row["epoch"] for row in history}
+        integers = all(type(start) is int for start in runs)
+        if not integers or any(start not in epochs for start in runs) or sorted(set(runs)) != runs:
             raise _damaged("a run starts at no epoch")
         history._starts = runs
         return history

@@ -92,10 +92,10 @@ def rates(
     if not isinstance(schedule, Schedule):
         return [float(schedule) * scale] * count
     steps = np.arange(first_step, first_step + count, dtype=np.float64)
-    found = schedule.at(steps, max(total_steps, 1)) * scale
+    values = schedule.at(steps, max(total_steps, 1)) * scale
     if scale < 1 and isinstance(schedule, ReduceOnPlateau):
-        found = np.maximum(found, np.minimum(found / scale, schedule.minimum))
-    return [float(x) for x in found]
+        values = np.maximum(values, np.minimum(values / scale, schedule.minimum))
+    return [float(x) for x in values]
 
 
 def _steps(span: Span, total: float) -> float:
