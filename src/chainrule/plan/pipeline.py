@@ -15,8 +15,9 @@ from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
 from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
+from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan
-from chainrule.plan.schedule import phases, reads
+from chainrule.plan.schedule import schedule
 from chainrule.types import Shape
 
 STAGES: tuple[Callable[[Iterable[Node]], Mapping[Node, Node]], ...] = (decompose, fold, merge)
@@ -50,7 +51,7 @@ def plan_step(step: Step) -> Plan:
     for parameter, node in zip(step.updates, new, strict=True):
         targets.setdefault(node, []).append(state[parameter])
     fusion = Fusion(graph, targets, STEP_INPUTS, state)
-    made = phases(fusion.kernels())
+    made = schedule(fusion.kernels())
     updates = tuple(state[x] for x in step.updates)
     return Plan(made, _used(made, [*updates, loss_buffer]), updates, (), loss_buffer)
 
@@ -67,7 +68,7 @@ def plan_forward(graph: Graph, outputs: Sequence[Node]) -> Plan:
     for node, buffer in zip(nodes, results, strict=True):
         targets.setdefault(node, []).append(buffer)
     fusion = Fusion(simple, targets, STEP_INPUTS, state)
-    made = phases(fusion.kernels())
+    made = schedule(fusion.kernels())
     return Plan(made, _used(made, results), (), tuple(results), None)
 
 
@@ -81,7 +82,6 @@ def _state(graph: Graph, parameter: Parameter) -> Buffer:
 
 def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]:
     """The buffers that kernels touch, and others."""
-    kernels = [kernel for phase in made for kernel in phase.kernels]
-    read = [x.buffer for kernel in kernels for x in reads(kernel)]
-    written = [write.buffer for kernel in kernels for write in kernel.writes]
-    return tuple(dict.fromkeys([*read, *written, *others]))
+    tasks = (task for phase in made for task in phase.tasks)
+    touched = (buffer for task in tasks for buffer, _ in task.operands if buffer is not ROWS)
+    return tuple(dict.fromkeys([*touched, *others]))
