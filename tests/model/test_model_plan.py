@@ -102,6 +102,5 @@ def test_what_makes_no_sense_is_told() -> None:
 
 def test_a_plan_of_a_step_has_work_of_every_kernel() -> None:
     step, _ = step_of(model(dropout=0.5), FitSettings(optimizer="adam"))
-    for phase in plan_step(step).phases:
-        for kernel in phase.kernels:
-            assert work(kernel, 9).bytes > 0
+    for task in plan_step(step).tasks:
+        assert work(task, 9).bytes > 0

@@ -17,8 +17,7 @@ from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel
 from chainrule.ops.activations import SIGMOID, SOFTPLUS
 from chainrule.ops.random import philox
 from chainrule.ops.special import erf
-from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import by_rows, everywhere
+from chainrule.plan.plan import Plan, Task
 from chainrule.types import N, resolve
 
 Array = np.ndarray[Any, Any]
@@ -61,30 +60,24 @@ def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False
     order = range(threads)[::-1] if backwards else range(threads)
     with np.errstate(all="ignore"):
         for phase in plan.phases:
-            for kernel in phase.kernels:  # so that parts poison nothing that was written
-                for write in kernel.writes:
+            for task in phase.tasks:  # so that parts poison nothing that was written
+                for write in task.kernel.writes:
                     memory.to_write(write.buffer)
             for thread in order:
-                for kernel in phase.kernels:
-                    first = part(kernel, thread, threads, len(memory.rows))
+                for task in phase.tasks:
+                    first = part(task, thread, threads, len(memory.rows))
                     if first is not None:
-                        Turn(kernel, memory, first).run()
+                        Turn(task.kernel, memory, first).run()
 
 
-def part(kernel: Kernel, thread: int, threads: int, rows: int) -> range | None:
-    """The turns of the first axis that a thread does; None where it has nothing to do.
-
-    Kernels that add to computed places along the first axis, and reductions to one number, are
-    done by one thread; numbers that are no reduction by each.
-    """
-    if everywhere(kernel):
-        return range(1)
-    if not kernel.axes:
-        return range(1) if thread == 0 else None
-    size = length(kernel.axes[0], rows)
-    shared = all(At(kernel.axes[0]) in write.place for write in kernel.writes)
-    if not shared or (kernel.axes[0].size is N and not by_rows(kernel)):
-        return range(size) if thread == 0 else None
+def part(task: Task, thread: int, threads: int, rows: int) -> range | None:
+    """The turns of the first axis that a thread does; None where it has nothing to do."""
+    axes = task.kernel.axes
+    size = length(axes[0], rows) if axes else 1
+    if task.split == "every":
+        return range(size)
+    if task.split == "none":
+        return range(size) if thread == task.owner % threads else None
     return range(size * thread // threads, size * (thread + 1) // threads)
 
 
@@ -252,12 +245,11 @@ def uniform(call: Call, operands: list[Array]) -> Array:
 
 def check_plan(plan: Plan) -> None:
     """What any backend relies on."""
-    for phase in plan.phases:
-        for kernel in phase.kernels:
-            sizes = [axis.size for axis in kernel.axes]
-            assert kernel.writes, kernel.name
-            assert 1 not in sizes
-            assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
-            assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
+    for kernel in plan.kernels:
+        sizes = [axis.size for axis in kernel.axes]
+        assert kernel.writes, kernel.name
+        assert 1 not in sizes
+        assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
+        assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
     names = [b.name for b in plan.buffers]
     assert len(set(names)) == len(names), sorted(names)

@@ -8,10 +8,8 @@ import math
 import numpy as np
 
 from chainrule.backend.cpu.run.profile import Timing
-from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import MeasuredKernel, Profile
-from chainrule.engine.codecache import step_code
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
@@ -39,20 +37,14 @@ def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float
     order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
     timing = program.timed(arrays, batches, expected.threads, seconds)
-    stages = step_code(split.body, size).program.stages
-    names = [task.name for stage in stages for task in stage]
-    return _profile(expected, final_graph(split.body), timing, names)
+    return _profile(expected, final_graph(split.body), timing)
 
 
-def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:
-    """The times of tasks, which are those of the kernels of the same names."""
-    costs: dict[str, list[KernelCost]] = {}
-    for cost in forecast.kernels:
-        costs.setdefault(cost.work.kernel.name, []).append(cost)
-    times = [float(x.mean()) for stage in timing.tasks for x in stage]
+def _profile(forecast: Forecast, graph: Graph, timing: Timing) -> Profile:
+    """The times of tasks beside their costs: both go through the plan's phases."""
+    times = [float(x.mean()) for phase in timing.tasks for x in phase]
     kernels = tuple(
-        MeasuredKernel(costs[name].pop(0), seconds)
-        for name, seconds in zip(names, times, strict=True)
+        MeasuredKernel(cost, seconds) for cost, seconds in zip(forecast.kernels, times, strict=True)
     )
     waiting = float(sum(x.mean() for x in timing.waiting))
     return Profile(

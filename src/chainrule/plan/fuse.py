@@ -27,7 +27,8 @@ class _Nest:
     Attributes:
         number: nests are numbered as they are begun.
         axes: its loops.
-        phase: when it runs; what joins it does not delay it.
+        phase: an estimate of when it runs, so that what joins it does not delay it; the schedule
+            is made of the kernels, not of this.
         loop: whether the first of its nodes is one.
         nodes: all that it computes, in order.
     """

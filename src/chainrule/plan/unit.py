@@ -10,10 +10,11 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.plan import schedule as scheduling
 from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
+from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan
-from chainrule.plan.schedule import phases, reads
 from chainrule.types import Shape
 
 GraphPass = Callable[[Graph], Mapping[Node, Node]]
@@ -90,7 +91,7 @@ def fuse(unit: Unit) -> Unit:
 def schedule(unit: Unit) -> Plan:
     """Kernels become phases, with a barrier after each."""
     assert unit.kernels is not None
-    made = phases(unit.kernels)
+    made = scheduling.schedule(unit.kernels)
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
     return Plan(made, _used(made, others), unit.updates, unit.results, unit.loss)
 
@@ -105,7 +106,6 @@ def _state(graph: Graph, parameter: Parameter) -> Buffer:
 
 def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]:
     """The buffers that kernels touch, and others."""
-    kernels = [kernel for phase in made for kernel in phase.kernels]
-    read = [x.buffer for kernel in kernels for x in reads(kernel)]
-    written = [write.buffer for kernel in kernels for write in kernel.writes]
-    return tuple(dict.fromkeys([*read, *written, *others]))
+    tasks = (task for phase in made for task in phase.tasks)
+    touched = (buffer for task in tasks for buffer, _ in task.operands if buffer is not ROWS)
+    return tuple(dict.fromkeys([*touched, *others]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.backend.cpu.emit.flat import Argument
 from chainrule.backend.cpu.emit.text import SCALARS, Function, number
 from chainrule.backend.cpu.run.threads import barrier
+from chainrule.plan.linearize import Argument
 
 FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words", "scratch",
          "each", "table", "tasks", "ticks")  # fmt: skip
