@@ -105,7 +105,7 @@ def test_an_error_of_any_kind_comes_with_its_place_and_its_lines() -> None:
     assert "models[1]" in raised.value.__notes__[-1]
 
 
-def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
+def test_wrong_settings_are_refused_before_anything_trains() -> None:
     models = [model(0), model(1)]
     with pytest.raises(SettingError, match="did you mean 'epochs'"):
         cr.fit_many(models, DATA, epoch=3)
@@ -156,7 +156,7 @@ def test_models_with_a_schema_take_a_table() -> None:
 
 
 @forked
-def test_a_process_that_dies_is_told_with_its_model_and_another_takes_over() -> None:
+def test_a_process_that_dies_is_reported_with_its_model_and_replaced() -> None:
     def deadly(target: Any, prediction: Any) -> float:
         os._exit(7)
 
@@ -207,7 +207,7 @@ def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyP
     models[1].fit(DATA, **FIT)
 
 
-def test_one_line_tells_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_reports_all_models(capsys: pytest.CaptureFixture[str]) -> None:
     cr.fit_many([model(seed) for seed in range(3)], DATA, epochs=2, verbose="log")
     lines = capsys.readouterr().err.splitlines()
     assert [line[:9] for line in lines] == ["model 1/3", "model 2/3", "model 3/3", "3 models "]

@@ -243,7 +243,7 @@ def test_bytes_added_or_swapped(content, reading):
             refused(reading, bytes(swapped))
 
 
-def test_damage_is_told_as_damage(content, reading):
+def test_damage_is_reported_as_damage(content, reading):
     flipped = content[:-1] + bytes([content[-1] ^ 1])
     assert "damaged or was cut short" in refused(reading, flipped)
     assert "damaged or was cut short" in refused(reading, content[: len(content) // 2])
@@ -300,14 +300,14 @@ class Evil:
         (b"\x80", "bytes of no known kind"),
     ],
 )
-def test_files_of_others_are_told_by_their_looks(tmp_path, monkeypatch, content, match, reading):
+def test_files_of_other_programs_are_recognised(tmp_path, monkeypatch, content, match, reading):
     monkeypatch.chdir(tmp_path)
     assert "this is not a model file" in refused(reading, content, match)
     assert not (tmp_path / "opened").exists()
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: os.mkfifo(path), lambda path: None])
-def test_what_is_no_file(tmp_path, make):
+def test_what_is_not_a_file(tmp_path, make):
     if sys.platform == "win32":
         pytest.skip("needs pipes")
     make(tmp_path / "m")
@@ -403,7 +403,7 @@ def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
         (lambda header: header["optimizer/count"].update(dtype="U32", shape=[2]), None),
     ],
 )
-def test_headers_that_nobody_wrote(content, reading, change, match):
+def test_forged_headers(content, reading, change, match):
     header, document, data = parts(content)
     change(header)
     forgery = forged(header, document, data)
@@ -467,7 +467,7 @@ def test_booleans_are_0_or_1(tmp_path, reading):
         (("graph", "nodes", 4, "op"), "__import__", "unknown op '__import__'"),
     ],
 )
-def test_documents_that_nobody_wrote(content, reading, path, value, match):
+def test_forged_documents(content, reading, path, value, match):
     header, document, data = parts(content)
     place = document
     for key in path[:-1]:

@@ -77,7 +77,7 @@ def test_a_saved_tracker_goes_on_as_if_never_stopped():
     assert part == whole
 
 
-def test_tracker_takes_the_epoch_it_is_told():
+def test_tracker_takes_the_given_epoch():
     tracker = BestTracker()
     tracker.update(1.0, epoch=21)
     assert tracker.best_epoch == 21
@@ -98,7 +98,7 @@ def test_setting_makes_the_tracker_of_the_run():
     [{"patience": 0}, {"patience": 2.5}, {"patience": True}, {"minimum_improvement": -1.0},
      {"minimum_improvement": math.nan}, {"better": "up"}],
 )  # fmt: skip
-def test_senseless_settings_are_refused(settings):
+def test_wrong_settings_are_refused(settings):
     with pytest.raises(SettingError, match="EarlyStopping"):
         EarlyStopping(**settings)
 
@@ -135,7 +135,7 @@ def test_plateau_counts_only_improvements_that_are_large_enough():
     "settings",
     [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"minimum": -1}, {"cooldown": -1}],
 )
-def test_plateau_refuses_senseless_settings(settings):
+def test_plateau_refuses_wrong_settings(settings):
     with pytest.raises(SettingError, match="ReduceOnPlateau"):
         ReduceOnPlateau(**settings)
 

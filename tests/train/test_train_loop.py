@@ -194,7 +194,7 @@ def test_a_program_that_has_ended() -> None:
     assert len(run.view.history) == 2
 
 
-def test_a_criterion_that_is_no_column() -> None:
+def test_a_criterion_that_is_not_a_column() -> None:
     with pytest.raises(SettingError, match="no column 'validation_auc'") as caught:
         looped(Recorder(), criterion="validation_auc").train()
     assert "epoch, step, rate, loss, score, seconds" in str(caught.value)
@@ -352,6 +352,6 @@ def test_a_schedule_spans_the_steps_of_its_run() -> None:
     m.fit(DATA, optimizer=cr.SGD(cr.schedules.Cosine(0.1)), epochs=4, batch_size=10,
           validation=None, verbose=False)  # fmt: skip
     rates = m.history["rate"]
-    steps = np.arange(20)[4::5]  # each row tells the rate of the last step of its epoch
+    steps = np.arange(20)[4::5]  # each row has the rate of the last step of its epoch
     npt.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * steps / 20)), atol=0.006)
     assert (np.diff(rates) < 0).all()

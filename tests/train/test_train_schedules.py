@@ -180,7 +180,7 @@ def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match:
 
 
 @pytest.mark.parametrize("rate", [lambda step: 0.1, "0.1", 0, -1, float("nan"), None, True])
-def test_what_is_no_rate_names_the_schedules(rate: Any) -> None:
+def test_what_is_not_a_rate_names_the_schedules(rate: Any) -> None:
     with pytest.raises(SettingError, match=r"\[SGD.rate\][\s\S]*subclass of cr\.schedules\.Sch"):
         SGD(rate)
 
