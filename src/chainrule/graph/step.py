@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
@@ -47,10 +46,14 @@ class Step:
         """The loss, then the new values."""
         return [self.loss, *self.updates.values()]
 
-    @cached_property
+    @property
     def digest(self) -> bytes:
-        """The fingerprint of all that it computes."""
-        return fingerprint(self.graph, [self.loss, *self.updates, *self.updates.values()])
+        """The fingerprint of all that it computes, computed once."""
+        known: bytes | None = self.__dict__.get("_digest")
+        if known is None:  # no cached_property: Python 3.11 locks it, also for forked processes
+            known = fingerprint(self.graph, [self.loss, *self.updates, *self.updates.values()])
+            object.__setattr__(self, "_digest", known)
+        return known
 
     def mapped(self, place: Mapping[Node, Node], graph: Graph) -> Step:
         """The same step where other nodes stand for those of its graph."""
