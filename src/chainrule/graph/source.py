@@ -18,6 +18,11 @@ def user_line() -> str:
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
+def called_from_user() -> bool:
+    """Whether the caller of this function was called from outside this package."""
+    return not _inside(sys._getframe(2).f_code.co_filename)
+
+
 def _ours(code: CodeType) -> bool:
     """Whether a frame is in this package, or in a dataclass's generated `__init__`."""
     file = code.co_filename
