@@ -175,7 +175,8 @@ REGISTRY: dict[str, Op] = {}
 FUNCTIONS: dict[str, Callable[..., Node]] = {}
 """The user-level functions by name, so that operators and methods of nodes can reach them."""
 
-_SERIALS = itertools.count(1)
+SERIALS = itertools.count(1)
+"""Numbers the ops that are made outside of Chainrule."""
 
 
 def op(
@@ -190,6 +191,7 @@ def op(
     price: int | None = None,
     formula: str = "",
     convention: str = "",
+    serial: int | None = None,
 ) -> Op:
     """Make an op and enter it in the registry.
 
@@ -202,11 +204,13 @@ def op(
         decompose, lower: what machine code computes; without both, the op is interpreted.
         price: of one element, in additions; None: 0 for what only reads elsewhere, else 1.
         formula, convention: see `Op`.
+        serial: see `Op`; None: by where this is called from.
 
     Raises:
         GraphError: one of Chainrule's own ops has that name.
     """
-    serial = next(_SERIALS) if called_from_user() else 0
+    if serial is None:
+        serial = next(SERIALS) if called_from_user() else 0
     known = REGISTRY.get(name)
     if known is not None and not (known.serial and serial):
         raise GraphError("op", f"an op named {name!r} exists already", fix="choose another name")

@@ -22,8 +22,8 @@ def lowers(node: Operation) -> bool:
     """Whether machine code can be made of a node; it can of all of Chainrule's own ops."""
     if not node.op.serial:
         return True
-    made = _decomposed(node, node.operands) or node
-    new = topological([made], known=node.operands)
+    made = _decomposed(node, node.operands)
+    new = topological([node if made is None else made], known=node.operands)
     return all(x.op.lower is not None for x in new if isinstance(x, Operation))
 
 
@@ -34,21 +34,27 @@ def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) ->
     made = node.op.decompose(*operands, **node.attributes)
     if made is None or made in operands:
         return made
-    if made.type != node.type or nested == MAX_NESTED:
-        raise GraphError(
-            "decompose",
-            f"the decomposition of {node.op.name!r} makes the wrong type"
-            if made.type != node.type
-            else f"the decomposition of {node.op.name!r} has {node.op.name!r} in it again",
-            expected=node.type,
-            got=made.type,
-            at=f"node {node.label!r}, line {node.source}",
-        )
+    if made.type != node.type:
+        raise _wrong(node, "makes the wrong type", expected=node.type, got=made.type)
+    if nested == MAX_NESTED:
+        raise _wrong(node, f"has {node.op.name!r} in it again")
     place = {x: x for x in operands}
     for x in topological([made], known=operands):
-        place[x] = x
+        new: Node | None = None
         if isinstance(x, Operation):
             inner = tuple(place[y] for y in x.operands)
-            kept = x if inner == x.operands else rebuilt(x, inner)
-            place[x] = _decomposed(x, inner, nested + 1) or kept
+            new = _decomposed(x, inner, nested + 1)
+            if new is None and inner != x.operands:
+                new = rebuilt(x, inner)
+        place[x] = x if new is None else new
     return place[made].within(node.scope, node.suffix)
+
+
+def _wrong(node: Operation, what: str, expected: object = None, got: object = None) -> GraphError:
+    return GraphError(
+        "decompose",
+        f"the decomposition of {node.op.name!r} {what}",
+        expected=expected,
+        got=got,
+        at=f"node {node.label!r}, line {node.source}",
+    )
