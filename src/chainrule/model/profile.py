@@ -18,8 +18,6 @@ from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.model import plan as planning
-from chainrule.plan.lower import VIEWS
-from chainrule.plan.materialize import PRICES, is_constant
 from chainrule.types import Dim, Shape
 
 if TYPE_CHECKING:
@@ -78,9 +76,7 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
 
 def _price(node: Node, rows: int) -> float:
     """What a node costs, in additions."""
-    if not isinstance(node, Operation) or is_constant(node) or node.op.name in VIEWS:
-        return 0.0
-    return PRICES.get(node.op.name, 1) * _turns(node, rows)
+    return node.op.price * _turns(node, rows) if isinstance(node, Operation) else 0.0
 
 
 def _turns(node: Operation, rows: int) -> int:
