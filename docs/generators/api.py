@@ -21,6 +21,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.explain.trace", "chainrule.autodiff",
                                          "chainrule.explain.gradcheck")),
+    ("An op of your own", "The page [The tour](tour.md#an-op-of-your-own) has an example.",
+     ("chainrule.ops.custom",)),
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",

@@ -23,7 +23,7 @@ KINDS = {
     "reduce": "along axes",
     "contract": "sums of products",
     "view": "the same elements in another shape, order or role",
-    "index": "places computed from data",
+    "index": "indices computed from data",
     "random": "drawn anew in each step",
 }
 
@@ -110,7 +110,7 @@ def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
     for kind, words in KINDS.items():
-        found = [op for op in REGISTRY.values() if op.kind == kind]
+        found = [op for op in REGISTRY.values() if op.kind == kind and not op.serial]
         parts.append(f"### {kind}: {words}\n\n" + _table(found))
     parts.append(FUNCTIONS_HEAD)
     left = set(FUNCTIONS)

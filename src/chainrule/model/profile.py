@@ -17,8 +17,6 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.model.plan import final_graph, forecast, step_of
 from chainrule.model.state import Data, ModelState
-from chainrule.plan.lower import VIEWS
-from chainrule.plan.materialize import PRICES, is_constant
 from chainrule.train.fitsettings import FitSettings
 from chainrule.types import Dim, Shape
 
@@ -70,9 +68,7 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
 
 def _price(node: Node, rows: int) -> float:
     """The cost of a node, in additions."""
-    if not isinstance(node, Operation) or is_constant(node) or node.op.name in VIEWS:
-        return 0.0
-    return PRICES.get(node.op.name, 1) * _turns(node, rows)
+    return node.op.price * _turns(node, rows) if isinstance(node, Operation) else 0.0
 
 
 def _turns(node: Operation, rows: int) -> int:

@@ -8,6 +8,7 @@ from functools import reduce
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
+from chainrule.graph.op import Element
 from chainrule.ops.build import broadcast_to, cast
 from chainrule.ops.reduce import sum as total
 from chainrule.types import N
@@ -31,13 +32,11 @@ class Choice:
 def choices(graph: Graph) -> Iterator[Choice]:
     """All places in a graph where indices choose, but those that choose rows of a minibatch."""
     for node in graph.operations:
-        if node.op.name in ("take", "gather"):
-            chosen, indices = node.operands
-            size = chosen.shape[node.attributes["axis"]]
+        lower = node.op.lower
+        if isinstance(lower, Element) and lower.choice is not None:
+            indices, size = lower.choice(node)
             if isinstance(size, int):
                 yield Choice(node.op.name, indices, size)
-        elif node.op.name == "one_hot":
-            yield Choice(node.op.name, node.operands[0], node.attributes["depth"])
 
 
 def out_of_range(graph: Graph) -> Node | None:

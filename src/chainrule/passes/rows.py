@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation
 from chainrule.types import N
 
 
-def rowwise(graph: Graph) -> set[Node]:
-    """The nodes with rows, each computed from the same row of the inputs alone.
+def rowwise(
+    graph: Graph, computable: Callable[[Operation], bool] = lambda node: True
+) -> tuple[set[Node], set[Node]]:
+    """The nodes with rows, each computed from the same row of the inputs alone; those without rows.
 
     What is random is none of them: it depends on where a row stands.
+
+    Args:
+        graph: whose nodes.
+        computable: operations of which it is not true, and what depends on them, are left out.
     """
     found: set[Node] = set()
-    still: set[Node] = set()  # what has no rows
+    still: set[Node] = set()
     for node in graph:
         if not isinstance(node, Operation):
             (found if isinstance(node, Input) and node.batch else still).add(node)
-        elif node.op.kind == "random" or mixes_rows(node):
+        elif node.op.kind == "random" or mixes_rows(node) or not computable(node):
             continue
         elif all(x in still for x in node.operands):
             still.add(node)
         elif node.shape[:1] == (N,) and all(x in found or x in still for x in node.operands):
             found.add(node)
-    return found
+    return found, still
 
 
 def mixes_rows(node: Operation) -> bool:
@@ -32,11 +40,13 @@ def mixes_rows(node: Operation) -> bool:
         return True
     axis = node.attributes.get("axis")
     axes = (axis,) if isinstance(axis, int) else axis or ()
+    if node.op.serial and not axes and node.op.kind not in ("map", "view"):
+        return any(N in x.shape for x in node.operands)  # it does not say along which axes it goes
     if node.op.name == "take" and N not in node.operands[0].shape:
         return node.shape.count(N) != 1  # the axis is the table's: each row looks up its own
     for x in node.operands:
         if N in x.shape:
-            along = x.shape.index(N) in axes and node.op.kind != "view"
+            along = any(a % x.ndim == x.shape.index(N) for a in axes) and node.op.kind != "view"
             if along or x.shape.count(N) > 1 or node.shape.count(N) != 1:
                 return True
     return False

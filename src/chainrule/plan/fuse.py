@@ -8,12 +8,12 @@ from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.ir.index import Place, call, whole
+from chainrule.graph.op import Scan, ScatterAdd, Values, View
+from chainrule.ir.index import Place, call, const
 from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Reduction, Write
 from chainrule.plan.elements import Elements, rows_first, stored_at
-from chainrule.plan.lower import VIEWS
-from chainrule.plan.materialize import TOGETHER, is_constant, roots_of
-from chainrule.plan.reduce import Values
+from chainrule.plan.lower import has_loop, is_constant
+from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
 from chainrule.types import N
 
 TRIED = 8
@@ -155,7 +155,7 @@ class Fusion:
         for x in dict.fromkeys(x for x, _ in reads if x in self._waiting):
             own, place = self._elements.place(x)
             near = own == axes and all(at == place for y, at in reads if y is x)
-            if near and self._depth[x] + self._depth.get(root, 0) <= TOGETHER:
+            if near and self._depth[x] + self._depth.get(root, 0) <= MAX_FUSED_DEPTH:
                 found[x] = None
         return found
 
@@ -168,7 +168,7 @@ class Fusion:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
-        if isinstance(root, Operation) and root.op.name == "scatter_add":
+        if _adds(root):
             _scattered(root, place, value)
         elif root in self._roots:
             self._elements.result(root, place, value)
@@ -199,7 +199,7 @@ class Fusion:
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
             if nest.axes != axes or _adds(nest.nodes[0]) or _scans(nest.nodes[0]):
                 continue
-            if self._fits(nest, reads) and self._deep(root, nest, reads) <= TOGETHER:
+            if self._fits(nest, reads) and self._deep(root, nest, reads) <= MAX_FUSED_DEPTH:
                 return nest
         return None
 
@@ -264,7 +264,7 @@ class Fusion:
         inlined = (
             x for x, _ in known if x not in self._elements.buffers and isinstance(x, Operation)
         )
-        costly = (x for x in inlined if not (is_constant(x) or x.op.name in VIEWS))
+        costly = (x for x in inlined if not (is_constant(x) or isinstance(x.op.lower, View)))
         inside = {*nest.nodes, *costly}
         return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
@@ -280,8 +280,8 @@ class Fusion:
         at = places[along]
         assert isinstance(at, At)
         if node.attributes["reverse"]:
-            size = call("count", "int64") if at.axis.size is N else whole(node.shape[along])
-            places[along] = call("sub", "int64", call("sub", "int64", size, whole(1)), at)
+            size = call("count", "int64") if at.axis.size is N else const(node.shape[along])
+            places[along] = call("sub", "int64", call("sub", "int64", size, const(1)), at)
         place = tuple(places)
 
         def value(x: Node, at: Place) -> Expr:
@@ -324,7 +324,7 @@ def _scattered(
     axis = node.attributes["axis"]
     ends = axis + indices.ndim
     axes = {a: Axis(f"x{a}", dim) for a, dim in enumerate(x.shape) if dim != 1}
-    at: Place = tuple(At(axes[a]) if a in axes else whole(0) for a in range(x.ndim))
+    at: Place = tuple(At(axes[a]) if a in axes else const(0) for a in range(x.ndim))
     index = Call("cast", (value(indices, at[axis:ends]),), "int64")
     outer = [axes[a] for a in rows_first(x.shape) if a in axes and not axis <= a < ends]
     inner = [axes[a] for a in range(axis, ends) if a in axes]
@@ -345,8 +345,8 @@ def _apart(first: Node, axes: tuple[Axis, ...]) -> bool:
 
 
 def _scans(node: Node) -> TypeGuard[Operation]:
-    return isinstance(node, Operation) and node.op.name == "cumsum"
+    return isinstance(node, Operation) and isinstance(node.op.lower, Scan) and has_loop(node)
 
 
-def _adds(node: Node) -> bool:
-    return isinstance(node, Operation) and node.op.name == "scatter_add"
+def _adds(node: Node) -> TypeGuard[Operation]:
+    return isinstance(node, Operation) and isinstance(node.op.lower, ScatterAdd)

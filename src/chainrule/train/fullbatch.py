@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from chainrule.engine.fallback import backend_for
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.step import Objective, differentiate, specialise_for_training
@@ -69,7 +70,7 @@ class FullBatch:
         ])  # fmt: skip
         self.start = _packed([self._known[x] for x in parts.gradients])
         self._descent: NativeFunction | EvalSchedule = EvalSchedule(descent, wanted)
-        if backend == "native":
+        if backend_for(descent, backend) == "native":
             named = {descent.name(x): self._known[x] for x in descent.inputs}
             self._descent = NativeFunction(descent, wanted, named, self._rows)
 
