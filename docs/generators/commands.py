@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
 from chainrule.cli.app import EXAMPLES, application
-from chainrule.cli.settings import SETTINGS, Setting
-from chainrule.recipe import Config
+from chainrule.recipe import SETTINGS, Setting
+from chainrule.recipe.setting import FORMS
 from generators.signatures import cell
 
 COMMANDS = ("train", "predict", "evaluate", "show", "data list", "data fetch", "data show")
@@ -73,15 +73,14 @@ def _settings() -> str:
 
 
 def _row(setting: Setting) -> str:
-    whole = f"an integer {setting.bounds().partition(', to')[0]}"
-    bounds = whole if setting.form == "whole" else setting.bounds() or setting.form
-    values = ", ".join(setting.known) if setting.known else bounds
-    default = getattr(Config(), setting.key)
-    words = "the data decides" if default is None or setting.key == "hidden" else default
-    if default in ((), {}) or setting.key in ("target", "groups", "time", "clip_norm"):
-        words = "none"
-    text = setting.help if not setting.help.endswith(values) else setting.help[: -len(values)]
-    cells = (f"<nobr>`{setting.flag}`</nobr>", text.rstrip(": "), values, str(words))
+    bounds = setting.bounds() or FORMS[setting.form]
+    if setting.form == "integer":
+        bounds = f"an integer {bounds}"
+    values = ", ".join(setting.choices) or bounds
+    default = "none" if setting.default in (None, (), {}) else str(setting.default)
+    if setting.by_data is not None:
+        default = "the data decides"
+    cells = (f"<nobr>`{setting.flag}`</nobr>", setting.help, values, default)
     return "| " + " | ".join(map(cell, cells)) + " |"
 
 

@@ -183,13 +183,13 @@ def test_a_model_that_cannot_be_written_is_rescued(folder, capsys, monkeypatch) 
     temporary = folder / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    train = cr.recipe.run
+    fit = cr.recipe.Training.fit
 
-    def run_and_remove(*given: object, **more: object) -> object:
+    def fit_and_remove(*given: object, **more: object) -> object:
         shutil.rmtree(folder / "xor-model")
-        return train(*given, **more)
+        return fit(*given, **more)
 
-    monkeypatch.setattr("chainrule.recipe.run", run_and_remove)
+    monkeypatch.setattr("chainrule.recipe.Training.fit", fit_and_remove)
     code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
     assert "no such folder" in err

@@ -18,7 +18,6 @@ from chainrule.cli.commands import show as showing
 from chainrule.cli.commands import train as training
 from chainrule.cli.commands.train import Order
 from chainrule.cli.console import Screen
-from chainrule.cli.settings import BY_KEY, SETTINGS
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -28,8 +27,8 @@ DATA = "a file (CSV, TSV, Parquet, JSON), a SQL query, or the name of a data set
 MODEL = "the folder that train made, or a model file"
 
 METAVARS = {
-    "text": "NAME", "whole": "N", "number": "X", "widths": "N,N", "names": "COLUMN,COLUMN",
-    "kinds": "COLUMN=KIND", "target": "COLUMN", "groups": "COLUMN", "time": "COLUMN",
+    "text": "NAME", "column": "COLUMN", "integer": "N", "number": "X", "widths": "N,N",
+    "names": "COLUMN,COLUMN", "kinds": "COLUMN=KIND",
 }  # fmt: skip
 
 EXAMPLES = {
@@ -149,15 +148,14 @@ def _say(help: str, *names: str, **more: Any) -> Any:
 
 def _flags() -> Any:
     """A dataclass with a field for every setting, None where it is not given."""
-    types = {"text": str, "whole": int, "number": float}
+    types = {"text": str, "column": str, "integer": int, "number": float}
     made = []
-    for setting in SETTINGS:
+    for setting in recipe.SETTINGS:
         kind: Any = types.get(setting.form, list[str])
         note = setting.values
-        default = getattr(recipe.Config(), setting.key)
-        if default not in (None, (), {}, 0.0, "none"):
-            note += f" [{default}]"
-        form = METAVARS.get(setting.key) or METAVARS[setting.form]
+        if setting.default not in (None, (), {}, 0, "none"):
+            note += f" [{setting.default}]"
+        form = METAVARS[setting.form]
         hint = Annotated[kind | None, _say(setting.help + note, group=setting.group, metavar=form)]
         made.append((setting.key, hint, dataclasses.field(default=None)))
     flags = dataclasses.make_dataclass("Flags", made, kw_only=True)
@@ -171,7 +169,7 @@ def chosen_config(flags: Any, config: Path | None) -> recipe.Config:
     for key, value in vars(flags).items() if flags is not None else ():
         if value is None:
             continue
-        setting = BY_KEY[key]
+        setting = recipe.BY_KEY[key]
         if isinstance(value, list):
             value = setting.from_texts(value)
         settings[key] = setting.check(value, setting.flag)
@@ -230,7 +228,7 @@ def _add_predict(app: "App") -> None:
     ) -> None:  # fmt: skip
         """Write what a model predicts for each row of a table; no target is needed."""
         notes = Screen(None if quiet else sys.stderr)
-        kept = BY_KEY["ignore"].from_texts(keep) if keep else []
+        kept = recipe.BY_KEY["ignore"].from_texts(keep) if keep else []
         using.predict(model, data, output, kept, notes)
 
     app.command(predict, **_options("predict"))

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.settings import BY_KEY, SETTINGS
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.recipe import Config
+from chainrule.recipe import BY_KEY, SETTINGS, Config
 
 COMMENT = 28  # the column at which comments stand
 _SECTION = re.compile(r"\s*\[([^\[\]]+)\]")
@@ -42,7 +41,7 @@ def to_toml(config: Config, command: str = "") -> str:
             continue
         item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
         document.add(setting.key, item)
-        item.comment(setting.help + (setting.values if len(setting.known) < 6 else ""))
+        item.comment(setting.help + (setting.values if len(setting.choices) < 6 else ""))
         item.trivia.comment_ws = " " * max(COMMENT - len(f"{setting.key} = {item.as_string()}"), 2)
     document.add(tomlkit.nl())
     table = tomlkit.table()

@@ -16,25 +16,19 @@ from chainrule.cli.report import results
 from chainrule.cli.report.page import aligned, metric_words
 from chainrule.cli.report.results import Judged, clip
 from chainrule.data.check import Finding
-from chainrule.data.features import features
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table, counted, listed
 from chainrule.display.tables import Section
-from chainrule.recipe import Config
+from chainrule.recipe import SETTINGS, Config
 from chainrule.train.metrics import confusion_matrix
+
+ColumnRow = tuple[str, str, str, str]
+"""The name, kind, reason and treatment of a column."""
 
 COLUMNS_SHOWN = 40
 JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
-CONFIG_LINES = {
-    "effort": ("quality", "members", "refit"),
-    "network": ("embedding", "hidden", "activation", "norm", "dropout"),
-    "loss": ("loss", "target_scaling", "label_smoothing", "class_weights"),
-    "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),
-    "training": ("batch_size", "epochs", "patience", "validation", "groups", "time", "seed"),
-    "columns": ("scaling", "ignore", "kinds"),
-}
 
 
 def tell_source(screen: Screen, table: Table) -> None:
@@ -45,12 +39,11 @@ def tell_source(screen: Screen, table: Table) -> None:
         screen.say(note, indent=2, label="note", style="cyan")
 
 
-def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
-    """Each column's name, kind, why, and what becomes of it."""
-    found = features(schema, scaling=scaling).treatments
+def column_rows(schema: Schema, treatments: Mapping[str, str]) -> list[ColumnRow]:
+    """Each column's name, kind, the reason for it, and the treatment."""
     rows = []
     for row in schema.describe():
-        how = found.get(row.column, row.treatment)
+        how = treatments.get(row.column, row.treatment)
         gaps = counted(row.gaps, "gap")
         if row.gaps and "gaps filled" in how:
             how = how.replace("gaps filled", f"{gaps} filled")
@@ -60,7 +53,7 @@ def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> None:
+def tell_columns(screen: Screen, rows: Sequence[ColumnRow]) -> None:
     """The table of columns; neighbours that are alike share a line where there are many."""
     screen.heading("Columns")
     shown = _joined(rows) if len(rows) > JOIN_FROM else list(rows)
@@ -75,7 +68,7 @@ def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> N
         screen.say(f"{left_out:,} lines left out; the report has them", indent=2)
 
 
-def _joined(rows: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+def _joined(rows: Sequence[ColumnRow]) -> list[ColumnRow]:
     """Neighbouring columns of one kind and treatment as one line: p1 to p6."""
     joined = []
     for (kind, how), group in groupby(rows, key=lambda row: (row[1], row[3])):
@@ -114,13 +107,14 @@ def tell_config(screen: Screen, config: Config) -> None:
     values = asdict(config)
     values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
     rows = [("task", f"{config.task} of {config.target}")]
-    for name, keys in CONFIG_LINES.items():
+    for group, settings in groupby(SETTINGS, key=lambda row: row.group.lower()):
         parts = [
-            ("" if key == name else f"{key} ") + _setting(values[key])
-            for key in keys
-            if values[key] not in (None, {}) and (values[key] != () or key == "hidden")
+            ("" if row.key == group else f"{row.key} ") + _setting(values[row.key])
+            for row in settings
+            if values[row.key] not in (None, {}) and (values[row.key] != () or row.key == "hidden")
         ]
-        rows.append((name, "; ".join(parts)))
+        if group != "data":  # the first line
+            rows.append((group, "; ".join(parts)))
     screen.table(rows)
 
 

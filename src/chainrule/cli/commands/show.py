@@ -15,6 +15,7 @@ from chainrule.cli.outputs import quoted
 from chainrule.costs.forecast import Forecast
 from chainrule.data.check import check_table
 from chainrule.data.columns.kinds import guess_kinds
+from chainrule.data.features import features
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, clip, label_of
@@ -38,48 +39,48 @@ def show(
 ) -> None:
     """Tell what a model file holds; one of its parts alone where that is asked."""
     model, path = open_model(source)
-    settled = _config(model)
+    resolved = _config(model)
     if as_json:
-        screen.write(as_text(_content(model, str(path), settled)))
+        screen.write(as_text(_content(model, str(path), resolved)))
         return
     if graph:
         told_apart = len({node.source for node in model.graph}) > 1  # or the lines say nothing
         screen.write(*listing(model.graph, sources=told_apart).splitlines())
     if config:
-        if settled is None:
+        if resolved is None:
             raise SettingError("show", "the model was not made by `train`", at=path,
                                fix="--graph tells how it is built")  # fmt: skip
-        screen.write(*to_toml(settled).splitlines())
+        screen.write(*to_toml(resolved).splitlines())
     if columns:
         if model.schema is None:
             raise SettingError("show", "the model was made from arrays, and knows no columns",
                                at=path)  # fmt: skip
-        told.tell_columns(screen, _columns(model, settled))
+        told.tell_columns(screen, _columns(model, resolved))
     if plan:
-        told.tell_sections(screen, _plan(model, settled).sections())
+        told.tell_sections(screen, _plan(model, resolved).sections())
     if not (graph or config or columns or plan):
         _summary(model, str(path), screen)
 
 
 def _config(model: Model) -> Config | None:
     found = model.notes.get("config")
-    known = {field.name for field in dataclasses.fields(Config)}
-    return Config(**{k: v for k, v in found.items() if k in known}) if found else None
+    return Config(**{k: v for k, v in found.items() if k in recipe.KEYS}) if found else None
 
 
-def _plan(model: Model, settled: Config | None) -> Forecast:
+def _plan(model: Model, resolved: Config | None) -> Forecast:
     """The step that trained it, or that would train it."""
-    if settled is None:
+    if resolved is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
-    optimizer = recipe.build_optimizer(settled, model.graph)
-    clip = settled.clip_norm
-    return model.plan(settled.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
+    optimizer = recipe.build_optimizer(resolved, model.graph)
+    clip = resolved.clip_norm
+    return model.plan(resolved.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
 
 
-def _columns(model: Model, settled: Config | None) -> list[tuple[str, str, str, str]]:
+def _columns(model: Model, resolved: Config | None) -> list[told.ColumnRow]:
     assert model.schema is not None
-    return told.treatments(model.schema, settled.scaling if settled else "auto")
+    found = features(model.schema, scaling=resolved.scaling if resolved else "auto")
+    return told.column_rows(model.schema, found.treatments)
 
 
 def _summary(model: Model, path: str, screen: Screen) -> None:
@@ -108,10 +109,10 @@ def _summary(model: Model, path: str, screen: Screen) -> None:
     screen.say(summary.total, indent=2)
 
 
-def _content(model: Model, path: str, settled: Config | None) -> dict[str, Any]:
+def _content(model: Model, path: str, resolved: Config | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "file": path, "seed": model.seed, "split": model.split, "parameters": model.size,
-        "config": None if settled is None else dataclasses.asdict(settled),
+        "config": None if resolved is None else dataclasses.asdict(resolved),
         "history": model.history.to_dict(),
         "graph": to_dict(model.graph)[0],
     }  # fmt: skip

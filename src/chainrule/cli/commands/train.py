@@ -19,16 +19,13 @@ from chainrule.cli.outputs import Outputs, claimed, quoted
 from chainrule.cli.report import page as report
 from chainrule.cli.report.fill import make_report
 from chainrule.costs.profile import Profile
-from chainrule.data.check import Finding, check_table
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
-from chainrule.recipe import Config
+from chainrule.recipe import Config, Training
 from chainrule.system.atomicfile import write_whole
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
@@ -59,16 +56,11 @@ class Order:
 
 @dataclass(eq=False)
 class Job:
-    """All that is settled before the first step, but for what is told by cross-validation."""
+    """A training, and what its results need besides."""
 
-    table: Table
-    settled: Config
-    model: Model
-    encoded: Encoded
-    prepared: Prepared
+    training: Training
+    columns: list[told.ColumnRow]
     test: Encoded | None
-    findings: list[Finding]
-    columns: list[tuple[str, str, str, str]]
 
 
 def train(order: Order, screen: Screen, trouble: Screen) -> int:
@@ -84,12 +76,12 @@ def train(order: Order, screen: Screen, trouble: Screen) -> int:
     begun = time.perf_counter()
     job = prepared_job(order, screen)
     if order.check_only:
-        return 1 if any(found.severity == "error" for found in job.findings) else 0
+        return 1 if any(found.severity == "error" for found in job.training.findings) else 0
     with claimed(order.data, order.output, order.force) as outputs:
         if not order.quiet:
             trouble.write("")
         stop = _run(job, order.quiet)
-        if not len(job.model.history):
+        if not len(job.training.model.history):
             if isinstance(stop, NotFinite):
                 raise stop
             trouble.say("interrupted before the first epoch was over: nothing was written")
@@ -114,7 +106,7 @@ def _finish(
     if stop is not None:
         _tell_stop(job, order, stop, outputs, trouble)
     verdicts = _judged(job)
-    if stop is None and recipe.refit(job.model, job.prepared, job.settled, not order.quiet):
+    if stop is None and job.training.refit(not order.quiet):
         _write_first(job, order, outputs, trouble)
     told.tell_results(screen, verdicts or [_training(job)])
     if order.profile and stop is None:
@@ -124,38 +116,28 @@ def _finish(
 
 
 def prepared_job(order: Order, screen: Screen) -> Job:
-    """Read, check and settle, telling each step."""
+    """Read, check and resolve, and print what each step gives."""
     table = read(order.data)
     told.tell_source(screen, table)
-    chosen = order.chosen
-    if chosen.target is None:
+    if order.chosen.target is None:
         raise _no_target(table, order.data)
-    for name in (chosen.groups, chosen.time):
-        if name is not None:
-            _ = table[name]  # the error names the nearest column
-    schema = recipe.learn(table, chosen)
-    settled = recipe.settle(chosen, schema)
-    columns = told.treatments(schema, settled.scaling)
+    training = Training.of(table, order.chosen)
+    columns = told.column_rows(training.schema, training.features.treatments)
     told.tell_columns(screen, columns)
-    left_out = [*chosen.ignore, *([chosen.groups] if chosen.groups else [])]
-    kinds = {**dict.fromkeys(left_out, "ignore"), **chosen.kinds}
-    findings = check_table(table, chosen.target, kinds=kinds, task=chosen.task)
-    told.tell_findings(screen, findings)
-    model = recipe.build(settled, schema)
+    told.tell_findings(screen, training.findings)
+    resolved, model = training.config, training.model
     # its errors come before the long run
-    recipe.build_optimizer(recipe.usual_length(settled), model.graph)
-    if order.profile and settled.optimizer == "lbfgs":
+    recipe.build_optimizer(recipe.usual_length(resolved), model.graph)
+    if order.profile and resolved.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
-    encoded, groups, moments = fitting.encode(schema, table, settled.groups, settled.time)
-    prepared = fitting.prepare(model, encoded, settled.validation or None, groups, moments)
     screen.heading("Split")
-    screen.say(prepared.sentence, indent=2)
+    screen.say(training.data.sentence, indent=2)
     if test is not None:
         screen.say(f"{len(test):,} rows of {order.test} to test", indent=2)
-    told.tell_config(screen, settled)
-    return Job(table, settled, model, encoded, prepared, test, findings, columns)
+    told.tell_config(screen, resolved)
+    return Job(training, columns, test)
 
 
 def _test_rows(model: Model, source: str) -> Encoded:
@@ -169,7 +151,7 @@ def _test_rows(model: Model, source: str) -> Encoded:
 def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
     """Train; what cut it short, or None."""
     try:
-        job.settled = recipe.run(job.model, job.prepared, job.settled, verbose=not quiet)
+        job.training.fit(verbose=not quiet)
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None
@@ -178,7 +160,8 @@ def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
 def _tell_stop(
     job: Job, order: Order, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
 ) -> None:
-    history, kept = job.model.history, recipe.keeps_best(job.prepared, job.settled)
+    training = job.training
+    history, kept = training.model.history, recipe.keeps_best(training.data, training.config)
     epoch = f"{history.best}, the best so far," if kept else str(history.last_epoch)
     heard = isinstance(stop, KeyboardInterrupt) and not order.quiet  # `fit` has told of it
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
@@ -187,26 +170,30 @@ def _tell_stop(
 
 
 def _judged(job: Job) -> list[Verdict]:
-    verdicts = []
-    if len(job.prepared.held_rows):
-        held = subset(job.encoded, job.prepared.held_rows)
-        verdicts.append(judge(job.model, held, "validation"))
+    verdicts, training = [], job.training
+    if len(training.data.held_rows):
+        held = subset(training.encoded, training.data.held_rows)
+        verdicts.append(judge(training.model, held, "validation"))
     if job.test is not None:
-        verdicts.append(judge(job.model, job.test, "test"))
+        verdicts.append(judge(training.model, job.test, "test"))
     return verdicts
 
 
 def _profile(job: Job) -> Profile:
     """Where the time of a step goes, on the rows that trained."""
-    settled = job.settled
-    return job.model.profile(
-        subset(job.encoded, job.prepared.rows), batch_size=settled.batch_size or 32,
-        optimizer=recipe.build_optimizer(settled, job.model.graph), clip_norm=settled.clip_norm,
+    resolved, model = job.training.config, job.training.model
+    return model.profile(
+        _trained_on(job), batch_size=resolved.batch_size or 32,
+        optimizer=recipe.build_optimizer(resolved, model.graph), clip_norm=resolved.clip_norm,
     )  # fmt: skip
 
 
 def _training(job: Job) -> Verdict:
-    return judge(job.model, subset(job.encoded, job.prepared.rows), "training")
+    return judge(job.training.model, _trained_on(job), "training")
+
+
+def _trained_on(job: Job) -> Encoded:
+    return subset(job.training.encoded, job.training.data.rows)
 
 
 # ---------------------------------------------------------------- files
@@ -220,35 +207,37 @@ def repeat(order: Order, outputs: Outputs) -> str:
 
 def _write_first(job: Job, order: Order, outputs: Outputs, trouble: Screen) -> None:
     """The model, its history and its configuration: what must not be lost."""
+    model = job.training.model
     try:
-        job.model.save(outputs.model)
+        model.save(outputs.model)
     except ModelFileError:
         rescued = Path(tempfile.mkdtemp(prefix="chainrule-")) / outputs.model.name
-        job.model.save(rescued)
+        model.save(rescued)
         trouble.say(f"the model is in {quoted(rescued)} instead of {quoted(outputs.model)}")
         raise
-    job.model.history.to_csv(outputs.history)
-    write_whole(outputs.config, to_toml(job.settled, repeat(order, outputs)))
+    model.history.to_csv(outputs.history)
+    write_whole(outputs.config, to_toml(job.training.config, repeat(order, outputs)))
 
 
 def _write_report(
     job: Job, order: Order, outputs: Outputs, verdicts: Sequence[Verdict], seconds: float,
     stop: BaseException | None,
 ) -> None:  # fmt: skip
-    notes = list(job.table.notes)
+    training = job.training
+    notes = list(training.table.notes)
     if stop is not None:
         notes.append("The run was cut short: the model is that of the best epoch until then.")
     facts: dict[str, Any] = {
         "version": chainrule.__version__,
         "seconds": seconds,
         "command": order.command,
-        "configuration": to_toml(job.settled),
+        "configuration": to_toml(training.config),
         "notes": notes,
         "next_command": next_command(outputs),
     }
     page = make_report(
-        job.model, job.table, job.settled, job.columns, job.findings, verdicts, _training(job),
-        facts,
+        training.model, training.table, training.config, job.columns, training.findings,
+        verdicts, _training(job), facts,
     )  # fmt: skip
     report.write(page, outputs.report)
 

@@ -23,7 +23,7 @@ LEVELS = 6
 def make_report(
     model: Model,
     table: Table,
-    settled: Config,
+    resolved: Config,
     columns: Sequence[tuple[str, str, str, str]],
     findings: Sequence[Finding],
     verdicts: Sequence[Verdict],
@@ -45,18 +45,18 @@ def make_report(
         of, drops = judging.importance(model, drawn)
         measured = {
             "judged": drawn.judged, "importance_of": of, "importance": drops,
-            "mistakes": judging.mistakes(drawn, table.drop(str(settled.target))),
+            "mistakes": judging.mistakes(drawn, table.drop(str(resolved.target))),
         }  # fmt: skip
         if drawn.name == "test":  # its rows are of another table
             measured["mistakes"] = []
     return Report(
         source=table.source,
-        target=str(settled.target),
-        task=str(settled.task),
+        target=str(resolved.target),
+        task=str(resolved.task),
         rows=len(table),
         columns=[_column_row(model, table[name], kind, why, how)
                  for name, kind, why, how in columns],
-        seed=settled.seed,
+        seed=resolved.seed,
         split=model.split,
         findings=findings,
         history=model.history,
