@@ -156,7 +156,7 @@ def test_a_defect_is_told_in_words_and_kept_in_a_file(folder, capsys, monkeypatc
     def broken(*_: object) -> None:
         raise KeyError("oh")
 
-    monkeypatch.setattr("chainrule.cli.commands.show.list_data", broken)
+    monkeypatch.setattr("chainrule.data.readers.datasets.listing", broken)
     code, err = told(capsys, "data", "list")
     assert code == 70
     assert "an error in Chainrule itself: KeyError: 'oh'" in err

@@ -21,7 +21,7 @@ def to_toml(config: Config, command: str = "") -> str:
     """The configuration as TOML text.
 
     Args:
-        command: the command line that repeats the run, told in a comment.
+        command: the command line that repeats the run, for a comment.
     """
     import tomlkit  # noqa: PLC0415  (heavy: only where a configuration is written)
 

@@ -56,7 +56,7 @@ class Search:
     """What a search found.
 
     Attributes:
-        model: the best one, trained to the end, and once more on all rows where so settled.
+        model: the best one, trained to the end, and once more on all rows, but with `refit="no"`.
         metric: what it was judged by.
         trials: all of them, the best first.
     """
@@ -139,7 +139,7 @@ def search(
 
 
 def around(base: Config) -> dict[str, Any]:
-    """What to draw from where nobody says: around the settings that the recipe has chosen."""
+    """The default space to draw from: around the settings that the recipe has chosen."""
     width, batch = max(base.hidden or (64,)), base.batch_size or 64
     ranges: dict[str, Any] = {
         "hidden": [(width,), (width // 2,) * 2, (width,) * 2, (2 * width,) * 2, (width,) * 3],
