@@ -133,7 +133,7 @@ def _parameters(p: inspect.Parameter, hint: Any) -> Iterator[inspect.Parameter]:
 
 
 def _parameter(help: str, names: Sequence[str] = (), **more: Any) -> Parameter:
-    """What cyclopts knows of an argument; a switch has no --no- form."""
+    """The cyclopts parameter of an argument; a switch has no --no- form."""
     from cyclopts import Parameter  # noqa: PLC0415  (heavy: not for `import chainrule`)
 
     return Parameter(name=names or None, help=help, negative="", show_default=False, **more)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 
 class Option:
-    """What an argument is: `Annotated[str, Option("the file to write", "--output", "-o")]`.
+    """An argument of a command: `Annotated[str, Option("the file to write", "--output", "-o")]`.
 
     Args:
         help: what it is, in a few words.

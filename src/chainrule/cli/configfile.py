@@ -1,4 +1,4 @@
-"""The configuration as TOML: written with a comment for each key, read back with its lines."""
+"""Writes the configuration as TOML with a comment for each key, and reads it back."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def evaluate(model: Model, encoded: Encoded, name: str) -> Evaluation:
 
 
 def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Scores]:
-    """What a guess that looks at no column scores: class shares, or the mean of training."""
+    """The scores of the best constant guess: class shares, or the mean of training."""
     known = schema.target
     if isinstance(known, ClassTarget):
         counts = np.array(known.counts, float)
@@ -78,7 +78,7 @@ def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Sco
 
 
 def importance(model: Model, evaluation: Evaluation) -> tuple[str, list[tuple[str, float]]]:
-    """How much a score falls when one column's values are shuffled among the rows.
+    """The drop of a score when one column's values are shuffled among the rows.
 
     Returns the score's name and the drop for each column; none where it would take long.
     """

@@ -17,7 +17,7 @@ from chainrule.data.schema import Schema
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a quality is worth.
+    """The work that a quality is worth.
 
     Attributes:
         visits: rows visited by the longest training; a tenth of it where members share the work.

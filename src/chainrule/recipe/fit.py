@@ -80,5 +80,5 @@ def fit(
 
 
 def keeps_best(data: Prepared, resolved: Config) -> bool:
-    """Whether the rows held out tell the best epoch from others; few would pick one by chance."""
+    """Whether the rows held out choose the best epoch; a few rows would pick one by chance."""
     return resolved.patience is not None or len(data.held_rows) >= MIN_HELD_ROWS

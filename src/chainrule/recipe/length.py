@@ -43,12 +43,12 @@ def choose_length(
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
-        progress.note(f"how long to train? {FOLDS}-fold cross-validation tells")
+        progress.note(f"how long to train: by {FOLDS}-fold cross-validation")
         losses = _losses(model.schema, data, replace(resolved, members=1), parts)
         (epochs, rate), least = min(losses.items(), key=itemgetter(1))
         others = sorted(losses.values())[1:]
         text = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
-        progress.note(f"{epochs} epochs at rate {rate:g} serve best: {text}")
+        progress.note(f"{epochs} epochs at rate {rate:g} are best: {text}")
     return replace(resolved, epochs=epochs, rate=rate)
 
 

@@ -32,9 +32,9 @@ from chainrule.recipe.config import Config
 OUTPUT_INIT = "zeros"
 """Initialiser of the output layer: training starts from the best constant guess."""
 HUBER_DELTA = {"standard": 3.0, "log": 1.0}
-"""By scaling of the target, the distance beyond which an error counts less: it may be chance."""
+"""By scaling of the target, the error beyond which Huber's loss is linear."""
 MAX_QUARTILE_DISTANCES = 1e300
-"""Quartile distances from the median at which a target on a logarithmic scale is cut off."""
+"""A target on a logarithmic scale is clipped at so many quartile distances from the median."""
 
 
 def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model:
@@ -44,10 +44,10 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
     """
     found = encoders or features(schema, scaling=resolved.scaling)
     assert found.target is not None
-    places = None
+    knot_positions = None
     if resolved.embedding == "piecewise" and found.numbers is not None and resolved.hidden:
-        places = knots(found.numbers, schema)
-    tops = [_hidden(found, places, resolved) for _ in range(resolved.members or 1)]
+        knot_positions = knots(found.numbers, schema)
+    tops = [_hidden(found, knot_positions, resolved) for _ in range(resolved.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
         output, loss = _classes(tops, found.target, target, resolved)
@@ -57,13 +57,13 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
     return Model(outputs=output, loss=loss, seed=resolved.seed, schema=schema)
 
 
-def _hidden(found: Features, places: Floats | None, resolved: Config) -> Node:
-    """One network up to its last hidden layer; with pieces between the places of knots, if any."""
+def _hidden(found: Features, knot_positions: Floats | None, resolved: Config) -> Node:
+    """One network up to its last hidden layer; piecewise linear between knots, if any."""
     assert resolved.hidden is not None
     parts = [found.numbers, found.others]
     if found.numbers is not None and resolved.hidden:
-        if places is not None:
-            parts[0] = piecewise(found.numbers, places)
+        if knot_positions is not None:
+            parts[0] = piecewise(found.numbers, knot_positions)
         elif resolved.embedding == "periodic":
             parts[0] = periodic(found.numbers)
     h = beside([x for x in parts if x is not None])

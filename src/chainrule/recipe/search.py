@@ -25,7 +25,7 @@ from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
 MAX_ROUNDS = 3
-"""The first of them trains for a ninth of the epochs; shorter runs tell too little."""
+"""The first of them trains for a ninth of the epochs; shorter runs say too little."""
 DEFAULT_METRICS = {"classification": "log_loss", "regression": "rmse"}
 """The metrics that judge by default: they move with every row, as accuracy does not."""
 
@@ -53,11 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         model: the best one, trained to the end, and once more on all rows, but with `refit="no"`.
-        metric: what it was judged by.
+        metric: it was judged by this one.
         trials: all of them, the best first.
     """
 

@@ -124,7 +124,7 @@ class Training:
     def refit(self, verbose: Verbose = True) -> bool:
         """Train anew on all rows, for as many epochs as were best; returns whether it did.
 
-        The history stays. The rows that were held out then score nothing any more: score before.
+        The history stays. Scores on rows that were held out mean nothing afterwards: score before.
         """
         model, data, resolved = self.model, self.data, self.config
         if resolved.refit != "yes" or not len(data.held_rows):

@@ -2,5 +2,5 @@
 
 from chainrule.cli.commands import data, evaluate, predict, show, train
 
-COMMANDS = (train.COMMAND, predict.COMMAND, evaluate.COMMAND, show.COMMAND, data.COMMAND)
+COMMANDS = tuple(module.COMMAND for module in (train, predict, evaluate, show, data))
 """In the order of the documentation."""

@@ -85,7 +85,7 @@ COMMAND = Command(
 
 
 def _format(output: str | None, sources: Sequence[Path]) -> str:
-    """The ending that tells the format; an output that would destroy an input is refused."""
+    """The ending of the output, for its format. Refuses an output that would destroy an input."""
     if output in (None, "-"):
         return ".csv"
     path = Path(output)

@@ -258,7 +258,7 @@ def _training_rows(job: Job) -> Encoded:
 
 
 def _profile(job: Job) -> Profile:
-    """Where the time of a step goes, on the rows that trained."""
+    """The profile of a step, on the rows that trained."""
     resolved, model = job.training.config, job.training.model
     return model.profile(
         _training_rows(job), batch_size=resolved.batch_size or 32,

@@ -92,7 +92,7 @@ def limits(values: Floats) -> tuple[float, float]:
 
 
 def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
-    """How often each size of a value occurs, with a line at zero; far values as in `scatter`."""
+    """A histogram with a line at zero; far values as in `scatter`."""
     values = np.asarray(values, dtype=np.float64)
     good = values[drawable(values)]
     low, high = limits(good)
@@ -140,7 +140,7 @@ def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float,
 
 
 def reliability(said: Floats, happened: Floats, rows: Floats, x_label: str, y_label: str) -> str:
-    """What the network said against what happened, in intervals of probability.
+    """Predicted probabilities against observed frequencies, in intervals of probability.
 
     Args:
         said, happened, rows: (bins,) mean probability, share of hits, number of rows; an interval

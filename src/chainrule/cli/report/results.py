@@ -1,4 +1,4 @@
-"""What a report says about predictions: the headline, confusion, classes, and charts."""
+"""Describes predictions in a report: the headline, confusion, classes, and charts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Mixup:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well one class is found."""
+    """The scores of one class."""
 
     name: str
     precision: float
