@@ -24,7 +24,7 @@ def _one_of(*known: Any) -> Check:
 
 
 def _integer(least: int, *others: Any) -> Check:
-    words = f"an integer from {least}" + "".join(f", or {other!r}" for other in others)
+    words = f"an integer of at least {least}" + "".join(f", or {other!r}" for other in others)
 
     def check(x: Any) -> bool:
         if isinstance(x, float | str) and x in others:
