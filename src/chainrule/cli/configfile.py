@@ -12,7 +12,7 @@ from typing import Any
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.recipe import BY_KEY, SETTINGS, Config
 
-COMMENT = 28  # the column at which comments stand
+COMMENT_COLUMN = 28  # where comments start
 _SECTION = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s=#"']+)\s*(?:=|\.)""")
 
@@ -42,7 +42,9 @@ def to_toml(config: Config, command: str = "") -> str:
         item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
         document.add(setting.key, item)
         item.comment(setting.help + (setting.values if len(setting.choices) < 6 else ""))
-        item.trivia.comment_ws = " " * max(COMMENT - len(f"{setting.key} = {item.as_string()}"), 2)
+        item.trivia.comment_ws = " " * max(
+            COMMENT_COLUMN - len(f"{setting.key} = {item.as_string()}"), 2
+        )
     document.add(tomlkit.nl())
     table = tomlkit.table()
     table.comment(BY_KEY["kinds"].help + BY_KEY["kinds"].values)
