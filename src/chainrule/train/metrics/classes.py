@@ -7,8 +7,8 @@ Conventions, as in scikit-learn where it has one:
 - A ratio without cases (0 / 0) counts as 0: the precision of a class that is never predicted, the
   recall of one that never occurs. Macro averages include the classes that occur in the target or
   are predicted.
-- A metric is NaN if a prediction is NaN, or if it is not defined (AUC of a single class). There
-  are no warnings.
+- A metric is NaN, without a warning, if a prediction is NaN or if it is not defined (AUC of a
+  single class).
 - A row of weight 0 counts as absent, a row of weight 2 as given twice.
 """
 
