@@ -198,5 +198,5 @@ FUNCTIONS_HEAD = """## Functions
 
 The functions that programs call: `cr.sigmoid(x)`, `cr.mean(x, axis=0)`. Operands are nodes,
 numbers or arrays; shapes broadcast as in NumPy; float32 and float64 do not mix silently. Operators
-work too: `+ - * / ** @`, comparisons, `& | ~`, indexing `x[...]`, and the methods `sum`, `mean`, `max`,
-`min`, `reshape`, `transpose`, `astype`, `T`. Some functions are ops, others consist of ops."""
+work too: `+ - * / ** @`, comparisons, `& | ~`, indexing `x[...]`, and the methods `sum`, `mean`,
+`max`, `min`, `reshape`, `transpose`, `astype`, `T`. Some functions are ops, others use them."""
