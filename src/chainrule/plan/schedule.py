@@ -68,7 +68,7 @@ def split_of(analysis: Analysis) -> Split:
 def touches(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
-    State is no concern: a step reads one side and writes the other. But what is added to the new
+    State does not matter: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
     linear = analysis.linear
