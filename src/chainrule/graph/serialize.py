@@ -138,8 +138,8 @@ def to_dict(
             nodes.append(InputForm(**common, batch=node.batch, known=node in shared))
         elif isinstance(node, Parameter):
             initial = _encode_initial(node, common["name"], encoder, encode_initial)
-            flags = {"trainable": node.trainable, "sparse": node.sparse}
-            nodes.append(ParameterForm(**common, initial=initial, **flags))
+            common |= {"trainable": node.trainable, "sparse": node.sparse}
+            nodes.append(ParameterForm(**common, initial=initial))
         elif isinstance(node, Operation):
             nodes.append(_encode_operation(graph, node, common, encoder))
     form = GraphForm(
@@ -279,8 +279,8 @@ class _Reader:
             return Input(scope, type, batch=item.batch, **rest)
         if isinstance(item, ParameterForm):
             initial = self._initial(item, type)
-            flags = {"trainable": item.trainable, "sparse": item.sparse}
-            return Parameter(scope, type, initial=initial, **flags, **rest)
+            rest |= {"trainable": item.trainable, "sparse": item.sparse}
+            return Parameter(scope, type, initial=initial, **rest)
         assert isinstance(item, OperationForm)
         op = lookup(item.op)
         operands = tuple(self._find(name, "an operand") for name in item.operands)
