@@ -196,9 +196,7 @@ def new_parameter(
             )
         start = np.array(start, dtype=type.dtype, order="C")
         start.flags.writeable = False
-    return Parameter(
-        scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse
-    )
+    return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse)
 
 
 def class_array(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.graph.node import Array, Node, apply
-from chainrule.graph.op import op
+from chainrule.graph.node import Array, Node, Operation, apply
+from chainrule.graph.op import Element, LastEqual, ScatterAdd, Values, op
+from chainrule.ir.index import Place, call, div_mod, flatten_index
+from chainrule.ir.kernel import Expr
 from chainrule.ops.build import accumulator
 from chainrule.ops.index import checked, require_integers
-from chainrule.types import TensorType
+from chainrule.types import TensorType, static_size
 
 # ---------------------------------------------------------------- last_equal
 
@@ -39,6 +41,7 @@ LAST_EQUAL = op(
     infer=_infer_last_equal,
     forward=_forward_last_equal,
     gradient=None,
+    lower=LastEqual(),
     formula="last_equal({0})",
     convention="An index below 0 or beyond the end is an error.",
 )
@@ -52,16 +55,18 @@ def last_equal(indices: Node, size: int) -> Node:
 # ---------------------------------------------------------------- is_last
 
 
-def _positions(shape: tuple[int, ...]) -> Array:
-    return np.arange(int(np.prod(shape))).reshape(shape)
+def _lower_is_last(node: Operation, place: Place, value: Values) -> Expr:
+    own = call("cast", "int32", flatten_index(place, node.shape))
+    return call("eq", "bool", value(node.operands[0], place), own)
 
 
 IS_LAST = op(
     "is_last",
     "index",
     infer=lambda positions: TensorType(positions.shape, "bool"),
-    forward=lambda positions: positions == _positions(positions.shape),
+    forward=lambda positions: positions == np.arange(positions.size).reshape(positions.shape),
     gradient=None,
+    lower=Element(_lower_is_last),
     formula="is_last({0})",
 )
 
@@ -80,6 +85,11 @@ def _infer_at(x: TensorType, positions: TensorType) -> TensorType:
     return x
 
 
+def _split(node: Operation, position: Expr) -> tuple[Expr, Expr]:
+    """The indices along the first two axes of an entry's position."""
+    return div_mod(call("cast", "int64", position), static_size(node.shape[1:2]))
+
+
 def _forward_add_at(x: Array, positions: Array) -> Array:
     flat = x.reshape(-1, *x.shape[2:])
     total = np.zeros(flat.shape, accumulator(x))
@@ -93,6 +103,7 @@ ADD_AT = op(
     infer=_infer_at,
     forward=_forward_add_at,
     gradient=None,
+    lower=ScatterAdd(_split),
     formula="add_at({0}, {1})",
     convention="float32 is added up in float64.",
 )
@@ -103,12 +114,18 @@ def add_at(x: Node, positions: Node) -> Node:
     return apply(ADD_AT, x, positions)
 
 
+def _lower_read_at(node: Operation, place: Place, value: Values) -> Expr:
+    x, positions = node.operands
+    return value(x, (*_split(node, value(positions, place[:2])), *place[2:]))
+
+
 READ_AT = op(
     "read_at",
     "index",
     infer=_infer_at,
     forward=lambda x, positions: x.reshape(-1, *x.shape[2:])[positions],
     gradient=None,
+    lower=Element(_lower_read_at, spreads=True),
     formula="read_at({0}, {1})",
 )
 
