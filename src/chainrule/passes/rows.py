@@ -38,7 +38,7 @@ def rowwise(
 
 def mixes_rows(node: Operation) -> bool:
     """Whether an operation reduces, contracts, orders or indexes along the batch axis."""
-    if node.op.name == "count" or len(_batch_labels(node)) > 1:
+    if node.op.name in ("count", "last_equal") or len(_batch_labels(node)) > 1:
         return True
     axis = node.attributes.get("axis")
     axes = (axis,) if isinstance(axis, int) else axis or ()
