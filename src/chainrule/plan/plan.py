@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import ROWS, LinearKernel, Operand
 
 Split = Literal["rows", "first", "none", "every"]
@@ -22,6 +23,7 @@ class Task:
         kernel: what is computed.
         linear: the same without names.
         operands: what the arguments of `linear` stand for.
+        contraction: how `linear` sums products of two factors, if it does.
         split: how threads share it.
         owner: of a kernel that one thread does, that thread, modulo their number.
     """
@@ -29,6 +31,7 @@ class Task:
     kernel: Kernel
     linear: LinearKernel
     operands: tuple[Operand, ...]
+    contraction: Contraction | None
     split: Split
     owner: int = 0
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from chainrule.ir.kernel import Buffer, Kernel
 from chainrule.plan.affine import AffineExpr, Analysis
+from chainrule.plan.contraction import contraction
 from chainrule.plan.linearize import linearize
 from chainrule.plan.plan import Phase, Split, Task
 from chainrule.types import N
@@ -29,7 +30,7 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     for kernel in kernels:
         linear, operands = linearize(kernel)
         analysis = Analysis(linear)
-        task = Task(kernel, linear, operands, split_of(analysis))
+        task = Task(kernel, linear, operands, contraction(analysis), split_of(analysis))
         touched = touches(task, analysis)
         conflicts = [
             (before, own and before.own, writes)
