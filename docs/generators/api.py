@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.train.optim", "chainrule.train.lbfgs")),
     ("Callbacks", "", ("chainrule.train.callbacks",)),
 )  # fmt: skip
-"""Headings, a word on each, and the modules whose exports stand under it."""
+"""Headings with a sentence each, and the modules whose exports they cover."""
 
 MODULES: tuple[tuple[str, ModuleType, str], ...] = (
     ("Schedules: `cr.schedules`", cr.schedules, "The learning rate as a function of the step."),
@@ -43,11 +43,11 @@ MODULES: tuple[tuple[str, ModuleType, str], ...] = (
     ("Data: `cr.data`", cr.data, "What reads tables, and what a model learns of them."),
     ("Errors: `cr.errors`", cr.errors, "All are a ChainruleError; see [errors](errors.md)."),
 )  # fmt: skip
-"""Headings, exported modules, and a word on each."""
+"""Headings, exported modules, and a sentence on each."""
 
 
 def page() -> str:
-    """The whole page. Raises ValueError for an export that stands nowhere."""
+    """The page. Raises ValueError for an export without a heading."""
     exported = {name: getattr(cr, name) for name in (*vars(cr), "MLPClassifier", "MLPRegressor")}
     public = {name: x for name, x in exported.items() if _documented(name, x)}
     parts, placed = [INTRODUCTION], set(FUNCTIONS)
@@ -73,7 +73,7 @@ def _within(x: Any, modules: tuple[str, ...]) -> bool:
 
 
 def _entry(name: str, x: Any) -> str:
-    """A function, or a class with its methods: those with arguments to explain, then the rest."""
+    """A function, or a class with its methods: those with documented arguments first."""
     parts = [f"### {name.removeprefix('cr.')}", *_described(name, x)]
     if inspect.isclass(x):
         rows = []

@@ -37,10 +37,10 @@ class Memory:
     rows: Array
     new: dict[Buffer, Array] = field(default_factory=dict)
 
-    def to_write(self, buffer: Buffer) -> Array:
-        side = self.new if buffer.space == "state" else self.arrays
+    def to_write(self, buffer: Buffer, *, commit: bool = False) -> Array:
+        side = self.new if buffer.space == "state" and not commit else self.arrays
         if buffer not in side:
-            assert buffer.space in ("work", "loss", "state"), buffer
+            assert buffer.space in ("work", "staged", "loss", "state"), buffer
             side[buffer] = poisoned(resolve(buffer.shape, len(self.rows)), buffer.dtype)
         return side[buffer]
 
@@ -62,7 +62,7 @@ def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False
         for phase in plan.phases:
             for task in phase.tasks:  # so that parts poison nothing that was written
                 for write in task.kernel.writes:
-                    memory.to_write(write.buffer)
+                    memory.to_write(write.buffer, commit=task.kernel.commit)
             for thread in order:
                 for task in phase.tasks:
                     first = part(task, thread, threads, len(memory.rows))
@@ -122,24 +122,26 @@ class Turn:
         self._empty = 0 in self._shape[: self._outer]
         written = [self._written(write) for write in self._kernel.writes]
         for write, (place, value) in zip(self._kernel.writes, written, strict=True):
-            target = self._memory.to_write(write.buffer)
+            target = self._memory.to_write(write.buffer, commit=self._kernel.commit)
             if write.add:
                 np.add.at(target, place, value)
             else:
-                target[place] = value
+                target[place] = value  # of several at one place, the last one stays
+            if self._kernel.commit:
+                np.testing.assert_array_equal(target[place], value, err_msg="equal rows differ")
 
     def _written(self, write: Write) -> tuple[tuple[Array, ...], Array]:
         """Places and values, in the order of the loops."""
         assert write.value.dtype == write.buffer.dtype, write
         loops = self._shape[: self._outer]
-        shape = self._memory.to_write(write.buffer).shape
+        shape = self._memory.to_write(write.buffer, commit=self._kernel.commit).shape
         place = []
         for p, size in zip(write.place, shape, strict=True):
             at = self._outer_only(self._value(p), loops)
             assert ((at >= 0) & (at < size)).all(), (self._kernel.name, write)
             place.append(at)
         value = self._outer_only(self._value(write.value), loops)
-        if not write.add and place:
+        if place and not (write.add or write.repeats or self._kernel.commit):
             flat = np.ravel_multi_index(tuple(place), shape)
             assert len(np.unique(flat)) == flat.size, "two turns write one element"
         return tuple(place), value
@@ -251,5 +253,8 @@ def check_plan(plan: Plan) -> None:
         assert 1 not in sizes
         assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
         assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
+        assert not (kernel.commit and {w.buffer for w in kernel.writes} & set(plan.updates))
+    commits = [any(task.kernel.commit for task in phase.tasks) for phase in plan.phases]
+    assert not any(commits[:-1]), "what commits runs before others"
     names = [b.name for b in plan.buffers]
     assert len(set(names)) == len(names), sorted(names)

@@ -31,7 +31,8 @@ Values: TypeAlias = "Callable[[Node, Place], Expr]"
 # ---------------------------------------------------------------- lowering forms
 # lowering ::= Scalar | Map                    element by element
 #           |  View | Element                  an element is read, or made, by its index
-#           |  Reduce | Scan | ScatterAdd      loops of their own
+#           |  Reduce | Scan                   loops of their own
+#           |  ScatterAdd | LastEqual          two kernels of their own
 #           |  Fixed                           an array
 
 
@@ -112,7 +113,20 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class ScatterAdd:
-    """Zeros to which slices of the first operand are added along `axis` where the second says."""
+    """Zeros to which slices of the first operand are added where the second says.
+
+    Attributes:
+        target: the node and an element of the second operand to the index of the slice, which
+            stands where the second operand's axes do in the first: from the attribute `axis` on,
+            or from the front.
+    """
+
+    target: Callable[[Operation, Expr], Place] = lambda node, index: (index,)
+
+
+@dataclass(frozen=True, slots=True)
+class LastEqual:
+    """For each index, below the attribute `size`, the position of the last one that is equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +134,7 @@ class Fixed:
     """The array in the attribute `value`."""
 
 
-Lowering: TypeAlias = Scalar | Map | View | Element | Reduce | Scan | ScatterAdd | Fixed
+Lowering: TypeAlias = Scalar | Map | View | Element | Reduce | Scan | ScatterAdd | LastEqual | Fixed
 
 # ---------------------------------------------------------------- the record
 

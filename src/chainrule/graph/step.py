@@ -33,7 +33,8 @@ class Step:
         loss: the reported scalar.
         updates: the new value of each parameter, optimizer slot and tracked statistic.
         gradients: of the loss with respect to each trained parameter, as they enter clipping and
-            updates: nodes of the same computation, which need not be outputs of the graph.
+            updates: nodes of the same computation, which need not be outputs of the graph. Those
+            of tables that are updated by rows are missing.
     """
 
     graph: Graph

@@ -83,6 +83,14 @@ def size(dims: Iterable[Any]) -> int:
     return math.prod(int(d) for d in dims)
 
 
+def flatten_index(place: Place, shape: Shape) -> Expr:
+    """The index in one axis of the element at `place` in `shape`, row-major; N may be in front."""
+    flat: Expr = const(0)
+    for position, dim in zip(place, shape, strict=True):
+        flat = add(mul(flat, size((dim,))), position) if flat != const(0) else position
+    return flat
+
+
 def reshape_index(place: Place, have: Shape, want: Shape) -> Place:
     """The index in shape `want` of the element at `place` in shape `have`, both row-major.
 

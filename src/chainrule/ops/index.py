@@ -29,7 +29,8 @@ from chainrule.types import (
 # ---------------------------------------------------------------- what they share
 
 
-def _require_integers(where: str, indices: TensorType) -> None:
+def require_integers(where: str, indices: TensorType) -> None:
+    """Raises DTypeError where indices are not integers."""
     if indices.dtype not in INTEGERS:
         raise DTypeError(
             where,
@@ -94,7 +95,7 @@ def _or_nan(found: Expr, index: Expr, size: Dim) -> Expr:
 
 
 def _infer_take(table: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _require_integers("take", indices)
+    require_integers("take", indices)
     lead, after = table.shape[:axis], table.shape[axis + 1 :]
     return TensorType((*lead, *indices.shape, *after), table.dtype)
 
@@ -166,7 +167,7 @@ def scatter_add(x: Node, indices: Node, *, axis: int, shape: Shape) -> Node:
 
 
 def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _require_integers("gather", indices)
+    require_integers("gather", indices)
     if without_axis(x.shape, axis) != without_axis(indices.shape, axis):
         raise ShapeError(
             "gather",
@@ -271,7 +272,7 @@ def scatter_add_along(x: Node, indices: Node, *, axis: int, shape: Shape) -> Nod
 
 
 def _infer_one_hot(indices: TensorType, depth: int, dtype: str) -> TensorType:
-    _require_integers("one_hot", indices)
+    require_integers("one_hot", indices)
     return TensorType((*indices.shape, depth), dtype)
 
 

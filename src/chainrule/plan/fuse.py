@@ -8,9 +8,21 @@ from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.graph.op import Scan, ScatterAdd, Values, View
-from chainrule.ir.index import Place, call, const
-from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Reduction, Write
+from chainrule.graph.op import LastEqual, Scan, ScatterAdd, Values, View
+from chainrule.ir.index import Place, call, clamp, const, flatten_index
+from chainrule.ir.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Kernel,
+    Read,
+    Reduction,
+    Write,
+)
 from chainrule.plan.elements import Elements, rows_first, stored_at
 from chainrule.plan.lower import has_loop, is_constant
 from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
@@ -168,7 +180,9 @@ class Fusion:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
-        if _adds(root):
+        if _marks(root):
+            value(root.operands[0], place)
+        elif _adds(root):
             _scattered(root, place, value)
         elif root in self._roots:
             self._elements.result(root, place, value)
@@ -197,7 +211,7 @@ class Fusion:
         for x, _ in reads:  # and so is what is made of the same, numbers aside
             homes |= self._readers.get(x, set()) if self._home[x].axes else set()
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
-            if nest.axes != axes or _adds(nest.nodes[0]) or _scans(nest.nodes[0]):
+            if nest.axes != axes or _alone(nest.nodes[0]):
                 continue
             if self._fits(nest, reads) and self._deep(root, nest, reads) <= MAX_FUSED_DEPTH:
                 return nest
@@ -236,6 +250,8 @@ class Fusion:
             return self._scattering(nest)
         if _scans(nest.nodes[0]):
             return [self._scanning(nest)]
+        if _marks(nest.nodes[0]):
+            return self._marking(nest)
         known: dict[tuple[Node, Place], Expr] = {}
 
         def value(node: Node, at: Place) -> Expr:
@@ -297,6 +313,27 @@ class Fusion:
         name = self._graph.name(node)
         return Kernel(name, axes, tuple(writes), Reduction((at.axis,), "scan", term), (name,))
 
+    def _marking(self, nest: _Nest) -> list[Kernel]:
+        """Positions, written to a buffer where the indices say, and read there: the last ones."""
+        (node,) = nest.nodes
+        assert isinstance(node, Operation)
+        name, place = self._graph.name(node), self._elements.place(node)[1]
+        size = node.attributes["size"]
+        marks = Buffer(f"{name}.marks", (size,), node.dtype)
+
+        def value(x: Node, at: Place) -> Expr:
+            return self._elements.expression(x, at, value)
+
+        to = (clamp(call("cast", "int64", value(node.operands[0], place)), size),)
+        position = call("cast", node.dtype, flatten_index(place, node.shape))
+        mark = Write(marks, to, position, repeats=True)
+        taken = self._taken_by(node)
+        reads = [Write(b, stored_at(b, node, place), Read(marks, to)) for b in taken]
+        return [
+            Kernel(f"{name}.marks", nest.axes, (mark,), None, (name,)),
+            Kernel(name, nest.axes, tuple(reads), None, (name,)),
+        ]
+
     def _scattering(self, nest: _Nest) -> list[Kernel]:
         """Zeros, to which slices are added in the order of their indices."""
         (node,) = nest.nodes
@@ -321,14 +358,15 @@ def _scattered(
 ) -> tuple[tuple[Axis, ...], Place, Expr]:
     """Loops over what is added, where it goes and what it is; the indices are the inner loops."""
     x, indices = node.operands
-    axis = node.attributes["axis"]
+    lower, axis = node.op.lower, node.attributes.get("axis", 0)
+    assert isinstance(lower, ScatterAdd)
     ends = axis + indices.ndim
     axes = {a: Axis(f"x{a}", dim) for a, dim in enumerate(x.shape) if dim != 1}
     at: Place = tuple(At(axes[a]) if a in axes else const(0) for a in range(x.ndim))
     index = Call("cast", (value(indices, at[axis:ends]),), "int64")
     outer = [axes[a] for a in rows_first(x.shape) if a in axes and not axis <= a < ends]
     inner = [axes[a] for a in range(axis, ends) if a in axes]
-    return (*outer, *inner), (*at[:axis], index, *at[ends:]), value(x, at)
+    return (*outer, *inner), (*at[:axis], *lower.target(node, index), *at[ends:]), value(x, at)
 
 
 # ---------------------------------------------------------------- rows
@@ -341,7 +379,12 @@ def _by_rows(axes: tuple[Axis, ...]) -> bool:
 def _apart(first: Node, axes: tuple[Axis, ...]) -> bool:
     """Whether threads can share the rows of a nest that begins with a node."""
     across = _scans(first) and first.shape[first.attributes["axis"]] is N
-    return _by_rows(axes) and not _adds(first) and not across
+    return _by_rows(axes) and not _adds(first) and not _marks(first) and not across
+
+
+def _alone(node: Node) -> bool:
+    """Whether nothing may join a nest that begins with a node."""
+    return _adds(node) or _scans(node) or _marks(node)
 
 
 def _scans(node: Node) -> TypeGuard[Operation]:
@@ -350,3 +393,7 @@ def _scans(node: Node) -> TypeGuard[Operation]:
 
 def _adds(node: Node) -> TypeGuard[Operation]:
     return isinstance(node, Operation) and isinstance(node.op.lower, ScatterAdd)
+
+
+def _marks(node: Node) -> TypeGuard[Operation]:
+    return isinstance(node, Operation) and isinstance(node.op.lower, LastEqual)

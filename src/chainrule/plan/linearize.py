@@ -44,12 +44,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class Store:
-    """`argument[place] = value`, or `+=`."""
+    """`argument[place] = value`, or `+=`; see Write."""
 
     argument: int
     place: tuple[int, ...]
     value: int
     add: bool
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class LinearKernel:
     instrs: tuple[Instr, ...]
     stores: tuple[Store, ...]
     arguments: tuple[Argument, ...]
+    commit: bool = False
 
     @property
     def over(self) -> range:
@@ -96,6 +98,7 @@ def linearize(kernel: Kernel) -> tuple[LinearKernel, tuple[Operand, ...]]:
             tuple(write.number(p) for p in w.place),
             write.number(w.value),
             w.add,
+            w.repeats,
         )
         for w in kernel.writes
     )
@@ -107,6 +110,7 @@ def linearize(kernel: Kernel) -> tuple[LinearKernel, tuple[Operand, ...]]:
         tuple(write.instrs),
         stores,
         tuple(map(_argument, write.operands)),
+        kernel.commit,
     )
     return linear, tuple(write.operands)
 

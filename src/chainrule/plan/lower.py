@@ -9,10 +9,24 @@ import numpy as np
 
 from chainrule.errors import GraphError
 from chainrule.graph.node import Node, Operation
-from chainrule.graph.op import Element, Fixed, Map, Reduce, Scalar, Scan, ScatterAdd, Values, View
+from chainrule.graph.op import (
+    Element,
+    Fixed,
+    LastEqual,
+    Map,
+    Reduce,
+    Scalar,
+    Scan,
+    ScatterAdd,
+    Values,
+    View,
+)
 from chainrule.ir.index import Place, call, const
 from chainrule.ir.kernel import At, Axis, Call, Const, Expr, Reduction
 from chainrule.types import Dim
+
+LOOPS = (Reduce, Scan, ScatterAdd, LastEqual)
+"""Lowerings that may take loops of their own."""
 
 
 def element(node: Operation, place: Place, value: Values) -> Expr:
@@ -38,9 +52,9 @@ def element(node: Operation, place: Place, value: Values) -> Expr:
 
 def has_loop(node: Node) -> bool:
     """Whether an element of the node takes several elements of an operand together."""
-    if not isinstance(node, Operation) or not isinstance(node.op.lower, Reduce | Scan | ScatterAdd):
+    if not isinstance(node, Operation) or not isinstance(node.op.lower, LOOPS):
         return False
-    if isinstance(node.op.lower, ScatterAdd):
+    if isinstance(node.op.lower, ScatterAdd | LastEqual):
         return True
     nowhere = (const(0),) * node.ndim
     return bool(reduction(node, nowhere, lambda x, place: Const(0, x.dtype)).over)

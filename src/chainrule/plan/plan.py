@@ -61,7 +61,8 @@ class Plan:
     Attributes:
         phases: of one step, in order.
         buffers: all that the kernels touch.
-        updates: the state buffers that a step writes.
+        updates: the states that a step writes on their other side; of others it writes nothing, or
+            rows in place.
         outputs: buffers to be read after a prediction; empty for training.
         loss: the buffer of the scalar loss; None for a prediction.
     """

@@ -23,13 +23,18 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
 
     A task may follow another in its phase if each thread needs only what it did itself: both
     keep to the rows of the thread, or one thread does both, or every thread did all of the first.
+    What commits comes after all others, in a phase of its own.
     """
     made: list[_Phase] = []
     seen: dict[Buffer, list[_Touch]] = {}
+    last: list[Task] = []
     for kernel in kernels:
         linear, operands = linearize(kernel)
         analysis = Analysis(linear)
         task = Task(kernel, linear, operands, split_of(analysis))
+        if kernel.commit:
+            last.append(task)
+            continue
         touched = touches(task, analysis)
         conflicts = [
             (before, own and before.own, writes)
@@ -43,7 +48,8 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
         task = made[number].add(task, owners)
         for buffer, (writes, own) in touched.items():
             seen.setdefault(buffer, []).append(_Touch(task, number, writes, own))
-    return tuple(Phase(tuple(phase.tasks)) for phase in made)
+    phases = (*(phase.tasks for phase in made), *([last] if last else []))
+    return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
 def split_of(analysis: Analysis) -> Split:
@@ -55,7 +61,7 @@ def split_of(analysis: Analysis) -> Split:
     if linear.free == 0:
         once = linear.combine is not None or any(store.add for store in linear.stores)
         return "none" if once else "every"
-    if any(store.add and not analysis.separates(store, 0) for store in linear.stores):
+    if any(x.repeats or (x.add and not analysis.separates(x, 0)) for x in linear.stores):
         return "none"
     if linear.sizes[0] is N:
         return "rows"
@@ -68,7 +74,7 @@ def split_of(analysis: Analysis) -> Split:
 def touches(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
-    State is no concern: a step reads one side and writes the other. But what is added to the new
+    State does not matter: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
     linear = analysis.linear
@@ -82,7 +88,7 @@ def touches(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
     return {
         buffer: (number in written, own[number])
         for number, (buffer, new) in enumerate(task.operands)
-        if buffer.space in ("work", "loss") or new
+        if buffer.space in ("work", "staged", "loss") or new
     }
 
 

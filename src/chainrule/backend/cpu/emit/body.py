@@ -373,7 +373,8 @@ class Body:
             old = self._load(store.argument, pointer, lanes, mask)
             both = (argument.dtype, argument.dtype, lanes, (old, value))
             value = scalars.apply(self.f, "add", *both)
-        if argument.space == "state" and argument.dtype in scalars.FLOATS:
+        new = argument.space in ("state", "staged") and not self.linear.commit
+        if new and argument.dtype in scalars.FLOATS:
             self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
         kind = stored_type(argument.dtype, lanes)
         if argument.dtype == "bool":

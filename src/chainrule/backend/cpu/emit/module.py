@@ -41,7 +41,8 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
             )
     parts = [code for _, code in compiled.values()]
     entries = [
-        entry(f"{name}.task", name, linear.arguments) for linear, (name, _) in compiled.items()
+        entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
+        for linear, (name, _) in compiled.items()
     ]
     if plan.loss is not None:
         entries.append(loss_task(plan.loss.dtype))
