@@ -41,12 +41,14 @@ NOT_DIFFERENTIABLE = {
     "an integer": {"argmax", "argmin", "one_hot"},
     "depends on no operand": {"constant", "count", "uniform"},
     "stops gradients by intent": {"stop_gradient", "tracked"},
+    "made after differentiation": {"exchange"},
 }
 """The ops without a gradient, by the reason."""
 
 COVERED_ELSEWHERE = {
     "constant": "ops/test_ops_build.py",
     "count": "ops/test_ops_mode.py",
+    "exchange": "engine/test_exchange.py",
     "tracked": "ops/test_ops_mode.py",
     "objective": "ops/test_ops_mode.py",
     "uniform": "ops/test_ops_random_numerics.py",

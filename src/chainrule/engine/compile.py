@@ -150,6 +150,7 @@ def build_step(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     trainable: Iterable[str] | None = None,
+    exchange: bool = False,
 ) -> Step:
     """The whole training step of a model; see Objective for the arguments.
 
@@ -159,7 +160,7 @@ def build_step(
         GraphError: the loss is not a scalar, or there is nothing to train.
         SettingError: a bound is not above 0, or a pattern matches no parameter.
     """
-    step: Step = run(Objective(graph, loss, rule, clip_norm, clip_value, trainable), STEP)
+    step: Step = run(Objective(graph, loss, rule, clip_norm, clip_value, trainable, exchange), STEP)
     return step
 
 
@@ -169,9 +170,9 @@ def split_step(step: Step) -> SplitStep:
     return split
 
 
-def plan_step(step: Step) -> Plan:
-    """The plan of a step's body."""
-    plan: Plan = run(_plan().unit_of_step(step), KERNELS)
+def plan_step(step: Step, keep: Sequence[Node] = ()) -> Plan:
+    """The plan of a step's body; it leaves the values of the nodes to keep in `outputs`."""
+    plan: Plan = run(_plan().unit_of_step(step, keep), KERNELS)
     return plan
 
 

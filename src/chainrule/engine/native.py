@@ -261,7 +261,7 @@ class NativeFunction:
         native.state.update({name: values[name] for name in native.state})
         with uninterrupted():
             native.call(self._index, self._fixed)
-        return [native.output(b, len(self._index)).copy() for b in native.plan.outputs]
+        return [native.output(b, len(self._index)).copy() for b in native.signature.outputs]
 
 
 def threads_for(code: Executable, asked: int | None) -> tuple[int, int]:

@@ -125,7 +125,7 @@ class NativeRows:
         now, held = [values[name] for name in self._parameters], self._held
         if held is not None and all(a is b for a, b in zip(now, held[0], strict=True)):
             return held[1]
-        self._layout = self._layout or state_layout(code.plan)
+        self._layout = self._layout or state_layout(code.signature)
         made = self._layout.memory()
         for buffer in made.places:
             made.view(buffer)[...] = values[buffer.name]

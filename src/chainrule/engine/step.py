@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Protocol
 
 from chainrule.autodiff import backward
@@ -16,6 +16,7 @@ from chainrule.graph.step import RATE, STEP_INDEX, Step
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
+from chainrule.ops.mode import exchange
 from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.system.settings import Within
@@ -48,6 +49,7 @@ class Objective:
         clip_value: the greatest size of each single entry of a gradient, cut before `clip_norm`.
         trainable: names, or patterns of names, of the parameters to train; None trains all that
             were made with `trainable=True`.
+        exchange: make a step that can be cut between gradients and updates.
     """
 
     graph: Graph
@@ -56,6 +58,7 @@ class Objective:
     clip_norm: float | None = None
     clip_value: float | None = None
     trainable: Iterable[str] | None = None
+    exchange: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,13 @@ class Specialised:
         objective: of which this is the training side.
         loss: as it is in training.
         tracked: the new values of statistics, by the parameters that hold them.
+        graph: the forward pass.
     """
 
     objective: Objective
     loss: Node
     tracked: Mapping[Parameter, Node]
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The forward pass."""
-        return Graph([self.loss, *self.tracked.values()], like=self.objective.graph)
+    graph: Graph
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,14 @@ class Differentiated:
     Attributes:
         objective, loss, tracked: see Specialised.
         gradients: of the parameters to train that the loss depends on.
+        graph: the forward and the backward pass.
     """
 
     objective: Objective
     loss: Node
     tracked: Mapping[Parameter, Node]
     gradients: Gradients
-
-    @cached_property
-    def graph(self) -> Graph:
-        """Forward and backward pass."""
-        outputs = [self.loss, *self.gradients.values(), *self.tracked.values()]
-        return Graph(outputs, like=self.objective.graph)
+    graph: Graph
 
 
 def specialise_for_training(objective: Objective) -> Specialised:
@@ -108,7 +104,9 @@ def specialise_for_training(objective: Objective) -> Specialised:
     graph, loss = objective.graph, objective.loss
     require_scalar("build_step", graph.find(loss))
     place = specialise(graph, training=True)
-    return Specialised(objective, place[loss], tracked_updates(graph, place))
+    tracked = tracked_updates(graph, place)
+    forward = Graph([place[loss], *tracked.values()], like=graph)
+    return Specialised(objective, place[loss], tracked, forward)
 
 
 def differentiate(forward: Specialised) -> Differentiated:
@@ -123,7 +121,9 @@ def differentiate(forward: Specialised) -> Differentiated:
     gradients = {x: found[x] for x in wanted if x in found}
     if not gradients:
         raise _nothing_to_train(graph, wanted)
-    return Differentiated(objective, forward.loss, forward.tracked, gradients)
+    outputs = [forward.loss, *gradients.values(), *forward.tracked.values()]
+    made = Graph(outputs, like=graph)
+    return Differentiated(objective, forward.loss, forward.tracked, gradients, made)
 
 
 def add_updates(parts: Differentiated) -> Step:
@@ -137,7 +137,10 @@ def add_updates(parts: Differentiated) -> Step:
     assert rule is not None
     rule.check_names(graph.name(x) for x in graph.parameters if x.trainable)
     updates: dict[Parameter, Node] = {}
-    clipped = _clipped(parts.gradients, objective.clip_norm, objective.clip_value)
+    gradients = parts.gradients
+    if objective.exchange:
+        gradients = {x: exchange(g) for x, g in gradients.items()}
+    clipped = _clipped(gradients, objective.clip_norm, objective.clip_value)
     for parameter, gradient in clipped.items():
         name = graph.name(parameter)
         updates[parameter], slots = rule.update(parameter, name, gradient, RATE, STEP_INDEX)
@@ -146,7 +149,7 @@ def add_updates(parts: Differentiated) -> Step:
     names = {x: graph.name(x) if x in graph else x.label for x in updates}
     updates = {x: _named(new, names[x]) for x, new in updates.items()}
     made = Graph([parts.loss, *updates.values()], like=graph)
-    return Step(made, parts.loss, updates, parts.gradients)
+    return Step(made, parts.loss, updates, gradients)
 
 
 def _named(new: Node, name: str) -> Node:

@@ -33,6 +33,7 @@ Values: TypeAlias = "Callable[[Node, Place], Expr]"
 #           |  View | Element                  an element is read, or made, by its index
 #           |  Reduce | Scan                   loops of their own
 #           |  ScatterAdd | LastEqual          two kernels of their own
+#           |  Exchange                        the operand, in memory of its own
 #           |  Fixed                           an array
 
 
@@ -130,11 +131,28 @@ class LastEqual:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """The operand, written to memory of its own: a step can be cut before it is read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fixed:
     """The array in the attribute `value`."""
 
 
-Lowering: TypeAlias = Scalar | Map | View | Element | Reduce | Scan | ScatterAdd | LastEqual | Fixed
+Lowering: TypeAlias = (
+    Scalar
+    | Map
+    | View
+    | Element
+    | Reduce
+    | Scan
+    | ScatterAdd
+    | LastEqual
+    | Exchange
+    | Exchange
+    | Fixed
+)
 
 # ---------------------------------------------------------------- the record
 

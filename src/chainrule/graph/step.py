@@ -34,7 +34,8 @@ class Step:
         updates: the new value of each parameter, optimizer slot and tracked statistic.
         gradients: of the loss with respect to each trained parameter, as they enter clipping and
             updates: nodes of the same computation, which need not be outputs of the graph. Those
-            of tables that are updated by rows are missing.
+            of tables that are updated by rows are missing. In a step that can be cut between
+            gradients and updates, the nodes whose values may be exchanged there.
     """
 
     graph: Graph

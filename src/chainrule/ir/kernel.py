@@ -19,7 +19,7 @@ import numpy as np
 
 from chainrule.types import Dim, Shape
 
-Space = OneOf["data", "state", "constant", "step", "work", "staged", "loss"]
+Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient", "loss"]
 """Where a buffer lives.
 
 | space    | what                                                        | written by             |
@@ -31,6 +31,7 @@ Space = OneOf["data", "state", "constant", "step", "work", "staged", "loss"]
 | step     | what a step brings: rate, number, key, batch=False inputs   | none                   |
 | work     | what is in between; `N` is at most the largest minibatch    | kernels                |
 | staged   | new rows of a state, which the end of the step puts there   | kernels                |
+| gradient | gradients, in a step that is cut before its updates         | kernels, exchanges     |
 | loss     | the scalar loss of the step                                 | kernels                |
 """
 

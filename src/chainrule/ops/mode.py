@@ -8,7 +8,7 @@ import numpy as np
 
 from chainrule.errors import GraphError
 from chainrule.graph.node import Node, NodeLike, Operation, Parameter, apply
-from chainrule.graph.op import Element, Values, function, op
+from chainrule.graph.op import Element, Exchange, Values, function, op
 from chainrule.ir.index import Place, call, scalar, size
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, broadcast, constant, same
@@ -83,6 +83,22 @@ STOP_GRADIENT = op(
 def stop_gradient(x: NodeLike) -> Node:
     """`x` itself, taken as a constant by differentiation."""
     return apply(STOP_GRADIENT, as_node(x))
+
+
+EXCHANGE = op(
+    "exchange",
+    "view",
+    infer=same,
+    forward=lambda x: x,
+    gradient=None,
+    lower=Exchange(),
+    formula="{0}",
+)
+
+
+def exchange(x: Node) -> Node:
+    """`x` itself, where a step is cut: what reads it may be computed from another value."""
+    return apply(EXCHANGE, x)
 
 
 def _lower_count(node: Operation, place: Place, value: Values) -> Expr:

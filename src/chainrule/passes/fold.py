@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from chainrule.graph.node import Array, Node, Operation, apply
+from chainrule.graph.op import Exchange
 from chainrule.ops.build import CONSTANT
 from chainrule.passes.rewrite import rewrite
 from chainrule.types import N
@@ -45,7 +46,7 @@ def _value(node: Operation, operands: list[Array]) -> Array | None:
         constant: Array = node.attributes["value"]
         return constant if constant.size <= SMALL else None
     dims = (*node.shape, *node.attributes.get("shape", ()))
-    if node.op.kind not in ("map", "view"):
+    if node.op.kind not in ("map", "view") or isinstance(node.op.lower, Exchange):
         return None
     if N in dims or math.prod(d for d in node.shape if isinstance(d, int)) > SMALL:
         return None

@@ -15,7 +15,7 @@ from chainrule.types import N
 ORDERED = ("argmax", "argmin", "scan")
 """Reductions that combine one term after another."""
 
-WRITTEN = ("work", "staged", "loss", "state")
+WRITTEN = ("work", "staged", "gradient", "loss", "state")
 """Spaces that kernels may write to."""
 
 
@@ -104,7 +104,7 @@ def _check_order(plan: Plan) -> None:
         for buffer in task.reads:
             if buffer not in known:
                 raise _wrong(task, "it reads a buffer that the plan does not have", buffer)
-            if buffer.space in ("work", "staged", "loss") and buffer not in written:
+            if buffer.space in ("work", "staged", "gradient", "loss") and buffer not in written:
                 raise _wrong(task, "it reads what is not written yet", buffer)
         for write in task.kernel.writes:
             if write.buffer not in known:

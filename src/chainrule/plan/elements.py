@@ -11,8 +11,20 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.graph.op import Values
 from chainrule.ir.index import Place, const
-from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Read, Reduction, Row
-from chainrule.plan.lower import constant_of, element, is_constant, reduction
+from chainrule.ir.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Read,
+    Reduction,
+    Row,
+    Space,
+)
+from chainrule.plan.lower import constant_of, element, is_constant, is_exchanged, reduction
 from chainrule.types import N, Shape
 
 
@@ -49,7 +61,8 @@ class Elements:
     def keep(self, node: Node) -> None:
         """Give a node a buffer of its own."""
         shape = tuple(node.shape[a] for a in rows_first(node.shape))
-        self.buffers[node] = Buffer(self._graph.name(node), shape, node.dtype)
+        space: Space = "gradient" if is_exchanged(node) else "work"
+        self.buffers[node] = Buffer(self._graph.name(node), shape, node.dtype, space)
 
     def _leaf(self, node: Node) -> None:
         name = self._graph.name(node)

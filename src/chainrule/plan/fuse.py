@@ -24,7 +24,7 @@ from chainrule.ir.kernel import (
     Write,
 )
 from chainrule.plan.elements import Elements, rows_first, stored_at
-from chainrule.plan.lower import has_loop, is_constant
+from chainrule.plan.lower import has_loop, is_constant, is_exchanged
 from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
 from chainrule.types import N
 
@@ -113,7 +113,7 @@ class Fusion:
         reads = self._reads(root, place)
         if root in self._roots:
             self._elements.keep(root)
-            if not reads and axes and root not in self._loops:
+            if not reads and axes and root not in self._loops and not is_exchanged(root):
                 self._waiting[root] = None
                 return
         along = self._taken_along(root, axes, reads)
@@ -228,7 +228,7 @@ class Fusion:
         for node, at in reads:
             home = self._home[node]
             if home is nest:
-                if at != self._elements.place(node)[1]:
+                if at != self._elements.place(node)[1] or is_exchanged(node):
                     return False
                 continue
             phase = self._earliest(node, at, nest.axes, nest.by_rows)
@@ -285,8 +285,8 @@ class Fusion:
         return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
     def _taken_by(self, node: Node) -> list[Buffer]:
-        own = [self._elements.buffers[node]] if node in self._read_by_others else []
-        return [*own, *self._targets.get(node, [])]
+        own = node in self._read_by_others or is_exchanged(node)
+        return [*([self._elements.buffers[node]] if own else []), *self._targets.get(node, [])]
 
     def _scanning(self, nest: _Nest) -> Kernel:
         """A running sum, in float64 as the interpreter's; its axis is the inner loop."""

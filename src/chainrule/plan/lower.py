@@ -11,6 +11,7 @@ from chainrule.errors import GraphError
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import (
     Element,
+    Exchange,
     Fixed,
     LastEqual,
     Map,
@@ -40,6 +41,8 @@ def element(node: Operation, place: Place, value: Values) -> Expr:
             return value(node.operands[0], index(node, place))
         case Element(rule):
             return rule(node, place, value)
+        case Exchange():
+            return value(node.operands[0], place)
         case Reduce("argmax" | "argmin"):
             return Const(0, node.dtype)
         case Reduce() | Scan():
@@ -109,6 +112,11 @@ def copies(node: Operation) -> int:
             seen.add(id(x))
             stack += x.operands
     return max(1, *found.values())
+
+
+def is_exchanged(node: Node) -> bool:
+    """Whether a step can be cut between a node and what reads it."""
+    return isinstance(node, Operation) and isinstance(node.op.lower, Exchange)
 
 
 def is_constant(node: Node) -> TypeGuard[Operation]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.graph.op import Element, Reduce, Scan, ScatterAdd, View
+from chainrule.graph.op import Element, Exchange, Reduce, Scan, ScatterAdd, View
 from chainrule.plan.lower import copies, has_loop
 
 MAX_EXPR_PRICE = 120
@@ -61,12 +61,13 @@ def roots_of(graph: Graph) -> Roots:
         price[node] = node.op.price + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)
         short = price[node] <= CONSTANT_PRICE and depth[node] <= MAX_EXPR_DEPTH
-        if short and _of_constants(node, found):
+        if short and _of_constants(node, found) and not isinstance(node.op.lower, Exchange):
             found.scalar_constants.add(node)
             continue
         after[node] = _after(graph, node, found, after)
         large = price[node] > MAX_EXPR_PRICE or depth[node] > MAX_EXPR_DEPTH
         kept = large or node in found.loops or node in outputs
+        kept |= isinstance(node.op.lower, Exchange)
         if kept or _kept(graph, node, found, price[node], after[node]):
             found.roots.add(node)
     return found

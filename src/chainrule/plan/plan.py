@@ -64,16 +64,39 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """What runs a plan must know of it: its buffers, without the kernels.
+
+    Attributes:
+        buffers: all that the kernels touch.
+        updates: the states that a step writes on their other side; of others it writes nothing, or
+            rows in place.
+        outputs: buffers to be read after a run: the results of a prediction, or the nodes of a
+            step that were to be kept.
+        loss: the buffer of the scalar loss; None for a prediction.
+        cut: of a step that can be cut between gradients and updates, how many phases come before
+            the cut. They write all buffers of the space `gradient`, which the others read.
+    """
+
+    buffers: tuple[Buffer, ...]
+    updates: tuple[Buffer, ...] = ()
+    outputs: tuple[Buffer, ...] = ()
+    loss: Buffer | None = None
+    cut: int | None = None
+
+    @property
+    def gradients(self) -> tuple[Buffer, ...]:
+        """The buffers between gradients and updates, of a step that can be cut there."""
+        return tuple(buffer for buffer in self.buffers if buffer.space == "gradient")
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a backend compiles.
 
     Attributes:
         phases: of one step, in order.
-        buffers: all that the kernels touch.
-        updates: the states that a step writes on their other side; of others it writes nothing, or
-            rows in place.
-        outputs: buffers to be read after a prediction; empty for training.
-        loss: the buffer of the scalar loss; None for a prediction.
+        buffers, updates, outputs, loss, cut: see Signature.
     """
 
     phases: tuple[Phase, ...]
@@ -81,6 +104,12 @@ class Plan:
     updates: tuple[Buffer, ...] = ()
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
+    cut: int | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """The plan without its kernels."""
+        return Signature(self.buffers, self.updates, self.outputs, self.loss, self.cut)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

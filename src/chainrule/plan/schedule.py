@@ -57,6 +57,21 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
+def cut(kernels: Iterable[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
+    """The kernels that come before gradients are exchanged, and those that read them after it."""
+    first, rest, late = list[Kernel](), list[Kernel](), set[Buffer]()
+    for kernel in kernels:
+        _, operands = linearize(kernel)
+        written = {write.buffer for write in kernel.writes}
+        read = {buffer for buffer, _ in operands} - written
+        if kernel.commit or any(x.space == "gradient" or x in late for x in read):
+            rest.append(kernel)
+            late |= written
+        else:
+            first.append(kernel)
+    return first, rest
+
+
 def split_of(analysis: Analysis) -> Split:
     """How threads share a kernel. Rows and quick scalars always, other loops if they are long."""
     split = allowed_splits(analysis)[0]
@@ -100,7 +115,7 @@ def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     return {
         buffer: (number in written, own[number])
         for number, (buffer, new) in enumerate(task.operands)
-        if buffer.space in ("work", "staged", "loss") or new
+        if buffer.space in ("work", "staged", "gradient", "loss") or new
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, Parameter
@@ -31,6 +30,7 @@ class Unit:
         source: the graph that it was made from, which names nodes and states.
         targets: buffers, each with the node whose value it takes.
         state: the buffers of parameters.
+        graph: the graph as far as it has come.
         updates, results, loss: the buffers of the plan, see Plan.
         commits: kernels that put new rows into states, at the end.
         kernels: what the graph has become; None until it is fused.
@@ -39,36 +39,35 @@ class Unit:
     source: Graph
     targets: tuple[tuple[Buffer, Node], ...]
     state: Mapping[Parameter, Buffer]
+    graph: Graph
     updates: tuple[Buffer, ...] = ()
     results: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     commits: tuple[Kernel, ...] = ()
     kernels: tuple[Kernel, ...] | None = None
 
-    @property
-    def outputs(self) -> list[Node]:
-        """The nodes that are computed."""
-        return [node for _, node in self.targets]
-
-    @cached_property
-    def graph(self) -> Graph:
-        """The graph as far as it has come."""
-        return Graph(self.outputs, like=self.source)
-
     def through(self, rewrite: GraphPass) -> Unit:
         """The unit after a pass over its graph."""
         place = rewrite(self.graph)
         targets = tuple((buffer, place[node]) for buffer, node in self.targets)
-        return replace(self, targets=targets)
+        graph = Graph([node for _, node in targets], like=self.source)
+        return replace(self, targets=targets, graph=graph)
 
 
-def unit_of_step(step: Step) -> Unit:
-    """A training step: its loss, and the new value, or new rows, of every state that it updates."""
+def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
+    """A training step: its loss, and the new value, or new rows, of every state that it updates.
+
+    Args:
+        step: loss and updates as a graph.
+        keep: other nodes of it, whose values the plan leaves in `outputs`.
+    """
     graph = step.graph
     everywhere = dict.fromkeys([*graph.parameters, *step.updates])
     state = {x: _state(graph, x) for x in everywhere}
     loss = Buffer("loss", (), step.loss.dtype, "loss")
-    targets, updates = [(loss, step.loss)], list[Buffer]()
+    results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(keep)]
+    targets = [(loss, step.loss), *zip(results, keep, strict=True)]
+    updates: list[Buffer] = []
     staged: dict[Node, list[tuple[Buffer, Buffer]]] = {}
     for x, new in step.updates.items():
         if isinstance(new, Operation) and new.op is PUT_ROWS:
@@ -84,7 +83,10 @@ def unit_of_step(step: Step) -> Unit:
         made = Buffer(f"{pairs[0][1].name}.indices", indices.shape, indices.dtype)
         targets.append((made, indices))
         commits.append(_commit(made, pairs))
-    return Unit(graph, tuple(targets), state, tuple(updates), (), loss, tuple(commits))
+    computed = Graph([node for _, node in targets], like=graph)
+    return Unit(
+        graph, tuple(targets), state, computed, tuple(updates), tuple(results), loss, tuple(commits)
+    )
 
 
 def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
@@ -114,7 +116,8 @@ def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
     state = {x: _state(graph, x) for x in graph.parameters}
     results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(outputs)]
     targets = tuple(zip(results, outputs, strict=True))
-    return Unit(graph, targets, state, (), tuple(results), None)
+    computed = Graph([node for _, node in targets], like=graph)
+    return Unit(graph, targets, state, computed, (), tuple(results), None)
 
 
 def fuse(unit: Unit) -> Unit:
@@ -130,9 +133,13 @@ def fuse(unit: Unit) -> Unit:
 def schedule(unit: Unit) -> Plan:
     """Kernels become phases, with a barrier after each."""
     assert unit.kernels is not None
-    made = scheduling.schedule(unit.kernels)
+    first, rest = scheduling.cut(unit.kernels)
+    before = scheduling.schedule(first)
+    made = (*before, *scheduling.schedule(rest))
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
-    return Plan(made, _used(made, others), unit.updates, unit.results, unit.loss)
+    used = _used(made, others)
+    cut = len(before) if any(x.space == "gradient" for x in used) else None
+    return Plan(made, used, unit.updates, unit.results, unit.loss, cut)
 
 
 def _stored(node: Node) -> Shape:

@@ -8,7 +8,7 @@ from chainrule.backend.cpu.emit.steps import FRAME
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import Operand
-from chainrule.plan.plan import Plan, Split
+from chainrule.plan.plan import Signature, Split
 from chainrule.types import Dim
 
 
@@ -54,9 +54,9 @@ class Program:
     scratch: tuple[int, int]
 
 
-def slots_of(plan: Plan) -> tuple[dict[Buffer, int], int]:
+def slots_of(signature: Signature) -> tuple[dict[Buffer, int], int]:
     """The words of the frame that the buffers have, and how many words there are."""
-    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(plan.buffers)}
+    slots = {b: len(FRAME) + 2 * k for k, b in enumerate(signature.buffers)}
     return slots, len(FRAME) + 2 * len(slots)
 
 
@@ -65,14 +65,14 @@ class Executable:
     """A plan as machine code; any number of `Native` objects may run it at the same time.
 
     Attributes:
-        plan: what it does.
+        signature: the buffers that it works on.
         program: how it is told what to work on.
         code: the functions, ready to be called.
         max_rows: the most rows of a minibatch.
         threads: how many are likely to be quickest, where there are as many.
     """
 
-    plan: Plan
+    signature: Signature
     program: Program
     code: Code
     max_rows: int

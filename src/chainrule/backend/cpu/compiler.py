@@ -20,7 +20,9 @@ def executable(plan: Plan, max_rows: int, *, width: int | None = None) -> Execut
     """
     machine = host() if width is None else without(host(), 4 * width)
     program = build(plan, machine, max_rows)
-    return Executable(plan, program, Code(compiled(program.text, machine), machine), max_rows)
+    return Executable(
+        plan.signature, program, Code(compiled(program.text, machine), machine), max_rows
+    )
 
 
 def runnable(

@@ -59,7 +59,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
         ]
     )
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
-    slots, words = slots_of(plan)
+    slots, words = slots_of(plan.signature)
     return Program(text, slots, words, phases, scratch)  # type: ignore[arg-type]
 
 

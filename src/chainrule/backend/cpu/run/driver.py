@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Mapping, MutableMapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,16 @@ from chainrule.backend.cpu.abi import Executable
 from chainrule.backend.cpu.emit.steps import APART, FRAME
 from chainrule.backend.cpu.layout import Layout, Memory, layout
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.backend.cpu.run.table import table
+from chainrule.backend.cpu.run.table import entries_before_cut, table
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.errors import FeedError
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Signature
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
+Half = Literal["gradients", "updates"]
+"""The parts of a step that is cut between gradients and updates."""
 
 
 class State(MutableMapping[str, Array]):
@@ -49,9 +51,9 @@ class State(MutableMapping[str, Array]):
         return self._native.view(name)
 
 
-def state_layout(plan: Plan) -> Layout:
+def state_layout(signature: Signature) -> Layout:
     """Places for the state of a plan."""
-    return layout((b for b in plan.buffers if b.space == "state"), plan.updates, 0)
+    return layout((b for b in signature.buffers if b.space == "state"), signature.updates, 0)
 
 
 class Native:
@@ -73,21 +75,21 @@ class Native:
     """
 
     def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
-        self.code, self.plan, self.program = code, code.plan, code.program
+        self.code, self.signature, self.program = code, code.signature, code.program
         self.threads, self.side, self.done = threads, 0, 0
         self._pool, self._function = Pool(threads), code.code.function("run")
         self._frame = np.zeros(self.program.words, np.int64)
         self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
         self._pointer = ctypes.c_void_p(self._frame.ctypes.data)
         self.names = {b.name: b for b in self._spaces("state")}
-        others = (b for b in self.plan.buffers if b.space != "state")
+        others = (b for b in self.signature.buffers if b.space != "state")
         self.memory = layout(others, (), code.max_rows).memory()
         self._place(self.memory)
-        self.hold(state_layout(self.plan).memory() if state is None else state)
+        self.hold(state_layout(self.signature).memory() if state is None else state)
         self._bound: dict[str, Array] = {}
         self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
         self._brought = self._spaces("step")
-        self._outputs = [self.memory.view(b) for b in self.plan.outputs]
+        self._outputs = [self.memory.view(b) for b in self.signature.outputs]
         self._ends = np.zeros(2, np.int64)
         self._ends_at = self._ends.ctypes.data
         fixed, each_row = self.program.scratch
@@ -97,9 +99,16 @@ class Native:
         self._set("words", self._words.ctypes.data + -self._words.ctypes.data % 128)
         self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
         self._set("each", each)
-        self._table, self._args = table(self.plan, self.program, code.code, self._frame)
-        self._set("table", self._table.ctypes.data)
-        self._set("tasks", len(self._table))
+        self._table, self._args = table(self.signature, self.program, code.code, self._frame)
+        self._tasks(None)
+
+    def _tasks(self, half: Half | None) -> None:
+        """Which entries of the table are run: all, those before the cut, or the others."""
+        entries, size = self._table, self._table.strides[0]
+        cut = 0 if half is None else entries_before_cut(self.signature, self.program)
+        first, last = (0, cut) if half == "gradients" else (cut, len(entries))
+        self._set("table", entries.ctypes.data + first * size)
+        self._set("tasks", last - first)
 
     @property
     def state(self) -> State:
@@ -153,16 +162,20 @@ class Native:
         self._frame[self.program.slots[buffer]] = held.ctypes.data
 
     def _buffer(self, name: str, space: str) -> Buffer:
-        found = [b for b in self.plan.buffers if b.space == space and b.name == name]
+        found = [b for b in self.signature.buffers if b.space == space and b.name == name]
         if not found:
-            known = [b.name for b in self.plan.buffers if b.space == space]
+            known = [b.name for b in self.signature.buffers if b.space == space]
             raise FeedError("native", f"no {space} buffer has this name", expected=known, got=name)
         return found[0]
 
     # ------------------------------------------------------------ steps
 
     def run(
-        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        half: Half | None = None,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """Do steps, and stop before the first whose loss or new state is not finite.
 
@@ -170,6 +183,9 @@ class Native:
             rows: of the data set, of all steps one after the other.
             offsets: where each step's rows begin, and at last their end: (steps + 1,).
             step_inputs: by name, (steps, ...), or one value for all steps.
+            half: of one step of a plan with a cut: "gradients", which leaves the state as it is,
+                or after it "updates", for the same rows. What `gradient` gives may be changed
+                in between.
 
         Returns:
             The losses of the steps done, (done,), and the number of the step that was not done.
@@ -184,11 +200,13 @@ class Native:
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
             self._set(name, value)
+        self._tasks(half)
         count = self.threads
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
         del kept
         self.done = int(self._frame[_WORD["done"]])
-        self.side = (self.side + self.done) % 2
+        if half != "gradients":
+            self.side = (self.side + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
 
     def call(
@@ -223,13 +241,17 @@ class Native:
         del kept
         return (view[:count] for view in self._outputs)
 
+    def gradient(self, buffer: Buffer) -> Array:
+        """A buffer between gradients and updates, where it lies in memory; to be written to."""
+        return self.memory.view(buffer)
+
     def output(self, buffer: Buffer, rows: int) -> Array:
         """A buffer's first rows, where they lie in memory; the next run writes over them."""
         view = self.memory.view(buffer)
         return view[tuple(slice(rows if d is N else None) for d in buffer.shape)]
 
     def _spaces(self, space: str) -> list[Buffer]:
-        return [b for b in self.plan.buffers if b.space == space]
+        return [b for b in self.signature.buffers if b.space == space]
 
     def _check(self, index: Array, ends: Array) -> None:
         """Native code trusts these numbers."""

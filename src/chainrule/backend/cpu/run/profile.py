@@ -95,7 +95,10 @@ def _timing(native: Native, spent: Times, steps: int) -> Timing:
     for phase in native.program.phases:
         found = []
         for launch in phase:
-            noted = (native.plan.loss, False) in launch.operands  # the loss, by a launch after it
+            noted = (
+                native.signature.loss,
+                False,
+            ) in launch.operands  # the loss, by a launch after it
             entries = 1 + noted
             found.append(spent[:, at : at + entries].sum(axis=1))
             at += entries

@@ -12,7 +12,7 @@ from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import ROWS
-from chainrule.plan.plan import Plan, Split
+from chainrule.plan.plan import Plan, Signature, Split
 from chainrule.types import Dim, N
 
 
@@ -45,6 +45,7 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     updates: list[int]
     outputs: list[int]
     loss: int | None
+    cut: int | None
     phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
     threads: int
@@ -81,20 +82,21 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
     ]  # fmt: skip
     form = ExecutableForm(
         buffers, [number[x] for x in plan.updates], [number[x] for x in plan.outputs],
-        None if plan.loss is None else number[plan.loss], phases, program.scratch, threads, file,
+        None if plan.loss is None else number[plan.loss], plan.cut, phases, program.scratch,
+        threads, file,
     )  # fmt: skip
     return msgspec.msgpack.encode(form)
 
 
 def unpack(held: bytes, machine: Machine, max_rows: int) -> Executable:
-    """The executable that `pack` was given; its plan has no kernels."""
+    """The executable that `pack` was given."""
     form = msgspec.msgpack.decode(held, type=ExecutableForm)
     buffers = [_buffer(x) for x in form.buffers]
     places = [*buffers, ROWS]  # so that _ROWS finds it
     loss = None if form.loss is None else buffers[form.loss]
-    plan = Plan(
-        (), tuple(buffers), tuple(buffers[k] for k in form.updates),
-        tuple(buffers[k] for k in form.outputs), loss,
+    signature = Signature(
+        tuple(buffers), tuple(buffers[k] for k in form.updates),
+        tuple(buffers[k] for k in form.outputs), loss, form.cut,
     )  # fmt: skip
     phases = [
         [
@@ -106,9 +108,9 @@ def unpack(held: bytes, machine: Machine, max_rows: int) -> Executable:
         ]
         for phase in form.phases
     ]  # fmt: skip
-    slots, words = slots_of(plan)
+    slots, words = slots_of(signature)
     program = Program("", slots, words, phases, form.scratch)
-    return Executable(plan, program, Code(form.object, machine), max_rows, form.threads)
+    return Executable(signature, program, Code(form.object, machine), max_rows, form.threads)
 
 
 def _buffer(form: BufferForm) -> Buffer:

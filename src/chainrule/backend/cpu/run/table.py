@@ -9,12 +9,12 @@ from chainrule.backend.cpu.abi import Program
 from chainrule.backend.cpu.emit.steps import ENTRY, KINDS
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.plan.linearize import Operand
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Signature
 
 Words = npt.NDArray[np.int64]
 
 
-def table(plan: Plan, program: Program, code: Code, frame: Words) -> tuple[Words, Words]:
+def table(signature: Signature, program: Program, code: Code, frame: Words) -> tuple[Words, Words]:
     """The entries, and the words that they point to; both must be kept as long as they are used."""
     entries: list[list[int]] = []
     places: list[Operand] = []
@@ -32,10 +32,10 @@ def table(plan: Plan, program: Program, code: Code, frame: Words) -> tuple[Words
                 kind=KINDS[launch.split], size=launch.size if isinstance(launch.size, int) else -1,
                 granule=launch.granule,
             )  # fmt: skip
-            if plan.loss is not None and (plan.loss, False) in launch.operands:
-                add("loss", launch.owner, ((plan.loss, False),), size=1, granule=1)
+            if signature.loss is not None and (signature.loss, False) in launch.operands:
+                add("loss", launch.owner, ((signature.loss, False),), size=1, granule=1)
         entries.append([0, KINDS["barrier"], *[0] * (len(ENTRY) - 2)])
-    words = np.array([_words(plan, program, frame, side, places) for side in (0, 1)], np.int64)
+    words = np.array([_words(signature, program, frame, side, places) for side in (0, 1)], np.int64)
     made = np.array(entries, np.int64).reshape(-1, len(ENTRY))
     first = made[:, ENTRY.index("even")].copy()
     for side, name in enumerate(("even", "odd")):
@@ -43,11 +43,19 @@ def table(plan: Plan, program: Program, code: Code, frame: Words) -> tuple[Words
     return made, words
 
 
+def entries_before_cut(signature: Signature, program: Program) -> int:
+    """The number of entries of the table that come before the cut."""
+    before = program.phases[: signature.cut]
+    launches = [launch for phase in before for launch in phase]
+    noted = sum((signature.loss, False) in launch.operands for launch in launches)
+    return len(launches) + noted + len(before)
+
+
 def _words(
-    plan: Plan, program: Program, frame: Words, side: int, places: list[Operand]
+    signature: Signature, program: Program, frame: Words, side: int, places: list[Operand]
 ) -> list[int]:
     """The addresses of the frame's words for the places, where `side` is the old one."""
-    sided = set(plan.updates)
+    sided = set(signature.updates)
     return [
         frame.ctypes.data
         + 8 * (program.slots.get(buffer, 0) + (side ^ new if buffer in sided else 0))

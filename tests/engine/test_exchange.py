@@ -1,0 +1,163 @@
+"""A step that is cut between gradients and updates, and nodes that a plan keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+import chainrule as cr
+from chainrule.backend.cpu.compiler import runnable
+from chainrule.backend.cpu.run.driver import Native
+from chainrule.engine.compile import build_step, plan_step
+from chainrule.engine.interpreted import Interpreted
+from chainrule.graph import Graph
+from chainrule.graph.keys import step_keys
+from chainrule.graph.step import Step
+from chainrule.interpret import evaluate, initial_value
+
+Array = np.ndarray[Any, Any]
+ROWS = 24
+R = np.random.default_rng(8)
+DATA = {
+    "x": R.normal(size=(ROWS, 7)).astype("float32"),
+    "t": R.integers(0, 3, ROWS).astype("int32"),
+}
+RULES = [cr.SGD(0.1), cr.SGD(0.1, momentum=0.9), cr.Adam(0.01), cr.LAMB(0.01), cr.Adagrad(0.1)]
+
+
+def network(rule: cr.Optimizer, *, exchange: bool, **settings: Any) -> Step:
+    x, t = cr.input("x", (7,)), cr.input("t", (), dtype="int32")
+    h = cr.dense(x, 11, "tanh", name="h")
+    shared = cr.parameter("shared", np.linspace(-1, 1, 11, dtype="float32"))
+    y = cr.dense(h * shared + shared, 3, name="y")
+    loss = cr.cross_entropy(y, t) + 0.01 * cr.sum(cr.square(shared)) + cr.sum(shared)
+    return build_step(Graph(loss), loss, rule, exchange=exchange, **settings)
+
+
+def native(step: Step, threads: int = 1) -> Native:
+    made = runnable(plan_step(step), ROWS, threads=threads)
+    for x in step.graph.parameters:
+        name = step.graph.name(x)
+        if name in made.state:
+            made.state[name] = initial_value(x, name, 0)
+    for name, array in DATA.items():
+        made.bind(name, array)
+    return made
+
+
+def inputs(step: int, made: Native) -> Mapping[str, Array]:
+    known: dict[str, Array] = {
+        "step.key": step_keys(0, np.array([step]))[0],
+        "step.rate": np.array(0.05),
+        "step.number": np.array(step + 1.0),
+    }
+    return {b.name: known[b.name] for b in made.signature.buffers if b.space == "step"}
+
+
+def whole(made: Native, step: int, rows: Array) -> None:
+    _, failed = made.run(rows, [0, len(rows)], inputs(step, made))
+    assert failed is None
+
+
+def halves(made: Native, step: int, rows: Array) -> None:
+    for half in ("gradients", "updates"):
+        _, failed = made.run(rows, [0, len(rows)], inputs(step, made), half)  # type: ignore[arg-type]
+        assert failed is None
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.3}, {"clip_value": 0.01}], ids=str)
+def test_two_halves_are_one_step(
+    rule: cr.Optimizer, settings: dict[str, float], threads: int
+) -> None:
+    step = network(rule, exchange=True, **settings)
+    one, two = native(step), native(step, threads)
+    for k in range(4):
+        rows = np.random.default_rng(k).permutation(ROWS)[: 9 + k]
+        whole(one, k, rows)
+        before = dict(two.state)
+        two.run(rows, [0, len(rows)], inputs(k, two), "gradients")
+        for name, value in two.state.items():
+            npt.assert_array_equal(value, before[name], err_msg="gradients leave the state alone")
+        two.run(rows, [0, len(rows)], inputs(k, two), "updates")
+        for name, value in one.state.items():
+            assert value.tobytes() == two.state[name].tobytes(), name
+
+
+def test_a_cut_changes_no_result() -> None:
+    plain, cut = (network(cr.Adam(0.01), exchange=x, clip_norm=0.5) for x in (False, True))
+    assert plan_step(plain).cut is None
+    one, two = native(plain), native(cut)
+    interpreted = Interpreted(cut, {})
+    for k in range(3):
+        rows = np.arange(k, ROWS, 2)
+        whole(one, k, rows)
+        halves(two, k, rows)
+        interpreted.run(DATA, [rows], [0.05])
+        for name, value in one.state.items():
+            npt.assert_allclose(two.state[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+            npt.assert_allclose(interpreted.read()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_plan_writes_every_gradient_before_the_cut_and_updates_after_it() -> None:
+    step = network(cr.Adam(0.01), exchange=True)
+    plan = plan_step(step)
+    assert plan.cut is not None
+    first = {b for phase in plan.phases[: plan.cut] for task in phase.tasks for b in task.writes}
+    rest = {b for phase in plan.phases[plan.cut :] for task in phase.tasks for b in task.writes}
+    gradients = set(plan.signature.gradients)
+    assert len(gradients) == len(step.gradients) == 5
+    assert gradients <= first
+    assert not gradients & rest
+    assert set(plan.updates) <= rest
+    assert plan.loss in first
+    read = {b for phase in plan.phases[plan.cut :] for task in phase.tasks for b in task.reads}
+    assert gradients <= read
+    work = {b.name for b in read if b.space == "work"}
+    assert not {name for name in work if name.endswith(".gradient")}, "updates read the exchanged"
+
+
+def test_ranks_that_exchange_gradients_stay_equal_and_do_the_step_of_all_rows() -> None:
+    step = network(cr.Adam(0.01), exchange=True)
+    alone, ranks = native(step), [native(step), native(step)]
+    for k in range(5):
+        rows = np.random.default_rng(k).permutation(ROWS)
+        parts = np.split(rows, 2)
+        whole(alone, k, rows)
+        for rank, part in zip(ranks, parts, strict=True):
+            rank.run(part, [0, len(part)], inputs(k, rank), "gradients")
+        for buffers in zip(*(rank.signature.gradients for rank in ranks), strict=True):
+            views = [rank.gradient(b) for rank, b in zip(ranks, buffers, strict=True)]
+            views[0][...] = views[1][...] = (views[0] + views[1]) / 2
+        for rank, part in zip(ranks, parts, strict=True):
+            rank.run(part, [0, len(part)], inputs(k, rank), "updates")
+        for name, value in ranks[0].state.items():
+            assert value.tobytes() == ranks[1].state[name].tobytes(), name
+            npt.assert_allclose(value, alone.state[name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_plan_keeps_the_nodes_that_are_asked_for() -> None:
+    step = network(cr.Adam(0.01), exchange=False)
+    names = ("h", "y", "h.w.gradient", "y.b.new")
+    keep = [step.graph[name] for name in names]
+    plan = plan_step(step, keep)
+    made = runnable(plan, ROWS)
+    values = {x: initial_value(x, step.graph.name(x), 0) for x in step.graph.parameters}
+    for x, value in values.items():
+        made.state[step.graph.name(x)] = value
+    for name, array in DATA.items():
+        made.bind(name, array)
+    rows = np.array([3, 1, 20, 7, 7])
+    _, failed = made.run(rows, [0, len(rows)], inputs(0, made))
+    assert failed is None
+    feeds = {step.graph[name]: array[rows] for name, array in DATA.items()}
+    feeds |= {step.graph[name]: value for name, value in inputs(0, made).items()}
+    env = evaluate(step.graph, {**values, **feeds}, rows=len(rows), training=True)
+    for node, buffer in zip(keep, plan.outputs, strict=True):
+        got = made.output(buffer, len(rows))
+        npt.assert_allclose(got, env[node], rtol=1e-4, atol=1e-6, err_msg=step.graph.name(node))
