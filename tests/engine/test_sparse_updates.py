@@ -215,6 +215,19 @@ def test_any_width_as_the_interpreter_and_unused_rows_keep_every_bit(width: int)
             assert value[20:].tobytes() == rest[20:].tobytes()
 
 
+def test_tables_that_share_their_indices() -> None:
+    code = cr.input("code", (), dtype="int32")
+    sizes = ((20, 3), (30, 4), (20, 3))
+    tables = [cr.embedding(code, n, w, sparse=True, name=f"e{n}{k}") for k, (n, w) in enumerate(sizes)]
+    loss = cr.squared_error(cr.dense(cr.concat(tables, axis=1), 5, "tanh"), cr.input("x", (5,)))
+    given = data() | {"code": np.random.default_rng(0).integers(0, 20, ROWS).astype("int32")}
+    native, plain = (program(loss, Adam(0.1), backend) for backend in ("native", "interpreter"))
+    for each in (native, plain):
+        each.run(given, BATCHES, RATES)
+    for key, value in plain.read().items():
+        npt.assert_allclose(native.read()[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
+
+
 def test_state_can_be_written_between_steps() -> None:
     loss, given = loss_of(), data()
     one, two = program(loss, Adam(0.1)), program(loss, Adam(0.1))

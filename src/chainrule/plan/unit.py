@@ -69,18 +69,18 @@ def unit_of_step(step: Step) -> Unit:
     state = {x: _state(graph, x) for x in everywhere}
     loss = Buffer("loss", (), step.loss.dtype, "loss")
     targets, updates = [(loss, step.loss)], list[Buffer]()
-    staged: dict[Node, list[tuple[Buffer, Buffer]]] = {}
+    staged: dict[tuple[Node, Shape], list[tuple[Buffer, Buffer]]] = {}
     for x, new in step.updates.items():
         if isinstance(new, Operation) and new.op is PUT_ROWS:
             _, indices, rows = new.operands
             made = Buffer(graph.name(new), rows.shape, rows.dtype, "staged")
             targets.append((made, rows))
-            staged.setdefault(indices, []).append((state[x], made))
+            staged.setdefault((indices, rows.shape), []).append((state[x], made))
         else:
             targets.append((state[x], new))
             updates.append(state[x])
     commits = []
-    for indices, pairs in staged.items():
+    for (indices, _), pairs in staged.items():
         made = Buffer(f"{pairs[0][1].name}.indices", indices.shape, indices.dtype)
         targets.append((made, indices))
         commits.append(_commit(made, pairs))
