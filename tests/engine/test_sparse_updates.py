@@ -218,7 +218,9 @@ def test_any_width_as_the_interpreter_and_unused_rows_keep_every_bit(width: int)
 def test_tables_that_share_their_indices() -> None:
     code = cr.input("code", (), dtype="int32")
     sizes = ((20, 3), (30, 4), (20, 3))
-    tables = [cr.embedding(code, n, w, sparse=True, name=f"e{n}{k}") for k, (n, w) in enumerate(sizes)]
+    tables = [
+        cr.embedding(code, n, w, sparse=True, name=f"e{n}{k}") for k, (n, w) in enumerate(sizes)
+    ]
     loss = cr.squared_error(cr.dense(cr.concat(tables, axis=1), 5, "tanh"), cr.input("x", (5,)))
     given = data() | {"code": np.random.default_rng(0).integers(0, 20, ROWS).astype("int32")}
     native, plain = (program(loss, Adam(0.1), backend) for backend in ("native", "interpreter"))
