@@ -40,6 +40,13 @@ NOT_DIFFERENTIABLE = {
     },
     "an integer": {"argmax", "argmin", "one_hot"},
     "depends on no operand": {"constant", "count", "uniform"},
+    "made after differentiation, in updates by rows": {
+        "add_at",
+        "is_last",
+        "last_equal",
+        "put_rows",
+        "read_at",
+    },
     "stops gradients by intent": {"stop_gradient", "tracked"},
     "made after differentiation": {"exchange"},
 }
@@ -52,6 +59,9 @@ COVERED_ELSEWHERE = {
     "tracked": "ops/test_ops_mode.py",
     "objective": "ops/test_ops_mode.py",
     "uniform": "ops/test_ops_random_numerics.py",
+    **dict.fromkeys(
+        ("add_at", "is_last", "last_equal", "put_rows", "read_at"), "ops/test_ops_rows.py"
+    ),
 }
 """Ops to which no row fits, since they read a parameter or the run, and where they are tested."""
 

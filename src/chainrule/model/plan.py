@@ -150,13 +150,16 @@ def _placed(made: Plan, size: int) -> tuple[Placed, ...]:
     found = [
         _place(b, size, 2 if b in double else 1)
         for b in made.buffers
-        if b.space in ("state", "work", "constant") and b.shape
+        if b.space in ("state", "work", "staged", "constant") and b.shape
     ]
     return tuple(sorted(found, key=lambda x: -x.bytes))
 
 
 def _place(buffer: Buffer, size: int, sides: int) -> Placed:
-    kinds = {"state": "state, old and new" if sides == 2 else "state", "work": "between kernels"}
+    kinds = {
+        "state": "state, old and new" if sides == 2 else "state", "work": "between kernels",
+        "staged": "new rows of a state",
+    }  # fmt: skip
     total = layout([buffer], [buffer] if sides == 2 else [], size).end
     widths = [d if isinstance(d, int) else size for d in buffer.shape]
     step = strides(buffer, size)[0]

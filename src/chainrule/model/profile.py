@@ -59,7 +59,10 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
     """The time of kernels, shared among their nodes by what each costs."""
     nodes: dict[str, float] = {}
     for x in kernels:
-        prices = {name: _price(graph[name], rows) for name in x.cost.work.kernel.nodes}
+        kernel = x.cost.work.kernel
+        prices = dict.fromkeys(kernel.nodes, 1.0)
+        if not kernel.commit:  # else they only copy rows, and the graph has no node of them
+            prices = {name: _price(graph[name], rows) for name in kernel.nodes}
         total = sum(prices.values()) or 1.0
         for name, price in prices.items():
             nodes[name] = nodes.get(name, 0.0) + x.seconds * price / total

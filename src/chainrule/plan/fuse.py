@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.graph.op import LastEqual, Scan, ScatterAdd, Values, View
-from chainrule.ir.index import Place, call, clamp, const, flatten_index
-from chainrule.ir.kernel import (
-    Acc,
-    At,
-    Axis,
-    Buffer,
-    Call,
-    Const,
-    Expr,
-    Kernel,
-    Read,
-    Reduction,
-    Write,
-)
-from chainrule.plan.elements import Elements, rows_first, stored_at
-from chainrule.plan.lower import has_loop, is_constant, is_exchanged
+from chainrule.graph.op import View
+from chainrule.ir.index import Place
+from chainrule.ir.kernel import At, Axis, Buffer, Expr, Kernel, Reduction, Write
+from chainrule.plan.elements import Elements, stored_at
+from chainrule.plan.lower import is_constant, is_exchanged
 from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
+from chainrule.plan.separate import adds, marks, scans, scattered, separate, separate_kernels
 from chainrule.types import N
 
 TRIED = 8
@@ -143,7 +131,7 @@ class Fusion:
         rows = _apart(root, axes)
         phase = max((self._earliest(x, at, axes, rows) for x, at in reads), default=0)
         loop = root in self._loops  # and what is added to zeros comes after them
-        nest = _Nest(len(self._nests), axes, max(phase, int(_adds(root))), loop)
+        nest = _Nest(len(self._nests), axes, max(phase, int(adds(root))), loop)
         self._nests.append(nest)
         self._enter(nest, *along, root)
         if nest.everywhere:
@@ -180,10 +168,10 @@ class Fusion:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
-        if _marks(root):
+        if adds(root):
+            scattered(root, place, value)
+        elif marks(root):
             value(root.operands[0], place)
-        elif _adds(root):
-            _scattered(root, place, value)
         elif root in self._roots:
             self._elements.result(root, place, value)
         else:
@@ -211,7 +199,7 @@ class Fusion:
         for x, _ in reads:  # and so is what is made of the same, numbers aside
             homes |= self._readers.get(x, set()) if self._home[x].axes else set()
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
-            if nest.axes != axes or _alone(nest.nodes[0]):
+            if nest.axes != axes or separate(nest.nodes[0]):
                 continue
             if self._fits(nest, reads) and self._deep(root, nest, reads) <= MAX_FUSED_DEPTH:
                 return nest
@@ -246,12 +234,10 @@ class Fusion:
         return [kernel for nest in order for kernel in self._kernels_of(nest)]
 
     def _kernels_of(self, nest: _Nest) -> list[Kernel]:
-        if _adds(nest.nodes[0]):
-            return self._scattering(nest)
-        if _scans(nest.nodes[0]):
-            return [self._scanning(nest)]
-        if _marks(nest.nodes[0]):
-            return self._marking(nest)
+        first = nest.nodes[0]
+        if separate(first):
+            name = self._graph.name(first)
+            return separate_kernels(first, name, nest.axes, self._taken_by(first), self._elements)
         known: dict[tuple[Node, Place], Expr] = {}
 
         def value(node: Node, at: Place) -> Expr:
@@ -288,86 +274,6 @@ class Fusion:
         own = node in self._read_by_others or is_exchanged(node)
         return [*([self._elements.buffers[node]] if own else []), *self._targets.get(node, [])]
 
-    def _scanning(self, nest: _Nest) -> Kernel:
-        """A running sum, in float64 as the interpreter's; its axis is the inner loop."""
-        (node,) = nest.nodes
-        assert isinstance(node, Operation)
-        along, places = node.attributes["axis"], list(self._elements.place(node)[1])
-        at = places[along]
-        assert isinstance(at, At)
-        if node.attributes["reverse"]:
-            size = call("count", "int64") if at.axis.size is N else const(node.shape[along])
-            places[along] = call("sub", "int64", call("sub", "int64", size, const(1)), at)
-        place = tuple(places)
-
-        def value(x: Node, at: Place) -> Expr:
-            return self._elements.expression(x, at, value)
-
-        term: Expr = value(node.operands[0], place)
-        result: Expr = Acc(node.dtype)
-        if node.dtype == "float32":
-            term = call("cast", "float64", term)
-            result = call("cast", "float32", Acc("float64"))
-        writes = [Write(b, stored_at(b, node, place), result) for b in self._taken_by(node)]
-        axes = tuple(axis for axis in nest.axes if axis is not at.axis)
-        name = self._graph.name(node)
-        return Kernel(name, axes, tuple(writes), Reduction((at.axis,), "scan", term), (name,))
-
-    def _marking(self, nest: _Nest) -> list[Kernel]:
-        """Positions, written to a buffer where the indices say, and read there: the last ones."""
-        (node,) = nest.nodes
-        assert isinstance(node, Operation)
-        name, place = self._graph.name(node), self._elements.place(node)[1]
-        size = node.attributes["size"]
-        marks = Buffer(f"{name}.marks", (size,), node.dtype)
-
-        def value(x: Node, at: Place) -> Expr:
-            return self._elements.expression(x, at, value)
-
-        to = (clamp(call("cast", "int64", value(node.operands[0], place)), size),)
-        position = call("cast", node.dtype, flatten_index(place, node.shape))
-        mark = Write(marks, to, position, repeats=True)
-        taken = self._taken_by(node)
-        reads = [Write(b, stored_at(b, node, place), Read(marks, to)) for b in taken]
-        return [
-            Kernel(f"{name}.marks", nest.axes, (mark,), None, (name,)),
-            Kernel(name, nest.axes, tuple(reads), None, (name,)),
-        ]
-
-    def _scattering(self, nest: _Nest) -> list[Kernel]:
-        """Zeros, to which slices are added in the order of their indices."""
-        (node,) = nest.nodes
-        assert isinstance(node, Operation)
-        name, place = self._graph.name(node), self._elements.place(node)[1]
-
-        def value(x: Node, at: Place) -> Expr:
-            return self._elements.expression(x, at, value)
-
-        axes, to, added = _scattered(node, place, value)
-        taken = self._taken_by(node)
-        zeros = [Write(b, stored_at(b, node, place), Const(0, node.dtype)) for b in taken]
-        adds = [Write(b, stored_at(b, node, to), added, add=True) for b in taken]
-        return [
-            Kernel(f"{name}.zeros", nest.axes, tuple(zeros), None, (name,)),
-            Kernel(name, axes, tuple(adds), None, (name,)),
-        ]
-
-
-def _scattered(
-    node: Operation, place: Place, value: Values
-) -> tuple[tuple[Axis, ...], Place, Expr]:
-    """Loops over what is added, where it goes and what it is; the indices are the inner loops."""
-    x, indices = node.operands
-    lower, axis = node.op.lower, node.attributes.get("axis", 0)
-    assert isinstance(lower, ScatterAdd)
-    ends = axis + indices.ndim
-    axes = {a: Axis(f"x{a}", dim) for a, dim in enumerate(x.shape) if dim != 1}
-    at: Place = tuple(At(axes[a]) if a in axes else const(0) for a in range(x.ndim))
-    index = Call("cast", (value(indices, at[axis:ends]),), "int64")
-    outer = [axes[a] for a in rows_first(x.shape) if a in axes and not axis <= a < ends]
-    inner = [axes[a] for a in range(axis, ends) if a in axes]
-    return (*outer, *inner), (*at[:axis], *lower.target(node, index), *at[ends:]), value(x, at)
-
 
 # ---------------------------------------------------------------- rows
 
@@ -378,22 +284,5 @@ def _by_rows(axes: tuple[Axis, ...]) -> bool:
 
 def _apart(first: Node, axes: tuple[Axis, ...]) -> bool:
     """Whether threads can share the rows of a nest that begins with a node."""
-    across = _scans(first) and first.shape[first.attributes["axis"]] is N
-    return _by_rows(axes) and not _adds(first) and not _marks(first) and not across
-
-
-def _alone(node: Node) -> bool:
-    """Whether nothing may join a nest that begins with a node."""
-    return _adds(node) or _scans(node) or _marks(node)
-
-
-def _scans(node: Node) -> TypeGuard[Operation]:
-    return isinstance(node, Operation) and isinstance(node.op.lower, Scan) and has_loop(node)
-
-
-def _adds(node: Node) -> TypeGuard[Operation]:
-    return isinstance(node, Operation) and isinstance(node.op.lower, ScatterAdd)
-
-
-def _marks(node: Node) -> TypeGuard[Operation]:
-    return isinstance(node, Operation) and isinstance(node.op.lower, LastEqual)
+    across = scans(first) and first.shape[first.attributes["axis"]] is N
+    return _by_rows(axes) and not adds(first) and not marks(first) and not across

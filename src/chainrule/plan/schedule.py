@@ -100,8 +100,8 @@ def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
 def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
-    State does not matter: a step reads one side and writes the other. But what is added to the new
-    side comes after what wrote there.
+    State does not matter: a step reads one side and writes the other, or commits rows when all else
+    is done. But what is added to the new side comes after what wrote there.
     """
     analysis, linear = task.analysis, task.linear
     own = [task.split == "rows"] * len(task.operands)

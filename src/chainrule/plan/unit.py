@@ -68,18 +68,18 @@ def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
     results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(keep)]
     targets = [(loss, step.loss), *zip(results, keep, strict=True)]
     updates: list[Buffer] = []
-    staged: dict[Node, list[tuple[Buffer, Buffer]]] = {}
+    staged: dict[tuple[Node, Shape], list[tuple[Buffer, Buffer]]] = {}
     for x, new in step.updates.items():
         if isinstance(new, Operation) and new.op is PUT_ROWS:
             _, indices, rows = new.operands
             made = Buffer(graph.name(new), rows.shape, rows.dtype, "staged")
             targets.append((made, rows))
-            staged.setdefault(indices, []).append((state[x], made))
+            staged.setdefault((indices, rows.shape), []).append((state[x], made))
         else:
             targets.append((state[x], new))
             updates.append(state[x])
     commits = []
-    for indices, pairs in staged.items():
+    for (indices, _), pairs in staged.items():
         made = Buffer(f"{pairs[0][1].name}.indices", indices.shape, indices.dtype)
         targets.append((made, indices))
         commits.append(_commit(made, pairs))
