@@ -101,7 +101,7 @@ I4, ONE = Axis("i", 4), Const(1.0, F)
     ("rule", "kernel"),
     [
         ("an axis stands twice", one((I4, I4), ONE)),
-        ("loop of one turn", one((I4, Axis("j", 1)), ONE)),
+        ("loop of one iteration", one((I4, Axis("j", 1)), ONE)),
         ("rows is not the first", one((I4, Axis("n", N)), ONE)),
         ("reduction over nothing", replace(one((I4,), ONE), reduction=Reduction((), "sum", ONE))),
         ("argmax goes over one axis", replace(

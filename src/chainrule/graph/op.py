@@ -159,7 +159,7 @@ Lowering: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """What an operation means, how it is differentiated, and what machine code is made of it.
+    """The meaning of an operation, its differentiation, and its lowering to machine code.
 
     Attributes:
         name: the bare name, as in listings and model files.

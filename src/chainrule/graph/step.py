@@ -57,11 +57,11 @@ class Step:
             object.__setattr__(self, "_digest", known)
         return known
 
-    def mapped(self, place: Mapping[Node, Node], graph: Graph) -> Step:
-        """The same step where other nodes stand for those of its graph."""
+    def mapped(self, replaced: Mapping[Node, Node], graph: Graph) -> Step:
+        """Returns the same step with its nodes replaced by those of another graph."""
         return Step(
             graph,
-            place[self.loss],
-            {x: place[new] for x, new in self.updates.items()},
-            {x: place[g] for x, g in self.gradients.items() if g in place},
+            replaced[self.loss],
+            {x: replaced[new] for x, new in self.updates.items()},
+            {x: replaced[g] for x, g in self.gradients.items() if g in replaced},
         )

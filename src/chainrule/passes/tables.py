@@ -56,7 +56,7 @@ class _Used:
 
 
 def _used(table: Parameter, gradient: Node) -> _Used | None:
-    """What a gradient is a scatter_add of; None where it is something else."""
+    """The operand that a gradient is the scatter_add of; None if it is something else."""
     indices: list[Node] = []
     terms: list[Node] = []
     stack = [gradient]

@@ -56,7 +56,7 @@ def _axes(task: Task) -> Iterator[str]:
     if len({*kernel.axes, *over}) < len(kernel.axes) + len(over):
         yield "an axis stands twice"
     if 1 in sizes:
-        yield "a loop of one turn is no loop"
+        yield "a loop of one iteration needs no loop"
     if N in sizes[1:] and sizes[0] is not N and not any(write.add for write in kernel.writes):
         yield "the loop over the rows is not the first"
     if reduction is not None and not over:
