@@ -14,9 +14,10 @@ from chainrule.data.columns.encoder import Stats, spread_of
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.explain.trace import run
+from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Scope
+from chainrule.interpret import evaluate
 from chainrule.nn.init import Normal
 from chainrule.nn.layers import embedding
 from chainrule.ops.bounds import clip
@@ -116,7 +117,9 @@ def knots(numbers: Node, schema: Schema) -> Floats:
     """The quantiles that training met of `Features.numbers`, scaled as these, (i, KNOTS)."""
     (block,) = (x for x in schema.blocks if x.kind == "numbers")
     rows = np.array([member.stats.quantiles for member in block.members]).T
-    scaled = run(numbers, {block.name: rows}).value(numbers)
+    graph = Graph(numbers)
+    (x,) = graph.inputs
+    scaled = evaluate(graph, {x: rows}, rows=len(rows), keep=(numbers,))[numbers]
     return np.maximum.accumulate(scaled).T  # rounding may let them fall
 
 
