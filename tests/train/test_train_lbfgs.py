@@ -142,8 +142,8 @@ def test_a_function_without_a_minimum_ends_at_the_limit() -> None:
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: LBFGS(memory=0), "1 or more"),
-        (lambda: LBFGS(iterations=0), "1 or more"),
+        (lambda: LBFGS(memory=0), "at least 1"),
+        (lambda: LBFGS(iterations=0), "at least 1"),
         (lambda: LBFGS(tolerance=-1), "0 <= tolerance"),
         (lambda: Minimiser(rosenbrock, [[1.0, 2.0]], LBFGS()), "a vector"),
     ],

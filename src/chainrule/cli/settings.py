@@ -22,6 +22,7 @@ from chainrule.recipe import (
     SCHEDULES,
     TARGET_SCALINGS,
 )
+from chainrule.system.checks import as_integer
 from chainrule.train.optim.registry import OPTIMIZERS
 
 Form = Literal["text", "whole", "number", "widths", "names", "kinds"]
@@ -114,9 +115,9 @@ class Setting:
     def _check_form(self, value: Any, where: str, at: str | None) -> None:
         right = {
             "text": isinstance(value, str),
-            "whole": _whole(value),
-            "number": _whole(value) or isinstance(value, float),
-            "widths": isinstance(value, (list, tuple)) and all(map(_whole, value)),
+            "whole": as_integer(value) is not None,
+            "number": as_integer(value) is not None or isinstance(value, float),
+            "widths": isinstance(value, (list, tuple)) and None not in map(as_integer, value),
             "names": _texts(value),
             "kinds": isinstance(value, Mapping) and _texts(list(value.values())),
         }[self.form]
@@ -155,10 +156,6 @@ class Setting:
 def split_commas(text: str) -> list[str]:
     """The parts of a text between commas; a part in double quotes may hold commas itself."""
     return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _texts(value: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.errors import SettingError
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.compose import NORMS
+from chainrule.system.checks import as_integer, integer_words
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
 from chainrule.train.schedules import Schedule
@@ -23,13 +24,14 @@ def _one_of(*known: Any) -> Check:
     return lambda x: isinstance(x, str | type(None)) and x in known, ", ".join(map(repr, known))
 
 
-def _whole(least: int, *others: Any) -> Check:
-    words = f"an integer of at least {least}" + "".join(f", or {other!r}" for other in others)
+def _integer(least: int, *others: Any) -> Check:
+    words = integer_words(least) + "".join(f", or {other!r}" for other in others)
 
     def check(x: Any) -> bool:
-        if isinstance(x, float | str) and x in others:
-            return True
-        return isinstance(x, int | np.integer) and not isinstance(x, bool) and bool(x >= least)
+        number = as_integer(x)
+        if number is None:
+            return isinstance(x, float | str) and x in others
+        return number >= least
 
     return check, words
 
@@ -61,18 +63,18 @@ def _listed(x: Any) -> bool:
 
 
 CHECKS: dict[str, Check] = {
-    "hidden_layer_sizes": (_each(_whole(1)[0]), "widths > 0: an integer or several"),
+    "hidden_layer_sizes": (_each(_integer(1)[0]), "widths > 0: an integer or several"),
     "activation": (
         _each(lambda x: callable(x) or (isinstance(x, str) and x in _NAMES)),
         "a function from node to node or one of " + ", ".join(_NAMES) + "; or one a layer",
     ),
     "solver": _one_of("lbfgs", "sgd", "adam"),
     "alpha": _number(0),
-    "batch_size": _whole(1, "auto"),
+    "batch_size": _integer(1, "auto"),
     "learning_rate": _one_of("constant", "invscaling", "adaptive"),
     "learning_rate_init": _number(0, closed="neither"),
     "power_t": _number(0),
-    "max_iter": _whole(1),
+    "max_iter": _integer(1),
     "shuffle": _FLAG,
     "tol": _number(0),
     "verbose": (lambda x: isinstance(x, bool | np.bool_ | Integral | str), "True, False or a word"),
@@ -84,8 +86,8 @@ CHECKS: dict[str, Check] = {
     "beta_1": _RATE,
     "beta_2": _RATE,
     "epsilon": _number(0, closed="neither"),
-    "n_iter_no_change": _whole(1, math.inf),
-    "max_fun": _whole(1),
+    "n_iter_no_change": _integer(1, math.inf),
+    "max_fun": _integer(1),
     "dropout": (_each(_RATE[0]), _RATE[1] + ", or one a layer"),
     "normalization": _one_of(None, *NORMS),
     "label_smoothing": _RATE,

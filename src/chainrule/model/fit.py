@@ -17,6 +17,7 @@ from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program, check_backend, compile_step
 from chainrule.errors import FeedError, GraphError, SettingError
 from chainrule.graph.node import Array, Node
+from chainrule.system.checks import integer
 from chainrule.train.callbacks import Callback, EarlyStopping, PlateauTracker, State, as_callbacks
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
@@ -85,15 +86,15 @@ def fit(
     """See Model.fit."""
     if model.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    whole("fit", "batch_size", batch_size, 1)
+    integer("fit", "batch_size", batch_size, 1)
     if threads is not None:
-        whole("fit", "threads", threads, 1)
+        integer("fit", "threads", threads, 1)
     check_backend(backend)
     listening = as_callbacks(callbacks)
     prepared = prepare(model, data, validation, groups, time)
     chosen = optimizer_for(model, optimizer)
     epochs = _epochs(chosen) if epochs is None else epochs
-    whole("fit", "epochs", epochs, 0)
+    integer("fit", "epochs", epochs, 0)
     notes = [] if prepared is data else [prepared.sentence]  # who prepared it has told it
     notes += _continues(model, chosen)
     program = _program(
@@ -379,14 +380,3 @@ def optimizer_for(model: Model, given: Optimizer | LBFGS | str | None) -> Optimi
 
 def _epochs(optimizer: Optimizer | LBFGS) -> int:
     return optimizer.iterations if isinstance(optimizer, LBFGS) else 20
-
-
-def whole(where: str, name: str, value: object, least: int) -> None:
-    """Raises SettingError where a setting is not an integer, or too small."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise SettingError(
-            where,
-            f"{name} makes no sense",
-            expected=f"an integer of at least {least}",
-            got=repr(value),
-        )

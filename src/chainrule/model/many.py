@@ -23,6 +23,7 @@ from chainrule.graph.node import Array
 from chainrule.model import fit as fitting
 from chainrule.model.fit import Prepared
 from chainrule.model.model import Data, Model
+from chainrule.system.checks import integer
 from chainrule.system.signals import uninterrupted
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
@@ -138,7 +139,7 @@ def train_many(
 def _shares(jobs: int | None, models: int) -> tuple[int, int]:
     """How many models train at a time, and how many threads each may use."""
     if jobs is not None:
-        fitting.whole("fit_many", "jobs", jobs, 1)
+        integer("fit_many", "jobs", jobs, 1)
     have = usual_threads()
     count = max(min(jobs or have, models), 1)
     return count, max(have // count, 1)

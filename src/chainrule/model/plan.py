@@ -31,11 +31,11 @@ from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
-from chainrule.model.fit import whole
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.plan import Plan
 from chainrule.plan.unit import unit_of_step
 from chainrule.system.cachedir import code_folder
+from chainrule.system.checks import integer
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
@@ -59,9 +59,9 @@ class Settings:
     clip_value: float | None = None
 
     def __post_init__(self) -> None:
-        whole("plan", "batch_size", self.batch_size, 1)
+        integer("plan", "batch_size", self.batch_size, 1)
         if self.threads is not None:
-            whole("plan", "threads", self.threads, 1)
+            integer("plan", "threads", self.threads, 1)
 
 
 def step_of(model: Model, settings: Settings) -> tuple[Step, Optimizer]:

@@ -23,6 +23,7 @@ from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
 from chainrule.recipe import LENGTHS, Config, usual_length
+from chainrule.system.checks import integer
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
@@ -118,8 +119,8 @@ def search(
     Raises:
         DataError: the table cannot be used. SettingError: a setting makes no sense.
     """
-    fitting.whole("search", "trials", trials, 1)
-    fitting.whole("search", "factor", factor, 1)
+    integer("search", "trials", trials, 1)
+    integer("search", "factor", factor, 1)
     table = read(source)
     settings = {"refit": "yes"} | settings
     chosen = recipe.config(target=target, **settings)

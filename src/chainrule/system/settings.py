@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
 import numpy as np
 
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.system.checks import integer
 from chainrule.types import is_number
 
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -112,10 +113,8 @@ class AtLeast:
 
     def __call__(self, where: str, value: Any) -> int:
         """`value` as an integer. Raises SettingError."""
-        x = as_number(where, value)
-        if x != int(x) or x < self.least:
-            raise refuse(where, f"an integer, {self.least} or more", value)
-        return int(x)
+        whole = isinstance(value, float) and value.is_integer()
+        return integer(where, where.split(".")[-1], int(value) if whole else value, self.least)
 
 
 def _flag(where: str, value: Any) -> bool:
