@@ -15,12 +15,12 @@ from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.recipe import (
     CLASS_WEIGHTS,
     EMBEDDINGS,
-    LOSSES,
     NORMS,
     QUALITIES,
     REFITS,
     SCHEDULES,
     TARGET_SCALINGS,
+    losses,
 )
 from chainrule.system.checks import as_integer
 from chainrule.train.optim.registry import OPTIMIZERS
@@ -168,7 +168,7 @@ def _kind(value: Any) -> str:
                      if isinstance(value, Mapping) else type(value).__name__)  # fmt: skip
 
 
-_LOSSES = tuple(loss for losses in LOSSES.values() for loss in losses)
+_LOSSES = {task: losses(task) for task in TASKS}
 _ACTIVATIONS = tuple(str(name) for name in ACTIVATIONS)
 
 SETTINGS = (
@@ -189,8 +189,9 @@ SETTINGS = (
     Setting("norm", "text", "Network", "normalisation after each hidden layer", NORMS),
     Setting("dropout", "number", "Network", "share of units dropped after each hidden layer",
             least=0, below=1),
-    Setting("loss", "text", "Loss", "what is made small; the last three are for numbers",
-            _LOSSES),
+    Setting("loss", "text", "Loss",
+            "what is made small; for numbers: " + ", ".join(_LOSSES["regression"]),
+            tuple(name for names in _LOSSES.values() for name in names)),
     Setting("target_scaling", "text", "Loss",
             "of a number to predict; log is for targets of heavy tail", TARGET_SCALINGS),
     Setting("label_smoothing", "number", "Loss",

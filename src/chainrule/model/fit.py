@@ -33,14 +33,6 @@ from chainrule.train.schedules import ReduceOnPlateau, rates
 if TYPE_CHECKING:
     from chainrule.model.model import Data, Model
 
-EACH_EPOCH = {
-    "classification": ("accuracy",),
-    "multilabel": ("label_accuracy",),
-    "regression": ("rmse",),
-    "quantiles": ("pinball",),
-}
-"""The metrics of every epoch, where none are asked for; `evaluate` has them all."""
-
 Wanted = list[str | Metric | Function]
 
 
@@ -219,7 +211,7 @@ def _rate(
 
 def _wanted(model: Model, metrics: Iterable[str | Metric | Function] | None) -> Wanted:
     if metrics is None:
-        return list(EACH_EPOCH[model.judge.task]) if model.judge.task else []
+        return list(model.judge.each_epoch)
     wanted: Wanted = [metrics] if isinstance(metrics, str) else list(metrics)
     if model.judge.task:
         find_metrics(wanted, model.judge.task)
@@ -288,7 +280,8 @@ def classes_of(model: Model, arrays: Mapping[str, Array]) -> Array | None:
 
 def _refuse_impossible_targets(model: Model, arrays: Mapping[str, Array]) -> None:
     """Targets at which the loss means nothing, told with the row of the data, not of a batch."""
-    judge, bounds = model.judge, _bounds(model)
+    judge = model.judge
+    bounds = judge.bounds
     if bounds is None or judge.target is None or judge.weights is not None:
         return
     numbers = arrays.get(model.graph.name(judge.target))
@@ -306,22 +299,6 @@ def _refuse_impossible_targets(model: Model, arrays: Mapping[str, Array]) -> Non
             at=f"row {place[0]}",
             fix=fix,
         )
-
-
-def _bounds(model: Model) -> tuple[float, float, str, str] | None:
-    """Between what the targets of a loss lie, what is wrong where they do not, and a fix."""
-    judge = model.judge
-    if judge.kind == "binary_cross_entropy":
-        return 0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
-    if judge.kind == "poisson":
-        return 0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
-    if judge.kind != "cross_entropy" or judge.target is None or judge.prediction is None:
-        return None
-    width = judge.prediction.shape[-1]
-    if judge.target.ndim >= judge.prediction.ndim or not isinstance(width, int):
-        return None
-    fix = f"count classes from 0, or give {judge.prediction.label!r} more than {width} logits"
-    return -np.inf, width - 1, "a class number is too large", fix
 
 
 def _rows_of(model: Model, prepared: Prepared) -> dict[str, Array]:

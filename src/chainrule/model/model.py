@@ -39,7 +39,7 @@ from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
-from chainrule.train.objective import Judge
+from chainrule.train.objective import Objective
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_known, optimizer_from_dict
 from chainrule.train.progress import Progress
@@ -90,7 +90,7 @@ class Model:
         self.seed, self.schema = int(seed), schema
         self.history, self.split = History(), ""
         self.notes: dict[str, Any] = {}
-        self.judge = Judge(self.graph)
+        self.judge = Objective(self.graph)
         self.optimizer: Optimizer | LBFGS | None = None
         self.slots: dict[str, Array] = {}
         self.steps = 0

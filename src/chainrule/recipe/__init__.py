@@ -3,7 +3,6 @@
 from chainrule.recipe.config import CLASS_WEIGHTS as CLASS_WEIGHTS
 from chainrule.recipe.config import EMBEDDINGS as EMBEDDINGS
 from chainrule.recipe.config import KEYS as KEYS
-from chainrule.recipe.config import LOSSES as LOSSES
 from chainrule.recipe.config import NORMS as NORMS
 from chainrule.recipe.config import QUALITIES as QUALITIES
 from chainrule.recipe.config import REFITS as REFITS
@@ -11,6 +10,7 @@ from chainrule.recipe.config import SCHEDULES as SCHEDULES
 from chainrule.recipe.config import TARGET_SCALINGS as TARGET_SCALINGS
 from chainrule.recipe.config import Config as Config
 from chainrule.recipe.config import config as config
+from chainrule.recipe.config import losses as losses
 from chainrule.recipe.fit import build_optimizer as build_optimizer
 from chainrule.recipe.fit import keeps_best as keeps_best
 from chainrule.recipe.length import LENGTHS as LENGTHS

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.nn.loss import LOSSES
 
 QUALITIES = ("fast", "balanced", "best")
-LOSSES = {
-    "classification": ("cross_entropy",),
-    "regression": ("huber", "squared_error", "absolute_error"),
-}
+DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "huber"}
 TARGET_SCALINGS = ("standard", "log")
 EMBEDDINGS = ("none", "piecewise", "periodic")
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
@@ -42,7 +40,7 @@ class Config:
         dropout: the rate after each hidden layer.
         target_scaling: of a number to predict: "standard", or "log": on a logarithmic scale on
             both sides of the median, for targets of heavy tail.
-        loss: cross_entropy; huber, squared_error or absolute_error.
+        loss: what is made small; cross_entropy for classes, huber for numbers if None.
         label_smoothing: what cross-entropy takes from the true class for all others.
         class_weights: "balanced" gives rare classes the weight of frequent ones.
         optimizer: its name.
@@ -88,6 +86,12 @@ class Config:
     groups: str | None = None
     time: str | None = None
     seed: int = 0
+
+
+def losses(task: str) -> tuple[str, ...]:
+    """The names of the losses for a task, the default first."""
+    usual = DEFAULT_LOSS[task]
+    return (usual, *(x.name for x in LOSSES.values() if x.recipe == task and x.name != usual))
 
 
 KEYS = tuple(f.name for f in fields(Config))

@@ -13,14 +13,15 @@ from chainrule.data.features import MANY, SCALINGS
 from chainrule.data.schema import Schema
 from chainrule.recipe.config import (
     CLASS_WEIGHTS,
+    DEFAULT_LOSS,
     EMBEDDINGS,
-    LOSSES,
     NORMS,
     QUALITIES,
     REFITS,
     SCHEDULES,
     TARGET_SCALINGS,
     Config,
+    losses,
     one_of,
 )
 
@@ -77,7 +78,7 @@ def settle(chosen: Config, schema: Schema) -> Config:
     defaults = _defaults(chosen, schema)
     decided = {k: v for k, v in defaults.items() if getattr(chosen, k) is None}
     settled = replace(chosen, target=schema.target.name, task=schema.task, **decided)
-    one_of("loss", str(settled.loss), LOSSES[schema.task])
+    one_of("loss", str(settled.loss), losses(schema.task))
     one_of("embedding", str(settled.embedding), EMBEDDINGS)
     one_of("schedule", str(settled.schedule), SCHEDULES)
     one_of("refit", str(settled.refit), REFITS)
@@ -116,7 +117,7 @@ def _defaults(chosen: Config, schema: Schema) -> dict[str, Any]:
         "activation": "silu",
         "dropout": 0.3 if wide and not few else 0.15,
         "target_scaling": None if classifies else "log" if heavy else "standard",
-        "loss": LOSSES[schema.task][0],
+        "loss": DEFAULT_LOSS[schema.task],
         "label_smoothing": 0.1 if schema.classes is not None and len(schema.classes) > 2 else 0.0,
         "rate": None if open_length else 5e-4 if few else 2.5e-3 if classifies else 1.5e-3,
         "decay": DECAY.get(chosen.optimizer, 0.01),
