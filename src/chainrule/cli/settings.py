@@ -23,7 +23,7 @@ from chainrule.recipe import (
     losses,
 )
 from chainrule.system.checks import as_integer
-from chainrule.train.optim.registry import OPTIMIZERS
+from chainrule.train.optim import OPTIMIZERS
 
 Form = Literal["text", "whole", "number", "widths", "names", "kinds"]
 FORMS = {
