@@ -32,15 +32,15 @@ CELLS: dict[str, list[Any]] = {
     "category": ["red", "green", "blue"],
     "date": ["2021-01-03", "2022-05-11", "2023-12-30"],
     "text": ["a fine day", "a poor old day", "fine and old"],
-    "ordinal": list(SIZES),
+    "sizes": list(SIZES),
 }
 """By kind, three cells that differ."""
 
 
-class OrdinalColumn(NumericEncoder, frozen=True, kw_only=True, tag="ordinal"):
+class SizesColumn(NumericEncoder, frozen=True, kw_only=True, tag="sizes"):
     """Sizes in their order: 0, 1 and 2."""
 
-    kind = "ordinal"
+    kind = "sizes"
     levels: tuple[str, ...]
     stats: Stats
 
@@ -79,10 +79,10 @@ def _places(column: Column, levels: tuple[str, ...]) -> Floats:
 
 
 @pytest.fixture
-def ordinal(monkeypatch: pytest.MonkeyPatch) -> type[OrdinalColumn]:
-    monkeypatch.setitem(ENCODERS, "ordinal", OrdinalColumn)
-    del ENCODERS["ordinal"]
-    return register(OrdinalColumn)
+def sizes(monkeypatch: pytest.MonkeyPatch) -> type[SizesColumn]:
+    monkeypatch.setitem(ENCODERS, "sizes", SizesColumn)
+    del ENCODERS["sizes"]
+    return register(SizesColumn)
 
 
 def table(kind: str, rows: int = 60) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def reaches(kind: str) -> cr.Model:
 
 
 def test_each_kind_has_cells_here() -> None:
-    assert set(CELLS) == {*ENCODERS, "ordinal"}
+    assert set(CELLS) == {*ENCODERS, "sizes"}
     assert (*ENCODERS, "id", "constant", "ignore") == KINDS
 
 
@@ -113,19 +113,19 @@ def test_each_kind_reaches_the_network(kind: str) -> None:
     reaches(kind)
 
 
-def test_an_added_kind_reaches_the_network(ordinal: Any, tmp_path: Path) -> None:
-    assert guess_kinds(read(table("ordinal")))["c"] == Kind("ordinal", "sizes in an order")
-    model = reaches("ordinal")
+def test_an_added_kind_reaches_the_network(sizes: Any, tmp_path: Path) -> None:
+    assert guess_kinds(read(table("sizes")))["c"] == Kind("sizes", "sizes in an order")
+    model = reaches("sizes")
     assert model.schema is not None
     path = tmp_path / "model.safetensors"
     model.save(path)
     rows = {"c": ["large", None, "small"]}
     npt.assert_array_equal(cr.load(path).predict(rows).values, model.predict(rows).values)
-    del ENCODERS["ordinal"]
-    with pytest.raises(ModelFileError, match=r"data contract.*\n.*ordinal"):
+    del ENCODERS["sizes"]
+    with pytest.raises(ModelFileError, match=r"data contract.*\n.*sizes"):
         cr.load(path)
     with pytest.raises(SettingError, match="unknown kind"):
-        Schema.learn(read(table("ordinal")), "y", kinds={"c": "ordinal"})
+        Schema.learn(read(table("sizes")), "y", kinds={"c": "sizes"})
 
 
 # ---------------------------------------------------------------- kinds that are refused
@@ -135,27 +135,27 @@ class Lost(Encoder, frozen=True, kw_only=True, tag="lost"):
     """All of a kind but what becomes of it."""
 
     kind = "lost"
-    fit = OrdinalColumn.fit
-    treatment = OrdinalColumn.treatment
-    encode = OrdinalColumn.encode
+    fit = SizesColumn.fit
+    treatment = SizesColumn.treatment
+    encode = SizesColumn.encode
 
 
 class Half(CategoryEncoder, frozen=True, kw_only=True, tag="half"):
     """Codes without their number."""
 
     kind = "half"
-    fit = OrdinalColumn.fit
-    treatment = OrdinalColumn.treatment
-    encode = OrdinalColumn.encode
+    fit = SizesColumn.fit
+    treatment = SizesColumn.treatment
+    encode = SizesColumn.encode
 
 
 class Misnamed(ArrayEncoder, frozen=True, kw_only=True, tag="one"):
     """Two names."""
 
     kind = "another"
-    fit = OrdinalColumn.fit
-    treatment = OrdinalColumn.treatment
-    encode = OrdinalColumn.encode
+    fit = SizesColumn.fit
+    treatment = SizesColumn.treatment
+    encode = SizesColumn.encode
     width = 3
 
 
@@ -175,9 +175,9 @@ def test_a_kind_that_lacks_something_is_refused(kind: type[Encoder], match: str)
     assert before == ENCODERS
 
 
-def test_a_second_kind_of_one_name_is_refused(ordinal: Any) -> None:
-    with pytest.raises(SettingError, match="there is a kind 'ordinal' already"):
-        register(OrdinalColumn)
+def test_a_second_kind_of_one_name_is_refused(sizes: Any) -> None:
+    with pytest.raises(SettingError, match="there is a kind 'sizes' already"):
+        register(SizesColumn)
 
 
 def test_a_column_that_no_block_would_hold_makes_no_schema() -> None:

@@ -95,11 +95,11 @@ def test_what_the_recipe_offers_it_can_build() -> None:
 # ---------------------------------------------------------------- a loss that is added
 
 
-def log_cosh(
+def softened(
     prediction: cr.Node, target: Any, *, weights: Any = None, name: str | None = None
 ) -> cr.Node:
     """The mean of log(cosh(prediction - target))."""
-    given = case("log_cosh", prediction, target, weights)
+    given = case("softened", prediction, target, weights)
     d = given.prediction - same_shape(given)
     return given.finish(d + softplus(-2 * d) - math.log(2), name)
 
@@ -107,10 +107,10 @@ def log_cosh(
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> Loss:
     row = Loss(
-        "log_cosh", log_cosh, {"numbers": IDENTITY}, recipe="regression", estimator="log_cosh",
+        "softened", softened, {"numbers": IDENTITY}, recipe="regression", estimator="softened",
         bounds=Bounds(-50, 50, "a target is far out", "scale it"),
     )  # fmt: skip
-    monkeypatch.setitem(LOSSES, "log_cosh", row)
+    monkeypatch.setitem(LOSSES, "softened", row)
     return row
 
 
@@ -121,7 +121,7 @@ Y = (X[:, 0] - 2 * X[:, 1]).astype(np.float32)
 def model() -> cr.Model:
     x, t = cr.input("x", (2,)), cr.input("t", ())
     z = cr.squeeze(cr.dense(x, 1), -1)
-    return cr.Model(z, log_cosh(z, t))
+    return cr.Model(z, softened(z, t))
 
 
 def test_an_added_loss_trains_and_is_scored(added: Loss) -> None:
@@ -130,24 +130,24 @@ def test_an_added_loss_trains_and_is_scored(added: Loss) -> None:
     history = own.fit(data, validation=0.2, epochs=30, optimizer=cr.Adam(0.1), verbose=False)
     assert history["validation_rmse"][-1] < 0.1
     assert own.evaluate({"x": X, "t": Y})["rmse"] < 0.1
-    with pytest.raises(FeedError, match="a target is far out: the loss is log_cosh"):
+    with pytest.raises(FeedError, match="a target is far out: the loss is softened"):
         own.fit({"x": X, "t": Y * 100}, verbose=False)
 
 
 def test_the_recipe_takes_an_added_loss(added: Loss) -> None:
     table = {"a": X[:, 0], "b": X[:, 1], "y": Y}
-    own = cr.train(table, "y", loss="log_cosh", quality="fast", epochs=3, verbose=False)
+    own = cr.train(table, "y", loss="softened", quality="fast", epochs=3, verbose=False)
     assert [x for x in own.graph.operations if x.op.name == "objective"][-1].attributes[
         "kind"
-    ] == "log_cosh"
+    ] == "softened"
     assert "rmse" in own.evaluate(table)
 
 
 def test_an_estimator_takes_an_added_loss(added: Loss) -> None:
-    found = cr.MLPRegressor("log_cosh", (4,), max_iter=3, tol=0, random_state=0)
+    found = cr.MLPRegressor("softened", (4,), max_iter=3, tol=0, random_state=0)
     with pytest.warns(ConvergenceWarning):
         found.fit(X, Y)
-    assert found.model_.judge.kind == "log_cosh"
+    assert found.model_.judge.kind == "softened"
     with pytest.raises(ValueError, match="a target is far out"):
         found.fit(X, Y * 100)
 
@@ -159,5 +159,5 @@ def test_an_unknown_loss_of_ones_own_trains_without_metrics() -> None:
 
 
 def test_two_losses_of_one_name_are_refused(added: Loss) -> None:
-    with pytest.raises(SettingError, match="there is a loss 'log_cosh'"):
+    with pytest.raises(SettingError, match="there is a loss 'softened'"):
         register(added)
