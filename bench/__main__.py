@@ -26,7 +26,7 @@ PICTURE = ROOT / "docs" / "assets" / "benchmark.svg"
 SHOWN = "![Time of a training step of each system, in times of Chainrule's](assets/benchmark.svg)"
 RESULTS = ROOT / "bench" / "results"
 PARTIAL = "partial"
-"""The name of the results of a run that leaves out something; it never changes the page."""
+"""The name of partial results, which never change the page."""
 
 SOME = ("64-64-10", "784-128-10", "20-256-256-2")
 """The networks of two models at once, and of a busy machine."""
@@ -38,7 +38,7 @@ COMPARED = "64-64-10"
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the run: what measures, and with which networks and systems."""
+    """A part of the run: a measurement, its networks and its systems."""
 
     group: str
     measure: Callable[[Settings], Iterator[Record]]
@@ -61,7 +61,7 @@ PARTS = (
 
 
 def main() -> None:
-    """Measure, write the results, print them, and where nothing was left out, renew the page."""
+    """Measures, writes and prints the results; a complete run also updates the page."""
     options = arguments()
     if options.page:
         renew(Path(options.page))
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer networks and rounds")
     names = [*dict.fromkeys(x.group for x in PARTS), *ALL, *SYSTEMS]
@@ -106,7 +106,7 @@ def arguments() -> argparse.Namespace:
 
 
 def parts(only: Sequence[str], quick: bool) -> list[Part]:
-    """The parts of a run; names of one kind (groups, networks, systems) leave out the others."""
+    """The parts of a run; given names of one kind (groups, networks, systems) exclude others."""
 
     def kept(names: Sequence[str], otherwise: Sequence[str] = ()) -> list[str]:
         return [x for x in names if x in only] or list(otherwise or names)
@@ -124,7 +124,7 @@ def parts(only: Sequence[str], quick: bool) -> list[Part]:
 
 
 def measured(parts: Sequence[Part], rounds: int, seconds: float) -> Iterator[Record]:
-    """All records of some parts, in turn; a network on which a worker dies is left out."""
+    """Yields all records of the parts; a network on which a worker dies is skipped."""
     for part in parts:
         for networks in [[x] for x in NETWORKS if x.name in part.networks] or [[]]:
             try:
@@ -144,12 +144,12 @@ def text(saved: Mapping[str, Any]) -> str:
 
 
 def tell(sentence: str) -> None:
-    """Say what goes on, apart from the results."""
+    """Prints progress, separately from the results."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def renew(path: Path) -> None:
-    """Write results into the page of the documentation, and draw its picture."""
+    """Writes results into the page of the documentation, and draws its picture."""
     saved = json.loads(path.read_text(encoding="utf-8"))
     subprocess.run([python("peers"), "-m", "bench.plot", path, PICTURE], cwd=ROOT, check=True)
     page = rewrite(PAGE.read_text("utf-8"), f"{SHOWN}\n\n{text(saved)}")

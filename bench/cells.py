@@ -1,4 +1,4 @@
-"""What is measured: networks, sizes of minibatches, and data with classes that can be learned."""
+"""The measured networks, their minibatch sizes, and data with learnable classes."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ NETWORKS = (
     Network("20-45-46-1", (20, 45, 46, 1), 64, 100),
     Network("20-256-256-2", (20, 256, 256, 2), 256, 39),
 )
-"""The last one is the table of 10,000 rows and 20 columns; 9,984 of them are whole minibatches."""
+"""The last one is the table of 10,000 rows and 20 columns; 9,984 of them are full minibatches."""
 
 
 def data(network: Network, rows: int | None = None) -> tuple[Array, npt.NDArray[np.generic]]:
-    """Inputs (n, i) and targets: class numbers (n,) or numbers (n,), one in ten at random.
+    """Inputs (n, i) and targets: class indices (n,) or numbers (n,), one in ten at random.
 
     The classes lie around centres; the noise keeps the loss away from zero, where numbers too
     small for float32 would change how long a step takes.
@@ -82,7 +82,7 @@ def data(network: Network, rows: int | None = None) -> tuple[Array, npt.NDArray[
 
 
 def start(network: Network) -> list[tuple[Array, Array]]:
-    """Weights (i, o) and biases (o,) of every layer to start from, the same for every system."""
+    """Initial weights (i, o) and biases (o,) of every layer, the same for all systems."""
     rng = np.random.default_rng(11)
     pairs = zip(network.widths, network.widths[1:], strict=False)
     return [

@@ -1,4 +1,4 @@
-"""What it was measured on: processor, memory, versions, settings."""
+"""The machine of a measurement: processor, memory, versions, settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(json.dumps({"Python": platform.python_version()} | found))
 
 
 def machine() -> dict[str, Any]:
-    """A plain description, with the measured peaks in operations and bytes a second."""
+    """A plain description, with the measured peaks in operations and bytes per second."""
     return {
         "processor": processor(),
         "cores": len(all_cores()),
@@ -44,7 +44,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name, as the system tells it, with its number of the family."""
+    """The processor's name from the system, with its family number."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""fit_many against one model after another: `python -m bench.many`, on a machine that is idle.
+"""Compares fit_many with sequential training: `python -m bench.many`, on an idle machine.
 
 Beside it stands what cannot be beaten: processes forked by hand, each with its share of the models
 and nothing to tell. On a busy machine only the comparison with those means something.
@@ -18,7 +18,7 @@ from chainrule.backend.cpu.run.threads import processors
 
 SHOWN = ("4-16-3", "64-64-10", "20-256-256-2")
 SECONDS = 1.0
-"""What one model after another should take."""
+"""The target time of sequential training."""
 ROUNDS = 9
 EPOCHS = 20
 
@@ -54,12 +54,12 @@ def by_hand(models: Sequence[cr.Model], rows: dict[str, Any], settings: dict[str
 
 
 def many(models: Sequence[cr.Model], rows: dict[str, Any], settings: dict[str, Any]) -> None:
-    """What is measured."""
+    """The measured networks."""
     cr.fit_many(models, rows, **settings)
 
 
 def seconds(way: Way, network: Network, count: int, rows: dict[str, Any]) -> float:
-    """How long a way takes for so many new models."""
+    """The time that a method takes for a number of new models."""
     models = [build(network, seed) for seed in range(count)]
     settings = {
         "batch_size": network.batch, "epochs": EPOCHS, "verbose": False,
@@ -71,7 +71,7 @@ def seconds(way: Way, network: Network, count: int, rows: dict[str, Any]) -> flo
 
 
 def main() -> None:
-    """Print a line for each network."""
+    """Prints a line for each network."""
     print(f"{processors()} processors; models a second, medians of {ROUNDS} rounds")
     print(f"{'network':>14}  one by one  by hand  fit_many  of one by one  of by hand")
     for network in (x for x in NETWORKS if x.name in SHOWN):

@@ -1,4 +1,4 @@
-"""What workers do round by round: training, prediction, two models at once, a busy machine."""
+"""Measurements by rounds: training, prediction, two models at once, a busy machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is measured.
+    """The size of a measurement.
 
     Attributes:
         systems, networks: those that take part.
@@ -92,7 +92,7 @@ def _train(
     models: int = 1,
     taken: int | None = None,
 ) -> Iterator[tuple[Worker, Record]]:
-    """The workers of a network, all interleaved; `taken` is a core that is not theirs alone."""
+    """The workers of a network, interleaved; `taken` is a core that they share."""
     with ExitStack() as stack:
         entries = []
         for count in threads:
@@ -145,7 +145,7 @@ def _predict(
 
 
 def ready(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
-    """Wait for what was sent to all; those that can do it, with what they answer as loss."""
+    """Waits for the answers of all workers; returns those that can do it, with their losses."""
     able = []
     for entry in entries:
         try:
@@ -158,7 +158,7 @@ def ready(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
 
 
 def rounds(entries: Sequence[Entry], count: int) -> list[Record]:
-    """Ask one worker after another, in every round from the next one on."""
+    """Requests from one worker after another; every round begins with the next one."""
     samples: list[list[float]] = [[] for _ in entries]
     for turn in range(count):
         for k in range(len(entries)):

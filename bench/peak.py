@@ -1,4 +1,4 @@
-"""What the machine can do at most: multiply-adds a second, and bytes a second from memory."""
+"""The peaks of the machine: multiply-adds per second, and bytes per second from memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from bench.process import on, place
 
 CHAINS = 12
-"""Sums that do not wait for each other: more than latency times units of any processor."""
+"""The number of independent sums: more than latency times units of any processor."""
 TURNS = 1_000_000
 COPIED = 128 * 2**20
 
 
 def multiply_adds(threads: int) -> float:
-    """The most float32 operations a second, two a multiply-add, that so many threads reach."""
+    """The peak float32 operations per second of the threads, two per multiply-add."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
@@ -34,7 +34,7 @@ def multiply_adds(threads: int) -> float:
 
 
 def bandwidth(threads: int) -> float:
-    """The most bytes a second, read and written, that so many threads reach in copying."""
+    """The peak bytes per second, read and written, that the threads copy."""
     pairs = [(np.ones(COPIED, np.uint8), np.zeros(COPIED, np.uint8)) for _ in range(threads)]
 
     def copy() -> None:
@@ -46,7 +46,7 @@ def bandwidth(threads: int) -> float:
 
 
 def _least(work: Callable[[], object], threads: int, repeats: int) -> float:
-    """The least seconds in which all threads do the work once."""
+    """The shortest time in which all threads do the work once, in seconds."""
     with on(place(threads).cores), ThreadPoolExecutor(threads) as pool:
         times = []
         for _ in range(repeats):
@@ -58,7 +58,7 @@ def _least(work: Callable[[], object], threads: int, repeats: int) -> float:
 
 
 def _loop(width: int) -> str:
-    """A function that does `CHAINS` vector multiply-adds a turn, in registers."""
+    """A function that does `CHAINS` vector multiply-adds per iteration, in registers."""
     vector = f"<{width} x float>"
     zero, half = "zeroinitializer", f"<{', '.join(['float 0.5'] * width)}>"
     chains = range(CHAINS)

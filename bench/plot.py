@@ -49,7 +49,7 @@ def draw(found: Sequence[Row], path: Path) -> None:
 
 
 def panel(axes: Axes, title: str, cells: Sequence[tuple[str, Row]]) -> None:
-    """One optimizer with one number of threads: every system's time in times of ours."""
+    """One optimizer with one number of threads: the time of every system relative to ours."""
     axes.set_title(title, fontsize=10)
     names = [name for name, _ in cells]
     for system in SYSTEMS:

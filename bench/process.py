@@ -1,4 +1,4 @@
-"""Workers from the outside: started on some cores, asked in turn, so that no two ever measure."""
+"""Worker processes: pinned to cores, and called in turn so that only one measures."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SETTINGS = (
     "OPENBLAS_", "NVPL_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "XLA_", "JAX_", "TORCH",
     "CHAINRULE_",
 )  # fmt: skip
-"""Variables that begin so change how fast some system is; none reaches a worker."""
+"""Prefixes of variables that change the speed of a system; they are removed for workers."""
 
 
 class WorkerError(Exception):
-    """A system that cannot do what was asked."""
+    """A request that a system does not support."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker runs: the cores, as many threads, and the folder of compiled code."""
+    """The environment of a worker: its cores, as many threads, and the folder of compiled code."""
 
     cores: tuple[int, ...]
     cache: Path = CACHE
@@ -51,12 +51,12 @@ def place(threads: int, cache: Path = CACHE) -> Place:
 
 
 def python(system: str) -> str:
-    """The interpreter that has a system: ours runs this program."""
+    """The interpreter that has a system installed; ours runs this program."""
     return sys.executable if system == OURS else str(PEERS / "bin" / "python")
 
 
 def environment(where: Place) -> dict[str, str]:
-    """The variables of a worker: nobody else's settings, and as many threads as cores."""
+    """The variables of a worker: without the user's settings, and as many threads as cores."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
     threads = str(len(where.cores))
     own = {
@@ -76,7 +76,7 @@ def environment(where: Place) -> dict[str, str]:
 
 @contextmanager
 def on(cores: Sequence[int]) -> Iterator[None]:
-    """Processes that begin in this block stay on some cores, where the system can do that."""
+    """Pins processes that start in this block to some cores, where the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -111,14 +111,14 @@ class Worker:
         self._errors.close()
 
     def send(self, do: str, **arguments: Any) -> None:
-        """Ask for something, without waiting."""
+        """Sends a request, without waiting."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `receive` tells
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self._process.stdin.flush()
 
     def receive(self) -> float:
-        """The answer to what was sent.
+        """The answer to the last request.
 
         Raises:
             WorkerError: it cannot be done, or the process has ended.
@@ -133,7 +133,7 @@ class Worker:
         return float(answer["is"] or 0)
 
     def ask(self, do: str, **arguments: Any) -> float:
-        """Send and receive."""
+        """Sends a request and returns the answer."""
         self.send(do, **arguments)
         return self.receive()
 
@@ -144,7 +144,7 @@ class Worker:
 
 @contextmanager
 def spinning(core: int | None) -> Iterator[None]:
-    """Something else that takes a whole core meanwhile; None: nothing."""
+    """Keeps a core busy during the block; None: no core."""
     if core is None:
         yield
         return

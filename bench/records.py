@@ -1,4 +1,4 @@
-"""What a run measures: samples of one system in one cell; less is better in all of them."""
+"""Measurements: samples of one system in one cell; less is always better."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Record:
         unit: "s" or "B".
         samples: one a round.
         threads: of the cell; 0 where that means nothing.
-        flops: of the matrix products of what a sample is the time of; 0 where it is no such.
+        flops: of the matrix products of what a sample is the time of; 0 if it has none.
         loss: after some epochs of training; 0 where nothing is trained.
     """
 
@@ -69,7 +69,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as much the best peer takes as Chainrule."""
+        """The ratio of the best peer to Chainrule."""
         if self.ours is None or self.best is None:
             return None
         return self.best[1] / self.ours
@@ -92,7 +92,7 @@ def _row(cell: str, found: Sequence[Record]) -> Row:
 
 
 def disagreement(found: Iterable[Row]) -> float:
-    """By which part of the least loss of a cell others are higher at most: all learn alike.
+    """The largest relative excess over the least loss of a cell: all systems should learn alike.
 
     scikit-learn is left out, since it draws start values of its own.
     """
@@ -101,5 +101,5 @@ def disagreement(found: Iterable[Row]) -> float:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive numbers, at least one."""
+    """The geometric mean of one or more positive numbers."""
     return exp(sum(map(log, values)) / len(values))

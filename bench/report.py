@@ -1,4 +1,4 @@
-"""The results as Markdown: a table for each group, and the place of the page where they stand."""
+"""The results as Markdown: a table for each group, and their section of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLES = {
     "import": "Import, and size on the disk with all dependencies",
 }
 MERGED = {"installed size": "import"}
-"""Groups of one row that stand in another's table."""
+"""Groups of one row that are shown in another's table."""
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -27,7 +27,7 @@ ORDER = [*SYSTEMS, "JAX"]
 
 
 def markdown(machine: Mapping[str, Any], records: Sequence[Record], settings: str) -> str:
-    """All that was measured, as the page shows it."""
+    """All results, as shown on the page."""
     parts = [_machine(machine), settings]
     for group, title in TITLES.items():
         found = rows(records, group)
@@ -39,7 +39,7 @@ def markdown(machine: Mapping[str, Any], records: Sequence[Record], settings: st
 
 
 def table(found: Sequence[Row], peaks: Mapping[str, float]) -> str:
-    """A Markdown table: a row a cell, a column a system, and how many times the best peer takes.
+    """A Markdown table: a row per cell, a column per system, and the ratio to the best peer.
 
     Args:
         found: the cells.
@@ -61,7 +61,7 @@ def table(found: Sequence[Row], peaks: Mapping[str, float]) -> str:
 
 
 def share(row: Row, peaks: Mapping[str, float]) -> float | None:
-    """The part of the machine's measured peak that Chainrule's matrix products run at."""
+    """The fraction of the machine's measured peak that Chainrule's matrix products reach."""
     peak = peaks.get(str(row.threads))
     if not row.flops or not peak or row.ours is None:
         return None
@@ -83,7 +83,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
-    """A paragraph on what it ran on."""
+    """A paragraph on the machine."""
     own, peers = (
         ", ".join(f"{name} {version}" for name, version in machine["versions"][x].items())
         for x in ("own", "peers")
@@ -114,7 +114,7 @@ def _summary(found: Sequence[Row]) -> list[str]:
 
 
 def rewrite(page: str, text: str) -> str:
-    """A page with a new text between its marks.
+    """The page with new text between its markers.
 
     Raises:
         ValueError: it has no marks.

@@ -1,4 +1,4 @@
-"""The bytes of a package and all that it needs: `python -m bench.size jax` prints them."""
+"""The size of a package and its dependencies: `python -m bench.size jax` prints it."""
 
 from __future__ import annotations
 

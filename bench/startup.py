@@ -1,4 +1,4 @@
-"""What is paid once: the import, the first step, the room on the disk."""
+"""One-time costs: import, first step, disk space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = {
     "JAX": ("jax", "jax"),
     "scikit-learn": ("sklearn.neural_network", "scikit-learn"),
 }
-"""What is imported, and what is installed, by system."""
+"""The imported module and the installed package of each system."""
 IMPORT = """
 import time
 begun = time.perf_counter()
@@ -29,7 +29,7 @@ print(time.perf_counter() - begun)
 
 
 def imports(settings: Settings) -> Iterator[Record]:
-    """Seconds of the import in a fresh process, all files in the system's cache."""
+    """The time to import in a new process, with all files in the system's cache."""
     settings.tell("import")
     samples: dict[str, list[float]] = {name: [] for name in PACKAGES}
     for turn in range(1 + settings.rounds):
@@ -42,7 +42,7 @@ def imports(settings: Settings) -> Iterator[Record]:
 
 
 def sizes(settings: Settings) -> Iterator[Record]:
-    """Bytes of a package with all that it needs."""
+    """The size of a package with its dependencies, in bytes."""
     settings.tell("installed size")
     for name, (_, package) in PACKAGES.items():
         size = float(_run(name, "-m", "bench.size", package))
@@ -50,7 +50,7 @@ def sizes(settings: Settings) -> Iterator[Record]:
 
 
 def first_steps(settings: Settings) -> Iterator[Record]:
-    """Seconds to the first step in a fresh process: nothing compiled before, and from the cache.
+    """The time to the first step in a new process, with empty caches and from the cache.
 
     Every cold sample has an empty folder; the cached one after it uses what that left. Peers take
     long, so that there are two rounds fewer.
@@ -82,7 +82,7 @@ def _first(system: str, network: str, cache: Path) -> float:
 
 
 def _run(system: str, *arguments: str) -> str:
-    """What a fresh process of the system's Python prints."""
+    """The output of a new process of the system's Python."""
     done = subprocess.run(
         [python(system), *arguments],
         cwd=ROOT, env=environment(place(2)), capture_output=True, text=True, check=False,

@@ -1,4 +1,4 @@
-"""A process that holds one system and does what it is told: a line of JSON in, a line out."""
+"""A process with one system that serves requests: a line of JSON in, a line out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bench.systems import System, make
 
 MOST_EPOCHS = 5_000
 WAIT = 300
-"""Seconds after which a model has waited in vain for the other one."""
+"""The time after which a model gives up waiting for the other one, in seconds."""
 
 
 class Desk:
-    """What may be asked for; every method is a request, its arguments are those of the JSON."""
+    """The requests: every method is one, its arguments are those of the JSON."""
 
     def __init__(self) -> None:
         self._systems: list[System] = []
@@ -33,7 +33,7 @@ class Desk:
     def open(
         self, system: str, network: str, optimizer: str, threads: int, models: int, epochs: int
     ) -> float:
-        """Get ready to train: the loss after so many epochs, which shows that it learns."""
+        """Prepares training; returns the loss after the epochs, which shows that it learns."""
         self._network = named(network)
         made = (make(system, self._network, optimizer, threads) for _ in range(models))
         self._systems = list(made)
@@ -43,7 +43,7 @@ class Desk:
         return loss
 
     def first(self, system: str, network: str, optimizer: str, threads: int) -> float:
-        """Seconds from the definition of a model to the end of its first step."""
+        """The time from the definition of a model to the end of its first step, in seconds."""
         one = replace(named(network), batches=1)
         made = make(system, one, optimizer, threads)
         begun = time.perf_counter()
@@ -51,7 +51,7 @@ class Desk:
         return time.perf_counter() - begun
 
     def train(self, seconds: float) -> float:
-        """Train all models at once for about so long: the seconds of a step of each."""
+        """Trains all models at once for about this time; returns the seconds of a step of each."""
         epochs = max(1, min(MOST_EPOCHS, math.ceil(seconds / self._epoch)))
         together = threading.Barrier(len(self._systems), timeout=WAIT)
         times: list[float] = []
@@ -69,12 +69,12 @@ class Desk:
         return self._epoch / self._network.batches
 
     def reads(self, system: str, network: str, threads: int) -> None:
-        """Get ready to predict."""
+        """Prepares prediction."""
         self._network = named(network)
         self._systems = [make(system, replace(self._network, batches=1), "sgd", threads)]
 
     def predict(self, rows: int, seconds: float) -> float:
-        """Predict so many rows again and again for about so long: the seconds of a call."""
+        """Predicts the rows repeatedly for about this time; returns the seconds of a call."""
         if rows not in self._rows:
             self._rows[rows] = data(self._network, rows)[0]
         x = self._rows[rows]
@@ -86,7 +86,7 @@ class Desk:
         return timed(lambda: predict(x), count)
 
     def memory(self) -> int:
-        """The most bytes that this process has had in memory (Linux tells)."""
+        """The peak memory of this process in bytes (Linux only)."""
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -107,7 +107,7 @@ def timed(call: Callable[[], object], count: int) -> float:
 
 
 def main() -> None:
-    """Answer requests until the pipe ends; what libraries print goes to the error stream."""
+    """Answers requests until the pipe ends; the output of libraries goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     desk = Desk()

@@ -1,4 +1,4 @@
-"""Writes the generated pages of the documentation; with --check, tells which are out of date."""
+"""Writes the generated pages of the documentation; with --check, lists those out of date."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "contributing.md": layers.page,
     "assets/lecture.svg": lesson.drawing,
 }
-"""What makes each generated file."""
+"""The generator of each file."""
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages that have changed, or with --check only name them; 1 where there are any."""
+    """Writes the pages that have changed; with --check only lists them, and returns 1 if any."""
     stale = [name for name, make in PAGES.items() if _read(DOCS / name) != make()]
     if "--check" in arguments:
         for name in stale:

@@ -1,4 +1,4 @@
-"""A loss and a layer of one's own: functions of nodes; gradients come by themselves."""
+"""A custom loss and a custom layer: functions of nodes; gradients are derived automatically."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Handwritten digits: a network with one hidden layer, and which digits it takes for which."""
+"""Handwritten digits: a network with one hidden layer, and its confusion matrix."""
 
 import os
 
@@ -6,7 +6,7 @@ import numpy as np
 
 import chainrule as cr
 
-table = cr.data.read("digits").to_dict()  # 1,797 pictures of 8 x 8 pixels from 0 to 16
+table = cr.data.read("digits").to_dict()  # 1,797 images of 8 x 8 pixels from 0 to 16
 digit = table.pop("digit")
 pixels = np.stack(list(table.values()), axis=1) / 16  # (n, 64)
 
@@ -26,6 +26,6 @@ model.fit(
 )
 
 scores = model.evaluate({"x": pixels[test], "t": digit[test]})
-print(f"accuracy on 300 pictures that training has not seen: {scores['accuracy']:.3f}")
-print("rows: the digit, columns: what the network takes it for")
+print(f"accuracy on 300 held-out images: {scores['accuracy']:.3f}")
+print("rows: the digit, columns: the prediction")
 print(cr.metrics.confusion_matrix(digit[test], model.predict({"x": pixels[test]})).astype(int))

@@ -13,7 +13,7 @@ table = cr.data.read(source)
 for finding in cr.data.check_table(table, target):
     print(f"{finding.severity}: {finding.message}")
 
-model = cr.train(table, target, **settings)  # what is not set is chosen by the data
+model = cr.train(table, target, **settings)  # other settings are chosen by the data
 for column in model.schema.describe():
     print(f"{column.column:<20} {column.kind:<9} {column.treatment}")
 

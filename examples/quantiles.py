@@ -1,4 +1,4 @@
-"""Regression with an answer to "how sure?": the quantiles 5 %, 50 % and 95 % at once."""
+"""Regression with uncertainty: the quantiles 5 %, 50 % and 95 % at once."""
 
 import os
 
@@ -27,6 +27,6 @@ model.fit(
 low, _, high = model.predict({"x": at[1500:]}).T
 inside = np.mean((low <= value[1500:]) & (value[1500:] <= high))
 print(f"{inside:.1%} of 500 new values lie between the 5 % and the 95 % quantile")
-for place in (0.0, 1.5, 3.0):
-    row = model.predict({"x": [[place]]})[0]
-    print(f"x = {place:3}: {row[0]:6.2f} to {row[2]:5.2f}, middle {row[1]:5.2f}")
+for position in (0.0, 1.5, 3.0):
+    row = model.predict({"x": [[position]]})[0]
+    print(f"x = {position:3}: {row[0]:6.2f} to {row[2]:5.2f}, middle {row[1]:5.2f}")

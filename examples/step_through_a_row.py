@@ -1,4 +1,4 @@
-"""One row of a table through a trained model: each step forward and back with its numbers."""
+"""One row of a table through a trained model: each step forward and backward with its numbers."""
 
 import os
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +15,7 @@ from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.program import Program, compile_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.keys import step_key
+from chainrule.graph.node import Parameter
 from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
@@ -103,14 +104,21 @@ def _shaken(case: Network) -> list[Step]:
         for x in plain.updates:
             name = plain.graph.name(x)
             size = np.abs(after[name] - before[name]).max(initial=0) * np.finfo(x.dtype).eps
-            loss = loss + _dot(x, 8 * size * numbers.uniform(-1, 1, x.shape))
+            noise = 8 * size * numbers.uniform(-1, 1, x.shape)
+            for read, own in _reads(plain.graph, x, constant(noise, x.dtype)):
+                loss = loss + cr.sum((read - cr.stop_gradient(read)) * own)  # 0; its gradient: own
         steps.append(replace(case, loss=loss).step())
     return steps
 
 
-def _dot(x: Node, numbers: Array) -> Node:
-    """0, with `numbers` as its gradient."""
-    return cr.sum((x - cr.stop_gradient(x)) * constant(numbers, x.dtype))
+def _reads(graph: Graph, x: Parameter, noise: Node) -> Iterator[tuple[Node, Node]]:
+    """A parameter and its noise; of a table that is updated by rows, what is looked up of both."""
+    if not x.sparse:
+        yield x, noise
+        return
+    for node in graph.consumers(x):
+        if node.op.name == "take":
+            yield node, cr.take(noise, node.operands[1])
 
 
 def _moved(case: Network, step: Step, state: State, k: int, seed: int) -> dict[str, Array]:

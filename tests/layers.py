@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("errors", "types", "version"), "exceptions, each told in four parts; shapes and dtypes"),
-    (("system",), "what is asked of the operating system: whole files, caches, signals, forks"),
+    (("errors", "types", "version"), "exceptions with messages in four parts; shapes and dtypes"),
+    (("system",), "services of the operating system: atomic files, caches, signals, forks"),
     (("display",), "numbers, tables and charts as text and SVG"),
     (("ir",), "loop nests over buffers: what ops lower to, and backends compile"),
-    (("graph",), "ops, nodes, graphs, the training step: what a network is"),
-    (("ops", "interpret"), "what nodes compute, and the interpreter"),
+    (("graph",), "ops, nodes, graphs, the training step: the representation of networks"),
+    (("ops", "interpret"), "the definitions of ops, and the interpreter"),
     (("autodiff", "passes", "nn"), "graph to graph; layers and losses"),
     (("plan",), "graph to plan; knows no machine"),
-    (("costs",), "what a plan costs: work, time, memory"),
+    (("costs",), "the cost of a plan: work, time, memory"),
     (("backend",), "plan to machine code; knows no graph"),
     (("engine",), "from a graph to a running program"),
-    (("explain",), "traces, formulas, gradients held against differences"),
-    (("data",), "tables to arrays, and what is learned of their columns"),
-    (("train",), "optimizers, metrics, the loop, what a run tells"),
-    (("model",), "the Model and all that it does"),
+    (("explain",), "traces, formulas, gradients checked against differences"),
+    (("data",), "tables to arrays; encoders fitted to their columns"),
+    (("train",), "optimizers, metrics, the training loop, progress and history"),
+    (("model",), "the Model and its methods"),
     (("recipe", "estimators"), "from a table to a model; scikit-learn's estimators"),
     (("cli", "__init__", "__main__"), "the command line; nothing imports it"),
 )
@@ -44,10 +44,7 @@ INSIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """(part, who alone may import it from outside)."""
 
-CYCLES: tuple[tuple[str, ...], ...] = (
-    ("graph.node", "graph.op"),
-    ("model.fit", "model.model", "model.file", "model.plan", "model.profile"),
-)
+CYCLES: tuple[tuple[str, ...], ...] = (("graph.node", "graph.op"),)
 """Modules that import each other still; imports for types and late ones count."""
 
 

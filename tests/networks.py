@@ -155,6 +155,14 @@ LAYERS: dict[str, Move] = {
     "bag of words": lambda d, x: cr.mean(
         cr.embedding(d.codes(d.pick.choice((1, 3, 9))), CODES, d.width(), dtype=d.dtype), 1
     ),
+    "sparse embedding": lambda d, x: cr.embedding(
+        d.codes(), CODES, d.width(), dtype=d.dtype, sparse=True
+    ),
+    "sparse bag of words": lambda d, x: cr.mean(
+        cr.embedding(d.codes(d.pick.choice((1, 4))), CODES, d.width(), dtype=d.dtype, sparse=True),
+        1,
+    ),
+    "sparse and shared": lambda d, x: shared_table(d, d.width()),
     "more features": lambda d, x: d.features(d.width()),
     "scaled by an input": lambda d, x: x * d.constant_input(wide(x)),
 }  # fmt: skip
@@ -250,6 +258,15 @@ SHAPES: dict[str, Move] = {
         cr.reshape(cr.concat([x, x], 1), (-1, 2, wide(x))) @ d.weights(wide(x), d.width())
     ),
 }
+
+
+def shared_table(d: Draft, width: int) -> Node:
+    """Several look-ups of one table that is updated by rows, one of them of several rows."""
+    table = cr.parameter(
+        f"table{len(d.data)}", d.numbers.normal(size=(CODES, width)), dtype=d.dtype, sparse=True
+    )
+    several = cr.take(table, d.codes(d.pick.choice((2, 3))))
+    return cr.sum(several, 1) - cr.take(table, d.codes()) * cr.tanh(cr.take(table, d.codes()))
 
 
 def tied(x: Node, w: Node) -> Node:

@@ -1,1 +1,1 @@
-"""What is learned: test errors of Chainrule's recipe beside other learners on real tables."""
+"""Model quality: test errors of Chainrule's recipe and other learners on real tables."""

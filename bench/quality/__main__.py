@@ -30,7 +30,7 @@ Job = tuple[str, int, str]
 
 
 def main() -> None:
-    """Do what is not kept yet, one run after another; renew the page where nothing is left out."""
+    """Does the missing runs one after another; updates the page if none is left out."""
     options = arguments()
     described = machine()
     name = slug(f"quality {described['processor']} {described['cores']} cores")
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def undone(options: argparse.Namespace, store: Store) -> list[Job]:
-    """What the options ask for and is not kept, its tables prepared."""
+    """The requested runs that are not stored yet; prepares their tables."""
     wanted = jobs(
         options.only or list(SETS), options.seeds or SEEDS, options.learners or list(LEARNERS)
     )
@@ -65,13 +65,13 @@ def undone(options: argparse.Namespace, store: Store) -> list[Job]:
 
 
 def needed(left: Sequence[Job]) -> None:
-    """Raises SystemExit where the environment of the peers is needed and not there."""
+    """Raises SystemExit if the environment of the peers is needed and missing."""
     if any(not LEARNERS[x].ours for _, _, x in left) and not (PEERS / "bin" / "python").exists():
         raise SystemExit("the peers are not installed: `make quality` installs and measures")
 
 
 def attempt(left: Sequence[Job], store: Store, threads: int, limit: float) -> int:
-    """Run and keep; how many failed."""
+    """Runs and stores; returns the number of failures."""
     failed = 0
     for k, (name, seed, learner) in enumerate(left):
         tell(f"{k + 1} of {len(left)}: {name}, seed {seed}, {learner}")
@@ -88,7 +88,7 @@ def attempt(left: Sequence[Job], store: Store, threads: int, limit: float) -> in
 
 
 def weigh(store: Store, again: bool) -> int:
-    """Measure whole commands, and keep what they cost; how many failed."""
+    """Measures complete commands and stores their costs; returns the number of failures."""
     failed = 0
     for name, cost in COSTS.items():
         if name in store.extras and not again:
@@ -103,7 +103,7 @@ def weigh(store: Store, again: bool) -> int:
 
 
 def renew(path: Path) -> None:
-    """Write results into the page of the documentation, and draw its picture."""
+    """Writes results into the page of the documentation, and draws its picture."""
     python = str(PEERS / "bin" / "python")
     command = [python, "-m", "bench.quality.plot", str(path), str(PICTURE)]
     subprocess.run(command, cwd=ROOT, check=True)
@@ -113,12 +113,12 @@ def renew(path: Path) -> None:
 
 
 def jobs(only: Sequence[str], seeds: Sequence[int], learners: Sequence[str]) -> list[Job]:
-    """What is to run: for each seed all learners on all sets, so that an early end has them all."""
+    """The runs: for each seed all learners on all sets, so that an early end has all of them."""
     return [(x, seed, learner) for seed in seeds for x in only for learner in learners]
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], choices=SETS, metavar="SET",
                         help=f"these sets: {', '.join(SETS)}")  # fmt: skip
@@ -137,7 +137,7 @@ def arguments() -> argparse.Namespace:
 
 
 def tell(sentence: str) -> None:
-    """Say what goes on."""
+    """Prints progress."""
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What one command costs from its start to the saved model: a table's time and peak memory."""
+"""The cost of one command, from its start to the saved model: time and peak memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.quality.sets import SETS, Frame, load, split
 from bench.quality.wide import TARGET, wide
 
 ROUNDS = 3
-"""How often Adult is trained; the large table is once."""
+"""The number of runs on Adult; the large table has one."""
 
 
 def adult() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _trained(train: Frame, test: Frame, target: str, quality: str, rounds: int) 
 
 
 def _cost(command: list[str], folder: Path) -> tuple[float, float, int]:
-    """Seconds, processor seconds and peak bytes of a command. Raises RunError where it fails."""
+    """Seconds, processor seconds and peak bytes of a command. Raises RunError if it fails."""
     variables = environment(Place(tuple(all_cores()), folder))
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         begun = time.perf_counter()

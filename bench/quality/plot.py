@@ -21,7 +21,7 @@ from bench.quality.sets import SETS  # noqa: E402
 
 OURS, OTHERS = "#d9480f", "#495057"
 FAR = 2.0
-"""Errors that are so many times the least of their set stand at the edge, as a number."""
+"""Errors beyond this multiple of the least of their set are drawn at the edge, as a number."""
 
 
 def draw(found: Mapping[str, Mapping[str, Cell]], path: Path) -> None:

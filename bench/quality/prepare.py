@@ -1,4 +1,4 @@
-"""Fetch the sets and store each as a table that every environment can read."""
+"""Fetches the sets and stores each as a table that all environments can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chainrule.system.atomicfile import replacing
 
 
 def prepare(name: str) -> None:
-    """Store a set where it is not yet; a test part follows the rows of the training part.
+    """Stores a set if necessary; its test part follows the rows of the training part.
 
     Raises:
         chainrule.errors.DataError: it cannot be fetched.

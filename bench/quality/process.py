@@ -1,4 +1,4 @@
-"""Runs from the outside: one process at a time, with its environment, its cores, its end."""
+"""Runs in worker processes, one at a time: their environment, cores and exit."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class RunError(Exception):
 
 
 def python(learner: str) -> str:
-    """The interpreter that has a learner: ours runs this program."""
+    """The interpreter that has a learner installed; ours runs this program."""
     return sys.executable if LEARNERS[learner].ours else str(PEERS / "bin" / "python")
 
 
 def run(name: str, seed: int, learner: str, threads: int, limit: float) -> Run:
-    """Run in a fresh process, with nothing compiled before.
+    """Runs in a new process, with empty caches.
 
     Raises:
         RunError: it failed, or took more than `limit` seconds.
@@ -45,7 +45,7 @@ def run(name: str, seed: int, learner: str, threads: int, limit: float) -> Run:
 
 
 def done(command: list[str], threads: int, limit: float) -> str:
-    """What a process of some cores prints. Raises RunError."""
+    """The output of a process on some cores. Raises RunError."""
     with tempfile.TemporaryDirectory() as folder:
         where = Place(tuple(all_cores()[-threads:]), Path(folder))
         with on(where.cores):
@@ -62,7 +62,7 @@ def done(command: list[str], threads: int, limit: float) -> str:
 
 
 def commit() -> str:
-    """The commit that runs, with a + where files were changed since; empty without git."""
+    """The current commit, with a + if files have changed since; empty without git."""
 
     def git(*arguments: str) -> str:
         told = subprocess.run(

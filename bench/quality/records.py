@@ -1,4 +1,4 @@
-"""What is measured: a run of one learner on one set with one seed, and many runs together."""
+"""Records: a run of one learner on one set with one seed, and summaries of runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What there is one run of."""
+        """The identity of a run."""
         return self.set, self.seed, self.learner
 
 
@@ -95,7 +95,7 @@ def cells(runs: Iterable[Run]) -> dict[str, dict[str, Cell]]:
 
 
 def mean_ranks(runs: Sequence[Run], learners: Sequence[str]) -> tuple[dict[str, float], int]:
-    """The mean place of each learner over the sets, and how many sets that are.
+    """The mean rank of each learner over the sets, and the number of sets.
 
     The place on a set is by the mean error over the seeds that all of the learners ran with; a
     set that they do not share a seed on does not count.

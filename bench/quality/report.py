@@ -1,4 +1,4 @@
-"""The results as Markdown: tables of errors, ranks, costs, and of what ran how often."""
+"""The results as Markdown: tables of errors, ranks, costs, and the runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bench.systems import OURS
 
 OWN = [x for x in LEARNERS if LEARNERS[x].ours]
 NETWORKS = ["MLP", "MLP searched"]
-"""scikit-learn's networks, which `balanced` is held against."""
+"""scikit-learn's networks, which `balanced` is compared with."""
 AUTHORS = "RealMLP-TD"
-"""What `best` is held against."""
+"""The learner that `best` is compared with."""
 
 Cells = Mapping[str, Mapping[str, Cell]]
 
 
 def markdown(store: Store) -> str:
-    """All that was measured, as the page shows it."""
+    """All results, as shown on the page."""
     runs = [x for x in store if x.learner in LEARNERS]
     found = cells(runs)
     tables = [
@@ -45,7 +45,7 @@ def markdown(store: Store) -> str:
 
 
 def errors(found: Cells) -> str:
-    """Mean ± standard error; the least of a row is bold; fewer seeds than all are told."""
+    """Mean ± standard error; the least of a row is bold; fewer seeds are noted."""
     return grid(found, _error)
 
 
@@ -77,7 +77,7 @@ def _log_loss(cell: Cell, _: str) -> str:
 
 
 def ranked(runs: Sequence[Run]) -> str:
-    """The mean place of each learner on the sets that all of a line ran; the slow ones run less."""
+    """The mean rank of each learner on the sets that all of a line ran; slow ones run fewer."""
     names = [x for x in LEARNERS if any(run.learner == x for run in runs)]
     lines: list[list[str]] = []
     for slow in ((), (AUTHORS,), (AUTHORS, f"{OURS} best")):
@@ -137,7 +137,7 @@ def _verdict(own: Cell, peer: Cell, allowed: float) -> str:
 
 
 def costs(extras: Mapping[str, Mapping[str, Any]]) -> str:
-    """Whole commands."""
+    """Complete commands."""
     lines = [
         [
             f"`{x['command']}`", f"{x['rows']:,} x {x['columns']}",
@@ -174,7 +174,7 @@ def _brief(value: Any) -> str:
 
 
 def provenance(runs: Sequence[Run]) -> list[str]:
-    """Which commits and versions ran, in sentences."""
+    """The commits and versions, in sentences."""
     lines = []
     for learner in LEARNERS:
         own = [x for x in runs if x.learner == learner]
@@ -206,7 +206,7 @@ def _setting(machine: Mapping[str, Any], runs: Sequence[Run]) -> str:
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; nothing where it has no lines."""
+    """A Markdown table; empty if it has no lines."""
     if not lines:
         return ""
     rule = [":--", *["--:"] * (len(head) - 1)]

@@ -1,4 +1,4 @@
-"""How good predictions are, and how learners compare: errors, means, standard errors, ranks."""
+"""Scores of predictions and learners: errors, means, standard errors, ranks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 LEAST = 1e-7
-"""Probabilities count as no less, so that one wrong certainty does not make a mean infinite."""
+"""The least probability, so that one confident mistake does not make a mean infinite."""
 
 
 def scores(predicted: Array, truth: Array, labels: Array | None) -> tuple[float, float | None]:
@@ -37,13 +37,13 @@ def scores(predicted: Array, truth: Array, labels: Array | None) -> tuple[float,
 
 
 def mean_and_error(samples: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and its standard error where there are two samples or more."""
+    """The mean, and its standard error if there are two samples or more."""
     error = stdev(samples) / sqrt(len(samples)) if len(samples) > 1 else None
     return fmean(samples), error
 
 
 def ranks(values: Mapping[str, float]) -> dict[str, float]:
-    """The place of each by size, least first, from 1; equal ones share the mean of their places."""
+    """The rank of each by size, least first, from 1; ties share the mean of their ranks."""
     ordered = sorted(values.values())
     return {
         name: ordered.index(x) + (ordered.count(x) + 1) / 2  # .index counts from 0

@@ -1,4 +1,4 @@
-"""The tables that are learned, and which of their rows train and which test."""
+"""The tables, and their training and test rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 TABLES = Path(__file__).parent.parent.parent / ".venv-quality" / "tables"
-"""Where `prepare` puts every set as one Parquet file, which all environments can read."""
+"""The folder in which `prepare` stores every set as a Parquet file for all environments."""
 SEEDS = (0, 1, 2, 3, 4)
 
 Rows = npt.NDArray[np.intp]
 Frame = Any
-"""A pandas DataFrame: pandas comes without types."""
+"""A pandas DataFrame; pandas has no type annotations."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Set:
 
     @property
     def path(self) -> Path:
-        """Its file, once it is prepared."""
+        """The file of the prepared set."""
         return TABLES / f"{self.name}.parquet"
 
 
@@ -70,7 +70,7 @@ def load(name: str) -> Frame:
 
 
 def development(name: str) -> Rows:
-    """The rows that no seed tests on: what is chosen for the recipe is chosen on these alone.
+    """The rows that no seed tests on: all choices for the recipe are made on these alone.
 
     Half of all rows, the same for ever; of a set with a test part of its own, all others.
     """
@@ -81,9 +81,9 @@ def development(name: str) -> Rows:
 
 
 def split(name: str, seed: int) -> tuple[Rows, Rows]:
-    """The rows that train and those that test.
+    """The training rows and the test rows.
 
-    A quarter of all rows test: a random half of those that are no development rows, another half
+    A quarter of all rows test: a random half of those that are not development rows, another half
     for each seed. A test part of its own is the same for all seeds.
     """
     table = SETS[name]

@@ -13,7 +13,7 @@ from chainrule.system.atomicfile import write_whole
 
 
 class Store:
-    """The file with all runs of a machine; every run that is added is on the disk at once.
+    """The file with all runs of a machine; added runs are written to disk at once.
 
     The file is read again before it is written, so that two may add to it in turn.
     """
@@ -29,13 +29,13 @@ class Store:
         return iter(self._runs.values())
 
     def add(self, run: Run) -> None:
-        """Keep a run, in place of an older one."""
+        """Stores a run, replacing an older one."""
         self._read()
         self._runs[run.key] = run
         self._write()
 
     def note(self, name: str, measured: Mapping[str, Any]) -> None:
-        """Keep a measurement of another kind."""
+        """Stores a measurement of another kind."""
         self._read()
         self.extras[name] = dict(measured)
         self._write()

@@ -1,4 +1,4 @@
-"""A large dirty table that nobody has tuned on: mixed columns, gaps, skew, rare categories."""
+"""A large dirty table, not used for tuning: mixed columns, gaps, skew, rare categories."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = npt.NDArray[Any]
 ROWS = 300_000
 TARGET = "outcome"
 LEVELS = (2, 3, 5, 10, 30, 100, 1_000, 5_000)
-"""The numbers of categories, a column each; how frequent they are falls like 1 over the place."""
+"""The numbers of categories of the columns; their frequency falls as 1 / rank."""
 EPOCH = np.datetime64("2020-01-01", "s")
 
 
 def wide(rows: int = ROWS, seed: int = 0) -> tuple[Frame, Array]:
-    """A table of 40 columns and a target of three classes, and the true chances (rows, 3).
+    """A table of 40 columns and a target of three classes, and the true probabilities (rows, 3).
 
     25 numbers (five skewed, five with gaps), four counts, eight categories, one boolean, two
     dates. The target depends on a part of them, smoothly, by a product, by a threshold and by

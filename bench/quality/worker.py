@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "pandas", "llvmlite", "scikit-learn", "torch", "pytabkit")
 
 
 def run(name: str, seed: int, learner: str, threads: int) -> dict[str, Any]:
-    """What a learner reaches on a set; the fields of a Run that only this process knows."""
+    """The scores of a learner on a set: the fields of a Run that only this process knows."""
     table = SETS[name]
     frame = load(name)
     train, test = (frame.iloc[rows].reset_index(drop=True) for rows in split(name, seed))
@@ -42,13 +42,13 @@ def run(name: str, seed: int, learner: str, threads: int) -> dict[str, Any]:
 
 
 def processor_seconds() -> float:
-    """Of this process and those that it has waited for, all threads."""
+    """The processor seconds of all threads of this process and its finished children."""
     every = (resource.getrusage(x) for x in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(x.ru_utime + x.ru_stime for x in every)
 
 
 def peak_memory() -> int:
-    """The most bytes that this process has had in memory (Linux tells)."""
+    """The peak memory of this process in bytes (Linux only)."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -56,13 +56,13 @@ def peak_memory() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what is installed beside it."""
+    """The versions of Python and of installed packages."""
     every = {x.name.lower(): x.version for x in metadata.distributions()}
     return {"Python": platform.python_version()} | {x: every[x] for x in PACKAGES if x in every}
 
 
 def main() -> None:
-    """Answer on the pipe; what libraries print goes to the error stream."""
+    """Answers on the pipe; the output of libraries goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     print(json.dumps(run(**json.loads(sys.argv[1])), default=str), file=answers)

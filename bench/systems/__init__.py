@@ -1,4 +1,4 @@
-"""The systems that are compared: a module each, which only a worker of that system imports."""
+"""The compared systems, one module each, imported only by a worker of that system."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class System(Protocol):
     """One network in one system, on data in memory."""
 
     def first(self) -> None:
-        """Build the model and train for one epoch: all that has to be done before is in it."""
+        """Builds the model and trains one epoch, including all preparation."""
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
-        """Train from the start values: the seconds of so many epochs, and the last mean loss.
+        """Trains from the initial values; returns the seconds of the epochs and the last mean loss.
 
         `ready` is called when all that is done once is done, right before the time begins.
         """
 
     def predict(self, x: Array) -> Array:
-        """The outputs for some rows: a NumPy array in, a NumPy array out."""
+        """Predicts some rows; takes and returns a NumPy array."""
 
 
 def make(name: str, network: Network, optimizer: str, threads: int) -> System:
-    """A system, imported now."""
+    """Imports a system."""
     module, kind = SYSTEMS[name]
     system = getattr(import_module(f"bench.systems.{module}"), kind)
     return cast(System, system(network, optimizer, threads))

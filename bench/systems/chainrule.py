@@ -27,7 +27,7 @@ class Chainrule:
         self._fit(1, lambda state: None)
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
-        """See System. The epoch before the first one that counts has the compilation in it."""
+        """See System. The epoch before the first measured one includes the compilation."""
         begun = 0.0
 
         def first(state: object) -> None:
@@ -52,7 +52,7 @@ class Chainrule:
         )  # fmt: skip
 
     def model(self) -> cr.Model:
-        """The network with the start values of all systems."""
+        """The network with the initial values of all systems."""
         network = self._network
         x = cr.input("x", (network.widths[0],))
         t = cr.input("t", (), dtype="float32" if network.regression else "int32")

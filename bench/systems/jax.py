@@ -16,7 +16,7 @@ State = Any  # parameters, slots of the optimizer, number of the step
 
 
 class _Jax:
-    """What both have in common: the data, a step, prediction.
+    """The base of both: the data, a step, prediction.
 
     Rows are shuffled by NumPy and classes are one-hot, since both are quicker than JAX's own
     permutation and indexing on a CPU.

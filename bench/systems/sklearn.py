@@ -16,7 +16,7 @@ warnings.filterwarnings("ignore")  # that it stops before it has converged
 
 
 class Sklearn:
-    """See System. The number of threads is that of its BLAS, which the worker's variables say."""
+    """See System. The number of threads is that of its BLAS, which the worker's variables set."""
 
     def __init__(self, network: Network, optimizer: str, threads: int) -> None:
         self._network, self._optimizer = network, optimizer

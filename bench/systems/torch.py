@@ -18,7 +18,7 @@ config.cpp_wrapper = True  # less Python around a compiled step, which matters f
 
 
 class _Torch:
-    """What both have in common: the data, the parameters, the loss, prediction."""
+    """The base of both: the data, the parameters, the loss, prediction."""
 
     def __init__(self, network: Network, optimizer: str, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -54,7 +54,7 @@ class _Torch:
             return np.asarray(self._forward(self._asked, torch.from_numpy(x)))
 
     def _parameters(self) -> list[torch.Tensor]:
-        """Weights and biases in turn, at their start values."""
+        """Weights and biases in turn, at their initial values."""
         return [torch.from_numpy(array.copy()) for pair in self._start for array in pair]
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -1,1 +1,1 @@
-"""What writes the generated pages of the documentation."""
+"""The generators of pages of the documentation."""

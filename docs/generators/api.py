@@ -21,6 +21,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.explain.trace", "chainrule.autodiff",
                                          "chainrule.explain.gradcheck")),
+    ("An op of your own", "The page [The tour](tour.md#an-op-of-your-own) has an example.",
+     ("chainrule.ops.custom",)),
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
@@ -31,7 +33,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.train.optim", "chainrule.train.lbfgs")),
     ("Callbacks", "", ("chainrule.train.callbacks",)),
 )  # fmt: skip
-"""Headings, a word on each, and the modules whose exports stand under it."""
+"""Headings with a sentence each, and the modules whose exports they cover."""
 
 MODULES: tuple[tuple[str, ModuleType, str], ...] = (
     ("Schedules: `cr.schedules`", cr.schedules, "The learning rate as a function of the step."),
@@ -41,11 +43,11 @@ MODULES: tuple[tuple[str, ModuleType, str], ...] = (
     ("Data: `cr.data`", cr.data, "What reads tables, and what a model learns of them."),
     ("Errors: `cr.errors`", cr.errors, "All are a ChainruleError; see [errors](errors.md)."),
 )  # fmt: skip
-"""Headings, exported modules, and a word on each."""
+"""Headings, exported modules, and a sentence on each."""
 
 
 def page() -> str:
-    """The whole page. Raises ValueError for an export that stands nowhere."""
+    """The page. Raises ValueError for an export without a heading."""
     exported = {name: getattr(cr, name) for name in (*vars(cr), "MLPClassifier", "MLPRegressor")}
     public = {name: x for name, x in exported.items() if _documented(name, x)}
     parts, placed = [INTRODUCTION], set(FUNCTIONS)
@@ -71,14 +73,14 @@ def _within(x: Any, modules: tuple[str, ...]) -> bool:
 
 
 def _entry(name: str, x: Any) -> str:
-    """A function, or a class with its methods: those with arguments to explain, then the rest."""
+    """A function, or a class with its methods: those with documented arguments first."""
     parts = [f"### {name.removeprefix('cr.')}", *_described(name, x)]
     if inspect.isclass(x):
         rows = []
         for method, shown, text in _methods(x):
             if "Args:" in text:
                 own = name.removeprefix("cr.")
-                parts += [f"#### {own}.{method}", *_described(method, vars(x)[method])]
+                parts += [f"#### {own}.{method}", *_described(method, getattr(x, method))]
             else:
                 rows.append(f"| `{shown}` | {cell(_first(text))} |")
         if rows:
@@ -107,8 +109,12 @@ def _wrapped(text: str) -> str:
 
 
 def _methods(kind: type) -> Iterator[tuple[str, str, str]]:
-    """Name, signature and docstring of the public methods and properties of a class."""
-    for name, x in vars(kind).items():
+    """Name, signature and docstring of the public methods and properties of a class.
+
+    A base that has no other subclass is part of the class.
+    """
+    parts = [x for x in reversed(kind.__mro__) if x is kind or x.__subclasses__() == [kind]]
+    for name, x in (item for part in parts for item in vars(part).items()):
         function = x.__func__ if isinstance(x, (classmethod, staticmethod)) else x
         text = inspect.getdoc(x)
         if name.startswith("_") or not text:

@@ -3,64 +3,52 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
-from chainrule.cli.app import EXAMPLES, application
-from chainrule.cli.settings import SETTINGS, Setting
-from chainrule.recipe import Config
+from chainrule.cli.app import CHAINRULE
+from chainrule.cli.command import Command, Option, paths
+from chainrule.recipe import SETTINGS, Setting
+from chainrule.recipe.setting import FORMS
 from generators.signatures import cell
-
-COMMANDS = ("train", "predict", "evaluate", "show", "data list", "data fetch", "data show")
-OWN = frozenset(("settings",))
-"""Parameters that stand for all settings of a run; those have a table of their own."""
 
 
 def page() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, _examples("")]
-    for command in COMMANDS:
-        function = _function(command)
-        parts += [f"## chainrule {command}", inspect.getdoc(function) or ""]
-        parts += _parameters(command, function)
-        if command == "train":
-            parts.append(_settings())
-        parts.append(_examples(command))
+    parts = [INTRODUCTION, _examples(CHAINRULE)]
+    for path, command in paths(CHAINRULE.commands):
+        if command.run is not None:
+            parts += [f"## chainrule {path}", inspect.getdoc(command.run) or ""]
+            parts += _parameters(command.run)
+            parts.append(_examples(command))
     return "\n\n".join([*parts, CODES]) + "\n"
 
 
-def _function(command: str) -> Callable[..., Any]:
-    app = application([])
-    for word in command.split():
-        app = app[word]
-    assert app.default_command is not None
-    return app.default_command
+def _examples(command: Command) -> str:
+    return "\n".join(["```sh", *command.example_lines, "```"])
 
 
-def _examples(command: str) -> str:
-    return "```sh\n" + textwrap.dedent(EXAMPLES[command]).strip() + "\n```"
-
-
-def _parameters(command: str, function: Callable[..., Any]) -> list[str]:
-    """The table of arguments, where there are any."""
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    """The table of arguments, where there are any, and that of settings, where it takes these."""
     rows = [f"| `{usage}` | {cell(text)} |" for usage, text in _usages(function)]
-    return ["\n".join(["| argument | what it is |", "|---|---|", *rows])] if rows else []
+    parts = ["\n".join(["| argument | what it is |", "|---|---|", *rows])] if rows else []
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    return parts + ([_settings()] if inspect.Parameter.VAR_KEYWORD in kinds else [])
 
 
 def _usages(function: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     hints = get_type_hints(function, include_extras=True)
     for name, p in inspect.signature(function).parameters.items():
-        if name in OWN:
+        option = getattr(hints[name], "__metadata__", [None])[0]
+        if not isinstance(option, Option):
             continue
-        said = hints[name].__metadata__[0]
         if p.kind is p.KEYWORD_ONLY:
-            names = said.name or ("--" + name.replace("_", "-"),)
+            names = option.names or ("--" + name.replace("_", "-"),)
             switch = isinstance(p.default, bool)
-            yield ", ".join(names) + ("" if switch else " " + name.upper()), said.help
+            yield ", ".join(names) + ("" if switch else " " + name.upper()), option.help
         else:
             many = "..." if p.kind is p.VAR_POSITIONAL else ""
-            yield name.upper() + many, said.help
+            yield name.upper() + many, option.help
 
 
 def _settings() -> str:
@@ -73,15 +61,14 @@ def _settings() -> str:
 
 
 def _row(setting: Setting) -> str:
-    whole = f"an integer {setting.bounds().partition(', to')[0]}"
-    bounds = whole if setting.form == "whole" else setting.bounds() or setting.form
-    values = ", ".join(setting.known) if setting.known else bounds
-    default = getattr(Config(), setting.key)
-    words = "the data decides" if default is None or setting.key == "hidden" else default
-    if default in ((), {}) or setting.key in ("target", "groups", "time", "clip_norm"):
-        words = "none"
-    text = setting.help if not setting.help.endswith(values) else setting.help[: -len(values)]
-    cells = (f"<nobr>`{setting.flag}`</nobr>", text.rstrip(": "), values, str(words))
+    bounds = setting.bounds() or FORMS[setting.form]
+    if setting.form == "integer":
+        bounds = f"an integer {bounds}"
+    values = ", ".join(setting.choices) or bounds
+    default = "none" if setting.default in (None, (), {}) else str(setting.default)
+    if setting.by_data is not None:
+        default = "the data decides"
+    cells = (f"<nobr>`{setting.flag}`</nobr>", setting.help, values, default)
     return "| " + " | ".join(map(cell, cells)) + " |"
 
 
@@ -90,9 +77,9 @@ INTRODUCTION = """# The command line
 `chainrule train DATA --target COLUMN` needs nothing else. DATA is a file (CSV, TSV, Parquet, JSON
 lines), a SQL query, or the name of a [data set](datasets.md)."""
 
-SETTINGS_HEAD = """What is not given is chosen by the data, and told before training begins.
-The same names, with `_` for `-`, are keys of the TOML file that `train` writes and `--config` reads
-back, and keywords of `cr.train(...)`."""
+SETTINGS_HEAD = """Settings that are not given are chosen by the data, and printed before
+training begins. The same names, with `_` for `-`, are keys of the TOML file that `train` writes and
+`--config` reads back, and keywords of `cr.train(...)`."""
 
 CODES = """## Exit codes
 

@@ -1,4 +1,4 @@
-"""The table of floors in the guide for contributors, from the one that the tests hold."""
+"""The table of floors in the guide for contributors, from `tests/layers.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BEGIN, END = "<!-- floors: written by docs/generate.py -->", "<!-- end of floors
 
 
 def page() -> str:
-    """The guide as it is written, with the table of today in it."""
+    """The guide with the current table in it."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return before + BEGIN + "\n\n" + table() + "\n\n" + END + rest.split(END)[1]

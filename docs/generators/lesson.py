@@ -1,4 +1,4 @@
-"""The page "Training, illustrated": a small network through one step, written from its trace."""
+"""The page "Training, illustrated": one step of a small network, written from its trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE = 10.0
 
 @dataclass(frozen=True)
 class Network:
-    """The lecture's network, every node under a name that reads well."""
+    """The network of the lecture, with a readable name for every node."""
 
     nodes: Mapping[str, cr.Node]
 
@@ -41,8 +41,8 @@ class Network:
         q = (d**2).named("q")
         s = cr.sum(q).named("s")
         error = (s / 2).named("E")
-        found = (x, t, w1, b1, w2, b2, u1, z1, h, u2, z2, y, d, q, s, error)
-        return Network({node.label: node for node in found})
+        nodes = (x, t, w1, b1, w2, b2, u1, z1, h, u2, z2, y, d, q, s, error)
+        return Network({node.label: node for node in nodes})
 
 
 DRAWN = ("x", "W1", "b1", "z1", "h", "W2", "b2", "z2", "y", "t", "E")
@@ -51,7 +51,7 @@ FORWARD = {
     "u1": "Each of the two hidden units adds up the inputs, each times its weight. A column of "
     "`W1` holds the weights of one hidden unit.",
     "z1": "Each hidden unit has a bias, which is added.",
-    "h": "The sigmoid function, sigmoid(z) = 1 / (1 + e^-z), brings any number between 0 and 1. "
+    "h": "The sigmoid function, sigmoid(z) = 1 / (1 + e^-z), squashes any number to 0 .. 1. "
     "The first hidden unit is nearly on, the second nearly off.",
     "u2": "The output unit does the same with the hidden units: a weighted sum,",
     "z2": "its bias,",
@@ -89,7 +89,7 @@ ROWS = (
 
 
 def traced() -> tuple[Network, cr.Trace]:
-    """The network, and its trace forward and back."""
+    """The network, and its trace forward and backward."""
     network = Network.build()
     trace = cr.run(network.nodes["E"], EXAMPLE)
     trace.backward("E")
@@ -143,26 +143,26 @@ def _block(step: TraceStep) -> str:
 
 
 def _local(trace: cr.Trace, step: TraceStep) -> str:
-    """In words, what the node that reads this one sends back."""
+    """The local derivative of the node that reads this one, in words."""
     if not step.consumers:
         return "It begins with the error itself, which changes as fast as it does."
     node = trace.graph[step.name]
-    consumer, place = _reader(trace, node)
+    consumer, position = _reader(trace, node)
     formula = next(s.formula for s in trace.steps() if s.name == trace.graph.name(consumer))
     name, _, text = formula.partition(" = ")
     words = {"c": name, "f": text, "x": step.name}
     op = consumer.op.name
     if op == "matmul":
-        words["other"] = trace.graph.name(consumer.operands[1 - place])
-        return MATMUL[place].format(**words)
+        words["other"] = trace.graph.name(consumer.operands[1 - position])
+        return MATMUL[position].format(**words)
     if op == "subtract":
-        words |= {"how": "against", "sign": "-"} if place else {"how": "as fast as", "sign": ""}
+        words |= {"how": "against", "sign": "-"} if position else {"how": "as fast as", "sign": ""}
     words["rows"] = ROWS if transparent(trace.graph.consumers(node)[0]) else ""
     return LOCAL[op].format(**words)
 
 
 def _reader(trace: cr.Trace, node: cr.Node) -> tuple[cr.Node, int]:
-    """The operation that uses a node, past mere repetitions of it, and as which operand."""
+    """The operation that reads a node, ignoring broadcasts, and the index of the operand."""
     consumer = trace.graph.consumers(node)[0]
     while transparent(consumer):
         node, consumer = consumer, trace.graph.consumers(consumer)[0]
@@ -170,15 +170,15 @@ def _reader(trace: cr.Trace, node: cr.Node) -> tuple[cr.Node, int]:
 
 
 def _update(network: Network, trace: cr.Trace) -> str:
-    """What one step of training made of each parameter, entry by entry."""
+    """The table of all parameters before and after one step, entry by entry."""
     lesson = _trained(network)
     rows = ["| weight | before | gradient | after |", "|---|---:|---:|---:|"]
     for name in ("W1", "b1", "W2", "b2"):
         before, gradient, after = trace.value(name), trace.gradient(name), lesson.value(name)
         for index in np.ndindex(before.shape):
-            place = ", ".join(map(str, index[:1] if before.shape[1:] == (1,) else index))
+            position = ", ".join(map(str, index[:1] if before.shape[1:] == (1,) else index))
             cells = (f"{before[index]:g}", f"{gradient[index]:.9f}", f"{after[index]:.9f}")
-            rows.append(f"| `{name}[{place}]` | " + " | ".join(cells) + " |")
+            rows.append(f"| `{name}[{position}]` | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
@@ -195,8 +195,8 @@ def _again(trace: cr.Trace) -> str:
     return (
         f"The same example again: the answer was {number(trace.value('y'), 9)} and is now "
         f"{number(after.value('y'), 9)}; the error was {number(trace.value('E'), 9)} and is now "
-        f"{number(after.value('E'), 9)}. Training is this step, many times, with other examples "
-        "in turn."
+        f"{number(after.value('E'), 9)}. Training repeats this step many times, with different "
+        "examples."
     )
 
 
@@ -207,8 +207,8 @@ sigmoid units throughout. The example is x = (1, 0), and the answer should be t 
 
 ![The network as a graph, with value and gradient at each node](assets/lecture.svg)
 
-The network is a *computation graph*: each box is a number, or a few of them, and the arrows say
-what is computed from what. Training one step means three things:
+The network is a *computation graph*: each box is a number, or a few of them, and the arrows show
+which boxes it is computed from. A training step has three parts:
 
 1. **Forward**: compute every box from top to bottom, the error `E` last.
 2. **Backward**: compute from bottom to top how `E` would change if a box changed a little: the
@@ -216,7 +216,7 @@ what is computed from what. Training one step means three things:
 3. **Update**: move each weight and bias a little against its gradient, so that `E` becomes
    smaller.
 
-This is the code. Everything below it was written by the program from `trace.steps()`.
+This is the code. Everything below it is generated from `trace.steps()`.
 
 ```python
 import chainrule as cr
@@ -238,17 +238,17 @@ for step in trace.steps():
     print(step)
 ```
 
-On this page the steps in between have names too: `u1`, `z1`, `u2`, `z2`, `d`, `q`, `s`."""
+On this page the intermediate steps have names too: `u1`, `z1`, `u2`, `z2`, `d`, `q`, `s`."""
 
 BACKWARD = """## Backward: the chain rule
 
-How does `E` change when a box changes a little? If the box goes into just one other box, then by
+How does `E` change when a box changes a little? If the box is read by just one other box, then by
 the **chain rule**
 
     ∂E/∂box = ∂E/∂(the next box) times the local derivative of the next box by this box
 
 The first factor is known already, since we go from the error backwards. The second is a
-derivative of one simple function. (A box that goes into several others gets one such product from
+derivative of one simple function. (A box that is read by several others gets one such product from
 each, and they are added.)"""
 
 UPDATE = f"""## Update
@@ -257,8 +257,8 @@ Gradient descent moves every weight and bias against its gradient, here with the
 
     after = before - {RATE:g} * gradient
 
-The second input is 0, so the weights that lead from it had no part in the answer. Their gradient is
-0 and they stay."""
+The second input is 0, so the weights that lead from it had no influence on the answer. Their
+gradient is 0 and they do not change."""
 
 REMARKS = """## How this compares with the slides
 

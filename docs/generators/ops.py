@@ -23,7 +23,7 @@ KINDS = {
     "reduce": "along axes",
     "contract": "sums of products",
     "view": "the same elements in another shape, order or role",
-    "index": "places computed from data",
+    "index": "indices computed from data",
     "random": "drawn anew in each step",
 }
 
@@ -53,7 +53,7 @@ def _x() -> cr.Node:
     return _floats(2, 3)
 
 
-def _places(*shape: int) -> cr.Node:
+def _indices(*shape: int) -> cr.Node:
     return cr.input("i", shape, dtype="int32")
 
 
@@ -69,18 +69,18 @@ SAMPLES: dict[str, Callable[[], cr.Node]] = {
     "transpose": lambda: cr.transpose(_x()),
     "einsum": lambda: cr.einsum("ij,jk->ik", _x(), _floats(3, 2)),
     "matmul": lambda: cr.matmul(_x(), _floats(3, 2)),
-    "take": lambda: cr.take(_x(), _places()),
+    "take": lambda: cr.take(_x(), _indices()),
     "scatter_add": lambda: apply(
-        REGISTRY["scatter_add"], cr.input("x", (3,)), _places(), axis=0, shape=(2, 3)
+        REGISTRY["scatter_add"], cr.input("x", (3,)), _indices(), axis=0, shape=(2, 3)
     ),
-    "gather": lambda: cr.gather(cr.input("x", (3,)), _places(2)),
+    "gather": lambda: cr.gather(cr.input("x", (3,)), _indices(2)),
     "scatter_add_along": lambda: apply(
-        REGISTRY["scatter_add_along"], cr.input("x", (2,)), _places(2), axis=1, shape=(cr.N, 3)
+        REGISTRY["scatter_add_along"], cr.input("x", (2,)), _indices(2), axis=1, shape=(cr.N, 3)
     ),
     "concat": lambda: cr.concat([_x(), _x()]),
     "slice": lambda: cr.slice(_x(), (slice(1, 2), slice(None))),
     "pad": lambda: cr.pad(_x(), 1),
-    "one_hot": lambda: cr.one_hot(_places(), 10),
+    "one_hot": lambda: cr.one_hot(_indices(), 10),
     "prod_others": lambda: apply(REGISTRY["prod_others"], _x(), axis=(1,)),
     **{
         name: partial(lambda function: function(_x(), axis=1), FUNCTIONS[name])
@@ -101,7 +101,7 @@ SAMPLES: dict[str, Callable[[], cr.Node]] = {
 """A call of each op whose operands are not just arrays of one shape."""
 
 WORDS = {"prod_others": "`prod_others` of one more operand, `gy`"}
-"""The gradient of what takes any number of operands, which no formula tells."""
+"""The gradient of ops with any number of operands, which have no formula."""
 
 NAMES = ("a", "b", "c")
 
@@ -110,7 +110,7 @@ def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION]
     for kind, words in KINDS.items():
-        found = [op for op in REGISTRY.values() if op.kind == kind]
+        found = [op for op in REGISTRY.values() if op.kind == kind and not op.serial]
         parts.append(f"### {kind}: {words}\n\n" + _table(found))
     parts.append(FUNCTIONS_HEAD)
     left = set(FUNCTIONS)
@@ -158,7 +158,7 @@ def _shown(op: Op) -> tuple[str, str]:
 
 
 def _sample(op: Op) -> Operation | None:
-    """A node of the op; None where it has no operands to speak of, and no gradient."""
+    """A sample node of the op; None if it has no operands and no gradient."""
     if op.name in SAMPLES:
         node = SAMPLES[op.name]()
     elif op.name not in FUNCTIONS or op.name in ("constant", "uniform", "stop_gradient", "tracked"):
@@ -184,20 +184,19 @@ def _code(text: str) -> str:
 
 INTRODUCTION = """# Operations
 
-What the nodes of a graph can compute. This page is written from the program's own registry.
+The operations of graphs. This page is generated from the program's registry.
 
 ## Ops
 
 An **op** is the rule of a node: how its type follows from those of its operands, how its value is
-computed with NumPy, and how the gradient goes back. Operands are written `a`, `b`, `c`, the value
-`y`; `gy` is the gradient that comes back to it, `ga` what goes on to `a`. A gradient is itself made
-of nodes, so it can be differentiated again. Examples are of shape (2, 3), reductions along the
-second axis. A repetition to a larger shape and a change of shape are not written out, as in the
-steps of a trace."""
+computed with NumPy, and how its gradient is propagated. Operands are written `a`, `b`, `c`, the
+value `y`; `gy` is the gradient of the loss with respect to `y`, `ga` that with respect to `a`.
+Gradients are nodes, so they can be differentiated again. Examples have shape (2, 3), reductions are
+along the second axis. Broadcasts and reshapes are not shown, as in the steps of a trace."""
 
 FUNCTIONS_HEAD = """## Functions
 
-What a program calls: `cr.sigmoid(x)`, `cr.mean(x, axis=0)`. Operands are nodes, numbers or arrays;
-shapes broadcast as in NumPy; float32 and float64 do not mix silently. Operators work too:
-`+ - * / ** @`, comparisons, `& | ~`, indexing `x[...]`, and the methods `sum`, `mean`, `max`,
-`min`, `reshape`, `transpose`, `astype`, `T`. Some functions are ops, others are made of ops."""
+The functions that programs call: `cr.sigmoid(x)`, `cr.mean(x, axis=0)`. Operands are nodes,
+numbers or arrays; shapes broadcast as in NumPy; float32 and float64 do not mix silently. Operators
+work too: `+ - * / ** @`, comparisons, `& | ~`, indexing `x[...]`, and the methods `sum`, `mean`,
+`max`, `min`, `reshape`, `transpose`, `astype`, `T`. Some functions are ops, others use them."""

@@ -40,7 +40,7 @@ class Box:
 
     @property
     def height(self) -> float:
-        """High enough for all lines."""
+        """The height of all lines."""
         return len(self.lines) * LINE + 2 * PADDING - 4
 
 
@@ -49,9 +49,9 @@ def picture(trace: Trace, shown: Sequence[Node], loss: str, title: str) -> str:
 
     Args:
         trace: with values and gradients.
-        shown: the nodes to draw; a formula is written out down to these.
-        loss: the name of what was differentiated.
-        title: told to those who cannot see the picture.
+        shown: the nodes to draw; formulas are expanded down to these.
+        loss: the name of the loss.
+        title: for screen readers.
     """
     names = {x: trace.graph.name(x) for x in shown}
     parents = {x: _parents(x, names) for x in shown}
@@ -71,15 +71,15 @@ def picture(trace: Trace, shown: Sequence[Node], loss: str, title: str) -> str:
 
 def _parents(node: Node, names: dict[Node, str]) -> list[Node]:
     """The drawn nodes that `node` is computed from, directly or through others."""
-    found: dict[Node, None] = {}
+    parents: dict[Node, None] = {}
     stack = list(reversed(node.inputs))
     while stack:
         x = stack.pop()
         if x in names:
-            found.setdefault(x)
+            parents.setdefault(x)
         else:
             stack.extend(reversed(x.inputs))
-    return list(found)
+    return list(parents)
 
 
 def _lines(trace: Trace, node: Node, names: dict[Node, str], loss: str) -> list[tuple[str, str]]:
@@ -102,21 +102,21 @@ def _rows(array: Array) -> list[str]:
 
 
 def _layers(shown: Sequence[Node], parents: dict[Node, list[Node]]) -> list[list[Node]]:
-    """Each node below all its parents; what has none, right above what reads it."""
-    place: dict[Node, int] = {}
+    """Layers with each node below its parents; nodes without parents right above their readers."""
+    depth: dict[Node, int] = {}
     for node in shown:
-        place[node] = 1 + max((place[x] for x in parents[node]), default=-1)
+        depth[node] = 1 + max((depth[x] for x in parents[node]), default=-1)
     for node in shown:
         if not parents[node]:
-            place[node] = min(place[x] for x in shown if node in parents[x]) - 1
-    layers: list[list[Node]] = [[] for _ in range(max(place.values()) + 1)]
+            depth[node] = min(depth[x] for x in shown if node in parents[x]) - 1
+    layers: list[list[Node]] = [[] for _ in range(max(depth.values()) + 1)]
     for node in sorted(shown, key=lambda x: isinstance(x, Input) + 2 * isinstance(x, Parameter)):
-        layers[place[node]].append(node)
+        layers[depth[node]].append(node)
     return layers
 
 
 def _place(layers: list[list[Box]]) -> tuple[float, float]:
-    """Give every box its corner, layer below layer in columns; the size of the whole."""
+    """Places the boxes, layer below layer in columns; returns the size of the picture."""
     widths = [
         max(layer[k].width for layer in layers if k < len(layer))
         for k in range(max(map(len, layers)))
@@ -133,7 +133,7 @@ def _place(layers: list[list[Box]]) -> tuple[float, float]:
 
 
 def _edges(starts: list[Box], end: Box) -> list[str]:
-    """Arrows to the top of a box, side by side in the order of where they come from."""
+    """Arrows to the top of a box, side by side in the order of their sources."""
     paths = []
     for k, start in enumerate(sorted(starts, key=lambda box: box.x)):
         x1, y1 = start.x + start.width / 2, start.y + start.height

@@ -1,4 +1,4 @@
-"""Signatures and docstrings as text that no version of Python words differently."""
+"""Signatures and docstrings as text that does not depend on the version of Python."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def first_sentence(documentation: str | None) -> str:
 
 
 def cell(text: str) -> str:
-    """Text for a cell of a table: a bar would end the cell, in code too."""
+    """Text for a cell of a table, with its bars escaped, also in code."""
     code = re.compile(r"`([^`]*\|[^`]*)`")
     text = code.sub(lambda found: f"<code>{html.escape(found[1], quote=False)}</code>", text)
     return text.replace("|", "&#124;")

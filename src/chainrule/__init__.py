@@ -135,6 +135,7 @@ from chainrule.ops import uniform as uniform
 from chainrule.ops import var as var
 from chainrule.ops import when_training as when_training
 from chainrule.ops import where as where
+from chainrule.ops.custom import op as op
 from chainrule.recipe import Config as Config
 from chainrule.recipe import train as train
 from chainrule.recipe.search import search as search

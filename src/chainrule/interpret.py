@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import stream_id
 from chainrule.graph.node import Array, Node, Operation, Parameter
@@ -77,7 +78,35 @@ _RUN_TIME = frozenset(("shape", "training"))
 
 
 def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, Any]) -> Array:
-    return np.asarray(node.op.forward(*[env[x] for x in node.operands], **attributes))
+    operands = [env[x] for x in node.operands]
+    if node.op.serial:
+        return _call_of_user(node, operands, attributes)
+    return np.asarray(node.op.forward(*operands, **attributes))
+
+
+def _call_of_user(node: Operation, operands: list[Array], attributes: Mapping[str, Any]) -> Array:
+    """An op made outside of Chainrule: its errors name the node, and its type is checked.
+
+    Raises:
+        GraphError: the value is not of the type that the op infers.
+    """
+    at = f"node {node.label!r}, line {node.source}"
+    try:
+        value = np.asarray(node.op.forward(*operands, **attributes))
+    except Exception as error:
+        error.add_note(f"in the forward of op {node.op.name!r}, {at}")
+        raise
+    sizes = zip(value.shape, node.shape, strict=False)
+    fits = value.ndim == node.ndim and all(d is N or d == size for size, d in sizes)
+    if not fits or value.dtype != node.dtype:
+        raise GraphError(
+            node.op.name,
+            "the forward makes another type than the op infers",
+            expected=node.type,
+            got=f"{value.dtype}{value.shape}",
+            at=at,
+        )
+    return value
 
 
 def evaluate(

@@ -162,7 +162,6 @@ def evaluate(plan: Plan, arrays: Mapping[str, Array], rows: Array) -> dict[str, 
     new = {b.name: np.zeros_like(here[b.name]) for b in plan.updates}
     run = Evaluator(here, new, rows)
     with np.errstate(all="ignore"):
-        for phase in plan.phases:
-            for kernel in phase.kernels:
-                run.run(kernel)
+        for kernel in plan.kernels:
+            run.run(kernel)
     return here | new

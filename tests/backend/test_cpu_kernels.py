@@ -22,7 +22,8 @@ from chainrule.ir.kernel import (
     Row,
     Write,
 )
-from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import schedule
 from chainrule.types import N
 
 ROWS = (1, 7, 33)
@@ -71,7 +72,7 @@ class Builder:
             writes.append(self.write(self.expr("float32", self.axes, 2), list(self.axes)))
         kernel = Kernel("k", self.axes, tuple(writes), reduction)
         outputs = tuple(w.buffer for w in writes)
-        plan = Plan((Phase((kernel,)),), (*self.buffers, *outputs), (), outputs, None)
+        plan = Plan(schedule([kernel]), (*self.buffers, *outputs), (), outputs, None)
         return plan, self.arrays
 
     def _combine(self, dtype: str) -> str:

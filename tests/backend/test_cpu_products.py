@@ -12,8 +12,6 @@ from kernels import evaluate
 
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.backend.cpu.emit.affine import Analysis
-from chainrule.backend.cpu.emit.flat import flatten
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.emit.products import product
 from chainrule.backend.cpu.layout import argument
@@ -34,7 +32,10 @@ from chainrule.ir.kernel import (
     Row,
     Write,
 )
-from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.affine import Analysis
+from chainrule.plan.linearize import laid_out, linearize
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import schedule
 from chainrule.types import N
 
 DATA = 50
@@ -124,7 +125,7 @@ def plan_of(kernel: Kernel) -> Plan:
         elif isinstance(expr, Call):
             stack.extend(expr.operands)
     outputs = tuple(w.buffer for w in kernel.writes)
-    return Plan((Phase((kernel,)),), (*found, *outputs), (), outputs, None)
+    return Plan(schedule([kernel]), (*found, *outputs), (), outputs, None)
 
 
 def arrays_of(plan: Plan, seed: int) -> dict[str, np.ndarray]:
@@ -219,8 +220,8 @@ def test_a_left_factor_that_lies_along_neither_axis() -> None:
     left = Read(x, (Row(At(n)), At(k), Const(1, "int64")))
     total = Reduction((k,), "sum", Call("mul", (left, read(w, k, c)), "float32"))
     kernel = Kernel("y", (n, c), (Write(y, (At(n), At(c)), Acc("float32")),), total)
-    flat, _ = flatten(kernel, lambda b: argument(b, 64))
-    assert product(flat, Analysis(flat), host(), 64).left == "apart"  # type: ignore[union-attr]
+    linear = laid_out(*linearize(kernel), lambda b: argument(b, 64))
+    assert product(linear, Analysis(linear), host(), 64).left == "apart"  # type: ignore[union-attr]
     plan = plan_of(kernel)
     arrays, rows = arrays_of(plan, 8), np.arange(31)
     want = evaluate(plan, arrays, rows)["y"]
@@ -241,8 +242,8 @@ def test_products_for_other_processors_are_code(dtype: str, features: dict[str, 
 
 def test_which_kernels_are_products() -> None:
     def found(kernel: Kernel) -> object:
-        flat, _ = flatten(kernel, lambda b: argument(b, 64))
-        return product(flat, Analysis(flat), host(), 64)
+        linear = laid_out(*linearize(kernel), lambda b: argument(b, 64))
+        return product(linear, Analysis(linear), host(), 64)
 
     one, two, three, four, five, six = (found(form(32, 48, "float32")) for form in FORMS)
     assert (one.left, one.right, one.m, one.v) == ("turn", "place", 0, 1)  # type: ignore[attr-defined]

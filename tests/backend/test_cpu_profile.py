@@ -31,14 +31,14 @@ def test_a_timed_run_computes_the_same_bits(threads: int) -> None:
 def test_every_task_has_a_time_in_every_thread(threads: int) -> None:
     native = ready(training(), arrays(), threads=threads)
     found = timed(native, lambda: steps(native), seconds=0.02)
-    stages = native.program.stages
-    assert [len(x) for x in found.tasks] == [len(x) for x in stages]
-    assert len(found.waiting) == len(stages)
-    for stage, times in zip(stages, found.tasks, strict=True):
-        for task, time in zip(stage, times, strict=True):
+    phases = native.program.phases
+    assert [len(x) for x in found.tasks] == [len(x) for x in phases]
+    assert len(found.waiting) == len(phases)
+    for phase, times in zip(phases, found.tasks, strict=True):
+        for launch, time in zip(phase, times, strict=True):
             assert time.shape == (threads,)
             assert (time >= 0).all()
-            assert time.max() > 0 or task.split == "none"
+            assert time.max() > 0 or launch.split == "none"
     assert found.steps >= 2 * len(SIZES)
 
 

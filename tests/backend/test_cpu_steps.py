@@ -30,7 +30,8 @@ from chainrule.ir.kernel import (
     Row,
     Write,
 )
-from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import schedule
 from chainrule.types import N
 
 F = "float32"
@@ -77,7 +78,7 @@ def training() -> Plan:
         ),
     )  # fmt: skip
     buffers = (x, t, w, e, h, s, ge, rate, loss)
-    return Plan((Phase(kernels),), buffers, (w, e), (), loss)
+    return Plan(schedule(kernels), buffers, (w, e), (), loss)
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -194,26 +195,26 @@ def test_what_does_not_fit_is_told() -> None:
 
 
 def test_tasks_that_need_each_others_rows_wait() -> None:
-    names = [[t.name for t in s] for s in stages_of(training())]
+    names = [[t.name for t in s] for s in phases_of(training())]
     assert names == [["h", "s", "zeros"], ["w", "ge", "e", "loss"]]
 
 
 def test_what_one_thread_does_follows_in_its_stage_and_the_rest_is_dealt_out() -> None:
-    _, second = stages_of(training())
+    _, second = phases_of(training())
     assert {t.name: (t.split, t.owner) for t in second if t.split == "none"} == {
         "ge": ("none", 0), "e": ("none", 0), "loss": ("none", 1)
     }  # fmt: skip
 
 
 def chain(*kernels: tuple[Buffer, tuple[Axis, ...], Reduction | None, Expr]) -> list:
-    """The stages of kernels that each fill a buffer, as (name, split, owner)."""
+    """The phases of kernels that each fill a buffer, as (name, split, owner)."""
     made = [
         Kernel(b.name, axes, (Write(b, tuple(map(At, axes)), value),), reduction)
         for b, axes, reduction, value in kernels
     ]
     buffers = tuple(b for b, *_ in kernels)
-    plan = Plan((Phase(tuple(made)),), buffers, (), buffers[-1:], None)
-    return [[(t.name, t.split, t.owner) for t in s] for s in stages_of(plan)]
+    plan = Plan(schedule(made), buffers, (), buffers[-1:], None)
+    return [[(t.name, t.split, t.owner) for t in s] for s in phases_of(plan)]
 
 
 def test_numbers_are_made_by_every_thread_unless_they_are_sums() -> None:
@@ -231,8 +232,8 @@ def test_numbers_are_made_by_every_thread_unless_they_are_sums() -> None:
     ]
 
 
-def stages_of(plan: Plan) -> list:
-    return build(plan, machine("x86_64-unknown-linux-gnu", "x86-64", {}), 40).stages
+def phases_of(plan: Plan) -> list:
+    return build(plan, machine("x86_64-unknown-linux-gnu", "x86-64", {}), 40).phases
 
 
 def test_equal_kernels_are_written_once() -> None:
@@ -243,9 +244,9 @@ def test_equal_kernels_are_written_once() -> None:
         place = (Row(At(n)) if k == 0 else At(n), At(c))
         value = call("mul", Read(buffers[k], place), Const(2, F))
         kernels.append(Kernel(f"k{k}", (n, c), (Write(buffers[k + 1], (At(n), At(c)), value),)))
-    plan = Plan((Phase(tuple(kernels)),), tuple(buffers), (), (buffers[20],), None)
+    plan = Plan(schedule(kernels), tuple(buffers), (), (buffers[20],), None)
     native = runnable(plan, 8)
-    assert len({t.function for s in native.program.stages for t in s}) == 2
+    assert len({t.function for s in native.program.phases for t in s}) == 2
     x = np.ones((3, 9), F)
     native.bind("b0", x)
     native.call(np.arange(3))
@@ -300,8 +301,8 @@ def test_maps_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
         place = tuple(Const(0, "int64") if d == 1 else At(next(turns)) for d in b.shape)
         value = call("mul", Read(b, place), Const(3, F))
         kernels.append(Kernel(b.name, axes, (Write(b, place, value),)))
-    native = runnable(Plan((Phase(tuple(kernels)),), tuple(buffers), tuple(buffers), (), None), 1)
-    function = {t.name: t.function for s in native.program.stages for t in s}
+    native = runnable(Plan(schedule(kernels), tuple(buffers), tuple(buffers), (), None), 1)
+    function = {t.name: t.function for s in native.program.phases for t in s}
     assert len({function[f"b{k}"] for k in range(4)}) == 1
     assert function["b4"] == function["b5"] != function["b0"]
     for b in buffers:
@@ -321,8 +322,8 @@ def test_sums_over_whole_buffers_are_one_kernel_whatever_their_shapes() -> None:
         axes = tuple(Axis(f"i{k}", d) for k, d in enumerate(b.shape))
         total = Reduction(axes, "sum", Read(b, tuple(map(At, axes))))
         kernels.append(Kernel(s.name, (), (Write(s, (), Acc(F)),), total))
-    native = runnable(Plan((Phase(tuple(kernels)),), (*buffers, *sums), tuple(sums), (), None), 1)
-    function = {t.name: t.function for s in native.program.stages for t in s}
+    native = runnable(Plan(schedule(kernels), (*buffers, *sums), tuple(sums), (), None), 1)
+    function = {t.name: t.function for s in native.program.phases for t in s}
     assert function["s0"] == function["s1"] == function["s3"] != function["s2"]
     for b in buffers:
         native.state[b.name] = np.arange(native.state[b.name].size).reshape(b.shape)
@@ -342,7 +343,7 @@ def test_a_length_that_the_code_uses_is_no_length_told_later() -> None:
     ):
         out, i = Buffer("out", (size,), F, "state"), Axis("i", size)
         kernel = Kernel("k", (i,), (Write(out, (At(i),), value(i)),))
-        native = runnable(Plan((Phase((kernel,)),), (a, out), (out,), (), None), 1)
+        native = runnable(Plan(schedule([kernel]), (a, out), (out,), (), None), 1)
         native.state["a"] = x
         native.call([0])
         np.testing.assert_array_equal(native.state["out"], want)

@@ -156,7 +156,7 @@ def test_a_defect_is_told_in_words_and_kept_in_a_file(folder, capsys, monkeypatc
     def broken(*_: object) -> None:
         raise KeyError("oh")
 
-    monkeypatch.setattr("chainrule.cli.commands.show.list_data", broken)
+    monkeypatch.setattr("chainrule.data.readers.datasets.listing", broken)
     code, err = told(capsys, "data", "list")
     assert code == 70
     assert "an error in Chainrule itself: KeyError: 'oh'" in err
@@ -183,13 +183,13 @@ def test_a_model_that_cannot_be_written_is_rescued(folder, capsys, monkeypatch) 
     temporary = folder / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    train = cr.recipe.run
+    fit = cr.recipe.Training.fit
 
-    def run_and_remove(*given: object, **more: object) -> object:
+    def fit_and_remove(*given: object, **more: object) -> object:
         shutil.rmtree(folder / "xor-model")
-        return train(*given, **more)
+        return fit(*given, **more)
 
-    monkeypatch.setattr("chainrule.recipe.run", run_and_remove)
+    monkeypatch.setattr("chainrule.recipe.Training.fit", fit_and_remove)
     code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
     assert "no such folder" in err

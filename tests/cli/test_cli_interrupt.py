@@ -12,7 +12,7 @@ import pytest
 from command import start
 
 import chainrule as cr
-from chainrule.model import fit
+from chainrule.model.prepare import prepare
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 FILES = {"model.safetensors", "history.csv", "report.html", "config.toml"}
@@ -56,7 +56,7 @@ def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
     best = model.history.row(model.history.best)
     table = cr.data.read("penguins")
     encoded = model.schema.encode(table, "required")
-    prepared = fit.prepare(model, encoded, 0.2, None, None)
+    prepared = prepare(model, encoded, 0.2, None, None)
     score = model.score(prepared.arrays, prepared.held_rows)["loss"]
     assert score == pytest.approx(best["validation_loss"], rel=1e-5)
     page = (tmp_path / "penguins-model" / "report.html").read_text(encoding="utf-8")

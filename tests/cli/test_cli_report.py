@@ -22,7 +22,7 @@ from chainrule.cli.report.page import (
     size_words,
     write,
 )
-from chainrule.cli.report.results import Judged
+from chainrule.cli.report.results import Outcome
 from chainrule.data.check import Finding
 from chainrule.train.history import History
 
@@ -113,7 +113,7 @@ def full(name="a", k=3, n=60):
                          {"loss": 0.5, "validation_loss": 1.0, "rate": 0.05}]),
         metrics={"training": {"accuracy": 0.5, name: 1.0}, name: {"accuracy": math.nan}},
         sizes={"training": 48, name: 12},
-        judged=Judged("validation", target, scores / scores.sum(axis=1, keepdims=True),
+        outcome=Outcome("validation", target, scores / scores.sum(axis=1, keepdims=True),
                       tuple(f"{name}{i}" for i in range(k))),
         network=[NodeRow(name, name, f"({name})", 7)], memory=1200,
         importance=[(name, 0.2), ("x", -0.1)], importance_of=name,
@@ -159,7 +159,7 @@ def test_sections_appear_only_with_their_data():
         ("network", [NodeRow("n", "o", "()")], "network"),
         ("importance", [("x", math.nan)], "importance"), ("mistakes", [{"actual": 1}], "mistakes"),
         ("history", history([{"loss": 1.0}]), "training"),
-        ("judged", Judged("test", [1.0, 2.0], [1.0, 2.5]), "result"),
+        ("outcome", Outcome("test", [1.0, 2.0], [1.0, 2.5]), "result"),
     ],
 )  # fmt: skip
 def test_each_part_stands_by_itself(field, value, section):
@@ -211,7 +211,7 @@ def test_the_header_tells_what_is_known():
 
 def test_a_headline_of_ones_own_takes_precedence():
     found = page(
-        headline=["On 9 rows pinball 0.1.", "Second."], judged=Judged("test", [1.0], [1.0])
+        headline=["On 9 rows pinball 0.1.", "Second."], outcome=Outcome("test", [1.0], [1.0])
     )
     assert "On 9 rows pinball 0.1. Second." in found.text
     assert "RMSE" not in found.text.split("Data", maxsplit=1)[0]
@@ -221,9 +221,9 @@ def test_a_headline_of_ones_own_takes_precedence():
 
 
 def test_headline_of_classes_by_hand():
-    judged = Judged("validation", [0, 0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]],
+    outcome = Outcome("validation", [0, 0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]],
                     ("no", "yes"), guess=0)  # fmt: skip
-    first, second = results.headline(judged)
+    first, second = results.headline(outcome)
     assert first.replace("\u00a0", " ") == (
         "75 % of 4 held-out rows classified right; "
         "guessing the most frequent class, no, gives 50 %."
@@ -233,56 +233,56 @@ def test_headline_of_classes_by_hand():
 
 
 def test_headline_of_a_single_row():
-    said = results.headline(Judged("validation", [2.0], [1.5], guess=1.0))
+    said = results.headline(Outcome("validation", [2.0], [1.5], guess=1.0))
     assert said[0].startswith("RMSE 0.5, MAE 0.5 on 1 held-out row; predicting the mean, 1,")
-    said = results.headline(Judged("test", [1], [[0.1, 0.9]], ("a", "b")))
+    said = results.headline(Outcome("test", [1], [[0.1, 0.9]], ("a", "b")))
     assert " of 1 test row classified right" in said[0]
     assert any(line.startswith("From 1 row, ") for line in said)
 
 
 def test_headline_says_when_a_guess_is_as_good():
-    judged = Judged("test", [0, 0, 1], [[0.9, 0.1]] * 3, ("a", "b"))
-    assert "The network does no better than that guess." in results.headline(judged)
-    judged = Judged("test", [1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
-    assert "The network does no better than that guess." in results.headline(judged)
+    outcome = Outcome("test", [0, 0, 1], [[0.9, 0.1]] * 3, ("a", "b"))
+    assert "The network does no better than that guess." in results.headline(outcome)
+    outcome = Outcome("test", [1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
+    assert "The network does no better than that guess." in results.headline(outcome)
 
 
 def test_headline_of_numbers_by_hand():
-    judged = Judged("validation", [1.0, 2.0, 3.0, 6.0], [1.0, 2.0, 4.0, 4.0], guess=2.0)
+    outcome = Outcome("validation", [1.0, 2.0, 3.0, 6.0], [1.0, 2.0, 4.0, 4.0], guess=2.0)
     # errors 0 0 1 -2: rmse sqrt(5/4), mae 3/4; r2 = 1 - 5/14; constant 2: -1 0 1 4
-    assert results.headline(judged) == (
+    assert results.headline(outcome) == (
         "RMSE 1.118, MAE 0.75, R² 0.6429 on 4 held-out rows; predicting the mean, 2, for every row "
         "gives RMSE 2.121 and MAE 1.5.",
     )
 
 
 def test_headline_warns_of_training_rows():
-    judged = Judged("training", [1.0, 2.0], [1.0, 2.1])
-    assert results.headline(judged)[-1] == (
+    outcome = Outcome("training", [1.0, 2.0], [1.0, 2.1])
+    assert results.headline(outcome)[-1] == (
         "These are the rows it was trained on: new rows may fare worse."
     )
 
 
 def test_several_outputs_have_a_headline_and_no_charts():
-    judged = Judged("test", [[1.0, 10.0], [3.0, 30.0]], [[1.0, 10.0], [3.0, 31.0]])
-    assert "predicting the means for every row gives RMSE 5.5 " in results.headline(judged)[0]
-    assert results.figures(judged, "y") == []
+    outcome = Outcome("test", [[1.0, 10.0], [3.0, 30.0]], [[1.0, 10.0], [3.0, 31.0]])
+    assert "predicting the means for every row gives RMSE 5.5 " in results.headline(outcome)[0]
+    assert results.figures(outcome, "y") == []
 
 
 def test_predictions_that_are_not_finite_are_counted_and_not_drawn():
     scores = np.full((5, 2), 0.5)
     scores[1, 0] = scores[3] = math.nan
-    judged = Judged("validation", [0, 1, 0, 1, 0], scores, ("a", "b"))
-    found = page(judged=judged)
+    outcome = Outcome("validation", [0, 1, 0, 1, 0], scores, ("a", "b"))
+    found = page(outcome=outcome)
     assert "For 2 of 5 held-out rows the prediction is not a finite number" in found.text
     assert not found.having("svg")
-    assert "not a finite number" in page(judged=Judged("test", [1.0], [math.inf])).text
+    assert "not a finite number" in page(outcome=Outcome("test", [1.0], [math.inf])).text
 
 
 def test_no_rows_say_nothing():
-    judged = Judged("validation", [], np.zeros((0, 2)), ("a", "b"))
-    assert results.headline(judged) == ()
-    assert not page(judged=judged).having("section")
+    outcome = Outcome("validation", [], np.zeros((0, 2)), ("a", "b"))
+    assert results.headline(outcome) == ()
+    assert not page(outcome=outcome).having("section")
 
 
 # Classes
@@ -291,13 +291,13 @@ def test_no_rows_say_nothing():
 def test_confusion_matrix_holds_the_counts_and_shares_of_rows():
     rng = np.random.default_rng(1)
     target, scores = rng.integers(0, 4, 50), rng.random((50, 4))
-    judged = Judged("test", target, scores, ("a", "b", "c", "d"))
-    cells = results.confusion(judged)
+    outcome = Outcome("test", target, scores, ("a", "b", "c", "d"))
+    cells = results.confusion(outcome)
     for i in range(4):
         for j in range(4):
             rows = int(((target == i) & (scores.argmax(axis=1) == j)).sum())
             assert cells[i][j] == results.Cell(rows, rows / (target == i).sum(), i == j)
-    found = page(judged=judged)
+    found = page(outcome=outcome)
     row = next(row for row in found.rows if row[0] == "c")
     assert row[1:] == [f"{c.rows}{charts.percent(c.share)}" if c.rows else "0" for c in cells[2]]
 
@@ -307,23 +307,23 @@ def test_many_classes_show_pairs_instead_of_the_matrix(k, matrix):
     target = np.arange(4 * k) % k
     scores = np.eye(k)[target]
     scores[: k // 2] = np.eye(k)[(target[: k // 2] + 1) % k]
-    found = page(judged=Judged("test", target, scores, tuple(f"c{i}" for i in range(k))))
+    found = page(outcome=Outcome("test", target, scores, tuple(f"c{i}" for i in range(k))))
     tables = [attrs.get("class", "") for attrs in found.having("table")]
     assert any("confusion" in name for name in tables) == matrix
     assert ("Most often confused" in found.text) == (k > 8)
 
 
 def test_mixups_by_hand():
-    judged = Judged("test", [0, 0, 0, 0, 1, 2], np.eye(3)[[0, 1, 1, 2, 0, 2]], ("a", "b", "c"))
-    assert results.mixups(judged, 2) == [
+    outcome = Outcome("test", [0, 0, 0, 0, 1, 2], np.eye(3)[[0, 1, 1, 2, 0, 2]], ("a", "b", "c"))
+    assert results.mixups(outcome, 2) == [
         results.Mixup("a", "b", 2, 0.5), results.Mixup("a", "c", 1, 0.25)
     ]  # fmt: skip
-    assert len(results.mixups(judged, 20)) == 3
+    assert len(results.mixups(outcome, 20)) == 3
 
 
 def test_class_scores_by_hand():
-    judged = Judged("test", [0, 0, 0, 1], np.eye(3)[[0, 0, 1, 1]], ("a", "b", "c"))
-    assert results.class_scores(judged) == [
+    outcome = Outcome("test", [0, 0, 0, 1], np.eye(3)[[0, 0, 1, 1]], ("a", "b", "c"))
+    assert results.class_scores(outcome) == [
         results.ClassScore("a", 1.0, 2 / 3, 0.8, 3),
         results.ClassScore("b", 0.5, 1.0, 2 / 3, 1),
         results.ClassScore("c", 0.0, 0.0, 0.0, 0),
@@ -334,20 +334,20 @@ def test_a_hundred_classes_show_the_worst_first_and_fold_the_rest():
     rng = np.random.default_rng(2)
     target = rng.integers(0, 100, 2000)
     scores = rng.random((2000, 100)) + np.eye(100)[target]
-    judged = Judged("test", target, scores, tuple(f"class {i}" for i in range(100)))
-    values = [score.f1 for score in results.class_scores(judged)]
+    outcome = Outcome("test", target, scores, tuple(f"class {i}" for i in range(100)))
+    values = [score.f1 for score in results.class_scores(outcome)]
     assert values == sorted(values)
-    found = page(judged=judged)
+    found = page(outcome=outcome)
     assert "70 more" in found.text
     assert sum(row[0].startswith("class ") and len(row) == 5 for row in found.rows) == 100
 
 
 def test_probabilities_of_the_second_class_alone_are_the_same():
     target, score = [0, 1, 1, 0], np.array([0.2, 0.7, 0.4, 0.6])
-    both = Judged("test", target, np.stack([1 - score, score], axis=1), ("a", "b"))
-    alone = Judged("test", target, score, ("a", "b"))
-    assert render(Report(source="s", target="t", task="c", rows=4, judged=both)) == render(
-        Report(source="s", target="t", task="c", rows=4, judged=alone)
+    both = Outcome("test", target, np.stack([1 - score, score], axis=1), ("a", "b"))
+    alone = Outcome("test", target, score, ("a", "b"))
+    assert render(Report(source="s", target="t", task="c", rows=4, outcome=both)) == render(
+        Report(source="s", target="t", task="c", rows=4, outcome=alone)
     )
 
 
@@ -369,8 +369,8 @@ def test_roc_by_hand():
 
 
 def test_one_class_held_out_has_no_roc():
-    judged = Judged("test", [1, 1], [[0.2, 0.8], [0.6, 0.4]], ("a", "b"))
-    assert [figure.title for figure in results.figures(judged, "y")] == ["Calibration"]
+    outcome = Outcome("test", [1, 1], [[0.2, 0.8], [0.6, 0.4]], ("a", "b"))
+    assert [figure.title for figure in results.figures(outcome, "y")] == ["Calibration"]
 
 
 def test_wilson_interval_against_known_values():

@@ -15,6 +15,8 @@ from command import environment, houses, run
 
 import chainrule as cr
 from chainrule.cli import main
+from chainrule.cli.command import paths
+from chainrule.cli.commands import COMMANDS
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +211,7 @@ def test_bad_column_names_do_not_steer_the_terminal(inside: Path, capsys) -> Non
 # ---------------------------------------------------------------- help, pipes
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["", "train", "predict", "evaluate", "show", "data", "data list", "data fetch", "data show"],
-)
+@pytest.mark.parametrize("command", ["", *(path for path, _ in paths(COMMANDS))])
 def test_help_has_examples(command: str, capsys) -> None:
     assert main([*command.split(), "--help"]) == 0
     out = capsys.readouterr().out

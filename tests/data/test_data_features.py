@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.cli.evaluation import importance, judge
+from chainrule.cli.evaluation import evaluate, importance
 from chainrule.data import read
 from chainrule.data.features import FARTHEST, features
 from chainrule.data.schema import Schema
@@ -241,5 +241,5 @@ def test_a_survey_of_many_questions_is_learned_saved_and_judged(tmp_path):
     model.save(tmp_path / "m.safetensors")
     again = cr.load(tmp_path / "m.safetensors").predict(table)
     np.testing.assert_array_equal(again.values, model.predict(table).values)
-    found = importance(model, judge(model, model.schema.encode(read(table), "required"), "all"))
+    found = importance(model, evaluate(model, model.schema.encode(read(table), "required"), "all"))
     assert max(found[1], key=lambda pair: pair[1])[0] == "q7"

@@ -154,7 +154,7 @@ def functions(layers):
         h = cr.dropout(cr.dense(h, 16, "relu"), 0.1)
     loss = cr.cross_entropy(cr.dense(h, 3), t)
     plan = plan_step(build_step(cr.Graph(loss), loss, cr.Adam(1e-3)))
-    return len({t.function for stage in build(plan, host(), 8).stages for t in stage})
+    return len({t.function for phase in build(plan, host(), 8).phases for t in phase})
 
 
 def test_equal_layers_are_written_once_random_ones_too():
@@ -185,7 +185,7 @@ def test_a_running_sum_takes_one_turn_for_each_element():
     x = cr.input("x", (3000,))
     p = cr.parameter("p", np.ones(3000))
     plan = plan_step(build_step(cr.Graph(loss := cr.mean(cr.cumsum(x * p, 1))), loss, cr.SGD(0.1)))
-    kernels = [k for phase in plan.phases for k in phase.kernels]
+    kernels = plan.kernels
     scans = [k for k in kernels if k.reduction and k.reduction.combine == "scan"]
     assert len(scans) == 2
     for scan in scans:

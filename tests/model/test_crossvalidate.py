@@ -85,6 +85,6 @@ def test_a_table_with_groups() -> None:
         cr.cross_validate(models[:1], rows)
 
 
-def test_a_table_in_the_place_of_models_is_told() -> None:
+def test_a_table_in_the_place_of_models_is_refused() -> None:
     with pytest.raises(SettingError, match="models come first"):
         cr.cross_validate({"a": [1.0], "y": [2.0]}, "y")  # type: ignore[arg-type]

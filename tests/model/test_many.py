@@ -15,7 +15,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import FeedError, NotFinite, SettingError, WorkerDied
-from chainrule.model.many import Board
+from chainrule.model import fit as fitting
+from chainrule.model.many import ProgressBoard
 from chainrule.system import workers
 
 RNG = np.random.default_rng(0)
@@ -104,18 +105,20 @@ def test_an_error_of_any_kind_comes_with_its_place_and_its_lines() -> None:
     assert "models[1]" in raised.value.__notes__[-1]
 
 
-def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
+def test_wrong_settings_are_refused_before_anything_trains() -> None:
     models = [model(0), model(1)]
     with pytest.raises(SettingError, match="did you mean 'epochs'"):
         cr.fit_many(models, DATA, epoch=3)
     with pytest.raises(SettingError, match="no setting 'verbose'"):
         cr.fit_many(models, DATA, each=[{}, {"verbose": True}])
-    with pytest.raises(SettingError, match="another length"):
+    with pytest.raises(SettingError, match="differ in length"):
         cr.fit_many(models, DATA, each=[{}])
     with pytest.raises(SettingError, match="twice"):
         cr.fit_many([*models, models[0]], DATA)
     with pytest.raises(SettingError, match="jobs"):
         cr.fit_many(models, DATA, jobs=0)
+    with pytest.raises(SettingError, match=r"batch_size[^$]*models\[1\]"):
+        cr.fit_many(models, DATA, each=[{}, {"batch_size": 0}])
     with pytest.raises(FeedError, match=r"models\[1\]"):
         cr.fit_many(models, DATA, each=[{}, {"data": {"x": X}}])
     assert not any(len(x.history) for x in models)
@@ -126,7 +129,7 @@ def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
 def test_data_is_converted_once_and_copied_for_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"x": X.astype("float64"), "t": DATA["t"].astype("int64")}
     seen = []
-    monkeypatch.setattr(cr.Model, "fit", lambda self, data, **_: seen.append(data))
+    monkeypatch.setattr(fitting, "fit", lambda model, data, settings: seen.append(data))
     cr.fit_many([model(seed) for seed in range(3)], data, callbacks=[print], verbose=False)
     assert len({id(x["x"]) for x in seen}) == len({id(x["t"]) for x in seen}) == 1
     assert seen[0]["x"].dtype == "float32"
@@ -153,7 +156,7 @@ def test_models_with_a_schema_take_a_table() -> None:
 
 
 @forked
-def test_a_process_that_dies_is_told_with_its_model_and_another_takes_over() -> None:
+def test_a_process_that_dies_is_reported_with_its_model_and_replaced() -> None:
     def deadly(target: Any, prediction: Any) -> float:
         os._exit(7)
 
@@ -178,14 +181,14 @@ def interrupt_when(ready: Callable[[], bool]) -> threading.Thread:
 @pytest.mark.usefixtures("way")
 def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [model(seed) for seed in range(4)]
-    boards: list[Board] = []
-    made = Board.__init__
+    boards: list[ProgressBoard] = []
+    made = ProgressBoard.__init__
 
-    def keep(self: Board, count: int) -> None:
+    def keep(self: ProgressBoard, count: int) -> None:
         made(self, count)
         boards.append(self)
 
-    monkeypatch.setattr(Board, "__init__", keep)
+    monkeypatch.setattr(ProgressBoard, "__init__", keep)
 
     def ready() -> bool:
         trained = len(models[0].history) == 3 and boards[0]._shares[0] == 1
@@ -204,7 +207,7 @@ def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyP
     models[1].fit(DATA, **FIT)
 
 
-def test_one_line_tells_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_reports_all_models(capsys: pytest.CaptureFixture[str]) -> None:
     cr.fit_many([model(seed) for seed in range(3)], DATA, epochs=2, verbose="log")
     lines = capsys.readouterr().err.splitlines()
     assert [line[:9] for line in lines] == ["model 1/3", "model 2/3", "model 3/3", "3 models "]

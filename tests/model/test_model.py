@@ -182,7 +182,7 @@ def test_the_split_is_stratified_and_said():
     )
 
 
-def test_metrics_asked_for_are_in_the_history():
+def test_requested_metrics_are_in_the_history():
     model = classifier()
     history = quick(model, metrics=["f1", "top_2_accuracy"])
     assert "validation_f1" in history
@@ -342,7 +342,7 @@ def test_nan_stops_with_step_and_row_and_leaves_the_model():
     assert bits(model) == before
 
 
-def test_a_huge_rate_is_told():
+def test_a_huge_rate_is_reported():
     with pytest.raises(NotFinite, match="lower the learning rate"):
         quick(classifier(), epochs=50, optimizer=cr.SGD(1e18))
 
@@ -377,7 +377,7 @@ def test_a_huge_rate_is_told():
         ({"trainable": ["hiden.*"]}, SettingError, "hiden"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(change, error, match):
+def test_mistakes_are_refused_before_anything_runs(change, error, match):
     model = classifier()
     before = bits(model)
     options = {"data": DATA} | change

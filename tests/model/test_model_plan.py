@@ -10,7 +10,8 @@ from chainrule.backend.cpu.compiler import runnable
 from chainrule.costs.work import work
 from chainrule.engine.compile import plan_step
 from chainrule.errors import GraphError, SettingError
-from chainrule.model import plan as planning
+from chainrule.model.plan import step_of
+from chainrule.train.fitsettings import FitSettings
 
 
 def model(*, dropout: float = 0.0, width: int = 33) -> cr.Model:
@@ -21,16 +22,16 @@ def model(*, dropout: float = 0.0, width: int = 33) -> cr.Model:
     return cr.Model(y, cr.cross_entropy(y, t, name="loss"))
 
 
-def test_the_text_tells_every_part_within_its_width() -> None:
+def test_the_text_has_every_part_within_its_width() -> None:
     text = str(model(dropout=0.1).plan(24, optimizer="adam", rows=1000))
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == "A training step of 24 rows, Adam"
     for part in ("Passes", "Kernels, and the nodes that each computes", "Layout", "Memory"):
         assert part in lines
-    for told in ("predicted", "phase 1", "24 x 20 @ 20 x 33", "hidden.w.gradient", "hidden.w.new",
+    for part in ("predicted", "phase 1", "24 x 20 @ 20 x 33", "hidden.w.gradient", "hidden.w.new",
                  "the data set, 1,000 rows", "decompose"):  # fmt: skip
-        assert told in text
+        assert part in text
 
 
 def test_a_notebook_gets_tables() -> None:
@@ -54,8 +55,8 @@ def test_passes_end_with_the_nodes_that_are_planned() -> None:
     assert [x.name for x in found.passes][:3] == ["step", "merge", "hoist"]
     assert all(x.nodes > 0 for x in found.passes)
     assert found.passes[1].nodes < found.passes[0].nodes
-    told = {name for x in found.kernels for name in x.work.kernel.nodes}
-    assert found.own & told
+    names = {name for x in found.kernels for name in x.work.kernel.nodes}
+    assert found.own & names
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -85,7 +86,7 @@ def test_a_forecast_changes_nothing() -> None:
         np.testing.assert_array_equal(one.value(name), two.value(name))
 
 
-def test_what_makes_no_sense_is_told() -> None:
+def test_wrong_settings_are_refused() -> None:
     x = cr.input("x", (3,))
     with pytest.raises(GraphError, match="no loss"):
         cr.Model(cr.dense(x, 2)).plan()
@@ -100,7 +101,6 @@ def test_what_makes_no_sense_is_told() -> None:
 
 
 def test_a_plan_of_a_step_has_work_of_every_kernel() -> None:
-    step, _ = planning.step_of(model(dropout=0.5), planning.Settings(optimizer="adam"))
-    for phase in plan_step(step).phases:
-        for kernel in phase.kernels:
-            assert work(kernel, 9).bytes > 0
+    step, _ = step_of(model(dropout=0.5), FitSettings(optimizer="adam"))
+    for task in plan_step(step).tasks:
+        assert work(task, 9).bytes > 0

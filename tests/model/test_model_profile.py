@@ -42,7 +42,7 @@ def test_products_take_most_of_the_time_of_their_kernels() -> None:
     assert found.nodes["hidden.w.gradient"] > found.nodes["hidden.b.gradient"]
 
 
-def test_the_text_tells_every_part_within_its_width() -> None:
+def test_the_text_has_every_part_within_its_width() -> None:
     found = model().profile(data(), batch_size=16, optimizer="sgd", threads=2, seconds=0.01)
     lines = str(found).splitlines()
     assert lines[0] == "Profile of a training step of 16 rows, SGD"
@@ -72,7 +72,7 @@ def test_fewer_rows_than_a_minibatch_are_a_smaller_one() -> None:
     assert found.forecast.cost.rows == 9
 
 
-def test_what_cannot_be_profiled_is_told() -> None:
+def test_wrong_settings_and_data_are_refused() -> None:
     with pytest.raises(SettingError, match="LBFGS"):
         model().profile(data(), optimizer=cr.LBFGS())
     with pytest.raises(FeedError):

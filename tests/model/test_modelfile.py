@@ -25,7 +25,8 @@ from chainrule.errors import ModelFileError
 from chainrule.graph import Graph
 from chainrule.model import file as modelfile
 from chainrule.model import safetensors as safetensor
-from chainrule.model.file import Saved, read, write
+from chainrule.model.file import read, write
+from chainrule.model.saved import Saved
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and links")
 
@@ -242,7 +243,7 @@ def test_bytes_added_or_swapped(content, reading):
             refused(reading, bytes(swapped))
 
 
-def test_damage_is_told_as_damage(content, reading):
+def test_damage_is_reported_as_damage(content, reading):
     flipped = content[:-1] + bytes([content[-1] ^ 1])
     assert "damaged or was cut short" in refused(reading, flipped)
     assert "damaged or was cut short" in refused(reading, content[: len(content) // 2])
@@ -299,14 +300,14 @@ class Evil:
         (b"\x80", "bytes of no known kind"),
     ],
 )
-def test_files_of_others_are_told_by_their_looks(tmp_path, monkeypatch, content, match, reading):
+def test_files_of_other_programs_are_recognised(tmp_path, monkeypatch, content, match, reading):
     monkeypatch.chdir(tmp_path)
     assert "this is not a model file" in refused(reading, content, match)
     assert not (tmp_path / "opened").exists()
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: os.mkfifo(path), lambda path: None])
-def test_what_is_no_file(tmp_path, make):
+def test_what_is_not_a_file(tmp_path, make):
     if sys.platform == "win32":
         pytest.skip("needs pipes")
     make(tmp_path / "m")
@@ -402,7 +403,7 @@ def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
         (lambda header: header["optimizer/count"].update(dtype="U32", shape=[2]), None),
     ],
 )
-def test_headers_that_nobody_wrote(content, reading, change, match):
+def test_forged_headers(content, reading, change, match):
     header, document, data = parts(content)
     change(header)
     forgery = forged(header, document, data)
@@ -466,7 +467,7 @@ def test_booleans_are_0_or_1(tmp_path, reading):
         (("graph", "nodes", 4, "op"), "__import__", "unknown op '__import__'"),
     ],
 )
-def test_documents_that_nobody_wrote(content, reading, path, value, match):
+def test_forged_documents(content, reading, path, value, match):
     header, document, data = parts(content)
     place = document
     for key in path[:-1]:
@@ -567,7 +568,7 @@ def test_a_file_that_shrinks_while_it_is_read(content, tmp_path, monkeypatch):
         ({"values": small().values | {"z": np.zeros(1)}}, r"not those of[\s\S]*z"),
         ({"values": small().values | {"w": np.zeros((20, 2))}}, r"'w'[\s\S]*float64\(20, 2\)"),
         ({"values": small().values | {"w": np.zeros((2, 20), np.float32)}}, r"\(2, 20\)"),
-        ({"state": {"s": np.zeros(2, np.complex64)}}, "'s' cannot be kept"),
+        ({"state": {"s": np.zeros(2, np.complex64)}}, "'s' has a type that cannot be saved"),
         ({"state": {"\ud800": np.zeros(2)}}, "Unicode"),
         ({"outputs": ("z",)}, "'z'"),
         ({"outputs": ("matmul",)}, "not an output"),
@@ -618,7 +619,8 @@ def test_a_full_disk(tmp_path):
     (tmp_path / "m").write_text("old")
     script = (
         "import resource, signal, sys, numpy as np, chainrule as cr\n"
-        "from chainrule.model.file import Saved, write\n"
+        "from chainrule.model.file import write\n"
+        "from chainrule.model.saved import Saved\n"
         "big = np.zeros(100_000, np.float32)\n"
         "saved = Saved(cr.Graph(cr.parameter('w', big)), ('w',), None, {'w': big})\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -678,7 +680,8 @@ def test_a_read_only_file_is_left_alone(tmp_path, monkeypatch):
 
 LOOP = """
 import itertools, sys, numpy as np, chainrule as cr
-from chainrule.model.file import Saved, write
+from chainrule.model.file import write
+from chainrule.model.saved import Saved
 node = cr.parameter("w", cr.init.Zeros(), (300_000,))
 print("ready", flush=True)
 for k in itertools.count():

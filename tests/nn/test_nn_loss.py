@@ -11,14 +11,13 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import chainrule as cr
-from chainrule.cli.settings import BY_KEY
 from chainrule.errors import FeedError, SettingError
 from chainrule.graph import Graph
 from chainrule.nn import classes, losses
 from chainrule.nn.loss import IDENTITY, LOSSES, SOFTMAX, Bounds, Form, Loss, register
 from chainrule.nn.targets import case, same_shape
 from chainrule.ops.activations import softplus
-from chainrule.recipe.config import DEFAULT_LOSS
+from chainrule.recipe.config import BY_KEY, DEFAULT_LOSS
 from chainrule.recipe.config import losses as offered
 from chainrule.train.metrics import METRICS, find_metrics
 from chainrule.train.objective import Objective
@@ -88,7 +87,7 @@ def test_what_the_recipe_offers_it_can_build() -> None:
                 {"numbers": IDENTITY} if task == "regression" else {"classes": SOFTMAX}
             )
     setting = BY_KEY["loss"]
-    assert set(setting.known) == {x.name for x in LOSSES.values() if x.recipe}
+    assert set(setting.choices) == {x.name for x in LOSSES.values() if x.recipe}
     assert all(name in setting.help for name in offered("regression"))
 
 

@@ -12,7 +12,7 @@ X = np.random.default_rng(0).standard_normal((50, 4)).astype("float32")
 def names(loss, most=1e9):
     graph = cr.Graph(loss)
     found = hoist(graph, (), most)
-    return {graph.name(old) for old in found.encoded.values()}, cr.Graph(found.place[loss])
+    return {graph.name(old) for old in found.encoded.values()}, cr.Graph(found.replaced[loss])
 
 
 def test_encoders_become_inputs():

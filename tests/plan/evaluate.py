@@ -17,8 +17,7 @@ from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel
 from chainrule.ops.activations import SIGMOID, SOFTPLUS
 from chainrule.ops.random import philox
 from chainrule.ops.special import erf
-from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import by_rows, everywhere
+from chainrule.plan.plan import Plan, Task
 from chainrule.types import N, resolve
 
 Array = np.ndarray[Any, Any]
@@ -38,10 +37,10 @@ class Memory:
     rows: Array
     new: dict[Buffer, Array] = field(default_factory=dict)
 
-    def to_write(self, buffer: Buffer) -> Array:
-        side = self.new if buffer.space == "state" else self.arrays
+    def to_write(self, buffer: Buffer, *, commit: bool = False) -> Array:
+        side = self.new if buffer.space == "state" and not commit else self.arrays
         if buffer not in side:
-            assert buffer.space in ("work", "loss", "state"), buffer
+            assert buffer.space in ("work", "staged", "loss", "state"), buffer
             side[buffer] = poisoned(resolve(buffer.shape, len(self.rows)), buffer.dtype)
         return side[buffer]
 
@@ -61,30 +60,24 @@ def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False
     order = range(threads)[::-1] if backwards else range(threads)
     with np.errstate(all="ignore"):
         for phase in plan.phases:
-            for kernel in phase.kernels:  # so that parts poison nothing that was written
-                for write in kernel.writes:
-                    memory.to_write(write.buffer)
+            for task in phase.tasks:  # so that parts poison nothing that was written
+                for write in task.kernel.writes:
+                    memory.to_write(write.buffer, commit=task.kernel.commit)
             for thread in order:
-                for kernel in phase.kernels:
-                    first = part(kernel, thread, threads, len(memory.rows))
+                for task in phase.tasks:
+                    first = part(task, thread, threads, len(memory.rows))
                     if first is not None:
-                        Turn(kernel, memory, first).run()
+                        Turn(task.kernel, memory, first).run()
 
 
-def part(kernel: Kernel, thread: int, threads: int, rows: int) -> range | None:
-    """The turns of the first axis that a thread does; None where it has nothing to do.
-
-    Kernels that add to computed places along the first axis, and reductions to one number, are
-    done by one thread; numbers that are no reduction by each.
-    """
-    if everywhere(kernel):
-        return range(1)
-    if not kernel.axes:
-        return range(1) if thread == 0 else None
-    size = length(kernel.axes[0], rows)
-    shared = all(At(kernel.axes[0]) in write.place for write in kernel.writes)
-    if not shared or (kernel.axes[0].size is N and not by_rows(kernel)):
-        return range(size) if thread == 0 else None
+def part(task: Task, thread: int, threads: int, rows: int) -> range | None:
+    """The turns of the first axis that a thread does; None where it has nothing to do."""
+    axes = task.kernel.axes
+    size = length(axes[0], rows) if axes else 1
+    if task.split == "every":
+        return range(size)
+    if task.split == "none":
+        return range(size) if thread == task.owner % threads else None
     return range(size * thread // threads, size * (thread + 1) // threads)
 
 
@@ -129,24 +122,26 @@ class Turn:
         self._empty = 0 in self._shape[: self._outer]
         written = [self._written(write) for write in self._kernel.writes]
         for write, (place, value) in zip(self._kernel.writes, written, strict=True):
-            target = self._memory.to_write(write.buffer)
+            target = self._memory.to_write(write.buffer, commit=self._kernel.commit)
             if write.add:
                 np.add.at(target, place, value)
             else:
-                target[place] = value
+                target[place] = value  # of several at one place, the last one stays
+            if self._kernel.commit:
+                np.testing.assert_array_equal(target[place], value, err_msg="equal rows differ")
 
     def _written(self, write: Write) -> tuple[tuple[Array, ...], Array]:
         """Places and values, in the order of the loops."""
         assert write.value.dtype == write.buffer.dtype, write
         loops = self._shape[: self._outer]
-        shape = self._memory.to_write(write.buffer).shape
+        shape = self._memory.to_write(write.buffer, commit=self._kernel.commit).shape
         place = []
         for p, size in zip(write.place, shape, strict=True):
             at = self._outer_only(self._value(p), loops)
             assert ((at >= 0) & (at < size)).all(), (self._kernel.name, write)
             place.append(at)
         value = self._outer_only(self._value(write.value), loops)
-        if not write.add and place:
+        if place and not (write.add or write.repeats or self._kernel.commit):
             flat = np.ravel_multi_index(tuple(place), shape)
             assert len(np.unique(flat)) == flat.size, "two turns write one element"
         return tuple(place), value
@@ -252,12 +247,14 @@ def uniform(call: Call, operands: list[Array]) -> Array:
 
 def check_plan(plan: Plan) -> None:
     """What any backend relies on."""
-    for phase in plan.phases:
-        for kernel in phase.kernels:
-            sizes = [axis.size for axis in kernel.axes]
-            assert kernel.writes, kernel.name
-            assert 1 not in sizes
-            assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
-            assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
+    for kernel in plan.kernels:
+        sizes = [axis.size for axis in kernel.axes]
+        assert kernel.writes, kernel.name
+        assert 1 not in sizes
+        assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
+        assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
+        assert not (kernel.commit and {w.buffer for w in kernel.writes} & set(plan.updates))
+    commits = [any(task.kernel.commit for task in phase.tasks) for phase in plan.phases]
+    assert not any(commits[:-1]), "what commits runs before others"
     names = [b.name for b in plan.buffers]
     assert len(set(names)) == len(names), sorted(names)

@@ -21,7 +21,8 @@ from chainrule.costs.work import BYTES, work
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
 from chainrule.ir.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Plan, Task
+from chainrule.plan.schedule import schedule
 from chainrule.types import N
 
 SPEEDS = usual(32, ((6, 2), (4, 3), (12, 1)))
@@ -34,11 +35,16 @@ def trained(widths: tuple[int, ...], rule: cr.Optimizer | None = None) -> Plan:
     return plan_step(build_step(Graph(loss), loss, rule or cr.SGD(0.1)))
 
 
-def elementwise(width: int, *, function: str = "exp") -> Kernel:
+def task(kernel: Kernel) -> Task:
+    (phase,) = schedule([kernel])
+    return phase.tasks[0]
+
+
+def elementwise(width: int, *, function: str = "exp") -> Task:
     n, i = Axis("n", N), Axis("i", width)
     x, y = Buffer("x", (N, width), "float32"), Buffer("y", (N, width), "float32")
     value = Call("add", (Call(function, (Read(x, (At(n), At(i))),), "float32"), _two()), "float32")
-    return Kernel("y", (n, i), (Write(y, (At(n), At(i)), value),))
+    return task(Kernel("y", (n, i), (Write(y, (At(n), At(i)), value),)))
 
 
 def _two() -> Const:
@@ -62,7 +68,7 @@ def test_what_depends_on_no_inner_loop_is_counted_once() -> None:
     n, i = Axis("n", N), Axis("i", 100)
     s, y = Buffer("s", (N,), "float32"), Buffer("y", (N, 100), "float32")
     value = Call("exp", (Read(s, (At(n),)),), "float32")
-    found = work(Kernel("y", (n, i), (Write(y, (At(n), At(i)), value),)), rows=7)
+    found = work(task(Kernel("y", (n, i), (Write(y, (At(n), At(i)), value),))), rows=7)
     assert found.flops == 7
 
 
@@ -73,7 +79,7 @@ def test_a_tail_costs_a_whole_vector() -> None:
 
 def test_products_are_seen_and_counted() -> None:
     plan = trained((30, 20, 7))
-    works = [work(k, 50) for phase in plan.phases for k in phase.kernels]
+    works = [work(task, 50) for task in plan.tasks]
     found = sorted(x.product for x in works if x.product is not None)
     forward = [(50, 20, 30, 1), (50, 7, 20, 1)]
     backward = [(50, 20, 7, 1), (30, 20, 50, 1), (20, 7, 50, 1)]
@@ -115,11 +121,10 @@ def test_more_work_takes_longer() -> None:
 
 def test_a_product_is_never_quicker_than_the_peak() -> None:
     plan = trained((333, 222, 111))
-    for phase in plan.phases:
-        for kernel in phase.kernels:
-            each = work(kernel, 77)
-            if each.product is not None:
-                assert product_seconds(each, SPEEDS, 1.0) >= each.flops / SPEEDS.peak
+    for task in plan.tasks:
+        each = work(task, 77)
+        if each.product is not None:
+            assert product_seconds(each, SPEEDS, 1.0) >= each.flops / SPEEDS.peak
 
 
 def test_a_tiny_network_uses_one_thread_and_a_large_one_all() -> None:
@@ -139,7 +144,7 @@ def test_slow_barriers_ask_for_fewer_threads() -> None:
 
 def test_threads_take_from_each_other_what_others_wrote() -> None:
     plan = trained((30, 20, 7))
-    works = [work(kernel, 64) for phase in plan.phases for kernel in phase.kernels]
+    works = [work(task, 64) for task in plan.tasks]
     assert all(exchanged(each, 1) == 0 for each in works)
     found = {each.product[:3]: exchanged(each, 2) for each in works if each.product is not None}
     assert found[64, 20, 30] == 30 * 20 * 4 / 2  # weights, half of them of the other thread

@@ -1,39 +1,50 @@
-"""Every op has a place in the plan: a rule at index level, a decomposition, or its own kernel."""
+"""Every op says what machine code is made of it, and at what price."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import get_args
 
 import pytest
 
 import chainrule.ops
-from chainrule.graph.op import REGISTRY
-from chainrule.passes.decompose import RULES
-from chainrule.plan.lower import MAPS, PLACES, SAME, VIEWS
-from chainrule.plan.reduce import REDUCTIONS
+from chainrule.graph.op import REGISTRY, Fixed, Lowering, Scalar, View
+from chainrule.ir.kernel import Call
 
 for module in pkgutil.iter_modules(chainrule.ops.__path__):
     importlib.import_module(f"chainrule.ops.{module.name}")
 
-SPECIALISED = {"when_training", "tracked"}
+OURS = sorted(name for name, op in REGISTRY.items() if not op.serial)
+SPECIALISED = {"when_training"}
 """Ops that are gone before a plan is made."""
 
-BY_ITSELF = {"constant", "scatter_add"}
-"""Ops that fusion knows: a buffer or a number; a kernel that adds."""
+FREE = {"constant", "objective", "stop_gradient", "tracked"}
+"""Ops that are no view, and cost nothing."""
 
 
-@pytest.mark.parametrize("name", sorted(set(REGISTRY) - SPECIALISED))
-def test_op_has_a_rule(name: str) -> None:
-    tables = (VIEWS, PLACES, SAME, MAPS, REDUCTIONS, RULES)
-    assert name in BY_ITSELF or any(name in table for table in tables)
+@pytest.mark.parametrize("name", sorted(set(OURS) - SPECIALISED))
+def test_op_has_a_lowering_or_a_decomposition(name: str) -> None:
+    op = REGISTRY[name]
+    assert op.lower is not None or op.decompose is not None
+    assert op.lower is None or isinstance(op.lower, get_args(Lowering))
 
 
-def test_rules_are_of_ops_that_exist() -> None:
-    named = {*VIEWS, *PLACES, *SAME, *MAPS, *REDUCTIONS, *RULES, *BY_ITSELF, *SPECIALISED}
-    assert named <= set(REGISTRY)
+@pytest.mark.parametrize("name", sorted(SPECIALISED))
+def test_an_op_that_is_specialised_needs_none(name: str) -> None:
+    assert REGISTRY[name].lower is None
+    assert REGISTRY[name].decompose is None
 
 
-def test_an_op_has_one_rule_at_index_level() -> None:
-    tables = [set(t) for t in (VIEWS, PLACES, SAME, MAPS, REDUCTIONS)]
-    assert sum(map(len, tables)) == len(set().union(*tables))
+@pytest.mark.parametrize("name", OURS)
+def test_op_has_a_price(name: str) -> None:
+    op = REGISTRY[name]
+    free = isinstance(op.lower, View | Fixed) or name in FREE
+    assert op.price == 0 if free else op.price >= 1
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_scalar_function_is_one_of_kernels(name: str) -> None:
+    lower = REGISTRY[name].lower
+    if isinstance(lower, Scalar):
+        assert lower.function in (Call.__doc__ or "").replace(";", "").split()

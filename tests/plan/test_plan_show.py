@@ -8,10 +8,9 @@ from pathlib import Path
 import chainrule as cr
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph, Node
-from chainrule.ir.kernel import Call, Kernel, Read
+from chainrule.ir.kernel import Call, Read
 from chainrule.passes.specialise import specialise
 from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import by_rows, reads
 from chainrule.plan.show import show
 from chainrule.train.optim import SGD, Adam, AdamW, Optimizer
 
@@ -45,10 +44,6 @@ def trained(loss: Node, rule: Optimizer, **settings: float) -> Plan:
     return plan_step(build_step(Graph(loss), loss, rule, **settings))
 
 
-def kernels(plan: Plan) -> list[Kernel]:
-    return [kernel for phase in plan.phases for kernel in phase.kernels]
-
-
 # ---------------------------------------------------------------- golden
 
 
@@ -73,12 +68,12 @@ def test_the_plan_of_a_prediction() -> None:
 def test_a_network_with_softmax_and_adam_takes_two_phases() -> None:
     plan = trained(classifier()[1], Adam(0.001))
     rows, sums = plan.phases
-    others = [k for k in rows.kernels if not by_rows(k)]
-    assert len(rows.kernels) == 8
-    assert [k.axes for k in others] == [()]
-    assert not any(by_rows(k) for k in sums.kernels)
-    assert len(sums.kernels) == 5  # the loss, two weights, two biases
-    assert all(k.reduction and k.reduction.combine == "sum" for k in sums.kernels)
+    (other,) = [x for x in rows.tasks if x.split != "rows"]
+    assert (other.split, other.kernel.axes) == ("every", ())
+    assert len(rows.tasks) == 8
+    assert [x.split for x in sums.tasks] == ["none", *["first"] * 4]
+    assert len(sums.tasks) == 5  # the loss, two weights, two biases
+    assert all(x.linear.combine == "sum" for x in sums.tasks)
 
 
 def test_every_further_layer_adds_three_kernels_and_no_phase() -> None:
@@ -88,7 +83,7 @@ def test_every_further_layer_adds_three_kernels_and_no_phase() -> None:
         loss = cr.cross_entropy(cr.dense(cr.mlp(x, (8,) * depth), 4), t)
         plan = trained(loss, SGD(0.1))
         assert len(plan.phases) == 2
-        counts.append(len(kernels(plan)))
+        counts.append(len(plan.kernels))
     # forward, gradient of the data; of the weights; of the bias
     assert counts[1] - counts[0] == counts[2] - counts[1] == 4
 
@@ -108,24 +103,24 @@ def test_numbers_of_constants_and_rows_are_no_kernels() -> None:
     x = cr.input("x", (3,))
     w = cr.parameter("w", [1.0, 2.0, 3.0])
     plan = trained(cr.mean(cr.square(x * w)) * (1.0 - 0.5) / 3.0, SGD(0.1))
-    assert all(k.axes or k.reduction for k in kernels(plan))
+    assert all(k.axes or k.reduction for k in plan.kernels)
 
 
 def test_softmax_takes_four_kernels_a_row() -> None:
     x = cr.input("x", (9,))
     y = cr.softmax(x)
-    assert len(kernels(plan_forward(Graph(y), [y]))) == 4  # max, exp, sum, quotient
+    assert len(plan_forward(Graph(y), [y]).kernels) == 4  # max, exp, sum, quotient
 
 
 def test_layer_norm_takes_three_kernels_a_row() -> None:
     x = cr.input("x", (9,))
     y = cr.layer_norm(x)
-    assert len(kernels(plan_forward(Graph(y), [y]))) == 3  # mean, variance, quotient
+    assert len(plan_forward(Graph(y), [y]).kernels) == 3  # mean, variance, quotient
 
 
 def test_a_matrix_product_reads_its_operands_from_memory() -> None:
     plan = trained(reader(), Adam(0.001), clip_norm=1.0)
-    found = {name: k for k in kernels(plan) if k.reduction for name in k.nodes}
+    found = {name: k for k in plan.kernels if k.reduction for name in k.nodes}
     for name in ("hidden.matmul", "y.matmul", "hidden.w.gradient", "y.w.gradient"):
         reduction = found[name].reduction
         assert reduction is not None
@@ -137,10 +132,9 @@ def test_fusion_puts_kernels_in_the_order_of_their_phases() -> None:
     """Nothing that joined a kernel delays it: a kernel reads what comes before it."""
     for plan in (trained(classifier()[1], Adam(0.1)), trained(reader(), Adam(0.1), clip_norm=1.0)):
         written = set[object]()
-        for kernel in kernels(plan):
-            works = {r.buffer for r in reads(kernel) if r.buffer.space == "work"}
-            assert works <= written
-            written |= {w.buffer for w in kernel.writes}
+        for task in plan.tasks:
+            assert {b for b in task.reads if b.space == "work"} <= written
+            written |= task.writes
 
 
 def dropped(layers: int) -> Node:
@@ -152,12 +146,11 @@ def dropped(layers: int) -> Node:
 
 def test_a_mask_is_made_where_it_is_used_first_and_kept_for_the_way_back() -> None:
     plan = trained(dropped(1), SGD(0.1))
-    kernels = [kernel for phase in plan.phases for kernel in phase.kernels]
-    (first,) = [k for k in kernels if "dropout.greater_equal" in k.nodes]
+    (first,) = [k for k in plan.kernels if "dropout.greater_equal" in k.nodes]
     assert "dropout" in first.nodes[-1]
     assert len(first.nodes) > 2
     mask = next(w.buffer for w in first.writes if w.buffer.dtype == "bool")
-    assert sum(mask in {r.buffer for r in reads(k)} for k in kernels) == 1
+    assert sum(mask in task.reads for task in plan.tasks) == 1
     assert len(plan.phases) == 2
 
 
@@ -165,4 +158,4 @@ def test_clipping_by_norm_takes_three_phases() -> None:
     """Rows; gradients; then their squares; then the updates, with what divides them."""
     plan = trained(dropped(2), Adam(0.001), clip_norm=1.0)
     assert len(plan.phases) == 4
-    assert all(w.buffer.space == "state" for k in plan.phases[3].kernels[1:] for w in k.writes)
+    assert all(w.buffer.space == "state" for x in plan.phases[3].tasks[1:] for w in x.kernel.writes)

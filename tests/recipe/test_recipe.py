@@ -7,7 +7,8 @@ import pytest
 
 import chainrule as cr
 from chainrule.data.readers.sources import read
-from chainrule.recipe import build, config, learn, settle
+from chainrule.errors import SettingError
+from chainrule.recipe import Config, Training, config, resolve
 from chainrule.recipe.length import LENGTHS
 
 RANDOM = np.random.default_rng(0)
@@ -15,9 +16,11 @@ X = RANDOM.normal(size=(60, 3))
 
 
 def untrained(table: dict[str, object], **settings: object) -> cr.Model:
-    chosen = config(target="y", **settings)
-    schema = learn(read(table), chosen)
-    return build(settle(chosen, schema), schema)
+    return Training.of(read(table), config(target="y", **settings)).model
+
+
+def resolved(table: dict[str, object], **settings: object) -> Config:
+    return Training.of(read(table), config(target="y", **settings)).config
 
 
 def columns(y: object) -> dict[str, object]:
@@ -82,9 +85,8 @@ def test_numbers_of_many_sizes_are_learned_by_their_logarithm() -> None:
 )  # fmt: skip
 def test_ordinary_targets_and_those_that_are_mostly_one_number_stay_as_they_are(y) -> None:
     table = {"x": GAMMA[:, 0], "y": y}
-    settled = settle(config(target="y", task="regression"),
-                     learn(read(table), config(target="y", task="regression")))  # fmt: skip
-    assert (settled.target_scaling, settled.loss) == ("standard", "huber")
+    chosen = resolved(table, task="regression")
+    assert (chosen.target_scaling, chosen.loss) == ("standard", "huber")
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-40, 1e38, 1e300])
@@ -99,18 +101,18 @@ def test_targets_of_any_size_are_learned_and_saved(size, tmp_path) -> None:
 
 
 def test_decay_is_chosen_for_the_optimizer_that_takes_it_apart() -> None:
-    schema = learn(read(columns(X[:, 1])), config(target="y"))
+    schema = Training.of(read(columns(X[:, 1])), config(target="y")).schema
     decays = {
-        name: settle(config(target="y", optimizer=name), schema).decay
+        name: resolve(config(target="y", optimizer=name), schema).decay
         for name in ("adamw", "adam", "sgd", "lbfgs")
     }
     assert decays == {"adamw": 0.3, "adam": 0.01, "sgd": 0.01, "lbfgs": 0.01}
-    assert settle(config(target="y", decay=0.0), schema).decay == 0.0
+    assert resolve(config(target="y", decay=0.0), schema).decay == 0.0
 
 
 def chosen_length(table: dict[str, object], **settings: object) -> tuple[int, float]:
-    settled = cr.train(table, "y", refit="no", verbose=False, **settings).notes["config"]
-    return settled["epochs"], settled["rate"]
+    chosen = cr.train(table, "y", refit="no", verbose=False, **settings).notes["config"]
+    return chosen["epochs"], chosen["rate"]
 
 
 def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
@@ -121,15 +123,14 @@ def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
     assert chosen_length({**table, "y": noise}) == LENGTHS[0]
     hidden = {**table, "y": x[:, 0] * x[:, 1]}
     assert chosen_length(hidden) == LENGTHS[-1]
-    assert chosen_length(hidden, rate=1e-3)[1] == 1e-3, "what is asked for stays"
+    assert chosen_length(hidden, rate=1e-3)[1] == 1e-3, "what is given stays"
 
 
 def test_epochs_and_rate_are_open_only_where_they_can_be_told() -> None:
     def length(rows: int, **settings: object) -> tuple[int | None, float | None]:
         table = {"x": np.arange(rows) * 1.0, "g": np.arange(rows) // 5, "y": np.arange(rows) % 2}
-        chosen = config(target="y", **settings)
-        settled = settle(chosen, learn(read(table), chosen))
-        return settled.epochs, settled.rate
+        chosen = resolved(table, **settings)
+        return chosen.epochs, chosen.rate
 
     assert length(200) == (None, None)
     assert length(200, rate=0.1) == (None, 0.1)
@@ -142,10 +143,57 @@ def test_epochs_and_rate_are_open_only_where_they_can_be_told() -> None:
 
 def test_more_rows_are_learned_by_fewer_networks() -> None:
     def members(rows: int, quality: str) -> int | None:
-        chosen = config(target="y", quality=quality)
-        schema = learn(read({"x": np.arange(rows) * 1.0, "y": np.arange(rows) % 2}), chosen)
-        return settle(chosen, schema).members
+        table = {"x": np.arange(rows) * 1.0, "y": np.arange(rows) % 2}
+        return resolved(table, quality=quality).members
 
     assert [members(rows, "fast") for rows in (100, 30_000)] == [1, 1]
     assert [members(rows, "balanced") for rows in (100, 3000, 30_000)] == [4, 3, 1]
     assert [members(rows, "best") for rows in (100, 3000, 30_000)] == [8, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"dropout": 1}, "dropout is out of its bounds"),
+        ({"epochs": 2.5}, "epochs has the wrong type"),
+        ({"seed": True}, "seed has the wrong type"),
+        ({"hidden": [8, 0]}, "hidden is out of its bounds"),
+        ({"quality": "good"}, "unknown quality 'good'"),
+        ({"norm": None}, "norm has the wrong type"),
+        ({"epoch": 3}, "did you mean 'epochs'"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(settings: dict[str, object], match: str) -> None:
+    with pytest.raises(SettingError, match=match):
+        config(target="y", **settings)
+
+
+def test_settings_are_kept_as_plain_values_whatever_they_come_as() -> None:
+    chosen = config(target="y", hidden=np.array([8, 4]), epochs=np.int64(3), rate=np.float32(0.5),
+                    ignore="a", seed=np.uint8(7))  # fmt: skip
+    assert repr(chosen.hidden) == "(8, 4)"
+    assert [repr(x) for x in (chosen.epochs, chosen.rate, chosen.seed)] == ["3", "0.5", "7"]
+    assert chosen.ignore == ("a",)
+    assert config(target="y", hidden=8).hidden == (8,)
+
+
+def test_a_training_gives_what_each_stage_made_and_ends_as_train_does() -> None:
+    table = columns(np.where(X[:, 0] > 0, "yes", "no"))
+    training = Training.of(read(table), config(target="y", epochs=2))
+    assert training.config.epochs == 2
+    assert [x.column for x in training.schema.describe()] == ["x0", "x1", "x2", "y"]
+    assert set(training.features.treatments) == {"x0", "x1", "x2"}
+    assert len(training.data.rows) + len(training.data.held_rows) == 60
+    training.fit(verbose=False)
+    assert training.refit(verbose=False)
+    model = cr.train(table, "y", epochs=2, verbose=False)
+    for name, value in model.values.items():
+        np.testing.assert_array_equal(training.model.value(name), value)
+    assert training.model.split == model.split
+
+
+def test_an_unknown_column_of_groups_or_time_names_the_nearest() -> None:
+    table = columns(X[:, 1])
+    for key in ("groups", "time"):
+        with pytest.raises(cr.errors.ChainruleError, match="'x0'"):
+            Training.of(read(table), config(target="y", **{key: "x00"}))

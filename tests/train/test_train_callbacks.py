@@ -77,7 +77,7 @@ def test_a_saved_tracker_goes_on_as_if_never_stopped():
     assert part == whole
 
 
-def test_tracker_takes_the_epoch_it_is_told():
+def test_tracker_takes_the_given_epoch():
     tracker = BestTracker()
     tracker.update(1.0, epoch=21)
     assert tracker.best_epoch == 21
@@ -98,7 +98,7 @@ def test_setting_makes_the_tracker_of_the_run():
     [{"patience": 0}, {"patience": 2.5}, {"patience": True}, {"minimum_improvement": -1.0},
      {"minimum_improvement": math.nan}, {"better": "up"}],
 )  # fmt: skip
-def test_senseless_settings_are_refused(settings):
+def test_wrong_settings_are_refused(settings):
     with pytest.raises(SettingError, match="EarlyStopping"):
         EarlyStopping(**settings)
 
@@ -111,30 +111,31 @@ def test_criterion_that_cannot_be_followed_is_refused_at_once():
 
 
 def test_plateau_cuts_the_rate_after_patience():
-    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=2))
-    scales = [tracker.update(v) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
+    tracker, settings = PlateauTracker(), ReduceOnPlateau(factor=0.5, patience=2)
+    scales = [tracker.update(v, settings) for v in [3, 2, 2, 2, 2, 2, 1, 1]]
     assert scales == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
 
 
 def test_plateau_cools_down_and_takes_what_is_not_finite_for_no_improvement():
-    tracker = PlateauTracker(ReduceOnPlateau(factor=0.5, patience=1, cooldown=2), better="max")
-    scales = [tracker.update(v) for v in [1, 1, 1, math.inf, 1, 1, 2, math.nan]]
+    settings = ReduceOnPlateau(factor=0.5, patience=1, cooldown=2)
+    tracker = PlateauTracker("max")
+    scales = [tracker.update(v, settings) for v in [1, 1, 1, math.inf, 1, 1, 2, math.nan]]
     assert scales == [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 
 def test_plateau_counts_only_improvements_that_are_large_enough():
     settings = ReduceOnPlateau(factor=0.5, patience=1, minimum_improvement=0.5)
-    tracker = PlateauTracker(settings)
-    assert [tracker.update(v) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
-    strict = PlateauTracker(dataclasses.replace(settings, best_of_all=True))
-    assert [strict.update(v) for v in [3, 2.5, 2, 1.4]] == [1, 0.5, 0.25, 0.25]
+    tracker = PlateauTracker()
+    assert [tracker.update(v, settings) for v in [3, 2.5, 2, 1.5]] == [1, 0.5, 0.5, 0.25]
+    strict, settings = PlateauTracker(), dataclasses.replace(settings, best_of_all=True)
+    assert [strict.update(v, settings) for v in [3, 2.5, 2, 1.4]] == [1, 0.5, 0.25, 0.25]
 
 
 @pytest.mark.parametrize(
     "settings",
     [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"minimum": -1}, {"cooldown": -1}],
 )
-def test_plateau_refuses_senseless_settings(settings):
+def test_plateau_refuses_wrong_settings(settings):
     with pytest.raises(SettingError, match="ReduceOnPlateau"):
         ReduceOnPlateau(**settings)
 

@@ -59,7 +59,7 @@ def test_a_badly_scaled_quadratic_in_fewer_steps_than_its_condition() -> None:
     assert np.abs(last.point).max() < 1e-5
 
 
-def test_the_record_tells_length_and_slope_of_each_step() -> None:
+def test_the_record_has_length_and_slope_of_each_step() -> None:
     steps = list(Minimiser(rosenbrock, [-1.2, 1.0], LBFGS(iterations=5)))
     assert len(steps) == 6
     assert steps[0].length == 0.0
@@ -142,8 +142,8 @@ def test_a_function_without_a_minimum_ends_at_the_limit() -> None:
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: LBFGS(memory=0), "at least 1"),
-        (lambda: LBFGS(iterations=0), "at least 1"),
+        (lambda: LBFGS(memory=0), "of at least 1"),
+        (lambda: LBFGS(iterations=0), "of at least 1"),
         (lambda: LBFGS(tolerance=-1), "0 <= tolerance"),
         (lambda: Minimiser(rosenbrock, [[1.0, 2.0]], LBFGS()), "a vector"),
     ],
@@ -247,7 +247,7 @@ def test_a_relu_network_with_dropout_falls_and_sees_one_draw() -> None:
     assert values[-1] < 0.2 * values[0]
 
 
-def test_running_statistics_follow_when_they_are_told_to() -> None:
+def test_running_statistics_follow_on_request() -> None:
     x = cr.input("x", 1, dtype="float64")
     mean = cr.parameter("mean", [0.0], dtype="float64", trainable=False)
     w = cr.parameter("w", [2.0], dtype="float64")

@@ -12,11 +12,14 @@ import pytest
 import chainrule as cr
 from chainrule.engine.minibatch import Minibatches
 from chainrule.errors import NotFinite, SettingError
-from chainrule.train.callbacks import BestTracker, Callback, State, as_callbacks
+from chainrule.train.callbacks import BestTracker, Callback, PlateauTracker, State
+from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
 from chainrule.train.loop import Run
 from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress
+from chainrule.train.runstate import RunState
+from chainrule.train.schedules import ReduceOnPlateau, Schedule
 
 R = np.random.default_rng(0)
 X = R.normal(size=(50, 3)).astype("float32")
@@ -63,18 +66,23 @@ def looped(
     size: int = 4,
     criterion: str = "score",
     history: History | None = None,
-    rates: Callable[[int, int], Sequence[float]] = lambda first, count: [0.5] * count,
-    told: list[Any] | None = None,
+    rate: float | Schedule = 0.5,
+    synced: list[int] | None = None,
 ) -> Run:
     """A run over a program; `scores` are those of its epochs, one after the other."""
     left = iter(scores)
-    told = [] if told is None else told
+    steps = [] if synced is None else synced
+    history = History() if history is None else history
+    plateau = PlateauTracker() if isinstance(rate, ReduceOnPlateau) else None
+    tracker = BestTracker(criterion, "min", patience)
     return Run(
-        program, {}, np.arange(rows), size, epochs, 7, rates,
-        lambda: {"score": float(next(left, 0.0))}, lambda: told.append(("sync", program.steps)),
-        BestTracker(criterion, "min", patience), keep_best,
-        State(None, History() if history is None else history), Progress(),
-        as_callbacks(callbacks), lambda value: told.append(("score", value)),
+        program=program, data={}, rows=np.arange(rows), seed=7,
+        settings=FitSettings(
+            optimizer=cr.SGD(rate), batch_size=size, keep_best=keep_best, callbacks=callbacks
+        ),
+        state=RunState.start(history.begin_run(), epochs, program.steps, tracker, plateau),
+        score=lambda: {"score": float(next(left, 0.0))},
+        sync=lambda: steps.append(program.steps), view=State(None, history), progress=Progress(),
     )  # fmt: skip
 
 
@@ -95,7 +103,7 @@ def test_each_epoch_sees_every_row_once_in_the_order_of_its_seed_and_number() ->
 def test_the_loss_of_an_epoch_weighs_minibatches_by_their_rows() -> None:
     run = looped(Recorder(), epochs=2)
     run.train()
-    history = run.state.history
+    history = run.view.history
     npt.assert_allclose(history["loss"], [(0 * 4 + 1 * 4 + 2 * 2) / 10, (12 + 16 + 10) / 10])
     assert history["epoch"].tolist() == [1, 2]
     assert history["step"].tolist() == [3, 6]
@@ -105,9 +113,25 @@ def test_the_loss_of_an_epoch_weighs_minibatches_by_their_rows() -> None:
 
 
 def test_rates_arrive_at_their_steps() -> None:
+    class Rising(Schedule):
+        def at(self, steps: Any, total: float) -> Any:
+            assert total == 9
+            return 0.1 * steps
+
     program = Recorder()
-    looped(program, rates=lambda first, count: [0.1 * (first + k) for k in range(count)]).train()
+    looped(program, rate=Rising()).train()
     npt.assert_allclose(program.rates, 0.1 * np.arange(9))
+    program = Recorder()
+    program.steps = 4
+    looped(program, rate=Rising()).train()  # steps count from the start of the run
+    npt.assert_allclose(program.rates, 0.1 * np.arange(9))
+
+
+def test_the_rate_falls_when_the_criterion_has_not_improved() -> None:
+    program = Recorder()
+    rate = ReduceOnPlateau(0.5, factor=0.5, patience=1)
+    looped(program, scores=[3, 1, 2, 2], epochs=5, rate=rate).train()
+    assert program.rates[::3] == [0.5, 0.5, 0.5, 0.25, 0.125]
 
 
 def test_fast_steps_come_in_many_a_call_and_slow_ones_one_by_one() -> None:
@@ -133,12 +157,11 @@ def test_no_epochs_and_a_second_run_that_goes_on_counting() -> None:
 
 
 def test_the_best_epoch_is_kept() -> None:
-    program, told = Recorder(), []
-    run = looped(program, scores=[3, 1, 2], keep_best=True, told=told)
+    program, synced = Recorder(), []
+    run = looped(program, scores=[3, 1, 2], keep_best=True, synced=synced)
     run.train()
     assert program.steps == 6
-    assert told[-1] == ("sync", 6)
-    assert [x for x in told if x[0] == "score"] == [("score", 3.0), ("score", 1.0), ("score", 2.0)]
+    assert synced == [3, 6, 9, 6]
     last = Recorder()
     looped(last, scores=[3, 1, 2]).train()
     assert last.steps == 9
@@ -156,7 +179,7 @@ def test_early_stopping() -> None:
     reason = run.train()
     assert reason is not None
     assert "has not improved for 2 epochs" in reason
-    assert len(run.state.history) == 4
+    assert len(run.view.history) == 4
     assert program.steps == 6
 
 
@@ -168,10 +191,10 @@ def test_a_program_that_has_ended() -> None:
 
     run = looped(Ending(), epochs=9)
     assert run.train() == "it is flat"
-    assert len(run.state.history) == 2
+    assert len(run.view.history) == 2
 
 
-def test_a_criterion_that_is_no_column() -> None:
+def test_a_criterion_that_is_not_a_column() -> None:
     with pytest.raises(SettingError, match="no column 'validation_auc'") as caught:
         looped(Recorder(), criterion="validation_auc").train()
     assert "epoch, step, rate, loss, score, seconds" in str(caught.value)
@@ -215,14 +238,14 @@ def test_a_callback_stops_the_run_after_its_epoch() -> None:
 
     run = looped(Recorder(), epochs=9, callbacks=stop)
     assert run.train() == "enough"
-    assert len(run.state.history) == 2
+    assert len(run.view.history) == 2
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("when", ["run", "score", "on_epoch", "on_finish", "progress"])
 def test_whatever_ends_a_run_the_best_is_kept(error: type[BaseException], when: str) -> None:
-    program, told = Recorder(), []
-    run = looped(program, scores=[1, 5, 6], epochs=3, keep_best=True, told=told)
+    program, synced = Recorder(), []
+    run = looped(program, scores=[1, 5, 6], epochs=3, keep_best=True, synced=synced)
 
     def interrupt(*_: Any, **__: Any) -> Any:
         if program.steps >= 6 or when == "on_finish":
@@ -243,7 +266,7 @@ def test_whatever_ends_a_run_the_best_is_kept(error: type[BaseException], when: 
     with pytest.raises(error, match="now"):
         run.train()
     assert program.steps == 3
-    assert told[-1] == ("sync", 3)
+    assert synced[-1] == 3
 
 
 # ---------------------------------------------------------------- with models
@@ -329,6 +352,6 @@ def test_a_schedule_spans_the_steps_of_its_run() -> None:
     m.fit(DATA, optimizer=cr.SGD(cr.schedules.Cosine(0.1)), epochs=4, batch_size=10,
           validation=None, verbose=False)  # fmt: skip
     rates = m.history["rate"]
-    steps = np.arange(20)[4::5]  # each row tells the rate of the last step of its epoch
+    steps = np.arange(20)[4::5]  # each row has the rate of the last step of its epoch
     npt.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * steps / 20)), atol=0.006)
     assert (np.diff(rates) < 0).all()

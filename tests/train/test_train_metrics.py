@@ -372,7 +372,7 @@ def test_own_functions_are_metrics():
 
     scores = m.score(["mae", worst], [1, 2], [1.5, 4], task="regression")
     assert scores == {"mae": 1.25, "worst": 2}
-    with pytest.raises(SettingError, match="should 'worst' rise or fall"):
+    with pytest.raises(SettingError, match="'worst' has no direction"):
         m.direction("validation worst", m.find_metrics([worst], "regression"))
     own = m.Metric("worst", worst, "min")
     assert m.direction("validation_worst", [own]) == "min"

@@ -155,7 +155,7 @@ def test_one_step_is_not_the_whole_run() -> None:
         (lambda: StepDecay(factor=1.5), "0 < factor <= 1"),
         (lambda: StepDecay(every=0), "part of the run"),
         (lambda: StepDecay(every=2.5), "part of the run"),
-        (lambda: Cosine(restarts=-1), "at least 0"),
+        (lambda: Cosine(restarts=-1), "of at least 0"),
         (lambda: Cosine(restarts=1.5), "an integer"),
         (lambda: Cosine(growth=0.5), "1 <= growth"),
         (lambda: WarmUp(start=2), "0 <= start <= 1"),
@@ -167,7 +167,7 @@ def test_one_step_is_not_the_whole_run() -> None:
         (lambda: Piecewise(0.5, [3]), "list"),
         (lambda: Piecewise([1.0, -0.5], [3]), "0 <= "),
         (lambda: ReduceOnPlateau(factor=1.0), "factor < 1"),
-        (lambda: ReduceOnPlateau(patience=0), "at least 1"),
+        (lambda: ReduceOnPlateau(patience=0), "of at least 1"),
         (lambda: schedule("cosinus"), "did you mean 'cosine'"),
         (lambda: schedule("cosine", restart=1), "did you mean 'restarts'"),
         (lambda: schedule_from_dict({"rate": 1.0}), "no name"),
@@ -180,7 +180,7 @@ def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match:
 
 
 @pytest.mark.parametrize("rate", [lambda step: 0.1, "0.1", 0, -1, float("nan"), None, True])
-def test_what_is_no_rate_names_the_schedules(rate: Any) -> None:
+def test_what_is_not_a_rate_names_the_schedules(rate: Any) -> None:
     with pytest.raises(SettingError, match=r"\[SGD.rate\][\s\S]*subclass of cr\.schedules\.Sch"):
         SGD(rate)
 

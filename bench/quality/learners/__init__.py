@@ -1,4 +1,4 @@
-"""The learners that are compared: a module each, which only a worker of that learner imports."""
+"""The compared learners, one module each, imported only by a worker of that learner."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from bench.systems import OURS
 
 
 class Learner(Protocol):
-    """One learner, before or after it has learned a table."""
+    """One learner, before or after fitting."""
 
     def fit(self, table: Frame) -> None:
-        """Learn from rows with their target; all choices are made on these rows alone."""
+        """Fits rows with their target; all choices are made on these rows alone."""
 
     def predict(self, table: Frame) -> Any:
         """Probabilities (n, classes) in the order of `labels`, or numbers (n,)."""
 
     @property
     def labels(self) -> Any:
-        """The classes, as the target's column had them."""
+        """The classes, as in the target column."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What it was set to, and what it chose."""
+        """Its settings, given and chosen."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a learner is.
+    """The module and class of a learner.
 
     Attributes:
         module: of this package.
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def ours(self) -> bool:
-        """Whether Chainrule's own environment has it."""
+        """Whether it runs in Chainrule's environment."""
         return self.module == "chainrule"
 
 
@@ -62,7 +62,7 @@ LEARNERS = {
 
 
 def make(name: str, table: Set, seed: int, threads: int) -> Learner:
-    """A learner, imported now."""
+    """Imports a learner."""
     entry = LEARNERS[name]
     kind = getattr(import_module(f"bench.quality.learners.{entry.module}"), entry.kind)
     return cast(Learner, kind(table, seed, threads, **entry.arguments))

@@ -1,4 +1,4 @@
-"""Chainrule as everybody uses it: one call of `cr.train`."""
+"""Chainrule by one call of `cr.train`."""
 
 from __future__ import annotations
 

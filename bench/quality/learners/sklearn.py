@@ -1,4 +1,4 @@
-"""scikit-learn's networks, linear models and boosted trees, with what each needs of preparation."""
+"""scikit-learn's networks, linear models and boosted trees, with their preprocessing."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ SPACE = {
     "batch_size": [32, 64, 128, 256],
     "early_stopping": [False, True],
 }
-"""What the search of a network draws from."""
+"""The search space of the network."""
 CANDIDATES = 8
-"""How many it draws; the default is one more."""
+"""The number of draws, besides the defaults."""
 SEARCHED_ROWS = 5_000
-"""The rows that candidates are compared on, at most; the winner learns all."""
+"""The largest number of rows to compare candidates on; the winner is fitted on all rows."""
 MOST_TREES = 2_000
 PATIENCE = 50
 """Iterations of boosting without improvement after which the search for their number ends."""
@@ -122,7 +122,7 @@ class Searched(Perceptron):
         return self._pipeline(x, self._estimator(**best)).fit(x, y)
 
     def _folds(self, rows: int) -> Any:
-        """Three folds; of many rows, one division of some of them."""
+        """Three folds; with many rows, one split of some of them."""
         if rows <= SEARCHED_ROWS:
             folds = StratifiedKFold if self._classes else KFold
             return folds(3, shuffle=True, random_state=self._seed)

@@ -1,4 +1,4 @@
-"""The configuration as TOML: written with a comment for each key, read back with its lines."""
+"""Writes the configuration as TOML with a comment for each key, and reads it back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.settings import BY_KEY, SETTINGS
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.recipe import Config
+from chainrule.recipe import BY_KEY, SETTINGS, Config
 
-COMMENT = 28  # the column at which comments stand
+COMMENT_COLUMN = 28  # where comments start
 _SECTION = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s=#"']+)\s*(?:=|\.)""")
 
@@ -22,7 +21,7 @@ def to_toml(config: Config, command: str = "") -> str:
     """The configuration as TOML text.
 
     Args:
-        command: the command line that repeats the run, told in a comment.
+        command: the command line that repeats the run, for a comment.
     """
     import tomlkit  # noqa: PLC0415  (heavy: only where a configuration is written)
 
@@ -42,8 +41,10 @@ def to_toml(config: Config, command: str = "") -> str:
             continue
         item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
         document.add(setting.key, item)
-        item.comment(setting.help + (setting.values if len(setting.known) < 6 else ""))
-        item.trivia.comment_ws = " " * max(COMMENT - len(f"{setting.key} = {item.as_string()}"), 2)
+        item.comment(setting.help + (setting.values if len(setting.choices) < 6 else ""))
+        item.trivia.comment_ws = " " * max(
+            COMMENT_COLUMN - len(f"{setting.key} = {item.as_string()}"), 2
+        )
     document.add(tomlkit.nl())
     table = tomlkit.table()
     table.comment(BY_KEY["kinds"].help + BY_KEY["kinds"].values)

@@ -1,4 +1,4 @@
-"""How the command line puts text on a terminal or into a pipe: headings, wrapped lines, tables."""
+"""Puts text on a terminal or into a pipe: headings, wrapped lines, tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from chainrule.errors import ChainruleError
 from chainrule.train.progress.base import is_terminal, printable
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-PIPED = 100  # columns where no width is known
+DEFAULT_WIDTH = 100  # columns, where the stream is not a terminal
 GAP = "  "
-LEAST = 12  # columns that the last cell of a table needs, or its rows are stacked
+MIN_LAST_WIDTH = 12  # columns of the last cell of a table; below, its rows are stacked
 
 
 class Screen:
@@ -75,7 +75,7 @@ class Screen:
             return
         widths = [max(map(cells, column)) for column in zip(*every, strict=True)]
         room = self.width - 2 - sum(width + 2 for width in widths[:-1])
-        if room < min(LEAST, widths[-1]):
+        if room < min(MIN_LAST_WIDTH, widths[-1]):
             self._stack(clean)
             return
         for place, row in enumerate(every):
@@ -118,7 +118,7 @@ class Screen:
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether a stream shows styles: a terminal that can, and styles are not switched off."""
+    """Whether a stream shows styles: a terminal that can, without NO_COLOR."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return is_terminal(stream)
@@ -136,11 +136,11 @@ def forget(stream: TextIO) -> None:
 
 
 def _width(stream: TextIO | None) -> int:
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
     if stream is None or not is_terminal(stream):
-        return PIPED
+        return DEFAULT_WIDTH
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a model is worth on some rows: scores beside a constant guess, mistakes, importance."""
+"""Evaluates a model on some rows: scores beside a constant guess, mistakes, importance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.report.results import Judged
+from chainrule.cli.report.results import Outcome
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.schema import Encoded, Schema
 from chainrule.data.split import shuffled
@@ -19,31 +19,31 @@ from chainrule.model.model import Model
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
-SAMPLE = 1000  # rows on which importance is judged
-PATIENCE = 3.0  # seconds that importance may take
+IMPORTANCE_ROWS = 1000  # that are shuffled to measure importance
+IMPORTANCE_SECONDS = 3.0  # above it importance is left out
 MISTAKES = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
-    """Some rows, judged.
+class Evaluation:
+    """The scores of a model on some rows.
 
     Attributes:
         name: "validation", "test" or "training".
         encoded: the rows as the model takes them.
         scores, guess: of the model, and of the best constant guess that training knew.
-        judged: target and prediction, for tables and charts.
+        outcome: target and prediction, for tables and charts.
     """
 
     name: str
     encoded: Encoded
     scores: Scores
     guess: Scores
-    judged: Judged
+    outcome: Outcome
 
     @property
     def rows(self) -> int:
-        """How many rows were judged."""
+        """The number of rows."""
         return len(self.encoded)
 
 
@@ -54,19 +54,19 @@ def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
     return Encoded(arrays, target, encoded.rows[rows], encoded.notes)
 
 
-def judge(model: Model, encoded: Encoded, name: str) -> Verdict:
+def evaluate(model: Model, encoded: Encoded, name: str) -> Evaluation:
     """Score a model on rows that have a target."""
     assert model.schema is not None
     assert encoded.target is not None
     prediction = model.predict(encoded).values
     level, guess = constant_guess(model.schema, encoded.target)
     names = tuple(map(str, model.schema.classes)) if model.schema.classes is not None else ()
-    judged = Judged(name, encoded.target, prediction, names, level)
-    return Verdict(name, encoded, model.evaluate(encoded), guess, judged)
+    outcome = Outcome(name, encoded.target, prediction, names, level)
+    return Evaluation(name, encoded, model.evaluate(encoded), guess, outcome)
 
 
 def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Scores]:
-    """What a guess that looks at no column scores: class shares, or the mean of training."""
+    """The scores of the best constant guess: class shares, or the mean of training."""
     known = schema.target
     if isinstance(known, ClassTarget):
         counts = np.array(known.counts, float)
@@ -77,21 +77,21 @@ def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Sco
     return mean, metrics.regression(target, np.full(len(target), mean))
 
 
-def importance(model: Model, verdict: Verdict) -> tuple[str, list[tuple[str, float]]]:
-    """How much a score falls when one column's values are shuffled among the rows.
+def importance(model: Model, evaluation: Evaluation) -> tuple[str, list[tuple[str, float]]]:
+    """The drop of a score when one column's values are shuffled among the rows.
 
     Returns the score's name and the drop for each column; none where it would take long.
     """
     assert model.schema is not None
     name = "accuracy" if model.schema.classes is not None else "r2"
-    rows = np.sort(shuffled(verdict.rows, model.seed)[:SAMPLE])
+    rows = np.sort(shuffled(evaluation.rows, model.seed)[:IMPORTANCE_ROWS])
     if len(rows) < 2:
         return name, []
-    sample = subset(verdict.encoded, rows)
+    sample = subset(evaluation.encoded, rows)
     begun = time.perf_counter()
     whole = model.evaluate(sample, [name])[name]
     columns = [encoder.name for encoder in model.schema.used]
-    if (time.perf_counter() - begun) * len(columns) > PATIENCE:
+    if (time.perf_counter() - begun) * len(columns) > IMPORTANCE_SECONDS:
         return name, []
     order = shuffled(len(rows), model.seed + 1)
     drops = [
@@ -118,32 +118,34 @@ def _mixed(schema: Schema, encoded: Encoded, column: str, order: npt.NDArray[np.
     return Encoded(arrays, encoded.target, encoded.rows, encoded.notes)
 
 
-def mistakes(verdict: Verdict, table: Table) -> list[dict[str, Any]]:
+def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
     """The rows that the model got most wrong, the worst first, with their values."""
-    judged = verdict.judged
-    target, prediction = np.asarray(judged.target), np.asarray(judged.prediction)
-    if judged.classes:
+    outcome = evaluation.outcome
+    target, prediction = np.asarray(outcome.target), np.asarray(outcome.prediction)
+    if outcome.classes:
         sure = prediction[np.arange(len(target)), target]
         wrong = np.flatnonzero(prediction.argmax(axis=1) != target)
         worst = wrong[np.argsort(sure[wrong], kind="stable")][:MISTAKES]
     else:
         worst = np.argsort(-np.abs(prediction - target), kind="stable")[:MISTAKES]
-    told: list[dict[str, Any]] = []
-    shown = table.take(verdict.encoded.rows[worst])
+    shown_rows: list[dict[str, Any]] = []
+    shown = table.take(evaluation.encoded.rows[worst])
     cells = {column.name: texts(column.labels()) for column in shown}
     for place, k in enumerate(worst):
-        row = {"row": int(verdict.encoded.rows[k]) + 1} | _answer(judged, target[k], prediction[k])
-        told.append(row | {n: v[place] for n, v in cells.items() if n not in row})
-    return told
+        row = {"row": int(evaluation.encoded.rows[k]) + 1} | _answer(
+            outcome, target[k], prediction[k]
+        )
+        shown_rows.append(row | {n: v[place] for n, v in cells.items() if n not in row})
+    return shown_rows
 
 
-def _answer(judged: Judged, actual: Any, predicted: npt.NDArray[Any]) -> dict[str, Any]:
-    if not judged.classes:
+def _answer(outcome: Outcome, actual: Any, predicted: npt.NDArray[Any]) -> dict[str, Any]:
+    if not outcome.classes:
         return {"actual": float(actual), "predicted": float(predicted)}
     guess = int(predicted.argmax())
     return {
-        "actual": judged.classes[int(actual)],
-        "predicted": judged.classes[guess],
+        "actual": outcome.classes[int(actual)],
+        "predicted": outcome.classes[guess],
         "probability": float(predicted[guess]),
     }
 

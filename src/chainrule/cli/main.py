@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trouble = Screen(sys.stderr)
     try:
         with warnings.catch_warnings():
-            _tell_warnings(trouble)
+            _show_warnings(trouble)
             return app.run(given, trouble)
     except ChainruleError as error:
         if debug:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         trouble.say("[chainrule] there is not enough memory")
         return WRONG
-    except Exception as error:  # a defect of ours: told in a line, kept in a file
+    except Exception as error:  # a defect of ours: a line for the user, a file for us
         return _defect(error, trouble, debug)
     finally:
         _flush()
@@ -62,17 +62,17 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _tell_warnings(trouble: Screen) -> None:
+def _show_warnings(trouble: Screen) -> None:
     """Show our own warnings as notes; those of libraries are for developers."""
 
-    def tell(
+    def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int,
         file: TextIO | None = None, line: str | None = None,
     ) -> None:  # fmt: skip
         if issubclass(category, ChainruleWarning) or sys.warnoptions:
             trouble.say(str(message), label="note", style="cyan")
 
-    warnings.showwarning = tell
+    warnings.showwarning = show
 
 
 def _system(error: OSError, trouble: Screen, debug: bool) -> int:
@@ -87,8 +87,8 @@ def _system(error: OSError, trouble: Screen, debug: bool) -> int:
 def _defect(error: Exception, trouble: Screen, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    told = f"{type(error).__name__}: {error}".splitlines()[0]
-    trouble.say(f"[chainrule] an error in Chainrule itself: {told}")
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    trouble.say(f"[chainrule] an error in Chainrule itself: {text}")
     with contextlib.suppress(OSError):
         handle, path = tempfile.mkstemp(prefix="chainrule-error-", suffix=".txt")
         with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

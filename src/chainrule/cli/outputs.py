@@ -1,4 +1,4 @@
-"""Where a training run writes: a folder or file of its own, never over another run's."""
+"""The files that a training run writes: in a new folder, never over those of another run."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _beside(model: Path) -> Outputs:
 
 
 def _make(folder: Path) -> bool:
-    """Make a folder where there is none; says whether it did."""
+    """Make a folder where there is none; returns whether it did."""
     if folder.is_dir():
         return False
     if folder.exists():

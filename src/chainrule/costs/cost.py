@@ -10,7 +10,6 @@ from chainrule.costs.speeds import Speeds
 from chainrule.costs.work import Work, doubles, rough_work, size_of, work
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import reads
 
 EXPOSED = 0.3
 """The share of the time of moving bytes that arithmetic does not hide."""
@@ -86,9 +85,9 @@ class PlanCosts:
         self.plan, self.rows, self.speeds = plan, rows, speeds
         lanes = speeds.vector // 4
         self.works = [
-            (k, work(kernel, rows, lanes))
+            (k, work(task, rows, lanes))
             for k, phase in enumerate(plan.phases)
-            for kernel in phase.kernels
+            for task in phase.tasks
         ]
         self.distances = _distances([x for _, x in self.works], plan)
 
@@ -131,7 +130,7 @@ def _seconds(each: Work, speeds: Speeds, part: float, memory: float) -> float:
 
 def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
     """The part of a kernel that the thread does which has most of it."""
-    if threads == 1 or each.split == "one":
+    if threads == 1 or each.split in ("none", "every"):
         return 1.0
     size = size_of(each.kernel.axes[0], rows)
     if each.product is not None and each.split == "first":
@@ -151,7 +150,7 @@ def exchanged(each: Work, threads: int) -> float:
         return 0.0
     m, v, k, often = each.product
     numbers = float(k * v)
-    if each.split == "first" and all(x.buffer.space != "data" for x in reads(each.kernel)):
+    if each.split == "first" and all(b.space != "data" for b, _ in each.task.operands):
         numbers += m * k / threads
     return (8 if doubles(each.kernel) else 4) * often * numbers * (1 - 1 / threads)
 
@@ -212,7 +211,7 @@ def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
         speeds: of the processor.
     """
     lanes = speeds.vector // 4
-    works = [rough_work(kernel, rows, lanes) for phase in plan.phases for kernel in phase.kernels]
+    works = [rough_work(task, rows, lanes) for task in plan.tasks]
     waiting = len(plan.phases) * speeds.barrier
 
     def predicted(threads: int) -> float:

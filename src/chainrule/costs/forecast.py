@@ -19,13 +19,10 @@ from chainrule.display.tables import (
 )
 from chainrule.ir.kernel import Axis
 from chainrule.plan.plan import Plan
-from chainrule.plan.show import show
+from chainrule.plan.show import SPLITS, show
 
 LISTED = 12
 """Buffers that are listed by name."""
-
-SPLITS = {"rows": "by rows", "first": "by first axis", "one": "one thread"}
-"""How the threads share what takes most of a phase."""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
-from chainrule.plan.schedule import by_rows
+from chainrule.plan.plan import Split, Task
 
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
 
@@ -26,9 +25,6 @@ SCATTERED = 2
 
 ACROSS = 12
 """Instructions that add up the lanes of a vector, at the end of a sum along it."""
-
-SPLIT = 4096
-"""Elementary operations from which on a kernel without rows is shared by the threads."""
 
 ROUGH = 12
 """Instructions of a written element, where nothing more exact is known."""
@@ -58,20 +54,28 @@ class Work:
     """What a kernel has to do, whoever does it.
 
     Attributes:
-        kernel: which.
+        task: which.
         flops: floating-point operations; functions such as exp count as one.
         instructions: of vectors, those of a matrix product's sums left out.
         product: rows, columns and terms of a matrix product, and how often; None for others.
         touched: what it reads and writes.
-        split: how the threads share it.
     """
 
-    kernel: Kernel
+    task: Task
     flops: int
     instructions: float
     product: tuple[int, int, int, int] | None
     touched: tuple[Traffic, ...]
-    split: Literal["rows", "first", "one"]
+
+    @property
+    def kernel(self) -> Kernel:
+        """What is computed."""
+        return self.task.kernel
+
+    @property
+    def split(self) -> Split:
+        """How threads share it."""
+        return self.task.split
 
     @property
     def bytes(self) -> int:
@@ -79,27 +83,27 @@ class Work:
         return sum(x.bytes for x in self.touched)
 
 
-def work(kernel: Kernel, rows: int, lanes: int = 8) -> Work:
+def work(task: Task, rows: int, lanes: int = 8) -> Work:
     """The work of a kernel on `rows` rows, with `lanes` of float32 in a vector."""
-    return _Counter(kernel, rows, lanes).work()
+    return _Counter(task, rows, lanes).work()
 
 
-def rough_work(kernel: Kernel, rows: int, lanes: int = 8) -> Work:
+def rough_work(task: Task, rows: int, lanes: int = 8) -> Work:
     """The work as it looks without reading expressions: right for products, in kind for others."""
-    counter = _Counter(kernel, rows, lanes)
+    counter, kernel = _Counter(task, rows, lanes), task.kernel
     product = counter.product()
     free = math.prod(counter.sizes[: len(kernel.axes)])
     terms = free if product is not None else math.prod(counter.sizes)
     instructions = ROUGH * terms / counter.lanes * len(kernel.writes)
-    split = _split(kernel, counter.sizes, product)
-    return Work(kernel, 0, instructions, product, (), split)
+    return Work(task, 0, instructions, product, ())
 
 
 class _Counter:
     """Goes through the expressions of one kernel."""
 
-    def __init__(self, kernel: Kernel, rows: int, lanes: int) -> None:
-        self.kernel, self.rows = kernel, rows
+    def __init__(self, task: Task, rows: int, lanes: int) -> None:
+        kernel = task.kernel
+        self.task, self.kernel, self.rows = task, kernel, rows
         self.over = () if kernel.reduction is None else kernel.reduction.over
         self.axes = (*kernel.axes, *self.over)
         self.place = {axis: k for k, axis in enumerate(self.axes)}
@@ -133,11 +137,10 @@ class _Counter:
             self.instructions += inner * (2 if write.add else 1)
             size = BYTES[write.buffer.dtype] * min(free, _elements(write.buffer, self.rows))
             touched.append(Traffic(write.buffer, write.buffer.space == "state", size, False))
-        split = _split(kernel, self.sizes, product)
         for buffer, (times, first) in self.reads.items():
             size = BYTES[buffer.dtype] * min(times, _elements(buffer, self.rows))
             touched.append(Traffic(buffer, False, size, not first))
-        return Work(kernel, self.flops, self.instructions, product, tuple(touched), split)
+        return Work(self.task, self.flops, self.instructions, product, tuple(touched))
 
     def _vector_axis(self) -> int:
         """The number of the axis that vectors go along, or -1."""
@@ -255,14 +258,3 @@ def _begins(read: Read, axis: Axis) -> bool:
     """Whether a read moves on by rows as the axis does: a thread reads its own part."""
     first = read.place[0] if read.place else None
     return first == At(axis) or first == Row(At(axis))
-
-
-def _split(
-    kernel: Kernel, sizes: list[int], product: tuple[int, int, int, int] | None
-) -> Literal["rows", "first", "one"]:
-    if by_rows(kernel):
-        return "rows"
-    if not kernel.axes or any(write.add for write in kernel.writes):
-        return "one"
-    large = 4 * math.prod(sizes) >= SPLIT
-    return "first" if large or product else "one"

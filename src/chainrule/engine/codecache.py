@@ -29,16 +29,16 @@ _lock = fork_lock()
 
 def step_code(step: Step, rows: int) -> Executable:
     """The machine code of a training step on minibatches of up to `rows` rows."""
-    chosen = [step.loss, *step.updates, *step.updates.values()]
-    return _code(fingerprint(step.graph, chosen), rows, lambda: plan_step(step))
+    return _code(step.graph, step.digest, rows, lambda: plan_step(step))
 
 
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
     """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
-    return _code(fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
+    return _code(graph, fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
 
 
-def _code(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
+def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
+    own_ops = not any(x.op.serial for x in graph.operations)  # others may change with their code
     with _lock:
         if (digest, rows) in _known:
             _known.move_to_end((digest, rows))
@@ -46,7 +46,10 @@ def _code(digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
         backend = CPU()
         made_from = f"{digest.hex()} {rows} {_sources()}"
         file = cached(
-            code_folder(), made_from, backend.target(), lambda: machine_code(plan(), backend, rows)
+            code_folder() if own_ops else None,
+            made_from,
+            backend.target(),
+            lambda: machine_code(plan(), backend, rows),
         )
         made = _known[digest, rows] = backend.load(file, rows)
         while len(_known) > MAX_CACHED:

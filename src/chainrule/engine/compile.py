@@ -25,6 +25,7 @@ from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
 from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
+from chainrule.passes.tables import update_rows
 from chainrule.plan.plan import Plan
 
 
@@ -83,6 +84,7 @@ STEP = (
           specialise_for_training),
     Stage("differentiate", "add the gradient of the loss", differentiate),
     Stage("update", "add the new value of every parameter and slot", add_updates),
+    Stage("rows", "update only the rows of large tables that examples use", update_rows),
 )  # fmt: skip
 """An Objective becomes a Step."""
 

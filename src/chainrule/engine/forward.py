@@ -7,23 +7,25 @@ from typing import Protocol
 
 import numpy as np
 
-from chainrule.engine.minibatch import Rows
+from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.nativerows import NativeRows
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Scope
 from chainrule.interpret import EvalSchedule
+from chainrule.passes.decompose import lowers
 from chainrule.passes.ranges import out_of_range
 from chainrule.passes.rewrite import rewrite
 from chainrule.passes.rows import rowwise
 from chainrule.passes.specialise import specialise
 from chainrule.system.blas import one_thread
+from chainrule.types import N
 
 BLOCK = 16_384
 """Rows that are interpreted at a time, so that memory stays bounded."""
 
 
-class ByRows(Protocol):
+class RowwiseForward(Protocol):
     """Computes some nodes of a graph, each row of them by itself."""
 
     def __call__(
@@ -41,8 +43,9 @@ class ByRows(Protocol):
 class Forward:
     """A compiled forward pass in its prediction form: nothing is dropped, nothing is tracked.
 
-    What treats every row by itself is computed in blocks of rows, as machine code where `backend`
-    says so; what is made of several rows, such as a mean, is interpreted from that.
+    What treats each row by itself is computed in blocks of rows, as machine code where `backend`
+    says so. An op without a lowering is interpreted at its place, and machine code goes on after
+    it. What is made of several rows, such as a mean, is interpreted, and so is what follows it.
 
     Args:
         graph: contains `outputs`; its names are those of inputs and values.
@@ -52,24 +55,35 @@ class Forward:
 
     def __init__(self, graph: Graph, outputs: Sequence[Node], *, backend: str = "native") -> None:
         place = specialise(graph, training=False)
-        outputs = [place[x] for x in outputs]
-        self.graph = check(Graph(outputs, like=graph))
-        parts = _parts(self.graph)
-        made = {x: Input(Scope(self.graph.name(x)), x.type) for x in parts}
+        self.graph = rest = check(Graph([place[x] for x in outputs], like=graph))
+        self._stages: list[_Rowwise | _Whole] = []
+        native = backend == "native"
+        while True:
+            rest = self._cut(rest, _parts(rest, native), _Native if native else _Rowwise)
+            gaps = _gaps(rest) if native else []
+            if not gaps:
+                break
+            rest = self._cut(rest, gaps, _Whole)
+        self._outputs = rest.outputs
+        made = {x for stage in self._stages for x in stage.made}
+        left = [x for x in dict.fromkeys(rest.outputs) if x not in made]
+        if left:
+            self._stages.append(_Whole(Graph(left, like=rest), left))
+
+    def _cut(
+        self, rest: Graph, nodes: Sequence[Node], stage: type[_Rowwise] | type[_Whole]
+    ) -> Graph:
+        """The graph with inputs in the place of nodes, which a new stage computes."""
+        if not nodes:
+            return rest
+        made = {x: Input(Scope(rest.name(x)), x.type, batch=x.shape[:1] == (N,)) for x in nodes}
+        self._stages.append(stage(Graph(nodes, like=rest), list(made.values())))
 
         def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
             return made.get(node)
 
-        place = rewrite(self.graph, rule)
-        self._outputs = [place[x] for x in outputs]
-        self._rest = Graph(self._outputs, like=self.graph)
-        self._made = list(made.values())
-        self._direct = all(x in made.values() for x in self._outputs)
-        self._tape = EvalSchedule(self._rest, self._outputs)
-        self._by_rows: ByRows | None = None
-        if parts:
-            kind = CheckedRows if backend == "native" else InterpretedRows
-            self._by_rows = kind(Graph(parts, like=self.graph), parts)
+        place = rewrite(rest, rule)
+        return Graph([place[x] for x in rest.outputs], like=rest)
 
     @property
     def inputs(self) -> list[str]:
@@ -86,23 +100,18 @@ class Forward:
             arrays: of the inputs, by name, already checked.
             rows: which to compute, in this order.
         """
-        parts = [] if self._by_rows is None else self._by_rows(values, arrays, rows)
-        known: dict[Node, Array] = dict(zip(self._made, parts, strict=True))
-        if self._direct:
-            return [known[x] for x in self._outputs]
-        known |= {x: values[self._rest.name(x)] for x in self._rest.parameters}
-        for x in self._rest.inputs:
-            if x not in known:
-                array = arrays[self._rest.name(x)]
-                known[x] = array[rows] if x.batch else array
-        with one_thread:
-            env = self._tape.run(known, rows=len(rows))
-        return [env[x] for x in self._outputs]
+        known: dict[Node, Array] = {}
+        for stage in self._stages:
+            known.update(zip(stage.made, stage(values, arrays, rows, known), strict=True))
+        return [known[x] for x in self._outputs]
 
 
-def _parts(graph: Graph) -> list[Node]:
-    """The operations by rows that are asked for, or read by what is not by rows."""
-    by_rows = rowwise(graph)
+# ---------------------------------------------------------------- stages
+
+
+def _parts(graph: Graph, native: bool) -> list[Operation]:
+    """The operations by rows that are outputs, or are read by what is not by rows."""
+    by_rows, _ = rowwise(graph, lowers) if native else rowwise(graph)
     outputs = set(graph.outputs)
     return [
         x
@@ -111,8 +120,89 @@ def _parts(graph: Graph) -> list[Node]:
     ]
 
 
-class InterpretedRows:
-    """See ByRows.
+def _gaps(graph: Graph) -> list[Operation]:
+    """The operations without a lowering that can be computed now, once rows are cut out."""
+    missing = [x for x in graph.operations if not lowers(x)]
+    if not missing:
+        return []
+    _, fixed = rowwise(graph, lowers)
+    return [
+        x
+        for x in missing
+        if x.shape.count(N) == (x.shape[:1] == (N,))
+        and all(y in fixed or not isinstance(y, Operation) for y in x.operands)
+    ]
+
+
+class _Rowwise:
+    """A stage of a forward pass, each row by itself.
+
+    Args:
+        graph: its outputs are what to compute.
+        made: what takes the place of the outputs in later stages.
+    """
+
+    def __init__(self, graph: Graph, made: Sequence[Node]) -> None:
+        self.made, self._graph = made, graph
+        self._forward = self._compiled(graph)
+
+    def _compiled(self, graph: Graph) -> RowwiseForward:
+        return InterpretedForward(graph, graph.outputs)
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows,
+        known: Mapping[Node, Array],
+    ) -> list[Array]:  # fmt: skip
+        """The outputs; `known` are results of earlier stages, for these rows alone."""
+        if known:
+            arrays, rows = _feeds(self._graph, arrays, rows, known), all_rows(len(rows))
+        return self._forward(values, arrays, rows)
+
+
+class _Native(_Rowwise):
+    """The same as machine code."""
+
+    def _compiled(self, graph: Graph) -> RowwiseForward:
+        return BoundsCheckedForward(graph, graph.outputs)
+
+
+class _Whole:
+    """A stage of a forward pass that is interpreted, all rows at once. See _Rowwise."""
+
+    def __init__(self, graph: Graph, made: Sequence[Node]) -> None:
+        self.made, self._graph = made, graph
+        self._schedule = EvalSchedule(graph, graph.outputs)
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows,
+        known: Mapping[Node, Array],
+    ) -> list[Array]:  # fmt: skip
+        """See _Rowwise."""
+        graph = self._graph
+        feeds = _feeds(graph, arrays, rows, known)
+        env: dict[Node, Array] = {x: values[graph.name(x)] for x in graph.parameters}
+        env |= {x: feeds[graph.name(x)] for x in graph.inputs}
+        with one_thread:
+            env = self._schedule.run(env, rows=len(rows))
+        return [env[x] for x in graph.outputs]
+
+
+def _feeds(
+    graph: Graph, arrays: Mapping[str, Array], rows: Rows, known: Mapping[Node, Array]
+) -> dict[str, Array]:
+    """The arrays of a graph's inputs for some rows, by name."""
+    feeds = {}
+    for x in graph.inputs:
+        name = graph.name(x)
+        array = known.get(x)
+        if array is None:
+            array = arrays[name][rows] if x.batch else arrays[name]
+        feeds[name] = array
+    return feeds
+
+
+class InterpretedForward:
+    """See RowwiseForward.
 
     Args:
         graph: contains the nodes.
@@ -121,12 +211,12 @@ class InterpretedRows:
 
     def __init__(self, graph: Graph, nodes: Iterable[Node]) -> None:
         self._graph, self._nodes = graph, list(nodes)
-        self._tape = EvalSchedule(graph, self._nodes)
+        self._schedule = EvalSchedule(graph, self._nodes)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
-        """See ByRows."""
+        """See RowwiseForward."""
         graph, parts = self._graph, []
         fixed: dict[Node, Array] = {x: values[graph.name(x)] for x in graph.parameters}
         fixed |= {x: arrays[graph.name(x)] for x in graph.inputs if not x.batch}
@@ -135,15 +225,17 @@ class InterpretedRows:
             block = rows[start : start + BLOCK]
             known = fixed | {x: array[block] for x, array in batched.items()}
             with one_thread:
-                env = self._tape.run(known, rows=len(block))
+                env = self._schedule.run(known, rows=len(block))
             parts.append([env[x] for x in self._nodes])
         return (
             parts[0] if len(parts) == 1 else [np.concatenate(x) for x in zip(*parts, strict=True)]
         )
 
 
-class CheckedRows:
-    """See ByRows: machine code, where an index out of range finds anything; so they are counted.
+class BoundsCheckedForward:
+    """See RowwiseForward: machine code, which does not check the bounds of indices.
+
+    Those out of range are counted; where there are some, the interpreter raises the error.
 
     Args:
         graph: contains the nodes.
@@ -151,18 +243,18 @@ class CheckedRows:
     """
 
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
-        self._missing = out_of_range(graph)
-        if self._missing is not None:
-            self._plain = InterpretedRows(graph, nodes)
-            nodes = [*nodes, self._missing]
+        self._out_of_range = out_of_range(graph)
+        if self._out_of_range is not None:
+            self._interpreted = InterpretedForward(graph, nodes)
+            nodes = [*nodes, self._out_of_range]
             graph = Graph(nodes, like=graph)
         self._native = NativeRows(graph, nodes)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
-        """See ByRows. Raises FeedError."""
+        """See RowwiseForward. Raises FeedError."""
         found = self._native(values, arrays, rows)
-        if self._missing is not None and found.pop().any():
-            self._plain(values, arrays, rows)  # which tells of the index
+        if self._out_of_range is not None and found.pop().any():
+            self._interpreted(values, arrays, rows)  # which raises
         return found

@@ -34,7 +34,7 @@ Arrays: TypeAlias = Mapping[str, Array]
 
 
 class NativeRows:
-    """See ByRows in forward.py; any number of threads may call it at once.
+    """See RowwiseForward in forward.py; any number of threads may call it at once.
 
     Args:
         graph: contains the nodes; specialised.
@@ -57,7 +57,7 @@ class NativeRows:
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
-        """See ByRows."""
+        """See RowwiseForward."""
         code = self._code or self._compile()
         state = self._state(code, values)
         rows = np.ascontiguousarray(rows, np.int64)

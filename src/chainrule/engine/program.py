@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
+from chainrule.engine.fallback import backend_for
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
@@ -76,6 +77,7 @@ def compile_step(
     """
     check_backend(backend)
     split = step if isinstance(step, SplitStep) else split_step(step)
+    backend = backend_for(split.full.graph, backend)
     encode = PrecomputedInputs(split)
     if backend == "native":
         return NativeProgram(split.body, state, seed, encode, split.full, threads)

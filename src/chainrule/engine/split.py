@@ -48,7 +48,7 @@ def hoist_encoders(step: Step) -> SplitStep:
     graph = step.graph
     raw = sum(row_bytes(x) for x in graph.inputs if x.batch)
     hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
-    outputs = [*(hoisted.place[x] for x in step.outputs), *step.updates]
+    outputs = [*(hoisted.replaced[x] for x in step.outputs), *step.updates]
     body = Graph(outputs, like=graph)
     encoders = {body.name(x): old for x, old in hoisted.encoded.items()}
-    return SplitStep(step, step.mapped(hoisted.place, body), encoders)
+    return SplitStep(step, step.mapped(hoisted.replaced, body), encoders)

@@ -1,4 +1,4 @@
-"""What the estimators share: from parameters and data to a trained model, and its attributes."""
+"""The shared part of the estimators: from parameters and data to a trained model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from chainrule.estimators.network import (
     offered,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
-from chainrule.model.fit import Prepared, prepare
+from chainrule.model.prepare import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.schedules import Schedule
@@ -84,11 +84,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _scale(self, y: Array) -> Scale | None:
-        """What standardises a number to predict, where features are preprocessed."""
+        """The standardisation of a number to predict, where features are preprocessed."""
         return None
 
     def _learned(self, y: Array, name: str) -> Target | None:
-        """What the data contract tells of an encoded target; nothing where there are several."""
+        """The description of an encoded target for the schema; None where there are several."""
         raise NotImplementedError
 
     def _class_weights(self, y: Array) -> Array | None:
@@ -104,7 +104,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         inputs.refuse_gaps(y)
         if schema is None:
             try:
-                with np.errstate(over="ignore"):  # the check tells of what is too large
+                with np.errstate(over="ignore"):  # the check reports what is too large
                     X, y = validate_data(
                         self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
                         y_numeric=self.numeric, dtype=dtype, reset=reset,
@@ -125,7 +125,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return X, y
 
     def _precision(self, X: Any, schema: Schema | None) -> str:
-        """float32, or float64 where the data are and it is asked for, or costs nothing."""
+        """float32, or float64 where the data are and it is requested, or costs nothing."""
         if self.precision != "auto":
             return "float32" if self.precision == "single" else "float64"
         rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
@@ -197,7 +197,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self._train(self._prepared(feeds, len(y), validation_data), incremental)
 
     def _designed(self, y: Array, schema: Schema | None, dtype: str, weighted: bool) -> Design:
-        """What parameters and data say of the graph."""
+        """The design of the graph, from parameters and data."""
         widths = tuple(map(int, np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int))))
 
         def each(key: str) -> tuple[Any, ...]:
@@ -252,7 +252,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return self._feeds(X, self._encode_target(y, first=False, incremental=True), weights)
 
     def _train(self, prepared: Prepared, incremental: bool) -> None:
-        """Run the optimizer, and tell what came of it."""
+        """Run the optimizer, and set the attributes that describe the run."""
         model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
         size = self._batch(rows)
         optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
@@ -277,7 +277,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             planned = True
         self.n_iter_ = len(model.history) - before
         self.t_ += self.n_iter_ * rows
-        self._tell(_criterion(score) if validates else None)
+        self._set_attributes(_criterion(score) if validates else None)
         if not planned and (watch.reason is None or "limit" in watch.reason):
             warnings.warn(
                 f"Maximum iterations ({self.max_iter}) reached and the optimization "
@@ -285,7 +285,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )  # fmt: skip
 
     def _watch(self, score: str | None, endless: bool) -> Convergence:
-        """What stops a run that has converged; an endless one it only watches."""
+        """The callback that stops a run that has converged; it only watches an endless one."""
         column, sign = _criterion(score) if self._early else ("loss", 1)
         best = None
         if len(self.model_.history):
@@ -296,7 +296,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     @property
     def _early(self) -> bool:
-        """Whether validation scores stop a run: L-BFGS, as in scikit-learn, pays no heed."""
+        """Whether validation scores stop a run: L-BFGS, as in scikit-learn, ignores them."""
         lbfgs = self.solver == "lbfgs" if self.optimizer is None else is_lbfgs(self.optimizer)
         return bool(self.early_stopping) and not lbfgs
 
@@ -311,8 +311,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )  # fmt: skip
         return min(int(self.batch_size), rows)
 
-    def _tell(self, criterion: tuple[str, int] | None) -> None:
-        """The attributes that tell of training, from the history of the model."""
+    def _set_attributes(self, criterion: tuple[str, int] | None) -> None:
+        """Set the attributes that describe training, from the history of the model."""
         history = self.model_.history
         self.loss_curve_ = [float(x) for x in history["loss"]]
         self.loss_ = self.loss_curve_[-1]
@@ -326,7 +326,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     # ------------------------------------------------------------ use
 
     def _predicted(self, X: Any) -> Array:
-        """What the graph's output is for each example."""
+        """The output of the graph for each example."""
         check_is_fitted(self)
         if self._design.schema is None:
             X = validate_data(

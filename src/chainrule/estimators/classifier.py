@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """A feed-forward network that tells classes apart, in scikit-learn's contract.
+    """A feed-forward network that classifies, in scikit-learn's contract.
 
     The parameters of `sklearn.neural_network.MLPClassifier` have the same names, meanings and
     defaults; those after `max_fun` are more. Targets may be labels, or a matrix of 0 and 1 with

@@ -1,4 +1,4 @@
-"""What an estimator is given, as arrays: features, weights, and columns of data frames."""
+"""The arguments of an estimator as arrays: features, weights, columns of data frames."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _SPECIAL = {*CATEGORICAL, *TEXTUAL, "Date", "Datetime"}
 
 
 def _kind(dtype: str) -> str | None:
-    """The kind of a column by its type; None where its values have to tell."""
+    """The kind of a column by its type; None where it depends on the values."""
     if dtype in CATEGORICAL:
         return "category"
     if dtype in TEXTUAL or dtype in ("Date", "Datetime", "Time"):

@@ -30,7 +30,7 @@ from chainrule.ops.shape import reshape
 from chainrule.types import N
 
 NAMES = {"logistic": "sigmoid", "identity": "linear"}
-"""What scikit-learn calls differently."""
+"""Our names for activations, by those of scikit-learn."""
 GLOROT = {"sigmoid": 2.0, "linear": 6.0, "tanh": 6.0, "relu": 6.0}
 """Of scikit-learn's activations, the factor in the bound of the first weights."""
 
@@ -73,7 +73,7 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True)
 class Design:
-    """What decides the graph of an estimator.
+    """All that decides the graph of an estimator.
 
     Attributes:
         task: binary, multiclass, multilabel or regression.
@@ -109,7 +109,7 @@ class Design:
 
     @property
     def paired(self) -> bool:
-        """Whether the chance of yes comes with that of no, as for the labels of a schema."""
+        """Whether the output has the probabilities of both labels, as those of a schema do."""
         return self.task == "binary" and self.schema is not None and self.link.probabilities
 
     @property
@@ -121,7 +121,7 @@ class Design:
 
     @property
     def output(self) -> str:
-        """What scikit-learn calls the activation of the output layer."""
+        """The activation of the output layer, by its name in scikit-learn."""
         return self.link.name
 
     @property
@@ -155,7 +155,7 @@ def activation_named(given: Activation) -> Activation:
 
 
 def free_names(schema: Schema | None) -> Names:
-    """Names that no column of the table has; the target's own where the schema tells it."""
+    """Names that no column of the table has; the target's own where the schema has one."""
     taken = set() if schema is None else {block.name for block in schema.blocks}
     target = "y" if schema is None or schema.target is None else schema.target.name
 
@@ -207,7 +207,7 @@ def _logits(x: Node, design: Design) -> Node:
 
 
 def _start(h: Node, width: int, activation: Activation) -> Uniform | None:
-    """Where scikit-learn starts weights and biases; None, what fits, for other activations."""
+    """The initialiser of scikit-learn for weights and biases; None for other activations."""
     if not isinstance(activation, str) or activation not in GLOROT:
         return None
     fan_in = h.shape[-1]

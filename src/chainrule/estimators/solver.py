@@ -25,7 +25,7 @@ def is_lbfgs(optimizer: Any) -> bool:
 def build_optimizer(
     estimator: Any, rows: int, per_epoch: int, incremental: bool
 ) -> Optimizer | LBFGS:
-    """What trains an estimator.
+    """The optimizer of an estimator.
 
     Args:
         estimator: with all its parameters.

@@ -1,1 +1,1 @@
-"""Looking inside: traces, formulas, gradients held against differences."""
+"""Inspection: traces, formulas, gradients checked against finite differences."""

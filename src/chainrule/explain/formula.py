@@ -1,4 +1,4 @@
-"""Nodes as formulas: with names for a reader, with numbers for one who checks."""
+"""Nodes as formulas, with the names of their operands or with their numbers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from chainrule.graph.listing import show_attribute
 from chainrule.graph.node import Array, Node, Operation
 
 SHOWN = 6
-"""Entries up to which an array is written out."""
+"""The largest number of entries for which an array is written in full."""
 
 
 def transparent(node: Node) -> bool:
-    """Whether a formula reads better with the node's operand, or number, in its place."""
+    """Whether formulas show the node's operand, or its number, in place of the node."""
     return isinstance(node, Operation) and node.op.formula in ("{0}", "{value}")
 
 
 def expression(node: Node, leaf: Callable[[Node], str | None]) -> str:
-    """The formula of `node`, down to what `leaf` has a text for.
+    """Returns the formula of `node`, expanded down to the nodes that `leaf` has a text for.
 
     Args:
-        node: what to write down; its own formula is shown even if it is a leaf elsewhere.
-        leaf: the text that stands for a node, or None to write out the node's own formula.
+        node: the node to write; it is expanded even if it is a leaf elsewhere.
+        leaf: the text for a node, or None to expand the node's own formula.
     """
     done: dict[Node, tuple[str, int]] = {}
     stack = [node]
@@ -45,13 +45,13 @@ def expression(node: Node, leaf: Callable[[Node], str | None]) -> str:
 
 
 def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]:
-    """The op's template with its operands, in parentheses where they bind less tightly."""
+    """The op's template with its operands, in parentheses if their precedence is lower."""
     template = node.op.formula
     if template == "{0}":
         return operands[0]
-    level, places = _read(template)
+    level, uses = _read(template)
     texts = [
-        f"({text})" if any(_loose(inner, *place) for place in places.get(k, ())) else text
+        f"({text})" if any(_needs_brackets(inner, *use) for use in uses.get(k, ())) else text
         for k, (text, inner) in enumerate(operands)
     ]
     text = template.format(*texts, **{k: _attribute(v) for k, v in node.attributes.items()})
@@ -59,52 +59,50 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
 
 
 CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, POWER, ATOM = range(9)
-"""How tightly a formula binds: as in Python, but that `@` is set apart from `*` by brackets."""
+"""Precedence of formulas: as in Python, except that brackets separate `@` from `*`."""
 
-_BINDING = (
+_PRECEDENCE = (
     (r" if | in training|^else ", CHOICE), (r" (and|or|xor) |^not ", LOGIC),
     (r" [<>=!]=? ", COMPARISON), (r" [+-] ", SUM), (r" [*/] ", PRODUCT), (r" @ ", MATRIX),
     (r"^-", SIGN), (r"\^", POWER),
 )  # fmt: skip
 
 
-def _loose(inner: int, level: int, alike: bool) -> bool:
-    """Whether an operand that binds like `inner` needs brackets in a formula of `level`."""
+def _needs_brackets(inner: int, level: int, associative: bool) -> bool:
+    """Whether an operand of precedence `inner` needs brackets in a formula of `level`."""
     mixed = inner == MATRIX and level == PRODUCT
-    return inner < level or mixed or (inner == level and not alike)
+    return inner < level or mixed or (inner == level and not associative)
 
 
 @cache
 def _read(template: str) -> tuple[int, dict[int, list[tuple[int, bool]]]]:
-    """How tightly a formula binds, and where its operands stand.
+    """The precedence of a template, and the contexts of its operands.
 
-    For each operand and place: how tightly what is around it there binds, within the same
-    brackets, and whether an operand that binds alike may go without brackets of its own. An
-    operand that is alone in its brackets has no entry.
+    For each use of an operand: the precedence of what is around it within the same brackets, and
+    whether an operand of equal precedence needs no brackets. An operand that is alone in its
+    brackets has no entry.
     """
-    places: dict[int, list[tuple[int, bool]]] = {}
-    open_ = [""]
+    uses: dict[int, list[tuple[int, bool]]] = {}
+    nested = [""]
 
     def close(text: str) -> int:
-        level = next((n for mark, n in _BINDING if re.search(mark, text)), ATOM)
+        level = next((n for mark, n in _PRECEDENCE if re.search(mark, text)), ATOM)
         for k in re.findall("\0(\\d)\1", text):
             first = level in (SUM, PRODUCT, MATRIX) and text.startswith(f"\0{k}")
             if text != f"\0{k}\1":
-                places.setdefault(int(k), []).append(
-                    (level, first or " + " in text or " * " in text)
-                )
+                uses.setdefault(int(k), []).append((level, first or " + " in text or " * " in text))
         return level
 
     template = re.sub(r"\|([^|]*)\|", r"(\1)", template)
     for character in template.replace("{", "\0").replace("}", "\1"):
         if character in "([":
-            open_.append("")
+            nested.append("")
         elif character in ")],":
-            close(open_.pop().strip())
-            open_ += [""] if character == "," else []
+            close(nested.pop().strip())
+            nested += [""] if character == "," else []
         else:
-            open_[-1] += character
-    return close(open_.pop()), places
+            nested[-1] += character
+    return close(nested.pop()), uses
 
 
 def _attribute(value: object) -> str:
@@ -112,7 +110,7 @@ def _attribute(value: object) -> str:
 
 
 def number(array: Array, digits: int = 6) -> str:
-    """An array as short text: a number, a short list, or the first entries and the shape."""
+    """An array as short text: a number, a short list, or its first entries and shape."""
     array = np.asarray(array)
     if array.size == 1:
         return _scalar(array.item(), digits)
@@ -129,12 +127,12 @@ def _scalar(value: object, digits: int) -> str:
 
 
 def by_name(names: Mapping[Node, str]) -> Callable[[Node], str | None]:
-    """Leaves shown by their names; anything transparent is written out."""
+    """Leaves as their names; transparent nodes are expanded."""
     return lambda node: None if transparent(node) else names.get(node)
 
 
 def by_number(names: Mapping[Node, str], values: Mapping[Node, Array]) -> Callable[..., str | None]:
-    """Leaves shown by their numbers; anything transparent is written out."""
+    """Leaves as their numbers; transparent nodes are expanded."""
 
     def leaf(node: Node) -> str | None:
         known = node in names or not node.inputs

@@ -1,4 +1,4 @@
-"""Gradients held against numeric differences, with a report for a reader."""
+"""Gradients checked against finite differences, with a report."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from chainrule.interpret import EvalSchedule
 from chainrule.passes.precision import in_float64
 
 WIDTHS = (1e-3, 1e-4, 1e-5)
-"""Steps of the differences, in the unit of the entry."""
+"""Step sizes of the differences, in the unit of the entry."""
 
 
 @dataclass(frozen=True)
 class GradientRow:
-    """What was found for one parameter or input.
+    """The result for one parameter or input.
 
     Attributes:
-        name: of the node.
-        entries: how many of its entries were tried, of how many.
-        error: the largest difference, relative to the larger of both sides; where both are
-            next to nothing, to 1e-6 of the largest gradient or to what rounding leaves.
-        worst: the entry where it was found.
-        gradient, numeric: both sides there.
-        kink: the function has a corner there, and the gradient lies between both slopes.
-        ok: whether the error is within the tolerance, or the entry lies at a corner.
+        name: the name of the node.
+        entries: the number of entries tried, and their total number.
+        error: the largest difference, relative to the larger of the two values; if both are
+            tiny, to 1e-6 of the largest gradient or to the rounding error.
+        worst: the index of the entry with that error.
+        gradient, numeric: the two values there.
+        kink: whether the function has a corner there and the gradient lies between its slopes.
+        ok: whether the error is within the tolerance, or the entry is at a corner.
     """
 
     name: str
@@ -44,9 +44,9 @@ class GradientRow:
 
     def __str__(self) -> str:
         verdict = "ok" if self.ok and not self.kink else "corner" if self.ok else "WRONG"
-        place = "" if self.worst == () else str(list(self.worst)).replace(" ", "")
+        index = "" if self.worst == () else str(list(self.worst)).replace(" ", "")
         return (
-            f"{verdict:<7}{self.name}{place}: gradient {self.gradient:.9g}, numeric "
+            f"{verdict:<7}{self.name}{index}: gradient {self.gradient:.9g}, numeric "
             f"{self.numeric:.9g}, relative error {self.error:.1e} "
             f"({self.entries[0]} of {self.entries[1]} entries tried)"
         )
@@ -54,13 +54,13 @@ class GradientRow:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The result of `check_gradients`; true when every gradient is right."""
+    """The result of `check_gradients`; true if all gradients are right."""
 
     rows: tuple[GradientRow, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether all rows are."""
+        """Whether all rows are ok."""
         return all(row.ok for row in self.rows)
 
     def __bool__(self) -> bool:
@@ -83,25 +83,25 @@ def check_gradients(
     entries: int = 20,
     seed: int = 0,
 ) -> GradientReport:
-    """Hold the gradient of `loss` against central differences, in float64.
+    """Checks the gradient of `loss` against central differences, in float64.
 
     Args:
-        loss: a scalar node; a float32 graph is checked as the same graph in float64.
+        loss: a scalar node; a float32 graph is converted to float64.
         feeds: examples, as for `run`.
-        values: of the parameters, by name; the rest have their initial ones.
+        values: values of parameters by name; the others have their initial values.
         tolerance: on the relative error.
-        entries: how many entries of each array are tried; they are drawn at random.
-        seed: of that draw, and of the initial values.
+        entries: the number of entries to try in each array, chosen at random.
+        seed: for that choice and the initial values.
 
     Returns:
-        A report that prints as a table and is true when all is well.
+        A report that prints as a table, and is true if all gradients are right.
 
     Raises:
         GraphError: `loss` is not a scalar. FeedError: the feeds do not fit.
     """
     graph = Graph(loss)
-    place = in_float64(graph)
-    wide = Graph(place[loss], like=graph)
+    wide_nodes = in_float64(graph)
+    wide = Graph(wide_nodes[loss], like=graph)
     trace = run(wide.outputs, feeds, values=values, seed=seed)
     trace.backward(wide.outputs[0])
     generator = np.random.default_rng(seed)
@@ -121,18 +121,18 @@ class _Checker:
     Args:
         trace: after `backward`.
         tolerance: on the relative error.
-        floor: gradients are judged as if they were at least this large.
+        floor: errors are relative to at least this gradient.
     """
 
     def __init__(self, trace: Trace, tolerance: float, floor: float) -> None:
         self._trace, self._tolerance, self._floor = trace, tolerance, floor
         graph = trace.graph
-        self._tape = EvalSchedule(graph, graph.outputs)
-        self._known = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
+        self._schedule = EvalSchedule(graph, graph.outputs)
+        self._given = {x: trace.value(x) for x in (*graph.inputs, *graph.parameters)}
         self._loss = float(trace.value(graph.outputs[0]))
 
     def row(self, node: Node, limit: int, generator: np.random.Generator) -> GradientRow:
-        """What is found for some entries of a node; the row tells the worst of them."""
+        """Checks some entries of a node; the row reports the worst of them."""
         gradient = self._trace.gradient(node)
         tried = np.sort(generator.permutation(gradient.size)[:limit])
         name, entries = self._trace.graph.name(node), (len(tried), gradient.size)
@@ -149,13 +149,13 @@ class _Checker:
     def _compare(
         self, node: Node, index: tuple[int, ...], exact: float
     ) -> tuple[float, float, bool]:
-        """The numeric derivative, its relative distance from `exact`, and whether it is a corner.
+        """The numeric derivative, its relative error, and whether the entry is at a corner.
 
-        What lies near the entry disturbs wide differences but not narrow ones, so narrower steps
-        are tried until both sides agree: in the unit of 1 and in that of the entry.
+        A kink near the entry disturbs wide differences but not narrow ones, so narrower steps are
+        tried until the values agree: in units of 1 and of the entry's own size.
         """
-        size = max(abs(float(self._known[node][index])), 1e-6)
-        units = sorted({1.0, size if self._known[node][index] else 1.0}, reverse=True)
+        size = max(abs(float(self._given[node][index])), 1e-6)
+        units = sorted({1.0, size if self._given[node][index] else 1.0}, reverse=True)
         steps = [width * unit for unit in units for width in WIDTHS]
         noise = 32 * np.finfo(float).eps * abs(self._loss)
         floor = max(self._floor, noise / steps[0] / self._tolerance, 1e-300)
@@ -175,24 +175,24 @@ class _Checker:
     def _slopes(
         self, node: Node, index: tuple[int, ...], step: float
     ) -> tuple[float, float, float]:
-        """The central difference, improved by Richardson's step, and both one-sided slopes."""
+        """The central difference with Richardson extrapolation, and the two one-sided slopes."""
         here = self._loss
         moved = [self._loss_at(node, index, h) for h in (step, -step, step / 2, -step / 2)]
         wide, narrow = (moved[0] - moved[1]) / (2 * step), (moved[2] - moved[3]) / step
         return (4 * narrow - wide) / 3, (here - moved[3]) * 2 / step, (moved[2] - here) * 2 / step
 
     def _loss_at(self, node: Node, index: tuple[int, ...], move: float) -> float:
-        moved = self._known[node].copy()
+        moved = self._given[node].copy()
         moved[index] += move
-        env = self._tape.run({**self._known, node: moved}, rows=self._trace.rows)
+        env = self._schedule.run({**self._given, node: moved}, rows=self._trace.rows)
         return float(env[self._trace.graph.outputs[0]])
 
 
 def _fits_corner(exact: float, left: float, right: float, floor: float, *, corner: bool) -> bool:
-    """Whether a gradient fits one-sided slopes that stay apart however narrow the steps.
+    """Whether a gradient fits one-sided slopes that differ for all step sizes.
 
-    At a corner it lies between them. At a jump, where one of them grows without end, it is the
-    other; and so it may be at a corner.
+    At a corner it lies between them, ends included. At a jump, where one slope diverges, it equals
+    the other.
     """
     low, high = min(left, right), max(left, right)
     slack = 1e-3 * max(min(abs(left), abs(right)), floor)

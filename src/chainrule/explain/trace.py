@@ -1,4 +1,4 @@
-"""The Trace: a graph run on real examples, value and gradient at every node."""
+"""The Trace: a graph run on real examples, with the value and gradient of every node."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from chainrule.interpret import evaluate, initial_value
 
 @dataclass(frozen=True)
 class TraceStep:
-    """One value or gradient, in the order in which they were computed.
+    """One value or gradient, in order of computation.
 
     Attributes:
         direction: "forward" for a value, "backward" for a gradient.
-        node, name: which node's.
-        formula: how it was computed, with the names of nodes.
-        numbers: the same with their numbers.
-        value: the array that came out.
-        consumers: of a gradient, the nodes that sent a part of it, in the order of adding up.
+        node, name: the node, and its name.
+        formula: the computation, with the names of nodes.
+        numbers: the computation, with their numbers.
+        value: the result.
+        consumers: for a gradient, the nodes that contribute to it, in order of summation.
     """
 
     direction: str
@@ -46,16 +46,16 @@ class TraceStep:
 
 
 class Trace:
-    """What `run` gives: the value of every node, and after `backward` its gradient.
+    """The result of `run`: the value of every node, and after `backward` its gradient.
 
     Attributes:
-        graph: the nodes, in the order of computation.
-        rows: how many examples were fed.
+        graph: the nodes, in order of computation.
+        rows: the number of examples.
     """
 
-    def __init__(self, graph: Graph, known: Mapping[Node, Array], rows: int, training: bool):
+    def __init__(self, graph: Graph, given: Mapping[Node, Array], rows: int, training: bool):
         self.graph, self.rows, self._training = graph, rows, training
-        self._values = evaluate(graph, known, rows=rows, training=training)
+        self._values = evaluate(graph, given, rows=rows, training=training)
         self._backward: Backward | None = None
         self._gradients: dict[Node, Array] = {}
 
@@ -63,31 +63,31 @@ class Trace:
         return f"<Trace of {len(self.graph)} nodes on {self.rows} rows>"
 
     def value(self, node: Node | str) -> Array:
-        """The value of a node, given itself or by name.
+        """Returns the value of a node, given as the node or its name.
 
         Raises:
-            GraphError: it is not a part of the graph that was run.
+            GraphError: it is not part of the graph.
         """
         return self._values[self.graph.find(node)]
 
     def backward(self, loss: Node | str) -> None:
-        """Compute the gradient of a scalar `loss` at every node.
+        """Computes the gradient of a scalar `loss` with respect to every node.
 
         Raises:
             GraphError: `loss` is not a floating-point scalar, or not in the graph.
         """
-        found = backward(self.graph, self.graph.find(loss))
-        extended = Graph([*self.graph.outputs, *found.gradients.values()], like=self.graph)
+        built = backward(self.graph, self.graph.find(loss))
+        extended = Graph([*self.graph.outputs, *built.gradients.values()], like=self.graph)
         check(extended)
         self._values = evaluate(extended, self._values, rows=self.rows, training=self._training)
-        self._gradients = {x: self._values[gx] for x, gx in found.gradients.items()}
-        self._backward = found
+        self._gradients = {x: self._values[gx] for x, gx in built.gradients.items()}
+        self._backward = built
 
     def gradient(self, node: Node | str) -> Array:
-        """The gradient of the loss at a node; zeros where the loss does not depend on it.
+        """Returns the gradient of the loss at a node; zeros if the loss does not depend on it.
 
         Raises:
-            GraphError: `backward` was not called, or the node holds no floating-point numbers.
+            GraphError: `backward` was not called, or the node is not floating point.
         """
         node = self.graph.find(node)
         if self._backward is None:
@@ -96,18 +96,18 @@ class Trace:
             raise GraphError(
                 "gradient", f"{self.graph.name(node)!r} holds {node.dtype}: it has no gradient"
             )
-        if node not in self._gradients:  # a constant, or what the loss does not depend on
-            (found,) = gradients(self._backward.loss, [node])
-            graph = Graph(found, like=self.graph)
+        if node not in self._gradients:  # a constant, or a node that the loss does not depend on
+            (gradient,) = gradients(self._backward.loss, [node])
+            graph = Graph(gradient, like=self.graph)
             env = evaluate(graph, self._values, rows=self.rows, training=self._training)
-            self._gradients[node] = env[found]
+            self._gradients[node] = env[gradient]
         return self._gradients[node]
 
     def steps(self) -> list[TraceStep]:
-        """All values in the order of computation, then, after `backward`, all gradients.
+        """Returns all values in order of computation, then, after `backward`, all gradients.
 
-        Each has its formula, with names and with numbers. Constants and mere repetitions of
-        another node have no step of their own; they are written where they are used.
+        Each has its formula, with names and with numbers. Constants and nodes that only repeat
+        another have no step of their own; they are shown where they are used.
         """
         names = {x: self.graph.name(x) for x in self.graph}
         shown = [x for x in self.graph if isinstance(x, Operation) and not transparent(x)]
@@ -124,31 +124,31 @@ class Trace:
         ]
         return steps + (self._backward_steps(self._backward, names) if self._backward else [])
 
-    def _backward_steps(self, found: Backward, names: dict[Node, str]) -> list[TraceStep]:
-        loss = names[found.loss]
-        visible = [x for x in found.gradients if not transparent(x)]
-        # The node of a gradient may also be that of another (a sum passes its gradient on):
-        # it is shown under the name of the node nearest to the loss.
+    def _backward_steps(self, built: Backward, names: dict[Node, str]) -> list[TraceStep]:
+        loss = names[built.loss]
+        visible = [x for x in built.gradients if not transparent(x)]
+        # Two gradients may be one node, as a sum passes its gradient on: it is shown under the
+        # name of the node nearest to the loss.
         leaves = dict(names)
         for x in visible:
-            leaves.setdefault(found.gradients[x], f"∂{loss}/∂{names[x]}")
+            leaves.setdefault(built.gradients[x], f"∂{loss}/∂{names[x]}")
         steps = []
         for node in visible:
-            gradient = found.gradients[node]
+            gradient = built.gradients[node]
             title = f"∂{loss}/∂{names[node]}"
-            own = leaves[gradient] == title
+            first = leaves[gradient] == title
             steps.append(
                 TraceStep(
                     "backward",
                     node,
                     names[node],
                     f"{title} = "
-                    + (expression(gradient, by_name(leaves)) if own else leaves[gradient]),
+                    + (expression(gradient, by_name(leaves)) if first else leaves[gradient]),
                     expression(gradient, by_number(leaves, self._values))
-                    if own
+                    if first
                     else number(self._values[gradient]),
                     self._gradients[node],
-                    tuple(names[c.consumer] for c in found.contributions.get(node, [])),
+                    tuple(names[c.consumer] for c in built.contributions.get(node, [])),
                 )
             )
         return steps
@@ -164,14 +164,14 @@ def run(
     step: int = 0,
     like: Graph | None = None,
 ) -> Trace:
-    """Compute `outputs` on some examples and keep what every node did.
+    """Computes `outputs` for some examples and keeps the value of every node.
 
     Args:
         outputs: one node or several.
-        feeds: for each Input by name, its array, rows first.
-        values: for Parameters by name, their present values; the rest have their initial ones.
-        training: what `when_training` takes, so whether dropout drops.
-        seed, step: of what is random.
+        feeds: the array of each Input by name, with the rows on the first axis.
+        values: values of Parameters by name; the others have their initial values.
+        training: whether the graph runs in training mode, with dropout.
+        seed, step: for the random nodes.
         like: a graph whose names are kept.
 
     Raises:
@@ -179,18 +179,18 @@ def run(
     """
     graph = check(Graph(outputs, like=like))
     names = {x: graph.name(x) for x in graph.inputs if x not in STEP_INPUTS}
-    known, rows = bind(names, names, feeds)
-    known[KEY] = step_key(seed, step)
-    known[RATE], known[STEP_INDEX] = np.asarray(0.0), np.asarray(step + 1.0)
-    known |= _parameters(graph, values or {}, like or graph, seed)
-    # of its own, whatever becomes of the caller's arrays
-    return Trace(graph, {x: value.copy() for x, value in known.items()}, rows, training)
+    given, rows = bind(names, names, feeds)
+    given[KEY] = step_key(seed, step)
+    given[RATE], given[STEP_INDEX] = np.asarray(0.0), np.asarray(step + 1.0)
+    given |= _parameters(graph, values or {}, like or graph, seed)
+    # copies, since the caller may change its arrays later
+    return Trace(graph, {x: value.copy() for x, value in given.items()}, rows, training)
 
 
 def _parameters(
     graph: Graph, values: Mapping[str, npt.ArrayLike], like: Graph, seed: int
 ) -> dict[Node, Array]:
-    """The values given for the parameters, else their initial ones."""
+    """The given values of the parameters, or else their initial values."""
     names = {x: graph.name(x) for x in graph.parameters}
     known = dict.fromkeys([*names.values(), *map(like.name, like.parameters)])
     for name in values:

@@ -12,8 +12,8 @@ def check(graph: Graph, known: set[Node] | None = None) -> Graph:
     """Returns `graph` if it is well formed.
 
     Args:
-        graph: what to check.
-        known: nodes whose types are checked already; those of the graph are added.
+        graph: the graph to check.
+        known: nodes that were checked before; those of the graph are added.
 
     Raises:
         GraphError: a node precedes its operands, a type differs from what its op infers, a

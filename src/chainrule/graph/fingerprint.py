@@ -28,6 +28,8 @@ def fingerprint(graph: Graph, chosen: Iterable[Node]) -> bytes:
             fields.append(node.batch)
         if isinstance(node, Operation):
             fields += [node.op.name, [index[x] for x in node.operands]]
+            if node.op.serial:  # an op of this name may mean something else in another program
+                fields.append(node.op.serial)
             fields += [(key, _plain(value)) for key, value in node.attributes.items()]
         digest.update(repr(fields).encode())
     digest.update(repr([index[x] for x in chosen]).encode())

@@ -104,9 +104,13 @@ class Graph:
         return tuple(node for node in self.nodes if isinstance(node, Operation))
 
 
-def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
-    """All nodes that the outputs depend on: depth first, operands in order, without recursion."""
-    order: dict[Node, None] = {}
+def topological(outputs: Iterable[Node], known: Iterable[Node] = ()) -> tuple[Node, ...]:
+    """All nodes that the outputs depend on: depth first, operands in order, without recursion.
+
+    Nodes that are `known`, and what only they depend on, are left out.
+    """
+    left_out = set(known)
+    order: dict[Node, None] = dict.fromkeys(left_out)
     for output in outputs:
         if not isinstance(output, Node):
             raise GraphError("graph", "an output is not a node", got=repr(output))
@@ -118,7 +122,7 @@ def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
                 stack.extend(reversed(pending))
             else:
                 order[stack.pop()] = None
-    return tuple(order)
+    return tuple(x for x in order if x not in left_out) if left_out else tuple(order)
 
 
 class _Names:

@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import DTypeError, ShapeError
+from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Initializer, Input, Parameter, Scope
 from chainrule.types import FLOATS, N, TensorType
 
@@ -41,6 +41,7 @@ def parameter(
     *,
     dtype: str = "float32",
     trainable: bool = True,
+    sparse: bool | None = None,
 ) -> Parameter:
     """An array that belongs to the model and that the optimizer trains.
 
@@ -50,11 +51,15 @@ def parameter(
         shape: required with an initializer.
         dtype: float32 or float64.
         trainable: False for an array that the optimizer leaves alone.
+        sparse: whether a training step updates only the rows that its minibatch looks up; None:
+            if there are more than 2,048. See `embedding`.
 
     Raises:
         ShapeError: the shape is missing, or given twice.
         DTypeError: the values are not numbers, or `dtype` is not floating point.
+        SettingError: `sparse` is not True, False or None.
     """
+    check_sparse("parameter", sparse)
     if dtype not in FLOATS:
         raise DTypeError("parameter", "a parameter is floating-point", got=dtype, at=repr(name))
     scope = Scope(name, given=True)
@@ -64,7 +69,7 @@ def parameter(
                 "parameter", "an initializer needs a shape", at=repr(name), fix="give shape=(...)"
             )
         type = TensorType(tuple(map(_dimension, shape)), dtype)
-        return Parameter(scope, type, initial=value, trainable=trainable)
+        return Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse)
     try:
         with np.errstate(all="ignore"):
             array = np.array(value, dtype=dtype, order="C")
@@ -80,7 +85,14 @@ def parameter(
             "parameter", "the value has another shape", expected=tuple(shape), got=array.shape
         )
     array.flags.writeable = False
-    return Parameter(scope, TensorType(array.shape, dtype), initial=array, trainable=trainable)
+    type = TensorType(array.shape, dtype)
+    return Parameter(scope, type, initial=array, trainable=trainable, sparse=sparse)
+
+
+def check_sparse(where: str, sparse: object) -> None:
+    """Raises SettingError where `sparse` is not True, False or None."""
+    if sparse is not None and not isinstance(sparse, bool):
+        raise SettingError(where, "sparse is True, False or None", got=repr(sparse))
 
 
 def _dimension(value: Any) -> Any:

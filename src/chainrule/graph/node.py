@@ -240,10 +240,15 @@ class Parameter(Node):
     """An array that belongs to the model: trained by the optimizer, or kept (`trainable=False`).
 
     Its current value is in a Model; the node has only the initial one.
+
+    Attributes:
+        sparse: whether a training step updates only the rows, along the first axis, that its
+            minibatch uses, where that can be; None: if there are many rows.
     """
 
     initial: Array | Initializer = field(kw_only=True)
     trainable: bool = field(default=True, kw_only=True)
+    sparse: bool | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -1,4 +1,4 @@
-"""Patterns of names, as those of file names: which parameters a setting is about."""
+"""Patterns of parameter names, with the wildcards of file names."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from chainrule.errors import SettingError, nearest
 
 def matched(factors: Mapping[str, float], name: str, default: float) -> float:
     """The factor of the last pattern that matches `name`."""
-    found = [factor for pattern, factor in factors.items() if matches(pattern, name)]
-    return found[-1] if found else default
+    matching = [factor for pattern, factor in factors.items() if matches(pattern, name)]
+    return matching[-1] if matching else default
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether `pattern` is the name, or describes it as patterns of file names do."""
+    """Whether `pattern` is the name, or matches it with the wildcards of file names."""
     return pattern == name or fnmatchcase(name, pattern)
 
 
 def require_match(where: str, patterns: Iterable[str], names: Iterable[str]) -> None:
-    """Raise SettingError for a pattern that matches none of `names`."""
+    """Raises SettingError for a pattern that matches none of `names`."""
     names = list(names)
     for pattern in patterns:
         if not any(matches(pattern, name) for name in names):

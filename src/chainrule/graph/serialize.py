@@ -77,11 +77,12 @@ class InputForm(NodeForm, tag="input"):
     known: bool
 
 
-class ParameterForm(NodeForm, tag="parameter"):
+class ParameterForm(NodeForm, tag="parameter", omit_defaults=True):
     """A Parameter; `initial` is an array or an initializer's name and settings."""
 
     initial: dict[str, Any]
     trainable: bool
+    sparse: bool | None = None
 
 
 class OperationForm(NodeForm, tag="operation"):
@@ -137,7 +138,8 @@ def to_dict(
             nodes.append(InputForm(**common, batch=node.batch, known=node in shared))
         elif isinstance(node, Parameter):
             initial = _encode_initial(node, common["name"], encoder, encode_initial)
-            nodes.append(ParameterForm(**common, initial=initial, trainable=node.trainable))
+            common |= {"trainable": node.trainable, "sparse": node.sparse}
+            nodes.append(ParameterForm(**common, initial=initial))
         elif isinstance(node, Operation):
             nodes.append(_encode_operation(graph, node, common, encoder))
     form = GraphForm(
@@ -277,7 +279,8 @@ class _Reader:
             return Input(scope, type, batch=item.batch, **rest)
         if isinstance(item, ParameterForm):
             initial = self._initial(item, type)
-            return Parameter(scope, type, initial=initial, trainable=item.trainable, **rest)
+            rest |= {"trainable": item.trainable, "sparse": item.sparse}
+            return Parameter(scope, type, initial=initial, **rest)
         assert isinstance(item, OperationForm)
         op = lookup(item.op)
         operands = tuple(self._find(name, "an operand") for name in item.operands)

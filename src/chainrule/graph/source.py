@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from functools import cache
-from types import CodeType
+from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def user_line() -> str:
     """The innermost line of the call stack outside this package: `train.py:41`."""
-    frame = sys._getframe(1)
+    frame = _user_frame()
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def warn_user(text: str, category: type[Warning]) -> None:
+    """Warn as of the user's line: Python shows it once for each line and text."""
+    frame = _user_frame()
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    file = frame.f_code.co_filename
+    warnings.warn_explicit(text, category, file, frame.f_lineno, registry=registry)
+
+
+def called_from_user() -> bool:
+    """Whether the caller of this function was called from outside this package."""
+    return not _inside(sys._getframe(2).f_code.co_filename)
+
+
+def _user_frame() -> FrameType:
+    frame = sys._getframe(2)
     while frame.f_back and _ours(frame.f_code):
         frame = frame.f_back
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return frame
 
 
 def _ours(code: CodeType) -> bool:

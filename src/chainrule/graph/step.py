@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Parameter, Scope
@@ -32,7 +33,8 @@ class Step:
         loss: the reported scalar.
         updates: the new value of each parameter, optimizer slot and tracked statistic.
         gradients: of the loss with respect to each trained parameter, as they enter clipping and
-            updates: nodes of the same computation, which need not be outputs of the graph.
+            updates: nodes of the same computation, which need not be outputs of the graph. Those
+            of tables that are updated by rows are missing.
     """
 
     graph: Graph
@@ -44,6 +46,15 @@ class Step:
     def outputs(self) -> list[Node]:
         """The loss, then the new values."""
         return [self.loss, *self.updates.values()]
+
+    @property
+    def digest(self) -> bytes:
+        """The fingerprint of all that it computes, computed once."""
+        known: bytes | None = self.__dict__.get("_digest")
+        if known is None:  # no cached_property: Python 3.11 locks it, also for forked processes
+            known = fingerprint(self.graph, [self.loss, *self.updates, *self.updates.values()])
+            object.__setattr__(self, "_digest", known)
+        return known
 
     def mapped(self, place: Mapping[Node, Node], graph: Graph) -> Step:
         """The same step where other nodes stand for those of its graph."""

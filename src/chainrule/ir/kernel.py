@@ -19,16 +19,18 @@ import numpy as np
 
 from chainrule.types import Dim, Shape
 
-Space = OneOf["data", "state", "constant", "step", "work", "loss"]
+Space = OneOf["data", "state", "constant", "step", "work", "staged", "loss"]
 """Where a buffer lives.
 
 | space    | what                                                        | written by             |
 |----------|-------------------------------------------------------------|------------------------|
 | data     | (rows of the data set, ...): an input with a batch axis     | none                   |
-| state    | a parameter, slot, statistic; a step reads its old copy     | kernels, the new copy  |
+| state    | a parameter, slot, statistic; a step reads its old copy     | kernels, the new copy; |
+|          |                                                             | or, in place, commits  |
 | constant | fixed numbers                                               | none                   |
 | step     | what a step brings: rate, number, key, batch=False inputs   | none                   |
 | work     | what is in between; `N` is at most the largest minibatch    | kernels                |
+| staged   | new rows of a state, which the end of the step puts there   | kernels                |
 | loss     | the scalar loss of the step                                 | kernels                |
 """
 
@@ -138,12 +140,14 @@ class Write:
 
     Where `add`, places may repeat, and additions go in the order of the loops: threads may share
     the first axis only if the place has it as it is, `At(axis)`; else one thread does it all.
+    Where `repeats`, places may repeat too; the last write stays, and one thread does it all.
     """
 
     buffer: Buffer
     place: tuple[Expr, ...]
     value: Expr
     add: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ class Kernel:
         writes: what is stored for each turn of the loops.
         reduction: computed inside of the loops and before the writes; None for a map.
         nodes: the names of all nodes that were fused.
+        commit: it runs after all others, and only where all that they checked is finite: it puts
+            rows into a state in place. Places may repeat, with equal values.
     """
 
     name: str
@@ -179,3 +185,4 @@ class Kernel:
     writes: tuple[Write, ...]
     reduction: Reduction | None = None
     nodes: tuple[str, ...] = ()
+    commit: bool = False

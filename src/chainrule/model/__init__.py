@@ -1,1 +1,1 @@
-"""The Model: what is trained, asked and saved, one file for each thing it does."""
+"""The Model: a network that is trained, used for prediction and saved; one file a task."""

@@ -1,4 +1,4 @@
-"""Cross-validation: a model for each part of the rows, judged on the part that it has not seen."""
+"""Cross-validation: a model for each part of the rows, scored on the part that it has not seen."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from chainrule.data.split import folds
 from chainrule.data.table import Column
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
 from chainrule.model.many import fit_many
-from chainrule.model.model import Data, Model
+from chainrule.model.model import Model
+from chainrule.model.prepare import classes_of, divide, encode, prepare
+from chainrule.model.state import Data
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.progress import Progress
@@ -34,14 +35,14 @@ def cross_validate(
     """The scores of models on rows that they have not seen: as many parts as there are models.
 
     The rows are divided into parts, by class where there are classes; each model is trained on
-    all parts but one, many at once as in `fit_many`, and judged on that one.
+    all parts but one, many at once as in `fit_many`, and scored on that one.
 
     Args:
         models: of equal structure, not trained, with seeds of their own or not.
         data: as for `Model.fit`.
         validation: the share of the rows of training that is held out to stop it; or None.
         groups: keep whole groups in one part: an entry for each row, or a column of the table.
-        scores: metrics that judge; None takes those usual for the loss.
+        scores: metrics; None takes those usual for the loss.
         seed: of the division.
         jobs, verbose, settings: as for `fit_many`.
 
@@ -59,19 +60,19 @@ def cross_validate(
         raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
     first = models[0]
     if first.schema is not None:
-        data, groups = fitting.encode(first.schema, data, groups)
+        data, groups = encode(first.schema, data, groups)
     values = groups.values if isinstance(groups, Column) else groups
     grouped = None if values is None else np.asarray(values)
-    arrays = fitting.prepare(first, data, None, None, None).arrays
+    arrays = prepare(first, data, None, None, None).arrays
     rows = len(next(iter(arrays.values())))
-    classes = fitting.classes_of(first, arrays) if grouped is None else None
+    classes = classes_of(first, arrays) if grouped is None else None
     parts = folds(rows, len(models), seed, stratify=classes, groups=grouped)
     each = []
     for model, part in zip(models, parts, strict=True):
-        kept = np.setdiff1d(np.arange(rows), part, assume_unique=True)
-        stratify, of_groups = (None if x is None else x[kept] for x in (classes, grouped))
-        each.append({"data": fitting.divide(
-            arrays, kept, validation, model.seed, stratify=stratify, groups=of_groups
+        others = np.setdiff1d(np.arange(rows), part, assume_unique=True)
+        stratify, of_groups = (None if x is None else x[others] for x in (classes, grouped))
+        each.append({"data": divide(
+            arrays, others, validation, model.seed, stratify=stratify, groups=of_groups
         )})  # fmt: skip
     fit_many(models, data, each=each, jobs=jobs, verbose=verbose, **settings)
     return [x.score(arrays, part, scores) for x, part in zip(models, parts, strict=True)]

@@ -1,8 +1,8 @@
-"""The model file: one safetensors file that holds a graph, its values and all it was made with.
+"""The model file: one safetensors file that holds a graph, its values and its settings.
 
 The metadata is one JSON document; the tensors are named `parameters/NAME`, `optimizer/NAME`,
 `graph/NAME` (large constants and initial values) and `extra/NAME` (arrays in settings). The
-document tells a SHA-256 of the whole file, taken with zeros in its own place.
+document holds a SHA-256 of the whole file, computed with zeros in its place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NoReturn
 
 import msgspec
@@ -23,15 +22,14 @@ import safetensors
 import safetensors.numpy
 
 from chainrule.errors import ChainruleError, ModelFileError
-from chainrule.graph.graph import Graph
-from chainrule.graph.jsonvalues import Decoder, Encoder, encodable
+from chainrule.graph.jsonvalues import Decoder, Encoder
 from chainrule.graph.node import Array
 from chainrule.graph.serialize import from_dict, to_dict
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.model.safetensors import MAX_HEADER, bounded, foreign, parse, tensors
+from chainrule.model.saved import Saved, check_saved
 from chainrule.nn import init
 from chainrule.system.atomicfile import replacing
-from chainrule.types import DTYPES, show
 from chainrule.version import __version__
 
 FORMAT = 1
@@ -42,46 +40,9 @@ _START = re.compile(
 )
 _ZEROS = "0" * 64
 _CHUNK = 2**20
-_HEAD = 512  # bytes that hold what _START matches, and tell what a file is
+_HEAD = 512  # bytes that hold what _START matches, and by which other files are recognised
 _GROUPS = ("parameters", "optimizer", "graph", "extra")
 _KNOWN = {x.label: x for x in STEP_INPUTS}
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a model file holds.
-
-    Attributes:
-        graph: of the outputs and the loss.
-        outputs: the names of the outputs.
-        loss: the name of the loss, or None.
-        values: the present value of each parameter, by name.
-        optimizer: the settings that training goes on with, or None.
-        state: the arrays of the optimizer, by name.
-        steps: how many training steps were done.
-        seed: of everything random.
-        contract: what was learnt about the data, or None.
-        history: of training, or None.
-        notes: anything else.
-        versions: of the programs that wrote the file; `write` fills them in.
-
-    Settings, contract, history and notes are plain values: None, booleans, numbers, text, arrays,
-    and tuples, lists and dicts of them. They come back equal, arrays bit for bit. Values may
-    hold NaN and infinities.
-    """
-
-    graph: Graph
-    outputs: tuple[str, ...]
-    loss: str | None
-    values: Mapping[str, Array]
-    optimizer: Mapping[str, Any] | None = None
-    state: Mapping[str, Array] = field(default_factory=dict)
-    steps: int = 0
-    seed: int = 0
-    contract: Mapping[str, Any] | None = None
-    history: Mapping[str, Any] | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,8 +67,8 @@ def write(path: str | os.PathLike[str], saved: Saved) -> None:
     Equal models make equal bytes. An existing file is replaced; a link is followed.
 
     Raises:
-        ModelFileError: what is to be saved does not fit together, or the file cannot be written;
-            an existing file is then as it was.
+        ModelFileError: the parts do not fit together, or the file cannot be written; an existing
+            file is then as it was.
     """
     where = os.fspath(path)
     try:
@@ -127,7 +88,7 @@ def write(path: str | os.PathLike[str], saved: Saved) -> None:
 
 
 def to_bytes(saved: Saved) -> bytes:
-    """What `write` puts into a file. Raises ModelFileError where it does not fit together."""
+    """The bytes that `write` puts into a file. Raises ModelFileError where parts do not fit."""
     document, arrays = _encode(saved)
     file = io.BytesIO(safetensors.numpy.save(arrays, metadata={"chainrule": document}))
     _seal("bytes", file)
@@ -136,7 +97,7 @@ def to_bytes(saved: Saved) -> bytes:
 
 def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
     """The document as JSON, and all arrays under the names that they have in the file."""
-    _check_fit(saved)
+    check_saved(saved)
     encoder = Encoder()
     parts = {
         "seed": saved.seed,
@@ -164,39 +125,6 @@ def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
         for name, array in members.items()
     }
     return bounded(msgspec.json.encode(document)).decode(), arrays
-
-
-def _check_fit(saved: Saved) -> None:
-    """Raise ModelFileError unless values, state, outputs and loss are as they should be."""
-    graph = saved.graph
-    wanted = {graph.name(x): x.type for x in graph.parameters}
-    missing = [name for name in wanted if name not in saved.values]
-    extra = [name for name in saved.values if name not in wanted]
-    if missing or extra:
-        raise ModelFileError(
-            "file",
-            "the values are not those of the graph's parameters",
-            expected=f"a value of {', '.join(missing[:5])}" if missing else "no more parameters",
-            got=f"one of {', '.join(extra[:5])}" if extra else "none",
-        )
-    for name, type in wanted.items():
-        value = saved.values[name]
-        if (value.shape, str(value.dtype)) != (type.shape, type.dtype):
-            got = f"{value.dtype}{show(value.shape)}"
-            raise ModelFileError(
-                "file", f"the value of {name!r} has another type", expected=type, got=got
-            )
-    for name, array in saved.state.items():
-        if str(array.dtype) not in DTYPES:
-            raise ModelFileError("file", f"state {name!r} cannot be kept", got=array.dtype)
-        encodable(name, "a name in the state")
-    for name in saved.outputs if saved.loss is None else (*saved.outputs, saved.loss):
-        if graph.find(name) not in graph.outputs:
-            raise ModelFileError("file", f"{name!r} is not an output of the graph")
-    if saved.loss is not None and (graph[saved.loss].shape or not graph[saved.loss].type.floating):
-        raise ModelFileError("file", "a loss is one number", got=graph[saved.loss].type)
-    if saved.steps < 0:
-        raise ModelFileError("file", "steps are counted from 0", got=saved.steps)
 
 
 def _check_target(path: str) -> None:
@@ -261,8 +189,8 @@ def read(path: str | os.PathLike[str]) -> Saved:
     file is not used after this returns.
 
     Raises:
-        ModelFileError: there is no such file, it is damaged or cut, another program made it, or
-            it was made by a newer version of this one.
+        ModelFileError: the file does not exist, is damaged or cut, or was written by another
+            program or a newer version of this one.
     """
     where = os.fspath(path)
     try:
@@ -281,7 +209,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
 
 
 def from_bytes(content: bytes) -> Saved:
-    """What `to_bytes` was given, checked as a file is. Raises ModelFileError."""
+    """The content that `to_bytes` wrote, checked as a file is. Raises ModelFileError."""
     return _decode(*_load("bytes", io.BytesIO(content), len(content)))
 
 
@@ -306,7 +234,7 @@ def _load(path: str, file: BinaryIO, size: int) -> tuple[bytes, Array]:
         )  # fmt: skip
     if int(start[1]) > FORMAT:
         raise ModelFileError(
-            "load", "the file was made by a newer version of chainrule",
+            "load", "the file was written by a newer version of chainrule",
             expected=f"format {FORMAT} or older", got=f"format {int(start[1])}", at=path,
             fix="pip install --upgrade chainrule",
         )  # fmt: skip
@@ -318,7 +246,7 @@ def _load(path: str, file: BinaryIO, size: int) -> tuple[bytes, Array]:
         _damaged(path, "fewer bytes than when it was opened", f"{size} bytes")
     content[start.start(2) : start.end(2)] = _ZEROS.encode()
     if hashlib.sha256(content).hexdigest().encode() != start[2]:
-        _damaged(path, "another checksum than the file tells", None)
+        _damaged(path, "a checksum that differs from the one in the file", None)
     data = np.frombuffer(content, np.uint8)
     return bytes(content[8 : 8 + length]), data[8 + length :]
 
@@ -331,7 +259,7 @@ def _damaged(path: str, got: str, expected: str | None) -> NoReturn:
 
 
 def _decode(header: bytes, data: Array) -> Saved:
-    """What the header and the bytes of the tensors say."""
+    """The content that the header and the bytes of the tensors describe."""
     text, arrays = tensors(parse(header), data)
     groups: dict[str, dict[str, Array]] = {group: {} for group in _GROUPS}
     for key, array in arrays.items():
@@ -362,7 +290,7 @@ def _decode(header: bytes, data: Array) -> Saved:
         versions=document.versions,
         **_extra(document.extra, groups["extra"]),
     )
-    _check_fit(saved)
+    check_saved(saved)
     return saved
 
 

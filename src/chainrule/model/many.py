@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import mmap
 import os
 import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,19 +17,22 @@ import numpy as np
 from chainrule.backend.cpu.run.jit import load_compiler
 from chainrule.backend.cpu.run.threads import usual_threads
 from chainrule.display.format import duration, number, words
-from chainrule.errors import ChainruleError, SettingError, did_you_mean
+from chainrule.errors import ChainruleError, SettingError
 from chainrule.graph.node import Array
 from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
-from chainrule.model.model import Data, Model
-from chainrule.system.checks import integer
+from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, encode
+from chainrule.model.state import Data
+from chainrule.system.settings import require_integer
 from chainrule.system.signals import uninterrupted
+from chainrule.train.fitsettings import NAMES, FitSettings, require_known
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
 from chainrule.train.progress import Progress, choose
 
-SETTINGS = tuple(inspect.signature(Model.fit).parameters.keys() - {"self", "verbose"})
+SETTINGS = ("data", *(name for name in NAMES if name != "verbose"))
+"""The settings that may differ from model to model."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Task:
     """A model to train.
 
     Attributes:
-        train: trains the model; called with `verbose`, a progress for it to tell.
+        train: trains the model; called with `verbose`, the progress that it reports to.
         optimizer: of the model after that; None: a process sends it.
-        here: whether it is for this process: what callbacks do is done here.
+        here: whether it must run in this process, as callbacks act here.
     """
 
     model: Model
@@ -60,16 +62,16 @@ def fit_many(
 ) -> list[History]:
     """Train many models at once, one on each processor; each ends with the same bits as alone.
 
-    On Linux they train in forked processes, which see the data and copy none of it. Elsewhere,
-    and with callbacks, they train in threads, which are little quicker for small networks.
+    On Linux they train in forked processes, which share the data without a copy. Elsewhere,
+    and with callbacks, they train in threads, which are little faster for small networks.
 
     Args:
         models: such as one for each seed; they may differ in structure.
         data: for all of them, as for `Model.fit`.
-        each: for each model a dict of settings, which go before those for all; "data" among
-            them gives a model data of its own.
+        each: for each model a dict of settings, which override those for all; "data" among
+            them replaces the data for a model.
         jobs: how many train at a time; None: one on each processor.
-        verbose: one line tells of all; as for `Model.fit`.
+        verbose: one line reports all; as for `Model.fit`.
         settings: of `Model.fit`, for all.
 
     Returns:
@@ -77,32 +79,34 @@ def fit_many(
 
     Raises:
         SettingError: a setting does not exist, or `each` does not fit the models.
-        ChainruleError: what `fit` raises for the first model that fails, with its place in
+        ChainruleError: what `fit` raises for the first model that fails, with its index in
             `models`. The others are trained all the same.
         KeyboardInterrupt: after all have stopped; each is then as after Ctrl-C in `fit`.
     """
     models = list(models)
     _check(models, each, settings)
-    own = each or [{}] * len(models)
     _, threads = _shares(jobs, len(models))
-    asked = [{"data": data, "threads": threads, **settings, **x} for x in own]
-    failed = train_many(_tasks(models, asked), jobs, verbose)
-    for place, error in failed.items():
-        raise _placed(error, place, list(failed))
+    merged = [
+        {"data": data, "threads": threads, **settings, **overrides}
+        for overrides in each or [{}] * len(models)
+    ]
+    failed = train_many(_tasks(models, merged), jobs, verbose)
+    for index, error in failed.items():
+        raise _with_index(error, index, list(failed))
     return [model.history for model in models]
 
 
 def train_many(
     tasks: Sequence[Task], jobs: int | None = None, verbose: bool | str | Progress | None = True
 ) -> dict[int, Exception]:
-    """Train; returns what the models raised that failed, by their places.
+    """Train; returns the errors of the models that failed, by their indices.
 
     Args:
         tasks: of different models.
         jobs: how many train at a time; None: one on each processor.
         verbose: as for `Model.fit`.
     """
-    from chainrule.system import workers  # noqa: PLC0415  (few programs ask)
+    from chainrule.system import workers  # noqa: PLC0415  (few programs need it)
 
     if not tasks:
         return {}
@@ -110,26 +114,26 @@ def train_many(
     forks = count > 1 and workers.can_fork() and not any(x.here for x in tasks)
     if forks:
         load_compiler()
-    board = Board(len(tasks))
+    board = ProgressBoard(len(tasks))
     begun, failed, done = time.perf_counter(), dict[int, Exception](), 0
 
-    def work(place: int) -> tuple[Exception | None, Trained | None]:
+    def work(index: int) -> tuple[Exception | None, Trained | None]:
         if not forks:
-            return _train(tasks[place], Told(board, place)), None
+            return _train(tasks[index], SharedProgress(board, index)), None
         os.environ["OMP_NUM_THREADS"] = str(threads)  # of this process alone
-        return _train(tasks[place], Told(board, place)), Trained.of(tasks[place])
+        return _train(tasks[index], SharedProgress(board, index)), Trained.of(tasks[index])
 
     with choose(verbose) as progress, uninterrupted(board.stop):
         progress.start(len(tasks), unit="model")
         run = workers.in_processes if forks else workers.in_threads
-        for place, result in run(work, len(tasks), count, lambda: board.show(progress)):
+        for index, result in run(work, len(tasks), count, lambda: board.show(progress)):
             error, trained = (result, None) if isinstance(result, Exception) else result
             if trained is not None:
-                trained.give(tasks[place])
+                trained.apply(tasks[index])
             if error is not None:
-                failed[place] = error
+                failed[index] = error
             done += 1
-            row = {} if error is not None or board.stopped else _row(tasks[place].model)
+            row = {} if error is not None or board.stopped else _row(tasks[index].model)
             progress.epoch({**row, "epoch": done, "seconds": time.perf_counter() - begun})
         seconds = time.perf_counter() - begun
         progress.finish(_summary([x.model for x in tasks], failed, board.stopped, seconds))
@@ -137,19 +141,19 @@ def train_many(
 
 
 def _shares(jobs: int | None, models: int) -> tuple[int, int]:
-    """How many models train at a time, and how many threads each may use."""
+    """The number of models that train at a time, and of threads that each may use."""
     if jobs is not None:
-        integer("fit_many", "jobs", jobs, 1)
-    have = usual_threads()
-    count = max(min(jobs or have, models), 1)
-    return count, max(have // count, 1)
+        require_integer("fit_many.jobs", jobs, 1)
+    processors = usual_threads()
+    count = max(min(jobs or processors, models), 1)
+    return count, max(processors // count, 1)
 
 
-def _train(task: Task, told: Told) -> Exception | None:
-    """Train one; what it raises is made ready to be sent."""
+def _train(task: Task, progress: SharedProgress) -> Exception | None:
+    """Train one; returns its error, such that it can be pickled."""
     try:
-        told.heed()
-        task.train(verbose=told)
+        progress.raise_if_cancelled()
+        task.train(verbose=progress)
     except KeyboardInterrupt:
         return None
     except Exception as error:
@@ -171,53 +175,54 @@ def _check(
     each: Sequence[Mapping[str, Any]] | None,
     settings: Mapping[str, Any],
 ) -> None:
-    twice = [k for k, x in enumerate(models) if any(x is y for y in models[:k])]
-    if twice:
-        raise SettingError("fit_many", "a model is there twice", at=f"models[{twice[0]}]")
+    repeated = [k for k, x in enumerate(models) if any(x is y for y in models[:k])]
+    if repeated:
+        raise SettingError("fit_many", "a model is there twice", at=f"models[{repeated[0]}]")
     if each is not None and len(each) != len(models):
         raise SettingError(
-            "fit_many", "each= has another length than the models",
+            "fit_many", "each= and models differ in length",
             expected=len(models), got=len(each),
         )  # fmt: skip
-    for name in (*settings, *(name for own in each or () for name in own)):
-        if name not in SETTINGS:
-            raise SettingError(
-                "fit_many", f"Model.fit has no setting {name!r}", fix=did_you_mean(name, SETTINGS)
-            )
+    for names in (settings, *(each or ())):
+        require_known("fit_many", names, SETTINGS)
 
 
-def _tasks(models: Sequence[Model], asked: Sequence[Mapping[str, Any]]) -> list[Task]:
-    """Tasks with checked data, which is converted once for all models that want it alike."""
-    common, tasks = _Common(), []
-    for place, (model, settings) in enumerate(zip(models, asked, strict=True)):
+def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list[Task]:
+    """Tasks with checked settings and data, which models of equal inputs share."""
+    shared, tasks = _SharedData(), []
+    for index, (model, arguments) in enumerate(zip(models, merged, strict=True)):
         try:
-            chosen = fitting.optimizer_for(model, settings.get("optimizer"))
-            data = common.converted(model, settings)
+            settings = FitSettings(**{k: x for k, x in arguments.items() if k != "data"})
+            optimizer = fitting.optimizer_for(model, settings.optimizer)
+            data, settings = shared.converted(model, arguments["data"], settings)
         except ChainruleError as error:
-            raise error.within(f"models[{place}]") from None
-        fit = partial(model.fit, **{**settings, **data, "optimizer": chosen})
-        tasks.append(Task(model, fit, chosen, here=bool(settings.get("callbacks"))))
+            raise error.within(f"models[{index}]") from None
+        settings = replace(settings, optimizer=optimizer)
+        train = partial(_fit, model, data, settings)
+        tasks.append(Task(model, train, optimizer, here=bool(settings.callbacks)))
     return tasks
 
 
-class _Common:
-    """Data as models want it; what several of them want alike is there once."""
+def _fit(model: Model, data: Data | Prepared, settings: FitSettings, verbose: Progress) -> None:
+    fitting.fit(model, data, replace(settings, verbose=verbose))
+
+
+class _SharedData:
+    """Data as models need it; models that need it alike share the arrays."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[int, str], Array] = {}
         self._encoded: dict[tuple[object, ...], tuple[Any, ...]] = {}
 
-    def converted(self, model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the settings that bring data, so that `fit` has nothing left to convert."""
-        data, validation = settings["data"], settings.get("validation")
+    def converted(self, model: Model, data: Any, settings: FitSettings) -> tuple[Any, FitSettings]:
+        """Data, and settings with theirs, such that `fit` has nothing left to convert."""
         if isinstance(data, Prepared):
-            return {}
-        ways = settings.get("groups"), settings.get("time")
-        found = self._data(model, data, *ways)
-        converted = dict(zip(("data", "groups", "time"), found, strict=True))
+            return data, settings
+        data, groups, time = self._data(model, data, settings.groups, settings.time)
+        validation = settings.validation
         if validation is not None and not isinstance(validation, (bool, int, float)):
-            converted["validation"], *_ = self._data(model, validation)
-        return converted
+            validation, *_ = self._data(model, validation)
+        return data, replace(settings, groups=groups, time=time, validation=validation)
 
     def _data(self, model: Model, data: Any, *columns: Any) -> tuple[Any, ...]:
         """Data, and columns that may be named, for a model."""
@@ -225,23 +230,23 @@ class _Common:
             names = (x if isinstance(x, str) else id(x) for x in columns)
             key = id(model.schema), id(data), *names
             if key not in self._encoded:
-                self._encoded[key] = fitting.encode(model.schema, data, *columns)
+                self._encoded[key] = encode(model.schema, data, *columns)
             return self._encoded[key]
         if not isinstance(data, Mapping):
-            return data, *columns  # `fit` tells what is wrong
+            return data, *columns  # `fit` raises what is wrong
         types = {model.graph.name(x): x.dtype for x in model.graph.inputs}
         keys = {name: (id(x), types.get(name, "")) for name, x in data.items()}
-        known = {name: self._arrays.get(keys[name], x) for name, x in data.items()}
-        arrays, _ = model.arrays(known)
+        converted = {name: self._arrays.get(keys[name], x) for name, x in data.items()}
+        arrays, _ = model.arrays(converted)
         self._arrays |= {keys[name]: x for name, x in arrays.items()}
         return arrays, *columns
 
 
-# ---------------------------------------------------------------- what goes between
+# ---------------------------------------------------------------- progress and results
 
 
-class Board:
-    """What models tell while they train, in memory that processes share: how far each is.
+class ProgressBoard:
+    """The progress of models in training, in memory that processes share.
 
     Args:
         count: of the models.
@@ -250,12 +255,12 @@ class Board:
     def __init__(self, count: int) -> None:
         self._shares = np.frombuffer(mmap.mmap(-1, 8 * (count + 1)))
 
-    def tell(self, place: int, share: float) -> None:
-        """A model has done this share of its training."""
-        self._shares[place] = share
+    def report(self, index: int, share: float) -> None:
+        """Note that a model has done this share of its training."""
+        self._shares[index] = share
 
     def stop(self) -> None:
-        """Let all models stop soon."""
+        """Make all models stop soon."""
         self._shares[-1] = 1
 
     @property
@@ -264,16 +269,16 @@ class Board:
         return bool(self._shares[-1])
 
     def show(self, progress: Progress) -> None:
-        """The models done, in all."""
+        """Show how many models are done, in all."""
         done = float(self._shares[:-1].sum())
         progress.update(min(int(done) + 1, len(self._shares) - 1), done % 1)
 
 
-class Told(Progress):
-    """The progress of one model: written to the board; it stops where the board says so."""
+class SharedProgress(Progress):
+    """The progress of one model, written to the board; a cancelled board stops the model."""
 
-    def __init__(self, board: Board, place: int) -> None:
-        self._board, self._place = board, place
+    def __init__(self, board: ProgressBoard, index: int) -> None:
+        self._board, self._index = board, index
         self._first, self._epochs = 1, 1
 
     def start(
@@ -285,21 +290,21 @@ class Told(Progress):
     def update(
         self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
     ) -> None:
-        self._board.tell(self._place, (epoch - self._first + fraction) / self._epochs)
-        self.heed()
+        self._board.report(self._index, (epoch - self._first + fraction) / self._epochs)
+        self.raise_if_cancelled()
 
     def close(self) -> None:
-        self._board.tell(self._place, 1)
+        self._board.report(self._index, 1)
 
-    def heed(self) -> None:
-        """Raises KeyboardInterrupt where all are to stop."""
+    def raise_if_cancelled(self) -> None:
+        """Raises KeyboardInterrupt where all models are to stop."""
         if self._board.stopped:
             raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training changes of a model, as a process sends it."""
+    """The part of a model that training changes, as a process sends it."""
 
     state: dict[str, Array]
     steps: int
@@ -309,13 +314,13 @@ class Trained:
 
     @classmethod
     def of(cls, task: Task) -> Trained:
-        """Take it from the model that was trained."""
+        """Returns that of a trained model."""
         model, state = task.model, task.model.values | task.model.slots
         sent = model.optimizer if task.optimizer is None else None
         return cls(state, model.steps, model.history, model.split, sent)
 
-    def give(self, task: Task) -> None:
-        """Give it to the model that was not."""
+    def apply(self, task: Task) -> None:
+        """Write it to the model of this process."""
         model = task.model
         if self.split:  # then the training had begun
             model.optimizer = self.optimizer or task.optimizer
@@ -327,7 +332,7 @@ class Trained:
 
 
 def _row(model: Model) -> dict[str, float]:
-    """The row of the history that the model ends with."""
+    """The row of the history that the model ends with, without times and rates."""
     history = model.history
     if not len(history):
         return {}
@@ -352,10 +357,10 @@ def _summary(
     return text
 
 
-def _placed(error: Exception, place: int, failed: Sequence[int]) -> Exception:
-    """The error with the place of its model, and those of the others that failed."""
-    others = [f"models[{k}]" for k in failed if k != place]
-    text = f"models[{place}]" + (f" ({', '.join(others)} failed too)" if others else "")
+def _with_index(error: Exception, index: int, failed: Sequence[int]) -> Exception:
+    """The error with the index of its model, and those of the others that failed."""
+    others = [f"models[{k}]" for k in failed if k != index]
+    text = f"models[{index}]" + (f" ({', '.join(others)} failed too)" if others else "")
     if isinstance(error, ChainruleError):
         return error.within(text)
     error.add_note(f"in {text}")

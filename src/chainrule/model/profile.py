@@ -1,66 +1,48 @@
-"""What `Model.profile` does: some steps on the user's data, timed task by task."""
+"""The profile of `Model.profile`: some steps on the user's data, timed task by task."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainrule.backend.cpu.run.profile import Timing
-from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import MeasuredKernel, Profile
-from chainrule.engine.codecache import step_code
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Node, Operation
-from chainrule.model import plan as planning
-from chainrule.plan.lower import VIEWS
-from chainrule.plan.materialize import PRICES, is_constant
+from chainrule.graph.node import Node, Operation
+from chainrule.model.plan import final_graph, forecast, step_of
+from chainrule.model.state import Data, ModelState
+from chainrule.train.fitsettings import FitSettings
 from chainrule.types import Dim, Shape
 
-if TYPE_CHECKING:
-    from chainrule.model.model import Model
 
-
-def profile(
-    model: Model,
-    arrays: Mapping[str, Array],
-    rows: int,
-    settings: planning.Settings,
-    seconds: float,
-) -> Profile:
+def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float) -> Profile:
     """See Model.profile."""
+    arrays, rows = state.arrays(data)
     size = min(settings.batch_size, rows)
     settings = dataclasses.replace(settings, batch_size=size)
-    step, optimizer = planning.step_of(model, settings)
-    parts = split_step(step)
-    forecast = planning.forecast(model, step, parts, type(optimizer).__name__, settings, rows)
-    state = {**model.values, **model.slots}
-    encode = PrecomputedInputs(parts)
-    program = NativeProgram(parts.body, state, model.seed, encode, parts.full, forecast.threads)
-    order = np.random.default_rng(model.seed).permutation(rows)
+    step, optimizer = step_of(state, settings)
+    split = split_step(step)
+    expected = forecast(state, step, split, type(optimizer).__name__, settings, rows)
+    given = {**state.values, **state.slots}
+    encode = PrecomputedInputs(split)
+    program = NativeProgram(split.body, given, state.seed, encode, split.full, expected.threads)
+    order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
-    timing = program.timed(arrays, batches, forecast.threads, seconds)
-    stages = step_code(parts.body, size).program.stages
-    names = [task.name for stage in stages for task in stage]
-    return _profile(forecast, planning.final_graph(parts.body), timing, names)
+    timing = program.timed(arrays, batches, expected.threads, seconds)
+    return _profile(expected, final_graph(split.body), timing)
 
 
-def _profile(forecast: Forecast, graph: Graph, timing: Timing, names: list[str]) -> Profile:
-    """The times of tasks, which are those of the kernels of the same names."""
-    costs: dict[str, list[KernelCost]] = {}
-    for cost in forecast.kernels:
-        costs.setdefault(cost.work.kernel.name, []).append(cost)
-    times = [float(x.mean()) for stage in timing.tasks for x in stage]
+def _profile(forecast: Forecast, graph: Graph, timing: Timing) -> Profile:
+    """The times of tasks beside their costs: both go through the plan's phases."""
+    times = [float(x.mean()) for phase in timing.tasks for x in phase]
     kernels = tuple(
-        MeasuredKernel(costs[name].pop(0), seconds)
-        for name, seconds in zip(names, times, strict=True)
+        MeasuredKernel(cost, seconds) for cost, seconds in zip(forecast.kernels, times, strict=True)
     )
     waiting = float(sum(x.mean() for x in timing.waiting))
     return Profile(
@@ -85,14 +67,12 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
 
 
 def _price(node: Node, rows: int) -> float:
-    """What a node costs, in additions."""
-    if not isinstance(node, Operation) or is_constant(node) or node.op.name in VIEWS:
-        return 0.0
-    return PRICES.get(node.op.name, 1) * _turns(node, rows)
+    """The cost of a node, in additions."""
+    return node.op.price * _turns(node, rows) if isinstance(node, Operation) else 0.0
 
 
 def _turns(node: Operation, rows: int) -> int:
-    """How many elements, or terms of sums, a node has."""
+    """The number of elements, or of terms of sums, of a node."""
     if node.op.name != "einsum":
         return max(_elements(x.shape, rows) for x in (node, *node.operands))
     sizes: dict[str, Dim] = {}

@@ -36,7 +36,7 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 
 
 class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
-    """What the header tells of one tensor."""
+    """The header's entry of one tensor."""
 
     dtype: Literal["F64", "F32", "I64", "I32", "U32", "BOOL"]
     shape: Annotated[list[Size], msgspec.Meta(max_length=MAX_AXES)]
@@ -44,7 +44,7 @@ class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def parse(text: bytes) -> Any:
-    """What the JSON `text` says.
+    """The value of the JSON `text`.
 
     Raises:
         ModelFileError: it is not JSON, has a key twice, or is nested or built up beyond reason.
@@ -72,10 +72,10 @@ def bounded(text: bytes) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
-    return made
+    return found
 
 
 def _no_constant(name: str) -> None:
@@ -127,7 +127,7 @@ def _view(name: str, data: Array, dtype: np.dtype[Any], shape: list[int]) -> Arr
         raise ModelFileError("file", f"no such shape: {error}", got=ascii(name)) from None
 
 
-# ---------------------------------------------------------------- files that something else made
+# ---------------------------------------------------------------- files of other programs
 
 _SIGNATURES = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes (.h5)"),

@@ -176,6 +176,7 @@ def new_parameter(
     *,
     activation: str | None = None,
     trainable: bool = True,
+    sparse: bool | None = None,
 ) -> Parameter:
     """A parameter of a layer. Raises ShapeError where an array to start from does not fit."""
     start = initializer(init, activation)
@@ -190,7 +191,7 @@ def new_parameter(
             )
         start = np.array(start, dtype=type.dtype, order="C")
         start.flags.writeable = False
-    return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable)
+    return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse)
 
 
 def class_array(

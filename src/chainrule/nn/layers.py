@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule.errors import DTypeError
+from chainrule.graph.leaves import check_sparse
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import (
@@ -92,21 +93,35 @@ def embedding(
     init: InitSpec = None,
     dtype: str = "float32",
     trainable: bool = True,
+    sparse: bool | None = None,
 ) -> Node:
     """For each index its row of a table of `count` trained vectors of `width` numbers.
 
     The table is `name.table`, (count, width). It starts from normal numbers that make its rows
     about 1 long.
 
+    A large table is updated by rows: a training step changes the rows that its minibatch uses and
+    leaves all others alone, their momentum, averages and weight decay included. So its time does
+    not depend on `count`. Plain SGD and Adagrad without decay do the same either way. With others,
+    such as Adam, a row rests while no example uses it, and its averages with it, as with
+    TensorFlow's LazyAdam and PyTorch's SparseAdam; updated densely, it would still move on by its
+    momentum. The whole table is updated where `sparse=False`, where the loss reads it otherwise
+    too (a penalty on its weights), and by LAMB, which looks at the length of the whole table.
+
     Args:
         indices: integers from 0 to `count - 1`, of any shape; the result has one axis more.
         count, width: the shape of the table.
         name, init, trainable: as in `dense`.
         dtype: of the table.
+        sparse: True to update by rows, False to update the whole table in each step; None: by
+            rows if there are more than 2,048.
 
     Raises:
         DTypeError: the indices are not integers. FeedError, in a run: one is out of range.
+        SettingError: `count` or `width` is not an integer above 0, or `sparse` is not True,
+            False or None.
     """
+    check_sparse("embedding", sparse)
     indices = node("embedding", indices)
     if indices.dtype not in INTEGERS:
         raise DTypeError(
@@ -120,7 +135,9 @@ def embedding(
     scope = layer_scope(name, "embedding")
     shape = (positive("embedding", "count", count), positive("embedding", "width", width))
     start = Normal(shape[1] ** -0.5) if init is None else init
-    table = new_parameter(scope, ".table", TensorType(shape, dtype), start, trainable=trainable)
+    table = new_parameter(
+        scope, ".table", TensorType(shape, dtype), start, trainable=trainable, sparse=sparse
+    )
     return as_layer(scope, take(table, indices, axis=0), (indices,))
 
 

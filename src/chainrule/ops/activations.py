@@ -9,8 +9,10 @@ import numpy as np
 
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
+from chainrule.ir.index import one, scalar
+from chainrule.ir.kernel import Const
 from chainrule.ops.bounds import abs, clip
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import greater, where
@@ -32,6 +34,8 @@ SIGMOID = op(
     infer=floating("sigmoid"),
     forward=_forward_sigmoid,
     gradient=lambda gy, y, x: (gy * (y * (1 - y)),),
+    lower=Scalar("sigmoid"),
+    price=8,
 )
 
 
@@ -47,6 +51,8 @@ SOFTPLUS = op(
     infer=floating("softplus"),
     forward=lambda x: np.maximum(x, np.zeros_like(x)) + np.log1p(np.exp(-np.abs(x))),
     gradient=lambda gy, y, x: (gy * sigmoid(x),),
+    lower=Scalar("softplus"),
+    price=8,
     formula="log(1 + exp({0}))",
 )
 
@@ -63,6 +69,7 @@ RELU = op(
     infer=floating("relu"),
     forward=lambda x: np.maximum(x, np.zeros_like(x)),
     gradient=lambda gy, y, x: (where(greater(y, 0), gy, 0),),
+    lower=Map(lambda x: scalar("max", x, Const(0, x.dtype))),
     formula="max({0}, 0)",
     convention="The gradient at 0 is 0. NaN stays NaN and sends back 0.",
 )
@@ -166,6 +173,8 @@ SOFTSIGN = op(
     infer=floating("softsign"),
     forward=lambda x: x / (1 + np.abs(x)),
     gradient=lambda gy, y, x: (gy / square(1 + abs(x)),),
+    lower=Map(lambda x: scalar("div", x, scalar("add", one(x), scalar("abs", x)))),
+    price=3,
     formula="{0} / (1 + |{0}|)",
 )
 

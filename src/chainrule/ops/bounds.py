@@ -8,8 +8,10 @@ import numpy as np
 
 from chainrule.errors import SettingError
 from chainrule.graph.node import Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
+from chainrule.ir.index import call, scalar
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, broadcast, constant, floating
 from chainrule.ops.compare import equal, greater, where
 from chainrule.ops.elementwise import numeric, plain
@@ -21,6 +23,7 @@ ABS = op(
     infer=numeric("abs"),
     forward=np.abs,
     gradient=lambda gy, y, x: (gy * sign(x),),
+    lower=Scalar("abs"),
     formula="|{0}|",
     convention="The gradient at 0 is 0.",
 )
@@ -32,12 +35,19 @@ def abs(x: NodeLike) -> Node:
     return apply(ABS, as_node(x))
 
 
+def _lower_sign(x: Expr) -> Expr:
+    zero = Const(0, x.dtype)
+    negative = scalar("select", call("lt", "bool", x, zero), Const(-1, x.dtype), x)
+    return scalar("select", call("gt", "bool", x, zero), Const(1, x.dtype), negative)
+
+
 SIGN = op(
     "sign",
     "map",
     infer=numeric("sign"),
     forward=np.sign,
     gradient=None,
+    lower=Map(_lower_sign),
     convention="-1, 0 or 1; NaN for NaN. The gradient is 0 everywhere.",
 )
 
@@ -56,6 +66,7 @@ MAXIMUM = op(
     infer=numeric("maximum"),
     forward=np.maximum,
     gradient=lambda gy, y, a, b: (_won(gy, a, b), _won(gy, b, a)),
+    lower=Scalar("max"),
     formula="max({0}, {1})",
     convention=_TIES,
 )
@@ -73,6 +84,7 @@ MINIMUM = op(
     infer=numeric("minimum"),
     forward=np.minimum,
     gradient=lambda gy, y, a, b: (_won(gy, b, a), _won(gy, a, b)),
+    lower=Scalar("min"),
     formula="min({0}, {1})",
     convention=_TIES,
 )
@@ -89,12 +101,21 @@ def _won(gy: Node, winner: Node, other: Node) -> Node:
     return where(greater(winner, other), gy, where(equal(winner, other), gy / 2, 0))
 
 
+def _lower_clip(x: Expr, low: Any, high: Any) -> Expr:
+    if low is not None:
+        x = scalar("max", x, Const(low, x.dtype))
+    if high is not None:
+        x = scalar("min", x, Const(high, x.dtype))
+    return x
+
+
 CLIP = op(
     "clip",
     "map",
     infer=numeric("clip"),
     forward=lambda x, low, high: np.clip(x, low, high),
     gradient=lambda gy, y, x, low, high: (where(equal(x, y), gy, 0),),
+    lower=Map(_lower_clip),
     formula="clip({0}, {low}, {high})",
     convention="The gradient is 1 within the bounds and on them, 0 outside. NaN stays NaN.",
 )
@@ -144,6 +165,7 @@ FLOOR = op(
     infer=floating("floor"),
     forward=np.floor,
     gradient=None,
+    lower=Scalar("floor"),
     convention="The gradient is 0 everywhere.",
 )
 
@@ -160,6 +182,7 @@ ROUND = op(
     infer=floating("round"),
     forward=np.rint,
     gradient=None,
+    lower=Scalar("round"),
     convention="Halves go to the even neighbour. The gradient is 0 everywhere.",
 )
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError
-from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Fixed, Scalar, View, function, op
 from chainrule.graph.source import user_line
+from chainrule.ir.index import Place, const
 from chainrule.types import DTYPES, FLOATS, Dim, Shape, TensorType, broadcast_shapes, show
 
 _DEFAULT = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}
@@ -24,6 +25,7 @@ CONSTANT = op(
     infer=lambda value: TensorType(value.shape, str(value.dtype)),
     forward=lambda value: value,
     gradient=None,
+    lower=Fixed(),
     formula="{value}",
 )
 
@@ -85,6 +87,7 @@ CAST = op(
     infer=lambda x, dtype: TensorType(x.shape, dtype),
     forward=lambda x, dtype: x.astype(dtype),
     gradient=lambda gy, y, x, dtype: (cast(gy, x.dtype) if x.type.floating else None,),
+    lower=Scalar("cast"),
     formula="{dtype}({0})",
     convention="Rounds to nearest even; a float becomes an integer by dropping its fraction.",
 )
@@ -105,12 +108,22 @@ def _infer_broadcast(x: TensorType, shape: Shape) -> TensorType:
     return TensorType(shape, x.dtype)
 
 
+def _stretched(node: Operation, place: Place) -> Place:
+    shape = node.operands[0].shape
+    lead = len(place) - len(shape)
+    return tuple(
+        const(0) if dim == 1 and node.shape[lead + a] != 1 else place[lead + a]
+        for a, dim in enumerate(shape)
+    )
+
+
 BROADCAST_TO = op(
     "broadcast_to",
     "view",
     infer=_infer_broadcast,
     forward=np.broadcast_to,
     gradient=lambda gy, y, x, shape: (sum_to(gy, x.shape),),
+    lower=View(_stretched, aligned=True, spreads=True),
     formula="{0}",
 )
 
@@ -128,11 +141,14 @@ def _infer_sum_to(x: TensorType, shape: Shape) -> TensorType:
 
 
 def _forward_sum_to(x: Array, shape: tuple[int, ...]) -> Array:
-    lead = x.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        a for a in range(lead, x.ndim) if shape[a - lead] == 1 and x.shape[a] != 1
-    )
-    return accurate_sum(x, axes).reshape(shape)
+    return accurate_sum(x, _added_axes(x.shape, shape)).reshape(shape)
+
+
+def _added_axes(wide: Shape, shape: Shape) -> tuple[int, ...]:
+    """The axes that broadcasting from `shape` to `wide` added or repeated."""
+    lead = len(wide) - len(shape)
+    repeated = (a for a in range(lead, len(wide)) if shape[a - lead] == 1 and wide[a] != 1)
+    return (*range(lead), *repeated)
 
 
 def accurate_sum(x: Array, axes: tuple[int, ...] | None, keepdims: bool = False) -> Array:
@@ -152,6 +168,7 @@ SUM_TO = op(
     infer=_infer_sum_to,
     forward=_forward_sum_to,
     gradient=lambda gy, y, x, shape: (broadcast_to(gy, x.shape),),
+    decompose=lambda x, shape: x.sum(_added_axes(x.shape, shape)).reshape(shape),
     formula="sum({0})",
     convention="The adjoint of broadcast_to: sums over the axes that broadcasting added.",
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from chainrule.errors import ChainruleError, DTypeError
 from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import Forward, Op, function, op
+from chainrule.graph.op import Forward, Map, Op, Scalar, function, op
 from chainrule.graph.source import user_line
+from chainrule.ir.index import call, scalar
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, broadcast, broadcast_to, promote, same
-from chainrule.types import TensorType, broadcast_shapes
+from chainrule.types import FLOATS, TensorType, broadcast_shapes
 
 
 def _truth(*types: TensorType) -> TensorType:
@@ -37,24 +40,25 @@ def _needs_bool(name: str, got: str) -> DTypeError:
     )
 
 
-def _comparison(name: str, forward: Forward, sign: str) -> Op:
+def _comparison(name: str, forward: Forward, sign: str, lower: str) -> Op:
     return op(
         name,
         "map",
         infer=_truth,
         forward=forward,
         gradient=None,
+        lower=Scalar(lower),
         formula=f"{{0}} {sign} {{1}}",
         convention="A bool. Any comparison with NaN is false, but for not_equal, which is true.",
     )
 
 
-EQUAL = _comparison("equal", np.equal, "==")
-NOT_EQUAL = _comparison("not_equal", np.not_equal, "!=")
-LESS = _comparison("less", np.less, "<")
-LESS_EQUAL = _comparison("less_equal", np.less_equal, "<=")
-GREATER = _comparison("greater", np.greater, ">")
-GREATER_EQUAL = _comparison("greater_equal", np.greater_equal, ">=")
+EQUAL = _comparison("equal", np.equal, "==", "eq")
+NOT_EQUAL = _comparison("not_equal", np.not_equal, "!=", "ne")
+LESS = _comparison("less", np.less, "<", "lt")
+LESS_EQUAL = _comparison("less_equal", np.less_equal, "<=", "le")
+GREATER = _comparison("greater", np.greater, ">", "gt")
+GREATER_EQUAL = _comparison("greater_equal", np.greater_equal, ">=", "ge")
 
 
 @function
@@ -93,7 +97,20 @@ def greater_equal(a: NodeLike, b: NodeLike) -> Node:
     return apply(GREATER_EQUAL, *broadcast("greater_equal", a, b))
 
 
-ISFINITE = op("isfinite", "map", infer=_truth, forward=np.isfinite, gradient=None)
+def _lower_isfinite(x: Expr) -> Expr:
+    if x.dtype not in FLOATS:
+        return Const(True, "bool")
+    return call("lt", "bool", scalar("abs", x), Const(math.inf, x.dtype))
+
+
+ISFINITE = op(
+    "isfinite",
+    "map",
+    infer=_truth,
+    forward=np.isfinite,
+    gradient=None,
+    lower=Map(_lower_isfinite),
+)
 
 
 @function
@@ -102,7 +119,14 @@ def isfinite(x: NodeLike) -> Node:
     return apply(ISFINITE, as_node(x))
 
 
-ISNAN = op("isnan", "map", infer=_truth, forward=np.isnan, gradient=None)
+ISNAN = op(
+    "isnan",
+    "map",
+    infer=_truth,
+    forward=np.isnan,
+    gradient=None,
+    lower=Map(lambda x: call("ne", "bool", x, x)),
+)
 
 
 @function
@@ -117,6 +141,7 @@ LOGICAL_AND = op(
     infer=_logical("logical_and"),
     forward=np.logical_and,
     gradient=None,
+    lower=Scalar("and"),
     formula="{0} and {1}",
 )
 
@@ -133,6 +158,7 @@ LOGICAL_OR = op(
     infer=_logical("logical_or"),
     forward=np.logical_or,
     gradient=None,
+    lower=Scalar("or"),
     formula="{0} or {1}",
 )
 
@@ -149,6 +175,7 @@ LOGICAL_XOR = op(
     infer=_logical("logical_xor"),
     forward=np.logical_xor,
     gradient=None,
+    lower=Scalar("xor"),
     formula="{0} xor {1}",
 )
 
@@ -165,6 +192,7 @@ LOGICAL_NOT = op(
     infer=_logical("logical_not"),
     forward=np.logical_not,
     gradient=None,
+    lower=Scalar("not"),
     formula="not {0}",
 )
 
@@ -196,6 +224,7 @@ WHERE = op(
         where(condition, gy, 0),
         where(condition, 0, gy),
     ),
+    lower=Scalar("select"),
     formula="{1} if {0} else {2}",
     convention="The branch not taken gets the gradient 0, and is computed all the same.",
 )

@@ -36,6 +36,7 @@ MATMUL = op(
         matmul(gy, w.T),  # (n, o) @ (o, i) -> (n, i)
         matmul(x.T, gy),  # (i, n) @ (n, o) -> (i, o)
     ),
+    decompose=lambda x, w: einsum("ik,kj->ij", x, w),
     formula="{0} @ {1}",
 )
 

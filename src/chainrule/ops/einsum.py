@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import string
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
 from chainrule.errors import SettingError, ShapeError
-from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Reduce, Values, function, op
+from chainrule.ir.index import Place, call
+from chainrule.ir.kernel import Expr
 from chainrule.ops.build import constant, promote
 from chainrule.ops.compare import where
 from chainrule.ops.reduce import sum
@@ -61,6 +64,22 @@ def _forward_einsum(x: Array, w: Array, equation: str) -> Array:
     return y.transpose([made.index(s) for s in out])
 
 
+def _lower_einsum(
+    node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]
+) -> Expr:
+    *terms, out = _terms(node.attributes["equation"])
+    index: dict[str, Expr] = dict(zip(out, place, strict=True))
+    for term, x in zip(terms, node.operands, strict=True):
+        for label, dim in zip(term, x.shape, strict=True):
+            if label not in index:
+                index[label] = loop(dim)
+    factors = [
+        value(x, tuple(index[label] for label in term))
+        for term, x in zip(terms, node.operands, strict=True)
+    ]
+    return call("mul", node.dtype, *factors)
+
+
 EINSUM = op(
     "einsum",
     "contract",
@@ -70,6 +89,7 @@ EINSUM = op(
         einsum("{2},{1}->{0}".format(*_terms(equation)), gy, w),
         einsum("{2},{0}->{1}".format(*_terms(equation)), gy, x),
     ),
+    lower=Reduce("sum", _lower_einsum, spreads=True),
     formula='einsum("{equation}", {0}, {1})',
 )
 

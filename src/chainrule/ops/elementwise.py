@@ -9,8 +9,10 @@ import numpy as np
 
 from chainrule.errors import DTypeError, SettingError
 from chainrule.graph.node import Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
+from chainrule.ir.index import one, scalar
+from chainrule.ir.kernel import Const
 from chainrule.ops.build import as_node, broadcast, constant, floating, same
 from chainrule.ops.compare import equal, where
 from chainrule.ops.transcendental import log
@@ -43,6 +45,7 @@ ADD = op(
     infer=numeric("add"),
     forward=np.add,
     gradient=lambda gy, y, a, b: (gy, gy),
+    lower=Scalar("add"),
     formula="{0} + {1}",
 )
 
@@ -59,6 +62,7 @@ SUBTRACT = op(
     infer=numeric("subtract"),
     forward=np.subtract,
     gradient=lambda gy, y, a, b: (gy, -gy),
+    lower=Scalar("sub"),
     formula="{0} - {1}",
 )
 
@@ -75,6 +79,7 @@ MULTIPLY = op(
     infer=numeric("multiply"),
     forward=np.multiply,
     gradient=lambda gy, y, a, b: (gy * b, gy * a),
+    lower=Scalar("mul"),
     formula="{0} * {1}",
 )
 
@@ -91,6 +96,8 @@ DIVIDE = op(
     infer=floating("divide"),
     forward=np.divide,
     gradient=lambda gy, y, a, b: (gy / b, -(gy * y) / b),
+    lower=Scalar("div"),
+    price=3,
     formula="{0} / {1}",
     convention="1/0 is inf and 0/0 is NaN, as in IEEE 754.",
 )
@@ -108,6 +115,7 @@ NEGATIVE = op(
     infer=numeric("negative"),
     forward=np.negative,
     gradient=lambda gy, y, x: (-gy,),
+    lower=Scalar("neg"),
     formula="-{0}",
 )
 
@@ -124,6 +132,8 @@ RECIPROCAL = op(
     infer=floating("reciprocal"),
     forward=lambda x: 1 / x,
     gradient=lambda gy, y, x: (-gy * y * y,),
+    lower=Map(lambda x: scalar("div", one(x), x)),
+    price=3,
     formula="1 / {0}",
     convention="1/0 is inf; the gradient there is -inf.",
 )
@@ -143,6 +153,7 @@ SQUARE = op(
     infer=numeric("square"),
     forward=np.square,
     gradient=lambda gy, y, x: (2 * gy * x,),
+    lower=Map(lambda x: scalar("mul", x, x)),
     formula="{0}^2",
 )
 
@@ -159,6 +170,8 @@ SQRT = op(
     infer=floating("sqrt"),
     forward=np.sqrt,
     gradient=lambda gy, y, x: (gy / (2 * y),),
+    lower=Scalar("sqrt"),
+    price=3,
     convention="NaN below 0. The gradient at 0 is inf, and NaN where what comes back is 0.",
 )
 
@@ -179,6 +192,8 @@ RSQRT = op(
     infer=floating("rsqrt"),
     forward=lambda x: 1 / np.sqrt(x),
     gradient=lambda gy, y, x: (-0.5 * gy * y * y * y,),
+    lower=Map(lambda x: scalar("div", one(x), scalar("sqrt", x))),
+    price=3,
     formula="1 / sqrt({0})",
     convention="inf at 0, where the gradient is -inf; NaN below.",
 )
@@ -199,6 +214,8 @@ POWER = op(
         gy * where(equal(b, 0), 0, b * power(a, where(equal(b, 0), 1, b - 1))),
         where(equal(a, 0), 0, gy * y * _log_or_zero(a)),
     ),
+    lower=Scalar("pow"),
+    price=8,
     formula="{0}^{1}",
     convention="x^0 is 1, also for 0 and NaN, with gradient 0 to x. The exponent of the base 0 "
     "gets the gradient 0; that of a negative base gets NaN.",
@@ -212,6 +229,8 @@ POWER_SCALAR = op(
     gradient=lambda gy, y, x, exponent: (
         gy * (exponent * power(x, exponent - 1)) if exponent else None,
     ),
+    lower=Map(lambda x, exponent: scalar("pow", x, Const(exponent, x.dtype))),
+    price=8,
     formula="{0}^{exponent}",
     convention="x^0 is 1, also for 0 and NaN, with gradient 0.",
 )

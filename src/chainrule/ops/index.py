@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from chainrule.errors import DTypeError, FeedError, ShapeError
-from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Element, Reduce, ScatterAdd, Values, function, op
+from chainrule.ir.index import Place, call, clamp, in_bounds, scalar
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import accumulator, as_node, broadcast_to
 from chainrule.ops.shape import without_axis
 from chainrule.types import (
+    FLOATS,
     INTEGERS,
+    Dim,
     Shape,
     TensorType,
     broadcast_shapes,
@@ -24,7 +29,8 @@ from chainrule.types import (
 # ---------------------------------------------------------------- what they share
 
 
-def _require_integers(where: str, indices: TensorType) -> None:
+def require_integers(where: str, indices: TensorType) -> None:
+    """Raises DTypeError where indices are not integers."""
     if indices.dtype not in INTEGERS:
         raise DTypeError(
             where,
@@ -72,13 +78,34 @@ def _added_up(x: Array, places: tuple[Any, ...], shape: tuple[int, ...]) -> Arra
     return total.astype(x.dtype, copy=False)
 
 
+def _along_axis(node: Operation) -> tuple[Node, Dim]:
+    """The indices of `take` and `gather`, and from how many they choose."""
+    x, indices = node.operands
+    return indices, x.shape[node.attributes["axis"]]
+
+
+def _or_nan(found: Expr, index: Expr, size: Dim) -> Expr:
+    """What is found at an index; NaN where it is out of range, which stops a training step."""
+    if found.dtype not in FLOATS:
+        return found
+    return scalar("select", in_bounds(index, size), found, Const(math.nan, found.dtype))
+
+
 # ---------------------------------------------------------------- take, scatter_add
 
 
 def _infer_take(table: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _require_integers("take", indices)
+    require_integers("take", indices)
     lead, after = table.shape[:axis], table.shape[axis + 1 :]
     return TensorType((*lead, *indices.shape, *after), table.dtype)
+
+
+def _lower_take(node: Operation, place: Place, value: Values) -> Expr:
+    table, indices = node.operands
+    axis = node.attributes["axis"]
+    end, size = axis + indices.ndim, table.shape[axis]
+    index = call("cast", "int64", value(indices, place[axis:end]))
+    return _or_nan(value(table, (*place[:axis], clamp(index, size), *place[end:])), index, size)
 
 
 TAKE = op(
@@ -92,6 +119,7 @@ TAKE = op(
         scatter_add(gy, indices, axis=axis, shape=table.shape),
         None,
     ),
+    lower=Element(_lower_take, spreads=True, choice=_along_axis),
     formula="take({0}, {1}, axis={axis})",
     convention="An index below 0 or beyond the end is an error.",
 )
@@ -124,6 +152,7 @@ SCATTER_ADD = op(
     infer=_adjoint("scatter_add", _infer_take),
     forward=_forward_scatter_add,
     gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
+    lower=ScatterAdd(),
     formula="scatter_add({0}, {1}, axis={axis}, to {shape})",
     convention="The adjoint of take. float32 is added up in float64.",
 )
@@ -138,7 +167,7 @@ def scatter_add(x: Node, indices: Node, *, axis: int, shape: Shape) -> Node:
 
 
 def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _require_integers("gather", indices)
+    require_integers("gather", indices)
     if without_axis(x.shape, axis) != without_axis(indices.shape, axis):
         raise ShapeError(
             "gather",
@@ -146,6 +175,14 @@ def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
             got=f"{show(x.shape)} and {show(indices.shape)}",
         )
     return TensorType(indices.shape, x.dtype)
+
+
+def _lower_gather(node: Operation, place: Place, value: Values) -> Expr:
+    x, indices = node.operands
+    axis = node.attributes["axis"]
+    size = x.shape[axis]
+    index = call("cast", "int64", value(indices, place))
+    return _or_nan(value(x, (*place[:axis], clamp(index, size), *place[axis + 1 :])), index, size)
 
 
 GATHER = op(
@@ -159,6 +196,7 @@ GATHER = op(
         scatter_add_along(gy, indices, axis=axis, shape=x.shape),
         None,
     ),
+    lower=Element(_lower_gather, choice=_along_axis),
     formula="gather({0}, {1}, axis={axis})",
     convention="An index below 0 or beyond the end is an error.",
 )
@@ -202,12 +240,24 @@ def _forward_scatter_along(x: Array, indices: Array, axis: int, shape: tuple[int
     return _added_up(x, tuple(places), shape)
 
 
+def _lower_scatter_along(
+    node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]
+) -> Expr:
+    x, indices = node.operands
+    axis = node.attributes["axis"]
+    inner = (*place[:axis], loop(x.shape[axis]), *place[axis + 1 :])
+    index = call("cast", "int64", value(indices, inner))
+    hit = call("eq", "bool", index, place[axis])
+    return scalar("select", hit, value(x, inner), Const(0, node.dtype))
+
+
 SCATTER_ADD_ALONG = op(
     "scatter_add_along",
     "index",
     infer=_adjoint("scatter_add_along", _infer_gather),
     forward=_forward_scatter_along,
     gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
+    lower=Reduce("sum", _lower_scatter_along),
     formula="scatter_add_along({0}, {1}, axis={axis}, to {shape})",
     convention="The adjoint of gather. float32 is added up in float64.",
 )
@@ -222,8 +272,14 @@ def scatter_add_along(x: Node, indices: Node, *, axis: int, shape: Shape) -> Nod
 
 
 def _infer_one_hot(indices: TensorType, depth: int, dtype: str) -> TensorType:
-    _require_integers("one_hot", indices)
+    require_integers("one_hot", indices)
     return TensorType((*indices.shape, depth), dtype)
+
+
+def _lower_one_hot(node: Operation, place: Place, value: Values) -> Expr:
+    index = call("cast", "int64", value(node.operands[0], place[:-1]))
+    hit = call("cast", node.dtype, call("eq", "bool", index, place[-1]))
+    return _or_nan(hit, index, node.attributes["depth"])
 
 
 ONE_HOT = op(
@@ -234,6 +290,11 @@ ONE_HOT = op(
         checked("one_hot", indices, depth)[..., None], np.arange(depth)
     ).astype(dtype),
     gradient=None,
+    lower=Element(
+        _lower_one_hot,
+        spreads=True,
+        choice=lambda node: (node.operands[0], node.attributes["depth"]),
+    ),
     formula="one_hot({0}, {depth})",
     convention="An index below 0 or beyond the end is an error.",
 )

@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.graph.node import Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Node, NodeLike, Operation, apply
+from chainrule.graph.op import Element, Values, function, op
+from chainrule.ir.index import Place, add, call, clamp, const, scalar
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, promote
 from chainrule.ops.shape import expand_dims, static_axis, without_axis
 from chainrule.types import TensorType, show
@@ -29,12 +31,27 @@ def _infer_concat(*xs: TensorType, axis: int) -> TensorType:
     return TensorType((*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype)
 
 
+def _lower_concat(node: Operation, place: Place, value: Values) -> Expr:
+    axis = node.attributes["axis"]
+    at, sizes = place[axis], [int(x.shape[axis]) for x in node.operands]
+    out: Expr | None = None
+    for x, size, end in reversed(list(zip(node.operands, sizes, _ends(sizes), strict=True))):
+        if not size:
+            continue
+        inner = clamp(add(at, const(size - end)), size)
+        part = value(x, (*place[:axis], inner, *place[axis + 1 :]))
+        inside = call("lt", "bool", at, const(end))
+        out = part if out is None else scalar("select", inside, part, out)
+    return Const(0, node.dtype) if out is None else out
+
+
 CONCAT = op(
     "concat",
     "view",
     infer=_infer_concat,
     forward=lambda *xs, axis: np.concatenate(xs, axis=axis),
     gradient=lambda gy, y, *xs, axis: tuple(split(gy, _ends(x.shape[axis] for x in xs)[:-1], axis)),
+    lower=Element(_lower_concat, spreads=True, deep=True),
     formula="concat({0}, ..., axis={axis})",
 )
 

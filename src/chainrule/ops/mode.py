@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import GraphError
-from chainrule.graph.node import Node, NodeLike, Parameter, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Node, NodeLike, Operation, Parameter, apply
+from chainrule.graph.op import Element, Values, function, op
+from chainrule.ir.index import Place, call, scalar, size
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, broadcast, constant, same
-from chainrule.types import TensorType
+from chainrule.types import N, TensorType
 
 WHEN_TRAINING = op(
     "when_training",
@@ -34,6 +36,8 @@ TRACKED = op(
     infer=same,
     forward=lambda present, new: present,
     gradient=None,
+    decompose=lambda present, new: present,
+    price=0,
     formula="{0}",
     convention="Its value is the parameter's; a training step then writes the second operand.",
 )
@@ -69,6 +73,8 @@ STOP_GRADIENT = op(
     infer=same,
     forward=lambda x: x,
     gradient=None,
+    decompose=lambda x: x,
+    price=0,
     formula="{0}",
 )
 
@@ -79,12 +85,22 @@ def stop_gradient(x: NodeLike) -> Node:
     return apply(STOP_GRADIENT, as_node(x))
 
 
+def _lower_count(node: Operation, place: Place, value: Values) -> Expr:
+    shape = node.attributes["shape"]
+    made: Expr = Const(size(d for d in shape if d is not N), node.dtype)
+    for _ in range(shape.count(N)):
+        rows = call("count", node.dtype)
+        made = rows if made == Const(1, node.dtype) else scalar("mul", rows, made)
+    return made
+
+
 COUNT = op(
     "count",
     "view",
     infer=lambda shape, dtype: TensorType((), dtype),
     forward=lambda shape, dtype: np.asarray(np.prod(shape, dtype=np.float64), dtype=dtype),
     gradient=None,
+    lower=Element(_lower_count),
     formula="count{shape}",
 )
 

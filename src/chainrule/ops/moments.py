@@ -11,12 +11,15 @@ from chainrule.errors import SettingError, ShapeError
 from chainrule.graph.node import Array, Axis, Node, NodeLike
 from chainrule.graph.op import function, op
 from chainrule.ops.bounds import abs
-from chainrule.ops.build import as_node
-from chainrule.ops.compare import equal, where
+from chainrule.ops.build import as_node, broadcast_to
+from chainrule.ops.compare import equal, isfinite, logical_and, where
+from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import (
     Axes,
+    filled,
     max,
     mean,
+    no_elements,
     number,
     reduce,
     reduced,
@@ -24,7 +27,9 @@ from chainrule.ops.reduce import (
     spread,
     sum,
     wide,
+    without_axes,
 )
+from chainrule.ops.shape import reshape
 from chainrule.system.checks import integer
 from chainrule.types import TensorType, normalise_axes, show
 
@@ -64,6 +69,16 @@ def _centred(x: Node, axis: Axes) -> Node:
     return apart - mean(apart, axis, keepdims=True)
 
 
+def _decompose_var(x: Node, axis: Axes, keepdims: bool, ddof: int) -> Node:
+    """NaN where there are no more elements than `ddof`."""
+    average = without_axes(lambda x, axis: sum(x, axis) / number(x, axis), x, axis)
+    apart = x - broadcast_to(average, x.shape)
+    left = number(x, axis)
+    if ddof:
+        left = where(left > ddof, left - float(ddof), np.nan)
+    return without_axes(lambda x, axis: sum(x, axis) / left, square(apart), axis, keepdims)
+
+
 VAR = op(
     "var",
     "reduce",
@@ -72,6 +87,7 @@ VAR = op(
     gradient=lambda gy, y, x, axis, keepdims, ddof: (
         spread(gy * 2 / (number(x, axis) - ddof), x, axis) * _centred(x, axis),
     ),
+    decompose=_decompose_var,
     formula="var({0}, axis={axis})",
     convention="In two passes, in float64. NaN where a minibatch has no more rows than ddof.",
 )
@@ -104,6 +120,7 @@ STD = op(
         spread(gy / (number(x, axis) - ddof), x, axis)
         * (_centred(x, axis) / spread(nonzero(y), x, axis)),
     ),
+    decompose=lambda x, **attributes: sqrt(_decompose_var(x, **attributes)),
     formula="std({0}, axis={axis})",
     convention="The gradient is 0 where all elements are equal.",
 )
@@ -134,6 +151,16 @@ def _forward_norm(x: Array, axis: Axes, keepdims: bool) -> Array:
     return (y if keepdims else np.squeeze(y, axis)).astype(x.dtype)
 
 
+def _decompose_norm(x: Node, axis: Axes, keepdims: bool) -> Node:
+    if no_elements(x, axis):
+        return filled(x, axis, keepdims, 0.0)
+    largest = without_axes(max, abs(x), axis)
+    scale = where(logical_and(largest > 0, isfinite(largest)), largest, 1.0)
+    squares = square(x / broadcast_to(scale, x.shape))
+    y = sqrt(without_axes(sum, squares, axis)) * scale
+    return y if keepdims else reshape(y, sum(x, axis).shape)
+
+
 NORM = op(
     "norm",
     "reduce",
@@ -142,6 +169,7 @@ NORM = op(
     gradient=lambda gy, y, x, axis, keepdims: (
         spread(gy, x, axis) * (x / spread(nonzero(y), x, axis)),
     ),
+    decompose=_decompose_norm,
     formula="norm({0}, axis={axis})",
     convention="The gradient is 0 where all elements are 0.",
 )

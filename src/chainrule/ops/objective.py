@@ -26,6 +26,8 @@ OBJECTIVE = op(
     infer=_infer,
     forward=lambda loss, *others, **_: loss,
     gradient=lambda gy, y, loss, *others, **_: (gy, *(None for _ in others)),
+    decompose=lambda loss, *others, **_: loss,
+    price=0,
     formula="{0}",
     convention="Its value is the first operand; the others tell which metrics fit.",
 )

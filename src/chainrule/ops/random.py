@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Array, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Element, Values, function, op
 from chainrule.graph.step import KEY
+from chainrule.ir.index import Place, add, call, const, mul, size
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
@@ -58,12 +60,25 @@ def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int
     return drawn
 
 
+def _lower_uniform(node: Operation, place: Place, value: Values) -> Expr:
+    """Element (row, column) of Philox; the axes after the first are one long column."""
+    row: Expr = place[0] if place else const(0)
+    column: Expr = const(0)
+    for p, dim in zip(place[1:], node.shape[1:], strict=True):
+        column = add(mul(column, size((dim,))), p)
+    words = (value(node.operands[0], (const(k),)) for k in range(3))
+    stream = Const(node.attributes["stream"], "uint32")
+    return call("philox", node.dtype, column, row, *words, stream)
+
+
 UNIFORM = op(
     "uniform",
     "random",
     infer=lambda key, shape, dtype, stream: floating("uniform")(TensorType(shape, dtype)),
     forward=_forward_uniform,
     gradient=None,
+    lower=Element(_lower_uniform),
+    price=8,
     formula="uniform()",
     convention="Multiples of 2^-24 in [0, 1); the same on every backend and number of threads.",
 )

@@ -8,13 +8,24 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import FeedError, ShapeError
-from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
-from chainrule.graph.op import Op, function, op
-from chainrule.ops.build import accumulator, accurate_sum, as_node, broadcast_to, cast, floating
+from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Op, Reduce, Scan, Values, function, op
+from chainrule.ir.index import Place
+from chainrule.ir.kernel import Combine, Expr
+from chainrule.ops.build import (
+    accumulator,
+    accurate_sum,
+    as_node,
+    broadcast_to,
+    cast,
+    constant,
+    floating,
+)
 from chainrule.ops.compare import equal
+from chainrule.ops.index import SCATTER_ADD_ALONG
 from chainrule.ops.mode import count
 from chainrule.ops.shape import reshape
-from chainrule.types import Shape, TensorType, normalise_axes, normalise_axis, show
+from chainrule.types import Dim, Shape, TensorType, normalise_axes, normalise_axis, show
 
 Axes = tuple[int, ...]
 
@@ -73,7 +84,58 @@ def reduce(op: Op, x: NodeLike, axis: Axis, keepdims: bool, **attributes: Any) -
     return apply(op, x, axis=axes, keepdims=bool(keepdims), **attributes)
 
 
+def number(x: Node, axis: Axes) -> Node:
+    """How many elements a reduction of `x` over `axis` takes together, as a scalar."""
+    return count(tuple(x.shape[a] for a in axis), x.dtype)
+
+
+# ---------------------------------------------------------------- their machine code
+
+
+def reduces(combine: Combine) -> Reduce:
+    """The lowering of an op with the attributes `axis` and `keepdims`."""
+
+    def rule(node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]) -> Expr:
+        x, axis = node.operands[0], node.attributes["axis"]
+        axes = (axis,) if isinstance(axis, int) else axis
+        kept = iter(place)
+        inner = []
+        for a, dim in enumerate(x.shape):
+            if a in axes and node.attributes["keepdims"]:
+                next(kept)
+            inner.append(loop(dim) if a in axes else next(kept))
+        return value(x, tuple(inner))
+
+    return Reduce(combine, rule, rereads=False)
+
+
+def without_axes(
+    reduction: Callable[[Node, Axes], Node], x: Node, axis: Axes, keepdims: bool = True
+) -> Node:
+    """A reduction that keeps axes as one that does not, reshaped: so that both are one node."""
+    y = reduction(x, axis)
+    return reshape(y, kept_shape(x.shape, axis)) if keepdims else y
+
+
+def no_elements(x: Node, axis: Axes) -> bool:
+    """Whether there are no elements along the axes."""
+    return any(x.shape[a] == 0 for a in axis)
+
+
+def filled(x: Node, axis: Axes, keepdims: bool, value: float) -> Node:
+    """The reduction of no elements."""
+    return broadcast_to(constant(value, x.dtype), sum(x, axis, keepdims=keepdims).shape)
+
+
 # ---------------------------------------------------------------- sum, mean
+
+
+def _decompose_sum(x: Node, axis: Axes, keepdims: bool) -> Node | None:
+    """Elements that were added up along an axis need not be put in place to be summed over it."""
+    if isinstance(x, Operation) and x.op is SCATTER_ADD_ALONG and x.attributes["axis"] in axis:
+        return without_axes(sum, x.operands[0], axis, keepdims)
+    return without_axes(sum, x, axis) if keepdims else None
+
 
 SUM = op(
     "sum",
@@ -81,6 +143,8 @@ SUM = op(
     infer=reduced("sum"),
     forward=lambda x, axis, keepdims: accurate_sum(x, axis, keepdims),
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis),),
+    decompose=_decompose_sum,
+    lower=reduces("sum"),
     formula="sum({0}, axis={axis})",
     convention="float32 is added up in float64. The sum of no elements is 0.",
 )
@@ -101,9 +165,8 @@ def _forward_mean(x: Array, axis: Axes, keepdims: bool) -> Array:
     return np.asarray(np.mean(wide(x), axis=axis, keepdims=keepdims)).astype(x.dtype)
 
 
-def number(x: Node, axis: Axes) -> Node:
-    """How many elements a reduction of `x` over `axis` takes together, as a scalar."""
-    return count(tuple(x.shape[a] for a in axis), x.dtype)
+def _decompose_mean(x: Node, axis: Axes, keepdims: bool) -> Node:
+    return without_axes(lambda x, axis: sum(x, axis) / number(x, axis), x, axis, keepdims)
 
 
 MEAN = op(
@@ -112,6 +175,7 @@ MEAN = op(
     infer=reduced("mean", empty=False, floats=True),
     forward=_forward_mean,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy / number(x, axis), x, axis),),
+    decompose=_decompose_mean,
     formula="mean({0}, axis={axis})",
     convention="float32 is added up in float64.",
 )
@@ -153,6 +217,8 @@ MAX = op(
     infer=reduced("max", empty=False),
     forward=_extreme("max", np.max),
     gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
+    decompose=lambda x, axis, keepdims: without_axes(max, x, axis) if keepdims else None,
+    lower=reduces("max"),
     formula="max({0}, axis={axis})",
     convention=_TIES,
 )
@@ -174,6 +240,8 @@ MIN = op(
     infer=reduced("min", empty=False),
     forward=_extreme("min", np.min),
     gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
+    decompose=lambda x, axis, keepdims: without_axes(min, x, axis) if keepdims else None,
+    lower=reduces("min"),
     formula="min({0}, axis={axis})",
     convention=_TIES,
 )
@@ -215,6 +283,7 @@ ARGMAX = op(
     infer=_infer_place("argmax"),
     forward=_place("argmax", np.argmax),
     gradient=None,
+    lower=reduces("argmax"),
     formula="argmax({0}, axis={axis})",
     convention="Ties: the lowest index; the first NaN, if there is one.",
 )
@@ -237,6 +306,7 @@ ARGMIN = op(
     infer=_infer_place("argmin"),
     forward=_place("argmin", np.argmin),
     gradient=None,
+    lower=reduces("argmin"),
     formula="argmin({0}, axis={axis})",
     convention="Ties: the lowest index; the first NaN, if there is one.",
 )
@@ -268,6 +338,7 @@ CUMSUM = op(
     infer=lambda x, axis, reverse: x,
     forward=_forward_cumsum,
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
+    lower=Scan(),
     formula="cumsum({0}, axis={axis}, reverse={reverse})",
     convention="float32 is added up in float64.",
 )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
-from chainrule.graph.node import Axis, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Axis, Node, NodeLike, Operation, apply
+from chainrule.graph.op import View, function, op
+from chainrule.ir.index import Place, reshape_index
 from chainrule.ops.build import as_node, broadcast_to
 from chainrule.types import (
     Dim,
@@ -58,6 +59,11 @@ RESHAPE = op(
     infer=_infer_reshape,
     forward=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 calls it `newshape`
     gradient=lambda gy, y, x, shape: (reshape(gy, x.shape),),
+    lower=View(
+        lambda node, place: reshape_index(place, node.shape, node.operands[0].shape),
+        aligned=True,
+        deep=True,
+    ),
     formula="{0}",
 )
 
@@ -136,12 +142,18 @@ def _infer_transpose(x: TensorType, axes: tuple[int, ...]) -> TensorType:
     return TensorType(tuple(x.shape[a] for a in axes), x.dtype)
 
 
+def _lower_transpose(node: Operation, place: Place) -> Place:
+    axes = node.attributes["axes"]
+    return tuple(place[axes.index(a)] for a in range(len(axes)))
+
+
 TRANSPOSE = op(
     "transpose",
     "view",
     infer=_infer_transpose,
     forward=np.transpose,
     gradient=lambda gy, y, x, axes: (transpose(gy, tuple(map(axes.index, range(x.ndim)))),),
+    lower=View(_lower_transpose),
     formula="transpose({0})",
 )
 

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError, ShapeError
-from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
+from chainrule.graph.op import Element, Values, View, function, op
+from chainrule.ir.index import Place, add, call, clamp, const, div_mod, in_bounds, mul, scalar
+from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, constant
 from chainrule.ops.shape import reshape, static_axis
 from chainrule.types import Dim, N, Shape, TensorType, normalise_axes, show
@@ -52,12 +54,18 @@ def _infer_slice(x: TensorType, start: Starts, step: Starts, shape: Shape) -> Te
     return TensorType(shape, x.dtype)
 
 
+def _lower_slice(node: Operation, place: Place) -> Place:
+    parts = zip(place, node.attributes["start"], node.attributes["step"], strict=True)
+    return tuple(add(mul(p, step), const(start)) for p, start, step in parts)
+
+
 SLICE = op(
     "slice",
     "view",
     infer=_infer_slice,
     forward=lambda x, start, step, shape: x[_part(start, step, shape)],
     gradient=lambda gy, y, x, start, step, shape: (_within(gy, start, step, x.shape),),
+    lower=View(_lower_slice),
     formula="slice({0}, from {start}, step {step}, shape {shape})",
 )
 
@@ -82,6 +90,28 @@ def _forward_pad(
     return whole
 
 
+def _lower_pad(node: Operation, place: Place, value: Values) -> Expr:
+    x, fill = node.operands[0], Const(node.attributes["value"], node.dtype)
+    inner: list[Expr] = []
+    inside: Expr | None = None
+    parts = zip(place, node.attributes["start"], node.attributes["step"], strict=True)
+    for (p, start, step), dim, size in zip(parts, x.shape, node.shape, strict=True):
+        if dim is N or (start == 0 and step == 1 and dim == size):
+            inner.append(p)
+            continue
+        if dim == 0:
+            return fill
+        away = add(p, const(-start))
+        turn, rest = div_mod(away if step > 0 else mul(away, -1), builtins.abs(step))
+        here = in_bounds(turn, dim)
+        if builtins.abs(step) != 1:
+            here = call("and", "bool", here, call("eq", "bool", rest, const(0)))
+        inner.append(clamp(turn, dim))
+        inside = here if inside is None else call("and", "bool", inside, here)
+    part = value(x, tuple(inner))
+    return part if inside is None else scalar("select", inside, part, fill)
+
+
 PAD = op(
     "pad",
     "view",
@@ -90,6 +120,7 @@ PAD = op(
     gradient=lambda gy, y, x, start, step, shape, value: (
         apply(SLICE, gy, start=start, step=step, shape=x.shape),
     ),
+    lower=Element(_lower_pad, spreads=True, deep=True),
     formula="pad({0}, with {value}, from {start}, step {step}, to {shape})",
 )
 

@@ -6,8 +6,22 @@ import numpy as np
 
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import function, op
-from chainrule.ops.build import as_node, floating
-from chainrule.ops.reduce import Axes, reduce, reduced, spread, sum, wide
+from chainrule.ops.build import as_node, broadcast_to, floating
+from chainrule.ops.compare import equal, isfinite, where
+from chainrule.ops.reduce import (
+    Axes,
+    filled,
+    max,
+    no_elements,
+    reduce,
+    reduced,
+    spread,
+    sum,
+    wide,
+    without_axes,
+)
+from chainrule.ops.shape import reshape
+from chainrule.ops.transcendental import exp, log
 from chainrule.types import normalise_axes
 
 
@@ -27,12 +41,23 @@ def _forward_logsumexp(x: Array, axis: Axes, keepdims: bool) -> Array:
     return (y if keepdims else np.squeeze(y, axis)).astype(x.dtype)
 
 
+def _decompose_logsumexp(x: Node, axis: Axes, keepdims: bool) -> Node:
+    if no_elements(x, axis):
+        return filled(x, axis, keepdims, -np.inf)
+    largest = without_axes(max, x, axis)
+    shift = where(isfinite(largest), largest, 0.0)
+    parts = exp(x - broadcast_to(shift, x.shape))
+    y = log(without_axes(sum, parts, axis)) + shift
+    return y if keepdims else reshape(y, sum(x, axis).shape)
+
+
 LOGSUMEXP = op(
     "logsumexp",
     "reduce",
     infer=reduced("logsumexp", floats=True),
     forward=_forward_logsumexp,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * softmax(x, axis),),
+    decompose=_decompose_logsumexp,
     formula="log(sum(exp({0}), axis={axis}))",
     convention="-inf of no elements, or where all are -inf; the gradient there is 0.",
 )
@@ -54,12 +79,29 @@ def _forward_softmax(x: Array, axis: Axes) -> Array:
     return (parts / np.where(total == 0, 1.0, total)).astype(x.dtype)
 
 
+def _exponentials(x: Node, axis: Axes) -> tuple[Node, Node, Node]:
+    """`x` less its largest element, the exponentials of that, and their sum, which is not 0."""
+    largest = without_axes(max, x, axis)
+    apart = x - broadcast_to(where(equal(largest, -np.inf), 0.0, largest), x.shape)
+    parts = exp(apart)
+    total = without_axes(sum, parts, axis)
+    return apart, parts, where(equal(total, 0), 1.0, total)
+
+
+def _decompose_softmax(x: Node, axis: Axes) -> Node:
+    if no_elements(x, axis):
+        return x
+    _, parts, total = _exponentials(x, axis)
+    return parts / broadcast_to(total, x.shape)
+
+
 SOFTMAX = op(
     "softmax",
     "reduce",
     infer=floating("softmax"),
     forward=_forward_softmax,
     gradient=lambda gy, y, x, axis: (y * (gy - sum(gy * y, axis, keepdims=True)),),
+    decompose=_decompose_softmax,
     formula="softmax({0}, axis={axis})",
     convention="0 everywhere, gradient too, where all elements are -inf.",
 )
@@ -81,12 +123,20 @@ def _forward_log_softmax(x: Array, axis: Axes) -> Array:
     return (shifted - np.log(np.where(total == 0, 1.0, total))).astype(x.dtype)
 
 
+def _decompose_log_softmax(x: Node, axis: Axes) -> Node:
+    if no_elements(x, axis):
+        return x
+    apart, _, total = _exponentials(x, axis)
+    return apart - broadcast_to(log(total), x.shape)
+
+
 LOG_SOFTMAX = op(
     "log_softmax",
     "reduce",
     infer=floating("log_softmax"),
     forward=_forward_log_softmax,
     gradient=lambda gy, y, x, axis: (gy - softmax(x, axis) * sum(gy, axis, keepdims=True),),
+    decompose=_decompose_log_softmax,
     formula="log_softmax({0}, axis={axis})",
     convention="-inf everywhere where all elements are -inf.",
 )

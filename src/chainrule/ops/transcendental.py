@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from chainrule.graph.node import Node, NodeLike, apply
-from chainrule.graph.op import function, op
+from chainrule.graph.op import Scalar, function, op
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.special import erf as _forward_erf
 
@@ -17,6 +17,8 @@ EXP = op(
     infer=floating("exp"),
     forward=np.exp,
     gradient=lambda gy, y, x: (gy * y,),
+    lower=Scalar("exp"),
+    price=8,
 )
 
 
@@ -32,6 +34,8 @@ EXPM1 = op(
     infer=floating("expm1"),
     forward=np.expm1,
     gradient=lambda gy, y, x: (gy * (y + 1),),
+    lower=Scalar("expm1"),
+    price=8,
     formula="exp({0}) - 1",
 )
 
@@ -48,6 +52,8 @@ LOG = op(
     infer=floating("log"),
     forward=np.log,
     gradient=lambda gy, y, x: (gy / x,),
+    lower=Scalar("log"),
+    price=8,
     convention="-inf at 0, where the gradient is inf; NaN below.",
 )
 
@@ -64,6 +70,8 @@ LOG1P = op(
     infer=floating("log1p"),
     forward=np.log1p,
     gradient=lambda gy, y, x: (gy / (x + 1),),
+    lower=Scalar("log1p"),
+    price=8,
     formula="log(1 + {0})",
     convention="-inf at -1, where the gradient is inf; NaN below.",
 )
@@ -81,6 +89,8 @@ SIN = op(
     infer=floating("sin"),
     forward=np.sin,
     gradient=lambda gy, y, x: (gy * cos(x),),
+    lower=Scalar("sin"),
+    price=8,
 )
 
 
@@ -96,6 +106,8 @@ COS = op(
     infer=floating("cos"),
     forward=np.cos,
     gradient=lambda gy, y, x: (-gy * sin(x),),
+    lower=Scalar("cos"),
+    price=8,
 )
 
 
@@ -111,6 +123,8 @@ TANH = op(
     infer=floating("tanh"),
     forward=np.tanh,
     gradient=lambda gy, y, x: (gy * (1 - y * y),),
+    lower=Scalar("tanh"),
+    price=8,
 )
 
 
@@ -126,6 +140,8 @@ ERF = op(
     infer=floating("erf"),
     forward=_forward_erf,
     gradient=lambda gy, y, x: (gy * (2 / math.sqrt(math.pi) * exp(-x * x)),),
+    lower=Scalar("erf"),
+    price=8,
 )
 
 

@@ -1,4 +1,4 @@
-"""Constants: what is computed from small constants alone is computed once, here."""
+"""Constant folding: evaluates nodes that depend on small constants alone."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from chainrule.passes.rewrite import rewrite
 from chainrule.types import N
 
 SMALL = 4096
-"""Elements of a constant that is worth keeping in place of what computes it."""
+"""The largest number of elements of a folded constant."""
 
 
 def fold(graph: Iterable[Node]) -> dict[Node, Node]:
-    """For every node of a graph, the constant that it is, or what reads such constants.
+    """Maps every node of a graph to its folded form.
 
-    Views stay: they cost nothing, and a number that is spread out needs no array that way.
+    Views stay: they cost nothing, and a broadcast number then needs no array.
     """
     nodes = list(graph)
-    known: dict[Node, Array] = {}
+    values: dict[Node, Array] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
-            if isinstance(node, Operation) and all(x in known for x in node.operands):
-                value = _value(node, [known[x] for x in node.operands])
+            if isinstance(node, Operation) and all(x in values for x in node.operands):
+                value = _value(node, [values[x] for x in node.operands])
                 if value is not None:
-                    known[node] = value
-    made = {x: v for x, v in known.items() if isinstance(x, Operation) and x.op.kind != "view"}
-    if not made:
+                    values[node] = value
+    folded = {x: v for x, v in values.items() if isinstance(x, Operation) and x.op.kind != "view"}
+    if not folded:
         return {x: x for x in nodes}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
-        return apply(CONSTANT, value=made[node]) if node in made else None
+        return apply(CONSTANT, value=folded[node]) if node in folded else None
 
     return rewrite(nodes, rule)
 
 
 def _value(node: Operation, operands: list[Array]) -> Array | None:
-    """The value of a node, as the interpreter computes it; None where it is to stay."""
+    """The value of a node, as the interpreter computes it; None if it is not folded."""
     if node.op is CONSTANT:
-        held: Array = node.attributes["value"]
-        return held if held.size <= SMALL else None
+        constant: Array = node.attributes["value"]
+        return constant if constant.size <= SMALL else None
     dims = (*node.shape, *node.attributes.get("shape", ()))
     if node.op.kind not in ("map", "view"):
         return None

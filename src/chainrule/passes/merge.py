@@ -1,4 +1,4 @@
-"""Common subexpressions: nodes that compute the same become one."""
+"""Common subexpression elimination: merges nodes that compute the same value."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from chainrule.passes.rewrite import rewrite
 
 
 def merge(graph: Iterable[Node]) -> dict[Node, Node]:
-    """For every node of a graph, the first that computes the same; random ones stay apart."""
+    """Maps every node of a graph to the first equal one; random nodes are never equal."""
     first: dict[Hashable, Node] = {}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.kind == "random":
             return None
-        held = node.attributes
-        told = tuple((key, _hashable(held[key])) for key in sorted(held)) if held else ()
-        key = (node.op.name, operands, told)
+        given = node.attributes
+        attributes = tuple((key, _hashable(given[key])) for key in sorted(given)) if given else ()
+        key = (node.op.name, operands, attributes)
         if key not in first:
             first[key] = node if operands == node.operands else rebuilt(node, operands)
         return first[key]
@@ -29,7 +29,7 @@ def merge(graph: Iterable[Node]) -> dict[Node, Node]:
 
 
 def _hashable(value: Any) -> Hashable:
-    """A key that is equal for equal values only: bits for floats, so that 0 is not -0."""
+    """A key that is equal only for equal values; floats by their bits: 0 differs from -0."""
     if isinstance(value, np.ndarray):
         return (value.shape, str(value.dtype), value.tobytes())
     if isinstance(value, tuple):

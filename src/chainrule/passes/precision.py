@@ -1,4 +1,4 @@
-"""The same graph in float64: what numeric derivatives are taken of."""
+"""Conversion of a graph to float64, for numeric derivatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.types import TensorType
 
 
 def in_float64(graph: Graph) -> dict[Node, Node]:
-    """For every node of `graph`, the node that computes the same in float64."""
+    """Maps every node of `graph` to its float64 form."""
 
     def leaf(node: Node) -> Node:
         if node.dtype != "float32":

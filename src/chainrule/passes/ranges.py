@@ -1,4 +1,4 @@
-"""Indices out of range: where indices choose, and the nodes that tell of wrong ones."""
+"""Indices out of range: the operations that index, and nodes that count bad indices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import reduce
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
+from chainrule.graph.op import Element
 from chainrule.ops.build import broadcast_to, cast
 from chainrule.ops.reduce import sum as total
 from chainrule.types import N
@@ -15,12 +16,12 @@ from chainrule.types import N
 
 @dataclass(frozen=True)
 class Choice:
-    """An operation that chooses by indices.
+    """An operation that reads its operand at computed indices.
 
     Attributes:
-        name: of the operation.
-        indices: a node.
-        size: indices are from 0 to one less.
+        name: the name of the operation.
+        indices: the node of the indices.
+        size: valid indices are from 0 to size - 1.
     """
 
     name: str
@@ -29,19 +30,17 @@ class Choice:
 
 
 def choices(graph: Graph) -> Iterator[Choice]:
-    """All places in a graph where indices choose, but those that choose rows of a minibatch."""
+    """Yields all indexing operations of a graph, except those that index the batch axis."""
     for node in graph.operations:
-        if node.op.name in ("take", "gather"):
-            chosen, indices = node.operands
-            size = chosen.shape[node.attributes["axis"]]
+        lower = node.op.lower
+        if isinstance(lower, Element) and lower.choice is not None:
+            indices, size = lower.choice(node)
             if isinstance(size, int):
                 yield Choice(node.op.name, indices, size)
-        elif node.op.name == "one_hot":
-            yield Choice(node.op.name, node.operands[0], node.attributes["depth"])
 
 
 def out_of_range(graph: Graph) -> Node | None:
-    """How many indices of each row choose nothing, (N,); None where nothing is chosen at all."""
+    """The number of indices out of range in each row, (N,); None if nothing is indexed."""
     counts = []
     for choice in choices(graph):
         index = cast(choice.indices, "int64")

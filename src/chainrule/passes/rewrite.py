@@ -1,4 +1,4 @@
-"""The one loop that all rewriting of graphs goes through."""
+"""The loop of all graph rewrites."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ def rewrite(
     rule: Callable[[Operation, tuple[Node, ...]], Node | None],
     leaf: Callable[[Node], Node] = lambda node: node,
 ) -> dict[Node, Node]:
-    """For every node of `graph`, the node that takes its place.
+    """Maps every node of `graph` to its replacement.
 
     Args:
-        graph: what to rewrite, operands before their consumers; it is left as it is.
-        rule: gets an operation and its operands as already rewritten, and gives the node to put
-            in its place, or None to keep the operation. Nothing is made anew where nothing
-            changed, so names and random streams stay.
-        leaf: gives what stands for an input or a parameter.
+        graph: the nodes to rewrite, operands before their consumers; they do not change.
+        rule: takes an operation and its rewritten operands; returns the replacement, or None to
+            keep the operation. A node is rebuilt only if an operand changed, so names and random
+            streams stay.
+        leaf: returns the replacement of an input or a parameter.
     """
-    place: dict[Node, Node] = {}
+    replaced: dict[Node, Node] = {}
     for node in graph:
         if not isinstance(node, Operation):
-            place[node] = leaf(node)
+            replaced[node] = leaf(node)
             continue
-        operands = tuple(place[x] for x in node.operands)
+        operands = tuple(replaced[x] for x in node.operands)
         new = rule(node, operands)
         if new is None:
             new = node if operands == node.operands else rebuilt(node, operands)
-        place[node] = new
-    return place
+        replaced[node] = new
+    return replaced

@@ -1,42 +1,54 @@
-"""Which values treat every row by itself, so that rows may be computed in blocks."""
+"""Row-wise nodes, which may be computed in blocks of rows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation
 from chainrule.types import N
 
 
-def rowwise(graph: Graph) -> set[Node]:
-    """The nodes with rows, each computed from the same row of the inputs alone.
+def rowwise(
+    graph: Graph, computable: Callable[[Operation], bool] = lambda node: True
+) -> tuple[set[Node], set[Node]]:
+    """The nodes computed row by row from the same row of the inputs, and those without rows.
 
-    What is random is none of them: it depends on where a row stands.
+    Random nodes do not count: they depend on the position of a row.
+
+    Args:
+        graph: the graph of the nodes.
+        computable: a test of operations; those that fail it, and their dependents, are left out.
     """
-    found: set[Node] = set()
-    still: set[Node] = set()  # what has no rows
+    by_row: set[Node] = set()
+    without_rows: set[Node] = set()
     for node in graph:
         if not isinstance(node, Operation):
-            (found if isinstance(node, Input) and node.batch else still).add(node)
-        elif node.op.kind == "random" or mixes_rows(node):
+            (by_row if isinstance(node, Input) and node.batch else without_rows).add(node)
+        elif node.op.kind == "random" or mixes_rows(node) or not computable(node):
             continue
-        elif all(x in still for x in node.operands):
-            still.add(node)
-        elif node.shape[:1] == (N,) and all(x in found or x in still for x in node.operands):
-            found.add(node)
-    return found
+        elif all(x in without_rows for x in node.operands):
+            without_rows.add(node)
+        elif node.shape[:1] == (N,) and all(
+            x in by_row or x in without_rows for x in node.operands
+        ):
+            by_row.add(node)
+    return by_row, without_rows
 
 
 def mixes_rows(node: Operation) -> bool:
     """Whether an operation reduces, contracts, orders or indexes along the batch axis."""
-    if node.op.name == "count" or len(_batch_labels(node)) > 1:
+    if node.op.name in ("count", "last_equal") or len(_batch_labels(node)) > 1:
         return True
     axis = node.attributes.get("axis")
     axes = (axis,) if isinstance(axis, int) else axis or ()
+    if node.op.serial and not axes and node.op.kind not in ("map", "view"):
+        return any(N in x.shape for x in node.operands)  # the axes that it works along are unknown
     if node.op.name == "take" and N not in node.operands[0].shape:
         return node.shape.count(N) != 1  # the axis is the table's: each row looks up its own
     for x in node.operands:
         if N in x.shape:
-            along = x.shape.index(N) in axes and node.op.kind != "view"
+            along = any(a % x.ndim == x.shape.index(N) for a in axes) and node.op.kind != "view"
             if along or x.shape.count(N) > 1 or node.shape.count(N) != 1:
                 return True
     return False

@@ -1,4 +1,4 @@
-"""Training and prediction: the one side of `when_training` that a program needs."""
+"""Specialisation of a graph for training or prediction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chainrule.passes.rewrite import rewrite
 
 
 def specialise(graph: Graph, *, training: bool) -> dict[Node, Node]:
-    """For every node, what stands for it when training, or when not."""
+    """Maps every node to its form in training, or in prediction."""
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.name == "when_training":
@@ -20,15 +20,15 @@ def specialise(graph: Graph, *, training: bool) -> dict[Node, Node]:
     return rewrite(graph, rule)
 
 
-def tracked_updates(graph: Graph, place: dict[Node, Node]) -> dict[Parameter, Node]:
-    """What a training step writes to the parameters that are tracked, not trained.
+def tracked_updates(graph: Graph, specialised: dict[Node, Node]) -> dict[Parameter, Node]:
+    """The new values of the parameters that a training step tracks but does not train.
 
     Args:
-        graph: before it was specialised.
-        place: what `specialise` made of its nodes.
+        graph: the graph before specialisation.
+        specialised: the result of `specialise` for it.
     """
     return {
-        node.operands[0]: place[node.operands[1]]
+        node.operands[0]: specialised[node.operands[1]]
         for node in graph.operations
         if node.op.name == "tracked" and isinstance(node.operands[0], Parameter)
     }

@@ -1,4 +1,4 @@
-"""Random streams: each random node keeps the number that its name in this graph gives it."""
+"""Random streams: fixes the stream of each random node by its name in a graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainrule.passes.rewrite import rewrite
 
 
 def fix_streams(graph: Graph) -> dict[Node, Node]:
-    """For every node of `graph`, the same with its random stream written into it."""
+    """Maps every node of `graph` to a form with its random stream as an attribute."""
     names = {id(x): graph.name(x) for x in graph.operations if "stream" in x.attributes}
     if not names:
         return {x: x for x in graph}

@@ -9,11 +9,10 @@ import numpy as np
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
-from chainrule.ir.index import Place, whole
+from chainrule.graph.op import Values
+from chainrule.ir.index import Place, const
 from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Read, Reduction, Row
-from chainrule.plan.lower import constant_of, element
-from chainrule.plan.materialize import is_constant
-from chainrule.plan.reduce import Values, reduction
+from chainrule.plan.lower import constant_of, element, is_constant, reduction
 from chainrule.types import N, Shape
 
 
@@ -79,7 +78,7 @@ class Elements:
             names = ("n" if dim is N else f"i{k}" for k, dim in enumerate(key))
             self._axes[key] = tuple(map(Axis, names, key))
         axes = self._axes[key]
-        place: list[Expr] = [whole(0)] * node.ndim
+        place: list[Expr] = [const(0)] * node.ndim
         for a, axis in zip(order, axes, strict=True):
             place[a] = At(axis)
         self._places[node] = axes, tuple(place)

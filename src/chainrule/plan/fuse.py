@@ -8,12 +8,24 @@ from typing import TypeGuard
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.ir.index import Place, call, whole
-from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Reduction, Write
+from chainrule.graph.op import LastEqual, Scan, ScatterAdd, Values, View
+from chainrule.ir.index import Place, call, clamp, const, flatten_index
+from chainrule.ir.kernel import (
+    Acc,
+    At,
+    Axis,
+    Buffer,
+    Call,
+    Const,
+    Expr,
+    Kernel,
+    Read,
+    Reduction,
+    Write,
+)
 from chainrule.plan.elements import Elements, rows_first, stored_at
-from chainrule.plan.lower import VIEWS
-from chainrule.plan.materialize import TOGETHER, is_constant, roots_of
-from chainrule.plan.reduce import Values
+from chainrule.plan.lower import has_loop, is_constant
+from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
 from chainrule.types import N
 
 TRIED = 8
@@ -27,7 +39,8 @@ class _Nest:
     Attributes:
         number: nests are numbered as they are begun.
         axes: its loops.
-        phase: when it runs; what joins it does not delay it.
+        phase: an estimate of when it runs, so that what joins it does not delay it; the schedule
+            is made of the kernels, not of this.
         loop: whether the first of its nodes is one.
         nodes: all that it computes, in order.
     """
@@ -154,7 +167,7 @@ class Fusion:
         for x in dict.fromkeys(x for x, _ in reads if x in self._waiting):
             own, place = self._elements.place(x)
             near = own == axes and all(at == place for y, at in reads if y is x)
-            if near and self._depth[x] + self._depth.get(root, 0) <= TOGETHER:
+            if near and self._depth[x] + self._depth.get(root, 0) <= MAX_FUSED_DEPTH:
                 found[x] = None
         return found
 
@@ -167,7 +180,9 @@ class Fusion:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
-        if isinstance(root, Operation) and root.op.name == "scatter_add":
+        if _marks(root):
+            value(root.operands[0], place)
+        elif _adds(root):
             _scattered(root, place, value)
         elif root in self._roots:
             self._elements.result(root, place, value)
@@ -196,9 +211,9 @@ class Fusion:
         for x, _ in reads:  # and so is what is made of the same, numbers aside
             homes |= self._readers.get(x, set()) if self._home[x].axes else set()
         for nest in sorted(homes, key=lambda x: (x.phase, x.number), reverse=True):
-            if nest.axes != axes or _adds(nest.nodes[0]) or _scans(nest.nodes[0]):
+            if nest.axes != axes or _alone(nest.nodes[0]):
                 continue
-            if self._fits(nest, reads) and self._deep(root, nest, reads) <= TOGETHER:
+            if self._fits(nest, reads) and self._deep(root, nest, reads) <= MAX_FUSED_DEPTH:
                 return nest
         return None
 
@@ -235,6 +250,8 @@ class Fusion:
             return self._scattering(nest)
         if _scans(nest.nodes[0]):
             return [self._scanning(nest)]
+        if _marks(nest.nodes[0]):
+            return self._marking(nest)
         known: dict[tuple[Node, Place], Expr] = {}
 
         def value(node: Node, at: Place) -> Expr:
@@ -263,7 +280,7 @@ class Fusion:
         inlined = (
             x for x, _ in known if x not in self._elements.buffers and isinstance(x, Operation)
         )
-        costly = (x for x in inlined if not (is_constant(x) or x.op.name in VIEWS))
+        costly = (x for x in inlined if not (is_constant(x) or isinstance(x.op.lower, View)))
         inside = {*nest.nodes, *costly}
         return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
@@ -279,8 +296,8 @@ class Fusion:
         at = places[along]
         assert isinstance(at, At)
         if node.attributes["reverse"]:
-            size = call("count", "int64") if at.axis.size is N else whole(node.shape[along])
-            places[along] = call("sub", "int64", call("sub", "int64", size, whole(1)), at)
+            size = call("count", "int64") if at.axis.size is N else const(node.shape[along])
+            places[along] = call("sub", "int64", call("sub", "int64", size, const(1)), at)
         place = tuple(places)
 
         def value(x: Node, at: Place) -> Expr:
@@ -295,6 +312,27 @@ class Fusion:
         axes = tuple(axis for axis in nest.axes if axis is not at.axis)
         name = self._graph.name(node)
         return Kernel(name, axes, tuple(writes), Reduction((at.axis,), "scan", term), (name,))
+
+    def _marking(self, nest: _Nest) -> list[Kernel]:
+        """Positions, written to a buffer where the indices say, and read there: the last ones."""
+        (node,) = nest.nodes
+        assert isinstance(node, Operation)
+        name, place = self._graph.name(node), self._elements.place(node)[1]
+        size = node.attributes["size"]
+        marks = Buffer(f"{name}.marks", (size,), node.dtype)
+
+        def value(x: Node, at: Place) -> Expr:
+            return self._elements.expression(x, at, value)
+
+        to = (clamp(call("cast", "int64", value(node.operands[0], place)), size),)
+        position = call("cast", node.dtype, flatten_index(place, node.shape))
+        mark = Write(marks, to, position, repeats=True)
+        taken = self._taken_by(node)
+        reads = [Write(b, stored_at(b, node, place), Read(marks, to)) for b in taken]
+        return [
+            Kernel(f"{name}.marks", nest.axes, (mark,), None, (name,)),
+            Kernel(name, nest.axes, tuple(reads), None, (name,)),
+        ]
 
     def _scattering(self, nest: _Nest) -> list[Kernel]:
         """Zeros, to which slices are added in the order of their indices."""
@@ -320,14 +358,15 @@ def _scattered(
 ) -> tuple[tuple[Axis, ...], Place, Expr]:
     """Loops over what is added, where it goes and what it is; the indices are the inner loops."""
     x, indices = node.operands
-    axis = node.attributes["axis"]
+    lower, axis = node.op.lower, node.attributes.get("axis", 0)
+    assert isinstance(lower, ScatterAdd)
     ends = axis + indices.ndim
     axes = {a: Axis(f"x{a}", dim) for a, dim in enumerate(x.shape) if dim != 1}
-    at: Place = tuple(At(axes[a]) if a in axes else whole(0) for a in range(x.ndim))
+    at: Place = tuple(At(axes[a]) if a in axes else const(0) for a in range(x.ndim))
     index = Call("cast", (value(indices, at[axis:ends]),), "int64")
     outer = [axes[a] for a in rows_first(x.shape) if a in axes and not axis <= a < ends]
     inner = [axes[a] for a in range(axis, ends) if a in axes]
-    return (*outer, *inner), (*at[:axis], index, *at[ends:]), value(x, at)
+    return (*outer, *inner), (*at[:axis], *lower.target(node, index), *at[ends:]), value(x, at)
 
 
 # ---------------------------------------------------------------- rows
@@ -340,12 +379,21 @@ def _by_rows(axes: tuple[Axis, ...]) -> bool:
 def _apart(first: Node, axes: tuple[Axis, ...]) -> bool:
     """Whether threads can share the rows of a nest that begins with a node."""
     across = _scans(first) and first.shape[first.attributes["axis"]] is N
-    return _by_rows(axes) and not _adds(first) and not across
+    return _by_rows(axes) and not _adds(first) and not _marks(first) and not across
+
+
+def _alone(node: Node) -> bool:
+    """Whether nothing may join a nest that begins with a node."""
+    return _adds(node) or _scans(node) or _marks(node)
 
 
 def _scans(node: Node) -> TypeGuard[Operation]:
-    return isinstance(node, Operation) and node.op.name == "cumsum"
+    return isinstance(node, Operation) and isinstance(node.op.lower, Scan) and has_loop(node)
 
 
-def _adds(node: Node) -> bool:
-    return isinstance(node, Operation) and node.op.name == "scatter_add"
+def _adds(node: Node) -> TypeGuard[Operation]:
+    return isinstance(node, Operation) and isinstance(node.op.lower, ScatterAdd)
+
+
+def _marks(node: Node) -> TypeGuard[Operation]:
+    return isinstance(node, Operation) and isinstance(node.op.lower, LastEqual)

@@ -1,71 +1,141 @@
-"""Phases: which kernels run between two barriers."""
+"""The schedule: how threads share each kernel, and which kernels run between two barriers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from chainrule.ir.kernel import At, Buffer, Call, Expr, Kernel, Read, Row
-from chainrule.plan.plan import Phase
+from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.plan.affine import AffineExpr, Analysis
+from chainrule.plan.linearize import linearize
+from chainrule.plan.plan import Phase, Split, Task
 from chainrule.types import N
 
+WORTHWHILE = 4096
+"""Elementary operations below which a kernel without rows is not worth splitting."""
 
-def phases(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
-    """The kernels in phases, each as early as it can run.
+LIKELY_ROWS = 64
+"""The size that N is taken for where something is chosen by size."""
 
-    A kernel may run in the phase of one that it reads from, or adds to, only if both are split by
-    rows and it touches the rows that its own thread wrote, or if every thread has run all of that.
-    Reads of the state are of the old one.
+
+def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
+    """The kernels in phases, each as early as it can run; they come in an order that is right.
+
+    A task may follow another in its phase if each thread needs only what it did itself: both
+    keep to the rows of the thread, or one thread does both, or every thread did all of the first.
+    What commits comes after all others, in a phase of its own.
     """
-    made: list[list[Kernel]] = []
-    wrote: dict[Buffer, tuple[int, Kernel]] = {}
+    made: list[_Phase] = []
+    seen: dict[Buffer, list[_Touch]] = {}
+    last: list[Task] = []
     for kernel in kernels:
-        rows = by_rows(kernel)
-        read = [(x.buffer, x.place, False) for x in reads(kernel) if x.buffer.space != "state"]
-        added = [(write.buffer, write.place, True) for write in kernel.writes if write.add]
-        phase = 0
-        for buffer, place, adds in (*read, *added):
-            if buffer in wrote:
-                when, other = wrote[buffer]
-                both = rows and by_rows(other) and bool(place)
-                own = both and place[0] == At(kernel.axes[0])
-                own |= everywhere(other) and not adds
-                phase = max(phase, when if own else when + 1)
-        while len(made) <= phase:
-            made.append([])
-        made[phase].append(kernel)
-        wrote |= {write.buffer: (phase, kernel) for write in kernel.writes}
-    return tuple(Phase(tuple(part)) for part in made)
-
-
-def by_rows(kernel: Kernel) -> bool:
-    """Whether the threads share the rows of a kernel: each writes those that it computes."""
-    if not kernel.axes or kernel.axes[0].size is not N:
-        return False
-    return all(write.place[:1] == (At(kernel.axes[0]),) for write in kernel.writes)
-
-
-def everywhere(kernel: Kernel) -> bool:
-    """Whether every thread runs all of a kernel for itself: numbers that are quickly made."""
-    adds = any(write.add for write in kernel.writes)
-    return not kernel.axes and kernel.reduction is None and not adds
-
-
-def reads(kernel: Kernel) -> Iterator[Read]:
-    """Every read of a kernel, those in places included."""
-    stack: list[Expr] = [write.value for write in kernel.writes]
-    stack += [p for write in kernel.writes for p in write.place]
-    if kernel.reduction is not None:
-        stack.append(kernel.reduction.value)
-    seen: set[int] = set()
-    while stack:
-        expr = stack.pop()
-        if id(expr) in seen:
+        linear, operands = linearize(kernel)
+        analysis = Analysis(linear)
+        task = Task(kernel, linear, operands, split_of(analysis))
+        if kernel.commit:
+            last.append(task)
             continue
-        seen.add(id(expr))
-        if isinstance(expr, Read):
-            yield expr
-            stack.extend(expr.place)
-        elif isinstance(expr, Call):
-            stack.extend(expr.operands)
-        elif isinstance(expr, Row):
-            stack.append(expr.at)
+        touched = touches(task, analysis)
+        conflicts = [
+            (before, own and before.own, writes)
+            for buffer, (writes, own) in touched.items()
+            for before in seen.get(buffer, ())
+            if writes or before.writes
+        ]
+        number, owners = _earliest(task, conflicts)
+        while len(made) <= number:
+            made.append(_Phase())
+        task = made[number].add(task, owners)
+        for buffer, (writes, own) in touched.items():
+            seen.setdefault(buffer, []).append(_Touch(task, number, writes, own))
+    phases = (*(phase.tasks for phase in made), *([last] if last else []))
+    return tuple(Phase(tuple(tasks)) for tasks in phases)
+
+
+def split_of(analysis: Analysis) -> Split:
+    """How threads share a kernel: no two may write one element.
+
+    Scalars that are quickly computed are computed by every thread: all write the same.
+    """
+    linear = analysis.linear
+    if linear.free == 0:
+        once = linear.combine is not None or any(store.add for store in linear.stores)
+        return "none" if once else "every"
+    if any(x.repeats or (x.add and not analysis.separates(x, 0)) for x in linear.stores):
+        return "none"
+    if linear.sizes[0] is N:
+        return "rows"
+    work = len(linear.instrs)
+    for size in linear.sizes:
+        work *= size if isinstance(size, int) else LIKELY_ROWS
+    return "first" if work >= WORTHWHILE else "none"
+
+
+def touches(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
+    """The work buffers of a task: whether it writes them, and whether only rows of its own.
+
+    State does not matter: a step reads one side and writes the other. But what is added to the new
+    side comes after what wrote there.
+    """
+    linear = analysis.linear
+    own = [task.split == "rows"] * len(task.operands)
+    for instr in linear.instrs:
+        if instr.op == "read":
+            own[int(instr.data or 0)] &= _first_is_row(analysis, instr.args)
+    for store in linear.stores:
+        own[store.argument] &= _first_is_row(analysis, store.place)
+    written = linear.written()
+    return {
+        buffer: (number in written, own[number])
+        for number, (buffer, new) in enumerate(task.operands)
+        if buffer.space in ("work", "staged", "loss") or new
+    }
+
+
+def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:
+    return bool(place) and analysis.exprs[place[0]] == AffineExpr(axes={0: 1})
+
+
+@dataclass(frozen=True)
+class _Touch:
+    """What a task does to a buffer: in which phase, whether it writes, whether rows of its own."""
+
+    task: Task
+    phase: int
+    writes: bool
+    own: bool
+
+
+@dataclass
+class _Phase:
+    """A phase that grows: its tasks, and how many threads own one of them."""
+
+    tasks: list[Task] = field(default_factory=list)
+    owners: int = 0
+
+    def add(self, task: Task, owners: set[int]) -> Task:
+        """Add a task, done by the owner of what it follows, or by the next thread in turn."""
+        if task.split == "none":
+            self.owners += not owners
+            task = replace(task, owner=next(iter(owners), self.owners - 1))
+        self.tasks.append(task)
+        return task
+
+
+def _earliest(task: Task, conflicts: list[tuple[_Touch, bool, bool]]) -> tuple[int, set[int]]:
+    """The first phase that a task can run in, and the threads whose work it follows there.
+
+    Args:
+        task: what is to run.
+        conflicts: who touched its buffers before; whether both keep to their rows; whether the
+            task writes there.
+    """
+    phase, owners = 0, set[int]()
+    for before, own, writes in conflicts:
+        alone = before.task.split == task.split == "none"
+        free = own or alone or (before.task.split == "every" and not writes)
+        phase = max(phase, before.phase if free else before.phase + 1)
+    for before, own, _ in conflicts:
+        if before.phase == phase and before.task.split == "none" and not own:
+            owners.add(before.task.owner)
+    return (phase, owners) if len(owners) < 2 else (phase + 1, set())

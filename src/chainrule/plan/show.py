@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from chainrule.ir.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
-from chainrule.plan.plan import Plan
-from chainrule.plan.schedule import by_rows
+from chainrule.plan.plan import Plan, Split
 from chainrule.types import N
 
 _SIGNS = {
@@ -14,6 +13,14 @@ _SIGNS = {
     "le": "<=", "gt": ">", "ge": ">=", "and": "and", "or": "or", "xor": "xor", "mod": "%",
     "floordiv": "//",
 }  # fmt: skip
+SPLITS: Mapping[Split, str] = {
+    "rows": "by rows",
+    "first": "by first axis",
+    "none": "on one thread",
+    "every": "on every thread",
+}
+"""How threads share a kernel, in words."""
+
 _OUTER, _INNER = "ijklmopq", "rstuvw"
 _WIDTH = 400
 
@@ -23,30 +30,29 @@ _Names = Mapping[Axis, str]
 def show(plan: Plan) -> str:
     """The plan as text.
 
-    A kernel is a line with its name and loops, `n` over the rows of the minibatch, and what was
-    fused into it; then one line for its reduction and one for each buffer that it stores. State
-    is read as it was before the step.
+    A kernel is a line with its name and loops, `n` over the rows of the minibatch, how threads
+    share it, and what was fused into it; then one line for its reduction and one for each buffer
+    that it stores. State is read as it was before the step.
     """
     lines: list[str] = []
     for k, phase in enumerate(plan.phases):
-        lines += [f"phase {k}", *("  " + line for line in _kernels(phase.kernels))]
+        lines.append(f"phase {k}")
+        for task in phase.tasks:
+            lines += ["  " + line for line in _kernel(task.kernel, task.split)]
     return "\n".join(lines)
 
 
 def show_kernels(kernels: Iterable[Kernel]) -> str:
-    """Kernels as text, as `show` writes them."""
-    return "\n".join(_kernels(kernels))
+    """Kernels as text, as `show` writes them, before they are scheduled."""
+    return "\n".join(line for kernel in kernels for line in _kernel(kernel))
 
 
-def _kernels(kernels: Iterable[Kernel]) -> list[str]:
-    return [line for kernel in kernels for line in _kernel(kernel)]
-
-
-def _kernel(kernel: Kernel) -> list[str]:
+def _kernel(kernel: Kernel, split: Split | None = None) -> list[str]:
     names = _named(kernel)
     made = ", ".join(kernel.nodes)
-    split = " by rows" if by_rows(kernel) else ""
-    lines = [f"{kernel.name}: {_loops(kernel.axes, names) or 'once'}{split}  # {made}"]
+    loops = _loops(kernel.axes, names) or "once"
+    shared = f" {SPLITS[split]}" if split else ""
+    lines = [f"{kernel.name}: {loops}{shared}  # {made}"]
     if kernel.reduction is not None:
         over = _loops(kernel.reduction.over, names)
         value = _cut(_text(kernel.reduction.value, names))

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node, Parameter
+from chainrule.graph.node import Node, Operation, Parameter
 from chainrule.graph.step import STEP_INPUTS, Step
-from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.ir.index import call, clamp, const
+from chainrule.ir.kernel import At, Axis, Buffer, Kernel, Read, Write
+from chainrule.ops.rows import PUT_ROWS
+from chainrule.plan import schedule as scheduling
 from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
+from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan
-from chainrule.plan.schedule import phases, reads
 from chainrule.types import Shape
 
 GraphPass = Callable[[Graph], Mapping[Node, Node]]
@@ -29,6 +32,7 @@ class Unit:
         targets: buffers, each with the node whose value it takes.
         state: the buffers of parameters.
         updates, results, loss: the buffers of the plan, see Plan.
+        commits: kernels that put new rows into states, at the end.
         kernels: what the graph has become; None until it is fused.
     """
 
@@ -38,6 +42,7 @@ class Unit:
     updates: tuple[Buffer, ...] = ()
     results: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
+    commits: tuple[Kernel, ...] = ()
     kernels: tuple[Kernel, ...] | None = None
 
     @property
@@ -58,13 +63,47 @@ class Unit:
 
 
 def unit_of_step(step: Step) -> Unit:
-    """A training step: its loss, and the new value of every state that it updates."""
-    everywhere = dict.fromkeys([*step.graph.parameters, *step.updates])
-    state = {x: _state(step.graph, x) for x in everywhere}
+    """A training step: its loss, and the new value, or new rows, of every state that it updates."""
+    graph = step.graph
+    everywhere = dict.fromkeys([*graph.parameters, *step.updates])
+    state = {x: _state(graph, x) for x in everywhere}
     loss = Buffer("loss", (), step.loss.dtype, "loss")
-    targets = ((loss, step.loss), *((state[x], new) for x, new in step.updates.items()))
-    updates = tuple(state[x] for x in step.updates)
-    return Unit(step.graph, targets, state, updates, (), loss)
+    targets, updates = [(loss, step.loss)], list[Buffer]()
+    staged: dict[Node, list[tuple[Buffer, Buffer]]] = {}
+    for x, new in step.updates.items():
+        if isinstance(new, Operation) and new.op is PUT_ROWS:
+            _, indices, rows = new.operands
+            made = Buffer(graph.name(new), rows.shape, rows.dtype, "staged")
+            targets.append((made, rows))
+            staged.setdefault(indices, []).append((state[x], made))
+        else:
+            targets.append((state[x], new))
+            updates.append(state[x])
+    commits = []
+    for indices, pairs in staged.items():
+        made = Buffer(f"{pairs[0][1].name}.indices", indices.shape, indices.dtype)
+        targets.append((made, indices))
+        commits.append(_commit(made, pairs))
+    return Unit(graph, tuple(targets), state, tuple(updates), (), loss, tuple(commits))
+
+
+def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
+    """What puts rows into states, in place.
+
+    Args:
+        indices: of the rows, (N, l).
+        pairs: states, with their new rows, (N, l, ...).
+    """
+    axes = tuple(Axis(f"i{k}" if k else "n", dim) for k, dim in enumerate(pairs[0][1].shape))
+    at = tuple(const(0) if axis.size == 1 else At(axis) for axis in axes)
+    index = call("cast", "int64", Read(indices, at[:2]))
+    writes = tuple(
+        Write(state, (clamp(index, state.shape[0]), *at[2:]), Read(rows, at))
+        for state, rows in pairs
+    )
+    nodes = tuple(rows.name for _, rows in pairs)
+    loops = tuple(axis for axis in axes if axis.size != 1)
+    return Kernel(nodes[0], loops, writes, None, nodes, commit=True)
 
 
 def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
@@ -84,13 +123,14 @@ def fuse(unit: Unit) -> Unit:
     for buffer, node in unit.targets:
         targets.setdefault(node, []).append(buffer)
     known: dict[Node, Buffer] = {x: unit.state[x] for x in unit.graph.parameters}
-    return replace(unit, kernels=tuple(Fusion(unit.graph, targets, STEP_INPUTS, known).kernels()))
+    fused = Fusion(unit.graph, targets, STEP_INPUTS, known).kernels()
+    return replace(unit, kernels=(*fused, *unit.commits))
 
 
 def schedule(unit: Unit) -> Plan:
     """Kernels become phases, with a barrier after each."""
     assert unit.kernels is not None
-    made = phases(unit.kernels)
+    made = scheduling.schedule(unit.kernels)
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
     return Plan(made, _used(made, others), unit.updates, unit.results, unit.loss)
 
@@ -105,7 +145,6 @@ def _state(graph: Graph, parameter: Parameter) -> Buffer:
 
 def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]:
     """The buffers that kernels touch, and others."""
-    kernels = [kernel for phase in made for kernel in phase.kernels]
-    read = [x.buffer for kernel in kernels for x in reads(kernel)]
-    written = [write.buffer for kernel in kernels for write in kernel.writes]
-    return tuple(dict.fromkeys([*read, *written, *others]))
+    tasks = (task for phase in made for task in phase.tasks)
+    touched = (buffer for task in tasks for buffer, _ in task.operands if buffer is not ROWS)
+    return tuple(dict.fromkeys([*touched, *others]))

@@ -1,27 +1,27 @@
-"""Calibration: one temperature that makes probabilities as sure as they are right."""
+"""Calibration: one temperature that makes probabilities as confident as they are accurate."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from chainrule.graph.node import Array, Node
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared
 from chainrule.nn.arguments import new_parameter
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX
 from chainrule.types import TensorType
 
 TEMPERATURE = ".temperature"
-"""Ends the name of the parameter by which logits are divided; 1 until it is known better."""
-FARTHEST = 16.0
-"""Temperatures stay between this and one over it."""
-HALVINGS = 24
-CHANCES = 2_000_000
-"""Above so many chances to look at, some of the rows are enough."""
+"""Suffix of the parameter by which logits are divided; 1 before calibration."""
+MAX_TEMPERATURE = 16.0
+"""Upper bound of temperatures; the lower one is its inverse."""
+BISECTION_STEPS = 24
+MAX_PROBABILITIES = 2_000_000
+"""Calibration takes a part of the rows where they have more probabilities than this."""
 
 
-def cooled(logits: Node) -> Node:
+def temperature_scaled(logits: Node) -> Node:
     """Logits divided by a temperature."""
     scope = layer_scope(None, "calibration")
     divisor = new_parameter(
@@ -31,7 +31,7 @@ def cooled(logits: Node) -> Node:
 
 
 def temperature_of(model: Model) -> dict[str, Array]:
-    """The temperature, by its name; nothing where the model has none."""
+    """The temperature by its name; empty where the model has none."""
     return {name: x for name, x in model.values.items() if name.endswith(TEMPERATURE)}
 
 
@@ -41,36 +41,36 @@ def calibrate(model: Model, data: Prepared) -> None:
         assert data.held_arrays is not None
         classes = model.outputs[0].shape[1]
         assert isinstance(classes, int)
-        rows = data.held_rows[:: 1 + len(data.held_rows) * classes // CHANCES]
+        rows = data.held_rows[:: 1 + len(data.held_rows) * classes // MAX_PROBABILITIES]
         _, logits, truth = model.judged(data.held_arrays, rows)
         model.set_value(name, present * temperature(logits, truth))
 
 
 def calibrated_loss(logits: Array, truth: Array) -> float:
-    """The log loss of class numbers (n,) by logits (n, classes), divided by what serves best."""
-    chances = LOG_SOFTMAX.forward(logits / temperature(logits, truth), axis=(-1,))
-    return -float(np.take_along_axis(chances, truth[:, None].astype(np.int64), axis=1).mean())
+    """The log loss of class numbers (n,) by logits (n, classes), at the best temperature."""
+    log_p = LOG_SOFTMAX.forward(logits / temperature(logits, truth), axis=(-1,))
+    return -float(np.take_along_axis(log_p, truth[:, None].astype(np.int64), axis=1).mean())
 
 
 def temperature(logits: Array, truth: Array) -> float:
-    """What to divide logits (n, classes) by, so that class numbers (n,) are least surprising.
+    """The divisor of logits (n, classes) that gives class numbers (n,) the least log loss.
 
-    Besides the rows, one is counted whose class is unknown: all may be right by chance where they
-    are few. Source: C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern
-    neural networks, ICML 2017.
+    One more row of unknown class is counted: a few rows may all be right by chance. Source: C.
+    Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern neural networks, ICML
+    2017.
     """
     z = logits.astype(np.float64)
     if not np.ptp(z, axis=1).any():
         return 1.0
-    own = np.take_along_axis(z, truth[:, None].astype(np.int64), axis=1).sum() + z.mean()
+    true_logits = np.take_along_axis(z, truth[:, None].astype(np.int64), axis=1).sum() + z.mean()
     weight = 1 + 1 / len(z)
 
-    def too_sure(sharpness: float) -> bool:
+    def overconfident(sharpness: float) -> bool:
         p = SOFTMAX.forward(z * sharpness, axis=(-1,))
-        return bool(weight * (p * z).sum() > own)  # the slope of the loss: it is convex
+        return bool(weight * (p * z).sum() > true_logits)  # the slope of the loss: it is convex
 
-    low, high = -np.log(FARTHEST), np.log(FARTHEST)
-    for _ in range(HALVINGS):
+    low, high = -np.log(MAX_TEMPERATURE), np.log(MAX_TEMPERATURE)
+    for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
-        low, high = (low, middle) if too_sure(np.exp(middle)) else (middle, high)
+        low, high = (low, middle) if overconfident(np.exp(middle)) else (middle, high)
     return float(np.exp(-low))

@@ -1,91 +1,25 @@
-"""The settings of a training run on a table."""
+"""The settings of a training run on a table, a row each: all that is said of one comes from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from chainrule.data.columns.kinds import KINDS, TASKS
+from chainrule.data.features import SCALINGS
+from chainrule.data.schema import Schema
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.loss import LOSSES
+from chainrule.recipe.facts import EFFORTS, Facts
+from chainrule.recipe.setting import setting, settings_of, unknown
+from chainrule.train.optim import OPTIMIZERS
 
-QUALITIES = ("fast", "balanced", "best")
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "huber"}
-TARGET_SCALINGS = ("standard", "log")
-EMBEDDINGS = ("none", "piecewise", "periodic")
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
-NORMS = ("none", "batch", "layer", "rms")
-CLASS_WEIGHTS = ("none", "balanced")
-REFITS = ("yes", "no")
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a training run on a table. None means: chosen by the data.
-
-    Attributes:
-        target: the column to predict.
-        task: "classification" or "regression".
-        quality: how much time to take: "fast", "balanced" or "best".
-        kinds: for columns by name, what they are: number, category, boolean, date, text, ignore.
-        ignore: columns to leave out.
-        scaling: of numbers: "robust", "standard", "quantile", or "auto".
-        embedding: of numbers: "piecewise" gives each column functions of it that are linear
-            between quantiles, "periodic" cosines of it, "none" nothing.
-        members: networks that are trained side by side, and whose predictions are averaged.
-        refit: "yes" trains the model once more, on all rows, when its score is known; or "no".
-        hidden: widths of the hidden layers.
-        activation: of the hidden layers.
-        norm: normalisation after each hidden layer: none, batch, layer or rms.
-        dropout: the rate after each hidden layer.
-        target_scaling: of a number to predict: "standard", or "log": on a logarithmic scale on
-            both sides of the median, for targets of heavy tail.
-        loss: what is made small; cross_entropy for classes, huber for numbers if None.
-        label_smoothing: what cross-entropy takes from the true class for all others.
-        class_weights: "balanced" gives rare classes the weight of frequent ones.
-        optimizer: its name.
-        rate: the learning rate, at its highest, of a layer with 256 inputs.
-        decay: of the weights.
-        schedule: of the rate: constant, cosine, log_cosine, one_cycle or reduce_on_plateau.
-        clip_norm: bound on the length of the gradient.
-        batch_size: examples a step.
-        epochs: how many times all rows are gone through, at most.
-        patience: epochs without improvement after which training stops.
-        validation: the share of rows held out; 0 holds out none.
-        groups: a column whose groups are held out whole.
-        time: a column by which the latest rows are held out.
-        seed: of everything that is random.
-    """
-
-    target: str | None = None
-    task: str | None = None
-    quality: str = "balanced"
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    ignore: tuple[str, ...] = ()
-    scaling: str = "auto"
-    embedding: str | None = None
-    members: int | None = None
-    refit: str | None = None
-    hidden: tuple[int, ...] | None = None
-    activation: str | None = None
-    norm: str = "none"
-    dropout: float | None = None
-    target_scaling: str | None = None
-    loss: str | None = None
-    label_smoothing: float | None = None
-    class_weights: str = "none"
-    optimizer: str = "adamw"
-    rate: float | None = None
-    decay: float | None = None
-    schedule: str | None = None
-    clip_norm: float | None = None
-    batch_size: int | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    validation: float | None = None
-    groups: str | None = None
-    time: str | None = None
-    seed: int = 0
+DECAYS = {"adamw": 0.3}
+"""Weight decay by optimizer: AdamW's is multiplied by the rate; others add it to the gradient."""
 
 
 def losses(task: str) -> tuple[str, ...]:
@@ -94,27 +28,167 @@ def losses(task: str) -> tuple[str, ...]:
     return (usual, *(x.name for x in LOSSES.values() if x.recipe == task and x.name != usual))
 
 
-KEYS = tuple(f.name for f in fields(Config))
+class OfferedLosses(Sequence[str]):
+    """The losses of all tasks, as the table of losses has them at the time."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return [name for task in TASKS for name in losses(task)][index]
+
+    def __len__(self) -> int:
+        return sum(len(losses(task)) for task in TASKS)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a training run on a table. None means: chosen by the data."""
+
+    target: str | None = setting(None, "column", "Data", "the column to predict")
+    task: str | None = setting(
+        None, "text", "Data", "what to learn; guessed from the target", choices=TASKS,
+        by_data=lambda x: x.task,
+    )  # fmt: skip
+    quality: str = setting(
+        "balanced", "text", "Effort", "how much time to spend on a good model",
+        choices=tuple(EFFORTS),
+    )  # fmt: skip
+    members: int | None = setting(
+        None, "integer", "Effort", "networks trained side by side, whose predictions are averaged",
+        least=1, by_data=lambda x: x.members,
+    )  # fmt: skip
+    refit: str | None = setting(
+        None, "text", "Effort", "train once more, on all rows, once the score is known",
+        choices=("yes", "no"), by_data=lambda x: "yes" if x.small and not x.fast else "no",
+    )  # fmt: skip
+    embedding: str | None = setting(
+        None, "text", "Network", "functions of each column of numbers as further inputs",
+        choices=("none", "piecewise", "periodic"),
+        more="piecewise functions are linear between quantiles, periodic ones are cosines",
+        by_data=lambda x: "piecewise" if x.embeds else "none",
+    )  # fmt: skip
+    hidden: tuple[int, ...] | None = setting(
+        None, "widths", "Network", "widths of the hidden layers", least=1,
+        by_data=lambda x: x.hidden,
+    )  # fmt: skip
+    activation: str | None = setting(
+        None, "text", "Network", "the function after each hidden layer",
+        choices=tuple(map(str, ACTIVATIONS)), by_data=lambda x: "silu",
+    )  # fmt: skip
+    norm: str = setting(
+        "none", "text", "Network", "normalisation after each hidden layer",
+        choices=("none", "batch", "layer", "rms"),
+    )  # fmt: skip
+    dropout: float | None = setting(
+        None, "number", "Network", "share of units dropped after each hidden layer",
+        least=0, below=1, by_data=lambda x: 0.3 if x.wide and not x.few else 0.15,
+    )  # fmt: skip
+    loss: str | None = setting(
+        None, "text", "Loss",
+        "what training minimises; for numbers: " + ", ".join(losses("regression")),
+        choices=OfferedLosses(), by_data=lambda x: DEFAULT_LOSS[x.task],
+    )  # fmt: skip
+    target_scaling: str | None = setting(
+        None, "text", "Loss", "how a number to predict is scaled; log suits heavy tails",
+        choices=("standard", "log"), more="log is logarithmic on both sides of the median",
+        by_data=lambda x: None if x.classifies else "log" if x.heavy_tailed else "standard",
+    )  # fmt: skip
+    label_smoothing: float | None = setting(
+        None, "number", "Loss", "what cross-entropy takes from the true class for all others",
+        least=0, below=1, by_data=lambda x: 0.1 if x.classes > 2 else 0.0,
+    )  # fmt: skip
+    class_weights: str = setting(
+        "none", "text", "Loss", "balanced gives rare classes as much weight as frequent ones",
+        choices=("none", "balanced"),
+    )  # fmt: skip
+    optimizer: str = setting(
+        "adamw", "text", "Optimizer", "the method that minimises the loss",
+        choices=tuple(OPTIMIZERS),
+    )  # fmt: skip
+    rate: float | None = setting(
+        None, "number", "Optimizer", "the highest learning rate of a layer with 256 inputs",
+        above=0, by_data=lambda x: None if x.length_is_open else x.rate,
+    )  # fmt: skip
+    decay: float | None = setting(
+        None, "number", "Optimizer", "weight decay", least=0,
+        by_data=lambda x: DECAYS.get(x.given["optimizer"], 0.01),
+    )  # fmt: skip
+    schedule: str | None = setting(
+        None, "text", "Optimizer", "how the learning rate changes", choices=SCHEDULES,
+        by_data=lambda x: "cosine",
+    )  # fmt: skip
+    clip_norm: float | None = setting(
+        None, "number", "Optimizer", "upper bound on the norm of the gradient", above=0
+    )
+    batch_size: int | None = setting(
+        None, "integer", "Training", "examples per step", least=1,
+        by_data=lambda x: x.batch_size,
+    )  # fmt: skip
+    epochs: int | None = setting(
+        None, "integer", "Training", "passes over the training rows, at most", least=1,
+        by_data=lambda x: None if x.length_is_open else x.epochs,
+    )  # fmt: skip
+    patience: int | None = setting(
+        None, "integer", "Training", "epochs without improvement after which training stops",
+        least=1, by_data=lambda x: max(8, x.epochs // 4) if x.chooses_epoch else None,
+    )  # fmt: skip
+    validation: float | None = setting(
+        None, "number", "Training", "share of rows held out; 0 holds out none", least=0, below=1,
+        by_data=lambda x: x.validation,
+    )  # fmt: skip
+    groups: str | None = setting(
+        None, "column", "Training", "a column whose groups are held out whole"
+    )
+    time: str | None = setting(
+        None, "column", "Training", "a column by which the latest rows are held out"
+    )
+    seed: int = setting(
+        0, "integer", "Training", "the seed of everything random", least=0, most=2**63 - 1
+    )
+    scaling: str = setting(
+        "auto", "text", "Columns", "how numbers are scaled; auto is what has learned best",
+        choices=SCALINGS,
+    )  # fmt: skip
+    ignore: tuple[str, ...] = setting((), "names", "Columns", "columns to leave out")
+    kinds: Mapping[str, str] = setting(
+        {}, "kinds", "Columns", "what columns are, where the guess is wrong", choices=KINDS
+    )
+
+    def __post_init__(self) -> None:
+        for row in SETTINGS:
+            value = getattr(self, row.key)
+            if value is not None or row.default is not None:
+                object.__setattr__(self, row.key, row.check(value, "train"))
+
+
+SETTINGS = settings_of(Config)
+"""A row for each field of Config."""
+BY_KEY = {row.key: row for row in SETTINGS}
+KEYS = tuple(BY_KEY)
+Config.__doc__ = f"{Config.__doc__}\n\nAttributes:\n" + "\n".join(
+    f"    {row.key}: {row.help}{row.values}{'; ' if row.more else ''}{row.more}."
+    for row in SETTINGS
+)
 
 
 def config(**settings: Any) -> Config:
     """A Config from settings by name. Raises SettingError, naming the nearest known one."""
     for key in settings:
-        if key not in KEYS:
+        if key not in BY_KEY:
             raise SettingError("train", f"there is no setting {key!r}", fix=did_you_mean(key, KEYS))
-    for key in ("hidden", "ignore"):
-        value = settings.get(key)
-        if isinstance(value, (int, str)):
-            settings[key] = (value,)
-        elif value is not None:
-            settings[key] = tuple(value)
     return Config(**settings)
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises SettingError where a setting is none of the known ones."""
-    if value not in known:
-        raise SettingError(
-            "train", f"unknown {name} {value!r}", expected=", ".join(known),
-            fix=did_you_mean(value, known),
-        )  # fmt: skip
+def resolve(chosen: Config, schema: Schema) -> Config:
+    """`chosen` with a value for everything that the data decides.
+
+    Raises:
+        SettingError: a setting makes no sense for this task.
+    """
+    facts = Facts(vars(chosen), schema)
+    resolved = replace(chosen, **{
+        row.key: row.by_data(facts)
+        for row in SETTINGS
+        if row.by_data is not None and getattr(chosen, row.key) is None
+    })  # fmt: skip
+    if resolved.loss not in losses(facts.task):
+        raise unknown("train", "loss", resolved.loss, losses(facts.task))
+    return resolved

@@ -1,4 +1,4 @@
-"""How long to train where rows are few, and how fast: by cross-validation on those that train."""
+"""Chooses epochs and rate where rows are few, by cross-validation on the training rows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from chainrule.data.schema import Schema
 from chainrule.data.split import folds
 from chainrule.display.format import number
 from chainrule.engine.minibatch import Rows
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, classes_of, divide
 from chainrule.recipe.calibration import calibrated_loss, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
@@ -24,48 +23,48 @@ from chainrule.recipe.network import build
 from chainrule.train.progress import Progress, choose
 
 LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
-"""Epochs and rates that are tried: what serves best differs widely, and near it little is lost."""
+"""Epochs and rates that are tried: the best differs widely, and near it little is lost."""
 FOLDS = 4
 
 
 def choose_length(
-    model: Model, data: Prepared, settled: Config, verbose: bool | str | Progress | None = True
+    model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
 ) -> Config:
-    """`settled` with epochs and a rate where they were left open: those that predict best.
+    """`resolved` with the epochs and the rate that predict best, where they were left open.
 
     For each of LENGTHS, single networks learn three quarters of the rows that train, and are
     judged on the rest, in turn. Rows held out by `data` stay unseen.
     """
-    if settled.epochs is not None:
-        return settled
+    if resolved.epochs is not None:
+        return resolved
     assert model.schema is not None
-    classes = fitting.classes_of(model, data.arrays)
+    classes = classes_of(model, data.arrays)
     classes = None if classes is None else classes[data.rows]
-    parts = folds(len(data.rows), FOLDS, settled.seed, stratify=classes)
+    parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
-        progress.note(f"how long to train? {FOLDS}-fold cross-validation tells")
-        losses = _losses(model.schema, data, replace(settled, members=1), parts)
+        progress.note(f"how long to train: by {FOLDS}-fold cross-validation")
+        losses = _losses(model.schema, data, replace(resolved, members=1), parts)
         (epochs, rate), least = min(losses.items(), key=itemgetter(1))
         others = sorted(losses.values())[1:]
-        told = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
-        progress.note(f"{epochs} epochs at rate {rate:g} serve best: {told}")
-    return replace(settled, epochs=epochs, rate=rate)
+        text = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
+        progress.note(f"{epochs} epochs at rate {rate:g} are best: {text}")
+    return replace(resolved, epochs=epochs, rate=rate)
 
 
-def usual_length(settled: Config) -> Config:
-    """`settled` with the epochs and the rate that serve most tables, where they were left open."""
+def usual_length(resolved: Config) -> Config:
+    """`resolved` with the epochs and the rate that serve most tables, where they were left open."""
     epochs, rate = LENGTHS[1]
-    return replace(settled, epochs=settled.epochs or epochs, rate=settled.rate or rate)
+    return replace(resolved, epochs=resolved.epochs or epochs, rate=resolved.rate or rate)
 
 
 def _losses(
-    schema: Schema, data: Prepared, settled: Config, parts: Sequence[Rows]
+    schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows]
 ) -> dict[tuple[int, float], float]:
     """By epochs and rate, the loss on parts that were not trained on."""
-    lengths = list(dict.fromkeys((epochs, settled.rate or rate) for epochs, rate in LENGTHS))
-    configs = [replace(settled, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
+    lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
+    configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
     models = [build(config, schema) for config in configs]
-    rests = [fitting.divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
+    rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     tasks = [
         Task(model, partial(fit, model, rest, config))
         for model, rest, config in zip(models, rests * len(lengths), configs, strict=True)

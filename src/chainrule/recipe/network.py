@@ -25,83 +25,86 @@ from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import expm1, log, log1p
-from chainrule.recipe.calibration import cooled
+from chainrule.recipe.calibration import temperature_scaled
 from chainrule.recipe.config import DEFAULT_LOSS, Config
 
-BLANK = "zeros"
-"""Where the output layer starts: from the guess that knows no column, not from random ones."""
-BEYOND = {"standard": 3.0, "log": 1.0}
-"""By scaling of the target, the distance beyond which an error counts less: it may be chance."""
-FAR = 1e300
-"""Quartile distances from the median at which a target on a logarithmic scale is cut off."""
+OUTPUT_INIT = "zeros"
+"""Initialiser of the output layer: training starts from the best constant guess."""
+HUBER_DELTA = {"standard": 3.0, "log": 1.0}
+"""By scaling of the target, the error beyond which Huber's loss is linear."""
+MAX_QUARTILE_DISTANCES = 1e300
+"""A target on a logarithmic scale is clipped at so many quartile distances from the median."""
 
 
-def build(settled: Config, schema: Schema) -> Model:
-    """The untrained model for a table: encoders, hidden layers, output, loss."""
-    found = features(schema, scaling=settled.scaling)
+def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model:
+    """The untrained model for a table: encoders, hidden layers, output, loss.
+
+    `encoders` are the columns as nodes, where these are made already.
+    """
+    found = encoders or features(schema, scaling=resolved.scaling)
     assert found.target is not None
-    places = None
-    if settled.embedding == "piecewise" and found.numbers is not None and settled.hidden:
-        places = knots(found.numbers, schema)
-    tops = [_hidden(found, places, settled) for _ in range(settled.members or 1)]
+    knot_positions = None
+    if resolved.embedding == "piecewise" and found.numbers is not None and resolved.hidden:
+        knot_positions = knots(found.numbers, schema)
+    tops = [_hidden(found, knot_positions, resolved) for _ in range(resolved.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
-        output, loss = _classes(tops, found.target, target, settled)
+        output, loss = _classes(tops, found.target, target, resolved)
     else:
         assert isinstance(target, NumberTarget)
-        output, loss = _number(tops, found.target, target, settled)
-    return Model(outputs=output, loss=loss, seed=settled.seed, schema=schema)
+        output, loss = _number(tops, found.target, target, resolved)
+    return Model(outputs=output, loss=loss, seed=resolved.seed, schema=schema)
 
 
-def _hidden(found: Features, places: Floats | None, settled: Config) -> Node:
-    """One network up to its last hidden layer; with pieces between the places of knots, if any."""
-    assert settled.hidden is not None
+def _hidden(found: Features, knot_positions: Floats | None, resolved: Config) -> Node:
+    """One network up to its last hidden layer; piecewise linear between knots, if any."""
+    assert resolved.hidden is not None
     parts = [found.numbers, found.others]
-    if found.numbers is not None and settled.hidden:
-        if places is not None:
-            parts[0] = piecewise(found.numbers, places)
-        elif settled.embedding == "periodic":
+    if found.numbers is not None and resolved.hidden:
+        if knot_positions is not None:
+            parts[0] = piecewise(found.numbers, knot_positions)
+        elif resolved.embedding == "periodic":
             parts[0] = periodic(found.numbers)
     h = beside([x for x in parts if x is not None])
-    if not settled.hidden:
+    if not resolved.hidden:
         return h
     return mlp(
-        scale(h), settled.hidden, settled.activation,
-        dropout=settled.dropout or 0.0,
-        norm=None if settled.norm == "none" else settled.norm,
+        scale(h), resolved.hidden, resolved.activation,
+        dropout=resolved.dropout or 0.0,
+        norm=None if resolved.norm == "none" else resolved.norm,
     )  # fmt: skip
 
 
 def _classes(
-    tops: list[Node], truth: Node, target: ClassTarget, settled: Config
+    tops: list[Node], truth: Node, target: ClassTarget, resolved: Config
 ) -> tuple[Node, Node]:
     """Probabilities (N, classes), and the loss of the logits."""
     weights = None
-    if settled.class_weights == "balanced":
+    if resolved.class_weights == "balanced":
         counts = np.array(target.counts, float)
         weights = counts.sum() / (len(counts) * counts)
-    loss = LOSSES[settled.loss or DEFAULT_LOSS["classification"]]
-    logits = [dense(h, len(target.labels), init=BLANK) for h in tops]
+    loss = LOSSES[resolved.loss or DEFAULT_LOSS["classification"]]
+    logits = [dense(h, len(target.labels), init=OUTPUT_INIT) for h in tops]
     losses = [
-        loss(z, truth, label_smoothing=settled.label_smoothing or 0.0, class_weights=weights)
+        loss(z, truth, label_smoothing=resolved.label_smoothing or 0.0, class_weights=weights)
         for z in logits
     ]
     together = logits[0]
     if len(tops) > 1:
         together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))
-    z = cooled(together)
+    z = temperature_scaled(together)
     return softmax(z), objective(_mean(losses), z, truth, kind=loss.name)
 
 
 def _number(
-    tops: list[Node], truth: Node, target: NumberTarget, settled: Config
+    tops: list[Node], truth: Node, target: NumberTarget, resolved: Config
 ) -> tuple[Node, Node]:
     """The number in its own unit (N,), and the loss on the scaled number."""
-    scaling = settled.target_scaling or "standard"
+    scaling = resolved.target_scaling or "standard"
     forth, back = (_log if scaling == "log" else _standard)(target.stats)
-    scaled = [reshape(dense(h, 1, init=BLANK), (h.shape[0],)) for h in tops]
-    loss = LOSSES[settled.loss or DEFAULT_LOSS["regression"]]
-    losses = [loss(z, cast(forth(truth), "float32"), delta=BEYOND[scaling]) for z in scaled]
+    scaled = [reshape(dense(h, 1, init=OUTPUT_INIT), (h.shape[0],)) for h in tops]
+    loss = LOSSES[resolved.loss or DEFAULT_LOSS["regression"]]
+    losses = [loss(z, cast(forth(truth), "float32"), delta=HUBER_DELTA[scaling]) for z in scaled]
     low, *_, high = target.stats.quantiles
     output = clip(back(cast(_mean(scaled), "float64")), low, high)
     return output, objective(_mean(losses), output, truth, kind=loss.name)
@@ -126,11 +129,11 @@ def _log(stats: Stats) -> Scale:
     unit = spread_of(stats)
     u = (np.array(stats.quantiles[1:-1]) - stats.median) / unit
     inner = np.sign(u) * np.log1p(np.abs(u))
-    log_far = math.log(FAR)
+    log_far = math.log(MAX_QUARTILE_DISTANCES)
     mean, std = float(inner.mean()), float(inner.std()) or 1.0
 
     def forth(y: Node) -> Node:
-        u = clip((y - stats.median) / unit, -FAR, FAR)
+        u = clip((y - stats.median) / unit, -MAX_QUARTILE_DISTANCES, MAX_QUARTILE_DISTANCES)
         return (sign(u) * log1p(abs(u)) - mean) / std
 
     def back(z: Node) -> Node:

@@ -7,30 +7,27 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule import recipe
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.display.format import number, words
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
-from chainrule.recipe import LENGTHS, Config, usual_length
-from chainrule.system.checks import integer
+from chainrule.recipe.config import Config, config, resolve
+from chainrule.recipe.length import LENGTHS, usual_length
+from chainrule.recipe.training import Training
+from chainrule.system.settings import require_integer
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
-ROUNDS = 3
-"""The first of them trains for a ninth of the epochs; shorter runs tell too little."""
-METRICS = {"classification": "log_loss", "regression": "rmse"}
-"""The default criteria: they move with every row, as accuracy does not."""
+MAX_ROUNDS = 3
+"""The first of them trains for a ninth of the epochs; shorter runs say too little."""
+DEFAULT_METRICS = {"classification": "log_loss", "regression": "rmse"}
+"""The metrics that judge by default: they move with every row, as accuracy does not."""
 
 Space = Mapping[str, Any]
 
@@ -56,11 +53,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        model: the best one, trained to the end, and once more on all rows where so settled.
-        metric: what it was judged by.
+        model: the best one, trained to the end, and once more on all rows, but with `refit="no"`.
+        metric: it was judged by this one.
         trials: all of them, the best first.
     """
 
@@ -76,9 +73,9 @@ class Search:
     def __repr__(self) -> str:
         lines = [f"{words(self.metric):>12}  epochs  settings"]
         for trial in self.trials:
-            told = ", ".join(f"{key}={_told(x)}" for key, x in trial.settings.items())
+            drawn = ", ".join(f"{key}={_shown(x)}" for key, x in trial.settings.items())
             line = f"{number(trial.score):>12}  {trial.epochs:>6}  "
-            lines.append(line + (told or "the recipe as it is"))
+            lines.append(line + (drawn or "the recipe as it is"))
         return "\n".join(lines)
 
 
@@ -119,31 +116,30 @@ def search(
     Raises:
         DataError: the table cannot be used. SettingError: a setting makes no sense.
     """
-    integer("search", "trials", trials, 1)
-    integer("search", "factor", factor, 1)
+    require_integer("search.trials", trials, 1)
+    require_integer("search.factor", factor, 1)
     table = read(source)
     settings = {"refit": "yes"} | settings
-    chosen = recipe.config(target=target, **settings)
+    chosen = config(target=target, **settings)
     if chosen.validation == 0:
         raise SettingError("search", "trials are judged on validation rows", fix="validation=0.2")
-    schema = recipe.learn(table, chosen)
-    base = recipe.settle(chosen, schema)
-    metric = metric or METRICS[base.task or "classification"]
+    base = Training.of(table, chosen)
+    metric = metric or DEFAULT_METRICS[base.config.task or "classification"]
     better = -1.0 if direction(metric) == "max" else 1.0
-    ranges = around(base) if space is None else space
+    ranges = around(base.config) if space is None else space
     ranges = {key: x for key, x in ranges.items() if key not in settings}
-    random = np.random.default_rng(base.seed)
-    tried = [Trial({}, usual_length(base))]
+    random = np.random.default_rng(base.config.seed)
+    tried = [Trial({}, usual_length(base.config))]
     for _ in range(trials - 1):
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
-        config = recipe.config(target=target, **settings, **drawn)
-        tried.append(Trial(drawn, usual_length(recipe.settle(config, schema))))
-    study = _Study(table, schema, metric, better, jobs, choose(verbose))
+        resolved = resolve(config(target=target, **settings, **drawn), base.schema)
+        tried.append(Trial(drawn, usual_length(resolved)))
+    study = _Study(base, metric, better, jobs, choose(verbose))
     return study.run(tried, factor)
 
 
 def around(base: Config) -> dict[str, Any]:
-    """The default search space: around the settings that the recipe has chosen."""
+    """The default space to draw from: around the settings that the recipe has chosen."""
     width, batch = max(base.hidden or (64,)), base.batch_size or 64
     ranges: dict[str, Any] = {
         "hidden": [(width,), (width // 2,) * 2, (width,) * 2, (2 * width,) * 2, (width,) * 3],
@@ -179,7 +175,7 @@ def _positive(x: object) -> bool:
     return isinstance(x, (int, float)) and not isinstance(x, bool) and x > 0
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
@@ -187,81 +183,69 @@ class _Study:
     """The rounds of a search on one table."""
 
     def __init__(
-        self, table: Table, schema: Schema, metric: str, better: float, jobs: int | None,
-        progress: Progress,
+        self, base: Training, metric: str, better: float, jobs: int | None, progress: Progress
     ) -> None:  # fmt: skip
-        self._table, self._schema = table, schema
+        self._base, self._progress = base, progress
         self._metric, self._better, self._jobs = metric, better, jobs
-        self._progress = progress
-        self._prepared: dict[object, Prepared] = {}
 
     def run(self, tried: Sequence[Trial], factor: int) -> Search:
         """Train in rounds, each with the best of the last one."""
         rounds = 1
-        while factor > 1 and rounds < ROUNDS and len(tried) >= factor**rounds:
+        while factor > 1 and rounds < MAX_ROUNDS and len(tried) >= factor**rounds:
             rounds += 1
         going, out, best = list(tried), list[Trial](), None
         for left in reversed(range(rounds)):
-            told = f"round {rounds - left} of {rounds}: {len(going)} settings"
-            self._progress.note(told + (f", 1/{factor**left} of the epochs" if left else ""))
+            text = f"round {rounds - left} of {rounds}: {len(going)} settings"
+            self._progress.note(text + (f", 1/{factor**left} of the epochs" if left else ""))
             try:
                 best = self._train(going, 1 / factor**left)
             except KeyboardInterrupt:
                 if best is None:
                     raise
-                return Search(best, self._metric, (*going, *out))
+                return Search(best.model, self._metric, (*going, *out))
             going.sort(key=self._rank)
             keep = max(len(going) // factor, 1) if left else len(going)
             going, out = going[:keep], going[keep:] + out
         assert best is not None
-        self._refit(best, going[0].config)
-        return Search(best, self._metric, (*going, *out))
+        self._refit(best)
+        return Search(best.model, self._metric, (*going, *out))
 
-    def _refit(self, model: Model, config: Config) -> None:
+    def _refit(self, best: Training) -> None:
         """Train the best model on all rows; it stays as it is where that is cut short."""
-        if config.refit != "yes":
+        if best.config.refit != "yes":
             return
         self._progress.note("the best settings once more, on all rows")
-        again = partial(recipe.refit, model, self._data(model, config), config)
         with suppress(KeyboardInterrupt):
-            train_many([Task(model, again)], 1, self._progress)
+            train_many([Task(best.model, best.refit)], 1, self._progress)
 
     def _rank(self, trial: Trial) -> float:
         return math.inf if math.isnan(trial.score) else self._better * trial.score
 
-    def _train(self, trials: Sequence[Trial], share: float) -> Model:
-        """Train all of them for a share of their epochs, and judge them; the best model.
+    def _train(self, trials: Sequence[Trial], share: float) -> Training:
+        """Train all of them for a share of their epochs, and judge them; the best one.
 
         Raises what the first one raised where all fail.
         """
-        tasks, configs = [], []
-        for trial in trials:
-            assert trial.config.epochs is not None
-            config = replace(trial.config, epochs=max(round(share * trial.config.epochs), 1))
-            model = recipe.build(config, self._schema)
-            data = self._data(model, config)
-            tasks.append(Task(model, partial(recipe.run, model, data, config)))
-            configs.append(config)
+        trainings = [self._training(trial.config, share) for trial in trials]
+        tasks = [Task(training.model, training.fit) for training in trainings]
         failed = train_many(tasks, self._jobs, self._progress)
         if len(failed) == len(tasks):
             raise failed[0]
-        models = [task.model for task in tasks]
-        for place, (trial, model) in enumerate(zip(trials, models, strict=True)):
-            trial.epochs, trial.error = configs[place].epochs or 0, failed.get(place)
-            trial.score = math.nan if trial.error else self._score(model, trial.config)
-        return models[min(range(len(models)), key=lambda k: self._rank(trials[k]))]
+        for place, (trial, training) in enumerate(zip(trials, trainings, strict=True)):
+            trial.epochs, trial.error = training.config.epochs or 0, failed.get(place)
+            trial.score = math.nan if trial.error else self._score(training)
+        return trainings[min(range(len(trainings)), key=lambda k: self._rank(trials[k]))]
 
-    def _score(self, model: Model, config: Config) -> float:
-        data = self._data(model, config)
-        held = data.held_arrays
-        assert held is not None
-        return model.score(held, data.held_rows, [self._metric])[self._metric]
+    def _training(self, config: Config, share: float) -> Training:
+        """A run for a share of the epochs, with the division of rows that all trials have."""
+        assert config.epochs is not None
+        config = replace(config, epochs=max(round(share * config.epochs), 1))
+        training = Training(self._base.table, self._base.schema, config)
+        training.data = self._base.data
+        return training
 
-    def _data(self, model: Model, config: Config) -> Prepared:
-        """The table as the model wants it, with the division that all trials have."""
-        key = tuple(sorted((model.graph.name(x), x.dtype) for x in model.graph.inputs))
-        if key not in self._prepared:
-            self._prepared[key] = fitting.prepare(
-                model, self._table, config.validation, config.groups, config.time
-            )
-        return self._prepared[key]
+    def _score(self, training: Training) -> float:
+        data = training.data
+        assert data.held_arrays is not None
+        scores = training.model.score(data.held_arrays, data.held_rows, [self._metric])
+        return scores[self._metric]

@@ -1,97 +1,151 @@
-"""Training by a recipe: from a table and the name of a target to a trained model."""
+"""Training by a recipe, stage by stage: from a table and the name of a target to a model."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from chainrule.data.check import Finding, check_table
+from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Schema
+from chainrule.data.schema import Encoded, Schema
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
+from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, temperature_of
-from chainrule.recipe.config import Config, config
+from chainrule.recipe.config import Config, config, resolve
 from chainrule.recipe.fit import FALLING, fit, keeps_best
 from chainrule.recipe.length import choose_length
 from chainrule.recipe.network import build
-from chainrule.recipe.settle import settle
 from chainrule.train.progress import Progress, choose
 
-
-def learn(table: Table, chosen: Config) -> Schema:
-    """What the table teaches about its columns. Raises SettingError, DataError."""
-    if chosen.target is None:
-        raise SettingError(
-            "train", "which column is to be predicted?", got="columns " + ", ".join(table.columns),
-            fix="name it: target=...",
-        )  # fmt: skip
-    left_out = [x for x in (chosen.groups,) if x is not None and x not in chosen.kinds]
-    return Schema.learn(
-        table, chosen.target, kinds=chosen.kinds, task=chosen.task,
-        ignore=list(dict.fromkeys([*chosen.ignore, *left_out])),
-    )  # fmt: skip
+Verbose = bool | str | Progress | None
 
 
-def run(
-    model: Model, data: Prepared, settled: Config, verbose: bool | str | Progress | None = True
-) -> Config:
-    """Train the model as settled, on what is divided already, and calibrate it.
+@dataclass(eq=False)
+class Training:
+    """The stages of a training run on a table, in their order, each with what it gives.
 
-    Returns what it was trained with: epochs and rate may have been open.
+    `of` learns the columns and resolves the settings; `model` and `data` are made when they are
+    first read; `fit` and `refit` train the model. A caller may show each before the next.
+
+    Attributes:
+        table: what is trained on.
+        schema: what was learned of its columns.
+        config: all settings; `fit` chooses epochs and rate where they are open.
     """
-    settled = choose_length(model, data, settled, verbose)
-    model.notes["config"] = asdict(settled)
-    fit(model, data, settled, verbose)
-    best, last = model.history.best, model.history.last_epoch
-    if best is not None and last != settled.epochs and settled.schedule in FALLING:
-        _fit_shorter(model, data, settled, best, verbose)
-    calibrate(model, data)
-    return settled
+
+    table: Table
+    schema: Schema
+    config: Config
+
+    @classmethod
+    def of(cls, table: Table, chosen: Config) -> Training:
+        """Learn the columns of a table, and resolve the settings.
+
+        Raises:
+            SettingError: a setting makes no sense. DataError: the table cannot be used.
+        """
+        if chosen.target is None:
+            raise SettingError(
+                "train", "which column is to be predicted?",
+                got="columns " + ", ".join(table.columns), fix="name it: target=...",
+            )  # fmt: skip
+        for name in (chosen.groups, chosen.time):
+            if name is not None:
+                _ = table[name]  # the error names the nearest column
+        schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
+        return cls(table, schema, resolve(chosen, schema))
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The findings of the data check, the worst first; no other stage needs them."""
+        kinds, task = _kinds(self.config), self.config.task
+        return check_table(self.table, self.config.target, kinds=kinds, task=task)
+
+    @cached_property
+    def features(self) -> Features:
+        """The columns as nodes of the graph."""
+        return features(self.schema, scaling=self.config.scaling)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model: untrained before `fit`."""
+        return build(self.config, self.schema, self.features)
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        """The rows that have a target, as arrays."""
+        encoded: Encoded = self._encoded[0]
+        return encoded
+
+    @cached_property
+    def data(self) -> Prepared:
+        """The rows as the model takes them, divided into those that train and those held out."""
+        encoded, groups, time = self._encoded
+        return prepare(self.model, encoded, self.config.validation or None, groups, time)
+
+    @cached_property
+    def _encoded(self) -> tuple[Any, ...]:
+        return encode(self.schema, self.table, self.config.groups, self.config.time)
+
+    def fit(self, verbose: Verbose = True) -> None:
+        """Train on the rows that train, and calibrate; from then on, `config` has all settings."""
+        model, data = self.model, self.data
+        self.config = resolved = choose_length(model, data, self.config, verbose)
+        model.notes["config"] = asdict(resolved)
+        fit(model, data, resolved, verbose)
+        best, last = model.history.best, model.history.last_epoch
+        if best is not None and last != resolved.epochs and resolved.schedule in FALLING:
+            self._fit_shorter(best, verbose)
+        calibrate(model, data)
+
+    def _fit_shorter(self, best: int, verbose: Verbose) -> None:
+        """Train anew where patience ended the training before the rate had fallen.
+
+        It takes up to twice as many epochs as helped; the better of both models is kept.
+        """
+        model, resolved = self.model, self.config
+        assert resolved.epochs is not None
+        again, epochs = build(resolved, self.schema), min(2 * best, resolved.epochs)
+        fit(again, self.data, replace(resolved, epochs=epochs, patience=epochs), verbose)
+        losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
+        if losses[1] < losses[0]:
+            model.restore(again.values | again.slots, again.steps)
+            model.history = again.history
+
+    def refit(self, verbose: Verbose = True) -> bool:
+        """Train anew on all rows, for as many epochs as were best; returns whether it did.
+
+        The history stays. Scores on rows that were held out mean nothing afterwards: score before.
+        """
+        model, data, resolved = self.model, self.data, self.config
+        if resolved.refit != "yes" or not len(data.held_rows):
+            return False
+        again = build(resolved, self.schema)
+        rows = np.sort(np.concatenate([data.rows, data.held_rows]))
+        sentence = f"once more on all {len(rows):,} rows"
+        epochs = model.history.best if keeps_best(data, resolved) else model.history.last_epoch
+        with choose(verbose) as progress:
+            progress.note(sentence)
+        whole = divide(data.arrays, rows, None, resolved.seed)
+        fit(again, whole, replace(resolved, epochs=epochs, patience=None), verbose)
+        model.restore(again.values | again.slots | temperature_of(model), again.steps)
+        model.split += f"; then {sentence}"
+        return True
 
 
-def _fit_shorter(
-    model: Model, data: Prepared, settled: Config, best: int,
-    verbose: bool | str | Progress | None,
-) -> None:  # fmt: skip
-    """Where patience ended the training before the rate had come down: train anew.
-
-    It takes twice as long as it got better, now with the rate coming down; the better one is kept.
-    """
-    assert model.schema is not None
-    assert settled.epochs is not None
-    again, epochs = build(settled, model.schema), min(2 * best, settled.epochs)
-    fit(again, data, replace(settled, epochs=epochs, patience=epochs), verbose)
-    losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
-    if losses[1] < losses[0]:
-        model.restore(again.values | again.slots, again.steps)
-        model.history = again.history
-
-
-def refit(model: Model, data: Prepared, settled: Config, verbose: bool | str | None = True) -> bool:
-    """Train the model anew on all rows, as long as served best; its history stays. Whether it did.
-
-    Scores of the rows that were held out say no more what the model is worth: take them before.
-    """
-    assert model.schema is not None
-    if settled.refit != "yes" or not len(data.held_rows):
-        return False
-    again = build(settled, model.schema)
-    every = np.sort(np.concatenate([data.rows, data.held_rows]))
-    sentence = f"once more on all {len(every):,} rows"
-    epochs = model.history.best if keeps_best(data, settled) else model.history.last_epoch
-    with choose(verbose) as progress:
-        progress.note(sentence)
-    whole = fitting.divide(data.arrays, every, None, settled.seed)
-    fit(again, whole, replace(settled, epochs=epochs, patience=None), verbose)
-    model.restore(again.values | again.slots | temperature_of(model), again.steps)
-    model.split += f"; then {sentence}"
-    return True
+def _kinds(chosen: Config) -> Mapping[str, str]:
+    """The kinds of columns that are given, those left out among them."""
+    groups = [chosen.groups] if chosen.groups is not None else []
+    ignored = dict.fromkeys(chosen.ignore, "ignore")
+    return dict.fromkeys(groups, "ignore") | dict(chosen.kinds) | ignored
 
 
 def train(
@@ -104,18 +158,13 @@ def train(
         source: a file (CSV, TSV, Parquet, JSON), a SQL query, the name of a data set, or a table
             in memory: pandas, polars, Arrow, NumPy, a dict of columns.
         target: the column to predict.
-        settings: as in `Config`; what is not given is chosen by the data.
+        settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
 
     Raises:
         DataError: the table cannot be used. SettingError: a setting makes no sense.
     """
-    table = read(source)
-    chosen = config(target=target, **settings)
-    schema = learn(table, chosen)
-    settled = settle(chosen, schema)
-    model = build(settled, schema)
-    data = fitting.prepare(model, table, settled.validation or None, settled.groups, settled.time)
-    settled = run(model, data, settled, verbose)
-    refit(model, data, settled, verbose)
-    return model
+    training = Training.of(read(source), config(target=target, **settings))
+    training.fit(verbose)
+    training.refit(verbose)
+    return training.model

@@ -1,4 +1,4 @@
-"""Settings: frozen records that check themselves and go to JSON and back."""
+"""Settings: frozen records that check themselves and convert to and from JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from chainrule.system.checks import integer
 from chainrule.types import is_number
 
 Check: TypeAlias = Callable[[str, Any], Any]
-"""From the place and value of a setting to the value that is kept. Raises SettingError."""
+"""From the full name and value of a setting to its checked value. Raises SettingError."""
 
 
 class Settings:
-    """Base of frozen dataclasses whose fields are annotated with a type and a Check.
+    """The base of frozen dataclasses whose fields are annotated with a type and a Check.
 
-    Every field is checked when the record is made, and so again when it is read from a file.
+    Every field is checked when the record is created, also when it is read from a file.
     """
 
     name: ClassVar[str]
@@ -31,13 +31,13 @@ class Settings:
             object.__setattr__(self, key, checked)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain data: the name of the kind, and every field."""
+        """The settings as plain data: the name of the class, and all fields."""
         values = {key: _plain(getattr(self, key)) for key in _checks(type(self))}
         return {"name": self.name} | values
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """A record from some of its fields by name. Raises SettingError, naming the nearest."""
+        """Returns a record with the given fields. Raises SettingError, with the nearest name."""
         known = list(_checks(cls))
         for key in settings:
             if key not in known:
@@ -50,10 +50,10 @@ class Settings:
         return cls(**settings)
 
 
-def _checks(kind: type[Any]) -> dict[str, Check]:
-    """For every field its check; those of a user's own kind may have none."""
-    hints = get_type_hints(kind, include_extras=True)
-    checks = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(kind)}
+def _checks(record: type[Any]) -> dict[str, Check]:
+    """The check of every field; those of a user's own class may have none."""
+    hints = get_type_hints(record, include_extras=True)
+    checks = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(record)}
     return {name: check[0] if check else _unchecked for name, check in checks.items()}
 
 
@@ -70,12 +70,12 @@ def _plain(value: Any) -> Any:
 
 
 def refuse(where: str, expected: str, value: Any) -> SettingError:
-    """The error of a setting that is not what was `expected`."""
-    return SettingError(where, "the value makes no sense", expected=expected, got=repr(value))
+    """The error for a setting that is not what was `expected`."""
+    return SettingError(where, "the value is not valid", expected=expected, got=repr(value))
 
 
 def as_number(where: str, value: Any) -> float:
-    """`value` as a finite float. Raises SettingError."""
+    """Returns `value` as a finite float. Raises SettingError."""
     if not is_number(value):
         raise refuse(where, "a finite number", value)
     return float(value)
@@ -83,7 +83,7 @@ def as_number(where: str, value: Any) -> float:
 
 @dataclass(frozen=True)
 class Within:
-    """The check of a number between bounds; `above` and `below` exclude them."""
+    """The check of a number between bounds; `above` and `below` are exclusive."""
 
     above: float = -math.inf
     least: float = -math.inf
@@ -91,7 +91,7 @@ class Within:
     most: float = math.inf
 
     def __call__(self, where: str, value: Any) -> float:
-        """`value` as a float. Raises SettingError."""
+        """Returns `value` as a float. Raises SettingError."""
         x = as_number(where, value)
         if not (self.above < x < self.below and self.least <= x <= self.most):
             raise refuse(where, self._text(where.split(".")[-1]), value)
@@ -107,14 +107,19 @@ class Within:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """The check of an integer that has a lower bound."""
+    """The check of an integer of at least `least`."""
 
     least: int
 
     def __call__(self, where: str, value: Any) -> int:
-        """`value` as an integer. Raises SettingError."""
-        whole = isinstance(value, float) and value.is_integer()
-        return integer(where, where.split(".")[-1], int(value) if whole else value, self.least)
+        """Returns `value` as an integer. Raises SettingError."""
+        integral = isinstance(value, float) and value.is_integer()
+        return require_integer(where, int(value) if integral else value, self.least)
+
+
+def require_integer(where: str, value: object, least: int) -> int:
+    """Returns `value` as an integer of at least `least`. Raises SettingError."""
+    return integer(where, where.split(".")[-1], value, least)
 
 
 def _flag(where: str, value: Any) -> bool:
@@ -125,7 +130,7 @@ def _flag(where: str, value: Any) -> bool:
 
 def _factors(where: str, value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise refuse(where, 'factors by pattern of name: {"hidden.*": 0.1}', value)
+        raise refuse(where, 'factors by name pattern: {"hidden.*": 0.1}', value)
     return {key: NOT_NEGATIVE(f"{where}[{key!r}]", x) for key, x in value.items()}
 
 
@@ -134,7 +139,7 @@ NOT_NEGATIVE = Within(least=0)
 Positive = Annotated[float, Within(above=0)]
 NotNegative = Annotated[float, NOT_NEGATIVE]
 Fraction = Annotated[float, Within(least=0, below=1)]
-"""From 0 on, below 1."""
+"""At least 0, below 1."""
 Flag = Annotated[bool, _flag]
 Factors = Annotated[Mapping[str, float], _factors]
-"""Factors by pattern of name."""
+"""Factors by name pattern."""

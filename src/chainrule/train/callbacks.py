@@ -1,4 +1,4 @@
-"""What watches a run: callbacks, early stopping, and the trackers that both decide by."""
+"""Callbacks of a run, early stopping, and the trackers of the best epoch and of plateaus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainrule.train.schedules import ReduceOnPlateau
 
 @dataclass(slots=True)
 class State:
-    """What a callback is told after an epoch, and how it stops the run.
+    """The view of a run that a callback receives, and by which it stops the run.
 
     Attributes:
         model: the model in training, holding the present parameters.
@@ -35,13 +35,13 @@ class State:
     stop_reason: str | None = None
 
     def stop(self, reason: str = "a callback said so") -> None:
-        """End the run after this epoch; the first reason given is the one told."""
+        """End the run after this epoch; the first reason given is reported."""
         self.stop_reason = self.stop_reason or reason
 
 
 class Callback:
-    """Something that happens during `fit`. Override what you need; a plain function of the state
-    serves as `on_epoch`. An error in a callback ends the run as it would anywhere."""
+    """Code that runs during `fit`. Override the methods that you need; a plain function of the
+    state serves as `on_epoch`. An error in a callback ends the run."""
 
     def on_start(self, state: State) -> None:
         """Before the first epoch of a run."""
@@ -73,19 +73,19 @@ def as_callbacks(
         return []
     if isinstance(given, Callback) or not isinstance(given, Iterable):
         given = [given]
-    found: list[Callback] = []
+    callbacks: list[Callback] = []
     for item in given:
         if isinstance(item, Callback):
-            found.append(item)
+            callbacks.append(item)
         elif callable(item) and not isinstance(item, type):
-            found.append(_Function(item))
+            callbacks.append(_Function(item))
         else:
             raise SettingError(
                 "callbacks", "this is not a callback", got=repr(item),
                 expected="a Callback object or a function of the state",
                 fix=f"pass {item.__name__}()" if isinstance(item, type) else None,
             )  # fmt: skip
-    return found
+    return callbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class EarlyStopping:
 
 @dataclass(slots=True)
 class BestTracker:
-    """Which epoch was the best so far, and whether it is time to stop.
+    """Tracks the best epoch so far, and decides when to stop.
 
     Only plain fields, so `dataclasses.asdict` saves it and `BestTracker(**saved)` goes on.
     """
@@ -151,7 +151,7 @@ class BestTracker:
     stale: int = 0
 
     def update(self, value: float, epoch: int | None = None) -> bool:
-        """Take an epoch's value; says whether it is the best so far.
+        """Take an epoch's value; returns whether it is the best so far.
 
         NaN and infinities never improve. Epochs count from 1 where `epoch` is not given.
         """
@@ -164,7 +164,7 @@ class BestTracker:
 
     @property
     def should_stop(self) -> bool:
-        """Whether patience has run out."""
+        """Whether patience is exhausted."""
         return self.patience is not None and self.stale >= self.patience
 
     @property
@@ -179,33 +179,34 @@ class BestTracker:
 
 @dataclass(slots=True)
 class PlateauTracker:
-    """The scale of a rate that is cut whenever the criterion stops improving.
+    """The scale of a rate that is cut whenever the criterion stops improving; only plain fields.
 
     Attributes:
-        settings: when it is cut, and by how much.
         better: as in `EarlyStopping`.
-        scale: what the rate is multiplied by now.
+        scale: the present factor on the rate.
+        best: the best criterion so far.
+        stale: epochs without improvement, since the last one or the last cut.
+        cooling: epochs to come that do not count as being without improvement.
     """
 
-    settings: ReduceOnPlateau
     better: Direction = "min"
     scale: float = 1.0
     best: float | None = None
     stale: int = 0
     cooling: int = 0
 
-    def update(self, value: float) -> float:
+    def update(self, value: float, settings: ReduceOnPlateau) -> float:
         """Take an epoch's value; returns the scale for the next epoch."""
-        if _improves(value, self.best, self.better, self.settings.minimum_improvement):
+        if _improves(value, self.best, self.better, settings.minimum_improvement):
             self.best, self.stale = float(value), 0
         elif self.cooling == 0:
             self.stale += 1
-        if self.settings.best_of_all and _improves(value, self.best, self.better, 0.0):
+        if settings.best_of_all and _improves(value, self.best, self.better, 0.0):
             self.best = float(value)
         self.cooling = max(self.cooling - 1, 0)
-        if self.stale >= self.settings.patience:
-            self.scale *= self.settings.factor
-            self.stale, self.cooling = 0, self.settings.cooldown
+        if self.stale >= settings.patience:
+            self.scale *= settings.factor
+            self.stale, self.cooling = 0, settings.cooldown
         return self.scale
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from chainrule.engine.fallback import backend_for
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.step import Objective, differentiate, specialise_for_training
@@ -28,7 +29,7 @@ class FullBatch:
         loss: a floating-point scalar.
         state: values of parameters by name; the rest start from their initial values.
         data: for each input of the graph its array, rows first.
-        settings: tell the weight decay.
+        settings: of the method; the weight decay counts here.
         trainable: patterns of the names of parameters to train; None: all trainable ones.
         seed: of everything random, which is drawn once: each call sees the same.
         backend: "native" or "interpreter".
@@ -69,7 +70,7 @@ class FullBatch:
         ])  # fmt: skip
         self.start = _packed([self._known[x] for x in parts.gradients])
         self._descent: NativeFunction | EvalSchedule = EvalSchedule(descent, wanted)
-        if backend == "native":
+        if backend_for(descent, backend) == "native":
             named = {descent.name(x): self._known[x] for x in descent.inputs}
             self._descent = NativeFunction(descent, wanted, named, self._rows)
 
@@ -85,7 +86,7 @@ class FullBatch:
         return value, gradient + self._decay * point
 
     def penalty(self, point: Vector) -> float:
-        """What weight decay adds to the loss."""
+        """The weight decay's part of the loss."""
         return 0.5 * float(self._decay @ (point * point))
 
     def state(self, point: Vector) -> dict[str, Array]:
@@ -107,10 +108,10 @@ class FullBatch:
             env = self._run(self._statistics, point)
             self._known |= {x: env[new] for x, new in tracked.items()}
 
-    def _run(self, tape: EvalSchedule, point: Vector) -> dict[Node, Array]:
+    def _run(self, schedule: EvalSchedule, point: Vector) -> dict[Node, Array]:
         with one_thread:
             known = self._known | self._unpacked(point)
-            return tape.run(known, rows=self._rows, training=True)
+            return schedule.run(known, rows=self._rows, training=True)
 
     def _unpacked(self, point: Vector) -> dict[Node, Array]:
         values: dict[Node, Array] = {}
@@ -129,7 +130,7 @@ def _packed(arrays: list[Array]) -> Vector:
 class FullBatchProgram:
     """L-BFGS as a Program: a step is an iteration, whatever minibatch and rate it is given.
 
-    It stands still once the method has ended.
+    After the end of the method a step changes nothing.
     """
 
     def __init__(self, function: FullBatch, settings: LBFGS) -> None:

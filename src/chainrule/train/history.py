@@ -1,4 +1,4 @@
-"""What happened in a run, epoch by epoch: the History that `fit` returns and the model keeps."""
+"""The History of training: a row of numbers for each epoch."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class History:
         for name, value in row.items():
             if not isinstance(value, (int, float, np.number, np.bool_)):
                 raise SettingError("history", f"{name!r} is not a number", got=repr(value))
-            whole = isinstance(value, (int, np.integer))
-            stored[plain_name(name)] = int(value) if whole else float(value)
+            integer = isinstance(value, (int, np.integer))
+            stored[plain_name(name)] = int(value) if integer else float(value)
         if stored["epoch"] <= self.last_epoch or stored["epoch"] % 1:
             raise SettingError("history", "epochs must rise", got=stored["epoch"],
                                expected=f"{self.last_epoch + 1} or later")  # fmt: skip
@@ -109,8 +109,8 @@ class History:
             return None
         values = self[self.criterion]
         values = np.where(np.isfinite(values), values if self._better == "min" else -values, np.inf)
-        place = int(np.argmin(values))
-        return int(self._rows[place]["epoch"]) if values[place] < np.inf else None
+        index = int(np.argmin(values))
+        return int(self._rows[index]["epoch"]) if values[index] < np.inf else None
 
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, a copy; -1 is the last."""
@@ -142,11 +142,11 @@ class History:
         if not self._rows:
             return "History(no epochs yet)"
         best = self.best
-        told = f"{len(self)} epoch{'s' if len(self) > 1 else ''}"
+        text = f"{len(self)} epoch{'s' if len(self) > 1 else ''}"
         if best is not None:
             value = number(self.row(best)[self.criterion])
-            told += f", best {best}: {words(self.criterion)} {value}"
-        return f"History({told})"
+            text += f", best {best}: {words(self.criterion)} {value}"
+        return f"History({text})"
 
     def plot(self, *names: str, width: int = 640, height: int = 360) -> Plot:
         """A line plot over the epochs, of loss and validation loss or of the columns named.
@@ -226,9 +226,9 @@ class History:
                 history.append(row)
             except SettingError as error:
                 raise _damaged(error.what) from None
-        known = {row["epoch"] for row in history}
-        whole = all(type(start) is int for start in runs)
-        if not whole or any(start not in known for start in runs) or sorted(set(runs)) != runs:
+        epochs = {row["epoch"] for row in history}
+        integers = all(type(start) is int for start in runs)
+        if not integers or any(start not in epochs for start in runs) or sorted(set(runs)) != runs:
             raise _damaged("a run starts at no epoch")
         history._starts = runs
         return history

@@ -56,7 +56,7 @@ class LBFGS(Settings):
 
 @dataclass(frozen=True)
 class Iteration:
-    """Where an iteration ended.
+    """The result of an iteration.
 
     Attributes:
         number: 0 is the start.
@@ -91,7 +91,7 @@ class _Trial:
 
 
 class Minimiser:
-    """The minimisation of a function: iterate over it, and look why it ended.
+    """The minimisation of a function: an iterable of its iterations.
 
     Args:
         function: from a point to value and gradient, both float64.
@@ -99,11 +99,11 @@ class Minimiser:
         settings: of the method.
 
     Attributes:
-        reason: why it ended, in words; None before.
-        converged: whether the gradient has become as small as `tolerance` asks.
+        reason: for the end, in words; None before.
+        converged: whether the gradient has become as small as `tolerance`.
 
-    Iterating yields an Iteration for the start and for each step; the value never rises. Whoever
-    iterates may stop at any time.
+    Iterating yields an Iteration for the start and for each step; the value never rises, and
+    iteration may stop at any time.
 
     Raises:
         NotFinite: value or gradient are not finite at the start.
@@ -172,7 +172,7 @@ class Minimiser:
         return new
 
     def _direction(self, gradient: Vector) -> Vector:
-        """Minus the gradient times the inverse Hessian as past steps tell it: two loops."""
+        """Minus the gradient times the inverse Hessian estimated from past steps: two loops."""
         if not self._pairs:
             return -gradient
         q = -gradient
@@ -241,7 +241,7 @@ def _too_high(trial: _Trial, start: _Trial) -> bool:
 
 
 def _between(low: _Trial, high: _Trial) -> float:
-    """The minimum of the cubic through both ends, kept away from them; else a point between."""
+    """The minimum of the cubic through both ends, bounded away from them; else a point between."""
     width = high.at - low.at
     if not high.finite:
         return low.at + 0.25 * width

@@ -1,4 +1,4 @@
-"""The loop: epochs of minibatches through a Program, judged, shown and stopped."""
+"""The training loop: epochs of minibatches through a Program, scored, reported and stopped."""
 
 from __future__ import annotations
 
@@ -12,53 +12,52 @@ from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
-from chainrule.train.callbacks import BestTracker, Callback, State
+from chainrule.train.callbacks import Callback, State, as_callbacks
+from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress
+from chainrule.train.runstate import RunState
+from chainrule.train.schedules import ReduceOnPlateau, rates
 
-SLICE = 0.03
-"""Seconds that one call of the program should take: then progress moves and Ctrl-C works."""
+SLICE_SECONDS = 0.03
+"""The time that one call of the program should take: then progress moves and Ctrl-C works."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
-    """One run of `fit`: what it works on, and how.
+    """One run of `fit`: its program, data, settings and progress.
 
     Attributes:
         program: does the steps; it holds parameters and optimizer slots.
         data: the arrays of the whole data set, by input.
         rows: those that train.
-        batch_size, epochs, seed: of this run; `epochs` are added to those before.
-        rates: the learning rates of some steps, from the first step of the run and their number.
-        score: the scores after an epoch, with the present parameters: a part of its row.
-        sync: called before anyone looks at the model: it takes the program's parameters.
-        tracker: judges the epochs; its criterion is a column of the history.
-        keep_best: whether to end with the state of the best epoch.
-        on_score: told the criterion after each epoch; a rate that reacts to it listens here.
-        shuffle: whether each epoch takes the rows in an order of its own.
+        settings: of the run; batch size, shuffle, keep_best, callbacks and the learning rate count.
+        seed: of the order of the rows.
+        state: the progress of the run.
+        score: returns the scores after an epoch, with the present parameters: a part of its row.
+        sync: called before the model is read: it takes the program's parameters.
+        view: what callbacks see of the run.
+        progress: reports the run.
     """
 
     program: Program
     data: Mapping[str, Array]
     rows: Rows
-    batch_size: int
-    epochs: int
+    settings: FitSettings
     seed: int
-    rates: Callable[[int, int], Sequence[float]]
+    state: RunState
     score: Callable[[], Mapping[str, float]]
     sync: Callable[[], None]
-    tracker: BestTracker
-    keep_best: bool
-    state: State
+    view: State
     progress: Progress
-    callbacks: Sequence[Callback]
-    on_score: Callable[[float], None] = lambda value: None
-    shuffle: bool = True
-    _best: tuple[dict[str, Array], int] | None = field(default=None, init=False)
-    _count: int = field(default=1, init=False)  # steps of the next call
+    callbacks: Sequence[Callback] = field(init=False)
+    _slice: int = field(default=1, init=False)  # steps of the next call of the program
+
+    def __post_init__(self) -> None:
+        self.callbacks = as_callbacks(self.settings.callbacks)
 
     def train(self) -> str | None:
-        """Run all epochs; returns why it stopped early, or None.
+        """Run all epochs that are left; returns why it stopped early, or None.
 
         Raises:
             NotFinite: the loss is not finite; the state is that before the step, or that of the
@@ -66,69 +65,92 @@ class Run:
             SettingError: the criterion is not a column of the history.
             KeyboardInterrupt: after the best state was put back.
         """
-        history, begun = self.state.history, time.perf_counter()
-        first = history.begin_run()
-        last = first + self.epochs - 1
-        self.progress.start(last, first_epoch=first, criterion=self.tracker.criterion)
+        state = self.state
+        begun = time.perf_counter() - state.seconds
+        self.progress.start(
+            state.last_epoch, first_epoch=state.first_epoch, criterion=state.tracker.criterion
+        )
         for callback in self.callbacks:
-            callback.on_start(self.state)
+            callback.on_start(self.view)
         try:
-            for epoch in range(first, last + 1):
-                row = self._epoch(epoch)
-                row["seconds"] = time.perf_counter() - begun
-                self._judge(epoch, history.append(row))
-                if self.state.stop_reason is not None:
-                    break
+            while not state.ended and self.view.stop_reason is None:
+                row = self._epoch(begun)
+                state.seconds = row["seconds"] = time.perf_counter() - begun
+                self._judge(self.view.history.append(row))
         finally:
-            if self._best is not None and self.keep_best:
-                self.program.write(self._best[0], self._best[1])
+            if state.best_values is not None and self.settings.keep_best:
+                self.program.write(state.best_values, state.best_step)
             self.sync()
         for callback in self.callbacks:
-            callback.on_finish(self.state)
-        return self.state.stop_reason
+            callback.on_finish(self.view)
+        return self.view.stop_reason
 
-    def _epoch(self, epoch: int) -> dict[str, float]:
-        """Train on all rows once; the row of the epoch, without its time."""
-        rows = shuffle(self.rows, self.seed, epoch) if self.shuffle else self.rows
-        batches = Minibatches(rows, self.batch_size)
-        losses = np.empty(len(batches))
-        done, rate = 0, 0.0
-        while done < len(batches):
-            some = batches[done : done + self._count]
-            rates = self.rates(self.program.steps, len(some))
-            start = time.perf_counter()
-            part = self.program.run(self.data, some, rates)
-            elapsed = max(time.perf_counter() - start, 1e-9)
-            losses[done : done + len(some)] = part
-            done += len(some)
-            self._count = max(1, min(int(SLICE / elapsed * len(some)), 4 * self._count))
-            rate = rates[-1]
+    def _epoch(self, begun: float) -> dict[str, float]:
+        """Train on the minibatches of the epoch that are left; returns its row without the time."""
+        state, rows = self.state, self.rows
+        if self.settings.shuffle:
+            rows = shuffle(rows, self.seed, state.epoch)
+        batches = Minibatches(rows, self.settings.batch_size)
+        while len(state.losses) < len(batches):
+            self._steps(batches)
+            state.seconds = time.perf_counter() - begun
+            done = len(state.losses)
             self.progress.update(
-                epoch, done / len(batches), loss=float(losses[:done].sum()) / done, rate=rate
-            )
+                state.epoch, done / len(batches),
+                loss=float(state.losses.sum()) / done, rate=state.rate,
+            )  # fmt: skip
         self.sync()
-        row = {"epoch": epoch, "step": self.program.steps, "rate": rate}
-        return row | {"loss": batches.mean(losses), **self.score()}
+        row = {"epoch": state.epoch, "step": state.step, "rate": state.rate}
+        return row | {"loss": batches.mean(state.losses), **self.score()}
 
-    def _judge(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Keep the best, tell everybody, and see whether to stop."""
-        criterion = row.get(self.tracker.criterion)
-        if criterion is None:
-            raise SettingError(
-                "EarlyStopping",
-                f"the history has no column {self.tracker.criterion!r}",
-                expected=", ".join(row),
-                fix="name it among the metrics too: fit(..., metrics=[...])",
-            )
-        best = self.tracker.update(criterion, epoch)
-        if best and self.keep_best:
-            self._best = (self.program.read(), self.program.steps)
-        self.on_score(criterion)
-        self.state.epoch, self.state.step, self.state.row = epoch, self.program.steps, row
-        self.progress.epoch(row, best=best and self.keep_best)
+    def _steps(self, batches: Minibatches) -> None:
+        """Train on the next slice of the minibatches."""
+        state, done = self.state, len(self.state.losses)
+        some = batches[done : done + self._slice]
+        chosen = self._rates(len(some), len(batches))
+        start = time.perf_counter()
+        losses = self.program.run(self.data, some, chosen)
+        elapsed = max(time.perf_counter() - start, 1e-9)
+        state.losses = np.concatenate([state.losses, losses])
+        state.step, state.rate = self.program.steps, chosen[-1]
+        self._slice = max(1, min(int(SLICE_SECONDS / elapsed * len(some)), 4 * self._slice))
+
+    def _rates(self, count: int, per_epoch: int) -> list[float]:
+        """The learning rates of the next steps."""
+        state = self.state
+        schedule = getattr(self.settings.optimizer, "rate", 1.0)
+        scale = 1.0 if state.plateau is None else state.plateau.scale
+        total = per_epoch * state.epochs
+        return rates(schedule, self.program.steps - state.first_step, count, total, scale)
+
+    def _judge(self, row: Mapping[str, float]) -> None:
+        """Keep the best state, report the epoch, and decide whether to stop."""
+        state, keep_best = self.state, self.settings.keep_best
+        epoch, criterion = state.epoch, _criterion(row, state.tracker.criterion)
+        best = state.tracker.update(criterion, epoch)
+        if best and keep_best:
+            state.best_values, state.best_step = self.program.read(), state.step
+        schedule = getattr(self.settings.optimizer, "rate", None)
+        if state.plateau is not None and isinstance(schedule, ReduceOnPlateau):
+            state.plateau.update(criterion, schedule)
+        state.epoch, state.losses = epoch + 1, np.empty(0)
+        self.view.epoch, self.view.step, self.view.row = epoch, state.step, row
+        self.progress.epoch(row, best=best and keep_best)
         for callback in self.callbacks:
-            callback.on_epoch(self.state)
+            callback.on_epoch(self.view)
         if self.program.ended is not None:
-            self.state.stop(self.program.ended)
-        if self.tracker.should_stop:
-            self.state.stop(self.tracker.reason)
+            self.view.stop(self.program.ended)
+        if state.tracker.should_stop:
+            self.view.stop(state.tracker.reason)
+
+
+def _criterion(row: Mapping[str, float], name: str) -> float:
+    """The column of an epoch's row by which it is judged. Raises SettingError."""
+    if name not in row:
+        raise SettingError(
+            "EarlyStopping",
+            f"the history has no column {name!r}",
+            expected=", ".join(row),
+            fix="name it among the metrics too: fit(..., metrics=[...])",
+        )
+    return row[name]

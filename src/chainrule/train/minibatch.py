@@ -1,4 +1,4 @@
-"""Which rows make which minibatch: a function of seed and epoch alone."""
+"""The order of the rows in an epoch: a function of seed and epoch alone."""
 
 from __future__ import annotations
 

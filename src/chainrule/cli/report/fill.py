@@ -7,64 +7,56 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.cli import evaluation as judging
-from chainrule.cli.evaluation import Verdict
+from chainrule.cli.evaluation import Evaluation, importance, mistakes
 from chainrule.cli.report.page import ColumnRow, Histogram, NodeRow, Report
-from chainrule.data.check import Finding
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.encoder import numbers_of
-from chainrule.data.table import Column, Table, label_of
+from chainrule.data.table import Column, label_of
 from chainrule.model.model import Model
-from chainrule.recipe import Config
+from chainrule.recipe import Training
 
 LEVELS = 6
 
 
 def make_report(
-    model: Model,
-    table: Table,
-    settled: Config,
+    trained: Training,
     columns: Sequence[tuple[str, str, str, str]],
-    findings: Sequence[Finding],
-    verdicts: Sequence[Verdict],
-    training: Verdict | None,
+    evaluations: Sequence[Evaluation],
+    on_training: Evaluation,
     facts: Mapping[str, Any],
 ) -> Report:
     """The report of a run.
 
     Args:
         columns: name, kind, reason and treatment of each.
-        verdicts: on validation and test rows; the first is drawn.
-        training: on the rows that were trained on.
+        evaluations: on validation and test rows; the first is drawn.
+        on_training: on the rows that were trained on.
         facts: further fields of Report.
     """
-    every = [*([training] if training is not None else []), *verdicts]
-    drawn = verdicts[0] if verdicts else training
-    measured: dict[str, Any] = {}
-    if drawn is not None:
-        of, drops = judging.importance(model, drawn)
-        measured = {
-            "judged": drawn.judged, "importance_of": of, "importance": drops,
-            "mistakes": judging.mistakes(drawn, table.drop(str(settled.target))),
-        }  # fmt: skip
-        if drawn.name == "test":  # its rows are of another table
-            measured["mistakes"] = []
+    model, table, resolved = trained.model, trained.table, trained.config
+    drawn = evaluations[0] if evaluations else on_training
+    importance_of, drops = importance(model, drawn)
+    worst = mistakes(drawn, table.drop(str(resolved.target)))
+    everywhere = [on_training, *evaluations]
     return Report(
         source=table.source,
-        target=str(settled.target),
-        task=str(settled.task),
+        target=str(resolved.target),
+        task=str(resolved.task),
         rows=len(table),
         columns=[_column_row(model, table[name], kind, why, how)
                  for name, kind, why, how in columns],
-        seed=settled.seed,
+        seed=resolved.seed,
         split=model.split,
-        findings=findings,
+        findings=trained.findings,
         history=model.history,
-        metrics={verdict.name: verdict.scores for verdict in every},
-        sizes={verdict.name: verdict.rows for verdict in every},
+        metrics={evaluation.name: evaluation.scores for evaluation in everywhere},
+        sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
-        **measured,
+        outcome=drawn.outcome,
+        importance_of=importance_of,
+        importance=drops,
+        mistakes=[] if drawn.name == "test" else worst,  # its rows are of another table
         **facts,
     )  # fmt: skip
 

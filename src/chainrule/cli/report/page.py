@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from chainrule.cli.report import charts, results
 from chainrule.cli.report.charts import percent
-from chainrule.cli.report.results import Figure, Judged, clip
+from chainrule.cli.report.results import Figure, Outcome, clip
 from chainrule.data.check import Finding
 from chainrule.display.format import duration, number, words
 from chainrule.display.lineplot import curves_svg
@@ -25,7 +25,7 @@ from chainrule.train.history import History
 from chainrule.train.metrics import direction
 
 BINS = 24  # of a column's small histogram
-LEVELS = 4  # of a category that its small bar tells apart
+LEVELS = 4  # of a category that its small bar shows one by one
 MISTAKE_COLUMNS = 8  # beside the answer, in the table of the largest mistakes
 MISTAKES = 10
 METRIC_CURVES = 3
@@ -41,7 +41,7 @@ MEANINGS = {
     "auc": "how often a positive row outranks a negative one",
     "log_loss": "mean of −log of the probability given to the truth",
     "brier": "mean squared error of the probabilities",
-    "calibration_error": "mean gap between how sure and how right",
+    "calibration_error": "mean gap between confidence and accuracy",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
@@ -49,7 +49,7 @@ MEANINGS = {
     "pinball": "mean loss of the predicted quantiles",
     "coverage": "share of rows between the outer quantiles",
     "crossing": "share of rows whose quantiles are out of order",
-    "loss": "what training makes small, without penalties",
+    "loss": "what training minimises, without penalties",
 }
 
 
@@ -81,9 +81,9 @@ class ColumnRow:
 
     Attributes:
         name, kind: as in "number", "category".
-        reason: why it is taken for that kind.
-        treatment: what becomes of it: "standardised, gaps filled by the median".
-        gaps, distinct: how many cells are missing, how many values differ.
+        reason: for that kind.
+        treatment: as nodes of the graph: "standardised, gaps filled by the median".
+        gaps, distinct: the numbers of missing cells and of different values.
         histogram: the distribution of numbers or dates.
         levels: the most frequent values and their rows; `rows` is then what they are part of.
         rows: the cells that have a value.
@@ -119,18 +119,18 @@ class Report:
         target, task: the column predicted; "classification", "regression" and so on.
         rows, columns: what was read: the number of rows, and each column but those dropped unread.
         version, seed, seconds: of Chainrule; of the run; how long it took.
-        headline: sentences that take the place of those made from `judged`.
+        headline: sentences that take the place of those made from `outcome`.
         command, configuration: the command line, and the TOML that repeats the run.
         split, notes: sentences on how the rows were split, and on what happened in the run.
         findings: of the data check.
         history: the epochs.
         metrics: set ("training", "validation", "test") to metric to value.
         sizes: set to number of rows.
-        judged: the predictions to draw.
+        outcome: the predictions to draw.
         network, memory: the nodes, and bytes that the run needed.
         importance: (column, drop of `importance_of` when its values are shuffled).
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
-        next_command: what to type to predict.
+        next_command: the command that predicts.
     """
 
     source: str
@@ -150,7 +150,7 @@ class Report:
     history: History | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
-    judged: Judged | None = None
+    outcome: Outcome | None = None
     network: Sequence[NodeRow] = ()
     memory: int | None = None
     importance: Sequence[tuple[str, float]] = ()
@@ -184,17 +184,17 @@ def render(report: Report) -> str:
 
 
 def _shown(report: Report) -> dict[str, Any]:
-    """What the page shows beside the report's own fields."""
-    judged = report.judged
-    classed = judged is not None and bool(judged.classes)
+    """All that the page shows beside the report's own fields."""
+    outcome = report.outcome
+    classed = outcome is not None and bool(outcome.classes)
     return {
         "facts": _facts(report),
-        "headline": report.headline or (results.headline(judged) if judged else ()),
+        "headline": report.headline or (results.headline(outcome) if outcome else ()),
         "metrics": _metrics(report),
-        "confusion": results.confusion(judged) if judged and classed else [],
-        "mixups": results.mixups(judged, 20) if judged and classed else [],
-        "class_scores": results.class_scores(judged) if judged and classed else [],
-        "charts": results.figures(judged, report.target) if judged else [],
+        "confusion": results.confusion(outcome) if outcome and classed else [],
+        "mixups": results.mixups(outcome, 20) if outcome and classed else [],
+        "class_scores": results.class_scores(outcome) if outcome and classed else [],
+        "charts": results.figures(outcome, report.target) if outcome else [],
         "curves": _curves(report.history),
         "columns": [(column, *_distribution(column)) for column in report.columns],
         "importance": _importance(report),
@@ -261,8 +261,8 @@ def _curve(history: History, name: str) -> Figure:
     if f"validation_{name}" in history:
         lines["validation"] = history[f"validation_{name}"]
     label = metric_words(name)
-    judged = "validation" if history.criterion.startswith("validation_") else "training"
-    best = None if history.best is None else (history.best, judged)
+    rows = "validation" if history.criterion.startswith("validation_") else "training"
+    best = None if history.best is None else (history.best, rows)
     svg = _lines(history, lines, label, best)
     return Figure(label[:1].upper() + label[1:], svg)
 
@@ -282,18 +282,18 @@ def _lines(
 def _distribution(column: ColumnRow) -> tuple[str, str]:
     """The small chart of a column, and what it shows in words."""
     if column.histogram is not None:
-        told = f"{column.histogram.low} to {column.histogram.high}"
+        summary = f"{column.histogram.low} to {column.histogram.high}"
         if column.histogram.low == column.histogram.high:
-            told = f"always {column.histogram.low}"
-        return charts.sparkline(column.histogram.counts, f"histogram, {told}"), told
+            summary = f"always {column.histogram.low}"
+        return charts.sparkline(column.histogram.counts, f"histogram, {summary}"), summary
     if not column.levels:
         return "", ""
     total = max(column.rows, sum(rows for _, rows in column.levels), 1)
     shares = [(clip(str(name), 24), rows / total) for name, rows in column.levels[:LEVELS]]
-    told = ", ".join(f"{name} {percent(round(share, 2))}" for name, share in shares)
+    summary = ", ".join(f"{name} {percent(round(share, 2))}" for name, share in shares)
     if column.distinct > len(shares):
-        told += f", {column.distinct - len(shares):,} more"
-    return charts.level_bar(shares, told), told
+        summary += f", {column.distinct - len(shares):,} more"
+    return charts.level_bar(shares, summary), summary
 
 
 def _importance(report: Report) -> list[tuple[str, str, str]]:
@@ -312,8 +312,8 @@ def _mistakes(report: Report) -> dict[str, Any]:
     known = {column.name for column in report.columns} - {"actual", "predicted", "probability"}
     own = [key for key in keys if key not in known]
     ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
-    brought = sorted((key for key in keys if key in known), key=lambda key: ranked.get(key, 10**9))
-    head = own + brought[:MISTAKE_COLUMNS] if known else own[: 3 + MISTAKE_COLUMNS]
+    shared = sorted((key for key in keys if key in known), key=lambda key: ranked.get(key, 10**9))
+    head = own + shared[:MISTAKE_COLUMNS] if known else own[: 3 + MISTAKE_COLUMNS]
     numeric = (int, float, np.number)
     return {
         "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],

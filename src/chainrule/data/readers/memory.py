@@ -1,4 +1,4 @@
-"""Tables from what is already in memory: arrays, dicts, records and data frames."""
+"""Tables from objects in memory: arrays, dicts, records and data frames."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ NESTED = (list, tuple, dict, np.ndarray, set)
 
 
 def from_mapping(data: Mapping[Any, Any], source: str = "a dict") -> Table:
-    """A table of the dict's columns: arrays, lists, series."""
+    """Returns a table of the dict's columns: arrays, lists, series."""
     notes = Notes()
     columns = [_from_any(str(name), values, source, notes) for name, values in data.items()]
     return Table(columns, source=source, notes=notes.lines())
 
 
 def from_records(records: Sequence[Mapping[Any, Any]]) -> Table:
-    """A table of a list of dicts, one a row; a name that a record lacks is a gap there."""
+    """Returns a table of a list of dicts, one per row; names that a record lacks are gaps."""
     names = list(dict.fromkeys(name for record in records for name in record))
     columns = {name: [record.get(name) for record in records] for name in names}
     return from_mapping(columns, "a list of dicts")
 
 
 def from_array(array: NDArray[Any]) -> Table:
-    """A table of a 2-D array (columns x0, x1, ...) or of a structured array's fields."""
+    """Returns a table of a 2-D array (columns x0, x1, ...) or of a structured array's fields."""
     if array.dtype.names:
         return from_mapping({name: array[name] for name in array.dtype.names}, "a NumPy array")
     if array.ndim != 2:
@@ -47,11 +47,11 @@ def from_array(array: NDArray[Any]) -> Table:
 
 
 def from_frame(frame: Any) -> Table | None:
-    """A table of any data frame that narwhals knows, or None for something else."""
+    """Returns a table of any data frame that narwhals knows, or None for other objects."""
     import narwhals.stable.v1 as nw  # noqa: PLC0415  (50 ms)
 
     source = f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
-    if not hasattr(frame, "collect") and hasattr(frame, "columns"):  # narwhals tells it less well
+    if not hasattr(frame, "collect") and hasattr(frame, "columns"):  # narwhals has a worse message
         names = getattr(frame, "column_names", frame.columns)
         refuse_duplicates([str(name) for name in names], source)
     wrapped = nw.from_native(frame, pass_through=True)
@@ -102,7 +102,7 @@ def _from_any(name: str, values: Any, source: str, notes: Notes) -> Column:
         raise DataError(
             source,
             f"column {name!r} is one value, not a column",
-            expected="a list or array, one value a row",
+            expected="a list or array, one value per row",
             got=repr(values),
             fix=f"{{{name!r}: [{values!r}]}}",
         )
@@ -207,8 +207,8 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
         notes.add(f"column {name!r}: a mixture of {mixture} read as text")
     position: dict[str, int] = {}
     texts = (None if value is None else str(value) for value in kept)
-    found = (-1 if text is None else position.setdefault(text, len(position)) for text in texts)
-    codes = np.fromiter(found, np.int32, len(kept))
+    coded = (-1 if text is None else position.setdefault(text, len(position)) for text in texts)
+    codes = np.fromiter(coded, np.int32, len(kept))
     return _texts(name, codes, list(position), notes)
 
 
@@ -217,14 +217,14 @@ def _nested(name: str, values: list[Any], source: str) -> DataError:
     return DataError(
         source,
         f"column {name!r} holds nested values",
-        expected="one number, text, boolean or date a cell",
+        expected="one number, text, boolean or date per cell",
         got=f"{type(values[row]).__name__} in row {row + 1}",
         fix="give each part a column of its own",
     )
 
 
 def _is_gap(value: Any) -> bool:
-    """None, NaN, NaT and pandas.NA."""
+    """Whether a value is None, NaN, NaT or pandas.NA."""
     if value is None or type(value) is str:
         return value is None
     return type(value).__name__ in ("NAType", "NaTType") or (
@@ -239,7 +239,7 @@ def _filled(values: list[Any], missing: NDArray[np.bool_], gap: Any, dtype: Any)
 
 
 def _stamp(value: Any) -> Any:
-    """A date or time without its zone, in UTC."""
+    """A date or time in UTC, without its zone."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return np.datetime64(int(value.timestamp() * 1e6), "us")
     return np.datetime64(value, "us")

@@ -1,4 +1,4 @@
-"""One way in for every source of data: `read`."""
+"""`read`: makes a table from any source of data."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 
 def read(source: Any, *, header: bool | None = None, encoding: str | None = None) -> Table:
-    """The table in a file, SQL query, named data set, array, dict, or data frame.
+    """Returns the table in a file, SQL query, named data set, array, dict, or data frame.
 
     Args:
         source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip), the name of an
             embedded or fetched data set, a SQL query that begins with SELECT, WITH or FROM (and
             may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
             or any data frame that narwhals knows (pandas, polars, Arrow, ...).
-        header: for CSV, whether the first line names the columns; None looks.
-        encoding: for CSV, that of the text, by any name that Python knows; None: UTF-8, or what
-            the first bytes say, or else Windows-1252, which is noted.
+        header: for CSV, whether the first line names the columns; None detects it.
+        encoding: for CSV, any encoding that Python knows; None: UTF-8, or as the first bytes say,
+            or else Windows-1252, which is noted.
 
     Raises:
-        DataError: it cannot be read; names the file, the line or row, and the column.
+        DataError: it cannot be read; the message names the file, the line or row, and the column.
     """
     if isinstance(source, Table):
         return source
@@ -66,7 +66,7 @@ def _from_memory(source: Any) -> Table:
 
 
 def _fix(source: Any) -> str | None:
-    """What to try with a source that is almost a table."""
+    """The fix for a source that is almost a table."""
     if hasattr(source, "to_frame"):
         return "source.to_frame()"
     if hasattr(source, "toarray"):
@@ -82,7 +82,7 @@ def _filled(table: Table) -> Table:
 
 
 def _find(source: str | os.PathLike[str]) -> Path:
-    """The file meant by a path or by the name of a data set."""
+    """The file of a path, or of a data set's name."""
     path = Path(source).expanduser()
     if path.is_file():
         return path
@@ -97,13 +97,13 @@ def _find(source: str | os.PathLike[str]) -> Path:
     if path.exists():
         raise DataError(str(source), "is a pipe, not a file", fix="write it to a file first")
     if isinstance(source, str):
-        found = datasets.find(source)
-        if found is not None:
-            return found
+        file = datasets.find(source)
+        if file is not None:
+            return file
         if re.match(r"\w{2,}://", source):
             raise DataError("read", "web addresses are not read", got=source, fix="download it")
         if (advice := datasets.explain(source)) is not None:
-            raise DataError("read", "this data set is not here yet", got=source, fix=advice)
+            raise DataError("read", "this data set is not fetched yet", got=source, fix=advice)
         if "*" in source:
             raise DataError(
                 "read", "no such file", got=source, fix=f"a query: \"FROM '{source}'\" reads many"
@@ -112,7 +112,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
 
 
 def _query_of_all(folder: Path, files: Sequence[str]) -> str | None:
-    """The query that reads all files of a folder as one table, where all are of one type."""
+    """The query that reads all files of a folder as one table, if they have one type."""
     suffixes = {Path(name).suffix for name in files}
     if len(suffixes) != 1 or not min(suffixes):
         return f"name one of them: {str(folder / files[0])!r}" if files else None

@@ -1,4 +1,4 @@
-"""The three generated point sets: how the embedded `xor`, `moons` and `spiral` files were made."""
+"""The generators of the embedded point sets `xor`, `moons` and `spiral`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def xor_points(random: RandomState, rows: int = 400, noise: float = 0.15) -> Poi
 
 
 def moon_points(random: RandomState, rows: int = 400, noise: float = 0.12) -> Points:
-    """Two half circles of radius 1 that reach into each other: label 0 the upper, 1 the lower."""
+    """Two interleaving half circles of radius 1: label 0 the upper, 1 the lower."""
     label = np.arange(rows) % 2
     angle = np.pi * random.random_sample(rows)
     upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -28,7 +28,7 @@ def moon_points(random: RandomState, rows: int = 400, noise: float = 0.12) -> Po
 
 
 def spiral_points(random: RandomState, rows: int = 600, noise: float = 0.2) -> Points:
-    """Three arms that leave the origin and turn by 4 radians on their way to radius 1."""
+    """Three arms from the origin to radius 1, each turning by 4 radians."""
     label = np.arange(rows) % 3
     radius = random.random_sample(rows)
     angle = 4.0 * radius + 2.0 * np.pi / 3.0 * label + noise * random.standard_normal(rows)

@@ -1,4 +1,4 @@
-"""Metrics over the whole set, never averaged over batches: NumPy, float64, with weights."""
+"""Metrics over a complete data set, not averaged over batches: NumPy, float64, with weights."""
 
 from chainrule.train.metrics.classes import (
     accuracy,

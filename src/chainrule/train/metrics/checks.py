@@ -1,4 +1,4 @@
-"""What goes into a metric: targets, predictions and weights, checked and brought to one form."""
+"""Arguments of metrics: targets, predictions and weights, checked and converted."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from chainrule.graph.node import Array
 
 Floats = npt.NDArray[np.float64]
 
-SUM_TOLERANCE = 1e-3  # how far the probabilities of one row may be from summing to 1
+SUM_TOLERANCE = 1e-3  # by which the sum of a row's probabilities may differ from 1
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Examples to score, rows of weight zero left out.
+    """Examples to score, without rows of weight zero.
 
     Attributes:
         target: class indices (n,), labels (n, k) of 0 and 1, or numbers (n, d).
         prediction: scores (n, k) or numbers (n, d).
-        weights: (n,) float64, positive, or None where every row counts one.
-        broken: a prediction is NaN, so every metric is NaN.
+        weights: (n,) float64, positive, or None if all rows weigh 1.
+        broken: whether a prediction is NaN, so that all metrics are NaN.
     """
 
     target: Array
@@ -32,7 +32,7 @@ class Rows:
     broken: bool
 
     def mean(self, values: Array) -> Floats:
-        """The weighted mean over rows, in float64; NaN where the rows are broken.
+        """The weighted mean over rows, in float64; NaN if the rows are broken.
 
         Values of shape (n,) or (n, d) give () or (d,).
         """
@@ -43,14 +43,14 @@ class Rows:
         return np.asarray(self.weights @ values / self.weights.sum())
 
     def count(self, codes: Array, length: int) -> Floats:
-        """How much weight each code 0 .. length-1 has."""
+        """The total weight of each code 0 .. length-1."""
         return np.bincount(codes, self.weights, length).astype(np.float64)
 
 
 def class_rows(
     where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> Rows:
-    """Rows of class indices (n,) with scores (n, k); (n,) holds the probability of class 1."""
+    """Rows of class indices (n,) with scores (n, k), or (n,): the probability of class 1."""
     scores = _numbers(where, "predictions", prediction)
     if scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1):
         scores = scores.reshape(-1)
@@ -66,7 +66,7 @@ def class_rows(
             expected="class indices (n,) and probabilities (n, k), or (n,) for class 1",
             got=f"{np.shape(target)} and {np.shape(prediction)}",
         )
-    rows = _kept(where, codes, scores, weights)
+    rows = _weighted_rows(where, codes, scores, weights)
     good = (rows.target >= 0) & (rows.target < scores.shape[1]) & (rows.target % 1 == 0)
     if not good.all():
         first = int(np.flatnonzero(~good)[0])
@@ -83,7 +83,7 @@ def class_rows(
 def label_rows(
     where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> Rows:
-    """Rows of k labels, each 0 or 1, with the probability of each: (n, k) and (n, k)."""
+    """Rows of k labels, each 0 or 1, with their probabilities: (n, k) and (n, k)."""
     labels = _numbers(where, "targets", target)
     scores = _numbers(where, "predictions", prediction)
     if labels.shape != scores.shape or labels.ndim != 2:
@@ -93,7 +93,7 @@ def label_rows(
             expected="labels (n, k) of 0 and 1, and probabilities (n, k)",
             got=f"{labels.shape} and {scores.shape}",
         )
-    rows = _kept(where, labels, scores, weights)
+    rows = _weighted_rows(where, labels, scores, weights)
     check_range(where, rows.prediction)
     bad = np.argwhere((rows.target != 0) & (rows.target != 1))
     if len(bad):
@@ -109,11 +109,11 @@ def label_rows(
 def number_rows(
     where: str, target: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> Rows:
-    """Rows of d numbers: equal shapes, where (n,) and (n, 1) count as equal; both become (n, d)."""
+    """Rows of d numbers, of equal shape; (n,) equals (n, 1). Both become (n, d)."""
     values = _numbers(where, "targets", target).astype(np.float64)
-    guesses = _numbers(where, "predictions", prediction).astype(np.float64)
-    values, guesses = (a[:, None] if a.ndim == 1 else a for a in (values, guesses))
-    if values.shape != guesses.shape or values.ndim == 0:
+    predicted = _numbers(where, "predictions", prediction).astype(np.float64)
+    values, predicted = (a[:, None] if a.ndim == 1 else a for a in (values, predicted))
+    if values.shape != predicted.shape or values.ndim == 0:
         raise ShapeError(
             where,
             "target and prediction differ in shape",
@@ -121,13 +121,13 @@ def number_rows(
             got=f"{np.shape(target)} and {np.shape(prediction)}",
         )
     width = int(np.prod(values.shape[1:]))
-    rows = _kept(where, values.reshape(-1, width), guesses.reshape(-1, width), weights)
+    rows = _weighted_rows(where, values.reshape(-1, width), predicted.reshape(-1, width), weights)
     check_finite_target(where, rows.target, weights)
     return rows
 
 
 def check_finite_target(where: str, target: Array, weights: npt.ArrayLike | None) -> None:
-    """Refuse a target (n, d) that is NaN or infinite."""
+    """Rejects a target (n, d) that is NaN or infinite."""
     bad = np.argwhere(~np.isfinite(target))
     if len(bad):
         first = _original(weights, int(bad[0, 0]))
@@ -138,7 +138,7 @@ def check_finite_target(where: str, target: Array, weights: npt.ArrayLike | None
 
 
 def check_range(where: str, scores: Array) -> None:
-    """Refuse scores outside 0 .. 1, which cannot be probabilities. NaN passes."""
+    """Rejects scores outside 0 .. 1, which cannot be probabilities. NaN passes."""
     slack = SUM_TOLERANCE
     wrong = scores[(scores < -slack) | (scores > 1 + slack)]
     if wrong.size:
@@ -150,7 +150,7 @@ def check_range(where: str, scores: Array) -> None:
 
 
 def check_distribution(where: str, rows: Rows) -> None:
-    """Refuse scores (n, k) that are not a probability distribution in each row."""
+    """Rejects scores (n, k) whose rows are not probability distributions."""
     if rows.broken:
         return
     check_range(where, rows.prediction)
@@ -176,16 +176,19 @@ def _numbers(where: str, what: str, values: npt.ArrayLike) -> Array:
     return array if wide else array.astype(np.int64 if array.dtype.kind in "iu" else np.float64)
 
 
-def _kept(where: str, target: Array, prediction: Array, weights: npt.ArrayLike | None) -> Rows:
-    """Leave out rows of weight zero; look for NaN among the predictions that remain."""
+def _weighted_rows(
+    where: str, target: Array, prediction: Array, weights: npt.ArrayLike | None
+) -> Rows:
+    """Drops rows of weight zero; looks for NaN in the predictions that remain."""
     if len(target) == 0:
         raise DataError(where, "there are no rows to score", fix="check the split or the filter")
     checked = None
     if weights is not None:
         checked = _weights(where, weights, len(target))
-        kept = checked > 0
-        if not kept.all():
-            target, prediction, checked = target[kept], prediction[kept], checked[kept]
+        positive = checked > 0
+        if not positive.all():
+            target, prediction = target[positive], prediction[positive]
+            checked = checked[positive]
     return Rows(target, prediction, checked, bool(np.isnan(prediction).any()))
 
 
@@ -193,21 +196,21 @@ def _weights(where: str, weights: npt.ArrayLike, length: int) -> Floats:
     array = np.asarray(weights, dtype=np.float64)
     if array.shape not in ((length,), (length, 1)):
         raise ShapeError(
-            where, "there must be one weight a row", expected=f"({length},)", got=array.shape
+            where, "there must be one weight per row", expected=f"({length},)", got=array.shape
         )
     array = array.reshape(-1)
     if not (np.isfinite(array) & (array >= 0)).all() or not 0 < array.sum() < np.inf:
         raise DataError(
             where,
-            "the weights make no sense",
-            expected="finite numbers from 0 up, not all of them 0",
+            "the weights are not valid",
+            expected="finite numbers of at least 0, not all 0",
             got=f"smallest {array.min()}, largest {array.max()}",
         )
     return array
 
 
 def _original(weights: npt.ArrayLike | None, row: int) -> int:
-    """The number of a kept row among all rows given."""
+    """The index of a remaining row among all given rows."""
     if weights is None:
         return row
     return int(np.flatnonzero(np.asarray(weights).reshape(-1) > 0)[row])

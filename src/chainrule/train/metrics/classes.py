@@ -1,14 +1,15 @@
 """Metrics of classification: class indices (n,) against probabilities (n, k).
 
-Conventions, those of scikit-learn where it has one:
+Conventions, as in scikit-learn where it has one:
 
-- `prediction` may be (n,): the probability of class 1. The predicted class is the most
-  probable (ties: the lowest index); so class 1 of two needs more than 0.5.
-- A ratio without cases (0 / 0) counts 0: the precision of a class never predicted, the recall of
-  one never seen. Macro averages run over classes that occur in the target or are predicted.
-- A prediction that is NaN makes the metric NaN. So does a question without an answer (AUC of a
-  single class). Nothing warns.
-- Rows of weight zero are as if absent; a row of weight 2 is as if given twice.
+- `prediction` may be (n,): the probability of class 1. The predicted class is the most probable
+  (ties: the lowest index); so class 1 of two needs more than 0.5.
+- A ratio without cases (0 / 0) counts as 0: the precision of a class that is never predicted, the
+  recall of one that never occurs. Macro averages include the classes that occur in the target or
+  are predicted.
+- A metric is NaN, without a warning, if a prediction is NaN or if it is not defined (AUC of a
+  single class).
+- A row of weight 0 counts as absent, a row of weight 2 as given twice.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ Average = Literal["auto", "binary", "macro", "weighted", "micro"]
 AVERAGES = ("auto", "binary", "macro", "weighted", "micro")
 Weights = npt.ArrayLike | None
 
-SMALLEST = float(np.finfo(np.float64).eps)  # log loss takes no probability for smaller
+SMALLEST = float(np.finfo(np.float64).eps)  # log loss clips probabilities to at least this
 
 
 def accuracy(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The share of rows whose most probable class is the target."""
+    """The fraction of rows whose most probable class is the target."""
     rows = class_rows("accuracy", target, prediction, weights)
     return float(rows.mean(_predicted(rows) == rows.target))
 
@@ -40,9 +41,9 @@ def accuracy(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weigh
 def top_k_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, k: int = 5, weights: Weights = None
 ) -> float:
-    """The share of rows whose target is among the k most probable classes (ties: the lowest index).
+    """The fraction of rows whose target is among the k most probable classes.
 
-    With k of one it is the accuracy; with k not below the number of classes it is 1.
+    Ties: the lowest index. With k = 1 it is the accuracy; with k >= the number of classes it is 1.
     """
     if k < 1:
         raise SettingError("top_k_accuracy", "k is too small", expected="k >= 1", got=k)
@@ -70,14 +71,14 @@ def precision(
     average: Average = "auto",
     weights: Weights = None,
 ) -> float:
-    """Of the rows predicted to be of a class, the share that are.
+    """The fraction of the rows predicted as a class that belong to it.
 
     Args:
         target, prediction: class indices (n,) and probabilities (n, k), or (n,) for class 1.
-        average: "binary" (class 1 of two), "macro" (mean over classes), "weighted" (mean by how
-            often classes occur), "micro" (all rows together); "auto" is binary for two classes and
-            macro for more.
-        weights: one a row, (n,).
+        average: "binary" (class 1 of two), "macro" (mean over classes), "weighted" (mean
+            weighted by class frequency), "micro" (all rows together); "auto" is binary for two
+            classes and macro for more.
+        weights: of the rows, (n,).
     """
     return _averaged("precision", target, prediction, average, weights)
 
@@ -89,7 +90,7 @@ def recall(
     average: Average = "auto",
     weights: Weights = None,
 ) -> float:
-    """Of the rows of a class, the share predicted to be; `average` as in `precision`."""
+    """The fraction of the rows of a class that are predicted as it; `average` as in `precision`."""
     return _averaged("recall", target, prediction, average, weights)
 
 
@@ -109,11 +110,11 @@ def per_class(
 ) -> dict[str, Floats]:
     """Precision, recall, f1, auc and support (weight in the target) of each class, (k,) each.
 
-    The AUC of a class that never or always occurs is NaN.
+    The AUC of a class that occurs never or always is NaN.
     """
     rows = class_rows("per_class", target, prediction, weights)
-    hits, support, guessed = _counts(rows)
-    table = {name: ratio(hits, support, guessed) for name, ratio in RATIOS.items()}
+    hits, support, predicted = _counts(rows)
+    table = {name: ratio(hits, support, predicted) for name, ratio in RATIOS.items()}
     if rows.broken:
         table = {name: np.full_like(support, np.nan) for name in table}
     return {**table, "auc": _class_aucs(rows), "support": support}
@@ -122,7 +123,7 @@ def per_class(
 def confusion_matrix(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> Floats:
-    """The weight of rows (true class, predicted class), (k, k); NaN where a prediction is NaN."""
+    """The weight of rows by (true class, predicted class), (k, k); NaN if a prediction is NaN."""
     rows = class_rows("confusion_matrix", target, prediction, weights)
     k = rows.prediction.shape[1]
     if rows.broken:
@@ -131,10 +132,10 @@ def confusion_matrix(
 
 
 def auc(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The area under the ROC curve: how often a positive row outranks a negative one.
+    """The area under the ROC curve: the probability that a positive row outranks a negative one.
 
-    Ties count half, exactly. Two classes: class 1 against class 0. More: each class against the
-    rest, averaged over the classes for which both sides occur. NaN where there is none.
+    Ties count as one half. Two classes: class 1 against class 0. More: one against the rest,
+    averaged over the classes for which both sides occur. NaN if there are none.
     """
     rows = class_rows("auc", target, prediction, weights)
     if rows.prediction.shape[1] == 2:
@@ -145,7 +146,7 @@ def auc(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = 
 
 
 def log_loss(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The mean of -log p(target), in nats; probabilities below 2.2e-16 count as that."""
+    """The mean of -log p(target), in nats; probabilities are clipped to at least 2.2e-16."""
     rows = class_rows("log_loss", target, prediction, weights)
     check_distribution("log_loss", rows)
     likelihood = np.clip(_of_target(rows).astype(np.float64), SMALLEST, 1.0)
@@ -155,7 +156,7 @@ def log_loss(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weigh
 def brier(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
     """The mean squared error of probabilities.
 
-    Two classes: of class 1 alone, from 0 to 1. More: summed over the classes, from 0 to 2.
+    Two classes: of class 1 alone, from 0 to 1. More: the sum over the classes, from 0 to 2.
     """
     rows = class_rows("brier", target, prediction, weights)
     check_distribution("brier", rows)
@@ -170,10 +171,10 @@ def brier(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights 
 def calibration_error(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, bins: int = 15, weights: Weights = None
 ) -> float:
-    """The expected calibration error: how far confidence is from accuracy, on average.
+    """The expected calibration error: the mean gap between confidence and accuracy.
 
-    The gap in each of `bins` equal intervals of confidence (lower end excluded), weighted by the
-    rows in it. Confidence is the probability of the predicted class (Guo et al. 2017).
+    The gaps in `bins` equal intervals of confidence (lower end excluded) are weighted by their
+    rows. Confidence is the probability of the predicted class (Guo et al. 2017).
     """
     confidence, correct, weight = calibration_curve(target, prediction, bins=bins, weights=weights)
     filled = weight > 0
@@ -186,7 +187,7 @@ def calibration_curve(
 ) -> tuple[Floats, Floats, Floats]:
     """Mean confidence, accuracy and weight in each interval of confidence, (bins,) each.
 
-    Confidence and accuracy of an empty interval are NaN; all are NaN where a prediction is NaN.
+    Confidence and accuracy of an empty interval are NaN; all are NaN if a prediction is NaN.
     """
     if bins < 1:
         raise SettingError("calibration_error", "too few bins", expected="bins >= 1", got=bins)
@@ -194,20 +195,20 @@ def calibration_curve(
     check_distribution("calibration_error", rows)
     if rows.broken:
         return np.full(bins, np.nan), np.full(bins, np.nan), np.full(bins, np.nan)
-    sure = rows.prediction.max(axis=1).astype(np.float64)
-    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
-    weight = rows.count(place, bins)
-    each = np.ones(len(sure)) if rows.weights is None else rows.weights
+    row_confidence = rows.prediction.max(axis=1).astype(np.float64)
+    bin_of = np.clip(np.ceil(row_confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    weight = rows.count(bin_of, bins)
+    each = np.ones(len(row_confidence)) if rows.weights is None else rows.weights
     divisor = np.where(weight > 0, weight, np.nan)
-    confidence = np.bincount(place, each * sure, bins) / divisor
-    correct = np.bincount(place, each * (_predicted(rows) == rows.target), bins) / divisor
+    confidence = np.bincount(bin_of, each * row_confidence, bins) / divisor
+    correct = np.bincount(bin_of, each * (_predicted(rows) == rows.target), bins) / divisor
     return confidence, correct, weight
 
 
 def ranked_auc(positive: Array, scores: Array, weights: Floats | None) -> float:
-    """The AUC of scores (n,) for rows that are positive or not, (n,), by one sort.
+    """The AUC of scores (n,) for positive and negative rows, (n,), by one sort.
 
-    NaN where one side is empty.
+    NaN if one side is empty.
     """
     order = np.argsort(scores, kind="stable")
     scores, positive = scores[order], positive[order].astype(np.float64)
@@ -227,11 +228,11 @@ def _ratio(over: Floats, under: Floats) -> Floats:
 
 
 RATIOS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
-    "precision": lambda hits, support, guessed: _ratio(hits, guessed),
-    "recall": lambda hits, support, guessed: _ratio(hits, support),
-    "f1": lambda hits, support, guessed: _ratio(2 * hits, support + guessed),
+    "precision": lambda hits, support, predicted: _ratio(hits, predicted),
+    "recall": lambda hits, support, predicted: _ratio(hits, support),
+    "f1": lambda hits, support, predicted: _ratio(2 * hits, support + predicted),
 }
-"""The ratios of hits, cases and guesses, 0 where there is nothing to divide by."""
+"""The ratios of hits, cases and predictions; 0 for a zero denominator."""
 
 
 def _predicted(rows: Rows) -> Array:
@@ -243,13 +244,13 @@ def _of_target(rows: Rows) -> Array:
 
 
 def _counts(rows: Rows) -> tuple[Floats, Floats, Floats]:
-    """Per class the weight of hits, of cases, and of guesses, (k,) each."""
+    """The weights of hits, cases and predictions of each class, (k,) each."""
     k = rows.prediction.shape[1]
-    guess = _predicted(rows)
-    hit = rows.target == guess
-    kept = None if rows.weights is None else rows.weights[hit]
-    hits = np.bincount(guess[hit], kept, k).astype(np.float64)
-    return hits, rows.count(rows.target, k), rows.count(guess, k)
+    predicted = _predicted(rows)
+    hit = rows.target == predicted
+    weights = None if rows.weights is None else rows.weights[hit]
+    hits = np.bincount(predicted[hit], weights, k).astype(np.float64)
+    return hits, rows.count(rows.target, k), rows.count(predicted, k)
 
 
 def _averaged(
@@ -260,7 +261,7 @@ def _averaged(
     weights: Weights,
 ) -> float:
     rows = class_rows(name, target, prediction, weights)
-    hits, support, guessed = _counts(rows)
+    hits, support, predicted = _counts(rows)
     if average not in AVERAGES:
         raise SettingError(
             name, f"unknown average {average!r}", fix=did_you_mean(average, AVERAGES)
@@ -275,13 +276,13 @@ def _averaged(
     if rows.broken:
         return math.nan
     if average == "micro":
-        hits, support, guessed = (a.sum(keepdims=True) for a in (hits, support, guessed))
-    values = RATIOS[name](hits, support, guessed)
+        hits, support, predicted = (a.sum(keepdims=True) for a in (hits, support, predicted))
+    values = RATIOS[name](hits, support, predicted)
     if average == "binary":
         return float(values[1])
     if average == "weighted":
         return float(values @ support / support.sum())
-    return float(values[(support > 0) | (guessed > 0)].mean())
+    return float(values[(support > 0) | (predicted > 0)].mean())
 
 
 def _auc_of(rows: Rows, label: int) -> float:

@@ -1,7 +1,7 @@
 """Metrics of multi-label classification: labels (n, k) of 0 and 1 against probabilities (n, k).
 
-A label is predicted where its probability is above 0.5. Averages over labels are macro: every label
-counts the same. Ratios without cases count 0, as for classes.
+A label is predicted if its probability is above 0.5. Averages over labels are macro: all labels
+have equal weight. Ratios without cases count as 0, as for classes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chainrule.train.metrics.classes import (
 def subset_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The share of rows in which every label is right."""
+    """The fraction of rows in which all labels are right."""
     rows = label_rows("subset_accuracy", target, prediction, weights)
     return float(rows.mean((_predicted(rows) == rows.target).all(axis=1)))
 
@@ -31,7 +31,7 @@ def subset_accuracy(
 def label_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The share of single labels that are right (1 - Hamming loss)."""
+    """The fraction of labels that are right (1 - Hamming loss)."""
     rows = label_rows("label_accuracy", target, prediction, weights)
     return float(rows.mean(_predicted(rows) == rows.target).mean())
 
@@ -39,7 +39,7 @@ def label_accuracy(
 def label_balanced_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The mean over labels of the mean recall of their ones and zeros, of those that occur."""
+    """The mean over labels of the mean recall of ones and zeros, as far as they occur."""
     rows = label_rows("balanced_accuracy", target, prediction, weights)
     right = _predicted(rows) == rows.target
     sides = []
@@ -80,10 +80,10 @@ def micro_f1(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weigh
 def per_label(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> dict[str, Floats]:
-    """Precision, recall, f1, auc and share of ones of each label, (k,) each."""
+    """Precision, recall, f1, auc and fraction of ones of each label, (k,) each."""
     rows = label_rows("per_label", target, prediction, weights)
-    hits, support, guessed = _shares(rows)
-    table = {name: ratio(hits, support, guessed) for name, ratio in RATIOS.items()}
+    hits, support, predicted = _shares(rows)
+    table = {name: ratio(hits, support, predicted) for name, ratio in RATIOS.items()}
     if rows.broken:
         table = {name: np.full_like(support, np.nan) for name in table}
     return {**table, "auc": _aucs(rows), "support": support}
@@ -92,7 +92,7 @@ def per_label(
 def label_auc(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The mean AUC of the labels that have both ones and zeros; NaN where none has."""
+    """The mean AUC of the labels that have both ones and zeros; NaN if none has."""
     areas = _aucs(label_rows("auc", target, prediction, weights))
     known = areas[~np.isnan(areas)]
     return float(known.mean()) if known.size else math.nan
@@ -128,9 +128,9 @@ def _mean_ratio(
 
 
 def _shares(rows: Rows) -> tuple[Floats, Floats, Floats]:
-    """Per label the share of rows that are hits, ones, and predicted ones, (k,) each."""
-    guess = _predicted(rows)
-    return rows.mean(guess & rows.target), rows.mean(rows.target), rows.mean(guess)
+    """The fractions of hits, ones and predicted ones of each label, (k,) each."""
+    predicted = _predicted(rows)
+    return rows.mean(predicted & rows.target), rows.mean(rows.target), rows.mean(predicted)
 
 
 def _aucs(rows: Rows) -> Floats:

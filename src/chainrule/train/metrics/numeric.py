@@ -1,7 +1,7 @@
 """Metrics of regression: numbers (n,) or (n, d) against predictions of the same shape.
 
-With several outputs each is scored by itself and the scores are averaged, as in scikit-learn. A
-prediction that is NaN makes the metric NaN, a huge error makes it infinite; nothing warns.
+With several outputs each is scored separately and the scores are averaged, as in scikit-learn. A
+prediction that is NaN makes the metric NaN, a huge error makes it infinite; there are no warnings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chainrule.train.metrics.classes import Weights
 
 @np.errstate(over="ignore", invalid="ignore")
 def rmse(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The root of the mean squared error, in the unit of the target."""
+    """The root mean squared error, in the unit of the target."""
     rows = number_rows("rmse", target, prediction, weights)
     return float(np.sqrt(rows.mean((rows.target - rows.prediction) ** 2)).mean())
 
@@ -35,7 +35,7 @@ def mae(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = 
 def median_absolute_error(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The median absolute error; of an even number of rows the mean of the middle two."""
+    """The median absolute error; for an even number of rows the mean of the middle two."""
     rows = number_rows("median_absolute_error", target, prediction, weights)
     if rows.broken:
         return math.nan
@@ -47,9 +47,9 @@ def median_absolute_error(
 
 @np.errstate(over="ignore", invalid="ignore")
 def r2(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
-    """The share of the target's variance that the prediction explains; 1 is perfect.
+    """The fraction of the target's variance that the prediction explains; 1 is perfect.
 
-    A constant target gives 1 where it is met exactly and 0 otherwise. A single row gives NaN.
+    A constant target gives 1 if it is predicted exactly, and 0 otherwise. A single row gives NaN.
     """
     rows = number_rows("r2", target, prediction, weights)
     if rows.broken or len(rows.target) < 2:
@@ -65,12 +65,12 @@ def r2(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = N
 def poisson_deviance(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The mean of 2 (t log(t / p) - t + p) for counts; infinite where p is 0 and t is not."""
+    """The mean of 2 (t log(t / p) - t + p) for counts; infinite if p is 0 and t is not."""
     rows = number_rows("poisson_deviance", target, prediction, weights)
     for name, values in (("target", rows.target), ("prediction", rows.prediction)):
         if (values < 0).any():
             raise DataError(
-                "poisson_deviance", f"a {name} is negative", expected="counts or rates from 0 up",
+                "poisson_deviance", f"a {name} is negative", expected="counts or rates >= 0",
                 got=float(values.min()),
             )  # fmt: skip
     with np.errstate(divide="ignore"):
@@ -92,7 +92,7 @@ def pinball(
         target: (n,).
         prediction: the predicted quantiles (n, q), or (n,) for one.
         levels: the q levels, each between 0 and 1. At level 0.5 the loss is half the MAE.
-        weights: one a row, (n,).
+        weights: of the rows, (n,).
     """
     return float(pinball_each(target, prediction, levels=levels, weights=weights).mean())
 
@@ -119,7 +119,7 @@ def coverage(
     levels: Sequence[float],
     weights: Weights = None,
 ) -> float:
-    """The share of targets from the lowest to the highest predicted quantile, ends included.
+    """The fraction of targets between the lowest and highest predicted quantile, inclusive.
 
     It should be near max(levels) - min(levels). NaN with a single level.
     """
@@ -139,7 +139,7 @@ def crossing(
     levels: Sequence[float],
     weights: Weights = None,
 ) -> float:
-    """The share of rows in which a higher quantile is predicted below a lower one."""
+    """The fraction of rows in which a higher quantile is predicted below a lower one."""
     rows = quantile_rows("crossing", target, prediction, levels, weights)
     ordered = rows.prediction[:, np.argsort(levels, kind="stable")]
     falls = np.less(ordered[:, 1:], ordered[:, :-1])
@@ -156,7 +156,7 @@ def quantile_rows(
     """Rows of one number with q predicted quantiles, both (n, q) after the target is repeated."""
     if len(levels) == 0 or not all(0 < level < 1 for level in levels):
         raise SettingError(
-            where, "quantile levels make no sense", expected="numbers between 0 and 1",
+            where, "quantile levels are not valid", expected="numbers between 0 and 1",
             got=list(levels),
         )  # fmt: skip
     value, guess = np.asarray(target), np.asarray(prediction)
@@ -171,7 +171,7 @@ def quantile_rows(
 
 
 def _weighted_median(values: Floats, weights: Floats) -> float:
-    """The median of values (n,) each repeated weight times: the mean of the middle two."""
+    """The median of values (n,), each repeated `weight` times: the mean of the middle two."""
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(weights[order])
     half, slack = upto[-1] / 2, upto[-1] * 1e-12  # sums of weights such as 0.3 round

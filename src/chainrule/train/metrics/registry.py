@@ -1,4 +1,4 @@
-"""Metrics by name: which exist for which task, which way is better, and how to score several."""
+"""Metrics by name: their tasks and directions, and the scores of several at once."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ TASKS: tuple[Task, ...] = ("classification", "multilabel", "regression", "quanti
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric: its name, its function for each task that it is defined for, the better direction.
+    """A metric: its name, its function for each task, and its direction.
 
     Attributes:
         name: the key in the scores and the history.
-        functions: task to function (target, prediction, *, weights) -> number; a bare function
-            serves every task. For "quantiles" it is given `levels` too.
-        direction: "max" or "min"; None where unknown, then it cannot stop a run.
-        undefined: why it may be NaN although the prediction is not.
+        functions: task to function (target, prediction, *, weights) -> number; a single function
+            serves all tasks. For "quantiles" it also takes `levels`.
+        direction: "max" or "min", whichever is better; None if unknown: then it cannot stop a run.
+        undefined: the reason why it may be NaN although no prediction is.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Metric:
     undefined: str = "it has no value for this data"
 
     def function(self, task: Task) -> Function | None:
-        """The function for a task, or None where the metric has no meaning."""
+        """The function for a task, or None if the metric is not defined for it."""
         return self.functions if callable(self.functions) else self.functions.get(task)
 
 
 class Scores(dict[str, float]):
-    """Scores by name, a dict; `notes` says in sentences why any of them is NaN."""
+    """Scores by name, a dict; `notes` explains scores that are NaN."""
 
     def __init__(self, scores: Mapping[str, float] | None = None, notes: Iterable[str] = ()):
         super().__init__(scores or {})
@@ -99,17 +99,17 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "median_absolute_error", "r2"),
     "quantiles": ("pinball", "coverage", "crossing"),
 }  # fmt: skip
-MANY_CLASSES = 10  # from this number on the top-5 accuracy is among the defaults
+MANY_CLASSES = 10  # from which the top-5 accuracy is among the defaults
 
 
 @lru_cache(maxsize=1024)
 def plain_name(name: str) -> str:
-    """The form of a name that is stored: "validation loss" and "Validation-Loss" are one."""
+    """The canonical form of a name: "validation loss" and "Validation-Loss" are equal."""
     return re.sub(r"[\s\-_]+", "_", str(name).strip().lower())
 
 
 def find_metric(name: str, task: Task | None = None) -> Metric:
-    """The metric of a name, such as "auc" or "top_3_accuracy".
+    """Returns the metric of a name, such as "auc" or "top_3_accuracy".
 
     Raises:
         SettingError: no metric has the name, or it is not defined for the task.
@@ -129,16 +129,16 @@ def find_metric(name: str, task: Task | None = None) -> Metric:
     return METRICS[plain]
 
 
-def find_metrics(wanted: Iterable[str | Metric | Function], task: Task) -> list[Metric]:
-    """The metrics asked for: names, `Metric` objects, or functions (target, prediction).
+def find_metrics(requested: Iterable[str | Metric | Function], task: Task) -> list[Metric]:
+    """Returns metrics from names, `Metric` objects, or functions (target, prediction).
 
     Raises:
         SettingError: unknown name, wrong task, or two metrics of one name.
     """
-    if isinstance(wanted, str):
-        wanted = [wanted]
-    found: list[Metric] = []
-    for item in wanted:
+    if isinstance(requested, str):
+        requested = [requested]
+    metrics: list[Metric] = []
+    for item in requested:
         if isinstance(item, str):
             item = find_metric(item, task)
         elif not isinstance(item, Metric):
@@ -146,18 +146,18 @@ def find_metrics(wanted: Iterable[str | Metric | Function], task: Task) -> list[
                 raise SettingError("metrics", "this is not a metric", got=repr(item),
                                    expected="a name, a function or a Metric")  # fmt: skip
             item = Metric(plain_name(getattr(item, "__name__", type(item).__name__)), item)
-        if item.name in (other.name for other in found):
+        if item.name in (other.name for other in metrics):
             raise SettingError("metrics", f"two metrics are named {item.name!r}",
                                fix="leave one out, or name it: Metric(name, function)")  # fmt: skip
         if item.function(task) is None:
             raise SettingError("metrics", f"metric {item.name!r} is not defined for {task}",
                                expected=", ".join(_known(task)))  # fmt: skip
-        found.append(item)
-    return found
+        metrics.append(item)
+    return metrics
 
 
 def score(
-    wanted: Iterable[str | Metric | Function],
+    requested: Iterable[str | Metric | Function],
     target: npt.ArrayLike,
     prediction: npt.ArrayLike,
     *,
@@ -165,18 +165,18 @@ def score(
     weights: Weights = None,
     levels: Sequence[float] | None = None,
 ) -> Scores:
-    """Score predictions over the whole set; the dict has one entry a metric.
+    """Scores predictions over a complete data set; the dict has one entry per metric.
 
     Args:
-        wanted: as in `find_metrics`.
+        requested: as in `find_metrics`.
         target, prediction: as the metrics of the task take them.
-        weights: one a row, or None.
+        weights: of the rows, or None.
         levels: of the predicted quantiles, for the task "quantiles" only.
     """
     options: dict[str, Any] = {} if weights is None else {"weights": weights}
     if task == "quantiles":
         options["levels"] = (0.5,) if levels is None else tuple(levels)
-    metrics = find_metrics(wanted, task)
+    metrics = find_metrics(requested, task)
     scores = {metric.name: _value(metric, task, target, prediction, options) for metric in metrics}
     return Scores(scores, _notes(metrics, scores, np.asarray(prediction)))
 
@@ -233,19 +233,19 @@ def quantiles(
 
 
 def direction(criterion: str, metrics: Iterable[Metric] = ()) -> Direction:
-    """Which way a column of the history is better: "loss", "validation_auc" and the like.
+    """The better direction of a column of the history, such as "loss" or "validation_auc".
 
     Args:
         criterion: the column.
-        metrics: a run's own metrics, looked at before the registry.
+        metrics: the metrics of the run, which precede the registry.
     """
     plain = plain_name(criterion).removeprefix("validation_")
     if plain == "loss":
         return "min"
-    own = {metric.name: metric for metric in metrics}
-    metric = own.get(plain) or find_metric("pinball" if plain.startswith("pinball_") else plain)
+    given = {metric.name: metric for metric in metrics}
+    metric = given.get(plain) or find_metric("pinball" if plain.startswith("pinball_") else plain)
     if metric.direction is None:
-        raise SettingError("early stopping", f"should {plain!r} rise or fall? It does not say",
+        raise SettingError("early stopping", f"metric {plain!r} has no direction",
                            fix=f"pass Metric({plain!r}, function, direction='max')")  # fmt: skip
     return metric.direction
 
@@ -265,7 +265,7 @@ def _value(
     options: dict[str, Any],
 ) -> float:
     function = metric.function(task)
-    assert function is not None, "find_metrics has looked"
+    assert function is not None, "find_metrics checks it"
     value = function(target, prediction, **options)
     if np.ndim(value) or not isinstance(value, (int, float, np.number, np.bool_)):
         raise DTypeError("metrics", f"metric {metric.name!r} did not return a number",

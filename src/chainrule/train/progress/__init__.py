@@ -1,7 +1,7 @@
-"""How a run looks while it runs: a live line, a log, a notebook's picture, or nothing.
+"""Progress of a run: a live line, a log, a notebook display, or nothing.
 
-Progress goes to standard error, so that standard output stays free for data. A terminal that is
-closed under a run silences the run's progress and nothing else.
+Progress goes to standard error, so that standard output stays free for data. If the terminal is
+closed during a run, its progress stops, and nothing else does.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ KINDS = ("terminal", "log", "notebook", "silent")
 
 
 def choose(verbose: bool | str | Progress | None = None, stream: TextIO | None = None) -> Progress:
-    """The progress that suits the place.
+    """Returns the progress display that suits the environment.
 
     Args:
-        verbose: None or True guesses: a notebook, a terminal, or a log for all else. False is
-            silent. A name takes that kind: "terminal", "log", "notebook", "silent". A Progress
-            is taken as it is.
-        stream: where to write; by default standard error as it is now.
+        verbose: None or True detects a notebook or a terminal; anything else gets a log. False is
+            silent. A name selects a kind: "terminal", "log", "notebook", "silent". A Progress is
+            used as it is.
+        stream: where to write; by default the current standard error.
 
     Raises:
         SettingError: there is no such kind.

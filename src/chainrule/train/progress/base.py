@@ -1,4 +1,4 @@
-"""The interface of progress, and what its visible kinds share: the state of a run in words."""
+"""The interface of progress displays, and the state that the visible ones share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Part = tuple[int, str, str]  # rank (the highest is left out first), text, style
 
 
 class Progress:
-    """The interface, and the silent kind: every method may be called and shows nothing.
+    """The interface, and the silent display: its methods show nothing.
 
-    Use it as a context manager, so that a terminal is put right after an error or Ctrl-C.
+    Use it as a context manager, so that a terminal is restored after an error or Ctrl-C.
     """
 
     def start(
@@ -30,28 +30,27 @@ class Progress:
         criterion: str | None = None,
         unit: str = "epoch",
     ) -> None:
-        """A run begins: epochs first_epoch .. total_epochs (None: until it is stopped).
+        """Starts a run of epochs first_epoch .. total_epochs (None: until it is stopped).
 
-        The column `criterion` comes first among the metrics. Another `unit` counts instead of
-        epochs.
+        The column `criterion` comes first among the metrics. `unit` names what is counted.
         """
 
     def update(
         self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
     ) -> None:
-        """Within an epoch, `fraction` (0 to 1) is done. Cheap: call it as often as you like."""
+        """Reports that `fraction` (0 to 1) of an epoch is done. Cheap: call it often."""
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
-        """An epoch is over; `row` is its row of the history, `best` says it is the best so far."""
+        """Reports the end of an epoch: its row of the history, and whether it is the best."""
 
     def note(self, text: str) -> None:
-        """Something to say in passing, in a line of its own."""
+        """Shows a message on a line of its own."""
 
     def finish(self, summary: str = "") -> None:
-        """The run is over."""
+        """Ends the run."""
 
     def close(self) -> None:
-        """Leave terminal and notebook in order; may be called twice."""
+        """Restores terminal and notebook; may be called twice."""
 
     def __enter__(self) -> Progress:
         return self
@@ -66,7 +65,7 @@ class Progress:
 
 
 class Shown(Progress):
-    """What the visible kinds share: the state of the run and its parts in words."""
+    """The base of visible displays: the state of the run, and its parts as text."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -94,14 +93,14 @@ class Shown(Progress):
         self._open()
 
     def _open(self) -> None:
-        """Get ready to show a run that begins."""
+        """Prepares to show a new run."""
 
     def update(
         self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
     ) -> None:
         self._epoch, self._fraction = epoch, min(max(fraction, 0.0), 1.0)
-        present = {"loss": loss, "rate": rate}
-        self._row |= {name: value for name, value in present.items() if value is not None}
+        current = {"loss": loss, "rate": rate}
+        self._row |= {name: value for name, value in current.items() if value is not None}
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
         self._row = {plain_name(name): value for name, value in row.items()}
@@ -110,47 +109,47 @@ class Shown(Progress):
             self._best = self._epoch
 
     def done(self) -> float:
-        """The share of the run that is done; of the epoch where no end is known."""
+        """The fraction of the run that is done; of the epoch if the run has no fixed end."""
         if self._total is None:
             return self._fraction
         run = max(self._total - self._first + 1, 1)
         return min((self._epoch - self._first + self._fraction) / run, 1.0)
 
     def seconds_left(self) -> float | None:
-        """Seconds until the last epoch, estimated from those so far; None where it is not known."""
+        """The estimated seconds until the end of the last epoch; None if not known."""
         elapsed = self._clock() - self._began
         if self._total is None or self.done() <= 0 or elapsed < 0.5:
             return None
         return elapsed * (1 / self.done() - 1)
 
-    def counted(self) -> str:
-        """epoch 7/20, padded to one width."""
+    def position(self) -> str:
+        """The current epoch, such as "epoch 7/20", padded to a fixed width."""
         if self._total is None:
             return f"{self._unit} {self._epoch}"
         return f"{self._unit} {self._epoch:>{len(str(self._total))}}/{self._total}"
 
     def values(self) -> list[Part]:
-        """Losses and metrics with their rank; those on validation data stand together."""
+        """Losses and metrics with their rank; those on validation data come together."""
         row = self._row
         parts: list[Part] = []
         if "loss" in row:
             parts.append((2, f"loss {number(row['loss']):<7}", ""))
-        held = [name for name in row if name.startswith("validation_")]
-        names = [n for n in row if n not in _USUAL and n not in held]
+        validation = [name for name in row if name.startswith("validation_")]
+        names = [n for n in row if n not in _USUAL and n not in validation]
         names = [n for n in names if f"validation_{n}" not in row]
-        others = [n for n in held if n not in _USUAL] + names
+        others = [n for n in validation if n not in _USUAL] + names
         others.sort(key=lambda name: name != self._criterion)  # stable
         if "validation_loss" in row:
             parts.append((1, f"validation loss {number(row['validation_loss']):<7}", "bold"))
-        for place, name in enumerate(others[:METRICS_SHOWN]):
+        for k, name in enumerate(others[:METRICS_SHOWN]):
             short = name.removeprefix("validation_") if "validation_loss" in row else name
-            label = words(short if name in held else name)
-            parts.append((5 + 2 * place, f"{label} {number(row[name]):<6}", ""))
+            label = words(short if name in validation else name)
+            parts.append((5 + 2 * k, f"{label} {number(row[name]):<6}", ""))
         return parts
 
 
 def printable(text: str, stream: TextIO | None) -> list[str]:
-    """The lines of a text, without control characters and what the stream cannot encode."""
+    """The lines of a text; control characters and what the stream cannot encode are escaped."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     lines = []
     for line in str(text).splitlines():
@@ -160,7 +159,7 @@ def printable(text: str, stream: TextIO | None) -> list[str]:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream goes to a terminal that is still there."""
+    """Whether a stream writes to an open terminal."""
     try:
         return bool(stream.isatty())
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Progress as a log: plain lines, about ten a run however many epochs it has."""
+"""Progress as a log: plain lines, about ten per run for any number of epochs."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from chainrule.display.format import duration, number
 from chainrule.train.progress.base import Shown, printable
 
 LINES = 8
-"""Lines of a run between its first and its last, where it has more epochs than that."""
+"""The number of lines between the first and the last, for runs with more epochs."""
 LONGEST = 60.0
-"""Seconds after which there is a line in any case: one who waits sees that it goes on."""
+"""The longest time without a line, in seconds."""
 
 
 class LogProgress(Shown):
-    """Plain lines for a file, a pipe or a terminal that can do no more.
+    """Plain lines for a file, a pipe or a simple terminal.
 
-    Of many epochs the first, the last and some between are told: each time an eighth of the run
-    or a minute is over, the best epoch since the last line, or the latest where none was better.
-    The best of all is among them. Other units than epochs are told one by one.
+    Of many epochs it shows the first, the last and some between: after each eighth of the run, and
+    at least once a minute, the best epoch since the last line, or the latest if none improved. The
+    best of all is always shown. Units other than epochs are shown one by one.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._stream: TextIO | None = stream
-        self._best_line: str | None = None  # what is not told yet
+        self._best_line: str | None = None  # not written yet
         self._last_line: str | None = None
-        self._told_at = (-1, 0.0)  # the part of the run and the time of the last line
+        self._written_at = (-1, 0.0)  # the part of the run and the time of the last line
 
     def _open(self) -> None:
-        self._told_at = (-1, self._began)
+        self._written_at = (-1, self._began)
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
         super().epoch(row, best=best)
-        parts = [self.counted(), *(text for _, text, _ in self.values())]
+        parts = [self.position(), *(text for _, text, _ in self.values())]
         if "rate" in self._row:
             parts.append(f"rate {number(self._row['rate']):<9}")
         parts.append(duration(self._row.get("seconds", self._clock() - self._began)))
@@ -44,20 +44,20 @@ class LogProgress(Shown):
         if best:
             self._best_line = line + "  best"
         if self._due():
-            self._tell(self._best_line or line)
+            self._write(self._best_line or line)
 
     def _due(self) -> bool:
-        """Whether it is time for a line; if so, when that was."""
+        """Whether a line is due; if so, records the time."""
         now, part = self._clock(), int(self.done() * LINES)
         count = 0 if self._total is None else self._total - self._first + 1
-        before, then = self._told_at
-        every = self._unit != "epoch" or count <= LINES + 2
-        if not every and part == before and now - then < LONGEST:
+        last_part, last_time = self._written_at
+        all_lines = self._unit != "epoch" or count <= LINES + 2
+        if not all_lines and part == last_part and now - last_time < LONGEST:
             return False
-        self._told_at = (part, now)
+        self._written_at = (part, now)
         return True
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         self._best_line = None
         if line == self._last_line:
             self._last_line = None
@@ -70,7 +70,7 @@ class LogProgress(Shown):
             try:
                 self._stream.write(line.rstrip() + "\n")
                 self._stream.flush()
-            except (OSError, ValueError):  # closed under us
+            except (OSError, ValueError):  # the stream was closed
                 self._stream = None
 
     def finish(self, summary: str = "") -> None:
@@ -81,4 +81,4 @@ class LogProgress(Shown):
     def close(self) -> None:
         for line in (self._best_line, self._last_line):
             if line is not None:
-                self._tell(line)
+                self._write(line)

@@ -25,7 +25,7 @@ class NotebookProgress(Shown):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(clock)
-        self._display = display or _own_display()
+        self._display = display or _ipython_display()
         self._handle: Any = None
         self._rows: list[dict[str, float]] = []
         self._notes: list[str] = []
@@ -67,7 +67,7 @@ class NotebookProgress(Shown):
             self._handle.update(self._picture())
 
     def _picture(self) -> _Picture:
-        parts = [self.counted(), *(text.rstrip() for _, text, _ in self.values())]
+        parts = [self.position(), *(text.rstrip() for _, text, _ in self.values())]
         if "rate" in self._row:
             parts.append(f"rate {number(self._row['rate'])}")
         if self._best is not None:
@@ -84,7 +84,7 @@ class NotebookProgress(Shown):
         lines = {
             words(name, True): [row.get(name, float("nan")) for row in self._rows] for name in names
         }
-        x = [row.get("epoch", place + self._first) for place, row in enumerate(self._rows)]
+        x = [row.get("epoch", k + self._first) for k, row in enumerate(self._rows)]
         best = None
         if self._best is not None:
             best = (float(self._best), words(self._criterion or names[-1], True))
@@ -92,7 +92,7 @@ class NotebookProgress(Shown):
 
 
 class _Picture:
-    """What a notebook shows: HTML, or plain text where it cannot."""
+    """The current display: HTML, or plain text where that is not supported."""
 
     def __init__(self, line: str, notes: tuple[str, ...], svg: str) -> None:
         self.line, self.notes, self.svg = line, notes, svg
@@ -105,14 +105,14 @@ class _Picture:
         return "\n".join((*self.notes, self.line))
 
 
-def _own_display() -> Callable[..., Any]:
+def _ipython_display() -> Callable[..., Any]:
     try:
         module = importlib.import_module("IPython.display")
     except ImportError:
         raise MissingExtra(
             "verbose",
             "this is not a notebook: IPython is not installed",
-            fix="leave verbose out, and it will suit the place",
+            fix="leave verbose out: the display is then detected",
         ) from None
     shown: Callable[..., Any] = module.display
     return shown

@@ -18,7 +18,7 @@ BAR = 12  # characters
 
 
 class TerminalProgress(Shown):
-    """One live line through rich, at most ten times a second; the last one stays."""
+    """One live line, drawn by rich at most ten times a second; the last one stays."""
 
     EVERY = 0.1  # seconds between refreshes
 
@@ -40,7 +40,7 @@ class TerminalProgress(Shown):
             self._line(),
             console=self._console,
             auto_refresh=False,
-            redirect_stdout=is_terminal(sys.stdout),  # never take away piped data
+            redirect_stdout=is_terminal(sys.stdout),  # never redirect piped data
             redirect_stderr=True,
             vertical_overflow="crop",
         )
@@ -76,7 +76,7 @@ class TerminalProgress(Shown):
         if self._live is not None:
             live, self._live = self._live, None
             self._safely(live.update, self._line(), refresh=True)
-            self._safely(live.stop, always=True)  # gives stdout and stderr back
+            self._safely(live.stop, always=True)  # restores stdout and stderr
 
     def _draw(self) -> None:
         now = self._clock()
@@ -85,10 +85,10 @@ class TerminalProgress(Shown):
             self._safely(self._live.update, self._line(), refresh=True)
 
     def _line(self) -> Text:
-        """The live line, its least important parts left out until it fits."""
+        """The live line, without the least important parts if it does not fit."""
         from rich.text import Text  # noqa: PLC0415  (heavy: only where a terminal is)
 
-        parts: list[Part] = [(0, self.counted(), "bold"), (8, self._bar(), "cyan"), *self.values()]
+        parts: list[Part] = [(0, self.position(), "bold"), (8, self._bar(), "cyan"), *self.values()]
         if "rate" in self._row:
             parts.append((9, f"rate {number(self._row['rate'])}", "dim"))
         if self._best is not None:
@@ -100,8 +100,8 @@ class TerminalProgress(Shown):
         while len(parts) > 1 and sum(len(text) + 2 for _, text, _ in parts) - 2 > width:
             parts.remove(max(parts))
         line = Text(no_wrap=True, overflow="crop", end="")
-        for place, (_, text, style) in enumerate(parts):
-            line.append("  " if place else "").append(text, style)
+        for k, (_, text, style) in enumerate(parts):
+            line.append("  " if k else "").append(text, style)
         line.truncate(max(width, 1))
         return line
 
@@ -114,12 +114,12 @@ class TerminalProgress(Shown):
     def _safely(
         self, write: Callable[..., object], *args: Any, always: bool = False, **kw: Any
     ) -> None:
-        """Write unless the terminal has gone; notice when it goes."""
+        """Writes unless the terminal was closed; notices when it is."""
         if self._broken and not always:
             return
         try:
             write(*args, **kw)
-        except (OSError, ValueError):  # closed under us
+        except (OSError, ValueError):  # the terminal was closed
             self._broken = True
 
 

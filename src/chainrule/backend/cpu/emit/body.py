@@ -7,10 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.affine import ACC, Access, Analysis, Form
 from chainrule.backend.cpu.emit.finitecheck import Watch
-from chainrule.backend.cpu.emit.flat import Flat, Store
-from chainrule.backend.cpu.emit.text import BYTES, SCALARS, Function, constant, stored_type, type_of
+from chainrule.backend.cpu.emit.text import (
+    BYTES,
+    SCALARS,
+    Function,
+    constant,
+    number,
+    stored_type,
+    type_of,
+)
+from chainrule.plan.affine import ACC, Access, AffineExpr, Analysis
+from chainrule.plan.linearize import Store, constant_value
 
 HEAD = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
 """Parameters of every kernel function; the pointers to its buffers follow.
@@ -34,15 +42,15 @@ class Body:
     What is computed is remembered for the rest of the present loop and the loops in it.
     """
 
-    def __init__(self, f: Function, flat: Flat, analysis: Analysis, vectors: Vectors) -> None:
-        self.f, self.flat, self.analysis, self.vectors = f, flat, analysis, vectors
+    def __init__(self, f: Function, analysis: Analysis, vectors: Vectors) -> None:
+        self.f, self.linear, self.analysis, self.vectors = f, analysis.linear, analysis, vectors
         self.at: dict[int, str] = {}
         self.mask: str | None = None
         self.acc: str | None = None
         self._acc_varies = False
         self._scopes: list[dict[object, str]] = [{}]
         self._pointers: list[dict[object, tuple[str, frozenset[object]]]] = [{}]
-        self._written = flat.written()
+        self._written = self.linear.written()
         self._needs: dict[int, tuple[int, ...]] = {}
         self.watch = Watch(f)
 
@@ -77,31 +85,31 @@ class Body:
 
     # ------------------------------------------------------------ values
 
-    def varies(self, item: int) -> bool:
+    def varies(self, instr: int) -> bool:
         """Whether the lanes of an instruction may differ."""
-        depends = self.analysis.depends[item]
+        depends = self.analysis.depends[instr]
         return self.vectors.axis in depends or (self._acc_varies and ACC in depends)
 
-    def lanes(self, item: int) -> int:
-        return self.vectors.lanes if self.varies(item) else 1
+    def lanes(self, instr: int) -> int:
+        return self.vectors.lanes if self.varies(instr) else 1
 
-    def vector(self, item: int) -> str:
+    def vector(self, instr: int) -> str:
         """The value in all lanes; computed here where it is not known."""
-        natural = self.value(item)
-        if self.varies(item) or self.vectors.lanes == 1:
+        natural = self.value(instr)
+        if self.varies(instr) or self.vectors.lanes == 1:
             return natural
-        if self.flat.items[item].op == "const":
-            return constant(natural, self.flat.items[item].dtype, self.vectors.lanes)
-        key = ("splat", item)
-        kind = SCALARS[self.flat.items[item].dtype]
+        if self.linear.instrs[instr].op == "const":
+            return constant(natural, self.linear.instrs[instr].dtype, self.vectors.lanes)
+        key = ("splat", instr)
+        kind = SCALARS[self.linear.instrs[instr].dtype]
         return self._known(key) or self._keep(key, self.f.splat(natural, kind, self.vectors.lanes))
 
-    def value(self, item: int) -> str:
+    def value(self, instr: int) -> str:
         """The value: a vector if it varies along the vector axis, else a scalar."""
-        for place in self.needs(item):
+        for place in self.needs(instr):
             if self._known(place) is None:
                 self._keep(place, self._compute(place))
-        return self._known(item) or ""
+        return self._known(instr) or ""
 
     def needs(self, root: int) -> tuple[int, ...]:
         """The instructions that must be computed for `root`, in order, itself the last."""
@@ -109,64 +117,65 @@ class Body:
             found: set[int] = set()
             stack = [root]
             while stack:
-                item = stack.pop()
-                if item not in found:
-                    found.add(item)
-                    stack.extend(self._operands(item))
+                instr = stack.pop()
+                if instr not in found:
+                    found.add(instr)
+                    stack.extend(self._operands(instr))
             self._needs[root] = tuple(sorted(found))
         return self._needs[root]
 
-    def _operands(self, item: int) -> Iterable[int]:
-        if self.flat.items[item].op != "read":
-            return self.flat.items[item].args
-        return {i for form in self.analysis.reads(item).forms() for i in form.rest}
+    def _operands(self, instr: int) -> Iterable[int]:
+        if self.linear.instrs[instr].op != "read":
+            return self.linear.instrs[instr].args
+        return {i for form in self.analysis.reads(instr).exprs() for i in form.symbols}
 
     def hoist(self, roots: Iterable[int], stores: Iterable[Store] = ()) -> None:
         """Compute what the loops around already settle, as far as `roots` need it."""
         settled = frozenset(self.at)
-        for item in sorted({item for root in roots for item in self.needs(root)}):
-            entry = self.flat.items[item]
-            if entry.op == "const" or self._unsettled(item):
+        for instr in sorted({instr for root in roots for instr in self.needs(root)}):
+            entry = self.linear.instrs[instr]
+            if entry.op == "const" or self._unsettled(instr):
                 continue
-            if self.analysis.depends[item] <= settled:
-                if self._known(item) is None:
-                    self._keep(item, self._compute(item))
-            elif entry.op == "read" and not self._scattered(self.analysis.reads(item)):
-                self._pointer(("read", item), int(entry.data or 0), self.analysis.reads(item).form)
+            access = self.analysis.reads(instr) if entry.op == "read" else None
+            if self.analysis.depends[instr] <= settled:
+                if self._known(instr) is None:
+                    self._keep(instr, self._compute(instr))
+            elif access is not None and not self._scattered(access):
+                self._pointer(("read", instr), int(entry.data or 0), access.offset)
         for store in stores:
             access = self.analysis.access(store.argument, store.place)
-            if not any(self._unsettled(i) for i in access.form.rest):
-                self._pointer(("store", store), store.argument, access.form)
+            if not any(self._unsettled(i) for i in access.offset.symbols):
+                self._pointer(("store", store), store.argument, access.offset)
 
     def _scattered(self, access: Access) -> bool:
         """Whether lanes read elsewhere than at one place or at neighbours."""
         axis = self.vectors.axis
         return axis is not None and self.analysis.stride(access, axis) not in (0, 1)
 
-    def _unsettled(self, item: int) -> bool:
+    def _unsettled(self, instr: int) -> bool:
         """Whether an instruction reads what this very kernel writes."""
-        needs = (self.flat.items[i] for i in self.needs(item))
+        needs = (self.linear.instrs[i] for i in self.needs(instr))
         return any(x.op == "read" and x.data in self._written for x in needs)
 
-    def _compute(self, item: int) -> str:
-        entry, lanes = self.flat.items[item], self.lanes(item)
+    def _compute(self, instr: int) -> str:
+        entry, lanes = self.linear.instrs[instr], self.lanes(instr)
         match entry.op:
             case "const":
-                return str(entry.data)
+                return number(constant_value(entry), entry.dtype)
             case "at":
                 name = self.at[int(entry.data or 0)]
                 return self._counting(name) if lanes > 1 else name
             case "acc":
                 return self.acc or ""
             case "read":
-                return self._read(item)
+                return self._read(instr)
             case "count":
                 return scalars.apply(self.f, "cast", entry.dtype, "int64", 1, ("%n",))
             case "philox":
-                return self._philox(item)
+                return self._philox(instr)
         get = self.vector if lanes > 1 else self.value
         operands = tuple(get(a) for a in entry.args)
-        source = self.flat.items[entry.args[-1]].dtype
+        source = self.linear.instrs[entry.args[-1]].dtype
         return scalars.apply(self.f, entry.op, entry.dtype, source, lanes, operands)
 
     def _counting(self, start: str) -> str:
@@ -176,13 +185,13 @@ class Body:
         spread = self.f.splat(start, "i64", lanes)
         return self.f.value(f"add <{lanes} x i64> {spread}, {steps}")
 
-    def _philox(self, item: int) -> str:
-        entry, lanes = self.flat.items[item], self.lanes(item)
+    def _philox(self, instr: int) -> str:
+        entry, lanes = self.linear.instrs[instr], self.lanes(instr)
         words = [self.value(a) for a in entry.args[2:]]
         element, row = entry.args[:2]
         kind = type_of("int64", lanes)
-        first = self.analysis.forms[element]
-        alone = not any(self.varies(i) for i in first.rest)
+        first = self.analysis.exprs[element]
+        alone = not any(self.varies(i) for i in first.symbols)
         axis = self.vectors.axis
         steady = axis is not None and first.axes.get(axis, 0) == 1 and alone
         if lanes > 1 and steady and not self.varies(row):
@@ -197,34 +206,35 @@ class Body:
 
     # ------------------------------------------------------------ places
 
-    def scalar_form(self, form: Form) -> str:
+    def scalar_form(self, form: AffineExpr) -> str:
         """The value of a form in the first lane."""
         total = str(form.constant)
         for axis, factor in form.axes.items():
             total = self.f.add(total, self.f.mul(self.at[axis], str(factor)))
-        for item, factor in form.rest.items():
-            total = self.f.add(total, self.f.mul(self._index(item), str(factor)))
+        for instr, factor in form.symbols.items():
+            total = self.f.add(total, self.f.mul(self._index(instr), str(factor)))
         return total
 
-    def _index(self, item: int, lanes: int = 1) -> str:
+    def _index(self, instr: int, lanes: int = 1) -> str:
         """The value of an integer instruction as int64."""
-        value = self.value(item) if lanes == 1 else self.vector(item)
-        return scalars.apply(self.f, "cast", "int64", self.flat.items[item].dtype, lanes, (value,))
+        value = self.value(instr) if lanes == 1 else self.vector(instr)
+        dtype = self.linear.instrs[instr].dtype
+        return scalars.apply(self.f, "cast", "int64", dtype, lanes, (value,))
 
-    def _vector_form(self, form: Form) -> str:
+    def _vector_form(self, form: AffineExpr) -> str:
         """The value of a form in all lanes."""
         lanes, axis = self.vectors.lanes, self.vectors.axis
-        steady, moving = Form(form.constant), []
+        steady, moving = AffineExpr(form.constant), []
         for key, factor in form.axes.items():
             if key == axis:
                 moving.append((self._counting(self.at[key]), factor))
             else:
-                steady = steady.plus(Form(axes={key: factor}))
-        for item, factor in form.rest.items():
-            if self.varies(item):
-                moving.append((self._index(item, lanes), factor))
+                steady = steady.plus(AffineExpr(axes={key: factor}))
+        for instr, factor in form.symbols.items():
+            if self.varies(instr):
+                moving.append((self._index(instr, lanes), factor))
             else:
-                steady = steady.plus(Form(rest={item: factor}))
+                steady = steady.plus(AffineExpr(symbols={instr: factor}))
         total = self.f.splat(self.scalar_form(steady), "i64", lanes)
         for value, factor in moving:
             if factor != 1:
@@ -233,13 +243,13 @@ class Body:
             total = self.f.value(f"add <{lanes} x i64> {total}, {value}")
         return total
 
-    def _pointer(self, key: object, argument: int, form: Form) -> str:
+    def _pointer(self, key: object, argument: int, form: AffineExpr) -> str:
         """The address of a form's first lane, from as much as is known of it already."""
         terms = {("axis", a): f for a, f in form.axes.items() if a in self.at}
         settled = frozenset(self.at) if self.acc is None else frozenset((ACC, *self.at))
-        for item, factor in form.rest.items():
-            if self.analysis.depends[item] <= settled:
-                terms["item", item] = factor
+        for instr, factor in form.symbols.items():
+            if self.analysis.depends[instr] <= settled:
+                terms["instr", instr] = factor
         pointer, done = f"%b{argument}", frozenset[object]()
         for scope in reversed(self._pointers):
             if key in scope:
@@ -252,38 +262,38 @@ class Body:
         for what, which in left:
             value = self.at[which] if what == "axis" else self._index(which)
             offset = self.f.add(offset, self.f.mul(value, str(terms[what, which])))
-        kind = stored_type(self.flat.arguments[argument].dtype)
+        kind = stored_type(self.linear.arguments[argument].dtype)
         pointer = self.f.shift(kind, pointer, offset)
         self._pointers[-1][key] = pointer, done | set(left) | {"constant"}
         return pointer
 
     def _clamped(self, access: Access) -> str:
-        """The offset of the risky axes, each place held inside of the buffer; in one lane."""
+        """The offset of the unproven axes, each place held inside of the buffer; in one lane."""
         total = "0"
-        for place, stride, size in access.risky:
+        for place, stride, size in access.unproven:
             total = self.f.add(total, self.f.mul(self._held(place, size), str(stride)))
         return total
 
-    def _held(self, place: Form, size: int) -> str:
+    def _held(self, place: AffineExpr, size: int) -> str:
         low = self.f.value(f"call i64 @llvm.smax.i64(i64 {self.scalar_form(place)}, i64 0)")
         return self.f.value(f"call i64 @llvm.smin.i64(i64 {low}, i64 {max(size - 1, 0)})")
 
     # ------------------------------------------------------------ memory
 
-    def _read(self, item: int) -> str:
-        entry = self.flat.items[item]
-        argument, access = int(entry.data or 0), self.analysis.reads(item)
+    def _read(self, instr: int) -> str:
+        entry = self.linear.instrs[instr]
+        argument, access = int(entry.data or 0), self.analysis.reads(instr)
         axis = self.vectors.axis
-        if not self.varies(item):
-            pointer = self._pointer(("read", item), argument, access.form)
+        if not self.varies(instr):
+            pointer = self._pointer(("read", instr), argument, access.offset)
             pointer = self.f.shift(stored_type(entry.dtype), pointer, self._clamped(access))
             return self._load(argument, pointer, 1)
         if axis is not None and self.analysis.stride(access, axis) == 1:
-            return self._load_run(item, argument, access)
+            return self._load_run(instr, argument, access)
         return self._gather(argument, access)
 
     def _load(self, argument: int, pointer: str, lanes: int, mask: str | None = None) -> str:
-        dtype = self.flat.arguments[argument].dtype
+        dtype = self.linear.arguments[argument].dtype
         kind, size = stored_type(dtype, lanes), BYTES[dtype]
         if mask is None:
             raw = self.f.load(kind, pointer, size)
@@ -296,13 +306,13 @@ class Body:
             return raw
         return self.f.value(f"icmp ne {kind} {raw}, {'0' if lanes == 1 else 'zeroinitializer'}")
 
-    def _load_run(self, item: int, argument: int, access: Access) -> str:
+    def _load_run(self, instr: int, argument: int, access: Access) -> str:
         """Neighbours in memory, one a lane; lanes outside of the buffer give 0."""
         lanes, axis = self.vectors.lanes, self.vectors.axis
-        pointer = self._pointer(("read", item), argument, access.form)
-        mask = None if self.flat.arguments[argument].slack else self.mask
+        pointer = self._pointer(("read", instr), argument, access.offset)
+        mask = None if self.linear.arguments[argument].slack else self.mask
         offset = "0"
-        for place, stride, size in access.risky:
+        for place, stride, size in access.unproven:
             if axis in place.axes:
                 inside = self.f.value(
                     f"icmp ult <{lanes} x i64> {self._vector_form(place)}, "
@@ -313,7 +323,7 @@ class Body:
             else:
                 here = self._held(place, size)
             offset = self.f.add(offset, self.f.mul(here, str(stride)))
-        kind = stored_type(self.flat.arguments[argument].dtype)
+        kind = stored_type(self.linear.arguments[argument].dtype)
         return self._load(argument, self.f.shift(kind, pointer, offset), lanes, mask)
 
     def _both(self, a: str, b: str) -> str:
@@ -322,9 +332,9 @@ class Body:
     def _gather(self, argument: int, access: Access) -> str:
         """Anywhere in memory, lane by lane."""
         lanes = self.vectors.lanes
-        total = self._vector_form(access.form)
+        total = self._vector_form(access.offset)
         kind = f"<{lanes} x i64>"
-        for place, stride, size in access.risky:
+        for place, stride, size in access.unproven:
             here = self._vector_form(place)
             for name, bound in (("smax", 0), ("smin", max(size - 1, 0))):
                 edge = constant(str(bound), "int64", lanes)
@@ -338,7 +348,7 @@ class Body:
             total = self.f.value(
                 f"select <{lanes} x i1> {self.mask}, {kind} {total}, {kind} {zero}"
             )
-        dtype = self.flat.arguments[argument].dtype
+        dtype = self.linear.arguments[argument].dtype
         element, vector = stored_type(dtype), stored_type(dtype, lanes)
         places = self.f.value(f"getelementptr {element}, ptr %b{argument}, {kind} {total}")
         every = constant("true", "bool", lanes)
@@ -350,12 +360,12 @@ class Body:
 
     def store(self, store: Store) -> None:
         """Write what a store of the kernel writes, in the lanes that are in use."""
-        argument = self.flat.arguments[store.argument]
+        argument = self.linear.arguments[store.argument]
         access = self.analysis.access(store.argument, store.place)
         moves = self.vectors.axis is not None and self.analysis.stride(access, self.vectors.axis)
         lanes = self.vectors.lanes if moves else 1
         value = self.vector(store.value) if lanes > 1 else self.value(store.value)
-        pointer = self._pointer(("store", store), store.argument, access.form)
+        pointer = self._pointer(("store", store), store.argument, access.offset)
         element = stored_type(argument.dtype)
         pointer = self.f.shift(element, pointer, self._clamped(access))
         mask = self.mask if lanes > 1 and not self._roomy(store) else None
@@ -363,7 +373,8 @@ class Body:
             old = self._load(store.argument, pointer, lanes, mask)
             both = (argument.dtype, argument.dtype, lanes, (old, value))
             value = scalars.apply(self.f, "add", *both)
-        if argument.space == "state" and argument.dtype in scalars.FLOATS:
+        new = argument.space in ("state", "staged") and not self.linear.commit
+        if new and argument.dtype in scalars.FLOATS:
             self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
         kind = stored_type(argument.dtype, lanes)
         if argument.dtype == "bool":
@@ -379,12 +390,12 @@ class Body:
     def _roomy(self, store: Store) -> bool:
         """Whether whole vectors stay inside of the padding of the row."""
         known, axis, lanes = (
-            self.flat.arguments[store.argument], self.vectors.axis, self.vectors.lanes,
+            self.linear.arguments[store.argument], self.vectors.axis, self.vectors.lanes,
         )  # fmt: skip
         if not axis or not known.slack or len(known.shape) != 2 or store.add:
             return False  # threads may share axis 0: then the next lanes are another's
-        size = self.flat.sizes[axis]
-        along = self.analysis.forms[store.place[-1]] == Form(axes={axis: 1})
+        size = self.linear.sizes[axis]
+        along = self.analysis.exprs[store.place[-1]] == AffineExpr(axes={axis: 1})
         return along and isinstance(size, int) and -(-size // lanes) * lanes <= known.strides[0]
 
 

@@ -13,21 +13,21 @@ product is narrower than a tile, not stored.
 
 from __future__ import annotations
 
-from chainrule.backend.cpu.emit.affine import Analysis
 from chainrule.backend.cpu.emit.body import Body, Vectors
-from chainrule.backend.cpu.emit.flat import Flat
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.microkernel import JOB, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
 from chainrule.backend.cpu.emit.products import Lengths, Product, lengths, thin
 from chainrule.backend.cpu.emit.text import type_of
 from chainrule.backend.cpu.machine import Machine
+from chainrule.plan.affine import Analysis
+from chainrule.plan.linearize import LinearKernel
 from chainrule.types import N
 
 
 def gemm(
     name: str,
-    flat: Flat,
+    linear: LinearKernel,
     analysis: Analysis,
     shape: Product,
     machine: Machine,
@@ -39,14 +39,14 @@ def gemm(
     Args:
         forward: whether it is of a prediction, where a single row is worth code of its own.
     """
-    f = begin(name, flat)
-    body = Body(f, flat, analysis, Vectors())
-    works = [Gemm(body, shape, machine, lengths(flat, shape, max_rows))]
-    one = thin(flat, analysis, shape) if forward and flat.sizes[shape.m] is N else None
+    f = begin(name, linear)
+    body = Body(f, analysis, Vectors())
+    works = [Gemm(body, shape, machine, lengths(linear, shape, max_rows))]
+    one = thin(linear, analysis, shape) if forward and linear.sizes[shape.m] is N else None
     if one is None:
         works[0].write()
     else:
-        works.append(Gemm(body, one, machine, lengths(flat, one, max_rows)))
+        works.append(Gemm(body, one, machine, lengths(linear, one, max_rows)))
         single = f.value(f"icmp eq i64 {f.sub('%high', '%low')}, 1")
         for work, condition in zip(works, (f.value(f"xor i1 {single}, true"), single), strict=True):
             with f.when(condition), body.inside():
@@ -61,14 +61,14 @@ class Gemm:
     """Writes one matrix product into the function of a body."""
 
     def __init__(self, body: Body, shape: Product, machine: Machine, cut: Lengths) -> None:
-        self.body, self.f, self.flat, self.shape = body, body.f, body.flat, shape
+        self.body, self.f, self.linear, self.shape = body, body.f, body.linear, shape
         self.cut, self.job, self.nest = cut, "", Nest(body, machine)
         self.factors = Factors(self.nest, shape, cut)
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
         sizes = (shape.rows, shape.vectors, shape.lanes)
         self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "lines")
-        self.roots = [p for s in self.flat.stores for p in (s.value, *s.place)]
+        self.roots = [p for s in self.linear.stores for p in (s.value, *s.place)]
 
     def write(self) -> None:
         """Write the whole product."""
@@ -76,11 +76,11 @@ class Gemm:
         self.body.vectors = Vectors(self.shape.v, min(whole, 2 * self.shape.lanes))
         self.nest.vectors = self.body.vectors
         needed = [*self.roots, self.shape.a, self.shape.b]
-        self.nest.nest(self.shape.outer, needed, self.flat.stores, self._chunks)
+        self.nest.nest(self.shape.outer, needed, self.linear.stores, self._chunks)
 
     def _chunks(self) -> None:
         f, rows = self.f, self.shape.rows
-        self.body.hoist([*self.roots, self.shape.a, self.shape.b], self.flat.stores)
+        self.body.hoist([*self.roots, self.shape.a, self.shape.b], self.linear.stores)
         low, high = self.nest.bounds(self.shape.m)
         self.factors.begin()
         with f.loop(low, high, self.cut.chunk) as first, self.body.inside():
@@ -165,19 +165,20 @@ class Gemm:
     def _wanted(self) -> list[tuple[str, str]]:
         """The state that the tiles' writes will need: it comes while the sums run."""
         f, body, shape = self.f, self.body, self.shape
-        places = {(s.argument, s.place) for s in self.flat.stores}
-        for item in {i for root in self.roots for i in body.needs(root)}:
-            entry = self.flat.items[item]
-            if entry.op == "read" and {shape.m, shape.v} <= body.analysis.depends[item]:
+        places = {(s.argument, s.place) for s in self.linear.stores}
+        for instr in {i for root in self.roots for i in body.needs(root)}:
+            entry = self.linear.instrs[instr]
+            if entry.op == "read" and {shape.m, shape.v} <= body.analysis.depends[instr]:
                 places.add((int(entry.data or 0), entry.args))
         found = []
         for argument, place in sorted(places):
             access = body.analysis.access(argument, place)
             stride = body.analysis.stride(access, shape.m)
-            if self.flat.arguments[argument].space != "state" or access.risky or stride is None:
+            state = self.linear.arguments[argument].space == "state"
+            if not state or access.unproven or stride is None:
                 continue
             with body.inside(shape.m, self.chunk.first):
-                offset = body.scalar_form(access.form)
+                offset = body.scalar_form(access.offset)
             pointer = f.shift(self.element, f"%b{argument}", offset)
             found.append((pointer, str(stride * self.size)))
         return found
@@ -192,7 +193,7 @@ class Gemm:
         used = min(self.columns, shape.width)
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
         with body.watch.part(), f.loop(row, end) as r, body.inside(shape.m, r):
-            body.hoist(self.roots, self.flat.stores)
+            body.hoist(self.roots, self.linear.stores)
             sums = self._sums(r)
             for offset in range(0, used, step):
                 self._write(column, sums, offset, min(used - offset, step))
@@ -205,7 +206,7 @@ class Gemm:
             kind = type_of(self.dtype, step)
             body.set_acc(f.load(kind, f.shift(self.element, sums, str(offset)), self.size), True)
             body.mask = None if used == step else self.nest.mask(str(used))
-            for store in self.flat.stores:
+            for store in self.linear.stores:
                 body.store(store)
             body.mask = None
             body.set_acc(None, False)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.affine import Analysis
 from chainrule.backend.cpu.emit.body import HEAD, Body
-from chainrule.backend.cpu.emit.flat import Flat, Store
 from chainrule.backend.cpu.emit.microkernel import Helper
 from chainrule.backend.cpu.emit.text import BYTES, Function, constant, number, type_of
 from chainrule.backend.cpu.emit.vectors import choose
 from chainrule.backend.cpu.machine import Machine
+from chainrule.plan.affine import Analysis
+from chainrule.plan.linearize import LinearKernel, Store
 
 BLOCK = 512
 """Terms that are added up one after the other in a lane; such blocks are added up in turn."""
@@ -45,9 +45,9 @@ class Compiled:
     helpers: tuple[Helper, ...] = ()
 
 
-def begin(name: str, flat: Flat) -> Function:
+def begin(name: str, linear: LinearKernel) -> Function:
     """The function of a kernel, empty yet."""
-    pointers = "".join(f", ptr noalias %b{k}" for k in range(len(flat.arguments)))
+    pointers = "".join(f", ptr noalias %b{k}" for k in range(len(linear.arguments)))
     return Function(name, HEAD + pointers)
 
 
@@ -63,10 +63,10 @@ def finish(
     return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
 
 
-def loops(name: str, flat: Flat, analysis: Analysis, machine: Machine) -> Compiled:
+def loops(name: str, linear: LinearKernel, analysis: Analysis, machine: Machine) -> Compiled:
     """A loop nest over the free axes with the reduction, if any, inside."""
-    vectors = choose(flat, analysis, machine)
-    body = Body(begin(name, flat), flat, analysis, vectors)
+    vectors = choose(linear, analysis, machine)
+    body = Body(begin(name, linear), analysis, vectors)
     Nest(body, machine).write()
     return finish(body, granule=GRANULE if vectors.axis == 0 else 1)
 
@@ -78,24 +78,24 @@ class Nest:
     """The loops of one kernel."""
 
     def __init__(self, body: Body, machine: Machine) -> None:
-        self.body, self.f, self.flat = body, body.f, body.flat
+        self.body, self.f, self.linear = body, body.f, body.linear
         self.machine, self.vectors = machine, body.vectors
 
     def write(self) -> None:
         """Write the whole nest."""
         vector = self.vectors.axis
-        free = [a for a in range(self.flat.free) if a != vector]
-        if vector is not None and vector < self.flat.free:
+        free = [a for a in range(self.linear.free) if a != vector]
+        if vector is not None and vector < self.linear.free:
             free.append(vector)
-        values = [store.value for store in self.flat.stores]
-        values += [p for store in self.flat.stores for p in store.place]
-        roots = [*values, *([self.flat.value] if self.flat.combine else [])]
-        self.nest(free, roots, self.flat.stores, self._element)
+        values = [store.value for store in self.linear.stores]
+        values += [p for store in self.linear.stores for p in store.place]
+        roots = [*values, *([self.linear.value] if self.linear.combine else [])]
+        self.nest(free, roots, self.linear.stores, self._element)
 
     def bounds(self, axis: int) -> tuple[str, str]:
         """From where to where an axis goes; the first one goes over this thread's part."""
-        size = self.flat.sizes[axis]
-        if size is None or (axis == 0 and self.flat.free):
+        size = self.linear.sizes[axis]
+        if size is None or (axis == 0 and self.linear.free):
             return "%low", "%high"
         return "0", str(size) if isinstance(size, int) else "%n"
 
@@ -137,7 +137,7 @@ class Nest:
 
     def _even(self, low: str) -> bool:
         """Whether the part of the first axis that a thread does is of whole vectors."""
-        size, lanes = self.flat.sizes[0], self.vectors.lanes
+        size, lanes = self.linear.sizes[0], self.vectors.lanes
         if low != "%low" or not isinstance(size, int):
             return False
         return size % lanes == 0 and GRANULE % lanes == 0
@@ -154,14 +154,14 @@ class Nest:
         return self.f.value(f"icmp sgt <{lanes} x i32> {spread}, <{steps}>")
 
     def _element(self) -> None:
-        if self.flat.combine is not None:
+        if self.linear.combine is not None:
             Reduced(self).write()
-        if self.flat.combine != "scan":
+        if self.linear.combine != "scan":
             self.store()
 
     def store(self) -> None:
         """Do all writes."""
-        for store in self.flat.stores:
+        for store in self.linear.stores:
             self.body.store(store)
         self.body.set_acc(None, False)
 
@@ -170,10 +170,10 @@ class Reduced:
     """The reduction inside of a nest."""
 
     def __init__(self, nest: Nest) -> None:
-        self.nest, self.body, self.f, self.flat = nest, nest.body, nest.f, nest.flat
-        self.combine = str(self.flat.combine)
-        self.dtype = self.flat.items[self.flat.value].dtype
-        self.along = nest.vectors.axis in self.flat.over
+        self.nest, self.body, self.f, self.linear = nest, nest.body, nest.f, nest.linear
+        self.combine = str(self.linear.combine)
+        self.dtype = self.linear.instrs[self.linear.value].dtype
+        self.along = nest.vectors.axis in self.linear.over
         self.lanes = nest.vectors.lanes
         free = nest.vectors.axis is not None and not self.along
         self.spread = free and not self.along  # a result for each lane
@@ -189,16 +189,16 @@ class Reduced:
             self.index = self.f.local(type_of("int64", self.lanes))
             zero = constant("0", "int64", self.lanes)
             self.f.store(type_of("int64", self.lanes), zero, self.index, 64)
-        over = list(self.flat.over)
+        over = list(self.linear.over)
         with self.body.inside():
             if self.combine == "scan":
-                roots = [self.flat.value, *(store.value for store in self.flat.stores)]
-                self.nest.nest(over, roots, self.flat.stores, self._turn)
+                roots = [self.linear.value, *(store.value for store in self.linear.stores)]
+                self.nest.nest(over, roots, self.linear.stores, self._turn)
                 return
             if self._long(over):
                 self._blocks(over)
             else:
-                self.nest.nest(over, [self.flat.value], (), self._step)
+                self.nest.nest(over, [self.linear.value], (), self._step)
         self.nest.body.mask = outer
         self._result()
 
@@ -223,7 +223,7 @@ class Reduced:
         """Whether a sum of floats has so many terms that it is added up in blocks."""
         if self.combine != "sum" or self.dtype not in scalars.FLOATS:
             return False
-        sizes = [self.flat.sizes[a] for a in over]
+        sizes = [self.linear.sizes[a] for a in over]
         total = 1
         for size in sizes:
             total *= size if isinstance(size, int) else 2 * BLOCK * self.lanes
@@ -234,13 +234,13 @@ class Reduced:
         first, rest = over[0], over[1:]
         within = 1
         for axis in rest:
-            size = self.flat.sizes[axis]
+            size = self.linear.sizes[axis]
             within *= size if isinstance(size, int) else BLOCK
         single = self.lanes if first == self.nest.vectors.axis else 1
         step = max(1, BLOCK // max(within, 1)) * single
         low, high = self.nest.bounds(first)
         self.part = self.f.local(self.kind)
-        self.body.hoist([self.flat.value])
+        self.body.hoist([self.linear.value])
         with self.f.loop(low, high, step) as start, self.body.inside():
             end = self.f.least(self.f.add(start, str(step)), high)
             self._reset(self.part)
@@ -248,7 +248,7 @@ class Reduced:
                 self.nest.vector_loop(start, end, self._step)
             else:
                 with self.f.loop(start, end) as name, self.body.inside(first, name):
-                    self.nest.nest(rest, [self.flat.value], (), self._step)
+                    self.nest.nest(rest, [self.linear.value], (), self._step)
             sums = [self.f.load(self.kind, place, 64) for place in (self.total, self.part)]
             total = self.f.value(f"fadd {self.kind} {sums[0]}, {sums[1]}")
             self.f.store(self.kind, total, self.total, 64)
@@ -264,18 +264,18 @@ class Reduced:
 
     def _step(self) -> None:
         old = self.f.load(self.kind, self.part, 64)
-        item = self.flat.items[self.flat.value]
+        instr = self.linear.instrs[self.linear.value]
         if self.combine.startswith("arg"):
             self._better(old)
             return
         get = self.body.vector
         masked = self.along and self.body.mask is not None
-        fused = item.op == "mul" and self.dtype in scalars.FLOATS and self.nest.machine.fma
+        fused = instr.op == "mul" and self.dtype in scalars.FLOATS and self.nest.machine.fma
         if self.combine == "sum" and fused and not masked:
-            a, b = (get(x) for x in item.args)
+            a, b = (get(x) for x in instr.args)
             new = scalars.intrinsic(self.f, "fma", self.dtype, self.lanes, a, b, old)
         else:
-            value = get(self.flat.value)
+            value = get(self.linear.value)
             if masked:
                 identity = self._identity(self.lanes)
                 value = scalars.choose(
@@ -290,7 +290,7 @@ class Reduced:
     def _better(self, old: str) -> None:
         """argmax and argmin: ties go to the lowest index; the first NaN wins."""
         lanes, f = self.lanes, self.f
-        value = self.body.vector(self.flat.value)
+        value = self.body.vector(self.linear.value)
         name = "gt" if self.combine == "argmax" else "lt"
         better = scalars.apply(f, name, "bool", self.dtype, lanes, (value, old))
         if self.dtype in scalars.FLOATS:
@@ -299,7 +299,7 @@ class Reduced:
             first = f.value(f"and {type_of('bool', lanes)} {nan}, {fine}")
             better = f.value(f"or {type_of('bool', lanes)} {better}, {first}")
         kind = type_of("int64", lanes)
-        place = f.splat(self.body.at[self.flat.free], "i64", lanes)
+        place = f.splat(self.body.at[self.linear.free], "i64", lanes)
         before = f.load(kind, self.index, 64)
         f.store(self.kind, scalars.choose(f, self.dtype, lanes, better, value, old), self.part, 64)
         f.store(kind, scalars.choose(f, "int64", lanes, better, place, before), self.index, 64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.emit.affine import Form
 from chainrule.backend.cpu.emit.loops import Nest
 from chainrule.backend.cpu.emit.microkernel import Helper, gather, turn
 from chainrule.backend.cpu.emit.products import Lengths, Product, parts
 from chainrule.backend.cpu.emit.text import BYTES, SCALARS
 from chainrule.backend.cpu.layout import LINE
+from chainrule.plan.affine import AffineExpr
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Factors:
     """
 
     def __init__(self, nest: Nest, shape: Product, lengths: Lengths) -> None:
-        self.nest, self.body, self.f, self.flat = nest, nest.body, nest.f, nest.flat
+        self.nest, self.body, self.f, self.linear = nest, nest.body, nest.f, nest.linear
         self.shape, self.helpers = shape, dict[str, Helper]()
-        self.dtype = self.flat.items[self.flat.value].dtype
+        self.dtype = self.linear.instrs[self.linear.value].dtype
         self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
-        columns = self.flat.sizes[shape.v]
+        columns = self.linear.sizes[shape.v]
         assert isinstance(columns, int)
         self.columns, self.depth = columns, nest.bounds(shape.k)[1]
         self._forms()
@@ -44,17 +44,17 @@ class Factors:
     def _forms(self) -> None:
         """Where the factors lie, by the axes that it depends on."""
         shape, analysis = self.shape, self.body.analysis
-        a, b = (analysis.reads(x).form for x in (shape.a, shape.b))
+        a, b = (analysis.reads(x).offset for x in (shape.a, shape.b))
         self._a_rows, rest = parts(analysis, a, {shape.m})
-        self._a_depth, self._a_base = parts(analysis, rest, self.flat.over)
-        self._b_depth, rest = parts(analysis, b, self.flat.over)
+        self._a_depth, self._a_base = parts(analysis, rest, self.linear.over)
+        self._b_depth, rest = parts(analysis, b, self.linear.over)
         self._b_columns, self._b_base = parts(analysis, rest, {shape.v})
 
     def _memory(self, lengths: Lengths) -> None:
         f, shape = self.f, self.shape
         fixed, by_rows = 1, False
         for axis in (*shape.also, shape.k):
-            size = self.flat.sizes[axis]
+            size = self.linear.sizes[axis]
             fixed, by_rows = (fixed * size, by_rows) if isinstance(size, int) else (fixed, True)
         total = f.mul(str(fixed), "%n") if by_rows else str(fixed)
         pad = max(shape.rows, shape.lanes)
@@ -83,9 +83,9 @@ class Factors:
         bases = ((self.shape.a, self._a_base), (self.shape.b, self._b_base))
         self._a_start, self._b_start = (
             self.f.shift(
-                self.element, f"%b{self.flat.items[item].data}", self.body.scalar_form(form)
+                self.element, f"%b{self.linear.instrs[instr].data}", self.body.scalar_form(form)
             )
-            for item, form in bases
+            for instr, form in bases
         )
 
     def panel(self) -> None:
@@ -106,7 +106,7 @@ class Factors:
         with f.loop(low, high) as line, self.body.inside():
             f.store("ptr", place(line), f.shift("ptr", table, f.sub(line, low)), 8)
 
-    def _deep(self, k: str, start: str, form: Form) -> str:
+    def _deep(self, k: str, start: str, form: AffineExpr) -> str:
         with self.body.inside(self.shape.k, k):
             return self.f.shift(self.element, start, self.body.scalar_form(form))
 

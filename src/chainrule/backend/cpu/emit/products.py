@@ -7,13 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chainrule.backend.cpu.emit.affine import Access, Analysis, Form
-from chainrule.backend.cpu.emit.flat import Flat
 from chainrule.backend.cpu.emit.microkernel import BUSY
 from chainrule.backend.cpu.emit.scalars import FLOATS
 from chainrule.backend.cpu.emit.text import BYTES
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
+from chainrule.plan.affine import Access, AffineExpr, Analysis
+from chainrule.plan.linearize import LinearKernel
 
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
 """Rows and vectors of a tile of accumulators, by the number of registers; the best first."""
@@ -70,52 +70,54 @@ class Product:
         return self.vectors * self.lanes
 
 
-def product(flat: Flat, analysis: Analysis, machine: Machine, max_rows: int) -> Product | None:
+def product(
+    linear: LinearKernel, analysis: Analysis, machine: Machine, max_rows: int
+) -> Product | None:
     """The kernel as a matrix product, or None."""
-    if flat.combine != "sum" or flat.free < 2:
+    if linear.combine != "sum" or linear.free < 2:
         return None
-    item = flat.items[flat.value]
-    if item.op != "mul" or item.dtype not in FLOATS or not _safe(flat):
+    instr = linear.instrs[linear.value]
+    if instr.op != "mul" or instr.dtype not in FLOATS or not _safe(linear):
         return None
 
     def size(axis: int) -> int:
-        known = flat.sizes[axis]
+        known = linear.sizes[axis]
         return known if isinstance(known, int) else max_rows
 
-    for v in reversed(range(1, flat.free)):
+    for v in reversed(range(1, linear.free)):
         if not free_allowed(analysis, v):
             continue
-        for a, b in (item.args, item.args[::-1]):
-            for m in (m for m in range(flat.free) if m != v):
-                for k in sorted(flat.over, key=size, reverse=True):
+        for a, b in (instr.args, instr.args[::-1]):
+            for m in (m for m in range(linear.free) if m != v):
+                for k in sorted(linear.over, key=size, reverse=True):
                     roles = (a, b, m, v, k)
-                    if _fits(flat, analysis, roles):
-                        return _tiled(flat, analysis, machine, roles)
+                    if _fits(linear, analysis, roles):
+                        return _tiled(linear, analysis, machine, roles)
     return None
 
 
-def _safe(flat: Flat) -> bool:
+def _safe(linear: LinearKernel) -> bool:
     """Whether rows and columns may be computed twice: nothing reads what the kernel writes."""
-    written = flat.written()
-    reads = {item.data for item in flat.items if item.op == "read"}
-    return not (written & reads) and not any(store.add for store in flat.stores)
+    written = linear.written()
+    reads = {instr.data for instr in linear.instrs if instr.op == "read"}
+    return not (written & reads) and not any(store.add for store in linear.stores)
 
 
 Roles = tuple[int, int, int, int, int]
 """Instructions a and b, axes m, v and k."""
 
 
-def _fits(flat: Flat, analysis: Analysis, roles: Roles) -> bool:
+def _fits(linear: LinearKernel, analysis: Analysis, roles: Roles) -> bool:
     """Whether the kernel is a product in m, v and k, with b along v or along k."""
     a, b, m, v, k = roles
-    if any(flat.items[x].op != "read" for x in (a, b)):
+    if any(linear.instrs[x].op != "read" for x in (a, b)):
         return False
     if v in analysis.depends[a] or m in analysis.depends[b]:
         return False
     if m not in analysis.depends[a] or v not in analysis.depends[b]:
         return False
     left, right = analysis.reads(a), analysis.reads(b)
-    if left.risky or right.risky or _mixed(analysis, left, m):
+    if left.unproven or right.unproven or _mixed(analysis, left, m):
         return False
     turned = analysis.stride(right, k) == 1 and analysis.stride(right, v) is not None
     return turned or analysis.stride(right, v) == 1
@@ -123,39 +125,39 @@ def _fits(flat: Flat, analysis: Analysis, roles: Roles) -> bool:
 
 def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
     """Whether an instruction in a place depends on m and on an axis that is reduced over."""
-    over = set(analysis.flat.over)
-    places = (analysis.depends[i] for i in access.form.rest)
+    over = set(analysis.linear.over)
+    places = (analysis.depends[i] for i in access.offset.symbols)
     return any(m in depends and depends & over for depends in places)
 
 
-def _left(flat: Flat, analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
+def _left(linear: LinearKernel, analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
     """How the left factor is read."""
     a, _, m, v, k = roles
-    access, size = analysis.reads(a), flat.sizes[k]
-    far = not flat.arguments[int(flat.items[a].data or 0)].slack
+    access, size = analysis.reads(a), linear.sizes[k]
+    far = not linear.arguments[int(linear.instrs[a].data or 0)].slack
     if analysis.stride(access, k) != 1:
         if analysis.stride(access, m) != 1:
             return "apart"
-        columns = flat.sizes[v]
+        columns = linear.sizes[v]
         once = isinstance(columns, int) and columns <= FEW and not also
         return "place" if once and not far and analysis.stride(access, k) else "gather"
     return "turn" if far or also or not isinstance(size, int) or size > NEAR else "lines"
 
 
-def _right(flat: Flat, analysis: Analysis, b: int, v: int, k: int, width: int) -> Right:
+def _right(linear: LinearKernel, analysis: Analysis, b: int, v: int, k: int, width: int) -> Right:
     """How the right factor is read."""
-    access, known = analysis.reads(b), flat.arguments[int(flat.items[b].data or 0)]
+    access, known = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
     if analysis.stride(access, v) != 1:
         return "turn"
-    size = flat.sizes[v]
+    size = linear.sizes[v]
     inside = known.slack or (isinstance(size, int) and size >= width)
     return "place" if inside and analysis.stride(access, k) is not None else "gather"
 
 
-def _tiled(flat: Flat, analysis: Analysis, machine: Machine, roles: Roles) -> Product:
+def _tiled(linear: LinearKernel, analysis: Analysis, machine: Machine, roles: Roles) -> Product:
     a, b, m, v, k = roles
-    lanes = machine.vector // BYTES[flat.items[flat.value].dtype]
-    columns, rows = flat.sizes[v], flat.sizes[m]
+    lanes = machine.vector // BYTES[linear.instrs[linear.value].dtype]
+    columns, rows = linear.sizes[v], linear.sizes[m]
     wide = -(-columns // lanes) if isinstance(columns, int) else 64
 
     def cost(tile: tuple[int, int]) -> float:
@@ -167,29 +169,31 @@ def _tiled(flat: Flat, analysis: Analysis, machine: Machine, roles: Roles) -> Pr
     if isinstance(rows, int):
         height = max(1, min(height, rows))
     vectors = min(vectors, wide)
-    outer = tuple(x for x in range(flat.free) if x not in (m, v))
-    also = tuple(x for x in flat.over if x != k)
-    right = _right(flat, analysis, b, v, k, vectors * lanes)
-    left = _left(flat, analysis, roles, also)
+    outer = tuple(x for x in range(linear.free) if x not in (m, v))
+    also = tuple(x for x in linear.over if x != k)
+    right = _right(linear, analysis, b, v, k, vectors * lanes)
+    left = _left(linear, analysis, roles, also)
     return Product(a, b, m, v, k, outer, also, left, right, height, vectors, lanes)
 
 
-def parts(analysis: Analysis, form: Form, axes: Collection[int]) -> tuple[Form, Form]:
-    """What of a form depends on the axes, and the rest of it."""
-    moving = Form(
-        axes={a: f for a, f in form.axes.items() if a in axes},
-        rest={i: f for i, f in form.rest.items() if not analysis.depends[i].isdisjoint(axes)},
+def parts(
+    analysis: Analysis, expr: AffineExpr, axes: Collection[int]
+) -> tuple[AffineExpr, AffineExpr]:
+    """The terms of an expression that depend on the axes, and the others."""
+    moving = AffineExpr(
+        axes={a: f for a, f in expr.axes.items() if a in axes},
+        symbols={i: f for i, f in expr.symbols.items() if not analysis.depends[i].isdisjoint(axes)},
     )
-    return moving, form.plus(moving, -1)
+    return moving, expr.plus(moving, -1)
 
 
-def thin(flat: Flat, analysis: Analysis, shape: Product) -> Product | None:
+def thin(linear: LinearKernel, analysis: Analysis, shape: Product) -> Product | None:
     """The product cut for a single row: so many columns that their sums hide their latency."""
-    columns = flat.sizes[shape.v]
+    columns = linear.sizes[shape.v]
     along = analysis.stride(analysis.reads(shape.a), shape.k) == 1
     if shape.right != "place" or shape.also or not along or not isinstance(columns, int):
         return None
-    slack = flat.arguments[int(flat.items[shape.b].data or 0)].slack
+    slack = linear.arguments[int(linear.instrs[shape.b].data or 0)].slack
     wide = -(-columns // shape.lanes) if slack else columns // shape.lanes
     return replace(shape, left="lines", rows=1, vectors=min(BUSY, max(1, wide)))
 
@@ -209,13 +213,13 @@ class Lengths:
     single: bool
 
 
-def lengths(flat: Flat, shape: Product, max_rows: int) -> Lengths:
+def lengths(linear: LinearKernel, shape: Product, max_rows: int) -> Lengths:
     """How a product is cut; code for more rows differs only from power of two to power of two."""
-    sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in flat.sizes]
-    k, m = flat.sizes[shape.k], flat.sizes[shape.m]
+    sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in linear.sizes]
+    k, m = linear.sizes[shape.k], linear.sizes[shape.m]
     block = even(k, BLOCK, 1) if isinstance(k, int) else BLOCK
     single = sizes[shape.k] <= block and not shape.also
-    copied = BYTES[flat.items[flat.value].dtype] * math.prod(
+    copied = BYTES[linear.instrs[linear.value].dtype] * math.prod(
         sizes[axis] for axis in (shape.k, *shape.also)
     )
     fits = CHUNK if shape.left == "lines" else min(CHUNK, COPY // max(1, copied))

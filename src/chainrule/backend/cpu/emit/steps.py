@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chainrule.backend.cpu.emit.flat import Argument
 from chainrule.backend.cpu.emit.text import SCALARS, Function, number
 from chainrule.backend.cpu.run.threads import barrier
+from chainrule.plan.linearize import Argument
 
 FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words", "scratch",
          "each", "table", "tasks", "ticks")  # fmt: skip
@@ -37,8 +37,14 @@ APART = 16
 TASK = "ptr %args, ptr %context, i64 %low, i64 %high"
 
 
-def entry(name: str, kernel: str, arguments: tuple[Argument, ...]) -> str:
-    """The function of a task: looks up where its buffers are and calls the kernel."""
+def entry(name: str, kernel: str, arguments: tuple[Argument, ...], *, commit: bool) -> str:
+    """The function of a task: looks up where its buffers are and calls the kernel.
+
+    Args:
+        name, kernel: of the function, and of the kernel's.
+        arguments: of the kernel.
+        commit: whether it does nothing in a step that is not finite.
+    """
     f = Function(name, TASK, external=True)
     words = [_word(f, "%context", k, "ptr" if name in _POINTERS else "i64")
              for k, name in enumerate(CONTEXT[:5])]  # fmt: skip
@@ -58,7 +64,12 @@ def entry(name: str, kernel: str, arguments: tuple[Argument, ...]) -> str:
         f"ptr {rows}", f"i64 {n}", "i64 %low", "i64 %high", f"ptr {scratch}", f"ptr {flag}",
         f"i64 {mark}", *(f"ptr {p}" for p in pointers),
     ]  # fmt: skip
-    f.do(f"call void @{kernel}({', '.join(operands)})")
+    finite = "true"
+    if commit:
+        seen = f.value(f"load atomic i64, ptr {flag} monotonic, align 8")
+        finite = f.value(f"icmp ne i64 {seen}, {mark}")
+    with f.when(finite):
+        f.do(f"call void @{kernel}({', '.join(operands)})")
     return f.end()
 
 

@@ -3,61 +3,59 @@
 from __future__ import annotations
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.affine import Analysis
 from chainrule.backend.cpu.emit.body import Vectors
-from chainrule.backend.cpu.emit.flat import Flat, Store
 from chainrule.backend.cpu.machine import Machine
+from chainrule.plan.affine import Analysis
+from chainrule.plan.linearize import LinearKernel
+from chainrule.plan.schedule import LIKELY_ROWS
 
 ORDERED = ("argmax", "argmin", "scan")
 """What is combined one term after another."""
-
-LIKELY_ROWS = 64
-"""The size that N is taken for where code is chosen by size."""
 
 LIKELY_LENGTH = 1024
 """The same for a length that is told when the kernel runs."""
 
 
-def choose(flat: Flat, analysis: Analysis, machine: Machine) -> Vectors:
+def choose(linear: LinearKernel, analysis: Analysis, machine: Machine) -> Vectors:
     """The axis along which vectors cost the least, or none."""
-    best, least = Vectors(), float(_work(flat))
-    for axis in range(len(flat.sizes)):
-        allowed = _over_allowed(flat, axis) if axis in flat.over else free_allowed(analysis, axis)
-        if not allowed:
+    best, least = Vectors(), float(_work(linear))
+    for axis in range(len(linear.sizes)):
+        over = axis in linear.over
+        if not (_over_allowed(linear, axis) if over else free_allowed(analysis, axis)):
             continue
-        lanes = _lanes(flat, axis, machine)
-        size = _size(flat, axis)
+        lanes = _lanes(linear, axis, machine)
+        size = _size(linear, axis)
         turns = -(-size // lanes)
-        vector = (_work(flat) + 3 * lanes * _gathers(analysis, axis)) / _base(flat, machine)
-        cost = vector * turns * lanes + 16 * (axis in flat.over)
+        vector = (_work(linear) + 3 * lanes * _gathers(analysis, axis)) / _base(linear, machine)
+        cost = vector * turns * lanes + 16 * over
         if cost / max(size, 1) < least:
             best, least = Vectors(axis, lanes), cost / max(size, 1)
     return best
 
 
-def _size(flat: Flat, axis: int) -> int:
-    size = flat.sizes[axis]
+def _size(linear: LinearKernel, axis: int) -> int:
+    size = linear.sizes[axis]
     if size is None:
         return LIKELY_LENGTH
     return size if isinstance(size, int) else LIKELY_ROWS
 
 
-def _work(flat: Flat) -> int:
+def _work(linear: LinearKernel) -> int:
     """About how many instructions one element takes."""
-    heavy = sum(item.op in (*scalars.MATHS, "philox") for item in flat.items)
-    return len(flat.items) + 20 * heavy
+    heavy = sum(instr.op in (*scalars.MATHS, "philox") for instr in linear.instrs)
+    return len(linear.instrs) + 20 * heavy
 
 
-def _base(flat: Flat, machine: Machine) -> int:
+def _base(linear: LinearKernel, machine: Machine) -> int:
     """The lanes of one register."""
-    double = any(x.dtype == "float64" for x in flat.items)
+    double = any(x.dtype == "float64" for x in linear.instrs)
     return machine.vector // (8 if double else 4)
 
 
-def _lanes(flat: Flat, axis: int, machine: Machine) -> int:
+def _lanes(linear: LinearKernel, axis: int, machine: Machine) -> int:
     """As many registers at once as hide latency and do not leave many lanes idle."""
-    lanes, size = _base(flat, machine), _size(flat, axis)
-    most = 1 if _work(flat) > 60 else 2 if _work(flat) > 20 else 4
+    lanes, size = _base(linear, machine), _size(linear, axis)
+    most = 1 if _work(linear) > 60 else 2 if _work(linear) > 20 else 4
     for times in (4, 2):
         wide = lanes * times
         if times <= most and -(-size // wide) * wide <= 1.15 * size:
@@ -65,28 +63,22 @@ def _lanes(flat: Flat, axis: int, machine: Machine) -> int:
     return lanes
 
 
-def _over_allowed(flat: Flat, axis: int) -> bool:
-    return axis == len(flat.sizes) - 1 and flat.combine not in ORDERED
+def _over_allowed(linear: LinearKernel, axis: int) -> bool:
+    return axis == len(linear.sizes) - 1 and linear.combine not in ORDERED
 
 
 def free_allowed(analysis: Analysis, axis: int) -> bool:
     """Whether all stores go to neighbours along the axis."""
-    flat = analysis.flat
+    linear = analysis.linear
     return all(
         analysis.stride(analysis.access(s.argument, s.place), axis) == 1
-        and (not s.add or separate(analysis, s, axis))
-        for s in flat.stores
+        and (not s.add or analysis.separates(s, axis))
+        for s in linear.stores
     )
-
-
-def separate(analysis: Analysis, store: Store, axis: int) -> bool:
-    """Whether different values of the axis go to different elements."""
-    forms = (analysis.forms[p] for p in store.place)
-    return any(set(form.axes) == {axis} and not form.rest for form in forms)
 
 
 def _gathers(analysis: Analysis, axis: int) -> int:
     """How many reads are scattered along the axis."""
-    reads = (i for i, x in enumerate(analysis.flat.items) if x.op == "read")
+    reads = (i for i, x in enumerate(analysis.linear.instrs) if x.op == "read")
     strides = (analysis.stride(analysis.reads(i), axis) for i in reads)
     return sum(stride not in (0, 1) for stride in strides)

@@ -40,7 +40,8 @@ from chainrule.ir.kernel import (
     Reduction,
     Write,
 )
-from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.plan import Plan
+from chainrule.plan.schedule import schedule
 from chainrule.system.atomicfile import write_whole
 
 VERSION = 2
@@ -143,7 +144,7 @@ def measured() -> Speeds:
     probe = runnable(_probe(), ROWS)
     times = _tasks(probe)
     product = 2 * ROWS * INNER * COLUMNS / times["product"] / peak
-    counted = work(_tanh(), ROWS, lanes).instructions
+    counted = work(schedule([_tanh()])[0].tasks[0], ROWS, lanes).instructions
     call, barrier = _call_and_barrier()
     return Speeds(
         processor=_name(machine),
@@ -294,7 +295,7 @@ def _probe() -> Plan:
     )  # fmt: skip
     tanh = _tanh()
     used = (a, b, c, *(x.buffer for x in tanh.writes), _read_by(tanh))
-    return Plan((Phase((product, tanh)),), used)
+    return Plan(schedule([product, tanh]), used)
 
 
 def _chain() -> Plan:
@@ -303,8 +304,8 @@ def _chain() -> Plan:
         tuple(Buffer(f"link{k}.{side}", (8,), "float32") for side in "ab")
         for k in range(CHAIN // 2 + 1)
     ]
-    phases = [Phase(tuple(_link(x, y) for y in ys)) for x, ys in itertools.pairwise(links)]
-    return Plan(tuple(phases), tuple(itertools.chain(*links)))
+    kernels = [_link(x, y) for x, ys in itertools.pairwise(links) for y in ys]
+    return Plan(schedule(kernels), tuple(itertools.chain(*links)))
 
 
 def _link(x: Sequence[Buffer], y: Buffer) -> Kernel:
@@ -316,13 +317,13 @@ def _link(x: Sequence[Buffer], y: Buffer) -> Kernel:
 def _swap(swapped: bool) -> Plan:
     """Kernels of two rows: a thread reads the row that it wrote before, or that of the other."""
     buffers = [Buffer(f"swap{k}", (2, SWAPPED), "float32") for k in range(SWAPS + 1)]
-    phases = []
+    kernels = []
     for x, y in itertools.pairwise(buffers):
         r, i = Axis("r", 2), Axis("i", SWAPPED)
         row = Call("sub", (Const(1, "int64"), At(r)), "int64") if swapped else At(r)
         value = Call("neg", (Read(x, (row, At(i))),), "float32")
-        phases.append(Phase((Kernel(y.name, (r, i), (Write(y, (At(r), At(i)), value),)),)))
-    return Plan(tuple(phases), tuple(buffers))
+        kernels.append(Kernel(y.name, (r, i), (Write(y, (At(r), At(i)), value),)))
+    return Plan(schedule(kernels), tuple(buffers))
 
 
 def _read_by(kernel: Kernel) -> Buffer:
@@ -340,11 +341,11 @@ def _tasks(probe: Native) -> dict[str, float]:
         return 1
 
     found: dict[str, float] = {}
-    (stage,) = probe.program.stages
+    (phase,) = probe.program.phases
     for turn in range(TURNS):
         time.sleep(PAUSE * (turn > 0))  # who shares a core with us may be done by then
         (times,) = timed(probe, run, seconds=0.006, best=True).tasks
-        for task, x in zip(stage, times, strict=True):
+        for task, x in zip(phase, times, strict=True):
             found[task.name] = min(found.get(task.name, math.inf), float(x[0]))
     return found
 

@@ -27,8 +27,8 @@ class Timing:
     """Seconds of a step: for each task the mean of the undisturbed times.
 
     Attributes:
-        tasks: by stage and task, of each thread: `tasks[stage][task][thread]`.
-        waiting: at the barrier after each stage, of each thread.
+        tasks: by phase and task, of each thread: `tasks[phase][task][thread]`.
+        waiting: at the barrier after each phase, of each thread.
         step: of a whole step.
         steps: how many were timed.
     """
@@ -90,12 +90,13 @@ def timed(
 
 
 def _timing(native: Native, spent: Times, steps: int) -> Timing:
-    """The ticks of the table's entries, by the stages and tasks that they belong to."""
+    """The ticks of the table's entries, by the phases and launches that they belong to."""
     tasks, waiting, at = [], [], 0
-    for stage in native.program.stages:
+    for phase in native.program.phases:
         found = []
-        for task in stage:
-            entries = 1 + ((native.plan.loss, False) in task.places)  # the loss is noted after it
+        for launch in phase:
+            noted = (native.plan.loss, False) in launch.operands  # the loss, by a launch after it
+            entries = 1 + noted
             found.append(spent[:, at : at + entries].sum(axis=1))
             at += entries
         tasks.append(tuple(found))

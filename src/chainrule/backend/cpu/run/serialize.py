@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chainrule.backend.cpu.abi import Executable, Program, Task, slots_of
-from chainrule.backend.cpu.emit.flat import ROWS
+from chainrule.backend.cpu.abi import Executable, Launch, Program, slots_of
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.plan import Plan
+from chainrule.plan.linearize import ROWS
+from chainrule.plan.plan import Plan, Split
 from chainrule.types import Dim, N
 
 
@@ -26,16 +26,16 @@ class BufferForm(msgspec.Struct, array_like=True):
     value: bytes | None
 
 
-class TaskForm(msgspec.Struct, array_like=True):
-    """A Task; places by the number of the buffer."""
+class LaunchForm(msgspec.Struct, array_like=True):
+    """A Launch; operands by the number of the buffer."""
 
     name: str
     function: str
-    places: list[tuple[int, bool]]
-    split: str
+    operands: list[tuple[int, bool]]
+    split: Split
+    owner: int
     size: int
     granule: int
-    owner: int
 
 
 class ExecutableForm(msgspec.Struct, array_like=True):
@@ -45,7 +45,7 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     updates: list[int]
     outputs: list[int]
     loss: int | None
-    stages: list[list[TaskForm]]
+    phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
     threads: int
     object: bytes
@@ -69,19 +69,19 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
         BufferForm(x.name, [_whole(d) for d in x.shape], x.dtype, x.space, _bytes(x))
         for x in plan.buffers
     ]
-    stages = [
+    phases = [
         [
-            TaskForm(
-                x.name, x.function, [(number[buffer], bool(new)) for buffer, new in x.places],
-                x.split, _whole(x.size), x.granule, x.owner,
+            LaunchForm(
+                x.name, x.function, [(number[buffer], bool(new)) for buffer, new in x.operands],
+                x.split, x.owner, _whole(x.size), x.granule,
             )
-            for x in stage
+            for x in phase
         ]
-        for stage in program.stages
+        for phase in program.phases
     ]  # fmt: skip
     form = ExecutableForm(
         buffers, [number[x] for x in plan.updates], [number[x] for x in plan.outputs],
-        None if plan.loss is None else number[plan.loss], stages, program.scratch, threads, file,
+        None if plan.loss is None else number[plan.loss], phases, program.scratch, threads, file,
     )  # fmt: skip
     return msgspec.msgpack.encode(form)
 
@@ -96,18 +96,18 @@ def unpack(held: bytes, machine: Machine, max_rows: int) -> Executable:
         (), tuple(buffers), tuple(buffers[k] for k in form.updates),
         tuple(buffers[k] for k in form.outputs), loss,
     )  # fmt: skip
-    stages = [
+    phases = [
         [
-            Task(
-                x.name, x.function, tuple((places[k], new) for k, new in x.places),
-                x.split, _dim(x.size), x.granule, x.owner,  # type: ignore[arg-type]
+            Launch(
+                x.name, x.function, tuple((places[k], new) for k, new in x.operands),
+                x.split, x.owner, _dim(x.size), x.granule,
             )
-            for x in stage
+            for x in phase
         ]
-        for stage in form.stages
+        for phase in form.phases
     ]  # fmt: skip
     slots, words = slots_of(plan)
-    program = Program("", slots, words, stages, form.scratch)
+    program = Program("", slots, words, phases, form.scratch)
     return Executable(plan, program, Code(form.object, machine), max_rows, form.threads)
 
 

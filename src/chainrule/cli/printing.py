@@ -1,7 +1,8 @@
-"""The parts of what `train`, `evaluate` and `show` tell, in words: columns, findings, results."""
+"""Prints the parts that commands share: columns, findings, configuration, results."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,46 +12,39 @@ from typing import Any
 import numpy as np
 
 from chainrule.cli.console import Screen, cells
-from chainrule.cli.evaluation import Verdict
+from chainrule.cli.evaluation import Evaluation
 from chainrule.cli.report import results
 from chainrule.cli.report.page import aligned, metric_words
-from chainrule.cli.report.results import Judged, clip
+from chainrule.cli.report.results import Outcome, clip
 from chainrule.data.check import Finding
-from chainrule.data.features import features
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table, counted, listed
 from chainrule.display.tables import Section
-from chainrule.recipe import Config
+from chainrule.recipe import SETTINGS, Config
 from chainrule.train.metrics import confusion_matrix
+
+ColumnRow = tuple[str, str, str, str]
+"""The name, kind, reason and treatment of a column."""
 
 COLUMNS_SHOWN = 40
 JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
-CONFIG_LINES = {
-    "effort": ("quality", "members", "refit"),
-    "network": ("embedding", "hidden", "activation", "norm", "dropout"),
-    "loss": ("loss", "target_scaling", "label_smoothing", "class_weights"),
-    "optimizer": ("optimizer", "rate", "decay", "schedule", "clip_norm"),
-    "training": ("batch_size", "epochs", "patience", "validation", "groups", "time", "seed"),
-    "columns": ("scaling", "ignore", "kinds"),
-}
 
 
-def tell_source(screen: Screen, table: Table) -> None:
-    """What was read, and what was met on the way."""
+def print_source(screen: Screen, table: Table) -> None:
+    """Print what was read, and the notes on it."""
     size = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}"
     screen.write(screen.styled(f"{table.source}: {size}", "bold"))
     for note in table.notes:
         screen.say(note, indent=2, label="note", style="cyan")
 
 
-def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
-    """Each column's name, kind, why, and what becomes of it."""
-    found = features(schema, scaling=scaling).treatments
+def column_rows(schema: Schema, treatments: Mapping[str, str]) -> list[ColumnRow]:
+    """Each column's name, kind, the reason for it, and the treatment."""
     rows = []
     for row in schema.describe():
-        how = found.get(row.column, row.treatment)
+        how = treatments.get(row.column, row.treatment)
         gaps = counted(row.gaps, "gap")
         if row.gaps and "gaps filled" in how:
             how = how.replace("gaps filled", f"{gaps} filled")
@@ -60,8 +54,8 @@ def treatments(schema: Schema, scaling: str) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    """The table of columns; neighbours that are alike share a line where there are many."""
+def print_columns(screen: Screen, rows: Sequence[ColumnRow]) -> None:
+    """Print the table of columns; alike neighbours share a line where there are many."""
     screen.heading("Columns")
     shown = _joined(rows) if len(rows) > JOIN_FROM else list(rows)
     left_out = len(shown) - COLUMNS_SHOWN
@@ -75,7 +69,7 @@ def tell_columns(screen: Screen, rows: Sequence[tuple[str, str, str, str]]) -> N
         screen.say(f"{left_out:,} lines left out; the report has them", indent=2)
 
 
-def _joined(rows: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+def _joined(rows: Sequence[ColumnRow]) -> list[ColumnRow]:
     """Neighbouring columns of one kind and treatment as one line: p1 to p6."""
     joined = []
     for (kind, how), group in groupby(rows, key=lambda row: (row[1], row[3])):
@@ -88,10 +82,10 @@ def _joined(rows: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, s
     return joined
 
 
-def tell_findings(screen: Screen, findings: Sequence[Finding]) -> None:
-    """What the data check met, the worst first; columns of which the same is true together."""
+def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
+    """Print the findings of the data check, the worst first; columns with the same one together."""
     if not findings:
-        screen.write("", screen.styled("Data check", "bold") + ": nothing to complain of")
+        screen.write("", screen.styled("Data check", "bold") + ": no findings")
         return
     screen.heading("Data check")
     styles = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -99,28 +93,29 @@ def tell_findings(screen: Screen, findings: Sequence[Finding]) -> None:
     for found in findings:
         alike.setdefault((found.severity, found.message), []).append(found)
     for (severity, message), group in list(alike.items())[:FINDINGS_SHOWN]:
-        place = listed([found.column for found in group if found.column], 8)
+        columns = listed([found.column for found in group if found.column], 8)
         screen.say(
-            f"{place}{': ' if place else ''}{message}\nfix: {group[0].fix}", indent=2,
+            f"{columns}{': ' if columns else ''}{message}\nfix: {group[0].fix}", indent=2,
             label=f"{severity:<7}", style=styles[severity],
         )  # fmt: skip
     if len(alike) > FINDINGS_SHOWN:
         screen.say(f"and {len(alike) - FINDINGS_SHOWN} more; the report has them", indent=2)
 
 
-def tell_config(screen: Screen, config: Config) -> None:
-    """The configuration in a few lines: what is not set is left out."""
+def print_config(screen: Screen, config: Config) -> None:
+    """Print the configuration in a few lines, without what is not set."""
     screen.heading("Configuration")
     values = asdict(config)
     values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
     rows = [("task", f"{config.task} of {config.target}")]
-    for name, keys in CONFIG_LINES.items():
+    for group, settings in groupby(SETTINGS, key=lambda row: row.group.lower()):
         parts = [
-            ("" if key == name else f"{key} ") + _setting(values[key])
-            for key in keys
-            if values[key] not in (None, {}) and (values[key] != () or key == "hidden")
+            ("" if row.key == group else f"{row.key} ") + _setting(values[row.key])
+            for row in settings
+            if values[row.key] not in (None, {}) and (values[row.key] != () or row.key == "hidden")
         ]
-        rows.append((name, "; ".join(parts)))
+        if group != "data":  # the first line
+            rows.append((group, "; ".join(parts)))
     screen.table(rows)
 
 
@@ -132,31 +127,31 @@ def _setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def tell_results(screen: Screen, verdicts: Sequence[Verdict]) -> None:
-    """How well: in a sentence, in a table beside a constant guess, and class by class."""
+def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
+    """Print the scores: in a sentence, beside those of a constant guess, and class by class."""
     screen.heading("Results")
-    for verdict in verdicts:
-        for sentence in results.headline(verdict.judged):
+    for evaluation in evaluations:
+        for sentence in results.headline(evaluation.outcome):
             screen.say(sentence, indent=2)
     screen.write("")
     head, columns = [""], []
-    for verdict in verdicts:
-        head += [verdict.name, "guess"]
-        columns += [verdict.scores, verdict.guess]
-    names = [name for name in verdicts[0].scores if name != "loss"]
+    for evaluation in evaluations:
+        head += [evaluation.name, "guess"]
+        columns += [evaluation.scores, evaluation.guess]
+    names = [name for name in evaluations[0].scores if name != "loss"]
     rows = [
         [metric_words(name), *_figures([scores.get(name, math.nan) for scores in columns])]
         for name in names
     ]
     screen.table(rows, head, right=range(1, len(head)))
-    last = verdicts[-1]
-    if len(last.judged.classes) == 2 and "recall" in names:
-        screen.say(f"F1, precision and recall are those of {last.judged.classes[1]}", indent=2)
-    for verdict in verdicts:
-        for note in verdict.scores.notes:
-            screen.say(f"{verdict.name}: {note}", indent=2, label="note", style="cyan")
-    if last.judged.classes:
-        tell_confusion(screen, last.judged)
+    last = evaluations[-1]
+    if len(last.outcome.classes) == 2 and "recall" in names:
+        screen.say(f"F1, precision and recall are those of {last.outcome.classes[1]}", indent=2)
+    for evaluation in evaluations:
+        for note in evaluation.scores.notes:
+            screen.say(f"{evaluation.name}: {note}", indent=2, label="note", style="cyan")
+    if last.outcome.classes:
+        print_confusion(screen, last.outcome)
 
 
 def _figures(values: Sequence[float]) -> list[str]:
@@ -166,30 +161,45 @@ def _figures(values: Sequence[float]) -> list[str]:
     return aligned(values)
 
 
-def tell_confusion(screen: Screen, judged: Judged) -> None:
-    """The confusion matrix where it is small enough, else the most frequent mix-ups."""
-    if not results.usable(judged):
+def print_confusion(screen: Screen, outcome: Outcome) -> None:
+    """Print the confusion matrix where it is small enough, else the most frequent mix-ups."""
+    if not results.usable(outcome):
         return
-    names = [clip(name, 16) for name in judged.classes]
-    counts = confusion_matrix(judged.target, np.asarray(judged.prediction))
+    names = [clip(name, 16) for name in outcome.classes]
+    counts = confusion_matrix(outcome.target, np.asarray(outcome.prediction))
     rows = [[name, *(f"{int(n):,}" for n in row)] for name, row in zip(names, counts, strict=True)]
     width = sum(max(map(cells, column)) + 2 for column in zip(["", *names], *rows, strict=True))
     width += max(map(cells, names))
     if len(names) <= CLASSES_SHOWN and width <= screen.width:
-        screen.heading(f"Confusion on {judged.name} rows (down: actual, across: predicted)")
+        screen.heading(f"Confusion on {outcome.name} rows (rows: actual, columns: predicted)")
         screen.table(rows, ["", *names], right=range(1, len(names) + 1))
         return
-    pairs = results.mixups(judged, 8)
+    pairs = results.mixups(outcome, 8)
     if pairs:
-        screen.heading(f"Most confused on {judged.name} rows")
+        screen.heading(f"Most confused on {outcome.name} rows")
         screen.table(
             [(clip(p.actual, 30), "taken for", clip(p.predicted, 30), counted(p.rows, "row"),
               f"{100 * p.share:.1f} % of them") for p in pairs],
         )  # fmt: skip
 
 
-def tell_sections(screen: Screen, sections: Sequence[Section]) -> None:
-    """A plan or a profile: tables under their titles."""
+def print_sections(screen: Screen, sections: Sequence[Section]) -> None:
+    """Print a plan or a profile: tables under their titles."""
     for section in sections:
         screen.heading(section.title)
         screen.table(section.rows, section.head, right=section.right)
+
+
+def json_text(content: Any) -> str:
+    """The content as JSON; what is not finite is null."""
+    return json.dumps(_finite(content), indent=2, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(x) for x in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,61 @@
+"""The parts of a command: its code, whose signature has the options, and its examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+
+class Option:
+    """An argument of a command: `Annotated[str, Option("the file to write", "--output", "-o")]`.
+
+    Args:
+        help: what it is, in a few words.
+        names: how it is written, where that is not --name.
+        metavar: stands for its value in the help.
+    """
+
+    def __init__(self, help: str, *names: str, metavar: str | None = None) -> None:
+        self.help, self.names, self.metavar = help, names, metavar
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, or a group of commands.
+
+    Attributes:
+        name: the word on the command line.
+        run: its code, which returns the exit code, or None for 0. The docstring is the help;
+            arguments are annotated with an Option, positional ones are positional-only;
+            `**settings` stands for all settings of a recipe. A group has none.
+        examples: three or more lines, shown at the end of the help.
+        help: of a group.
+        commands: of a group.
+    """
+
+    name: str
+    run: Callable[..., int | None] | None
+    examples: str
+    help: str = ""
+    commands: tuple[Command, ...] = ()
+
+    @property
+    def example_lines(self) -> list[str]:
+        """The examples without their indentation."""
+        return [line.strip() for line in self.examples.strip().splitlines()]
+
+
+def paths(commands: Iterable[Command], before: str = "") -> Iterator[tuple[str, Command]]:
+    """All commands by their words: "train", "data", "data list"."""
+    for command in commands:
+        yield before + command.name, command
+        yield from paths(command.commands, f"{before}{command.name} ")
+
+
+CommandLine = Annotated[str, "the command line as it was typed; no argument"]
+Data = Annotated[
+    str, Option("a file (CSV, TSV, Parquet, JSON), a SQL query, or the name of a data set")
+]
+ModelSource = Annotated[str, Option("the folder that train made, or a model file")]
+Quiet = Annotated[bool, Option("print nothing but errors", "--quiet", "-q")]

@@ -1,0 +1,76 @@
+"""`chainrule evaluate`: prints the scores of a saved model on a table that has the target."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import numpy as np
+
+from chainrule.cli.command import Command, Data, ModelSource, Option
+from chainrule.cli.console import Screen
+from chainrule.cli.evaluation import evaluate as evaluated
+from chainrule.cli.modelsource import open_table_model
+from chainrule.cli.printing import json_text, print_results
+from chainrule.data.readers.sources import read
+from chainrule.data.table import Table
+from chainrule.errors import DataError
+from chainrule.model.model import Model
+from chainrule.train.metrics import confusion_matrix
+
+
+def evaluate(
+    model: ModelSource,
+    data: Data,
+    /,
+    *,
+    json: Annotated[bool, Option("as JSON")] = False,
+) -> None:
+    """Print how good a model is on rows whose target is known."""
+    screen, notes = Screen(sys.stdout), Screen(sys.stderr)
+    found, path = open_table_model(model)
+    schema = found.schema
+    assert schema is not None
+    assert schema.target is not None
+    table = read(data)
+    encoded = schema.encode(table, "required")
+    if not len(encoded):
+        raise DataError(table.source, "no row has a target")
+    evaluation = evaluated(found, encoded, "test")
+    met = [*encoded.notes, *_seen_before(found, table)]
+    if json:
+        content = {
+            "model": str(path), "data": table.source, "target": schema.target.name,
+            "task": schema.task, "rows": evaluation.rows, "metrics": evaluation.scores,
+            "constant_guess": evaluation.guess, "notes": [*met, *evaluation.scores.notes],
+        }  # fmt: skip
+        outcome = evaluation.outcome
+        if outcome.classes:
+            content["classes"] = list(outcome.classes)
+            matrix = confusion_matrix(outcome.target, np.asarray(outcome.prediction))
+            content["confusion"] = matrix.tolist()
+        screen.write(json_text(content))
+        return
+    for note in met:
+        notes.say(note, label="note", style="cyan")
+    screen.write(screen.styled(f"{path} on {table.source}", "bold"))
+    print_results(screen, [evaluation])
+
+
+COMMAND = Command(
+    "evaluate",
+    evaluate,
+    """
+    chainrule evaluate penguins-model held_out.csv
+    chainrule evaluate penguins-model held_out.csv --json | jq .metrics.accuracy
+    chainrule evaluate model.safetensors "from 'all.csv' where year = 24"
+    """,
+)
+
+
+def _seen_before(model: Model, table: Table) -> list[str]:
+    """A caution where the rows are those of training, by their source."""
+    assert model.schema is not None
+    if table.source != model.schema.source or len(table) < model.schema.rows:
+        return []
+    return [f"the model was trained on most rows of {table.source}: on new rows it may fare worse"]

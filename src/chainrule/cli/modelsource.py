@@ -1,0 +1,39 @@
+"""Opens the model that a command is given: a file, or the folder that `train` made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chainrule.cli.outputs import MODEL
+from chainrule.errors import ModelFileError
+from chainrule.model.model import Model, load
+
+
+def open_model(source: str) -> tuple[Model, Path]:
+    """The model and its file. Raises ModelFileError."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        if (path / MODEL).is_file():
+            path = path / MODEL
+        elif len(found) == 1:
+            path = found[0]
+        else:
+            names = ", ".join(file.name for file in found[:8])
+            raise ModelFileError(
+                "load", "the folder holds no model.safetensors", got=names or "no model file",
+                at=path, fix="name the file",
+            )  # fmt: skip
+    model = load(path)
+    return model, path
+
+
+def open_table_model(source: str) -> tuple[Model, Path]:
+    """A model that knows the columns of its table, and its file. Raises ModelFileError."""
+    model, path = open_model(source)
+    if model.schema is None or model.schema.target is None:
+        raise ModelFileError(
+            "load", "the model was made from arrays, and knows no columns", at=path,
+            fix="use it from Python: chainrule.load(...).predict({...})",
+        )  # fmt: skip
+    return model, path

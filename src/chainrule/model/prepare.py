@@ -1,0 +1,116 @@
+"""Data prepared for `fit`: checked arrays, the rows that train and those that validate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.readers.sources import read
+from chainrule.data.schema import Encoded, Schema
+from chainrule.data.split import holdout
+from chainrule.engine.minibatch import Rows
+from chainrule.errors import FeedError
+from chainrule.graph.node import Array
+from chainrule.model.state import Data, ModelState
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready: checked arrays, the rows that train and those that validate.
+
+    Attributes:
+        arrays, rows: of the training data.
+        held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
+        sentence: how it was divided.
+    """
+
+    arrays: dict[str, Array]
+    rows: Rows
+    held_arrays: dict[str, Array] | None
+    held_rows: Rows
+    sentence: str
+
+
+def prepare(
+    state: ModelState, data: Data | Prepared, validation: Any, groups: Any, time: Any
+) -> Prepared:
+    """Check data and divide its rows into those that train and those that validate.
+
+    Data that is prepared already is returned as it is.
+    """
+    if isinstance(data, Prepared):
+        return data
+    if state.schema is not None:
+        data, groups, time = encode(state.schema, data, groups, time)
+    arrays, n = state.arrays(data)
+    _refuse_impossible_targets(state, arrays)
+    every = np.arange(n)
+    if validation is not None and (
+        isinstance(validation, bool) or not isinstance(validation, (int, float))
+    ):
+        held, m = state.arrays(validation)
+        _refuse_impossible_targets(state, held)
+        sentence = f"{n:,} rows to train, {m:,} of their own to validate"
+        return Prepared(arrays, every, held, np.arange(m), sentence)
+    stratify = classes_of(state, arrays) if groups is None and time is None else None
+    return divide(
+        arrays, every, validation, state.seed, stratify=stratify, groups=groups, time=time
+    )
+
+
+def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
+    """Data as a schema encodes it, and columns of the table by name, at the rows that remain.
+
+    Data that is encoded already, and columns that are not names, are returned as they are.
+    """
+    if isinstance(data, Encoded):
+        return data, *columns
+    table = read(data)
+    encoded = schema.encode(table, "required")
+    taken = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
+    return encoded, *taken
+
+
+def divide(
+    arrays: dict[str, Array], rows: Rows, fraction: float | None, seed: int, **ways: Any
+) -> Prepared:
+    """Some rows of the data, of which a fraction validates; see `holdout` for the ways."""
+    if fraction is None:
+        sentence = f"all {len(rows):,} rows train, none validate"
+        return Prepared(arrays, rows, None, rows[:0], sentence)
+    train, held, sentence = holdout(len(rows), fraction, seed, **ways)
+    return Prepared(arrays, rows[train], arrays, rows[held], sentence)
+
+
+def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
+    """The class of each row, by which a split is stratified; None where rows have none."""
+    target = state.judge.target
+    if state.judge.task != "classification" or target is None:
+        return None
+    array = arrays.get(state.graph.name(target))
+    return array if array is not None and array.ndim == 1 else None
+
+
+def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
+    """Raises FeedError, with the row, for targets outside the domain of the loss."""
+    judge, bounds = state.judge, state.judge.bounds
+    if bounds is None or judge.target is None or judge.weights is not None:
+        return
+    numbers = arrays.get(state.graph.name(judge.target))
+    if numbers is None:
+        return
+    low, high, what, fix = bounds
+    beyond = np.argwhere((numbers < low) | (numbers > high))
+    if len(beyond):
+        index = tuple(beyond[0])
+        raise FeedError(
+            f"input {judge.target.label!r}",
+            f"{what}: the loss is {judge.kind}",
+            expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
+            got=numbers[index],
+            at=f"row {index[0]}",
+            fix=fix,
+        )

@@ -1,0 +1,198 @@
+"""The state of a model: its graph, the present values of its parameters, what training left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.readers.sources import read
+from chainrule.data.schema import Encoded, Schema
+from chainrule.data.table import Table
+from chainrule.engine.forward import Forward
+from chainrule.engine.minibatch import Rows
+from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean
+from chainrule.graph.check import check
+from chainrule.graph.feeds import as_feed, bind
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Input, Node, Parameter
+from chainrule.graph.step import STEP_INPUTS
+from chainrule.interpret import initial_value
+from chainrule.model.stepcache import StepCache
+from chainrule.ops.build import require_scalar
+from chainrule.train.history import History
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.metrics import Metric, Scores
+from chainrule.train.metrics.registry import Function
+from chainrule.train.objective import Objective
+from chainrule.train.optim import Optimizer
+
+Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
+
+
+class ModelState:
+    """The part of a Model that `fit`, `plan`, `profile` and the model file work on.
+
+    Args: see Model.
+
+    Attributes:
+        graph: outputs and loss with all that they are computed from.
+        outputs, loss: the nodes of the graph that are predicted and minimised.
+        seed: of everything random.
+        schema: what was learned about a table, or None.
+        judge: what the loss says about scoring.
+        optimizer: of the last run; None before the first.
+        slots: the optimizer's arrays, by name.
+        steps: the number of updates made.
+        history: of all runs of `fit`.
+        split: how the last run divided its rows, in a sentence.
+        notes: plain values that are saved with the model; "config" is that of `train`.
+        step_cache: keeps the step of the last run.
+
+    Raises:
+        GraphError: the loss is not a scalar, or two nodes have one name.
+    """
+
+    def __init__(
+        self,
+        outputs: Node | Sequence[Node],
+        loss: Node | None = None,
+        *,
+        seed: int = 0,
+        schema: Schema | None = None,
+        values: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        self.loss = None if loss is None else require_scalar("Model", loss)
+        self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
+        self.seed, self.schema = int(seed), schema
+        self.judge = Objective(self.graph)
+        self.optimizer: Optimizer | LBFGS | None = None
+        self.slots: dict[str, Array] = {}
+        self.steps = 0
+        self.history, self.split = History(), ""
+        self.notes: dict[str, Any] = {}
+        self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
+        given = values or {}
+        self._values = {
+            name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
+            for name, x in self._parameters.items()
+        }
+        self.step_cache = StepCache()
+        scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
+        self._scored = Forward(self.graph, scored)
+
+    # ------------------------------------------------------------ parameters
+
+    @property
+    def size(self) -> int:
+        """The count of numbers that the optimizer trains."""
+        return sum(self._values[name].size for name, x in self._parameters.items() if x.trainable)
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """The present values of all parameters, by name; arrays that cannot be written to."""
+        return {name: self.value(name) for name in self._values}
+
+    def value(self, parameter: str | Parameter) -> Array:
+        """A parameter's present value; write it with `set_value`.
+
+        Raises:
+            GraphError: the model has no such parameter.
+        """
+        view = self._values[self._name(parameter)].view()
+        view.flags.writeable = False
+        return view
+
+    def set_value(self, parameter: str | Parameter, value: npt.ArrayLike) -> None:
+        """Write a parameter's value. Raises GraphError, FeedError where it does not fit."""
+        name = self._name(parameter)
+        array = as_feed(f"parameter {name!r}", value, self._parameters[name].type)
+        self._values[name] = np.array(array)
+
+    def _name(self, parameter: str | Parameter) -> str:
+        name = parameter if isinstance(parameter, str) else self.graph.name(parameter)
+        if name not in self._parameters:
+            raise GraphError(
+                "model", f"no parameter {name!r}", fix=did_you_mean(name, self._parameters)
+            )
+        return name
+
+    def restore(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take parameters and optimizer slots, as a program gives them."""
+        updated = {name: state[name] for name in self._values if name in state}
+        self._values = self._values | updated  # at once: another thread may predict
+        self.slots = {name: x for name, x in state.items() if name not in self._values}
+        self.steps = steps
+
+    # ------------------------------------------------------------ data and scores
+
+    def arrays(self, data: Data, *, weighted: bool = True) -> tuple[dict[str, Array], int]:
+        """All inputs of the graph from `data`, checked, and the number of rows.
+
+        weighted: whether weights of examples must be there, if the graph has them.
+        """
+        inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
+        if self.schema is not None:
+            if not isinstance(data, Encoded):
+                data = self.schema.encode(read(data), "required")
+            data = self._with_target(data)
+        elif not isinstance(data, Mapping):
+            raise not_arrays(data, inputs.values())
+        if not weighted:
+            data = self._with_equal_weights(inputs, data)
+        bound, rows = bind(inputs, inputs, data)
+        if rows == 0:
+            raise FeedError("data", "there are no rows", expected="at least one example")
+        return {name: bound[x] for x, name in inputs.items()}, rows
+
+    def _with_target(self, encoded: Encoded) -> dict[str, Array]:
+        assert self.schema is not None
+        arrays = dict(encoded.arrays)
+        if self.schema.target is not None and encoded.target is not None:
+            arrays[self.schema.target.name] = encoded.target
+        return arrays
+
+    def _with_equal_weights(
+        self, inputs: Mapping[Input, str], data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The data with weights of 1, where weights are an input that it lacks."""
+        weights = self.judge.weights
+        rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
+        if not isinstance(weights, Input) or inputs[weights] in data or not rows:
+            return data
+        return {**data, inputs[weights]: np.ones(rows[0], weights.dtype)}
+
+    def score(
+        self,
+        arrays: Mapping[str, Array],
+        rows: Rows,
+        metrics: Iterable[str | Metric | Function] | None = None,
+    ) -> Scores:
+        """Loss and metrics over some rows of checked arrays."""
+        loss, *values = self.judged(arrays, rows)
+        scores = self.judge.score(values, metrics)
+        return Scores({"loss": float(loss)} | scores, scores.notes)
+
+    def judged(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
+        """The loss over some rows of checked arrays, and the values of the judge's nodes."""
+        if self.loss is None:
+            raise GraphError(
+                "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
+            )
+        return self._scored(self._values, arrays, rows)
+
+
+def not_arrays(data: object, names: Iterable[str]) -> FeedError:
+    """The error of data that is not a mapping, where the model has no schema."""
+    return FeedError(
+        "data",
+        "a model without a schema is fed arrays by the names of its inputs",
+        expected="{" + ", ".join(f"{name!r}: array" for name in names) + "}",
+        got=type(data).__name__,
+    )

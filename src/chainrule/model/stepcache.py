@@ -1,0 +1,61 @@
+"""Keeps the training step that a model was last trained with, for runs that need the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from chainrule.engine.compile import build_step, split_step
+from chainrule.engine.split import SplitStep
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node
+from chainrule.graph.source import user_line
+from chainrule.train.fitsettings import FitSettings
+from chainrule.train.optim import OPTIMIZERS, Optimizer
+
+
+class StepCache:
+    """Builds training steps; the last one is built once. It holds no data and no values."""
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...], SplitStep] | None = None
+
+    def step(
+        self, graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
+    ) -> SplitStep:
+        """The step that these make, split; see `build_step`."""
+        key = _key(graph, loss, optimizer, settings)
+        last = self._last  # read once: another thread may replace it
+        if key is not None and last is not None and last[0] == key:
+            return last[1]
+        step = build_step(
+            graph, loss, optimizer,
+            clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+            trainable=settings.trainable,
+        )  # fmt: skip
+        split = split_step(step)
+        self._last = None if key is None else (key, split)
+        return split
+
+
+def _key(
+    graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
+) -> tuple[object, ...] | None:
+    """All that a step is made of; None for an optimizer that a user wrote, which may change.
+
+    The learning rate is an input of the step. The user's line counts: errors name it.
+    """
+    if OPTIMIZERS.get(type(optimizer).name) is not type(optimizer):
+        return None
+    values = {x.name: _fixed(getattr(optimizer, x.name)) for x in fields(optimizer)}
+    values.pop("rate")
+    clipping = _fixed(settings.clip_norm), _fixed(settings.clip_value)
+    return graph, loss, type(optimizer), values, clipping, settings.trainable, user_line()
+
+
+def _fixed(value: Any) -> object:
+    """The present value of a setting; the order of patterns counts, and 1 differs from True."""
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    return type(value), value

@@ -1,0 +1,214 @@
+"""Affine analysis of index expressions: their coefficient for each axis, and their bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from chainrule.plan.linearize import Instr, LinearKernel, Store, constant_value
+
+ACC = -1
+"""Stands for the result of the reduction among the axes that something depends on."""
+
+INTEGERS = ("int64", "int32", "uint32")
+
+
+@dataclass(frozen=True)
+class AffineExpr:
+    """constant + sum of coefficient * axis + sum of coefficient * instruction."""
+
+    constant: int = 0
+    axes: dict[int, int] = field(default_factory=dict)
+    symbols: dict[int, int] = field(default_factory=dict)
+
+    def plus(self, other: AffineExpr, times: int = 1) -> AffineExpr:
+        """self + times * other."""
+        return AffineExpr(
+            self.constant + times * other.constant,
+            _merge(self.axes, other.axes, times),
+            _merge(self.symbols, other.symbols, times),
+        )
+
+
+def _merge(a: dict[int, int], b: dict[int, int], times: int) -> dict[int, int]:
+    out = dict(a)
+    for key, factor in b.items():
+        out[key] = out.get(key, 0) + times * factor
+    return {key: factor for key, factor in out.items() if factor}
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a read or store goes.
+
+    Attributes:
+        offset: from the buffer's start, in elements, but for the `unproven` axes.
+        unproven: (index, stride, size) of axes whose index is not proven to lie in the buffer.
+    """
+
+    offset: AffineExpr
+    unproven: tuple[tuple[AffineExpr, int, int], ...]
+
+    def exprs(self) -> tuple[AffineExpr, ...]:
+        """The offset, and the indices of the `unproven` axes."""
+        return (self.offset, *(place for place, _, _ in self.unproven))
+
+
+class Analysis:
+    """Of one kernel: the expr of each integer instruction, and what each instruction depends on."""
+
+    def __init__(self, linear: LinearKernel) -> None:
+        self.linear = linear
+        self.depends: list[frozenset[int]] = []
+        self.exprs: list[AffineExpr] = []
+        self._known: dict[tuple[int, tuple[int, ...]], Access] = {}
+        for place, instr in enumerate(linear.instrs):
+            own = self._own(instr)
+            self.depends.append(own.union(*(self.depends[a] for a in instr.args)))
+            integer = instr.dtype in INTEGERS
+            self.exprs.append(self._expr(place) if integer else AffineExpr(symbols={place: 1}))
+
+    def _own(self, instr: Instr) -> frozenset[int]:
+        """What an instruction depends on beside its operands."""
+        if instr.op == "at":
+            return frozenset({int(instr.data or 0)})
+        # the result of a reduction is another one at each place of the loops around it
+        return frozenset({ACC, *range(self.linear.free)} if instr.op == "acc" else ())
+
+    def reads(self, instr: int) -> Access:
+        """Where a `read` instruction reads."""
+        return self.access(int(self.linear.instrs[instr].data or 0), self.linear.instrs[instr].args)
+
+    def access(self, argument: int, place: tuple[int, ...]) -> Access:
+        """Where the given place of an argument lies."""
+        key = argument, place
+        if key not in self._known:
+            self._known[key] = self._access(argument, place)
+        return self._known[key]
+
+    def _access(self, argument: int, place: tuple[int, ...]) -> Access:
+        known = self.linear.arguments[argument]
+        expr, unproven = AffineExpr(), []
+        for instr, stride, size in zip(place, known.strides, known.shape, strict=True):
+            here = self.exprs[instr]
+            if isinstance(size, int) and known.space != "rows" and not self._inside(here, size):
+                unproven.append((here, stride, size))
+            else:
+                expr = expr.plus(here, stride)
+        return Access(_rejoined(self.linear, expr, self.exprs), tuple(unproven))
+
+    def stride(self, access: Access, axis: int) -> int | None:
+        """How far the access moves with the axis; None where that is not one constant."""
+        if any(axis in self.depends[i] for expr in access.exprs() for i in expr.symbols):
+            return None
+        along = access.offset.axes.get(axis, 0)
+        return along + sum(stride * place.axes.get(axis, 0) for place, stride, _ in access.unproven)
+
+    def separates(self, store: Store, axis: int) -> bool:
+        """Whether a store goes to another element for each value of an axis."""
+        exprs = (self.exprs[p] for p in store.place)
+        return any(set(expr.axes) == {axis} and not expr.symbols for expr in exprs)
+
+    def _inside(self, expr: AffineExpr, size: int) -> bool:
+        low, high = self.bounds(expr)
+        return low >= 0 and high < size
+
+    def bounds(self, expr: AffineExpr) -> tuple[float, float]:
+        """The least and the greatest value of a expr."""
+        low = high = float(expr.constant)
+        for axis, factor in expr.axes.items():
+            size = self.linear.sizes[axis]
+            last = max(size - 1, 0) if isinstance(size, int) else math.inf
+            low, high = low + min(0, factor * last), high + max(0, factor * last)
+        for instr, factor in expr.symbols.items():
+            least, most = self._span(instr)
+            ends = (factor * least, factor * most)
+            low, high = low + min(ends), high + max(ends)
+        return low, high
+
+    def _span(self, instr: int) -> tuple[float, float]:
+        op, args = self.linear.instrs[instr].op, self.linear.instrs[instr].args
+        if op in ("mod", "floordiv"):
+            divisor = self.exprs[args[1]]
+            if not divisor.axes and not divisor.symbols and divisor.constant > 0:
+                low, high = self.bounds(self.exprs[args[0]])
+                by = divisor.constant
+                if op == "mod":
+                    return 0, min(by - 1, high) if low >= 0 else by - 1
+                return _floor(low, by), _floor(high, by)
+        if op in ("min", "max"):
+            lows, highs = zip(*(self.bounds(self.exprs[a]) for a in args), strict=True)
+            choose = min if op == "min" else max
+            return choose(lows), choose(highs)
+        if op == "select":
+            lows, highs = zip(*(self.bounds(self.exprs[a]) for a in args[1:]), strict=True)
+            return min(lows), max(highs)
+        return -math.inf, math.inf
+
+    def _expr(self, place: int) -> AffineExpr:
+        instr = self.linear.instrs[place]
+        parts = [self.exprs[a] for a in instr.args]
+        match instr.op:
+            case "const":
+                return AffineExpr(int(constant_value(instr)))
+            case "at":
+                return AffineExpr(axes={int(instr.data or 0): 1})
+            case "add":
+                return parts[0].plus(parts[1])
+            case "sub":
+                return parts[0].plus(parts[1], -1)
+            case "neg":
+                return AffineExpr().plus(parts[0], -1)
+            case "mul" if _fixed(parts[0]):
+                return AffineExpr().plus(parts[1], parts[0].constant)
+            case "mul" if _fixed(parts[1]):
+                return AffineExpr().plus(parts[0], parts[1].constant)
+            case "mod" | "floordiv" if _fixed(parts[1]) and parts[1].constant > 0:
+                return self._divided(place, parts[0], parts[1].constant)
+            case "cast" if self._plain(instr.args[0]):
+                return parts[0]
+        return AffineExpr(symbols={place: 1})
+
+    def _plain(self, operand: int) -> bool:
+        """Whether a cast of this integer keeps it as an int64: indices are small."""
+        return self.linear.instrs[operand].dtype in ("int64", "int32")
+
+    def _divided(self, place: int, expr: AffineExpr, by: int) -> AffineExpr:
+        """expr // by or expr % by, where the parts that `by` divides can be told from the rest."""
+        axes = {k: f for k, f in expr.axes.items() if f % by == 0}
+        symbols = {k: f for k, f in expr.symbols.items() if f % by == 0}
+        whole = AffineExpr(expr.constant // by * by, axes, symbols)
+        left = expr.plus(whole, -1)
+        low, high = self.bounds(left)
+        if not (low >= 0 and high < by):
+            return AffineExpr(symbols={place: 1})
+        if self.linear.instrs[place].op == "mod":
+            return left
+        return AffineExpr(
+            whole.constant // by,
+            {k: f // by for k, f in axes.items()},
+            {k: f // by for k, f in symbols.items()},
+        )
+
+
+def _floor(value: float, by: int) -> float:
+    return value if math.isinf(value) else value // by
+
+
+def _fixed(expr: AffineExpr) -> bool:
+    return not expr.axes and not expr.symbols
+
+
+def _rejoined(linear: LinearKernel, expr: AffineExpr, exprs: list[AffineExpr]) -> AffineExpr:
+    """c * (x // c) + x % c is x: a view that was split and joined again."""
+    for instr, factor in list(expr.symbols.items()):
+        if linear.instrs[instr].op != "mod" or instr not in expr.symbols:
+            continue
+        x, by = linear.instrs[instr].args
+        for other, times in list(expr.symbols.items()):
+            same = linear.instrs[other].op == "floordiv" and linear.instrs[other].args == (x, by)
+            if same and times == factor * exprs[by].constant:
+                expr = expr.plus(AffineExpr(symbols={instr: factor, other: times}), -1)
+                expr = expr.plus(exprs[x], factor)
+                break
+    return expr

@@ -1,0 +1,169 @@
+"""The facts by which a recipe chooses the settings that are left open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.columns.target import NumberTarget
+from chainrule.data.features import MANY
+from chainrule.data.schema import Schema
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The work that a quality is worth.
+
+    Attributes:
+        visits: rows visited by the longest training; a tenth of it where members share the work.
+        epochs: the least, and the most: twice as many for a small table.
+        members: networks, the least and the most.
+        width: of their hidden layers.
+    """
+
+    visits: float
+    epochs: tuple[int, int]
+    members: tuple[int, int]
+    width: int
+
+
+EFFORTS = {
+    "fast": Effort(2.8e5, (6, 16), (1, 1), 128),
+    "balanced": Effort(4e6, (8, 32), (1, 4), 256),
+    "best": Effort(4e6, (8, 24), (2, 8), 256),
+}
+FEW_ROWS = 1500
+"""Below so many rows, a network is kept small and learns slowly: it could memorise them."""
+SMALL_ROWS = 5000
+"""Up to so many rows, those held out are worth a second training, and networks train quickly."""
+MIN_HELD_ROWS = 300
+"""From so many rows held out, the best epoch can be distinguished from the others."""
+MIN_CROSSED_ROWS = 40
+"""From so many training rows, cross-validation chooses the length where rows are few."""
+MIN_PIECEWISE_ROWS = 200
+"""From so many rows, a piece between two quantiles holds more than single rows."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A table and the settings that are given, as the other settings depend on them.
+
+    Attributes:
+        given: settings by name; None where they are left open.
+        schema: what was learned of the table; it has a target.
+    """
+
+    given: Mapping[str, Any]
+    schema: Schema
+
+    @property
+    def task(self) -> str:
+        """The task: "classification" or "regression"."""
+        assert self.schema.task is not None
+        return self.schema.task
+
+    @property
+    def classifies(self) -> bool:
+        """Whether classes are to be predicted."""
+        return self.task == "classification"
+
+    @property
+    def classes(self) -> int:
+        """The number of classes; 0 for a regression."""
+        return 0 if self.schema.classes is None else len(self.schema.classes)
+
+    @property
+    def heavy_tailed(self) -> bool:
+        """Whether few targets are so far out that the others would hardly count."""
+        return isinstance(self.schema.target, NumberTarget) and self.schema.target.heavy
+
+    @property
+    def few(self) -> bool:
+        """Whether a network could memorise the rows."""
+        return self.schema.rows < FEW_ROWS
+
+    @property
+    def small(self) -> bool:
+        """Whether the table is quickly trained on."""
+        return self.schema.rows <= SMALL_ROWS
+
+    @property
+    def wide(self) -> bool:
+        """Whether there are so many columns of numbers that each says little, as a pixel."""
+        return len(self.schema.members) > MANY
+
+    @property
+    def effort(self) -> Effort:
+        """The effort of the quality."""
+        return EFFORTS[self.given["quality"]]
+
+    @property
+    def fast(self) -> bool:
+        """Whether only the quickest way is taken."""
+        return bool(self.given["quality"] == "fast")
+
+    @cached_property
+    def validation(self) -> float:
+        """The share of rows held out."""
+        if self.given["validation"] is not None:
+            return float(self.given["validation"])
+        n = self.schema.rows
+        return 0.2 if self.small else 0.1 if n <= 50_000 else max(0.02, 5000 / n)
+
+    @cached_property
+    def training_rows(self) -> int:
+        """The rows that are not held out."""
+        return max(round(self.schema.rows * (1 - self.validation)), 1)
+
+    @property
+    def batch_size(self) -> int:
+        """Examples per step: about thirty steps an epoch."""
+        return int(np.clip(2 ** round(math.log2(self.training_rows / 30 + 1)), 32, 256))
+
+    @cached_property
+    def epochs(self) -> int:
+        """Passes over the training rows, where no cross-validation chooses them."""
+        least, most = self.effort.epochs
+        chosen = np.clip(self.effort.visits / self.training_rows, least, most * (1 + self.small))
+        return self.given["epochs"] or int(chosen)
+
+    @property
+    def members(self) -> int:
+        """Networks side by side: the more, the fewer rows they visit."""
+        visits = self.training_rows * self.epochs
+        return int(np.clip(round(self.effort.visits / 10 / visits), *self.effort.members))
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether the rows held out can choose the best epoch."""
+        return self.schema.rows - self.training_rows >= MIN_HELD_ROWS
+
+    @property
+    def length_is_open(self) -> bool:
+        """Whether cross-validation chooses epochs and rate."""
+        free = self.given["epochs"] is None and not self.fast
+        rows_are_alike = self.given["groups"] is None and self.given["time"] is None
+        return free and rows_are_alike and self.few and self.training_rows >= MIN_CROSSED_ROWS
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers: small for few rows, broad for many columns of numbers."""
+        width = self.effort.width
+        if self.few:
+            return (min(width, 128),) * 2
+        return (2 * width,) * 2 if self.wide else (width,) * 3
+
+    @property
+    def embeds(self) -> bool:
+        """Whether functions of each column of numbers are worth their inputs."""
+        return self.schema.rows >= MIN_PIECEWISE_ROWS and not self.wide
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, where no cross-validation chooses it."""
+        return 5e-4 if self.few else 2.5e-3 if self.classifies else 1.5e-3

@@ -1,0 +1,95 @@
+"""The settings of a run of `fit`, as one record that checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from chainrule.engine.program import check_backend
+from chainrule.errors import SettingError, did_you_mean
+from chainrule.system.settings import require_integer
+from chainrule.train.callbacks import Callback, EarlyStopping, State, as_callbacks
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.metrics import Metric
+from chainrule.train.metrics.registry import Function
+from chainrule.train.optim import Optimizer
+from chainrule.train.optim.registry import optimizer as optimizer_named
+from chainrule.train.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """The arguments of `Model.fit` besides the data; their meaning is documented there.
+
+    The optimizer may be given by name, callbacks, metrics and patterns as any iterable: the record
+    holds an optimizer and tuples.
+
+    Raises:
+        SettingError: a setting is not allowed.
+    """
+
+    optimizer: Optimizer | LBFGS | str | None = None
+    batch_size: int = 32
+    epochs: int | None = None
+    validation: Any = 0.2
+    groups: Any = None
+    time: Any = None
+    patience: int | EarlyStopping | None = None
+    keep_best: bool = True
+    shuffle: bool = True
+    metrics: Iterable[str | Metric | Function] | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    trainable: Iterable[str] | None = None
+    callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None
+    backend: str = "native"
+    threads: int | None = None
+    verbose: bool | str | Progress | None = True
+
+    def __post_init__(self) -> None:
+        require_integer("fit.batch_size", self.batch_size, 1)
+        for name, least in (("epochs", 0), ("threads", 1)):
+            if getattr(self, name) is not None:
+                require_integer(f"fit.{name}", getattr(self, name), least)
+        check_backend(self.backend)
+        optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
+        object.__setattr__(self, "optimizer", optimizer)
+        object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))
+        for name in ("metrics", "trainable"):
+            object.__setattr__(self, name, _as_tuple(getattr(self, name)))
+
+    @property
+    def stopping(self) -> EarlyStopping:
+        """The rule that judges the epochs; it stops the run only where there is `patience`."""
+        if isinstance(self.patience, EarlyStopping):
+            return self.patience
+        return EarlyStopping() if self.patience is None else EarlyStopping(patience=self.patience)
+
+
+NAMES = tuple(x.name for x in fields(FitSettings))
+
+
+def require_known(where: str, names: Iterable[str], known: Iterable[str] = NAMES) -> None:
+    """Raises SettingError where `fit` has no setting of a name."""
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise SettingError(
+                where, f"Model.fit has no setting {name!r}", fix=did_you_mean(name, known)
+            )
+
+
+def as_optimizer(given: Optimizer | LBFGS | str) -> Optimizer | LBFGS:
+    """An optimizer, also by its name. Raises SettingError."""
+    if isinstance(given, (Optimizer, LBFGS)):
+        return given
+    if isinstance(given, str):
+        return optimizer_named(given)
+    raise SettingError(
+        "fit", "this is not an optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
+    )
+
+
+def _as_tuple(given: Any) -> tuple[Any, ...] | None:
+    return given if given is None else (given,) if isinstance(given, str) else tuple(given)
