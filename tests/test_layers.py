@@ -26,7 +26,15 @@ HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja
 
 LATE = {
     *("backend.cpu.emit.module", "backend.cpu.run.microbench", "costs.cost"),
-    *("plan.show", "plan.unit", "estimators", "model.plan", "model.profile", "system.workers"),
+    *(
+        "plan.check",
+        "plan.show",
+        "plan.unit",
+        "estimators",
+        "model.plan",
+        "model.profile",
+        "system.workers",
+    ),
 }
 """Modules that few programs need, imported by the functions that do: the package loads quickly."""
 

@@ -13,7 +13,7 @@ from kernels import evaluate
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.emit.module import build
-from chainrule.backend.cpu.emit.products import product
+from chainrule.backend.cpu.emit.tiling import Tiling, tiling
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
 from chainrule.backend.cpu.run.jit import assembly
@@ -33,6 +33,7 @@ from chainrule.ir.kernel import (
     Write,
 )
 from chainrule.plan.affine import Analysis
+from chainrule.plan.contraction import contraction
 from chainrule.plan.linearize import laid_out, linearize
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import schedule
@@ -112,6 +113,13 @@ def backward_of_sequences(i: int, o: int, dtype: str) -> Kernel:
 
 
 FORMS = (forward, backward, weights, batched, weights_of_sequences, backward_of_sequences)
+
+
+def tiled(kernel: Kernel) -> Tiling | None:
+    """How a kernel is cut into tiles, if it is a product."""
+    analysis = Analysis(laid_out(*linearize(kernel), lambda b: argument(b, 64)))
+    known = contraction(analysis)
+    return None if known is None else tiling(analysis, known, host(), 64)
 
 
 def plan_of(kernel: Kernel) -> Plan:
@@ -220,8 +228,7 @@ def test_a_left_factor_that_lies_along_neither_axis() -> None:
     left = Read(x, (Row(At(n)), At(k), Const(1, "int64")))
     total = Reduction((k,), "sum", Call("mul", (left, read(w, k, c)), "float32"))
     kernel = Kernel("y", (n, c), (Write(y, (At(n), At(c)), Acc("float32")),), total)
-    linear = laid_out(*linearize(kernel), lambda b: argument(b, 64))
-    assert product(linear, Analysis(linear), host(), 64).left == "apart"  # type: ignore[union-attr]
+    assert tiled(kernel).left == "pack_scalar"  # type: ignore[union-attr]
     plan = plan_of(kernel)
     arrays, rows = arrays_of(plan, 8), np.arange(31)
     want = evaluate(plan, arrays, rows)["y"]
@@ -241,19 +248,15 @@ def test_products_for_other_processors_are_code(dtype: str, features: dict[str, 
 
 
 def test_which_kernels_are_products() -> None:
-    def found(kernel: Kernel) -> object:
-        linear = laid_out(*linearize(kernel), lambda b: argument(b, 64))
-        return product(linear, Analysis(linear), host(), 64)
-
-    one, two, three, four, five, six = (found(form(32, 48, "float32")) for form in FORMS)
-    assert (one.left, one.right, one.m, one.v) == ("turn", "place", 0, 1)  # type: ignore[attr-defined]
-    assert (two.left, two.right) == ("turn", "turn")  # type: ignore[attr-defined]
-    assert (three.left, three.right) == ("gather", "gather")  # type: ignore[attr-defined]
-    assert (four.outer, four.m, four.v) == ((1,), 0, 2)  # type: ignore[attr-defined]
-    assert (five.also, five.k, five.left) == ((3,), 2, "gather")  # type: ignore[attr-defined]
-    assert (six.also, six.right) == ((2,), "turn")  # type: ignore[attr-defined]
+    one, two, three, four, five, six = (tiled(form(32, 48, "float32")) for form in FORMS)
+    assert (one.left, one.right, one.m, one.n) == ("transpose", "in_place", 0, 1)  # type: ignore[union-attr]
+    assert (two.left, two.right) == ("transpose", "transpose")  # type: ignore[union-attr]
+    assert (three.left, three.right) == ("pack", "pack")  # type: ignore[union-attr]
+    assert (four.outer, four.m, four.n) == ((1,), 0, 2)  # type: ignore[union-attr]
+    assert (five.also, five.k, five.left) == ((3,), 2, "pack")  # type: ignore[union-attr]
+    assert (six.also, six.right) == ((2,), "transpose")  # type: ignore[union-attr]
     n, k = Axis("n", N), Axis("k", 5)
     x = Buffer("x", (N, 5), "float32", "data")
     squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))
     y = Buffer("y", (N,), "float32")
-    assert found(Kernel("y", (n,), (Write(y, (At(n),), Acc("float32")),), squares)) is None
+    assert tiled(Kernel("y", (n,), (Write(y, (At(n),), Acc("float32")),), squares)) is None

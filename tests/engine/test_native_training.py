@@ -131,7 +131,7 @@ def test_the_same_bits_for_any_cut_into_calls(
     monkeypatch: pytest.MonkeyPatch, slice_: float
 ) -> None:
     want = bits(trained(reader, "float32", epochs=3))
-    monkeypatch.setattr(loop, "SLICE", slice_)
+    monkeypatch.setattr(loop, "SLICE_SECONDS", slice_)
     assert bits(trained(reader, "float32", epochs=3)) == want
 
 

@@ -17,6 +17,7 @@ from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel
 from chainrule.ops.activations import SIGMOID, SOFTPLUS
 from chainrule.ops.random import philox
 from chainrule.ops.special import erf
+from chainrule.plan.check import check
 from chainrule.plan.plan import Plan, Task
 from chainrule.types import N, resolve
 
@@ -53,6 +54,7 @@ def poisoned(shape: tuple[int, ...], dtype: str) -> Array:
 
 def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False) -> None:
     """One step, its phases in order and its threads one after another."""
+    check(plan)
     for buffer in plan.buffers:
         if buffer.space == "constant":
             assert buffer.value is not None
@@ -240,21 +242,3 @@ def uniform(call: Call, operands: list[Array]) -> Array:
     which = np.broadcast_to(column % 4, words.shape[1:])[None]
     bits = np.take_along_axis(words, which, 0)[0]
     return (bits >> np.uint32(8)).astype(call.dtype) * np.asarray(2.0**-24, call.dtype)
-
-
-# ---------------------------------------------------------------- graphs and steps
-
-
-def check_plan(plan: Plan) -> None:
-    """What any backend relies on."""
-    for kernel in plan.kernels:
-        sizes = [axis.size for axis in kernel.axes]
-        assert kernel.writes, kernel.name
-        assert 1 not in sizes
-        assert N not in sizes[1:] or kernel.axes[0].size is N or kernel.writes[0].add
-        assert {w.buffer for w in kernel.writes} <= set(plan.buffers)
-        assert not (kernel.commit and {w.buffer for w in kernel.writes} & set(plan.updates))
-    commits = [any(task.kernel.commit for task in phase.tasks) for phase in plan.phases]
-    assert not any(commits[:-1]), "what commits runs before others"
-    names = [b.name for b in plan.buffers]
-    assert len(set(names)) == len(names), sorted(names)

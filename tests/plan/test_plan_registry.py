@@ -16,8 +16,8 @@ for module in pkgutil.iter_modules(chainrule.ops.__path__):
     importlib.import_module(f"chainrule.ops.{module.name}")
 
 OURS = sorted(name for name, op in REGISTRY.items() if not op.serial)
-SPECIALISED = {"when_training"}
-"""Ops that are gone before a plan is made."""
+SPECIALISED = {"put_rows", "when_training"}
+"""Ops that planning takes out of the graph: no kernel computes them."""
 
 FREE = {"constant", "objective", "stop_gradient", "tracked"}
 """Ops that are no view, and cost nothing."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 
 from chainrule.backend.cpu.emit.module import build
+from chainrule.backend.cpu.emit.tiling import tiling
+from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.jit import compiled
 from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.costs.cost import PlanCosts, share
 from chainrule.costs.speeds import usual
+from chainrule.costs.work import work
 from chainrule.engine.compile import plan_forward, plan_step
 from chainrule.graph import Graph
 from chainrule.passes.specialise import specialise
+from chainrule.plan.affine import Analysis
+from chainrule.plan.linearize import laid_out
 from chainrule.plan.plan import Plan
 from chainrule.plan.show import SPLITS, show
 from networks import MOST_ROWS, network
@@ -79,10 +84,21 @@ def test_costs_are_shared_as_the_schedule_says(seed: int) -> None:
     for plan in plans(seed):
         costs = PlanCosts(plan, 1000, usual(32))
         found: list[list[tuple[str, str, int]]] = [[] for _ in plan.phases]
-        for phase, work in costs.works:
-            found[phase].append((work.kernel.name, work.split, work.task.owner))
-            alone = work.split in ("none", "every")
-            assert alone or work.split == "first" or share(work, 1000, 2) == 0.5
-            assert not alone or share(work, 1000, 2) == 1.0
+        for phase, each in costs.works:
+            found[phase].append((each.kernel.name, each.split, each.task.owner))
+            alone = each.split in ("none", "every")
+            assert alone or each.split == "first" or share(each, 1000, 2) == 0.5
+            assert not alone or share(each, 1000, 2) == 1.0
         assert found == scheduled(plan)
         assert [x.phase for x in costs.at(2).kernels] == [phase for phase, _ in costs.works]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_priced_as_a_product_runs_as_one(seed: int) -> None:
+    for task in (task for plan in plans(seed) for task in plan.tasks):
+        known = task.contraction
+        assert (work(task, 9).product is None) == (known is None)
+        if known is not None:
+            layout = partial(argument, rows=MOST_ROWS)
+            analysis = Analysis(laid_out(task.linear, task.operands, layout))
+            assert tiling(analysis, known, host(), MOST_ROWS) is not None

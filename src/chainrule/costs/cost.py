@@ -161,7 +161,7 @@ def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
     m, v, k, often = each.product
     lanes = speeds.vector // (8 if doubles(each.kernel) else 4)
     wide = -(-v // lanes)
-    rows, vectors = min(speeds.tiles, key=lambda tile: _tile_cost(tile, wide))
+    rows, vectors = best_tile(speeds.tiles, wide)
     vectors = min(vectors, wide)
     columns = max(-(-wide // vectors) * vectors, vectors) * lanes
     computed = -(-math.ceil(m * part) // rows) * rows
@@ -171,10 +171,16 @@ def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
     return 2 * computed * columns * k * often / rate + store
 
 
-def _tile_cost(tile: tuple[int, int], wide: int) -> float:
-    rows, vectors = tile
-    loads = (rows + vectors) / (rows * vectors)
-    return -(-wide // vectors) * vectors * (1 + max(0.0, loads - 1))
+def best_tile(tiles: Iterable[tuple[int, int]], wide: int) -> tuple[int, int]:
+    """The tile of accumulators, as (rows, vectors), for a product `wide` vectors wide."""
+
+    def cost(tile: tuple[int, int]) -> float:
+        """Vectors of columns that are computed, times the loads for each of a tile's sums."""
+        rows, vectors = tile
+        loads = (rows + vectors) / (rows * vectors)
+        return -(-wide // vectors) * vectors * (1 + max(0.0, loads - 1))
+
+    return min(tiles, key=cost)
 
 
 def _distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:

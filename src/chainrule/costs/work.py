@@ -57,7 +57,7 @@ class Work:
         task: which.
         flops: floating-point operations; functions such as exp count as one.
         instructions: of vectors, those of a matrix product's sums left out.
-        product: rows, columns and terms of a matrix product, and how often; None for others.
+        product: rows, columns and terms of a contraction, and how often; None for others.
         touched: what it reads and writes.
     """
 
@@ -91,11 +91,10 @@ def work(task: Task, rows: int, lanes: int = 8) -> Work:
 def rough_work(task: Task, rows: int, lanes: int = 8) -> Work:
     """The work as it looks without reading expressions: right for products, in kind for others."""
     counter, kernel = _Counter(task, rows, lanes), task.kernel
-    product = counter.product()
     free = math.prod(counter.sizes[: len(kernel.axes)])
-    terms = free if product is not None else math.prod(counter.sizes)
+    terms = free if counter.product is not None else math.prod(counter.sizes)
     instructions = ROUGH * terms / counter.lanes * len(kernel.writes)
-    return Work(task, 0, instructions, product, ())
+    return Work(task, 0, instructions, counter.product, ())
 
 
 class _Counter:
@@ -108,6 +107,8 @@ class _Counter:
         self.axes = (*kernel.axes, *self.over)
         self.place = {axis: k for k, axis in enumerate(self.axes)}
         self.sizes = [size_of(axis, rows) for axis in self.axes]
+        known = task.contraction
+        self.product = None if known is None else known.dims(self.sizes.__getitem__)
         self.lanes = lanes // 2 if doubles(kernel) else lanes
         self.along = self._vector_axis()
         self.seen: dict[int, int] = {}
@@ -117,7 +118,7 @@ class _Counter:
     def work(self) -> Work:
         kernel, reduction = self.kernel, self.kernel.reduction
         free = math.prod(self.sizes[: len(kernel.axes)])
-        product = self.product()
+        product = self.product
         if reduction is not None:
             terms = math.prod(self.sizes)
             self._visit(reduction.value)
@@ -198,42 +199,6 @@ class _Counter:
         moves = self.along >= 0 and depends >> self.along & 1
         near = not moves or _last(read.place) == At(self.axes[self.along])
         self.instructions += turns * (1 if near else SCATTERED * self.lanes)
-
-    def product(self) -> tuple[int, int, int, int] | None:
-        """(rows, columns, terms, how often) of a sum over products of two elements in memory."""
-        reduction, free = self.kernel.reduction, len(self.kernel.axes)
-        if reduction is None or reduction.combine != "sum" or free < 2:
-            return None
-        value = reduction.value
-        if not isinstance(value, Call) or value.function != "mul":
-            return None
-        if not all(isinstance(x, Read) for x in value.operands):
-            return None
-        left, right = (self._axes_of(x) for x in value.operands)
-        both = [k for k in range(free) if k in left and k in right]
-        rows = [k for k in range(free) if k in left and k not in right]
-        columns = [k for k in range(free) if k in right and k not in left]
-        if not rows or not columns:
-            return None
-        if free - 1 in rows:
-            rows, columns = columns, rows
-        m, v, often = (math.prod(self.sizes[k] for k in x) for x in (rows, columns, both))
-        return m, v, math.prod(self.sizes[free:]), often
-
-    def _axes_of(self, expr: Expr) -> set[int]:
-        found: set[int] = set()
-        stack = [expr]
-        while stack:
-            x = stack.pop()
-            if isinstance(x, At):
-                found.add(self.place[x.axis])
-            elif isinstance(x, Row):
-                stack.append(x.at)
-            elif isinstance(x, Read):
-                stack.extend(x.place)
-            elif isinstance(x, Call):
-                stack.extend(x.operands)
-        return found
 
 
 def size_of(axis: Axis, rows: int) -> int:

@@ -41,6 +41,12 @@ def _show() -> ModuleType:
     return show
 
 
+def _check() -> ModuleType:
+    from chainrule.plan import check  # noqa: PLC0415
+
+    return check
+
+
 @dataclass(frozen=True)
 class Form:
     """How what a stage makes is written as text, and checked.
@@ -57,7 +63,7 @@ class Form:
 
 GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check(made.graph, known))
 FUSED = Form(lambda unit: _show().show_kernels(unit.kernels), lambda unit, _: None)
-PLAN = Form(lambda plan: _show().show(plan), lambda plan, _: None)
+PLAN = Form(lambda plan: _show().show(plan), lambda plan, _: _check().check(plan))
 CODE = Form(lambda module: str(module.text), lambda module, _: None)  # checked by its compiler
 BYTES = Form(lambda code: f"{len(code):,} bytes", lambda code, _: None)  # checked when loaded
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.plan.affine import Analysis
+from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import ROWS, LinearKernel, Operand
 
 Split = Literal["rows", "first", "none", "every"]
@@ -20,17 +22,24 @@ class Task:
 
     Attributes:
         kernel: what is computed.
-        linear: the same without names.
         operands: what the arguments of `linear` stand for.
+        analysis: of `linear`, the kernel without names.
+        contraction: how `linear` sums products of two factors, if it does.
         split: how threads share it.
         owner: of a kernel that one thread does, that thread, modulo their number.
     """
 
     kernel: Kernel
-    linear: LinearKernel
     operands: tuple[Operand, ...]
+    analysis: Analysis
+    contraction: Contraction | None
     split: Split
     owner: int = 0
+
+    @property
+    def linear(self) -> LinearKernel:
+        """The kernel without names."""
+        return self.analysis.linear
 
     @property
     def reads(self) -> frozenset[Buffer]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from chainrule.ir.kernel import Buffer, Kernel
 from chainrule.plan.affine import AffineExpr, Analysis
-from chainrule.plan.linearize import linearize
+from chainrule.plan.contraction import Contraction, contraction
+from chainrule.plan.linearize import LinearKernel, linearize
 from chainrule.plan.plan import Phase, Split, Task
 from chainrule.types import N
 
@@ -26,64 +28,74 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     What commits comes after all others, in a phase of its own.
     """
     made: list[_Phase] = []
-    seen: dict[Buffer, list[_Touch]] = {}
+    known: dict[LinearKernel, tuple[Analysis, Contraction | None, Split]] = {}
     last: list[Task] = []
+    wrote: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
+    read: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
     for kernel in kernels:
         linear, operands = linearize(kernel)
-        analysis = Analysis(linear)
-        task = Task(kernel, linear, operands, split_of(analysis))
+        if linear not in known:
+            analysis = Analysis(linear)
+            known[linear] = analysis, contraction(analysis), split_of(analysis)
+        task = Task(kernel, operands, *known[linear])
         if kernel.commit:
             last.append(task)
             continue
-        touched = touches(task, analysis)
+        touched = touches(task)
         conflicts = [
             (before, own and before.own, writes)
             for buffer, (writes, own) in touched.items()
-            for before in seen.get(buffer, ())
-            if writes or before.writes
+            for before in (wrote[buffer] + read[buffer] if writes else wrote[buffer])
         ]
         number, owners = _earliest(task, conflicts)
         while len(made) <= number:
             made.append(_Phase())
         task = made[number].add(task, owners)
         for buffer, (writes, own) in touched.items():
-            seen.setdefault(buffer, []).append(_Touch(task, number, writes, own))
+            (wrote if writes else read)[buffer].append(_Touch(task, number, own))
     phases = (*(phase.tasks for phase in made), *([last] if last else []))
     return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
 def split_of(analysis: Analysis) -> Split:
-    """How threads share a kernel: no two may write one element.
-
-    Scalars that are quickly computed are computed by every thread: all write the same.
-    """
-    linear = analysis.linear
-    if linear.free == 0:
-        once = linear.combine is not None or any(store.add for store in linear.stores)
-        return "none" if once else "every"
-    if any(x.repeats or (x.add and not analysis.separates(x, 0)) for x in linear.stores):
-        return "none"
-    if linear.sizes[0] is N:
-        return "rows"
-    work = len(linear.instrs)
-    for size in linear.sizes:
+    """How threads share a kernel. Rows and quick scalars always, other loops if they are long."""
+    split = allowed_splits(analysis)[0]
+    if split != "first":
+        return split
+    work = len(analysis.linear.instrs)
+    for size in analysis.linear.sizes:
         work *= size if isinstance(size, int) else LIKELY_ROWS
     return "first" if work >= WORTHWHILE else "none"
 
 
-def touches(task: Task, analysis: Analysis) -> dict[Buffer, tuple[bool, bool]]:
+def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
+    """How threads may share a kernel, the widest first: no two may write one element.
+
+    Scalars that are quickly computed may be computed by every thread: all write the same.
+    """
+    linear = analysis.linear
+    if linear.free == 0:
+        once = linear.combine is not None or any(store.add for store in linear.stores)
+        return ("none",) if once else ("every", "none")
+    if any(x.repeats or (x.add and not analysis.separates(x, 0)) for x in linear.stores):
+        return ("none",)
+    return ("rows" if linear.sizes[0] is N else "first", "none")
+
+
+def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
     State does not matter: a step reads one side and writes the other. But what is added to the new
     side comes after what wrote there.
     """
-    linear = analysis.linear
+    analysis, linear = task.analysis, task.linear
     own = [task.split == "rows"] * len(task.operands)
-    for instr in linear.instrs:
-        if instr.op == "read":
-            own[int(instr.data or 0)] &= _first_is_row(analysis, instr.args)
-    for store in linear.stores:
-        own[store.argument] &= _first_is_row(analysis, store.place)
+    if task.split == "rows":
+        for instr in linear.instrs:
+            if instr.op == "read":
+                own[int(instr.data or 0)] &= _first_is_row(analysis, instr.args)
+        for store in linear.stores:
+            own[store.argument] &= _first_is_row(analysis, store.place)
     written = linear.written()
     return {
         buffer: (number in written, own[number])
@@ -98,11 +110,10 @@ def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True)
 class _Touch:
-    """What a task does to a buffer: in which phase, whether it writes, whether rows of its own."""
+    """A task that reads or writes a buffer: in which phase, whether only rows of its own."""
 
     task: Task
     phase: int
-    writes: bool
     own: bool
 
 

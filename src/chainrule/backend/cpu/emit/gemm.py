@@ -17,19 +17,17 @@ from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.microkernel import JOB, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
-from chainrule.backend.cpu.emit.products import Lengths, Product, lengths, thin
 from chainrule.backend.cpu.emit.text import type_of
+from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, lengths, thin
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import Analysis
-from chainrule.plan.linearize import LinearKernel
 from chainrule.types import N
 
 
 def gemm(
     name: str,
-    linear: LinearKernel,
     analysis: Analysis,
-    shape: Product,
+    shape: Tiling,
     machine: Machine,
     max_rows: int,
     forward: bool = False,
@@ -39,10 +37,11 @@ def gemm(
     Args:
         forward: whether it is of a prediction, where a single row is worth code of its own.
     """
+    linear = analysis.linear
     f = begin(name, linear)
     body = Body(f, analysis, Vectors())
     works = [Gemm(body, shape, machine, lengths(linear, shape, max_rows))]
-    one = thin(linear, analysis, shape) if forward and linear.sizes[shape.m] is N else None
+    one = thin(analysis, shape) if forward and linear.sizes[shape.m] is N else None
     if one is None:
         works[0].write()
     else:
@@ -60,20 +59,20 @@ def gemm(
 class Gemm:
     """Writes one matrix product into the function of a body."""
 
-    def __init__(self, body: Body, shape: Product, machine: Machine, cut: Lengths) -> None:
+    def __init__(self, body: Body, shape: Tiling, machine: Machine, cut: Lengths) -> None:
         self.body, self.f, self.linear, self.shape = body, body.f, body.linear, shape
         self.cut, self.job, self.nest = cut, "", Nest(body, machine)
         self.factors = Factors(self.nest, shape, cut)
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
         sizes = (shape.rows, shape.vectors, shape.lanes)
-        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "lines")
+        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place")
         self.roots = [p for s in self.linear.stores for p in (s.value, *s.place)]
 
     def write(self) -> None:
         """Write the whole product."""
         whole = self.shape.width & -self.shape.width  # cut into powers of two, without waste
-        self.body.vectors = Vectors(self.shape.v, min(whole, 2 * self.shape.lanes))
+        self.body.vectors = Vectors(self.shape.n, min(whole, 2 * self.shape.lanes))
         self.nest.vectors = self.body.vectors
         needed = [*self.roots, self.shape.a, self.shape.b]
         self.nest.nest(self.shape.outer, needed, self.linear.stores, self._chunks)
@@ -95,12 +94,12 @@ class Gemm:
         """Panels of columns; the last one begins early enough to be whole."""
         f, width, size = self.f, self.shape.width, self.columns
         if size <= width:
-            with self.body.inside(self.shape.v, "0"):
+            with self.body.inside(self.shape.n, "0"):
                 self._panel()
             return
         with f.loop("0", str(size), width) as column:
             begin_at = f.least(column, str(size - width))
-            with self.body.inside(self.shape.v, begin_at):
+            with self.body.inside(self.shape.n, begin_at):
                 self._panel()
 
     def _panel(self) -> None:
@@ -168,7 +167,7 @@ class Gemm:
         places = {(s.argument, s.place) for s in self.linear.stores}
         for instr in {i for root in self.roots for i in body.needs(root)}:
             entry = self.linear.instrs[instr]
-            if entry.op == "read" and {shape.m, shape.v} <= body.analysis.depends[instr]:
+            if entry.op == "read" and {shape.m, shape.n} <= body.analysis.depends[instr]:
                 places.add((int(entry.data or 0), entry.args))
         found = []
         for argument, place in sorted(places):
@@ -188,8 +187,8 @@ class Gemm:
     def _finish(self, row: str) -> None:
         """The writes for the rows of a tile, from the sums in memory."""
         f, body, shape = self.f, self.body, self.shape
-        column, step = body.at[shape.v], body.vectors.lanes
-        del body.at[shape.v]
+        column, step = body.at[shape.n], body.vectors.lanes
+        del body.at[shape.n]
         used = min(self.columns, shape.width)
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
         with body.watch.part(), f.loop(row, end) as r, body.inside(shape.m, r):
@@ -197,12 +196,12 @@ class Gemm:
             sums = self._sums(r)
             for offset in range(0, used, step):
                 self._write(column, sums, offset, min(used - offset, step))
-        body.at[shape.v] = column
+        body.at[shape.n] = column
 
     def _write(self, column: str, sums: str, offset: int, used: int) -> None:
         f, body = self.f, self.body
         step = body.vectors.lanes
-        with body.inside(self.shape.v, f.add(column, str(offset))):
+        with body.inside(self.shape.n, f.add(column, str(offset))):
             kind = type_of(self.dtype, step)
             body.set_acc(f.load(kind, f.shift(self.element, sums, str(offset)), self.size), True)
             body.mask = None if used == step else self.nest.mask(str(used))

@@ -1,7 +1,7 @@
-"""Kernels that differ in the length of their first loop alone become one: its length is told later.
+"""The length of the first loop as a run-time argument, so that kernels share code.
 
 Where a kernel goes through all of its buffers as they lie in memory, its loops are one first. So
-all updates of an optimizer are one kernel, and so are all sums of squares.
+all updates of an optimizer share code, and so do all sums of squares.
 """
 
 from __future__ import annotations
@@ -15,26 +15,30 @@ from chainrule.plan.linearize import Argument, Instr, LinearKernel, Store
 from chainrule.types import Dim
 
 
-def general(linear: LinearKernel) -> tuple[LinearKernel, Dim]:
-    """The kernel, without the length of its first loop where that can be; and that length."""
+def first_size(linear: LinearKernel) -> Dim:
+    """The length of the kernel's first loop; 1 where threads cannot share one."""
+    size = linear.sizes[0] if linear.free else 1
+    assert size is not None
+    return size
+
+
+def with_runtime_length(linear: LinearKernel) -> tuple[LinearKernel, Dim]:
+    """The kernel with the length of its first loop as an argument, if it can be; and that length.
+
+    Code of a contraction depends on the sizes of its loops: it stays as it is.
+    """
     if not linear.sizes:
         return linear, 1
     linear = _joined(linear)
     size = linear.sizes[0]
-    assert size is not None
-    if not isinstance(size, int) or size == 0 or _tiled(linear) or not _told_later(linear):
-        return linear, size if linear.free else 1
+    if not isinstance(size, int) or size == 0 or not _length_is_runtime(linear):
+        return linear, first_size(linear)
     whole = _first(linear)
     arguments = tuple(
         replace(known, shape=(None, *known.shape[1:])) if number in whole else known
         for number, known in enumerate(linear.arguments)
     )
     return replace(linear, sizes=(None, *linear.sizes[1:]), arguments=arguments), size
-
-
-def _tiled(linear: LinearKernel) -> bool:
-    """Whether the code may be a matrix product, whose tiles are chosen by its sizes."""
-    return linear.combine == "sum" and linear.free > 1 and linear.instrs[linear.value].op == "mul"
 
 
 def _places(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -60,7 +64,7 @@ def _only_places(linear: LinearKernel, axes: set[int]) -> bool:
     return at.isdisjoint(inside) and at.isdisjoint(ends)
 
 
-def _told_later(linear: LinearKernel) -> bool:
+def _length_is_runtime(linear: LinearKernel) -> bool:
     """Whether the code need not know how long the first loop is.
 
     It is the loop that threads share, or the only one of a reduction to one number. It stands

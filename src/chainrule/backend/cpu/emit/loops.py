@@ -63,10 +63,10 @@ def finish(
     return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
 
 
-def loops(name: str, linear: LinearKernel, analysis: Analysis, machine: Machine) -> Compiled:
+def loops(name: str, analysis: Analysis, machine: Machine) -> Compiled:
     """A loop nest over the free axes with the reduction, if any, inside."""
-    vectors = choose(linear, analysis, machine)
-    body = Body(begin(name, linear), analysis, vectors)
+    vectors = choose(analysis, machine)
+    body = Body(begin(name, analysis.linear), analysis, vectors)
     Nest(body, machine).write()
     return finish(body, granule=GRANULE if vectors.axis == 0 else 1)
 

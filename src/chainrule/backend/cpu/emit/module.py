@@ -7,16 +7,18 @@ from functools import partial
 
 from chainrule.backend.cpu.abi import Launch, Program, slots_of
 from chainrule.backend.cpu.emit.gemm import gemm
-from chainrule.backend.cpu.emit.lengths import general
+from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
 from chainrule.backend.cpu.emit.loops import Compiled, loops
-from chainrule.backend.cpu.emit.products import product
 from chainrule.backend.cpu.emit.steps import entry, loss_task, run_function
+from chainrule.backend.cpu.emit.tiling import tiling
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.maths import library as math
 from chainrule.plan.affine import Analysis
+from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel, laid_out
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Plan, Task
+from chainrule.types import Dim
 
 ROW_GRANULE = 4
 """Threads split the rows at multiples of this, all kernels at the same."""
@@ -30,15 +32,15 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     for phase in plan.phases:
         phases.append([])
         for task in phase.tasks:
-            linear, size = general(laid_out(task.linear, task.operands, layout))
+            linear, size = laid_out(task.linear, task.operands, layout), first_size(task.linear)
+            if task.contraction is None:
+                linear, size = with_runtime_length(linear)
             if linear not in compiled:
-                name = f"k{len(compiled)}"
-                compiled[linear] = name, code(name, linear, machine, max_rows, plan.loss is None)
+                name, analysis = f"k{len(compiled)}", Analysis(linear)
+                made = code(name, analysis, task.contraction, machine, max_rows, plan.loss is None)
+                compiled[linear] = name, made
             name, made = compiled[linear]
-            granule = ROW_GRANULE if task.split == "rows" else made.granule
-            phases[-1].append(
-                Launch(task.kernel.name, name, task.operands, task.split, task.owner, size, granule)
-            )
+            phases[-1].append(_launch(task, name, size, made.granule))
     parts = [code for _, code in compiled.values()]
     entries = [
         entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
@@ -61,15 +63,26 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     return Program(text, slots, words, phases, scratch)  # type: ignore[arg-type]
 
 
+def _launch(task: Task, function: str, size: Dim, granule: int) -> Launch:
+    if task.split == "rows":
+        granule = ROW_GRANULE
+    name = task.kernel.name
+    return Launch(name, function, task.operands, task.split, task.owner, size, granule)
+
+
 def code(
-    name: str, linear: LinearKernel, machine: Machine, max_rows: int, forward: bool
+    name: str,
+    analysis: Analysis,
+    known: Contraction | None,
+    machine: Machine,
+    max_rows: int,
+    forward: bool,
 ) -> Compiled:
     """The function of a kernel: a matrix product, or a loop nest."""
-    analysis = Analysis(linear)
-    shape = product(linear, analysis, machine, max_rows)
-    if shape is not None:
-        return gemm(name, linear, analysis, shape, machine, max_rows, forward)
-    return loops(name, linear, analysis, machine)
+    tiles = None if known is None else tiling(analysis, known, machine, max_rows)
+    if tiles is not None:
+        return gemm(name, analysis, tiles, machine, max_rows, forward)
+    return loops(name, analysis, machine)
 
 
 def _maths(parts: Iterable[Compiled], machine: Machine) -> str:

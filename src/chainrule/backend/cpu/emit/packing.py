@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.loops import Nest
 from chainrule.backend.cpu.emit.microkernel import Helper, gather, turn
-from chainrule.backend.cpu.emit.products import Lengths, Product, parts
 from chainrule.backend.cpu.emit.text import BYTES, SCALARS
+from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, parts
 from chainrule.backend.cpu.layout import LINE
 from chainrule.plan.affine import AffineExpr
 
@@ -30,12 +30,12 @@ class Factors:
     lines, and the copy of a.
     """
 
-    def __init__(self, nest: Nest, shape: Product, lengths: Lengths) -> None:
+    def __init__(self, nest: Nest, shape: Tiling, lengths: Lengths) -> None:
         self.nest, self.body, self.f, self.linear = nest, nest.body, nest.f, nest.linear
         self.shape, self.helpers = shape, dict[str, Helper]()
         self.dtype = self.linear.instrs[self.linear.value].dtype
         self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
-        columns = self.linear.sizes[shape.v]
+        columns = self.linear.sizes[shape.n]
         assert isinstance(columns, int)
         self.columns, self.depth = columns, nest.bounds(shape.k)[1]
         self._forms()
@@ -48,7 +48,7 @@ class Factors:
         self._a_rows, rest = parts(analysis, a, {shape.m})
         self._a_depth, self._a_base = parts(analysis, rest, self.linear.over)
         self._b_depth, rest = parts(analysis, b, self.linear.over)
-        self._b_columns, self._b_base = parts(analysis, rest, {shape.v})
+        self._b_columns, self._b_base = parts(analysis, rest, {shape.n})
 
     def _memory(self, lengths: Lengths) -> None:
         f, shape = self.f, self.shape
@@ -61,8 +61,8 @@ class Factors:
         self._pitch = f.add(f.mul(total, str(shape.rows)), str(pad))
         rows = lengths.chunk + shape.rows
         sums, lines = rows * shape.width, max(lengths.block, shape.width)
-        panel = 0 if shape.right == "place" else (lengths.block + shape.lanes) * shape.width
-        gathers, copies = shape.left == "gather", shape.left not in ("lines", "place")
+        panel = 0 if shape.right == "in_place" else (lengths.block + shape.lanes) * shape.width
+        gathers, copies = shape.left == "pack", shape.left not in ("rows_in_place", "in_place")
         self._panel = f.shift(self.element, "%scratch", str(sums))
         self._b_table = f.shift(self.element, self._panel, str(panel))
         self._a_table = f.shift("ptr", self._b_table, str(lines))
@@ -117,12 +117,12 @@ class Factors:
         f, shape, body = self.f, self.shape, self.body
         done = self.terms("0")
         to = f.shift(self.element, self._copied, f.mul(done, str(shape.rows)))
-        if shape.left in ("lines", "turn"):
+        if shape.left in ("rows_in_place", "transpose"):
             others, _ = parts(body.analysis, self._a_depth, shape.also)
             more = f.add(chunk.last, str(shape.rows + shape.lanes))
             start = f.shift(self.element, self._a_start, body.scalar_form(others))
             self._table(self._a_table, chunk.first, more, lambda row: self._row(row, start, chunk))
-        if shape.left == "turn":
+        if shape.left == "transpose":
             for group in reversed(range(0, shape.rows, shape.lanes)):
                 self.call(
                     turn(self.dtype, shape.lanes),
@@ -131,7 +131,7 @@ class Factors:
                     f"i64 {chunk.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {self.depth}",
                     f"i64 {self._pitch}", f"i64 {shape.rows}",
                 )  # fmt: skip
-        elif shape.left == "gather":
+        elif shape.left == "pack":
             table = f.shift("ptr", self._a_table, done)
             start = self._row(chunk.first, self._a_start, chunk)
             self._table(table, "0", self.depth, lambda k: self._deep(k, start, self._a_depth))
@@ -139,7 +139,7 @@ class Factors:
                 gather(self.dtype, shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
                 f"i64 {self.depth}", f"i64 {self._pitch}", f"ptr {to}",
             )  # fmt: skip
-        elif shape.left == "apart":
+        elif shape.left == "pack_scalar":
             self._copy_apart(to, chunk)
 
     def _copy_apart(self, to: str, chunk: Chunk) -> None:
@@ -167,16 +167,16 @@ class Factors:
     @property
     def slot(self) -> str:
         """How far it is in a from k to k, as a strip reads it."""
-        if self.shape.left != "place":
+        if self.shape.left != "in_place":
             return str(self.shape.rows)
         return str(self.body.analysis.stride(self.body.analysis.reads(self.shape.a), self.shape.k))
 
     def left(self, number: str, start: str, chunk: Chunk) -> str:
         """Where a strip's sums find what they need of a, from term `start` on."""
         f, shape = self.f, self.shape
-        if shape.left == "lines":
+        if shape.left == "rows_in_place":
             return f.shift("ptr", self._a_table, f.mul(number, str(shape.rows)))
-        if shape.left == "place":
+        if shape.left == "in_place":
             row = f.add(chunk.first, f.mul(number, str(shape.rows)))
             return self._deep(start, self._row(row, self._a_start, chunk), self._a_depth)
         at = f.shift(self.element, self._copied, f.mul(self.terms(start), str(shape.rows)))
@@ -187,10 +187,10 @@ class Factors:
     def right(self, start: str, depth: str) -> tuple[str, str]:
         """Where a block of b's present columns begins, and its step from k to k."""
         f, shape, body = self.f, self.shape, self.body
-        if shape.right == "place":
+        if shape.right == "in_place":
             step = body.analysis.stride(body.analysis.reads(shape.b), shape.k)
             return self._deep(start, self._b_here, self._b_depth), str(step)
-        if shape.right == "turn":
+        if shape.right == "transpose":
             self._table(self._b_table, "0", str(shape.width), self._column)
             self.call(
                 turn(self.dtype, shape.lanes), f"ptr {self._b_table}", f"ptr {self._panel}",
@@ -212,24 +212,30 @@ class Factors:
         f = self.f
         others, _ = parts(self.body.analysis, self._b_depth, self.shape.also)
         start = f.shift(self.element, self._b_here, self.body.scalar_form(others))
-        stride = self._b_columns.axes[self.shape.v]
+        stride = self._b_columns.axes[self.shape.n]
         held = f.mul(f.least(number, str(self.columns - 1)), str(stride))
         return f.shift(self.element, start, held)
 
     def next(self, start: str, depth: str, chunk: Chunk) -> dict[str, str]:
         """The words of a job that tell where a block of the next columns of b is."""
         f, shape = self.f, self.shape
-        if shape.right == "gather" or self.columns <= shape.width:
+        if shape.right == "pack" or self.columns <= shape.width:
             return {}
-        if shape.right == "place":
+        if shape.right == "in_place":
             apart = self.body.analysis.stride(self.body.analysis.reads(shape.b), shape.k)
             at = f.shift(
                 self.element, self._deep(start, self._b_here, self._b_depth), str(shape.width)
             )
             many, pieces = depth, str(-(-shape.width * self.size // LINE))
         else:
-            apart = self._b_columns.axes[shape.v]
+            apart = self._b_columns.axes[shape.n]
             at = f.shift(self.element, self._column("0"), f.add(start, str(apart * shape.width)))
             many, pieces = str(shape.width), f.div(f.mul(depth, str(self.size)), LINE)
         share = f.add(f.value(f"udiv i64 {many}, {chunk.strips}"), "1")
-        return {"next": at, "apart": str(apart), "many": many, "share": share, "pieces": pieces}
+        return {
+            "next": at,
+            "apart": str(apart),
+            "many": many,
+            "share": share,
+            "pieces": pieces,
+        }

@@ -16,8 +16,9 @@ LIKELY_LENGTH = 1024
 """The same for a length that is told when the kernel runs."""
 
 
-def choose(linear: LinearKernel, analysis: Analysis, machine: Machine) -> Vectors:
+def choose(analysis: Analysis, machine: Machine) -> Vectors:
     """The axis along which vectors cost the least, or none."""
+    linear = analysis.linear
     best, least = Vectors(), float(_work(linear))
     for axis in range(len(linear.sizes)):
         over = axis in linear.over

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.backend.cpu.compiler import runnable
-from chainrule.backend.cpu.emit.products import TILES
 from chainrule.backend.cpu.emit.scalars import intrinsic
 from chainrule.backend.cpu.emit.text import Function, type_of
+from chainrule.backend.cpu.emit.tiling import TILES
 from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.jit import Code, compiled

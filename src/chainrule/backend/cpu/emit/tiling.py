@@ -1,4 +1,4 @@
-"""Which kernels are matrix products, and how they are cut into tiles."""
+"""How contractions are cut into tiles of a matrix product."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chainrule.backend.cpu.emit.microkernel import BUSY
-from chainrule.backend.cpu.emit.scalars import FLOATS
 from chainrule.backend.cpu.emit.text import BYTES
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
+from chainrule.costs.cost import best_tile
 from chainrule.plan.affine import Access, AffineExpr, Analysis
+from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel
 
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
@@ -33,28 +34,29 @@ NEAR = 512
 FEW = 64
 """Columns up to which a left factor that lies along its rows is not copied."""
 
-Left = Literal["lines", "place", "turn", "gather", "apart"]
-Right = Literal["place", "turn", "gather"]
+Left = Literal["rows_in_place", "in_place", "transpose", "pack", "pack_scalar"]
+Right = Literal["in_place", "transpose", "pack"]
 
 
 @dataclass(frozen=True)
-class Product:
-    """out[outer.., m, v] = f(sum over k of a[m, k] * b[k, v]).
+class Tiling:
+    """out[outer.., m, n] = f(sum over k of a[m, k] * b[k, n]).
 
     Attributes:
         a, b: the instructions that read the factors.
-        m, v, k: axes; `outer` are the other free ones, `also` others that are summed over.
-        left: `lines` and `place` where a is read where it lies, along k or along m; else how it is
-            copied: `turn` where it lies along k, `gather` where it lies along m, `apart` otherwise.
-        right: `place` where b is read where it lies, along v with a fixed step from k to k; else
-            how it is copied: `turn` where it lies along k, `gather` where it lies along v.
+        m, n, k: axes; `outer` are the other free ones, `also` others that are summed over.
+        left: `rows_in_place` and `in_place` where a is read where it lies, along k or along m;
+            else how it is copied: `transpose` where it lies along k, `pack` where it lies along
+            m, `pack_scalar` otherwise.
+        right: `in_place` where b is read where it lies, along n with a fixed step from k to k;
+            else how it is copied: `transpose` where it lies along k, `pack` where along n.
         rows, vectors, lanes: of a tile.
     """
 
     a: int
     b: int
     m: int
-    v: int
+    n: int
     k: int
     outer: tuple[int, ...]
     also: tuple[int, ...]
@@ -70,29 +72,29 @@ class Product:
         return self.vectors * self.lanes
 
 
-def product(
-    linear: LinearKernel, analysis: Analysis, machine: Machine, max_rows: int
-) -> Product | None:
-    """The kernel as a matrix product, or None."""
-    if linear.combine != "sum" or linear.free < 2:
-        return None
-    instr = linear.instrs[linear.value]
-    if instr.op != "mul" or instr.dtype not in FLOATS or not _safe(linear):
+def tiling(
+    analysis: Analysis, known: Contraction, machine: Machine, max_rows: int
+) -> Tiling | None:
+    """How a contraction is cut into tiles; None where it cannot be."""
+    linear = analysis.linear
+    if not _safe(linear):
         return None
 
     def size(axis: int) -> int:
-        known = linear.sizes[axis]
-        return known if isinstance(known, int) else max_rows
+        found = linear.sizes[axis]
+        return found if isinstance(found, int) else max_rows
 
-    for v in reversed(range(1, linear.free)):
-        if not free_allowed(analysis, v):
+    for n in reversed(range(1, linear.free)):
+        if not free_allowed(analysis, n):
             continue
-        for a, b in (instr.args, instr.args[::-1]):
-            for m in (m for m in range(linear.free) if m != v):
-                for k in sorted(linear.over, key=size, reverse=True):
-                    roles = (a, b, m, v, k)
-                    if _fits(linear, analysis, roles):
-                        return _tiled(linear, analysis, machine, roles)
+        a, b, rows = known.a, known.b, known.m
+        if n in known.m:
+            a, b, rows = known.b, known.a, known.n
+        for m in rows if n in (*known.m, *known.n) else ():
+            for k in sorted(known.k, key=size, reverse=True):
+                roles = (a, b, m, n, k)
+                if _fits(analysis, roles):
+                    return _tiled(analysis, machine, roles)
     return None
 
 
@@ -104,76 +106,69 @@ def _safe(linear: LinearKernel) -> bool:
 
 
 Roles = tuple[int, int, int, int, int]
-"""Instructions a and b, axes m, v and k."""
+"""Instructions a and b, axes m, n and k."""
 
 
-def _fits(linear: LinearKernel, analysis: Analysis, roles: Roles) -> bool:
-    """Whether the kernel is a product in m, v and k, with b along v or along k."""
-    a, b, m, v, k = roles
-    if any(linear.instrs[x].op != "read" for x in (a, b)):
-        return False
-    if v in analysis.depends[a] or m in analysis.depends[b]:
-        return False
-    if m not in analysis.depends[a] or v not in analysis.depends[b]:
-        return False
+def _fits(analysis: Analysis, roles: Roles) -> bool:
+    """Whether tiles can read their factors: at proven indices, and b along n or along k."""
+    a, b, m, n, k = roles
     left, right = analysis.reads(a), analysis.reads(b)
     if left.unproven or right.unproven or _mixed(analysis, left, m):
         return False
-    turned = analysis.stride(right, k) == 1 and analysis.stride(right, v) is not None
-    return turned or analysis.stride(right, v) == 1
+    turned = analysis.stride(right, k) == 1 and analysis.stride(right, n) is not None
+    return turned or analysis.stride(right, n) == 1
 
 
 def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
-    """Whether an instruction in a place depends on m and on an axis that is reduced over."""
+    """Whether an instruction in an index depends on m and on an axis that is reduced over."""
     over = set(analysis.linear.over)
-    places = (analysis.depends[i] for i in access.offset.symbols)
-    return any(m in depends and depends & over for depends in places)
+    symbols = (analysis.depends[i] for i in access.offset.symbols)
+    return any(m in depends and depends & over for depends in symbols)
 
 
-def _left(linear: LinearKernel, analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
+def _left(analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
     """How the left factor is read."""
-    a, _, m, v, k = roles
+    linear = analysis.linear
+    a, _, m, n, k = roles
     access, size = analysis.reads(a), linear.sizes[k]
     far = not linear.arguments[int(linear.instrs[a].data or 0)].slack
     if analysis.stride(access, k) != 1:
         if analysis.stride(access, m) != 1:
-            return "apart"
-        columns = linear.sizes[v]
+            return "pack_scalar"
+        columns = linear.sizes[n]
         once = isinstance(columns, int) and columns <= FEW and not also
-        return "place" if once and not far and analysis.stride(access, k) else "gather"
-    return "turn" if far or also or not isinstance(size, int) or size > NEAR else "lines"
+        return "in_place" if once and not far and analysis.stride(access, k) else "pack"
+    return (
+        "transpose" if far or also or not isinstance(size, int) or size > NEAR else "rows_in_place"
+    )
 
 
-def _right(linear: LinearKernel, analysis: Analysis, b: int, v: int, k: int, width: int) -> Right:
+def _right(analysis: Analysis, b: int, n: int, k: int, width: int) -> Right:
     """How the right factor is read."""
+    linear = analysis.linear
     access, known = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
-    if analysis.stride(access, v) != 1:
-        return "turn"
-    size = linear.sizes[v]
+    if analysis.stride(access, n) != 1:
+        return "transpose"
+    size = linear.sizes[n]
     inside = known.slack or (isinstance(size, int) and size >= width)
-    return "place" if inside and analysis.stride(access, k) is not None else "gather"
+    return "in_place" if inside and analysis.stride(access, k) is not None else "pack"
 
 
-def _tiled(linear: LinearKernel, analysis: Analysis, machine: Machine, roles: Roles) -> Product:
-    a, b, m, v, k = roles
+def _tiled(analysis: Analysis, machine: Machine, roles: Roles) -> Tiling:
+    a, b, m, n, k = roles
+    linear = analysis.linear
     lanes = machine.vector // BYTES[linear.instrs[linear.value].dtype]
-    columns, rows = linear.sizes[v], linear.sizes[m]
+    columns, rows = linear.sizes[n], linear.sizes[m]
     wide = -(-columns // lanes) if isinstance(columns, int) else 64
-
-    def cost(tile: tuple[int, int]) -> float:
-        """Vectors of columns that are computed, and what a tile loads for each of its sums."""
-        rows, vectors = tile
-        return -(-wide // vectors) * vectors * (1 + max(0, (rows + vectors) / (rows * vectors) - 1))
-
-    height, vectors = min(TILES[machine.registers], key=cost)
+    height, vectors = best_tile(TILES[machine.registers], wide)
     if isinstance(rows, int):
         height = max(1, min(height, rows))
     vectors = min(vectors, wide)
-    outer = tuple(x for x in range(linear.free) if x not in (m, v))
+    outer = tuple(x for x in range(linear.free) if x not in (m, n))
     also = tuple(x for x in linear.over if x != k)
-    right = _right(linear, analysis, b, v, k, vectors * lanes)
-    left = _left(linear, analysis, roles, also)
-    return Product(a, b, m, v, k, outer, also, left, right, height, vectors, lanes)
+    right = _right(analysis, b, n, k, vectors * lanes)
+    left = _left(analysis, roles, also)
+    return Tiling(a, b, m, n, k, outer, also, left, right, height, vectors, lanes)
 
 
 def parts(
@@ -187,15 +182,16 @@ def parts(
     return moving, expr.plus(moving, -1)
 
 
-def thin(linear: LinearKernel, analysis: Analysis, shape: Product) -> Product | None:
+def thin(analysis: Analysis, shape: Tiling) -> Tiling | None:
     """The product cut for a single row: so many columns that their sums hide their latency."""
-    columns = linear.sizes[shape.v]
+    linear = analysis.linear
+    columns = linear.sizes[shape.n]
     along = analysis.stride(analysis.reads(shape.a), shape.k) == 1
-    if shape.right != "place" or shape.also or not along or not isinstance(columns, int):
+    if shape.right != "in_place" or shape.also or not along or not isinstance(columns, int):
         return None
     slack = linear.arguments[int(linear.instrs[shape.b].data or 0)].slack
     wide = -(-columns // shape.lanes) if slack else columns // shape.lanes
-    return replace(shape, left="lines", rows=1, vectors=min(BUSY, max(1, wide)))
+    return replace(shape, left="rows_in_place", rows=1, vectors=min(BUSY, max(1, wide)))
 
 
 @dataclass(frozen=True)
@@ -213,7 +209,7 @@ class Lengths:
     single: bool
 
 
-def lengths(linear: LinearKernel, shape: Product, max_rows: int) -> Lengths:
+def lengths(linear: LinearKernel, shape: Tiling, max_rows: int) -> Lengths:
     """How a product is cut; code for more rows differs only from power of two to power of two."""
     sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in linear.sizes]
     k, m = linear.sizes[shape.k], linear.sizes[shape.m]
@@ -222,7 +218,7 @@ def lengths(linear: LinearKernel, shape: Product, max_rows: int) -> Lengths:
     copied = BYTES[linear.instrs[linear.value].dtype] * math.prod(
         sizes[axis] for axis in (shape.k, *shape.also)
     )
-    fits = CHUNK if shape.left == "lines" else min(CHUNK, COPY // max(1, copied))
+    fits = CHUNK if shape.left == "rows_in_place" else min(CHUNK, COPY // max(1, copied))
     most = max(2, fits // shape.rows) * shape.rows
     return Lengths(block, even(m, most, shape.rows) if isinstance(m, int) else most, single)
 

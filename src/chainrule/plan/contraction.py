@@ -1,0 +1,60 @@
+"""Contractions: kernels that sum products of two buffers' elements, such as matrix products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from chainrule.plan.affine import Analysis
+from chainrule.types import FLOATS
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """acc[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], the kernel's writes on it.
+
+    Attributes:
+        a, b: the instructions that read the factors.
+        m, n: the axes that only a, and only b, depends on; n has the innermost of them.
+        k: the axes that are summed over.
+        batch: the free axes that both factors depend on, or neither.
+    """
+
+    a: int
+    b: int
+    m: tuple[int, ...]
+    n: tuple[int, ...]
+    k: tuple[int, ...]
+    batch: tuple[int, ...]
+
+    def dims(self, size: Callable[[int], int]) -> tuple[int, int, int, int]:
+        """(m, n, k, batch) as numbers of rows, columns, terms and repetitions."""
+
+        def product(axes: Iterable[int]) -> int:
+            return math.prod(map(size, axes))
+
+        return product(self.m), product(self.n), product(self.k), product(self.batch)
+
+
+def contraction(analysis: Analysis) -> Contraction | None:
+    """The contraction that a kernel computes, if it does."""
+    linear = analysis.linear
+    if linear.combine != "sum" or linear.free < 2:
+        return None
+    value = linear.instrs[linear.value]
+    if value.op != "mul" or value.dtype not in FLOATS:
+        return None
+    if any(linear.instrs[x].op != "read" for x in value.args):
+        return None
+    left, right = (analysis.depends[x] for x in value.args)
+    free = range(linear.free)
+    m = tuple(x for x in free if x in left and x not in right)
+    n = tuple(x for x in free if x in right and x not in left)
+    if not m or not n:
+        return None
+    batch = tuple(x for x in free if (x in left) == (x in right))
+    a, b = value.args
+    if m[-1] > n[-1]:
+        a, b, m, n = b, a, n, m
+    return Contraction(a, b, m, n, tuple(linear.over), batch)
