@@ -158,7 +158,7 @@ MOMENTS = (
         bad=(
             Bad(lambda: var(NO_ROWS, 1), ShapeError, "no elements"),
             Bad(lambda: var([[1.0], [2.0]], 1, ddof=1), ShapeError, "more elements than ddof"),
-            Bad(lambda: var([1.0, 2.0], ddof=-1), SettingError, "0 or more"),
+            Bad(lambda: var([1.0, 2.0], ddof=-1), SettingError, "an integer of at least 0"),
             Bad(lambda: var(WHOLE), DTypeError, "float32 or float64"),
         ),
     ),

@@ -36,11 +36,11 @@ def schema(table):
 def test_blocks_and_their_arrays(schema, table):
     encoded = schema.encode(table)
     assert [(b.name, b.kind) for b in schema.blocks] == [
-        ("numbers", "numbers"), ("island", "category"), ("words", "text"),
+        ("numbers", "numbers"), ("island", "category"), ("words", "array"),
     ]  # fmt: skip
     for block in schema.blocks:
         array = encoded.arrays[block.name]
-        dtype = {"numbers": "float64", "category": "int32", "text": "float32"}[block.kind]
+        dtype = {"numbers": "float64", "category": "int32", "array": "float32"}[block.kind]
         assert array.dtype == dtype
         assert array.shape == ((N,) if block.kind == "category" else (N, block.width))
     numbers = schema.blocks[0]

@@ -13,6 +13,7 @@ from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import compile_step
 from chainrule.errors import NotFinite, SettingError
+from chainrule.train.optim import OPTIMIZERS
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((150, 6)).astype("float32")
@@ -52,14 +53,18 @@ def trained(network, backend, optimizer, **options):
     return model
 
 
-OPTIMIZERS = [
-    cr.SGD(0.1, momentum=0.9, nesterov=True), cr.AdamW(1e-2), cr.AMSGrad(1e-2), cr.NAdam(1e-2),
-    cr.RAdam(1e-2), cr.RMSprop(1e-3, centered=True), cr.Adagrad(0.1), cr.Adadelta(),
-    cr.Adamax(1e-2), cr.Lion(1e-3), cr.LAMB(1e-2),
-]  # fmt: skip
+SETTINGS = {
+    "sgd": {"rate": 0.1, "momentum": 0.9, "nesterov": True}, "adadelta": {},
+    "rmsprop": {"rate": 1e-3, "centered": True}, "adagrad": {"rate": 0.1}, "lion": {"rate": 1e-3},
+}  # fmt: skip
+FIRST_ORDER = [
+    kind.from_settings(SETTINGS.get(name, {"rate": 1e-2}))
+    for name, kind in OPTIMIZERS.items()
+    if kind is not cr.LBFGS
+]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda x: x.name)
+@pytest.mark.parametrize("optimizer", FIRST_ORDER, ids=lambda x: x.name)
 def test_every_optimizer_trains_as_the_interpreter_does(optimizer):
     native, plain = (trained(layers(), b, optimizer) for b in ("native", "interpreter"))
     np.testing.assert_allclose(native.history["loss"], plain.history["loss"], rtol=1e-4)

@@ -125,10 +125,10 @@ def test_frozen_dense(x):
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda x: dense(x, "relu"), SettingError, "width is an integer"),
-        (lambda x: dense(x, 0), SettingError, "width is an integer"),
-        (lambda x: dense(x, True), SettingError, "width is an integer"),
-        (lambda x: dense(x, 2.0), SettingError, "width is an integer"),
+        (lambda x: dense(x, "relu"), SettingError, "width is not an integer"),
+        (lambda x: dense(x, 0), SettingError, "width is not an integer"),
+        (lambda x: dense(x, True), SettingError, "width is not an integer"),
+        (lambda x: dense(x, 2.0), SettingError, "width is not an integer"),
         (lambda x: dense(x, 2, "rleu"), SettingError, "did you mean 'relu'"),
         (lambda x: dense(x, 2, 7), SettingError, "function from a node to a node"),
         (lambda x: dense(x, 2, lambda z: 1), SettingError, "which returned 1"),

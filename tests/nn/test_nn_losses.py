@@ -20,6 +20,7 @@ from chainrule.nn import (
     quantile,
     squared_error,
 )
+from chainrule.nn.loss import LOSSES
 from chainrule.ops.build import constant
 
 R = np.random.default_rng(11)
@@ -84,6 +85,10 @@ CLASSES = {
     "hinge": (hinge, crammer_singer),
 }
 """Losses of logits against class numbers."""
+
+
+def test_each_loss_has_a_reference_here():
+    assert {*NUMERIC, *VECTOR, *CLASSES} == set(LOSSES)
 
 
 def pair(shape, dtype="float64"):

@@ -11,11 +11,11 @@ import pytest
 import chainrule as cr
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
-from chainrule.train.objective import Judge
+from chainrule.train.objective import Objective
 
 
-def judge(loss: cr.Node) -> Judge:
-    return Judge(Graph(loss))
+def judge(loss: cr.Node) -> Objective:
+    return Objective(Graph(loss))
 
 
 def pair(shape: Any, target: Any = None, dtype: str = "float32") -> tuple[cr.Node, cr.Node]:

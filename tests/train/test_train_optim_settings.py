@@ -18,6 +18,7 @@ from chainrule.train.optim import (
     AdamW,
     optimizer,
     optimizer_from_dict,
+    register,
 )
 from chainrule.train.schedules import Cosine, WarmUp
 
@@ -81,3 +82,8 @@ def test_settings_are_frozen_and_do_not_share_what_they_were_given() -> None:
     assert kind.rates == {"w": 0.5}
     with pytest.raises(AttributeError):
         kind.rate = 1.0  # type: ignore[misc]
+
+
+def test_a_second_optimizer_of_one_name_is_refused() -> None:
+    with pytest.raises(SettingError, match="there is an optimizer 'adam' already"):
+        register(Adam)

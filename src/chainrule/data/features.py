@@ -9,14 +9,20 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.columns.columns import CategoryColumn, NumberColumn
-from chainrule.data.columns.encoder import Stats, spread_of
+from chainrule.data.columns.encoder import (
+    ArrayEncoder,
+    CategoryEncoder,
+    NumericEncoder,
+    Stats,
+    spread_of,
+)
 from chainrule.data.schema import Block, Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
-from chainrule.explain.trace import run
+from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Input, Node, Scope
+from chainrule.interpret import evaluate
 from chainrule.nn.init import Normal
 from chainrule.nn.layers import embedding
 from chainrule.ops.bounds import clip
@@ -108,7 +114,8 @@ def features(
             others += _categories(schema, block, one_hot_up_to, treatments)
         else:
             others.append(input(block.name, (block.width,)))
-            treatments[block.name] = f"counts of {block.width} words, weighted"
+            treatments |= {e.name: e.features for e in schema.used
+                           if isinstance(e, ArrayEncoder) and e.name == block.name}  # fmt: skip
     return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
 
 
@@ -116,7 +123,9 @@ def knots(numbers: Node, schema: Schema) -> Floats:
     """The quantiles that training met of `Features.numbers`, scaled as these, (i, KNOTS)."""
     (block,) = (x for x in schema.blocks if x.kind == "numbers")
     rows = np.array([member.stats.quantiles for member in block.members]).T
-    scaled = run(numbers, {block.name: rows}).value(numbers)
+    graph = Graph(numbers)
+    (x,) = graph.inputs
+    scaled = evaluate(graph, {x: rows}, rows=len(rows), keep=(numbers,))[numbers]
     return np.maximum.accumulate(scaled).T  # rounding may let them fall
 
 
@@ -156,22 +165,23 @@ def _numbers(
     marked = [k for k, s in enumerate(stats) if s.gaps]
     if marked:
         parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
-    spiked = {e.name: e for e in schema.used if isinstance(e, NumberColumn) and e.shared}
+    encoders = {e.name: e for e in schema.used if isinstance(e, NumericEncoder)}
+    spiked = [name for name, e in encoders.items() if e.one_by_one]
     for k, member in enumerate(block.members):
         text = _SCALED["quantile"][1] if wide[k] else how
-        text = text if member.column == member.name else "parts of the date, " + text
+        encoder = encoders[member.column]
+        text = text if member.column == member.name else f"{encoder.part_words}, {text}"
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
-        encoder = spiked.get(member.column)
-        if encoder and len(spiked) <= SPIKED:
+        if encoder.one_by_one and len(spiked) <= SPIKED:
             parts.append(_shared(x[:, k], encoder))
-            text += f", and {len(encoder.shared)} values that many rows share one by one"
+            text += f", and {len(encoder.one_by_one)} values that many rows share one by one"
         treatments.setdefault(member.column, text)
     return numbers, parts
 
 
-def _shared(x: Node, encoder: NumberColumn) -> Node:
+def _shared(x: Node, encoder: NumericEncoder) -> Node:
     """One column (N,) as a category of the numbers that many rows share, and of all others."""
-    values, last = np.array(encoder.shared), len(encoder.shared)
+    values, last = np.array(encoder.one_by_one), len(encoder.one_by_one)
     known, below = (
         sum(cast(compare(expand_dims(x, 1), values), "int32"), axis=1)
         for compare in (equal, greater)
@@ -267,8 +277,8 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
     """One category's codes as one-hot columns, or as an embedding."""
     codes = input(block.name, (), "int32")
     encoder = next(e for e in schema.used if e.name == block.name)
-    assert isinstance(encoder, CategoryColumn)
-    met = _met(encoder)
+    assert isinstance(encoder, CategoryEncoder)
+    met = encoder.met
     if len(met) > limit:
         return _embedded(codes, encoder, len(met), treatments)
     treatments[block.name] = f"one-hot, {len(met)} columns"
@@ -279,12 +289,12 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
 def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, str]) -> list[Node]:
     """Many categories' codes (N, width) as one-hot columns, all at once, and as embeddings."""
     codes = input(block.name, (block.width,), "int32")
-    encoders = {e.name: e for e in schema.used if isinstance(e, CategoryColumn)}
+    encoders = {e.name: e for e in schema.used if isinstance(e, CategoryEncoder)}
     columns: list[int] = []
     levels: list[int] = []
     embedded: list[Node] = []
     for k, name in enumerate(block.columns):
-        met = _met(encoders[name])
+        met = encoders[name].met
         if len(met) > limit:
             embedded.append(_embedded(codes[:, k], encoders[name], len(met), treatments))
             continue
@@ -298,13 +308,7 @@ def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, 
     return [hot.within(Scope(f"{block.name}.one_hot")), *embedded]
 
 
-def _met(encoder: CategoryColumn) -> list[int]:
-    """The codes that training met."""
-    return [*([0] if encoder.gaps else []), *([1] if encoder.rare else []),
-            *range(2, encoder.width)]  # fmt: skip
-
-
-def _embedded(codes: Node, encoder: CategoryColumn, met: int, treatments: dict[str, str]) -> Node:
+def _embedded(codes: Node, encoder: CategoryEncoder, met: int, treatments: dict[str, str]) -> Node:
     made = _levels(codes, encoder.width, encoder.name)
     treatments[encoder.name] = f"embedded, {met} levels in {made.shape[1]} numbers"
     return made

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial, reduce
+from operator import or_
+from types import GenericAlias
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -12,26 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.columns import (
-    AnyEncoder,
-    BooleanColumn,
-    CategoryColumn,
+    LEFT_OUT,
     DroppedColumn,
-    NumberColumn,
-    UsedEncoder,
     learn_column,
 )
-from chainrule.data.columns.dates import DateColumn
-from chainrule.data.columns.encoder import Infinite, Stats
-from chainrule.data.columns.kinds import Kind, KindName, check_kinds, guess_task, kind_of
+from chainrule.data.columns.encoder import (
+    ENCODERS,
+    ArrayEncoder,
+    CategoryEncoder,
+    Encoder,
+    Infinite,
+    NumericEncoder,
+    Stats,
+    base_of,
+)
+from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
-from chainrule.data.columns.text import TextColumn
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 APART = 30
 """Categories up to which each is an array of its own; more lie side by side in one."""
-Numeric = NumberColumn | BooleanColumn | DateColumn
 Want = Literal["required", "optional", "none"]
 
 
@@ -52,11 +56,11 @@ class Block(NamedTuple):
     | numbers    | (n, width) float64, NaN | number of members |
     | category   | (n,) int32              | number of codes   |
     | categories | (n, width) int32        | number of columns |
-    | text       | (n, width) float32      | number of words   |
+    | array      | (n, width) float32      | number of features |
     """
 
     name: str
-    kind: Literal["numbers", "category", "categories", "text"]
+    kind: Literal["numbers", "category", "categories", "array"]
     columns: tuple[str, ...]
     width: int
     members: tuple[Member, ...] = ()
@@ -92,7 +96,7 @@ class Encoded:
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The encoders of all columns in order, and of the target. Made by `Schema.learn`."""
 
-    columns: tuple[AnyEncoder, ...]
+    columns: tuple[Encoder, ...]
     target: Target | None = None
     rows: int = 0
     source: str = ""
@@ -105,6 +109,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("two columns share a name")
         if all(isinstance(encoder, DroppedColumn) for encoder in self.columns):
             raise ValueError("no column is used")
+        for encoder in self.used:
+            base_of(type(encoder))  # raises for a kind whose arrays no block would hold
 
     @classmethod
     def learn(
@@ -144,7 +150,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                    notes=tuple(notes))  # fmt: skip
 
     @property
-    def used(self) -> tuple[UsedEncoder, ...]:
+    def used(self) -> tuple[Encoder, ...]:
         """The encoders of the columns that are not left out."""
         return tuple(e for e in self.columns if not isinstance(e, DroppedColumn))
 
@@ -164,27 +170,27 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return tuple(
             Member(name, encoder.name, encoder.kind, stats)
             for encoder in self.used
-            if isinstance(encoder, Numeric)
+            if isinstance(encoder, NumericEncoder)
             for name, stats in encoder.parts
         )
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The arrays that `encode` makes: the numbers, then the categories, then each text."""
+        """The arrays that `encode` makes: the numbers, the categories, then all others."""
         blocks = []
         if self.members:
             columns = tuple(dict.fromkeys(member.column for member in self.members))
             name = self._free(NUMBERS)
             blocks.append(Block(name, "numbers", columns, len(self.members), self.members))
-        categories = [e for e in self.used if isinstance(e, CategoryColumn)]
+        categories = [e for e in self.used if isinstance(e, CategoryEncoder)]
         if len(categories) > APART:
             columns = tuple(encoder.name for encoder in categories)
             blocks.append(Block(self._free(CATEGORIES), "categories", columns, len(columns)))
         else:
             blocks += [Block(e.name, "category", (e.name,), e.width) for e in categories]
         for encoder in self.used:
-            if isinstance(encoder, TextColumn):
-                blocks.append(Block(encoder.name, "text", (encoder.name,), encoder.width))
+            if isinstance(encoder, ArrayEncoder):
+                blocks.append(Block(encoder.name, "array", (encoder.name,), encoder.width))
         return tuple(blocks)
 
     def _free(self, name: str) -> str:
@@ -286,11 +292,24 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def from_dict(cls, content: Any) -> Schema:
         """The schema that `to_dict` wrote. Raises ModelFileError where anything is off."""
         try:
-            return msgspec.convert(content, cls, strict=True)
-        except (msgspec.ValidationError, RecursionError) as error:
+            saved = msgspec.convert(content, _saved(*ENCODERS.values()), strict=True)
+            return cls(**msgspec.structs.asdict(saved))
+        except (msgspec.ValidationError, ValueError, RecursionError) as error:
             raise ModelFileError(
                 "model file", "its data contract is damaged", got=str(error)
             ) from None
+
+
+@lru_cache(maxsize=4)
+def _saved(*kinds: type[Encoder]) -> type[msgspec.Struct]:
+    """The record of a Schema in a file, with columns of these kinds."""
+    union = reduce(or_, kinds, DroppedColumn)
+    columns = GenericAlias(tuple, (union, ...))
+    fields = [
+        (x.name, columns if x.name == "columns" else x.type, x.default)
+        for x in msgspec.structs.fields(Schema)
+    ]
+    return msgspec.defstruct("Schema", fields, kw_only=True, forbid_unknown_fields=True)
 
 
 def _check_name(setting: str, name: str | None, table: Table) -> None:
@@ -334,13 +353,13 @@ def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str
 
 
 def _learn_columns(
-    table: Table, features: list[Column], chosen: Mapping[str, KindName]
-) -> tuple[AnyEncoder, ...]:
+    table: Table, features: list[Column], chosen: Mapping[str, str]
+) -> tuple[Encoder, ...]:
     kinds = {column.name: kind_of(column, chosen) for column in features}
-    if all(kind.name in ("id", "constant", "ignore") for kind in kinds.values()):
+    if all(kind.name in LEFT_OUT for kind in kinds.values()):
         for column in features:  # an id is better than nothing
             if kinds[column.name].name == "id" and column.name not in chosen:
-                name: KindName = "category" if column.storage == "text" else "number"
+                name = "category" if column.storage == "text" else "number"
                 kinds[column.name] = Kind(name, "looks like an id, but there is nothing else")
     encoders = tuple(
         _located(table, name, partial(learn_column, kind=kind.name, reason=kind.reason))

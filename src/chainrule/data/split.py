@@ -14,6 +14,7 @@ from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.readers.memory import from_mapping
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
+from chainrule.system.checks import integer
 from chainrule.types import is_number
 
 Rows = NDArray[np.int64]
@@ -39,7 +40,7 @@ _stream = _Stream()
 
 def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
     """The numbers 0 to n - 1 in an order that seed and epoch alone decide, in every NumPy."""
-    key = np.array([_seed(seed) & (2**64 - 1), epoch], np.uint64)
+    key = np.array([integer("split", "seed", seed, 0) & (2**64 - 1), epoch], np.uint64)
     words = _stream.words(key, n)
     number = np.uint64(2 ** max(n - 1, 1).bit_length() - 1)  # the low bits hold a row's number:
     words &= ~number
@@ -152,12 +153,6 @@ def _whole_parts(codes: Rows, count: int, seed: int) -> Rows:
         part[group] = np.argmin(filled)
         filled[part[group]] += sizes[group]
     return part
-
-
-def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise SettingError("seed", "a seed is an integer of at least 0", got=repr(seed))
-    return int(seed)
 
 
 def _moments(time: Any) -> tuple[Any, str]:

@@ -31,6 +31,7 @@ from chainrule.estimators.network import (
     activation_named,
     free_names,
     network,
+    offered,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
 from chainrule.model.prepare import Prepared, prepare
@@ -60,7 +61,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     read from it.
     """
 
-    losses: ClassVar[tuple[str, ...]]
+    tasks: ClassVar[tuple[str, ...]]
     numeric: ClassVar[bool]
 
     # ------------------------------------------------------------ what the two differ in
@@ -160,7 +161,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, *, validation_data: Any = None,
         incremental: bool = False,
     ) -> None:  # fmt: skip
-        settings.check(type(self).__name__, self.get_params(deep=False), self.losses)
+        known = tuple(offered(*self.tasks))
+        settings.check(type(self).__name__, self.get_params(deep=False), known)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from chainrule.data.columns.target import ClassTarget, LabelType, Target
 from chainrule.estimators.base import BaseMLP
+from chainrule.estimators.network import offered
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +56,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             (coefs_, loss_curve_, ...) are there too.
     """
 
-    losses: ClassVar[tuple[str, ...]] = ("log_loss", "hinge")
+    tasks: ClassVar[tuple[str, ...]] = ("binary", "multiclass", "multilabel")
     numeric: ClassVar[bool] = False
 
     def __init__(
@@ -182,7 +183,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return ("binary", 1) if classes <= 2 else ("multiclass", classes)
 
     def _learned(self, y: Array, name: str) -> Target | None:
-        if y.ndim == 2 or self.loss == "hinge" or len(self.classes_) == 1:
+        if y.ndim == 2 or not self._probabilities or len(self.classes_) == 1:
             return None
         counts = np.maximum(np.bincount(y, minlength=len(self.classes_)), 1)
         kinds: dict[str, LabelType] = {"i": "int", "u": "int", "f": "float", "b": "bool"}
@@ -243,9 +244,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         return self._predicted(X)
 
+    @property
+    def _probabilities(self) -> bool:
+        """Whether the loss gives probabilities."""
+        loss = offered(*self.tasks).get(self.loss)
+        return loss is None or loss.probabilities
+
     def _has(self, *, probabilities: bool) -> bool:
         """Whether the loss gives probabilities, or does not."""
-        if (self.loss != "hinge") != probabilities:
+        if self._probabilities != probabilities:
             raise AttributeError(f"not available with loss={self.loss!r}")
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,24 +10,16 @@ import numpy.typing as npt
 
 from chainrule.data.features import features
 from chainrule.data.schema import Schema
+from chainrule.errors import SettingError
 from chainrule.graph.leaves import input, parameter
 from chainrule.graph.node import Input, Node
 from chainrule.model.model import Model
 from chainrule.nn.arguments import Activation
-from chainrule.nn.classes import cross_entropy, hinge
 from chainrule.nn.compose import hidden
 from chainrule.nn.init import Uniform
 from chainrule.nn.layers import dense, dropout
-from chainrule.nn.losses import (
-    absolute_error,
-    binary_cross_entropy,
-    huber,
-    poisson,
-    quantile,
-    squared_error,
-)
+from chainrule.nn.loss import LOSSES, Form, Link, Loss
 from chainrule.nn.penalties import weights_of
-from chainrule.ops.activations import sigmoid
 from chainrule.ops.build import cast
 from chainrule.ops.compare import equal, where
 from chainrule.ops.elementwise import square
@@ -36,8 +27,6 @@ from chainrule.ops.join import stack
 from chainrule.ops.mode import count
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import reshape
-from chainrule.ops.softmax import softmax
-from chainrule.ops.transcendental import exp
 from chainrule.types import N
 
 NAMES = {"logistic": "sigmoid", "identity": "linear"}
@@ -45,10 +34,28 @@ NAMES = {"logistic": "sigmoid", "identity": "linear"}
 GLOROT = {"sigmoid": 2.0, "linear": 6.0, "tanh": 6.0, "relu": 6.0}
 """Of scikit-learn's activations, the factor in the bound of the first weights."""
 
-OUTPUTS: dict[str, Callable[[Node], Node]] = {
-    "exp": exp, "identity": lambda z: z, "softmax": softmax, "logistic": sigmoid,
-}  # fmt: skip
-"""From logits to what the model predicts."""
+FORMS: dict[str, tuple[Form, ...]] = {
+    "binary": ("labels",),
+    "multilabel": ("labels",),
+    "multiclass": ("classes",),
+    "regression": ("numbers", "quantiles"),
+}
+"""What targets are, by task."""
+
+
+def offered(*tasks: str) -> dict[str, Loss]:
+    """The losses of some tasks by the names that estimators have for them; equal names: the last.
+
+    Args:
+        tasks: of FORMS.
+    """
+    forms = {form for task in tasks for form in FORMS[task]}
+    return {x.estimator: x for x in LOSSES.values() if x.estimator and forms & x.links.keys()}
+
+
+def link_of(loss: Loss, task: str) -> Link:
+    """The way from logits to what a model of this task predicts."""
+    return next(loss.links[form] for form in FORMS[task] if form in loss.links)
 
 
 class Scale(NamedTuple):
@@ -103,7 +110,7 @@ class Design:
     @property
     def paired(self) -> bool:
         """Whether the output has the probabilities of both labels, as those of a schema do."""
-        return self.task == "binary" and self.schema is not None and self.loss != "hinge"
+        return self.task == "binary" and self.schema is not None and self.link.probabilities
 
     @property
     def target(self) -> str:
@@ -115,11 +122,22 @@ class Design:
     @property
     def output(self) -> str:
         """The activation of the output layer, by its name in scikit-learn."""
-        if self.loss == "poisson":
-            return "exp"
-        if self.task == "regression" or self.loss == "hinge":
-            return "identity"
-        return "softmax" if self.task == "multiclass" else "logistic"
+        return self.link.name
+
+    @property
+    def row(self) -> Loss:
+        """The loss for this task, of the table."""
+        known = offered(self.task)
+        if self.loss not in known:
+            raise SettingError(
+                "loss", f"{self.loss!r} is not for a {self.task} target", expected=", ".join(known)
+            )
+        return known[self.loss]
+
+    @property
+    def link(self) -> Link:
+        """The way from logits to what the model predicts."""
+        return link_of(self.row, self.task)
 
 
 @dataclass(frozen=True)
@@ -159,7 +177,7 @@ def network(design: Design, seed: int) -> Model:
     z = _logits(x, design)
     y = input(names.target, () if design.flat else (design.outputs,), design.target)
     wanted: Node = y
-    output = OUTPUTS[design.output](z)
+    output = design.link.node(z)
     if design.paired:
         output = stack([1 - output, output], axis=1)
     if scale is not None:
@@ -200,28 +218,14 @@ def _start(h: Node, width: int, activation: Activation) -> Uniform | None:
 
 def _loss(z: Node, y: Node, weights: Node | None, design: Design) -> Node:
     """The mean over examples; several outputs are added up, as scikit-learn's gradients are."""
-    if design.task == "multiclass":
-        if design.loss == "hinge":
-            return hinge(z, y, weights=weights, name="loss")
-        return cross_entropy(
-            z, y, weights=weights, label_smoothing=design.label_smoothing, name="loss"
-        )
-    if design.task != "regression":
-        if design.loss == "hinge":
-            return hinge(z, y, weights=weights, name="loss") * float(design.outputs)
-        s = design.label_smoothing
-        wanted = cast(y, z.dtype) * (1 - s) + s / 2 if s else y
-        return binary_cross_entropy(z, wanted, weights=weights, name="loss") * float(design.outputs)
-    functions: dict[str, tuple[float, Callable[[], Node]]] = {
-        "squared_error": (0.5, lambda: squared_error(z, y, weights=weights, name="loss")),
-        "absolute_error": (1.0, lambda: absolute_error(z, y, weights=weights, name="loss")),
-        "poisson": (1.0, lambda: poisson(z, y, weights=weights, name="loss")),
-        "huber": (1.0, lambda: huber(z, y, delta=design.delta, weights=weights, name="loss")),
-        "quantile": (1.0, lambda: quantile(
-            z, y, quantiles=design.quantile, weights=weights, name="loss")),
-    }  # fmt: skip
-    factor, function = functions[design.loss]
-    return function() * (factor * design.outputs)
+    loss, s = design.row, design.label_smoothing
+    if design.task in ("binary", "multilabel") and loss.probabilities and s:
+        y, s = cast(y, z.dtype) * (1 - s) + s / 2, 0.0
+    value = loss(
+        z, y, weights=weights, name="loss", label_smoothing=s, delta=design.delta,
+        quantiles=design.quantile,
+    )  # fmt: skip
+    return value if design.task == "multiclass" else value * (loss.factor * design.outputs)
 
 
 def _penalty(z: Node, names: Names, weights: Input | None, dtype: str) -> Node:

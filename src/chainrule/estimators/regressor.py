@@ -12,7 +12,8 @@ from sklearn.utils.metaestimators import available_if
 from chainrule.data.columns.encoder import stats_of
 from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.estimators.base import BaseMLP
-from chainrule.estimators.network import Scale
+from chainrule.estimators.network import Scale, link_of, offered
+from chainrule.nn.loss import IDENTITY
 
 Array = npt.NDArray[Any]
 
@@ -55,9 +56,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             (coefs_, loss_curve_, ...) are there too.
     """
 
-    losses: ClassVar[tuple[str, ...]] = (
-        "squared_error", "poisson", "absolute_error", "huber", "quantile",
-    )  # fmt: skip
+    tasks: ClassVar[tuple[str, ...]] = ("regression",)
     numeric: ClassVar[bool] = True
 
     def __init__(
@@ -142,8 +141,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         if y.dtype.kind in "mM":
             raise ValueError(f"y holds times, {y.dtype}, and no numbers: predict days since a date")
         y = y.astype(np.float64, copy=False)
-        if self.loss == "poisson" and (y < 0).any():
-            raise ValueError("Some value(s) of y are negative, which loss='poisson' cannot predict")
+        bounds = offered("regression")[self.loss].bounds
+        if bounds and ((y < bounds.low) | (y > bounds.high)).any():
+            raise ValueError(f"y cannot be predicted with loss={self.loss!r}: {bounds.what}")
         return y
 
     def _task(self, y: Array) -> tuple[str, int]:
@@ -155,7 +155,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return NumberTarget(name=name, reason="given to fit", stats=stats_of(y))
 
     def _scale(self, y: Array) -> Scale | None:
-        return None if self.loss == "poisson" else Scale.of(y)
+        link = link_of(offered("regression")[self.loss], "regression")
+        return Scale.of(y) if link is IDENTITY else None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.errors import SettingError
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.compose import NORMS
+from chainrule.system.checks import as_integer, integer_words
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
 from chainrule.train.schedules import Schedule
@@ -24,12 +25,13 @@ def _one_of(*known: Any) -> Check:
 
 
 def _integer(least: int, *others: Any) -> Check:
-    words = f"an integer of at least {least}" + "".join(f", or {other!r}" for other in others)
+    words = integer_words(least) + "".join(f", or {other!r}" for other in others)
 
     def check(x: Any) -> bool:
-        if isinstance(x, float | str) and x in others:
-            return True
-        return isinstance(x, int | np.integer) and not isinstance(x, bool) and bool(x >= least)
+        number = as_integer(x)
+        if number is None:
+            return isinstance(x, float | str) and x in others
+        return number >= least
 
     return check, words
 

@@ -27,14 +27,6 @@ from chainrule.train.schedules import ReduceOnPlateau
 EPOCHS = 20
 """Of a run, where their number is not given."""
 
-EACH_EPOCH = {
-    "classification": ("accuracy",),
-    "multilabel": ("label_accuracy",),
-    "regression": ("rmse",),
-    "quantiles": ("pinball",),
-}
-"""The metrics of every epoch, where none are requested; `evaluate` has them all."""
-
 
 def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> History:
     """Train a model; see Model.fit."""
@@ -89,7 +81,7 @@ def _metrics(
 ) -> list[str | Metric | Function]:
     """The metrics of every epoch. Raises SettingError where one does not fit the loss."""
     if metrics is None:
-        return list(EACH_EPOCH[state.judge.task]) if state.judge.task else []
+        return list(state.judge.each_epoch)
     chosen = list(metrics)
     if state.judge.task:
         find_metrics(chosen, state.judge.task)

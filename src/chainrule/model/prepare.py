@@ -96,7 +96,7 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
 
 def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
     """Raises FeedError, with the row, for targets outside the domain of the loss."""
-    judge, bounds = state.judge, _bounds(state)
+    judge, bounds = state.judge, state.judge.bounds
     if bounds is None or judge.target is None or judge.weights is not None:
         return
     numbers = arrays.get(state.graph.name(judge.target))
@@ -114,19 +114,3 @@ def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -
             at=f"row {index[0]}",
             fix=fix,
         )
-
-
-def _bounds(state: ModelState) -> tuple[float, float, str, str] | None:
-    """Between what the targets of a loss lie, what is wrong where they do not, and a fix."""
-    judge = state.judge
-    if judge.kind == "binary_cross_entropy":
-        return 0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
-    if judge.kind == "poisson":
-        return 0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
-    if judge.kind != "cross_entropy" or judge.target is None or judge.prediction is None:
-        return None
-    width = judge.prediction.shape[-1]
-    if judge.target.ndim >= judge.prediction.ndim or not isinstance(width, int):
-        return None
-    fix = f"count classes from 0, or give {judge.prediction.label!r} more than {width} logits"
-    return -np.inf, width - 1, "a class number is too large", fix

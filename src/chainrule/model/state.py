@@ -27,7 +27,7 @@ from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
-from chainrule.train.objective import Judge
+from chainrule.train.objective import Objective
 from chainrule.train.optim import Optimizer
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
@@ -71,7 +71,7 @@ class ModelState:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
-        self.judge = Judge(self.graph)
+        self.judge = Objective(self.graph)
         self.optimizer: Optimizer | LBFGS | None = None
         self.slots: dict[str, Array] = {}
         self.steps = 0

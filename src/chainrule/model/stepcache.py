@@ -12,8 +12,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
 from chainrule.train.fitsettings import FitSettings
-from chainrule.train.optim import Optimizer
-from chainrule.train.optim.registry import OPTIMIZERS
+from chainrule.train.optim import OPTIMIZERS, Optimizer
 
 
 class StepCache:

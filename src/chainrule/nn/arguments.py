@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -16,6 +15,7 @@ from chainrule.graph.source import user_line
 from chainrule.nn.init import InitSpec, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
+from chainrule.system.checks import integer
 from chainrule.types import Dim, TensorType, is_number, show
 
 Activation: TypeAlias = str | Callable[[Node], Node] | None
@@ -150,14 +150,9 @@ def features(where: str, x: object) -> tuple[Node, int]:
 def positive(where: str, name: str, value: object) -> int:
     """`value` as an integer of at least 1. Raises SettingError."""
     try:
-        number = 0 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise SettingError(
-            where, f"{name} is an integer of at least 1", got=repr(value), at="line " + user_line()
-        )
-    return number
+        return integer(where, name, value, 1)
+    except SettingError as error:
+        raise error.within("line " + user_line()) from None
 
 
 def between(where: str, name: str, value: float, low: float, high: float) -> float:

@@ -9,6 +9,7 @@ from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, class_array, features
+from chainrule.nn.loss import HIGHEST, SIGN, SOFTMAX, Loss, register
 from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
 from chainrule.ops import compare, reduce
 from chainrule.ops.activations import relu
@@ -69,6 +70,14 @@ def cross_entropy(
     if smoothing:
         nll = (1 - smoothing) * nll - smoothing * reduce.mean(logp, -1)
     return given.finish(nll, name, weights=used, noted=mask)
+
+
+register(
+    Loss(
+        "cross_entropy", cross_entropy, {"classes": SOFTMAX},
+        recipe="classification", estimator="log_loss",
+    )
+)  # fmt: skip
 
 
 def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[bool, int]:
@@ -159,6 +168,17 @@ def hinge(
     return given.finish(reduce.max(s + margin * (1 - one_hot(label, k, s.dtype)), -1) - own, name)
 
 
+register(
+    Loss(
+        "hinge", hinge, {"labels": SIGN, "classes": HIGHEST}, yes_above=0.0, estimator="hinge",
+        metrics={
+            "classification": ("accuracy", "balanced_accuracy", "f1", "precision", "recall"),
+            "multilabel": ("accuracy", "label_accuracy", "f1", "precision", "recall"),
+        },
+    )
+)  # fmt: skip
+
+
 def kl_divergence(
     logits: Node, target: NodeLike, *, weights: NodeLike | None = None, name: str | None = None
 ) -> Node:
@@ -179,3 +199,6 @@ def kl_divergence(
     check_weights(given, t.shape[:-1])
     known = log(compare.where(compare.greater(t, 0), t, 1))  # 0 log 0 = 0
     return given.finish(reduce.sum(t * (known - log_softmax(given.prediction)), -1), name)
+
+
+register(Loss("kl_divergence", kl_divergence))

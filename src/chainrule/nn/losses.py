@@ -20,6 +20,7 @@ import numpy.typing as npt
 from chainrule.errors import SettingError
 from chainrule.graph.node import Node, NodeLike
 from chainrule.nn.arguments import between, class_array
+from chainrule.nn.loss import EXP, IDENTITY, LOGISTIC, Bounds, Loss, register
 from chainrule.nn.targets import case, check_weights, differ, same_shape
 from chainrule.ops import bounds, reduce
 from chainrule.ops.activations import softplus
@@ -50,6 +51,14 @@ def squared_error(
     return given.finish(square(given.prediction - same_shape(given)), name)
 
 
+register(
+    Loss(
+        "squared_error", squared_error, {"numbers": IDENTITY},
+        recipe="regression", estimator="squared_error", factor=0.5,
+    )
+)  # fmt: skip
+
+
 def absolute_error(
     prediction: Node,
     target: NodeLike,
@@ -63,6 +72,14 @@ def absolute_error(
     """
     given = case("absolute_error", prediction, target, weights)
     return given.finish(bounds.abs(given.prediction - same_shape(given)), name)
+
+
+register(
+    Loss(
+        "absolute_error", absolute_error, {"numbers": IDENTITY},
+        recipe="regression", estimator="absolute_error",
+    )
+)  # fmt: skip
 
 
 def huber(
@@ -88,6 +105,9 @@ def huber(
     return given.finish(near * (d - near / 2), name)
 
 
+register(Loss("huber", huber, {"numbers": IDENTITY}, recipe="regression", estimator="huber"))
+
+
 def poisson(
     log_rate: Node,
     target: NodeLike,
@@ -103,6 +123,16 @@ def poisson(
     given = case("poisson", log_rate, target, weights)
     counts = same_shape(given)
     return given.finish(exp(given.prediction) - counts * given.prediction, name)
+
+
+register(
+    Loss(
+        "poisson", poisson, {"numbers": EXP}, estimator="poisson",
+        bounds=Bounds(
+            0, np.inf, "a count is negative", "for numbers of any sign: cr.squared_error"
+        ),
+    )
+)  # fmt: skip
 
 
 def quantile(
@@ -153,6 +183,9 @@ def quantile(
     return given.finish(bounds.maximum(q * d, (q - 1) * d), name, levels=levels)
 
 
+register(Loss("quantile", quantile, {"quantiles": IDENTITY}, estimator="quantile"))
+
+
 def binary_cross_entropy(
     logits: Node,
     target: NodeLike,
@@ -184,6 +217,16 @@ def binary_cross_entropy(
     return given.finish(yes + no, name)
 
 
+register(
+    Loss(
+        "binary_cross_entropy", binary_cross_entropy, {"labels": LOGISTIC}, estimator="log_loss",
+        bounds=Bounds(
+            0, 1, "a label is not between 0 and 1", "write the two classes as 0 and 1"
+        ),
+    )
+)  # fmt: skip
+
+
 def cosine(
     prediction: Node,
     target: NodeLike,
@@ -208,3 +251,6 @@ def cosine(
         bounds.maximum(reduce.sum(square(t), -1), least)
     )
     return given.finish(1 - reduce.sum(p * t, -1) * lengths, name)
+
+
+register(Loss("cosine", cosine))

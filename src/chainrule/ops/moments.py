@@ -30,6 +30,7 @@ from chainrule.ops.reduce import (
     without_axes,
 )
 from chainrule.ops.shape import reshape
+from chainrule.system.checks import integer
 from chainrule.types import TensorType, normalise_axes, show
 
 # ---------------------------------------------------------------- var, std
@@ -105,7 +106,7 @@ def var(x: NodeLike, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False
     Raises:
         ShapeError: there are no more elements than `ddof`. DTypeError: `x` is not floating point.
     """
-    return reduce(VAR, x, axis, keepdims, ddof=_whole("var", ddof))
+    return reduce(VAR, x, axis, keepdims, ddof=integer("var", "ddof", ddof, 0))
 
 
 STD = op(
@@ -131,18 +132,12 @@ def std(x: NodeLike, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False
 
     Where all elements are equal it has a corner; the gradient there is 0.
     """
-    return reduce(STD, x, axis, keepdims, ddof=_whole("std", ddof))
+    return reduce(STD, x, axis, keepdims, ddof=integer("std", "ddof", ddof, 0))
 
 
 def nonzero(y: Node) -> Node:
     """`y` with 1 in place of 0: what one divides by where 0/0 is to be 0."""
     return where(equal(y, 0), 1, y)
-
-
-def _whole(where: str, ddof: int) -> int:
-    if not isinstance(ddof, int) or ddof < 0:
-        raise SettingError(where, "ddof is an integer of 0 or more", got=repr(ddof))
-    return ddof
 
 
 # ---------------------------------------------------------------- norm

@@ -2,10 +2,10 @@
 
 from chainrule.recipe.config import BY_KEY as BY_KEY
 from chainrule.recipe.config import KEYS as KEYS
-from chainrule.recipe.config import LOSSES as LOSSES
 from chainrule.recipe.config import SETTINGS as SETTINGS
 from chainrule.recipe.config import Config as Config
 from chainrule.recipe.config import config as config
+from chainrule.recipe.config import losses as losses
 from chainrule.recipe.config import resolve as resolve
 from chainrule.recipe.fit import build_optimizer as build_optimizer
 from chainrule.recipe.fit import keeps_best as keeps_best

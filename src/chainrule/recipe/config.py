@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +11,31 @@ from chainrule.data.features import SCALINGS
 from chainrule.data.schema import Schema
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
+from chainrule.nn.loss import LOSSES
 from chainrule.recipe.facts import EFFORTS, Facts
 from chainrule.recipe.setting import setting, settings_of, unknown
-from chainrule.train.optim.registry import OPTIMIZERS
+from chainrule.train.optim import OPTIMIZERS
 
-LOSSES = {
-    "classification": ("cross_entropy",),
-    "regression": ("huber", "squared_error", "absolute_error"),
-}
+DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "huber"}
 SCHEDULES = ("constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau")
 DECAYS = {"adamw": 0.3}
 """Weight decay by optimizer: AdamW's is multiplied by the rate; others add it to the gradient."""
+
+
+def losses(task: str) -> tuple[str, ...]:
+    """The names of the losses for a task, the default first."""
+    usual = DEFAULT_LOSS[task]
+    return (usual, *(x.name for x in LOSSES.values() if x.recipe == task and x.name != usual))
+
+
+class OfferedLosses(Sequence[str]):
+    """The losses of all tasks, as the table of losses has them at the time."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return [name for task in TASKS for name in losses(task)][index]
+
+    def __len__(self) -> int:
+        return sum(len(losses(task)) for task in TASKS)
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,9 @@ class Config:
         least=0, below=1, by_data=lambda x: 0.3 if x.wide and not x.few else 0.15,
     )  # fmt: skip
     loss: str | None = setting(
-        None, "text", "Loss", "what training minimises; cross_entropy is for classes, the others "
-        "for numbers", choices=tuple(loss for losses in LOSSES.values() for loss in losses),
-        by_data=lambda x: LOSSES[x.task][0],
+        None, "text", "Loss",
+        "what training minimises; for numbers: " + ", ".join(losses("regression")),
+        choices=OfferedLosses(), by_data=lambda x: DEFAULT_LOSS[x.task],
     )  # fmt: skip
     target_scaling: str | None = setting(
         None, "text", "Loss", "how a number to predict is scaled; log suits heavy tails",
@@ -175,7 +189,6 @@ def resolve(chosen: Config, schema: Schema) -> Config:
         for row in SETTINGS
         if row.by_data is not None and getattr(chosen, row.key) is None
     })  # fmt: skip
-    losses = LOSSES[facts.task]
-    if resolved.loss not in losses:
-        raise unknown("train", "loss", resolved.loss, losses)
+    if resolved.loss not in losses(facts.task):
+        raise unknown("train", "loss", resolved.loss, losses(facts.task))
     return resolved

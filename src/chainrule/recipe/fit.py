@@ -12,7 +12,7 @@ from chainrule.recipe.config import Config
 from chainrule.recipe.facts import MIN_HELD_ROWS
 from chainrule.train import schedules
 from chainrule.train.lbfgs import LBFGS
-from chainrule.train.optim import AdamW, Optimizer
+from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
 from chainrule.train.progress import Progress
 
@@ -24,8 +24,6 @@ FALLING = ("cosine", "log_cosine", "one_cycle")
 """Schedules whose rate falls to 0 at the last epoch."""
 BETA2 = 0.95
 """AdamW's memory of squares: a shorter one than usual, after the same source."""
-ADAPTIVE = ("adam", "adamw", "amsgrad", "nadam", "radam", "adamax", "lion")
-"""Optimizers whose steps are about as long as the rate, whatever the gradient: factors fit them."""
 
 
 def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
@@ -43,10 +41,11 @@ def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
         rate = schedules.ReduceOnPlateau(
             resolved.rate, patience=max(2, (resolved.patience or 9) // 3)
         )
-    if resolved.optimizer == "lbfgs":
+    if resolved.optimizer == LBFGS.name:
         return LBFGS(decay=resolved.decay)
     more: dict[str, Any] = {}
-    if resolved.optimizer in ADAPTIVE:
+    kind = OPTIMIZERS.get(resolved.optimizer, LBFGS)
+    if issubclass(kind, Optimizer) and kind.adaptive:
         more["rates"] = factors = rate_factors(graph)
     if resolved.optimizer == AdamW.name:  # each weight decays by rate * decay, whatever its factor
         weights = {graph.name(x) for x in graph.parameters if x.suffix == ".w"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 from chainrule.graph.node import Node
 from chainrule.model.model import Model
-from chainrule.nn.classes import cross_entropy
 from chainrule.nn.compose import mlp
 from chainrule.nn.layers import dense
-from chainrule.nn.losses import absolute_error, huber, squared_error
+from chainrule.nn.loss import LOSSES
 from chainrule.nn.numeric import periodic, piecewise, scale
 from chainrule.ops.bounds import abs, clip, maximum, sign
 from chainrule.ops.build import cast
@@ -27,7 +26,7 @@ from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import expm1, log, log1p
 from chainrule.recipe.calibration import temperature_scaled
-from chainrule.recipe.config import Config
+from chainrule.recipe.config import DEFAULT_LOSS, Config
 
 OUTPUT_INIT = "zeros"
 """Initialiser of the output layer: training starts from the best constant guess."""
@@ -79,23 +78,22 @@ def _hidden(found: Features, knot_positions: Floats | None, resolved: Config) ->
 def _classes(
     tops: list[Node], truth: Node, target: ClassTarget, resolved: Config
 ) -> tuple[Node, Node]:
-    """Probabilities (N, classes), and the cross-entropy."""
+    """Probabilities (N, classes), and the loss of the logits."""
     weights = None
     if resolved.class_weights == "balanced":
         counts = np.array(target.counts, float)
         weights = counts.sum() / (len(counts) * counts)
+    loss = LOSSES[resolved.loss or DEFAULT_LOSS["classification"]]
     logits = [dense(h, len(target.labels), init=OUTPUT_INIT) for h in tops]
     losses = [
-        cross_entropy(
-            z, truth, label_smoothing=resolved.label_smoothing or 0.0, class_weights=weights
-        )
+        loss(z, truth, label_smoothing=resolved.label_smoothing or 0.0, class_weights=weights)
         for z in logits
     ]
     together = logits[0]
     if len(tops) > 1:
         together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))
     z = temperature_scaled(together)
-    return softmax(z), objective(_mean(losses), z, truth, kind="cross_entropy")
+    return softmax(z), objective(_mean(losses), z, truth, kind=loss.name)
 
 
 def _number(
@@ -105,15 +103,11 @@ def _number(
     scaling = resolved.target_scaling or "standard"
     forth, back = (_log if scaling == "log" else _standard)(target.stats)
     scaled = [reshape(dense(h, 1, init=OUTPUT_INIT), (h.shape[0],)) for h in tops]
-    kind = resolved.loss or "huber"
-    functions: dict[str, Callable[[Node, Node], Node]] = {
-        "huber": partial(huber, delta=HUBER_DELTA[scaling]), "squared_error": squared_error,
-        "absolute_error": absolute_error,
-    }  # fmt: skip
-    loss = _mean([functions[kind](z, cast(forth(truth), "float32")) for z in scaled])
+    loss = LOSSES[resolved.loss or DEFAULT_LOSS["regression"]]
+    losses = [loss(z, cast(forth(truth), "float32"), delta=HUBER_DELTA[scaling]) for z in scaled]
     low, *_, high = target.stats.quantiles
     output = clip(back(cast(_mean(scaled), "float64")), low, high)
-    return output, objective(loss, output, truth, kind=kind)
+    return output, objective(_mean(losses), output, truth, kind=loss.name)
 
 
 Scale = tuple[Callable[[Node], Node], Callable[[Node], Node]]

@@ -43,7 +43,7 @@ class Setting:
     group: str
     help: str
     more: str = ""
-    choices: tuple[str, ...] = ()
+    choices: Sequence[str] = ()
     least: float | None = None
     most: float | None = None
     above: float | None = None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
 import numpy as np
 
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.system.checks import integer
 from chainrule.types import is_number
 
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -112,16 +113,13 @@ class AtLeast:
 
     def __call__(self, where: str, value: Any) -> int:
         """Returns `value` as an integer. Raises SettingError."""
-        x = as_number(where, value)
-        if x != int(x) or x < self.least:
-            raise refuse(where, f"an integer of at least {self.least}", value)
-        return int(x)
+        integral = isinstance(value, float) and value.is_integer()
+        return require_integer(where, int(value) if integral else value, self.least)
 
 
-def require_integer(where: str, value: object, least: int) -> None:
-    """Raises SettingError where an argument is not an integer, or too small."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise refuse(where, f"an integer of at least {least}", value)
+def require_integer(where: str, value: object, least: int) -> int:
+    """Returns `value` as an integer of at least `least`. Raises SettingError."""
+    return integer(where, where.split(".")[-1], value, least)
 
 
 def _flag(where: str, value: Any) -> bool:

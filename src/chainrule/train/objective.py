@@ -1,4 +1,4 @@
-"""The judge: which scores fit a loss, and the scores of a model over a whole set."""
+"""The objective of a graph: what its loss compares, and the scores of that over a whole set."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ import numpy as np
 from chainrule.errors import SettingError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
-from chainrule.ops.activations import SIGMOID
-from chainrule.ops.softmax import SOFTMAX
+from chainrule.nn.loss import LOSSES, Bounds, Form, Loss
 from chainrule.train import metrics
 from chainrule.train.metrics import Metric, Scores, Task
 from chainrule.train.metrics.registry import Function
 
-NUMBERS = ("squared_error", "absolute_error", "huber", "poisson")
-"""Losses whose prediction is the number itself, or its logarithm."""
+EACH_EPOCH: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy",),
+    "multilabel": ("label_accuracy",),
+    "regression": ("rmse",),
+    "quantiles": ("pinball",),
+}
+"""The metrics of every epoch, where none are requested; `evaluate` has them all."""
 
 
-class Judge:
+class Objective:
     """What the mark of a loss in the graph says about scoring.
 
     Args:
         graph: of the model; the mark nearest to the loss counts.
 
     Attributes:
+        kind: the name of the loss function; None without a mark.
         task: classification, multilabel, regression, quantiles, or None where no metric fits.
         prediction, target, weights: the nodes that are scored; None where there are none.
     """
@@ -36,9 +41,10 @@ class Judge:
         self.prediction: Node | None = None
         self.target: Node | None = None
         self.weights: Node | None = None
-        self._levels: tuple[float, ...] | None = None
-        self._yes_no = False
         self.task: Task | None = None
+        self._loss: Loss | None = None
+        self._form: Form | None = None
+        self._levels: tuple[float, ...] | None = None
         if marks:
             self._read(marks[-1])
 
@@ -46,22 +52,32 @@ class Judge:
         self.kind, self._levels = mark.attributes["kind"], mark.attributes["levels"]
         self.prediction, self.target = mark.operands[1:3]
         self.weights = mark.operands[3] if len(mark.operands) > 3 else None
-        shape = self.prediction.shape
-        if self.weights is not None and self.weights.ndim > 1:
+        self._loss = LOSSES.get(str(self.kind))
+        if self._loss is None or (self.weights is not None and self.weights.ndim > 1):
             return  # metrics know weights of examples, not of single values
-        if self.kind in NUMBERS and len(shape) <= 2:
-            self.task = "regression"
-        elif self.kind == "quantile":
-            self.task = "quantiles"
-        elif self.kind in ("cross_entropy", "hinge", "binary_cross_entropy") and len(shape) <= 2:
-            self._yes_no = self.kind != "cross_entropy" and self.target.ndim >= len(shape)
-            many = self._yes_no and len(shape) == 2 and shape[1] != 1
-            self.task = "multilabel" if many else "classification"
+        self._form = self._loss.form(self.prediction, self.target)
+        if self._form == "labels":
+            shape = self.prediction.shape
+            self.task = "multilabel" if len(shape) == 2 and shape[1] != 1 else "classification"
+        elif self._form is not None:
+            self.task = _TASKS[self._form]
 
     @property
     def nodes(self) -> list[Node]:
         """The nodes whose values `score` wants, in its order."""
         return [x for x in (self.prediction, self.target, self.weights) if x is not None]
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Between what the targets of the loss lie; None where they may be anything."""
+        if self._loss is None or self.prediction is None or self.target is None:
+            return None
+        return self._loss.bounds_of(self.prediction, self.target)
+
+    @property
+    def each_epoch(self) -> tuple[str, ...]:
+        """The metrics of every epoch, where none are requested."""
+        return () if self.task is None else EACH_EPOCH[self.task]
 
     def score(
         self,
@@ -75,7 +91,7 @@ class Judge:
             wanted: metrics by name, or functions; None takes those that are usual for the task.
 
         Raises:
-            SettingError: metrics are asked for, and the loss says not what it compares.
+            SettingError: metrics are requested, and the loss does not say what it compares.
         """
         if self.task is None:
             if wanted:
@@ -86,17 +102,16 @@ class Judge:
                     fix="use a loss of chainrule, or compute them from predict()",
                 )
             return Scores()
+        assert self._loss is not None
         prediction, target, *rest = values
         weights = rest[0] if rest else None
-        scored, truth = self._scored(prediction), self._truth(target)
+        scored, truth = self._scored(prediction, self._loss), self._truth(target, self._loss)
+        if wanted is None:
+            wanted = self._loss.metrics.get(self.task)
         if wanted is not None:
             return metrics.score(
                 wanted, truth, scored, task=self.task, weights=weights, levels=self._levels
             )
-        if self.kind == "hinge":  # no probabilities, so what needs none
-            second = "label_accuracy" if self.task == "multilabel" else "balanced_accuracy"
-            names = ("accuracy", second, "f1", "precision", "recall")
-            return metrics.score(names, truth, scored, task=self.task, weights=weights)
         if self.task == "classification":
             return metrics.classification(truth, scored, weights=weights)
         if self.task == "multilabel":
@@ -105,25 +120,29 @@ class Judge:
             return metrics.regression(truth, scored, weights=weights)
         return metrics.quantiles(truth, scored, levels=self._levels or (0.5,), weights=weights)
 
-    def _scored(self, prediction: Array) -> Array:
-        """What the metrics take: probabilities for logits, numbers for logarithms."""
-        p = prediction.astype(np.float64)
-        if self.kind == "cross_entropy":
-            return SOFTMAX.forward(p, axis=(-1,))
-        if self._yes_no:
-            signs = self.kind == "hinge"
-            q = np.asarray((p > 0) * 1.0 if signs else SIGMOID.forward(p))
-            return q[:, 0] if q.ndim == 2 and q.shape[1] == 1 else q
-        if self.kind == "hinge":
-            return np.asarray(np.eye(p.shape[-1])[p.argmax(axis=-1)])
-        return np.exp(p) if self.kind == "poisson" else p
+    def _scored(self, prediction: Array, loss: Loss) -> Array:
+        """The prediction as metrics take it: probabilities for logits, numbers for logarithms."""
+        assert self._form is not None
+        values = np.asarray(loss.links[self._form].values(prediction.astype(np.float64)))
+        return _one_column(values) if self._form == "labels" else values
 
-    def _truth(self, target: Array) -> Array:
-        """Class indices, or labels that are 0 or 1, whatever form the target has."""
-        if self.task not in ("classification", "multilabel"):
+    def _truth(self, target: Array, loss: Loss) -> Array:
+        """The target as metrics take it: class indices, labels that are 0 or 1, or numbers."""
+        if self._form == "labels":
+            return _one_column((target > loss.yes_above).astype(np.int64))
+        if self._form != "classes":
             return target
-        if self._yes_no:
-            truth = (target > (0 if self.kind == "hinge" else 0.5)).astype(np.int64)
-            return truth[:, 0] if truth.ndim == 2 and truth.shape[1] == 1 else truth
         classes = target.argmax(axis=1) if target.ndim == 2 else np.maximum(target, 0)
         return classes.astype(np.int64)
+
+
+_TASKS: dict[Form, Task] = {
+    "numbers": "regression",
+    "quantiles": "quantiles",
+    "classes": "classification",
+}
+
+
+def _one_column(values: Array) -> Array:
+    """(n,) of (n, 1); all else as it is."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

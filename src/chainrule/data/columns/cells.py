@@ -224,3 +224,15 @@ def guess_date_format(texts: Sequence[str], share: float = 0.95) -> str | None:
     }
     best = max(scores, key=scores.__getitem__, default=None)
     return best if best is not None and scores[best] >= share * len(sample) else None
+
+
+def form_words(form: str) -> str:
+    """A date format in words: '%d/%m/%Y' is day/month/year."""
+    words = {
+        "%d": "day", "%m": "month", "%b": "month", "%B": "month", "%Y": "year", "%y": "year",
+        "%H:%M:%S": "time", "%H:%M": "time", "%I:%M:%S %p": "time", "%I:%M %p": "time",
+        "iso": "year-month-day",
+    }  # fmt: skip
+    for mark in sorted(words, key=len, reverse=True):
+        form = form.replace(mark, words[mark])
+    return form

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
 from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
-from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.encoder import (
+    ENCODERS,
+    CategoryEncoder,
     Encoder,
+    NumericEncoder,
     Stats,
     not_all,
     number_form,
     numbers_of,
     refuse_infinite,
+    register,
     shared_values,
     stats_of,
     unseen_note,
 )
-from chainrule.data.columns.text import TextColumn
 from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
@@ -28,7 +31,8 @@ MAX_LEVELS = 1000
 RARE_FROM = 50  # distinct levels above which those met once are grouped
 
 
-class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
+@register
+class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
     """Numbers, also stored as text: float64 with NaN for a gap.
 
     shared: numbers that many rows share, rising, where they are learned one by one.
@@ -46,7 +50,7 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
             raise ValueError("shared numbers must be finite and rise")
 
     @classmethod
-    def fit(cls, column: Column, reason: str = "") -> NumberColumn:
+    def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the statistics and, from texts, the decimal mark and the unit."""
         form = number_form(column)
         values, _ = numbers_of(column, form)
@@ -68,6 +72,11 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
         return ((self.name, self.stats),)
 
     @property
+    def one_by_one(self) -> tuple[float, ...]:
+        """The numbers that many rows share."""
+        return self.shared
+
+    @property
     def treatment(self) -> str:
         """What becomes of the column, for display."""
         return "number" + (", gaps marked and filled" if self.gaps else "")
@@ -80,7 +89,8 @@ class NumberColumn(Encoder, frozen=True, kw_only=True, tag="number"):
         return values[:, None], notes
 
 
-class BooleanColumn(Encoder, frozen=True, kw_only=True, tag="boolean"):
+@register
+class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
     """Yes or no, in any of the usual words or the two that training met: 0, 1 and NaN."""
 
     kind = "boolean"
@@ -89,7 +99,19 @@ class BooleanColumn(Encoder, frozen=True, kw_only=True, tag="boolean"):
     stats: Stats
 
     @classmethod
-    def fit(cls, column: Column, reason: str = "") -> BooleanColumn:
+    def guess(cls, column: Column) -> str | None:
+        """Truth values, 0 and 1, or words for yes and no."""
+        if column.storage == "boolean":
+            return "true or false"
+        if column.storage == "text":
+            texts = column.texts
+            return " or ".join(sorted(texts)[:4]) if yes_or_no(texts) else None
+        if column.storage == "date" or column.distinct != 2:
+            return None
+        return "only 0 and 1" if set(np.unique(column.present).tolist()) == {0, 1} else None
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the two words, in order. Raises DataError for more than two."""
         codes, labels = column.labels()
         used = [labels[i] for i in np.unique(codes[codes >= 0])]
@@ -132,7 +154,8 @@ def _flags(codes: Codes, labels: Sequence[str], false: str, true: str) -> Floats
     return np.array([*known, np.nan])[codes]
 
 
-class CategoryColumn(Encoder, frozen=True, kw_only=True, tag="category"):
+@register
+class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category"):
     """Labels: int32 codes, 0 for a gap, 1 for unseen or rare, known levels from 2."""
 
     kind = "category"
@@ -144,7 +167,7 @@ class CategoryColumn(Encoder, frozen=True, kw_only=True, tag="category"):
             raise ValueError("levels must be distinct, and not too many")
 
     @classmethod
-    def fit(cls, column: Column, reason: str = "") -> CategoryColumn:
+    def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the levels. Of more than 50, those met once are grouped; at most 1,000 stay."""
         codes, labels = column.labels()
         counts = np.bincount(codes[codes >= 0], minlength=len(labels))
@@ -159,6 +182,12 @@ class CategoryColumn(Encoder, frozen=True, kw_only=True, tag="category"):
     def width(self) -> int:
         """The number of codes: the levels, and those for a gap and for unseen."""
         return len(self.levels) + 2
+
+    @property
+    def met(self) -> list[int]:
+        """The codes that training met."""
+        gap, rare = [MISSING] * bool(self.gaps), [UNSEEN] * bool(self.rare)
+        return [*gap, *rare, *range(2, self.width)]
 
     @property
     def treatment(self) -> str:
@@ -194,21 +223,14 @@ class DroppedColumn(Encoder, frozen=True, kw_only=True, tag="dropped"):
         return "left out"
 
 
-UsedEncoder = NumberColumn | BooleanColumn | CategoryColumn | DateColumn | TextColumn
-AnyEncoder = UsedEncoder | DroppedColumn
-FITS: dict[str, Callable[[Column, str], UsedEncoder]] = {
-    "number": NumberColumn.fit,
-    "boolean": BooleanColumn.fit,
-    "category": CategoryColumn.fit,
-    "date": DateColumn.fit,
-    "text": TextColumn.fit,
-}
+LEFT_OUT = ("id", "constant", "ignore")
+"""The kinds of columns that no network uses."""
 
 
-def learn_column(column: Column, kind: str, reason: str = "") -> AnyEncoder:
+def learn_column(column: Column, kind: str, reason: str = "") -> Encoder:
     """The encoder for a column of a kind. Raises DataError where the column does not fit it."""
-    if kind in FITS:
-        return FITS[kind](column, reason)
+    if kind not in LEFT_OUT:
+        return ENCODERS[kind].fit(column, reason)
     return DroppedColumn(
         name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct, guessed=kind
     )

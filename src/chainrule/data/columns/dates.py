@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import DATE_FORMATS, guess_date_format, parse_dates
-from chainrule.data.columns.encoder import Encoder, Stats, not_all, stats_of
-from chainrule.data.columns.kinds import form_words
+from chainrule.data.columns.cells import DATE_FORMATS, form_words, guess_date_format, parse_dates
+from chainrule.data.columns.encoder import NumericEncoder, Stats, not_all, register, stats_of
 from chainrule.data.table import Column, Floats, counted
 
 DAY = np.timedelta64(1, "D")
 
 
-class DateColumn(Encoder, frozen=True, kw_only=True, tag="date"):
+@register
+class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
     """Dates and times: elapsed days, year, and the place in the year, week and day as angles."""
 
     kind = "date"
+    part_words = "parts of the date"
     form: str
     parts: tuple[tuple[str, Stats], ...]
 
@@ -29,7 +30,12 @@ class DateColumn(Encoder, frozen=True, kw_only=True, tag="date"):
             raise ValueError("unknown part of a date")
 
     @classmethod
-    def fit(cls, column: Column, reason: str = "") -> DateColumn:
+    def guess(cls, column: Column) -> str | None:
+        """Cells that are stored as dates."""
+        return "dates" if column.storage == "date" else None
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the format of texts, and which parts vary."""
         form = _date_form(column)
         stamps = _stamps(column, form)

@@ -1,17 +1,18 @@
-"""What every learned column shares: statistics, the encoder's record, notes and refusals."""
+"""The kinds of columns: what each is made of, their table, statistics, notes and refusals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import NumberForm, form_of, level_numbers
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SettingError
 
 KNOTS = 33
 SHARED_BY, SHARED = 10, 200
@@ -101,7 +102,18 @@ def shared_values(values: Floats, stats: Stats) -> tuple[float, ...]:
 class Encoder(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """What every encoder knows: the column, why it is read so, and what training met in it."""
+    """One column as it was learned; each kind of column is a subclass.
+
+    A kind extends `NumericEncoder`, `CategoryEncoder` or `ArrayEncoder`, which say what becomes
+    of its arrays in a network, has its name as `kind` and as the tag in files, and is entered in
+    the table by `register`.
+
+    Attributes:
+        name: of the column.
+        reason: why it is read so.
+        gaps: that training met in it.
+        distinct: values that training met in it.
+    """
 
     name: str
     reason: str
@@ -110,11 +122,119 @@ class Encoder(
 
     kind: ClassVar[str] = ""
 
+    @classmethod
+    def guess(cls, column: Column) -> str | None:
+        """Why a column is certainly of this kind; None leaves it to `kinds.guess_kind`."""
+        return None
+
+    @classmethod
+    def fit(cls, column: Column, reason: str = "") -> Self:
+        """Learn a column. Raises DataError where it cannot be of this kind."""
+        raise NotImplementedError
+
+    @property
+    def treatment(self) -> str:
+        """What becomes of the column, for display."""
+        raise NotImplementedError
+
+    def encode(self, column: Column) -> tuple[NDArray[Any], list[str]]:
+        """The cells of a column as an array, and notes on what training did not meet."""
+        raise NotImplementedError
+
     def new_gaps(self, missing: int) -> list[str]:
         """The note on gaps in a column that had none in training."""
         if not missing or self.gaps:
             return []
         return [f"column {self.name!r}: {counted(missing, 'gap')}, training had none"]
+
+
+class NumericEncoder(Encoder, frozen=True, kw_only=True):
+    """A kind whose cells become numbers: (n, parts) float64, NaN for a gap.
+
+    They join the block of numbers; the network fills and marks their gaps, and scales them.
+    """
+
+    part_words: ClassVar[str] = "its parts"
+
+    @property
+    def parts(self) -> tuple[tuple[str, Stats], ...]:
+        """The name and statistics of each column of `encode`."""
+        raise NotImplementedError
+
+    @property
+    def one_by_one(self) -> tuple[float, ...]:
+        """Numbers, rising, of which each is learned by itself besides."""
+        return ()
+
+
+class CategoryEncoder(Encoder, frozen=True, kw_only=True):
+    """A kind whose cells become codes: (n,) int32, which are one-hot or embedded."""
+
+    @property
+    def width(self) -> int:
+        """The number of codes."""
+        raise NotImplementedError
+
+    @property
+    def met(self) -> list[int]:
+        """The codes that training met."""
+        return list(range(self.width))
+
+
+class ArrayEncoder(Encoder, frozen=True, kw_only=True):
+    """A kind whose cells become features as they are: (n, width) float32."""
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        raise NotImplementedError
+
+    @property
+    def features(self) -> str:
+        """What the network gets of the column, for display."""
+        return self.treatment
+
+
+ENCODERS: dict[str, type[Encoder]] = {}
+"""The kinds of columns that a network uses, by name."""
+
+_ABSTRACT: dict[type[Encoder], tuple[str, ...]] = {
+    NumericEncoder: ("parts",), CategoryEncoder: ("width",), ArrayEncoder: ("width",),
+}  # fmt: skip
+"""For each base of kinds what a kind has to say besides `fit`, `encode` and `treatment`."""
+
+AnyKind = TypeVar("AnyKind", bound=type[Encoder])
+
+
+def register(kind: AnyKind) -> AnyKind:
+    """Enter a kind of column in the table. Raises SettingError where it lacks something."""
+    base = base_of(kind)
+    needed = ("fit", "encode", "treatment", *_ABSTRACT[base])
+    defined = {name for x in kind.__mro__ if x not in (base, Encoder) for name in vars(x)}
+    lacking = [name for name in needed if name not in defined]
+    if lacking:
+        raise SettingError(kind.__name__, f"the kind of column has no {listed(lacking)}")
+    if not kind.kind or kind.kind != kind.__struct_config__.tag:
+        raise SettingError(
+            kind.__name__, "the kind of column needs one name", expected="kind == tag",
+            got=f"kind {kind.kind!r}, tag {kind.__struct_config__.tag!r}",
+        )  # fmt: skip
+    if kind.kind in ENCODERS:
+        raise SettingError(kind.__name__, f"there is a kind {kind.kind!r} already")
+    ENCODERS[kind.kind] = kind
+    return kind
+
+
+def base_of(kind: type[Encoder]) -> type[Encoder]:
+    """The base of a kind, by which its arrays reach a network. Raises SettingError."""
+    for base in _ABSTRACT:
+        if issubclass(kind, base):
+            return base
+    raise SettingError(
+        kind.__name__,
+        f"a column of kind {kind.kind!r} would not reach the network",
+        expected="a subclass of " + " or ".join(base.__name__ for base in _ABSTRACT),
+    )
 
 
 def number_form(column: Column) -> NumberForm:

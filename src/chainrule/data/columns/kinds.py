@@ -12,20 +12,29 @@ import numpy as np
 from chainrule.data.columns.cells import (
     LEADING_ZERO,
     form_of,
+    form_words,
     guess_date_format,
     guess_form,
     level_numbers,
     parse_dates,
     parse_numbers,
-    yes_or_no,
 )
+from chainrule.data.columns.columns import LEFT_OUT
+from chainrule.data.columns.encoder import ENCODERS
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
 
-KindName = Literal["number", "category", "boolean", "date", "text", "id", "constant", "ignore"]
 TaskName = Literal["classification", "regression"]
-KINDS: tuple[str, ...] = get_args(KindName)
 TASKS: tuple[str, ...] = get_args(TaskName)
+
+
+def known_kinds() -> tuple[str, ...]:
+    """The names of all kinds of columns."""
+    return (*ENCODERS, *LEFT_OUT)
+
+
+KINDS = known_kinds()
+"""The kinds that come with Chainrule."""
 
 ID_NAME = re.compile(
     r"(.*[_\W])?(id|uuid|guid|key|index|rownames?|row|nr|no)|unnamed.*|__index.*|#", re.IGNORECASE
@@ -39,7 +48,7 @@ DATE_NAME = re.compile(r".*(date|day|time).*", re.IGNORECASE)
 class Kind:
     """What a column means to the model, and why."""
 
-    name: KindName
+    name: str
     reason: str
 
 
@@ -60,13 +69,13 @@ def guess_kinds(table: Table, kinds: Mapping[str, str] | None = None) -> dict[st
     return {column.name: kind_of(column, chosen) for column in table}
 
 
-def kind_of(column: Column, chosen: Mapping[str, KindName]) -> Kind:
+def kind_of(column: Column, chosen: Mapping[str, str]) -> Kind:
     """The kind that the user chose for a column, else the one guessed."""
     name = chosen.get(column.name)
     return guess_kind(column) if name is None else Kind(name, "chosen by you")
 
 
-def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, KindName]:
+def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, str]:
     """The user's choices, once every name in them is known."""
     for name, kind in kinds.items():
         if name not in table:
@@ -76,15 +85,15 @@ def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, KindName]:
                 got=listed(table.columns),
                 fix=did_you_mean(name, table.columns),
             )
-        if kind not in KINDS:
+        if kind not in known_kinds():
             raise SettingError(
                 "kinds",
                 f"unknown kind for column {name!r}",
-                expected="one of " + ", ".join(KINDS),
+                expected="one of " + ", ".join(known_kinds()),
                 got=kind,
-                fix=did_you_mean(kind, KINDS),
+                fix=did_you_mean(kind, known_kinds()),
             )
-    return cast(dict[str, KindName], dict(kinds))
+    return dict(kinds)
 
 
 def guess_kind(column: Column) -> Kind:
@@ -93,16 +102,12 @@ def guess_kind(column: Column) -> Kind:
         return Kind("constant", "no values, only gaps")
     if column.distinct == 1 and not column.gaps:
         return Kind("constant", f"one value everywhere: {clip(column.labels()[1][_first(column)])}")
-    if column.storage == "boolean":
-        return Kind("boolean", "true or false")
-    if column.storage == "date":
-        return Kind("date", "dates")
+    for name, encoder in ENCODERS.items():
+        if (reason := encoder.guess(column)) is not None:
+            return Kind(name, reason)
     if column.storage == "integer":
         return _guess_integer(column)
-    if column.storage == "number":
-        zero_one = column.distinct == 2 and set(np.unique(column.present)) == {0.0, 1.0}
-        return Kind("boolean", "only 0 and 1") if zero_one else Kind("number", "numbers")
-    return _guess_text(column)
+    return _guess_text(column) if column.storage == "text" else Kind("number", "numbers")
 
 
 def _first(column: Column) -> int:
@@ -114,8 +119,6 @@ def _first(column: Column) -> int:
 def _guess_integer(column: Column) -> Kind:
     values, n = column.present, len(column.present)
     distinct = column.distinct
-    if distinct == 2 and set(np.unique(values).tolist()) == {0, 1}:
-        return Kind("boolean", "only 0 and 1")
     named_id = ID_NAME.fullmatch(column.name) or CAMEL_ID.fullmatch(column.name)
     if named_id and n >= 10 and distinct == n:
         return Kind("id", "named like an id, and no two rows share a value")
@@ -142,8 +145,6 @@ def _packed_dates(column: Column) -> bool:
 def _guess_text(column: Column) -> Kind:
     levels, counts = column.texts, column.level_counts[column.level_counts > 0]
     n, distinct = int(counts.sum()), len(levels)
-    if yes_or_no(levels):
-        return Kind("boolean", " or ".join(sorted(levels)[:4]))
     return (
         _guess_numeric_text(column, levels, counts)
         or _guess_date_text(levels, counts)
@@ -191,18 +192,6 @@ def _guess_date_text(levels: list[str], counts: np.ndarray) -> Kind | None:
     if counts[fits].sum() < 0.95 * counts.sum():
         return None
     return Kind("date", f"dates stored as text, read as {form_words(form)}")
-
-
-def form_words(form: str) -> str:
-    """A date format in words: '%d/%m/%Y' is day/month/year."""
-    words = {
-        "%d": "day", "%m": "month", "%b": "month", "%B": "month", "%Y": "year", "%y": "year",
-        "%H:%M:%S": "time", "%H:%M": "time", "%I:%M:%S %p": "time", "%I:%M %p": "time",
-        "iso": "year-month-day",
-    }  # fmt: skip
-    for mark in sorted(words, key=len, reverse=True):
-        form = form.replace(mark, words[mark])
-    return form
 
 
 def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:

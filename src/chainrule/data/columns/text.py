@@ -6,11 +6,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.encoder import Encoder, not_all
+from chainrule.data.columns.encoder import ArrayEncoder, not_all, register
 from chainrule.data.table import Column, counted
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -56,7 +57,8 @@ def bag_of_words(
     return bags
 
 
-class TextColumn(Encoder, frozen=True, kw_only=True, tag="text"):
+@register
+class TextColumn(ArrayEncoder, frozen=True, kw_only=True, tag="text"):
     """Short texts: counts of known words, weighted by rarity, each row of length 1 (tf-idf)."""
 
     kind = "text"
@@ -70,7 +72,7 @@ class TextColumn(Encoder, frozen=True, kw_only=True, tag="text"):
             raise ValueError("weights must be finite")
 
     @classmethod
-    def fit(cls, column: Column, reason: str = "", width: int = 1000) -> TextColumn:
+    def fit(cls, column: Column, reason: str = "", width: int = 1000) -> Self:
         """Learn the `width` words in most rows, and their weights."""
         codes, labels = column.labels()
         words, weights = learn_words(
@@ -90,6 +92,11 @@ class TextColumn(Encoder, frozen=True, kw_only=True, tag="text"):
     def treatment(self) -> str:
         """What becomes of the column, for display."""
         return f"{self.width:,} counted words"
+
+    @property
+    def features(self) -> str:
+        """What the network gets of the column, for display."""
+        return f"counts of {self.width} words, weighted"
 
     def encode(self, column: Column) -> tuple[NDArray[np.float32], list[str]]:
         """(n, width) float32, all 0 for a gap, and notes."""

@@ -13,35 +13,38 @@ from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
 from chainrule.ops.transcendental import exp
 from chainrule.system.settings import Flag, Fraction, NotNegative, Positive
-from chainrule.train.optim.base import Change, Optimizer, bias_correction
+from chainrule.train.optim.base import Optimizer, ParameterUpdate, bias_correction, register
 from chainrule.train.schedules import Rate
 
 
 @dataclass(frozen=True)
 class _Moments(Optimizer):
-    """What the family shares.
+    """The averages that the family shares.
 
     With `m` and `v` the running averages of the gradient and of its square, which start at 0,
     and `t` the number of the step, `m / (1 - beta1**t)` and `v / (1 - beta2**t)` have no bias.
     """
+
+    adaptive: ClassVar[bool] = True
 
     _: KW_ONLY
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
     epsilon: Positive = 1e-8
 
-    def _mean(self, change: Change) -> Node:
-        return change.average("mean", self.beta1, change.gradient)
+    def _mean(self, update: ParameterUpdate) -> Node:
+        return update.ema("mean", self.beta1, update.gradient)
 
-    def _square(self, change: Change) -> Node:
-        return change.average("square", self.beta2, square(change.gradient))
+    def _square(self, update: ParameterUpdate) -> Node:
+        return update.ema("square", self.beta2, square(update.gradient))
 
-    def _scale(self, change: Change, second: Node) -> Node:
+    def _scale(self, update: ParameterUpdate, second: Node) -> Node:
         """`sqrt(v / (1 - beta2**t)) + epsilon`."""
-        correction = sqrt(1 / bias_correction(self.beta2, change.number))
-        return sqrt(second) * change.scalar(correction) + self.epsilon
+        correction = sqrt(1 / bias_correction(self.beta2, update.step))
+        return sqrt(second) * update.scalar(correction) + self.epsilon
 
 
+@register
 @dataclass(frozen=True)
 class Adam(_Moments):
     """`w -= rate * m / (sqrt(v) + epsilon)`, both averages freed of their bias.
@@ -61,15 +64,16 @@ class Adam(_Moments):
     _: KW_ONLY
     amsgrad: Flag = False
 
-    def _descent(self, change: Change) -> Node:
-        mean, second = self._mean(change), self._square(change)
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        mean, second = self._mean(update), self._square(update)
         if self.amsgrad:
-            slot = change.slot("largest")
-            second = change.keep(slot, maximum(slot, second))
-        rate = change.rate / bias_correction(self.beta1, change.number)
-        return change.scalar(rate) * mean / self._scale(change, second)
+            slot = update.slot("largest")
+            second = update.set_slot(slot, maximum(slot, second))
+        rate = update.rate / bias_correction(self.beta1, update.step)
+        return update.scalar(rate) * mean / self._scale(update, second)
 
 
+@register
 @dataclass(frozen=True)
 class AMSGrad(Adam):
     """Adam that divides by the largest average of squares so far."""
@@ -81,6 +85,7 @@ class AMSGrad(Adam):
     amsgrad: Flag = True
 
 
+@register
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay: `w *= 1 - rate * decay` beside Adam's own step.
@@ -96,6 +101,7 @@ class AdamW(Adam):
     decay: NotNegative = 0.01
 
 
+@register
 @dataclass(frozen=True)
 class NAdam(_Moments):
     """Adam with Nesterov's look ahead.
@@ -111,20 +117,21 @@ class NAdam(_Moments):
     _: KW_ONLY
     growth: Positive = 4e-3
 
-    def _descent(self, change: Change) -> Node:
-        mean, second = self._mean(change), self._square(change)
-        now, then = self._momentum(change.number), self._momentum(change.number + 1)
-        slot = change.slot("product", 1.0, scalar=True)
-        product = change.keep(slot, slot * now)
-        of_gradient = change.rate * (1 - now) / (1 - product)
-        of_mean = change.rate * then / (1 - product * then)
-        ahead = change.scalar(of_gradient) * change.gradient + change.scalar(of_mean) * mean
-        return ahead / self._scale(change, second)
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        mean, second = self._mean(update), self._square(update)
+        now, then = self._momentum(update.step), self._momentum(update.step + 1)
+        slot = update.slot("product", 1.0, scalar=True)
+        product = update.set_slot(slot, slot * now)
+        of_gradient = update.rate * (1 - now) / (1 - product)
+        of_mean = update.rate * then / (1 - product * then)
+        ahead = update.scalar(of_gradient) * update.gradient + update.scalar(of_mean) * mean
+        return ahead / self._scale(update, second)
 
-    def _momentum(self, number: Node) -> Node:
-        return self.beta1 * (1 - 0.5 * exp(number * (self.growth * _LOG_096)))
+    def _momentum(self, step: Node) -> Node:
+        return self.beta1 * (1 - 0.5 * exp(step * (self.growth * _LOG_096)))
 
 
+@register
 @dataclass(frozen=True)
 class RAdam(_Moments):
     """Adam that waits: until enough squares are known to divide by, it follows the average alone.
@@ -136,21 +143,22 @@ class RAdam(_Moments):
 
     rate: Rate = 1e-3
 
-    def _descent(self, change: Change) -> Node:
-        mean, second = self._mean(change), self._square(change)
-        rate = change.rate / bias_correction(self.beta1, change.number)
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        mean, second = self._mean(update), self._square(update)
+        rate = update.rate / bias_correction(self.beta1, update.step)
         length = 2 / (1 - self.beta2) - 1
         if length <= _ENOUGH:
-            return change.scalar(rate) * mean
-        unbiased = bias_correction(self.beta2, change.number)
-        known = length - 2 * change.number * (1 - unbiased) / unbiased
+            return update.scalar(rate) * mean
+        unbiased = bias_correction(self.beta2, update.step)
+        known = length - 2 * update.step * (1 - unbiased) / unbiased
         enough = known > _ENOUGH
         safe = maximum(known, _ENOUGH)
         tamed = sqrt((safe - 4) * (safe - 2) / safe * (length / ((length - 4) * (length - 2))))
-        divided = change.scalar(rate * tamed) * mean / self._scale(change, second)
-        return where(enough, divided, change.scalar(rate) * mean)
+        divided = update.scalar(rate * tamed) * mean / self._scale(update, second)
+        return where(enough, divided, update.scalar(rate) * mean)
 
 
+@register
 @dataclass(frozen=True)
 class Adamax(_Moments):
     """Adam with the largest of the recent gradients, `u = max(beta2 * u, |g|)`, as its scale.
@@ -162,14 +170,15 @@ class Adamax(_Moments):
 
     rate: Rate = 2e-3
 
-    def _descent(self, change: Change) -> Node:
-        mean = self._mean(change)
-        slot = change.slot("largest")
-        largest = change.keep(slot, maximum(self.beta2 * slot, abs(change.gradient)))
-        rate = change.rate / bias_correction(self.beta1, change.number)
-        return change.scalar(rate) * mean / (largest + self.epsilon)
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        mean = self._mean(update)
+        slot = update.slot("largest")
+        largest = update.set_slot(slot, maximum(self.beta2 * slot, abs(update.gradient)))
+        rate = update.rate / bias_correction(self.beta1, update.step)
+        return update.scalar(rate) * mean / (largest + self.epsilon)
 
 
+@register
 @dataclass(frozen=True)
 class LAMB(_Moments):
     """Adam whose step, decay included, is made as long as the parameter is: for large batches.
@@ -181,22 +190,23 @@ class LAMB(_Moments):
 
     name: ClassVar[str] = "lamb"
     decoupled: ClassVar[bool] = True
+    adaptive: ClassVar[bool] = False
 
     rate: Rate = 1e-3
     _: KW_ONLY
     epsilon: Positive = 1e-6
 
-    def _new(self, change: Change) -> Node:
-        weights = change.parameter
-        mean, second = self._mean(change), self._square(change)
-        unbiased = change.scalar(1 / bias_correction(self.beta1, change.number))
-        step = unbiased * mean / self._scale(change, second)
-        if change.decay:
-            step = step + change.decay * weights
+    def _new(self, update: ParameterUpdate) -> Node:
+        weights = update.parameter
+        mean, second = self._mean(update), self._square(update)
+        unbiased = update.scalar(1 / bias_correction(self.beta1, update.step))
+        step = unbiased * mean / self._scale(update, second)
+        if update.decay:
+            step = step + update.decay * weights
         of_weights, of_step = _length(weights), _length(step)
         both = (of_weights > 0) & (of_step > 0)
         trust = where(both, of_weights / where(both, of_step, 1.0), 1.0)
-        return weights - change.scalar(change.rate * trust) * step
+        return weights - update.scalar(update.rate * trust) * step
 
 
 def _length(x: Node) -> Node:

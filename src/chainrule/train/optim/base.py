@@ -1,20 +1,22 @@
-"""What all optimizers share: the rate, weight decay, factors by name, and slots."""
+"""The base of all optimizers: the rate, weight decay, factors by name, and slots."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
+from chainrule.errors import SettingError
 from chainrule.graph.leaves import parameter as make_parameter
 from chainrule.graph.node import Array, Node, Parameter
 from chainrule.graph.patterns import matched, require_match
 from chainrule.ops.build import cast, constant
 from chainrule.ops.transcendental import expm1
 from chainrule.system.settings import Factors, NotNegative, Settings
+from chainrule.train.lbfgs import LBFGS
 from chainrule.train.schedules import Rate
 
 Slots = dict[Parameter, Node]
@@ -36,24 +38,24 @@ class Filled:
         return np.full(shape, self.value)
 
 
-class Change:
+class ParameterUpdate:
     """One parameter's update while it is built: its nodes, and the slots it keeps.
 
     Attributes:
         parameter, name: what is trained, and its name in the graph.
         gradient: of the loss, coupled weight decay included.
         rate: of this step and parameter, a float64 scalar.
-        number: of this step, from 1, a float64 scalar.
+        step: the number of this step, from 1, a float64 scalar.
         decay: the weight decay that is left to the optimizer itself.
         slots: made so far, with their new values.
     """
 
     def __init__(
-        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node,
+        self, parameter: Parameter, name: str, gradient: Node, rate: Node, step: Node,
         decay: float,
     ) -> None:  # fmt: skip
         self.parameter, self.name, self.gradient = parameter, name, gradient
-        self.rate, self.number, self.decay = rate, number, decay
+        self.rate, self.step, self.decay = rate, step, decay
         self.slots: Slots = {}
 
     def slot(self, suffix: str, start: float = 0.0, *, scalar: bool = False) -> Parameter:
@@ -67,24 +69,24 @@ class Change:
             trainable=False,
         )
 
-    def keep(self, slot: Parameter, new: Node) -> Node:
+    def set_slot(self, slot: Parameter, new: Node) -> Node:
         """`new`, which the step writes to the slot."""
         self.slots[slot] = new
         return new
 
-    def average(self, suffix: str, beta: float, x: Node) -> Node:
+    def ema(self, suffix: str, beta: float, x: Node) -> Node:
         """The running average `beta * old + (1 - beta) * x`, kept in a slot that starts at 0."""
         slot = self.slot(suffix)
-        return self.keep(slot, beta * slot + (1 - beta) * x)
+        return self.set_slot(slot, beta * slot + (1 - beta) * x)
 
     def scalar(self, value: Node) -> Node:
         """A float64 scalar in the dtype of the parameter."""
         return cast(value, self.parameter.dtype)
 
 
-def bias_correction(beta: float, number: Node) -> Node:
-    """`1 - beta**number`, what an average that began at 0 is divided by; exact for large beta."""
-    return -expm1(number * math.log(beta)) if beta > 0 else constant(1.0, "float64")
+def bias_correction(beta: float, step: Node) -> Node:
+    """`1 - beta**step`, what an average that began at 0 is divided by; exact for large beta."""
+    return -expm1(step * math.log(beta)) if beta > 0 else constant(1.0, "float64")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Optimizer(Settings):
 
     Args:
         rate: the learning rate: a number, or a schedule.
-        decay: of the weights, towards 0. The optimizers with decoupled decay (AdamW, Lion, LAMB)
+        decay: of the weights, towards 0. The optimizers with decoupled decay, such as AdamW,
             shrink the weights by `rate * decay` in each step; the others add `decay * weight` to
             the gradient, which is the gradient of `decay / 2 * sum(weight**2)`.
         rates: factors on the rate, by patterns of parameter names: `{"hidden.*": 0.1}`; 0 leaves
@@ -107,6 +109,10 @@ class Optimizer(Settings):
 
     name: ClassVar[str] = "optimizer"
     decoupled: ClassVar[bool] = False
+    """Whether decay shrinks the weights, and is not a part of the gradient."""
+    adaptive: ClassVar[bool] = False
+    """Whether steps are about as long as the rate, whatever the gradient, so that rates of
+    single parameters can be chosen by their shapes."""
 
     rate: Rate = 1e-3
     _: KW_ONLY
@@ -115,7 +121,7 @@ class Optimizer(Settings):
     decays: Factors = field(default_factory=dict)
 
     def update(
-        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node
+        self, parameter: Parameter, name: str, gradient: Node, rate: Node, step: Node
     ) -> tuple[Node, Slots]:
         """The parameter's new value, and the slots that it needs with theirs.
 
@@ -124,16 +130,18 @@ class Optimizer(Settings):
             name: its name in the graph; slots are named `"{name}.momentum"` and so on.
             gradient: of the loss with respect to it, a node of its type.
             rate: of this step, a float64 scalar.
-            number: of this step, from 1, a float64 scalar.
+            step: the number of this step, from 1, a float64 scalar.
         """
         factor = matched(self.rates, name, 1.0)
         rate = rate if factor == 1.0 else rate * factor
         decay = decay_factor(self, parameter, name)
         if decay and not self.decoupled:
             gradient = gradient + decay * parameter
-        change = Change(parameter, name, gradient, rate, number, decay if self.decoupled else 0.0)
-        new = self._new(change)
-        return new, change.slots
+        update = ParameterUpdate(
+            parameter, name, gradient, rate, step, decay if self.decoupled else 0.0
+        )
+        new = self._new(update)
+        return new, update.slots
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raise SettingError where a pattern matches none of the parameters' names."""
@@ -141,17 +149,31 @@ class Optimizer(Settings):
         for setting in ("rates", "decays"):
             require_match(f"{type(self).__name__}.{setting}", getattr(self, setting), names)
 
-    def _new(self, change: Change) -> Node:
+    def _new(self, update: ParameterUpdate) -> Node:
         """The parameter's new value."""
-        weights = change.parameter
+        weights = update.parameter
         kept: Node = weights
-        if change.decay:
-            kept = weights * change.scalar(1 - change.rate * change.decay)
-        return kept - self._descent(change)
+        if update.decay:
+            kept = weights * update.scalar(1 - update.rate * update.decay)
+        return kept - self._decrement(update)
 
-    def _descent(self, change: Change) -> Node:
-        """What is subtracted from the parameter, decoupled decay aside."""
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        """The node that is subtracted from the parameter, decoupled decay aside."""
         raise NotImplementedError
+
+
+OPTIMIZERS: dict[str, type[Optimizer | LBFGS]] = {}
+"""The optimizers by name."""
+
+AnyOptimizer = TypeVar("AnyOptimizer", bound=type[Optimizer | LBFGS])
+
+
+def register(kind: AnyOptimizer) -> AnyOptimizer:
+    """Enter an optimizer in the table. Raises SettingError where one of its name is there."""
+    if kind.name in OPTIMIZERS:
+        raise SettingError(kind.__name__, f"there is an optimizer {kind.name!r} already")
+    OPTIMIZERS[kind.name] = kind
+    return kind
 
 
 class _Decaying(Protocol):

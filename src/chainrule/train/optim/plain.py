@@ -9,10 +9,11 @@ from chainrule.errors import SettingError
 from chainrule.graph.node import Node
 from chainrule.ops.bounds import sign
 from chainrule.system.settings import Flag, Fraction
-from chainrule.train.optim.base import Change, Optimizer
+from chainrule.train.optim.base import Optimizer, ParameterUpdate, register
 from chainrule.train.schedules import Rate
 
 
+@register
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent: `w -= rate * v`, where `v = momentum * v + g`.
@@ -45,18 +46,19 @@ class SGD(Optimizer):
                 fix="give momentum=0.9",
             )
 
-    def _descent(self, change: Change) -> Node:
-        rate, gradient = change.scalar(change.rate), change.gradient
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        rate, gradient = update.scalar(update.rate), update.gradient
         if self.rate_inside:
             gradient = rate * gradient
         direction = gradient
         if self.momentum:
-            slot = change.slot("momentum")
-            momentum = change.keep(slot, self.momentum * slot + gradient)
+            slot = update.slot("momentum")
+            momentum = update.set_slot(slot, self.momentum * slot + gradient)
             direction = gradient + self.momentum * momentum if self.nesterov else momentum
         return direction if self.rate_inside else rate * direction
 
 
+@register
 @dataclass(frozen=True)
 class Lion(Optimizer):
     """Steps of one size, `w -= rate * sign(beta1 * m + (1 - beta1) * g)`; decoupled decay.
@@ -71,14 +73,15 @@ class Lion(Optimizer):
 
     name: ClassVar[str] = "lion"
     decoupled: ClassVar[bool] = True
+    adaptive: ClassVar[bool] = True
 
     rate: Rate = 1e-4
     _: KW_ONLY
     beta1: Fraction = 0.9
     beta2: Fraction = 0.99
 
-    def _descent(self, change: Change) -> Node:
-        gradient, slot = change.gradient, change.slot("momentum")
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        gradient, slot = update.gradient, update.slot("momentum")
         blend = self.beta1 * slot + (1 - self.beta1) * gradient
-        change.keep(slot, self.beta2 * slot + (1 - self.beta2) * gradient)
-        return change.scalar(change.rate) * sign(blend)
+        update.set_slot(slot, self.beta2 * slot + (1 - self.beta2) * gradient)
+        return update.scalar(update.rate) * sign(blend)

@@ -7,19 +7,7 @@ from typing import Any
 
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.train.lbfgs import LBFGS
-from chainrule.train.optim.adam import LAMB, Adam, Adamax, AdamW, AMSGrad, NAdam, RAdam
-from chainrule.train.optim.base import Optimizer
-from chainrule.train.optim.plain import SGD, Lion
-from chainrule.train.optim.scaled import Adadelta, Adagrad, RMSprop
-
-OPTIMIZERS: dict[str, type[Optimizer | LBFGS]] = {
-    kind.name: kind
-    for kind in (
-        SGD, Adam, AdamW, AMSGrad, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Adamax, Lion, LAMB,
-        LBFGS,
-    )
-}  # fmt: skip
-"""The optimizers by name."""
+from chainrule.train.optim.base import OPTIMIZERS, Optimizer
 
 
 def optimizer(name: str, **settings: Any) -> Optimizer | LBFGS:

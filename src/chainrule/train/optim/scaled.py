@@ -9,10 +9,11 @@ from chainrule.graph.node import Node
 from chainrule.ops.bounds import maximum
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.system.settings import Flag, Fraction, NotNegative, Positive
-from chainrule.train.optim.base import Change, Optimizer
+from chainrule.train.optim.base import Optimizer, ParameterUpdate, register
 from chainrule.train.schedules import Rate
 
 
+@register
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """`w -= rate * g / (sqrt(v) + epsilon)`, where `v` is the running average of `g**2`.
@@ -36,19 +37,20 @@ class RMSprop(Optimizer):
     centered: Flag = False
     epsilon: Positive = 1e-8
 
-    def _descent(self, change: Change) -> Node:
-        gradient = change.gradient
-        spread = change.average("square", self.rho, square(gradient))
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        gradient = update.gradient
+        spread = update.ema("square", self.rho, square(gradient))
         if self.centered:
-            mean = change.average("mean", self.rho, gradient)
+            mean = update.ema("mean", self.rho, gradient)
             spread = maximum(spread - square(mean), 0.0)  # rounding can make it negative
         direction = gradient / (sqrt(spread) + self.epsilon)
         if self.momentum:
-            slot = change.slot("momentum")
-            direction = change.keep(slot, self.momentum * slot + direction)
-        return change.scalar(change.rate) * direction
+            slot = update.slot("momentum")
+            direction = update.set_slot(slot, self.momentum * slot + direction)
+        return update.scalar(update.rate) * direction
 
 
+@register
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """`w -= rate * g / (sqrt(s) + epsilon)`, where `s` is the sum of all `g**2` so far.
@@ -67,12 +69,13 @@ class Adagrad(Optimizer):
     initial: NotNegative = 0.0
     epsilon: Positive = 1e-10
 
-    def _descent(self, change: Change) -> Node:
-        slot = change.slot("sum", self.initial)
-        total = change.keep(slot, slot + square(change.gradient))
-        return change.scalar(change.rate) * change.gradient / (sqrt(total) + self.epsilon)
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        slot = update.slot("sum", self.initial)
+        total = update.set_slot(slot, slot + square(update.gradient))
+        return update.scalar(update.rate) * update.gradient / (sqrt(total) + self.epsilon)
 
 
+@register
 @dataclass(frozen=True)
 class Adadelta(Optimizer):
     """Steps in the unit of the weights: `g * sqrt(u + epsilon) / sqrt(v + epsilon)`.
@@ -93,9 +96,9 @@ class Adadelta(Optimizer):
     rho: Fraction = 0.95
     epsilon: Positive = 1e-6
 
-    def _descent(self, change: Change) -> Node:
-        gradient, slot = change.gradient, change.slot("step")
-        spread = change.average("square", self.rho, square(gradient))
+    def _decrement(self, update: ParameterUpdate) -> Node:
+        gradient, slot = update.gradient, update.slot("step")
+        spread = update.ema("square", self.rho, square(gradient))
         step = gradient * (sqrt(slot + self.epsilon) / sqrt(spread + self.epsilon))
-        change.keep(slot, self.rho * slot + (1 - self.rho) * square(step))
-        return change.scalar(change.rate) * step
+        update.set_slot(slot, self.rho * slot + (1 - self.rho) * square(step))
+        return update.scalar(update.rate) * step

@@ -1,0 +1,31 @@
+"""Checks of plain values that settings and arguments share."""
+
+from __future__ import annotations
+
+import operator
+from typing import SupportsIndex
+
+from chainrule.errors import SettingError
+
+
+def as_integer(value: object) -> int | None:
+    """`value` as an int; None where it is not an integer. True and False are not."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def integer_words(least: int) -> str:
+    """The integers that `integer` takes, in words."""
+    return f"an integer of at least {least}"
+
+
+def integer(where: str, name: str, value: object, least: int) -> int:
+    """`value` as an int of at least `least`. Raises SettingError."""
+    number = as_integer(value)
+    if number is None or number < least:
+        raise SettingError(where, f"{name} is not {integer_words(least)}", got=repr(value))
+    return number
