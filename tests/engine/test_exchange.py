@@ -12,11 +12,11 @@ import pytest
 import chainrule as cr
 from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.run.driver import Native
-from chainrule.engine.compile import build_step, plan_step
+from chainrule.engine.compile import build_step, plan_step, split_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph
 from chainrule.graph.keys import step_keys
-from chainrule.graph.step import Step
+from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, Step
 from chainrule.interpret import evaluate, initial_value
 
 Array = np.ndarray[Any, Any]
@@ -161,3 +161,34 @@ def test_a_plan_keeps_the_nodes_that_are_asked_for() -> None:
     for node, buffer in zip(keep, plan.outputs, strict=True):
         got = made.output(buffer, len(rows))
         npt.assert_allclose(got, env[node], rtol=1e-4, atol=1e-6, err_msg=step.graph.name(node))
+
+
+def test_the_rows_of_a_step_are_counted_and_numbered_among_those_of_all_programs() -> None:
+    """Two programs that share a step draw what one alone draws, and their gradients add up."""
+    x, w = cr.input("x", (7,)), cr.parameter("w", np.ones(7, "float32"))
+    loss = cr.mean(cr.square(cr.dropout(x * w, 0.5)))
+    step = build_step(Graph(loss), loss, cr.SGD(0.1), exchange=True)
+    body = split_step(step).body
+    assert {"step.rows", "step.first_row"} <= {body.graph.name(x) for x in body.graph.inputs}
+
+    def gradient(rows: Array, first: int, count: int) -> Array:
+        made = runnable(plan_step(body), ROWS)
+        made.state["w"] = np.ones(7, "float32")
+        made.bind("x", DATA["x"])
+        place = {"step.rows": np.array(count), "step.first_row": np.array(first)}
+        given = {"step.key": step_keys(3, np.array([5]))[0], "step.rate": np.array(0.1), **place}
+        needed = {b.name for b in made.signature.buffers if b.space == "step"}
+        brought = {name: array for name, array in given.items() if name in needed}
+        made.run(rows, [0, len(rows)], brought, "gradients")
+        (buffer,) = made.signature.gradients
+        return made.gradient(buffer).copy()
+
+    rows = np.random.default_rng(0).permutation(ROWS)
+    parts = gradient(rows[:10], 0, ROWS) + gradient(rows[10:], 10, ROWS)
+    npt.assert_allclose(parts, gradient(rows, 0, ROWS), rtol=1e-5)
+    assert not np.allclose(parts, gradient(rows[:10], 0, ROWS) + gradient(rows[10:], 0, ROWS))
+    feeds = {body.graph[n]: v for n, v in (("x", DATA["x"][rows]), ("w", np.ones(7, "float32")))}
+    feeds |= {KEY: step_keys(3, np.array([5]))[0], RATE: np.array(0.1), ROW_COUNT: np.array(ROWS)}
+    env = evaluate(body.graph, {**feeds, FIRST_ROW: np.array(0)}, rows=ROWS, training=True)
+    (node,) = body.gradients.values()
+    npt.assert_allclose(parts, env[node], rtol=1e-5)

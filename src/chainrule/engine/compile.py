@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from chainrule.backend.base import Backend, Job
-from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal
+from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal, position_rows
 from chainrule.engine.step import (
     Objective,
     UpdateRule,
@@ -95,6 +95,7 @@ STEP = (
 """An Objective becomes a Step."""
 
 SPLIT = (
+    Stage("position", "read row count and offset of the minibatch from inputs", position_rows),
     Stage("merge", "make nodes that compute the same one node", merge_equal),
     Stage("hoist", "compute what depends on the data alone once, before the run", hoist_encoders),
 )

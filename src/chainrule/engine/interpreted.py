@@ -12,7 +12,7 @@ from chainrule.engine.nonfinite import not_finite
 from chainrule.errors import NotFinite
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
-from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS, Step
+from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, STEP_INDEX, STEP_INPUTS, Step
 from chainrule.interpret import EvalSchedule, evaluate, initial_value
 from chainrule.system.blas import one_thread
 
@@ -88,6 +88,8 @@ class Interpreted:
                 known[x] = array[rows] if x.batch else array
         known[KEY] = step_key(self._seed, self._steps)
         known[RATE] = np.asarray(rate, np.float64)
+        known[ROW_COUNT] = np.asarray(len(rows), np.int64)
+        known[FIRST_ROW] = np.asarray(0, np.int64)
         known[STEP_INDEX] = np.asarray(self._steps + 1, np.float64)
         return known
 

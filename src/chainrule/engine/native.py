@@ -20,7 +20,15 @@ from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_keys
 from chainrule.graph.node import Array, Node
-from chainrule.graph.step import KEY, STEP_INPUTS, Step
+from chainrule.graph.step import (
+    FIRST_ROW,
+    KEY,
+    RATE,
+    ROW_COUNT,
+    STEP_INDEX,
+    STEP_INPUTS,
+    Step,
+)
 from chainrule.interpret import initial_value
 from chainrule.system.signals import uninterrupted
 
@@ -63,7 +71,7 @@ class NativeProgram:
         self._start: dict[str, Array] = {}  # until there is machine code, which then has all
         self._native: Native | None = None
         self.write(state)
-        self._brought = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
+        self._fixed = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
         self._pace = Pace(1, 1)
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
         self._bound: object = None
@@ -98,9 +106,9 @@ class NativeProgram:
             rows, ends = batches.rows, batches.ends
         else:
             rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
-        brought = self._step_inputs(data, rates)
+        inputs = self._step_inputs(data, rates, np.diff(ends))
         with uninterrupted():
-            losses, failed = native.run(rows, ends, brought)
+            losses, failed = native.run(rows, ends, inputs)
             self._steps += native.done
         if failed is not None:
             raise self._not_finite(batches[failed], rates[failed])
@@ -146,8 +154,8 @@ class NativeProgram:
         def part() -> int:
             nonlocal count, start
             chosen = [batches[k % len(batches)] for k in range(start, start + count)]
-            inputs = self._step_inputs(data, [0.0] * count)
             rows, ends = np.concatenate(chosen), np.cumsum([0, *map(len, chosen)])
+            inputs = self._step_inputs(data, [0.0] * count, np.diff(ends))
             begun = time.perf_counter()
             with uninterrupted():
                 _, failed = native.run(rows, ends, inputs)
@@ -169,17 +177,19 @@ class NativeProgram:
             native.state[name] = self._native.state[name] if self._native else self._first(name)
         return native
 
-    def _step_inputs(self, data: Mapping[str, Array], rates: Sequence[float]) -> dict[str, Array]:
-        """What each of the steps brings, one after another, or all of them alike."""
+    def _step_inputs(
+        self, data: Mapping[str, Array], rates: Sequence[float], counts: Array
+    ) -> dict[str, Array]:
+        """The inputs of some steps that are not rows of the data: (steps, ...), or one for all."""
         numbers = np.arange(self._steps, self._steps + len(rates))
-        brought: dict[str, Array] = {
-            "step.key": step_keys(self._seed, numbers),
-            "step.rate": np.asarray(rates, np.float64),
-            "step.number": (numbers + 1).astype(np.float64),
+        values: dict[Node, Array] = {
+            KEY: step_keys(self._seed, numbers),
+            RATE: np.asarray(rates, np.float64),
+            STEP_INDEX: (numbers + 1).astype(np.float64),
+            ROW_COUNT: counts,
+            FIRST_ROW: np.zeros(len(rates), np.int64),
         }
-        return {
-            name: brought[name] if x in STEP_INPUTS else data[name] for x, name in self._brought
-        }
+        return {name: values[x] if x in values else data[name] for x, name in self._fixed}
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
         """The step once more, interpreted, with the values of all nodes."""

@@ -10,6 +10,7 @@ from chainrule.graph.node import Node
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.passes.hoist import hoist, row_bytes
 from chainrule.passes.merge import merge
+from chainrule.passes.position import position
 
 ENCODED_BYTES = 1024
 """Bytes an example that encoded columns may take in any case; else twice those of its inputs."""
@@ -34,6 +35,13 @@ class SplitStep:
     def graph(self) -> Graph:
         """Of the body."""
         return self.body.graph
+
+
+def position_rows(step: Step) -> Step:
+    """The step with its row count and offset as inputs."""
+    place = position(step.graph)
+    outputs = [*(place[x] for x in step.outputs), *step.updates]
+    return step.mapped(place, Graph(outputs, like=step.graph))
 
 
 def merge_equal(step: Step) -> Step:

@@ -20,7 +20,13 @@ RATE = input("step.rate", (), "float64", batch=False)
 STEP_INDEX = input("step.number", (), "float64", batch=False)
 """The index of this step, counted from 1 since training began."""
 
-STEP_INPUTS = (KEY, RATE, STEP_INDEX)
+ROW_COUNT = input("step.rows", (), "int64", batch=False)
+"""The rows of this step: those of the minibatch, or of all minibatches that share the step."""
+
+FIRST_ROW = input("step.first_row", (), "int64", batch=False)
+"""The place among them of the first row of the minibatch; 0 where it is alone."""
+
+STEP_INPUTS = (KEY, RATE, STEP_INDEX, ROW_COUNT, FIRST_ROW)
 """The inputs that the training loop feeds; all others come from the data."""
 
 

@@ -88,7 +88,7 @@ def forecast(
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
-        what, tuple(_passes(step, split.full, split.body)), made, cost,
+        what, tuple(_passes(step, split.body)), made, cost,
         _memory(made, size, threads, rows, split.body, state.values), _placed(made, size), known,
         own_names(final_graph(split.body)),
     )  # fmt: skip
@@ -111,10 +111,14 @@ def own_names(graph: Graph) -> frozenset[str]:
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
 
 
-def _passes(step: Step, full: Step, body: Step) -> list[Pass]:
+def _body(made: Step | SplitStep) -> Step:
+    return made.body if isinstance(made, SplitStep) else made
+
+
+def _passes(step: Step, body: Step) -> list[Pass]:
     found = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
-    for stage, made in zip(SPLIT, (full, body), strict=True):
-        found.append(Pass(stage.name, stage.what, len(Graph(made.outputs))))
+    for stage, made in staged(step, SPLIT):
+        found.append(Pass(stage.name, stage.what, len(Graph(_body(made).outputs))))
     for stage, unit in _rewrites(body):
         found.append(Pass(stage.name, stage.what, len(unit.graph)))
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import GraphError
-from chainrule.graph.node import Node, NodeLike, Operation, Parameter, apply
+from chainrule.graph.node import Array, Node, NodeLike, Operation, Parameter, apply
 from chainrule.graph.op import Element, Exchange, Values, function, op
 from chainrule.ir.index import Place, call, scalar, size
 from chainrule.ir.kernel import Const, Expr
@@ -106,15 +106,23 @@ def _lower_count(node: Operation, place: Place, value: Values) -> Expr:
     made: Expr = Const(size(d for d in shape if d is not N), node.dtype)
     for _ in range(shape.count(N)):
         rows = call("count", node.dtype)
+        if node.operands:
+            rows = call("cast", node.dtype, value(node.operands[0], ()))
         made = rows if made == Const(1, node.dtype) else scalar("mul", rows, made)
     return made
+
+
+def _forward_count(*rows: Array, shape: tuple[int, ...], dtype: str) -> Array:
+    """The first size is that of the minibatch, unless there is an operand with the row count."""
+    sizes = (int(rows[0]), *shape[1:]) if rows else shape
+    return np.asarray(np.prod(sizes, dtype=np.float64), dtype=dtype)
 
 
 COUNT = op(
     "count",
     "view",
-    infer=lambda shape, dtype: TensorType((), dtype),
-    forward=lambda shape, dtype: np.asarray(np.prod(shape, dtype=np.float64), dtype=dtype),
+    infer=lambda *rows, shape, dtype: TensorType((), dtype),
+    forward=_forward_count,
     gradient=None,
     lower=Element(_lower_count),
     formula="count{shape}",

@@ -43,12 +43,20 @@ def philox(counter: tuple[U32, U32, U32, U32], key: tuple[int, int]) -> tuple[U3
     return tuple(c.astype(np.uint32) for c in (c0, c1, c2, c3))
 
 
-def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int) -> Array:
-    """Element (row, column) takes word column % 4 of counter (column // 4, row, step, stream)."""
+def _forward_uniform(
+    key: Array, first: Array | int = 0, *, shape: tuple[int, ...], dtype: str, stream: int
+) -> Array:
+    """Element (row, column) takes word column % 4 of counter (column // 4, row, step, stream).
+
+    Args:
+        key: of the step.
+        first: the number of the first row.
+        shape, dtype, stream: see `uniform`.
+    """
     rows = shape[0] if shape else 1
     width = int(np.prod(shape[1:], dtype=np.int64))
     blocks = np.arange(-(-width // 4), dtype=np.uint32)[None, :]
-    row = np.arange(rows, dtype=np.uint32)[:, None]
+    row = (np.arange(rows, dtype=np.uint32) + np.uint32(first))[:, None]
     step, node = np.uint32(key[2]), np.uint32(stream)
     words = philox(
         (blocks, row, np.full_like(row, step), np.full_like(row, node)), (int(key[0]), int(key[1]))
@@ -63,6 +71,8 @@ def _forward_uniform(key: Array, shape: tuple[int, ...], dtype: str, stream: int
 def _lower_uniform(node: Operation, place: Place, value: Values) -> Expr:
     """Element (row, column) of Philox; the axes after the first are one long column."""
     row: Expr = place[0] if place else const(0)
+    for first in node.operands[1:]:
+        row = add(row, value(first, ()))
     column: Expr = const(0)
     for p, dim in zip(place[1:], node.shape[1:], strict=True):
         column = add(mul(column, size((dim,))), p)
@@ -74,7 +84,7 @@ def _lower_uniform(node: Operation, place: Place, value: Values) -> Expr:
 UNIFORM = op(
     "uniform",
     "random",
-    infer=lambda key, shape, dtype, stream: floating("uniform")(TensorType(shape, dtype)),
+    infer=lambda key, *first, shape, dtype, stream: floating("uniform")(TensorType(shape, dtype)),
     forward=_forward_uniform,
     gradient=None,
     lower=Element(_lower_uniform),

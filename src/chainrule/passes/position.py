@@ -1,0 +1,33 @@
+"""The place of a minibatch among others: row count and offset are read from the step's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Node, Operation
+from chainrule.graph.step import FIRST_ROW, ROW_COUNT
+from chainrule.ops.mode import COUNT
+from chainrule.ops.random import UNIFORM
+from chainrule.passes.rewrite import rewrite
+from chainrule.types import N
+
+
+def position(graph: Graph) -> dict[Node, Node]:
+    """Maps every node of `graph` to its replacement: counts and draws do not assume to be alone.
+
+    Where several programs share the rows of a step, a mean divides by the rows of all, and the
+    random numbers of a row are those of its place among all.
+    """
+
+    def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
+        shape = node.attributes.get("shape", ())
+        if shape[:1] != (N,) or N in shape[1:]:
+            return None
+        if node.op is COUNT and not operands:
+            return replace(node, operands=(ROW_COUNT,), source=node.source)
+        if node.op is UNIFORM and len(operands) == 1:
+            return replace(node, operands=(*operands, FIRST_ROW), source=node.source)
+        return None
+
+    return rewrite(graph, rule)
