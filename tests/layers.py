@@ -35,6 +35,7 @@ WALLS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("plan", ("backend", "costs", "engine"), "a plan is the same for all machines"),
     ("data.readers", ("graph", "ops", "nn"), "reading a table needs no network"),
     ("display", ("graph", "train", "model"), "numbers and charts know no network"),
+    ("backend.cpu.emit", ("backend.cpu.run",), "emitters write text, and load nothing"),
     ("backend.cpu.maths", ("backend.cpu.run", "plan"), "the maths library stands alone"),
 )
 """(part, what it never imports, why), beside the floors."""

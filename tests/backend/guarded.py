@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import numpy as np
+from runners import runnable
 
 import chainrule as cr
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.engine.compile import build_step, plan_step
 from chainrule.graph import Graph, Node
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, Step

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import evaluate
+from runners import runnable
 
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.ir.kernel import (
     Acc,
     At,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from runners import runnable
 
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.machine import host
 from chainrule.engine.compile import plan_step

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.testing as npt
 import pytest
+from runners import runnable
 
 from cases.case import Case, Operands
 from chainrule.autodiff import gradients
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.machine import host
 from chainrule.engine.compile import plan_forward
 from chainrule.graph import Graph, Node

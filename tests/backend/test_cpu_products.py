@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import evaluate
+from runners import runnable
 
 import chainrule as cr
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.emit.tiling import Tiling, tiling
 from chainrule.backend.cpu.layout import argument

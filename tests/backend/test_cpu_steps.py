@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 from kernels import evaluate
+from runners import runnable
 
-from chainrule.backend.cpu.compiler import runnable
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import machine
 from chainrule.backend.cpu.run.driver import Native

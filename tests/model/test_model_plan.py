@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.backend.cpu.compiler import runnable
+from chainrule.backend.cpu.backend import CPU
+from chainrule.backend.cpu.run.driver import Native
 from chainrule.costs.work import work
 from chainrule.engine.compile import plan_step
 from chainrule.errors import GraphError, SettingError
@@ -63,7 +64,8 @@ def test_passes_end_with_the_nodes_that_are_planned() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_memory_is_what_a_run_allots(optimizer: str, threads: int) -> None:
     found = model(width=300).plan(50, optimizer=optimizer, threads=threads)
-    native = runnable(found.plan, 50, threads=threads)
+    code = CPU().load(CPU().emit(found.plan, 50).compile(), 50)
+    native = Native(code, threads=threads)
     assert abs(found.memory.state - native.held.block.nbytes) < 4096
     assert abs(found.memory.work - native.memory.block.nbytes) < 4096
     assert abs(found.memory.scratch - native._scratch.nbytes) <= 128

@@ -17,10 +17,10 @@ from chainrule.costs.cost import (
     share,
 )
 from chainrule.costs.speeds import usual
-from chainrule.costs.work import BYTES, work
+from chainrule.costs.work import work
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
-from chainrule.ir.kernel import At, Axis, Buffer, Call, Const, Kernel, Read, Write
+from chainrule.ir.kernel import BYTES, At, Axis, Buffer, Call, Const, Kernel, Read, Write
 from chainrule.plan.plan import Plan, Task
 from chainrule.plan.schedule import schedule
 from chainrule.types import N

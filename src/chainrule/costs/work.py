@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
+from chainrule.ir.kernel import BYTES, Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row
 from chainrule.plan.plan import Split, Task
-
-BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
 
 PRICES = {
     "div": 12, "sqrt": 12, "floor": 1, "round": 1, "mod": 20, "floordiv": 20, "pow": 98,

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from chainrule.backend.cpu.abi import Executable
 from chainrule.backend.cpu.backend import CPU
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.engine.compile import machine_code, plan_forward, plan_step
 from chainrule.engine.diskcache import cached
 from chainrule.graph.fingerprint import fingerprint

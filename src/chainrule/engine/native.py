@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.abi import Executable
 from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.profile import Timing, timed
 from chainrule.backend.cpu.run.tuner import Pace, allowed
 from chainrule.engine.codecache import forward_code, step_code

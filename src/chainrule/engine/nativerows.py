@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from chainrule.backend.cpu.abi import Executable
 from chainrule.backend.cpu.layout import Layout, Memory
 from chainrule.backend.cpu.run.driver import Native, state_layout
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.threads import Pool, processors, usual_threads
 from chainrule.engine.codecache import forward_code
 from chainrule.engine.minibatch import Rows

@@ -19,6 +19,9 @@ import numpy as np
 
 from chainrule.types import Dim, Shape
 
+BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
+"""Of an element in memory, by dtype."""
+
 Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient", "loss"]
 """Where a buffer lives.
 

@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass, field
 
 from chainrule.plan.linearize import Instr, LinearKernel, Store, constant_value
+from chainrule.types import INTEGERS
 
 ACC = -1
 """Stands for the result of the reduction among the axes that something depends on."""
-
-INTEGERS = ("int64", "int32", "uint32")
 
 
 @dataclass(frozen=True)

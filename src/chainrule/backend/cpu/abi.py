@@ -1,11 +1,10 @@
-"""What runs: the launches of a module, cut by barriers, and its machine code."""
+"""How a module is called: its launches, cut by barriers, and the words of its frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.steps import FRAME
-from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import Operand
 from chainrule.plan.plan import Signature, Split
@@ -58,22 +57,3 @@ def slots_of(signature: Signature) -> tuple[dict[Buffer, int], int]:
     """The words of the frame that the buffers have, and how many words there are."""
     slots = {b: len(FRAME) + 2 * k for k, b in enumerate(signature.buffers)}
     return slots, len(FRAME) + 2 * len(slots)
-
-
-@dataclass(frozen=True, eq=False)
-class Executable:
-    """A plan as machine code; any number of `Native` objects may run it at the same time.
-
-    Attributes:
-        signature: the buffers that it works on.
-        program: how it is told what to work on.
-        code: the functions, ready to be called.
-        max_rows: the most rows of a minibatch.
-        threads: how many are likely to be quickest, where there are as many.
-    """
-
-    signature: Signature
-    program: Program
-    code: Code
-    max_rows: int
-    threads: int = 1

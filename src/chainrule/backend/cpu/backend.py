@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.abi import Executable, Program
+from chainrule.backend.cpu.abi import Program
 from chainrule.backend.cpu.machine import Machine, host
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import compiled, llvm_versions
 from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.backend.cpu.run.tuner import MOST_THREADS

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.emit.text import BYTES
-from chainrule.ir.kernel import Buffer
+from chainrule.ir.kernel import BYTES, Buffer
 from chainrule.plan.linearize import ROWS, Argument
 
 LINE = 64

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from chainrule.backend.cpu.emit import scalars
 from chainrule.backend.cpu.emit.finitecheck import Watch
 from chainrule.backend.cpu.emit.text import (
-    BYTES,
     SCALARS,
     Function,
     constant,
@@ -17,8 +16,10 @@ from chainrule.backend.cpu.emit.text import (
     stored_type,
     type_of,
 )
+from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import ACC, Access, AffineExpr, Analysis
 from chainrule.plan.linearize import Store, constant_value
+from chainrule.types import FLOATS
 
 HEAD = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
 """Parameters of every kernel function; the pointers to its buffers follow.
@@ -374,7 +375,7 @@ class Body:
             both = (argument.dtype, argument.dtype, lanes, (old, value))
             value = scalars.apply(self.f, "add", *both)
         new = argument.space in ("state", "staged") and not self.linear.commit
-        if new and argument.dtype in scalars.FLOATS:
+        if new and argument.dtype in FLOATS:
             self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
         kind = stored_type(argument.dtype, lanes)
         if argument.dtype == "bool":

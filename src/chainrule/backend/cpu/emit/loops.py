@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from chainrule.backend.cpu.emit import scalars
 from chainrule.backend.cpu.emit.body import HEAD, Body
 from chainrule.backend.cpu.emit.microkernel import Helper
-from chainrule.backend.cpu.emit.text import BYTES, Function, constant, number, type_of
+from chainrule.backend.cpu.emit.text import Function, constant, number, type_of
 from chainrule.backend.cpu.emit.vectors import choose
 from chainrule.backend.cpu.machine import Machine
+from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Analysis
 from chainrule.plan.linearize import LinearKernel, Store
+from chainrule.types import FLOATS
 
 BLOCK = 512
 """Terms that are added up one after the other in a lane; such blocks are added up in turn."""
@@ -206,7 +208,7 @@ class Reduced:
         self.f.store(self.kind, self._identity(self.lanes), place, 64)
 
     def _identity(self, lanes: int) -> str:
-        combine, real = self.combine.removeprefix("arg"), self.dtype in scalars.FLOATS
+        combine, real = self.combine.removeprefix("arg"), self.dtype in FLOATS
         if combine in IDENTITY:
             return constant(number(IDENTITY[combine], self.dtype), self.dtype, lanes)
         if real:
@@ -221,7 +223,7 @@ class Reduced:
 
     def _long(self, over: list[int]) -> bool:
         """Whether a sum of floats has so many terms that it is added up in blocks."""
-        if self.combine != "sum" or self.dtype not in scalars.FLOATS:
+        if self.combine != "sum" or self.dtype not in FLOATS:
             return False
         sizes = [self.linear.sizes[a] for a in over]
         total = 1
@@ -270,7 +272,7 @@ class Reduced:
             return
         get = self.body.vector
         masked = self.along and self.body.mask is not None
-        fused = instr.op == "mul" and self.dtype in scalars.FLOATS and self.nest.machine.fma
+        fused = instr.op == "mul" and self.dtype in FLOATS and self.nest.machine.fma
         if self.combine == "sum" and fused and not masked:
             a, b = (get(x) for x in instr.args)
             new = scalars.intrinsic(self.f, "fma", self.dtype, self.lanes, a, b, old)
@@ -293,7 +295,7 @@ class Reduced:
         value = self.body.vector(self.linear.value)
         name = "gt" if self.combine == "argmax" else "lt"
         better = scalars.apply(f, name, "bool", self.dtype, lanes, (value, old))
-        if self.dtype in scalars.FLOATS:
+        if self.dtype in FLOATS:
             nan = f.value(f"fcmp uno {self.kind} {value}, {value}")
             fine = f.value(f"fcmp ord {self.kind} {old}, {old}")
             first = f.value(f"and {type_of('bool', lanes)} {nan}, {fine}")

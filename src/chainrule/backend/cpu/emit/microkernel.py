@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.scalars import intrinsic
-from chainrule.backend.cpu.emit.text import BYTES, SCALARS, Function, type_of
+from chainrule.backend.cpu.emit.text import SCALARS, Function, type_of
 from chainrule.backend.cpu.layout import LINE
+from chainrule.ir.kernel import BYTES
 
 BUSY = 8
 """Sums that must be under way at once to keep the multipliers busy."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.loops import Nest
 from chainrule.backend.cpu.emit.microkernel import Helper, gather, turn
-from chainrule.backend.cpu.emit.text import BYTES, SCALARS
+from chainrule.backend.cpu.emit.text import SCALARS
 from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, parts
 from chainrule.backend.cpu.layout import LINE
+from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import AffineExpr
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from chainrule.backend.cpu.emit.text import Function, constant, number, type_of
 from chainrule.backend.cpu.maths import library as math
+from chainrule.types import FLOATS
 
-FLOATS = ("float32", "float64")
 UNSIGNED = ("uint32", "bool")
 SUFFIX = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64", "uint32": "i32"}
 

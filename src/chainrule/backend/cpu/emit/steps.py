@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chainrule.backend.cpu.emit.barrier import barrier
 from chainrule.backend.cpu.emit.text import SCALARS, Function, number
-from chainrule.backend.cpu.run.threads import barrier
 from chainrule.plan.linearize import Argument
 
 FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words", "scratch",

@@ -16,7 +16,6 @@ SCALARS = {
     "uint32": "i32",
     "bool": "i1",
 }
-BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
 
 
 def type_of(dtype: str, lanes: int = 1) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chainrule.backend.cpu.emit.microkernel import BUSY
-from chainrule.backend.cpu.emit.text import BYTES
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
 from chainrule.costs.cost import best_tile
+from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Access, AffineExpr, Analysis
 from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.abi import Executable
 from chainrule.backend.cpu.emit.steps import APART, FRAME
 from chainrule.backend.cpu.layout import Layout, Memory, layout
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.table import entries_before_cut, table
 from chainrule.backend.cpu.run.threads import Pool

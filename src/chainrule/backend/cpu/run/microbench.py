@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.backend.cpu.compiler import runnable
+from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.emit.scalars import intrinsic
 from chainrule.backend.cpu.emit.text import Function, type_of
 from chainrule.backend.cpu.emit.tiling import TILES
 from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.threads import Pool, processors
@@ -141,7 +142,7 @@ def measured() -> Speeds:
     code = Code(compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine), machine)
     peak = _peak(code, lanes)
     levels, shared = _levels(code)
-    probe = runnable(_probe(), ROWS)
+    probe = Native(_compiled(_probe(), ROWS))
     times = _tasks(probe)
     product = 2 * ROWS * INNER * COLUMNS / times["product"] / peak
     counted = work(schedule([_tanh()])[0].tasks[0], ROWS, lanes).instructions
@@ -173,6 +174,11 @@ def _least(function: Callable[[], object], times: int, seconds: float = 0.004) -
         if end - begun > seconds:
             break
     return shortest
+
+
+def _compiled(plan: Plan, rows: int) -> Executable:
+    program = build(plan, host(), rows)
+    return Executable(plan.signature, program, Code(compiled(program.text, host()), host()), rows)
 
 
 def _peak(code: Code, lanes: int) -> float:
@@ -352,12 +358,12 @@ def _tasks(probe: Native) -> dict[str, float]:
 
 def _call_and_barrier() -> tuple[float, float]:
     """Seconds to begin a kernel, and those that two threads take to meet."""
-    one = runnable(_chain(), 1)
-    alone = _step(one)
+    code = _compiled(_chain(), 1)
+    alone = _step(Native(code))
     call = max(alone / CHAIN, 1e-9)
     barrier = math.inf
     if processors() > 1:
-        both = _step(Native(one.code, threads=2))
+        both = _step(Native(code, threads=2))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
     return max(call, 5e-9), barrier if barrier < BUSY else usual(32).barrier
 
@@ -367,7 +373,7 @@ def _exchange() -> float:
     known = usual(32).exchange
     if processors() == 1:
         return known
-    own, others = (_step(Native(runnable(_swap(x), 1).code, threads=2)) for x in (False, True))
+    own, others = (_step(Native(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
     bytes_a_second = 4 * SWAPPED * SWAPS / max(others - own, 1e-9)
     return bytes_a_second if known / 4 < bytes_a_second < 4 * known else known  # disturbed
 

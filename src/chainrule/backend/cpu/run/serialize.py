@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from chainrule.backend.cpu.abi import Executable, Launch, Program, slots_of
+from chainrule.backend.cpu.abi import Launch, Program, slots_of
 from chainrule.backend.cpu.machine import Machine
+from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import ROWS
