@@ -19,6 +19,7 @@ from chainrule.engine.program import Program, compile_step
 from chainrule.errors import FeedError, NotFinite
 from chainrule.graph import Graph, Node
 from chainrule.plan.plan import Plan
+from chainrule.plan.show import show
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, AdamW, Optimizer, optimizer
 
 pytest.importorskip("llvmlite")
@@ -154,6 +155,9 @@ def test_the_work_does_not_depend_on_the_rows_of_the_table(name: str, settings: 
     marks = [b for b in long if b.space != "state"]
     assert [(b.dtype, b.shape, b.space) for b in marks] == [("int32", (10_000,), "work")]
     assert not set(long) & set(small.updates)
+    states = [x.buffer.name for x in small.kernels[-1].writes]
+    assert set(states) == {b.name for b in long if b.space == "state"}
+    assert ", commits" in show(small).rpartition("phase")[2]
 
 
 def test_memory_has_one_side_and_a_forecast_says_so() -> None:

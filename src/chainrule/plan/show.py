@@ -32,7 +32,8 @@ def show(plan: Plan) -> str:
 
     A kernel is a line with its name and loops, `n` over the rows of the minibatch, how threads
     share it, and what was fused into it; then one line for its reduction and one for each buffer
-    that it stores. State is read as it was before the step.
+    that it stores. State is read as it was before the step. A kernel that commits runs only if all
+    new values are finite, and writes a state in place.
     """
     lines: list[str] = []
     for k, phase in enumerate(plan.phases):
@@ -52,7 +53,8 @@ def _kernel(kernel: Kernel, split: Split | None = None) -> list[str]:
     made = ", ".join(kernel.nodes)
     loops = _loops(kernel.axes, names) or "once"
     shared = f" {SPLITS[split]}" if split else ""
-    lines = [f"{kernel.name}: {loops}{shared}  # {made}"]
+    commits = ", commits" if kernel.commit else ""
+    lines = [f"{kernel.name}: {loops}{shared}{commits}  # {made}"]
     if kernel.reduction is not None:
         over = _loops(kernel.reduction.over, names)
         value = _cut(_text(kernel.reduction.value, names))
