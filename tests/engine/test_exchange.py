@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.testing as npt
 import pytest
-from chainrule.backend.cpu.compiler import runnable
 
 import chainrule as cr
+from backend.runners import runnable
 from chainrule.backend.cpu.run.driver import Native
 from chainrule.engine.compile import build_step, plan_step, split_step
 from chainrule.engine.interpreted import Interpreted
