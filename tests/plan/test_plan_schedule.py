@@ -76,7 +76,8 @@ def test_the_phases_of_a_plan_are_those_that_it_shows(seed: int) -> None:
         for phase, lines in zip(plan.phases, shown, strict=True):
             for task, line in zip(phase.tasks, lines, strict=True):
                 assert line.startswith(f"{task.kernel.name}: ")
-                assert line.endswith(f" {SPLITS[task.split]}")
+                commits = ", commits" if task.kernel.commit else ""
+                assert line.endswith(f" {SPLITS[task.split]}{commits}")
 
 
 @pytest.mark.parametrize("seed", SEEDS)

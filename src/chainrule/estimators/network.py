@@ -40,7 +40,7 @@ FORMS: dict[str, tuple[Form, ...]] = {
     "multiclass": ("classes",),
     "regression": ("numbers", "quantiles"),
 }
-"""What targets are, by task."""
+"""The form of targets, by task."""
 
 
 def offered(*tasks: str) -> dict[str, Loss]:
