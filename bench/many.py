@@ -14,7 +14,7 @@ from typing import Any
 
 import chainrule as cr
 from bench.cells import NETWORKS, RATES, Network, data
-from chainrule.backend.cpu.run.threads import processors
+from chainrule.system.processors import processors
 
 SHOWN = ("4-16-3", "64-64-10", "20-256-256-2")
 SECONDS = 1.0

@@ -159,7 +159,7 @@ def _assert_same_bits(case: Network, step: Step) -> Program:
     one = compile_step(step, {}, case.seed, threads=1)
     losses = one.run(data, batches, rates)
     many = compile_step(step, {}, case.seed)
-    with patch("chainrule.engine.native.threads_for", lambda *_: (3, 3)):
+    with patch("chainrule.backend.cpu.run.tuned.threads_for", lambda *_: (3, 3)):
         parts = [many.run(data, [b], [r]) for b, r in zip(batches, rates, strict=True)]
     assert losses.tobytes() == np.concatenate(parts).tobytes(), "bits of the loss"
     others = many.read()

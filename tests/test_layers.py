@@ -25,7 +25,8 @@ HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja
 """Libraries that take long to load, imported by the functions that use them."""
 
 LATE = {
-    *("backend.cpu.emit.module", "backend.cpu.run.microbench", "costs.cost"),
+    *("backend.cpu.emit.module", "backend.cpu.resources", "backend.cpu.run.microbench"),
+    *("costs.cost", "costs.forecast"),
     *("plan.check", "plan.show", "plan.unit"),
     *("estimators", "model.plan", "model.profile", "system.workers"),
 }

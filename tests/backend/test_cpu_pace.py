@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chainrule.backend.cpu.run import threads as cpu_threads
 from chainrule.backend.cpu.run import tuner as cpu_pace
 from chainrule.backend.cpu.run.tuner import LEAST, Pace
+from chainrule.system import processors as cpu_threads
 
 
 class Clock:

@@ -9,7 +9,8 @@ from chainrule.backend.cpu.emit.steps import run_function
 from chainrule.backend.cpu.machine import machine
 from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.jit import assembly
-from chainrule.backend.cpu.run.profile import Timing, timed
+from chainrule.backend.cpu.run.profile import timed
+from chainrule.costs.timing import Timing
 
 
 def steps(native: Native) -> int:

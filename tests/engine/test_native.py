@@ -87,7 +87,9 @@ def step_of(network):
 
 
 def run(step, cuts, threads, monkeypatch):
-    monkeypatch.setattr("chainrule.engine.native.threads_for", lambda *_: (threads, threads))
+    monkeypatch.setattr(
+        "chainrule.backend.cpu.run.tuned.threads_for", lambda *_: (threads, threads)
+    )
     program = compile_step(step, {}, 5, backend="native", threads=threads)
     batches = [np.arange(k * 17, k * 17 + 17) % 150 for k in range(12)]
     losses = [

@@ -107,7 +107,7 @@ def bits(model: cr.Model) -> dict[str, bytes]:
 @pytest.mark.parametrize("made", NETWORKS)
 def test_the_same_bits_for_any_number_of_threads(made: Made, threads: int) -> None:
     want = bits(trained(made, "float32", threads=1, epochs=2))
-    with patch("chainrule.engine.native.threads_for", lambda *_: (threads, threads)):
+    with patch("chainrule.backend.cpu.run.tuned.threads_for", lambda *_: (threads, threads)):
         assert bits(trained(made, "float32", epochs=2)) == want
 
 

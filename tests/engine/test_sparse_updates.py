@@ -100,7 +100,7 @@ def test_a_step_that_fails_changes_nothing(name: str, fault: str, threads: int) 
     for backend in ("native", "interpreter"):
         made = program(loss, rule, backend, threads)
         with (
-            patch("chainrule.engine.native.threads_for", lambda *_: (threads, threads)),
+            patch("chainrule.backend.cpu.run.tuned.threads_for", lambda *_: (threads, threads)),
             pytest.raises(FAULTS[fault]) as caught,
         ):
             made.run(given, BATCHES, rates)
@@ -177,9 +177,9 @@ def test_memory_has_one_side_and_a_forecast_says_so() -> None:
     made = program(loss, Adam())
     made.run(data(), BATCHES, RATES)
     assert isinstance(made, NativeProgram)
-    assert made._native is not None
+    assert made._runner is not None
     state = sum(value.nbytes for value in made.read().values())
-    assert made._native.held.block.nbytes < 5_000 * 3 * 64 + 1.2 * state
+    assert made._runner.held.block.nbytes < 5_000 * 3 * 64 + 1.2 * state
 
 
 # ---------------------------------------------------------------- same as ever
@@ -192,7 +192,7 @@ def test_same_bits_for_any_number_of_threads_and_cut_into_calls(name: str, setti
     found = []
     for threads, cut in ((1, 1), (2, 6), (3, 2), (5, 3)):
         made = program(loss, rule, threads=threads, **settings)
-        with patch("chainrule.engine.native.threads_for", lambda *_, n=threads: (n, n)):
+        with patch("chainrule.backend.cpu.run.tuned.threads_for", lambda *_, n=threads: (n, n)):
             losses = [
                 made.run(given, BATCHES[k : k + len(BATCHES) // cut], RATES[k:][: 6 // cut])
                 for k in range(0, len(BATCHES), len(BATCHES) // cut)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.costs.speeds import Speeds
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Plan, Signature
+
+if TYPE_CHECKING:
+    from chainrule.costs.forecast import Placed
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +34,10 @@ class Executable(Protocol):
     """Loaded machine code; any number of runners may use it at the same time."""
 
     @property
+    def signature(self) -> Signature:
+        """The buffers that it works on."""
+
+    @property
     def max_rows(self) -> int:
         """The most rows of a minibatch."""
 
@@ -43,6 +51,10 @@ class Runner(Protocol):
     @property
     def state(self) -> MutableMapping[str, Array]:
         """The state buffers by name: a read copies out, a write copies in."""
+
+    @property
+    def code(self) -> Executable:
+        """What it runs."""
 
     @property
     def done(self) -> int:
@@ -88,6 +100,39 @@ class Backend(Protocol):
 
     def load(self, code: bytes, max_rows: int) -> Executable:
         """What `Module.compile` has made, ready to run."""
+
+    def runner(self, code: Executable, threads: int | None = None) -> Runner:
+        """A runner of loaded code; at most so many threads share a step, None: all processors."""
+
+    def speeds(self) -> Speeds:
+        """The speeds of this processor, measured where that is not done yet."""
+
+    def max_threads(self, requested: int | None) -> int:
+        """The most threads that may share a step, where so many are requested, or no number."""
+
+    def memory(self, plan: Plan, max_rows: int, threads: int) -> Memory:
+        """The memory that a run takes."""
+
+    def placed(self, plan: Plan, max_rows: int) -> tuple[Placed, ...]:
+        """How the buffers of a plan lie in memory, the largest first."""
+
+    def warm_up(self) -> None:
+        """Load what compiling needs: before processes are forked that all need it."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The bytes that a run of a plan takes.
+
+    Attributes:
+        state: of parameters and slots.
+        work: of values between kernels, and constants.
+        scratch: of what all threads need for themselves.
+    """
+
+    state: int
+    work: int
+    scratch: int
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from chainrule.backend.cpu.backend import CPU
-from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.base import Executable
+from chainrule.backend.registry import find_backend
 from chainrule.engine.compile import machine_code, plan_forward, plan_step
 from chainrule.engine.diskcache import cached
 from chainrule.graph.fingerprint import fingerprint
@@ -43,7 +43,7 @@ def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> E
         if (digest, rows) in _known:
             _known.move_to_end((digest, rows))
             return _known[digest, rows]
-        backend = CPU()
+        backend = find_backend("native")
         made_from = f"{digest.hex()} {rows} {_sources()}"
         file = cached(
             code_folder() if own_ops else None,

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend.base import Runner
 from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.profile import Timing, timed
-from chainrule.backend.cpu.run.tuner import Pace, allowed
+from chainrule.backend.cpu.run.profile import timed
+from chainrule.backend.registry import find_backend
+from chainrule.costs.timing import Timing
 from chainrule.engine.codecache import forward_code, step_code
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Minibatches, Rows, all_rows
@@ -69,10 +71,9 @@ class NativeProgram:
         graph = step.graph
         self._parameters = {graph.name(x): x for x in graph.parameters}
         self._start: dict[str, Array] = {}  # until there is machine code, which then has all
-        self._native: Native | None = None
+        self._runner: Runner | None = None
         self.write(state)
         self._fixed = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
-        self._pace = Pace(1, 1)
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
         self._bound: object = None
 
@@ -87,53 +88,39 @@ class NativeProgram:
         """See Program."""
         if not len(batches):
             return np.empty(0)
-        native = self._ready(data, _largest(batches))
-        losses = np.empty(len(batches))
-        done = 0
-        for count, threads in self._pace.parts(len(batches)):
-            start, part = time.perf_counter(), slice(done, done + count)
-            native.threads = threads
-            losses[part] = self._run(native, data, batches[part], rates[part])
-            self._pace.took(count, time.perf_counter() - start)
-            done += count
-        return losses
-
-    def _run(
-        self, native: Native, data: Mapping[str, Array], batches: Sequence[Rows],
-        rates: Sequence[float],
-    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        runner = self._ready(data, _largest(batches))
         if isinstance(batches, Minibatches):
             rows, ends = batches.rows, batches.ends
         else:
             rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
         inputs = self._step_inputs(data, rates, np.diff(ends))
         with uninterrupted():
-            losses, failed = native.run(rows, ends, inputs)
-            self._steps += native.done
+            losses, failed = runner.run(rows, ends, inputs)
+            self._steps += runner.done
         if failed is not None:
             raise self._not_finite(batches[failed], rates[failed])
         return losses
 
-    def _ready(self, data: Mapping[str, Array], rows: int) -> Native:
+    def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
         """The machine code, with room for so many rows and the data bound to it."""
-        native = self._native
-        if native is None or rows > native.code.max_rows:
+        runner = self._runner
+        if runner is None or rows > runner.code.max_rows:
             self._bound = None
-            native = self._native = self._with_room(rows)
+            runner = self._runner = self._with_room(rows)
             self._start = {}
         if data is not self._given[0]:
             self._given = data, self._encode(data)
         if self._bound is not self._given:
-            self._bind(native)
+            self._bind(runner)
             self._bound = self._given
-        return native
+        return runner
 
-    def _bind(self, native: Native) -> None:
+    def _bind(self, runner: Runner) -> None:
         """Give machine code the data set."""
         for x in self._step.graph.inputs:
             if x.batch and x not in STEP_INPUTS:
                 name = self._step.graph.name(x)
-                native.bind(name, np.ascontiguousarray(self._given[1][name]))
+                runner.bind(name, np.ascontiguousarray(self._given[1][name]))
 
     def timed(
         self, data: Mapping[str, Array], batches: Sequence[Rows], threads: int, seconds: float
@@ -146,7 +133,9 @@ class NativeProgram:
             threads: that share each step.
             seconds: for how long.
         """
-        native = Native(self._ready(data, _largest(batches)).code, threads=threads)
+        code = self._ready(data, _largest(batches)).code
+        assert isinstance(code, Executable)
+        native = Native(code, threads=threads)
         native.state.update(self.read())
         self._bind(native)
         count, start = 1, 0
@@ -167,15 +156,13 @@ class NativeProgram:
 
         return timed(native, part, seconds)
 
-    def _with_room(self, rows: int) -> Native:
+    def _with_room(self, rows: int) -> Runner:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, _room(rows))
-        guess, most = threads_for(code, self._threads)
-        self._pace = Pace(most, guess)
-        native = Native(code, threads=most)
-        for name in native.state:
-            native.state[name] = self._native.state[name] if self._native else self._first(name)
-        return native
+        runner = find_backend("native").runner(code, self._threads)
+        for name in runner.state:
+            runner.state[name] = self._runner.state[name] if self._runner else self._first(name)
+        return runner
 
     def _step_inputs(
         self, data: Mapping[str, Array], rates: Sequence[float], counts: Array
@@ -208,9 +195,9 @@ class NativeProgram:
 
     def read(self) -> dict[str, Array]:
         """See Program."""
-        if self._native is None:
+        if self._runner is None:
             return {name: np.array(self._first(name)) for name in self._parameters}
-        state = self._native.state
+        state = self._runner.state
         return {name: state[name] for name in self._parameters}
 
     def _first(self, name: str) -> Array:
@@ -223,10 +210,10 @@ class NativeProgram:
         """See Program."""
         known = {name: np.asarray(state[name]) for name in self._parameters if name in state}
         with uninterrupted():
-            if self._native is None:
+            if self._runner is None:
                 self._start |= known
             else:
-                self._native.state.update(known)
+                self._runner.state.update(known)
             self._steps = self._steps if steps is None else steps
 
 
@@ -257,30 +244,17 @@ class NativeFunction:
         self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
     ) -> None:
         code = forward_code(graph, outputs, _room(rows))
-        threads, _ = threads_for(code, None)
-        self._native, self._index = Native(code, threads=threads), all_rows(rows)
+        self._runner, self._index = find_backend("native").runner(code), all_rows(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():
             if name not in self._fixed:
-                self._native.bind(name, data[name])
+                self._runner.bind(name, data[name])
 
     def __call__(self, values: Mapping[str, Array]) -> list[Array]:
         """The outputs, for these values of the parameters by name."""
-        native = self._native
-        native.state.update({name: values[name] for name in native.state})
+        runner, rows = self._runner, len(self._index)
+        runner.state.update({name: values[name] for name in runner.state})
         with uninterrupted():
-            native.call(self._index, self._fixed)
-        return [native.output(b, len(self._index)).copy() for b in native.signature.outputs]
-
-
-def threads_for(code: Executable, asked: int | None) -> tuple[int, int]:
-    """How many threads to begin with, and how many to try: a step for one alone is left to it.
-
-    Args:
-        code: of the step.
-        asked: by the user, if any.
-    """
-    most = allowed(asked)
-    guess = min(code.threads, most)
-    return guess, most if guess > 1 else 1
+            runner.run(self._index, [0, rows], self._fixed)
+        return [runner.output(b, rows).copy() for b in runner.code.signature.outputs]

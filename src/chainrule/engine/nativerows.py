@@ -12,12 +12,13 @@ import numpy as np
 from chainrule.backend.cpu.layout import Layout, Memory
 from chainrule.backend.cpu.run.driver import Native, state_layout
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.threads import Pool, processors, usual_threads
+from chainrule.backend.cpu.run.threads import Pool
 from chainrule.engine.codecache import forward_code
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
+from chainrule.system.processors import processors, usual_threads
 from chainrule.types import TensorType, resolve, show, static_size
 
 BLOCK_BYTES = 2**20
@@ -117,8 +118,10 @@ class NativeRows:
         return NativeRows, (self._graph, self._nodes)
 
     def _compile(self) -> Executable:
-        self._code = forward_code(self._graph, self._nodes, self._block)
-        return self._code
+        code = forward_code(self._graph, self._nodes, self._block)
+        assert isinstance(code, Executable)
+        self._code = code
+        return code
 
     def _state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
         """The parameters as the code wants them; made anew when an array is another."""

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.backend.cpu.run.jit import load_compiler
-from chainrule.backend.cpu.run.threads import usual_threads
+from chainrule.backend.registry import find_backend
 from chainrule.display.format import duration, number, words
 from chainrule.errors import ChainruleError, SettingError
 from chainrule.graph.node import Array
@@ -23,6 +22,7 @@ from chainrule.model import fit as fitting
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, encode
 from chainrule.model.state import Data
+from chainrule.system.processors import usual_threads
 from chainrule.system.settings import require_integer
 from chainrule.system.signals import uninterrupted
 from chainrule.train.fitsettings import NAMES, FitSettings, require_known
@@ -113,7 +113,7 @@ def train_many(
     count, threads = _shares(jobs, len(tasks))
     forks = count > 1 and workers.can_fork() and not any(x.here for x in tasks)
     if forks:
-        load_compiler()
+        find_backend("native").warm_up()
     board = ProgressBoard(len(tasks))
     begun, failed, done = time.perf_counter(), dict[int, Exception](), 0
 

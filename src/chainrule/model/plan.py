@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.backend.cpu.emit.module import build
-from chainrule.backend.cpu.layout import layout, strides
-from chainrule.backend.cpu.machine import host
-from chainrule.backend.cpu.run.microbench import speeds
-from chainrule.backend.cpu.run.tuner import allowed
+from chainrule.backend.base import Backend
+from chainrule.backend.registry import find_backend
 from chainrule.costs.cost import PlanCosts, best_threads
-from chainrule.costs.forecast import Forecast, MemoryNeed, Pass, Placed
+from chainrule.costs.forecast import Forecast, MemoryNeed, Pass
 from chainrule.engine.compile import (
     GRAPH,
     KERNELS,
@@ -35,7 +32,6 @@ from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
 from chainrule.plan.plan import Plan
 from chainrule.plan.unit import unit_of_step
-from chainrule.system.cachedir import code_folder
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
@@ -81,15 +77,16 @@ def forecast(
         rows: of the data set.
     """
     size = settings.batch_size
-    made = plan_step(split.body)
-    known = speeds(code_folder())
-    most = allowed(settings.threads)
+    made, backend = plan_step(split.body), find_backend("native")
+    known = backend.speeds()
+    most = backend.max_threads(settings.threads)
     threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
         what, tuple(_passes(step, split.body)), made, cost,
-        _memory(made, size, threads, rows, split.body, state.values), _placed(made, size), known,
+        _memory(backend, made, size, threads, rows, split.body, state.values),
+        backend.placed(made, size), known,
         own_names(final_graph(split.body)),
     )  # fmt: skip
 
@@ -125,48 +122,24 @@ def _passes(step: Step, body: Step) -> list[Pass]:
 
 
 def _memory(
-    made: Plan, size: int, threads: int, rows: int | None, body: Step, parameters: Container[str]
-) -> MemoryNeed:
+    backend: Backend, made: Plan, size: int, threads: int, rows: int | None, body: Step,
+    parameters: Container[str],
+) -> MemoryNeed:  # fmt: skip
     """The memory of a run; `parameters` are the model's, other states are the optimizer's."""
     states = [b for b in made.buffers if b.space == "state"]
-    others = [b for b in made.buffers if b.space != "state"]
-    fixed, each_row = build(made, host(), size).scratch
     inputs = [x for x in body.graph.inputs if x.batch and x not in STEP_INPUTS]
+    need = backend.memory(made, size, threads)
     return MemoryNeed(
-        state=layout(states, made.updates, 0).end,
+        state=need.state,
         copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),
-        work=layout(others, (), size).end,
-        scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
+        work=need.work,
+        scratch=need.scratch,
         row=sum(map(row_bytes, inputs)),
         rows=rows,
     )
 
 
 def _bytes(buffer: Buffer) -> int:
-    """Of a state as an array without gaps."""
+    """The bytes of a state as an array without gaps."""
     shape = [d for d in buffer.shape if isinstance(d, int)]
     return math.prod(shape) * np.dtype(buffer.dtype).itemsize
-
-
-def _placed(made: Plan, size: int) -> tuple[Placed, ...]:
-    """The buffers of ours, the largest first."""
-    double = set(made.updates)
-    found = [
-        _place(b, size, 2 if b in double else 1)
-        for b in made.buffers
-        if b.space in ("state", "work", "staged", "constant") and b.shape
-    ]
-    return tuple(sorted(found, key=lambda x: -x.bytes))
-
-
-def _place(buffer: Buffer, size: int, sides: int) -> Placed:
-    kinds = {
-        "state": "state, old and new" if sides == 2 else "state", "work": "between kernels",
-        "staged": "new rows of a state",
-    }  # fmt: skip
-    total = layout([buffer], [buffer] if sides == 2 else [], size).end
-    widths = [d if isinstance(d, int) else size for d in buffer.shape]
-    step = strides(buffer, size)[0]
-    width = int(np.prod(widths[1:], dtype=np.int64))
-    shape = " x ".join(map(str, widths))
-    return Placed(buffer.name, shape, kinds.get(buffer.space, buffer.space), total, width, step)

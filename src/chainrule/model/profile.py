@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from chainrule.backend.cpu.run.profile import Timing
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import MeasuredKernel, Profile
+from chainrule.costs.timing import Timing
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from chainrule.backend import base
 from chainrule.backend.cpu.abi import Program
 from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.jit import compiled, llvm_versions
+from chainrule.backend.cpu.run.jit import compiled, llvm_versions, load_compiler
 from chainrule.backend.cpu.run.serialize import pack, unpack
-from chainrule.backend.cpu.run.tuner import MOST_THREADS
+from chainrule.backend.cpu.run.tuned import TunedRunner
+from chainrule.backend.cpu.run.tuner import MOST_THREADS, allowed
+from chainrule.costs.speeds import Speeds
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
+
+if TYPE_CHECKING:
+    from chainrule.costs.forecast import Placed
 
 
 @dataclass(frozen=True)
@@ -62,3 +69,34 @@ class CPU:
     def load(self, code: bytes, max_rows: int) -> Executable:
         """See Backend."""
         return unpack(code, host(), max_rows)
+
+    def runner(self, code: base.Executable, threads: int | None = None) -> TunedRunner:
+        """See Backend."""
+        assert isinstance(code, Executable)
+        return TunedRunner(code, threads)
+
+    def speeds(self) -> Speeds:
+        """See Backend."""
+        from chainrule.backend.cpu.run.microbench import speeds  # noqa: PLC0415
+
+        return speeds(code_folder())
+
+    def max_threads(self, requested: int | None) -> int:
+        """See Backend."""
+        return allowed(requested)
+
+    def memory(self, plan: Plan, max_rows: int, threads: int) -> base.Memory:
+        """See Backend."""
+        from chainrule.backend.cpu.resources import memory  # noqa: PLC0415
+
+        return memory(plan, max_rows, threads)
+
+    def placed(self, plan: Plan, max_rows: int) -> tuple[Placed, ...]:
+        """See Backend."""
+        from chainrule.backend.cpu.resources import placed  # noqa: PLC0415
+
+        return placed(plan, max_rows)
+
+    def warm_up(self) -> None:
+        """See Backend."""
+        load_compiler()

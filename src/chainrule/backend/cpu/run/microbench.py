@@ -25,7 +25,7 @@ from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.cpu.run.profile import timed
-from chainrule.backend.cpu.run.threads import Pool, processors
+from chainrule.backend.cpu.run.threads import Pool
 from chainrule.costs.speeds import Speeds, better, usual
 from chainrule.costs.work import work
 from chainrule.ir.kernel import (
@@ -44,6 +44,7 @@ from chainrule.ir.kernel import (
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import schedule
 from chainrule.system.atomicfile import write_whole
+from chainrule.system.processors import processors
 
 VERSION = 2
 """Of what is measured and how; another one is measured anew."""

@@ -5,38 +5,18 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from chainrule.backend.cpu.emit.steps import clock_function, run_function
 from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.driver import Native
 from chainrule.backend.cpu.run.jit import Code, compiled
-
-Times = npt.NDArray[np.float64]
+from chainrule.costs.timing import Times, Timing
 
 QUICK = 4
 """A task is timed in many parts of a run; one in so many counts, the quickest ones."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of a step: for each task the mean of the undisturbed times.
-
-    Attributes:
-        tasks: by phase and task, of each thread: `tasks[phase][task][thread]`.
-        waiting: at the barrier after each phase, of each thread.
-        step: of a whole step.
-        steps: how many were timed.
-    """
-
-    tasks: tuple[tuple[Times, ...], ...]
-    waiting: tuple[Times, ...]
-    step: float
-    steps: int
 
 
 class Clock:

@@ -10,23 +10,6 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def usual_threads() -> int:
-    """The default number of threads: OMP_NUM_THREADS, or all processors.
-
-    The variable is what programs that start many processes set, joblib among them.
-    """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(max(int(told), 1), processors()) if told.isdigit() else processors()
-
-
 Task: TypeAlias = tuple[Callable[[], object], "SimpleQueue[BaseException | None]"]
 Tasks: TypeAlias = "SimpleQueue[Task | None]"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from chainrule.backend.cpu.run.threads import processors, usual_threads
+from chainrule.system.processors import processors, usual_threads
 
 MOST_THREADS = 8
 """That a step is shared by: with more, barriers take too much of it."""

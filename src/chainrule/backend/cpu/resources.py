@@ -1,0 +1,49 @@
+"""The memory that a plan takes on the CPU, and how its buffers lie in it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule.backend.base import Memory
+from chainrule.backend.cpu.emit.module import build
+from chainrule.backend.cpu.layout import layout, strides
+from chainrule.backend.cpu.machine import host
+from chainrule.costs.forecast import Placed
+from chainrule.ir.kernel import Buffer
+from chainrule.plan.plan import Plan
+
+
+def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
+    """See Backend."""
+    states = [b for b in plan.buffers if b.space == "state"]
+    others = [b for b in plan.buffers if b.space != "state"]
+    fixed, each_row = build(plan, host(), max_rows).scratch
+    return Memory(
+        state=layout(states, plan.updates, 0).end,
+        work=layout(others, (), max_rows).end,
+        scratch=threads * (-(-(fixed + each_row * max_rows + 128) // 128) * 128),
+    )
+
+
+def placed(plan: Plan, max_rows: int) -> tuple[Placed, ...]:
+    """See Backend."""
+    double = set(plan.updates)
+    found = [
+        _place(b, max_rows, 2 if b in double else 1)
+        for b in plan.buffers
+        if b.space in ("state", "work", "staged", "constant") and b.shape
+    ]
+    return tuple(sorted(found, key=lambda x: -x.bytes))
+
+
+def _place(buffer: Buffer, rows: int, sides: int) -> Placed:
+    kinds = {
+        "state": "state, old and new" if sides == 2 else "state", "work": "between kernels",
+        "staged": "new rows of a state",
+    }  # fmt: skip
+    total = layout([buffer], [buffer] if sides == 2 else [], rows).end
+    widths = [d if isinstance(d, int) else rows for d in buffer.shape]
+    step = strides(buffer, rows)[0]
+    width = int(np.prod(widths[1:], dtype=np.int64))
+    shape = " x ".join(map(str, widths))
+    return Placed(buffer.name, shape, kinds.get(buffer.space, buffer.space), total, width, step)

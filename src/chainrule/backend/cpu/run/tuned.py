@@ -1,0 +1,68 @@
+"""A runner that finds out how many threads are fastest while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.cpu.run.driver import Half, Native
+from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.tuner import Pace, allowed
+
+
+class TunedRunner(Native):
+    """See Runner in backend/base.py.
+
+    Args:
+        code: what to run.
+        threads: the most that may share a step; None: all processors.
+    """
+
+    def __init__(self, code: Executable, threads: int | None = None) -> None:
+        guess, most = threads_for(code, threads)
+        super().__init__(code, threads=most)
+        self._tuner = Pace(most, guess)
+        self._step_ndim = {b.name: len(b.shape) for b in self._spaces("step")}
+
+    def run(
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        half: Half | None = None,
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """See Runner: the steps are run in slices, each with a number of threads."""
+        ends = np.asarray(offsets, np.int64)
+        losses, done = np.empty(len(ends) - 1), 0
+        for count, threads in self._tuner.parts(len(losses)):
+            start, part = time.perf_counter(), slice(done, done + count)
+            self.threads = threads
+            inputs = {name: self._part(name, x, part) for name, x in step_inputs.items()}
+            got, failed = super().run(rows, ends[done : done + count + 1], inputs, half)
+            losses[done : done + len(got)] = got
+            done += len(got)
+            if failed is not None:
+                break
+            self._tuner.took(count, time.perf_counter() - start)
+        self.done = done
+        return losses[:done], done if done < len(losses) else None
+
+    def _part(self, name: str, value: npt.ArrayLike, part: slice) -> npt.ArrayLike:
+        """The values of some steps; one value stands for all of them."""
+        array = np.asarray(value)
+        return array[part] if array.ndim > self._step_ndim[name] else array
+
+
+def threads_for(code: Executable, requested: int | None) -> tuple[int, int]:
+    """The number of threads to begin with, and the most to try: one where one is predicted.
+
+    Args:
+        code: of the step.
+        requested: by the user, if any.
+    """
+    most = allowed(requested)
+    guess = min(code.threads, most)
+    return guess, most if guess > 1 else 1
