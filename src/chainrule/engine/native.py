@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.profile import Timing, timed
-from chainrule.backend.cpu.run.tuner import Pace, allowed
+from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
 from chainrule.engine.codecache import forward_code, step_code
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Minibatches, Rows, all_rows
@@ -69,10 +69,10 @@ class NativeProgram:
         graph = step.graph
         self._parameters = {graph.name(x): x for x in graph.parameters}
         self._start: dict[str, Array] = {}  # until there is machine code, which then has all
-        self._native: Native | None = None
+        self._native: Runner | None = None
         self.write(state)
         self._fixed = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
-        self._pace = Pace(1, 1)
+        self._tuner = ThreadTuner(1, 1)
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
         self._bound: object = None
 
@@ -90,16 +90,16 @@ class NativeProgram:
         native = self._ready(data, _largest(batches))
         losses = np.empty(len(batches))
         done = 0
-        for count, threads in self._pace.parts(len(batches)):
+        for count, threads in self._tuner.slices(len(batches)):
             start, part = time.perf_counter(), slice(done, done + count)
             native.threads = threads
             losses[part] = self._run(native, data, batches[part], rates[part])
-            self._pace.took(count, time.perf_counter() - start)
+            self._tuner.record(count, time.perf_counter() - start)
             done += count
         return losses
 
     def _run(
-        self, native: Native, data: Mapping[str, Array], batches: Sequence[Rows],
+        self, native: Runner, data: Mapping[str, Array], batches: Sequence[Rows],
         rates: Sequence[float],
     ) -> npt.NDArray[np.float64]:  # fmt: skip
         if isinstance(batches, Minibatches):
@@ -114,7 +114,7 @@ class NativeProgram:
             raise self._not_finite(batches[failed], rates[failed])
         return losses
 
-    def _ready(self, data: Mapping[str, Array], rows: int) -> Native:
+    def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
         """The machine code, with room for so many rows and the data bound to it."""
         native = self._native
         if native is None or rows > native.code.max_rows:
@@ -128,7 +128,7 @@ class NativeProgram:
             self._bound = self._given
         return native
 
-    def _bind(self, native: Native) -> None:
+    def _bind(self, native: Runner) -> None:
         """Give machine code the data set."""
         for x in self._step.graph.inputs:
             if x.batch and x not in STEP_INPUTS:
@@ -146,7 +146,7 @@ class NativeProgram:
             threads: that share each step.
             seconds: for how long.
         """
-        native = Native(self._ready(data, _largest(batches)).code, threads=threads)
+        native = Runner(self._ready(data, _largest(batches)).code, threads=threads)
         native.state.update(self.read())
         self._bind(native)
         count, start = 1, 0
@@ -167,12 +167,12 @@ class NativeProgram:
 
         return timed(native, part, seconds)
 
-    def _with_room(self, rows: int) -> Native:
+    def _with_room(self, rows: int) -> Runner:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, _room(rows))
         guess, most = threads_for(code, self._threads)
-        self._pace = Pace(most, guess)
-        native = Native(code, threads=most)
+        self._tuner = ThreadTuner(most, guess)
+        native = Runner(code, threads=most)
         for name in native.state:
             native.state[name] = self._native.state[name] if self._native else self._first(name)
         return native
@@ -258,7 +258,7 @@ class NativeFunction:
     ) -> None:
         code = forward_code(graph, outputs, _room(rows))
         threads, _ = threads_for(code, None)
-        self._native, self._index = Native(code, threads=threads), all_rows(rows)
+        self._native, self._index = Runner(code, threads=threads), all_rows(rows)
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():
@@ -281,6 +281,6 @@ def threads_for(code: Executable, asked: int | None) -> tuple[int, int]:
         code: of the step.
         asked: by the user, if any.
     """
-    most = allowed(asked)
+    most = max_threads(asked)
     guess = min(code.threads, most)
     return guess, most if guess > 1 else 1

@@ -12,7 +12,7 @@ from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.layout import layout, strides
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.microbench import speeds
-from chainrule.backend.cpu.run.tuner import allowed
+from chainrule.backend.cpu.run.tuner import max_threads
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass, Placed
 from chainrule.engine.compile import (
@@ -83,7 +83,7 @@ def forecast(
     size = settings.batch_size
     made = plan_step(split.body)
     known = speeds(code_folder())
-    most = allowed(settings.threads)
+    most = max_threads(settings.threads)
     threads = most if settings.threads else best_threads(made, size, most, known)
     cost = PlanCosts(made, size, known).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"

@@ -9,7 +9,7 @@ from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import compiled, llvm_versions
 from chainrule.backend.cpu.run.serialize import pack, unpack
-from chainrule.backend.cpu.run.tuner import MOST_THREADS
+from chainrule.backend.cpu.run.tuner import MAX_THREADS
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
 
@@ -40,7 +40,7 @@ class Module:
         from chainrule.costs.cost import best_threads  # noqa: PLC0415
 
         speeds = likely(code_folder())
-        threads = best_threads(self.plan, self.max_rows, MOST_THREADS, speeds)
+        threads = best_threads(self.plan, self.max_rows, MAX_THREADS, speeds)
         return pack(self.plan, self.program, compiled(self.text, self.machine), threads)
 
 
