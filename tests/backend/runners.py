@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import host, without
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.plan.plan import Plan
 
 
-def runnable(plan: Plan, max_rows: int, *, threads: int = 1, width: int | None = None) -> Native:
+def runnable(plan: Plan, max_rows: int, *, threads: int = 1, width: int | None = None) -> Runner:
     """A plan as machine code with memory of its own.
 
     Args:
@@ -22,4 +22,4 @@ def runnable(plan: Plan, max_rows: int, *, threads: int = 1, width: int | None =
     machine = host() if width is None else without(host(), 4 * width)
     program = build(plan, machine, max_rows)
     code = Code(compiled(program.text, machine), machine)
-    return Native(Executable(plan.signature, program, code, max_rows), threads=threads)
+    return Runner(Executable(plan.signature, program, code, max_rows), threads=threads)

@@ -65,7 +65,7 @@ def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
     """Losses and state after some steps; where `spoilt`, NaN is in all that holds no element."""
     step = case.step()
     native = runnable(plan_step(step), max(map(len, case.batches)), width=lanes, threads=2)
-    memories = (native.memory, native.held)
+    memories = (native.memory, native.state_memory)
     for memory in memories if spoilt else ():
         memory.block[~elements(memory)] = 0xFF
     for x in step.graph.parameters:

@@ -7,13 +7,13 @@ from test_cpu_steps import OFFSETS, RATES, ROWS, SIZES, arrays, ready, training
 
 from chainrule.backend.cpu.emit.steps import run_function
 from chainrule.backend.cpu.machine import machine
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.jit import assembly
 from chainrule.backend.cpu.run.profile import timed
 from chainrule.costs.timing import Timing
 
 
-def steps(native: Native) -> int:
+def steps(native: Runner) -> int:
     losses, _ = native.run(ROWS, OFFSETS, {"rate": RATES})
     return len(losses)
 

@@ -12,7 +12,7 @@ from runners import runnable
 
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import machine
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.jit import assembly
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.errors import FeedError
@@ -91,7 +91,7 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def ready(plan: Plan, known: dict[str, np.ndarray], **options: object) -> Native:
+def ready(plan: Plan, known: dict[str, np.ndarray], **options: object) -> Runner:
     native = runnable(plan, 40, **options)  # type: ignore[arg-type]
     native.bind("x", known["x"])
     native.bind("t", known["t"])
@@ -167,7 +167,7 @@ def test_state_reads_copies_and_takes_what_is_written() -> None:
 def test_two_objects_share_code_and_not_memory() -> None:
     plan, known = training(), arrays()
     one = ready(plan, known)
-    two = Native(one.code, threads=2)
+    two = Runner(one.code, threads=2)
     two.bind("x", known["x"])
     two.bind("t", known["t"])
     two.state.update({name: known[name] for name in ("w", "e")})

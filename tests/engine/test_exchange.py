@@ -11,7 +11,7 @@ import pytest
 
 import chainrule as cr
 from backend.runners import runnable
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.engine.compile import build_step, plan_step, split_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.graph import Graph
@@ -38,7 +38,7 @@ def network(rule: cr.Optimizer, *, exchange: bool, **settings: Any) -> Step:
     return build_step(Graph(loss), loss, rule, exchange=exchange, **settings)
 
 
-def native(step: Step, threads: int = 1) -> Native:
+def native(step: Step, threads: int = 1) -> Runner:
     made = runnable(plan_step(step), ROWS, threads=threads)
     for x in step.graph.parameters:
         name = step.graph.name(x)
@@ -49,7 +49,7 @@ def native(step: Step, threads: int = 1) -> Native:
     return made
 
 
-def inputs(step: int, made: Native) -> Mapping[str, Array]:
+def inputs(step: int, made: Runner) -> Mapping[str, Array]:
     known: dict[str, Array] = {
         "step.key": step_keys(0, np.array([step]))[0],
         "step.rate": np.array(0.05),
@@ -58,12 +58,12 @@ def inputs(step: int, made: Native) -> Mapping[str, Array]:
     return {b.name: known[b.name] for b in made.signature.buffers if b.space == "step"}
 
 
-def whole(made: Native, step: int, rows: Array) -> None:
+def whole(made: Runner, step: int, rows: Array) -> None:
     _, failed = made.run(rows, [0, len(rows)], inputs(step, made))
     assert failed is None
 
 
-def halves(made: Native, step: int, rows: Array) -> None:
+def halves(made: Runner, step: int, rows: Array) -> None:
     for half in ("gradients", "updates"):
         _, failed = made.run(rows, [0, len(rows)], inputs(step, made), half)  # type: ignore[arg-type]
         assert failed is None

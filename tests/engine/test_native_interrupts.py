@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.engine.compile import build_step
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.nativerows import MOST
@@ -164,9 +164,9 @@ def test_a_prediction_after_an_interrupted_one_is_whole() -> None:
 def test_an_interrupted_prediction_stops_on_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = 50_000 // MOST
     filled = []
-    once = Native.fill
+    once = Runner.run_rows
 
-    def fill(self: Native, *given: Any) -> Iterator[Array]:
+    def run_rows(self: Runner, *given: Any) -> Iterator[Array]:
         filled.append(threading.current_thread())
         if filled[-1] is threading.main_thread():
             signal.raise_signal(signal.SIGINT)
@@ -176,7 +176,7 @@ def test_an_interrupted_prediction_stops_on_all_threads(monkeypatch: pytest.Monk
     model = cr.Model(cr.dense(cr.input("x", (3,)), 2))
     data = {"x": np.ones((blocks * MOST, 3), "float32")}
     want = model.predict(data)
-    monkeypatch.setattr(Native, "fill", fill)
+    monkeypatch.setattr(Runner, "run_rows", run_rows)
     with pytest.raises(KeyboardInterrupt):
         model.predict(data)
     assert len(filled) < blocks // 2
@@ -191,15 +191,15 @@ def test_a_native_function_is_not_left_to_half_of_its_threads(
     y = cr.tanh(x @ w)
     function = NativeFunction(Graph(y), [y], {"x": X}, ROWS)
     want = function({"w": np.ones((100, 300), "float32")})[0]
-    once, done = Native.run, []
+    once, done = Runner.run, []
 
-    def run(self: Native, *given: Any) -> Any:
+    def run(self: Runner, *given: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         found = once(self, *given)
         done.append(True)
         return found
 
-    monkeypatch.setattr(Native, "run", run)
+    monkeypatch.setattr(Runner, "run", run)
     with pytest.raises(KeyboardInterrupt):
         function({"w": np.ones((100, 300), "float32")})
     assert done

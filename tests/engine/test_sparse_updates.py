@@ -179,7 +179,7 @@ def test_memory_has_one_side_and_a_forecast_says_so() -> None:
     assert isinstance(made, NativeProgram)
     assert made._runner is not None
     state = sum(value.nbytes for value in made.read().values())
-    assert made._runner.held.block.nbytes < 5_000 * 3 * 64 + 1.2 * state
+    assert made._runner.state_memory.block.nbytes < 5_000 * 3 * 64 + 1.2 * state
 
 
 # ---------------------------------------------------------------- same as ever

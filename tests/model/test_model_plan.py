@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.backend.cpu.backend import CPU
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.costs.work import work
 from chainrule.engine.compile import plan_step
 from chainrule.errors import GraphError, SettingError
@@ -65,8 +65,8 @@ def test_passes_end_with_the_nodes_that_are_planned() -> None:
 def test_the_memory_is_what_a_run_allots(optimizer: str, threads: int) -> None:
     found = model(width=300).plan(50, optimizer=optimizer, threads=threads)
     code = CPU().load(CPU().emit(found.plan, 50).compile(), 50)
-    native = Native(code, threads=threads)
-    assert abs(found.memory.state - native.held.block.nbytes) < 4096
+    native = Runner(code, threads=threads)
+    assert abs(found.memory.state - native.state_memory.block.nbytes) < 4096
     assert abs(found.memory.work - native.memory.block.nbytes) < 4096
     assert abs(found.memory.scratch - native._scratch.nbytes) <= 128
     sizes = {x.name: x for x in found.plan.buffers if x.space == "state"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.base import Runner
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run import driver
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.registry import find_backend
@@ -135,7 +135,7 @@ class NativeProgram:
         """
         code = self._ready(data, _largest(batches)).code
         assert isinstance(code, Executable)
-        native = Native(code, threads=threads)
+        native = driver.Runner(code, threads=threads)
         native.state.update(self.read())
         self._bind(native)
         count, start = 1, 0

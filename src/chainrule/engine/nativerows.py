@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.backend.cpu.layout import Layout, Memory
-from chainrule.backend.cpu.run.driver import Native, state_layout
+from chainrule.backend.cpu.run.driver import Runner, state_layout
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.engine.codecache import forward_code
@@ -51,7 +51,7 @@ class NativeRows:
         self._code: Executable | None = None
         self._layout: Layout | None = None
         self._held: tuple[list[Array], Memory] | None = None
-        self._idle: deque[Native] = deque()
+        self._idle: deque[Runner] = deque()
         self._pool = Pool(processors())
         self._sharing = threading.Lock()
 
@@ -68,7 +68,7 @@ class NativeRows:
         if len(rows) > self._block:
             return self._blocks(code, state, data, fixed, rows)
         native = self._take(code, state)
-        results = [view.copy() for view in native.fill(rows, data, fixed)]
+        results = [view.copy() for view in native.run_rows(rows, data, fixed)]
         self._idle.append(native)
         return results
 
@@ -86,7 +86,7 @@ class NativeRows:
             try:
                 while (start := next(starts, None)) is not None:
                     part = slice(start, start + size)
-                    values = native.fill(rows[part], data, fixed)
+                    values = native.run_rows(rows[part], data, fixed)
                     for result, view in zip(results, values, strict=True):
                         result[part] = view
             except BaseException:
@@ -104,14 +104,14 @@ class NativeRows:
             work(0)
         return results
 
-    def _take(self, code: Executable, state: Memory) -> Native:
+    def _take(self, code: Executable, state: Memory) -> Runner:
         """One that no other thread works with; put it back into `_idle`."""
         try:
             native = self._idle.pop()
         except IndexError:
-            return Native(code, state=state)
-        if native.held is not state:
-            native.hold(state)
+            return Runner(code, state=state)
+        if native.state_memory is not state:
+            native.attach_state(state)
         return native
 
     def __reduce__(self) -> tuple[type[NativeRows], tuple[Graph, Sequence[Node]]]:

@@ -12,7 +12,7 @@ from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import compiled, llvm_versions, load_compiler
 from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.backend.cpu.run.tuned import TunedRunner
-from chainrule.backend.cpu.run.tuner import MOST_THREADS, allowed
+from chainrule.backend.cpu.run.tuner import MAX_THREADS, max_threads
 from chainrule.costs.speeds import Speeds
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
@@ -47,7 +47,7 @@ class Module:
         from chainrule.costs.cost import best_threads  # noqa: PLC0415
 
         speeds = likely(code_folder())
-        threads = best_threads(self.plan, self.max_rows, MOST_THREADS, speeds)
+        threads = best_threads(self.plan, self.max_rows, MAX_THREADS, speeds)
         return pack(self.plan, self.program, compiled(self.text, self.machine), threads)
 
 
@@ -83,7 +83,7 @@ class CPU:
 
     def max_threads(self, requested: int | None) -> int:
         """See Backend."""
-        return allowed(requested)
+        return max_threads(requested)
 
     def memory(self, plan: Plan, max_rows: int, threads: int) -> base.Memory:
         """See Backend."""

@@ -29,7 +29,7 @@ Half = Literal["gradients", "updates"]
 class State(MutableMapping[str, Array]):
     """The state buffers by name, as ordinary arrays: a read copies out, a write copies in."""
 
-    def __init__(self, native: Native) -> None:
+    def __init__(self, native: Runner) -> None:
         self._native = native
 
     def __getitem__(self, name: str) -> Array:
@@ -56,7 +56,7 @@ def state_layout(signature: Signature) -> Layout:
     return layout((b for b in signature.buffers if b.space == "state"), signature.updates, 0)
 
 
-class Native:
+class Runner:
     """A plan as machine code, with memory of its own to work in.
 
     One thread at a time may use an object, and Ctrl-C must not come up in `run`: see interrupt.py.
@@ -68,7 +68,7 @@ class Native:
             None makes some, all zero.
 
     Attributes:
-        side: which copy of the updated states is the present one.
+        parity: which copy of the updated states is the present one.
         done: how many steps the last run did.
         names: of the states.
         threads: how many share the steps from now on, at most as many as there are.
@@ -76,7 +76,7 @@ class Native:
 
     def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
         self.code, self.signature, self.program = code, code.signature, code.program
-        self.threads, self.side, self.done = threads, 0, 0
+        self.threads, self.parity, self.done = threads, 0, 0
         self._pool, self._function = Pool(threads), code.code.function("run")
         self._frame = np.zeros(self.program.words, np.int64)
         self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
@@ -84,26 +84,26 @@ class Native:
         self.names = {b.name: b for b in self._spaces("state")}
         others = (b for b in self.signature.buffers if b.space != "state")
         self.memory = layout(others, (), code.max_rows).memory()
-        self._place(self.memory)
-        self.hold(state_layout(self.signature).memory() if state is None else state)
+        self._set_addresses(self.memory)
+        self.attach_state(state_layout(self.signature).memory() if state is None else state)
         self._bound: dict[str, Array] = {}
         self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
-        self._brought = self._spaces("step")
+        self._step_buffers = self._spaces("step")
         self._outputs = [self.memory.view(b) for b in self.signature.outputs]
         self._ends = np.zeros(2, np.int64)
         self._ends_at = self._ends.ctypes.data
         fixed, each_row = self.program.scratch
         each = -(-(fixed + each_row * code.max_rows + 128) // 128) * 128
         self._scratch = np.zeros(each * threads + 128, np.uint8)
-        self._words = np.zeros(32, np.int64)
-        self._set("words", self._words.ctypes.data + -self._words.ctypes.data % 128)
+        self._barrier_words = np.zeros(32, np.int64)
+        self._set("words", self._barrier_words.ctypes.data + -self._barrier_words.ctypes.data % 128)
         self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
         self._set("each", each)
         self._table, self._args = table(self.signature, self.program, code.code, self._frame)
-        self._tasks(None)
+        self._select_tasks(None)
 
-    def _tasks(self, half: Half | None) -> None:
-        """Which entries of the table are run: all, those before the cut, or the others."""
+    def _select_tasks(self, half: Half | None) -> None:
+        """Select the entries of the table to run: all, those before the cut, or the others."""
         entries, size = self._table, self._table.strides[0]
         cut = 0 if half is None else entries_before_cut(self.signature, self.program)
         first, last = (0, cut) if half == "gradients" else (cut, len(entries))
@@ -115,20 +115,20 @@ class Native:
         """Parameters, slots and statistics by name."""
         return State(self)
 
-    def hold(self, state: Memory) -> None:
+    def attach_state(self, state: Memory) -> None:
         """Take memory for the state that is filled already."""
-        self.held = state
-        self._place(state)
+        self.state_memory = state
+        self._set_addresses(state)
         self._views: dict[tuple[str, int], Array] = {}
 
     def view(self, name: str) -> Array:
         """A state's present copy, where it lies in memory."""
-        key = name, self.side
+        key = name, self.parity
         if key not in self._views:
-            self._views[key] = self.held.view(self.names[name], self.side)
+            self._views[key] = self.state_memory.view(self.names[name], self.parity)
         return self._views[key]
 
-    def _place(self, memory: Memory) -> None:
+    def _set_addresses(self, memory: Memory) -> None:
         base = int(memory.block.ctypes.data)
         for buffer, place in memory.places.items():
             slot, offsets = self.program.slots[buffer], place.offsets
@@ -137,7 +137,7 @@ class Native:
     def _set(self, name: str, value: int) -> None:
         self._frame[_WORD[name]] = value
 
-    def watch(self, code: Code) -> npt.NDArray[np.int64]:
+    def enable_timing(self, code: Code) -> npt.NDArray[np.int64]:
         """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
         self._timed, self._function = code, code.function("run")
         tasks = len(self._table)
@@ -154,19 +154,21 @@ class Native:
             FeedError: there is no such buffer, or the shape does not fit.
         """
         buffer = self._buffer(name, "data")
-        held = np.ascontiguousarray(array, buffer.dtype)
-        if held.ndim != len(buffer.shape) or held.shape[1:] != tuple(buffer.shape[1:]):
+        laid_out = np.ascontiguousarray(array, buffer.dtype)
+        if laid_out.ndim != len(buffer.shape) or laid_out.shape[1:] != tuple(buffer.shape[1:]):
             want = buffer.shape
-            raise FeedError("native", "an array does not fit", expected=want, got=held.shape)
-        self._bound[name] = held
-        self._frame[self.program.slots[buffer]] = held.ctypes.data
+            raise FeedError("native", "an array does not fit", expected=want, got=laid_out.shape)
+        self._bound[name] = laid_out
+        self._frame[self.program.slots[buffer]] = laid_out.ctypes.data
 
     def _buffer(self, name: str, space: str) -> Buffer:
-        found = [b for b in self.signature.buffers if b.space == space and b.name == name]
-        if not found:
-            known = [b.name for b in self.signature.buffers if b.space == space]
-            raise FeedError("native", f"no {space} buffer has this name", expected=known, got=name)
-        return found[0]
+        matching = [b for b in self.signature.buffers if b.space == space and b.name == name]
+        if not matching:
+            available = [b.name for b in self.signature.buffers if b.space == space]
+            raise FeedError(
+                "native", f"no {space} buffer has this name", expected=available, got=name
+            )
+        return matching[0]
 
     # ------------------------------------------------------------ steps
 
@@ -195,18 +197,18 @@ class Native:
         self._check(index, ends)
         steps = len(ends) - 1
         losses = np.zeros(max(steps, 1), np.float64)
-        kept = [self._step_input(b, step_inputs, steps) for b in self._brought]
+        alive = [self._step_input(b, step_inputs, steps) for b in self._step_buffers]
         for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
             self._set(name, array.ctypes.data)
-        for name, value in (("steps", steps), ("parity", self.side), ("done", 0), ("flag", 0)):
+        for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
             self._set(name, value)
-        self._tasks(half)
+        self._select_tasks(half)
         count = self.threads
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
-        del kept
+        del alive
         self.done = int(self._frame[_WORD["done"]])
         if half != "gradients":
-            self.side = (self.side + self.done) % 2
+            self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
 
     def call(
@@ -216,7 +218,7 @@ class Native:
         index = np.ascontiguousarray(rows, np.int64)
         self.run(index, np.array([0, len(index)]), step_inputs)
 
-    def fill(
+    def run_rows(
         self, index: Array, data: Mapping[str, Array], fixed: Mapping[str, Array]
     ) -> Iterator[Array]:
         """`call` on this thread alone, which is quick and trusts what it is given.
@@ -232,13 +234,13 @@ class Native:
         word, count = self._word, len(index)
         for name, slot in self._data:
             word[slot] = data[name].__array_interface__["data"][0]
-        kept = [self._step_input(b, fixed, 1) for b in self._brought] if fixed else ()
+        alive = [self._step_input(b, fixed, 1) for b in self._step_buffers] if fixed else ()
         self._ends[1] = count
         word[_WORD["rows"]] = index.__array_interface__["data"][0]
         word[_WORD["offsets"]] = self._ends_at
         word[_WORD["steps"]], word[_WORD["flag"]] = 1, 0
         self._function(self._pointer, 0, 1)
-        del kept
+        del alive
         return (view[:count] for view in self._outputs)
 
     def gradient(self, buffer: Buffer) -> Array:
@@ -255,25 +257,25 @@ class Native:
 
     def _check(self, index: Array, ends: Array) -> None:
         """Native code trusts these numbers."""
-        most = self.code.max_rows
+        limit = self.code.max_rows
         fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index)
-        if not fits or _largest(ends[1:] - ends[:-1]) > most:
-            raise FeedError("native", "steps do not fit the rows", expected=most, got=ends)
+        if not fits or _largest(ends[1:] - ends[:-1]) > limit:
+            raise FeedError("native", "steps do not fit the rows", expected=limit, got=ends)
         largest = _largest(index)
         for name, _ in self._data:
             if name not in self._bound:
                 raise FeedError("native", "a data buffer has no array", got=name)
             have = len(self._bound[name])
             if len(index) and largest >= have:
-                known, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
-                raise FeedError("native", "no such row", expected=known, got=got)
+                available, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
+                raise FeedError("native", "no such row", expected=available, got=got)
 
     def _step_input(
-        self, buffer: Buffer, brought: Mapping[str, npt.ArrayLike], steps: int
+        self, buffer: Buffer, step_inputs: Mapping[str, npt.ArrayLike], steps: int
     ) -> Array:
-        if buffer.name not in brought:
+        if buffer.name not in step_inputs:
             raise FeedError("native", "an input of the step is missing", got=buffer.name)
-        array = np.asarray(brought[buffer.name], buffer.dtype, order="C")
+        array = np.asarray(step_inputs[buffer.name], buffer.dtype, order="C")
         shape = tuple(buffer.shape)
         if array.shape not in (shape, (steps, *shape)):
             raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)

@@ -11,7 +11,7 @@ from chainrule.plan.plan import Signature
 
 @dataclass(frozen=True, eq=False)
 class Executable:
-    """A plan as machine code; any number of `Native` objects may run it at the same time.
+    """A plan as machine code; any number of `Runner` objects may run it at the same time.
 
     Attributes:
         signature: the buffers that it works on.

@@ -21,7 +21,7 @@ from chainrule.backend.cpu.emit.scalars import intrinsic
 from chainrule.backend.cpu.emit.text import Function, type_of
 from chainrule.backend.cpu.emit.tiling import TILES
 from chainrule.backend.cpu.machine import Machine, host
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.cpu.run.profile import timed
@@ -143,7 +143,7 @@ def measured() -> Speeds:
     code = Code(compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine), machine)
     peak = _peak(code, lanes)
     levels, shared = _levels(code)
-    probe = Native(_compiled(_probe(), ROWS))
+    probe = Runner(_compiled(_probe(), ROWS))
     times = _tasks(probe)
     product = 2 * ROWS * INNER * COLUMNS / times["product"] / peak
     counted = work(schedule([_tanh()])[0].tasks[0], ROWS, lanes).instructions
@@ -339,7 +339,7 @@ def _read_by(kernel: Kernel) -> Buffer:
     return found
 
 
-def _tasks(probe: Native) -> dict[str, float]:
+def _tasks(probe: Runner) -> dict[str, float]:
     """Seconds of the product and of the map."""
     nothing = np.zeros(1, np.int64)
 
@@ -360,11 +360,11 @@ def _tasks(probe: Native) -> dict[str, float]:
 def _call_and_barrier() -> tuple[float, float]:
     """Seconds to begin a kernel, and those that two threads take to meet."""
     code = _compiled(_chain(), 1)
-    alone = _step(Native(code))
+    alone = _step(Runner(code))
     call = max(alone / CHAIN, 1e-9)
     barrier = math.inf
     if processors() > 1:
-        both = _step(Native(code, threads=2))
+        both = _step(Runner(code, threads=2))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
     return max(call, 5e-9), barrier if barrier < BUSY else usual(32).barrier
 
@@ -374,12 +374,12 @@ def _exchange() -> float:
     known = usual(32).exchange
     if processors() == 1:
         return known
-    own, others = (_step(Native(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
+    own, others = (_step(Runner(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
     bytes_a_second = 4 * SWAPPED * SWAPS / max(others - own, 1e-9)
     return bytes_a_second if known / 4 < bytes_a_second < 4 * known else known  # disturbed
 
 
-def _step(native: Native) -> float:
+def _step(native: Runner) -> float:
     """Seconds of a step: what some more of them take."""
     few, many = 2, 22
     rows, ends = np.zeros(many, np.int64), np.arange(many + 1)

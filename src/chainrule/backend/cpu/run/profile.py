@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule.backend.cpu.emit.steps import clock_function, run_function
 from chainrule.backend.cpu.machine import Machine, host
-from chainrule.backend.cpu.run.driver import Native
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.costs.timing import Times, Timing
 
@@ -42,7 +42,7 @@ def _clock() -> Clock:
 
 
 def timed(
-    native: Native, run: Callable[[], int], seconds: float = 0.3, *, best: bool = False
+    native: Runner, run: Callable[[], int], seconds: float = 0.3, *, best: bool = False
 ) -> Timing:
     """Time the tasks of a plan.
 
@@ -53,7 +53,7 @@ def timed(
         best: take the quickest of all runs, not the quicker ones.
     """
     clock = _clock()
-    ticks = native.watch(clock.code)
+    ticks = native.enable_timing(clock.code)
     run()  # caches and pages are warm, as they are in a run
     parts: list[Times] = []
     steps = 0
@@ -69,7 +69,7 @@ def timed(
     return _timing(native, spent, steps)
 
 
-def _timing(native: Native, spent: Times, steps: int) -> Timing:
+def _timing(native: Runner, spent: Times, steps: int) -> Timing:
     """The ticks of the table's entries, by the phases and launches that they belong to."""
     tasks, waiting, at = [], [], 0
     for phase in native.program.phases:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.run.driver import Half, Native
+from chainrule.backend.cpu.run.driver import Half, Runner
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.tuner import Pace, allowed
+from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
 
 
-class TunedRunner(Native):
+class TunedRunner(Runner):
     """See Runner in backend/base.py.
 
     Args:
@@ -24,7 +24,7 @@ class TunedRunner(Native):
     def __init__(self, code: Executable, threads: int | None = None) -> None:
         guess, most = threads_for(code, threads)
         super().__init__(code, threads=most)
-        self._tuner = Pace(most, guess)
+        self._tuner = ThreadTuner(most, guess)
         self._step_ndim = {b.name: len(b.shape) for b in self._spaces("step")}
 
     def run(
@@ -37,7 +37,7 @@ class TunedRunner(Native):
         """See Runner: the steps are run in slices, each with a number of threads."""
         ends = np.asarray(offsets, np.int64)
         losses, done = np.empty(len(ends) - 1), 0
-        for count, threads in self._tuner.parts(len(losses)):
+        for count, threads in self._tuner.slices(len(losses)):
             start, part = time.perf_counter(), slice(done, done + count)
             self.threads = threads
             inputs = {name: self._part(name, x, part) for name, x in step_inputs.items()}
@@ -46,7 +46,7 @@ class TunedRunner(Native):
             done += len(got)
             if failed is not None:
                 break
-            self._tuner.took(count, time.perf_counter() - start)
+            self._tuner.record(count, time.perf_counter() - start)
         self.done = done
         return losses[:done], done if done < len(losses) else None
 
@@ -63,6 +63,6 @@ def threads_for(code: Executable, requested: int | None) -> tuple[int, int]:
         code: of the step.
         requested: by the user, if any.
     """
-    most = allowed(requested)
+    most = max_threads(requested)
     guess = min(code.threads, most)
     return guess, most if guess > 1 else 1

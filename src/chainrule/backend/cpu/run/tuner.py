@@ -1,4 +1,4 @@
-"""How many threads to use, as a run finds out by measuring: results are the same bits for any."""
+"""The number of threads of a step, tuned by measuring; results have the same bits for any."""
 
 from __future__ import annotations
 
@@ -7,72 +7,72 @@ from collections.abc import Iterator
 
 from chainrule.system.processors import processors, usual_threads
 
-MOST_THREADS = 8
-"""That a step is shared by: with more, barriers take too much of it."""
+MAX_THREADS = 8
+"""The most threads of a step: with more, barriers take too much of its time."""
 
-TRIAL = 0.001
-"""Seconds that a trial should take; on a busy machine it takes more."""
+TRIAL_SECONDS = 0.001
+"""Seconds that a trial should take; on a busy machine it takes longer."""
 
-LEAST = 3
+MIN_TRIAL_STEPS = 3
 """Steps of a trial, at least, where one is shorter than that."""
 
-SOON, LATE = 0.05, 4.0
+MIN_INTERVAL, MAX_INTERVAL = 0.05, 4.0
 """Seconds from one trial to the next: while trials succeed, and at most."""
 
-BETTER = 0.95
+WIN_RATIO = 0.95
 """A trial wins where a step takes less than this share of the time."""
 
 
-def allowed(asked: int | None) -> int:
-    """How many threads a step may have, where so many are asked for, or no number."""
-    return min(asked or min(MOST_THREADS, usual_threads()), processors())
+def max_threads(requested: int | None) -> int:
+    """The most threads that a step may use; `requested` None leaves it to the machine."""
+    return min(requested or min(MAX_THREADS, usual_threads()), processors())
 
 
-class Pace:
-    """Cuts calls into parts, each with a number of threads, and learns from their times.
+class ThreadTuner:
+    """Cuts calls into slices, each with a number of threads, and learns from their times.
 
     Args:
-        most: threads that there are.
-        guess: how many to begin with.
+        limit: the most threads to use.
+        initial: the number of threads to begin with.
     """
 
-    def __init__(self, most: int, guess: int) -> None:
-        self.threads, self._most = guess, most
-        self._last = 0.0  # seconds that a step of the last part took
-        self._up = guess < most
-        self._wait, self._due = SOON, 0.0
-        self._step = 0.0  # seconds that one takes with `threads`
+    def __init__(self, limit: int, initial: int) -> None:
+        self.threads, self._limit = initial, limit
+        self._last = 0.0  # seconds of a step of the last slice
+        self._up = initial < limit
+        self._wait, self._due = MIN_INTERVAL, 0.0
+        self._step = 0.0  # seconds of a step with `threads`
 
-    def parts(self, steps: int) -> Iterator[tuple[int, int]]:
-        """(steps, threads) of the parts of a call; tell the time of each before the next."""
+    def slices(self, steps: int) -> Iterator[tuple[int, int]]:
+        """(steps, threads) of the slices of a call; `record` the time of each before the next."""
         trial = 0
-        if self._most > 1 and self._step and time.perf_counter() >= self._due:
-            least = LEAST if self._step < TRIAL else 1
-            trial = max(least, int(TRIAL / self._step))
+        if self._limit > 1 and self._step and time.perf_counter() >= self._due:
+            least = MIN_TRIAL_STEPS if self._step < TRIAL_SECONDS else 1
+            trial = max(least, int(TRIAL_SECONDS / self._step))
         if trial > max(steps // 2, 1):
             trial = 0
         if trial:
-            other = self._other()
-            yield trial, other
-            self._judge(other)
+            candidate = self._candidate()
+            yield trial, candidate
+            self._evaluate(candidate)
         if steps > trial:
             yield steps - trial, self.threads
             self._step = self._last
 
-    def took(self, steps: int, seconds: float) -> None:
-        """The time of a part."""
+    def record(self, steps: int, seconds: float) -> None:
+        """Record the time of a slice."""
         self._last = seconds / max(steps, 1)
 
-    def _other(self) -> int:
+    def _candidate(self) -> int:
         """Twice or half as many, in turn; within bounds."""
-        choices = [min(2 * self.threads, self._most), max(self.threads // 2, 1)]
+        choices = [min(2 * self.threads, self._limit), max(self.threads // 2, 1)]
         first, second = choices if self._up else choices[::-1]
         self._up = not self._up
         return first if first != self.threads else second
 
-    def _judge(self, other: int) -> None:
-        won = self._last < BETTER * self._step
+    def _evaluate(self, candidate: int) -> None:
+        won = self._last < WIN_RATIO * self._step
         if won:
-            self.threads, self._step = other, self._last
-        self._wait = SOON if won else min(2 * self._wait, LATE)
+            self.threads, self._step = candidate, self._last
+        self._wait = MIN_INTERVAL if won else min(2 * self._wait, MAX_INTERVAL)
         self._due = time.perf_counter() + self._wait
