@@ -309,3 +309,27 @@ def test_integers_and_inputs_of_the_step_do_not_disturb_the_search() -> None:
     data = {"x": np.ones((2, 3)), "i": np.array([1, 2]), "scale": np.array(0.0)}
     text, _ = refused(loss, data)
     assert "log(0) = -inf" in text
+
+
+@pytest.mark.parametrize("backend", ["native", "interpreter"])
+def test_chunks_that_are_loaded_one_after_another_are_one_data_set(backend: str) -> None:
+    """Rows are counted from the first of a chunk, and encoders see the chunk alone."""
+    x, t = cr.input("x", (3,)), cr.input("t", ())
+    h = cr.dense(cr.clip((x - 0.3) / 2.0, -1.0, 1.0), 5, "tanh")
+    loss = cr.squared_error(cr.dense(h, 1)[:, 0], t)
+    step = build_step(Graph(loss), loss, cr.Adam(0.05))
+    numbers = np.random.default_rng(4)
+    data = {
+        "x": numbers.normal(size=(30, 3)).astype("float32"),
+        "t": numbers.normal(size=30).astype("float32"),
+    }
+    whole, chunked = (compile_step(step, {}, 1, backend=backend) for _ in "ab")
+    for start, stop in ((0, 10), (10, 17), (17, 30)):
+        chunk = {name: array[start:stop] for name, array in data.items()}
+        chunked.load(chunk)
+        rows = [np.arange(start, stop)[k::2] for k in (0, 1)]
+        losses = whole.run(data, rows, [0.05, 0.04])
+        near = chunked.run(chunk, [x - start for x in rows], [0.05, 0.04])
+        assert losses.tobytes() == near.tobytes()
+    one, two = whole.read(), chunked.read()
+    assert all(one[name].tobytes() == two[name].tobytes() for name in one)

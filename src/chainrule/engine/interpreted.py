@@ -55,14 +55,19 @@ class Interpreted:
         """How many steps have been done."""
         return self._steps
 
+    def load(self, data: Mapping[str, Array]) -> None:
+        """See Program."""
+        with one_thread:
+            self._data, self._encoded = data, self._encode(data)
+
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> npt.NDArray[np.float64]:
         """See Program."""
+        if data is not self._data and len(batches):
+            self.load(data)
         losses = np.empty(len(batches))
         with one_thread:
-            if data is not self._data and len(batches):
-                self._data, self._encoded = data, self._encode(data)
             for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
                 losses[k] = self._run_one(rows, rate)
         return losses

@@ -82,6 +82,10 @@ class NativeProgram:
         """How many steps have been done."""
         return self._steps
 
+    def load(self, data: Mapping[str, Array]) -> None:
+        """See Program."""
+        self._given = data, self._encode(data)
+
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> npt.NDArray[np.float64]:
@@ -109,7 +113,7 @@ class NativeProgram:
             runner = self._runner = self._with_room(rows)
             self._start = {}
         if data is not self._given[0]:
-            self._given = data, self._encode(data)
+            self.load(data)
         if self._bound is not self._given:
             self._bind(runner)
             self._bound = self._given

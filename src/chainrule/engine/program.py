@@ -33,14 +33,22 @@ class Program(Protocol):
     def ended(self) -> str | None:
         """Why there is nothing left to do; None while there is."""
 
+    def load(self, data: Mapping[str, Array]) -> None:
+        """Take a data set, or a chunk of one, in the place of the last: for each input its array.
+
+        Rows of minibatches are counted from its first. What depends on it alone is computed now.
+
+        Raises:
+            FeedError: an index among the data is out of range.
+        """
+
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> npt.NDArray[np.float64]:
         """Do one step for each minibatch, in order, and return the losses before each update.
 
         Args:
-            data: the whole data set: for each input of the graph its array, rows first. What
-                depends on it alone is computed when a mapping comes for the first time.
+            data: the mapping that was loaded; another is loaded first.
             batches: for each step, the rows of its minibatch.
             rates: for each step, its learning rate.
 

@@ -149,6 +149,9 @@ class FullBatchProgram:
         """See Program."""
         return self._steps
 
+    def load(self, data: Mapping[str, Array]) -> None:
+        """See Program; the function has its data already."""
+
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> Vector:
