@@ -30,7 +30,6 @@ DEBTS = (
     "backend",
     "costs",
     "data",
-    "engine",
     "ir",
     "nn",
     "ops",

@@ -1,4 +1,4 @@
-"""Machine code of steps and forward passes: what this process has made is not made again."""
+"""Machine code of steps and forward passes, cached in the process and on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chainrule.system.cachedir import code_folder
 from chainrule.system.forklock import fork_lock
 
 MAX_CACHED = 64
-"""How many are kept for graphs that come again; the ones not used for longest go first."""
+"""The most executables that are cached; the least recently used go first."""
 
 _known: OrderedDict[tuple[bytes, int], Executable] = OrderedDict()
 _lock = fork_lock()
@@ -59,14 +59,14 @@ def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> E
 
 @cache
 def _sources() -> str:
-    """What tells this Chainrule from another of the same version: the dates of its files."""
-    folders, told = [os.path.dirname(os.path.dirname(__file__))], []
+    """A digest of the dates of Chainrule's files: it differs between builds of one version."""
+    folders, files = [os.path.dirname(os.path.dirname(__file__))], []
     for folder in folders:  # which grows
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir():
                     folders.append(entry.path)
                 elif entry.name.endswith(".py"):
-                    found = entry.stat()
-                    told.append((entry.path, found.st_size, found.st_mtime_ns))
-    return hashlib.sha256(repr(sorted(told)).encode()).hexdigest()
+                    status = entry.stat()
+                    files.append((entry.path, status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()

@@ -49,12 +49,12 @@ def _check() -> ModuleType:
 
 @dataclass(frozen=True)
 class Form:
-    """How what a stage makes is written as text, and checked.
+    """The text form and the check of the results of stages.
 
     Attributes:
-        text: the text of it.
-        check: raises where it is not well formed; the second argument are nodes that earlier
-            stages had checked.
+        text: takes a result, and returns it as text.
+        check: raises an error if a result is not well formed; its second argument are the nodes
+            that earlier stages have checked.
     """
 
     text: Callable[[Any], str]
@@ -75,8 +75,8 @@ class Stage:
     Attributes:
         name: as plans and docs show it.
         what: what it does, in words.
-        run: a pure function of what the stage before it has made.
-        form: of what it makes.
+        run: a pure function of the result of the stage before it.
+        form: of its result.
     """
 
     name: str
@@ -129,7 +129,7 @@ ORDER = (*STEP, *SPLIT, *KERNELS, *MACHINE)
 
 
 def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
-    """Each stage with what it makes, checked."""
+    """Each stage with its result, checked."""
     known: set[Node] = set()
     for stage in stages:
         value = stage.run(value)
@@ -138,7 +138,7 @@ def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
 
 
 def run(value: Any, stages: Iterable[Stage]) -> Any:
-    """What the last of the stages makes."""
+    """The result of the last of the stages."""
     *_, (_, made) = staged(value, stages)
     return made
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from chainrule.version import __version__
 
 FILES = 200
-"""How many are kept; the ones not used for longest go first."""
+"""The most files that are kept; the least recently used go first."""
 
 DAY = 86_400
 """Seconds after which a file that was never finished is removed."""
@@ -22,7 +22,7 @@ _DIGEST = 32
 
 
 def cached(folder: Path | None, text: str, target: str, make: Callable[[], bytes]) -> bytes:
-    """What `make` gives for a text and a target, taken from the folder where it is there.
+    """The result of `make` for a text and a target, from the folder if it is there.
 
     A file that is cut off or changed is made anew. Processes may share a folder. A folder that
     cannot be read or written, or that others may write to, is the same as none.

@@ -1,4 +1,4 @@
-"""What depends on the data alone, computed once for a data set."""
+"""Nodes that depend on the data alone, computed once for a data set."""
 
 from __future__ import annotations
 

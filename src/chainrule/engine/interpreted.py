@@ -52,7 +52,7 @@ class Interpreted:
 
     @property
     def steps(self) -> int:
-        """How many steps have been done."""
+        """The number of steps done."""
         return self._steps
 
     def load(self, data: Mapping[str, Array]) -> None:

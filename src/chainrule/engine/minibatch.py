@@ -38,13 +38,13 @@ class Minibatches(Sequence[Rows]):
 
     @property
     def ends(self) -> Rows:
-        """Where each begins in `rows`, and at last their end."""
-        made = np.arange(0, (len(self) + 1) * self.size, self.size)
-        made[-1] = len(self.rows)
-        return made
+        """The start of each in `rows`, and the end of the last."""
+        ends = np.arange(0, (len(self) + 1) * self.size, self.size)
+        ends[-1] = len(self.rows)
+        return ends
 
     def mean(self, values: npt.NDArray[np.float64]) -> float:
-        """The mean over all rows of what each minibatch has the mean of."""
+        """The mean over all rows, from the means of the minibatches."""
         short = len(self) * self.size - len(self.rows)  # rows that the last one lacks
         return float(values.sum() * self.size - values[-1] * short) / len(self.rows)
 

@@ -22,7 +22,7 @@ from chainrule.system.processors import processors, usual_threads
 from chainrule.types import TensorType, resolve, show, static_size
 
 BLOCK_BYTES = 2**20
-"""What the values of a block of rows take: they stay near the processor."""
+"""Bytes of the values of a block of rows: they fit a cache near the processor."""
 
 LEAST, MOST = 64, 4096
 """Bounds of the rows of a block."""
@@ -147,7 +147,7 @@ def _held(array: Array, type: TensorType, rows: int) -> Array:
 
 
 def _block(graph: Graph) -> int:
-    """How many rows to compute at a time, a power of two."""
+    """The number of rows to compute at a time, a power of two."""
     kept = [x for x in graph.operations if x.op.kind in ("contract", "reduce")]
     each = sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in kept if x.shape)
     rows = BLOCK_BYTES // max(each, 1)

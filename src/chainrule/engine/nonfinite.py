@@ -14,7 +14,7 @@ from chainrule.graph.node import Array, Input, Node, Operation
 from chainrule.types import N
 
 CALMER = "lower the learning rate, scale the inputs, or clip: fit(..., clip_norm=1.0)"
-"""What to try where numbers grow beyond bounds."""
+"""The fix to suggest where numbers grow beyond bounds."""
 
 
 def not_finite(

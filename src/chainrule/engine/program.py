@@ -27,11 +27,11 @@ class Program(Protocol):
 
     @property
     def steps(self) -> int:
-        """How many steps have been done."""
+        """The number of steps done."""
 
     @property
     def ended(self) -> str | None:
-        """Why there is nothing left to do; None while there is."""
+        """The reason why nothing is left to do; None while there is."""
 
     def load(self, data: Mapping[str, Array]) -> None:
         """Take a data set, or a chunk of one, in the place of the last: for each input its array.

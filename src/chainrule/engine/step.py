@@ -25,7 +25,7 @@ Gradients = dict[Parameter, Node]
 
 
 class UpdateRule(Protocol):
-    """How a gradient becomes a new value, as nodes: what the stages need of an optimizer."""
+    """The part of an optimizer that the stages need: a gradient becomes a new value, as nodes."""
 
     def update(
         self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node
@@ -38,7 +38,7 @@ class UpdateRule(Protocol):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is trained, and how.
+    """A loss to minimise, and the settings of its training step.
 
     Attributes:
         graph: contains `loss`; its names are kept, slots are named after their parameters.
