@@ -62,7 +62,10 @@ class Form:
 
 
 GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check(made.graph, known))
-FUSED = Form(lambda unit: _show().show_kernels(unit.kernels), lambda unit, _: None)
+FUSED = Form(
+    lambda unit: _show().show_kernels(unit.kernels),
+    lambda unit, _: _check().check_kernels(unit.kernels),
+)
 PLAN = Form(lambda plan: _show().show(plan), lambda plan, _: _check().check(plan))
 CODE = Form(lambda module: str(module.text), lambda module, _: None)  # checked by its compiler
 BYTES = Form(lambda code: f"{len(code):,} bytes", lambda code, _: None)  # checked when loaded

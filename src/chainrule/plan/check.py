@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from chainrule.errors import GraphError
-from chainrule.ir.kernel import Buffer
+from chainrule.ir.kernel import Buffer, Kernel
 from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan, Task
 from chainrule.plan.schedule import allowed_splits, touches
@@ -42,6 +42,22 @@ def check(plan: Plan) -> Plan:
     for phase in plan.phases:
         _check_phase(phase)
     return plan
+
+
+def check_kernels(kernels: Iterable[Kernel]) -> None:
+    """Raises GraphError if a kernel, not scheduled yet, writes nothing or what is written already.
+
+    What else must hold, `check` finds in the plan.
+    """
+    written: set[Buffer] = set()
+    for kernel in kernels:
+        if not kernel.writes:
+            raise GraphError("plan", "it writes nothing", at=f"kernel {kernel.name!r}")
+        for write in kernel.writes:
+            if write.buffer in written and not (write.add or kernel.commit):
+                at = f"kernel {kernel.name!r}, buffer {write.buffer.name!r}"
+                raise GraphError("plan", "it is written twice", at=at)
+        written |= {write.buffer for write in kernel.writes}
 
 
 def _wrong(task: Task, rule: str, buffer: Buffer | None = None) -> GraphError:
