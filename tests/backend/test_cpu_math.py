@@ -311,7 +311,7 @@ ROWS, COLUMNS = 3, 41
 @pytest.mark.parametrize("width", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_philox_draws_the_bits_of_uniform(dtype, width, target):
-    want = _forward_uniform(KEY, (ROWS, COLUMNS), dtype, STREAM)
+    want = _forward_uniform(KEY, shape=(ROWS, COLUMNS), dtype=dtype, stream=STREAM)
     words, out = [*map(int, KEY), STREAM], np.empty(width, dtype)
     run = drawn(dtype, width, target, run=True)
     for row in range(ROWS):
@@ -338,7 +338,7 @@ def test_philox_takes_the_low_32_bits_of_element_and_row():
     row, out = 2**32 + 1, np.empty(4, np.float32)
     run = drawn("float32", 4, next(iter(TARGETS)), run=True)
     run(2**34 + 8, row, *map(int, KEY), STREAM, out.ctypes.data)
-    want = _forward_uniform(KEY, (2, 12), "float32", STREAM)[1, 8:]
+    want = _forward_uniform(KEY, shape=(2, 12), dtype="float32", stream=STREAM)[1, 8:]
     np.testing.assert_array_equal(out, want)
 
 
