@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_plan_and_profile_are_of_the_step_that_trains(
     assert taken["fit"]["clip_norm"] == 0.5
     assert taken["fit"]["batch_size"] == 24
     assert taken["plan"] == taken["profile"] == taken["fit"]
+
+
+def test_numbers_of_a_narrow_terminal_have_their_names(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "model")
+    assert main(["train", str(table), "--target", "y", "--epochs", "1", "-q", "-o", folder]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["show", folder, "--plan"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert re.search(r" [\d.]+ MFLOP, [\d.]+ KB, [\d.]+ us, \d+ %, ", text)
 
 
 def test_no_profile_of_what_has_no_minibatches(
