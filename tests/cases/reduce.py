@@ -139,12 +139,14 @@ PRODUCTS = (
     *over_axes(prod, np.prod, domain=(-2.0, 2.0)),
     Case("prod of integers", prod, np.prod, (((2, 3),),), {"axis": 0}, kinds=("int",)),
     Case(
-        "cumsum", cumsum, np.cumsum, (((7,),), ((0, 3),), ((5, 2),)), {"axis": 0}, ops=("cumsum",),
+        "cumsum", cumsum, np.cumsum, (((7,),), ((0, 3),), ((5, 2),), ((1, 3),)), {"axis": 0},
+        ops=("cumsum",),
         bad=(Bad(lambda: cumsum([1.0], 1), ShapeError, "no such axis"),),
     ),
     Case(
         "cumsum, reverse", cumsum, lambda x, axis, reverse: np.cumsum(x[..., ::-1], -1)[..., ::-1],
-        (((9,),), ((2, 3),), ((3, 1, 8),)), {"axis": -1, "reverse": True}, ops=("cumsum",),
+        (((9,),), ((2, 3),), ((3, 1, 8),), ((2, 1),)), {"axis": -1, "reverse": True},
+        ops=("cumsum",),
     ),
     Case(
         "cumsum of truth values", cumsum, lambda x, axis: np.cumsum(x.astype(int), axis),

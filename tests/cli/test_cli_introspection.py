@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from chainrule.cli.main import main
+from chainrule.model.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,41 @@ def test_a_profile_follows_the_results_and_a_model_tells_its_plan(
         assert part in lines
     assert any("the data set, 90 rows" in line for line in lines)
     assert max(map(len, lines)) <= 100
+
+
+def test_plan_and_profile_are_of_the_step_that_trains(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every setting of it: each of the three takes the same ones."""
+    taken: dict[str, dict[str, Any]] = {}
+    for name in ("fit", "plan", "profile"):
+        plain = getattr(Model, name)
+
+        def noted(*data: Any, name: str = name, plain: Any = plain, **settings: Any) -> Any:
+            step = {key: settings[key] for key in ("optimizer", "batch_size", "clip_norm")}
+            taken[name] = step
+            return plain(*data, **settings)
+
+        monkeypatch.setattr(Model, name, noted)
+    folder = str(tmp_path / "model")
+    order = ["train", str(table), "--target", "y", "--epochs", "2", "-o", folder, "--profile", "-q"]
+    assert main([*order, "--clip-norm", "0.5", "--batch-size", "24", "--optimizer", "lion"]) == 0
+    assert main(["show", folder, "--plan"]) == 0
+    assert taken["fit"]["clip_norm"] == 0.5
+    assert taken["fit"]["batch_size"] == 24
+    assert taken["plan"] == taken["profile"] == taken["fit"]
+
+
+def test_numbers_of_a_narrow_terminal_have_their_names(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "model")
+    assert main(["train", str(table), "--target", "y", "--epochs", "1", "-q", "-o", folder]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["show", folder, "--plan"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert re.search(r" [\d.]+ MFLOP, [\d.]+ KB, [\d.]+ us, \d+ %, ", text)
 
 
 def test_no_profile_of_what_has_no_minibatches(

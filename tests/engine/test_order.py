@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,21 @@ def test_the_order_has_every_stage_by_name() -> None:
     assert tuple(stage.name for stage in ORDER) == NAMES
     assert [stage for stage, _ in results()] == list(ORDER)
     assert all(stage.what for stage in ORDER)
+
+
+def test_no_other_module_takes_a_stage() -> None:
+    """So that none chains stages: the order stands in one place."""
+    stages = {x.run.__name__: x.run.__module__ for x in ORDER if x.run.__name__ != "<lambda>"}
+    package, compiler = Path(cr.__file__).parent, run.__module__
+    takers = {
+        (path.relative_to(package.parent).with_suffix("").as_posix().replace("/", "."), name.name)
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if stages.get(name.name) == node.module
+    }
+    assert takers == {(compiler, name) for name in stages}
 
 
 def test_every_result_has_a_text_that_tells_it_from_the_one_before() -> None:

@@ -76,7 +76,7 @@ class Screen:
         widths = [max(map(cells, column)) for column in zip(*every, strict=True)]
         room = self.width - 2 - sum(width + 2 for width in widths[:-1])
         if room < min(MIN_LAST_WIDTH, widths[-1]):
-            self._stack(clean)
+            self._stack(clean, head, right)
             return
         for place, row in enumerate(every):
             self._row(row, widths, room, right, bool(head) and place == 0)
@@ -96,10 +96,15 @@ class Screen:
             text = (start if place == 0 else " " * cells(start)) + line
             self.write(self.styled(text.rstrip(), "dim") if head else text)
 
-    def _stack(self, rows: Sequence[Sequence[str]]) -> None:
+    def _stack(
+        self, rows: Sequence[Sequence[str]], head: Sequence[str], right: Sequence[int]
+    ) -> None:
+        """Each row as a paragraph; after a number stands the name of its column."""
+        names = {k: f" {head[k]}" for k in right if head}
         for row in rows:
             self.say(row[0], indent=2)
-            self.say(", ".join(cell for cell in row[1:] if cell), indent=6)
+            parts = [cell + names.get(k, "") for k, cell in enumerate(row) if k and cell]
+            self.say(", ".join(parts), indent=6)
 
     def styled(self, text: str, *styles: str) -> str:
         """The text in a style, where the stream shows styles."""

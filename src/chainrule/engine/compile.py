@@ -10,6 +10,7 @@ from typing import Any
 from chainrule.backend.base import Backend, Job
 from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal, position_rows
 from chainrule.engine.step import (
+    Differentiated,
     Objective,
     UpdateRule,
     add_updates,
@@ -88,13 +89,20 @@ class Stage:
     form: Form = GRAPH
 
 
-STEP = (
+GRADIENT = (
     Stage("specialise", "take the training side of what differs from prediction",
           specialise_for_training),
     Stage("differentiate", "add the gradient of the loss", differentiate),
+)  # fmt: skip
+"""An Objective becomes its loss and gradients, as Differentiated."""
+
+UPDATE = (
     Stage("update", "add the new value of every parameter and slot", add_updates),
     Stage("rows", "update only the rows of large tables that examples use", update_rows),
-)  # fmt: skip
+)
+"""Loss and gradients become a Step."""
+
+STEP = (*GRADIENT, *UPDATE)
 """An Objective becomes a Step."""
 
 SPLIT = (
@@ -144,6 +152,14 @@ def run(value: Any, stages: Iterable[Stage]) -> Any:
     """The result of the last of the stages."""
     *_, (_, made) = staged(value, stages)
     return made
+
+
+def build_gradients(
+    graph: Graph, loss: Node, trainable: Iterable[str] | None = None
+) -> Differentiated:
+    """The loss of a model and its gradients; arguments and errors as in `build_step`."""
+    parts: Differentiated = run(Objective(graph, loss, trainable=trainable), GRADIENT)
+    return parts
 
 
 def build_step(

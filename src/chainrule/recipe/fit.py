@@ -70,12 +70,20 @@ def fit(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
 ) -> None:
     """Train a model as resolved, on data that is divided already."""
-    assert resolved.batch_size is not None
     model.fit(
-        data, optimizer=build_optimizer(resolved, model.graph), batch_size=resolved.batch_size,
-        epochs=resolved.epochs, patience=resolved.patience, keep_best=keeps_best(data, resolved),
-        clip_norm=resolved.clip_norm, verbose=verbose,
+        data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
+        patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
     )  # fmt: skip
+
+
+def step_settings(resolved: Config, graph: Graph) -> dict[str, Any]:
+    """The settings of one step, as `Model.fit`, `Model.plan` and `Model.profile` take them."""
+    assert resolved.batch_size is not None
+    return {
+        "optimizer": build_optimizer(resolved, graph),
+        "batch_size": resolved.batch_size,
+        "clip_norm": resolved.clip_norm,
+    }
 
 
 def keeps_best(data: Prepared, resolved: Config) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from chainrule.engine.compile import build_gradients
 from chainrule.engine.fallback import backend_for
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeFunction
-from chainrule.engine.step import Objective, differentiate, specialise_for_training
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
@@ -46,9 +46,7 @@ class FullBatch:
         settings: LBFGS, *, trainable: Iterable[str] | None = None, seed: int = 0,
         backend: str = "native",
     ) -> None:  # fmt: skip
-        forward = specialise_for_training(Objective(graph, loss, trainable=trainable))
-        parts = differentiate(forward)
-        self._parts = parts
+        self._parts = parts = build_gradients(graph, loss, trainable)
         wanted = [parts.loss, *parts.gradients.values()]
         descent = Graph(wanted, like=graph)
         statistics = Graph(parts.tracked.values(), like=graph)

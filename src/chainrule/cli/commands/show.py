@@ -87,9 +87,7 @@ def _plan(model: Model, resolved: Config | None) -> Forecast:
     if resolved is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
-    optimizer = recipe.build_optimizer(resolved, model.graph)
-    clip = resolved.clip_norm
-    return model.plan(resolved.batch_size or 32, optimizer=optimizer, clip_norm=clip, rows=rows)
+    return model.plan(**recipe.step_settings(resolved, model.graph), rows=rows)
 
 
 def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:

@@ -259,11 +259,9 @@ def _training_rows(job: Job) -> Encoded:
 
 def _profile(job: Job) -> Profile:
     """The profile of a step, on the rows that trained."""
-    resolved, model = job.training.config, job.training.model
-    return model.profile(
-        _training_rows(job), batch_size=resolved.batch_size or 32,
-        optimizer=recipe.build_optimizer(resolved, model.graph), clip_norm=resolved.clip_norm,
-    )  # fmt: skip
+    model = job.training.model
+    settings = recipe.step_settings(job.training.config, model.graph)
+    return model.profile(_training_rows(job), **settings)
 
 
 # ---------------------------------------------------------------- files
