@@ -16,7 +16,7 @@ from chainrule.costs.cost import (
     product_seconds,
     share,
 )
-from chainrule.costs.speeds import usual
+from chainrule.costs.speeds import default_speeds
 from chainrule.costs.work import work
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
@@ -25,7 +25,7 @@ from chainrule.plan.plan import Plan, Task
 from chainrule.plan.schedule import schedule
 from chainrule.types import N
 
-SPEEDS = usual(32, ((6, 2), (4, 3), (12, 1)))
+SPEEDS = default_speeds(32, ((6, 2), (4, 3), (12, 1)))
 
 
 def trained(widths: tuple[int, ...], rule: cr.Optimizer | None = None) -> Plan:

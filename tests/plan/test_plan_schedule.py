@@ -15,7 +15,7 @@ from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.jit import compiled
 from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.costs.cost import PlanCosts, share
-from chainrule.costs.speeds import usual
+from chainrule.costs.speeds import default_speeds
 from chainrule.costs.work import work
 from chainrule.engine.compile import plan_forward, plan_step
 from chainrule.graph import Graph
@@ -83,7 +83,7 @@ def test_the_phases_of_a_plan_are_those_that_it_shows(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_costs_are_shared_as_the_schedule_says(seed: int) -> None:
     for plan in plans(seed):
-        costs = PlanCosts(plan, 1000, usual(32))
+        costs = PlanCosts(plan, 1000, default_speeds(32))
         found: list[list[tuple[str, str, int]]] = [[] for _ in plan.phases]
         for phase, each in costs.works:
             found[phase].append((each.kernel.name, each.split, each.task.owner))

@@ -1,1 +1,1 @@
-"""What a plan costs: work, time and memory, forecast and measured."""
+"""The cost of a plan: work, time and memory, predicted and measured."""

@@ -1,4 +1,4 @@
-"""What a plan costs: seconds, from the work of its kernels and the speeds of a processor."""
+"""The cost of a plan in seconds, from the work of its kernels and the speeds of a processor."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chainrule.costs.speeds import Speeds
-from chainrule.costs.work import Work, doubles, rough_work, size_of, work
+from chainrule.costs.work import Work, is_double, rough_work, size_of, work
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
 
-EXPOSED = 0.3
+EXPOSED_SHARE = 0.3
 """The share of the time of moving bytes that arithmetic does not hide."""
 
-WORTH = 10e-6
-"""Seconds of a step that more threads must save: less is lost to whoever else wants a processor."""
+MIN_GAIN = 10e-6
+"""Seconds of a step that more threads must save: less is lost to other load on the processors."""
 
 
 @dataclass(frozen=True)
 class KernelCost:
-    """A kernel with what it takes.
+    """A kernel with its predicted time.
 
     Attributes:
-        work: what it does.
+        work: its operations and bytes.
         phase: the number of its phase.
-        seconds: until the thread that has most to do in it is done.
-        memory: of these, what moving the bytes alone would take.
+        seconds: those of the thread with the largest share of it.
+        memory: the seconds that moving the bytes alone would take.
     """
 
     work: Work
@@ -37,11 +37,11 @@ class KernelCost:
 
 @dataclass(frozen=True)
 class PlanCost:
-    """A plan with what a step takes.
+    """A plan with the predicted time of a step.
 
     Attributes:
         kernels: in order.
-        threads, rows: what it was reckoned for.
+        threads, rows: those that the prediction assumes.
         barriers: seconds at the barriers of a step.
     """
 
@@ -62,18 +62,18 @@ class PlanCost:
 
     @property
     def seconds(self) -> float:
-        """Of a step."""
+        """The time of a step."""
         return sum(x.seconds for x in self.kernels) + self.barriers
 
 
 def plan_cost(plan: Plan, rows: int, speeds: Speeds, threads: int = 1) -> PlanCost:
-    """What a step of a plan costs.
+    """The cost of a step of a plan.
 
     Args:
-        plan: what is run.
-        rows: of the minibatch.
-        speeds: of the processor.
-        threads: that share the step.
+        plan: the one to run.
+        rows: those of a minibatch.
+        speeds: those of the processor.
+        threads: the number that share the step.
     """
     return PlanCosts(plan, rows, speeds).at(threads)
 
@@ -89,47 +89,48 @@ class PlanCosts:
             for k, phase in enumerate(plan.phases)
             for task in phase.tasks
         ]
-        self.distances = _distances([x for _, x in self.works], plan)
+        self.distances = _reuse_distances([x for _, x in self.works], plan)
 
     def at(self, threads: int) -> PlanCost:
-        """The costs with so many threads."""
+        """The costs with this number of threads."""
         made = []
-        for (phase, each), away in zip(self.works, self.distances, strict=True):
+        for (phase, each), distances in zip(self.works, self.distances, strict=True):
             part = share(each, self.rows, threads)
-            memory = self._memory(each, away, part, threads)
+            memory = self._memory(each, distances, part, threads)
             seconds = _seconds(each, self.speeds, part, memory)
             seconds += exchanged(each, threads) / self.speeds.exchange
             made.append(KernelCost(each, phase, seconds, memory))
         barriers = len(self.plan.phases) * self.speeds.barrier * (threads > 1)
         return PlanCost(tuple(made), threads, self.rows, barriers)
 
-    def _memory(self, each: Work, away: list[float], part: float, threads: int) -> float:
-        """Seconds in which a thread moves its part of the bytes."""
+    def _memory(self, each: Work, distances: list[float], part: float, threads: int) -> float:
+        """Seconds that a thread takes to move its part of the bytes."""
         total = 0.0
-        for traffic, distance in zip(each.touched, away, strict=True):
-            own = 1.0 if traffic.whole else part
-            level = self._level(distance / (1 if traffic.whole else threads))
+        for traffic, reuse_distance in zip(each.touched, distances, strict=True):
+            moved = 1.0 if traffic.whole else part
+            level = self._level(reuse_distance / (1 if traffic.whole else threads))
             bandwidth = self.speeds.levels[level][1]
             if level == len(self.speeds.levels) - 1 and part < 1:
                 bandwidth = min(bandwidth, self.speeds.shared * part)
-            total += traffic.bytes * own / bandwidth
+            total += traffic.bytes * moved / bandwidth
         return total
 
     def _level(self, distance: float) -> int:
+        """The nearest level that holds the bytes of a reuse distance."""
         sizes = [size for size, _ in self.speeds.levels]
         return next(k for k, size in enumerate(sizes) if distance <= size or k == len(sizes) - 1)
 
 
 def _seconds(each: Work, speeds: Speeds, part: float, memory: float) -> float:
-    """Of a part of a kernel, whose bytes take so long to move."""
+    """The time of a part of a kernel whose bytes take `memory` seconds to move."""
     seconds = each.instructions * speeds.instruction * part
     if each.product is not None:
         seconds += product_seconds(each, speeds, part)
-    return max(seconds + EXPOSED * memory, memory) + speeds.call
+    return max(seconds + EXPOSED_SHARE * memory, memory) + speeds.call
 
 
 def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
-    """The part of a kernel that the thread does which has most of it."""
+    """The largest part of a kernel that falls to one thread."""
     if threads == 1 or each.split in ("none", "every"):
         return 1.0
     size = size_of(each.kernel.axes[0], rows)
@@ -140,7 +141,7 @@ def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
 
 
 def exchanged(each: Work, threads: int) -> float:
-    """Bytes of a product's factors that a thread reads and that others have just written.
+    """The bytes of a product's factors that a thread reads and other threads have just written.
 
     It reads one factor whole: weights, of which each thread updated a part, or gradients, of which
     each computed some rows. Where threads share the rows of a weight, each also reads its columns
@@ -148,27 +149,27 @@ def exchanged(each: Work, threads: int) -> float:
     """
     if each.product is None:
         return 0.0
-    m, v, k, often = each.product
-    numbers = float(k * v)
+    m, v, k, repeats = each.product
+    elements = float(k * v)
     if each.split == "first" and all(b.space != "data" for b, _ in each.task.operands):
-        numbers += m * k / threads
-    return (8 if doubles(each.kernel) else 4) * often * numbers * (1 - 1 / threads)
+        elements += m * k / threads
+    return (8 if is_double(each.kernel) else 4) * repeats * elements * (1 - 1 / threads)
 
 
 def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
-    """Of the sums of a matrix product, or a part of its rows."""
+    """The time of the sums of a matrix product, or of a part of its rows."""
     assert each.product is not None
-    m, v, k, often = each.product
-    lanes = speeds.vector // (8 if doubles(each.kernel) else 4)
+    m, v, k, repeats = each.product
+    lanes = speeds.vector // (8 if is_double(each.kernel) else 4)
     wide = -(-v // lanes)
     rows, vectors = best_tile(speeds.tiles, wide)
     vectors = min(vectors, wide)
     columns = max(-(-wide // vectors) * vectors, vectors) * lanes
     computed = -(-math.ceil(m * part) // rows) * rows
     rate = speeds.peak * speeds.product * lanes * 4 / speeds.vector
-    tiles = computed / rows * columns / (vectors * lanes) * often
+    tiles = computed / rows * columns / (vectors * lanes) * repeats
     store = tiles * rows * vectors * 2 * speeds.instruction
-    return 2 * computed * columns * k * often / rate + store
+    return 2 * computed * columns * k * repeats / rate + store
 
 
 def best_tile(tiles: Iterable[tuple[int, int]], wide: int) -> tuple[int, int]:
@@ -183,38 +184,38 @@ def best_tile(tiles: Iterable[tuple[int, int]], wide: int) -> tuple[int, int]:
     return min(tiles, key=cost)
 
 
-def _distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:
-    """For what each kernel touches, the bytes touched since it was last touched, its own included.
+def _reuse_distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:
+    """For each buffer that a kernel touches, the bytes touched since its last use, inclusive.
 
-    Steps follow each other, and the sides of the states change; data comes from far away.
+    Two steps are simulated, as the sides of the states alternate; data is always cold.
     """
     works, twice = list(works), set(plan.updates)
     last: dict[tuple[Buffer, int], float] = {}
     clock = 0.0
-    found: list[list[float]] = []
+    distances_of_all: list[list[float]] = []
     for turn in (0, 1):
-        found = []
+        distances_of_all = []
         for each in works:
-            away = []
+            distances = []
             for x in each.touched:
                 side = (turn ^ x.new) if x.buffer in twice else 0
                 clock += x.bytes
                 key = (x.buffer, side)
-                far = x.buffer.space == "data" or key not in last
-                away.append(math.inf if far else clock - last[key])
+                cold = x.buffer.space == "data" or key not in last
+                distances.append(math.inf if cold else clock - last[key])
                 last[key] = clock
-            found.append(away)
-    return found
+            distances_of_all.append(distances)
+    return distances_of_all
 
 
-def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
-    """How many threads make a step quickest, by prediction; the fewest of those about as quick.
+def best_threads(plan: Plan, rows: int, limit: int, speeds: Speeds) -> int:
+    """The number of threads that makes a step fastest, by prediction; the fewest if about equal.
 
     Args:
-        plan: of the step.
-        rows: of its minibatch.
-        most: the most threads to consider.
-        speeds: of the processor.
+        plan: that of the step.
+        rows: those of its minibatch.
+        limit: the most threads to consider.
+        speeds: those of the processor.
     """
     lanes = speeds.vector // 4
     works = [rough_work(task, rows, lanes) for task in plan.tasks]
@@ -226,18 +227,18 @@ def best_threads(plan: Plan, rows: int, most: int, speeds: Speeds) -> int:
         return sum(parts) + between + waiting * (threads > 1)
 
     best, least = 1, predicted(1)
-    for threads in _numbers(most):
+    for threads in _thread_counts(limit):
         seconds = predicted(threads)
-        if seconds < min(0.95 * least, least - WORTH):
+        if seconds < min(0.95 * least, least - MIN_GAIN):
             best, least = threads, seconds
     return best
 
 
-def _numbers(most: int) -> Iterator[int]:
-    """2, 4, 8 ... and `most`."""
+def _thread_counts(limit: int) -> Iterator[int]:
+    """Powers of two from 2 on, and `limit`."""
     threads = 2
-    while threads < most:
+    while threads < limit:
         yield threads
         threads *= 2
-    if most > 1:
-        yield most
+    if limit > 1:
+        yield limit

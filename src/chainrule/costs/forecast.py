@@ -1,4 +1,4 @@
-"""What a step will do and take, told before it runs: passes, phases, kernels, layout, memory."""
+"""The forecast of a step before it runs: passes, phases, kernels, layout, memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Placed:
-    """How a buffer lies: numbers from row to row, where that is more than a row has."""
+    """The layout of a buffer: `step` elements from row to row, of which `width` are the row."""
 
     name: str
     shape: str
@@ -51,12 +51,12 @@ class MemoryNeed:
     """Bytes that a run needs besides the process itself.
 
     Attributes:
-        state: parameters and what the optimizer keeps: an old and a new side of each.
-        copies: of it, that the model has: of parameters before and after an epoch.
+        state: parameters and optimizer slots, an old and a new side of each.
+        copies: copies of the state in the model: parameters before and after an epoch.
         work: values between kernels, and constants.
         scratch: panels and sums of all threads.
-        row: of the data set, for each of its rows.
-        rows: of the data set; None where that is not known.
+        row: a row of the data set.
+        rows: the number of rows of the data set; None if unknown.
     """
 
     state: int
@@ -73,23 +73,23 @@ class MemoryNeed:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         return self.state + self.copies + self.work + self.scratch + self.data
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A step before it runs. `str(forecast)` tells it; a notebook shows tables.
+    """A step before it runs. `str(forecast)` is its text; a notebook shows tables.
 
     Attributes:
         what: the step in a few words.
-        passes: what was done to the graph, in order.
+        passes: the rewritings of the graph, in order.
         plan: the kernels in their phases; `listing` writes them out.
-        cost: what each kernel takes, by prediction.
-        memory: what the run needs.
-        placed: how the larger buffers lie.
-        speeds: of the processor, which the prediction is made of.
-        own: nodes that have a name of their own; the others are only counted.
+        cost: the predicted time of each kernel.
+        memory: the bytes that the run needs.
+        placed: the layout of the larger buffers.
+        speeds: those of the processor, on which the prediction rests.
+        own: nodes that the user named; the others are only counted.
     """
 
     what: str
@@ -108,7 +108,7 @@ class Forecast:
 
     @property
     def phases(self) -> int:
-        """How many phases there are: all threads meet at the end of each."""
+        """The number of phases; a barrier of all threads ends each."""
         return len(self.plan.phases)
 
     @property
@@ -123,12 +123,12 @@ class Forecast:
 
     @property
     def seconds(self) -> float:
-        """Of a step, predicted."""
+        """The predicted time of a step."""
         return self.cost.seconds
 
     @property
     def threads(self) -> int:
-        """How many share a step."""
+        """The number of threads that share a step."""
         return self.cost.threads
 
     @property
@@ -237,24 +237,24 @@ class Forecast:
 
 
 def nodes_text(nodes: Sequence[str], own: Collection[str]) -> str:
-    """The nodes with a name of their own, and how many others there are."""
-    told = [name for name in nodes if name in own]
-    others = len(nodes) - len(told)
-    rest = f"{others} other{'s' * (others > 1)}" if told else f"{others} node{'s' * (others > 1)}"
-    return ", ".join(told) + (" and " * bool(told) + rest) * bool(others)
+    """The nodes that the user named, and the number of others."""
+    named = [name for name in nodes if name in own]
+    others = len(nodes) - len(named)
+    rest = f"{others} other{'s' * (others > 1)}" if named else f"{others} node{'s' * (others > 1)}"
+    return ", ".join(named) + (" and " * bool(named) + rest) * bool(others)
 
 
 def loops_text(work: Work, rows: int) -> str:
-    """What a kernel goes over: a product with its three sizes, or its loops and sums."""
+    """The iteration space of a kernel: the three sizes of a product, or its loops and sums."""
     if work.product is not None:
-        m, v, k, often = work.product
-        return f"{m} x {k} @ {k} x {v}" + (f", {often} times" if often > 1 else "")
+        m, v, k, repeats = work.product
+        return f"{m} x {k} @ {k} x {v}" + (f", {repeats} times" if repeats > 1 else "")
 
-    def told(axes: Sequence[Axis]) -> str:
+    def format_axes(axes: Sequence[Axis]) -> str:
         return " x ".join(str(x.size if isinstance(x.size, int) else rows) for x in axes)
 
     kernel = work.kernel
-    sizes = told(kernel.axes) or "once"
+    sizes = format_axes(kernel.axes) or "once"
     if kernel.reduction is None:
         return sizes
-    return f"{sizes}, {kernel.reduction.combine} of {told(kernel.reduction.over)}"
+    return f"{sizes}, {kernel.reduction.combine} of {format_axes(kernel.reduction.over)}"

@@ -1,4 +1,4 @@
-"""Where the time of a step went: measured beside predicted, by kernel and by node."""
+"""The profile of a step: measured beside predicted times, by kernel and by node."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ NODES = 15
 
 @dataclass(frozen=True)
 class MeasuredKernel:
-    """A kernel with the time that it took.
+    """A kernel with its measured time.
 
     Attributes:
-        cost: what was predicted.
-        seconds: of a step: the mean of the threads, those included that had nothing to do in it.
+        cost: the prediction.
+        seconds: those of a step: the mean over all threads, idle ones included.
     """
 
     cost: KernelCost
@@ -37,16 +37,16 @@ class MeasuredKernel:
 
 @dataclass(frozen=True)
 class Profile:
-    """A step after it ran. `str(profile)` tells it; a notebook shows tables.
+    """A step after it ran. `str(profile)` is its text; a notebook shows tables.
 
     Attributes:
-        forecast: what was predicted.
+        forecast: the prediction.
         kernels: in order.
-        nodes: seconds of a step by the name of the node; a kernel's are shared among its nodes by
-            what each costs.
+        nodes: seconds of a step by the name of the node; a kernel's are divided among its
+            nodes in proportion to their costs.
         waiting: seconds of a step in which threads waited for each other, the mean of the threads.
-        seconds: of a step.
-        steps: how many were run.
+        seconds: those of a step.
+        steps: the number that ran.
     """
 
     forecast: Forecast
@@ -91,7 +91,7 @@ class Profile:
         return Section(title, tuple(rows))
 
     def _memory(self) -> float:
-        """Bytes a second from memory, with the threads that there were."""
+        """Bytes a second from memory, with the number of threads of the run."""
         speeds = self.forecast.speeds
         return min(speeds.levels[-1][1] * self.forecast.threads, speeds.shared)
 

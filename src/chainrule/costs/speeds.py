@@ -1,4 +1,4 @@
-"""How fast a processor is: what the cost of a plan is reckoned from."""
+"""The speeds of a processor, from which the cost of a plan is predicted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Speeds:
-    """What a processor does in a second, for one core unless told.
+    """Rates of a processor, of one core unless noted.
 
     Attributes:
         processor: its name.
@@ -20,8 +20,8 @@ class Speeds:
         shared: bytes a second from memory for all cores together.
         call: seconds to begin a kernel.
         barrier: seconds until all threads have met.
-        exchange: bytes a second that a core gets of what another one has just written.
-        measured: how often these were measured, the best kept; 0 for usual values.
+        exchange: bytes a second that a core reads of data that another core has just written.
+        measured: the number of measurements, of which these are the best; 0 for defaults.
     """
 
     processor: str
@@ -38,10 +38,10 @@ class Speeds:
     measured: int = 0
 
 
-def better(one: Speeds, two: Speeds) -> Speeds:
-    """The best of two measurements of a machine: others slow it down, none speeds it up.
+def merge_best(one: Speeds, two: Speeds) -> Speeds:
+    """The best of two measurements of a machine: other load slows it down, nothing speeds it up.
 
-    The exchange is a difference of two times: there the more careful one is kept.
+    The exchange rate is a difference of two times: there the lower one is kept.
     """
     peak = max(one.peak, two.peak)
     return Speeds(
@@ -62,8 +62,8 @@ def better(one: Speeds, two: Speeds) -> Speeds:
     )
 
 
-def usual(vector: int, tiles: tuple[tuple[int, int], ...] = ((6, 2),)) -> Speeds:
-    """What processors of our days with such vectors do, roughly."""
+def default_speeds(vector: int, tiles: tuple[tuple[int, int], ...] = ((6, 2),)) -> Speeds:
+    """Rough speeds of current processors with vectors of this many bytes."""
     rate = 3.0e9
     return Speeds(
         processor="a usual processor",

@@ -1,4 +1,4 @@
-"""What the kernels of a plan do: operations, vector instructions, bytes; who shares them."""
+"""The work of the kernels of a plan: operations, vector instructions, bytes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ PRICES = {
     "exp": 27, "expm1": 26, "log": 34, "log1p": 41, "sin": 49, "cos": 46, "tanh": 36,
     "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 75, "select": 1,
 }  # fmt: skip
-"""Vector instructions of a function; of those of the maths library, as many as it is written in."""
+"""Vector instructions of a function; for the maths library, the number in its code."""
 
-SILENT = ("cast", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "count")
-"""Functions that count for no floating-point operation."""
+NOT_FLOPS = (
+    "cast", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "count",
+)  # fmt: skip
+"""Functions that do not count as floating-point operations."""
 
 SCATTERED = 2
-"""Instructions for each lane of a read that is not of neighbours."""
+"""Instructions for each lane of a read whose lanes are not contiguous."""
 
-ACROSS = 12
-"""Instructions that add up the lanes of a vector, at the end of a sum along it."""
+HORIZONTAL_SUM = 12
+"""Instructions that add up the lanes of a vector at the end of a sum along it."""
 
-ROUGH = 12
-"""Instructions of a written element, where nothing more exact is known."""
+ROUGH_ELEMENT = 12
+"""Instructions of a written element in a rough estimate."""
 
-TURN = 2
-"""Instructions that every turn of a loop takes besides its work."""
+LOOP_OVERHEAD = 2
+"""Instructions of every loop iteration besides its body."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Traffic:
     """Bytes of a buffer that a kernel touches.
 
     Attributes:
-        buffer, new: which; and whether it is the new side of a state.
+        buffer, new: the buffer, and whether it is the new side of a state.
         bytes: read, or written.
         whole: whether every thread touches all of it, and not its own part.
     """
@@ -49,14 +51,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Work:
-    """What a kernel has to do, whoever does it.
+    """The operations and bytes of a kernel, over all threads.
 
     Attributes:
-        task: which.
+        task: the kernel's task.
         flops: floating-point operations; functions such as exp count as one.
         instructions: of vectors, those of a matrix product's sums left out.
-        product: rows, columns and terms of a contraction, and how often; None for others.
-        touched: what it reads and writes.
+        product: rows, columns, terms and repetitions of a contraction; None for others.
+        touched: the buffers that it reads and writes.
     """
 
     task: Task
@@ -67,17 +69,17 @@ class Work:
 
     @property
     def kernel(self) -> Kernel:
-        """What is computed."""
+        """The kernel itself."""
         return self.task.kernel
 
     @property
     def split(self) -> Split:
-        """How threads share it."""
+        """Its division among threads."""
         return self.task.split
 
     @property
     def bytes(self) -> int:
-        """Read and written, each buffer once."""
+        """Bytes read and written, each buffer counted once."""
         return sum(x.bytes for x in self.touched)
 
 
@@ -87,16 +89,16 @@ def work(task: Task, rows: int, lanes: int = 8) -> Work:
 
 
 def rough_work(task: Task, rows: int, lanes: int = 8) -> Work:
-    """The work as it looks without reading expressions: right for products, in kind for others."""
+    """An estimate without a look at expressions: exact for products, rough for others."""
     counter, kernel = _Counter(task, rows, lanes), task.kernel
     free = math.prod(counter.sizes[: len(kernel.axes)])
     terms = free if counter.product is not None else math.prod(counter.sizes)
-    instructions = ROUGH * terms / counter.lanes * len(kernel.writes)
+    instructions = ROUGH_ELEMENT * terms / counter.lanes * len(kernel.writes)
     return Work(task, 0, instructions, counter.product, ())
 
 
 class _Counter:
-    """Goes through the expressions of one kernel."""
+    """Counts the work of one kernel by a walk over its expressions."""
 
     def __init__(self, task: Task, rows: int, lanes: int) -> None:
         kernel = task.kernel
@@ -107,7 +109,7 @@ class _Counter:
         self.sizes = [size_of(axis, rows) for axis in self.axes]
         known = task.contraction
         self.product = None if known is None else known.dims(self.sizes.__getitem__)
-        self.lanes = lanes // 2 if doubles(kernel) else lanes
+        self.lanes = lanes // 2 if is_double(kernel) else lanes
         self.along = self._vector_axis()
         self.seen: dict[int, int] = {}
         self.instructions, self.flops = 0.0, 0
@@ -122,13 +124,13 @@ class _Counter:
             self._visit(reduction.value)
             self.flops += terms
             turns = self._turns((1 << len(self.axes)) - 1)
-            self.instructions += (1 + TURN / 2) * turns
+            self.instructions += (1 + LOOP_OVERHEAD / 2) * turns
             if self.along >= len(kernel.axes):
-                self.instructions += ACROSS * free
+                self.instructions += HORIZONTAL_SUM * free
             if product is not None:
                 self.instructions, self.flops = 0.0, 2 * terms
         inner = self._turns((1 << len(kernel.axes)) - 1)
-        self.instructions += TURN * inner
+        self.instructions += LOOP_OVERHEAD * inner
         touched = []
         for write in kernel.writes:
             for expr in (write.value, *write.place):
@@ -150,7 +152,7 @@ class _Counter:
         return len(self.axes) - 1 if len(self.axes) > free else -1
 
     def _turns(self, depends: int) -> float:
-        """How often what depends on these axes is computed: all loops around the innermost."""
+        """The number of times that a value that depends on these axes is computed."""
         inner = depends.bit_length()
         turns = math.prod(self.sizes[:inner])
         if self.along >= 0 and depends >> self.along & 1:
@@ -183,7 +185,7 @@ class _Counter:
                     depends |= self._visit(x)
                 turns = self._turns(depends)
                 self.instructions += PRICES.get(function, 1) * turns
-                if dtype.startswith("float") and function not in SILENT:
+                if dtype.startswith("float") and function not in NOT_FLOPS:
                     self.flops += math.prod(self.sizes[: depends.bit_length()])
         self.seen[id(root)] = depends
         return depends
@@ -191,7 +193,7 @@ class _Counter:
     def _read(self, read: Read, depends: int) -> None:
         times = math.prod(s for k, s in enumerate(self.sizes) if depends >> k & 1)
         before, whole = self.reads.get(read.buffer, (0, True))
-        first = bool(self.kernel.axes) and _begins(read, self.kernel.axes[0])
+        first = bool(self.kernel.axes) and _reads_own_part(read, self.kernel.axes[0])
         self.reads[read.buffer] = max(before, times), whole and first
         turns = self._turns(depends)
         moves = self.along >= 0 and depends >> self.along & 1
@@ -207,17 +209,17 @@ def _elements(buffer: Buffer, rows: int) -> int:
     return math.prod(d if isinstance(d, int) else rows for d in buffer.shape)
 
 
-def doubles(kernel: Kernel) -> bool:
+def is_double(kernel: Kernel) -> bool:
     value = kernel.writes[0].value if kernel.reduction is None else kernel.reduction.value
     return value.dtype in ("float64", "int64")
 
 
 def _last(place: tuple[Expr, ...]) -> Expr | None:
-    """The last expression of a place that is not a number: the one that moves on in memory."""
+    """The last expression of an index that is not constant: that of the contiguous axis."""
     return next((x for x in reversed(place) if not isinstance(x, Const)), None)
 
 
-def _begins(read: Read, axis: Axis) -> bool:
-    """Whether a read moves on by rows as the axis does: a thread reads its own part."""
+def _reads_own_part(read: Read, axis: Axis) -> bool:
+    """Whether a read goes by rows as the axis does, so that a thread reads only its own part."""
     first = read.place[0] if read.place else None
     return first == At(axis) or first == Row(At(axis))

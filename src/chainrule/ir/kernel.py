@@ -1,4 +1,4 @@
-"""Kernels: loop nests over buffers with a scalar expression at the heart. All that a backend sees.
+"""Kernels, the IR of a backend: loop nests over buffers around a scalar expression.
 
     kernel  ::=  for (axes): writes                                 a map
               |  for (axes): acc = combine(for (over): value); writes   a reduction
@@ -20,10 +20,10 @@ import numpy as np
 from chainrule.types import Dim, Shape
 
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
-"""Of an element in memory, by dtype."""
+"""The bytes of an element in memory, by dtype."""
 
 Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient", "loss"]
-"""Where a buffer lives.
+"""The storage of a buffer.
 
 | space    | what                                                        | written by             |
 |----------|-------------------------------------------------------------|------------------------|
@@ -31,9 +31,9 @@ Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient",
 | state    | a parameter, slot, statistic; a step reads its old copy     | kernels, the new copy; |
 |          |                                                             | or, in place, commits  |
 | constant | fixed numbers                                               | none                   |
-| step     | what a step brings: rate, number, key, batch=False inputs   | none                   |
-| work     | what is in between; `N` is at most the largest minibatch    | kernels                |
-| staged   | new rows of a state, which the end of the step puts there   | kernels                |
+| step     | step inputs: rate, step index, key, batch=False inputs      | none                   |
+| work     | intermediate values; `N` is at most the largest minibatch   | kernels                |
+| staged   | new rows of a state, committed at the end of the step       | kernels                |
 | gradient | gradients, in a step that is cut before its updates         | kernels, exchanges     |
 | loss     | the scalar loss of the step                                 | kernels                |
 """
@@ -48,7 +48,7 @@ class Buffer:
         shape: with `N` for the number of rows of the minibatch, in front if at all. Only a node
             such as `x @ x.T` has it twice: then both are in front.
         dtype: float32, float64, int32, int64, uint32 or bool.
-        space: where it lives.
+        space: its storage.
         value: of a constant.
     """
 
@@ -88,7 +88,7 @@ class At:
 
 @dataclass(frozen=True)
 class Row:
-    """The row of the data set that stands in place `at` of the minibatch, an int64."""
+    """The row of the data set at position `at` of the minibatch, an int64."""
 
     at: Expr
     dtype: str = "int64"
@@ -103,15 +103,15 @@ class Read:
 
     @property
     def dtype(self) -> str:
-        """Of the buffer."""
+        """The dtype of the buffer."""
         return self.buffer.dtype
 
 
 @dataclass(frozen=True)
 class Call:
-    """A scalar function of expressions; what stands twice may be one object: visit it once.
+    """A scalar function of expressions; a shared subexpression is one object: visit it once.
 
-    `dtype` is that of the result. Functions, by name (operands of one dtype unless told):
+    `dtype` is that of the result. Functions, by name (operands of one dtype unless noted):
     add sub mul div neg abs min max (NaN wins) sqrt exp expm1 log log1p sin cos tanh sigmoid
     softplus erf pow floor round; eq ne lt le gt ge (to bool); and or xor not (bool); select
     (bool, a, b); cast (any to `dtype`); mod floordiv (int); count (no operands: the number of
@@ -126,7 +126,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Acc:
-    """What the reduction of this kernel came to."""
+    """The result of the reduction of this kernel."""
 
     dtype: str
 
@@ -142,9 +142,9 @@ Combine = OneOf["sum", "prod", "max", "min", "argmax", "argmin", "any", "scan"]
 class Write:
     """`buffer[place] = value`, or `+=` where `add`.
 
-    Where `add`, places may repeat, and additions go in the order of the loops: threads may share
-    the first axis only if the place has it as it is, `At(axis)`; else one thread does it all.
-    Where `repeats`, places may repeat too; the last write stays, and one thread does it all.
+    With `add`, indices may repeat, and additions go in the order of the loops: threads may share
+    the first axis only if the index contains it unchanged, `At(axis)`; else one thread runs all.
+    With `repeats`, indices may repeat too; the last write wins, and one thread runs all.
     """
 
     buffer: Buffer
@@ -160,8 +160,9 @@ class Reduction:
 
     A sum of float32 is exact to about float32's precision times the square root of its length;
     blocks of fixed size are added up in a fixed order, whatever the threads. argmax and argmin
-    give the first place (int64, `over` is one axis); NaN wins in max, min, argmax, argmin. A scan
-    is a running sum over one axis: the writes are done at each of its turns, and may use it.
+    give the lowest index of ties (int64, `over` is one axis); NaN wins in max, min, argmax,
+    argmin. A scan is a running sum over one axis: the writes run in each of its iterations, and
+    may use it.
     """
 
     over: tuple[Axis, ...]
@@ -174,14 +175,14 @@ class Kernel:
     """One loop nest.
 
     Attributes:
-        name: of the node that it computes last.
+        name: that of the node that it computes last.
         axes: the loops, outermost first, none of size 1; if one has size N it is the first, but
             for a kernel that adds. Kernels may share Axis objects.
-        writes: what is stored for each turn of the loops.
+        writes: the stores of each iteration of the loops.
         reduction: computed inside of the loops and before the writes; None for a map.
         nodes: the names of all nodes that were fused.
-        commit: it runs after all others, and only where all that they checked is finite: it puts
-            rows into a state in place. Places may repeat, with equal values.
+        commit: whether it runs after all others, and only if all that they checked is finite: it
+            writes rows of a state in place. Indices may repeat, with equal values.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""From graph to plan: what a backend runs, told without graph and ops."""
+"""From graph to plan: the input of a backend, which knows neither graph nor ops."""

@@ -9,7 +9,7 @@ from chainrule.plan.linearize import Instr, LinearKernel, Store, constant_value
 from chainrule.types import INTEGERS
 
 ACC = -1
-"""Stands for the result of the reduction among the axes that something depends on."""
+"""The pseudo-axis that stands for the result of the reduction in dependences."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _merge(a: dict[int, int], b: dict[int, int], times: int) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Access:
-    """Where a read or store goes.
+    """The address of a read or store.
 
     Attributes:
         offset: from the buffer's start, in elements, but for the `unproven` axes.
@@ -54,57 +54,57 @@ class Access:
 
 
 class Analysis:
-    """Of one kernel: the expr of each integer instruction, and what each instruction depends on."""
+    """Affine expressions of a kernel's integer instructions, and dependences of all on axes."""
 
     def __init__(self, linear: LinearKernel) -> None:
         self.linear = linear
         self.depends: list[frozenset[int]] = []
         self.exprs: list[AffineExpr] = []
-        self._known: dict[tuple[int, tuple[int, ...]], Access] = {}
+        self._accesses: dict[tuple[int, tuple[int, ...]], Access] = {}
         for place, instr in enumerate(linear.instrs):
-            own = self._own(instr)
-            self.depends.append(own.union(*(self.depends[a] for a in instr.args)))
+            direct = self._direct(instr)
+            self.depends.append(direct.union(*(self.depends[a] for a in instr.args)))
             integer = instr.dtype in INTEGERS
             self.exprs.append(self._expr(place) if integer else AffineExpr(symbols={place: 1}))
 
-    def _own(self, instr: Instr) -> frozenset[int]:
-        """What an instruction depends on beside its operands."""
+    def _direct(self, instr: Instr) -> frozenset[int]:
+        """The axes that an instruction depends on by itself, apart from its operands."""
         if instr.op == "at":
             return frozenset({int(instr.data or 0)})
-        # the result of a reduction is another one at each place of the loops around it
+        # the result of a reduction differs in each iteration of the loops around it
         return frozenset({ACC, *range(self.linear.free)} if instr.op == "acc" else ())
 
     def reads(self, instr: int) -> Access:
-        """Where a `read` instruction reads."""
+        """The address of a `read` instruction."""
         return self.access(int(self.linear.instrs[instr].data or 0), self.linear.instrs[instr].args)
 
     def access(self, argument: int, place: tuple[int, ...]) -> Access:
-        """Where the given place of an argument lies."""
+        """The address of the element of an argument at an index."""
         key = argument, place
-        if key not in self._known:
-            self._known[key] = self._access(argument, place)
-        return self._known[key]
+        if key not in self._accesses:
+            self._accesses[key] = self._access(argument, place)
+        return self._accesses[key]
 
     def _access(self, argument: int, place: tuple[int, ...]) -> Access:
-        known = self.linear.arguments[argument]
+        layout = self.linear.arguments[argument]
         expr, unproven = AffineExpr(), []
-        for instr, stride, size in zip(place, known.strides, known.shape, strict=True):
+        for instr, stride, size in zip(place, layout.strides, layout.shape, strict=True):
             here = self.exprs[instr]
-            if isinstance(size, int) and known.space != "rows" and not self._inside(here, size):
+            if isinstance(size, int) and layout.space != "rows" and not self._inside(here, size):
                 unproven.append((here, stride, size))
             else:
                 expr = expr.plus(here, stride)
         return Access(_rejoined(self.linear, expr, self.exprs), tuple(unproven))
 
     def stride(self, access: Access, axis: int) -> int | None:
-        """How far the access moves with the axis; None where that is not one constant."""
+        """The stride of the access along the axis; None if it is not constant."""
         if any(axis in self.depends[i] for expr in access.exprs() for i in expr.symbols):
             return None
         along = access.offset.axes.get(axis, 0)
         return along + sum(stride * place.axes.get(axis, 0) for place, stride, _ in access.unproven)
 
     def separates(self, store: Store, axis: int) -> bool:
-        """Whether a store goes to another element for each value of an axis."""
+        """Whether a store writes a different element for each value of an axis."""
         exprs = (self.exprs[p] for p in store.place)
         return any(set(expr.axes) == {axis} and not expr.symbols for expr in exprs)
 
@@ -113,7 +113,7 @@ class Analysis:
         return low >= 0 and high < size
 
     def bounds(self, expr: AffineExpr) -> tuple[float, float]:
-        """The least and the greatest value of a expr."""
+        """The least and the greatest value of an expression."""
         low = high = float(expr.constant)
         for axis, factor in expr.axes.items():
             size = self.linear.sizes[axis]
@@ -173,7 +173,7 @@ class Analysis:
         return self.linear.instrs[operand].dtype in ("int64", "int32")
 
     def _divided(self, place: int, expr: AffineExpr, by: int) -> AffineExpr:
-        """expr // by or expr % by, where the parts that `by` divides can be told from the rest."""
+        """expr // by or expr % by, if the terms that `by` divides can be split off."""
         axes = {k: f for k, f in expr.axes.items() if f % by == 0}
         symbols = {k: f for k, f in expr.symbols.items() if f % by == 0}
         whole = AffineExpr(expr.constant // by * by, axes, symbols)

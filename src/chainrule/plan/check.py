@@ -1,4 +1,4 @@
-"""The checker of plans: what backends rely on, called at the end of planning."""
+"""The checker of plans: the invariants that backends rely on, checked after planning."""
 
 from __future__ import annotations
 
@@ -109,21 +109,21 @@ def _indices(task: Task) -> Iterator[str]:
 
 
 def _is_row(task: Task, instr: int) -> bool:
-    found = task.linear.instrs[instr]
-    return found.op == "read" and task.operands[int(found.data or 0)][0] is ROWS
+    index = task.linear.instrs[instr]
+    return index.op == "read" and task.operands[int(index.data or 0)][0] is ROWS
 
 
 def _check_order(plan: Plan) -> None:
-    """All that is read is there, and all is written once: then only added to."""
-    known, written = set(plan.buffers), set[Buffer]()
+    """Every buffer is written before it is read, and written once: then only added to."""
+    buffers, written = set(plan.buffers), set[Buffer]()
     for task in plan.tasks:
         for buffer in task.reads:
-            if buffer not in known:
+            if buffer not in buffers:
                 raise _wrong(task, "it reads a buffer that the plan does not have", buffer)
             if buffer.space in ("work", "staged", "gradient", "loss") and buffer not in written:
                 raise _wrong(task, "it reads what is not written yet", buffer)
         for write in task.kernel.writes:
-            if write.buffer not in known:
+            if write.buffer not in buffers:
                 raise _wrong(task, "it writes a buffer that the plan does not have", write.buffer)
             updated = write.buffer in plan.updates
             if write.buffer.space == "state" and task.kernel.commit == updated:
@@ -140,7 +140,7 @@ def _check_order(plan: Plan) -> None:
 
 
 def _check_phase(phase: Phase) -> None:
-    """Within a phase, a thread only touches what no other thread writes there."""
+    """Within a phase, no thread touches an element that another thread writes."""
     wrote: defaultdict[Buffer, list[tuple[Task, bool]]] = defaultdict(list)
     read: defaultdict[Buffer, list[tuple[Task, bool]]] = defaultdict(list)
     for task in phase.tasks:

@@ -38,7 +38,7 @@ class Contraction:
 
 
 def contraction(analysis: Analysis) -> Contraction | None:
-    """The contraction that a kernel computes, if it does."""
+    """The contraction that a kernel computes; None if it computes something else."""
     linear = analysis.linear
     if linear.combine != "sum" or linear.free < 2:
         return None

@@ -1,4 +1,4 @@
-"""Where the elements of nodes are kept, and what they are made of where they are not."""
+"""The buffers of materialized nodes, and scalar expressions for the elements of all others."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Elements:
 
     Args:
         graph: decomposed.
-        step_inputs: inputs that a step brings.
-        known: buffers of parameters, where they are made already.
+        step_inputs: inputs whose values come with each step.
+        known: buffers of parameters, where they exist already.
         loops: the nodes whose elements are reductions.
 
     Attributes:
-        buffers: of leaves; those of nodes that are kept are entered as they are found.
+        buffers: those of leaves, and of the nodes materialized so far.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Elements:
         self._axes: dict[Shape, tuple[Axis, ...]] = {}
         self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
         self._streams: dict[Node, Buffer] = {}
-        self._numbers: dict[Node, Const] = {}
+        self._scalars: dict[Node, Const] = {}
         self.buffers: dict[Node, Buffer] = dict(known)
         for node in graph:
             if node not in self.buffers:
                 self._leaf(node)
 
-    def keep(self, node: Node) -> None:
+    def materialize(self, node: Node) -> None:
         """Give a node a buffer of its own."""
         shape = tuple(node.shape[a] for a in rows_first(node.shape))
         space: Space = "gradient" if is_exchanged(node) else "work"
@@ -76,12 +76,12 @@ class Elements:
             if number is None:
                 self.buffers[node] = Buffer(name, node.shape, node.dtype, "constant", value)
             else:
-                self._numbers[node] = number
+                self._scalars[node] = number
 
     def place(self, node: Node) -> tuple[tuple[Axis, ...], Place]:
-        """The loops over a node's elements, and the place that they stand at.
+        """The loops over a node's elements, and the index of an element in terms of them.
 
-        Nodes with the same sizes, those of 1 and the place of N aside, have the same loops.
+        Nodes with the same sizes, but for axes of size 1 and the position of N, share loops.
         """
         if node in self._places:
             return self._places[node]
@@ -98,13 +98,13 @@ class Elements:
         return self._places[node]
 
     def expression(self, node: Node, at: Place, value: Values) -> Expr:
-        """An element, from memory where it is kept."""
+        """An element, read from memory if the node is materialized."""
         buffer = self.buffers.get(node)
         if buffer is not None:
             return Read(buffer, stored_at(buffer, node, at))
         assert isinstance(node, Operation)
         if is_constant(node):
-            return self._numbers[node]
+            return self._scalars[node]
         return self._element(node, at, value)
 
     def _element(self, node: Operation, at: Place, value: Values) -> Expr:
@@ -120,7 +120,7 @@ class Elements:
         return replace(made, operands=(*made.operands[:-1], Read(stream, ())))
 
     def result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
-        """What a node's element is, with the reduction that it needs."""
+        """The expression of a node's element, with the reduction that it needs."""
         assert isinstance(node, Operation)
         if node not in self._loops:
             return self._element(node, place, value), None
@@ -132,12 +132,12 @@ class Elements:
 
 
 def rows_first(shape: Shape) -> list[int]:
-    """The axes of a shape in the order of its buffer: N, the others as they are."""
+    """The axes of a shape in the order of its buffer: N first, the others in order."""
     return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
 
 
 def stored_at(buffer: Buffer, node: Node, at: Place) -> Place:
-    """The place in a node's buffer of the element that is at `at`."""
+    """The index in a node's buffer of the element at the index `at` of the node."""
     if buffer.space == "data":
         return (Row(at[0]), *at[1:])
     return tuple(at[a] for a in rows_first(node.shape))

@@ -1,4 +1,4 @@
-"""A kernel as a numbered list of scalar instructions, without names: equal lists, equal code."""
+"""A kernel in linear form: numbered scalar instructions without names; equal lists, equal code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Instr:
 
 @dataclass(frozen=True)
 class Argument:
-    """A buffer that a kernel reads or writes, and how it lies in memory.
+    """A buffer that a kernel reads or writes, with its layout in memory.
 
     Attributes:
         shape: None for the length of the kernel's first loop, where that is a run-time argument.
-        space: of the buffer; `rows` for the index of the minibatch's rows.
-        strides: in elements, one for each axis; empty until a backend has laid the buffer out.
+        space: that of the buffer; `rows` for the index of the minibatch's rows.
+        strides: in elements, one for each axis; empty until a backend chooses a layout.
         slack: whether whole vectors may be read and written past the end of a row.
     """
 
@@ -80,14 +80,14 @@ class LinearKernel:
 
 
 Operand = tuple[Buffer, bool]
-"""What an argument stands for: a buffer, and whether it is the new side of a state."""
+"""A buffer as an argument, and whether it is the new side of a state."""
 
 ROWS = Buffer("rows of the minibatch", (), "int64")
 """Stands for the index of the minibatch's rows among the operands."""
 
 
 def linearize(kernel: Kernel) -> tuple[LinearKernel, tuple[Operand, ...]]:
-    """The kernel without names, and what its arguments stand for; no buffer is laid out yet."""
+    """The kernel without names, and the operands of its arguments; buffers have no layout yet."""
     reduction = kernel.reduction
     axes = kernel.axes + (reduction.over if reduction else ())
     write = _Linearizer(axes)
@@ -118,7 +118,7 @@ def linearize(kernel: Kernel) -> tuple[LinearKernel, tuple[Operand, ...]]:
 def laid_out(
     linear: LinearKernel, operands: tuple[Operand, ...], layout: Callable[[Buffer], Argument]
 ) -> LinearKernel:
-    """The kernel with its buffers in memory, as a backend lays them out."""
+    """The kernel with the memory layout that a backend gives to its buffers."""
     return replace(linear, arguments=tuple(layout(buffer) for buffer, _ in operands))
 
 
@@ -140,7 +140,7 @@ class _Linearizer:
     def __init__(self, axes: tuple[Axis, ...]) -> None:
         self._axes = {axis: number for number, axis in enumerate(axes)}
         self._seen: dict[int, int] = {}
-        self._kept: list[Expr] = []
+        self._alive: list[Expr] = []
         self.instrs: dict[Instr, int] = {}
         self.operands: dict[Operand, int] = {}
 
@@ -150,7 +150,7 @@ class _Linearizer:
         return self.operands.setdefault(operand, len(self.operands))
 
     def number(self, root: Expr) -> int:
-        """The number of an expression; no recursion, as chains are long."""
+        """The number of an expression; iterative, as chains are long."""
         stack, seen = [root], self._seen
         while stack:
             expr = stack[-1]
@@ -163,7 +163,7 @@ class _Linearizer:
                 stack.extend(waiting)
                 continue
             stack.pop()
-            self._kept.append(expr)  # so that its id stays its own
+            self._alive.append(expr)  # so that its id is not reused
             seen[id(expr)] = self._instr(expr, tuple([seen[id(e)] for e in operands]))
         return seen[id(root)]
 
@@ -180,7 +180,7 @@ class _Linearizer:
             case Acc(dtype):
                 instr = Instr("acc", (), dtype)
             case Call(function, _, dtype):
-                if function in ("add", "mul"):  # so that a * b and b * a are one
+                if function in ("add", "mul"):  # so that a * b equals b * a
                     args = tuple(sorted(args))
                 instr = Instr(function, args, dtype)
         return self.instrs.setdefault(instr, len(self.instrs))

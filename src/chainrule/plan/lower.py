@@ -1,4 +1,4 @@
-"""Nodes as index-level expressions, by the lowering in the record of their op."""
+"""Lowering of nodes to index-level expressions, by the rule of their op."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def has_loop(node: Node) -> bool:
 
 
 def reduction(node: Operation, place: Place, value: Values) -> Reduction:
-    """The reduction that makes one element of a node, at `place`; over axes that are not 1 long."""
+    """The reduction of one element of a node, at `place`; over axes of size other than 1."""
     over: list[Axis] = []
 
     def loop(dim: Dim) -> Expr:
@@ -78,15 +78,13 @@ def reduction(node: Operation, place: Place, value: Values) -> Reduction:
             made = rule(node, place, value, loop)
             return Reduction(tuple(over), combine, made)
         case Scan():
-            made = _summed_so_far(node, place, value, loop)
+            made = _cumsum_term(node, place, value, loop)
             return Reduction(tuple(over), "sum", made)
     raise no_lowering(node)
 
 
-def _summed_so_far(
-    node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]
-) -> Expr:
-    """What a running sum adds up for one element, without the sums before it."""
+def _cumsum_term(node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]) -> Expr:
+    """The term of a running sum for one element: the sum over all operands up to it."""
     x, axis = node.operands[0], node.attributes["axis"]
     j = loop(x.shape[axis])
     term = value(x, (*place[:axis], j, *place[axis + 1 :]))
@@ -94,11 +92,11 @@ def _summed_so_far(
     return call("select", node.dtype, use, term, Const(0, node.dtype))
 
 
-# ---------------------------------------------------------------- what fusion asks
+# ---------------------------------------------------------------- queries of fusion
 
 
-def copies(node: Operation) -> int:
-    """How often the expression of an element has that of an operand: 2 for `x * x`."""
+def use_count(node: Operation) -> int:
+    """The number of uses of one operand in the expression of an element: 2 for `x * x`."""
     if not isinstance(node.op.lower, Map):
         return 1
     operands = [At(Axis(x.label, 1), x.dtype) for x in node.operands]
@@ -125,7 +123,7 @@ def is_constant(node: Node) -> TypeGuard[Operation]:
 
 
 def constant_of(node: Operation) -> Const | None:
-    """The number that a constant has everywhere, or None where it has several."""
+    """The value of a constant whose elements are all equal; None if they are not."""
     value = node.attributes["value"]
     if value.size < 2:
         return Const(value.item() if value.size else 0, node.dtype)
@@ -136,7 +134,7 @@ def constant_of(node: Operation) -> Const | None:
 
 
 def no_lowering(node: Operation) -> GraphError:
-    """The error that an op has no rule by which machine code is made of it."""
+    """The error for an op without a lowering."""
     return GraphError(
         "plan",
         f"the op {node.op.name!r} has no lowering, so there is no machine code of it",

@@ -1,4 +1,4 @@
-"""Which nodes are computed once and kept; the rest is computed again wherever it is read."""
+"""The choice of the nodes to materialize; all others are recomputed in each of their readers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import Element, Exchange, Reduce, Scan, ScatterAdd, View
-from chainrule.plan.lower import copies, has_loop
+from chainrule.plan.lower import has_loop, use_count
 
 MAX_EXPR_PRICE = 120
-"""The price of an expression beyond which it is computed once and kept."""
+"""The price of an expression beyond which it is materialized."""
 
 MAX_EXPR_DEPTH = 48
-"""How deep an expression may be nested."""
+"""The greatest depth of an expression."""
 
 MAX_FUSED_DEPTH = 96
-"""How deep the expressions that share a kernel may be nested altogether."""
+"""The greatest depth of the expressions that share a kernel, added up along a chain of reads."""
 
 DEEP_INDEX = MAX_EXPR_DEPTH // 4
-"""What a node counts for in that, where its index in the operand has copies of our own."""
+"""The depth of a node whose index in the operand repeats the index of its own element."""
 
 RECOMPUTE_PRICE = 2
-"""The price up to which an expression is rather computed again than kept."""
+"""The price up to which an expression is recomputed rather than materialized."""
 
 CONSTANT_PRICE = 24
-"""The price up to which numbers made of constants are computed where they are used."""
+"""The price up to which scalars computed from constants are recomputed in their readers."""
 
 
 @dataclass
@@ -33,12 +33,12 @@ class Roots:
     """The roots of a graph.
 
     Attributes:
-        roots: the operations that get a loop nest, or a part in one: loops; outputs; what is
-            read more than once and not cheap, or read by a contraction; what would make an
-            expression too long.
-        scalar_constants: numbers made of constants alone; they are never kept, outputs or not.
-        loops: the nodes that need a nest of their own to begin with.
-        depth: of each node, how deep its expression is nested.
+        roots: the operations that are materialized: reductions; outputs; those that are not cheap
+            and read more than once, or read by a contraction; those whose expressions would
+            otherwise become too long.
+        scalar_constants: scalars computed from constants alone; never materialized.
+        loops: the nodes with a reduction, each of which begins a nest.
+        depth: the depth of the expression of each node.
     """
 
     roots: set[Node] = field(default_factory=set)
@@ -53,51 +53,53 @@ def roots_of(graph: Graph) -> Roots:
     found.loops.update(x for x in graph.operations if has_loop(x))
     price: dict[Node, int] = {}
     depth = found.depth
-    after: dict[Node, _After] = {}
+    after: dict[Node, _Epilogue] = {}
     outputs = set(graph.outputs)
     for node in graph.operations:
         inlined = [x for x in node.operands if x not in found.roots]
-        below = sum(price.get(x, 0) for x in inlined) * copies(node)
+        below = sum(price.get(x, 0) for x in inlined) * use_count(node)
         price[node] = node.op.price + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)
         short = price[node] <= CONSTANT_PRICE and depth[node] <= MAX_EXPR_DEPTH
-        if short and _of_constants(node, found) and not isinstance(node.op.lower, Exchange):
+        if short and _from_constants(node, found) and not isinstance(node.op.lower, Exchange):
             found.scalar_constants.add(node)
             continue
-        after[node] = _after(graph, node, found, after)
+        after[node] = _epilogue(graph, node, found, after)
         large = price[node] > MAX_EXPR_PRICE or depth[node] > MAX_EXPR_DEPTH
-        kept = large or node in found.loops or node in outputs
-        kept |= isinstance(node.op.lower, Exchange)
-        if kept or _kept(graph, node, found, price[node], after[node]):
+        stored = large or node in found.loops or node in outputs
+        stored |= isinstance(node.op.lower, Exchange)
+        if stored or _worth_storing(graph, node, found, price[node], after[node]):
             found.roots.add(node)
     return found
 
 
 @dataclass(frozen=True)
-class _After:
-    """How a node follows on a loop, element by element.
+class _Epilogue:
+    """The position of a node in the elementwise epilogue of a reduction.
 
     Attributes:
-        near: it reads the result of a loop at its own place.
-        alone: and nothing else reads that, so that the loop can store this node instead.
+        in_place: whether it reads the result of the reduction at its own index.
+        sole: whether nothing else reads that, so that the kernel can store this node instead.
     """
 
-    near: bool = False
-    alone: bool = False
+    in_place: bool = False
+    sole: bool = False
 
 
-def _after(graph: Graph, node: Operation, found: Roots, known: dict[Node, _After]) -> _After:
+def _epilogue(
+    graph: Graph, node: Operation, found: Roots, known: dict[Node, _Epilogue]
+) -> _Epilogue:
     if node in found.loops:
-        return _After(True, True)
+        return _Epilogue(True, True)
     lower = node.op.lower
     aligned = isinstance(lower, View) and lower.aligned and not _resized(node, node.operands[0])
-    in_place = node.op.kind == "map" or aligned
-    before = [x for x in node.operands if in_place and known.get(x, _After()).near]
-    alone = any(known[x].alone and graph.consumers(x) == (node,) for x in before)
-    return _After(bool(before), alone)
+    pointwise = node.op.kind == "map" or aligned
+    before = [x for x in node.operands if pointwise and known.get(x, _Epilogue()).in_place]
+    sole = any(known[x].sole and graph.consumers(x) == (node,) for x in before)
+    return _Epilogue(bool(before), sole)
 
 
-def _of_constants(node: Operation, found: Roots) -> bool:
+def _from_constants(node: Operation, found: Roots) -> bool:
     return node not in found.loops and all(x in found.scalar_constants for x in node.operands)
 
 
@@ -111,11 +113,11 @@ def _depth(node: Operation) -> int:
 
 @dataclass
 class _Uses:
-    """Who reads a node, looking through views.
+    """The reads of a node, views seen through.
 
     Attributes:
-        reads: how often one element is read, as far as that is known.
-        spread: whether one element is read for several.
+        reads: the number of reads of one element, as far as that is known.
+        spread: whether one element is read for several of a reader.
         needs_memory: whether a reader needs it in memory.
     """
 
@@ -152,17 +154,19 @@ def _spreads(consumer: Operation, x: Node) -> bool:
     return isinstance(lower, View | Reduce) and lower.spreads and _resized(consumer, x)
 
 
-def _kept(graph: Graph, node: Operation, found: Roots, price: int, after: _After) -> bool:
-    """Whether a node is rather kept than computed again.
+def _worth_storing(
+    graph: Graph, node: Operation, found: Roots, price: int, after: _Epilogue
+) -> bool:
+    """Whether a node is better materialized than recomputed.
 
-    What follows on a loop costs no memory if it is kept in place of the loop's result.
+    An epilogue costs no memory if it is stored instead of the result of the reduction.
     """
     if price == 0 or isinstance(node.op.lower, View):
         return False
     uses = _uses(graph, node, found)
-    if uses.needs_memory or (uses.spread and after.near):
+    if uses.needs_memory or (uses.spread and after.in_place):
         return True
-    return (uses.spread or uses.reads > 1) and (price > RECOMPUTE_PRICE or after.alone)
+    return (uses.spread or uses.reads > 1) and (price > RECOMPUTE_PRICE or after.sole)
 
 
 def _resized(node: Node, x: Node) -> bool:

@@ -11,22 +11,22 @@ from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import ROWS, LinearKernel, Operand
 
 Split = Literal["rows", "first", "none", "every"]
-"""How threads share a kernel: each does some rows of the minibatch, or some turns of the first
-axis; or one thread does all of it; or every thread does all of it for itself.
+"""The division of a kernel among threads: each runs some rows of the minibatch, or some iterations
+of the first axis; or one thread runs all of it; or every thread runs all of it for itself.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A kernel with how it runs.
+    """A kernel with its division among threads.
 
     Attributes:
-        kernel: what is computed.
-        operands: what the arguments of `linear` stand for.
-        analysis: of `linear`, the kernel without names.
-        contraction: how `linear` sums products of two factors, if it does.
-        split: how threads share it.
-        owner: of a kernel that one thread does, that thread, modulo their number.
+        kernel: the loop nest.
+        operands: the arguments of `linear`.
+        analysis: that of `linear`, the kernel without names.
+        contraction: the sum of products of two factors that `linear` is; None for others.
+        split: its division among threads.
+        owner: the thread that runs a kernel with split "none", modulo the number of threads.
     """
 
     kernel: Kernel
@@ -65,17 +65,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class Signature:
-    """What runs a plan must know of it: its buffers, without the kernels.
+    """The interface of a plan to its runner: its buffers, without the kernels.
 
     Attributes:
         buffers: all that the kernels touch.
-        updates: the states that a step writes on their other side; of others it writes nothing, or
+        updates: the states whose other side a step writes; of other states it writes nothing, or
             rows in place.
         outputs: buffers to be read after a run: the results of a prediction, or the nodes of a
-            step that were to be kept.
+            step that were requested.
         loss: the buffer of the scalar loss; None for a prediction.
-        cut: of a step that can be cut between gradients and updates, how many phases come before
-            the cut. They write all buffers of the space `gradient`, which the others read.
+        cut: the number of phases before the cut, of a step that can be cut between gradients and
+            updates. They write all buffers of the space `gradient`, which the others read.
     """
 
     buffers: tuple[Buffer, ...]
@@ -92,7 +92,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a backend compiles.
+    """The kernels of a step in phases: the input of a backend.
 
     Attributes:
         phases: of one step, in order.

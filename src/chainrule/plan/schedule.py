@@ -1,4 +1,4 @@
-"""The schedule: how threads share each kernel, and which kernels run between two barriers."""
+"""The schedule: the division of each kernel among threads, and the kernels between barriers."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from chainrule.plan.linearize import LinearKernel, linearize
 from chainrule.plan.plan import Phase, Split, Task
 from chainrule.types import N
 
-WORTHWHILE = 4096
+MIN_SPLIT_WORK = 4096
 """Elementary operations below which a kernel without rows is not worth splitting."""
 
-LIKELY_ROWS = 64
-"""The size that N is taken for where something is chosen by size."""
+ASSUMED_ROWS = 64
+"""The size assumed for N in choices that depend on size."""
 
 
 def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
-    """The kernels in phases, each as early as it can run; they come in an order that is right.
+    """The kernels in phases, each as early as possible; `kernels` are in a valid order.
 
-    A task may follow another in its phase if each thread needs only what it did itself: both
-    keep to the rows of the thread, or one thread does both, or every thread did all of the first.
-    What commits comes after all others, in a phase of its own.
+    A task may follow another in its phase if each thread needs only its own results: both are
+    split by rows, or one thread runs both, or every thread ran all of the first. Commits come
+    after all others, in a phase of their own.
     """
-    made: list[_Phase] = []
-    known: dict[LinearKernel, tuple[Analysis, Contraction | None, Split]] = {}
-    last: list[Task] = []
+    phases_open: list[_Phase] = []
+    analysed: dict[LinearKernel, tuple[Analysis, Contraction | None, Split]] = {}
+    commits: list[Task] = []
     wrote: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
     read: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
     for kernel in kernels:
         linear, operands = linearize(kernel)
-        if linear not in known:
+        if linear not in analysed:
             analysis = Analysis(linear)
-            known[linear] = analysis, contraction(analysis), split_of(analysis)
-        task = Task(kernel, operands, *known[linear])
+            analysed[linear] = analysis, contraction(analysis), split_of(analysis)
+        task = Task(kernel, operands, *analysed[linear])
         if kernel.commit:
-            last.append(task)
+            commits.append(task)
             continue
         touched = touches(task)
         conflicts = [
@@ -48,45 +48,45 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
             for before in (wrote[buffer] + read[buffer] if writes else wrote[buffer])
         ]
         number, owners = _earliest(task, conflicts)
-        while len(made) <= number:
-            made.append(_Phase())
-        task = made[number].add(task, owners)
+        while len(phases_open) <= number:
+            phases_open.append(_Phase())
+        task = phases_open[number].add(task, owners)
         for buffer, (writes, own) in touched.items():
             (wrote if writes else read)[buffer].append(_Touch(task, number, own))
-    phases = (*(phase.tasks for phase in made), *([last] if last else []))
+    phases = (*(phase.tasks for phase in phases_open), *([commits] if commits else []))
     return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
 def cut(kernels: Iterable[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
     """The kernels that come before gradients are exchanged, and those that read them after it."""
-    first, rest, late = list[Kernel](), list[Kernel](), set[Buffer]()
+    first, rest, after_cut = list[Kernel](), list[Kernel](), set[Buffer]()
     for kernel in kernels:
         _, operands = linearize(kernel)
         written = {write.buffer for write in kernel.writes}
         read = {buffer for buffer, _ in operands} - written
-        if kernel.commit or any(x.space == "gradient" or x in late for x in read):
+        if kernel.commit or any(x.space == "gradient" or x in after_cut for x in read):
             rest.append(kernel)
-            late |= written
+            after_cut |= written
         else:
             first.append(kernel)
     return first, rest
 
 
 def split_of(analysis: Analysis) -> Split:
-    """How threads share a kernel. Rows and quick scalars always, other loops if they are long."""
+    """The division of a kernel among threads: by rows if it has rows, else if it is long enough."""
     split = allowed_splits(analysis)[0]
     if split != "first":
         return split
     work = len(analysis.linear.instrs)
     for size in analysis.linear.sizes:
-        work *= size if isinstance(size, int) else LIKELY_ROWS
-    return "first" if work >= WORTHWHILE else "none"
+        work *= size if isinstance(size, int) else ASSUMED_ROWS
+    return "first" if work >= MIN_SPLIT_WORK else "none"
 
 
 def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
-    """How threads may share a kernel, the widest first: no two may write one element.
+    """The valid divisions of a kernel, the widest first: no two threads may write one element.
 
-    Scalars that are quickly computed may be computed by every thread: all write the same.
+    Cheap scalars may be computed by every thread: all write the same value.
     """
     linear = analysis.linear
     if linear.free == 0:
@@ -100,8 +100,8 @@ def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
 def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     """The work buffers of a task: whether it writes them, and whether only rows of its own.
 
-    State does not matter: a step reads one side and writes the other, or commits rows when all else
-    is done. But what is added to the new side comes after what wrote there.
+    State does not conflict: a step reads one side and writes the other, or commits rows after all
+    else. But additions to the new side come after the kernel that wrote it.
     """
     analysis, linear = task.analysis, task.linear
     own = [task.split == "rows"] * len(task.operands)
@@ -125,7 +125,7 @@ def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:
 
 @dataclass(frozen=True)
 class _Touch:
-    """A task that reads or writes a buffer: in which phase, whether only rows of its own."""
+    """A task that reads or writes a buffer: its phase, and whether it touches only its own rows."""
 
     task: Task
     phase: int
@@ -134,13 +134,13 @@ class _Touch:
 
 @dataclass
 class _Phase:
-    """A phase that grows: its tasks, and how many threads own one of them."""
+    """A phase under construction: its tasks, and the number of threads that own one of them."""
 
     tasks: list[Task] = field(default_factory=list)
     owners: int = 0
 
     def add(self, task: Task, owners: set[int]) -> Task:
-        """Add a task, done by the owner of what it follows, or by the next thread in turn."""
+        """Add a task, run by the owner of those that it follows, or by the next thread in turn."""
         if task.split == "none":
             self.owners += not owners
             task = replace(task, owner=next(iter(owners), self.owners - 1))
@@ -152,9 +152,9 @@ def _earliest(task: Task, conflicts: list[tuple[_Touch, bool, bool]]) -> tuple[i
     """The first phase that a task can run in, and the threads whose work it follows there.
 
     Args:
-        task: what is to run.
-        conflicts: who touched its buffers before; whether both keep to their rows; whether the
-            task writes there.
+        task: the one to place.
+        conflicts: (earlier access to its buffers, whether both keep to their rows, whether the
+            task writes there).
     """
     phase, owners = 0, set[int]()
     for before, own, writes in conflicts:

@@ -1,4 +1,4 @@
-"""Kernels that no other node joins: running sums, additions at indices, positions of indices."""
+"""Kernels that no other node joins: running sums, scatter-adds, positions of last duplicates."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from chainrule.plan.lower import has_loop
 from chainrule.types import N
 
 
-def separate(node: Node) -> TypeGuard[Operation]:
+def is_separate(node: Node) -> TypeGuard[Operation]:
     """Whether nothing may join the loops of a node."""
-    return adds(node) or scans(node) or marks(node)
+    return is_scatter_add(node) or is_cumsum(node) or is_last_equal(node)
 
 
-def scans(node: Node) -> TypeGuard[Operation]:
+def is_cumsum(node: Node) -> TypeGuard[Operation]:
     """Whether a node is a running sum."""
     return isinstance(node, Operation) and isinstance(node.op.lower, Scan) and has_loop(node)
 
 
-def adds(node: Node) -> TypeGuard[Operation]:
-    """Whether a node adds slices to zeros."""
+def is_scatter_add(node: Node) -> TypeGuard[Operation]:
+    """Whether a node adds slices to an array of zeros."""
     return isinstance(node, Operation) and isinstance(node.op.lower, ScatterAdd)
 
 
-def marks(node: Node) -> TypeGuard[Operation]:
-    """Whether a node is the positions of the last equal indices."""
+def is_last_equal(node: Node) -> TypeGuard[Operation]:
+    """Whether a node holds the position of the last duplicate of each index."""
     return isinstance(node, Operation) and isinstance(node.op.lower, LastEqual)
 
 
@@ -50,32 +50,32 @@ def separate_kernels(
     node: Operation,
     name: str,
     axes: tuple[Axis, ...],
-    taken: Sequence[Buffer],
+    targets: Sequence[Buffer],
     elements: Elements,
 ) -> list[Kernel]:
-    """The kernels of a node that is `separate`.
+    """The kernels of a node that is `is_separate`.
 
     Args:
-        node: what they compute.
-        name: of the node.
+        node: the one to compute.
+        name: that of the node.
         axes: the loops over its elements.
-        taken: the buffers that take its value.
-        elements: of the graph.
+        targets: the buffers that take its value.
+        elements: those of the graph.
     """
 
     def value(x: Node, at: Place) -> Expr:
         return elements.expression(x, at, value)
 
     place = elements.place(node)[1]
-    if scans(node):
-        return [_scanning(node, name, axes, taken, place, value)]
-    if marks(node):
-        return _marking(node, name, axes, taken, place, value)
-    return _scattering(node, name, axes, taken, place, value)
+    if is_cumsum(node):
+        return [_cumsum_kernel(node, name, axes, targets, place, value)]
+    if is_last_equal(node):
+        return _last_equal_kernels(node, name, axes, targets, place, value)
+    return _scatter_add_kernels(node, name, axes, targets, place, value)
 
 
-def _scanning(
-    node: Operation, name: str, axes: tuple[Axis, ...], taken: Sequence[Buffer], place: Place,
+def _cumsum_kernel(
+    node: Operation, name: str, axes: tuple[Axis, ...], targets: Sequence[Buffer], place: Place,
     value: Values,
 ) -> Kernel:  # fmt: skip
     """A running sum, in float64 as the interpreter's; its axis is the inner loop."""
@@ -91,44 +91,46 @@ def _scanning(
     if node.dtype == "float32":
         term = call("cast", "float64", term)
         result = call("cast", "float32", Acc("float64"))
-    writes = [Write(b, stored_at(b, node, place), result) for b in taken]
+    writes = [Write(b, stored_at(b, node, place), result) for b in targets]
     rest = tuple(axis for axis in axes if axis is not at.axis)
     return Kernel(name, rest, tuple(writes), Reduction((at.axis,), "scan", term), (name,))
 
 
-def _marking(
-    node: Operation, name: str, axes: tuple[Axis, ...], taken: Sequence[Buffer], place: Place,
+def _last_equal_kernels(
+    node: Operation, name: str, axes: tuple[Axis, ...], targets: Sequence[Buffer], place: Place,
     value: Values,
 ) -> list[Kernel]:  # fmt: skip
-    """Positions, written to a buffer where the indices say, and read there: the last ones."""
+    """Positions scattered to a buffer by index, then gathered: the last write wins."""
     size = node.attributes["size"]
     marked = Buffer(f"{name}.marks", (size,), node.dtype)
     to = (clamp(call("cast", "int64", value(node.operands[0], place)), size),)
     position = call("cast", node.dtype, flatten_index(place, node.shape))
     mark = Write(marked, to, position, repeats=True)
-    reads = [Write(b, stored_at(b, node, place), Read(marked, to)) for b in taken]
+    reads = [Write(b, stored_at(b, node, place), Read(marked, to)) for b in targets]
     return [
         Kernel(f"{name}.marks", axes, (mark,), None, (name,)),
         Kernel(name, axes, tuple(reads), None, (name,)),
     ]
 
 
-def _scattering(
-    node: Operation, name: str, axes: tuple[Axis, ...], taken: Sequence[Buffer], place: Place,
+def _scatter_add_kernels(
+    node: Operation, name: str, axes: tuple[Axis, ...], targets: Sequence[Buffer], place: Place,
     value: Values,
 ) -> list[Kernel]:  # fmt: skip
-    """Zeros, to which slices are added in the order of their indices."""
-    loops, to, added = scattered(node, place, value)
-    zeros = [Write(b, stored_at(b, node, place), Const(0, node.dtype)) for b in taken]
-    sums = [Write(b, stored_at(b, node, to), added, add=True) for b in taken]
+    """A fill with zeros, and the addition of slices in the order of their indices."""
+    loops, to, added = scatter_loops(node, place, value)
+    zeros = [Write(b, stored_at(b, node, place), Const(0, node.dtype)) for b in targets]
+    sums = [Write(b, stored_at(b, node, to), added, add=True) for b in targets]
     return [
         Kernel(f"{name}.zeros", axes, tuple(zeros), None, (name,)),
         Kernel(name, loops, tuple(sums), None, (name,)),
     ]
 
 
-def scattered(node: Operation, place: Place, value: Values) -> tuple[tuple[Axis, ...], Place, Expr]:
-    """Loops over what is added, where it goes and what it is; the indices are the inner loops."""
+def scatter_loops(
+    node: Operation, place: Place, value: Values
+) -> tuple[tuple[Axis, ...], Place, Expr]:
+    """(loops, index, value) of a scatter-add; the loops over the indices are the inner ones."""
     x, indices = node.operands
     lower, axis = node.op.lower, node.attributes.get("axis", 0)
     assert isinstance(lower, ScatterAdd)

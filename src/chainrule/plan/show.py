@@ -19,7 +19,7 @@ SPLITS: Mapping[Split, str] = {
     "none": "on one thread",
     "every": "on every thread",
 }
-"""How threads share a kernel, in words."""
+"""The division of a kernel among threads, in words."""
 
 _OUTER, _INNER = "ijklmopq", "rstuvw"
 _WIDTH = 400

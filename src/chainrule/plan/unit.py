@@ -1,4 +1,4 @@
-"""A graph with the buffers that take its outputs: what the stages turn into a plan."""
+"""A graph with the buffers that take its outputs, on its way to a plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainrule.plan.plan import Phase, Plan
 from chainrule.types import Shape
 
 GraphPass = Callable[[Graph], Mapping[Node, Node]]
-"""For every node of a graph, what stands for it."""
+"""A rewrite: the replacement of every node of a graph."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Unit:
     """A graph on its way to a plan.
 
     Attributes:
-        source: the graph that it was made from, which names nodes and states.
+        source: the original graph, which names nodes and states.
         targets: buffers, each with the node whose value it takes.
         state: the buffers of parameters.
-        graph: the graph as far as it has come.
+        graph: the graph after the passes so far.
         updates, results, loss: the buffers of the plan, see Plan.
         commits: kernels that put new rows into states, at the end.
-        kernels: what the graph has become; None until it is fused.
+        kernels: the fused kernels; None before fusion.
     """
 
     source: Graph
@@ -59,11 +59,11 @@ def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
 
     Args:
         step: loss and updates as a graph.
-        keep: other nodes of it, whose values the plan leaves in `outputs`.
+        keep: other nodes, whose values the plan puts into `outputs`.
     """
     graph = step.graph
-    everywhere = dict.fromkeys([*graph.parameters, *step.updates])
-    state = {x: _state(graph, x) for x in everywhere}
+    parameters = dict.fromkeys([*graph.parameters, *step.updates])
+    state = {x: _state(graph, x) for x in parameters}
     loss = Buffer("loss", (), step.loss.dtype, "loss")
     results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(keep)]
     targets = [(loss, step.loss), *zip(results, keep, strict=True)]
@@ -90,10 +90,10 @@ def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
 
 
 def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
-    """What puts rows into states, in place.
+    """The kernel that writes rows of states in place.
 
     Args:
-        indices: of the rows, (N, l).
+        indices: those of the rows, (N, l).
         pairs: states, with their new rows, (N, l, ...).
     """
     axes = tuple(Axis(f"i{k}" if k else "n", dim) for k, dim in enumerate(pairs[0][1].shape))
@@ -111,7 +111,7 @@ def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
 def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
     """A prediction, specialised already: a buffer for each output.
 
-    The buffer of an output with N elsewhere than in front has N in front all the same.
+    An output with N on another axis than the first has a buffer with N as its first axis.
     """
     state = {x: _state(graph, x) for x in graph.parameters}
     results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(outputs)]
@@ -121,7 +121,7 @@ def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
 
 
 def fuse(unit: Unit) -> Unit:
-    """Nodes become kernels, in an order in which they can run."""
+    """Turn nodes into kernels, in an order in which they can run."""
     targets: dict[Node, list[Buffer]] = {}
     for buffer, node in unit.targets:
         targets.setdefault(node, []).append(buffer)
@@ -131,7 +131,7 @@ def fuse(unit: Unit) -> Unit:
 
 
 def schedule(unit: Unit) -> Plan:
-    """Kernels become phases, with a barrier after each."""
+    """Turn kernels into phases, with a barrier after each."""
     assert unit.kernels is not None
     first, rest = scheduling.cut(unit.kernels)
     before = scheduling.schedule(first)

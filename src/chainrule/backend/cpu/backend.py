@@ -43,10 +43,10 @@ class Module:
 
     def compile(self) -> bytes:
         """The object file, what its caller must know, and the likely best number of threads."""
-        from chainrule.backend.cpu.run.microbench import likely  # noqa: PLC0415
+        from chainrule.backend.cpu.run.microbench import cached_or_default  # noqa: PLC0415
         from chainrule.costs.cost import best_threads  # noqa: PLC0415
 
-        speeds = likely(code_folder())
+        speeds = cached_or_default(code_folder())
         threads = best_threads(self.plan, self.max_rows, MAX_THREADS, speeds)
         return pack(self.plan, self.program, compiled(self.text, self.machine), threads)
 

@@ -7,7 +7,7 @@ from chainrule.backend.cpu.emit.body import Vectors
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import Analysis
 from chainrule.plan.linearize import LinearKernel
-from chainrule.plan.schedule import LIKELY_ROWS
+from chainrule.plan.schedule import ASSUMED_ROWS
 
 ORDERED = ("argmax", "argmin", "scan")
 """What is combined one term after another."""
@@ -38,7 +38,7 @@ def _size(linear: LinearKernel, axis: int) -> int:
     size = linear.sizes[axis]
     if size is None:
         return LIKELY_LENGTH
-    return size if isinstance(size, int) else LIKELY_ROWS
+    return size if isinstance(size, int) else ASSUMED_ROWS
 
 
 def _work(linear: LinearKernel) -> int:

@@ -1,4 +1,4 @@
-"""How fast this machine is, measured and kept: arithmetic, memory by level, calls, threads."""
+"""Micro-benchmarks of this machine, cached: arithmetic, memory by level, calls, threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.threads import Pool
-from chainrule.costs.speeds import Speeds, better, usual
+from chainrule.costs.speeds import Speeds, default_speeds, merge_best
 from chainrule.costs.work import work
 from chainrule.ir.kernel import (
     Acc,
@@ -47,85 +47,85 @@ from chainrule.system.atomicfile import write_whole
 from chainrule.system.processors import processors
 
 VERSION = 2
-"""Of what is measured and how; another one is measured anew."""
+"""The version of the measurements; files of other versions are not used."""
 
 SUMS = 10
-"""Sums under way at once: more than the latency of a multiply-add needs, fewer than registers."""
+"""Independent sums: more than hide the latency of a multiply-add, fewer than registers."""
 
 ROWS, INNER, COLUMNS = 96, 256, 256
-"""The matrix product that is timed."""
+"""The sizes of the matrix product that is timed."""
 
 CHAIN = 24
-"""Kernels that are timed for what it costs to begin one, each after a barrier."""
+"""Kernels, each after a barrier, in the run that times the start of one."""
 
 ROUNDS = 4
-"""Processes that measure: one may have been disturbed all the time."""
+"""Processes that measure, as other load may disturb one of them all the time."""
 
 TURNS, PAUSE = 6, 0.02
-"""How often kernels are timed, and the seconds between."""
+"""The number of timings of the kernels, and the seconds between them."""
 
-SWAPS, SWAPPED = 8, 16_384
-"""How often two threads exchange rows, and the numbers in a row."""
+SWAPS, SWAP_WIDTH = 8, 16_384
+"""The number of exchanges of rows between two threads, and the elements of a row."""
 
 BUSY = 3e-6
-"""Seconds from which on a barrier was slow because others wanted the processors."""
+"""Seconds beyond which a barrier was delayed by other load on the processors."""
 
-_known: dict[Path | None, Speeds] = {}
+_speeds: dict[Path | None, Speeds] = {}
 
 
 def speeds(folder: Path | None) -> Speeds:
-    """The speeds of this machine, measured by the first few processes that ask for them.
+    """The speeds of this machine, measured by the first few processes that need them.
 
     Args:
-        folder: where the best are kept; a file that is damaged is made anew. None keeps nothing.
+        folder: the place of the cached best; a damaged file is replaced. None caches nothing.
     """
-    if folder not in _known:
-        found = kept(folder)
-        if found is None or found.measured < ROUNDS:
+    if folder not in _speeds:
+        best = cached(folder)
+        if best is None or best.measured < ROUNDS:
             new = measured()
-            fits = found is not None and len(found.levels) == len(new.levels)
-            found = better(found, new) if found is not None and fits else new
-            _keep(folder, found)
-        _known[folder] = found
-    return _known[folder]
+            fits = best is not None and len(best.levels) == len(new.levels)
+            best = merge_best(best, new) if best is not None and fits else new
+            _save(folder, best)
+        _speeds[folder] = best
+    return _speeds[folder]
 
 
-def forget() -> None:
-    """Look at the folder again when speeds are wanted next."""
-    _known.clear()
+def clear_cache() -> None:
+    """Forget the speeds in memory, so that the next call reads the folder."""
+    _speeds.clear()
 
 
-def kept(folder: Path | None) -> Speeds | None:
-    """The speeds as they were measured before; None where they were not."""
+def cached(folder: Path | None) -> Speeds | None:
+    """The cached speeds; None if there are none that can be used."""
     if folder is None:
         return None
     try:
-        told = json.loads(_file(folder).read_text(encoding="utf-8"))
-        levels = tuple((float(size), float(rate)) for size, rate in told.pop("levels"))
-        tiles = tuple((int(rows), int(vectors)) for rows, vectors in told.pop("tiles"))
-        found = Speeds(levels=levels, tiles=tiles, **told)
-        numbers = [found.peak, found.product, found.instruction, found.shared, found.call,
-                   found.barrier, found.exchange, *(rate for _, rate in levels)]  # fmt: skip
-        usable = all(0 < x < math.inf for x in numbers) and levels[-1][0] == math.inf
+        saved = json.loads(_file(folder).read_text(encoding="utf-8"))
+        levels = tuple((float(size), float(rate)) for size, rate in saved.pop("levels"))
+        tiles = tuple((int(rows), int(vectors)) for rows, vectors in saved.pop("tiles"))
+        best = Speeds(levels=levels, tiles=tiles, **saved)
+        rates = [best.peak, best.product, best.instruction, best.shared, best.call,
+                 best.barrier, best.exchange, *(rate for _, rate in levels)]  # fmt: skip
+        usable = all(0 < x < math.inf for x in rates) and levels[-1][0] == math.inf
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
-    return found if usable else None
+    return best if usable else None
 
 
-def likely(folder: Path | None) -> Speeds:
-    """The speeds as far as they are known without measuring."""
+def cached_or_default(folder: Path | None) -> Speeds:
+    """The cached speeds, or defaults for this kind of processor, without measuring."""
     machine = host()
-    return kept(folder) or usual(machine.vector, TILES[machine.registers])
+    return cached(folder) or default_speeds(machine.vector, TILES[machine.registers])
 
 
-def _keep(folder: Path | None, found: Speeds) -> None:
+def _save(folder: Path | None, best: Speeds) -> None:
     if folder is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(_file(folder), json.dumps(dataclasses.asdict(found)))
+        write_whole(_file(folder), json.dumps(dataclasses.asdict(best)))
     except OSError:
-        return  # it is measured again, then
+        return  # then the next process measures again
 
 
 def _file(folder: Path) -> Path:
@@ -164,8 +164,8 @@ def measured() -> Speeds:
     )
 
 
-def _least(function: Callable[[], object], times: int, seconds: float = 0.004) -> float:
-    """The shortest time of several calls, the least disturbed. They end after a while."""
+def _best_time(function: Callable[[], object], times: int, seconds: float = 0.004) -> float:
+    """The shortest time of several calls, the least disturbed; it stops after `seconds`."""
     shortest, begun = math.inf, time.perf_counter()
     for _ in range(times):
         start = time.perf_counter()
@@ -186,24 +186,24 @@ def _peak(code: Code, lanes: int) -> float:
     function, turns = code.function("fma"), 20_000
     start = np.array([1.0, 0.0] * 32, np.float32)
     pointer = ctypes.c_void_p(start.ctypes.data)
-    seconds = _least(lambda: function(pointer, turns, 0), 50, 0.01)
+    seconds = _best_time(lambda: function(pointer, turns, 0), 50, 0.01)
     return 2 * SUMS * lanes * turns / seconds
 
 
 def _levels(code: Code) -> tuple[tuple[tuple[float, float], ...], float]:
-    """The caches with their bandwidth, then memory; and memory when all processors want it."""
+    """The caches and memory with their bandwidths; and that of memory to all processors at once."""
     function = code.function("copy")
     sizes = [*_cache_sizes(), math.inf]
     most = int(min(max(2 * sizes[-2], 32e6), 96e6))
     block = np.zeros(most + 4096, np.uint8)
-    block[::4096] = 1  # so that the system gives the pages now
+    block[::4096] = 1  # so that the system allocates the pages now
     base = block.ctypes.data + -block.ctypes.data % 4096
 
     def rate(bytes_used: int, start: int = 0) -> float:
         half = bytes_used // 2 // 512 * 512
         turns = max(1, 200_000 // (2 * half))
         pointer = ctypes.c_void_p(base + start)
-        seconds = _least(lambda: function(pointer, half, turns), 20, 0.01)
+        seconds = _best_time(lambda: function(pointer, half, turns), 20, 0.01)
         return 2 * half * turns / seconds
 
     levels = [(size, rate(int(min(size * 0.6, most)))) for size in sizes]
@@ -219,18 +219,18 @@ def _levels(code: Code) -> tuple[tuple[tuple[float, float], ...], float]:
 
 
 def _cache_sizes() -> list[float]:
-    """Bytes of the data caches, as Linux tells them; else usual ones."""
-    found: dict[int, float] = {}
+    """Bytes of the data caches, from Linux; typical ones on other systems."""
+    sizes: dict[int, float] = {}
     try:
         for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
             if (index / "type").read_text().strip() == "Instruction":
                 continue
             text = (index / "size").read_text().strip()
             unit = {"K": 2**10, "M": 2**20}[text[-1]]
-            found[int((index / "level").read_text())] = float(text[:-1]) * unit
+            sizes[int((index / "level").read_text())] = float(text[:-1]) * unit
     except (OSError, ValueError, KeyError, IndexError):
-        found = {}
-    return [found[k] for k in sorted(found)] or [32e3, 1e6, 16e6]
+        sizes = {}
+    return [sizes[k] for k in sorted(sizes)] or [32e3, 1e6, 16e6]
 
 
 def _name(machine: Machine) -> str:
@@ -291,7 +291,7 @@ def _tanh() -> Kernel:
 
 
 def _probe() -> Plan:
-    """A product and a map."""
+    """The plan of a product and a map."""
     m, v, k = Axis("m", ROWS), Axis("v", COLUMNS), Axis("k", INNER)
     a, b = Buffer("a", (ROWS, INNER), "float32"), Buffer("b", (INNER, COLUMNS), "float32")
     c = Buffer("c", (ROWS, COLUMNS), "float32")
@@ -306,7 +306,7 @@ def _probe() -> Plan:
 
 
 def _chain() -> Plan:
-    """Pairs of small kernels, each of which waits for both before."""
+    """Pairs of small kernels, each of which waits for both of the pair before."""
     links = [
         tuple(Buffer(f"link{k}.{side}", (8,), "float32") for side in "ab")
         for k in range(CHAIN // 2 + 1)
@@ -322,11 +322,11 @@ def _link(x: Sequence[Buffer], y: Buffer) -> Kernel:
 
 
 def _swap(swapped: bool) -> Plan:
-    """Kernels of two rows: a thread reads the row that it wrote before, or that of the other."""
-    buffers = [Buffer(f"swap{k}", (2, SWAPPED), "float32") for k in range(SWAPS + 1)]
+    """Kernels of two rows: a thread reads its own row, or, if swapped, that of the other thread."""
+    buffers = [Buffer(f"swap{k}", (2, SWAP_WIDTH), "float32") for k in range(SWAPS + 1)]
     kernels = []
     for x, y in itertools.pairwise(buffers):
-        r, i = Axis("r", 2), Axis("i", SWAPPED)
+        r, i = Axis("r", 2), Axis("i", SWAP_WIDTH)
         row = Call("sub", (Const(1, "int64"), At(r)), "int64") if swapped else At(r)
         value = Call("neg", (Read(x, (row, At(i))),), "float32")
         kernels.append(Kernel(y.name, (r, i), (Write(y, (At(r), At(i)), value),)))
@@ -335,8 +335,8 @@ def _swap(swapped: bool) -> Plan:
 
 def _read_by(kernel: Kernel) -> Buffer:
     value: Any = kernel.writes[0].value
-    found: Buffer = value.operands[0].buffer
-    return found
+    buffer: Buffer = value.operands[0].buffer
+    return buffer
 
 
 def _tasks(probe: Runner) -> dict[str, float]:
@@ -347,18 +347,18 @@ def _tasks(probe: Runner) -> dict[str, float]:
         probe.call(nothing)
         return 1
 
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     (phase,) = probe.program.phases
     for turn in range(TURNS):
-        time.sleep(PAUSE * (turn > 0))  # who shares a core with us may be done by then
+        time.sleep(PAUSE * (turn > 0))  # other load on the core may have ended by then
         (times,) = timed(probe, run, seconds=0.006, best=True).tasks
         for task, x in zip(phase, times, strict=True):
-            found[task.name] = min(found.get(task.name, math.inf), float(x[0]))
-    return found
+            seconds[task.name] = min(seconds.get(task.name, math.inf), float(x[0]))
+    return seconds
 
 
 def _call_and_barrier() -> tuple[float, float]:
-    """Seconds to begin a kernel, and those that two threads take to meet."""
+    """Seconds to begin a kernel, and seconds of a barrier of two threads."""
     code = _compiled(_chain(), 1)
     alone = _step(Runner(code))
     call = max(alone / CHAIN, 1e-9)
@@ -366,25 +366,25 @@ def _call_and_barrier() -> tuple[float, float]:
     if processors() > 1:
         both = _step(Runner(code, threads=2))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
-    return max(call, 5e-9), barrier if barrier < BUSY else usual(32).barrier
+    return max(call, 5e-9), barrier if barrier < BUSY else default_speeds(32).barrier
 
 
 def _exchange() -> float:
-    """Bytes a second that a core gets of what another one has just written."""
-    known = usual(32).exchange
+    """Bytes a second that a core reads of data that another core has just written."""
+    default = default_speeds(32).exchange
     if processors() == 1:
-        return known
-    own, others = (_step(Runner(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
-    bytes_a_second = 4 * SWAPPED * SWAPS / max(others - own, 1e-9)
-    return bytes_a_second if known / 4 < bytes_a_second < 4 * known else known  # disturbed
+        return default
+    local, swapped = (_step(Runner(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
+    bytes_a_second = 4 * SWAP_WIDTH * SWAPS / max(swapped - local, 1e-9)
+    return bytes_a_second if default / 4 < bytes_a_second < 4 * default else default  # disturbed
 
 
 def _step(native: Runner) -> float:
-    """Seconds of a step: what some more of them take."""
+    """Seconds of a step, from the difference between many steps and few."""
     few, many = 2, 22
     rows, ends = np.zeros(many, np.int64), np.arange(many + 1)
     short, long = (
-        _least(lambda n=n: native.run(rows[:n], ends[: n + 1], {}), 100, 0.01)  # type: ignore[misc]
+        _best_time(lambda n=n: native.run(rows[:n], ends[: n + 1], {}), 100, 0.01)  # type: ignore[misc]
         for n in (few, many)
     )
     return max(long - short, 0.0) / (many - few)

@@ -11,20 +11,20 @@ import pytest
 
 from chainrule.backend.cpu.emit.scalars import MATHS
 from chainrule.backend.cpu.maths import library as math_library
-from chainrule.backend.cpu.run import microbench as peaks
+from chainrule.backend.cpu.run import microbench
 from chainrule.costs.speeds import Speeds
 from chainrule.costs.work import PRICES
 
 
 @pytest.fixture(scope="module")
 def found() -> Speeds:
-    return peaks.measured()
+    return microbench.measured()
 
 
 @pytest.fixture
 def folder(tmp_path: Path, found: Speeds, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own, with measuring replaced by its known result."""
-    monkeypatch.setattr(peaks, "measured", lambda: found)
+    monkeypatch.setattr(microbench, "measured", lambda: found)
     return tmp_path / "cache" / "code"
 
 
@@ -47,11 +47,11 @@ def test_speeds_are_those_of_a_processor(found: Speeds) -> None:
 
 
 def test_speeds_are_kept_and_read_back(folder: Path, found: Speeds) -> None:
-    assert peaks.kept(folder) is None
-    assert not peaks.likely(folder).measured
-    assert peaks.speeds(folder) == found
-    assert peaks.kept(folder) == found
-    assert peaks.likely(folder) == found
+    assert microbench.cached(folder) is None
+    assert not microbench.cached_or_default(folder).measured
+    assert microbench.speeds(folder) == found
+    assert microbench.cached(folder) == found
+    assert microbench.cached_or_default(folder) == found
 
 
 def test_the_first_processes_measure_and_the_best_is_kept(
@@ -60,11 +60,11 @@ def test_the_first_processes_measure_and_the_best_is_kept(
     slow = replace(found, peak=found.peak / 2, instruction=2 * found.instruction)
     quick = replace(found, call=found.call / 2)
     told = iter([slow, found, quick, found, found])
-    monkeypatch.setattr(peaks, "measured", lambda: next(told))
-    for k in range(peaks.ROUNDS + 2):
-        peaks.forget()
-        assert peaks.speeds(folder).measured == min(k + 1, peaks.ROUNDS)
-    best = peaks.kept(folder)
+    monkeypatch.setattr(microbench, "measured", lambda: next(told))
+    for k in range(microbench.ROUNDS + 2):
+        microbench.clear_cache()
+        assert microbench.speeds(folder).measured == min(k + 1, microbench.ROUNDS)
+    best = microbench.cached(folder)
     assert best is not None
     assert best.peak == found.peak
     assert best.instruction == found.instruction
@@ -77,37 +77,37 @@ def test_the_first_processes_measure_and_the_best_is_kept(
     ["", "{", "[]", "null", "{}", '{"levels": 3}', '{"levels": [], "tiles": []}', "\x00\x01", "12"],
 )
 def test_a_damaged_file_is_measured_again(folder: Path, found: Speeds, text: str) -> None:
-    peaks.speeds(folder)
+    microbench.speeds(folder)
     file_of(folder).write_text(text, encoding="utf-8")
-    assert peaks.kept(folder) is None
-    peaks.forget()
-    assert peaks.speeds(folder) == found
-    assert peaks.kept(folder) == found
+    assert microbench.cached(folder) is None
+    microbench.clear_cache()
+    assert microbench.speeds(folder) == found
+    assert microbench.cached(folder) == found
 
 
 @pytest.mark.parametrize("field", ["peak", "product", "instruction", "barrier"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "fast", None])
 def test_numbers_that_are_none_are_not_believed(folder: Path, field: str, value: object) -> None:
-    peaks.speeds(folder)
+    microbench.speeds(folder)
     told = json.loads(file_of(folder).read_text(encoding="utf-8"))
     file_of(folder).write_text(json.dumps(told | {field: value}), encoding="utf-8")
-    assert peaks.kept(folder) is None
+    assert microbench.cached(folder) is None
 
 
 def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be", encoding="utf-8")
-    assert peaks.speeds(folder).measured
+    assert microbench.speeds(folder).measured
 
 
 def test_without_a_folder_it_is_measured_once(
     found: Speeds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(peaks, "measured", lambda: calls.append(0) or found)
-    peaks.forget()
-    assert peaks.speeds(None) == peaks.speeds(None) == found
+    monkeypatch.setattr(microbench, "measured", lambda: calls.append(0) or found)
+    microbench.clear_cache()
+    assert microbench.speeds(None) == microbench.speeds(None) == found
     assert len(calls) == 1
-    peaks.forget()
+    microbench.clear_cache()
 
 
 @pytest.mark.parametrize("name", MATHS)
