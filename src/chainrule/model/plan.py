@@ -81,15 +81,16 @@ def forecast(
         rows: of the data set.
     """
     size = settings.batch_size
-    made = plan_step(split.body)
-    known = speeds(code_folder())
+    step_plan = plan_step(split.body)
+    machine_speeds = speeds(code_folder())
     most = allowed(settings.threads)
-    threads = most if settings.threads else best_threads(made, size, most, known)
-    cost = PlanCosts(made, size, known).at(threads)
+    threads = most if settings.threads else best_threads(step_plan, size, most, machine_speeds)
+    cost = PlanCosts(step_plan, size, machine_speeds).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
-        what, tuple(_passes(step, split.body)), made, cost,
-        _memory(made, size, threads, rows, split.body, state.values), _placed(made, size), known,
+        what, tuple(_passes(step, split.body)), step_plan, cost,
+        _memory(step_plan, size, threads, rows, split.body, state.values),
+        _placed(step_plan, size), machine_speeds,
         own_names(final_graph(split.body)),
     )  # fmt: skip
 
@@ -111,29 +112,29 @@ def own_names(graph: Graph) -> frozenset[str]:
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
 
 
-def _body(made: Step | SplitStep) -> Step:
-    return made.body if isinstance(made, SplitStep) else made
+def _body(step: Step | SplitStep) -> Step:
+    return step.body if isinstance(step, SplitStep) else step
 
 
 def _passes(step: Step, body: Step) -> list[Pass]:
-    found = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
-    for stage, made in staged(step, SPLIT):
-        found.append(Pass(stage.name, stage.what, len(Graph(_body(made).outputs))))
+    passes = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
+    for stage, unit in staged(step, SPLIT):
+        passes.append(Pass(stage.name, stage.what, len(Graph(_body(unit).outputs))))
     for stage, unit in _rewrites(body):
-        found.append(Pass(stage.name, stage.what, len(unit.graph)))
-    return found
+        passes.append(Pass(stage.name, stage.what, len(unit.graph)))
+    return passes
 
 
 def _memory(
-    made: Plan, size: int, threads: int, rows: int | None, body: Step, parameters: Container[str]
+    plan: Plan, size: int, threads: int, rows: int | None, body: Step, parameters: Container[str]
 ) -> MemoryNeed:
     """The memory of a run; `parameters` are the model's, other states are the optimizer's."""
-    states = [b for b in made.buffers if b.space == "state"]
-    others = [b for b in made.buffers if b.space != "state"]
-    fixed, each_row = build(made, host(), size).scratch
+    states = [b for b in plan.buffers if b.space == "state"]
+    others = [b for b in plan.buffers if b.space != "state"]
+    fixed, each_row = build(plan, host(), size).scratch
     inputs = [x for x in body.graph.inputs if x.batch and x not in STEP_INPUTS]
     return MemoryNeed(
-        state=layout(states, made.updates, 0).end,
+        state=layout(states, plan.updates, 0).end,
         copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),
         work=layout(others, (), size).end,
         scratch=threads * (-(-(fixed + each_row * size + 128) // 128) * 128),
@@ -148,15 +149,15 @@ def _bytes(buffer: Buffer) -> int:
     return math.prod(shape) * np.dtype(buffer.dtype).itemsize
 
 
-def _placed(made: Plan, size: int) -> tuple[Placed, ...]:
+def _placed(plan: Plan, size: int) -> tuple[Placed, ...]:
     """The buffers of ours, the largest first."""
-    double = set(made.updates)
-    found = [
+    double = set(plan.updates)
+    placed = [
         _place(b, size, 2 if b in double else 1)
-        for b in made.buffers
+        for b in plan.buffers
         if b.space in ("state", "work", "staged", "constant") and b.shape
     ]
-    return tuple(sorted(found, key=lambda x: -x.bytes))
+    return tuple(sorted(placed, key=lambda x: -x.bytes))
 
 
 def _place(buffer: Buffer, size: int, sides: int) -> Placed:
