@@ -31,11 +31,8 @@ DEBTS = (
     "costs",
     "engine",
     "ir",
-    "nn",
-    "ops",
     "passes",
     "plan",
-    "train",
 )
 """Rooms whose docstrings have not been reworded yet."""
 
