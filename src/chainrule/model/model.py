@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleError, FeedError, ModelFileError, did_you_mean
@@ -29,7 +30,7 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
-from chainrule.train.optim.registry import is_known, optimizer_from_dict
+from chainrule.train.optim.registry import is_portable, optimizer_from_dict
 from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
@@ -288,19 +289,19 @@ class Model(ModelState):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""
-        custom = self.optimizer is not None and not is_known(self.optimizer)
+        custom = self.optimizer is not None and not is_portable(self.optimizer)
         extra = {"optimizer": self.optimizer, "slots": self.slots} if custom else None
         return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
 
     def _saved(self) -> Saved:
-        known = self.optimizer is not None and is_known(self.optimizer)
+        portable = self.optimizer is not None and is_portable(self.optimizer)
         return Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),
             loss=None if self.loss is None else self.graph.name(self.loss),
             values=self._values,
-            optimizer=self.optimizer.to_dict() if self.optimizer is not None and known else None,
-            state=self.slots if known or self.optimizer is None else {},
+            optimizer=self.optimizer.to_dict() if self.optimizer is not None and portable else None,
+            state=self.slots if portable or self.optimizer is None else {},
             steps=self.steps,
             seed=self.seed,
             contract=None if self.schema is None else self.schema.to_dict(),
@@ -315,11 +316,11 @@ class Model(ModelState):
             raise not_arrays(data, needed)
         others = [name for name in data if name not in needed]
         if others:
-            known = {self.graph.name(x) for x in self.graph.inputs}
+            inputs = {self.graph.name(x) for x in self.graph.inputs}
             for name in others:
-                if name not in known:
+                if name not in inputs:
                     raise FeedError(
-                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
+                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), inputs)
                     )
         return {name: data[name] for name in data if name in needed}
 

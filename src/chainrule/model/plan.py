@@ -108,17 +108,17 @@ def own_names(graph: Graph) -> frozenset[str]:
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
 
 
-def _body(made: Step | SplitStep) -> Step:
-    return made.body if isinstance(made, SplitStep) else made
+def _body(step: Step | SplitStep) -> Step:
+    return step.body if isinstance(step, SplitStep) else step
 
 
 def _passes(step: Step, body: Step) -> list[Pass]:
-    found = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
-    for stage, made in staged(step, SPLIT):
-        found.append(Pass(stage.name, stage.what, len(Graph(_body(made).outputs))))
+    passes = [Pass("step", "loss, gradients and updates, as they are built", len(step.graph))]
+    for stage, unit in staged(step, SPLIT):
+        passes.append(Pass(stage.name, stage.what, len(Graph(_body(unit).outputs))))
     for stage, unit in _rewrites(body):
-        found.append(Pass(stage.name, stage.what, len(unit.graph)))
-    return found
+        passes.append(Pass(stage.name, stage.what, len(unit.graph)))
+    return passes
 
 
 def _memory(

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.check import Finding, check_table
 from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
 from chainrule.model.model import Model
@@ -134,8 +135,8 @@ class Training:
         epochs = model.history.best if keeps_best(data, resolved) else model.history.last_epoch
         with choose(verbose) as progress:
             progress.note(sentence)
-        whole = divide(data.arrays, rows, None, resolved.seed)
-        fit(again, whole, replace(resolved, epochs=epochs, patience=None), verbose)
+        all_rows = divide(data.arrays, rows, None, resolved.seed)
+        fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), verbose)
         model.restore(again.values | again.slots | temperature_of(model), again.steps)
         model.split += f"; then {sentence}"
         return True

@@ -31,9 +31,9 @@ from chainrule.cli.printing import (
 from chainrule.cli.report import page as report
 from chainrule.cli.report.fill import make_report
 from chainrule.costs.profile import Profile
+from chainrule.data.blocks import Encoded
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
@@ -230,8 +230,8 @@ def _finish(
 
 def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs) -> None:
     training, quiet = job.training, job.order.quiet
-    history, kept = training.model.history, recipe.keeps_best(training.data, training.config)
-    epoch = f"{history.best}, the best so far," if kept else str(history.last_epoch)
+    history, best_kept = training.model.history, recipe.keeps_best(training.data, training.config)
+    epoch = f"{history.best}, the best so far," if best_kept else str(history.last_epoch)
     printed = isinstance(stop, KeyboardInterrupt) and not quiet  # by `fit`
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
     job.trouble.say(f"{'' if printed else what}the model of epoch {epoch} is in "

@@ -39,7 +39,7 @@ def label_accuracy(
 def label_balanced_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The mean over labels of the mean recall of ones and zeros, as far as they occur."""
+    """The mean over labels of the mean recall of ones and zeros, for those that occur."""
     rows = label_rows("balanced_accuracy", target, prediction, weights)
     right = _predicted(rows) == rows.target
     sides = []
@@ -94,8 +94,8 @@ def label_auc(
 ) -> float:
     """The mean AUC of the labels that have both ones and zeros; NaN if none has."""
     areas = _aucs(label_rows("auc", target, prediction, weights))
-    known = areas[~np.isnan(areas)]
-    return float(known.mean()) if known.size else math.nan
+    defined = areas[~np.isnan(areas)]
+    return float(defined.mean()) if defined.size else math.nan
 
 
 def label_log_loss(
