@@ -29,7 +29,6 @@ CLUMSY = re.compile(
 DEBTS = (
     "backend",
     "costs",
-    "data",
     "ir",
     "nn",
     "ops",

@@ -46,7 +46,7 @@ def planted():
     return [
         ({"k": ["same"] * N}, "info", "k", "constant"),
         ({"id": rng.permutation(N)}, "info", "id", "id"),
-        ({"k": np.arange(N)}, "warning", "k", "counts the rows"),
+        ({"k": np.arange(N)}, "warning", "k", "numbers the rows"),
         ({"k": np.where(rng.random(N) < 0.7, np.nan, numeric)}, "warning", "k", "gaps"),
         ({"k": np.exp(rng.normal(0, 4, N))}, "info", "k", "skewed"),
         ({"k": np.where(np.arange(N) == 7, np.inf, numeric)}, "error", "k", "infinite"),

@@ -6,7 +6,7 @@ import pytest
 import chainrule as cr
 from chainrule.cli.evaluation import evaluate, importance
 from chainrule.data import read
-from chainrule.data.features import FARTHEST, features
+from chainrule.data.features import CLIP_SIGMA, features
 from chainrule.data.schema import Schema
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
@@ -26,7 +26,7 @@ def encoded(columns, new=None, **options):
 def test_numbers_are_standardised_as_training_had_them():
     x = np.linspace(3.0, 7.0, N)
     _, found, z = encoded({"x": x}, {"x": np.array([3.0, 5.0, 100.0])}, scaling="standard")
-    expected = np.array([(3 - x.mean()) / x.std(), (5 - x.mean()) / x.std(), FARTHEST])
+    expected = np.array([(3 - x.mean()) / x.std(), (5 - x.mean()) / x.std(), CLIP_SIGMA])
     np.testing.assert_allclose(z[:, 0], expected, rtol=1e-6)
     assert z.dtype == np.float32
     assert found.target is None

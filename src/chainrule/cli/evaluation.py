@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.cli.report.results import Outcome
+from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget, NumberTarget
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.split import shuffled
 from chainrule.data.table import Table
 from chainrule.model.model import Model

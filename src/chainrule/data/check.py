@@ -1,4 +1,4 @@
-"""The data check before training: what in a table is likely to spoil the result."""
+"""The data check before training: properties of a table that are likely to spoil the result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
-LEAK = 0.995  # share of held-out rows or of variance that one column alone explains
-CLASS_TOLD_BY = 5  # rows of a class from which it says whether a column alone tells it
+MIN_LEAK_SHARE = 0.995  # share of held-out rows or of variance that one column alone explains
+MIN_CLASS_ROWS = 5  # held-out rows of a class that are enough to score it
 Severity = Literal["error", "warning", "info"]
 
 
 class Finding(NamedTuple):
-    """One thing that may spoil the result: how bad, where, what, and one thing to try."""
+    """A property of a table that may spoil the result: severity, column, message, and a fix."""
 
     severity: Severity
     column: str | None
@@ -38,9 +38,9 @@ def check_table(
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
 ) -> list[Finding]:
-    """Findings on a table, the worst first; an empty list for healthy data.
+    """Returns the findings on a table, the worst first; an empty list for healthy data.
 
-    Big tables are judged by a fixed sample of 50,000 rows.
+    Large tables are checked on a fixed sample of 50,000 rows.
     """
     totals = _check_totals(table)
     guesses = guess_kinds(table, kinds)
@@ -69,7 +69,7 @@ def _check_size(table: Table, features: list[Column]) -> list[Finding]:
 
 
 def _check_totals(table: Table) -> list[Finding]:
-    """A last row that sums up those above, as spreadsheets have it: it would be learned."""
+    """Finds a last row of column totals, as in spreadsheets: it would be learned."""
     summed = [repr(column.name) for column in table if _ends_in_total(column)]
     if not summed:
         return []
@@ -120,7 +120,7 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
     values = values[~np.isnan(values)]
     steps = np.diff(values)
     if rows >= 20 and column.storage == "integer" and (steps == 1).all():
-        return [Finding("warning", column.name, "counts the rows: it tells the order of the file",
+        return [Finding("warning", column.name, "numbers the rows: it is the order of the file",
                         f"leave it out, unless it means something: {column.name}=id")]  # fmt: skip
     if len(values) < 50 or column.distinct < 10:
         return []
@@ -172,10 +172,10 @@ def _says_yes_or_no(label: Column) -> bool:
 
 
 def _check_tail(label: Column) -> list[Finding]:
-    """A number to predict of which a few rows are far out."""
+    """Finds a few outliers among the numbers to predict."""
     try:
         target = NumberTarget.fit(label)
-    except (DataError, Infinite):  # told where it is learned
+    except (DataError, Infinite):  # reported where it is learned
         return []
     if not target.heavy:
         return []
@@ -183,12 +183,12 @@ def _check_tail(label: Column) -> list[Finding]:
     return [Finding("warning", label.name,
                     f"a few rows are far out: from {low:g} to {high:g}, half of them at most "
                     f"{target.stats.median:g}",
-                    "see whether they are mistakes: most scores tell of them alone, the median "
+                    "check whether they are mistakes: most scores depend on them alone, the median "
                     "absolute error of the others")]  # fmt: skip
 
 
 def _check_spelling(column: Column, severity: Severity) -> list[Finding]:
-    """Labels that are one but for case and spaces: 'Yes' and 'yes'."""
+    """Finds labels that differ only in case and spaces: 'Yes' and 'yes'."""
     if column.storage != "text":
         return []
     alike: dict[str, list[str]] = {}
@@ -227,7 +227,7 @@ def _check_balance(label: Column) -> list[Finding]:
 
 
 def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[Finding]:
-    """A column that alone tells the target: a copy, another spelling, or a consequence of it."""
+    """Finds a column that alone predicts the target: a copy, another spelling, a consequence."""
     if _same(column, label):
         return [Finding("warning", column.name, f"is a copy of the target {label.name!r}",
                         "leave it out")]  # fmt: skip
@@ -235,13 +235,13 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
         return []
     values = _values(column, kind)
     if task.name == "classification":
-        told = _told_classes(values, label.labels()[0].astype(np.int64))
+        score = _accuracy_of_classes(values, label.labels()[0].astype(np.int64))
     else:
-        told = _told_numbers(values, numbers_of(label, number_form(label))[0])
-    if told < LEAK:
+        score = _explained_variance(values, numbers_of(label, number_form(label))[0])
+    if score < MIN_LEAK_SHARE:
         return []
     return [Finding("warning", column.name,
-                    f"alone tells the target {label.name!r} almost perfectly: it may be known "
+                    f"alone predicts the target {label.name!r} almost perfectly: it may be known "
                     "only afterwards", "leave it out unless it is known beforehand")]  # fmt: skip
 
 
@@ -258,7 +258,7 @@ def _same(column: Column, label: Column) -> bool:
 
 
 def _values(column: Column, kind: Kind) -> NDArray[Any]:
-    """Numbers and dates as floats with NaN for a gap; of anything else the codes, 0 for a gap."""
+    """Numbers and dates as floats with NaN for a gap; all else as codes, 0 for a gap."""
     if kind.name in ("category", "boolean") or column.storage == "text":
         return column.labels()[0].astype(np.int64) + 1
     if column.storage == "date":
@@ -271,11 +271,11 @@ def _halves(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return order[: n // 2], order[n // 2 :]
 
 
-def _told_classes(values: NDArray[Any], classes: NDArray[np.int64]) -> float:
-    """The worst class's share of rows told right by the column alone.
+def _accuracy_of_classes(values: NDArray[Any], classes: NDArray[np.int64]) -> float:
+    """The lowest recall of a class when the column alone predicts the class.
 
-    One half of the rows teaches, by the nearest number or the majority of the level; the other is
-    judged. The worst class counts, so that a frequent class cannot hide a useless column.
+    One half of the rows trains (nearest number, or majority of the level), the other half is
+    scored. The lowest recall counts, so that a frequent class cannot hide a useless column.
     """
     learn, held = _halves(len(classes))
     width = int(classes.max()) + 1
@@ -288,40 +288,42 @@ def _told_classes(values: NDArray[Any], classes: NDArray[np.int64]) -> float:
     right = guess == classes[held]
     seen = np.bincount(classes[held], minlength=width)
     hits = np.bincount(classes[held], weights=right, minlength=width)
-    told = seen >= CLASS_TOLD_BY
-    return float((hits[told] / seen[told]).min()) if np.count_nonzero(told) > 1 else 0.0
+    scored = seen >= MIN_CLASS_ROWS
+    if np.count_nonzero(scored) < 2:
+        return 0.0
+    return float((hits[scored] / seen[scored]).min())
 
 
-def _nearest(known: Floats, asked: Floats) -> NDArray[np.int64]:
-    """The position in `known` of the number nearest to each of `asked`; a gap is below all."""
-    known, asked = (np.nan_to_num(np.where(np.isnan(v), -np.inf, v)) for v in (known, asked))
-    order = np.argsort(known, kind="stable")
-    ranked = known[order]
-    right = np.clip(np.searchsorted(ranked, asked), 1, len(ranked) - 1)
+def _nearest(values: Floats, queries: Floats) -> NDArray[np.int64]:
+    """The position in `values` of the number nearest to each query; a gap is below all."""
+    values, queries = (np.nan_to_num(np.where(np.isnan(v), -np.inf, v)) for v in (values, queries))
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    right = np.clip(np.searchsorted(ranked, queries), 1, len(ranked) - 1)
     with np.errstate(over="ignore"):
-        below = asked - ranked[right - 1] < ranked[right] - asked
+        below = queries - ranked[right - 1] < ranked[right] - queries
     return order[right - below]
 
 
-def _told_numbers(values: NDArray[Any], target: Floats) -> float:
-    """The share of the target's variance that the column tells alone: by rank or by level."""
-    kept = np.isfinite(target)
+def _explained_variance(values: NDArray[Any], target: Floats) -> float:
+    """The share of the target's variance that the column alone explains, by rank or level."""
+    finite = np.isfinite(target)
     if values.dtype.kind == "f":
-        kept &= np.isfinite(values)
-        if kept.sum() < 50:
+        finite &= np.isfinite(values)
+        if finite.sum() < 50:
             return 0.0
-        a, b = values[kept].astype(np.float64), target[kept]
-        told = max(abs(_correlation(a, b)), abs(_correlation(_ranks(a), _ranks(b))))
-        return told if told > 0.999 else 0.0
+        a, b = values[finite].astype(np.float64), target[finite]
+        score = max(abs(_correlation(a, b)), abs(_correlation(_ranks(a), _ranks(b))))
+        return score if score > 0.999 else 0.0
     levels = values.astype(np.int64)
-    learn, held = (rows[kept[rows]] for rows in _halves(len(target)))
+    learn, held = (rows[finite[rows]] for rows in _halves(len(target)))
     width = int(levels.max()) + 1
     count = np.bincount(levels[learn], minlength=width)
     total = np.bincount(levels[learn], weights=target[learn], minlength=width)
     means = np.where(count > 0, total / np.maximum(count, 1), target[learn].mean())
-    left = np.square(target[held] - means[levels[held]]).sum()
+    residual = np.square(target[held] - means[levels[held]]).sum()
     spread = np.square(target[held] - target[held].mean()).sum()
-    return float(1 - left / spread) if spread > 0 else 0.0
+    return float(1 - residual / spread) if spread > 0 else 0.0
 
 
 def _correlation(a: Floats, b: Floats) -> float:
@@ -342,7 +344,7 @@ def _ranks(values: Floats) -> Floats:
 
 
 def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding]:
-    """Equal rows, where the columns could tell many more rows apart."""
+    """Finds equal rows, where the columns could distinguish many more rows."""
     used = [c for c in table if guesses[c.name].name not in ("constant", "id", "ignore")]
     room = sum(np.log2(max(column.distinct, 1)) for column in used)
     if len(table) < 20 or room < np.log2(len(table)) + 7:

@@ -1,4 +1,4 @@
-"""The numeric half of the data contract as nodes: what a table's columns become in the graph."""
+"""A table's columns as nodes: scaling, one-hot encoding, embeddings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.blocks import Block
 from chainrule.data.columns.encoder import (
     ArrayEncoder,
     CategoryEncoder,
@@ -16,7 +17,7 @@ from chainrule.data.columns.encoder import (
     Stats,
     spread_of,
 )
-from chainrule.data.schema import Block, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.graph import Graph
@@ -35,20 +36,20 @@ from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims
 
 SCALINGS = ("auto", "robust", "standard", "quantile")
-FARTHEST = 8.0
-"""Standardised numbers are clipped here: beyond it lies what training has hardly met."""
-BEND = 3.0
-"""Robustly scaled numbers never get farther than this, however large they are."""
-WIDE = 6.0
-"""How far outside the quartiles numbers lie that go through their quantiles by themselves."""
-ONE_HOT_UP_TO = 32
+CLIP_SIGMA = 8.0
+"""Standardised numbers are clipped at so many standard deviations."""
+SOFT_CLIP = 3.0
+"""Robustly scaled numbers stay below this bound, which outliers approach smoothly."""
+MIN_QUANTILE_IQRS = 6.0
+"""Interquartile ranges outside the quartiles from which numbers are mapped to quantiles."""
+MAX_ONE_HOT = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
-SPIKED = 16
-"""Columns up to which numbers that many rows share are learned one by one: no pixels."""
-MANY = 50
-"""Columns of numbers above which each tells little by itself, as a pixel."""
-SMOOTH_FROM = 5
-"""Distinct values from which a column counts as a number that a curve can be drawn over."""
+MAX_SPIKED_COLUMNS = 16
+"""Columns up to which frequent numbers are learned one by one: not for images."""
+MAX_TABULAR_NUMBERS = 50
+"""Columns of numbers above which a table is treated like an image."""
+MIN_SMOOTH_VALUES = 5
+"""Distinct values from which a column is treated as continuous."""
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,24 @@ class Features:
 
     @cached_property
     def node(self) -> Node:
-        """All of them side by side, float32 (N, width)."""
+        """All of them concatenated, float32 (N, width)."""
         return beside([x for x in (self.numbers, self.others) if x is not None])
 
 
 def beside(parts: Sequence[Node]) -> Node:
-    """Nodes (N, k) side by side."""
+    """Nodes (N, k) concatenated along their features."""
     return concat(parts, axis=1).within(Scope("features")) if len(parts) > 1 else parts[0]
 
 
 def features(
-    schema: Schema, *, scaling: str = "auto", one_hot_up_to: int = ONE_HOT_UP_TO
+    schema: Schema, *, scaling: str = "auto", one_hot_up_to: int = MAX_ONE_HOT
 ) -> Features:
-    """Inputs for the columns of a table, and the encoder nodes that make them fit for a network.
+    """Inputs for the columns of a table, and the encoder nodes that prepare them for a network.
 
-    Numbers: gaps are filled with the median, and marked by an indicator where training met any;
-    then each is scaled. Categories become one-hot, or an embedding where they have many levels;
-    a level that training never met is all zeros. Texts come as weighted counts of words.
+    Numbers: gaps are filled with the median, and marked by an indicator where the training data
+    has any; then each is scaled. Categories become one-hot, or an embedding where they have many
+    levels; a level that is not in the training data is all zeros. Texts come as weighted counts
+    of words.
 
     Args:
         schema: what was learned of the table.
@@ -120,13 +122,13 @@ def features(
 
 
 def knots(numbers: Node, schema: Schema) -> Floats:
-    """The quantiles that training met of `Features.numbers`, scaled as these, (i, KNOTS)."""
+    """The quantiles of `Features.numbers` in the training data, scaled likewise, (i, KNOTS)."""
     (block,) = (x for x in schema.blocks if x.kind == "numbers")
     rows = np.array([member.stats.quantiles for member in block.members]).T
     graph = Graph(numbers)
     (x,) = graph.inputs
     scaled = evaluate(graph, {x: rows}, rows=len(rows), keep=(numbers,))[numbers]
-    return np.maximum.accumulate(scaled).T  # rounding may let them fall
+    return np.maximum.accumulate(scaled).T  # rounding may make them decrease
 
 
 def target_input(schema: Schema) -> Input | None:
@@ -142,29 +144,29 @@ def target_input(schema: Schema) -> Input | None:
 def _numbers(
     block: Block, scaling: str, schema: Schema, treatments: dict[str, str]
 ) -> tuple[Node | None, list[Node]]:
-    """The numbers of a table with many values, scaled; and the others, with the marks of gaps."""
+    """The continuous numbers of a table, scaled; and the others, with the indicators of gaps."""
     x = input(block.name, (block.width,), "float64")  # large numbers keep their last digits
     stats = [member.stats for member in block.members]
     gaps = isnan(x).within(Scope(f"{block.name}.gaps"))
     filled = where(gaps, np.array([s.median for s in stats]), x)
     filled = filled.within(Scope(f"{block.name}.filled"))
-    scaled, how = _SCALED[_usual(stats) if scaling == "auto" else scaling]
+    scaled, how = _SCALED[_default_scaling(stats) if scaling == "auto" else scaling]
     distinct = {encoder.name: encoder.distinct for encoder in schema.used}
-    many = np.array([distinct[member.column] >= SMOOTH_FROM for member in block.members])
-    wide = many & np.array([scaling == "auto" and _wide(s) for s in stats])
+    many = np.array([distinct[member.column] >= MIN_SMOOTH_VALUES for member in block.members])
+    wide = many & np.array([scaling == "auto" and _wide_range(s) for s in stats])
     parts: list[Node] = []
     for suffix, among, scale in (
         ("scaled", many & ~wide, scaled), ("ranked", wide, _through_quantiles),
         ("few", ~many, scaled),
     ):  # fmt: skip
         if len(chosen := np.flatnonzero(among)):
-            z = scale(_some(filled, chosen), [stats[k] for k in chosen])
+            z = scale(_select(filled, chosen), [stats[k] for k in chosen])
             parts.append(cast(z, "float32").within(Scope(f"{block.name}.{suffix}")))
     first = int((many & ~wide).any()) + int(wide.any())
     numbers, parts = beside(parts[:first]) if first else None, parts[first:]
     marked = [k for k, s in enumerate(stats) if s.gaps]
     if marked:
-        parts.append(cast(_some(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
+        parts.append(cast(_select(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
     encoders = {e.name: e for e in schema.used if isinstance(e, NumericEncoder)}
     spiked = [name for name, e in encoders.items() if e.one_by_one]
     for k, member in enumerate(block.members):
@@ -172,7 +174,7 @@ def _numbers(
         encoder = encoders[member.column]
         text = text if member.column == member.name else f"{encoder.part_words}, {text}"
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
-        if encoder.one_by_one and len(spiked) <= SPIKED:
+        if encoder.one_by_one and len(spiked) <= MAX_SPIKED_COLUMNS:
             parts.append(_shared(x[:, k], encoder))
             text += f", and {len(encoder.one_by_one)} values that many rows share one by one"
         treatments.setdefault(member.column, text)
@@ -180,59 +182,59 @@ def _numbers(
 
 
 def _shared(x: Node, encoder: NumericEncoder) -> Node:
-    """One column (N,) as a category of the numbers that many rows share, and of all others."""
+    """One column (N,) as a category: a level for each frequent number, and one for all others."""
     values, last = np.array(encoder.one_by_one), len(encoder.one_by_one)
-    known, below = (
+    equals, below = (
         sum(cast(compare(expand_dims(x, 1), values), "int32"), axis=1)
         for compare in (equal, greater)
     )
-    codes = cast(where(greater(known, 0), below, last), "int32")
+    codes = cast(where(greater(equals, 0), below, last), "int32")
     return _levels(codes.within(Scope(f"{encoder.name}.shared")), last + 1, encoder.name)
 
 
 def _levels(codes: Node, count: int, name: str) -> Node:
-    """Codes (N,) in trained numbers."""
+    """Codes (N,) as an embedding."""
     width = min(64, round(1.6 * count**0.56))
     return embedding(codes, count, width, name=f"{name}.embedding", init=Normal(0.05))
 
 
-def _some(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
+def _select(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:
     """Some columns of x (N, width)."""
     if len(columns) == x.shape[1]:
         return x
     return take(x, constant(np.asarray(columns, dtype="int32")), axis=1)
 
 
-def _usual(stats: Sequence[Stats]) -> str:
-    """The scaling of a table's numbers: standard where there are many in bounds, as pixels."""
-    if len(stats) <= MANY:
+def _default_scaling(stats: Sequence[Stats]) -> str:
+    """The scaling of a table's numbers: standard where there are many in bounds, as pixels are."""
+    if len(stats) <= MAX_TABULAR_NUMBERS:
         return "robust"
     far = [max(s.quantiles[-1] - s.mean, s.mean - s.quantiles[0]) / (s.std or 1.0) for s in stats]
-    return "standard" if np.median(far) <= FARTHEST else "robust"
+    return "standard" if np.median(far) <= CLIP_SIGMA else "robust"
 
 
 def _robust(x: Node, stats: list[Stats]) -> Node:
-    """Median 0 and quartiles 1 apart, with outliers bent inwards, below 3. x (N, k)."""
+    """Median 0 and interquartile range 1, outliers softly clipped at 3. x (N, k)."""
     median = np.array([s.median for s in stats])
     z = clip((x - median) / np.array([spread_of(s) for s in stats]), -1e6, 1e6)
-    return z * rsqrt(1 + square(z / BEND))
+    return z * rsqrt(1 + square(z / SOFT_CLIP))
 
 
-def _wide(stats: Stats) -> bool:
-    """Whether numbers differ in size so much that most would lie on one spot, as lognormal ones.
+def _wide_range(stats: Stats) -> bool:
+    """Whether numbers differ so much in size that most would coincide when scaled: lognormal ones.
 
-    A thirtieth of them lies WIDE times as far outside the quartiles as those lie apart.
+    A thirtieth of them lies MIN_QUANTILE_IQRS interquartile ranges outside the quartiles.
     """
     low, high = stats.quartiles
     outside = max(stats.quantiles[-2] - high, low - stats.quantiles[1])
-    return outside > WIDE * (high - low) > 0
+    return outside > MIN_QUANTILE_IQRS * (high - low) > 0
 
 
 def _standardised(x: Node, stats: list[Stats]) -> Node:
     """Mean 0 and standard deviation 1 as training had them, clipped. x (N, k)."""
     mean = np.array([s.mean for s in stats])
     std = np.array([s.std if s.std > 0 else 1.0 for s in stats])
-    return clip((x - mean) / std, -FARTHEST, FARTHEST)
+    return clip((x - mean) / std, -CLIP_SIGMA, CLIP_SIGMA)
 
 
 def _through_quantiles(x: Node, stats: list[Stats]) -> Node:
@@ -246,10 +248,10 @@ def _through_quantiles(x: Node, stats: list[Stats]) -> Node:
 
 
 def _segments(stats: Stats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Starts, widths and weights of the pieces between distinct quantiles, and the least share.
+    """Starts, widths and weights of the pieces between distinct quantiles, and the lowest share.
 
-    A value that many rows share stands for several quantiles: its share is their middle. Pieces
-    that are not needed have weight 0.
+    A frequent value covers several quantiles: its share is their middle. Unused pieces have
+    weight 0.
     """
     knots = np.array(stats.quantiles)
     distinct, place = np.unique(knots, return_inverse=True)
@@ -267,7 +269,7 @@ _SCALED: dict[str, tuple[Callable[[Node, list[Stats]], Node], str]] = {
     "standard": (_standardised, "standardised"),
     "quantile": (_through_quantiles, "through its quantiles"),
 }
-"""What each scaling does, and how it is told."""
+"""By scaling, its function and its description."""
 
 
 # ---------------------------------------------------------------- categories
@@ -282,8 +284,8 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
     if len(met) > limit:
         return _embedded(codes, encoder, len(met), treatments)
     treatments[block.name] = f"one-hot, {len(met)} columns"
-    # Codes that training never met have no column: they are all zeros, not untrained noise.
-    return _some(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
+    # Codes that are not in the training data have no column: all zeros, not untrained noise.
+    return _select(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
 
 
 def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, str]) -> list[Node]:
@@ -309,6 +311,6 @@ def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, 
 
 
 def _embedded(codes: Node, encoder: CategoryEncoder, met: int, treatments: dict[str, str]) -> Node:
-    made = _levels(codes, encoder.width, encoder.name)
-    treatments[encoder.name] = f"embedded, {met} levels in {made.shape[1]} numbers"
-    return made
+    vectors = _levels(codes, encoder.width, encoder.name)
+    treatments[encoder.name] = f"embedded, {met} levels in {vectors.shape[1]} numbers"
+    return vectors

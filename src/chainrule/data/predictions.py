@@ -1,4 +1,4 @@
-"""What a model says of a table: labels with their probabilities, or numbers."""
+"""The predictions for a table: labels with their probabilities, or numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Predictions:
     Attributes:
         schema: of the model.
         values: probabilities (n, classes), or numbers (n,) in the target's unit.
-        notes: what was met in the table, a line each.
+        notes: on differences from the training data, a line each.
     """
 
     schema: Schema

@@ -1,23 +1,19 @@
-"""The data contract: what training learned of a table, and how any later table is read by it."""
+"""The data contract: encoders fitted to a table, by which all later tables are encoded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from operator import or_
 from types import GenericAlias
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.columns import (
-    LEFT_OUT,
-    DroppedColumn,
-    learn_column,
-)
+from chainrule.data.blocks import Block, Described, Encoded, Member
+from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
 from chainrule.data.columns.encoder import (
     ENCODERS,
     ArrayEncoder,
@@ -25,7 +21,6 @@ from chainrule.data.columns.encoder import (
     Encoder,
     Infinite,
     NumericEncoder,
-    Stats,
     base_of,
 )
 from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
@@ -34,63 +29,9 @@ from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
-APART = 30
-"""Categories up to which each is an array of its own; more lie side by side in one."""
+MAX_SEPARATE_CATEGORIES = 30
+"""Categories up to which each is an array of its own; more are columns of one array."""
 Want = Literal["required", "optional", "none"]
-
-
-class Member(NamedTuple):
-    """One column of the block of numbers: a number, a boolean, or a part of a date."""
-
-    name: str
-    column: str
-    kind: str
-    stats: Stats
-
-
-class Block(NamedTuple):
-    """One array of `Encoded.arrays`, to be one input of the graph.
-
-    | kind       | array                   | width             |
-    |------------|-------------------------|-------------------|
-    | numbers    | (n, width) float64, NaN | number of members |
-    | category   | (n,) int32              | number of codes   |
-    | categories | (n, width) int32        | number of columns |
-    | array      | (n, width) float32      | number of features |
-    """
-
-    name: str
-    kind: Literal["numbers", "category", "categories", "array"]
-    columns: tuple[str, ...]
-    width: int
-    members: tuple[Member, ...] = ()
-
-
-class Described(NamedTuple):
-    """A row of `Schema.describe`, for a terminal or a report."""
-
-    column: str
-    kind: str
-    reason: str
-    treatment: str
-    gaps: int
-    distinct: int
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A table as arrays: one a block, the target if wanted, the rows that were kept, notes.
-
-    rows: the positions in the encoded table of the rows that the arrays hold, ascending.
-    """
-
-    arrays: dict[str, NDArray[Any]]
-    target: NDArray[Any] | None
-    rows: NDArray[np.int64]
-    notes: list[str]
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,7 +124,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             name = self._free(NUMBERS)
             blocks.append(Block(name, "numbers", columns, len(self.members), self.members))
         categories = [e for e in self.used if isinstance(e, CategoryEncoder)]
-        if len(categories) > APART:
+        if len(categories) > MAX_SEPARATE_CATEGORIES:
             columns = tuple(encoder.name for encoder in categories)
             blocks.append(Block(self._free(CATEGORIES), "categories", columns, len(columns)))
         else:
@@ -194,14 +135,14 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return tuple(blocks)
 
     def _free(self, name: str) -> str:
-        """The name, or one like it that no column has."""
+        """The name, with underscores appended until no column has it."""
         taken = {encoder.name for encoder in self.columns}
         while name in taken or (self.target is not None and self.target.name == name):
             name += "_"
         return name
 
     def encode(self, table: Table, target: Want = "optional") -> Encoded:
-        """A table as arrays, by what training learned; notes say what was met.
+        """A table as arrays, by the fitted encoders, with notes on differences from training.
 
         target: 'required' leaves out rows without one, and is an error where the column is
         absent; 'optional' keeps all rows (gaps are -1 or NaN), and gives None where the column is
@@ -211,33 +152,33 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         notes = list(table.notes)
         self._check_columns(table, notes, target)
-        labels, kept = None, np.arange(len(table))
+        labels, rows = None, np.arange(len(table))
         if target != "none" and self.target is not None and self.target.name in table:
             if target == "required":
-                kept, found = _labelled(table, self.target)
-                table, notes = table.take(kept), notes + found
+                rows, more = _labelled(table, self.target)
+                table, notes = table.take(rows), notes + more
             labels = _located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
         for block in self.blocks:
             arrays[block.name] = self._encode_block(table, block, notes)
-        return Encoded(arrays, labels, kept, notes)
+        return Encoded(arrays, labels, rows, notes)
 
     def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
         encoders = {encoder.name: encoder for encoder in self.used}
         if block.kind == "categories":
             codes = np.empty((len(table), block.width), np.int32)
             for k, name in enumerate(block.columns):
-                codes[:, k], found = encoders[name].encode(table[name])
-                notes += found
+                codes[:, k], more = encoders[name].encode(table[name])
+                notes += more
             return codes
         if block.kind != "numbers":
-            array, found = encoders[block.columns[0]].encode(table[block.columns[0]])
-            notes += found
+            array, more = encoders[block.columns[0]].encode(table[block.columns[0]])
+            notes += more
             return array
         array, at = np.empty((len(table), block.width)), 0
         for name in block.columns:
-            values, found = encoders[name].encode(table[name])
-            notes += found
+            values, more = encoders[name].encode(table[name])
+            notes += more
             _refuse_infinities(table, name, values)
             array[:, at : at + values.shape[1]] = values
             at += values.shape[1]
@@ -254,8 +195,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         missing = [name for name in needed if name not in table]
         if missing:
             raise _missing(table, needed, missing)
-        known = {encoder.name for encoder in self.columns} | {label}
-        extra = [name for name in table.columns if name not in known]
+        expected = {encoder.name for encoder in self.columns} | {label}
+        extra = [name for name in table.columns if name not in expected]
         if extra:
             what = "column" if len(extra) == 1 else f"{len(extra)} columns"
             verb = "was" if len(extra) == 1 else "were"
@@ -290,7 +231,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @classmethod
     def from_dict(cls, content: Any) -> Schema:
-        """The schema that `to_dict` wrote. Raises ModelFileError where anything is off."""
+        """The schema that `to_dict` wrote. Raises ModelFileError where it is not valid."""
         try:
             saved = msgspec.convert(content, _saved(*ENCODERS.values()), strict=True)
             return cls(**msgspec.structs.asdict(saved))
@@ -347,9 +288,8 @@ def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str
     lost = int(missing.sum())
     if lost == len(table):
         raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
-    told = f"{counted(lost, 'row')} without a target {target.name!r} left out"
-    notes = [told] if lost else []
-    return np.flatnonzero(~missing), notes
+    note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
+    return np.flatnonzero(~missing), [note] if lost else []
 
 
 def _learn_columns(
@@ -376,11 +316,11 @@ def _learn_columns(
 
 
 def _located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
-    """`work` on a column; an infinity is told by file, row and column."""
+    """`work` on a column; an infinity is reported with file, row and column."""
     try:
         return work(table[name])
-    except Infinite as found:
-        raise _infinity(table, name, found.row) from None
+    except Infinite as infinite:
+        raise _infinity(table, name, infinite.row) from None
 
 
 def _refuse_infinities(table: Table, name: str, values: NDArray[Any]) -> None:
@@ -400,7 +340,7 @@ def _infinity(table: Table, name: str, row: int) -> DataError:
 
 
 def _missing(table: Table, needed: Sequence[str], missing: Sequence[str]) -> DataError:
-    """Both sides of the mismatch, and the nearest name of each missing column."""
+    """The error with both sides of the mismatch and the nearest name of each missing column."""
     spare = [name for name in table.columns if name not in needed]
     hints = []
     for name in missing[:6]:

@@ -1,4 +1,4 @@
-"""Splits rows into training and validation: stratified, by group, or by time, and says so."""
+"""Splits rows into training and validation: stratified, by group, or by time."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _stream = _Stream()
 
 
 def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
-    """The numbers 0 to n - 1 in an order that seed and epoch alone decide, in every NumPy."""
+    """The numbers 0 to n - 1, shuffled by seed and epoch alone: the same in every NumPy."""
     key = np.array([integer("split", "seed", seed, 0) & (2**64 - 1), epoch], np.uint64)
     words = _stream.words(key, n)
     number = np.uint64(2 ** max(n - 1, 1).bit_length() - 1)  # the low bits hold a row's number:
     words &= ~number
     words |= np.arange(n, dtype=np.uint64)
-    words.sort()  # quicker than argsort
+    words.sort()  # faster than argsort
     words &= number
     return words.view(np.int64)
 
@@ -59,7 +59,7 @@ def holdout(
     groups: Any = None,
     time: Any = None,
 ) -> tuple[Rows, Rows, str]:
-    """Rows to train and rows to validate, both sorted, and a sentence that says how.
+    """Rows to train and rows to validate, both sorted, and a description of the split.
 
     Args:
         fraction: the share of rows to validate, between 0 and 1.
@@ -69,7 +69,7 @@ def holdout(
             is divided. At most one of the three.
 
     Raises:
-        SettingError: a fraction outside (0, 1), a negative seed, two ways at once.
+        SettingError: a fraction outside (0, 1), a negative seed, two kinds of split at once.
         DataError: fewer than two rows, one group, one moment, a gap in groups or time.
     """
     if not is_number(fraction) or not 0 < fraction < 1:
@@ -89,7 +89,7 @@ def holdout(
         how = f"the latest rows by time{read_as}"
     elif groups is not None:
         codes = _codes("groups", groups, n)
-        held = _whole_groups(codes, size, seed)
+        held = _group_rows(codes, size, seed)
         how = f"{codes.max() + 1:,} groups kept whole, seed {seed}"
     elif stratify is not None:
         held = _stratified(_codes("stratify", stratify, n), size, seed)
@@ -110,7 +110,7 @@ def holdout(
 def folds(
     n: int, count: int, seed: int = 0, *, stratify: Any = None, groups: Any = None
 ) -> list[Rows]:
-    """The rows in so many parts of nearly equal size, each sorted: for cross-validation.
+    """The rows in `count` parts of nearly equal size, each sorted: for cross-validation.
 
     Args:
         count: of the parts, at least 2.
@@ -118,7 +118,7 @@ def folds(
         groups: (n,) group of each row; a group is never divided. At most one of the two.
 
     Raises:
-        SettingError: fewer than two parts, a negative seed, two ways at once.
+        SettingError: fewer than two parts, a negative seed, two kinds of split at once.
         DataError: fewer rows, or groups, than parts; a gap in stratify or groups.
     """
     if count < 2:
@@ -134,7 +134,7 @@ def folds(
             "folds", f"fewer {what} than parts", expected=f"at least {count}", got=whole
         )
     if codes is not None:
-        part = _whole_parts(codes, count, seed)[codes]
+        part = _group_parts(codes, count, seed)[codes]
     else:
         order = shuffled(n, seed)
         if stratify is not None:
@@ -143,8 +143,8 @@ def folds(
     return [np.flatnonzero(part == k) for k in range(count)]
 
 
-def _whole_parts(codes: Rows, count: int, seed: int) -> Rows:
-    """The part of each group: the next one, the largest first, goes to the smallest part."""
+def _group_parts(codes: Rows, count: int, seed: int) -> Rows:
+    """The part of each group: groups go, largest first, to the part that is smallest so far."""
     sizes = np.bincount(codes)
     order = shuffled(len(sizes), seed)
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -156,7 +156,7 @@ def _whole_parts(codes: Rows, count: int, seed: int) -> Rows:
 
 
 def _moments(time: Any) -> tuple[Any, str]:
-    """Texts as the dates or numbers that they hold, so that 02.01.2021 follows 01.12.2020."""
+    """Texts converted to dates or numbers, so that 02.01.2021 follows 01.12.2020."""
     if not isinstance(time, Column):
         array = np.asarray(time)
         if array.ndim != 1 or not len(array) or array.dtype.kind not in "OU":
@@ -199,7 +199,7 @@ def _gaps(array: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _latest(codes: Rows, size: int) -> Rows:
-    """The rows after a moment, as near to `size` rows as whole moments allow."""
+    """The rows from a point in time on, as close to `size` rows as undivided points allow."""
     after = np.append(np.bincount(codes)[::-1].cumsum()[::-1], 0)  # rows at or after each moment
     if len(after) < 3:
         raise DataError("holdout", "all rows have the same time", fix="split without time=")
@@ -207,8 +207,8 @@ def _latest(codes: Rows, size: int) -> Rows:
     return np.flatnonzero(codes >= cut)
 
 
-def _whole_groups(codes: Rows, size: int, seed: int) -> Rows:
-    """The rows of shuffled groups, as near to `size` rows as adding one more allows."""
+def _group_rows(codes: Rows, size: int, seed: int) -> Rows:
+    """The rows of shuffled groups, as close to `size` rows as undivided groups allow."""
     counts = np.bincount(codes)
     if len(counts) < 2:
         raise DataError("holdout", "all rows are in one group", fix="split without groups=")
@@ -219,7 +219,7 @@ def _whole_groups(codes: Rows, size: int, seed: int) -> Rows:
 
 
 def _stratified(codes: Rows, size: int, seed: int) -> Rows:
-    """`size` rows, shared between classes by largest remainder; each class keeps one to train."""
+    """`size` rows, allotted to classes by largest remainder; each class keeps one to train."""
     counts = np.bincount(codes)
     ideal = counts * (size / len(codes))
     quota = np.minimum(np.floor(ideal).astype(np.int64), counts - 1)

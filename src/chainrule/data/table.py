@@ -1,4 +1,4 @@
-"""The table: named NumPy columns that never change, with their gaps and where they came from."""
+"""The table: immutable named NumPy columns, with their gaps and their source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Column:
     | text    | int32 codes into `levels`     | code -1          |
     | date    | datetime64[us], UTC           | NaT              |
 
-    parsed: what the levels are as numbers, kept by `cells.level_numbers` for all that share them.
+    parsed: the levels as numbers, cached by `cells.level_numbers` for all columns that share them.
     """
 
     name: str
@@ -128,7 +128,7 @@ def label_of(value: Any) -> str:
 
 
 class Table:
-    """Ordered, named columns of equal length. Nothing changes it; each method gives a new one."""
+    """Ordered, named columns of equal length. It is immutable; methods return new tables."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class Table:
         return self._columns[name]
 
     def called(self, source: str) -> Table:
-        """The same table, said to be from `source`."""
+        """The same table with another source."""
         return Table(self, source=source, notes=self.notes, origin=self._origin, rows=self.rows)
 
     def select(self, names: Iterable[str]) -> Table:
@@ -200,12 +200,12 @@ class Table:
         return Table(columns, source=self.source, notes=self.notes, origin=origin, rows=len(index))
 
     def place(self, row: int, column: str) -> str:
-        """Where a cell is, for an error: file, row (counted from 1, without the header), column."""
+        """The position of a cell, for an error: file, row (from 1, without the header), column."""
         row = int(row if self._origin is None else self._origin[row])
         return f"{self.source}, row {row + 1}, column {column!r}"
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
-        """Plain NumPy arrays by name."""
+        """The columns as plain NumPy arrays by name."""
         return {column.name: column.to_numpy() for column in self}
 
     def _with(self, columns: list[Column]) -> Table:

@@ -21,8 +21,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import Target
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.network import (

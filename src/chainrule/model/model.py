@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleError, FeedError, ModelFileError, did_you_mean

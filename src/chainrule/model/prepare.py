@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.split import holdout
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError

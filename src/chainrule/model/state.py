@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows

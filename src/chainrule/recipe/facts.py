@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.data.columns.target import NumberTarget
-from chainrule.data.features import MANY
+from chainrule.data.features import MAX_TABULAR_NUMBERS
 from chainrule.data.schema import Schema
 
 
@@ -95,7 +95,7 @@ class Facts:
     @property
     def wide(self) -> bool:
         """Whether there are so many columns of numbers that each says little, as a pixel."""
-        return len(self.schema.members) > MANY
+        return len(self.schema.members) > MAX_TABULAR_NUMBERS
 
     @property
     def effort(self) -> Effort:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.blocks import Encoded
 from chainrule.data.check import Finding, check_table
 from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded, Schema
+from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.errors import SettingError
 from chainrule.model.model import Model

@@ -31,9 +31,9 @@ from chainrule.cli.printing import (
 from chainrule.cli.report import page as report
 from chainrule.cli.report.fill import make_report
 from chainrule.costs.profile import Profile
+from chainrule.data.blocks import Encoded
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
-from chainrule.data.schema import Encoded
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model

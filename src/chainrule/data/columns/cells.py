@@ -1,4 +1,4 @@
-"""What the text of a cell means: a gap, a number, a date, a yes or a no."""
+"""The meaning of a cell's text: a gap, a number, a date, yes or no."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ LEDGER = re.compile(r"\((.*)\)|[-\u2212](.*)")  # (12.50) and -$12.50 are negati
 
 
 class Notes:
-    """Collects what was met while reading; gap texts are told once for all columns."""
+    """Collects notes while reading; gap texts are reported once for all columns."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._gaps: dict[str, dict[str, int]] = {}
 
     def add(self, line: str) -> None:
-        """One more line."""
+        """Add a line."""
         self._lines.append(line)
 
     def gap(self, column: str, text: str, cells: int) -> None:
-        """`text` was read as a gap in so many cells of a column."""
+        """Count `cells` of a column in which `text` was read as a gap."""
         self._gaps.setdefault(text, {})[column] = cells
 
     def lines(self) -> list[str]:
@@ -92,7 +92,7 @@ def all_plain(texts: Iterable[str]) -> bool:
 
 
 def _as_numbers(column: Column) -> Column:
-    """A text column of plain numbers, stored as integers where they all are and fit."""
+    """Converts a text column of plain numbers: to integers where all are integers and fit."""
     assert column.levels is not None
     missing = column.missing
     if all(level.lstrip("+-").isdigit() for level in column.levels):
@@ -112,7 +112,7 @@ def yes_or_no(texts: Iterable[str]) -> bool:
 
 
 class NumberForm(NamedTuple):
-    """How a column writes its numbers: the decimal mark, and a unit on all of them, as "kg"."""
+    """The notation of a column's numbers: the decimal mark, and a common unit such as `kg`."""
 
     decimal: Decimal = "."
     unit: str = ""
@@ -151,14 +151,14 @@ def level_numbers(column: Column, form: NumberForm) -> Floats:
 def guess_form(texts: Sequence[str]) -> NumberForm:
     """The unit of numbers stored as text, and their decimal mark.
 
-    A unit is one that nine in ten have. The mark is ',' where more of the texts are numbers with
-    a decimal comma than with a point.
+    A unit must occur in nine of ten texts. The mark is ',' where more of the texts are numbers
+    with a decimal comma than with a point.
     """
     return _form(texts, lambda form: parse_numbers(texts, *form))
 
 
 def form_of(column: Column) -> NumberForm:
-    """How a text column writes its numbers, by all levels that some row holds."""
+    """The notation of a text column's numbers, from all levels that occur in a row."""
     used = column.level_counts > 0
     return _form(column.texts, lambda form: level_numbers(column, form)[used])
 

@@ -1,4 +1,4 @@
-"""Boundary encoders: what is learned of each column, and how its cells become numbers and codes."""
+"""Column encoders: the statistics learned from a column, and its cells as numbers and codes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000
-RARE_FROM = 50  # distinct levels above which those met once are grouped
+MAX_UNGROUPED_LEVELS = 50  # with more distinct levels, those that occur once are grouped
 
 
 @register
 class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
     """Numbers, also stored as text: float64 with NaN for a gap.
 
-    shared: numbers that many rows share, rising, where they are learned one by one.
+    shared: frequent numbers, ascending, where they are learned one by one.
     """
 
     kind = "number"
@@ -63,7 +63,7 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
 
     @property
     def form(self) -> NumberForm:
-        """How texts write the numbers."""
+        """The notation of numbers in texts."""
         return NumberForm(self.decimal, self.unit)
 
     @property
@@ -73,12 +73,12 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
 
     @property
     def one_by_one(self) -> tuple[float, ...]:
-        """The numbers that many rows share."""
+        """The frequent numbers."""
         return self.shared
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         return "number" + (", gaps marked and filled" if self.gaps else "")
 
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
@@ -91,7 +91,7 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
 
 @register
 class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
-    """Yes or no, in any of the usual words or the two that training met: 0, 1 and NaN."""
+    """Yes or no, in any of the usual words or the two in the training data: 0, 1 and NaN."""
 
     kind = "boolean"
     false: str
@@ -132,7 +132,7 @@ class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         return f"0 for {self.false}, 1 for {self.true}" + (", gaps marked" if self.gaps else "")
 
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
@@ -168,11 +168,11 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> Self:
-        """Learn the levels. Of more than 50, those met once are grouped; at most 1,000 stay."""
+        """Learn the levels: of over 50, those that occur once are grouped; at most 1,000 stay."""
         codes, labels = column.labels()
         counts = np.bincount(codes[codes >= 0], minlength=len(labels))
         used = np.flatnonzero(counts)
-        kept = used if len(used) <= RARE_FROM else used[counts[used] > 1]
+        kept = used if len(used) <= MAX_UNGROUPED_LEVELS else used[counts[used] > 1]
         if len(kept) > MAX_LEVELS:
             kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_LEVELS]])
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
@@ -180,18 +180,18 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
 
     @property
     def width(self) -> int:
-        """The number of codes: the levels, and those for a gap and for unseen."""
+        """The number of codes: one for each level, one for a gap and one for unseen levels."""
         return len(self.levels) + 2
 
     @property
     def met(self) -> list[int]:
-        """The codes that training met."""
+        """The codes that occur in the training data."""
         gap, rare = [MISSING] * bool(self.gaps), [UNSEEN] * bool(self.rare)
         return [*gap, *rare, *range(2, self.width)]
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         rare = f", {self.rare:,} rare grouped" if self.rare else ""
         return counted(len(self.levels), "level") + rare + (", gaps a level" if self.gaps else "")
 
@@ -219,7 +219,7 @@ class DroppedColumn(Encoder, frozen=True, kw_only=True, tag="dropped"):
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         return "left out"
 
 

@@ -1,4 +1,4 @@
-"""Dates as numbers: elapsed days, the year, and the place in the year, week and day."""
+"""Dates as numbers: elapsed days, the year, and the position in the year, week and day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = np.timedelta64(1, "D")
 
 @register
 class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
-    """Dates and times: elapsed days, year, and the place in the year, week and day as angles."""
+    """Dates and times: elapsed days, year, and position in the year, week and day as angles."""
 
     kind = "date"
     part_words = "parts of the date"
@@ -31,7 +31,7 @@ class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
 
     @classmethod
     def guess(cls, column: Column) -> str | None:
-        """Cells that are stored as dates."""
+        """The reason where the cells are stored as dates."""
         return "dates" if column.storage == "date" else None
 
     @classmethod
@@ -51,7 +51,7 @@ class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         names = ", ".join(_part(self.name, name) for name, _ in self.parts)
         return f"read as {form_words(self.form)}; parts: {names}"
 

@@ -1,4 +1,4 @@
-"""The kinds of columns: what each is made of, their table, statistics, notes and refusals."""
+"""The base classes of column encoders, their table, statistics, notes and errors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError, SettingError
 
 KNOTS = 33
-SHARED_BY, SHARED = 10, 200
-"""Rows that make a number one that many share, and how many of those are learned at most."""
+MIN_SHARED_ROWS, MAX_SHARED_VALUES = 10, 200
+"""Rows from which a number counts as frequent, and the most of those that are learned."""
 
 
 class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What training met in one column of numbers: all that a numeric encoder needs.
+    """The statistics of one column of numbers in the training data.
 
     quantiles: KNOTS evenly spaced quantiles, from the minimum to the maximum. Without any
     number all values are 0.
@@ -35,7 +35,7 @@ class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The numbers below which a quarter, and three quarters, of all lie."""
+        """The lower and the upper quartile."""
         return self.quantiles[KNOTS // 4], self.quantiles[-1 - KNOTS // 4]
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ def stats_of(values: Floats) -> Stats:
 
 
 def tail_share(values: Floats) -> float:
-    """Of the squared distances to the median, the share of one number in twenty, the farthest.
+    """The share of the 5 % farthest numbers in the sum of squared distances to the median.
 
     0.28 for normally distributed numbers, 0.5 for exponentially distributed ones; near 1 where a
     few outliers hide all others. (n,), NaN for a gap.
@@ -76,7 +76,7 @@ def tail_share(values: Floats) -> float:
 
 
 def spread_of(stats: Stats) -> float:
-    """The distance of the quartiles; where they are equal, of the next quantiles that are not."""
+    """The interquartile range; where it is 0, the range of the next quantiles that differ."""
     knots = stats.quantiles
     last = len(knots) - 1
     for k in range(last // 4, -1, -1):
@@ -86,33 +86,33 @@ def spread_of(stats: Stats) -> float:
 
 
 def shared_values(values: Floats, stats: Stats) -> tuple[float, ...]:
-    """The numbers that many rows share, rising, where both quartiles are one number; else none.
+    """The frequent numbers, ascending, where both quartiles are equal; else none.
 
-    There distances tell little, as in a column of amounts that is 0 in most rows.
+    Distances carry little information there, as in a column of amounts that are mostly 0.
     """
     low, high = stats.quartiles
     if low != high:
         return ()
     numbers, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:SHARED]
-    chosen = numbers[order[counts[order] >= SHARED_BY]]
+    order = np.argsort(-counts, kind="stable")[:MAX_SHARED_VALUES]
+    chosen = numbers[order[counts[order] >= MIN_SHARED_ROWS]]
     return tuple(np.sort(chosen).tolist()) if len(chosen) > 2 else ()
 
 
 class Encoder(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
-    """One column as it was learned; each kind of column is a subclass.
+    """A fitted column; each kind of column is a subclass.
 
-    A kind extends `NumericEncoder`, `CategoryEncoder` or `ArrayEncoder`, which say what becomes
-    of its arrays in a network, has its name as `kind` and as the tag in files, and is entered in
+    A kind extends `NumericEncoder`, `CategoryEncoder` or `ArrayEncoder`, which determine how a
+    network uses its arrays, has its name as `kind` and as the tag in files, and is entered in
     the table by `register`.
 
     Attributes:
         name: of the column.
-        reason: why it is read so.
-        gaps: that training met in it.
-        distinct: values that training met in it.
+        reason: for its kind.
+        gaps: the number in the training data.
+        distinct: the number of distinct values in the training data.
     """
 
     name: str
@@ -124,7 +124,7 @@ class Encoder(
 
     @classmethod
     def guess(cls, column: Column) -> str | None:
-        """Why a column is certainly of this kind; None leaves it to `kinds.guess_kind`."""
+        """The reason why a column is certainly of this kind; None: `kinds.guess_kind` decides."""
         return None
 
     @classmethod
@@ -134,11 +134,11 @@ class Encoder(
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         raise NotImplementedError
 
     def encode(self, column: Column) -> tuple[NDArray[Any], list[str]]:
-        """The cells of a column as an array, and notes on what training did not meet."""
+        """The cells of a column as an array, and notes on differences from the training data."""
         raise NotImplementedError
 
     def new_gaps(self, missing: int) -> list[str]:
@@ -163,12 +163,12 @@ class NumericEncoder(Encoder, frozen=True, kw_only=True):
 
     @property
     def one_by_one(self) -> tuple[float, ...]:
-        """Numbers, rising, of which each is learned by itself besides."""
+        """The numbers, ascending, that are also learned one by one."""
         return ()
 
 
 class CategoryEncoder(Encoder, frozen=True, kw_only=True):
-    """A kind whose cells become codes: (n,) int32, which are one-hot or embedded."""
+    """A kind whose cells become codes, (n,) int32, one-hot encoded or embedded."""
 
     @property
     def width(self) -> int:
@@ -177,7 +177,7 @@ class CategoryEncoder(Encoder, frozen=True, kw_only=True):
 
     @property
     def met(self) -> list[int]:
-        """The codes that training met."""
+        """The codes that occur in the training data."""
         return list(range(self.width))
 
 
@@ -191,7 +191,7 @@ class ArrayEncoder(Encoder, frozen=True, kw_only=True):
 
     @property
     def features(self) -> str:
-        """What the network gets of the column, for display."""
+        """The features that the network gets, in words, for display."""
         return self.treatment
 
 
@@ -201,13 +201,13 @@ ENCODERS: dict[str, type[Encoder]] = {}
 _ABSTRACT: dict[type[Encoder], tuple[str, ...]] = {
     NumericEncoder: ("parts",), CategoryEncoder: ("width",), ArrayEncoder: ("width",),
 }  # fmt: skip
-"""For each base of kinds what a kind has to say besides `fit`, `encode` and `treatment`."""
+"""By base class, the members that a kind defines besides `fit`, `encode` and `treatment`."""
 
 AnyKind = TypeVar("AnyKind", bound=type[Encoder])
 
 
 def register(kind: AnyKind) -> AnyKind:
-    """Enter a kind of column in the table. Raises SettingError where it lacks something."""
+    """Enter a kind of column in the table. Raises SettingError where a member is missing."""
     base = base_of(kind)
     needed = ("fit", "encode", "treatment", *_ABSTRACT[base])
     defined = {name for x in kind.__mro__ if x not in (base, Encoder) for name in vars(x)}
@@ -226,7 +226,7 @@ def register(kind: AnyKind) -> AnyKind:
 
 
 def base_of(kind: type[Encoder]) -> type[Encoder]:
-    """The base of a kind, by which its arrays reach a network. Raises SettingError."""
+    """The base class of a kind, which decides how a network uses it. Raises SettingError."""
     for base in _ABSTRACT:
         if issubclass(kind, base):
             return base
@@ -238,7 +238,7 @@ def base_of(kind: type[Encoder]) -> type[Encoder]:
 
 
 def number_form(column: Column) -> NumberForm:
-    """How a column writes its numbers, also where they are stored as text."""
+    """The notation of a column's numbers, also where they are stored as text."""
     return form_of(column) if column.storage == "text" else NumberForm()
 
 
@@ -257,7 +257,7 @@ def numbers_of(column: Column, form: NumberForm) -> tuple[Floats, list[str]]:
 
 
 class Infinite(ValueError):
-    """An infinity at a row of a column; the schema tells where that is."""
+    """An infinity at a row of a column; the schema adds file and column."""
 
     def __init__(self, row: int) -> None:
         super().__init__(row)
@@ -265,7 +265,7 @@ class Infinite(ValueError):
 
 
 def refuse_infinite(values: Floats, name: str) -> Floats:
-    """The values, if none is infinite."""
+    """Returns the values. Raises Infinite."""
     infinite = np.isinf(values)
     if infinite.any():
         raise Infinite(int(infinite.argmax()))
@@ -283,7 +283,7 @@ def not_all(column: Column, kind: str, why: str) -> DataError:
 
 
 def unseen_note(name: str, codes: Codes, labels: Sequence[str], how: str) -> str:
-    """The note on values that training did not have."""
+    """The note on values that do not occur in the training data."""
     found = np.unique(codes)
     shown = listed([repr(clip(labels[i])) for i in found[:3]])
     more = ", ..." if len(found) > 3 else ""

@@ -46,7 +46,7 @@ DATE_NAME = re.compile(r".*(date|day|time).*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column means to the model, and why."""
+    """The kind of a column, and the reason."""
 
     name: str
     reason: str
@@ -54,7 +54,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Task:
-    """What a target asks for, and why."""
+    """The kind of prediction that a target requires, and the reason."""
 
     name: TaskName
     reason: str
@@ -70,13 +70,13 @@ def guess_kinds(table: Table, kinds: Mapping[str, str] | None = None) -> dict[st
 
 
 def kind_of(column: Column, chosen: Mapping[str, str]) -> Kind:
-    """The kind that the user chose for a column, else the one guessed."""
+    """The kind that the user chose for a column, else the guess."""
     name = chosen.get(column.name)
     return guess_kind(column) if name is None else Kind(name, "chosen by you")
 
 
 def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, str]:
-    """The user's choices, once every name in them is known."""
+    """Returns the user's choices. Raises SettingError for an unknown column or kind."""
     for name, kind in kinds.items():
         if name not in table:
             raise SettingError(
@@ -97,7 +97,7 @@ def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, str]:
 
 
 def guess_kind(column: Column) -> Kind:
-    """What one column most likely means."""
+    """The most probable kind of a column."""
     if column.distinct == 0:
         return Kind("constant", "no values, only gaps")
     if column.distinct == 1 and not column.gaps:
@@ -210,7 +210,7 @@ def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:
 
 
 def guess_task(column: Column, task: str | None = None, kind: str | None = None) -> Task:
-    """Whether a target asks for classes or for numbers; `task` or `kind` overrules.
+    """Guesses whether a target holds classes or numbers; `task` or `kind` overrules.
 
     Raises DataError for a target that can be neither, SettingError for an unknown task.
     """

@@ -1,4 +1,4 @@
-"""What is learned of the target: class labels or numbers, and the way back from predictions."""
+"""The target's encoders: class labels or numbers, and their inverse for predictions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from chainrule.data.columns.encoder import (
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
-FAR = 20
-"""Quartile distances from the median at which a number is far out."""
+MIN_OUTLIER_IQRS = 20
+"""Interquartile ranges from the median at which a number is an outlier."""
 MAX_CLASSES = 10_000
-HEAVY = 0.8
-"""Share of the squared distances that the farthest twentieth holds in a target of heavy tail."""
+MIN_HEAVY_TAIL = 0.8
+"""The `tail_share` from which a target has a heavy tail."""
 
 LabelType = Literal["str", "int", "float", "bool"]
 _READ: dict[str, Callable[[str], Any]] = {
@@ -41,7 +41,7 @@ class ClassTarget(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
     tag="classification",
 ):  # fmt: skip
-    """Sorted class labels of their original type, and how many rows had each."""
+    """Sorted class labels of their original type, and the number of rows of each."""
 
     name: str
     reason: str
@@ -162,27 +162,27 @@ class NumberTarget(
 
     @property
     def form(self) -> NumberForm:
-        """How texts write the numbers."""
+        """The notation of numbers in texts."""
         return NumberForm(self.decimal, self.unit)
 
     @property
     def heavy(self) -> bool:
-        """Whether a few rows are so far out that squared error would see nothing else.
+        """Whether a few outliers would dominate the squared error.
 
-        Not where the middle half of the rows shares one number, such as 0: then the far rows are
-        what there is to learn; nor where they are far only because there are few rows.
+        False where the middle half of the rows has a single value, such as 0: then the outliers
+        are the signal; and where they are far out only because there are few rows.
         """
         (below, above), (low, *_, high) = self.stats.quartiles, self.stats.quantiles
         unit = above - below
         farthest = max(high - self.stats.median, self.stats.median - low)
-        return self.tail > HEAVY and farthest > FAR * unit > 0
+        return self.tail > MIN_HEAVY_TAIL and farthest > MIN_OUTLIER_IQRS * unit > 0
 
     def encode(self, column: Column) -> Floats:
         """(n,) float64, NaN for a gap."""
         return refuse_infinite(numbers_of(column, self.form)[0], self.name)
 
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Predictions are numbers already."""
+        """Returns the values: predictions are numbers already."""
         return np.asarray(values)
 
 

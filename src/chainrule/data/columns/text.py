@@ -90,12 +90,12 @@ class TextColumn(ArrayEncoder, frozen=True, kw_only=True, tag="text"):
 
     @property
     def treatment(self) -> str:
-        """What becomes of the column, for display."""
+        """The treatment of the column in words, for display."""
         return f"{self.width:,} counted words"
 
     @property
     def features(self) -> str:
-        """What the network gets of the column, for display."""
+        """The features that the network gets, in words, for display."""
         return f"counts of {self.width} words, weighted"
 
     def encode(self, column: Column) -> tuple[NDArray[np.float32], list[str]]:

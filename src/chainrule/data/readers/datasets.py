@@ -1,4 +1,4 @@
-"""Data sets by name: their list, their files, and how to fetch them."""
+"""Data sets by name: their list, their files, and the commands that fetch them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EMBEDDED = Path(__file__).parent / "embedded"
 
 
 class Listed(NamedTuple):
-    """One line of `chainrule data list`."""
+    """A line of `chainrule data list`."""
 
     name: str
     task: str

@@ -1,0 +1,65 @@
+"""A table as arrays: the blocks that become inputs of the graph, and their columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.encoder import Stats
+
+
+class Member(NamedTuple):
+    """One column of the block of numbers: a number, a boolean, or a part of a date."""
+
+    name: str
+    column: str
+    kind: str
+    stats: Stats
+
+
+class Block(NamedTuple):
+    """One array of `Encoded.arrays`, to be one input of the graph.
+
+    | kind       | array                   | width             |
+    |------------|-------------------------|-------------------|
+    | numbers    | (n, width) float64, NaN | number of members |
+    | category   | (n,) int32              | number of codes   |
+    | categories | (n, width) int32        | number of columns |
+    | array      | (n, width) float32      | number of features |
+    """
+
+    name: str
+    kind: Literal["numbers", "category", "categories", "array"]
+    columns: tuple[str, ...]
+    width: int
+    members: tuple[Member, ...] = ()
+
+
+class Described(NamedTuple):
+    """A row of `Schema.describe`, for a terminal or a report."""
+
+    column: str
+    kind: str
+    reason: str
+    treatment: str
+    gaps: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A table as arrays: one for each block, the target if requested, the rows, and notes.
+
+    rows: the positions in the encoded table of the rows that the arrays hold, ascending.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    target: NDArray[Any] | None
+    rows: NDArray[np.int64]
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.rows)
