@@ -146,7 +146,7 @@ def test_an_estimator_takes_an_added_loss(added: Loss) -> None:
     found = cr.MLPRegressor("softened", (4,), max_iter=3, tol=0, random_state=0)
     with pytest.warns(ConvergenceWarning):
         found.fit(X, Y)
-    assert found.model_.judge.kind == "softened"
+    assert found.model_.objective.kind == "softened"
     with pytest.raises(ValueError, match="a target is far out"):
         found.fit(X, Y * 100)
 

@@ -95,16 +95,16 @@ def _options(command: Command) -> dict[str, Any]:
 def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | None]:
     """The code of a command with the annotations that cyclopts knows."""
     hints = get_type_hints(run, include_extras=True)
-    known = {name: typed for name, hint in hints.items() if hint == CommandLine}
+    supplied = {name: typed for name, hint in hints.items() if hint == CommandLine}
     parameters = [
         x
         for p in inspect.signature(run).parameters.values()
-        if p.name not in known
+        if p.name not in supplied
         for x in _parameters(p, hints[p.name])
     ]
 
     def adapted(*positional: Any, **named: Any) -> int | None:
-        return run(*positional, **named, **known)
+        return run(*positional, **named, **supplied)
 
     adapted.__doc__ = run.__doc__
     adapted.__annotations__ = {p.name: p.annotation for p in parameters}

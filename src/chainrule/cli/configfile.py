@@ -63,7 +63,7 @@ def from_toml(path: Path) -> dict[str, Any]:
     """
     text = _text(path)
     try:
-        found = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingError(
             "config", "the file is not TOML", got=str(error), at=path,
@@ -71,7 +71,7 @@ def from_toml(path: Path) -> dict[str, Any]:
         ) from None  # fmt: skip
     lines = _lines(text)
     settings = {}
-    for key, value in found.items():
+    for key, value in document.items():
         at = f"{path}, line {lines[key]}" if key in lines else str(path)
         if key not in BY_KEY:
             raise SettingError(

@@ -70,15 +70,15 @@ class Screen:
             right: the columns that are set to the right.
         """
         clean = [[" ".join(self.clean(cell)) for cell in row] for row in rows]
-        every = [list(head), *clean] if head else clean
-        if not every:
+        all_rows = [list(head), *clean] if head else clean
+        if not all_rows:
             return
-        widths = [max(map(cells, column)) for column in zip(*every, strict=True)]
+        widths = [max(map(cells, column)) for column in zip(*all_rows, strict=True)]
         room = self.width - 2 - sum(width + 2 for width in widths[:-1])
         if room < min(MIN_LAST_WIDTH, widths[-1]):
             self._stack(clean, head, right)
             return
-        for place, row in enumerate(every):
+        for place, row in enumerate(all_rows):
             self._row(row, widths, room, right, bool(head) and place == 0)
 
     def _row(

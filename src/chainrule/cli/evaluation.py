@@ -68,13 +68,13 @@ def evaluate(model: Model, encoded: Encoded, name: str) -> Evaluation:
 
 def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Scores]:
     """The scores of the best constant guess: class shares, or the mean of training."""
-    known = schema.target
-    if isinstance(known, ClassTarget):
-        counts = np.array(known.counts, float)
+    encoder = schema.target
+    if isinstance(encoder, ClassTarget):
+        counts = np.array(encoder.counts, float)
         shares = np.tile(counts / counts.sum(), (len(target), 1))
         return float(counts.argmax()), metrics.classification(target, shares)
-    assert isinstance(known, NumberTarget)
-    mean = known.stats.mean
+    assert isinstance(encoder, NumberTarget)
+    mean = encoder.stats.mean
     return mean, metrics.regression(target, np.full(len(target), mean))
 
 
@@ -90,13 +90,13 @@ def importance(model: Model, evaluation: Evaluation) -> tuple[str, list[tuple[st
         return name, []
     sample = subset(evaluation.encoded, rows)
     begun = time.perf_counter()
-    whole = model.evaluate(sample, [name])[name]
+    unshuffled = model.evaluate(sample, [name])[name]
     columns = [encoder.name for encoder in model.schema.used]
     if (time.perf_counter() - begun) * len(columns) > IMPORTANCE_SECONDS:
         return name, []
     order = shuffled(len(rows), model.seed + 1)
     drops = [
-        whole - model.evaluate(_mixed(model.schema, sample, column, order), [name])[name]
+        unshuffled - model.evaluate(_mixed(model.schema, sample, column, order), [name])[name]
         for column in columns
     ]
     return name, list(zip(columns, drops, strict=True))

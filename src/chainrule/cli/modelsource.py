@@ -13,13 +13,13 @@ def open_model(source: str) -> tuple[Model, Path]:
     """The model and its file. Raises ModelFileError."""
     path = Path(source).expanduser()
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors"))
+        files = sorted(path.glob("*.safetensors"))
         if (path / MODEL).is_file():
             path = path / MODEL
-        elif len(found) == 1:
-            path = found[0]
+        elif len(files) == 1:
+            path = files[0]
         else:
-            names = ", ".join(file.name for file in found[:8])
+            names = ", ".join(file.name for file in files[:8])
             raise ModelFileError(
                 "load", "the folder holds no model.safetensors", got=names or "no model file",
                 at=path, fix="name the file",

@@ -54,24 +54,24 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
     Raises:
         SettingError: the files are there already, or are none that could be written.
     """
-    folder, made = None, False
+    folder, created = None, False
     if wanted is not None and wanted.endswith(".safetensors"):
-        found = _beside(Path(wanted))
-        if not found.model.parent.is_dir():
-            raise SettingError("train", "there is no such folder", got=found.model.parent,
+        outputs = _beside(Path(wanted))
+        if not outputs.model.parent.is_dir():
+            raise SettingError("train", "there is no such folder", got=outputs.model.parent,
                                at=f"-o {wanted}", fix="make it first")  # fmt: skip
     elif wanted is not None:
         folder = Path(wanted)
-        made = _make(folder)
-        found = _within(folder)
+        created = _make(folder)
+        outputs = _within(folder)
     else:
         folder = _numbered(name_of(source))
-        made, found = True, _within(folder)
-    _refuse_taken(found, force)
+        created, outputs = True, _within(folder)
+    _refuse_taken(outputs, force)
     try:
-        yield found
+        yield outputs
     finally:
-        if folder is not None and made:
+        if folder is not None and created:
             with contextlib.suppress(OSError):  # not empty: what is in it stays
                 folder.rmdir()
 
@@ -125,10 +125,10 @@ def _numbered(name: str) -> Path:
         number += 1
 
 
-def _refuse_taken(found: Outputs, force: bool) -> None:
-    taken = [path.name for path in found.files if path.exists()]
+def _refuse_taken(outputs: Outputs, force: bool) -> None:
+    taken = [path.name for path in outputs.files if path.exists()]
     if taken and not force:
         raise SettingError(
             "train", "the files of another run are there", got=", ".join(taken),
-            at=found.named, fix="choose another name with -o, or replace them with --force",
+            at=outputs.named, fix="choose another name with -o, or replace them with --force",
         )  # fmt: skip

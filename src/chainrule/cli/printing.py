@@ -90,10 +90,10 @@ def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
     screen.heading("Data check")
     styles = {"error": "red", "warning": "yellow", "info": "cyan"}
     alike: dict[tuple[str, str], list[Finding]] = {}
-    for found in findings:
-        alike.setdefault((found.severity, found.message), []).append(found)
+    for finding in findings:
+        alike.setdefault((finding.severity, finding.message), []).append(finding)
     for (severity, message), group in list(alike.items())[:FINDINGS_SHOWN]:
-        columns = listed([found.column for found in group if found.column], 8)
+        columns = listed([finding.column for finding in group if finding.column], 8)
         screen.say(
             f"{columns}{': ' if columns else ''}{message}\nfix: {group[0].fix}", indent=2,
             label=f"{severity:<7}", style=styles[severity],

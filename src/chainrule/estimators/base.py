@@ -162,8 +162,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, *, validation_data: Any = None,
         incremental: bool = False,
     ) -> None:  # fmt: skip
-        known = tuple(offered(*self.tasks))
-        settings.check(type(self).__name__, self.get_params(deep=False), known)
+        losses = tuple(offered(*self.tasks))
+        settings.check(type(self).__name__, self.get_params(deep=False), losses)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):
@@ -258,7 +258,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         size = self._batch(rows)
         optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
         planned = incremental or self.schedule is not None  # so that no run is too short
-        score = SCORES.get(model.judge.task or "")
+        score = SCORES.get(model.objective.task or "")
         validates = prepared.held_arrays is not None
         epochs = 1 if incremental else self.max_iter
         watch = self._watch(score, (planned and not self._early) or isinstance(optimizer, LBFGS))
@@ -376,8 +376,8 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         """Of weights or biases, layer by layer."""
         check_is_fitted(self)
         layers = [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
-        known = self.model_.values
-        return [f"{x}.{suffix}" if f"{x}.{suffix}" in known else f"{x}.norm.shift" for x in layers]
+        values = self.model_.values
+        return [f"{x}.{suffix}" if f"{x}.{suffix}" in values else f"{x}.norm.shift" for x in layers]
 
     def _stochastic(self) -> bool:
         """For methods that L-BFGS has not."""

@@ -127,12 +127,12 @@ class Design:
     @property
     def row(self) -> Loss:
         """The loss for this task, of the table."""
-        known = offered(self.task)
-        if self.loss not in known:
+        losses = offered(self.task)
+        if self.loss not in losses:
             raise SettingError(
-                "loss", f"{self.loss!r} is not for a {self.task} target", expected=", ".join(known)
+                "loss", f"{self.loss!r} is not for a {self.task} target", expected=", ".join(losses)
             )
-        return known[self.loss]
+        return losses[self.loss]
 
     @property
     def link(self) -> Link:

@@ -20,8 +20,8 @@ from chainrule.train.schedules import Schedule
 Check = tuple[Callable[[Any], bool], str]
 
 
-def _one_of(*known: Any) -> Check:
-    return lambda x: isinstance(x, str | type(None)) and x in known, ", ".join(map(repr, known))
+def _one_of(*choices: Any) -> Check:
+    return lambda x: isinstance(x, str | type(None)) and x in choices, ", ".join(map(repr, choices))
 
 
 def _integer(least: int, *others: Any) -> Check:

@@ -65,13 +65,13 @@ def _resolved(
     epochs, size = EPOCHS, settings.batch_size
     if isinstance(optimizer, LBFGS):
         epochs, size = optimizer.iterations, len(prepared.rows)
-    judged = prepared.held_arrays is not None or settings.patience is not None
+    evaluated = prepared.held_arrays is not None or settings.patience is not None
     return replace(
         settings,
         optimizer=optimizer,
         epochs=epochs if settings.epochs is None else settings.epochs,
         batch_size=size,
-        keep_best=settings.keep_best and judged,
+        keep_best=settings.keep_best and evaluated,
         metrics=_metrics(state, settings.metrics),
     )
 
@@ -81,10 +81,10 @@ def _metrics(
 ) -> list[str | Metric | Function]:
     """The metrics of every epoch. Raises SettingError where one does not fit the loss."""
     if metrics is None:
-        return list(state.judge.each_epoch)
+        return list(state.objective.each_epoch)
     chosen = list(metrics)
-    if state.judge.task:
-        find_metrics(chosen, state.judge.task)
+    if state.objective.task:
+        find_metrics(chosen, state.objective.task)
     return chosen
 
 
@@ -171,7 +171,7 @@ def _run(
 
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
     """The tracker that judges the epochs; without patience it never stops the run."""
-    task = state.judge.task
+    task = state.objective.task
     metrics = find_metrics(settings.metrics or (), task) if task else []
     tracker = settings.stopping.tracker(
         validation=prepared.held_arrays is not None, metrics=metrics

@@ -316,8 +316,8 @@ class Trained:
     def of(cls, task: Task) -> Trained:
         """Returns that of a trained model."""
         model, state = task.model, task.model.values | task.model.slots
-        sent = model.optimizer if task.optimizer is None else None
-        return cls(state, model.steps, model.history, model.split, sent)
+        optimizer = model.optimizer if task.optimizer is None else None
+        return cls(state, model.steps, model.history, model.split, optimizer)
 
     def apply(self, task: Task) -> None:
         """Write it to the model of this process."""

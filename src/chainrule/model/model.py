@@ -294,14 +294,14 @@ class Model(ModelState):
         return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
 
     def _saved(self) -> Saved:
-        known = self.optimizer is not None and is_known(self.optimizer)
+        portable = self.optimizer is not None and is_known(self.optimizer)
         return Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),
             loss=None if self.loss is None else self.graph.name(self.loss),
             values=self._values,
-            optimizer=self.optimizer.to_dict() if self.optimizer is not None and known else None,
-            state=self.slots if known or self.optimizer is None else {},
+            optimizer=self.optimizer.to_dict() if self.optimizer is not None and portable else None,
+            state=self.slots if portable or self.optimizer is None else {},
             steps=self.steps,
             seed=self.seed,
             contract=None if self.schema is None else self.schema.to_dict(),
@@ -316,11 +316,11 @@ class Model(ModelState):
             raise not_arrays(data, needed)
         others = [name for name in data if name not in needed]
         if others:
-            known = {self.graph.name(x) for x in self.graph.inputs}
+            inputs = {self.graph.name(x) for x in self.graph.inputs}
             for name in others:
-                if name not in known:
+                if name not in inputs:
                     raise FeedError(
-                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), known)
+                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), inputs)
                     )
         return {name: data[name] for name in data if name in needed}
 

@@ -48,17 +48,17 @@ def prepare(
         data, groups, time = encode(state.schema, data, groups, time)
     arrays, n = state.arrays(data)
     _refuse_impossible_targets(state, arrays)
-    every = np.arange(n)
+    all_rows = np.arange(n)
     if validation is not None and (
         isinstance(validation, bool) or not isinstance(validation, (int, float))
     ):
         held, m = state.arrays(validation)
         _refuse_impossible_targets(state, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
-        return Prepared(arrays, every, held, np.arange(m), sentence)
+        return Prepared(arrays, all_rows, held, np.arange(m), sentence)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
     return divide(
-        arrays, every, validation, state.seed, stratify=stratify, groups=groups, time=time
+        arrays, all_rows, validation, state.seed, stratify=stratify, groups=groups, time=time
     )
 
 
@@ -88,8 +88,8 @@ def divide(
 
 def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
     """The class of each row, by which a split is stratified; None where rows have none."""
-    target = state.judge.target
-    if state.judge.task != "classification" or target is None:
+    target = state.objective.target
+    if state.objective.task != "classification" or target is None:
         return None
     array = arrays.get(state.graph.name(target))
     return array if array is not None and array.ndim == 1 else None
@@ -97,10 +97,10 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
 
 def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
     """Raises FeedError, with the row, for targets outside the domain of the loss."""
-    judge, bounds = state.judge, state.judge.bounds
-    if bounds is None or judge.target is None or judge.weights is not None:
+    objective, bounds = state.objective, state.objective.bounds
+    if bounds is None or objective.target is None or objective.weights is not None:
         return
-    numbers = arrays.get(state.graph.name(judge.target))
+    numbers = arrays.get(state.graph.name(objective.target))
     if numbers is None:
         return
     low, high, what, fix = bounds
@@ -108,8 +108,8 @@ def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -
     if len(beyond):
         index = tuple(beyond[0])
         raise FeedError(
-            f"input {judge.target.label!r}",
-            f"{what}: the loss is {judge.kind}",
+            f"input {objective.target.label!r}",
+            f"{what}: the loss is {objective.kind}",
             expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
             got=numbers[index],
             at=f"row {index[0]}",

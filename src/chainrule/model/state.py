@@ -72,7 +72,7 @@ class ModelState:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
-        self.judge = Objective(self.graph)
+        self.objective = Objective(self.graph)
         self.optimizer: Optimizer | LBFGS | None = None
         self.slots: dict[str, Array] = {}
         self.steps = 0
@@ -85,7 +85,7 @@ class ModelState:
             for name, x in self._parameters.items()
         }
         self.step_cache = StepCache()
-        scored = [] if self.loss is None else [self.loss, *self.judge.nodes]
+        scored = [] if self.loss is None else [self.loss, *self.objective.nodes]
         self._scored = Forward(self.graph, scored)
 
     # ------------------------------------------------------------ parameters
@@ -163,7 +163,7 @@ class ModelState:
         self, inputs: Mapping[Input, str], data: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """The data with weights of 1, where weights are an input that it lacks."""
-        weights = self.judge.weights
+        weights = self.objective.weights
         rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
         if not isinstance(weights, Input) or inputs[weights] in data or not rows:
             return data
@@ -176,11 +176,11 @@ class ModelState:
         metrics: Iterable[str | Metric | Function] | None = None,
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays."""
-        loss, *values = self.judged(arrays, rows)
-        scores = self.judge.score(values, metrics)
+        loss, *values = self.scoring_outputs(arrays, rows)
+        scores = self.objective.score(values, metrics)
         return Scores({"loss": float(loss)} | scores, scores.notes)
 
-    def judged(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
+    def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
         """The loss over some rows of checked arrays, and the values of the judge's nodes."""
         if self.loss is None:
             raise GraphError(

@@ -164,8 +164,10 @@ def hinge(
         return given.finish(relu(margin - sign * s), name)
     _, k = features("hinge", s)
     label, _ = _labels(given)
-    own = squeeze(gather(s, expand_dims(label, -1)), -1)
-    return given.finish(reduce.max(s + margin * (1 - one_hot(label, k, s.dtype)), -1) - own, name)
+    target_score = squeeze(gather(s, expand_dims(label, -1)), -1)
+    return given.finish(
+        reduce.max(s + margin * (1 - one_hot(label, k, s.dtype)), -1) - target_score, name
+    )
 
 
 register(
@@ -197,8 +199,8 @@ def kl_divergence(
     given = case("kl_divergence", logits, target, weights)
     t = same_shape(given)
     check_weights(given, t.shape[:-1])
-    known = log(compare.where(compare.greater(t, 0), t, 1))  # 0 log 0 = 0
-    return given.finish(reduce.sum(t * (known - log_softmax(given.prediction)), -1), name)
+    positive = log(compare.where(compare.greater(t, 0), t, 1))  # 0 log 0 = 0
+    return given.finish(reduce.sum(t * (positive - log_softmax(given.prediction)), -1), name)
 
 
 register(Loss("kl_divergence", kl_divergence))

@@ -128,10 +128,10 @@ def mlp(
         )
     h, _ = features("mlp", x)
     for number, width in enumerate(sizes, start=1):
-        own = None if name is None else f"{name}{number}"
+        layer_name = None if name is None else f"{name}{number}"
         width = positive("mlp", "a width", width)
-        h = hidden(h, width, activation, norm=norm, init=init, name=own)
-        h = layers.dropout(h, rate, name=own and own + ".dropout") if rate else h
+        h = hidden(h, width, activation, norm=norm, init=init, name=layer_name)
+        h = layers.dropout(h, rate, name=layer_name and layer_name + ".dropout") if rate else h
     return h
 
 

@@ -297,10 +297,10 @@ def _by_name(name: str) -> type[Start]:
         raise SettingError(
             "init", f"no initializer is named {name!r}", fix=did_you_mean(usual, INITIALIZERS)
         )
-    found = INITIALIZERS[name]
-    if any(field.name == "value" for field in fields(found)):  # type: ignore[arg-type]
+    rule = INITIALIZERS[name]
+    if any(field.name == "value" for field in fields(rule)):  # type: ignore[arg-type]
         raise SettingError("init", f"{name!r} needs its number", fix="give the number itself")
-    return found
+    return rule
 
 
 def to_dict(start: Initializer) -> dict[str, Any]:

@@ -85,9 +85,9 @@ class Loss:
 
     def __call__(self, prediction: Node, target: Node, **options: Any) -> Node:
         """The loss, with those of the options that its function knows."""
-        known = inspect.signature(self.function).parameters
+        accepted = inspect.signature(self.function).parameters
         return self.function(
-            prediction, target, **{key: x for key, x in options.items() if key in known}
+            prediction, target, **{key: x for key, x in options.items() if key in accepted}
         )
 
     def form(self, prediction: Node, target: Node) -> Form | None:

@@ -68,9 +68,9 @@ def batch_norm(
 
 def _running(scope: Scope, mean: Node, variance: Node, n: Node, keep: float) -> tuple[Node, Node]:
     """Mean and variance as the last step left them; this step brings them up to date."""
-    own, number = mean.type, TensorType((), mean.dtype)
-    m = new_parameter(scope, ".running_mean", own, "zeros", trainable=False)
-    v = new_parameter(scope, ".running_var", own, "ones", trainable=False)
+    per_feature, number = mean.type, TensorType((), mean.dtype)
+    m = new_parameter(scope, ".running_mean", per_feature, "zeros", trainable=False)
+    v = new_parameter(scope, ".running_var", per_feature, "ones", trainable=False)
     steps = new_parameter(scope, ".steps", number, "zeros", trainable=False)
     before = tracked(steps, steps + 1)
     share = bounds.maximum(1 - keep, 1 / (before + 1))
@@ -140,8 +140,8 @@ def rms_norm(
 
 def _finish(scope: Scope, y: Node, x: Node, trainable: bool, *, shift: bool) -> Node:
     """`y` times a scale, plus a shift where there is one, as the layer on `x`."""
-    own = TensorType(x.shape[-1:], x.dtype)
-    y = y * new_parameter(scope, ".scale", own, "ones", trainable=trainable)
+    per_feature = TensorType(x.shape[-1:], x.dtype)
+    y = y * new_parameter(scope, ".scale", per_feature, "ones", trainable=trainable)
     if shift:
-        y = y + new_parameter(scope, ".shift", own, "zeros", trainable=trainable)
+        y = y + new_parameter(scope, ".shift", per_feature, "zeros", trainable=trainable)
     return as_layer(scope, y, (x,))

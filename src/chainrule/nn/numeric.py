@@ -76,8 +76,8 @@ def piecewise(
         for suffix, type in zip((".w", ".b"), types, strict=True)
     )
     passed = clip((expand_dims(x, 2) - starts) * slopes, 0, 1) - 0.5  # (N, i, pieces)
-    made = einsum("nip,ipf->nif", passed, w) + b
-    flat = reshape(made, (x.shape[0], i * functions))
+    functions_of_x = einsum("nip,ipf->nif", passed, w) + b
+    flat = reshape(functions_of_x, (x.shape[0], i * functions))
     return as_layer(scope, concat([flat, x], axis=1), (x,))
 
 

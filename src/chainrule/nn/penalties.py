@@ -44,8 +44,8 @@ def weights_of(outputs: Node | Iterable[Node]) -> list[Parameter]:
 
     So weight matrices and embedding tables, but no biases, scales and shifts.
     """
-    found = Graph(outputs).parameters
-    return [x for x in found if x.trainable and x.ndim >= 2]
+    parameters = Graph(outputs).parameters
+    return [x for x in parameters if x.trainable and x.ndim >= 2]
 
 
 def _penalty(

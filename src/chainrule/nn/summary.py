@@ -62,8 +62,8 @@ class Summary:
     @property
     def total(self) -> str:
         """The totals in one line."""
-        kept = self.parameters - self.trained
-        split = f" ({self.trained:,} trained, {kept:,} not)" if kept else ""
+        fixed = self.parameters - self.trained
+        split = f" ({self.trained:,} trained, {fixed:,} not)" if fixed else ""
         return f"{self.parameters:,} parameters{split}, {_size(self.bytes)}"
 
     def __str__(self) -> str:
@@ -114,10 +114,10 @@ def summary(model: Any, *, nodes: bool = False) -> Summary:
 
 
 def _graph(model: Any) -> Graph:
-    found = getattr(model, "graph", model)
-    if isinstance(found, Graph):
-        return found
-    outputs = [found] if isinstance(found, Node) else found
+    source = getattr(model, "graph", model)
+    if isinstance(source, Graph):
+        return source
+    outputs = [source] if isinstance(source, Node) else source
     if isinstance(outputs, Iterable) and not isinstance(outputs, (str, dict)):
         listed = list(outputs)
         if listed and all(isinstance(x, Node) for x in listed):
@@ -156,16 +156,16 @@ def _row(graph: Graph, group: list[Node], heads: dict[Scope | Node, Node], nodes
 
 def _reads(group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> list[Node]:
     """The heads of the other rows that the group reads, through what has no row."""
-    own, found = set(group), dict[Node, None]()
+    members, read = set(group), dict[Node, None]()
     stack = [x for node in reversed(group) for x in reversed(node.inputs)]
     while stack:
         x = stack.pop()
         head = heads.get(x if nodes else x.scope)
         if head is None:
             stack.extend(reversed(x.inputs))
-        elif x not in own:
-            found[head] = None
-    return list(found)
+        elif x not in members:
+            read[head] = None
+    return list(read)
 
 
 def _what(group: list[Node]) -> str:

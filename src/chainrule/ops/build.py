@@ -60,20 +60,20 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
             at="line " + user_line(),
         )
     with np.errstate(all="ignore"):
-        kept = np.array(array, dtype=dtype, order="C")
+        converted = np.array(array, dtype=dtype, order="C")
     floats = dtype in FLOATS
-    fits = np.isfinite(kept) | ~np.isfinite(array) if floats else kept == array
+    fits = np.isfinite(converted) | ~np.isfinite(array) if floats else converted == array
     if not fits.all():
-        whole = 'give it a fraction-free value, or cast the other side: cast(x, "float32")'
+        integer_fix = 'give it a fraction-free value, or cast the other side: cast(x, "float32")'
         raise DTypeError(
             "constant",
             f"the value does not fit in {dtype}",
             got=_short(value),
             at="line " + user_line(),
-            fix='use "float64"' if floats else whole,
+            fix='use "float64"' if floats else integer_fix,
         )
-    kept.flags.writeable = False
-    return apply(CONSTANT, value=kept)
+    converted.flags.writeable = False
+    return apply(CONSTANT, value=converted)
 
 
 def _short(value: object) -> str:

@@ -59,9 +59,9 @@ def _forward_einsum(x: Array, w: Array, equation: str) -> Array:
     )
     xs = x.transpose([a.index(s) for s in both + left + inner]).reshape(*batch, n, k)
     ws = w.transpose([b.index(s) for s in both + inner + right]).reshape(*batch, k, m)
-    made = both + left + right
-    y: Array = np.matmul(xs, ws).reshape([sizes[s] for s in made])
-    return y.transpose([made.index(s) for s in out])
+    labels = both + left + right
+    y: Array = np.matmul(xs, ws).reshape([sizes[s] for s in labels])
+    return y.transpose([labels.index(s) for s in out])
 
 
 def _lower_einsum(
@@ -179,9 +179,9 @@ def _without_dots(
         lead, mine = term.find("..."), names[len(names) - len(have) :]
         want = shape[len(shape) - len(have) :]
         gone = [k for k in range(len(have)) if have[k] != want[k]]
-        kept = "".join(s for k, s in enumerate(mine) if k not in gone)
+        remaining = "".join(s for k, s in enumerate(mine) if k not in gone)
         small = squeeze(x, [lead + k for k in gone]) if gone else x
-        parts.append((term.replace("...", kept), small))
+        parts.append((term.replace("...", remaining), small))
     return parts, out.replace("...", "".join(names))
 
 
@@ -214,8 +214,8 @@ def _product(a: str, x: Node, b: str, w: Node, later: str) -> tuple[str, Node]:
     """The product of two operands, summed over the labels that nothing later needs."""
     a, x = _summed(a, x, b + later)
     b, w = _summed(b, w, a + later)
-    made = "".join(dict.fromkeys(s for s in a + b if s in later))
-    return made, apply(EINSUM, x, w, equation=f"{a},{b}->{made}")
+    result = "".join(dict.fromkeys(s for s in a + b if s in later))
+    return result, apply(EINSUM, x, w, equation=f"{a},{b}->{result}")
 
 
 def _summed(term: str, x: Node, keep: str) -> tuple[str, Node]:

@@ -63,9 +63,9 @@ def _adjoint(where: str, infer: Callable[..., TensorType]) -> Callable[..., Tens
     """The infer rule of what adds `x` up in an array of `shape`; `infer` is that of the reading."""
 
     def rule(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
-        made = infer(TensorType(shape, x.dtype), indices, axis)
-        if made != x:
-            raise ShapeError(where, "the shape does not fit", expected=made, got=x)
+        expected = infer(TensorType(shape, x.dtype), indices, axis)
+        if expected != x:
+            raise ShapeError(where, "the shape does not fit", expected=expected, got=x)
         return TensorType(shape, x.dtype)
 
     return rule
@@ -84,11 +84,11 @@ def _along_axis(node: Operation) -> tuple[Node, Dim]:
     return indices, x.shape[node.attributes["axis"]]
 
 
-def _or_nan(found: Expr, index: Expr, size: Dim) -> Expr:
+def _or_nan(element: Expr, index: Expr, size: Dim) -> Expr:
     """What is found at an index; NaN where it is out of range, which stops a training step."""
-    if found.dtype not in FLOATS:
-        return found
-    return scalar("select", in_bounds(index, size), found, Const(math.nan, found.dtype))
+    if element.dtype not in FLOATS:
+        return element
+    return scalar("select", in_bounds(index, size), element, Const(math.nan, element.dtype))
 
 
 # ---------------------------------------------------------------- take, scatter_add

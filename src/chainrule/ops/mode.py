@@ -103,13 +103,13 @@ def exchange(x: Node) -> Node:
 
 def _lower_count(node: Operation, place: Place, value: Values) -> Expr:
     shape = node.attributes["shape"]
-    made: Expr = Const(size(d for d in shape if d is not N), node.dtype)
+    product: Expr = Const(size(d for d in shape if d is not N), node.dtype)
     for _ in range(shape.count(N)):
         rows = call("count", node.dtype)
         if node.operands:
             rows = call("cast", node.dtype, value(node.operands[0], ()))
-        made = rows if made == Const(1, node.dtype) else scalar("mul", rows, made)
-    return made
+        product = rows if product == Const(1, node.dtype) else scalar("mul", rows, product)
+    return product
 
 
 def _forward_count(*rows: Array, shape: tuple[int, ...], dtype: str) -> Array:

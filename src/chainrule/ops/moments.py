@@ -40,17 +40,17 @@ def _infer_var(name: str) -> Callable[..., TensorType]:
     rule = reduced(name, empty=False, floats=True)
 
     def infer(x: TensorType, axis: Axes, keepdims: bool, ddof: int) -> TensorType:
-        made = rule(x, axis, keepdims)
+        result = rule(x, axis, keepdims)
         sizes = [x.shape[a] for a in axis]
-        known = [dim for dim in sizes if isinstance(dim, int)]
-        if len(known) == len(sizes) and math.prod(known) <= ddof:
+        static = [dim for dim in sizes if isinstance(dim, int)]
+        if len(static) == len(sizes) and math.prod(static) <= ddof:
             raise ShapeError(
                 name,
                 "needs more elements than ddof",
                 expected=f"{ddof + 1} or more",
                 got=f"axis {axis} of {show(x.shape)}",
             )
-        return made
+        return result
 
     return infer
 

@@ -55,20 +55,21 @@ def _forward_prod_others(x: Array, *directions: Array, axis: Axes) -> Array:
     rest = [a for a in range(x.ndim) if a not in axis]
     order = (*axis, *rest)
     lead = tuple(x.shape[a] for a in order)
-    length = math.prod(lead[: len(axis)])  # -1 would be ambiguous for an array without elements
+    length = math.prod(lead[: len(axis)])  # -1 is ambiguous if there are no elements
     flat = [wide(t).transpose(order).reshape(length, *lead[len(axis) :]) for t in (x, *directions)]
-    every = frozenset(range(1, len(flat)))
-    left = list(_running_products(flat, every))
-    right = list(_running_products([t[::-1] for t in flat], every))[::-1]
+    indices = frozenset(range(1, len(flat)))
+    left = list(_running_products(flat, indices))
+    right = list(_running_products([t[::-1] for t in flat], indices))[::-1]
     out = np.zeros_like(flat[0])
     for k, (before, after) in enumerate(zip(left, right, strict=True)):
-        out[k] = np.add.reduce([before[part] * after[every - part] for part in before])
+        out[k] = np.add.reduce([before[part] * after[indices - part] for part in before])
     return out.reshape(lead).transpose(np.argsort(order)).astype(x.dtype)
 
 
-def _running_products(flat: list[Array], every: Part) -> Iterator[dict[Part, Array]]:
+def _running_products(flat: list[Array], indices: Part) -> Iterator[dict[Part, Array]]:
     """For each element, the product of those before it, by subsets of the directions."""
-    parts = [frozenset(c) for n in range(len(every) + 1) for c in combinations(sorted(every), n)]
+    sizes = range(len(indices) + 1)
+    parts = [frozenset(c) for n in sizes for c in combinations(sorted(indices), n)]
     zero = np.zeros(flat[0].shape[1:])
     state = {part: zero if part else zero + 1 for part in parts}
     for k in range(len(flat[0])):
@@ -83,14 +84,14 @@ def _running_products(flat: list[Array], every: Part) -> Iterator[dict[Part, Arr
 def _lower_others(
     node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]
 ) -> Expr:
-    """The product of all elements but the one at `place`."""
+    """The product of all elements except the one at `place`."""
     x, inner = node.operands[0], list(place)
-    own: Expr = Const(True, "bool")
+    at_place: Expr = Const(True, "bool")
     for a in node.attributes["axis"]:
         inner[a] = loop(x.shape[a])
         same = call("eq", "bool", inner[a], place[a])
-        own = same if isinstance(own, Const) else call("and", "bool", own, same)
-    return scalar("select", own, Const(1, node.dtype), value(x, tuple(inner)))
+        at_place = same if isinstance(at_place, Const) else call("and", "bool", at_place, same)
+    return scalar("select", at_place, Const(1, node.dtype), value(x, tuple(inner)))
 
 
 PROD_OTHERS = op(
@@ -139,7 +140,7 @@ def _decompose_others(x: Node, *directions: Node, axis: Axes) -> Node | None:
 
 
 def _dropped(x: Node, axes: Axes) -> Node:
-    """`x` without axes along which it has size 1."""
+    """`x` without those of the axes along which it has size 1."""
     return reshape(x, tuple(d for a, d in enumerate(x.shape) if a not in axes))
 
 
@@ -162,12 +163,12 @@ class _Blocks:
         return reshape(front, self._shape(block, front.shape[len(self._axis) :]))
 
     def same(self, one: int, other: int) -> Node:
-        """Whether two copies are at the same place."""
+        """Whether two copies have the same position."""
         equals = [equal(self._index(one, k), self._index(other, k)) for k in range(len(self._axis))]
         return functools.reduce(logical_and, equals)
 
     def back(self, x: Node) -> Node:
-        """What has one copy left, with its axes where they were."""
+        """`x` with the axes of its one remaining copy in their original positions."""
         order = (*self._axis, *self._rest)
         return transpose(x, tuple(map(order.index, range(len(order)))))
 
@@ -179,7 +180,7 @@ class _Blocks:
         return (*shape, *tail)
 
     def _index(self, block: int, k: int) -> Node:
-        """The place along the k-th axis of a copy; counted, since N is not known here."""
+        """The position along the k-th axis of a copy; counted, since N is not known here."""
         dim = self._sizes[k]
         one = broadcast_to(constant(np.int32(1)), (dim,))
         shape: list[Dim] = [1] * (len(self._axis) * self._count + len(self._rest))

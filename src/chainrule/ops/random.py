@@ -114,8 +114,8 @@ def dropout(x: NodeLike, rate: float) -> Node:
     floating("dropout")(x.type)
     if rate == 0:
         return x
-    kept = where(uniform(x.shape, x.dtype) >= rate, x / (1 - rate), 0)
-    return when_training(kept, x)
+    dropped_out = where(uniform(x.shape, x.dtype) >= rate, x / (1 - rate), 0)
+    return when_training(dropped_out, x)
 
 
 def check_rate(where: str, rate: float) -> float:

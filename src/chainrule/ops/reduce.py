@@ -98,12 +98,12 @@ def reduces(combine: Combine) -> Reduce:
     def rule(node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]) -> Expr:
         x, axis = node.operands[0], node.attributes["axis"]
         axes = (axis,) if isinstance(axis, int) else axis
-        kept = iter(place)
+        remaining = iter(place)
         inner = []
         for a, dim in enumerate(x.shape):
             if a in axes and node.attributes["keepdims"]:
-                next(kept)
-            inner.append(loop(dim) if a in axes else next(kept))
+                next(remaining)
+            inner.append(loop(dim) if a in axes else next(remaining))
         return value(x, tuple(inner))
 
     return Reduce(combine, rule, rereads=False)

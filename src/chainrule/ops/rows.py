@@ -56,8 +56,8 @@ def last_equal(indices: Node, size: int) -> Node:
 
 
 def _lower_is_last(node: Operation, place: Place, value: Values) -> Expr:
-    own = call("cast", "int32", flatten_index(place, node.shape))
-    return call("eq", "bool", value(node.operands[0], place), own)
+    position = call("cast", "int32", flatten_index(place, node.shape))
+    return call("eq", "bool", value(node.operands[0], place), position)
 
 
 IS_LAST = op(

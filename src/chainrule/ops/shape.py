@@ -163,8 +163,8 @@ def transpose(x: NodeLike, axes: Sequence[int] | None = None) -> Node:
     """`x` with its axes in the order `axes`; None reverses them. The batch axis may move."""
     x = as_node(x)
     order = range(x.ndim)[::-1] if axes is None else axes
-    kept = tuple(normalise_axis("transpose", a, x.ndim) for a in order)
-    return x if kept == tuple(range(x.ndim)) else apply(TRANSPOSE, x, axes=kept)
+    permutation = tuple(normalise_axis("transpose", a, x.ndim) for a in order)
+    return x if permutation == tuple(range(x.ndim)) else apply(TRANSPOSE, x, axes=permutation)
 
 
 @function

@@ -25,18 +25,18 @@ Starts = tuple[int, ...]
 # Both hold, for each axis, where the part starts in the whole and by which step it goes on.
 
 
-def _check_part(where: str, whole: Shape, start: Starts, step: Starts, part: Shape) -> None:
-    fits = len(whole) == len(start) == len(step) == len(part) and all(
+def _check_part(where: str, shape: Shape, start: Starts, step: Starts, part: Shape) -> None:
+    fits = len(shape) == len(start) == len(step) == len(part) and all(
         dim is size is N and (a, s) == (0, 1)
         if not isinstance(dim, int) or not isinstance(size, int)
         else s != 0 and (size == 0 or (0 <= a < dim and 0 <= a + s * (size - 1) < dim))
-        for dim, a, s, size in zip(whole, start, step, part, strict=True)
+        for dim, a, s, size in zip(shape, start, step, part, strict=True)
     )
     if not fits:
         raise ShapeError(
             where,
             "no such part",
-            expected=f"a part of {show(whole)}",
+            expected=f"a part of {show(shape)}",
             got=f"start {start}, step {step}, shape {show(part)}",
         )
 
@@ -85,9 +85,9 @@ def _infer_pad(
 def _forward_pad(
     x: Array, start: Starts, step: Starts, shape: tuple[int, ...], value: float
 ) -> Array:
-    whole = np.full(shape, value, x.dtype)
-    whole[_part(start, step, x.shape)] = x
-    return whole
+    y = np.full(shape, value, x.dtype)
+    y[_part(start, step, x.shape)] = x
+    return y
 
 
 def _lower_pad(node: Operation, place: Place, value: Values) -> Expr:
@@ -148,9 +148,9 @@ def slice(x: NodeLike, key: Any) -> Node:
         if isinstance(k, builtins.slice):
             shape.append(count)
         axis += 1
-    whole = all(b == 1 for b in step) and tuple(size) == x.shape
+    complete = all(b == 1 for b in step) and tuple(size) == x.shape
     attributes = {"start": tuple(start), "step": tuple(step), "shape": tuple(size)}
-    return reshape(x if whole else apply(SLICE, x, **attributes), shape)
+    return reshape(x if complete else apply(SLICE, x, **attributes), shape)
 
 
 def _one_per_axis(x: Node, key: tuple[Any, ...]) -> list[Any]:

@@ -42,7 +42,7 @@ def calibrate(model: Model, data: Prepared) -> None:
         classes = model.outputs[0].shape[1]
         assert isinstance(classes, int)
         rows = data.held_rows[:: 1 + len(data.held_rows) * classes // MAX_PROBABILITIES]
-        _, logits, truth = model.judged(data.held_arrays, rows)
+        _, logits, truth = model.scoring_outputs(data.held_arrays, rows)
         model.set_value(name, present * temperature(logits, truth))
 
 

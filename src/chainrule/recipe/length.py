@@ -72,18 +72,18 @@ def _losses(
     failed = train_many(tasks, verbose=False)
     losses = {}
     for k, length in enumerate(lengths):
-        places = range(k * len(parts), (k + 1) * len(parts))
-        whole = not any(place in failed for place in places)
-        losses[length] = _loss([models[x] for x in places], data, parts) if whole else np.inf
+        indices = range(k * len(parts), (k + 1) * len(parts))
+        complete = not any(index in failed for index in indices)
+        losses[length] = _loss([models[x] for x in indices], data, parts) if complete else np.inf
     return losses
 
 
 def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> float:
     """Of models, each on its own part: calibrated log loss, or the loss that is trained."""
-    judge, judged = models[0], []
+    scorer, outputs = models[0], []
     for model, part in zip(models, parts, strict=True):
-        judge.restore(model.values, model.steps)  # all by one compiled function
-        judged.append(judge.judged(data.arrays, data.rows[part]))
-    if temperature_of(judge):
-        return calibrated_loss(*(np.concatenate([x[k] for x in judged]) for k in (1, 2)))
-    return float(np.average([x[0] for x in judged], weights=[len(part) for part in parts]))
+        scorer.restore(model.values, model.steps)  # all by one compiled function
+        outputs.append(scorer.scoring_outputs(data.arrays, data.rows[part]))
+    if temperature_of(scorer):
+        return calibrated_loss(*(np.concatenate([x[k] for x in outputs]) for k in (1, 2)))
+    return float(np.average([x[0] for x in outputs], weights=[len(part) for part in parts]))

@@ -41,30 +41,30 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
 
     `encoders` are the columns as nodes, where these are made already.
     """
-    found = encoders or features(schema, scaling=resolved.scaling)
-    assert found.target is not None
+    columns = encoders or features(schema, scaling=resolved.scaling)
+    assert columns.target is not None
     knot_positions = None
-    if resolved.embedding == "piecewise" and found.numbers is not None and resolved.hidden:
-        knot_positions = knots(found.numbers, schema)
-    tops = [_hidden(found, knot_positions, resolved) for _ in range(resolved.members or 1)]
+    if resolved.embedding == "piecewise" and columns.numbers is not None and resolved.hidden:
+        knot_positions = knots(columns.numbers, schema)
+    tops = [_hidden(columns, knot_positions, resolved) for _ in range(resolved.members or 1)]
     target = schema.target
     if isinstance(target, ClassTarget):
-        output, loss = _classes(tops, found.target, target, resolved)
+        output, loss = _classes(tops, columns.target, target, resolved)
     else:
         assert isinstance(target, NumberTarget)
-        output, loss = _number(tops, found.target, target, resolved)
+        output, loss = _number(tops, columns.target, target, resolved)
     return Model(outputs=output, loss=loss, seed=resolved.seed, schema=schema)
 
 
-def _hidden(found: Features, knot_positions: Floats | None, resolved: Config) -> Node:
+def _hidden(columns: Features, knot_positions: Floats | None, resolved: Config) -> Node:
     """One network up to its last hidden layer; piecewise linear between knots, if any."""
     assert resolved.hidden is not None
-    parts = [found.numbers, found.others]
-    if found.numbers is not None and resolved.hidden:
+    parts = [columns.numbers, columns.others]
+    if columns.numbers is not None and resolved.hidden:
         if knot_positions is not None:
-            parts[0] = piecewise(found.numbers, knot_positions)
+            parts[0] = piecewise(columns.numbers, knot_positions)
         elif resolved.embedding == "periodic":
-            parts[0] = periodic(found.numbers)
+            parts[0] = periodic(columns.numbers)
     h = beside([x for x in parts if x is not None])
     if not resolved.hidden:
         return h

@@ -135,8 +135,8 @@ class Training:
         epochs = model.history.best if keeps_best(data, resolved) else model.history.last_epoch
         with choose(verbose) as progress:
             progress.note(sentence)
-        whole = divide(data.arrays, rows, None, resolved.seed)
-        fit(again, whole, replace(resolved, epochs=epochs, patience=None), verbose)
+        all_rows = divide(data.arrays, rows, None, resolved.seed)
+        fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), verbose)
         model.restore(again.values | again.slots | temperature_of(model), again.steps)
         model.split += f"; then {sentence}"
         return True

@@ -70,13 +70,13 @@ class FitSettings:
 NAMES = tuple(x.name for x in fields(FitSettings))
 
 
-def require_known(where: str, names: Iterable[str], known: Iterable[str] = NAMES) -> None:
+def require_known(where: str, names: Iterable[str], candidates: Iterable[str] = NAMES) -> None:
     """Raises SettingError where `fit` has no setting of a name."""
-    known = tuple(known)
+    candidates = tuple(candidates)
     for name in names:
-        if name not in known:
+        if name not in candidates:
             raise SettingError(
-                where, f"Model.fit has no setting {name!r}", fix=did_you_mean(name, known)
+                where, f"Model.fit has no setting {name!r}", fix=did_you_mean(name, candidates)
             )
 
 

@@ -36,7 +36,7 @@ class Objective:
     """
 
     def __init__(self, graph: Graph) -> None:
-        marks = [x for x in graph.operations if x.op.name == "objective"]
+        records = [x for x in graph.operations if x.op.name == "objective"]
         self.kind: str | None = None
         self.prediction: Node | None = None
         self.target: Node | None = None
@@ -45,13 +45,13 @@ class Objective:
         self._loss: Loss | None = None
         self._form: Form | None = None
         self._levels: tuple[float, ...] | None = None
-        if marks:
-            self._read(marks[-1])
+        if records:
+            self._read(records[-1])
 
-    def _read(self, mark: Operation) -> None:
-        self.kind, self._levels = mark.attributes["kind"], mark.attributes["levels"]
-        self.prediction, self.target = mark.operands[1:3]
-        self.weights = mark.operands[3] if len(mark.operands) > 3 else None
+    def _read(self, record: Operation) -> None:
+        self.kind, self._levels = record.attributes["kind"], record.attributes["levels"]
+        self.prediction, self.target = record.operands[1:3]
+        self.weights = record.operands[3] if len(record.operands) > 3 else None
         self._loss = LOSSES.get(str(self.kind))
         if self._loss is None or (self.weights is not None and self.weights.ndim > 1):
             return  # metrics know weights of examples, not of single values
@@ -82,7 +82,7 @@ class Objective:
     def score(
         self,
         values: list[Array],
-        wanted: Iterable[str | Metric | Function] | None = None,
+        requested: Iterable[str | Metric | Function] | None = None,
     ) -> Scores:
         """The scores over a whole set.
 
@@ -94,7 +94,7 @@ class Objective:
             SettingError: metrics are requested, and the loss does not say what it compares.
         """
         if self.task is None:
-            if wanted:
+            if requested:
                 raise SettingError(
                     "metrics",
                     "no metrics are known for this loss",
@@ -106,11 +106,11 @@ class Objective:
         prediction, target, *rest = values
         weights = rest[0] if rest else None
         scored, truth = self._scored(prediction, self._loss), self._truth(target, self._loss)
-        if wanted is None:
-            wanted = self._loss.metrics.get(self.task)
-        if wanted is not None:
+        if requested is None:
+            requested = self._loss.metrics.get(self.task)
+        if requested is not None:
             return metrics.score(
-                wanted, truth, scored, task=self.task, weights=weights, levels=self._levels
+                requested, truth, scored, task=self.task, weights=weights, levels=self._levels
             )
         if self.task == "classification":
             return metrics.classification(truth, scored, weights=weights)

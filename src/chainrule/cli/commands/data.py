@@ -21,11 +21,11 @@ from chainrule.errors import SettingError
 def list_() -> None:
     """List the data sets, those that are here and those to fetch."""
     screen = Screen(sys.stdout)
-    known = datasets.listing()
-    here = [entry for entry in known if entry.state in ("embedded", "fetched")]
+    entries = datasets.listing()
+    here = [entry for entry in entries if entry.state in ("embedded", "fetched")]
     _print_entries(screen, "Here", here)
     _print_entries(
-        screen, "To fetch: chainrule data fetch NAME", [x for x in known if x not in here]
+        screen, "To fetch: chainrule data fetch NAME", [x for x in entries if x not in here]
     )
     screen.heading("Train on one")
     screen.write("  chainrule train penguins --target species")

@@ -28,21 +28,21 @@ def evaluate(
 ) -> None:
     """Print how good a model is on rows whose target is known."""
     screen, notes = Screen(sys.stdout), Screen(sys.stderr)
-    found, path = open_table_model(model)
-    schema = found.schema
+    loaded, path = open_table_model(model)
+    schema = loaded.schema
     assert schema is not None
     assert schema.target is not None
     table = read(data)
     encoded = schema.encode(table, "required")
     if not len(encoded):
         raise DataError(table.source, "no row has a target")
-    evaluation = evaluated(found, encoded, "test")
-    met = [*encoded.notes, *_seen_before(found, table)]
+    evaluation = evaluated(loaded, encoded, "test")
+    found = [*encoded.notes, *_seen_before(loaded, table)]
     if json:
         content = {
             "model": str(path), "data": table.source, "target": schema.target.name,
             "task": schema.task, "rows": evaluation.rows, "metrics": evaluation.scores,
-            "constant_guess": evaluation.guess, "notes": [*met, *evaluation.scores.notes],
+            "constant_guess": evaluation.guess, "notes": [*found, *evaluation.scores.notes],
         }  # fmt: skip
         outcome = evaluation.outcome
         if outcome.classes:
@@ -51,7 +51,7 @@ def evaluate(
             content["confusion"] = matrix.tolist()
         screen.write(json_text(content))
         return
-    for note in met:
+    for note in found:
         notes.say(note, label="note", style="cyan")
     screen.write(screen.styled(f"{path} on {table.source}", "bold"))
     print_results(screen, [evaluation])

@@ -45,28 +45,28 @@ def predict(
 ) -> None:  # fmt: skip
     """Write what a model predicts for each row of a table; no target is needed."""
     notes = Screen(None if quiet else sys.stderr)
-    found, path = open_table_model(model)
+    loaded, path = open_table_model(model)
     suffix = _format(output, (path, Path(data)))
     table = read(data)
-    kept = {name: table[name] for text in keep or () for name in split_commas(text)}
-    predictions = found.predict(table)
+    copied = {name: table[name] for text in keep or () for name in split_commas(text)}
+    predictions = loaded.predict(table)
     for note in predictions.notes:
         notes.say(note, label="note", style="cyan")
     predicted: Columns = {}
     for name, values in predictions.to_dict().items():
         free = name
-        while free in kept:
+        while free in copied:
             free = f"predicted {free}"
         if free != name:
             notes.say(f"column {name!r} is kept: the prediction is {free!r}", label="note",
                       style="cyan")  # fmt: skip
         predicted[free] = values
     if suffix in (".csv", ".tsv"):
-        columns = {name: _texts(column) for name, column in kept.items()} | predicted
+        columns = {name: _texts(column) for name, column in copied.items()} | predicted
         _write_text(csv_text(columns, "\t" if suffix == ".tsv" else ","), output)
     else:
         assert output is not None
-        arrays = {name: column.to_numpy() for name, column in kept.items()}
+        arrays = {name: column.to_numpy() for name, column in copied.items()}
         _write_columns(arrays | predicted, Path(output), suffix)
     if output not in (None, "-"):
         count = counted(len(predictions), "prediction")

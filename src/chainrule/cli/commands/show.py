@@ -40,28 +40,28 @@ def show(
 ) -> None:
     """Print what is in a model file."""
     screen = Screen(sys.stdout)
-    found, path = open_model(model)
-    resolved = _config(found)
+    loaded, path = open_model(model)
+    resolved = _config(loaded)
     if json:
-        screen.write(json_text(_content(found, str(path), resolved)))
+        screen.write(json_text(_content(loaded, str(path), resolved)))
         return
     if graph:
-        distinct = len({node.source for node in found.graph}) > 1  # else the lines say nothing
-        screen.write(*listing(found.graph, sources=distinct).splitlines())
+        distinct = len({node.source for node in loaded.graph}) > 1  # else the lines say nothing
+        screen.write(*listing(loaded.graph, sources=distinct).splitlines())
     if config:
         if resolved is None:
             raise SettingError("show", "the model was not made by `train`", at=path,
                                fix="--graph shows how it is built")  # fmt: skip
         screen.write(*to_toml(resolved).splitlines())
     if columns:
-        if found.schema is None:
+        if loaded.schema is None:
             raise SettingError("show", "the model was made from arrays, and knows no columns",
                                at=path)  # fmt: skip
-        print_columns(screen, _columns(found, resolved))
+        print_columns(screen, _columns(loaded, resolved))
     if plan:
-        print_sections(screen, _plan(found, resolved).sections())
+        print_sections(screen, _plan(loaded, resolved).sections())
     if not (graph or config or columns or plan):
-        _print_summary(found, str(path), screen)
+        _print_summary(loaded, str(path), screen)
 
 
 COMMAND = Command(
@@ -78,8 +78,8 @@ COMMAND = Command(
 
 
 def _config(model: Model) -> Config | None:
-    found = model.notes.get("config")
-    return Config(**{k: v for k, v in found.items() if k in recipe.KEYS}) if found else None
+    saved = model.notes.get("config")
+    return Config(**{k: v for k, v in saved.items() if k in recipe.KEYS}) if saved else None
 
 
 def _plan(model: Model, resolved: Config | None) -> Forecast:
@@ -92,8 +92,8 @@ def _plan(model: Model, resolved: Config | None) -> Forecast:
 
 def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:
     assert model.schema is not None
-    found = features(model.schema, scaling=resolved.scaling if resolved else "auto")
-    return column_rows(model.schema, found.treatments)
+    encoders = features(model.schema, scaling=resolved.scaling if resolved else "auto")
+    return column_rows(model.schema, encoders.treatments)
 
 
 def _print_summary(model: Model, path: str, screen: Screen) -> None:

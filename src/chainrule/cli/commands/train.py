@@ -230,8 +230,8 @@ def _finish(
 
 def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs) -> None:
     training, quiet = job.training, job.order.quiet
-    history, kept = training.model.history, recipe.keeps_best(training.data, training.config)
-    epoch = f"{history.best}, the best so far," if kept else str(history.last_epoch)
+    history, best_kept = training.model.history, recipe.keeps_best(training.data, training.config)
+    epoch = f"{history.best}, the best so far," if best_kept else str(history.last_epoch)
     printed = isinstance(stop, KeyboardInterrupt) and not quiet  # by `fit`
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
     job.trouble.say(f"{'' if printed else what}the model of epoch {epoch} is in "

@@ -81,11 +81,11 @@ def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
     assert model.schema is not None
     if column.storage == "date":
         days = column.present.astype("datetime64[us]")
-        found = Histogram.of(days.astype(np.float64))
-        if found is None:
+        day_counts = Histogram.of(days.astype(np.float64))
+        if day_counts is None:
             return None
         low, high = (label_of(day.astype("datetime64[D]")) for day in (days.min(), days.max()))
-        return Histogram(low, high, found.counts)
+        return Histogram(low, high, day_counts.counts)
     numeric = kind == "number" or (kind == "target" and model.schema.task == "regression")
     if column.storage in ("number", "integer") and (numeric or kind in ("id", "constant")):
         return Histogram.of(column.floats())

@@ -249,11 +249,11 @@ def _curves(history: History | None) -> list[Figure]:
         return []
     names = [name for name in history.columns
              if f"validation_{name}" in history and name != "loss"][:METRIC_CURVES]  # fmt: skip
-    found = [_curve(history, name) for name in ["loss", *names] if name in history]
+    figures = [_curve(history, name) for name in ["loss", *names] if name in history]
     rate = history["rate"] if "rate" in history else np.zeros(0)
     if len(set(rate[np.isfinite(rate)])) > 1:
-        found.append(Figure("Learning rate", _lines(history, {"learning rate": rate})))
-    return found
+        figures.append(Figure("Learning rate", _lines(history, {"learning rate": rate})))
+    return figures
 
 
 def _curve(history: History, name: str) -> Figure:
@@ -306,14 +306,14 @@ def _importance(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _mistakes(report: Report) -> dict[str, Any]:
-    """Header and rows of the worst mistakes, and how many columns they leave out."""
+    """Header and rows of the worst mistakes, and the number of columns left out."""
     rows = report.mistakes[:MISTAKES]
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    known = {column.name for column in report.columns} - {"actual", "predicted", "probability"}
-    own = [key for key in keys if key not in known]
+    inputs = {column.name for column in report.columns} - {"actual", "predicted", "probability"}
+    answers = [key for key in keys if key not in inputs]
     ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
-    shared = sorted((key for key in keys if key in known), key=lambda key: ranked.get(key, 10**9))
-    head = own + shared[:MISTAKE_COLUMNS] if known else own[: 3 + MISTAKE_COLUMNS]
+    shared = sorted((key for key in keys if key in inputs), key=lambda key: ranked.get(key, 10**9))
+    head = answers + shared[:MISTAKE_COLUMNS] if inputs else answers[: 3 + MISTAKE_COLUMNS]
     numeric = (int, float, np.number)
     return {
         "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],

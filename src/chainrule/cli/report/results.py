@@ -219,14 +219,14 @@ def _class_figures(outcome: Outcome) -> list[Figure]:
             "Below it the network is overconfident."
         )
     svg = charts.reliability(*_binned(score, happened), x_label, y_label)
-    found = [Figure("Calibration", svg, caption)]
+    figures = [Figure("Calibration", svg, caption)]
     if binary and happened.any() and not happened.all():
         false_rate, true_rate, chosen = _roc(score, happened)
         area = auc(target, prediction)
         svg = charts.roc(false_rate, true_rate, area, chosen)
         caption = f"Positive class: {positive}. The dashed line is guessing."
-        found.append(Figure("ROC curve", svg, caption))
-    return found
+        figures.append(Figure("ROC curve", svg, caption))
+    return figures
 
 
 def _binned(score: Floats, happened: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

@@ -48,9 +48,9 @@ def top_k_accuracy(
     if k < 1:
         raise SettingError("top_k_accuracy", "k is too small", expected="k >= 1", got=k)
     rows = class_rows("top_k_accuracy", target, prediction, weights)
-    own = _of_target(rows)[:, None]  # (n, 1)
+    target_score = _of_target(rows)[:, None]  # (n, 1)
     earlier = np.arange(rows.prediction.shape[1]) < rows.target[:, None]  # (n, k)
-    ahead = (rows.prediction > own) | ((rows.prediction == own) & earlier)
+    ahead = (rows.prediction > target_score) | ((rows.prediction == target_score) & earlier)
     return float(rows.mean(ahead.sum(axis=1) < k))
 
 
@@ -141,8 +141,8 @@ def auc(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = 
     if rows.prediction.shape[1] == 2:
         return _auc_of(rows, 1)
     areas = _class_aucs(rows)
-    known = areas[~np.isnan(areas)]
-    return float(known.mean()) if known.size else math.nan
+    defined = areas[~np.isnan(areas)]
+    return float(defined.mean()) if defined.size else math.nan
 
 
 def log_loss(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None) -> float:
@@ -163,9 +163,11 @@ def brier(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights 
     k = rows.prediction.shape[1]
     if k == 2:
         return float(rows.mean((rows.prediction[:, 1].astype(np.float64) - rows.target) ** 2))
-    own = _of_target(rows).astype(np.float64)
-    others = np.einsum("nk,nk->n", rows.prediction, rows.prediction, dtype=np.float64) - own**2
-    return float(rows.mean(others + (1 - own) ** 2))
+    of_target = _of_target(rows).astype(np.float64)
+    others = (
+        np.einsum("nk,nk->n", rows.prediction, rows.prediction, dtype=np.float64) - of_target**2
+    )
+    return float(rows.mean(others + (1 - of_target) ** 2))
 
 
 def calibration_error(

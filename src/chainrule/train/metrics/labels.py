@@ -94,8 +94,8 @@ def label_auc(
 ) -> float:
     """The mean AUC of the labels that have both ones and zeros; NaN if none has."""
     areas = _aucs(label_rows("auc", target, prediction, weights))
-    known = areas[~np.isnan(areas)]
-    return float(known.mean()) if known.size else math.nan
+    defined = areas[~np.isnan(areas)]
+    return float(defined.mean()) if defined.size else math.nan
 
 
 def label_log_loss(

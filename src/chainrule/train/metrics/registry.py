@@ -114,18 +114,18 @@ def find_metric(name: str, task: Task | None = None) -> Metric:
     Raises:
         SettingError: no metric has the name, or it is not defined for the task.
     """
-    known = METRICS if task is None else _known(task)
+    candidates = METRICS if task is None else _known(task)
     plain = plain_name(name)
     top = re.fullmatch(r"top_([1-9]\d*)_accuracy", plain)
     if top and task in (None, "classification"):
         ranked = partial(classes.top_k_accuracy, k=int(top[1]))
         return Metric(plain, {"classification": ranked}, "max")
-    if plain not in known:
+    if plain not in candidates:
         elsewhere = plain in METRICS or top is not None
         what = f"is not defined for {task}" if elsewhere else "does not exist"
         raise SettingError("metrics", f"metric {name!r} {what}",
-                           expected=", ".join(known), got=repr(name),
-                           fix=None if elsewhere else did_you_mean(plain, known))  # fmt: skip
+                           expected=", ".join(candidates), got=repr(name),
+                           fix=None if elsewhere else did_you_mean(plain, candidates))  # fmt: skip
     return METRICS[plain]
 
 

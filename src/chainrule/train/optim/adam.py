@@ -150,10 +150,12 @@ class RAdam(_Moments):
         if length <= _ENOUGH:
             return update.scalar(rate) * mean
         unbiased = bias_correction(self.beta2, update.step)
-        known = length - 2 * update.step * (1 - unbiased) / unbiased
-        enough = known > _ENOUGH
-        safe = maximum(known, _ENOUGH)
-        tamed = sqrt((safe - 4) * (safe - 2) / safe * (length / ((length - 4) * (length - 2))))
+        effective = length - 2 * update.step * (1 - unbiased) / unbiased
+        enough = effective > _ENOUGH
+        bounded = maximum(effective, _ENOUGH)
+        tamed = sqrt(
+            (bounded - 4) * (bounded - 2) / bounded * (length / ((length - 4) * (length - 2)))
+        )
         divided = update.scalar(rate * tamed) * mean / self._scale(update, second)
         return where(enough, divided, update.scalar(rate) * mean)
 

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
-import numpy as np
-
 from chainrule.errors import SettingError
 from chainrule.graph.leaves import parameter as make_parameter
-from chainrule.graph.node import Array, Node, Parameter
+from chainrule.graph.node import Node, Parameter
 from chainrule.graph.patterns import matched, require_match
+from chainrule.nn.init import Constant
 from chainrule.ops.build import cast, constant
 from chainrule.ops.transcendental import expm1
 from chainrule.system.settings import Factors, NotNegative, Settings
@@ -22,31 +21,15 @@ from chainrule.train.schedules import Rate
 Slots = dict[Parameter, Node]
 
 
-@dataclass(frozen=True)
-class Filled:
-    """The initializer of slots: one value everywhere."""
-
-    value: float
-
-    @property
-    def name(self) -> str:
-        """As listings show it."""
-        return f"{self.value:g}"
-
-    def __call__(self, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-        """An array of that value."""
-        return np.full(shape, self.value)
-
-
 class ParameterUpdate:
-    """One parameter's update while it is built: its nodes, and the slots it keeps.
+    """The update of a parameter while it is built: its nodes and its slots.
 
     Attributes:
-        parameter, name: what is trained, and its name in the graph.
+        parameter, name: the trained parameter, and its name in the graph.
         gradient: of the loss, coupled weight decay included.
         rate: of this step and parameter, a float64 scalar.
         step: the number of this step, from 1, a float64 scalar.
-        decay: the weight decay that is left to the optimizer itself.
+        decay: the decoupled weight decay.
         slots: made so far, with their new values.
     """
 
@@ -63,7 +46,7 @@ class ParameterUpdate:
         shape, dtype = ((), "float64") if scalar else (self.parameter.shape, self.parameter.dtype)
         return make_parameter(
             f"{self.name}.{suffix}",
-            Filled(start),
+            Constant(start),
             shape,  # type: ignore[arg-type]
             dtype=dtype,
             trainable=False,
@@ -85,13 +68,13 @@ class ParameterUpdate:
 
 
 def bias_correction(beta: float, step: Node) -> Node:
-    """`1 - beta**step`, what an average that began at 0 is divided by; exact for large beta."""
+    """`1 - beta**step`, the divisor of an average that began at 0; exact for large beta."""
     return -expm1(step * math.log(beta)) if beta > 0 else constant(1.0, "float64")
 
 
 @dataclass(frozen=True)
 class Optimizer(Settings):
-    """How gradients become new values, as nodes of the training step.
+    """An update rule: nodes of the training step that make new values from gradients.
 
     Args:
         rate: the learning rate: a number, or a schedule.
@@ -109,9 +92,9 @@ class Optimizer(Settings):
 
     name: ClassVar[str] = "optimizer"
     decoupled: ClassVar[bool] = False
-    """Whether decay shrinks the weights, and is not a part of the gradient."""
+    """Whether decay shrinks the weights directly instead of being part of the gradient."""
     adaptive: ClassVar[bool] = False
-    """Whether steps are about as long as the rate, whatever the gradient, so that rates of
+    """Whether the step length is about the rate, whatever the gradient, so that rates of
     single parameters can be chosen by their shapes."""
 
     rate: Rate = 1e-3
@@ -123,10 +106,10 @@ class Optimizer(Settings):
     def update(
         self, parameter: Parameter, name: str, gradient: Node, rate: Node, step: Node
     ) -> tuple[Node, Slots]:
-        """The parameter's new value, and the slots that it needs with theirs.
+        """Returns the parameter's new value, and its slots with their new values.
 
         Args:
-            parameter: what is trained.
+            parameter: the trained parameter.
             name: its name in the graph; slots are named `"{name}.momentum"` and so on.
             gradient: of the loss with respect to it, a node of its type.
             rate: of this step, a float64 scalar.
@@ -152,13 +135,13 @@ class Optimizer(Settings):
     def _new(self, update: ParameterUpdate) -> Node:
         """The parameter's new value."""
         weights = update.parameter
-        kept: Node = weights
+        decayed: Node = weights
         if update.decay:
-            kept = weights * update.scalar(1 - update.rate * update.decay)
-        return kept - self._decrement(update)
+            decayed = weights * update.scalar(1 - update.rate * update.decay)
+        return decayed - self._decrement(update)
 
     def _decrement(self, update: ParameterUpdate) -> Node:
-        """The node that is subtracted from the parameter, decoupled decay aside."""
+        """The node that is subtracted from the parameter, without decoupled decay."""
         raise NotImplementedError
 
 
@@ -169,7 +152,7 @@ AnyOptimizer = TypeVar("AnyOptimizer", bound=type[Optimizer | LBFGS])
 
 
 def register(kind: AnyOptimizer) -> AnyOptimizer:
-    """Enter an optimizer in the table. Raises SettingError where one of its name is there."""
+    """Enter an optimizer in the table. Raises SettingError where the name is taken."""
     if kind.name in OPTIMIZERS:
         raise SettingError(kind.__name__, f"there is an optimizer {kind.name!r} already")
     OPTIMIZERS[kind.name] = kind
@@ -185,5 +168,5 @@ class _Decaying(Protocol):
 
 
 def decay_factor(settings: _Decaying, parameter: Parameter, name: str) -> float:
-    """The weight decay of one parameter: by default that of what has two or more axes."""
+    """The weight decay of a parameter: by default 0 for those with fewer than two axes."""
     return settings.decay * matched(settings.decays, name, float(parameter.ndim >= 2))

@@ -14,7 +14,7 @@ from chainrule.graph import Graph
 from chainrule.train.objective import Objective
 
 
-def judge(loss: cr.Node) -> Objective:
+def objective(loss: cr.Node) -> Objective:
     return Objective(Graph(loss))
 
 
@@ -50,11 +50,11 @@ def pair(shape: Any, target: Any = None, dtype: str = "float32") -> tuple[cr.Nod
     ],
 )
 def test_the_task(loss: cr.Node, task: str | None) -> None:
-    assert judge(loss).task == task
+    assert objective(loss).task == task
 
 
 def test_a_loss_of_ones_own_has_no_metrics() -> None:
-    own = judge(cr.mean(cr.square(pair(())[0])))
+    own = objective(cr.mean(cr.square(pair(())[0])))
     assert own.nodes == []
     assert own.score([]) == {}
     with pytest.raises(SettingError, match="no metrics are known"):
@@ -66,7 +66,7 @@ def test_the_nodes_of_the_last_of_several_losses() -> None:
     z, u = cr.input("z", ()), cr.input("u", ())
     w = cr.input("w", ())
     both = 0.1 * cr.squared_error(z, u) + cr.cross_entropy(y, t, weights=w)
-    found = judge(both)
+    found = objective(both)
     assert found.kind == "cross_entropy"
     assert found.prediction is y
     assert found.target is t
@@ -88,7 +88,7 @@ def test_yes_and_no(loss: Any, column: bool, low: float) -> None:
     shape = (1,) if column else ()
     truth = np.array([high, low, low, low])
     values = [v.reshape(4, *shape) for v in (LOGITS, truth)]
-    scores = judge(loss(*pair(shape))).score(values)
+    scores = objective(loss(*pair(shape))).score(values)
     assert scores["accuracy"] == 0.75
     assert scores["balanced_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
     assert scores["precision"] == 0.5
@@ -101,15 +101,17 @@ def test_several_labels(loss: Any) -> None:
     truth = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
     forms = [truth, 2 * truth - 1] if loss is cr.hinge else [truth, 0.05 + 0.9 * truth]
     for form in forms:
-        scores = judge(loss(*pair((2,)))).score([logits, form])
+        scores = objective(loss(*pair((2,)))).score([logits, form])
         assert scores["label_accuracy"] == pytest.approx(5 / 6)
         assert scores["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_classes_as_numbers_and_as_chances() -> None:
     logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.4, 0.5, 0.1]])) + 1000.0
-    numbers = judge(cr.cross_entropy(*pair((3,), (), "int32"))).score([logits, np.array([0, 2, 0])])
-    chances = judge(cr.cross_entropy(*pair((3,)))).score(
+    numbers = objective(cr.cross_entropy(*pair((3,), (), "int32"))).score(
+        [logits, np.array([0, 2, 0])]
+    )
+    chances = objective(cr.cross_entropy(*pair((3,)))).score(
         [logits, np.array([[0.9, 0.1, 0.0], [0.2, 0.2, 0.6], [0.5, 0.3, 0.2]])]
     )
     for scores in (numbers, chances):
@@ -120,7 +122,7 @@ def test_classes_as_numbers_and_as_chances() -> None:
 def test_rows_that_are_ignored_do_not_count() -> None:
     y, t = pair((3,), (), "int32")
     loss = cr.cross_entropy(y, t, ignore_index=-1)
-    found = judge(loss)
+    found = objective(loss)
     logits = np.eye(3)[[0, 1, 2, 0]] * 5.0
     trace = cr.run(loss, {"y": logits, "t": [0, -1, 1, -1]})
     scores = found.score([trace.value(x) for x in found.nodes])
@@ -130,14 +132,14 @@ def test_rows_that_are_ignored_do_not_count() -> None:
 def test_numbers_and_logarithms() -> None:
     y = np.array([1.0, 2.0, 4.0])
     t = np.array([1.0, 3.0, 2.0])
-    plain = judge(cr.squared_error(*pair(()))).score([y, t])
+    plain = objective(cr.squared_error(*pair(()))).score([y, t])
     assert plain["rmse"] == pytest.approx(np.sqrt(5 / 3))
-    logarithms = judge(cr.poisson(*pair(()))).score([np.log(y), t])
+    logarithms = objective(cr.poisson(*pair(()))).score([np.log(y), t])
     assert logarithms["rmse"] == pytest.approx(np.sqrt(5 / 3))
 
 
 def test_wanted_metrics_and_functions() -> None:
-    found = judge(cr.cross_entropy(*pair((2,), (), "int32")))
+    found = objective(cr.cross_entropy(*pair((2,), (), "int32")))
     values = [np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0])]
 
     def ones(target: Any, prediction: Any) -> float:
