@@ -170,7 +170,7 @@ def test_float32_and_float64_in_one_graph() -> None:
     ],
 )
 def test_a_loss_is_one_floating_point_number(loss: Node) -> None:
-    with pytest.raises(GraphError, match="one floating-point number"):
+    with pytest.raises(GraphError, match="a floating-point scalar"):
         gradients(loss, [])
 
 

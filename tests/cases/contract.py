@@ -87,7 +87,7 @@ CASES = (
             misused("i1->i", zeros(2, 3), match="'1' is not a label"),
             misused("i.j->i", zeros(2, 3), match=r"'\.' is not a label"),
             misused("ij->ik", zeros(2, 3), match="'k' of the result is in no operand"),
-            misused("ij->ii", zeros(2, 3), match="stands twice in the result"),
+            misused("ij->ii", zeros(2, 3), match="occurs twice in the result"),
             misused("ij->i->j", zeros(2, 3), match="not a label"),
             misused("ij->...i", zeros(2, 3), match="of the result is in no operand"),
             misused("ijk->i", zeros(2, 3), match="3 axes", error=ShapeError),

@@ -312,7 +312,11 @@ BOUNDS = (
             ),
         ),
         bad=(
-            Bad(lambda: bounds.clip(node(), 1, 0), SettingError, "wrong way round"),
+            Bad(
+                lambda: bounds.clip(node(), 1, 0),
+                SettingError,
+                "lower bound is above the upper one",
+            ),
             Bad(lambda: bounds.clip(node(), NAN), SettingError, "finite"),
             Bad(lambda: bounds.clip(node(), node()), SettingError, "minimum"),
             Bad(lambda: bounds.clip(node(), "low"), SettingError, "finite"),

@@ -189,8 +189,8 @@ def _nothing(kind: str) -> Any:
         (lambda: _nothing("no parameter"), "no parameters"),
         (lambda: _nothing("frozen"), r"a \(not trainable\)"),
         (lambda: _nothing("no gradient"), "not differentiable"),
-        (lambda: cr.parameter("a", [1.0]) * 2, "one floating-point number"),
-        (lambda: cr.sum(cr.cast(cr.parameter("a", [1.0]), "int32")), "one floating-point number"),
+        (lambda: cr.parameter("a", [1.0]) * 2, "a floating-point scalar"),
+        (lambda: cr.sum(cr.cast(cr.parameter("a", [1.0]), "int32")), "a floating-point scalar"),
     ],
 )
 def test_nothing_to_train_is_an_error(loss: Callable[[], Any], match: str) -> None:

@@ -120,7 +120,7 @@ def test_values_and_the_number_of_entries() -> None:
 
 def test_mistakes() -> None:
     x = cr.input("x", (2,), dtype="float64")
-    with pytest.raises(GraphError, match="one floating-point number"):
+    with pytest.raises(GraphError, match="a floating-point scalar"):
         cr.check_gradients(x * x, {"x": [[1.0, 2.0]]})
     with pytest.raises(FeedError, match="names do not match"):
         cr.check_gradients(cr.sum(x), {"y": [[1.0, 2.0]]})

@@ -112,7 +112,7 @@ def test_fields_come_back():
 def test_own_function_is_not_written():
     written = init.to_dict(init.Custom(lambda shape, generator: np.zeros(shape)))
     assert written == {"name": "custom"}
-    with pytest.raises(SettingError, match="its file does not hold"):
+    with pytest.raises(SettingError, match="the model's file does not hold"):
         draw(init.from_dict(written), (2,))
 
 
@@ -123,11 +123,11 @@ def test_own_function_is_not_written():
         ("xavier_uniform", "did you mean 'glorot_uniform'"),
         ("kaiming_normal", "did you mean 'he_normal'"),
         ("constant", "give the number itself"),
-        (object(), "not something to start from"),
-        ([["a"]], "not something to start from"),
-        (np.array([np.nan]), "not something to start from"),
-        (init.HeNormal, "not something to start from"),
-        (True, "not something to start from"),
+        (object(), "not an initializer"),
+        ([["a"]], "not an initializer"),
+        (np.array([np.nan]), "not an initializer"),
+        (init.HeNormal, "not an initializer"),
+        (True, "not an initializer"),
     ],
 )
 def test_what_is_no_spec(spec, match):

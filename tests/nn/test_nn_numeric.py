@@ -72,9 +72,9 @@ def test_knots_that_make_no_sense_are_refused() -> None:
     x = cr.input("x", (2,))
     with pytest.raises(ShapeError, match="knots for each column"):
         piecewise(x, [0, 1, 2])
-    with pytest.raises(SettingError, match="finite and rise"):
+    with pytest.raises(SettingError, match="finite and ascending"):
         piecewise(x, [[0, 1, 2], [2, 1, 0]])
-    with pytest.raises(SettingError, match="finite and rise"):
+    with pytest.raises(SettingError, match="finite and ascending"):
         piecewise(x, [[0, 1, 2], [0, 1, np.nan]])
 
 

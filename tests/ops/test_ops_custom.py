@@ -283,7 +283,7 @@ def test_a_wrong_forward_names_op_and_node() -> None:
 def test_wrong_records() -> None:
     with pytest.raises(GraphError, match="exists already"):
         cr.op("tanh", forward=np.tanh, gradient=None)
-    with pytest.raises(SettingError, match="'longer' does not say its type"):
+    with pytest.raises(SettingError, match="'longer' has no rule for its type"):
         cr.op("longer", kind="reduce", forward=np.tanh, gradient=None)
     wrong = cr.op("wrong", forward=np.tanh, gradient=None, decompose=lambda x: cr.sum(x, 1))
     with pytest.raises(GraphError, match="the decomposition of 'wrong' makes the wrong type"):

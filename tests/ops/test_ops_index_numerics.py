@@ -54,7 +54,7 @@ def test_an_empty_table_has_nothing_to_look_up() -> None:
     k = cr.input("k", (), dtype="int32")
     table = cr.constant(np.zeros((0, 3), "float32"))
     assert cr.run(cr.take(table, k), {"k": []}).rows == 0
-    with pytest.raises(FeedError, match="no elements to choose"):
+    with pytest.raises(FeedError, match="there are no elements"):
         cr.run(cr.take(table, k), {"k": [0]})
 
 

@@ -51,7 +51,7 @@ def test_reshape_where_the_batch_axis_is_not_the_first(x: Node) -> None:
     assert cr.reshape(last, (-1, N)).shape == (6, N)
     wanted = ROWS.transpose(1, 2, 0).reshape(6, 4)
     npt.assert_array_equal(value(cr.reshape(last, (6, N)), x=ROWS), wanted)
-    with pytest.raises(ShapeError, match="batch axis N stays"):
+    with pytest.raises(ShapeError, match="batch axis N must keep its position"):
         cr.reshape(last, (3, N, 2))
 
 

@@ -30,7 +30,7 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
-from chainrule.train.optim.registry import is_known, optimizer_from_dict
+from chainrule.train.optim.registry import is_portable, optimizer_from_dict
 from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
@@ -289,12 +289,12 @@ class Model(ModelState):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""
-        custom = self.optimizer is not None and not is_known(self.optimizer)
+        custom = self.optimizer is not None and not is_portable(self.optimizer)
         extra = {"optimizer": self.optimizer, "slots": self.slots} if custom else None
         return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
 
     def _saved(self) -> Saved:
-        portable = self.optimizer is not None and is_known(self.optimizer)
+        portable = self.optimizer is not None and is_portable(self.optimizer)
         return Saved(
             graph=self.graph,
             outputs=tuple(self.graph.name(x) for x in self.outputs),

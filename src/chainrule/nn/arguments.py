@@ -1,4 +1,4 @@
-"""The checks of what layers are called with, told in the layer's own words."""
+"""The checks of layers' arguments; errors name the layer."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ACTIVATIONS = (
     "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "tanh",
     "sigmoid", "hard_sigmoid", "hard_tanh", "softsign", "softmax", "log_softmax", "exp", "sin",
 )  # fmt: skip
-"""The activations that go by a name; any function of a node to a node is one too."""
+"""The activations by name; any function from node to node is accepted too."""
 
 
 def activated(
     where: str, scope: Scope, z: Node, activation: Activation, operands: tuple[Node, ...]
 ) -> Node:
-    """The activation of the new node `z` as one layer with all that `z` is made of.
+    """The activation of the new node `z`, as one layer with all nodes of `z`.
 
-    `z` becomes a part of the layer, named `.z`. The nodes of the user's own function keep their
-    names, as it may use others of the graph.
+    `z` becomes a part of the layer, named `.z`. The nodes of a user's function keep their names,
+    as it may use other nodes of the graph.
     """
     function = _function(where, activation)
     if function is None:
@@ -57,7 +57,7 @@ def activate(where: str, x: Node, activation: Activation, name: str | None) -> N
 
 
 def _function(where: str, activation: Activation) -> Callable[[Node], Node] | None:
-    """What computes the activation; None for none. Raises SettingError for an unknown name."""
+    """The function of the activation, or None. Raises SettingError for an unknown name."""
     if activation is None or activation == "linear":
         return None
     if not isinstance(activation, str):
@@ -87,7 +87,7 @@ def call(where: str, function: Any, x: Node, what: str) -> Node:
 
 
 def activation_name(activation: Activation) -> str | None:
-    """The name by which the fitting initializer is chosen, also for `cr.relu` itself."""
+    """The name by which the initializer is chosen, also for `cr.relu` itself."""
     if activation is None or isinstance(activation, str):
         return activation
     name = getattr(activation, "__name__", None)
@@ -103,7 +103,7 @@ def node(where: str, x: object) -> Node:
         "the first argument is a node",
         got=f"{type(x).__name__} {str(x)[:60]!r}",
         at="line " + user_line(),
-        fix='declare what an example brings: x = cr.input("x", (64,)), and feed arrays to fit',
+        fix='declare an input: x = cr.input("x", (64,)), and feed arrays to fit',
     )
 
 
@@ -140,7 +140,7 @@ def features(where: str, x: object) -> tuple[Node, int]:
             expected="(N, features) or (N, ..., features)",
             got=show(x.shape),
             at=at,
-            fix="one number an example still needs an axis: expand_dims(x, -1)",
+            fix="an axis is needed even for one number an example: expand_dims(x, -1)",
         )
     if width == 0:
         raise ShapeError(where, "the operand has no features", got=show(x.shape), at=at)
@@ -178,7 +178,7 @@ def new_parameter(
     trainable: bool = True,
     sparse: bool | None = None,
 ) -> Parameter:
-    """A parameter of a layer. Raises ShapeError where an array to start from does not fit."""
+    """A parameter of a layer. Raises ShapeError where an initial array does not fit."""
     start = initializer(init, activation)
     if isinstance(start, np.ndarray):
         if start.shape != type.shape:
@@ -197,7 +197,7 @@ def new_parameter(
 def class_array(
     where: str, name: str, value: npt.ArrayLike, shape: tuple[Dim, ...]
 ) -> npt.NDArray[np.float64]:
-    """Weights of classes: finite numbers, none negative; one number where `shape` is ()."""
+    """Weights of classes: finite numbers of at least 0; one number where `shape` is ()."""
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -205,7 +205,7 @@ def class_array(
     if array.shape != shape or not np.isfinite(array).all() or (array < 0).any():
         raise SettingError(
             where,
-            f"{name} are finite numbers, none of them negative",
+            f"{name} are finite numbers of at least 0",
             expected=f"{show(shape)} numbers" if shape else "a number",
             got=repr(value),
             at="line " + user_line(),

@@ -9,7 +9,7 @@ from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, class_array, features
-from chainrule.nn.loss import HIGHEST, SIGN, SOFTMAX, Loss, register
+from chainrule.nn.loss import ARGMAX_SCORES, SIGN, SOFTMAX, Loss, register
 from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
 from chainrule.ops import compare, reduce
 from chainrule.ops.activations import relu
@@ -34,17 +34,17 @@ def cross_entropy(
     """The mean negative log-likelihood of the target's class under `softmax(logits)`.
 
     Args:
-        logits: (N, k), or (N, t, k) for sequences; without a softmax: the loss owns it, and is
-            exact for any size.
-        target: the number of the class, (N,) or (N, t), from 0; or the chance of every class,
-            of the same shape as the logits.
+        logits: (N, k), or (N, t, k) for sequences; without a softmax: the loss contains it,
+            and is exact for any magnitude.
+        target: class indices, (N,) or (N, t), from 0; or the probability of each class, of the
+            same shape as the logits.
         weights, name: see the head of `losses.py`.
         class_weights: (k,): multiplies the weight of an example by that of its class. With
-            chances, by their mean weight. It weighs the example as a whole, in the sum and in
-            the divisor; PyTorch weighs each class's term apart where targets are chances or
-            smoothed, and divides chances by the number of examples.
+            probabilities, by their mean weight. It weights the example, in the sum and in the
+            divisor; PyTorch weights each class's term where targets are probabilities or
+            smoothed, and divides probabilities by the number of examples.
         label_smoothing: the share of the target that is spread evenly over all classes.
-        ignore_index: a class number whose examples have the weight 0, such as -1 for padding.
+        ignore_index: a class index whose examples have the weight 0, such as -1 for padding.
 
     Raises:
         ShapeError: logits and target do not fit. DTypeError: class indices are not integers.
@@ -81,7 +81,7 @@ register(
 
 
 def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[bool, int]:
-    """Whether the target is chances, not numbers, and the number of classes."""
+    """Whether the target holds probabilities, and the number of classes."""
     loss = "cross_entropy"
     k = given.prediction.shape[-1] if given.prediction.ndim else None
     if not isinstance(k, int) or k < 2:
@@ -99,20 +99,20 @@ def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[b
     if chances and ignore_index is not None:
         raise SettingError(
             loss,
-            "ignore_index is for targets that are class numbers",
-            got=f"chances {show(given.target.shape)}",
+            "ignore_index is for targets that are class indices",
+            got=f"probabilities {show(given.target.shape)}",
             fix="give such examples the weight 0",
         )
     return chances, k
 
 
 def _labels(given: Case, ignore_index: int | None = None) -> tuple[Node, Node | None]:
-    """The class numbers, 0 where they do not count, and the weights with that in them."""
+    """The class indices, 0 where they are ignored, and the weights, 0 there."""
     target, expected = given.target, given.prediction.shape[:-1]
     if target.shape != expected:
         trailing = target.shape == (*expected, 1)
         fix = "squeeze(target, -1), or declare it without that axis" if trailing else None
-        raise differ(given, f"{show(expected)} class numbers", fix)
+        raise differ(given, f"{show(expected)} class indices", fix)
     if target.type.floating:
         raise DTypeError(
             given.loss,
@@ -141,7 +141,7 @@ def hinge(
     weights: NodeLike | None = None,
     name: str | None = None,
 ) -> Node:
-    """How far scores fall short of the margin: of support vector machines.
+    """The mean hinge loss of scores, as in support vector machines.
 
     For yes or no, the mean of `max(0, margin - sign * score)`; for classes, of the highest of
     `score[j] + margin - score[target]` over the other classes j, or 0. Source of the latter:
@@ -149,7 +149,7 @@ def hinge(
 
     Args:
         scores: of the target's shape for yes or no; for classes with one more axis, (N, k).
-        target: yes is above 0 (1 or True), no is 0, False or -1; or class numbers from 0.
+        target: yes is above 0 (1 or True), no is 0, False or -1; or class indices from 0.
         margin: above 0.
         weights, name: see the head of `losses.py`.
 
@@ -172,7 +172,8 @@ def hinge(
 
 register(
     Loss(
-        "hinge", hinge, {"labels": SIGN, "classes": HIGHEST}, yes_above=0.0, estimator="hinge",
+        "hinge", hinge, {"labels": SIGN, "classes": ARGMAX_SCORES}, yes_above=0.0,
+        estimator="hinge",
         metrics={
             "classification": ("accuracy", "balanced_accuracy", "f1", "precision", "recall"),
             "multilabel": ("accuracy", "label_accuracy", "f1", "precision", "recall"),
@@ -189,8 +190,8 @@ def kl_divergence(
     It differs from the cross-entropy by the entropy of the target, so it is 0 where both agree.
 
     Args:
-        logits: (N, ..., k), without a softmax: the loss owns it.
-        target: chances of the same shape, which add up to 1 along the last axis.
+        logits: (N, ..., k), without a softmax: the loss contains it.
+        target: probabilities of the same shape, which add up to 1 along the last axis.
         weights, name: see the head of `losses.py`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Layers made of layers: one after another, around a shortcut, and the usual stack."""
+"""Layers made of layers: in sequence, around a shortcut, and the usual stack."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ NORMS = {"batch": batch_norm, "layer": layer_norm, "rms": rms_norm}
 
 
 def sequential(x: Node, *functions: Transform) -> Node:
-    """Layers one after another: each gets what the one before it made.
+    """Layers in sequence: each is applied to the output of the previous one.
 
     A layer is any function from node to node: a function of `cr.layer`, which is the layer of
-    that name without its operand, an activation, or one's own:
+    that name without its operand, an activation, or a function of your own:
 
         y = cr.sequential(
             x,
@@ -57,13 +57,13 @@ def sequential(x: Node, *functions: Transform) -> Node:
 def residual(
     x: Node, *functions: Transform, project: bool = False, name: str | None = None
 ) -> Node:
-    """`x + f(x)`, where f is layers one after another: a block with a shortcut.
+    """`x + f(x)`, where f is a sequence of layers: a block with a shortcut.
 
     Args:
         x: floating-point.
         functions: the layers, as in `sequential`.
-        project: where the layers change the number of features, bring `x` to it by a dense
-            layer without bias, which is named `name.shortcut`.
+        project: where the layers change the number of features, map `x` to it by a dense layer
+            without bias, which is named `name.shortcut`.
         name: of the sum.
 
     Raises:
@@ -112,13 +112,13 @@ def mlp(
         widths: of the hidden layers, first to last; a single number for one.
         activation, init: as in `dense`.
         dropout: the rate after each layer; 0 for none.
-        norm: "batch", "layer", "rms", or None. The dense layers before it have no bias, as it
-            shifts by itself (but for "rms").
+        norm: "batch", "layer", "rms", or None. The dense layers before it have no bias, as the
+            normalisation has a shift (except "rms").
         name: the layers are named `name1`, `name2`, ..., their other parts `name1.norm` and so
             on; without it they are numbered like all layers that have no name.
 
     Raises:
-        SettingError: a width, rate or name of a normalisation makes no sense.
+        SettingError: a width, a rate or the name of a normalisation is not valid.
     """
     sizes = list(widths) if isinstance(widths, Sequence | np.ndarray) else [widths]
     rate = check_rate("mlp", dropout)
@@ -139,7 +139,7 @@ def hidden(
     h: Node, width: int, activation: Activation, *, norm: str | None, init: InitSpec,
     name: str | None, bias: bool | InitSpec = True,
 ) -> Node:  # fmt: skip
-    """One layer of `mlp`, before dropout; `bias` as in `dense`, and unused where norm shifts."""
+    """One layer of `mlp`, before dropout; `bias` as in `dense`, unused where norm has a shift."""
     if norm is None:
         return layers.dense(h, width, activation, init=init, name=name, bias=bias)
     start = fitting(activation_name(activation)) if init is None else init

@@ -1,6 +1,6 @@
-"""Initializers: what the parameters of a layer start from.
+"""Initializers: the initial values of a layer's parameters.
 
-Fan-in and fan-out are how many numbers enter and leave a unit. For the matrix of a dense layer,
+Fan-in and fan-out are the numbers of inputs and outputs of a unit. For the matrix of a dense layer,
 (i, o), they are i and o. With more axes the last two count as (i, o), and those before them as a
 window whose size multiplies both. A vector of n numbers has n and n. A row of an embedding table
 is looked up, not summed over, so rules by fan do not fit it: `embedding` starts from a normal
@@ -67,7 +67,7 @@ def _uniform(generator: np.random.Generator, shape: Shape, variance: float) -> A
 
 @dataclass(frozen=True)
 class HeNormal(Start):
-    """Normal, variance 2 / fan-in: for relu and its kin. Source: He et al. 2015."""
+    """Normal, variance 2 / fan-in: for the relu family. Source: He et al. 2015."""
 
     name = "he_normal"
 
@@ -77,7 +77,7 @@ class HeNormal(Start):
 
 @dataclass(frozen=True)
 class HeUniform(Start):
-    """Uniform, variance 2 / fan-in: for relu and its kin. Source: He et al. 2015."""
+    """Uniform, variance 2 / fan-in: for the relu family. Source: He et al. 2015."""
 
     name = "he_uniform"
 
@@ -149,7 +149,7 @@ class Orthogonal(Start):
 
 @dataclass(frozen=True)
 class Constant(Start):
-    """One number everywhere."""
+    """The same number for all elements."""
 
     value: float
     name = "constant"
@@ -180,7 +180,7 @@ class Ones(Start):
 
 @dataclass(frozen=True)
 class Normal(Start):
-    """Normal around `mean` with standard deviation `std`, whatever the shape."""
+    """Normal around `mean` with standard deviation `std`, for any shape."""
 
     std: float = 0.05
     mean: float = 0.0
@@ -197,7 +197,7 @@ class Normal(Start):
 
 @dataclass(frozen=True)
 class Uniform(Start):
-    """Uniform between `low` and `high`, whatever the shape."""
+    """Uniform between `low` and `high`, for any shape."""
 
     low: float = -0.05
     high: float = 0.05
@@ -214,17 +214,17 @@ class Uniform(Start):
 
 @dataclass(frozen=True)
 class Custom:
-    """The user's own function of shape and generator; None for one that a file could not keep."""
+    """A user's function of shape and generator; None for one that a file could not store."""
 
     draw: Draw | None = None
     name: ClassVar[str] = "custom"
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
-        """What the function draws, checked: numbers of that shape, all finite."""
+        """The array that the function returns, checked: that shape, all values finite."""
         if self.draw is None:
             raise SettingError(
                 "init",
-                "the model was made with a function of its own, which its file does not hold",
+                "an initializer is a user's function, which the model's file does not hold",
                 fix="build the graph again from the Python code that made it",
             )
         array = np.asarray(self.draw(shape, generator))
@@ -241,24 +241,24 @@ class Custom:
         return str(getattr(self.draw, "__name__", "custom"))
 
 
-RELU_KIN = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus")
+RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus")
 
 
 def fitting(activation: str | None) -> Initializer:
     """The rule that keeps the variance of the signal through units with that activation."""
-    if activation in RELU_KIN:
+    if activation in RELU_FAMILY:
         return HeNormal()
     return LeCunNormal() if activation == "selu" else GlorotUniform()
 
 
 def initializer(spec: InitSpec = None, activation: str | None = None) -> Array | Initializer:
-    """What a parameter starts from.
+    """The initializer that a setting describes.
 
     Args:
         spec: None: what fits the activation (He for relu and its kin, LeCun for selu, else
             Glorot); a name such as "he_normal"; an initializer such as `Orthogonal(0.5)`; a
             number, for every element; an array; or a function `(shape, generator) -> array`.
-        activation: the name of what follows.
+        activation: the name of the activation that follows.
 
     Raises:
         SettingError: no initializer has that name, or `spec` is none of the above.
@@ -284,7 +284,7 @@ def _array(spec: Any) -> Array:
     if array is None or not np.isfinite(array).all():
         raise SettingError(
             "init",
-            "not something to start from",
+            "not an initializer",
             expected="a name, an initializer, finite numbers, or a function of shape and generator",
             got=repr(spec),
         )
@@ -310,10 +310,10 @@ def to_dict(start: Initializer) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Initializer:
-    """The initializer that `to_dict` wrote; a user's own function comes back as a name only.
+    """The initializer that `to_dict` wrote; a user's function comes back as a name only.
 
     Raises:
-        SettingError: no such initializer, or its numbers are not what it takes.
+        SettingError: an unknown initializer, or its numbers are not valid.
     """
     name = data.get("name")
     if name == Custom.name:

@@ -1,4 +1,4 @@
-"""The layers without their operand, to be put one after another: `cr.layer.dense(64, "relu")`."""
+"""The layers without their operand, for use in a sequence: `cr.layer.dense(64, "relu")`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that waits for its operand; each call builds it anew, with parameters of its own."""
+    """A layer without its operand; each call builds it anew, with new parameters."""
 
     function: Callable[..., Node]
     arguments: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""Layers: functions that take a node and give the node of a layer built on it."""
+"""Layers: functions that take a node and return the output node of a layer."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def dense(
         width: o, the number of outputs.
         activation: a name such as "relu", a function from node to node, or None.
         name: of the layer.
-        init: where the weights start; None: what fits the activation. See `initializer`.
-        bias: False for none; else where the bias starts: True for zeros, or as `init`.
-        trainable: False keeps the parameters as they are.
+        init: the initial weights; None: chosen by the activation. See `initializer`.
+        bias: False for none; else its initial value: True for zeros, or as `init`.
+        trainable: False excludes the parameters from training.
 
     Raises:
         SettingError: the width is not an integer, or activation or initializer is unknown.
@@ -75,7 +75,8 @@ def dense(
 def dropout(x: Node, rate: float, *, name: str | None = None) -> Node:
     """`x` with each element set to 0 with probability `rate` in training; elsewhere `x` itself.
 
-    What stays is divided by `1 - rate`, so that the mean stays. There is no need to switch it off.
+    The other elements are divided by `1 - rate`, so that the mean is preserved. It is inactive
+    in prediction without being switched off.
 
     Raises:
         SettingError: the rate is not in [0, 1).
@@ -95,7 +96,7 @@ def embedding(
     trainable: bool = True,
     sparse: bool | None = None,
 ) -> Node:
-    """For each index its row of a table of `count` trained vectors of `width` numbers.
+    """The row of each index in a table of `count` trained vectors of `width` numbers.
 
     The table is `name.table`, (count, width). It starts from normal numbers that make its rows
     about 1 long.
@@ -142,7 +143,7 @@ def embedding(
 
 
 def flatten(x: Node, *, name: str | None = None) -> Node:
-    """All numbers of an example in one axis: (N, a, b) becomes (N, a * b), (N,) becomes (N, 1)."""
+    """All elements of an example in one axis: (N, a, b) becomes (N, a * b), (N,) becomes (N, 1)."""
     x = node("flatten", x)
     batch = x.shape[:1] == (N,)
     shape = (N, static_size(x.shape)) if batch else (static_size(x.shape),)

@@ -1,4 +1,4 @@
-"""The table of losses: for each one row, which holds all that other parts know of it."""
+"""The table of losses: a row for each, with everything that other parts need to know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import exp
 
 Form = Literal["numbers", "quantiles", "classes", "labels"]
-"""What a target is: numbers, a number of which quantiles are predicted, a class, yes or no."""
+"""The form of a target: numbers, numbers whose quantiles are predicted, classes, yes or no."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Link:
     """The way from raw predictions to numbers or probabilities.
 
     Attributes:
-        name: what scikit-learn calls it, as an activation of the output layer.
-        node: from the raw prediction to what a model predicts.
-        values: from raw predictions, float64, to what metrics take.
+        name: its name in scikit-learn, as an activation of the output layer.
+        node: from the raw prediction to the model's output.
+        values: from raw predictions, float64, to the predictions that metrics take.
         probabilities: whether these are probabilities.
     """
 
@@ -41,14 +41,16 @@ IDENTITY = Link("identity", lambda z: z, lambda z: z)
 EXP = Link("exp", exp, np.exp)
 SOFTMAX = Link("softmax", softmax, lambda z: SOFTMAX_OP.forward(z, axis=(-1,)), probabilities=True)
 LOGISTIC = Link("logistic", sigmoid, SIGMOID.forward, probabilities=True)
-HIGHEST = Link("identity", lambda z: z, lambda z: np.asarray(np.eye(z.shape[-1])[z.argmax(-1)]))
-"""Scores of classes, of which metrics are given the highest alone."""
+ARGMAX_SCORES = Link(
+    "identity", lambda z: z, lambda z: np.asarray(np.eye(z.shape[-1])[z.argmax(-1)])
+)
+"""Scores of classes; metrics receive a one-hot of the highest."""
 SIGN = Link("identity", lambda z: z, lambda z: (z > 0) * 1.0)
-"""Scores of yes and no, of which metrics are given the sign alone."""
+"""Scores of yes and no; metrics receive only the sign."""
 
 
 class Bounds(NamedTuple):
-    """Between what targets lie, what is wrong where they do not, and one thing to try."""
+    """The range of targets, and the message and fix for targets outside it."""
 
     low: float
     high: float
@@ -61,16 +63,16 @@ class Loss:
     """One loss.
 
     Attributes:
-        name: of its function, and of its mark in the graph (`objective`).
+        name: of its function, and of its record in the graph (`objective`).
         function: of prediction, target and keywords; a scalar node.
         links: the link by each form that its target may have; none where no metric fits it.
-        bounds: of its targets; class numbers are bounded by the logits besides.
-        yes_above: for labels, the target above which one is a yes.
-        metrics: by task, those of `evaluate`; the others have those usual for the task.
+        bounds: of its targets; class indices are also bounded by the number of logits.
+        yes_above: for labels, the threshold above which a target is a yes.
+        metrics: by task, those of `evaluate`; other tasks have their default metrics.
         recipe: the task for which `cr.train` and the command line offer it. There a number to
             predict is standardised, so a loss of numbers has to compare by their difference.
         estimator: the name by which the scikit-learn estimators offer it.
-        factor: what these multiply it by, to minimise what scikit-learn does.
+        factor: by which these multiply it, to minimise the same function as scikit-learn.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Loss:
     factor: float = 1.0
 
     def __call__(self, prediction: Node, target: Node, **options: Any) -> Node:
-        """The loss, with those of the options that its function knows."""
+        """The loss, with those of the options that its function accepts."""
         accepted = inspect.signature(self.function).parameters
         return self.function(
             prediction, target, **{key: x for key, x in options.items() if key in accepted}
@@ -95,7 +97,7 @@ class Loss:
         return next((form for form in self.links if _FITS[form](prediction, target)), None)
 
     def bounds_of(self, prediction: Node, target: Node) -> Bounds | None:
-        """The bounds of the values of a target."""
+        """The bounds of the target's values."""
         width = prediction.shape[-1] if prediction.ndim else None
         if "classes" not in self.links or not isinstance(width, int):
             return self.bounds
@@ -106,7 +108,7 @@ class Loss:
 
     @property
     def probabilities(self) -> bool:
-        """Whether a model can tell probabilities with it."""
+        """Whether a model with this loss predicts probabilities."""
         return bool(self.links) and all(link.probabilities for link in self.links.values())
 
 
@@ -116,14 +118,14 @@ _FITS: dict[Form, Callable[[Node, Node], bool]] = {
     "classes": lambda prediction, target: prediction.ndim <= 2,
     "labels": lambda prediction, target: target.ndim >= prediction.ndim <= 2,
 }
-"""Whether metrics know a prediction and a target of these shapes as a form."""
+"""By form, whether a prediction and a target have its shapes."""
 
 LOSSES: dict[str, Loss] = {}
 """The losses by name."""
 
 
 def register(loss: Loss) -> Loss:
-    """Enter a loss in the table. Raises SettingError where one of its name is there."""
+    """Enter a loss in the table. Raises SettingError where the name is taken."""
     if loss.name in LOSSES:
         raise SettingError("loss", f"there is a loss {loss.name!r}", fix="give it another name")
     LOSSES[loss.name] = loss

@@ -1,13 +1,13 @@
-"""Losses: one number that says how far predictions are from their targets.
+"""Losses: one number that measures the error of predictions against their targets.
 
 Every loss is a mean over the examples, and over the values of an example where it has several.
 With weights it is `sum(weights * loss) / sum(weights)`, and 0 where all weights are 0. Weights
-are (N,), or go further along the axes of the target: (N, t) weighs every step of a sequence.
-A mask is weights of 0 and 1; what stands in a target of weight 0 does not matter, NaN included.
+are (N,), or extend along the axes of the target: (N, t) weights every step of a sequence.
+A mask is weights of 0 and 1; the value of a target of weight 0 is ignored, even NaN.
 
 Prediction and target have the same shape: nothing is broadcast. Targets that are integers
-or truth values are taken as numbers of the prediction's type. Losses of logits own their softmax
-or sigmoid: give them what the last layer makes, without an activation.
+or booleans are converted to the prediction's type. Losses of logits contain their softmax or
+sigmoid: pass them the output of the last layer, without an activation.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ def quantile(
 ) -> Node:
     """The pinball loss: `max(q * d, (q - 1) * d)` with `d = target - prediction`.
 
-    The prediction that makes it least is the q-quantile of the target. Where d is 0 the
-    gradient is midway between both slopes.
+    Its minimiser is the q-quantile of the target. Where d is 0 the gradient is midway between
+    both slopes.
 
     Args:
         prediction: for one quantile of the target's shape; for several, with one more axis:
@@ -196,13 +196,14 @@ def binary_cross_entropy(
 ) -> Node:
     """The mean negative log-likelihood of yes or no, with `sigmoid(logits)` the chance of yes.
 
-    Each of several labels an example is a question of its own, and their mean is taken.
+    Several labels an example are independent, and their losses are averaged.
 
     Args:
-        logits: of any shape, without a sigmoid: the loss owns it, and is exact for any size.
-        target: of the same shape: truth values, 0 and 1, or chances between them.
+        logits: of any shape, without a sigmoid: the loss contains it, and is exact for any
+            magnitude.
+        target: of the same shape: booleans, 0 and 1, or probabilities between them.
         weights, name: see the head of this file.
-        pos_weight: what a yes counts, against 1 for a no: a number, or one for each label.
+        pos_weight: the weight of a yes, against 1 for a no: a number, or one for each label.
 
     Raises:
         ShapeError: the shapes differ. SettingError: a weight is negative or not finite.
@@ -239,7 +240,7 @@ def cosine(
 
     Args:
         prediction, target: (N, ..., k); the last axis is the vector.
-        epsilon: lengths below it count as it, so that a zero vector has the cosine 0.
+        epsilon: the lower bound of lengths, so that a zero vector has the cosine 0.
         weights, name: see the head of this file; (N,), or for each vector.
     """
     epsilon = between("cosine", "epsilon", epsilon, 0, 1)

@@ -13,16 +13,16 @@ def layer_scope(name: str | None, default: str) -> Scope:
 
 
 def as_layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: str = "") -> Node:
-    """`result` as one layer: it gets the layer's name, and all nodes before it a part of it.
+    """Names `result` and all nodes before it as one layer; the result gets the layer's name.
 
     Operations between the operands and the result are named after their op, `hidden.matmul`;
-    those that have a suffix in this scope keep it, and those that belong to another scope of
-    the user's or another layer keep theirs.
+    those that have a suffix in this scope keep it, and those of another layer or of a user's
+    scope keep their names.
 
     Args:
         scope: of the layer.
         result: a new node, computed from the operands and from leaves alone.
-        operands: what the layer was called with; they and all before them stay as they are.
+        operands: of the layer; they and all nodes before them are left unchanged.
         suffix: of the result.
     """
     place = {x: x for x in operands}

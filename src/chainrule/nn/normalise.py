@@ -1,4 +1,4 @@
-"""Normalisation: layers that keep the size of the signal."""
+"""Normalisation layers: batch, layer and root mean square."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def batch_norm(
 
     In training, mean and variance are those of the minibatch, over all axes but the last; in
     prediction, running ones, `name.running_mean` and `name.running_var`, which each training
-    step brings up to date. They are plain averages of the first steps and then forget the past:
-    the share that is kept is `momentum`, but at most `(steps - 1) / steps`, counted by
-    `name.steps`; so they hold from the first step on. The running variance is the unbiased one,
+    step updates. They are plain averages of the first steps, then exponential ones: the old
+    value's share is `momentum`, but at most `(steps - 1) / steps`, counted by `name.steps`; so
+    they are usable from the first step on. The running variance is the unbiased one,
     with n - 1. A minibatch of one row has none and leaves it as it is; its own result is `shift`.
 
     Args:
@@ -67,7 +67,7 @@ def batch_norm(
 
 
 def _running(scope: Scope, mean: Node, variance: Node, n: Node, keep: float) -> tuple[Node, Node]:
-    """Mean and variance as the last step left them; this step brings them up to date."""
+    """The running mean and variance before this step, which updates them."""
     per_feature, number = mean.type, TensorType((), mean.dtype)
     m = new_parameter(scope, ".running_mean", per_feature, "zeros", trainable=False)
     v = new_parameter(scope, ".running_var", per_feature, "ones", trainable=False)
@@ -91,7 +91,7 @@ def layer_norm(
 ) -> Node:
     """Each example with mean 0 and variance 1 over its features, times a scale, plus a shift.
 
-    The same in training and prediction. `name.scale` and `name.shift` are (i,).
+    It is the same in training and prediction. `name.scale` and `name.shift` are (i,).
 
     Args:
         x: (N, i) or (N, ..., i), with i of at least 2.
@@ -128,7 +128,7 @@ def rms_norm(
 ) -> Node:
     """Each example divided by the root mean square of its features, times a scale.
 
-    The same in training and prediction. `name.scale` is (i,). Arguments as in `layer_norm`.
+    It is the same in training and prediction. `name.scale` is (i,). Arguments as in `layer_norm`.
 
     Source: B. Zhang and R. Sennrich, Root mean square layer normalization, NeurIPS 2019.
     """
@@ -139,7 +139,7 @@ def rms_norm(
 
 
 def _finish(scope: Scope, y: Node, x: Node, trainable: bool, *, shift: bool) -> Node:
-    """`y` times a scale, plus a shift where there is one, as the layer on `x`."""
+    """The layer on `x`: `y` times a scale, plus a shift where requested."""
     per_feature = TensorType(x.shape[-1:], x.dtype)
     y = y * new_parameter(scope, ".scale", per_feature, "ones", trainable=trainable)
     if shift:

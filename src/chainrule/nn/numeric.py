@@ -23,9 +23,9 @@ from chainrule.types import TensorType, show
 
 
 def scale(x: Node, *, name: str | None = None, trainable: bool = True) -> Node:
-    """Each feature times a trained number of its own, `name.scale`, (i,), which starts at 1.
+    """Each feature times its trained factor, `name.scale`, (i,), which starts at 1.
 
-    Before the first dense layer it lets the network turn a useful column up, and others down,
+    Before the first dense layer it lets the network amplify useful columns and attenuate others
     in a few steps. Source: D. Holzmüller, L. Grinsztajn and I. Steinwart, Better by default,
     NeurIPS 2024.
 
@@ -47,16 +47,16 @@ def piecewise(
     name: str | None = None,
     trainable: bool = True,
 ) -> Node:
-    """Each number beside `width - 1` trained functions of it, linear between knots: (N, i * width).
+    """Each number and `width - 1` trained piecewise linear functions of it: (N, i * width).
 
-    With quantiles as knots, a network follows steps and bends of one column where many rows lie,
-    as trees do. Piece t of a column gives -1/2 before it, 1/2 behind it, and rises in it; the
+    With quantiles as knots, a network resolves one column finely where it has many rows, as
+    trees do. Piece t of a column is -1/2 before it, 1/2 behind it, and rises linearly in it; the
     functions are sums of the pieces with weights `name.w`, (i, pieces, width - 1), and `name.b`.
 
     Args:
         x: (N, i).
-        knots: (i, pieces + 1), in the unit of x, rising; equal ones have nothing between them.
-        width: numbers a column becomes, itself among them, which comes last of all.
+        knots: (i, pieces + 1), in the unit of x, ascending; they may be equal.
+        width: outputs of a column, including the column itself, which comes last.
         name, trainable: as in `dense`.
 
     Source: Y. Gorishniy, I. Rubachev and A. Babenko, On embeddings for numerical features,
@@ -64,7 +64,7 @@ def piecewise(
 
     Raises:
         ShapeError: `x` is not (N, i), or `knots` do not fit it.
-        SettingError: `width` is below 2, or knots fall or are not finite.
+        SettingError: `width` is below 2, or knots decrease or are not finite.
     """
     x, i = _columns("piecewise", x)
     starts, slopes = _pieces(np.asarray(knots, dtype=x.dtype), i, x)
@@ -82,7 +82,7 @@ def piecewise(
 
 
 def _pieces(knots: Array, i: int, x: Node) -> tuple[Array, Array]:
-    """Where pieces start and one over their lengths, (i, pieces); 0 for those without length."""
+    """The starts and inverse lengths of pieces, (i, pieces); 0 for those of length 0."""
     if knots.ndim != 2 or len(knots) != i or knots.shape[1] < 2:
         raise ShapeError(
             "piecewise", "takes knots for each column", expected=f"({i}, pieces + 1)",
@@ -90,7 +90,9 @@ def _pieces(knots: Array, i: int, x: Node) -> tuple[Array, Array]:
         )  # fmt: skip
     lengths = np.diff(knots)
     if not (np.isfinite(knots).all() and (lengths >= 0).all()):
-        raise SettingError("piecewise", "knots must be finite and rise", at="line " + user_line())
+        raise SettingError(
+            "piecewise", "knots must be finite and ascending", at="line " + user_line()
+        )
     long = lengths >= np.finfo(knots.dtype).tiny
     return knots[:, :-1], np.divide(1, lengths, out=np.zeros_like(lengths), where=long)
 
@@ -104,7 +106,7 @@ def periodic(
     name: str | None = None,
     trainable: bool = True,
 ) -> Node:
-    """Each number beside `width - 1` trained mixtures of cosines of it: (N, i) to (N, i * width).
+    """Each number and `width - 1` trained mixtures of cosines of it: (N, i) to (N, i * width).
 
     The cosines are `cos(2 pi (x f + p))`, with the frequencies `name.f` and phases `name.p`,
     (i, waves); the mixtures have weights `name.w`, (i, waves, width - 1), and `name.b`. Smooth
@@ -112,9 +114,9 @@ def periodic(
 
     Args:
         x: (N, i), numbers of about unit scale.
-        width: numbers a column becomes, itself among them, which comes last of all.
-        waves: cosines a column.
-        sigma: the frequencies start from a normal distribution of this width.
+        width: outputs of a column, including the column itself, which comes last.
+        waves: the number of cosines of a column.
+        sigma: the standard deviation of the initial frequencies.
         name, trainable: as in `dense`.
 
     Sources: Y. Gorishniy, I. Rubachev and A. Babenko, On embeddings for numerical features,
@@ -145,7 +147,7 @@ def _columns(layer: str, x: Node) -> tuple[Node, int]:
     x, i = features(layer, x)
     if x.ndim != 2:
         raise ShapeError(
-            layer, "takes numbers side by side", expected="(N, features)", got=show(x.shape),
+            layer, "needs (N, columns)", expected="(N, features)", got=show(x.shape),
             at=f"operand {x.label!r}, line {user_line()}",
         )  # fmt: skip
     return x, i

@@ -1,4 +1,4 @@
-"""Penalties: what large weights cost, to be added to a loss."""
+"""Penalties on large weights, to be added to a loss."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def l2(*parameters: Node, strength: float, name: str | None = None) -> Node:
         loss = cr.cross_entropy(logits, t) + cr.l2(*cr.weights_of(logits), strength=1e-4)
 
     Args:
-        parameters: floating-point nodes of one type: parameters, or anything else to keep small.
+        parameters: floating-point nodes of one type: parameters, or other nodes to keep small.
         strength: 0 or more.
         name: of the penalty.
 
@@ -42,7 +42,7 @@ def l2(*parameters: Node, strength: float, name: str | None = None) -> Node:
 def weights_of(outputs: Node | Iterable[Node]) -> list[Parameter]:
     """All trained parameters with two axes or more that the outputs are computed from.
 
-    So weight matrices and embedding tables, but no biases, scales and shifts.
+    These are weight matrices and embedding tables, without biases, scales and shifts.
     """
     parameters = Graph(outputs).parameters
     return [x for x in parameters if x.trainable and x.ndim >= 2]

@@ -21,12 +21,12 @@ _HEAD = ("name", "what", "shape", "parameters", "reads")
 
 @dataclass(frozen=True)
 class Row:
-    """A layer, or a node of its own.
+    """A layer, or a single node.
 
     Attributes:
-        name, what: its name, and what kind it is.
+        name, what: its name and kind.
         shape, dtype: of its value.
-        parameters, trained: how many numbers belong to it, and how many of them are trained.
+        parameters, trained: its number of parameters, and of those that are trained.
         reads: the names of the rows that it is computed from.
     """
 
@@ -50,7 +50,7 @@ class Summary:
 
     Attributes:
         rows: in the order of computation.
-        parameters, trained: how many numbers the network has, and how many are trained.
+        parameters, trained: the network's number of parameters, and of those that are trained.
         bytes: the size of all parameters.
     """
 
@@ -93,7 +93,7 @@ def summary(model: Any, *, nodes: bool = False) -> Summary:
         nodes: a row for every node in place of one for every layer.
 
     Raises:
-        GraphError: it is none of these.
+        GraphError: `model` is something else.
     """
     graph = _graph(model)
     groups: dict[Scope | Node, list[Node]] = {}
@@ -126,7 +126,7 @@ def _graph(model: Any) -> Graph:
 
 
 def _quiet(node: Node) -> bool:
-    """Whether a node is not a layer: what broadcasting, literals and randomness bring along."""
+    """Whether a node has no row of its own: from broadcasting, literals and randomness."""
     if node is KEY:
         return True
     return isinstance(node, Operation) and node.op.name in _QUIET and _plain(node)
@@ -155,7 +155,7 @@ def _row(graph: Graph, group: list[Node], heads: dict[Scope | Node, Node], nodes
 
 
 def _reads(group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> list[Node]:
-    """The heads of the other rows that the group reads, through what has no row."""
+    """The heads of the other rows that the group reads, directly or through nodes without a row."""
     members, read = set(group), dict[Node, None]()
     stack = [x for node in reversed(group) for x in reversed(node.inputs)]
     while stack:
@@ -169,7 +169,7 @@ def _reads(group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> l
 
 
 def _what(group: list[Node]) -> str:
-    """The kind of a layer, told by the parts it has."""
+    """The kind of a layer, recognised by its parts."""
     head, parts = _result(group), {x.suffix for x in group}
     ops = [x.op.name for x in group if isinstance(x, Operation)]
     if isinstance(head, Input):
@@ -178,7 +178,7 @@ def _what(group: list[Node]) -> str:
         return str(head.attributes["kind"]) + " loss"
     if ".w" in parts and len(group) > 1:
         after = ops[_place(group, ".z") + 1 :] if ".z" in parts else []
-        return ", ".join(["dense", *_telling(after)])
+        return ", ".join(["dense", *_distinctive(after)])
     for part, kind in _KINDS.items():
         if part in parts:
             return kind
@@ -186,7 +186,7 @@ def _what(group: list[Node]) -> str:
         return "parameter" if head.trainable else "parameter, not trained"
     if len(group) > 1 and not head.scope.given:
         return head.scope.base
-    return ", ".join(_telling(ops)) or ops[-1]
+    return ", ".join(_distinctive(ops)) or ops[-1]
 
 
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "square")
@@ -199,13 +199,13 @@ _KINDS = {
 }
 
 
-def _telling(ops: list[str]) -> list[str]:
-    """The ops, once each, without arithmetic: gelu is told by its erf."""
+def _distinctive(ops: list[str]) -> list[str]:
+    """The distinct ops without arithmetic: gelu is recognised by its erf."""
     return [name for name in dict.fromkeys(ops) if name not in (*_QUIET, *_ARITHMETIC)]
 
 
 def _place(group: list[Node], suffix: str) -> int:
-    """Which of the group's operations has that suffix."""
+    """The position of the suffix among the group's operations."""
     operations = [x for x in group if isinstance(x, Operation)]
     return next(k for k, x in enumerate(operations) if x.suffix == suffix)
 

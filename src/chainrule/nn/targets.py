@@ -1,4 +1,4 @@
-"""What all losses share: prediction against target, weights, and the mean over examples."""
+"""The parts that all losses share: checked operands, weights, and the mean over examples."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from chainrule.types import INTEGERS, Shape, show
 
 @dataclass(frozen=True)
 class Case:
-    """What a loss was called with, checked.
+    """The checked arguments of a loss.
 
     Attributes:
         loss: the name of the loss function.
-        prediction, target: nodes, as they were given.
+        prediction, target: nodes, as passed.
         weights: None, or of the prediction's dtype.
-        given: all operands as they were given.
+        given: all operands as passed.
     """
 
     loss: str
@@ -34,7 +34,7 @@ class Case:
     given: tuple[Node, ...]
 
     def without_gaps(self, target: Node) -> Node:
-        """The target with 0 where its weight is 0, so that NaN and -1 there do no harm."""
+        """The target with 0 where its weight is 0, so that NaN and -1 there are ignored."""
         if self.weights is None:
             return target
         counts = compare.not_equal(self.weights, 0)
@@ -49,13 +49,13 @@ class Case:
         noted: Node | None = None,
         levels: tuple[float, ...] | None = None,
     ) -> Node:
-        """The scalar loss, under its name, with the note of what it compares.
+        """The named scalar loss, with a record of what it compares.
 
         Args:
-            each: the loss of every value, not yet averaged.
+            each: the loss of each value, not yet averaged.
             name: given by the user.
-            weights: in the place of the case's own, for the mean.
-            noted: in the place of the case's own, for metrics.
+            weights: replace those of the case in the mean.
+            noted: replaces the weights of the case in metrics.
             levels: the quantiles that are predicted, for metrics.
         """
         mean = average(each, self.weights if weights is None else weights)
@@ -99,7 +99,7 @@ def same_shape(case: Case) -> Node:
 
 
 def differ(case: Case, expected: str, fix: str | None = None) -> ShapeError:
-    """The error for a target whose shape does not belong to its prediction."""
+    """The error for a target whose shape does not match its prediction."""
     p, t = case.prediction, case.target
     return ShapeError(
         case.loss,
@@ -123,12 +123,12 @@ def _fix(have: Shape, target: Node) -> str | None:
             f"input({target.label!r}, {show(target.shape[1:-1])})"
         )
     if target.dtype in INTEGERS and have[:-1] == target.shape:
-        return "if the target is the number of a class: cross_entropy(logits, target)"
+        return "if the target is a class index: cross_entropy(logits, target)"
     return None
 
 
 def check_weights(case: Case, shape: Shape) -> None:
-    """Raise ShapeError unless the weights go along the first axes of a loss of that shape."""
+    """Raise ShapeError unless the weights have the first axes of a loss of that shape."""
     weights = case.weights
     if weights is not None and (not weights.ndim or weights.shape != shape[: weights.ndim]):
         options = " or ".join(show(shape[:k]) for k in range(1, len(shape) + 1))
@@ -143,7 +143,7 @@ def check_weights(case: Case, shape: Shape) -> None:
 
 
 def spread(weights: Node, shape: Shape) -> Node:
-    """`weights` of the first axes repeated along the others."""
+    """`weights`, which have the first axes, repeated along the others."""
     ones = (1,) * (len(shape) - weights.ndim)
     return broadcast_to(reshape(weights, (*weights.shape, *ones)), shape)
 

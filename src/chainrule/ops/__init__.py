@@ -1,4 +1,4 @@
-"""What nodes compute: one file a family of ops."""
+"""The ops that nodes apply: one file for each family."""
 
 from chainrule.ops import objective as objective
 from chainrule.ops.activations import elu as elu

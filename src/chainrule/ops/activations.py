@@ -22,7 +22,7 @@ from chainrule.types import is_number
 
 
 def _forward_sigmoid(x: Array) -> Array:
-    """Never an exponential of a positive number, so nothing overflows."""
+    """The sigmoid by exponentials of negative numbers only, so nothing overflows."""
     small = np.exp(-np.abs(x))
     result: Array = np.where(x >= 0, np.ones_like(small), small) / (1 + small)
     return result
@@ -41,7 +41,7 @@ SIGMOID = op(
 
 @function
 def sigmoid(x: NodeLike) -> Node:
-    """`1 / (1 + exp(-x))`, from 0 to 1; exact for any size of `x`."""
+    """`1 / (1 + exp(-x))`, from 0 to 1; exact for any magnitude of `x`."""
     return apply(SIGMOID, as_node(x))
 
 
@@ -59,7 +59,7 @@ SOFTPLUS = op(
 
 @function
 def softplus(x: NodeLike) -> Node:
-    """`log(1 + exp(x))`, the smooth relu; exact for any size of `x`."""
+    """`log(1 + exp(x))`, the smooth relu; exact for any magnitude of `x`."""
     return apply(SOFTPLUS, as_node(x))
 
 
@@ -71,7 +71,7 @@ RELU = op(
     gradient=lambda gy, y, x: (where(greater(y, 0), gy, 0),),
     lower=Map(lambda x: scalar("max", x, Const(0, x.dtype))),
     formula="max({0}, 0)",
-    convention="The gradient at 0 is 0. NaN stays NaN and sends back 0.",
+    convention="The gradient at 0 is 0. NaN stays NaN, with gradient 0.",
 )
 
 
@@ -83,14 +83,14 @@ def relu(x: NodeLike) -> Node:
 
 @function
 def leaky_relu(x: NodeLike, slope: float = 0.01) -> Node:
-    """`x` where it is positive, `slope * x` elsewhere. Its gradient at 0 is `slope`."""
+    """`x` where it is positive, else `slope * x`. Its gradient at 0 is `slope`."""
     x = as_node(x)
     return where(greater(x, 0), x, _number("leaky_relu", "slope", slope) * x)
 
 
 @function
 def elu(x: NodeLike, alpha: float = 1.0) -> Node:
-    """`x` where it is positive, `alpha * (exp(x) - 1)` elsewhere. Its gradient at 0 is `alpha`.
+    """`x` where it is positive, else `alpha * (exp(x) - 1)`. Its gradient at 0 is `alpha`.
 
     Source: D.-A. Clevert, T. Unterthiner and S. Hochreiter, Fast and accurate deep network
     learning by exponential linear units, ICLR 2016.
@@ -157,13 +157,13 @@ def mish(x: NodeLike) -> Node:
 
 @function
 def hard_sigmoid(x: NodeLike) -> Node:
-    """`clip(x / 6 + 1/2, 0, 1)`: straight lines for a sigmoid. Its gradient at -3 and 3 is 1/6."""
+    """`clip(x / 6 + 1/2, 0, 1)`: a piecewise linear sigmoid. Its gradient at -3 and 3 is 1/6."""
     return clip(as_node(x) + 3, 0, 6) / 6
 
 
 @function
 def hard_tanh(x: NodeLike) -> Node:
-    """`clip(x, -1, 1)`: straight lines for a tanh. Its gradient at -1 and 1 is 1."""
+    """`clip(x, -1, 1)`: a piecewise linear tanh. Its gradient at -1 and 1 is 1."""
     return clip(x, -1, 1)
 
 

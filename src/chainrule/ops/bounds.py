@@ -58,14 +58,14 @@ def sign(x: NodeLike) -> Node:
     return apply(SIGN, as_node(x))
 
 
-_TIES = "Where both are equal each gets half of the gradient. NaN wins, and sends back 0."
+_TIES = "Where both are equal each gets half of the gradient. NaN propagates, with gradient 0."
 
 MAXIMUM = op(
     "maximum",
     "map",
     infer=numeric("maximum"),
     forward=np.maximum,
-    gradient=lambda gy, y, a, b: (_won(gy, a, b), _won(gy, b, a)),
+    gradient=lambda gy, y, a, b: (_shared_gradient(gy, a, b), _shared_gradient(gy, b, a)),
     lower=Scalar("max"),
     formula="max({0}, {1})",
     convention=_TIES,
@@ -74,7 +74,7 @@ MAXIMUM = op(
 
 @function
 def maximum(a: NodeLike, b: NodeLike) -> Node:
-    """The larger of two, NaN if either is. Where they are equal each gets half the gradient."""
+    """The larger of two, NaN if either is NaN. Equal ones get half the gradient each."""
     return apply(MAXIMUM, *broadcast("maximum", a, b))
 
 
@@ -83,7 +83,7 @@ MINIMUM = op(
     "map",
     infer=numeric("minimum"),
     forward=np.minimum,
-    gradient=lambda gy, y, a, b: (_won(gy, b, a), _won(gy, a, b)),
+    gradient=lambda gy, y, a, b: (_shared_gradient(gy, b, a), _shared_gradient(gy, a, b)),
     lower=Scalar("min"),
     formula="min({0}, {1})",
     convention=_TIES,
@@ -92,11 +92,11 @@ MINIMUM = op(
 
 @function
 def minimum(a: NodeLike, b: NodeLike) -> Node:
-    """The smaller of two, NaN if either is. Where they are equal each gets half the gradient."""
+    """The smaller of two, NaN if either is NaN. Equal ones get half the gradient each."""
     return apply(MINIMUM, *broadcast("minimum", a, b))
 
 
-def _won(gy: Node, winner: Node, other: Node) -> Node:
+def _shared_gradient(gy: Node, winner: Node, other: Node) -> Node:
     """All of the gradient where `winner` is greater, half of it where both are equal."""
     return where(greater(winner, other), gy, where(equal(winner, other), gy / 2, 0))
 
@@ -137,7 +137,7 @@ def clip(x: NodeLike, low: float | None = None, high: float | None = None) -> No
     if low is not None and high is not None and low > high:
         raise SettingError(
             "clip",
-            "the bounds are the wrong way round",
+            "the lower bound is above the upper one",
             got=f"{low} to {high}",
             at="line " + user_line(),
         )

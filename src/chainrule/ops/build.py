@@ -1,4 +1,4 @@
-"""What user-level functions share: literals to nodes, one dtype, explicit broadcasting."""
+"""Helpers of user-level functions: literals to nodes, one dtype, explicit broadcasting."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
     floats = dtype in FLOATS
     fits = np.isfinite(converted) | ~np.isfinite(array) if floats else converted == array
     if not fits.all():
-        integer_fix = 'give it a fraction-free value, or cast the other side: cast(x, "float32")'
+        integer_fix = 'use an integer value, or cast the other operand: cast(x, "float32")'
         raise DTypeError(
             "constant",
             f"the value does not fit in {dtype}",
@@ -152,13 +152,13 @@ def _added_axes(wide: Shape, shape: Shape) -> tuple[int, ...]:
 
 
 def accurate_sum(x: Array, axes: tuple[int, ...] | None, keepdims: bool = False) -> Array:
-    """Sum over axes; float32 is added up in float64, so that long sums lose nothing."""
+    """Sum over axes; float32 is accumulated in float64, so that long sums stay accurate."""
     out = np.sum(x, axis=axes, dtype=accumulator(x), keepdims=keepdims)
     return np.asarray(out).astype(x.dtype, copy=False)
 
 
 def accumulator(x: Array) -> np.dtype[Any]:
-    """The dtype that elements of `x` are added up and multiplied in: float64 for float32."""
+    """The dtype in which elements of `x` are accumulated: float64 for float32."""
     return np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
 
 
@@ -183,7 +183,7 @@ def sum_to(x: Node, shape: Shape) -> Node:
 
 
 def as_node(value: NodeLike, dtype: str | None = None) -> Node:
-    """A node as it is; a literal as a constant of `dtype`."""
+    """Returns a node unchanged; a literal as a constant of `dtype`."""
     return value if isinstance(value, Node) else constant(value, dtype)
 
 
@@ -212,7 +212,7 @@ def promote(where: str, *values: NodeLike) -> tuple[Node, ...]:
 
 
 def broadcast(where: str, *values: NodeLike) -> tuple[Node, ...]:
-    """Nodes of one dtype and one shape: what every elementwise function begins with."""
+    """Nodes of one dtype and one shape, as every elementwise function needs them."""
     nodes = promote(where, *values)
     try:
         shape = broadcast_shapes(where, *(x.shape for x in nodes))
@@ -223,14 +223,14 @@ def broadcast(where: str, *values: NodeLike) -> tuple[Node, ...]:
 
 
 def same(*types: TensorType, **_: Any) -> TensorType:
-    """The infer rule of elementwise ops: operands and result have one type."""
+    """The infer rule of elementwise ops: operands and result have the same type."""
     if any(t != types[0] for t in types):
         raise ShapeError("map", "operands differ", got=" and ".join(map(str, types)))
     return types[0]
 
 
 def floating(name: str) -> Callable[..., TensorType]:
-    """The infer rule of elementwise ops that are defined for float32 and float64 alone."""
+    """The infer rule of elementwise ops that are defined only for float32 and float64."""
 
     def infer(*types: TensorType, **_: Any) -> TensorType:
         result = same(*types)
@@ -248,7 +248,7 @@ def floating(name: str) -> Callable[..., TensorType]:
 
 
 def require_scalar(where: str, node: Node) -> Node:
-    """`node`, if it is a floating-point scalar: what a loss must be. Raises GraphError."""
+    """`node`, if it is a floating-point scalar, as a loss must be. Raises GraphError."""
     if not isinstance(node, Node):
         raise GraphError(
             where,
@@ -259,7 +259,7 @@ def require_scalar(where: str, node: Node) -> Node:
     if node.shape != () or not node.type.floating:
         raise GraphError(
             where,
-            "a loss is one floating-point number",
+            "a loss is a floating-point scalar",
             expected="float32() or float64()",
             got=f"{node.type} of {node.label!r}",
             at="line " + node.source,

@@ -49,7 +49,7 @@ def _comparison(name: str, forward: Forward, sign: str, lower: str) -> Op:
         gradient=None,
         lower=Scalar(lower),
         formula=f"{{0}} {sign} {{1}}",
-        convention="A bool. Any comparison with NaN is false, but for not_equal, which is true.",
+        convention="A bool. Any comparison with NaN is false, except not_equal, which is true.",
     )
 
 
@@ -199,7 +199,7 @@ LOGICAL_NOT = op(
 
 @function
 def logical_not(x: NodeLike) -> Node:
-    """Whether it is false; also written `~x`. Raises DTypeError for what is not bool."""
+    """Whether `x` is false; also written `~x`. Raises DTypeError for what is not bool."""
     return apply(LOGICAL_NOT, as_node(x))
 
 
@@ -234,9 +234,9 @@ WHERE = op(
 def where(condition: NodeLike, a: NodeLike, b: NodeLike) -> Node:
     """`a` where `condition` holds, else `b`; all three broadcast.
 
-    Both branches are computed everywhere. A branch not taken may be infinite or NaN without harm
-    to the value, but not to the gradient: the zero that it is sent is multiplied by its slope,
-    and 0 * inf is NaN. So keep its operand harmless too:
+    Both branches are computed everywhere. A branch not taken may be infinite or NaN without
+    affecting the value, but not the gradient: its zero gradient is multiplied by its slope, and
+    0 * inf is NaN. So keep its operand in the domain:
 
         safe = where(x > 0, x, 1.0)
         y = where(x > 0, log(safe), 0.0)     # not where(x > 0, log(x), 0.0)

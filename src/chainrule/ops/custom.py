@@ -1,4 +1,4 @@
-"""Ops of your own: a record like that of any other op, and the function that makes its nodes."""
+"""User-defined ops: the record of an op, and the function that makes its nodes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def op(
     """A new op, as the function that makes nodes of it: `cube = op("cube", ...)`, `cube(x)`.
 
     The function takes nodes or arrays, and attributes by keyword. An op of kind "map" broadcasts
-    its operands. With `decompose` or `lower` machine code is made of the op; without, a forward
-    pass interprets it at its place, and `fit` interprets the whole step, which is slower.
+    its operands. With `decompose` or `lower` the op is compiled to machine code; without, a forward
+    pass interprets this op, and `fit` interprets the complete step, which is slower.
 
     Args:
-        name: as in listings, and in model files: a file is loaded where the op is made too.
+        name: in listings and model files: to load a file, the op must be defined.
         forward: `(*operands, **attributes)`, NumPy arrays, to an array.
         gradient: `(gy, y, *operands, **attributes)`, nodes, to a tuple: for each operand a node,
-            or None where no gradient flows. None in place of it: there is no gradient.
+            or None where no gradient flows. None instead of the function: there is no gradient.
         kind: "map": element by element; "reduce": along the axes in the attribute `axis`; or
             "contract", "view", "index", "random".
         infer: `(*types, **attributes)`, types of operands, to the type of the result; None: it is
@@ -52,17 +52,17 @@ def op(
             computes instead.
         lower: an element of the result as an expression.
         price: of one element, in additions; None: 1.
-        formula: how to write it; `{0}` is the first operand, `{axis}` an attribute.
-        convention: what holds at kinks, ties and for NaN.
+        formula: its notation; `{0}` is the first operand, `{axis}` an attribute.
+        convention: its values at kinks, ties and NaN.
 
     Raises:
         GraphError: Chainrule has an op of that name.
-        SettingError: an op that is not a map does not say its type.
+        SettingError: an op that is not a map has no `infer`.
     """
     if infer is None and kind != "map":
         raise SettingError(
             "op",
-            f"{name!r} does not say its type",
+            f"{name!r} has no rule for its type",
             expected="infer=..., for every kind but 'map'",
             fix="infer=lambda x, axis: the TensorType of the result",
         )

@@ -20,7 +20,7 @@ from chainrule.ops.shape import expand_dims, squeeze, transpose
 from chainrule.types import Dim, TensorType, broadcast_shapes, show
 
 # ---------------------------------------------------------------- the op: two operands
-# Each label stands at most once in each of the three terms, and in two of them at least.
+# Each label occurs at most once in each of the three terms, and in two of them at least.
 
 
 def _terms(equation: str) -> tuple[str, str, str]:
@@ -98,16 +98,16 @@ EINSUM = op(
 
 @function
 def einsum(equation: str, *operands: NodeLike) -> Node:
-    """Products summed over every label that is not in the result: `einsum("ij,jk->ik", a, b)`.
+    """Products summed over all labels that are not in the result: `einsum("ij,jk->ik", a, b)`.
 
     Args:
         equation: a term of labels for each operand, a letter an axis, and after `->` those of
             the result; without `->`, the labels that occur once, in alphabetical order. `...`
-            stands for leading axes, which broadcast. A label twice in one term takes the diagonal.
+            stands for leading axes, which broadcast. A repeated label in a term takes the diagonal.
         operands: nodes of one dtype; more than two are multiplied from left to right.
 
     Raises:
-        SettingError: the equation makes no sense.
+        SettingError: the equation is not valid.
         ShapeError: a label stands for two sizes.
     """
     terms, out = _parsed(equation, len(operands))
@@ -148,7 +148,7 @@ def _parsed(equation: str, count: int) -> tuple[list[str], str]:
     elif strange := set("".join(letters)) - set(string.ascii_letters):
         problem = f"{min(strange)!r} is not a label: labels are letters"
     elif repeated := [s for s in letters[-1] if letters[-1].count(s) > 1]:
-        problem = f"label {repeated[0]!r} stands twice in the result"
+        problem = f"label {repeated[0]!r} occurs twice in the result"
     elif unknown := set(letters[-1]) - set(seen):
         problem = f"label {min(unknown)!r} of the result is in no operand"
     elif "..." in out and "..." not in left:
@@ -163,7 +163,7 @@ def _parsed(equation: str, count: int) -> tuple[list[str], str]:
 def _without_dots(
     terms: list[str], out: str, nodes: tuple[Node, ...]
 ) -> tuple[list[tuple[str, Node]], str]:
-    """The terms with letters in place of `...`; an axis of size 1 that broadcasts is left out."""
+    """The terms with letters in place of `...`; a broadcast axis of size 1 is left out."""
     used = set("".join((*terms, out)))
     free = [s for s in string.ascii_letters if s not in used]
     dots = [
@@ -178,9 +178,9 @@ def _without_dots(
     for term, x, have in zip(terms, nodes, dots, strict=True):
         lead, mine = term.find("..."), names[len(names) - len(have) :]
         want = shape[len(shape) - len(have) :]
-        gone = [k for k in range(len(have)) if have[k] != want[k]]
-        remaining = "".join(s for k, s in enumerate(mine) if k not in gone)
-        small = squeeze(x, [lead + k for k in gone]) if gone else x
+        dropped = [k for k in range(len(have)) if have[k] != want[k]]
+        remaining = "".join(s for k, s in enumerate(mine) if k not in dropped)
+        small = squeeze(x, [lead + k for k in dropped]) if dropped else x
         parts.append((term.replace("...", remaining), small))
     return parts, out.replace("...", "".join(names))
 
@@ -211,7 +211,7 @@ def _diagonals(term: str, x: Node) -> tuple[str, Node]:
 
 
 def _product(a: str, x: Node, b: str, w: Node, later: str) -> tuple[str, Node]:
-    """The product of two operands, summed over the labels that nothing later needs."""
+    """The product of two operands, summed over the labels that are not needed later."""
     a, x = _summed(a, x, b + later)
     b, w = _summed(b, w, a + later)
     result = "".join(dict.fromkeys(s for s in a + b if s in later))
@@ -219,6 +219,6 @@ def _product(a: str, x: Node, b: str, w: Node, later: str) -> tuple[str, Node]:
 
 
 def _summed(term: str, x: Node, keep: str) -> tuple[str, Node]:
-    """`x` summed over the labels that are not to be kept."""
+    """`x` summed over the labels that are not in `keep`."""
     gone = [a for a, s in enumerate(term) if s not in keep]
     return "".join(s for s in term if s in keep), sum(x, gone) if gone else x

@@ -172,7 +172,7 @@ SQRT = op(
     gradient=lambda gy, y, x: (gy / (2 * y),),
     lower=Scalar("sqrt"),
     price=3,
-    convention="NaN below 0. The gradient at 0 is inf, and NaN where what comes back is 0.",
+    convention="NaN below 0. The gradient at 0 is inf, and NaN where the incoming gradient is 0.",
 )
 
 
@@ -180,8 +180,8 @@ SQRT = op(
 def sqrt(x: NodeLike) -> Node:
     """The square root; NaN below 0.
 
-    Its slope at 0 is infinite, which is what the gradient says. Where 0 can occur, add a small
-    number first, or keep 0 away with `where` on the operand.
+    Its slope at 0 is infinite, and so is the gradient. Where 0 can occur, add a small number
+    first, or exclude 0 with `where` on the operand.
     """
     return apply(SQRT, as_node(x))
 
@@ -240,11 +240,11 @@ POWER_SCALAR = op(
 def power(a: NodeLike, b: NodeLike) -> Node:
     """`a ** b`, element by element; `0 ** 0` is 1.
 
-    A negative base needs a whole exponent, else the result is NaN. Literal exponents become
+    A negative base needs an integer exponent, else the result is NaN. Literal exponents become
     simpler ops: 2 is `square`, 1/2 is `sqrt`, -1/2 is `rsqrt`, -1 is `reciprocal`, 1 is `a`.
 
     Raises:
-        DTypeError: integers, but for the literal exponents 1 and 2.
+        DTypeError: integers, except with the literal exponents 1 and 2.
         SettingError: a literal exponent is infinite or NaN.
     """
     literal = isinstance(a, Node) and not isinstance(b, Node) and np.ndim(b) == 0
@@ -273,7 +273,7 @@ def _power_literal(x: Node, exponent: Any) -> Node:
 
 
 def plain(number: Any) -> float:
-    """A finite number as it is written in a formula: 3, not 3.0; but 1e38 as it is."""
+    """A finite number as text in a formula: 3, not 3.0; but 1e38."""
     value = np.asarray(number).item()
     return int(value) if value == int(value) and abs(value) < 2**53 else value
 

@@ -1,4 +1,4 @@
-"""Elements chosen by indices that are data: look-up tables, labels, classes."""
+"""Elements selected by indices that are data: look-up tables, labels, classes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def checked(where: str, indices: Array, size: int) -> Array:
         raise FeedError(
             where,
             "an index is out of range",
-            expected=f"0 to {size - 1}" if size else "nothing: there are no elements to choose",
+            expected=f"0 to {size - 1}" if size else "no index: there are no elements",
             got=int(indices[place]),
             at=f"row {place[0]}" + (f", element {place[1:]}" if place[1:] else "")
             if place
@@ -60,7 +60,7 @@ def checked(where: str, indices: Array, size: int) -> Array:
 
 
 def _adjoint(where: str, infer: Callable[..., TensorType]) -> Callable[..., TensorType]:
-    """The infer rule of what adds `x` up in an array of `shape`; `infer` is that of the reading."""
+    """The infer rule of the adjoint of a look-up; `infer` is that of the look-up."""
 
     def rule(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
         expected = infer(TensorType(shape, x.dtype), indices, axis)
@@ -72,20 +72,20 @@ def _adjoint(where: str, infer: Callable[..., TensorType]) -> Callable[..., Tens
 
 
 def _added_up(x: Array, places: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
-    """Zeros of `shape` to which `x` is added at `places`, where some may stand twice."""
+    """Zeros of `shape` to which `x` is added at `places`, which may repeat."""
     total = np.zeros(shape, accumulator(x))
     np.add.at(total, places, x)
     return total.astype(x.dtype, copy=False)
 
 
 def _along_axis(node: Operation) -> tuple[Node, Dim]:
-    """The indices of `take` and `gather`, and from how many they choose."""
+    """The indices of `take` and `gather`, and the size of the axis that they index."""
     x, indices = node.operands
     return indices, x.shape[node.attributes["axis"]]
 
 
 def _or_nan(element: Expr, index: Expr, size: Dim) -> Expr:
-    """What is found at an index; NaN where it is out of range, which stops a training step."""
+    """The element at an index; NaN where it is out of range, which stops a training step."""
     if element.dtype not in FLOATS:
         return element
     return scalar("select", in_bounds(index, size), element, Const(math.nan, element.dtype))
@@ -130,7 +130,7 @@ def take(table: NodeLike, indices: NodeLike, axis: int = 0) -> Node:
     """Slices of `table` along one axis: `table[indices]` for axis 0, a look-up of rows.
 
     Args:
-        table: what to choose from.
+        table: the array to select from.
         indices: integers of any shape, from 0; their shape takes the place of the axis.
         axis: of `table`.
 
@@ -154,7 +154,7 @@ SCATTER_ADD = op(
     gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
     lower=ScatterAdd(),
     formula="scatter_add({0}, {1}, axis={axis}, to {shape})",
-    convention="The adjoint of take. float32 is added up in float64.",
+    convention="The adjoint of take. float32 is accumulated in float64.",
 )
 
 
@@ -204,10 +204,10 @@ GATHER = op(
 
 @function
 def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
-    """For each row its own elements: `y[n, j] = x[n, indices[n, j]]` for the last axis.
+    """Elements of each row by its own indices: `y[n, j] = x[n, indices[n, j]]` for the last axis.
 
     Args:
-        x: what to choose from.
+        x: the array to select from.
         indices: integers with as many axes as `x`; the axes other than `axis` broadcast.
         axis: along which the indices count.
 
@@ -219,7 +219,7 @@ def gather(x: NodeLike, indices: NodeLike, axis: int = -1) -> Node:
     if x.ndim != indices.ndim:
         raise ShapeError(
             "gather",
-            "x and indices have equally many axes",
+            "x and indices differ in their number of axes",
             got=f"{show(x.shape)} and {show(indices.shape)}",
             fix="one index a row: expand_dims(indices, -1)" if x.ndim > indices.ndim else None,
         )
@@ -259,7 +259,7 @@ SCATTER_ADD_ALONG = op(
     gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
     lower=Reduce("sum", _lower_scatter_along),
     formula="scatter_add_along({0}, {1}, axis={axis}, to {shape})",
-    convention="The adjoint of gather. float32 is added up in float64.",
+    convention="The adjoint of gather. float32 is accumulated in float64.",
 )
 
 
@@ -302,7 +302,7 @@ ONE_HOT = op(
 
 @function
 def one_hot(indices: NodeLike, depth: int, dtype: str = "float32") -> Node:
-    """For each index a vector of `depth` zeros with a 1 at that place, along a new last axis.
+    """For each index a vector of `depth` zeros with a 1 at that position, along a new last axis.
 
     Raises:
         DTypeError: the indices are not integers. FeedError, in a run: one is out of range.

@@ -1,4 +1,4 @@
-"""Arrays put together along an axis, and taken apart."""
+"""Concatenation and splitting of arrays along an axis."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def split(x: NodeLike, sections: int | Sequence[int], axis: int = -1) -> list[No
 
     Args:
         x: any node.
-        sections: the number of equal parts, or the places where to cut, in rising order.
+        sections: the number of equal parts, or the positions of the cuts, ascending.
         axis: not the batch axis.
 
     Raises:
-        ShapeError: equal parts do not work out, or the places are out of order or range.
+        ShapeError: equal parts are not possible, or the positions are out of order or range.
     """
     x = as_node(x)
     axis = static_axis("split", x, axis)
@@ -125,7 +125,10 @@ def split(x: NodeLike, sections: int | Sequence[int], axis: int = -1) -> list[No
     ends = [0, *map(operator.index, sections), size]
     if ends != sorted(ends):
         raise ShapeError(
-            "split", "cuts are in rising order", expected=f"0 to {size}", got=list(ends[1:-1])
+            "split",
+            "cuts must be ascending and in range",
+            expected=f"0 to {size}",
+            got=list(ends[1:-1]),
         )
     lead = (slice(None),) * axis
     return [x[(*lead, slice(a, b))] for a, b in pairwise(ends)]

@@ -1,4 +1,4 @@
-"""Where training and prediction differ, and where gradients stop."""
+"""Ops that distinguish training from prediction, and that stop gradients."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ TRACKED = op(
 def tracked(parameter: Node, new: NodeLike) -> Node:
     """The value of a parameter that each training step replaces by `new`.
 
-    This is how statistics such as a running mean are kept: they are updated by what the step
-    computes, not by the optimizer.
+    Statistics such as a running mean are parameters of this kind: the step updates them, not the
+    optimizer.
 
     Args:
         parameter: made with `trainable=False`.
@@ -60,7 +60,7 @@ def tracked(parameter: Node, new: NodeLike) -> Node:
     if not isinstance(parameter, Parameter) or parameter.trainable:
         raise GraphError(
             "tracked",
-            "what a step replaces is a parameter that is not trained",
+            "the first operand must be a parameter that is not trained",
             got=repr(parameter),
             fix="parameter(name, value, trainable=False)",
         )
@@ -81,7 +81,7 @@ STOP_GRADIENT = op(
 
 @function
 def stop_gradient(x: NodeLike) -> Node:
-    """`x` itself, taken as a constant by differentiation."""
+    """`x` itself, which differentiation treats as a constant."""
     return apply(STOP_GRADIENT, as_node(x))
 
 
@@ -97,7 +97,7 @@ EXCHANGE = op(
 
 
 def exchange(x: Node) -> Node:
-    """`x` itself, where a step is cut: what reads it may be computed from another value."""
+    """`x` itself, as a cut of the step: its readers may be computed from another value."""
     return apply(EXCHANGE, x)
 
 
@@ -113,7 +113,7 @@ def _lower_count(node: Operation, place: Place, value: Values) -> Expr:
 
 
 def _forward_count(*rows: Array, shape: tuple[int, ...], dtype: str) -> Array:
-    """The first size is that of the minibatch, unless there is an operand with the row count."""
+    """The first size is the minibatch's, unless there is an operand with the row count."""
     sizes = (int(rows[0]), *shape[1:]) if rows else shape
     return np.asarray(np.prod(sizes, dtype=np.float64), dtype=dtype)
 
@@ -130,7 +130,7 @@ COUNT = op(
 
 
 def count(shape: tuple[Any, ...], dtype: str) -> Node:
-    """The number of elements of a shape as a scalar; with `N` in it, of this step's minibatch."""
+    """The number of elements of a shape as a scalar; `N` is the size of this step's minibatch."""
     sizes = [d for d in shape if isinstance(d, int)]
     if len(sizes) == len(shape):
         return constant(float(np.prod(sizes, dtype=np.float64)), dtype)

@@ -19,8 +19,8 @@ from chainrule.ops.reduce import (
     filled,
     max,
     mean,
+    n_reduced,
     no_elements,
-    number,
     reduce,
     reduced,
     require_rows,
@@ -64,16 +64,16 @@ def _forward_var(x: Array, axis: Axes, keepdims: bool, ddof: int) -> Array:
 
 
 def _centred(x: Node, axis: Axes) -> Node:
-    """`x` less its mean; twice, because the first mean of large numbers is rounded."""
+    """`x` minus its mean; twice, because the first mean of large numbers is rounded."""
     apart = x - mean(x, axis, keepdims=True)
     return apart - mean(apart, axis, keepdims=True)
 
 
 def _decompose_var(x: Node, axis: Axes, keepdims: bool, ddof: int) -> Node:
     """NaN where there are no more elements than `ddof`."""
-    average = without_axes(lambda x, axis: sum(x, axis) / number(x, axis), x, axis)
+    average = without_axes(lambda x, axis: sum(x, axis) / n_reduced(x, axis), x, axis)
     apart = x - broadcast_to(average, x.shape)
-    left = number(x, axis)
+    left = n_reduced(x, axis)
     if ddof:
         left = where(left > ddof, left - float(ddof), np.nan)
     return without_axes(lambda x, axis: sum(x, axis) / left, square(apart), axis, keepdims)
@@ -85,7 +85,7 @@ VAR = op(
     infer=_infer_var("var"),
     forward=lambda x, axis, keepdims, ddof: _forward_var(x, axis, keepdims, ddof).astype(x.dtype),
     gradient=lambda gy, y, x, axis, keepdims, ddof: (
-        spread(gy * 2 / (number(x, axis) - ddof), x, axis) * _centred(x, axis),
+        spread(gy * 2 / (n_reduced(x, axis) - ddof), x, axis) * _centred(x, axis),
     ),
     decompose=_decompose_var,
     formula="var({0}, axis={axis})",
@@ -117,7 +117,7 @@ STD = op(
         x.dtype
     ),
     gradient=lambda gy, y, x, axis, keepdims, ddof: (
-        spread(gy / (number(x, axis) - ddof), x, axis)
+        spread(gy / (n_reduced(x, axis) - ddof), x, axis)
         * (_centred(x, axis) / spread(nonzero(y), x, axis)),
     ),
     decompose=lambda x, **attributes: sqrt(_decompose_var(x, **attributes)),
@@ -130,13 +130,13 @@ STD = op(
 def std(x: NodeLike, axis: Axis = None, *, ddof: int = 0, keepdims: bool = False) -> Node:
     """The standard deviation over `axis`: the square root of `var`.
 
-    Where all elements are equal it has a corner; the gradient there is 0.
+    It has a kink where all elements are equal; the gradient there is 0.
     """
     return reduce(STD, x, axis, keepdims, ddof=integer("std", "ddof", ddof, 0))
 
 
 def nonzero(y: Node) -> Node:
-    """`y` with 1 in place of 0: what one divides by where 0/0 is to be 0."""
+    """`y` with 1 in place of 0: a divisor for which 0/0 becomes 0."""
     return where(equal(y, 0), 1, y)
 
 
@@ -181,13 +181,13 @@ def norm(x: NodeLike, axis: Axis = None, *, ord: float = 2, keepdims: bool = Fal
 
     Args:
         x: float32 or float64.
-        axis: along which the vectors lie; several axes, or None for all, make one long vector.
+        axis: of the vectors; several axes, or None for all, are one long vector.
         ord: 2: root of the sum of squares, with gradient 0 at the zero vector; 1: sum of absolute
             values; infinity: the largest absolute value.
         keepdims: keep the axes, with size 1.
 
     Raises:
-        SettingError: another order.
+        SettingError: `ord` is something else.
     """
     x = as_node(x)
     axes = normalise_axes("norm", axis, x.ndim)

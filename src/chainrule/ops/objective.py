@@ -1,4 +1,4 @@
-"""The mark that a loss leaves in the graph: what was predicted, and what it was held against."""
+"""The record of a loss in the graph: its prediction, target and weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OBJECTIVE = op(
     decompose=lambda loss, *others, **_: loss,
     price=0,
     formula="{0}",
-    convention="Its value is the first operand; the others tell which metrics fit.",
+    convention="Its value is the first operand; the others determine the metrics.",
 )
 
 
@@ -42,14 +42,14 @@ def objective(
     kind: str,
     levels: tuple[float, ...] | None = None,
 ) -> Node:
-    """`loss` itself, with a note of what it compares, so that metrics need no second telling.
+    """`loss` itself, with a record of what it compares, from which metrics are computed.
 
     Args:
         loss: a scalar.
-        prediction, target: what it compares; logits for losses that own their softmax.
+        prediction, target: the compared nodes; logits for losses that contain their softmax.
         weights: of the examples, (N,).
         kind: the name of the loss function.
-        levels: the quantiles that are predicted, where they are.
+        levels: the predicted quantiles, if any.
     """
     others = (prediction, target) if weights is None else (prediction, target, weights)
     return apply(OBJECTIVE, loss, *others, kind=kind, levels=levels)

@@ -1,4 +1,4 @@
-"""Products along axes, with gradients of every order that hold at zeros."""
+"""Products along axes, with gradients of every order that are valid at zeros."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROD = op(
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * prod_others(x, axis=axis),),
     lower=reduces("prod"),
     formula="prod({0}, axis={axis})",
-    convention="Gradients never divide: they hold with any number of zeros.",
+    convention="Gradients never divide: they are valid with any number of zeros.",
 )
 
 
@@ -46,7 +46,7 @@ def prod(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 # ---------------------------------------------------------------- the gradient of prod
 # Element k is the product of all elements but the k-th, differentiated in the directions t1, t2,
 # ...: the coefficient of e1 e2 ... in the product over j != k of (x_j + e1 t1_j + e2 t2_j + ...).
-# The products from the left and from the right are kept as one array for each subset of the e's.
+# The products from the left and from the right are one array for each subset of the e's.
 
 Part = frozenset[int]
 
@@ -111,7 +111,7 @@ PROD_OTHERS = op(
 
 
 def prod_others(x: Node, *directions: Node, axis: Axes) -> Node:
-    """For each element of `x` the product of all others along `axis`; see above for directions."""
+    """For each element of `x` the product of all others along `axis`; directions: see above."""
     return apply(PROD_OTHERS, x, *directions, axis=axis)
 
 
@@ -121,9 +121,9 @@ def prod_others(x: Node, *directions: Node, axis: Axes) -> Node:
 def _decompose_others(x: Node, *directions: Node, axis: Axes) -> Node | None:
     """With directions t1, t2, ...; None without, when it is one product.
 
-    Element k is the sum over places j1, j2, ..., all different and none of them k, of
-    t1[j1] t2[j2] ... times the product of x over all other places. The places, and that of the
-    factor, are axes of their own: the blocks 0 (k), 1 ... m (j) and m + 1 (the factor).
+    Element k is the sum over positions j1, j2, ..., all different and none of them k, of
+    t1[j1] t2[j2] ... times the product of x over all other positions. The positions, and that of
+    the factor, are separate axes: the blocks 0 (k), 1 ... m (j) and m + 1 (the factor).
     """
     if not directions:
         return None

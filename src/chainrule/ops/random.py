@@ -50,7 +50,7 @@ def _forward_uniform(
 
     Args:
         key: of the step.
-        first: the number of the first row.
+        first: the index of the first row.
         shape, dtype, stream: see `uniform`.
     """
     rows = shape[0] if shape else 1
@@ -96,16 +96,16 @@ UNIFORM = op(
 
 @function
 def uniform(shape: Shape, dtype: str = "float32") -> Node:
-    """Numbers drawn evenly from [0, 1), anew in each step; `N` may be the first axis."""
+    """Numbers drawn uniformly from [0, 1) in each step; `N` may be the first axis."""
     return apply(UNIFORM, KEY, shape=tuple(shape), dtype=dtype, stream=None)
 
 
 @function
 def dropout(x: NodeLike, rate: float) -> Node:
-    """`x` with each element set to 0 with probability `rate` in training, and as it is elsewhere.
+    """`x` with each element set to 0 with probability `rate` in training; else `x` itself.
 
-    What stays is divided by `1 - rate`, so that the mean stays; which elements go is a function
-    of the seed, the step, the row and the place in it. At rate 0 this is `x` itself.
+    The other elements are divided by `1 - rate`, so that the mean is preserved; the selection is a
+    function of seed, step, row and position in the row. At rate 0 this is `x` itself.
 
     Raises:
         SettingError: the rate is not in [0, 1).

@@ -1,4 +1,4 @@
-"""Sums, means, extremes and their places along axes."""
+"""Sums, means, extremes and their indices along axes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from chainrule.types import Dim, Shape, TensorType, normalise_axes, normalise_ax
 
 Axes = tuple[int, ...]
 
-# ---------------------------------------------------------------- what reductions share
+# ---------------------------------------------------------------- shared by reductions
 
 
 def kept_shape(shape: Shape, axis: Axes) -> Shape:
@@ -48,7 +48,7 @@ def reduced(name: str, *, empty: bool = True, floats: bool = False) -> Callable[
     Args:
         name: of the op.
         empty: whether the reduction of no elements has a value.
-        floats: whether the op is defined for float32 and float64 alone.
+        floats: whether the op is defined only for float32 and float64.
     """
 
     def infer(x: TensorType, axis: Axes, keepdims: bool, **_: Any) -> TensorType:
@@ -73,7 +73,7 @@ def require_rows(name: str, x: Array, axis: Axes) -> None:
 
 
 def wide(x: Array) -> Array:
-    """`x` in float64: what reductions compute in."""
+    """`x` in float64, the precision of reductions."""
     return x.astype(np.float64, copy=False)
 
 
@@ -84,8 +84,8 @@ def reduce(op: Op, x: NodeLike, axis: Axis, keepdims: bool, **attributes: Any) -
     return apply(op, x, axis=axes, keepdims=bool(keepdims), **attributes)
 
 
-def number(x: Node, axis: Axes) -> Node:
-    """How many elements a reduction of `x` over `axis` takes together, as a scalar."""
+def n_reduced(x: Node, axis: Axes) -> Node:
+    """The number of elements that a reduction of `x` over `axis` combines, as a scalar."""
     return count(tuple(x.shape[a] for a in axis), x.dtype)
 
 
@@ -112,7 +112,7 @@ def reduces(combine: Combine) -> Reduce:
 def without_axes(
     reduction: Callable[[Node, Axes], Node], x: Node, axis: Axes, keepdims: bool = True
 ) -> Node:
-    """A reduction that keeps axes as one that does not, reshaped: so that both are one node."""
+    """A reduction with `keepdims` as one without, reshaped: both then share a node."""
     y = reduction(x, axis)
     return reshape(y, kept_shape(x.shape, axis)) if keepdims else y
 
@@ -131,7 +131,7 @@ def filled(x: Node, axis: Axes, keepdims: bool, value: float) -> Node:
 
 
 def _decompose_sum(x: Node, axis: Axes, keepdims: bool) -> Node | None:
-    """Elements that were added up along an axis need not be put in place to be summed over it."""
+    """Sums the operand of a `scatter_add` directly where the sum is over the same axis."""
     if isinstance(x, Operation) and x.op is SCATTER_ADD_ALONG and x.attributes["axis"] in axis:
         return without_axes(sum, x.operands[0], axis, keepdims)
     return without_axes(sum, x, axis) if keepdims else None
@@ -146,15 +146,15 @@ SUM = op(
     decompose=_decompose_sum,
     lower=reduces("sum"),
     formula="sum({0}, axis={axis})",
-    convention="float32 is added up in float64. The sum of no elements is 0.",
+    convention="float32 is accumulated in float64. The sum of no elements is 0.",
 )
 
 
 @function
 def sum(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
-    """The sum over `axis` (an integer, several, or None: all). Truth values are counted.
+    """The sum over `axis` (an integer, several, or None: all). Booleans count as 0 and 1.
 
-    Summing over the batch axis adds up the examples of a minibatch.
+    Summing over the batch axis sums the examples of a minibatch.
     """
     x = as_node(x)
     return reduce(SUM, cast(x, "int32") if x.dtype == "bool" else x, axis, keepdims)
@@ -166,7 +166,7 @@ def _forward_mean(x: Array, axis: Axes, keepdims: bool) -> Array:
 
 
 def _decompose_mean(x: Node, axis: Axes, keepdims: bool) -> Node:
-    return without_axes(lambda x, axis: sum(x, axis) / number(x, axis), x, axis, keepdims)
+    return without_axes(lambda x, axis: sum(x, axis) / n_reduced(x, axis), x, axis, keepdims)
 
 
 MEAN = op(
@@ -174,10 +174,10 @@ MEAN = op(
     "reduce",
     infer=reduced("mean", empty=False, floats=True),
     forward=_forward_mean,
-    gradient=lambda gy, y, x, axis, keepdims: (spread(gy / number(x, axis), x, axis),),
+    gradient=lambda gy, y, x, axis, keepdims: (spread(gy / n_reduced(x, axis), x, axis),),
     decompose=_decompose_mean,
     formula="mean({0}, axis={axis})",
-    convention="float32 is added up in float64.",
+    convention="float32 is accumulated in float64.",
 )
 
 
@@ -187,7 +187,7 @@ def mean(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
 
     Raises:
         DTypeError: `x` is not floating point.
-        ShapeError: there is nothing to take the mean of; FeedError where that shows in a run.
+        ShapeError: there are no elements; FeedError where that is known only in a run.
     """
     return reduce(MEAN, x, axis, keepdims)
 
@@ -229,7 +229,7 @@ def max(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The largest element over `axis`. Equal ones share the gradient equally.
 
     Raises:
-        ShapeError: there are no elements; FeedError where that shows in a run.
+        ShapeError: there are no elements; FeedError where that is known only in a run.
     """
     return reduce(MAX, x, axis, keepdims)
 
@@ -252,7 +252,7 @@ def min(x: NodeLike, axis: Axis = None, *, keepdims: bool = False) -> Node:
     """The smallest element over `axis`. Equal ones share the gradient equally.
 
     Raises:
-        ShapeError: there are no elements; FeedError where that shows in a run.
+        ShapeError: there are no elements; FeedError where that is known only in a run.
     """
     return reduce(MIN, x, axis, keepdims)
 
@@ -294,7 +294,7 @@ def argmax(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
     """The index (int32) of the largest element along one axis; ties: the lowest index.
 
     Raises:
-        ShapeError: there are no elements; FeedError where that shows in a run.
+        ShapeError: there are no elements; FeedError where that is known only in a run.
     """
     x = as_node(x)
     return apply(ARGMAX, x, axis=normalise_axis("argmax", axis, x.ndim), keepdims=keepdims)
@@ -317,7 +317,7 @@ def argmin(x: NodeLike, axis: int = -1, *, keepdims: bool = False) -> Node:
     """The index (int32) of the smallest element along one axis; ties: the lowest index.
 
     Raises:
-        ShapeError: there are no elements; FeedError where that shows in a run.
+        ShapeError: there are no elements; FeedError where that is known only in a run.
     """
     x = as_node(x)
     return apply(ARGMIN, x, axis=normalise_axis("argmin", axis, x.ndim), keepdims=keepdims)
@@ -340,13 +340,13 @@ CUMSUM = op(
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
     lower=Scan(),
     formula="cumsum({0}, axis={axis}, reverse={reverse})",
-    convention="float32 is added up in float64.",
+    convention="float32 is accumulated in float64.",
 )
 
 
 @function
 def cumsum(x: NodeLike, axis: int, *, reverse: bool = False) -> Node:
-    """Running sums along one axis, from its end if `reverse`. Truth values are counted."""
+    """Running sums along one axis, from its end if `reverse`. Booleans count as 0 and 1."""
     x = as_node(x)
     x = cast(x, "int32") if x.dtype == "bool" else x
     axis = normalise_axis("cumsum", axis, x.ndim)

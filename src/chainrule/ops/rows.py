@@ -1,4 +1,4 @@
-"""The rows of a table that a minibatch uses: their gradients summed up, their new values put back.
+"""The table rows that a minibatch uses: their gradients summed, their new values written back.
 
 Updates by rows are made of these ops, after differentiation: none of them has a gradient. Indices
 have the shape (N, l): l look-ups an example. An entry has a position, `n * l + k`.
@@ -31,7 +31,7 @@ def _forward_last_equal(indices: Array, size: int) -> Array:
     _, which = np.unique(checked("last_equal", indices, size), return_inverse=True)
     which = which.reshape(-1)
     last = np.zeros(which.max(initial=-1) + 1, np.int32)
-    last[which] = np.arange(which.size)  # of several at one place, the last one stays
+    last[which] = np.arange(which.size)  # of several at one position, the last one remains
     return last[which].reshape(indices.shape)
 
 
@@ -105,12 +105,12 @@ ADD_AT = op(
     gradient=None,
     lower=ScatterAdd(_split),
     formula="add_at({0}, {1})",
-    convention="float32 is added up in float64.",
+    convention="float32 is accumulated in float64.",
 )
 
 
 def add_at(x: Node, positions: Node) -> Node:
-    """Zeros like `x`, (N, l, ...), to which its slices are added at the positions, in order."""
+    """Zeros like `x`, (N, l, ...), to which its slices are added at the positions in order."""
     return apply(ADD_AT, x, positions)
 
 
@@ -159,7 +159,7 @@ PUT_ROWS = op(
     forward=_forward_put_rows,
     gradient=None,
     formula="put_rows({0}, {1}, {2})",
-    convention="An index below 0 or beyond the end is an error. Rows of equal indices are equal.",
+    convention="An index below 0 or beyond the end is an error. Equal indices need equal rows.",
 )
 
 

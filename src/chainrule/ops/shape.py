@@ -43,7 +43,7 @@ def _infer_reshape(x: TensorType, shape: Shape) -> TensorType:
         batch = N in x.shape or N in shape
         raise ShapeError(
             "reshape",
-            "the batch axis N stays where it is, and the sizes before and after it"
+            "the batch axis N must keep its position, and the sizes before and after it"
             if batch
             else "the number of elements differs",
             expected=f"a shape for the elements of {show(x.shape)}",
@@ -74,8 +74,8 @@ def reshape(x: NodeLike, shape: Dim | Sequence[Dim]) -> Node:
 
     Args:
         x: any node.
-        shape: of the result. The batch axis, written `N` or -1, stays where it is: the elements
-            of two examples never mix. One other size may be -1: what is left.
+        shape: of the result. The batch axis, written `N` or -1, keeps its position: the elements
+            of two examples never mix. One other size may be -1: it is inferred.
 
     Raises:
         ShapeError: the number of elements differs, or the batch axis would move or be merged.
@@ -126,7 +126,7 @@ def squeeze(x: NodeLike, axis: Axis = None) -> Node:
     gone = ones if axis is None else normalise_axes("squeeze", axis, x.ndim)
     if not set(gone) <= set(ones):
         raise ShapeError(
-            "squeeze", "only axes of size 1 can go", got=f"axis {axis} of {show(x.shape)}"
+            "squeeze", "only axes of size 1 can be removed", got=f"axis {axis} of {show(x.shape)}"
         )
     return reshape(x, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
 
@@ -202,7 +202,7 @@ def static_axis(where: str, x: Node, axis: Any) -> int:
     if x.shape[axis] is N:
         raise ShapeError(
             where,
-            "not along the batch axis: its length is known only when a step runs",
+            "not possible along the batch axis: its length is known only when a step runs",
             got=f"axis {axis} of {show(x.shape)}",
         )
     return int(axis)

@@ -1,4 +1,4 @@
-"""Parts of an array, and an array as a part of a larger one."""
+"""Slices of an array, and padding to a larger one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chainrule.types import Dim, N, Shape, TensorType, normalise_axes, show
 Starts = tuple[int, ...]
 
 # ---------------------------------------------------------------- slice, pad: each other's adjoint
-# Both hold, for each axis, where the part starts in the whole and by which step it goes on.
+# Both hold, for each axis, the start of the part in the larger array, and its step.
 
 
 def _check_part(where: str, shape: Shape, start: Starts, step: Starts, part: Shape) -> None:
@@ -35,7 +35,7 @@ def _check_part(where: str, shape: Shape, start: Starts, step: Starts, part: Sha
     if not fits:
         raise ShapeError(
             where,
-            "no such part",
+            "the part is out of range",
             expected=f"a part of {show(shape)}",
             got=f"start {start}, step {step}, shape {show(part)}",
         )
@@ -71,7 +71,7 @@ SLICE = op(
 
 
 def _within(part: Node, start: Starts, step: Starts, shape: Shape) -> Node:
-    """Zeros of `shape` with `part` in its place: the adjoint of taking the part."""
+    """Zeros of `shape` with `part` at its position: the adjoint of slicing."""
     return apply(PAD, part, start=start, step=step, shape=shape, value=0.0)
 
 
@@ -161,16 +161,16 @@ def _one_per_axis(x: Node, key: tuple[Any, ...]) -> list[Any]:
         ) or isinstance(k, np.ndarray):  # fmt: skip
             raise DTypeError(
                 "slice",
-                "a key is made of integers, slices, ... and None",
+                "a key must consist of integers, slices, ... and None",
                 got=repr(k),
-                fix="take(x, indices, axis) chooses by an array, where(condition, x, 0) by truth",
+                fix="take(x, indices, axis) selects by an array, where(condition, x, 0) by a bool",
             )
     given = builtins.sum(k is not None and k is not ... for k in key)
     dots = [a for a, k in enumerate(key) if k is ...]
     if given > x.ndim or len(dots) > 1:
         raise ShapeError(
             "slice",
-            "'...' stands once at most" if len(dots) > 1 else "more indices than axes",
+            "'...' occurs more than once" if len(dots) > 1 else "more indices than axes",
             expected=f"a key for {show(x.shape)}",
             got=f"{given} indices",
         )
@@ -186,7 +186,7 @@ def _range(x: Node, axis: int, key: Any) -> tuple[int, int, Dim]:
             return 0, 1, dim
         raise ShapeError(
             "slice",
-            "the batch axis cannot be cut: examples are chosen by the data, not by the graph",
+            "the batch axis cannot be sliced: the data selects the examples, not the graph",
             expected=f"':' for axis {axis} of {show(x.shape)}",
             got=_shown(key),
             fix="x[:, 0] is the first element of each example",
@@ -199,7 +199,7 @@ def _range(x: Node, axis: int, key: Any) -> tuple[int, int, Dim]:
         raise ShapeError(
             "slice",
             f"an index is out of range for axis {axis} of {show(x.shape)}",
-            expected=f"{-dim} to {dim - 1}" if dim else "nothing: there are no elements",
+            expected=f"{-dim} to {dim - 1}" if dim else "no index: there are no elements",
             got=place,
         )
     return place % dim, 1, 1
@@ -231,7 +231,7 @@ def pad(x: NodeLike, widths: int | Sequence[int | tuple[int, int]], value: float
         x: any node.
         widths: of the margin: one integer for both ends of every axis but the batch axis; or for
             each axis, the batch axis included, an integer or a pair (before, after).
-        value: what the margin is filled with.
+        value: of the elements in the margin.
 
     Raises:
         ShapeError: a width is negative, the batch axis gets a margin, or `widths` does not have

@@ -1,4 +1,4 @@
-"""Softmax and its kin: exponentials along axes, taken so that nothing overflows."""
+"""Softmax and log-sum-exp along axes, without overflow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chainrule.types import normalise_axes
 
 
 def _shifted(x: Array, axis: Axes) -> Array:
-    """`x` less its largest element, in float64; a largest of -inf counts as 0."""
+    """`x` minus its largest element, in float64; a largest of -inf counts as 0."""
     top = wide(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     return wide(x) - np.where(np.isneginf(top), 0.0, top)
 
@@ -80,7 +80,7 @@ def _forward_softmax(x: Array, axis: Axes) -> Array:
 
 
 def _exponentials(x: Node, axis: Axes) -> tuple[Node, Node, Node]:
-    """`x` less its largest element, the exponentials of that, and their sum, which is not 0."""
+    """`x` minus its largest element, the exponentials of that, and their sum, never 0."""
     largest = without_axes(max, x, axis)
     apart = x - broadcast_to(where(equal(largest, -np.inf), 0.0, largest), x.shape)
     parts = exp(apart)

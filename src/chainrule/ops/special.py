@@ -39,7 +39,7 @@ _SB = (1.0, 3.03380607434824582924e+01, 3.25792512996573918826e+02, 1.5367295860
 def erf(x: Array) -> Array:
     """The error function of float32 or float64 values; float32 is computed in float64."""
     size = np.abs(np.asarray(x, np.float64))
-    out = np.where(np.isnan(size), size, 1.0)  # what is beyond 6 is 1 to the last bit
+    out = np.where(np.isnan(size), size, 1.0)  # beyond 6 the result is 1 to the last bit
     inner = size < 0.84375
     square = size[inner] ** 2
     out[inner] = size[inner] + size[inner] * _ratio(square, _P, _Q)

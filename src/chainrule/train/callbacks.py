@@ -22,9 +22,9 @@ class State:
     Attributes:
         model: the model in training, holding the present parameters.
         history: all rows so far.
-        epoch, step: the epoch that is over, and the updates made so far.
+        epoch, step: the last epoch, and the number of updates so far.
         row: its row of the history.
-        stop_reason: why the run stops after this epoch; None while it goes on.
+        stop_reason: the reason to stop after this epoch; None while the run continues.
     """
 
     model: Any
@@ -34,7 +34,7 @@ class State:
     row: Mapping[str, float] = field(default_factory=dict)
     stop_reason: str | None = None
 
-    def stop(self, reason: str = "a callback said so") -> None:
+    def stop(self, reason: str = "stopped by a callback") -> None:
         """End the run after this epoch; the first reason given is reported."""
         self.stop_reason = self.stop_reason or reason
 
@@ -44,13 +44,13 @@ class Callback:
     state serves as `on_epoch`. An error in a callback ends the run."""
 
     def on_start(self, state: State) -> None:
-        """Before the first epoch of a run."""
+        """Called before the first epoch of a run."""
 
     def on_epoch(self, state: State) -> None:
-        """After each epoch, its row appended."""
+        """Called after each epoch, when its row is appended."""
 
     def on_finish(self, state: State) -> None:
-        """After the last epoch, the best parameters restored."""
+        """Called after the last epoch, when the best parameters are restored."""
 
 
 class _Function(Callback):
@@ -64,10 +64,10 @@ class _Function(Callback):
 def as_callbacks(
     given: Iterable[Callback | Callable[[State], object]] | Callback | None,
 ) -> list[Callback]:
-    """Callbacks as a list; functions of the state become callbacks.
+    """Returns callbacks as a list; functions of the state become callbacks.
 
     Raises:
-        SettingError: one is neither.
+        SettingError: an item is neither.
     """
     if given is None:
         return []
@@ -94,10 +94,10 @@ class EarlyStopping:
 
     Attributes:
         criterion: the column; None takes validation_loss where there is validation data, else loss.
-        patience: how many epochs in a row may pass without improvement.
-        minimum_improvement: by how much an epoch must beat the best to count, in the criterion's
-            own unit; any improvement counts by default.
-        better: "min" or "max"; None takes what is right for the metric.
+        patience: the number of consecutive epochs without improvement that are allowed.
+        minimum_improvement: an epoch counts as better only if it improves by more, in the unit
+            of the criterion; any improvement counts by default.
+        better: "min" or "max"; None takes the metric's direction.
     """
 
     criterion: str | None = None
@@ -114,11 +114,11 @@ class EarlyStopping:
             raise refuse("EarlyStopping.better", "'min' or 'max'", self.better)
 
     def tracker(self, *, validation: bool = True, metrics: Iterable[Metric] = ()) -> BestTracker:
-        """A fresh tracker for a run.
+        """A new tracker for a run.
 
         Args:
             validation: whether the run has validation data.
-            metrics: the run's own metrics, which know their direction.
+            metrics: the metrics of the run, with their directions.
 
         Raises:
             SettingError: the criterion needs validation data, or its direction is unknown.
@@ -138,7 +138,7 @@ class EarlyStopping:
 class BestTracker:
     """Tracks the best epoch so far, and decides when to stop.
 
-    Only plain fields, so `dataclasses.asdict` saves it and `BestTracker(**saved)` goes on.
+    All fields are plain data: `dataclasses.asdict` saves it, `BestTracker(**saved)` restores it.
     """
 
     criterion: str = "loss"
@@ -151,7 +151,7 @@ class BestTracker:
     stale: int = 0
 
     def update(self, value: float, epoch: int | None = None) -> bool:
-        """Take an epoch's value; returns whether it is the best so far.
+        """Record an epoch's value; returns whether it is the best so far.
 
         NaN and infinities never improve. Epochs count from 1 where `epoch` is not given.
         """
@@ -169,7 +169,7 @@ class BestTracker:
 
     @property
     def reason(self) -> str:
-        """Why the run stops, in a sentence without its full stop."""
+        """The reason why the run stops, a sentence without its full stop."""
         epochs = f"{self.stale} epoch{'s' if self.stale != 1 else ''}"
         if self.best is None:
             return f"{words(self.criterion)} was never finite in {epochs}"
@@ -179,14 +179,14 @@ class BestTracker:
 
 @dataclass(slots=True)
 class PlateauTracker:
-    """The scale of a rate that is cut whenever the criterion stops improving; only plain fields.
+    """The scale of a rate that is reduced when the criterion stops improving; all plain fields.
 
     Attributes:
         better: as in `EarlyStopping`.
         scale: the present factor on the rate.
         best: the best criterion so far.
-        stale: epochs without improvement, since the last one or the last cut.
-        cooling: epochs to come that do not count as being without improvement.
+        stale: epochs without improvement since the last one, or since the last reduction.
+        cooling: the number of next epochs that are not counted as stale.
     """
 
     better: Direction = "min"
@@ -196,7 +196,7 @@ class PlateauTracker:
     cooling: int = 0
 
     def update(self, value: float, settings: ReduceOnPlateau) -> float:
-        """Take an epoch's value; returns the scale for the next epoch."""
+        """Record an epoch's value; returns the scale for the next epoch."""
         if _improves(value, self.best, self.better, settings.minimum_improvement):
             self.best, self.stale = float(value), 0
         elif self.cooling == 0:
@@ -210,9 +210,9 @@ class PlateauTracker:
         return self.scale
 
 
-def _improves(value: float, best: float | None, better: str, least: float) -> bool:
-    """Whether a value beats the best so far by more than `least`; NaN and infinities never do."""
+def _improves(value: float, best: float | None, better: str, threshold: float) -> bool:
+    """Whether a value improves the best so far by more than `threshold`; never if not finite."""
     gain = math.inf
     if best is not None:
         gain = best - value if better == "min" else value - best
-    return math.isfinite(value) and gain > least
+    return math.isfinite(value) and gain > threshold

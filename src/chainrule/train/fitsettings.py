@@ -1,4 +1,4 @@
-"""The settings of a run of `fit`, as one record that checks them."""
+"""The settings of a run of `fit`, as a record that checks them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from chainrule.train.progress import Progress
 class FitSettings:
     """The arguments of `Model.fit` besides the data; their meaning is documented there.
 
-    The optimizer may be given by name, callbacks, metrics and patterns as any iterable: the record
-    holds an optimizer and tuples.
+    The optimizer may be a name, and callbacks, metrics and patterns any iterable: the record holds
+    an optimizer and tuples.
 
     Raises:
         SettingError: a setting is not allowed.
@@ -61,7 +61,7 @@ class FitSettings:
 
     @property
     def stopping(self) -> EarlyStopping:
-        """The rule that judges the epochs; it stops the run only where there is `patience`."""
+        """The rule that selects the best epoch; it stops the run only with `patience`."""
         if isinstance(self.patience, EarlyStopping):
             return self.patience
         return EarlyStopping() if self.patience is None else EarlyStopping(patience=self.patience)
@@ -71,7 +71,7 @@ NAMES = tuple(x.name for x in fields(FitSettings))
 
 
 def require_known(where: str, names: Iterable[str], candidates: Iterable[str] = NAMES) -> None:
-    """Raises SettingError where `fit` has no setting of a name."""
+    """Raises SettingError for a name that is not a setting of `fit`."""
     candidates = tuple(candidates)
     for name in names:
         if name not in candidates:
@@ -81,7 +81,7 @@ def require_known(where: str, names: Iterable[str], candidates: Iterable[str] = 
 
 
 def as_optimizer(given: Optimizer | LBFGS | str) -> Optimizer | LBFGS:
-    """An optimizer, also by its name. Raises SettingError."""
+    """Returns an optimizer, also by its name. Raises SettingError."""
     if isinstance(given, (Optimizer, LBFGS)):
         return given
     if isinstance(given, str):

@@ -1,4 +1,4 @@
-"""The loss of all rows as a function of one vector of parameters: what L-BFGS minimises."""
+"""The loss of all rows as a function of one parameter vector, which L-BFGS minimises."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from chainrule.train.optim.base import decay_factor
 
 
 class FullBatch:
-    """Loss and gradient over a whole data set.
+    """Loss and gradient over a complete data set.
 
     Args:
         graph: contains `loss`.
         loss: a floating-point scalar.
-        state: values of parameters by name; the rest start from their initial values.
+        state: values of parameters by name; the others start from their initial values.
         data: for each input of the graph its array, rows first.
-        settings: of the method; the weight decay counts here.
+        settings: of the method, with the weight decay.
         trainable: patterns of the names of parameters to train; None: all trainable ones.
-        seed: of everything random, which is drawn once: each call sees the same.
+        seed: of all random numbers, which are drawn once and the same in each call.
         backend: "native" or "interpreter".
 
     Attributes:
@@ -47,38 +47,38 @@ class FullBatch:
         backend: str = "native",
     ) -> None:  # fmt: skip
         self._parts = parts = build_gradients(graph, loss, trainable)
-        wanted = [parts.loss, *parts.gradients.values()]
-        descent = Graph(wanted, like=graph)
+        outputs = [parts.loss, *parts.gradients.values()]
+        gradients = Graph(outputs, like=graph)
         statistics = Graph(parts.tracked.values(), like=graph)
         self._statistics = EvalSchedule(statistics, statistics.outputs)
         self._names = {x: graph.name(x) for x in graph.parameters}
-        self._known: dict[Node, Array] = {
+        self._constants: dict[Node, Array] = {
             x: np.array(state[name]) if name in state else initial_value(x, name, seed)
             for x, name in self._names.items()
         }
-        used = dict.fromkeys((*descent.inputs, *statistics.inputs))
+        used = dict.fromkeys((*gradients.inputs, *statistics.inputs))
         feeds: dict[Node, Array] = {x: data[graph.name(x)] for x in used if x is not KEY}
         self._rows = next((len(feeds[x]) for x in used if x.batch), 0)
-        self._known |= {KEY: step_key(seed, 0)} | feeds
+        self._constants |= {KEY: step_key(seed, 0)} | feeds
         trained = [self._names[x] for x in graph.parameters if x.trainable]
         require_match("LBFGS.decays", settings.decays, trained)
         self._decay = np.concatenate([
-            np.full(self._known[x].size, decay_factor(settings, x, self._names[x]))
+            np.full(self._constants[x].size, decay_factor(settings, x, self._names[x]))
             for x in parts.gradients
         ])  # fmt: skip
-        self.start = _packed([self._known[x] for x in parts.gradients])
-        self._descent: NativeFunction | EvalSchedule = EvalSchedule(descent, wanted)
-        if backend_for(descent, backend) == "native":
-            named = {descent.name(x): self._known[x] for x in descent.inputs}
-            self._descent = NativeFunction(descent, wanted, named, self._rows)
+        self.start = _packed([self._constants[x] for x in parts.gradients])
+        self._loss_and_gradient: NativeFunction | EvalSchedule = EvalSchedule(gradients, outputs)
+        if backend_for(gradients, backend) == "native":
+            named = {gradients.name(x): self._constants[x] for x in gradients.inputs}
+            self._loss_and_gradient = NativeFunction(gradients, outputs, named, self._rows)
 
     def __call__(self, point: Vector) -> tuple[float, Vector]:
         """Loss and gradient, weight decay included."""
-        if isinstance(self._descent, EvalSchedule):
-            env = self._run(self._descent, point)
+        if isinstance(self._loss_and_gradient, EvalSchedule):
+            env = self._run(self._loss_and_gradient, point)
             loss, *gradients = (env[x] for x in (self._parts.loss, *self._parts.gradients.values()))
         else:
-            loss, *gradients = self._descent(self.state(point))
+            loss, *gradients = self._loss_and_gradient(self.state(point))
         value = float(loss) + self.penalty(point)
         gradient = _packed(gradients)
         return value, gradient + self._decay * point
@@ -89,33 +89,33 @@ class FullBatch:
 
     def state(self, point: Vector) -> dict[str, Array]:
         """All parameters by name, the trained ones from `point`."""
-        values = self._known | self._unpacked(point)
+        values = self._constants | self._unpacked(point)
         return {name: values[x].copy() for x, name in self._names.items()}
 
     def write(self, state: Mapping[str, Array]) -> None:
-        """Take parameters by name; `start` is then the vector of them."""
+        """Set the parameters by name; `start` is then their vector."""
         for x, name in self._names.items():
             if name in state:
-                self._known[x] = np.array(state[name], dtype=x.dtype)
-        self.start = _packed([self._known[x] for x in self._parts.gradients])
+                self._constants[x] = np.array(state[name], dtype=x.dtype)
+        self.start = _packed([self._constants[x] for x in self._parts.gradients])
 
     def advance(self, point: Vector) -> None:
-        """Let the tracked statistics, such as running means, see the network at `point`."""
+        """Update the tracked statistics, such as running means, by the network at `point`."""
         tracked = self._parts.tracked
         if tracked:
             env = self._run(self._statistics, point)
-            self._known |= {x: env[new] for x, new in tracked.items()}
+            self._constants |= {x: env[new] for x, new in tracked.items()}
 
     def _run(self, schedule: EvalSchedule, point: Vector) -> dict[Node, Array]:
         with one_thread:
-            known = self._known | self._unpacked(point)
-            return schedule.run(known, rows=self._rows, training=True)
+            values = self._constants | self._unpacked(point)
+            return schedule.run(values, rows=self._rows, training=True)
 
     def _unpacked(self, point: Vector) -> dict[Node, Array]:
         values: dict[Node, Array] = {}
         first = 0
         for x in self._parts.gradients:
-            shape, size = self._known[x].shape, self._known[x].size
+            shape, size = self._constants[x].shape, self._constants[x].size
             values[x] = point[first : first + size].reshape(shape).astype(x.dtype)
             first += size
         return values
@@ -126,9 +126,9 @@ def _packed(arrays: list[Array]) -> Vector:
 
 
 class FullBatchProgram:
-    """L-BFGS as a Program: a step is an iteration, whatever minibatch and rate it is given.
+    """L-BFGS as a Program: a step is an iteration; its minibatch and rate are ignored.
 
-    After the end of the method a step changes nothing.
+    After the method has ended a step changes nothing.
     """
 
     def __init__(self, function: FullBatch, settings: LBFGS) -> None:
@@ -153,7 +153,7 @@ class FullBatchProgram:
     def run(
         self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
     ) -> Vector:
-        """One iteration for each batch; the loss before it, weight decay left out."""
+        """One iteration for each batch; returns the losses before them, without weight decay."""
         losses = np.empty(len(batches))
         for k in range(len(batches)):
             losses[k] = self._here.value - self._function.penalty(self._here.point)
@@ -167,7 +167,7 @@ class FullBatchProgram:
         return self._function.state(self._here.point)
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
-        """See Program; the method begins anew from the parameters of `state`."""
+        """See Program; the method restarts from the parameters of `state`."""
         if state:
             self._function.write(state)
             self._minimiser = Minimiser(self._function, self._function.start, self._settings)

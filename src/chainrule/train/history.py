@@ -33,9 +33,9 @@ class History:
     metrics stand under their names, on validation data as validation_NAME.
 
     Args:
-        criterion: the column by which the best epoch is judged; by default validation_loss where
+        criterion: the column that determines the best epoch; by default validation_loss where
             there is one, else loss.
-        better: "min" or "max"; by default as the metric says.
+        better: "min" or "max"; by default the metric's direction.
     """
 
     def __init__(self, criterion: str | None = None, better: Direction | None = None) -> None:
@@ -44,16 +44,16 @@ class History:
         self.judge_by(criterion, better)
 
     def judge_by(self, criterion: str | None, better: Direction | None = None) -> None:
-        """Set the criterion, as when a later run is stopped by another one.
+        """Set the criterion, for a later run that has another one.
 
         Raises:
-            SettingError: it is not known which way the criterion is better.
+            SettingError: the direction of the criterion is unknown.
         """
         self._criterion = None if criterion is None else plain_name(criterion)
         self._better = better or ("min" if criterion is None else direction(criterion))
 
     def begin_run(self) -> int:
-        """Mark that a run starts here; returns its first epoch. An empty run leaves no mark."""
+        """Record the start of a run; returns its first epoch. An empty run is not recorded."""
         start = self.last_epoch + 1
         if start not in self._starts:
             self._starts.append(start)
@@ -72,7 +72,7 @@ class History:
             integer = isinstance(value, (int, np.integer))
             stored[plain_name(name)] = int(value) if integer else float(value)
         if stored["epoch"] <= self.last_epoch or stored["epoch"] % 1:
-            raise SettingError("history", "epochs must rise", got=stored["epoch"],
+            raise SettingError("history", "epochs must increase", got=stored["epoch"],
                                expected=f"{self.last_epoch + 1} or later")  # fmt: skip
         if not self._starts:
             self.begin_run()
@@ -86,25 +86,25 @@ class History:
 
     @property
     def runs(self) -> tuple[int, ...]:
-        """The first epoch of each run: one more for each time that `fit` was called again."""
+        """The first epoch of each run, that is of each call of `fit`."""
         return tuple(start for start in self._starts if start <= self.last_epoch)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the columns: the usual ones first, then metrics as they came."""
+        """The names of the columns: standard ones first, then metrics in order of appearance."""
         seen = dict.fromkeys(name for row in self._rows for name in row)
         return tuple(n for n in FIRST if n in seen) + tuple(n for n in seen if n not in FIRST)
 
     @property
     def criterion(self) -> str:
-        """The column by which the best epoch is judged."""
+        """The column that determines the best epoch."""
         if self._criterion is not None:
             return self._criterion
         return "validation_loss" if "validation_loss" in self.columns else "loss"
 
     @property
     def best(self) -> int | None:
-        """The epoch with the best criterion (ties: the first); None where there is no value."""
+        """The epoch with the best criterion (ties: the first); None where it has no value."""
         if self.criterion not in self.columns:
             return None
         values = self[self.criterion]
@@ -149,7 +149,7 @@ class History:
         return f"History({text})"
 
     def plot(self, *names: str, width: int = 640, height: int = 360) -> Plot:
-        """A line plot over the epochs, of loss and validation loss or of the columns named.
+        """A line plot over the epochs, of loss and validation loss or of the named columns.
 
         A notebook shows it; `.save("curves.svg")` writes it.
         """
@@ -190,7 +190,7 @@ class History:
         return write_whole(path, text.getvalue())
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON can hold it: NaN and infinities as text, missing values as null."""
+        """The history as JSON values: NaN and infinities as text, missing values as null."""
         columns = {name: [_plain(row.get(name)) for row in self._rows] for name in self.columns}
         return {
             "columns": columns,
@@ -204,7 +204,7 @@ class History:
         """The history that `to_dict` wrote.
 
         Raises:
-            ModelFileError: it is not of that form.
+            ModelFileError: `saved` has another form.
         """
         try:
             columns, runs = dict(saved["columns"]), list(saved["runs"])

@@ -16,28 +16,28 @@ from chainrule.system.settings import AtLeast, Factors, NotNegative, Settings
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Function: TypeAlias = Callable[[Vector], tuple[float, Vector]]
-"""From a point to the value and the gradient there."""
+"""A function from a point to its value and gradient."""
 
-SUFFICIENT = 1e-4  # the fall that the slope at the start promises, of which this part must come
-CURVATURE = 0.9  # of the slope at the start, at most this part may be left
-TRIALS = 30  # of one line search
+ARMIJO_FRACTION = 1e-4  # of the decrease that the initial slope predicts
+WOLFE_FRACTION = 0.9  # of the initial slope, the most that may remain
+MAX_TRIALS = 30  # of one line search
 
 
 @dataclass(frozen=True)
 class LBFGS(Settings):
-    """Limited-memory BFGS: all rows in every step, no learning rate to choose.
+    """Limited-memory BFGS: all rows in every step, without a learning rate.
 
     For data that fit in memory and smooth losses it needs far fewer steps than the methods of
     stochastic descent. One iteration is one epoch.
 
     Args:
-        memory: how many past steps shape the direction.
-        iterations: where to stop at the latest.
+        memory: the number of past steps that determine the direction.
+        iterations: the maximum.
         evaluations: of the loss, after which no further iteration begins.
         tolerance: stop when no entry of the gradient is larger.
-        progress: stop when an iteration lowers the value by a smaller part of it.
+        progress: stop when an iteration reduces the value by a smaller fraction of it.
         decay: weight decay: adds `decay / 2 * sum(weight**2)` to the loss.
-        decays: factors on `decay` by patterns of parameter names, as in every optimizer.
+        decays: factors on `decay` by patterns of parameter names, as in all optimizers.
 
     Source: J. Nocedal and S. Wright, Numerical optimization, 2006: algorithms 7.4, 3.5 and 3.6.
     """
@@ -62,8 +62,8 @@ class Iteration:
         number: 0 is the start.
         point: the parameters as one vector.
         value: of the function there.
-        slope: the largest entry of the gradient there, without its sign.
-        length: of the step that led there.
+        slope: the largest absolute entry of the gradient there.
+        length: of the step to that point.
         evaluations: of the function, since the start.
     """
 
@@ -77,7 +77,7 @@ class Iteration:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A point on the line of search: `at` times the direction, with value, slope, gradient."""
+    """A point of the line search: `at` times the direction, with value, slope, gradient."""
 
     at: float
     value: float
@@ -95,14 +95,14 @@ class Minimiser:
 
     Args:
         function: from a point to value and gradient, both float64.
-        start: where to begin.
+        start: the initial point.
         settings: of the method.
 
     Attributes:
         reason: for the end, in words; None before.
-        converged: whether the gradient has become as small as `tolerance`.
+        converged: whether the gradient is within `tolerance`.
 
-    Iterating yields an Iteration for the start and for each step; the value never rises, and
+    Iterating yields an Iteration for the start and for each step; the value never increases, and
     iteration may stop at any time.
 
     Raises:
@@ -160,7 +160,7 @@ class Minimiser:
         return self.reason is not None
 
     def _step(self, here: _Trial) -> _Trial | None:
-        """The next point, or None where nothing lower is found. Remembers the step."""
+        """The next point, or None where no lower value is found. Stores the step."""
         new = self._search(here, self._direction(here.gradient))
         if new is None and self._pairs:
             self._pairs.clear()
@@ -197,21 +197,21 @@ class Minimiser:
         return _Trial(at, float(value), float(gradient @ direction), point, gradient)
 
     def _search(self, here: _Trial, direction: Vector) -> _Trial | None:
-        """A point that meets the strong Wolfe conditions, or at least one that is lower."""
+        """A point that satisfies the strong Wolfe conditions, or at least has a lower value."""
         slope = float(here.gradient @ direction)
         if not slope < 0:
             return None
         start = _Trial(0.0, here.value, slope, here.point, here.gradient)
         at = 1.0 if self._pairs else min(1.0, 1.0 / float(np.linalg.norm(direction)))
         before = start
-        for k in range(TRIALS):
+        for k in range(MAX_TRIALS):
             trial = self._try(here.point, direction, at)
             if _too_high(trial, start) or (k > 0 and trial.value >= before.value):
-                return self._zoom(start, direction, before, trial, TRIALS - k)
-            if abs(trial.slope) <= -CURVATURE * slope:
+                return self._zoom(start, direction, before, trial, MAX_TRIALS - k)
+            if abs(trial.slope) <= -WOLFE_FRACTION * slope:
                 return trial
             if trial.slope >= 0:
-                return self._zoom(start, direction, trial, before, TRIALS - k)
+                return self._zoom(start, direction, trial, before, MAX_TRIALS - k)
             before, at = trial, 2 * at
         return before
 
@@ -222,12 +222,12 @@ class Minimiser:
         for _ in range(trials):
             at = _between(low, high)
             if abs(low.slope * (high.at - low.at)) <= 1e-16 * abs(start.value):
-                break  # what is left to gain is lost in rounding
+                break  # a further gain would be below rounding
             trial = self._try(start.point, direction, at)
             if _too_high(trial, start) or trial.value >= low.value:
                 high = trial
                 continue
-            if abs(trial.slope) <= -CURVATURE * start.slope:
+            if abs(trial.slope) <= -WOLFE_FRACTION * start.slope:
                 return trial
             if trial.slope * (high.at - low.at) >= 0:
                 high = low
@@ -236,12 +236,12 @@ class Minimiser:
 
 
 def _too_high(trial: _Trial, start: _Trial) -> bool:
-    promised = start.value + SUFFICIENT * trial.at * start.slope
-    return not trial.finite or trial.value > promised
+    bound = start.value + ARMIJO_FRACTION * trial.at * start.slope
+    return not trial.finite or trial.value > bound
 
 
 def _between(low: _Trial, high: _Trial) -> float:
-    """The minimum of the cubic through both ends, bounded away from them; else a point between."""
+    """The minimum of the cubic through both ends, kept away from them; else a point between."""
     width = high.at - low.at
     if not high.finite:
         return low.at + 0.25 * width
@@ -256,5 +256,5 @@ def _between(low: _Trial, high: _Trial) -> float:
 
 
 def minimise(function: Function, start: npt.ArrayLike, settings: LBFGS) -> Iteration:
-    """The last iteration of a minimisation that runs to its end. See Minimiser."""
+    """Runs a minimisation to its end; returns the last iteration. See Minimiser."""
     return deque(Minimiser(function, start, settings), maxlen=1)[0]

@@ -20,23 +20,23 @@ from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau, rates
 
 SLICE_SECONDS = 0.03
-"""The time that one call of the program should take: then progress moves and Ctrl-C works."""
+"""The target duration of one call of the program, between progress updates and Ctrl-C."""
 
 
 @dataclass(kw_only=True)
 class Run:
-    """One run of `fit`: its program, data, settings and progress.
+    """A run of `fit`: its program, data, settings and progress.
 
     Attributes:
-        program: does the steps; it holds parameters and optimizer slots.
-        data: the arrays of the whole data set, by input.
-        rows: those that train.
-        settings: of the run; batch size, shuffle, keep_best, callbacks and the learning rate count.
+        program: runs the steps; it holds parameters and optimizer slots.
+        data: the arrays of the complete data set, by input.
+        rows: the training rows.
+        settings: of the run; batch size, shuffle, keep_best, callbacks and learning rate are used.
         seed: of the order of the rows.
         state: the progress of the run.
-        score: returns the scores after an epoch, with the present parameters: a part of its row.
-        sync: called before the model is read: it takes the program's parameters.
-        view: what callbacks see of the run.
+        score: returns the scores after an epoch, with the present parameters, for its row.
+        sync: copies the program's parameters to the model; called before the model is read.
+        view: the view of the run that callbacks receive.
         progress: reports the run.
     """
 
@@ -51,17 +51,17 @@ class Run:
     view: State
     progress: Progress
     callbacks: Sequence[Callback] = field(init=False)
-    _slice: int = field(default=1, init=False)  # steps of the next call of the program
+    _slice: int = field(default=1, init=False)  # steps in the next call of the program
 
     def __post_init__(self) -> None:
         self.callbacks = as_callbacks(self.settings.callbacks)
 
     def train(self) -> str | None:
-        """Run all epochs that are left; returns why it stopped early, or None.
+        """Run all remaining epochs; returns the reason for an early stop, or None.
 
         Raises:
-            NotFinite: the loss is not finite; the state is that before the step, or that of the
-                best epoch.
+            NotFinite: the loss is not finite; the state is the one before the step, or that of
+                the best epoch.
             SettingError: the criterion is not a column of the history.
             KeyboardInterrupt: after the best state was put back.
         """
@@ -76,7 +76,7 @@ class Run:
             while not state.ended and self.view.stop_reason is None:
                 row = self._epoch(begun)
                 state.seconds = row["seconds"] = time.perf_counter() - begun
-                self._judge(self.view.history.append(row))
+                self._end_epoch(self.view.history.append(row))
         finally:
             if state.best_values is not None and self.settings.keep_best:
                 self.program.write(state.best_values, state.best_step)
@@ -86,7 +86,7 @@ class Run:
         return self.view.stop_reason
 
     def _epoch(self, begun: float) -> dict[str, float]:
-        """Train on the minibatches of the epoch that are left; returns its row without the time."""
+        """Train on the epoch's remaining minibatches; returns its row without the time."""
         state, rows = self.state, self.rows
         if self.settings.shuffle:
             rows = shuffle(rows, self.seed, state.epoch)
@@ -123,8 +123,8 @@ class Run:
         total = per_epoch * state.epochs
         return rates(schedule, self.program.steps - state.first_step, count, total, scale)
 
-    def _judge(self, row: Mapping[str, float]) -> None:
-        """Keep the best state, report the epoch, and decide whether to stop."""
+    def _end_epoch(self, row: Mapping[str, float]) -> None:
+        """Store the state if it is the best, report the epoch, and decide whether to stop."""
         state, keep_best = self.state, self.settings.keep_best
         epoch, criterion = state.epoch, _criterion(row, state.tracker.criterion)
         best = state.tracker.update(criterion, epoch)
@@ -145,7 +145,7 @@ class Run:
 
 
 def _criterion(row: Mapping[str, float], name: str) -> float:
-    """The column of an epoch's row by which it is judged. Raises SettingError."""
+    """The criterion in an epoch's row. Raises SettingError."""
     if name not in row:
         raise SettingError(
             "EarlyStopping",

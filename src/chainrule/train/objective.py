@@ -1,4 +1,4 @@
-"""The objective of a graph: what its loss compares, and the scores of that over a whole set."""
+"""The objective of a graph: the nodes that its loss compares, and their scores over a data set."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ EACH_EPOCH: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse",),
     "quantiles": ("pinball",),
 }
-"""The metrics of every epoch, where none are requested; `evaluate` has them all."""
+"""The default metrics of every epoch; `evaluate` has all metrics of the task."""
 
 
 class Objective:
-    """What the mark of a loss in the graph says about scoring.
+    """The scoring of a model, from the record of the loss in its graph.
 
     Args:
-        graph: of the model; the mark nearest to the loss counts.
+        graph: of the model; the record nearest to the loss counts.
 
     Attributes:
-        kind: the name of the loss function; None without a mark.
+        kind: the name of the loss function; None without a record.
         task: classification, multilabel, regression, quantiles, or None where no metric fits.
         prediction, target, weights: the nodes that are scored; None where there are none.
     """
@@ -54,7 +54,7 @@ class Objective:
         self.weights = record.operands[3] if len(record.operands) > 3 else None
         self._loss = LOSSES.get(str(self.kind))
         if self._loss is None or (self.weights is not None and self.weights.ndim > 1):
-            return  # metrics know weights of examples, not of single values
+            return  # metrics support weights of examples, not of single values
         self._form = self._loss.form(self.prediction, self.target)
         if self._form == "labels":
             shape = self.prediction.shape
@@ -64,19 +64,19 @@ class Objective:
 
     @property
     def nodes(self) -> list[Node]:
-        """The nodes whose values `score` wants, in its order."""
+        """The nodes whose values `score` takes, in its order."""
         return [x for x in (self.prediction, self.target, self.weights) if x is not None]
 
     @property
     def bounds(self) -> Bounds | None:
-        """Between what the targets of the loss lie; None where they may be anything."""
+        """The range of the loss's targets; None where it is not bounded."""
         if self._loss is None or self.prediction is None or self.target is None:
             return None
         return self._loss.bounds_of(self.prediction, self.target)
 
     @property
     def each_epoch(self) -> tuple[str, ...]:
-        """The metrics of every epoch, where none are requested."""
+        """The default metrics of every epoch."""
         return () if self.task is None else EACH_EPOCH[self.task]
 
     def score(
@@ -84,14 +84,14 @@ class Objective:
         values: list[Array],
         requested: Iterable[str | Metric | Function] | None = None,
     ) -> Scores:
-        """The scores over a whole set.
+        """The scores over a data set.
 
         Args:
             values: of `nodes`, for all rows.
-            wanted: metrics by name, or functions; None takes those that are usual for the task.
+            requested: metrics by name, or functions; None takes the defaults of the task.
 
         Raises:
-            SettingError: metrics are requested, and the loss does not say what it compares.
+            SettingError: metrics are requested, and the loss has no record of what it compares.
         """
         if self.task is None:
             if requested:
@@ -121,13 +121,13 @@ class Objective:
         return metrics.quantiles(truth, scored, levels=self._levels or (0.5,), weights=weights)
 
     def _scored(self, prediction: Array, loss: Loss) -> Array:
-        """The prediction as metrics take it: probabilities for logits, numbers for logarithms."""
+        """The prediction for metrics: probabilities for logits, numbers for logarithms."""
         assert self._form is not None
         values = np.asarray(loss.links[self._form].values(prediction.astype(np.float64)))
         return _one_column(values) if self._form == "labels" else values
 
     def _truth(self, target: Array, loss: Loss) -> Array:
-        """The target as metrics take it: class indices, labels that are 0 or 1, or numbers."""
+        """The target for metrics: class indices, labels that are 0 or 1, or numbers."""
         if self._form == "labels":
             return _one_column((target > loss.yes_above).astype(np.int64))
         if self._form != "classes":
@@ -144,5 +144,5 @@ _TASKS: dict[Form, Task] = {
 
 
 def _one_column(values: Array) -> Array:
-    """(n,) of (n, 1); all else as it is."""
+    """An array (n, 1) as (n,); all others unchanged."""
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values

@@ -1,4 +1,4 @@
-"""The progress of a run of `fit` as plain data: enough to go on from any minibatch."""
+"""The progress of a run of `fit` as plain data: enough to continue from any minibatch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from chainrule.train.callbacks import BestTracker, PlateauTracker
 
 @dataclass(slots=True)
 class RunState:
-    """The progress of a run. With the program's state and the history, it decides all later steps.
+    """The progress of a run. With the program's state and history it determines all later steps.
 
     Attributes:
         first_epoch, last_epoch: of the run.
-        epoch: the one in progress; after the run, the one that would follow.
-        first_step: the updates made before the run; schedules count from there.
-        step: the updates made so far.
-        losses: of the minibatches of this epoch that are done, in order: (minibatches,).
+        epoch: the one in progress; after the run, the next one.
+        first_step: the number of updates before the run; schedules count from there.
+        step: the number of updates so far.
+        losses: of this epoch's completed minibatches, in order: (minibatches,).
         rate: of the last update.
-        seconds: that the run has taken.
-        tracker: judges the epochs; its criterion is a column of the history.
-        plateau: the scale of the learning rate, where it reacts to the criterion.
-        best_values: the program's state after the best epoch, by name; None before there is one.
-        best_step: the updates made until then.
+        seconds: the duration of the run so far.
+        tracker: tracks the best epoch; its criterion is a column of the history.
+        plateau: the scale of the learning rate, where it depends on the criterion.
+        best_values: the program's state after the best epoch, by name; None before the first.
+        best_step: the number of updates until then.
     """
 
     first_epoch: int
@@ -57,20 +57,20 @@ class RunState:
 
         Args:
             epoch: the first one.
-            epochs: how many to train.
-            step: the updates made so far.
-            tracker, plateau: as they are before an epoch.
+            epochs: the number to train.
+            step: the number of updates so far.
+            tracker, plateau: their states before the first epoch.
         """
         return cls(epoch, epoch + epochs - 1, epoch, step, step, tracker, plateau)
 
     @property
     def epochs(self) -> int:
-        """The number of epochs that the run has in all."""
+        """The total number of epochs of the run."""
         return self.last_epoch - self.first_epoch + 1
 
     @property
     def ended(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are complete."""
         return self.epoch > self.last_epoch
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class RunState:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """The state that `to_dict` copied."""
+        """The state that `to_dict` wrote."""
         plateau = saved["plateau"]
         trackers = {
             "tracker": BestTracker(**saved["tracker"]),

@@ -29,13 +29,13 @@ Steps = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Schedule(Settings):
-    """A learning rate that changes while training goes on.
+    """A learning rate that changes during training.
 
     `schedule(step, total)` is the rate of a step, counted from 0, of a run of `total` steps.
-    Steps after the end of the run get the rate of its end.
+    Steps after the end of the run have the rate of its end.
 
-    A setting of type `Span` is a stretch of the run: an integer is a number of steps, a number
-    with a fraction is a part of the run; 1.0 is the whole run.
+    A setting of type `Span` is a duration: an integer is a number of steps, a float a fraction of
+    the run; 1.0 is the complete run.
     """
 
     name: ClassVar[str] = "schedule"
@@ -71,7 +71,7 @@ Rate = Annotated[float | Schedule, _rate]
 """A rate above 0, or a schedule; plain data are read as a schedule."""
 
 Span = Annotated[int | float, _span]
-"""A stretch of the run: an integer is a number of steps, a fraction a part of the run."""
+"""A duration: an integer is a number of steps, a float a fraction of the run."""
 
 Part = Annotated[float, Within(above=0, most=1)]
 FromZero = Annotated[float, Within(least=0, most=1)]
@@ -80,13 +80,13 @@ FromZero = Annotated[float, Within(least=0, most=1)]
 def rates(
     schedule: float | Schedule, first_step: int, count: int, total_steps: int, scale: float = 1.0
 ) -> list[float]:
-    """The rates of `count` steps that follow each other, in a run of `total_steps`.
+    """The rates of `count` consecutive steps in a run of `total_steps`.
 
     Args:
         schedule: or a number, for a constant rate.
-        first_step: how many steps came before, 0 at the start.
-        count: how many rates are wanted.
-        total_steps: of the whole run.
+        first_step: the number of steps before, 0 at the start.
+        count: the number of rates.
+        total_steps: of the complete run.
         scale: that of `ReduceOnPlateau`, whose minimum still holds.
     """
     if not isinstance(schedule, Schedule):
@@ -103,7 +103,7 @@ def _steps(span: Span, total: float) -> float:
 
 
 def _progress(steps: Steps, total: float) -> Steps:
-    """The part of the run that has passed: 0 to 1."""
+    """The completed fraction of the run: 0 to 1."""
     return np.clip(steps / total, 0.0, 1.0)
 
 
@@ -126,7 +126,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """`rate`, multiplied by `factor` after each stretch `every`."""
+    """`rate`, multiplied by `factor` after each duration `every`."""
 
     name: ClassVar[str] = "step"
     rate: Positive = 1e-3
@@ -135,14 +135,14 @@ class StepDecay(Schedule):
 
     def at(self, steps: Steps, total: float) -> Steps:
         """See Schedule."""
-        # the small term keeps 0.1 * 30 from falling short of an integer
+        # the small term corrects the rounding of products such as 0.1 * 30
         times = np.floor(np.minimum(steps, total) / _steps(self.every, total) + 1e-9)
         return self.rate * self.factor**times
 
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """`rate`, falling smoothly by `factor` over each stretch `every`."""
+    """`rate`, decreasing smoothly by `factor` over each duration `every`."""
 
     name: ClassVar[str] = "exponential"
     rate: Positive = 1e-3
@@ -156,7 +156,7 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class InversePower(Schedule):
-    """`rate / (1 + speed * steps) ** power`, cut once in `every` steps."""
+    """`rate / (1 + speed * steps) ** power`, reduced once in `every` steps."""
 
     name: ClassVar[str] = "inverse_power"
     rate: Positive = 1e-3
@@ -187,11 +187,11 @@ class Polynomial(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From `rate` to `final` along half a cosine wave, again and again with restarts.
+    """From `rate` to `final` along half a cosine wave, repeated with restarts.
 
     Args:
-        restarts: how often the rate jumps back to `rate`.
-        growth: how many times longer each wave is than the one before.
+        restarts: the number of times that the rate returns to `rate`.
+        growth: the ratio of the lengths of consecutive waves.
 
     Source: I. Loshchilov and F. Hutter, SGDR: stochastic gradient descent with warm restarts,
     2017.
@@ -216,11 +216,11 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class WarmUp(Schedule):
-    """A rise in a straight line to the first rate of another schedule, which then follows.
+    """A linear rise to the first rate of another schedule, which then follows.
 
     Args:
-        schedule: what follows, over the steps that are left; a number is a constant rate.
-        steps: how long the rise takes.
+        schedule: for the remaining steps; a number is a constant rate.
+        steps: the duration of the rise.
         start: the fraction of the first rate that the line begins at, one step before the run.
     """
 
@@ -239,11 +239,11 @@ class WarmUp(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to `rate` and down to almost nothing, both along half a cosine wave.
+    """Up to `rate` and down to almost 0, both along half a cosine wave.
 
     Args:
         rate: the highest.
-        rise: how long it takes to get there.
+        rise: the duration until it is reached.
         start, final: the first and last rate, as fractions of the highest.
 
     Source: L. Smith and N. Topin, Super-convergence, 2018.
@@ -267,14 +267,14 @@ class OneCycle(Schedule):
 
 @dataclass(frozen=True)
 class LogCosine(Schedule):
-    """`rate` times waves of a cosine, each as long as all before it together and begun at 0.
+    """`rate` times cosine waves that start at 0, each as long as all earlier ones together.
 
     The rate is `rate / 2 * (1 - cos(2 pi waves log_b(1 + (b - 1) progress)))` with `b = 2**waves`:
-    several cycles, short ones first, and a long fall at the end.
+    several cycles, short ones first, and a long decrease at the end.
 
     Args:
         rate: the highest.
-        waves: how many times it rises and falls.
+        waves: the number of cycles.
 
     Source: D. Holzmüller, L. Grinsztajn and I. Steinwart, Better by default, NeurIPS 2024.
     """
@@ -285,7 +285,7 @@ class LogCosine(Schedule):
 
     def at(self, steps: Steps, total: float) -> Steps:
         """See Schedule."""
-        passed = _progress(steps + 1, total + 1)  # the first step learns, and so does the last
+        passed = _progress(steps + 1, total + 1)  # the first and the last step have a rate above 0
         return self.rate * (1 - _cosine(2 * np.log2(1 + (2**self.waves - 1) * passed)))
 
 
@@ -308,8 +308,8 @@ class Piecewise(Schedule):
 
     Args:
         rates: one more than there are boundaries.
-        boundaries: where the next rate begins, rising: integers are steps, fractions parts of
-            the run.
+        boundaries: the starts of the next rates, ascending: integers are steps, floats fractions
+            of the run.
     """
 
     name: ClassVar[str] = "piecewise"
@@ -321,14 +321,16 @@ class Piecewise(Schedule):
         if len(self.rates) != len(self.boundaries) + 1:
             raise SettingError(
                 "Piecewise",
-                "there is one rate more than there are boundaries",
+                "there must be one rate more than boundaries",
                 expected=f"{len(self.boundaries) + 1} rates",
                 got=len(self.rates),
             )
         kinds = {isinstance(x, int) for x in self.boundaries}
         if len(kinds) > 1 or list(self.boundaries) != sorted(self.boundaries):
             raise refuse(
-                "Piecewise.boundaries", "rising steps, or rising parts of the run", self.boundaries
+                "Piecewise.boundaries",
+                "ascending steps, or ascending fractions of the run",
+                self.boundaries,
             )
 
     def at(self, steps: Steps, total: float) -> Steps:
@@ -339,18 +341,18 @@ class Piecewise(Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """A rate that falls when the validation criterion has stopped improving.
+    """A rate that is reduced when the validation criterion has stopped improving.
 
     The rate of a step is that of `rate` times a scale, 1 at first; the training loop updates the
     scale by the criterion after each epoch, and passes it to `rates`.
 
     Args:
         rate: a number, or a schedule.
-        factor: what the scale is multiplied by.
-        patience: epochs without improvement before a cut.
-        minimum: the rate stays above it.
-        minimum_improvement: by how much the criterion must be better than the best to count.
-        cooldown: how many epochs after a cut do not count as being without improvement.
+        factor: of each reduction of the scale.
+        patience: epochs without improvement before a reduction.
+        minimum: the lower bound of the rate.
+        minimum_improvement: the smallest difference to the best that counts as improvement.
+        cooldown: the number of epochs after a reduction that are not counted as stale.
         best_of_all: compare an epoch with the best one so far, also where that was better by less
             than `minimum_improvement`: progress in small steps then does not count.
     """

@@ -12,7 +12,7 @@ from chainrule.graph.node import Array
 
 Floats = npt.NDArray[np.float64]
 
-SUM_TOLERANCE = 1e-3  # by which the sum of a row's probabilities may differ from 1
+SUM_TOLERANCE = 1e-3  # of the sum of a row's probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _numbers(where: str, what: str, values: npt.ArrayLike) -> Array:
 def _weighted_rows(
     where: str, target: Array, prediction: Array, weights: npt.ArrayLike | None
 ) -> Rows:
-    """Drops rows of weight zero; looks for NaN in the predictions that remain."""
+    """Drops rows of weight zero, and checks the remaining predictions for NaN."""
     if len(target) == 0:
         raise DataError(where, "there are no rows to score", fix="check the split or the filter")
     checked = None

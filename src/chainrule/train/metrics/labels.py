@@ -39,7 +39,7 @@ def label_accuracy(
 def label_balanced_accuracy(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights = None
 ) -> float:
-    """The mean over labels of the mean recall of ones and zeros, as far as they occur."""
+    """The mean over labels of the mean recall of ones and zeros, for those that occur."""
     rows = label_rows("balanced_accuracy", target, prediction, weights)
     right = _predicted(rows) == rows.target
     sides = []

@@ -31,14 +31,14 @@ class Metric:
         name: the key in the scores and the history.
         functions: task to function (target, prediction, *, weights) -> number; a single function
             serves all tasks. For "quantiles" it also takes `levels`.
-        direction: "max" or "min", whichever is better; None if unknown: then it cannot stop a run.
-        undefined: the reason why it may be NaN although no prediction is.
+        direction: "max" or "min", whichever is better; None if unknown: it cannot stop a run.
+        undefined: the reason why it may be NaN without a NaN in the predictions.
     """
 
     name: str
     functions: Mapping[Task, Function] | Function
     direction: Direction | None = None
-    undefined: str = "it has no value for this data"
+    undefined: str = "it is not defined for this data"
 
     def function(self, task: Task) -> Function | None:
         """The function for a task, or None if the metric is not defined for it."""
@@ -114,7 +114,7 @@ def find_metric(name: str, task: Task | None = None) -> Metric:
     Raises:
         SettingError: no metric has the name, or it is not defined for the task.
     """
-    candidates = METRICS if task is None else _known(task)
+    candidates = METRICS if task is None else _names_for(task)
     plain = plain_name(name)
     top = re.fullmatch(r"top_([1-9]\d*)_accuracy", plain)
     if top and task in (None, "classification"):
@@ -151,7 +151,7 @@ def find_metrics(requested: Iterable[str | Metric | Function], task: Task) -> li
                                fix="leave one out, or name it: Metric(name, function)")  # fmt: skip
         if item.function(task) is None:
             raise SettingError("metrics", f"metric {item.name!r} is not defined for {task}",
-                               expected=", ".join(_known(task)))  # fmt: skip
+                               expected=", ".join(_names_for(task)))  # fmt: skip
         metrics.append(item)
     return metrics
 
@@ -169,7 +169,7 @@ def score(
 
     Args:
         requested: as in `find_metrics`.
-        target, prediction: as the metrics of the task take them.
+        target, prediction: in the form that the metrics of the task take.
         weights: of the rows, or None.
         levels: of the predicted quantiles, for the task "quantiles" only.
     """
@@ -251,7 +251,7 @@ def direction(criterion: str, metrics: Iterable[Metric] = ()) -> Direction:
 
 
 @cache
-def _known(task: Task) -> tuple[str, ...]:
+def _names_for(task: Task) -> tuple[str, ...]:
     if task not in TASKS:
         raise SettingError("metrics", f"unknown task {task!r}", fix=did_you_mean(task, TASKS))
     return tuple(metric.name for metric in _ROWS if metric.function(task))

@@ -1,4 +1,4 @@
-"""Optimizers: how gradients become new values, as nodes of the training step."""
+"""Optimizers: update rules as nodes of the training step."""
 
 from chainrule.train.lbfgs import LBFGS as LBFGS
 from chainrule.train.optim.adam import LAMB as LAMB

@@ -19,7 +19,7 @@ from chainrule.train.schedules import Rate
 
 @dataclass(frozen=True)
 class _Moments(Optimizer):
-    """The averages that the family shares.
+    """The averages that all members of the family share.
 
     With `m` and `v` the running averages of the gradient and of its square, which start at 0,
     and `t` the number of the step, `m / (1 - beta1**t)` and `v / (1 - beta2**t)` have no bias.
@@ -47,12 +47,12 @@ class _Moments(Optimizer):
 @register
 @dataclass(frozen=True)
 class Adam(_Moments):
-    """`w -= rate * m / (sqrt(v) + epsilon)`, both averages freed of their bias.
+    """`w -= rate * m / (sqrt(v) + epsilon)`, both averages corrected for their bias.
 
     Args:
         beta1, beta2: of the averages of the gradient and of its square.
         epsilon: keeps the division finite.
-        amsgrad: divide by the largest average so far, so that steps never grow back.
+        amsgrad: divide by the largest average so far, so that steps never grow again.
 
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015; S. Reddi et
     al., On the convergence of Adam and beyond, 2018.
@@ -88,7 +88,7 @@ class AMSGrad(Adam):
 @register
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: `w *= 1 - rate * decay` beside Adam's own step.
+    """Adam with decoupled weight decay: `w *= 1 - rate * decay` in addition to Adam's step.
 
     Source: I. Loshchilov and F. Hutter, Decoupled weight decay regularization, 2019.
     """
@@ -134,7 +134,7 @@ class NAdam(_Moments):
 @register
 @dataclass(frozen=True)
 class RAdam(_Moments):
-    """Adam that waits: until enough squares are known to divide by, it follows the average alone.
+    """Adam that follows the average alone until enough squares are accumulated to divide by.
 
     Source: L. Liu et al., On the variance of the adaptive learning rate and beyond, 2020.
     """
@@ -147,12 +147,12 @@ class RAdam(_Moments):
         mean, second = self._mean(update), self._square(update)
         rate = update.rate / bias_correction(self.beta1, update.step)
         length = 2 / (1 - self.beta2) - 1
-        if length <= _ENOUGH:
+        if length <= _MIN_LENGTH:
             return update.scalar(rate) * mean
         unbiased = bias_correction(self.beta2, update.step)
         effective = length - 2 * update.step * (1 - unbiased) / unbiased
-        enough = effective > _ENOUGH
-        bounded = maximum(effective, _ENOUGH)
+        enough = effective > _MIN_LENGTH
+        bounded = maximum(effective, _MIN_LENGTH)
         tamed = sqrt(
             (bounded - 4) * (bounded - 2) / bounded * (length / ((length - 4) * (length - 2)))
         )
@@ -163,7 +163,7 @@ class RAdam(_Moments):
 @register
 @dataclass(frozen=True)
 class Adamax(_Moments):
-    """Adam with the largest of the recent gradients, `u = max(beta2 * u, |g|)`, as its scale.
+    """Adam scaled by the largest recent gradient, `u = max(beta2 * u, |g|)`, as its scale.
 
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015, section 7.
     """
@@ -183,9 +183,9 @@ class Adamax(_Moments):
 @register
 @dataclass(frozen=True)
 class LAMB(_Moments):
-    """Adam whose step, decay included, is made as long as the parameter is: for large batches.
+    """Adam whose step, decay included, is scaled to the parameter's length: for large batches.
 
-    A parameter, or a step, of length 0 is left to the rate alone.
+    Where the parameter or the step has length 0, only the rate is applied.
 
     Source: Y. You et al., Large batch optimization for deep learning, 2020.
     """
@@ -217,4 +217,4 @@ def _length(x: Node) -> Node:
 
 
 _LOG_096 = -0.040821994520255166
-_ENOUGH = 5.0
+_MIN_LENGTH = 5.0

@@ -22,8 +22,8 @@ class SGD(Optimizer):
         momentum: 0 for plain descent; 0.9 is usual.
         nesterov: look ahead: `w -= rate * (g + momentum * v)`.
         rate_inside: the rate is a part of the momentum, as in the source and in scikit-learn:
-            `w -= v`, where `v = momentum * v + rate * g`. Where the rate falls, what came before
-            goes on at its old length; without a schedule it is the same.
+            `w -= v`, where `v = momentum * v + rate * g`. Past steps then keep the rate of their
+            time; without a schedule both forms are equal.
 
     Source: I. Sutskever et al., On the importance of initialization and momentum in deep
     learning, 2013. The rate is outside of the momentum, so that a schedule acts at once.
@@ -42,7 +42,7 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise SettingError(
                 "SGD.nesterov",
-                "without momentum there is nothing to look ahead by",
+                "nesterov needs momentum",
                 fix="give momentum=0.9",
             )
 
@@ -61,14 +61,14 @@ class SGD(Optimizer):
 @register
 @dataclass(frozen=True)
 class Lion(Optimizer):
-    """Steps of one size, `w -= rate * sign(beta1 * m + (1 - beta1) * g)`; decoupled decay.
+    """Steps of equal size, `w -= rate * sign(beta1 * m + (1 - beta1) * g)`; decoupled decay.
 
     Args:
         beta1: of the average whose sign is taken.
-        beta2: of the average `m` that is kept.
+        beta2: of the stored average `m`.
 
     Source: X. Chen et al., Symbolic discovery of optimization algorithms, 2023. Rates are three
-    to ten times smaller than Adam's, decay larger by as much.
+    to ten times smaller than Adam's, decay larger by the same factor.
     """
 
     name: ClassVar[str] = "lion"

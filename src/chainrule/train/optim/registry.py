@@ -14,7 +14,7 @@ def optimizer(name: str, **settings: Any) -> Optimizer | LBFGS:
     """The optimizer of that name: `optimizer("adamw", rate=1e-3)`; capitals do not matter.
 
     Raises:
-        SettingError: there is no such optimizer or setting, or a value makes no sense.
+        SettingError: the optimizer or a setting is unknown, or a value is not valid.
     """
     key = str(name).lower().replace("-", "").replace("_", "")
     if key not in OPTIMIZERS:
@@ -25,14 +25,14 @@ def optimizer(name: str, **settings: Any) -> Optimizer | LBFGS:
 
 
 def optimizer_from_dict(data: Mapping[str, Any]) -> Optimizer | LBFGS:
-    """The optimizer that `to_dict` made plain data of. Raises SettingError."""
+    """The optimizer that `to_dict` wrote. Raises SettingError."""
     if not isinstance(data.get("name"), str):
         raise SettingError("optimizer", "the optimizer has no name", got=repr(dict(data)))
     return optimizer(**{str(key): value for key, value in data.items()})
 
 
-def is_known(optimizer: Optimizer | LBFGS) -> bool:
-    """Whether plain data suffice to make it again: neither it nor its schedule is a user's own."""
+def is_portable(optimizer: Optimizer | LBFGS) -> bool:
+    """Whether plain data can restore it: neither it nor its schedule is a user's class."""
     try:
         return optimizer_from_dict(optimizer.to_dict()) == optimizer
     except SettingError:

@@ -42,7 +42,7 @@ class RMSprop(Optimizer):
         spread = update.ema("square", self.rho, square(gradient))
         if self.centered:
             mean = update.ema("mean", self.rho, gradient)
-            spread = maximum(spread - square(mean), 0.0)  # rounding can make it negative
+            spread = maximum(spread - square(mean), 0.0)  # rounding may make it negative
         direction = gradient / (sqrt(spread) + self.epsilon)
         if self.momentum:
             slot = update.slot("momentum")
@@ -56,7 +56,7 @@ class Adagrad(Optimizer):
     """`w -= rate * g / (sqrt(s) + epsilon)`, where `s` is the sum of all `g**2` so far.
 
     Args:
-        initial: what the sum starts from.
+        initial: the initial value of the sum.
         epsilon: keeps the division finite.
 
     Source: J. Duchi et al., Adaptive subgradient methods for online learning, 2011.
@@ -80,11 +80,11 @@ class Adagrad(Optimizer):
 class Adadelta(Optimizer):
     """Steps in the unit of the weights: `g * sqrt(u + epsilon) / sqrt(v + epsilon)`.
 
-    `v` is the running average of `g**2`, `u` that of the squares of the steps before.
+    `v` is the running average of `g**2`, `u` that of the squares of earlier steps.
 
     Args:
         rho: of both averages.
-        epsilon: keeps the division finite, and makes the first steps.
+        epsilon: keeps the division finite, and determines the first steps.
 
     Source: M. Zeiler, ADADELTA: an adaptive learning rate method, 2012; its rate is 1.
     """

@@ -31,7 +31,7 @@ def choose(verbose: bool | str | Progress | None = None, stream: TextIO | None =
         stream: where to write; by default the current standard error.
 
     Raises:
-        SettingError: there is no such kind.
+        SettingError: the kind is unknown.
     """
     if isinstance(verbose, Progress):
         return verbose

@@ -10,8 +10,8 @@ from typing import Any, TextIO
 from chainrule.display.format import number, words
 from chainrule.train.metrics import plain_name
 
-METRICS_SHOWN = 2  # beside loss and validation loss
-_USUAL = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
+METRICS_SHOWN = 2  # in addition to loss and validation loss
+_STANDARD = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
 
 Part = tuple[int, str, str]  # rank (the highest is left out first), text, style
 
@@ -116,7 +116,7 @@ class Shown(Progress):
         return min((self._epoch - self._first + self._fraction) / run, 1.0)
 
     def seconds_left(self) -> float | None:
-        """The estimated seconds until the end of the last epoch; None if not known."""
+        """The estimated seconds until the end of the last epoch; None if unknown."""
         elapsed = self._clock() - self._began
         if self._total is None or self.done() <= 0 or elapsed < 0.5:
             return None
@@ -129,15 +129,15 @@ class Shown(Progress):
         return f"{self._unit} {self._epoch:>{len(str(self._total))}}/{self._total}"
 
     def values(self) -> list[Part]:
-        """Losses and metrics with their rank; those on validation data come together."""
+        """Losses and metrics with their rank; those on validation data are adjacent."""
         row = self._row
         parts: list[Part] = []
         if "loss" in row:
             parts.append((2, f"loss {number(row['loss']):<7}", ""))
         validation = [name for name in row if name.startswith("validation_")]
-        names = [n for n in row if n not in _USUAL and n not in validation]
+        names = [n for n in row if n not in _STANDARD and n not in validation]
         names = [n for n in names if f"validation_{n}" not in row]
-        others = [n for n in validation if n not in _USUAL] + names
+        others = [n for n in validation if n not in _STANDARD] + names
         others.sort(key=lambda name: name != self._criterion)  # stable
         if "validation_loss" in row:
             parts.append((1, f"validation loss {number(row['validation_loss']):<7}", "bold"))

@@ -9,9 +9,9 @@ from typing import TextIO
 from chainrule.display.format import duration, number
 from chainrule.train.progress.base import Shown, printable
 
-LINES = 8
+MAX_LINES = 8
 """The number of lines between the first and the last, for runs with more epochs."""
-LONGEST = 60.0
+MAX_SILENCE_SECONDS = 60.0
 """The longest time without a line, in seconds."""
 
 
@@ -48,11 +48,11 @@ class LogProgress(Shown):
 
     def _due(self) -> bool:
         """Whether a line is due; if so, records the time."""
-        now, part = self._clock(), int(self.done() * LINES)
+        now, part = self._clock(), int(self.done() * MAX_LINES)
         count = 0 if self._total is None else self._total - self._first + 1
         last_part, last_time = self._written_at
-        all_lines = self._unit != "epoch" or count <= LINES + 2
-        if not all_lines and part == last_part and now - last_time < LONGEST:
+        all_lines = self._unit != "epoch" or count <= MAX_LINES + 2
+        if not all_lines and part == last_part and now - last_time < MAX_SILENCE_SECONDS:
             return False
         self._written_at = (part, now)
         return True
