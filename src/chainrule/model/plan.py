@@ -77,16 +77,16 @@ def forecast(
         rows: of the data set.
     """
     size = settings.batch_size
-    made, backend = plan_step(split.body), find_backend("native")
-    known = backend.speeds()
+    step_plan, backend = plan_step(split.body), find_backend("native")
+    machine_speeds = backend.speeds()
     most = backend.max_threads(settings.threads)
-    threads = most if settings.threads else best_threads(made, size, most, known)
-    cost = PlanCosts(made, size, known).at(threads)
+    threads = most if settings.threads else best_threads(step_plan, size, most, machine_speeds)
+    cost = PlanCosts(step_plan, size, machine_speeds).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
     return Forecast(
-        what, tuple(_passes(step, split.body)), made, cost,
-        _memory(backend, made, size, threads, rows, split.body, state.values),
-        backend.placed(made, size), known,
+        what, tuple(_passes(step, split.body)), step_plan, cost,
+        _memory(backend, step_plan, size, threads, rows, split.body, state.values),
+        backend.placed(step_plan, size), machine_speeds,
         own_names(final_graph(split.body)),
     )  # fmt: skip
 
@@ -122,13 +122,13 @@ def _passes(step: Step, body: Step) -> list[Pass]:
 
 
 def _memory(
-    backend: Backend, made: Plan, size: int, threads: int, rows: int | None, body: Step,
+    backend: Backend, plan: Plan, size: int, threads: int, rows: int | None, body: Step,
     parameters: Container[str],
 ) -> MemoryNeed:  # fmt: skip
     """The memory of a run; `parameters` are the model's, other states are the optimizer's."""
-    states = [b for b in made.buffers if b.space == "state"]
+    states = [b for b in plan.buffers if b.space == "state"]
     inputs = [x for x in body.graph.inputs if x.batch and x not in STEP_INPUTS]
-    need = backend.memory(made, size, threads)
+    need = backend.memory(plan, size, threads)
     return MemoryNeed(
         state=need.state,
         copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),
