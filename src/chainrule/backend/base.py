@@ -1,4 +1,4 @@
-"""What a backend is: it turns plans into machine code, loads that, and runs it."""
+"""The protocols of a backend, which compiles plans to machine code, loads and runs them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Runner(Protocol):
 
     @property
     def done(self) -> int:
-        """How many steps the last run did."""
+        """The number of steps of the last run."""
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array, rows first.
@@ -87,7 +87,7 @@ class Backend(Protocol):
         """The kernels of a plan as code, for minibatches of up to `max_rows` rows."""
 
     def load(self, code: bytes, max_rows: int) -> Executable:
-        """What `Module.compile` has made, ready to run."""
+        """The result of `Module.compile`, ready to run."""
 
 
 @dataclass(frozen=True)

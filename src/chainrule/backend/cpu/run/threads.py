@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -23,8 +23,8 @@ def usual_threads() -> int:
 
     The variable is what programs that start many processes set, joblib among them.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return min(max(int(told), 1), processors()) if told.isdigit() else processors()
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    return min(max(int(requested), 1), processors()) if requested.isdigit() else processors()
 
 
 Task: TypeAlias = tuple[Callable[[], object], "SimpleQueue[BaseException | None]"]
