@@ -30,7 +30,7 @@ def objective() -> Objective:
     x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
     h = cr.dropout(cr.dense((x - 0.5) / 2.0, 5, "tanh", name="h"), 0.2)
     loss = cr.cross_entropy(cr.dense(h, 3, name="y"), t)
-    return Objective(Graph(loss), loss, cr.Adam(0.01))
+    return Objective(Graph(loss), loss, cr.Adam(0.01), exchange=True)
 
 
 def results() -> list[tuple[Stage, Any]]:
@@ -70,6 +70,7 @@ def test_every_result_has_a_text_that_tells_it_from_the_one_before() -> None:
     assert "h.w.gradient" in texts["differentiate"]
     assert "h.w.new" in texts["update"]
     assert "step.rows" in texts["position"]
+    assert "exchange(" in texts["update"]
     assert "encoded." in texts["hoist"]
     assert "matmul(" in texts["streams"]
     assert "einsum(" in texts["decompose"]

@@ -106,7 +106,11 @@ STEP = (*GRADIENT, *UPDATE)
 """An Objective becomes a Step."""
 
 SPLIT = (
-    Stage("position", "read row count and offset of the minibatch from inputs", position_rows),
+    Stage(
+        "position",
+        "in a step that programs share, read row count and offset from inputs",
+        position_rows,
+    ),
     Stage("merge", "make nodes that compute the same one node", merge_equal),
     Stage("hoist", "compute what depends on the data alone once, before the run", hoist_encoders),
 )

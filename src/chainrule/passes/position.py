@@ -1,4 +1,4 @@
-"""The place of a minibatch among others: row count and offset are read from the step's inputs."""
+"""The place of a minibatch in a step that programs share: row count and offset are inputs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import replace
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.step import FIRST_ROW, ROW_COUNT
-from chainrule.ops.mode import COUNT
+from chainrule.ops.mode import COUNT, EXCHANGE
 from chainrule.ops.random import UNIFORM
 from chainrule.passes.rewrite import rewrite
 from chainrule.types import N
 
 
 def position(graph: Graph) -> dict[Node, Node]:
-    """Maps every node of `graph` to its replacement: counts and draws do not assume to be alone.
+    """Maps every node of a step to its replacement, where several programs share the rows.
 
-    Where several programs share the rows of a step, a mean divides by the rows of all, and the
-    random numbers of a row are those of its place among all.
+    A mean then divides by the rows of all, and the random numbers of a row are those of its place
+    among all. Such a step exchanges gradients; any other stays as it is.
     """
+    if not any(node.op is EXCHANGE for node in graph.operations):
+        return {node: node for node in graph}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         shape = node.attributes.get("shape", ())
