@@ -278,7 +278,7 @@ def test_which_columns_are_categories_can_be_said() -> None:
         classifier(preprocess=False).fit(frame, labels)
 
 
-# ---------------------------------------------------------------- input that makes no sense
+# ---------------------------------------------------------------- input that is not valid
 
 
 @pytest.mark.parametrize(

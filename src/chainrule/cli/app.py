@@ -1,4 +1,4 @@
-"""The application that cyclopts makes of the commands; all of our use of cyclopts is here."""
+"""The cyclopts application of the commands; cyclopts is used only here."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ CHAINRULE = Command(
     "Neural networks for tables: train, predict, evaluate, and look inside.",
     COMMANDS,
 )
-"""The command line as a whole."""
+"""The complete command line."""
 
 METAVARS = {
     "text": "NAME", "column": "COLUMN", "integer": "N", "number": "X", "widths": "N,N",
     "names": "COLUMN,COLUMN", "kinds": "COLUMN=KIND",
 }  # fmt: skip
 TYPES: dict[str, Any] = {"text": str, "column": str, "integer": int, "number": float}
-"""The type of a setting by its form; others are lists of texts, that may hold commas."""
+"""The type of a setting by its form; others are lists of texts, which may contain commas."""
 
 
 def run(arguments: Sequence[str], trouble: Screen) -> int:
-    """Parse and run; returns the exit code. A mistake in the usage takes a few lines."""
+    """Parse and run; returns the exit code. A usage error is printed in a few lines."""
     from cyclopts import CycloptsError, MissingArgumentError  # noqa: PLC0415  (heavy)
 
     given = list(arguments) or ["--help"]
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str], trouble: Screen) -> int:
 
 
 def application(arguments: Sequence[str]) -> App:
-    """The application for a command line, which `train` repeats in its report."""
+    """The application for a command line, which `train` prints in its report."""
     typed = shlex.join(["chainrule", *arguments])
     return _group(CHAINRULE, typed, version=chainrule.__version__, version_flags=["--version"])
 
@@ -93,7 +93,7 @@ def _options(command: Command) -> dict[str, Any]:
 
 
 def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | None]:
-    """The code of a command with the annotations that cyclopts knows."""
+    """The code of a command with annotations for cyclopts."""
     hints = get_type_hints(run, include_extras=True)
     supplied = {name: typed for name, hint in hints.items() if hint == CommandLine}
     parameters = [
@@ -113,7 +113,7 @@ def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | 
 
 
 def _parameters(p: inspect.Parameter, hint: Any) -> Iterator[inspect.Parameter]:
-    """A parameter with its Option as cyclopts has it; `**settings` as one for each setting."""
+    """A parameter with its Option for cyclopts; `**settings` becomes one for each setting."""
     if p.kind is not p.VAR_KEYWORD:
         option: Option = hint.__metadata__[0]
         said = _parameter(option.help, option.names, metavar=option.metavar)

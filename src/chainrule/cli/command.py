@@ -11,9 +11,9 @@ class Option:
     """An argument of a command: `Annotated[str, Option("the file to write", "--output", "-o")]`.
 
     Args:
-        help: what it is, in a few words.
-        names: how it is written, where that is not --name.
-        metavar: stands for its value in the help.
+        help: its description, in a few words.
+        names: its spellings, where not --name.
+        metavar: the placeholder of its value in the help.
     """
 
     def __init__(self, help: str, *names: str, metavar: str | None = None) -> None:

@@ -58,7 +58,7 @@ def from_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, by key.
 
     Raises:
-        SettingError: the file is missing or no TOML, a key is unknown, a value makes no sense;
+        SettingError: the file is missing or no TOML, a key is unknown, a value is not valid;
             names the file, the line and the nearest known key.
     """
     text = _text(path)

@@ -1,4 +1,4 @@
-"""Puts text on a terminal or into a pipe: headings, wrapped lines, tables."""
+"""Writes text to a terminal or a pipe: headings, wrapped lines, tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_LAST_WIDTH = 12  # columns of the last cell of a table; below, its rows are 
 
 
 class Screen:
-    """Writes to a stream; to None nothing. A stream that closes is written to no more.
+    """Writes to a stream, or nothing to None. A closed stream is not written to again.
 
     Styles are used on a terminal only, and not where NO_COLOR is set.
     """
@@ -29,7 +29,7 @@ class Screen:
         self.width = max(_width(stream), 20)
 
     def write(self, *lines: str) -> None:
-        """Lines as they are."""
+        """Write lines unchanged."""
         if self.stream is None:
             return
         try:
@@ -40,15 +40,15 @@ class Screen:
             self.stream = None
 
     def clean(self, text: str) -> list[str]:
-        """The lines of a text, without what a terminal would obey or cannot show."""
+        """The lines of a text, without control characters and what the stream cannot show."""
         return printable(text.replace("\xa0", " "), self.stream)
 
     def heading(self, text: str) -> None:
-        """An empty line and a heading."""
+        """Write an empty line and a heading."""
         self.write("", self.styled(text, "bold"))
 
     def say(self, text: str, *, indent: int = 0, label: str = "", style: str = "") -> None:
-        """A paragraph, wrapped under its label."""
+        """Write a paragraph, wrapped under its label."""
         start = " " * indent + label + (GAP if label else "")
         room = max(self.width - cells(start), 20)
         lines = [
@@ -63,11 +63,11 @@ class Screen:
     def table(
         self, rows: Sequence[Sequence[str]], head: Sequence[str] = (), *, right: Sequence[int] = ()
     ) -> None:
-        """Aligned columns, the last one wrapped; stacked where the terminal is too narrow.
+        """Write aligned columns, the last one wrapped; stacked where the terminal is too narrow.
 
         Args:
             head: names of the columns.
-            right: the columns that are set to the right.
+            right: the columns that are aligned right.
         """
         clean = [[" ".join(self.clean(cell)) for cell in row] for row in rows]
         all_rows = [list(head), *clean] if head else clean
@@ -112,7 +112,7 @@ class Screen:
         return f"\033[{codes}m{text}\033[0m" if self.coloured and codes and text else text
 
     def error(self, error: ChainruleError) -> None:
-        """An error in its four parts, the later ones wrapped under their label."""
+        """Write an error in its four parts, the later ones wrapped under their label."""
         self.say(f"[{error.where}] {error.what}".replace("\n", " "), style="red")
         parts = {
             "expected": error.expected, "got": error.got, "at": error.at, "fix": error.fix
@@ -130,7 +130,7 @@ def coloured(stream: TextIO) -> bool:
 
 
 def forget(stream: TextIO) -> None:
-    """Let all that is still written to a closed pipe go nowhere, without complaint."""
+    """Discard, without errors, all further output to a closed pipe."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Evaluates a model on some rows: scores beside a constant guess, mistakes, importance."""
+"""Evaluates a model on some rows: scores, those of a constant guess, mistakes, importance."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from chainrule.model.model import Model
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
-IMPORTANCE_ROWS = 1000  # that are shuffled to measure importance
-IMPORTANCE_SECONDS = 3.0  # above it importance is left out
+IMPORTANCE_ROWS = 1000  # in the sample for the importance
+IMPORTANCE_SECONDS = 3.0  # expected time above which importance is left out
 MISTAKES = 10
 
 
@@ -31,8 +31,8 @@ class Evaluation:
 
     Attributes:
         name: "validation", "test" or "training".
-        encoded: the rows as the model takes them.
-        scores, guess: of the model, and of the best constant guess that training knew.
+        encoded: the rows as arrays.
+        scores, guess: of the model, and of the best constant guess from the training data.
         outcome: target and prediction, for tables and charts.
     """
 
@@ -81,7 +81,7 @@ def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Sco
 def importance(model: Model, evaluation: Evaluation) -> tuple[str, list[tuple[str, float]]]:
     """The drop of a score when one column's values are shuffled among the rows.
 
-    Returns the score's name and the drop for each column; none where it would take long.
+    Returns the score's name and the drop for each column; no drops where it would take long.
     """
     assert model.schema is not None
     name = "accuracy" if model.schema.classes is not None else "r2"
@@ -120,7 +120,7 @@ def _mixed(schema: Schema, encoded: Encoded, column: str, order: npt.NDArray[np.
 
 
 def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
-    """The rows that the model got most wrong, the worst first, with their values."""
+    """The rows with the largest errors, the worst first, with their values."""
     outcome = evaluation.outcome
     target, prediction = np.asarray(outcome.target), np.asarray(outcome.prediction)
     if outcome.classes:

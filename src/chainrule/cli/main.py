@@ -1,4 +1,4 @@
-"""The entry point: runs a command, and turns whatever happens into an exit code and words."""
+"""The entry point: runs a command, and converts results and errors to an exit code and text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FINE, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code.
 
-    0 is fine, 1 a mistake in the data or the settings, 2 one in the usage, 70 an error of
-    Chainrule itself, 130 an interruption.
+    0: success; 1: an error in the data or the settings; 2: in the usage; 70: in Chainrule itself;
+    130: an interruption.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
@@ -49,21 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         trouble.say("[chainrule] there is not enough memory")
         return WRONG
-    except Exception as error:  # a defect of ours: a line for the user, a file for us
+    except Exception as error:  # a defect of Chainrule: a line for the user, a file for the report
         return _defect(error, trouble, debug)
     finally:
         _flush()
 
 
 def _prepare_streams() -> None:
-    """Let no character that a terminal cannot show end the run."""
+    """Replace characters that a stream cannot encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _show_warnings(trouble: Screen) -> None:
-    """Show our own warnings as notes; those of libraries are for developers."""
+    """Show Chainrule's warnings as notes; those of libraries are for developers."""
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int,
@@ -100,7 +100,7 @@ def _defect(error: Exception, trouble: Screen, debug: bool) -> int:
 
 
 def _flush() -> None:
-    """Write what is left; a reader that has gone is not an error."""
+    """Flush the streams; a closed pipe is not an error."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

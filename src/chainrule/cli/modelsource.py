@@ -29,11 +29,11 @@ def open_model(source: str) -> tuple[Model, Path]:
 
 
 def open_table_model(source: str) -> tuple[Model, Path]:
-    """A model that knows the columns of its table, and its file. Raises ModelFileError."""
+    """A model with the schema of a table, and its file. Raises ModelFileError."""
     model, path = open_model(source)
     if model.schema is None or model.schema.target is None:
         raise ModelFileError(
-            "load", "the model was made from arrays, and knows no columns", at=path,
+            "load", "the model was made from arrays, and has no columns", at=path,
             fix="use it from Python: chainrule.load(...).predict({...})",
         )  # fmt: skip
     return model, path

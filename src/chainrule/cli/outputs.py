@@ -23,7 +23,7 @@ class Outputs:
     """The files of a run.
 
     Attributes:
-        named: what stands for the model on a command line: the folder, or the file.
+        named: the model on a command line: the folder, or the file.
         model, report, history, config: their paths.
     """
 
@@ -35,24 +35,24 @@ class Outputs:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them, the model first."""
+        """The paths of all files, the model first."""
         return self.model, self.report, self.history, self.config
 
 
 @contextlib.contextmanager
 def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
-    """The files to write, in a folder that is there and can be written to.
+    """The files to write, in an existing, writable folder.
 
     A folder that stays empty is removed at the end.
 
     Args:
-        source: what is trained on, for a name.
+        source: the training data, for a name.
         wanted: the folder, or the file of the model; None makes a folder NAME-model, with a
             number where that is taken.
         force: whether files of another run may be replaced.
 
     Raises:
-        SettingError: the files are there already, or are none that could be written.
+        SettingError: the files exist already, or cannot be written.
     """
     folder, created = None, False
     if wanted is not None and wanted.endswith(".safetensors"):
@@ -72,12 +72,12 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
         yield outputs
     finally:
         if folder is not None and created:
-            with contextlib.suppress(OSError):  # not empty: what is in it stays
+            with contextlib.suppress(OSError):  # not empty: its contents remain
                 folder.rmdir()
 
 
 def name_of(source: str) -> str:
-    """A name for what is made of a source: the file's name without its ending."""
+    """A name for results from a source: the file's name without its suffix."""
     if QUERY.match(source) and not Path(source[:255]).exists():
         return "query"
     name = SUFFIX.sub("", Path(source).name)
@@ -85,7 +85,7 @@ def name_of(source: str) -> str:
 
 
 def quoted(path: os.PathLike[str] | str) -> str:
-    """A path as it is typed into a shell; one that begins with a hyphen gets its folder."""
+    """A path as typed in a shell; one that begins with a hyphen gets its folder."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
@@ -100,7 +100,7 @@ def _beside(model: Path) -> Outputs:
 
 
 def _make(folder: Path) -> bool:
-    """Make a folder where there is none; returns whether it did."""
+    """Make a folder if it does not exist; returns whether it did."""
     if folder.is_dir():
         return False
     if folder.exists():
@@ -129,6 +129,6 @@ def _refuse_taken(outputs: Outputs, force: bool) -> None:
     taken = [path.name for path in outputs.files if path.exists()]
     if taken and not force:
         raise SettingError(
-            "train", "the files of another run are there", got=", ".join(taken),
+            "train", "the files of another run exist", got=", ".join(taken),
             at=outputs.named, fix="choose another name with -o, or replace them with --force",
         )  # fmt: skip

@@ -33,7 +33,7 @@ CLASSES_SHOWN = 12
 
 
 def print_source(screen: Screen, table: Table) -> None:
-    """Print what was read, and the notes on it."""
+    """Print the source and size of a table, and its notes."""
     size = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}"
     screen.write(screen.styled(f"{table.source}: {size}", "bold"))
     for note in table.notes:
@@ -55,7 +55,7 @@ def column_rows(schema: Schema, treatments: Mapping[str, str]) -> list[ColumnRow
 
 
 def print_columns(screen: Screen, rows: Sequence[ColumnRow]) -> None:
-    """Print the table of columns; alike neighbours share a line where there are many."""
+    """Print the table of columns; similar neighbours share a line where there are many."""
     screen.heading("Columns")
     shown = _joined(rows) if len(rows) > JOIN_FROM else list(rows)
     left_out = len(shown) - COLUMNS_SHOWN
@@ -83,7 +83,7 @@ def _joined(rows: Sequence[ColumnRow]) -> list[ColumnRow]:
 
 
 def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
-    """Print the findings of the data check, the worst first; columns with the same one together."""
+    """Print the findings of the data check, the worst first; equal ones of columns together."""
     if not findings:
         screen.write("", screen.styled("Data check", "bold") + ": no findings")
         return
@@ -103,7 +103,7 @@ def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
 
 
 def print_config(screen: Screen, config: Config) -> None:
-    """Print the configuration in a few lines, without what is not set."""
+    """Print the configuration in a few lines, without settings that are not set."""
     screen.heading("Configuration")
     values = asdict(config)
     values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
@@ -128,7 +128,7 @@ def _setting(value: Any) -> str:
 
 
 def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
-    """Print the scores: in a sentence, beside those of a constant guess, and class by class."""
+    """Print the scores: in a sentence, in a table with a constant guess's, and by class."""
     screen.heading("Results")
     for evaluation in evaluations:
         for sentence in results.headline(evaluation.outcome):
@@ -191,7 +191,7 @@ def print_sections(screen: Screen, sections: Sequence[Section]) -> None:
 
 
 def json_text(content: Any) -> str:
-    """The content as JSON; what is not finite is null."""
+    """The content as JSON; numbers that are not finite become null."""
     return json.dumps(_finite(content), indent=2, ensure_ascii=False)
 
 

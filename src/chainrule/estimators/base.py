@@ -43,45 +43,45 @@ from chainrule.train.schedules import Schedule
 Array = npt.NDArray[Any]
 
 PLANNED = (str, Schedule)
-"""Learning rates that change."""
+"""Values of `learning_rate` that change the rate during a run."""
 
-SMALL = 1000
-"""Examples up to which float64 data are computed in float64: there it costs no time."""
+MAX_FLOAT64_ROWS = 1000
+"""Examples up to which float64 data are computed in float64 without costing time."""
 
 
 GAPS = "preprocess=True fills gaps inside the network; or put a SimpleImputer before it"
 
 SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": "r2"}
-"""By the task of a model, the metric that early stopping goes by; else it is the loss."""
+"""By task, the metric of early stopping; for other tasks it is the loss."""
 
 
 class BaseMLP(BaseEstimator):  # type: ignore[misc]
     """The shared part of MLPClassifier and MLPRegressor.
 
-    `model_`, the Chainrule model, holds all that training made; `coefs_` and `intercepts_` are
+    `model_`, the Chainrule model, holds all results of training; `coefs_` and `intercepts_` are
     read from it.
     """
 
     tasks: ClassVar[tuple[str, ...]]
     numeric: ClassVar[bool]
 
-    # ------------------------------------------------------------ what the two differ in
+    # ------------------------------------------------------------ differences of the two
 
     def _store(self, parameters: dict[str, Any]) -> None:
-        """Keep the parameters of the constructor under their names, and do nothing else."""
+        """Store the parameters of the constructor under their names, and do nothing else."""
         for name, value in parameters.items():
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
 
     def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
-        """y as the graph takes it; learns the classes at `first`, where partial_fit has not.
+        """y as an array for the graph; the `first` call learns the classes, unless partial_fit has.
 
-        Later on, y holds all of them, or some where it is `incremental`.
+        Later y must hold all of them, or some where it is `incremental`.
         """
         raise NotImplementedError
 
     def _task(self, y: Array) -> tuple[str, int]:
-        """The task and the number of outputs, for targets that are encoded."""
+        """The task and the number of outputs, for encoded targets."""
         raise NotImplementedError
 
     def _scale(self, y: Array) -> Scale | None:
@@ -93,7 +93,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _class_weights(self, y: Array) -> Array | None:
-        """A weight an example by its class, or None."""
+        """Weights of examples by their class, or None."""
         return None
 
     # ------------------------------------------------------------ data
@@ -105,7 +105,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         inputs.refuse_gaps(y)
         if schema is None:
             try:
-                with np.errstate(over="ignore"):  # the check reports what is too large
+                with np.errstate(over="ignore"):  # the check reports values that are too large
                     X, y = validate_data(
                         self, X, y, accept_sparse=("csr", "csc"), multi_output=True,
                         y_numeric=self.numeric, dtype=dtype, reset=reset,
@@ -126,11 +126,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return X, y
 
     def _precision(self, X: Any, schema: Schema | None) -> str:
-        """float32, or float64 where the data are and it is requested, or costs nothing."""
+        """float32, or float64 where the data are float64 and it is requested or costs no time."""
         if self.precision != "auto":
             return "float32" if self.precision == "single" else "float64"
         rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
-        exact = self.solver == "lbfgs" or rows <= SMALL
+        exact = self.solver == "lbfgs" or rows <= MAX_FLOAT64_ROWS
         single = getattr(X, "dtype", None) == np.float32 or schema is not None
         return "float64" if exact and not single else "float32"
 
@@ -140,7 +140,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return {"x": X} if schema is None else dict(inputs.encoded(schema, X))
 
     def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
-        """All that the graph is fed."""
+        """All inputs of the graph."""
         design, feeds = self._design, self._features(X)
         names = free_names(design.schema)
         feeds[names.target] = y.astype(design.target, copy=False)
@@ -150,7 +150,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return self._fed(feeds)
 
     def _fed(self, feeds: dict[str, Array]) -> Mapping[str, Array] | Encoded:
-        """Feeds as the model takes them: one with a schema takes what is encoded."""
+        """Feeds in the form that the model takes: with a schema, an encoded table."""
         if self._design.schema is None:
             return feeds
         rows = len(next(iter(feeds.values())))
@@ -168,7 +168,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             raise ValueError("partial_fit does not support early_stopping=True")
         if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):
             raise ValueError(
-                "partial_fit goes on epoch by epoch, and a schedule is for a whole run: "
+                "partial_fit trains epoch by epoch, and a schedule needs a complete run: "
                 "leave it out, and change learning_rate_init as you go on"
             )
         first = not hasattr(self, "model_") or not (self.warm_start or incremental)
@@ -217,7 +217,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         )  # fmt: skip
 
     def _build(self, design: Design) -> None:
-        """The untrained model, and the attributes that are known before training."""
+        """Build the untrained model, and set the attributes that precede training."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self.model_, self._design = network(design, seed), design
         self.n_layers_ = len(design.widths) + 2
@@ -226,14 +226,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         self.t_ = 0
 
     def _take_weights(self) -> None:
-        """The same model with weights of examples, which it did without so far."""
+        """Rebuild the model with weights of examples, which it did not have before."""
         old, self._design = self.model_, replace(self._design, weighted=True)
         self.model_ = network(self._design, old.seed)
         self.model_.restore({**old.values, **old.slots}, old.steps)
         self.model_.optimizer, self.model_.history = old.optimizer, old.history
 
     def _prepared(self, feeds: Any, rows: int, validation: Any) -> Prepared:
-        """The feeds of so many rows, with what validates: other data, rows held out, nothing."""
+        """The feeds with their validation data: other data, rows held out, or none."""
         held: Any = self.validation_fraction if self._early else None
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
@@ -257,7 +257,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
         size = self._batch(rows)
         optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
-        planned = incremental or self.schedule is not None  # so that no run is too short
+        planned = incremental or self.schedule is not None  # so that the limit is reached
         score = SCORES.get(model.objective.task or "")
         validates = prepared.held_arrays is not None
         epochs = 1 if incremental else self.max_iter
@@ -286,7 +286,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )  # fmt: skip
 
     def _watch(self, score: str | None, endless: bool) -> Convergence:
-        """The callback that stops a run that has converged; it only watches an endless one."""
+        """The callback that stops a converged run; it only tracks an `endless` one."""
         column, sign = _criterion(score) if self._early else ("loss", 1)
         best = None
         if len(self.model_.history):
@@ -373,14 +373,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             self.model_.set_value(name, array)
 
     def _names(self, suffix: str) -> list[str]:
-        """Of weights or biases, layer by layer."""
+        """The names of weights or biases, layer by layer."""
         check_is_fitted(self)
         layers = [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
         values = self.model_.values
         return [f"{x}.{suffix}" if f"{x}.{suffix}" in values else f"{x}.norm.shift" for x in layers]
 
     def _stochastic(self) -> bool:
-        """For methods that L-BFGS has not."""
+        """Raise AttributeError with L-BFGS, which lacks some methods."""
         if self.solver == "lbfgs":
             raise AttributeError("partial_fit is only available for solver='sgd' and 'adam'")
         return True
@@ -393,5 +393,5 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
 
 def _criterion(score: str | None) -> tuple[str, int]:
-    """The column of the history that validates, and -1 where more of it is better."""
+    """The criterion in the history, and -1 where higher is better."""
     return (f"validation_{score}", -1) if score else ("validation_loss", 1)

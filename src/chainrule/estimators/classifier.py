@@ -104,7 +104,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
     ) -> MLPClassifier:
-        """Train; with `warm_start` go on from where the network is, optimizer included.
+        """Train; with `warm_start` continue from the present state, optimizer included.
 
         Args:
             X: (n, features): an array, a sparse matrix (which is made dense) or a data frame.
@@ -114,7 +114,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 place of rows held out where `early_stopping` is on.
 
         Raises:
-            ValueError: data or parameters make no sense. NotFinite: the loss is not finite.
+            ValueError: data or parameters are not valid. NotFinite: the loss is not finite.
         """
         self._fit(X, y, sample_weight, validation_data=validation_data)
         return self
@@ -123,11 +123,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
-        """Train for one epoch, from where the network is.
+        """Train for one epoch, from the present state.
 
         Args:
             X, y, sample_weight: as in `fit`.
-            classes: all labels that will ever come; needed in the first call.
+            classes: all labels that will occur; needed in the first call.
         """
         if isinstance(self.class_weight, str):
             raise ValueError("class_weight='balanced' needs all rows: give a dict of weights")
@@ -199,7 +199,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return np.asarray(compute_sample_weight(self.class_weight, labels))
 
     def predict(self, X: Any) -> Array:
-        """The most likely class of each example, (n,); for labels 0 or 1, (n, labels).
+        """The most probable class of each example, (n,); for labels 0 or 1, (n, labels).
 
         Args:
             X: as in `fit`.

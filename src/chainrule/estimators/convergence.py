@@ -6,26 +6,26 @@ import math
 
 from chainrule.train.callbacks import Callback, State
 
-SLOWEST = 1e-6
-"""The rate below which an adaptive rate is not cut."""
+MIN_RATE = 1e-6
+"""The rate below which an adaptive rate is not reduced."""
 
 
 class Convergence(Callback):
     """Stop after more than `patience` epochs in a row without an improvement by `tol`.
 
-    An epoch is held against the best one so far, also where that was better by less than `tol`.
+    An epoch is compared with the best one so far, also where that was better by less than `tol`.
 
     Args:
         column: of the history.
-        sign: 1 where less is better, -1 where more is.
-        tol: by how much an epoch must beat the best.
-        patience: how many epochs may fail to; may be infinite.
+        sign: 1 where lower is better, -1 where higher is.
+        tol: the smallest difference to the best that counts as improvement.
+        patience: the number of epochs without improvement that are allowed; may be infinite.
         best: of earlier runs; None for a new one.
-        adaptive: go on while the rate can still be cut.
+        adaptive: continue while the rate can still be reduced.
 
     Attributes:
-        column: of the history, that it judges by.
-        reason: why the run stopped early; None where it did not.
+        column: of the history, the criterion.
+        reason: for an early stop; None where there was none.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Convergence(Callback):
         self._best = min(self._best, value) if value == value else self._best
         if self._stale <= self._patience:
             return
-        if self._adaptive and state.row["rate"] > SLOWEST:
+        if self._adaptive and state.row["rate"] > MIN_RATE:
             self._stale = 0
             return
         state.stop(f"no improvement by {self._tol:g} in {self._patience:g} epochs")

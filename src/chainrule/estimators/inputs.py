@@ -22,7 +22,7 @@ TEXTUAL = ("String", "Object", "Unknown")
 
 
 def column_types(X: Any) -> dict[str, str] | None:
-    """For each column of a data frame the name of its type; None for anything else."""
+    """The names of a data frame's column types; None for other data."""
     if isinstance(X, np.ndarray) or not hasattr(X, "columns"):
         return None
     refuse_duplicates([str(name) for name in X.columns], "X")
@@ -51,7 +51,7 @@ def chosen_columns(given: Any, names: Sequence[str]) -> list[str]:
 
 
 def learn(X: Any, preprocess: bool | str, categorical: Any) -> tuple[Schema, Table] | None:
-    """X as a table, and what it teaches about its columns; None where X is plain numbers.
+    """X as a table and its schema; None where X holds only numbers.
 
     Args:
         preprocess: True, False, or "auto": where a column is not a number, or is listed.
@@ -102,12 +102,12 @@ def encoded(schema: Schema, X: Any) -> Mapping[str, Array]:
 
 
 def dense(X: Any) -> Array:
-    """An array of what may be a sparse matrix."""
+    """A dense array of an array or a sparse matrix."""
     return np.ascontiguousarray(X.toarray() if hasattr(X, "toarray") else X)
 
 
 def refuse_gaps(y: Any) -> None:
-    """Raise ValueError where labels are missing that are not numbers."""
+    """Raise ValueError where labels other than numbers are missing."""
     labels = np.asarray(y)
     if labels.dtype.kind != "O" or labels.ndim != 1:
         return
@@ -142,7 +142,7 @@ def weights_of(given: Any, n: int, dtype: str) -> Array | None:
 
 
 def with_target(schema: Schema, name: object, learned: Callable[[str], Target | None]) -> Schema:
-    """The schema with what is learned of a target, under a name that no column has."""
+    """The schema with a target, under a name that no column has."""
     called = name if isinstance(name, str) and name else "y"
     while any(encoder.name == called for encoder in schema.columns):
         called += "_"

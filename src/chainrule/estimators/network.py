@@ -1,4 +1,4 @@
-"""The graph of an estimator: from features to the model, by what its parameters say."""
+"""The graph of an estimator: from features to the model, by its parameters."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from chainrule.ops.shape import reshape
 from chainrule.types import N
 
 NAMES = {"logistic": "sigmoid", "identity": "linear"}
-"""Our names for activations, by those of scikit-learn."""
+"""Chainrule's names for activations, by those of scikit-learn."""
 GLOROT = {"sigmoid": 2.0, "linear": 6.0, "tanh": 6.0, "relu": 6.0}
-"""Of scikit-learn's activations, the factor in the bound of the first weights."""
+"""By activation in scikit-learn, the factor in the bound of the initial weights."""
 
 FORMS: dict[str, tuple[Form, ...]] = {
     "binary": ("labels",),
@@ -54,31 +54,31 @@ def offered(*tasks: str) -> dict[str, Loss]:
 
 
 def link_of(loss: Loss, task: str) -> Link:
-    """The way from logits to what a model of this task predicts."""
+    """The link from logits to the predictions of a model of this task."""
     return next(loss.links[form] for form in FORMS[task] if form in loss.links)
 
 
 class Scale(NamedTuple):
-    """Of numbers to predict: what makes them have mean 0 and standard deviation 1."""
+    """The standardisation of targets: to mean 0 and standard deviation 1."""
 
     mean: npt.NDArray[np.float64]
     std: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, y: npt.NDArray[Any]) -> Scale:
-        """That of (n,) or (n, k) numbers; constants are only shifted."""
+        """The standardisation of (n,) or (n, k) numbers; constants are only shifted."""
         std = np.std(y, axis=0, dtype=np.float64)
         return cls(np.mean(y, axis=0, dtype=np.float64), np.where(std > 0, std, 1.0))
 
 
 @dataclass(frozen=True)
 class Design:
-    """All that decides the graph of an estimator.
+    """All parameters of an estimator's graph.
 
     Attributes:
         task: binary, multiclass, multilabel or regression.
-        features: of an example, where there is no schema.
-        schema: of the columns of a table; then their encoders are a part of the graph.
+        features: the number in an example, where there is no schema.
+        schema: of the columns of a table; their encoders are then a part of the graph.
         outputs: the logits of an example: classes, labels or numbers; 1 for binary.
         flat: whether a target is one number an example, (N,).
         scale: by which the numbers to predict are standardised, or None.
@@ -109,7 +109,7 @@ class Design:
 
     @property
     def paired(self) -> bool:
-        """Whether the output has the probabilities of both labels, as those of a schema do."""
+        """Whether the output has the probabilities of both labels, as with a schema."""
         return self.task == "binary" and self.schema is not None and self.link.probabilities
 
     @property
@@ -126,7 +126,7 @@ class Design:
 
     @property
     def row(self) -> Loss:
-        """The loss for this task, of the table."""
+        """The row of the loss for this task in the table of losses."""
         losses = offered(self.task)
         if self.loss not in losses:
             raise SettingError(
@@ -136,7 +136,7 @@ class Design:
 
     @property
     def link(self) -> Link:
-        """The way from logits to what the model predicts."""
+        """The link from logits to predictions."""
         return link_of(self.row, self.task)
 
 
@@ -150,7 +150,7 @@ class Names:
 
 
 def activation_named(given: Activation) -> Activation:
-    """An activation by our name for it."""
+    """An activation by Chainrule's name."""
     return NAMES.get(given, given) if isinstance(given, str) else given
 
 
@@ -217,7 +217,7 @@ def _start(h: Node, width: int, activation: Activation) -> Uniform | None:
 
 
 def _loss(z: Node, y: Node, weights: Node | None, design: Design) -> Node:
-    """The mean over examples; several outputs are added up, as scikit-learn's gradients are."""
+    """The mean over examples; several outputs are summed, as scikit-learn's gradients are."""
     loss, s = design.row, design.label_smoothing
     if design.task in ("binary", "multilabel") and loss.probabilities and s:
         y, s = cast(y, z.dtype) * (1 - s) + s / 2, 0.0

@@ -104,7 +104,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None
     ) -> MLPRegressor:
-        """Train; with `warm_start` go on from where the network is, optimizer included.
+        """Train; with `warm_start` continue from the present state, optimizer included.
 
         Args:
             X: (n, features): an array, a sparse matrix (which is made dense) or a data frame.
@@ -114,14 +114,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
                 place of rows held out where `early_stopping` is on.
 
         Raises:
-            ValueError: data or parameters make no sense. NotFinite: the loss is not finite.
+            ValueError: data or parameters are not valid. NotFinite: the loss is not finite.
         """
         self._fit(X, y, sample_weight, validation_data=validation_data)
         return self
 
     @available_if(lambda self: self._stochastic())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Train for one epoch, from where the network is.
+        """Train for one epoch, from the present state.
 
         Args:
             X, y, sample_weight: as in `fit`.

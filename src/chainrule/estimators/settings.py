@@ -1,4 +1,4 @@
-"""The checks of the parameters that scikit-learn's own checks know nothing of, and of theirs."""
+"""The checks of the estimators' parameters, those of scikit-learn included."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _NAMES = ("identity", "logistic", *ACTIVATIONS)
 
 
 def _each(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """The check of one thing or of a sequence of them."""
+    """The check of a value or of a sequence of values."""
     return lambda x: check(x) or (_listed(x) and all(map(check, x)))
 
 
@@ -111,21 +111,21 @@ CHECKS: dict[str, Check] = {
         "'from_dtype', None, or names, positions or a mask of columns",
     ),
 }
-"""For each parameter what it may be, and that in words."""
+"""For each parameter its check, and a description of the valid values."""
 
 
 def check(name: str, parameters: dict[str, Any], losses: Sequence[str]) -> None:
-    """Raise SettingError, a ValueError, for the first parameter that makes no sense.
+    """Raise SettingError, a ValueError, for the first parameter that is not valid.
 
     Args:
         name: of the estimator.
         parameters: of it, by name.
-        losses: that it knows.
+        losses: of the estimator.
     """
     for key, (fits, words) in (CHECKS | {"loss": _one_of(*losses)}).items():
         if key in parameters and not fits(parameters[key]):
             raise SettingError(
-                name, f"{key} makes no sense", expected=f"{key} {words}",
+                name, f"{key} is not valid", expected=f"{key} {words}",
                 got=repr(parameters[key]),
             )  # fmt: skip
 

@@ -13,8 +13,8 @@ from chainrule.train.optim import SGD, Adam, Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.schedules import InversePower, ReduceOnPlateau, Schedule, schedule
 
-PROGRESS = 2.220446049250313e-09
-"""The relative fall of the loss at which SciPy's L-BFGS ends, and so scikit-learn's."""
+MIN_RELATIVE_DECREASE = 2.220446049250313e-09
+"""The relative decrease of the loss at which L-BFGS in SciPy and scikit-learn ends."""
 
 
 def is_lbfgs(optimizer: Any) -> bool:
@@ -29,16 +29,19 @@ def build_optimizer(
 
     Args:
         estimator: with all its parameters.
-        rows: that train.
-        per_epoch: steps of an epoch.
-        incremental: one epoch that continues those before, as partial_fit asks for.
+        rows: the number of training rows.
+        per_epoch: the number of steps in an epoch.
+        incremental: whether it is one epoch of partial_fit.
     """
     e = estimator
     if isinstance(e.optimizer, LBFGS):
         return e.optimizer
     if is_lbfgs(e.optimizer) or (e.optimizer is None and e.solver == "lbfgs"):
         return LBFGS(
-            iterations=e.max_iter, tolerance=e.tol, progress=PROGRESS, evaluations=e.max_fun
+            iterations=e.max_iter,
+            tolerance=e.tol,
+            progress=MIN_RELATIVE_DECREASE,
+            evaluations=e.max_fun,
         )
     rate = _rate(e, rows, per_epoch, incremental)
     if isinstance(e.optimizer, Optimizer):
@@ -53,7 +56,7 @@ def build_optimizer(
 
 
 def _rate(e: Any, rows: int, per_epoch: int, incremental: bool) -> float | Schedule:
-    """The learning rate, or how it changes."""
+    """The learning rate, or its schedule."""
     start = float(e.learning_rate_init)
     if isinstance(e.schedule, str):
         return schedule(e.schedule, rate=start)

@@ -1,4 +1,4 @@
-"""Cross-validation: a model for each part of the rows, scored on the part that it has not seen."""
+"""Cross-validation: a model for each part of the rows, scored on the part held out from it."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def cross_validate(
     verbose: bool | str | Progress | None = True,
     **settings: Any,
 ) -> list[Scores]:
-    """The scores of models on rows that they have not seen: as many parts as there are models.
+    """The scores of models on rows held out from them: as many parts as there are models.
 
     The rows are divided into parts, by class where there are classes; each model is trained on
     all parts but one, many at once as in `fit_many`, and scored on that one.
 
     Args:
-        models: of equal structure, not trained, with seeds of their own or not.
+        models: of equal structure, not trained; seeds may differ.
         data: as for `Model.fit`.
         validation: the share of the rows of training that is held out to stop it; or None.
-        groups: keep whole groups in one part: an entry for each row, or a column of the table.
-        scores: metrics; None takes those usual for the loss.
-        seed: of the division.
+        groups: keep each group in one part: an entry for each row, or a column of the table.
+        scores: metrics; None takes the defaults of the loss.
+        seed: of the split.
         jobs, verbose, settings: as for `fit_many`.
 
     Raises:

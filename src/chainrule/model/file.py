@@ -62,7 +62,7 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write(path: str | os.PathLike[str], saved: Saved) -> None:
-    """Write a model file; at any time `path` is the old file or the whole new one.
+    """Write a model file; at any time `path` is the old file or the complete new one.
 
     Equal models make equal bytes. An existing file is replaced; a link is followed.
 
@@ -128,7 +128,7 @@ def _encode(saved: Saved) -> tuple[str, dict[str, Array]]:
 
 
 def _check_target(path: str) -> None:
-    """Raise ModelFileError for what a rename would not refuse, or would refuse less clearly."""
+    """Raise ModelFileError for targets that a rename would accept or report less clearly."""
     folder = os.path.dirname(os.path.realpath(path))
     try:
         os.stat(os.path.join(folder, ""))
@@ -214,7 +214,7 @@ def from_bytes(content: bytes) -> Saved:
 
 
 def _opened(path: str) -> BinaryIO:
-    mode = os.stat(path).st_mode  # first: to open a pipe would wait for a writer
+    mode = os.stat(path).st_mode  # first: opening a pipe would block until it has a writer
     if stat.S_ISDIR(mode):
         raise ModelFileError("load", "this is a folder", at=path, fix="name the file in it")
     if not stat.S_ISREG(mode):
@@ -223,7 +223,7 @@ def _opened(path: str) -> BinaryIO:
 
 
 def _load(path: str, file: BinaryIO, size: int) -> tuple[bytes, Array]:
-    """The header and the bytes of the tensors, once the checksum is right."""
+    """The header and the bytes of the tensors, after the checksum is verified."""
     head = file.read(_HEAD)
     length = int.from_bytes(head[:8], "little")
     start = _START.match(head, 8)
@@ -265,14 +265,14 @@ def _decode(header: bytes, data: Array) -> Saved:
     for key, array in arrays.items():
         group, _, name = key.partition("/")
         if group not in groups:
-            raise ModelFileError("file", "a tensor that is none of a model", got=key)
+            raise ModelFileError("file", "a tensor that does not belong to a model", got=key)
         groups[group][name] = array
     try:
         document = msgspec.convert(parse(text.encode()), _Document)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ModelFileError("file", "not the document of a model", got=error) from None
     if document.format != FORMAT:
-        raise ModelFileError("file", "no such format", expected=FORMAT, got=document.format)
+        raise ModelFileError("file", "an unknown format", expected=FORMAT, got=document.format)
     try:
         graph = from_dict(
             document.graph, groups["graph"], known=_KNOWN, decode_initial=init.from_dict
@@ -304,7 +304,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def _extra(form: dict[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """Seed, settings, contract, history and notes, each of the right kind."""
+    """Seed, settings, contract, history and notes, with their types checked."""
     decoder = Decoder(arrays)
     extra = {name: decoder.decode(value, name) for name, value in form.items()}
     fits = extra.keys() == _KINDS.keys() and all(
@@ -316,7 +316,7 @@ def _extra(form: dict[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def _of_file(where: str, path: str, error: ChainruleError) -> ModelFileError:
-    """The error as one of a file; text from a file is kept from steering the terminal."""
+    """The error with the file's path; control characters of the file's text are escaped."""
     expected, got, at = map(_plain, (error.expected, error.got, error.at))
     at = f"{path}, {at}" if at else path
     return ModelFileError(

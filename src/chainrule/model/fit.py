@@ -1,4 +1,4 @@
-"""Trains a model: its step and program, the run, and what is reported about it."""
+"""Trains a model: its step and program, the run, and its messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau
 
 EPOCHS = 20
-"""Of a run, where their number is not given."""
+"""The default number of epochs of a run."""
 
 
 def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> History:
@@ -35,7 +35,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
     optimizer = optimizer_for(state, settings.optimizer)
     settings = _resolved(state, prepared, optimizer, settings)
-    notes = [] if prepared is data else [prepared.sentence]  # given data was reported before
+    notes = [] if prepared is data else [prepared.sentence]  # else it is already reported
     notes += _continue_or_reset(state, optimizer)
     program = _program(state, state.loss, prepared, optimizer, settings)
     program.write({}, state.steps)
@@ -54,14 +54,14 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
 
 
 def optimizer_for(state: ModelState, given: Optimizer | LBFGS | str | None) -> Optimizer | LBFGS:
-    """An optimizer, also by its name; or the model's last one, or the default."""
+    """Returns an optimizer, also by its name; None: the model's last one, or the default."""
     return (state.optimizer or Adam(1e-3)) if given is None else as_optimizer(given)
 
 
 def _resolved(
     state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings
 ) -> FitSettings:
-    """The settings with all that was left open, for this model and data."""
+    """The settings with values for all that were left open, for this model and data."""
     epochs, size = EPOCHS, settings.batch_size
     if isinstance(optimizer, LBFGS):
         epochs, size = optimizer.iterations, len(prepared.rows)
@@ -89,14 +89,14 @@ def _metrics(
 
 
 def _continue_or_reset(state: ModelState, optimizer: Optimizer | LBFGS) -> list[str]:
-    """Drop the state of another optimizer; what to report where a model is trained again."""
+    """Drop the state of another optimizer; returns messages where training continues."""
     if not len(state.history):
         return []
     last = state.history.last_epoch
     if state.optimizer is not None and type(state.optimizer) is type(optimizer):
-        return [f"goes on after epoch {last} (step {state.steps:,}), optimizer state kept"]
+        return [f"continues after epoch {last} (step {state.steps:,}), optimizer state kept"]
     steps, state.slots, state.steps = state.steps, {}, 0  # Adam's averages begin with step 1
-    return [f"goes on after epoch {last} (step {steps:,}) with a new optimizer"]
+    return [f"continues after epoch {last} (step {steps:,}) with a new optimizer"]
 
 
 # ---------------------------------------------------------------- program and run
@@ -109,7 +109,7 @@ def _program(
     optimizer: Optimizer | LBFGS,
     settings: FitSettings,
 ) -> Program:
-    """The program that does the steps: by minibatches, or on all rows at once."""
+    """The program that runs the steps: by minibatches, or on all rows at once."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
             state.graph, loss, state.values, _rows_of(state, prepared), optimizer,
@@ -156,7 +156,7 @@ def _run(
         return {name: value for name, value in scores.items() if name != "loss"}
 
     def sync() -> None:
-        state.slots = {}  # memory may not hold the old and the new ones
+        state.slots = {}  # memory may not suffice for the old and the new ones
         state.restore(program.read(), program.steps)
 
     return Run(
@@ -170,7 +170,7 @@ def _run(
 
 
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
-    """The tracker that judges the epochs; without patience it never stops the run."""
+    """The tracker of the best epoch; without patience it never stops the run."""
     task = state.objective.task
     metrics = find_metrics(settings.metrics or (), task) if task else []
     tracker = settings.stopping.tracker(

@@ -1,4 +1,4 @@
-"""Many models trained at once: one on each processor, with data that they share."""
+"""Many models trained at once: one on each processor, with shared data."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Task:
     """A model to train.
 
     Attributes:
-        train: trains the model; called with `verbose`, the progress that it reports to.
-        optimizer: of the model after that; None: a process sends it.
-        here: whether it must run in this process, as callbacks act here.
+        train: trains the model; called with `verbose`, the progress display that it uses.
+        optimizer: of the trained model; None: a process sends it.
+        here: whether it must run in this process, because callbacks act here.
     """
 
     model: Model
@@ -70,7 +70,7 @@ def fit_many(
         data: for all of them, as for `Model.fit`.
         each: for each model a dict of settings, which override those for all; "data" among
             them replaces the data for a model.
-        jobs: how many train at a time; None: one on each processor.
+        jobs: the number that train at a time; None: one on each processor.
         verbose: one line reports all; as for `Model.fit`.
         settings: of `Model.fit`, for all.
 
@@ -103,7 +103,7 @@ def train_many(
 
     Args:
         tasks: of different models.
-        jobs: how many train at a time; None: one on each processor.
+        jobs: the number that train at a time; None: one on each processor.
         verbose: as for `Model.fit`.
     """
     from chainrule.system import workers  # noqa: PLC0415  (few programs need it)
@@ -150,7 +150,7 @@ def _shares(jobs: int | None, models: int) -> tuple[int, int]:
 
 
 def _train(task: Task, progress: SharedProgress) -> Exception | None:
-    """Train one; returns its error, such that it can be pickled."""
+    """Train one model; returns its error in a form that can be pickled."""
     try:
         progress.raise_if_cancelled()
         task.train(verbose=progress)
@@ -161,7 +161,7 @@ def _train(task: Task, progress: SharedProgress) -> Exception | None:
             error.add_note("".join(traceback.format_exception(error)).rstrip())
         try:
             pickle.loads(pickle.dumps(error))
-        except Exception:  # an exception may be anything
+        except Exception:  # any exception may occur
             return RuntimeError(f"{type(error).__name__}: {error}")
         return error
     return None
@@ -177,7 +177,7 @@ def _check(
 ) -> None:
     repeated = [k for k, x in enumerate(models) if any(x is y for y in models[:k])]
     if repeated:
-        raise SettingError("fit_many", "a model is there twice", at=f"models[{repeated[0]}]")
+        raise SettingError("fit_many", "a model is given twice", at=f"models[{repeated[0]}]")
     if each is not None and len(each) != len(models):
         raise SettingError(
             "fit_many", "each= and models differ in length",
@@ -208,14 +208,14 @@ def _fit(model: Model, data: Data | Prepared, settings: FitSettings, verbose: Pr
 
 
 class _SharedData:
-    """Data as models need it; models that need it alike share the arrays."""
+    """Data converted for models; models with equal inputs share the arrays."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[int, str], Array] = {}
         self._encoded: dict[tuple[object, ...], tuple[Any, ...]] = {}
 
     def converted(self, model: Model, data: Any, settings: FitSettings) -> tuple[Any, FitSettings]:
-        """Data, and settings with theirs, such that `fit` has nothing left to convert."""
+        """Data and settings, converted such that `fit` does not convert them again."""
         if isinstance(data, Prepared):
             return data, settings
         data, groups, time = self._data(model, data, settings.groups, settings.time)
@@ -225,7 +225,7 @@ class _SharedData:
         return data, replace(settings, groups=groups, time=time, validation=validation)
 
     def _data(self, model: Model, data: Any, *columns: Any) -> tuple[Any, ...]:
-        """Data, and columns that may be named, for a model."""
+        """Data, and the named columns, for a model."""
         if model.schema is not None:
             names = (x if isinstance(x, str) else id(x) for x in columns)
             key = id(model.schema), id(data), *names
@@ -256,7 +256,7 @@ class ProgressBoard:
         self._shares = np.frombuffer(mmap.mmap(-1, 8 * (count + 1)))
 
     def report(self, index: int, share: float) -> None:
-        """Note that a model has done this share of its training."""
+        """Record that a model has completed this share of its training."""
         self._shares[index] = share
 
     def stop(self) -> None:
@@ -265,11 +265,11 @@ class ProgressBoard:
 
     @property
     def stopped(self) -> bool:
-        """Whether they are to stop."""
+        """Whether the models must stop."""
         return bool(self._shares[-1])
 
     def show(self, progress: Progress) -> None:
-        """Show how many models are done, in all."""
+        """Show the number of completed models."""
         done = float(self._shares[:-1].sum())
         progress.update(min(int(done) + 1, len(self._shares) - 1), done % 1)
 
@@ -297,7 +297,7 @@ class SharedProgress(Progress):
         self._board.report(self._index, 1)
 
     def raise_if_cancelled(self) -> None:
-        """Raises KeyboardInterrupt where all models are to stop."""
+        """Raises KeyboardInterrupt where all models must stop."""
         if self._board.stopped:
             raise KeyboardInterrupt
 
@@ -314,13 +314,13 @@ class Trained:
 
     @classmethod
     def of(cls, task: Task) -> Trained:
-        """Returns that of a trained model."""
+        """Returns the part of a trained model."""
         model, state = task.model, task.model.values | task.model.slots
         optimizer = model.optimizer if task.optimizer is None else None
         return cls(state, model.steps, model.history, model.split, optimizer)
 
     def apply(self, task: Task) -> None:
-        """Write it to the model of this process."""
+        """Write the part to the model of this process."""
         model = task.model
         if self.split:  # then the training had begun
             model.optimizer = self.optimizer or task.optimizer
@@ -332,7 +332,7 @@ class Trained:
 
 
 def _row(model: Model) -> dict[str, float]:
-    """The row of the history that the model ends with, without times and rates."""
+    """The row of the history that describes the final model, without times and rates."""
     history = model.history
     if not len(history):
         return {}
@@ -347,7 +347,7 @@ def _summary(
     if failed:
         text += f"; {len(failed):,} failed"
     if stopped:
-        return f"interrupted: {text}; each is the best that it was until now"
+        return f"interrupted: {text}; each is at its best so far"
     histories = [x.history for k, x in enumerate(models) if k not in failed and len(x.history)]
     criteria = {x.criterion for x in histories}
     if len(criteria) == 1 and len(histories) > 1:

@@ -42,17 +42,16 @@ class Model(ModelState):
     """A network that is trained, used for prediction, and saved.
 
     Args:
-        outputs: what `predict` gives: one node or several.
-        loss: what `fit` minimises: a scalar node.
+        outputs: of `predict`: one node or several.
+        loss: that `fit` minimises: a scalar node.
         seed: of the initial values, the order of examples, and dropout.
-        schema: what was learned about a table; then tables, files and queries may be given
-            wherever data is.
+        schema: of a table; with it, data may be tables, files and queries.
         values: of parameters, by name, in place of their initial values.
 
     Attributes:
-        graph: outputs and loss with all that they are computed from.
+        graph: outputs and loss with all nodes that they depend on.
         history: of all runs of `fit`.
-        split: how the last run divided its rows, in a sentence.
+        split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; "config" is that of `train`.
 
     Raises:
@@ -103,36 +102,36 @@ class Model(ModelState):
         threads: int | None = None,
         verbose: bool | str | Progress | None = True,
     ) -> History:
-        """Train. Calling it again goes on from where the model is, optimizer included.
+        """Train the model. Another call continues from its state, optimizer included.
 
         Args:
             data: for each input by name its array, rows first; or a table, a file or a query
                 where the model has a schema.
-            optimizer: such as Adam(1e-3), or its name. None goes on with the last one, and takes
-                Adam(1e-3) at first. LBFGS takes all rows in every step, its iteration.
+            optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
+                Adam(1e-3). LBFGS uses all rows in every step, which is one of its iterations.
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
             epochs: passes over all training rows; None: 20, or as many iterations as LBFGS has.
             validation: the share of rows held out (shuffled, stratified by class, seeded), or
                 separate data, or None.
-            groups, time: hold out whole groups, or the latest rows: an array with an entry a
+            groups, time: hold out complete groups, or the latest rows: an array with an entry a
                 row, or the name of a column of the table.
             patience: stop when the validation loss, or the criterion of an EarlyStopping, has not
-                improved for so many epochs.
+                improved for this number of epochs.
             keep_best: end with the parameters of the best epoch, where there is validation.
             shuffle: take the rows in a new order in each epoch.
-            metrics: names or functions (target, prediction); None takes those usual for the loss.
-            clip_norm, clip_value: bound the gradients' common length, or each entry.
+            metrics: names or functions (target, prediction); None takes the defaults of the loss.
+            clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
             trainable: names or patterns of the parameters to train; None trains all.
             callbacks: called after each epoch with the state of the run.
-            backend: "native" compiles the whole step to machine code; "interpreter" computes
-                with NumPy, node by node, which is slow and serves as a reference.
-            threads: how many processors a step may use, where they make it faster; None: all.
+            backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
+                node by node, which is slow and serves as a reference.
+            threads: the number of processors that a step may use, where it is faster; None: all.
                 Results have the same bits for any number.
             verbose: True shows the run in a form for the terminal, notebook or file; False
                 shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
 
         Returns:
-            The model's history: a row an epoch, of this and all earlier runs.
+            The model's history: a row for each epoch of this and all earlier runs.
 
         Raises:
             FeedError, DataError: the data does not fit the graph or the schema.
@@ -150,13 +149,13 @@ class Model(ModelState):
     def evaluate(
         self, data: Data, metrics: Iterable[str | Metric | Function] | None = None
     ) -> Scores:
-        """The loss and the metrics over the whole of `data`, as a dict.
+        """The loss and the metrics over all rows of `data`, as a dict.
 
         Args:
             data: as for `fit`.
-            metrics: names or functions; None takes those that are usual for the loss.
+            metrics: names or functions; None takes the defaults of the loss.
 
-        Where the loss weighs examples and the data has no weights, all count alike.
+        Where the loss weights examples and the data has no weights, all have equal weight.
 
         Raises:
             GraphError: the model has no loss.
@@ -186,11 +185,11 @@ class Model(ModelState):
         return values[0] if self.single else values
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
-        """The whole graph on some examples, with the present parameters, for a close look.
+        """The values of all nodes on some examples, with the present parameters.
 
         Args:
             data: all inputs by name, or a table where the model has a schema.
-            training: whether dropout drops, and batch statistics count.
+            training: whether dropout is active, and batch statistics are used.
         """
         arrays, _ = self.arrays(data)
         outputs = [*self.outputs, *([] if self.loss is None else [self.loss])]
@@ -213,7 +212,7 @@ class Model(ModelState):
         clip_value: float | None = None,
         rows: int | None = None,
     ) -> Forecast:
-        """A forecast of a training step as machine code: what it does, its time and memory.
+        """A forecast of a training step as machine code: its kernels, time and memory.
 
         `print(model.plan())` shows the passes over the graph, the kernels with the nodes that
         each computes, phases, layout, memory, and the predicted time of a step; the first call
@@ -252,7 +251,7 @@ class Model(ModelState):
     ) -> Profile:
         """The time that each kernel and node of a training step takes, measured and predicted.
 
-        Steps are run on the data as `fit` would, but on a copy of the model that learns nothing.
+        Steps are run on the data as in `fit`, but on a copy: the model is not changed.
 
         Args:
             data, batch_size, optimizer, clip_norm, clip_value: as for `fit`.
@@ -277,7 +276,7 @@ class Model(ModelState):
     # ------------------------------------------------------------ file
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole model to one safetensors file; an old file is replaced at the end.
+        """Write the complete model to a safetensors file; an old file is replaced at the end.
 
         An optimizer or schedule that you wrote is code, and no code is saved: training that
         continues from such a file begins with a new optimizer.
@@ -310,7 +309,7 @@ class Model(ModelState):
         )
 
     def _only(self, data: Data) -> dict[str, Any]:
-        """The part of `data` that the outputs need; a name that no input has is an error."""
+        """The part of `data` that the outputs need. Raises FeedError for an unknown name."""
         needed = self._output_inputs.values()
         if not isinstance(data, Mapping):
             raise not_arrays(data, needed)

@@ -1,4 +1,4 @@
-"""Data prepared for `fit`: checked arrays, the rows that train and those that validate."""
+"""Data prepared for `fit`: checked arrays, training rows and validation rows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from chainrule.model.state import Data, ModelState
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data that is ready: checked arrays, the rows that train and those that validate.
+    """Prepared data: checked arrays, training rows and validation rows.
 
     Attributes:
         arrays, rows: of the training data.
         held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
-        sentence: how it was divided.
+        sentence: a description of the split.
     """
 
     arrays: dict[str, Array]
@@ -38,7 +38,7 @@ class Prepared:
 def prepare(
     state: ModelState, data: Data | Prepared, validation: Any, groups: Any, time: Any
 ) -> Prepared:
-    """Check data and divide its rows into those that train and those that validate.
+    """Check data and split its rows into training and validation rows.
 
     Data that is prepared already is returned as it is.
     """
@@ -78,7 +78,7 @@ def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
 def divide(
     arrays: dict[str, Array], rows: Rows, fraction: float | None, seed: int, **ways: Any
 ) -> Prepared:
-    """Some rows of the data, of which a fraction validates; see `holdout` for the ways."""
+    """Some rows of the data, a fraction of them held out; see `holdout` for the kinds of split."""
     if fraction is None:
         sentence = f"all {len(rows):,} rows train, none validate"
         return Prepared(arrays, rows, None, rows[:0], sentence)
@@ -87,7 +87,7 @@ def divide(
 
 
 def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
-    """The class of each row, by which a split is stratified; None where rows have none."""
+    """The class of each row, for a stratified split; None where rows have none."""
     target = state.objective.target
     if state.objective.task != "classification" or target is None:
         return None

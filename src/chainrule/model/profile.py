@@ -39,7 +39,7 @@ def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float
 
 
 def _profile(forecast: Forecast, graph: Graph, timing: Timing) -> Profile:
-    """The times of tasks beside their costs: both go through the plan's phases."""
+    """The times of tasks with their costs, both in the order of the plan's phases."""
     times = [float(x.mean()) for phase in timing.tasks for x in phase]
     kernels = tuple(
         MeasuredKernel(cost, seconds) for cost, seconds in zip(forecast.kernels, times, strict=True)
@@ -56,7 +56,7 @@ def _profile(forecast: Forecast, graph: Graph, timing: Timing) -> Profile:
 
 
 def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dict[str, float]:
-    """The time of kernels, shared among their nodes by what each costs."""
+    """The time of kernels, distributed among their nodes by cost."""
     nodes: dict[str, float] = {}
     for x in kernels:
         kernel = x.cost.work.kernel

@@ -1,4 +1,4 @@
-"""Reading safetensors from memory with every check that the format allows, and no copies.
+"""Reads safetensors from memory with all checks that the format allows, without copies.
 
 The safetensors library maps the file; a file that another program cuts meanwhile would crash
 the process, and the bytes checked need not be the bytes read. Source of the format:
@@ -21,7 +21,7 @@ MAX_HEADER = 100_000_000
 """The greatest header that safetensors allows, in bytes."""
 
 MAX_VALUES = 5_000_000
-"""JSON of more values than this is refused."""
+"""The greatest number of values in a JSON document."""
 
 MAX_AXES = 32
 _DTYPES = {
@@ -47,7 +47,7 @@ def parse(text: bytes) -> Any:
     """The value of the JSON `text`.
 
     Raises:
-        ModelFileError: it is not JSON, has a key twice, or is nested or built up beyond reason.
+        ModelFileError: it is not JSON, has a duplicate key, or is nested too deep or too large.
     """
     try:
         return json.loads(
@@ -62,7 +62,7 @@ def parse(text: bytes) -> Any:
 
 
 def bounded(text: bytes) -> bytes:
-    """`text`, unless it holds more than MAX_VALUES JSON values. Raises ModelFileError."""
+    """Returns `text`. Raises ModelFileError for more than MAX_VALUES JSON values."""
     count = sum(map(text.count, (b"[", b"{", b",")))
     if count > MAX_VALUES:
         raise ModelFileError(
@@ -90,8 +90,8 @@ def tensors(header: Any, data: Array) -> tuple[str, dict[str, Array]]:
         data: the bytes after it, (n,) of uint8.
 
     Raises:
-        ModelFileError: a tensor's dtype, shape and place do not fit together, or the tensors do
-            not fill the data exactly, one after another.
+        ModelFileError: a tensor's dtype, shape and offsets do not match, or the tensors do not
+            fill the data exactly, one after another.
     """
     try:
         metadata = msgspec.convert(header.pop("__metadata__"), dict[str, str])
@@ -106,7 +106,7 @@ def tensors(header: Any, data: Array) -> tuple[str, dict[str, Array]]:
         begin, end = tensor.data_offsets
         dtype = np.dtype(_DTYPES[tensor.dtype])
         if begin != position or end - begin != math.prod(tensor.shape) * dtype.itemsize:
-            raise ModelFileError("file", "a tensor that is not in its place", got=ascii(name))
+            raise ModelFileError("file", "a tensor with wrong offsets", got=ascii(name))
         if end > len(data):
             break
         views[name] = _view(name, data[begin:end], dtype, tensor.shape)
@@ -146,7 +146,7 @@ def foreign(head: bytes, size: int) -> str:
 
     Args:
         head: its first bytes, some hundred of them.
-        size: how many it has.
+        size: of the file, in bytes.
     """
     if not head:
         return "an empty file"

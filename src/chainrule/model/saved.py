@@ -1,4 +1,4 @@
-"""The content of a model file as a record, and the check that its parts fit together."""
+"""The content of a model file as a record, and the check that its parts are consistent."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Saved:
         outputs: the names of the outputs.
         loss: the name of the loss, or None.
         values: the present value of each parameter, by name.
-        optimizer: the settings that training goes on with, or None.
+        optimizer: the settings with which training continues, or None.
         state: the arrays of the optimizer, by name.
-        steps: how many training steps were done.
-        seed: of everything random.
+        steps: the number of training steps.
+        seed: of all random numbers.
         contract: the schema of the data, or None.
         history: of training, or None.
         notes: anything else.
@@ -51,7 +51,7 @@ class Saved:
 
 
 def check_saved(saved: Saved) -> None:
-    """Raise ModelFileError unless values, state, outputs and loss are as they should be."""
+    """Raise ModelFileError unless values, state, outputs and loss are consistent."""
     graph = saved.graph
     wanted = {graph.name(x): x.type for x in graph.parameters}
     missing = [name for name in wanted if name not in saved.values]
@@ -80,6 +80,6 @@ def check_saved(saved: Saved) -> None:
         if graph.find(name) not in graph.outputs:
             raise ModelFileError("file", f"{name!r} is not an output of the graph")
     if saved.loss is not None and (graph[saved.loss].shape or not graph[saved.loss].type.floating):
-        raise ModelFileError("file", "a loss is one number", got=graph[saved.loss].type)
+        raise ModelFileError("file", "a loss is a scalar", got=graph[saved.loss].type)
     if saved.steps < 0:
         raise ModelFileError("file", "steps are counted from 0", got=saved.steps)

@@ -1,4 +1,4 @@
-"""The state of a model: its graph, the present values of its parameters, what training left."""
+"""The state of a model: its graph, parameters, optimizer slots and history."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class ModelState:
     Args: see Model.
 
     Attributes:
-        graph: outputs and loss with all that they are computed from.
+        graph: outputs and loss with all nodes that they depend on.
         outputs, loss: the nodes of the graph that are predicted and minimised.
-        seed: of everything random.
-        schema: what was learned about a table, or None.
-        judge: what the loss says about scoring.
+        seed: of all random numbers.
+        schema: of a table, or None.
+        objective: the nodes that the loss compares, and their metrics.
         optimizer: of the last run; None before the first.
         slots: the optimizer's arrays, by name.
         steps: the number of updates made.
         history: of all runs of `fit`.
-        split: how the last run divided its rows, in a sentence.
+        split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; "config" is that of `train`.
-        step_cache: keeps the step of the last run.
+        step_cache: holds the step of the last run.
 
     Raises:
         GraphError: the loss is not a scalar, or two nodes have one name.
@@ -92,12 +92,12 @@ class ModelState:
 
     @property
     def size(self) -> int:
-        """The count of numbers that the optimizer trains."""
+        """The number of trained parameters."""
         return sum(self._values[name].size for name, x in self._parameters.items() if x.trainable)
 
     @property
     def values(self) -> dict[str, Array]:
-        """The present values of all parameters, by name; arrays that cannot be written to."""
+        """The present values of all parameters, by name, as read-only arrays."""
         return {name: self.value(name) for name in self._values}
 
     def value(self, parameter: str | Parameter) -> Array:
@@ -125,7 +125,7 @@ class ModelState:
         return name
 
     def restore(self, state: Mapping[str, Array], steps: int) -> None:
-        """Take parameters and optimizer slots, as a program gives them."""
+        """Set parameters and optimizer slots, as a program returns them."""
         updated = {name: state[name] for name in self._values if name in state}
         self._values = self._values | updated  # at once: another thread may predict
         self.slots = {name: x for name, x in state.items() if name not in self._values}
@@ -136,7 +136,7 @@ class ModelState:
     def arrays(self, data: Data, *, weighted: bool = True) -> tuple[dict[str, Array], int]:
         """All inputs of the graph from `data`, checked, and the number of rows.
 
-        weighted: whether weights of examples must be there, if the graph has them.
+        weighted: whether weights of examples are required, if the graph has them.
         """
         inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         if self.schema is not None:
@@ -162,7 +162,7 @@ class ModelState:
     def _with_equal_weights(
         self, inputs: Mapping[Input, str], data: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """The data with weights of 1, where weights are an input that it lacks."""
+        """The data, with weights of 1 where the graph has weights and the data has none."""
         weights = self.objective.weights
         rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
         if not isinstance(weights, Input) or inputs[weights] in data or not rows:
@@ -181,7 +181,7 @@ class ModelState:
         return Scores({"loss": float(loss)} | scores, scores.notes)
 
     def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
-        """The loss over some rows of checked arrays, and the values of the judge's nodes."""
+        """The loss over some rows of checked arrays, and the values of the objective's nodes."""
         if self.loss is None:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"

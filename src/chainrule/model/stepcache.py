@@ -1,4 +1,4 @@
-"""Keeps the training step that a model was last trained with, for runs that need the same one."""
+"""Caches a model's last training step, for runs that need the same one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.train.optim import OPTIMIZERS, Optimizer
 
 
 class StepCache:
-    """Builds training steps; the last one is built once. It holds no data and no values."""
+    """Builds training steps and caches the last one, without data or values."""
 
     def __init__(self) -> None:
         self._last: tuple[tuple[object, ...], SplitStep] | None = None
@@ -24,7 +24,7 @@ class StepCache:
     def step(
         self, graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
     ) -> SplitStep:
-        """The step that these make, split; see `build_step`."""
+        """The split step of these arguments; see `build_step`."""
         key = _key(graph, loss, optimizer, settings)
         last = self._last  # read once: another thread may replace it
         if key is not None and last is not None and last[0] == key:
@@ -42,7 +42,7 @@ class StepCache:
 def _key(
     graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
 ) -> tuple[object, ...] | None:
-    """All that a step is made of; None for an optimizer that a user wrote, which may change.
+    """All that a step depends on; None for a user's optimizer, which may change.
 
     The learning rate is an input of the step. The user's line counts: errors name it.
     """

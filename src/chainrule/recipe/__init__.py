@@ -11,7 +11,7 @@ from chainrule.recipe.fit import build_optimizer as build_optimizer
 from chainrule.recipe.fit import keeps_best as keeps_best
 from chainrule.recipe.fit import step_settings as step_settings
 from chainrule.recipe.length import LENGTHS as LENGTHS
-from chainrule.recipe.length import usual_length as usual_length
+from chainrule.recipe.length import default_length as default_length
 from chainrule.recipe.network import build as build
 from chainrule.recipe.setting import Setting as Setting
 from chainrule.recipe.training import Training as Training

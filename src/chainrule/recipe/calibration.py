@@ -36,7 +36,7 @@ def temperature_of(model: Model) -> dict[str, Array]:
 
 
 def calibrate(model: Model, data: Prepared) -> None:
-    """Give a classifier the temperature with the least log loss on the rows held out."""
+    """Set a classifier's temperature to the one with the lowest log loss on the rows held out."""
     for name, present in temperature_of(model).items() if len(data.held_rows) else ():
         assert data.held_arrays is not None
         classes = model.outputs[0].shape[1]
@@ -47,15 +47,15 @@ def calibrate(model: Model, data: Prepared) -> None:
 
 
 def calibrated_loss(logits: Array, truth: Array) -> float:
-    """The log loss of class numbers (n,) by logits (n, classes), at the best temperature."""
+    """The log loss of class indices (n,) and logits (n, classes), at the best temperature."""
     log_p = LOG_SOFTMAX.forward(logits / temperature(logits, truth), axis=(-1,))
     return -float(np.take_along_axis(log_p, truth[:, None].astype(np.int64), axis=1).mean())
 
 
 def temperature(logits: Array, truth: Array) -> float:
-    """The divisor of logits (n, classes) that gives class numbers (n,) the least log loss.
+    """The divisor of logits (n, classes) with the lowest log loss for class indices (n,).
 
-    One more row of unknown class is counted: a few rows may all be right by chance. Source: C.
+    A row of unknown class is added: a few rows may all be right by chance. Source: C.
     Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern neural networks, ICML
     2017.
     """

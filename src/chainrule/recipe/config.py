@@ -1,4 +1,4 @@
-"""The settings of a training run on a table, a row each: all that is said of one comes from it."""
+"""The settings of a training run on a table, a row each, from which their help is generated."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class OfferedLosses(Sequence[str]):
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a training run on a table. None means: chosen by the data."""
+    """All settings of a training run on a table. None means: chosen by the data."""
 
     target: str | None = setting(None, "column", "Data", "the column to predict")
     task: str | None = setting(
-        None, "text", "Data", "what to learn; guessed from the target", choices=TASKS,
+        None, "text", "Data", "the kind of prediction; guessed from the target", choices=TASKS,
         by_data=lambda x: x.task,
     )  # fmt: skip
     quality: str = setting(
@@ -178,10 +178,10 @@ def config(**settings: Any) -> Config:
 
 
 def resolve(chosen: Config, schema: Schema) -> Config:
-    """`chosen` with a value for everything that the data decides.
+    """`chosen` with values for all settings that the data determines.
 
     Raises:
-        SettingError: a setting makes no sense for this task.
+        SettingError: a setting is not valid for this task.
     """
     facts = Facts(vars(chosen), schema)
     resolved = replace(chosen, **{

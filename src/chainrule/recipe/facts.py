@@ -1,4 +1,4 @@
-"""The facts by which a recipe chooses the settings that are left open."""
+"""The properties of a table by which a recipe chooses the settings that are left open."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chainrule.data.schema import Schema
 
 @dataclass(frozen=True)
 class Effort:
-    """The work that a quality is worth.
+    """The amount of work for a quality.
 
     Attributes:
         visits: rows visited by the longest training; a tenth of it where members share the work.
-        epochs: the least, and the most: twice as many for a small table.
-        members: networks, the least and the most.
+        epochs: minimum and maximum: twice as many for a small table.
+        members: networks, minimum and maximum.
         width: of their hidden layers.
     """
 
@@ -38,15 +38,15 @@ EFFORTS = {
     "best": Effort(4e6, (8, 24), (2, 8), 256),
 }
 FEW_ROWS = 1500
-"""Below so many rows, a network is kept small and learns slowly: it could memorise them."""
+"""Below this number of rows, networks are small and learn slowly: they could memorise them."""
 SMALL_ROWS = 5000
-"""Up to so many rows, those held out are worth a second training, and networks train quickly."""
+"""Up to this number of rows, training is fast, and a second one on all rows is worthwhile."""
 MIN_HELD_ROWS = 300
-"""From so many rows held out, the best epoch can be distinguished from the others."""
+"""From this number of rows held out, the best epoch can be distinguished from the others."""
 MIN_CROSSED_ROWS = 40
-"""From so many training rows, cross-validation chooses the length where rows are few."""
+"""From this number of training rows, cross-validation chooses the length for small tables."""
 MIN_PIECEWISE_ROWS = 200
-"""From so many rows, a piece between two quantiles holds more than single rows."""
+"""From this number of rows, a piece between two quantiles holds more than single rows."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Facts:
 
     Attributes:
         given: settings by name; None where they are left open.
-        schema: what was learned of the table; it has a target.
+        schema: of the table, with a target.
     """
 
     given: Mapping[str, Any]
@@ -79,7 +79,7 @@ class Facts:
 
     @property
     def heavy_tailed(self) -> bool:
-        """Whether few targets are so far out that the others would hardly count."""
+        """Whether the target has a heavy tail, whose outliers would dominate the loss."""
         return isinstance(self.schema.target, NumberTarget) and self.schema.target.heavy
 
     @property
@@ -89,12 +89,12 @@ class Facts:
 
     @property
     def small(self) -> bool:
-        """Whether the table is quickly trained on."""
+        """Whether training on the table is fast."""
         return self.schema.rows <= SMALL_ROWS
 
     @property
     def wide(self) -> bool:
-        """Whether there are so many columns of numbers that each says little, as a pixel."""
+        """Whether there are so many columns of numbers that each carries little information."""
         return len(self.schema.members) > MAX_TABULAR_NUMBERS
 
     @property
@@ -104,7 +104,7 @@ class Facts:
 
     @property
     def fast(self) -> bool:
-        """Whether only the quickest way is taken."""
+        """Whether the quality is "fast"."""
         return bool(self.given["quality"] == "fast")
 
     @cached_property
@@ -134,7 +134,7 @@ class Facts:
 
     @property
     def members(self) -> int:
-        """Networks side by side: the more, the fewer rows they visit."""
+        """The number of networks: the more, the fewer rows they visit."""
         visits = self.training_rows * self.epochs
         return int(np.clip(round(self.effort.visits / 10 / visits), *self.effort.members))
 
@@ -160,7 +160,7 @@ class Facts:
 
     @property
     def embeds(self) -> bool:
-        """Whether functions of each column of numbers are worth their inputs."""
+        """Whether embeddings of columns of numbers are worth their inputs."""
         return self.schema.rows >= MIN_PIECEWISE_ROWS and not self.wide
 
     @property

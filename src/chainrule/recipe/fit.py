@@ -17,13 +17,13 @@ from chainrule.train.optim.registry import optimizer
 from chainrule.train.progress import Progress
 
 REFERENCE_INPUTS = 256
-"""Inputs of the layer that has the rate of the settings; more inputs need a smaller one."""
+"""Inputs of a layer for which the rate of the settings holds; more inputs need a smaller one."""
 RATE_FACTORS = {".b": 1.6, ".scale": 96.0, ".f": 1.6, ".p": 1.6}
 """Factors on the rate of other parameters, by suffix. Source: Holzmüller et al. 2024."""
-FALLING = ("cosine", "log_cosine", "one_cycle")
-"""Schedules whose rate falls to 0 at the last epoch."""
+ANNEALED_SCHEDULES = ("cosine", "log_cosine", "one_cycle")
+"""Schedules whose rate decreases to 0 in the last epoch."""
 BETA2 = 0.95
-"""AdamW's memory of squares: a shorter one than usual, after the same source."""
+"""AdamW's beta2: lower than the default, from the same source."""
 
 
 def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
@@ -47,7 +47,9 @@ def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
     kind = OPTIMIZERS.get(resolved.optimizer, LBFGS)
     if issubclass(kind, Optimizer) and kind.adaptive:
         more["rates"] = factors = rate_factors(graph)
-    if resolved.optimizer == AdamW.name:  # each weight decays by rate * decay, whatever its factor
+    if (
+        resolved.optimizer == AdamW.name
+    ):  # each weight decays by rate * decay, independent of its factor
         weights = {graph.name(x) for x in graph.parameters if x.suffix == ".w"}
         more["decays"] = {name: 1 / x for name, x in factors.items() if name in weights}
         more["beta2"] = BETA2
@@ -55,7 +57,7 @@ def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
 
 
 def rate_factors(graph: Graph) -> dict[str, float]:
-    """By parameter, the factor on the rate of a layer with 256 inputs."""
+    """By parameter, the factor relative to the rate of a layer with 256 inputs."""
     factors = {}
     for x in graph.parameters:
         inputs = x.shape[0] if x.ndim else 1
@@ -69,7 +71,7 @@ def rate_factors(graph: Graph) -> dict[str, float]:
 def fit(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
 ) -> None:
-    """Train a model as resolved, on data that is divided already."""
+    """Train a model with resolved settings, on data that is already split."""
     model.fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
@@ -87,5 +89,5 @@ def step_settings(resolved: Config, graph: Graph) -> dict[str, Any]:
 
 
 def keeps_best(data: Prepared, resolved: Config) -> bool:
-    """Whether the rows held out choose the best epoch; a few rows would pick one by chance."""
+    """Whether the rows held out choose the best epoch; with few rows the choice is random."""
     return resolved.patience is not None or len(data.held_rows) >= MIN_HELD_ROWS

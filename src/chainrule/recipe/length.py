@@ -1,4 +1,4 @@
-"""Chooses epochs and rate where rows are few, by cross-validation on the training rows."""
+"""Chooses epochs and rate for small tables, by cross-validation on the training rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainrule.recipe.network import build
 from chainrule.train.progress import Progress, choose
 
 LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
-"""Epochs and rates that are tried: the best differs widely, and near it little is lost."""
+"""Candidate epochs and rates: the best vary widely, and near them little is lost."""
 FOLDS = 4
 
 
@@ -32,8 +32,8 @@ def choose_length(
 ) -> Config:
     """`resolved` with the epochs and the rate that predict best, where they were left open.
 
-    For each of LENGTHS, single networks learn three quarters of the rows that train, and are
-    judged on the rest, in turn. Rows held out by `data` stay unseen.
+    For each of LENGTHS, single networks are trained on three quarters of the training rows, and
+    scored on the rest, in turn. Rows held out by `data` are not used.
     """
     if resolved.epochs is not None:
         return resolved
@@ -51,8 +51,8 @@ def choose_length(
     return replace(resolved, epochs=epochs, rate=rate)
 
 
-def usual_length(resolved: Config) -> Config:
-    """`resolved` with the epochs and the rate that serve most tables, where they were left open."""
+def default_length(resolved: Config) -> Config:
+    """`resolved` with the default epochs and rate, where they were left open."""
     epochs, rate = LENGTHS[1]
     return replace(resolved, epochs=resolved.epochs or epochs, rate=resolved.rate or rate)
 
@@ -60,7 +60,7 @@ def usual_length(resolved: Config) -> Config:
 def _losses(
     schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows]
 ) -> dict[tuple[int, float], float]:
-    """By epochs and rate, the loss on parts that were not trained on."""
+    """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
     models = [build(config, schema) for config in configs]
@@ -79,10 +79,10 @@ def _losses(
 
 
 def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> float:
-    """Of models, each on its own part: calibrated log loss, or the loss that is trained."""
+    """The loss of models, each on its part: calibrated log loss, or the training loss."""
     scorer, outputs = models[0], []
     for model, part in zip(models, parts, strict=True):
-        scorer.restore(model.values, model.steps)  # all by one compiled function
+        scorer.restore(model.values, model.steps)  # all use one compiled function
         outputs.append(scorer.scoring_outputs(data.arrays, data.rows[part]))
     if temperature_of(scorer):
         return calibrated_loss(*(np.concatenate([x[k] for x in outputs]) for k in (1, 2)))

@@ -1,4 +1,4 @@
-"""The graph of a recipe: encoders, networks side by side, their mean, and the loss."""
+"""The graph of a recipe: encoders, an ensemble of networks, their mean, and the loss."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from chainrule.recipe.config import DEFAULT_LOSS, Config
 OUTPUT_INIT = "zeros"
 """Initialiser of the output layer: training starts from the best constant guess."""
 HUBER_DELTA = {"standard": 3.0, "log": 1.0}
-"""By scaling of the target, the error beyond which Huber's loss is linear."""
+"""By scaling of the target, the error beyond which the Huber loss is linear."""
 MAX_QUARTILE_DISTANCES = 1e300
-"""A target on a logarithmic scale is clipped at so many quartile distances from the median."""
+"""Bound of a target on a logarithmic scale, in quartile distances from the median."""
 
 
 def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model:
     """The untrained model for a table: encoders, hidden layers, output, loss.
 
-    `encoders` are the columns as nodes, where these are made already.
+    `encoders` are the columns as nodes, where these exist already.
     """
     columns = encoders or features(schema, scaling=resolved.scaling)
     assert columns.target is not None
@@ -57,7 +57,7 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
 
 
 def _hidden(columns: Features, knot_positions: Floats | None, resolved: Config) -> Node:
-    """One network up to its last hidden layer; piecewise linear between knots, if any."""
+    """A network up to its last hidden layer; with piecewise embeddings where there are knots."""
     assert resolved.hidden is not None
     parts = [columns.numbers, columns.others]
     if columns.numbers is not None and resolved.hidden:
@@ -99,7 +99,7 @@ def _classes(
 def _number(
     tops: list[Node], truth: Node, target: NumberTarget, resolved: Config
 ) -> tuple[Node, Node]:
-    """The number in its own unit (N,), and the loss on the scaled number."""
+    """The prediction in the target's unit (N,), and the loss on the scaled number."""
     scaling = resolved.target_scaling or "standard"
     forth, back = (_log if scaling == "log" else _standard)(target.stats)
     scaled = [reshape(dense(h, 1, init=OUTPUT_INIT), (h.shape[0],)) for h in tops]
@@ -111,7 +111,7 @@ def _number(
 
 
 Scale = tuple[Callable[[Node], Node], Callable[[Node], Node]]
-"""From a number in its own unit to a scaled one, and back."""
+"""Functions from a number in the target's unit to the scaled one, and back."""
 
 
 def _standard(stats: Stats) -> Scale:
@@ -121,10 +121,10 @@ def _standard(stats: Stats) -> Scale:
 
 
 def _log(stats: Stats) -> Scale:
-    """sign(u) log(1 + |u|), u counting quartile distances from the median, then about standard.
+    """sign(u) log(1 + |u|), with u in quartile distances from the median, then standardised.
 
-    Mean and deviation are those of the inner quantiles, that no outlier moves. Source: Hafner et
-    al. 2023, symlog.
+    Mean and deviation are those of the inner quantiles, which are robust to outliers. Source:
+    Hafner et al. 2023, symlog.
     """
     unit = spread_of(stats)
     u = (np.array(stats.quantiles[1:-1]) - stats.median) / unit

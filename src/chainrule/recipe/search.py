@@ -1,4 +1,4 @@
-"""Search over the recipe's settings: random ones, of which the best are trained longer."""
+"""Random search over the recipe's settings, with successive halving."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from chainrule.errors import SettingError
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config, config, resolve
-from chainrule.recipe.length import LENGTHS, usual_length
+from chainrule.recipe.length import LENGTHS, default_length
 from chainrule.recipe.training import Training
 from chainrule.system.settings import require_integer
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
 MAX_ROUNDS = 3
-"""The first of them trains for a ninth of the epochs; shorter runs say too little."""
+"""The first round trains for a ninth of the epochs; shorter runs are not informative."""
 DEFAULT_METRICS = {"classification": "log_loss", "regression": "rmse"}
-"""The metrics that judge by default: they move with every row, as accuracy does not."""
+"""The default metrics: unlike accuracy they vary continuously with each prediction."""
 
 Space = Mapping[str, Any]
 
 
 @dataclass
 class Trial:
-    """One of the settings that were tried.
+    """A trial: a choice of settings and its score.
 
     Attributes:
-        settings: what was drawn; nothing for the recipe as it is.
+        settings: the drawn settings; empty for the unchanged recipe.
         config: all settings.
-        epochs: for how many it was last trained, at most.
-        score: on the validation rows, of the last time; NaN where training failed.
-        error: why it failed.
+        epochs: the maximum in its last training.
+        score: on the validation rows, after its last training; NaN where training failed.
+        error: the reason why it failed.
     """
 
     settings: dict[str, Any]
@@ -57,7 +57,7 @@ class Search:
 
     Attributes:
         model: the best one, trained to the end, and once more on all rows, but with `refit="no"`.
-        metric: it was judged by this one.
+        metric: the name of the metric that ranks the trials.
         trials: all of them, the best first.
     """
 
@@ -67,7 +67,7 @@ class Search:
 
     @property
     def config(self) -> Config:
-        """The settings of the best one."""
+        """The settings of the best trial."""
         return self.trials[0].config
 
     def __repr__(self) -> str:
@@ -96,25 +96,25 @@ def search(
     Successive halving: all trials are trained for a few epochs, the best third of them three
     times as long, and the best third of those to the end. The first is the recipe as it is. The
     best model is trained once more, on all rows, but with `refit="no"`.
-    Ctrl-C ends the search with what it has found.
+    Ctrl-C ends the search with its best model so far.
 
     Args:
         source, target: as for `train`.
-        trials: how many settings to try.
-        space: what to draw from, by setting: a list of values, (low, high) for a number drawn
-            evenly on a logarithmic scale, or what has `rvs(random_state=...)`, as the
-            distributions of SciPy have. None: sizes and strengths around those of the recipe.
-        factor: one of so many goes on to the next round; 1 trains all to the end: random search.
-        metric: judges on the validation rows; None: log_loss, or rmse.
-        jobs: how many are trained at a time; None: one on each processor.
+        trials: the number of settings to try.
+        space: the values to draw from, by setting: a list, (low, high) for a number drawn
+            log-uniformly, or an object with `rvs(random_state=...)`, such as the distributions
+            of SciPy. None: sizes and strengths around those of the recipe.
+        factor: one of this number of trials enters the next round; 1 trains all to the end.
+        metric: computed on the validation rows; None: log_loss, or rmse.
+        jobs: the number trained at a time; None: one on each processor.
         verbose: as for `Model.fit`.
         settings: as in `Config`, for all trials; `seed` is also that of the draws.
 
-    Scores are those of the validation rows, taken before these train too. That of the best one of
-    many is too good: they were chosen by it. Judge the model on rows that the search has not seen.
+    Scores are those of the validation rows, taken before these are trained on. The best of many
+    is optimistic, as it was selected: evaluate the model on rows that the search has not seen.
 
     Raises:
-        DataError: the table cannot be used. SettingError: a setting makes no sense.
+        DataError: the table cannot be used. SettingError: a setting is not valid.
     """
     require_integer("search.trials", trials, 1)
     require_integer("search.factor", factor, 1)
@@ -122,24 +122,24 @@ def search(
     settings = {"refit": "yes"} | settings
     chosen = config(target=target, **settings)
     if chosen.validation == 0:
-        raise SettingError("search", "trials are judged on validation rows", fix="validation=0.2")
+        raise SettingError("search", "trials are scored on validation rows", fix="validation=0.2")
     base = Training.of(table, chosen)
     metric = metric or DEFAULT_METRICS[base.config.task or "classification"]
     better = -1.0 if direction(metric) == "max" else 1.0
     ranges = around(base.config) if space is None else space
     ranges = {key: x for key, x in ranges.items() if key not in settings}
     random = np.random.default_rng(base.config.seed)
-    tried = [Trial({}, usual_length(base.config))]
+    tried = [Trial({}, default_length(base.config))]
     for _ in range(trials - 1):
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
         resolved = resolve(config(target=target, **settings, **drawn), base.schema)
-        tried.append(Trial(drawn, usual_length(resolved)))
+        tried.append(Trial(drawn, default_length(resolved)))
     study = _Study(base, metric, better, jobs, choose(verbose))
     return study.run(tried, factor)
 
 
 def around(base: Config) -> dict[str, Any]:
-    """The default space to draw from: around the settings that the recipe has chosen."""
+    """The default space: around the settings that the recipe has chosen."""
     width, batch = max(base.hidden or (64,)), base.batch_size or 64
     ranges: dict[str, Any] = {
         "hidden": [(width,), (width // 2,) * 2, (width,) * 2, (2 * width,) * 2, (width,) * 3],
@@ -149,14 +149,14 @@ def around(base: Config) -> dict[str, Any]:
     if base.epochs is None:
         ranges["epochs"] = sorted({epochs for epochs, _ in LENGTHS})
     for key in ("rate", "decay"):
-        usual = getattr(usual_length(base), key)
-        if usual:
-            ranges[key] = (usual / 5, usual * 5)
+        default = getattr(default_length(base), key)
+        if default:
+            ranges[key] = (default / 5, default * 5)
     return ranges
 
 
 def draw(key: str, values: Any, random: np.random.Generator) -> Any:
-    """One of the values of a setting. Raises SettingError where they are none."""
+    """Draws a value of a setting. Raises SettingError for a space that is not valid."""
     if hasattr(values, "rvs"):
         return values.rvs(random_state=random)
     if isinstance(values, tuple) and len(values) == 2 and all(map(_positive, values)):
@@ -166,7 +166,7 @@ def draw(key: str, values: Any, random: np.random.Generator) -> Any:
     if isinstance(values, list) and values:
         return values[random.integers(len(values))]
     raise SettingError(
-        "search", f"the space of {key!r} is nothing to draw from", got=repr(values),
+        "search", f"the space of {key!r} is not valid", got=repr(values),
         expected="a list of values, (low, high) above 0, or a distribution with rvs()",
     )  # fmt: skip
 
@@ -189,7 +189,7 @@ class _Study:
         self._metric, self._better, self._jobs = metric, better, jobs
 
     def run(self, tried: Sequence[Trial], factor: int) -> Search:
-        """Train in rounds, each with the best of the last one."""
+        """Train in rounds, each with the best trials of the last one."""
         rounds = 1
         while factor > 1 and rounds < MAX_ROUNDS and len(tried) >= factor**rounds:
             rounds += 1
@@ -211,7 +211,7 @@ class _Study:
         return Search(best.model, self._metric, (*going, *out))
 
     def _refit(self, best: Training) -> None:
-        """Train the best model on all rows; it stays as it is where that is cut short."""
+        """Train the best model on all rows; it is not changed where that is interrupted."""
         if best.config.refit != "yes":
             return
         self._progress.note("the best settings once more, on all rows")
@@ -222,9 +222,9 @@ class _Study:
         return math.inf if math.isnan(trial.score) else self._better * trial.score
 
     def _train(self, trials: Sequence[Trial], share: float) -> Training:
-        """Train all of them for a share of their epochs, and judge them; the best one.
+        """Train all trials for a share of their epochs and score them; returns the best.
 
-        Raises what the first one raised where all fail.
+        Raises the error of the first one where all fail.
         """
         trainings = [self._training(trial.config, share) for trial in trials]
         tasks = [Task(training.model, training.fit) for training in trainings]
@@ -237,7 +237,7 @@ class _Study:
         return trainings[min(range(len(trainings)), key=lambda k: self._rank(trials[k]))]
 
     def _training(self, config: Config, share: float) -> Training:
-        """A run for a share of the epochs, with the division of rows that all trials have."""
+        """A run for a share of the epochs, with the split of rows that all trials share."""
         assert config.epochs is not None
         config = replace(config, epochs=max(round(share * config.epochs), 1))
         training = Training(self._base.table, self._base.schema, config)

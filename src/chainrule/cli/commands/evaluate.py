@@ -69,7 +69,7 @@ COMMAND = Command(
 
 
 def _seen_before(model: Model, table: Table) -> list[str]:
-    """A caution where the rows are those of training, by their source."""
+    """A caution where the rows have the source of the training data."""
     assert model.schema is not None
     if table.source != model.schema.source or len(table) < model.schema.rows:
         return []

@@ -58,7 +58,7 @@ def predict(
         while free in copied:
             free = f"predicted {free}"
         if free != name:
-            notes.say(f"column {name!r} is kept: the prediction is {free!r}", label="note",
+            notes.say(f"column {name!r} is copied: the prediction is {free!r}", label="note",
                       style="cyan")  # fmt: skip
         predicted[free] = values
     if suffix in (".csv", ".tsv"):
@@ -85,7 +85,7 @@ COMMAND = Command(
 
 
 def _format(output: str | None, sources: Sequence[Path]) -> str:
-    """The ending of the output, for its format. Refuses an output that would destroy an input."""
+    """The suffix of the output, for its format. Raises SettingError where it is an input."""
     if output in (None, "-"):
         return ".csv"
     path = Path(output)
@@ -97,7 +97,7 @@ def _format(output: str | None, sources: Sequence[Path]) -> str:
                            at=f"-o {output}", fix="make it first")  # fmt: skip
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
-            raise SettingError("predict", "the output would replace what is read", got=path,
+            raise SettingError("predict", "the output would replace an input", got=path,
                                fix="choose another name")  # fmt: skip
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -120,7 +120,7 @@ def _write_text(text: str, output: str | None) -> None:
     try:
         sys.stdout.buffer.write(text.encode("utf-8", "replace"))
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # the reader had enough
+    except BrokenPipeError:  # the reader closed the pipe
         forget(sys.stdout)
 
 

@@ -46,7 +46,9 @@ def show(
         screen.write(json_text(_content(loaded, str(path), resolved)))
         return
     if graph:
-        distinct = len({node.source for node in loaded.graph}) > 1  # else the lines say nothing
+        distinct = (
+            len({node.source for node in loaded.graph}) > 1
+        )  # else the lines are not informative
         screen.write(*listing(loaded.graph, sources=distinct).splitlines())
     if config:
         if resolved is None:
@@ -55,7 +57,7 @@ def show(
         screen.write(*to_toml(resolved).splitlines())
     if columns:
         if loaded.schema is None:
-            raise SettingError("show", "the model was made from arrays, and knows no columns",
+            raise SettingError("show", "the model was made from arrays, and has no columns",
                                at=path)  # fmt: skip
         print_columns(screen, _columns(loaded, resolved))
     if plan:
@@ -83,7 +85,7 @@ def _config(model: Model) -> Config | None:
 
 
 def _plan(model: Model, resolved: Config | None) -> Forecast:
-    """The step that trained it, or that would train it."""
+    """The training step of the model, for its settings or the defaults."""
     if resolved is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows

@@ -1,4 +1,4 @@
-"""`chainrule train`: trains on a table, and prints and writes what each stage gives."""
+"""`chainrule train`: trains on a table, and prints and writes the results of each stage."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class Order:
     """The arguments of the command.
 
     Attributes:
-        data, test: what to train on, and rows to test on.
-        chosen: the settings that were given.
+        data, test: the training data, and rows to test on.
+        chosen: the given settings.
         output, force, quiet, check_only, profile: as the options.
         command_line: as it was typed.
     """
@@ -112,7 +112,7 @@ class Order:
 
 @dataclass(eq=False)
 class Job:
-    """An order with its training, and what its results need besides.
+    """An order with its training, and further data for its results.
 
     Attributes:
         trouble: the screen for interruptions.
@@ -169,7 +169,7 @@ def _carry_out(order: Order, screen: Screen, trouble: Screen) -> int:
 
 
 def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
-    """Read, check and resolve, and print what each stage gives."""
+    """Read, check and resolve, and print the results of each stage."""
     table = read(order.data)
     print_source(screen, table)
     if order.chosen.target is None:
@@ -179,8 +179,8 @@ def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
     print_columns(screen, columns)
     print_findings(screen, training.findings)
     resolved, model = training.config, training.model
-    # its errors come before the long run
-    recipe.build_optimizer(recipe.usual_length(resolved), model.graph)
+    # its errors are raised before the long run
+    recipe.build_optimizer(recipe.default_length(resolved), model.graph)
     if order.profile and resolved.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
@@ -202,7 +202,7 @@ def _test_rows(model: Model, source: str) -> Encoded:
 
 
 def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
-    """Train; returns what cut it short."""
+    """Train; returns the exception that interrupted it."""
     try:
         job.training.fit(verbose=not job.order.quiet)
     except (KeyboardInterrupt, NotFinite) as stop:
@@ -213,7 +213,7 @@ def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
 def _finish(
     job: Job, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None, begun: float
 ) -> None:
-    """Write what must not be lost, then evaluate, and write the rest."""
+    """Write the essential files, then evaluate, and write the others."""
     seconds = time.perf_counter() - begun
     _write_first(job, outputs)
     if stop is not None:
@@ -239,7 +239,7 @@ def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs)
 
 
 def _evaluations(job: Job) -> list[Evaluation]:
-    """On the rows held out, before the model trains on these, and on the test rows."""
+    """The evaluations on the rows held out, before a refit, and on the test rows."""
     evaluations, training = [], job.training
     if len(training.data.held_rows):
         held = subset(training.encoded, training.data.held_rows)
@@ -258,7 +258,7 @@ def _training_rows(job: Job) -> Encoded:
 
 
 def _profile(job: Job) -> Profile:
-    """The profile of a step, on the rows that trained."""
+    """The profile of a step, on the training rows."""
     model = job.training.model
     settings = recipe.step_settings(job.training.config, model.graph)
     return model.profile(_training_rows(job), **settings)
@@ -274,7 +274,7 @@ def _repeat(order: Order, outputs: Outputs) -> str:
 
 
 def _write_first(job: Job, outputs: Outputs) -> None:
-    """The model, its history and its configuration: what must not be lost."""
+    """Write the essential files: the model, its history and its configuration."""
     model = job.training.model
     try:
         model.save(outputs.model)
@@ -294,7 +294,7 @@ def _write_report(
     training = job.training
     notes = list(training.table.notes)
     if stop is not None:
-        notes.append("The run was cut short: the model is that of the best epoch until then.")
+        notes.append("The run was interrupted: the model is that of the best epoch until then.")
     facts: dict[str, Any] = {
         "version": chainrule.__version__,
         "seconds": seconds,
@@ -331,14 +331,14 @@ def _print_files(screen: Screen, outputs: Outputs) -> None:
 def _no_target(table: Table, source: str) -> SettingError:
     name, why = _likely_target(table, source)
     return SettingError(
-        "train", "which column is to be predicted?", expected="--target COLUMN",
+        "train", "no target is given", expected="--target COLUMN",
         got="columns " + listed(table.columns, 40),
         fix=f"--target {quoted(name)} ({why})",
     )  # fmt: skip
 
 
 def _likely_target(table: Table, source: str) -> tuple[str, str]:
-    """The column that is most likely meant, and why."""
+    """The most probable target, and the reason."""
     if source in datasets.names() and not Path(source).is_file():
         return datasets.get(source).target, "it is the target of this data set"
     folded = {name.strip().lower(): name for name in reversed(table.columns)}

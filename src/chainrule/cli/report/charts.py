@@ -25,15 +25,15 @@ from chainrule.display.svg import (
     widened,
 )
 
-WIDTH, HEIGHT = 460, 340  # two stand side by side; one fits a phone and stays legible
+WIDTH, HEIGHT = 460, 340  # two fit side by side; one is legible on a phone
 BLUE, AMBER = STYLES[0][0], STYLES[1][0]
-MANY = 2000  # points above which a scatter shows density
-TITLED = 400  # points up to which each says its numbers when pointed at
+MAX_SCATTER_POINTS = 2000  # points above which a scatter shows density
+MAX_TITLED_POINTS = 400  # up to which each has a tooltip with its numbers
 CELL = 8  # pixels of a density cell
 SHADES = 6
 SMALL = (132, 24)  # a column's distribution within the table, pixels
-ENOUGH = 20  # values from which a few may be left out of a chart
-OUTLYING = 3.0  # the range is cut where it is this many times that of 99 % of the values
+MIN_CUT_VALUES = 20  # from which a few outliers may be left out of a chart
+MAX_RANGE_RATIO = 3.0  # of the range to that of 99 % of the values; above, it is cut
 
 
 def scatter(
@@ -47,7 +47,7 @@ def scatter(
 ) -> str:
     """Points (n,) against (n,); above 2,000 the density of points in square cells.
 
-    Few far values do not squash the others: the axes leave them out, and the chart says how many.
+    The axes leave out a few outliers, and the chart reports their number.
 
     Args:
         x, y: the numbers; pairs that are not finite are left out and counted with those outside.
@@ -66,27 +66,27 @@ def scatter(
     parts.append(_dashed([(across[0], ends[0]), (across[1], ends[1])], frame, "perfect prediction"))
     n, outside = int(inside.sum()), int(len(x) - inside.sum())
     note = "each point a row"
-    if n > MANY:
+    if n > MAX_SCATTER_POINTS:
         cells, most = _density(x[inside], y[inside], frame)
         parts += cells
         note = f"the fuller the colour, the more rows, up to {most:,} in a cell"
     else:
         parts += _points(x[inside], y[inside], frame, (x_label, y_label))
     if outside:
-        note += f"; {outside:,} far off not shown"
+        note += f"; outliers not shown: {outside:,}"
     text = f"{n:,} rows, {x_label} from {number(across[0])} to {number(across[1])}; {note}."
     return picture(WIDTH, HEIGHT, title, text, [*parts, _note(note)])
 
 
 def limits(values: Floats) -> tuple[float, float]:
-    """The range of an axis: all values, or without the few that would squash the others."""
+    """The range of an axis: of all values, or without a few outliers."""
     if not len(values):
         return 0.0, 1.0
     ranked = np.sort(values)
     least, most = float(ranked[0]), float(ranked[-1])
-    few = math.ceil(0.005 * (len(ranked) - 1)) if len(ranked) >= ENOUGH else 0
+    few = math.ceil(0.005 * (len(ranked) - 1)) if len(ranked) >= MIN_CUT_VALUES else 0
     low, high = float(ranked[few]), float(ranked[len(ranked) - 1 - few])
-    if most - least > OUTLYING * (high - low) > 0:
+    if most - least > MAX_RANGE_RATIO * (high - low) > 0:
         least, most = low, high
     return widened(least, most)
 
@@ -117,13 +117,13 @@ def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
     outside = len(values) - len(good)
     note = f"median {number(float(np.median(good)))}" if len(good) else ""
     if outside:
-        note += f"; {outside:,} far off not shown"
+        note += f"; outliers not shown: {outside:,}"
     text = f"{len(good):,} rows from {number(low)} to {number(high)}; {note}."
     return picture(WIDTH, HEIGHT, title, text, [*parts, _note(note)])
 
 
 def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float, float]) -> str:
-    """The ROC curve (n,) against (n,), its area, and the point of the rule that predicts."""
+    """The ROC curve (n,) against (n,), its area, and the point of the decision threshold."""
     frame = Frame(WIDTH, HEIGHT, (0.0, 1.0), (0.0, 1.0))
     parts = axes(frame, "false positive rate", "true positive rate")
     parts.append(_dashed([(0.0, 0.0), (1.0, 1.0)], frame, "guessing"))
@@ -182,7 +182,7 @@ def sparkline(counts: Sequence[int], label: str) -> str:
 
 
 def level_bar(shares: Sequence[tuple[str, float]], label: str) -> str:
-    """A small bar divided by the shares of the first levels; what is left stays grey."""
+    """A small bar divided by the shares of the first levels; the rest is grey."""
     width = SMALL[0]
     parts = [f'<rect y="6" width="{width}" height="12" fill="currentColor" fill-opacity="0.15"/>']
     x = 0.0
@@ -198,7 +198,7 @@ def level_bar(shares: Sequence[tuple[str, float]], label: str) -> str:
 
 
 def drop_bar(value: float, most: float) -> str:
-    """A small bar from the left: a part of the largest drop; below zero it is amber."""
+    """A small bar from the left, relative to the largest drop; amber below zero."""
     width = SMALL[0]
     share = abs(value) / most if most > 0 and math.isfinite(value) else 0.0
     bar = (f'<rect y="6" width="{max(share * width, 0.5):.1f}" height="12" '
@@ -207,7 +207,7 @@ def drop_bar(value: float, most: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent with one decimal, none where it is whole: 92.1 %, 44 %."""
+    """A share in percent with one decimal, or none for an integer: 92.1 %, 44 %."""
     if not math.isfinite(share):
         return "unknown"
     return f"{100 * share:.1f}".removesuffix(".0") + "\u00a0%"
@@ -252,7 +252,7 @@ def _points(x: Floats, y: Floats, frame: Frame, names: tuple[str, str]) -> list[
     parts = [f'<g fill="{BLUE}" fill-opacity="0.5">']
     for value, other, height in zip(x, y, down, strict=True):
         title = ""
-        if len(x) <= TITLED:
+        if len(x) <= MAX_TITLED_POINTS:
             words = f"{names[0]} {number(value)}, {names[1]} {number(other)}"
             title = f"<title>{html.escape(words)}</title>"
         parts.append(f'<circle cx="{across(value):.1f}" cy="{height:.1f}" r="2.6">{title}</circle>')
@@ -260,7 +260,7 @@ def _points(x: Floats, y: Floats, frame: Frame, names: tuple[str, str]) -> list[
 
 
 def _density(x: Floats, y: Floats, frame: Frame) -> tuple[list[str], int]:
-    """Square cells in shades by the root of their rows, and the most rows in a cell."""
+    """Square cells shaded by the root of their row counts, and the largest count."""
     columns, rows = (WIDTH - LEFT - RIGHT) // CELL, (HEIGHT - TOP - BOTTOM) // CELL
     counts, left, low = np.histogram2d(x, y, (columns, rows), (frame.x_range, frame.y_range))
     shades = np.ceil(SHADES * np.sqrt(counts / counts.max())).astype(int)

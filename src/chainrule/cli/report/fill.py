@@ -1,4 +1,4 @@
-"""Fills the HTML report of a training run with all that is known about it."""
+"""Fills the HTML report of a training run with its results."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def make_report(
 
     Args:
         columns: name, kind, reason and treatment of each.
-        evaluations: on validation and test rows; the first is drawn.
-        on_training: on the rows that were trained on.
+        evaluations: on validation and test rows; the charts show the first.
+        on_training: on the training rows.
         facts: further fields of Report.
     """
     model, table, resolved = trained.model, trained.table, trained.config
@@ -77,7 +77,7 @@ def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> 
 
 
 def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
-    """The distribution of numbers and dates; None for all else."""
+    """The distribution of numbers and dates; None for other kinds."""
     assert model.schema is not None
     if column.storage == "date":
         days = column.present.astype("datetime64[us]")

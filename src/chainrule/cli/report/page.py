@@ -1,4 +1,4 @@
-"""The HTML report of a training run: one file that stands alone and opens offline."""
+"""The HTML report of a training run: a self-contained file that works offline."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from chainrule.train.history import History
 from chainrule.train.metrics import direction
 
 BINS = 24  # of a column's small histogram
-LEVELS = 4  # of a category that its small bar shows one by one
-MISTAKE_COLUMNS = 8  # beside the answer, in the table of the largest mistakes
+LEVELS = 4  # of a category in its small bar
+MAX_MISTAKE_COLUMNS = 8  # in the table of the largest mistakes, besides the answer
 MISTAKES = 10
 METRIC_CURVES = 3
 
@@ -55,7 +55,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of numbers in equal intervals from low to high; the ends as they are read."""
+    """Counts of numbers in equal intervals from low to high; the ends as text."""
 
     low: str
     high: str
@@ -77,7 +77,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnRow:
-    """A column and how it was treated.
+    """A column and its treatment.
 
     Attributes:
         name, kind: as in "number", "category".
@@ -85,8 +85,8 @@ class ColumnRow:
         treatment: as nodes of the graph: "standardised, gaps filled by the median".
         gaps, distinct: the numbers of missing cells and of different values.
         histogram: the distribution of numbers or dates.
-        levels: the most frequent values and their rows; `rows` is then what they are part of.
-        rows: the cells that have a value.
+        levels: the most frequent values and their numbers of rows, out of `rows`.
+        rows: the number of cells that have a value.
     """
 
     name: str
@@ -112,7 +112,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
-    """All that a report shows, as plain data; what is left empty has no section.
+    """The contents of a report as plain data; empty fields have no section.
 
     Attributes:
         source: the file, query or data set.
@@ -160,7 +160,7 @@ class Report:
 
 
 def write(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Write the report: the whole file or nothing.
+    """Write the report: the complete file or nothing.
 
     Raises:
         OSError: the folder does not exist or cannot be written.
@@ -184,7 +184,7 @@ def render(report: Report) -> str:
 
 
 def _shown(report: Report) -> dict[str, Any]:
-    """All that the page shows beside the report's own fields."""
+    """The values that the page shows in addition to the report's fields."""
     outcome = report.outcome
     classed = outcome is not None and bool(outcome.classes)
     return {
@@ -218,7 +218,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _metrics(report: Report) -> list[tuple[str, str, str, list[str]]]:
-    """Name, meaning, which way is better, and the values on each set."""
+    """Name, meaning, direction, and the values on each set."""
     names = dict.fromkeys(name for values in report.metrics.values() for name in values)
     return [
         (metric_words(name), MEANINGS.get(name, ""), _better(name),
@@ -280,7 +280,7 @@ def _lines(
 
 
 def _distribution(column: ColumnRow) -> tuple[str, str]:
-    """The small chart of a column, and what it shows in words."""
+    """The small chart of a column, and its description."""
     if column.histogram is not None:
         summary = f"{column.histogram.low} to {column.histogram.high}"
         if column.histogram.low == column.histogram.high:
@@ -297,7 +297,7 @@ def _distribution(column: ColumnRow) -> tuple[str, str]:
 
 
 def _importance(report: Report) -> list[tuple[str, str, str]]:
-    """Column, drop and its bar; the largest drop first, what is not finite last."""
+    """Column, drop and its bar; the largest drop first, those that are not finite last."""
     rows = sorted(report.importance, key=lambda row: -row[1] if math.isfinite(row[1]) else math.inf)
     most = max((abs(drop) for _, drop in rows if math.isfinite(drop)), default=0.0)
     drops = aligned([drop for _, drop in rows])
@@ -313,7 +313,7 @@ def _mistakes(report: Report) -> dict[str, Any]:
     answers = [key for key in keys if key not in inputs]
     ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
     shared = sorted((key for key in keys if key in inputs), key=lambda key: ranked.get(key, 10**9))
-    head = answers + shared[:MISTAKE_COLUMNS] if inputs else answers[: 3 + MISTAKE_COLUMNS]
+    head = answers + shared[:MAX_MISTAKE_COLUMNS] if inputs else answers[: 3 + MAX_MISTAKE_COLUMNS]
     numeric = (int, float, np.number)
     return {
         "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],

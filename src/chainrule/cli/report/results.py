@@ -14,7 +14,7 @@ from chainrule.display.format import number
 from chainrule.display.svg import Floats
 from chainrule.train.metrics import auc, confusion_matrix, mae, per_class, r2, rmse
 
-MOST_CLASSES = 30  # above it the confusion matrix gives way to the most confused pairs
+MAX_CONFUSION_CLASSES = 30  # more are shown as the most confused pairs
 CALIBRATION_BINS = 10
 
 
@@ -23,12 +23,12 @@ class Outcome:
     """The rows that the charts are drawn from.
 
     Attributes:
-        name: which rows: "validation", "test", or "training" where none were held out.
+        name: of the rows: "validation", "test", or "training" where none were held out.
         target: (n,) class indices, or numbers.
         prediction: (n, k) or (n,) probabilities, or (n,) numbers in the unit of the target.
         classes: the k names; empty for numbers.
-        guess: the best constant guess that training knew: the most frequent class, or the mean
-            of the target; without it that of these rows.
+        guess: the best constant guess from the training data: the most frequent class, or the
+            mean of the target; None: that of these rows.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the confusion matrix: rows, their share of the true class, and if it is right."""
+    """A cell of the confusion matrix: rows, their share of the true class, and correctness."""
 
     rows: int
     share: float
@@ -49,7 +49,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Mixup:
-    """Rows of one class that were taken for another."""
+    """Rows of one class that were predicted as another."""
 
     actual: str
     predicted: str
@@ -70,7 +70,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its title and a sentence on how to read it."""
+    """A chart with its title and an explanation."""
 
     title: str
     svg: str
@@ -83,14 +83,14 @@ def clip(text: str, most: int) -> str:
 
 
 def headline(outcome: Outcome) -> tuple[str, ...]:
-    """The result in words: how well, against what guess, and how sure that is."""
+    """The result in words: the score, that of the constant guess, and its uncertainty."""
     target, prediction = _arrays(outcome)
     if not len(target):
         return ()
     if not np.isfinite(prediction).all():
         bad = int((~np.isfinite(prediction)).reshape(len(target), -1).any(axis=1).sum())
         return (f"For {bad:,} of {_rows(outcome)} the prediction is not a "
-                "finite number, so the results say nothing.",)  # fmt: skip
+                "finite number, so the results are not valid.",)  # fmt: skip
     return _classified(outcome) if outcome.classes else _measured(outcome)
 
 
@@ -137,7 +137,7 @@ def _caution(outcome: Outcome) -> tuple[str, ...]:
 
 def confusion(outcome: Outcome) -> list[list[Cell]]:
     """The confusion matrix, true classes down and predicted across; [] above 30 classes."""
-    if not usable(outcome) or len(outcome.classes) > MOST_CLASSES:
+    if not usable(outcome) or len(outcome.classes) > MAX_CONFUSION_CLASSES:
         return []
     counts = confusion_matrix(*_arrays(outcome))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -169,7 +169,7 @@ def class_scores(outcome: Outcome) -> list[ClassScore]:
     columns = zip(*(table[key].tolist() for key in keys), strict=True)
     scores = [ClassScore(n, p, r, f1, int(support))
               for n, (p, r, f1, support) in zip(outcome.classes, columns, strict=True)]  # fmt: skip
-    return sorted(scores, key=lambda s: s.f1) if len(scores) > MOST_CLASSES else scores
+    return sorted(scores, key=lambda s: s.f1) if len(scores) > MAX_CONFUSION_CLASSES else scores
 
 
 def figures(outcome: Outcome, target_name: str) -> list[Figure]:
@@ -188,7 +188,7 @@ def figures(outcome: Outcome, target_name: str) -> list[Figure]:
         Figure("Predicted against actual", charts.scatter(
             target, prediction, x_label=f"actual {name}", y_label=f"predicted {name}",
             title="Predicted against actual", reference="equal"),
-            "On the dashed line the prediction is exact; above it the network says too much."),
+            "On the dashed line the prediction is exact; above it the network predicts too high."),
         Figure("Error against prediction", charts.scatter(
             prediction, error, x_label=f"predicted {name}",
             y_label="predicted − actual", title="Error against prediction",
