@@ -149,7 +149,7 @@ def test_bad_tables(folder, capsys) -> None:
         assert part in err
 
 
-def test_a_defect_is_told_in_words_and_kept_in_a_file(folder, capsys, monkeypatch) -> None:
+def test_a_defect_is_reported_in_words_and_written_to_a_file(folder, capsys, monkeypatch) -> None:
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -168,7 +168,7 @@ def test_a_defect_is_told_in_words_and_kept_in_a_file(folder, capsys, monkeypatc
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_in_words(folder, capsys, monkeypatch) -> None:
+def test_a_full_disk_is_reported_in_words(folder, capsys, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "report.html")
 

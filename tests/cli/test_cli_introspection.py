@@ -24,7 +24,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_profile_follows_the_results_and_a_model_tells_its_plan(
+def test_a_profile_follows_the_results_and_a_model_shows_its_plan(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(tmp_path / "model")

@@ -202,7 +202,7 @@ def test_markup_in_names_is_shown_as_it_was_typed():
     assert found.text.count(EVIL) >= 4
 
 
-def test_the_header_tells_what_is_known():
+def test_the_header_shows_the_known_fields():
     found = page(target="species", rows=12345, seed=3, seconds=75, version="0.1.0")
     assert "Rows12,345 Targetspecies" in found.text
     assert "Took1 min 15 s Seed3 Chainrule0.1.0" in found.text
@@ -486,7 +486,7 @@ def test_five_hundred_columns_fold():
     assert sum(row[0].startswith("pixel") for row in found.rows) == 500
 
 
-def test_levels_of_a_category_are_told_with_their_shares():
+def test_levels_of_a_category_are_shown_with_their_shares():
     column = ColumnRow(name="c", kind="category", distinct=7, rows=200,
                        levels=[("a", 100), ("b", 50), ("c", 20), ("d", 10), ("e", 5)])  # fmt: skip
     text = page(columns=[column]).text.replace("\u00a0", " ")

@@ -43,7 +43,7 @@ def test_no_trailing_spaces_nor_escapes_in_a_pipe(trained) -> None:
     assert not [line for line in out.splitlines() if line != line.rstrip()]
 
 
-def test_the_metrics_told_are_those_of_the_held_out_rows(trained) -> None:
+def test_the_printed_metrics_are_those_of_the_held_out_rows(trained) -> None:
     folder, out, _ = trained
     model = cr.load(folder / "penguins-model" / "model.safetensors")
     row = next(line.split() for line in out.splitlines() if line.startswith("  accuracy"))

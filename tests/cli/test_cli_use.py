@@ -230,7 +230,7 @@ def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path) == (cr.__version__ + "\n", "")
 
 
-def test_a_reader_that_stops_is_no_error(folder: Path) -> None:
+def test_a_reader_that_stops_is_not_an_error(folder: Path) -> None:
     lines = ["town,age,size,sold,id"] + ["Ulm,3,50.5,2020-01-11,H1"] * 30_000
     (folder / "long.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for given in (["predict", "prices", "long.csv"], ["show", "prices", "--json"]):

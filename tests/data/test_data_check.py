@@ -75,7 +75,7 @@ def test_leaks_of_a_number(leak):
     assert found(data | {"k": leak(target), "t": target}, "t") == [("warning", "k")]
 
 
-def test_a_useful_number_is_no_leak():
+def test_a_useful_number_is_not_a_leak():
     data = healthy()
     target = data["x"] + 0.1 * np.random.default_rng(2).normal(size=N)
     assert found(data | {"t": target}, "t") == []
@@ -86,7 +86,7 @@ def test_a_frequent_class_hides_no_uselessness():
     assert found(data) == []
 
 
-def test_the_only_column_is_no_leak():
+def test_the_only_column_is_not_a_leak():
     x = np.linspace(0, 1, N) * 3.7
     assert found({"x": x, "y": 2 * x}) == []
 
@@ -173,13 +173,13 @@ def test_small_and_wide_tables():
     assert found(wide | {"y": np.tile([0, 1], 30)}) == [("info", None)]
 
 
-def test_what_the_user_chose_is_not_told_again():
+def test_choices_of_the_user_are_not_reported():
     data = healthy() | {"k": np.arange(N)}
     assert found(data, kinds={"k": "ignore"}) == []
     assert found(data, kinds={"k": "id"}) == []
 
 
-def test_a_large_category_is_no_id_because_of_the_sample():
+def test_a_large_category_is_not_an_id_because_of_the_sample():
     rng = np.random.default_rng(0)
     shop = np.char.add("s", rng.integers(0, 60_000, 200_000).astype(str))
     data = {"shop": shop, "a": rng.normal(size=200_000), "y": rng.normal(size=200_000)}
@@ -187,7 +187,7 @@ def test_a_large_category_is_no_id_because_of_the_sample():
     assert found(data) == []
 
 
-def test_a_class_of_few_rows_does_not_say_that_a_column_tells_it():
+def test_a_class_of_few_rows_does_not_make_a_column_a_leak():
     rng = np.random.default_rng(0)
     y = np.array(["neg"] * 4000, object)
     y[:4] = "pos"
@@ -196,7 +196,7 @@ def test_a_class_of_few_rows_does_not_say_that_a_column_tells_it():
     ]
 
 
-def test_far_rows_of_a_target_are_told():
+def test_outliers_of_a_target_are_reported():
     data = healthy() | {"y": np.random.default_rng(1).normal(size=N)}
     assert found(data) == []
     data["y"][7] = 1e9

@@ -142,7 +142,7 @@ def test_offline_names_the_broken_connection(
     cache: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]  # nobody listens there any more after this block
+        port = server.getsockname()[1]  # no process listens there after this block
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("NO_PROXY", "*")

@@ -61,7 +61,7 @@ def test_zero_and_decimals_are_no_leading_zeros(write):
     assert table["b"].values.tolist() == [0.5, -0.25]
 
 
-def test_gap_texts_are_gaps_and_are_told_once(write):
+def test_gap_texts_are_gaps_and_are_noted_once(write):
     table = read(write("a,b,c\n1,NA,x\n?,2.5,NA\nnan,-,y\n"))
     np.testing.assert_array_equal(table["a"].to_numpy(), [1, np.nan, np.nan])
     np.testing.assert_array_equal(table["b"].to_numpy(), [np.nan, 2.5, np.nan])
@@ -103,7 +103,7 @@ def test_header_is_recognised(write, text, names):
     assert read(write(text)).columns == names
 
 
-def test_header_can_be_told(write):
+def test_header_can_be_specified(write):
     path = write("1,2\n3,4\n")
     assert len(read(path, header=True)) == 1
     assert read(path, header=True).columns == ["1", "2"]
@@ -122,7 +122,7 @@ def test_delimiters_quotes_and_line_ends(write, delimiter):
 @pytest.mark.parametrize(
     "above", ["# exported\n", "Sales 2024\n\n", "\nSales\nNorth and south\n\n"]
 )
-def test_lines_above_the_header_are_left_out_and_told(write, above):
+def test_lines_above_the_header_are_left_out_and_noted(write, above):
     table = read(write(above + "a;b\n1;x\n2;y\n"))
     assert table.columns == ["a", "b"]
     assert table["a"].values.tolist() == [1, 2]
@@ -237,7 +237,7 @@ def test_a_western_file_is_read_and_said_to_be_one(write):
     assert read(write(text.replace("\n", "\r\n"), encoding="cp1252")).rows == 100_001
 
 
-def test_a_bad_byte_in_a_utf8_file_is_told_by_byte_and_line(write):
+def test_a_bad_byte_in_a_utf8_file_is_reported_by_byte_and_line(write):
     content = ("a,b\n1,\u00e9\n" + "1,x\n" * 100_000).encode() + b"2,caf\xe9\n"
     message = refusal(write(content))
     assert f"offset {content.index(bytes([0xE9, 10]))}" in message
@@ -247,7 +247,7 @@ def test_a_bad_byte_in_a_utf8_file_is_told_by_byte_and_line(write):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1250", "utf-16-be", "shift_jis", "ascii"])
-def test_an_encoding_can_be_told(write, encoding):
+def test_an_encoding_can_be_specified(write, encoding):
     word = {"cp1250": "\u0159", "shift_jis": "\u3042", "ascii": "e"}.get(encoding, "\u00e9")
     path = write(f"a,b\n1,{word}\n", encoding=encoding)
     table = read(path, encoding=encoding)
@@ -278,12 +278,12 @@ def test_the_delimiter_that_excel_writes_above_the_header(write, first):
 @pytest.mark.parametrize(
     "page", ["<!DOCTYPE html>\n<html>\n<p>log in, first</p>", "\n<HTML>a,b", "<?xml version='1'?>"]
 )
-def test_a_web_page_saved_as_a_table_is_told(write, page):
+def test_a_web_page_saved_as_a_table_is_reported(write, page):
     assert "HTML or XML" in refusal(write(page))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
-def test_a_pipe_is_no_file(tmp_path):
+def test_a_pipe_is_not_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "write it to a file first" in refusal(tmp_path / "pipe")
 

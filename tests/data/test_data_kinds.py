@@ -42,7 +42,7 @@ def kind_of(values, name="c"):
         ("user_id", RNG.permutation(N) + 5000, "id"),
         ("customerId", RNG.integers(0, 10**9, N), "id"),
         ("customer_id", RNG.integers(0, 20, N), "category"),
-        ("x", np.arange(N), "number"),  # y = f(x) on a grid is no id
+        ("x", np.arange(N), "number"),  # y = f(x) on a grid is not an id
         ("c", RNG.permutation(N) + 2**60, "id"),
         ("c", [f"u{i}" for i in range(N)], "id"),
         ("c", [7] * N, "constant"),
@@ -198,5 +198,5 @@ def test_date_formats(texts, form, first):
 
 
 @pytest.mark.parametrize("texts", [["a-b-c", "d e f"], ["10:30"], ["1.2.3"], ["north", "south"]])
-def test_what_is_no_date(texts):
+def test_texts_that_are_not_dates(texts):
     assert guess_date_format(texts) is None

@@ -137,5 +137,5 @@ def test_polars_and_arrow():
         (b"abc", "bytes"),
     ],
 )
-def test_what_is_no_table_is_refused(source, words):
+def test_objects_that_are_not_tables_are_refused(source, words):
     assert words in refusal(source)

@@ -238,7 +238,7 @@ def test_damage_anywhere_is_refused_or_harmless(schema):
 
 
 @pytest.mark.parametrize("content", [None, 5, [], {}, {"columns": []}, {"columns": [{}]}])
-def test_what_is_no_contract_is_refused(content):
+def test_a_contract_that_is_not_valid_is_refused(content):
     with pytest.raises(ModelFileError, match="data contract"):
         Schema.from_dict(content)
 
@@ -293,5 +293,5 @@ def test_a_million_categories():
     assert (levels.levels, levels.rare) == (("u0",), 900_000)
     few = kept.encode(table.take([0, 5, n - 1]), "none")
     assert few.arrays["user"].tolist() == [2, 2, 1]
-    with pytest.raises(DataError, match="too many to tell apart"):
+    with pytest.raises(DataError, match="too many to distinguish"):
         Schema.learn(table, "user", task="classification")

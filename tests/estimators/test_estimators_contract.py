@@ -53,7 +53,7 @@ def _attributes(estimator: Any) -> set[str]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "sgd"}])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_told_of_training_has_the_names_and_types_of_sklearns(
+def test_attributes_of_training_have_the_names_and_types_of_sklearns(
     kind: str, options: dict[str, Any]
 ) -> None:
     X, y = load_iris(return_X_y=True, as_frame=True)
@@ -74,7 +74,7 @@ def test_what_is_told_of_training_has_the_names_and_types_of_sklearns(
     assert len(ours.loss_curve_) == 5
 
 
-def test_asking_for_an_estimator_without_sklearn_tells_what_to_install() -> None:
+def test_an_estimator_without_sklearn_names_the_package_to_install() -> None:
     code = "import sys; sys.modules['sklearn'] = None; import chainrule as cr; "
     code += "print(hasattr(cr, 'nothing')); cr.MLPClassifier"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -304,7 +304,7 @@ def test_which_columns_are_categories_can_be_said() -> None:
         ({"preprocess": "yes"}, "preprocess"),
     ],
 )
-def test_parameters_that_make_no_sense_are_named(parameters: dict[str, Any], match: str) -> None:
+def test_parameters_that_are_not_valid_are_named(parameters: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         classifier(**parameters).fit(X, Y)
 
@@ -325,7 +325,7 @@ def test_parameters_that_make_no_sense_are_named(parameters: dict[str, Any], mat
         (X, Y, np.zeros(150), "zero"),
     ],
 )
-def test_data_that_make_no_sense_are_refused(
+def test_data_that_are_not_valid_are_refused(
     features: Any, target: Any, weights: Any, match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):

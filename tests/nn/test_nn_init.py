@@ -130,7 +130,7 @@ def test_own_function_is_not_written():
         (True, "not an initializer"),
     ],
 )
-def test_what_is_no_spec(spec, match):
+def test_specs_that_are_not_valid(spec, match):
     with pytest.raises(SettingError, match=match):
         init.initializer(spec)
 

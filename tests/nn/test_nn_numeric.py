@@ -68,7 +68,7 @@ def test_a_step_is_learned_that_a_straight_line_cannot_follow() -> None:
     assert model.evaluate({"x": x, "y": y})["loss"] < 0.1
 
 
-def test_knots_that_make_no_sense_are_refused() -> None:
+def test_knots_that_are_not_valid_are_refused() -> None:
     x = cr.input("x", (2,))
     with pytest.raises(ShapeError, match="knots for each column"):
         piecewise(x, [0, 1, 2])

@@ -87,7 +87,7 @@ def test_sizes_are_readable():
     assert summary(dense(x, 1000)).total == "1,001,000 parameters, 3.82 MiB"
 
 
-def test_composite_activation_is_told():
+def test_composite_activation_is_recognised():
     assert [row.what for row in summary(dense(input("x", (2,)), 3, "gelu")).rows] == [
         "input",
         "dense, erf",

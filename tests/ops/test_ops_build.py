@@ -47,7 +47,7 @@ def test_constant_keeps_arrays_and_gives_literals_a_type(value: Any, dtype: str)
     npt.assert_array_equal(evaluate(Graph(made), {})[made], np.asarray(value, dtype))
 
 
-def test_constant_is_a_copy_that_nobody_can_change() -> None:
+def test_constant_is_a_read_only_copy() -> None:
     array = np.array([1.0, 2.0])
     made = constant(array)
     array[0] = 9.0

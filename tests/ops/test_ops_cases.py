@@ -220,7 +220,7 @@ MISUSES = [pytest.param(bad, id=f"{c.name}-{k}") for c in CASES for k, bad in en
 
 
 @pytest.mark.parametrize("bad", MISUSES)
-def test_misuse_is_told_in_four_parts(bad: Bad) -> None:
+def test_misuse_is_reported_in_four_parts(bad: Bad) -> None:
     with pytest.raises(bad.error, match=bad.match) as caught:
         bad.call()
     assert isinstance(caught.value, ChainruleError)

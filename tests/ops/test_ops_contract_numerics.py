@@ -97,7 +97,7 @@ def test_no_diagonal_of_the_batch_axis() -> None:
         cr.einsum("ii->i", x @ x.T)
 
 
-def test_errors_tell_line_and_operands() -> None:
+def test_errors_name_line_and_operands() -> None:
     x, w = cr.input("x", (64,)), cr.parameter("w", np.zeros((32, 10)))
     with pytest.raises(ShapeError) as caught:
         x @ w

@@ -166,7 +166,7 @@ def test_an_op_that_does_not_name_its_axes_sees_all_rows() -> None:
     npt.assert_allclose(cr.Model(outputs=y).predict({"x": np.tile(X, (200, 1))})[:ROWS], wanted)
 
 
-def test_the_warning_tells_op_node_and_what_to_do_and_the_interpreter_is_silent() -> None:
+def test_the_warning_names_op_node_and_fix_and_the_interpreter_is_silent() -> None:
     model = network(cube())
     with pytest.warns(ChainruleWarning) as told:
         model.fit(data(), epochs=1, verbose=False)

@@ -126,7 +126,7 @@ def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
     assert chosen_length(hidden, rate=1e-3)[1] == 1e-3, "what is given stays"
 
 
-def test_epochs_and_rate_are_open_only_where_they_can_be_told() -> None:
+def test_epochs_and_rate_are_open_only_where_they_can_be_validated() -> None:
     def length(rows: int, **settings: object) -> tuple[int | None, float | None]:
         table = {"x": np.arange(rows) * 1.0, "g": np.arange(rows) // 5, "y": np.arange(rows) % 2}
         chosen = resolved(table, **settings)
@@ -163,7 +163,7 @@ def test_more_rows_are_learned_by_fewer_networks() -> None:
         ({"epoch": 3}, "did you mean 'epochs'"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(settings: dict[str, object], match: str) -> None:
+def test_a_setting_that_is_not_valid_is_refused(settings: dict[str, object], match: str) -> None:
     with pytest.raises(SettingError, match=match):
         config(target="y", **settings)
 

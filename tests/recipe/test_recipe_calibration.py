@@ -28,7 +28,7 @@ def test_a_few_rows_that_are_all_right_do_not_make_it_certain() -> None:
     np.testing.assert_allclose(sure / (sure + 2), (5 + 1 / 3) / 6, rtol=1e-5)
 
 
-def test_logits_that_tell_nothing_or_lie_keep_a_temperature_in_bounds() -> None:
+def test_uninformative_or_wrong_logits_keep_a_temperature_in_bounds() -> None:
     assert temperature(np.full((5, 2), 3), np.array([0, 1, 0, 1, 1])) == 1
     wrong = temperature(np.eye(2)[[0, 1] * 50], np.array([1, 0] * 50))
     np.testing.assert_allclose(wrong, 16, rtol=1e-5)

@@ -113,7 +113,7 @@ def test_what_can_be_drawn() -> None:
             draw("rate", nothing, random)
 
 
-def test_what_makes_no_sense_is_told_before_anything_trains() -> None:
+def test_settings_that_are_not_valid_are_reported_before_training() -> None:
     with pytest.raises(SettingError, match="did you mean 'rate'"):
         search(ROWS, "y", space={"rates": [1]}, **FAST)
     with pytest.raises(SettingError, match="clip_norm is out of its bounds"):

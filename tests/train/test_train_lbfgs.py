@@ -148,7 +148,7 @@ def test_a_function_without_a_minimum_ends_at_the_limit() -> None:
         (lambda: Minimiser(rosenbrock, [[1.0, 2.0]], LBFGS()), "a vector"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match: str) -> None:
+def test_settings_that_are_not_valid_are_refused(make: Callable[[], Any], match: str) -> None:
     with pytest.raises(SettingError, match=match):
         make()
 

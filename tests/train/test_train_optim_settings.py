@@ -46,7 +46,7 @@ from chainrule.train.schedules import Cosine, WarmUp
         (lambda: optimizer_from_dict({"rate": 0.1}), "no name"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match: str) -> None:
+def test_settings_that_are_not_valid_are_refused(make: Callable[[], Any], match: str) -> None:
     with pytest.raises(SettingError, match=match):
         make()
 

@@ -192,7 +192,7 @@ def test_terminal_that_closes_silences_the_run_only():
         progress.epoch({"epoch": 1, "loss": 1.0})
         os.close(2)
         progress.epoch({"epoch": 2, "loss": 1.0})
-        progress.note("nobody hears")
+        progress.note("to a closed stream")
         progress.finish("nor this")
     assert sys.stderr is sys.__stderr__
     print("went on")
@@ -269,7 +269,7 @@ def told(lines):
     return [int(line.split()[1].split("/")[0]) for line in lines]
 
 
-def test_log_of_a_long_run_tells_the_first_the_last_and_the_best_in_order():
+def test_log_of_a_long_run_shows_the_first_the_last_and_the_best_in_order():
     for epochs in (11, 60, 5000):
         for best in ((), (1, 2, 37), range(1, epochs), (1, epochs)):
             lines = logged(epochs, best)
@@ -285,11 +285,11 @@ def test_log_of_a_long_run_tells_the_first_the_last_and_the_best_in_order():
     assert told(logged(10)) == list(range(1, 11))
 
 
-def test_log_of_a_run_that_ends_early_tells_its_last_and_best_epoch():
+def test_log_of_a_run_that_ends_early_shows_its_last_and_best_epoch():
     assert told(logged(5000, best=(1, 20), finished=29)) == [1, 20, 29]
 
 
-def test_log_of_slow_epochs_tells_one_a_minute():
+def test_log_of_slow_epochs_shows_one_a_minute():
     assert len(logged(100, seconds=61.0)) == 100
     assert len(logged(100, seconds=25.0)) < 40
 

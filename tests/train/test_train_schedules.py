@@ -174,7 +174,7 @@ def test_one_step_is_not_the_whole_run() -> None:
         (lambda: schedule_from_dict({"name": "warm_up", "schedule": {"name": "x"}}), "'x'"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(make: Callable[[], Any], match: str) -> None:
+def test_settings_that_are_not_valid_are_refused(make: Callable[[], Any], match: str) -> None:
     with pytest.raises(SettingError, match=match):
         make()
 

@@ -90,7 +90,7 @@ def features(
     of words.
 
     Args:
-        schema: what was learned of the table.
+        schema: of the table.
         scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
             near; "standard": mean 0, standard deviation 1; "quantile": the share of training
             values below; "auto" is robust, standard for more than 50 numbers in bounds, as pixels,

@@ -68,7 +68,7 @@ class ClassTarget(
         if len(used) == 1:
             raise DataError(
                 f"target {column.name!r}",
-                "has a single class: there is nothing to tell apart",
+                "has a single class: there is nothing to predict",
                 got=f"{labels[used[0]]!r} in all {counted(len(column), 'row')}",
             )
         if len(used) > 50 and counts.max() == 1:
@@ -81,7 +81,7 @@ class ClassTarget(
         if len(used) > MAX_CLASSES:
             raise DataError(
                 f"target {column.name!r}",
-                f"has {len(used):,} classes: too many to tell apart",
+                f"has {len(used):,} classes: too many to distinguish",
                 expected=f"at most {MAX_CLASSES:,}",
                 got=f"{len(column) / len(used):.1f} rows a class",
                 fix="choose another target, or join classes",
