@@ -42,7 +42,7 @@ def test_as_a_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["train", "penguins"], ["which column", "--target species"]),
+        (["train", "penguins"], ["no target is given", "--target species"]),
         (["train", "pengins", "--target", "y"], ["no such file", "'penguins'"]),
         (["train", "penguins", "--target", "species", "--optimizer", "adm"], ["'adm'", "'adam'"]),
         (["train", "penguins", "--target", "species", "--epochs", "0"], ["epochs", "from 1"]),

@@ -572,7 +572,7 @@ def test_a_file_that_shrinks_while_it_is_read(content, tmp_path, monkeypatch):
         ({"state": {"\ud800": np.zeros(2)}}, "Unicode"),
         ({"outputs": ("z",)}, "'z'"),
         ({"outputs": ("matmul",)}, "not an output"),
-        ({"loss": "y"}, "one number"),
+        ({"loss": "y"}, "a loss is a scalar"),
         ({"steps": -1}, "counted from 0"),
         ({"contract": {"columns": [{"levels": {1, 2}}]}}, r"contract\.columns\[0\]\.levels"),
         ({"notes": {"f": print}}, r"notes\.f"),

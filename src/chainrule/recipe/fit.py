@@ -47,9 +47,7 @@ def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
     kind = OPTIMIZERS.get(resolved.optimizer, LBFGS)
     if issubclass(kind, Optimizer) and kind.adaptive:
         more["rates"] = factors = rate_factors(graph)
-    if (
-        resolved.optimizer == AdamW.name
-    ):  # each weight decays by rate * decay, independent of its factor
+    if resolved.optimizer == AdamW.name:  # weights decay by rate * decay, without their factor
         weights = {graph.name(x) for x in graph.parameters if x.suffix == ".w"}
         more["decays"] = {name: 1 / x for name, x in factors.items() if name in weights}
         more["beta2"] = BETA2
