@@ -253,8 +253,8 @@ def test_which_kernels_are_products() -> None:
     assert (two.left, two.right) == ("transpose", "transpose")  # type: ignore[union-attr]
     assert (three.left, three.right) == ("pack", "pack")  # type: ignore[union-attr]
     assert (four.outer, four.m, four.n) == ((1,), 0, 2)  # type: ignore[union-attr]
-    assert (five.also, five.k, five.left) == ((3,), 2, "pack")  # type: ignore[union-attr]
-    assert (six.also, six.right) == ((2,), "transpose")  # type: ignore[union-attr]
+    assert (five.outer_k, five.k, five.left) == ((3,), 2, "pack")  # type: ignore[union-attr]
+    assert (six.outer_k, six.right) == ((2,), "transpose")  # type: ignore[union-attr]
     n, k = Axis("n", N), Axis("k", 5)
     x = Buffer("x", (N, 5), "float32", "data")
     squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))

@@ -1,4 +1,4 @@
-"""What a backend is: it turns plans into machine code, loads that, and runs it."""
+"""The protocols of a backend, which compiles plans to machine code, loads and runs them."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Runner(Protocol):
 
     @property
     def code(self) -> Executable:
-        """What it runs."""
+        """The executable that it runs."""
 
     @property
     def done(self) -> int:
-        """How many steps the last run did."""
+        """The number of steps of the last run."""
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array, rows first.
@@ -99,7 +99,7 @@ class Backend(Protocol):
         """The kernels of a plan as code, for minibatches of up to `max_rows` rows."""
 
     def load(self, code: bytes, max_rows: int) -> Executable:
-        """What `Module.compile` has made, ready to run."""
+        """The result of `Module.compile`, ready to run."""
 
     def runner(self, code: Executable, threads: int | None = None) -> Runner:
         """A runner of loaded code; at most so many threads share a step, None: all processors."""
@@ -114,7 +114,7 @@ class Backend(Protocol):
         """The memory that a run takes."""
 
     def placed(self, plan: Plan, max_rows: int) -> tuple[Placed, ...]:
-        """How the buffers of a plan lie in memory, the largest first."""
+        """The memory layout of the buffers of a plan, the largest first."""
 
     def warm_up(self) -> None:
         """Load what compiling needs: before processes are forked that all need it."""

@@ -1,4 +1,4 @@
-"""Ops that machine code puts together from simpler ones; the interpreter keeps its own for them."""
+"""Decomposition of ops into simpler ones for machine code; the interpreter runs them directly."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from chainrule.graph.node import Node, Operation, rebuilt
 from chainrule.passes.rewrite import rewrite
 
 MAX_NESTED = 30
-"""How often a decomposition may be decomposed again."""
+"""The greatest depth of nested decompositions."""
 
 
 def decompose(graph: Iterable[Node]) -> dict[Node, Node]:
-    """For every node of a graph, what computes the same without ops that can be decomposed."""
+    """The replacement of every node of a graph, without ops that can be decomposed."""
     return rewrite(graph, _decomposed)
 
 
 def lowers(node: Operation) -> bool:
-    """Whether machine code can be made of a node; it can of all of Chainrule's own ops."""
+    """Whether a node can be compiled; all of Chainrule's own ops can."""
     if not node.op.serial:
         return True
     made = _decomposed(node, node.operands)
@@ -28,7 +28,7 @@ def lowers(node: Operation) -> bool:
 
 
 def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) -> Node | None:
-    """What computes the same as a node on these operands, under its name; None keeps the node."""
+    """An equal node on these operands with the same name, decomposed; None keeps the node."""
     if node.op.decompose is None:
         return None
     made = node.op.decompose(*operands, **node.attributes)

@@ -1,4 +1,4 @@
-"""How a module is called: its launches, cut by barriers, and the words of its frame."""
+"""The calling convention of a module: launches between barriers, and the words of its frame."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from chainrule.types import Dim
 
 @dataclass(frozen=True)
 class Launch:
-    """A call of a kernel's function: its buffers, and how threads share it.
+    """A call of a kernel's function: its buffers, and its division among threads.
 
     Attributes:
-        name: of the kernel.
+        name: that of the kernel.
         function: its code, which kernels may share.
-        operands: the buffers that it gets.
-        split, owner: as the task's.
-        size: of the kernel's first loop; 1 where it has none.
+        operands: the buffers that it receives.
+        split, owner: those of the task.
+        size: that of the kernel's first loop; 1 without a loop.
         granule: threads split it at multiples of this.
     """
 
@@ -35,14 +35,14 @@ class Launch:
 
 @dataclass(frozen=True)
 class Program:
-    """The text of a module and what its caller must know.
+    """The text of a module and its calling convention.
 
     Attributes:
-        text: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its way in.
-        slots: the word of the frame that has a buffer's address; a state that is updated has
-            that of its other side in the next word, a step's input the bytes from step to step.
-        words: of the frame.
-        phases: what runs between barriers.
+        text: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its entry point.
+        slots: the word of the frame with a buffer's address; the next word has the address of the
+            other side of an updated state, or the bytes from step to step of a step input.
+        words: the number of words of the frame.
+        phases: the launches between barriers.
         scratch: bytes for each thread, as (fixed, for each row).
     """
 
@@ -54,6 +54,6 @@ class Program:
 
 
 def slots_of(signature: Signature) -> tuple[dict[Buffer, int], int]:
-    """The words of the frame that the buffers have, and how many words there are."""
+    """The frame word of each buffer, and the number of words."""
     slots = {b: len(FRAME) + 2 * k for k, b in enumerate(signature.buffers)}
     return slots, len(FRAME) + 2 * len(slots)

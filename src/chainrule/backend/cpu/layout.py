@@ -1,4 +1,4 @@
-"""Where buffers lie in memory: strides, padding, and their places in one block."""
+"""The memory layout of buffers: strides, padding, and offsets in one block."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from chainrule.ir.kernel import BYTES, Buffer
 from chainrule.plan.linearize import ROWS, Argument
 
 LINE = 64
-"""Bytes of a cache line; every buffer begins on one."""
+"""Bytes of a cache line; every buffer is aligned to one."""
 
 SLACK = 256
-"""Bytes after each buffer of ours, so that whole vectors may be read and written at its end."""
+"""Bytes after each buffer that is not the caller's: full vectors may be accessed at its end."""
 
-BROUGHT = ("data", "step")
+CALLER_OWNED = ("data", "step")
 """Spaces whose memory is the caller's: arrays as NumPy lays them out."""
 
 
 def argument(buffer: Buffer, rows: int) -> Argument:
-    """How a buffer with room for `rows` rows lies in memory."""
+    """The layout of a buffer with room for `rows` rows."""
     if buffer is ROWS:
         return Argument("int64", (1,), "rows", (1,))
-    own = buffer.space not in BROUGHT
-    return Argument(buffer.dtype, buffer.shape, buffer.space, strides(buffer, rows), own)
+    slack = buffer.space not in CALLER_OWNED
+    return Argument(buffer.dtype, buffer.shape, buffer.space, strides(buffer, rows), slack)
 
 
 def strides(buffer: Buffer, rows: int) -> tuple[int, ...]:
-    """In elements. The first axis of our own buffers steps over some padding."""
+    """The strides of a buffer in elements; rows are padded unless the caller owns it."""
     sizes = _sizes(buffer, rows)
     inner = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
-    if len(inner) > 1 and buffer.space not in BROUGHT:
+    if len(inner) > 1 and buffer.space not in CALLER_OWNED:
         inner[0] = padded(inner[0], BYTES[buffer.dtype])
     return tuple(inner)
 
 
 def padded(width: int, size: int) -> int:
-    """The width of a row in memory: whole cache lines, away from multiples of 1 KiB."""
+    """The width of a row in memory: full cache lines, but not a multiple of 1 KiB."""
     if width * size < LINE // 2:
         return width
     line = LINE // size
@@ -60,10 +60,10 @@ def extent(buffer: Buffer, rows: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a buffer lies in a block.
+    """The position of a buffer in a block.
 
     Attributes:
-        offsets: of its sides, in bytes.
+        offsets: those of its sides, in bytes.
         shape, strides: in elements, and in bytes.
     """
 
@@ -74,7 +74,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """A place for every buffer of ours in one block; blocks are made from it.
+    """A place in one block for every buffer that is not the caller's; `memory` allocates a block.
 
     Attributes:
         places: by buffer.
@@ -97,7 +97,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Memory:
-    """One block with a place for every buffer of ours.
+    """A block with the buffers of a layout.
 
     Attributes:
         block: the bytes; the first is on a cache line.
@@ -115,12 +115,12 @@ class Memory:
 
 
 def layout(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Layout:
-    """Places, with room for `rows` rows, for the buffers that are ours; `twice` have two sides."""
+    """A layout without caller-owned buffers, for `rows` rows; those in `twice` have two sides."""
     double = set(twice)
     places: dict[Buffer, Place] = {}
     end = 0
     for buffer in buffers:
-        if buffer.space in BROUGHT:
+        if buffer.space in CALLER_OWNED:
             continue
         offsets = []
         for _ in range(2 if buffer in double else 1):

@@ -1,4 +1,4 @@
-"""What the processor can do, as far as the code that we write depends on it."""
+"""The features of the processor that generated code depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Machine:
     Attributes:
         triple, cpu, features: as LLVM names them.
         vector: bytes of a vector register.
-        registers: how many there are.
+        registers: the number of vector registers.
         fma: whether there is a fused multiply-add.
     """
 
@@ -28,7 +28,7 @@ class Machine:
 
 @cache
 def host() -> Machine:
-    """This machine, with all that it can do."""
+    """This machine, with all of its features."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     features = dict(llvm.get_host_cpu_features())
@@ -36,7 +36,7 @@ def host() -> Machine:
 
 
 def machine(triple: str, cpu: str, features: Mapping[str, bool]) -> Machine:
-    """A machine of which it is known which features it has and which not."""
+    """A machine by its triple, processor and features."""
     text = ",".join(f"{'+' if there else '-'}{name}" for name, there in sorted(features.items()))
     if not triple.startswith(("x86_64", "i386", "i686")):
         return Machine(triple, cpu, text, 16, 32, True)
@@ -45,9 +45,9 @@ def machine(triple: str, cpu: str, features: Mapping[str, bool]) -> Machine:
     return Machine(triple, cpu, text, vector, 32 if wide else 16, bool(features.get("fma")))
 
 
-def without(known: Machine, vector: int) -> Machine:
+def without(base: Machine, vector: int) -> Machine:
     """An older x86 with vectors of only `vector` bytes: 16 or 32; else the machine itself."""
-    if vector >= known.vector:
-        return known
+    if vector >= base.vector:
+        return base
     cpu = "x86-64" if vector == 16 else "x86-64-v3"
-    return Machine(known.triple, cpu, "", vector, 16, vector > 16)
+    return Machine(base.triple, cpu, "", vector, 16, vector > 16)

@@ -1,17 +1,17 @@
-"""The barrier that the threads of native code meet at, as LLVM IR."""
+"""The barrier of the threads of native code, as LLVM IR."""
 
 from __future__ import annotations
 
 import sys
 
 SPINS = 200
-"""Turns of a barrier that only wait; after them the processor is offered to others."""
+"""Iterations that spin; after them a waiting thread yields the processor."""
 
 
 def barrier(triple: str) -> str:
     """The IR of `@barrier(ptr words, i64 threads)`: no thread leaves before all have arrived.
 
-    words: two cache lines, zero at first: how many have come, and which turn it is.
+    words: two cache lines, zero at first: the number of arrivals, and that of barriers so far.
     """
     rest = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
     pause = ""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.finitecheck import Watch
+from chainrule.backend.cpu.emit.finitecheck import FiniteCheck
 from chainrule.backend.cpu.emit.text import (
     SCALARS,
     Function,
@@ -21,17 +21,17 @@ from chainrule.plan.affine import ACC, Access, AffineExpr, Analysis
 from chainrule.plan.linearize import Store, constant_value
 from chainrule.types import FLOATS
 
-HEAD = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
+PARAMETERS = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
 """Parameters of every kernel function; the pointers to its buffers follow.
 
-rows: the index of the minibatch's rows; n: how many; low, high: the part of the first axis to do;
-scratch: memory of this thread; flag: where `mark` is stored when a new state is not finite.
+rows: the index of the minibatch's rows; n: their number; low, high: the part of the first axis to
+run; scratch: memory of this thread; flag: set to `mark` if a new state is not finite.
 """
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """How a kernel uses vectors: `lanes` places of `axis` at once; None and 1 for no vectors."""
+    """The vectorization of a kernel: `lanes` indices of `axis` at once; None and 1 for none."""
 
     axis: int | None = None
     lanes: int = 1
@@ -40,7 +40,7 @@ class Vectors:
 class Body:
     """Writes the instructions of one kernel into a function.
 
-    What is computed is remembered for the rest of the present loop and the loops in it.
+    Computed values are reused in the rest of the current loop and in the loops in it.
     """
 
     def __init__(self, f: Function, analysis: Analysis, vectors: Vectors) -> None:
@@ -53,13 +53,13 @@ class Body:
         self._pointers: list[dict[object, tuple[str, frozenset[object]]]] = [{}]
         self._written = self.linear.written()
         self._needs: dict[int, tuple[int, ...]] = {}
-        self.watch = Watch(f)
+        self.finite = FiniteCheck(f)
 
     # ------------------------------------------------------------ scopes
 
     @contextmanager
     def inside(self, axis: int | None = None, name: str = "") -> Iterator[None]:
-        """A loop's inside: what is computed there is forgotten after it."""
+        """The body of a loop: values computed there are forgotten after it."""
         self._scopes.append({})
         self._pointers.append({})
         if axis is not None:
@@ -71,16 +71,16 @@ class Body:
         self._pointers.pop()
 
     def set_acc(self, value: str | None, varies: bool) -> None:
-        """What `acc` is from here on."""
+        """Set the value of `acc`; `varies` if it differs between lanes."""
         self.acc, self._acc_varies = value, varies
 
-    def _known(self, key: object) -> str | None:
+    def _lookup(self, key: object) -> str | None:
         for scope in reversed(self._scopes):
             if key in scope:
                 return scope[key]
         return None
 
-    def _keep(self, key: object, value: str) -> str:
+    def _remember(self, key: object, value: str) -> str:
         self._scopes[-1][key] = value
         return value
 
@@ -95,7 +95,7 @@ class Body:
         return self.vectors.lanes if self.varies(instr) else 1
 
     def vector(self, instr: int) -> str:
-        """The value in all lanes; computed here where it is not known."""
+        """The value in all lanes; computed here if it is not available."""
         natural = self.value(instr)
         if self.varies(instr) or self.vectors.lanes == 1:
             return natural
@@ -103,14 +103,16 @@ class Body:
             return constant(natural, self.linear.instrs[instr].dtype, self.vectors.lanes)
         key = ("splat", instr)
         kind = SCALARS[self.linear.instrs[instr].dtype]
-        return self._known(key) or self._keep(key, self.f.splat(natural, kind, self.vectors.lanes))
+        return self._lookup(key) or self._remember(
+            key, self.f.splat(natural, kind, self.vectors.lanes)
+        )
 
     def value(self, instr: int) -> str:
         """The value: a vector if it varies along the vector axis, else a scalar."""
         for place in self.needs(instr):
-            if self._known(place) is None:
-                self._keep(place, self._compute(place))
-        return self._known(instr) or ""
+            if self._lookup(place) is None:
+                self._remember(place, self._compute(place))
+        return self._lookup(instr) or ""
 
     def needs(self, root: int) -> tuple[int, ...]:
         """The instructions that must be computed for `root`, in order, itself the last."""
@@ -128,33 +130,33 @@ class Body:
     def _operands(self, instr: int) -> Iterable[int]:
         if self.linear.instrs[instr].op != "read":
             return self.linear.instrs[instr].args
-        return {i for form in self.analysis.reads(instr).exprs() for i in form.symbols}
+        return {i for expr in self.analysis.reads(instr).exprs() for i in expr.symbols}
 
     def hoist(self, roots: Iterable[int], stores: Iterable[Store] = ()) -> None:
-        """Compute what the loops around already settle, as far as `roots` need it."""
-        settled = frozenset(self.at)
+        """Compute the loop invariants that `roots` need, before the loops in here."""
+        available = frozenset(self.at)
         for instr in sorted({instr for root in roots for instr in self.needs(root)}):
             entry = self.linear.instrs[instr]
-            if entry.op == "const" or self._unsettled(instr):
+            if entry.op == "const" or self._reads_own_writes(instr):
                 continue
             access = self.analysis.reads(instr) if entry.op == "read" else None
-            if self.analysis.depends[instr] <= settled:
-                if self._known(instr) is None:
-                    self._keep(instr, self._compute(instr))
-            elif access is not None and not self._scattered(access):
+            if self.analysis.depends[instr] <= available:
+                if self._lookup(instr) is None:
+                    self._remember(instr, self._compute(instr))
+            elif access is not None and not self._needs_gather(access):
                 self._pointer(("read", instr), int(entry.data or 0), access.offset)
         for store in stores:
             access = self.analysis.access(store.argument, store.place)
-            if not any(self._unsettled(i) for i in access.offset.symbols):
+            if not any(self._reads_own_writes(i) for i in access.offset.symbols):
                 self._pointer(("store", store), store.argument, access.offset)
 
-    def _scattered(self, access: Access) -> bool:
-        """Whether lanes read elsewhere than at one place or at neighbours."""
+    def _needs_gather(self, access: Access) -> bool:
+        """Whether the lanes of a read are neither equal nor contiguous."""
         axis = self.vectors.axis
         return axis is not None and self.analysis.stride(access, axis) not in (0, 1)
 
-    def _unsettled(self, instr: int) -> bool:
-        """Whether an instruction reads what this very kernel writes."""
+    def _reads_own_writes(self, instr: int) -> bool:
+        """Whether an instruction depends on a buffer that this kernel writes."""
         needs = (self.linear.instrs[i] for i in self.needs(instr))
         return any(x.op == "read" and x.data in self._written for x in needs)
 
@@ -165,7 +167,7 @@ class Body:
                 return number(constant_value(entry), entry.dtype)
             case "at":
                 name = self.at[int(entry.data or 0)]
-                return self._counting(name) if lanes > 1 else name
+                return self._iota(name) if lanes > 1 else name
             case "acc":
                 return self.acc or ""
             case "read":
@@ -179,7 +181,7 @@ class Body:
         source = self.linear.instrs[entry.args[-1]].dtype
         return scalars.apply(self.f, entry.op, entry.dtype, source, lanes, operands)
 
-    def _counting(self, start: str) -> str:
+    def _iota(self, start: str) -> str:
         """start, start + 1, ... along the lanes."""
         lanes = self.vectors.lanes
         steps = "<" + ", ".join(f"i64 {lane}" for lane in range(lanes)) + ">"
@@ -196,7 +198,7 @@ class Body:
         axis = self.vectors.axis
         steady = axis is not None and first.axes.get(axis, 0) == 1 and alone
         if lanes > 1 and steady and not self.varies(row):
-            operands = (self.scalar_form(first), self.value(row), *words)
+            operands = (self.affine_scalar(first), self.value(row), *words)
             kinds = ("i64", "i64", *["i32"] * 4)
             return scalars.maths(self.f, "philox.run", entry.dtype, lanes, operands, kinds)
         get = self.vector if lanes > 1 else self.value
@@ -205,14 +207,14 @@ class Body:
             self.f, "philox", entry.dtype, lanes, operands, (kind, kind, *["i32"] * 4)
         )
 
-    # ------------------------------------------------------------ places
+    # ------------------------------------------------------------ indices
 
-    def scalar_form(self, form: AffineExpr) -> str:
-        """The value of a form in the first lane."""
-        total = str(form.constant)
-        for axis, factor in form.axes.items():
+    def affine_scalar(self, expr: AffineExpr) -> str:
+        """The value of an affine expression in the first lane."""
+        total = str(expr.constant)
+        for axis, factor in expr.axes.items():
             total = self.f.add(total, self.f.mul(self.at[axis], str(factor)))
-        for instr, factor in form.symbols.items():
+        for instr, factor in expr.symbols.items():
             total = self.f.add(total, self.f.mul(self._index(instr), str(factor)))
         return total
 
@@ -222,21 +224,21 @@ class Body:
         dtype = self.linear.instrs[instr].dtype
         return scalars.apply(self.f, "cast", "int64", dtype, lanes, (value,))
 
-    def _vector_form(self, form: AffineExpr) -> str:
-        """The value of a form in all lanes."""
+    def _affine_vector(self, expr: AffineExpr) -> str:
+        """The value of an affine expression in all lanes."""
         lanes, axis = self.vectors.lanes, self.vectors.axis
-        steady, moving = AffineExpr(form.constant), []
-        for key, factor in form.axes.items():
+        steady, moving = AffineExpr(expr.constant), []
+        for key, factor in expr.axes.items():
             if key == axis:
-                moving.append((self._counting(self.at[key]), factor))
+                moving.append((self._iota(self.at[key]), factor))
             else:
                 steady = steady.plus(AffineExpr(axes={key: factor}))
-        for instr, factor in form.symbols.items():
+        for instr, factor in expr.symbols.items():
             if self.varies(instr):
                 moving.append((self._index(instr, lanes), factor))
             else:
                 steady = steady.plus(AffineExpr(symbols={instr: factor}))
-        total = self.f.splat(self.scalar_form(steady), "i64", lanes)
+        total = self.f.splat(self.affine_scalar(steady), "i64", lanes)
         for value, factor in moving:
             if factor != 1:
                 by = constant(str(factor), "int64", lanes)
@@ -244,12 +246,12 @@ class Body:
             total = self.f.value(f"add <{lanes} x i64> {total}, {value}")
         return total
 
-    def _pointer(self, key: object, argument: int, form: AffineExpr) -> str:
-        """The address of a form's first lane, from as much as is known of it already."""
-        terms = {("axis", a): f for a, f in form.axes.items() if a in self.at}
-        settled = frozenset(self.at) if self.acc is None else frozenset((ACC, *self.at))
-        for instr, factor in form.symbols.items():
-            if self.analysis.depends[instr] <= settled:
+    def _pointer(self, key: object, argument: int, expr: AffineExpr) -> str:
+        """The address of the first lane at an offset, built on the terms that outer loops added."""
+        terms = {("axis", a): f for a, f in expr.axes.items() if a in self.at}
+        available = frozenset(self.at) if self.acc is None else frozenset((ACC, *self.at))
+        for instr, factor in expr.symbols.items():
+            if self.analysis.depends[instr] <= available:
                 terms["instr", instr] = factor
         pointer, done = f"%b{argument}", frozenset[object]()
         for scope in reversed(self._pointers):
@@ -259,7 +261,7 @@ class Body:
         left = [t for t in terms if t not in done]
         if not left and done:
             return pointer
-        offset = str(form.constant) if not done else "0"
+        offset = str(expr.constant) if not done else "0"
         for what, which in left:
             value = self.at[which] if what == "axis" else self._index(which)
             offset = self.f.add(offset, self.f.mul(value, str(terms[what, which])))
@@ -269,14 +271,14 @@ class Body:
         return pointer
 
     def _clamped(self, access: Access) -> str:
-        """The offset of the unproven axes, each place held inside of the buffer; in one lane."""
+        """The offset of the unproven axes, each index clamped to the buffer; in one lane."""
         total = "0"
         for place, stride, size in access.unproven:
-            total = self.f.add(total, self.f.mul(self._held(place, size), str(stride)))
+            total = self.f.add(total, self.f.mul(self._clamped_index(place, size), str(stride)))
         return total
 
-    def _held(self, place: AffineExpr, size: int) -> str:
-        low = self.f.value(f"call i64 @llvm.smax.i64(i64 {self.scalar_form(place)}, i64 0)")
+    def _clamped_index(self, place: AffineExpr, size: int) -> str:
+        low = self.f.value(f"call i64 @llvm.smax.i64(i64 {self.affine_scalar(place)}, i64 0)")
         return self.f.value(f"call i64 @llvm.smin.i64(i64 {low}, i64 {max(size - 1, 0)})")
 
     # ------------------------------------------------------------ memory
@@ -308,7 +310,7 @@ class Body:
         return self.f.value(f"icmp ne {kind} {raw}, {'0' if lanes == 1 else 'zeroinitializer'}")
 
     def _load_run(self, instr: int, argument: int, access: Access) -> str:
-        """Neighbours in memory, one a lane; lanes outside of the buffer give 0."""
+        """A contiguous read; lanes outside of the buffer give 0."""
         lanes, axis = self.vectors.lanes, self.vectors.axis
         pointer = self._pointer(("read", instr), argument, access.offset)
         mask = None if self.linear.arguments[argument].slack else self.mask
@@ -316,13 +318,13 @@ class Body:
         for place, stride, size in access.unproven:
             if axis in place.axes:
                 inside = self.f.value(
-                    f"icmp ult <{lanes} x i64> {self._vector_form(place)}, "
+                    f"icmp ult <{lanes} x i64> {self._affine_vector(place)}, "
                     f"{constant(str(size), 'int64', lanes)}"
                 )
                 mask = inside if mask is None else self._both(mask, inside)
-                here = self.scalar_form(place)
+                here = self.affine_scalar(place)
             else:
-                here = self._held(place, size)
+                here = self._clamped_index(place, size)
             offset = self.f.add(offset, self.f.mul(here, str(stride)))
         kind = stored_type(self.linear.arguments[argument].dtype)
         return self._load(argument, self.f.shift(kind, pointer, offset), lanes, mask)
@@ -331,12 +333,12 @@ class Body:
         return self.f.value(f"and <{self.vectors.lanes} x i1> {a}, {b}")
 
     def _gather(self, argument: int, access: Access) -> str:
-        """Anywhere in memory, lane by lane."""
+        """A gather, its indices clamped to the buffer."""
         lanes = self.vectors.lanes
-        total = self._vector_form(access.offset)
+        total = self._affine_vector(access.offset)
         kind = f"<{lanes} x i64>"
         for place, stride, size in access.unproven:
-            here = self._vector_form(place)
+            here = self._affine_vector(place)
             for name, bound in (("smax", 0), ("smin", max(size - 1, 0))):
                 edge = constant(str(bound), "int64", lanes)
                 here = self.f.value(
@@ -360,7 +362,7 @@ class Body:
         return raw if dtype != "bool" else self.f.value(f"icmp ne {vector} {raw}, zeroinitializer")
 
     def store(self, store: Store) -> None:
-        """Write what a store of the kernel writes, in the lanes that are in use."""
+        """Write a store of the kernel, in the lanes that are in use."""
         argument = self.linear.arguments[store.argument]
         access = self.analysis.access(store.argument, store.place)
         moves = self.vectors.axis is not None and self.analysis.stride(access, self.vectors.axis)
@@ -369,14 +371,14 @@ class Body:
         pointer = self._pointer(("store", store), store.argument, access.offset)
         element = stored_type(argument.dtype)
         pointer = self.f.shift(element, pointer, self._clamped(access))
-        mask = self.mask if lanes > 1 and not self._roomy(store) else None
+        mask = self.mask if lanes > 1 and not self._fits_padding(store) else None
         if store.add:
             old = self._load(store.argument, pointer, lanes, mask)
             both = (argument.dtype, argument.dtype, lanes, (old, value))
             value = scalars.apply(self.f, "add", *both)
         new = argument.space in ("state", "staged") and not self.linear.commit
         if new and argument.dtype in FLOATS:
-            self.watch.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
+            self.finite.add(value, argument.dtype, lanes, self.mask if lanes > 1 else None)
         kind = stored_type(argument.dtype, lanes)
         if argument.dtype == "bool":
             value = self.f.value(f"zext {type_of('bool', lanes)} {value} to {kind}")
@@ -388,18 +390,18 @@ class Body:
             f"ptr align {BYTES[argument.dtype]} {pointer}, <{lanes} x i1> {mask})"
         )
 
-    def _roomy(self, store: Store) -> bool:
-        """Whether whole vectors stay inside of the padding of the row."""
-        known, axis, lanes = (
+    def _fits_padding(self, store: Store) -> bool:
+        """Whether whole vectors stay within the padding of the row."""
+        argument, axis, lanes = (
             self.linear.arguments[store.argument], self.vectors.axis, self.vectors.lanes,
         )  # fmt: skip
-        if not axis or not known.slack or len(known.shape) != 2 or store.add:
+        if not axis or not argument.slack or len(argument.shape) != 2 or store.add:
             return False  # threads may share axis 0: then the next lanes are another's
         size = self.linear.sizes[axis]
         along = self.analysis.exprs[store.place[-1]] == AffineExpr(axes={axis: 1})
-        return along and isinstance(size, int) and -(-size // lanes) * lanes <= known.strides[0]
+        return along and isinstance(size, int) and -(-size // lanes) * lanes <= argument.strides[0]
 
 
 def _code(dtype: str) -> str:
-    """As the names of intrinsics write the type in memory."""
+    """The type in memory, as names of intrinsics contain it."""
     return "i8" if dtype == "bool" else scalars.SUFFIX[dtype]

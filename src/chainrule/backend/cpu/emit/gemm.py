@@ -1,12 +1,12 @@
-"""Matrix products: factors copied into strips, tiles of sums in registers, any epilogue.
+"""Matrix products: factors packed into strips, tiles of sums in registers, any epilogue.
 
-    for rows in chunks: copy the chunk's part of a
+    for rows in chunks: pack the chunk's part of a
         for panels of columns:
-            for blocks of k: [copy the block of b]; for tiles of rows: sums of the tile += a * b
+            for blocks of k: [pack the block of b]; for tiles of rows: sums of the tile += a * b
             for rows: for vectors of columns: the kernel's writes, with the sum as `acc`
 
-Every sum runs over k in order, in blocks that are added up in order, wherever its row and column
-lie in a tile. So results do not depend on how threads share rows. Rows past the end of a chunk are
+Every sum runs over k in order, in blocks that are added up in order, at every position in a tile.
+So results do not depend on the division of rows among threads. Rows past the end of a chunk are
 computed from its last row and not used; columns past the end are either computed twice or, where a
 product is narrower than a tile, not stored.
 """
@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
-from chainrule.backend.cpu.emit.microkernel import JOB, Tile
+from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
 from chainrule.backend.cpu.emit.text import type_of
-from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, lengths, thin
+from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, lengths, single_row
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import Analysis
 from chainrule.types import N
@@ -35,13 +35,13 @@ def gemm(
     """The code of a kernel that is a matrix product.
 
     Args:
-        forward: whether it is of a prediction, where a single row is worth code of its own.
+        forward: whether it belongs to a prediction, where a single row is worth its own code.
     """
     linear = analysis.linear
     f = begin(name, linear)
     body = Body(f, analysis, Vectors())
     works = [Gemm(body, shape, machine, lengths(linear, shape, max_rows))]
-    one = thin(analysis, shape) if forward and linear.sizes[shape.m] is N else None
+    one = single_row(analysis, shape) if forward and linear.sizes[shape.m] is N else None
     if one is None:
         works[0].write()
     else:
@@ -87,11 +87,11 @@ class Gemm:
             lines = f.sub(last, first)
             strips = f.div(f.add(lines, str(rows - 1)), rows)
             self.chunk = chunk = Chunk(first, last, lines, strips)
-            self.nest.nest(self.shape.also, [self.shape.a], (), lambda: self.factors.copy(chunk))
+            self.nest.nest(self.shape.outer_k, [self.shape.a], (), lambda: self.factors.copy(chunk))
             self._panels()
 
     def _panels(self) -> None:
-        """Panels of columns; the last one begins early enough to be whole."""
+        """Panels of columns; the last one begins early enough to be full."""
         f, width, size = self.f, self.shape.width, self.columns
         if size <= width:
             with self.body.inside(self.shape.n, "0"):
@@ -108,7 +108,7 @@ class Gemm:
         if self.cut.single:
             self._block("0", self.factors.depth)
             return
-        self.nest.nest(self.shape.also, [self.shape.a, self.shape.b], (), self._blocks)
+        self.nest.nest(self.shape.outer_k, [self.shape.a, self.shape.b], (), self._blocks)
         with f.loop(self.chunk.first, self.chunk.last, rows) as row, self.body.inside():
             self._finish(row)
 
@@ -135,41 +135,45 @@ class Gemm:
                 self._finish(row)
 
     def _sums(self, row: str) -> str:
-        """Where the sums of a row are."""
+        """The address of the sums of a row."""
         f = self.f
         here = f.mul(f.sub(row, self.chunk.first), str(self.shape.width))
         return f.shift(self.element, "%scratch", here)
 
     def _job(self, start: str, depth: str) -> None:
-        """Write down what the strips of a panel have in common."""
+        """Store the words that the strips of a panel share."""
         f = self.f
         b, step = self.factors.right(start, depth)
         add = "0"
         if not self.cut.single:
             later = f.value(f"icmp ne i64 {self.factors.terms(start)}, 0")
             add = f.value(f"zext i1 {later} to i64")
-        wanted = self._wanted()
-        words = dict.fromkeys(JOB, "0") | {
-            "b": b, "step": step, "depth": depth, "add": add, "first": start,
-            "slot": self.factors.slot, "next": b,
-            "wanted": str(len(wanted)), **self.factors.next(start, depth, self.chunk),
+        prefetches = self._prefetches()
+        words = dict.fromkeys(PANEL_WORDS, "0") | {
+            "b": b, "b_stride": step, "depth": depth, "add": add, "first": start,
+            "a_stride": self.factors.a_stride, "next": b,
+            "prefetches": str(len(prefetches)), **self.factors.next(start, depth, self.chunk),
         }  # fmt: skip
-        pairs = [x for pair in wanted for x in pair]
-        self.job = self.job or f.local(f"[{len(JOB) + len(pairs)} x i64]")
-        pointers = {JOB.index("b"), JOB.index("next"), *range(len(JOB), len(JOB) + len(pairs), 2)}
+        pairs = [x for pair in prefetches for x in pair]
+        self.job = self.job or f.local(f"[{len(PANEL_WORDS) + len(pairs)} x i64]")
+        pointers = {
+            PANEL_WORDS.index("b"),
+            PANEL_WORDS.index("next"),
+            *range(len(PANEL_WORDS), len(PANEL_WORDS) + len(pairs), 2),
+        }
         for k, word in enumerate([*words.values(), *pairs]):
             kind = "ptr" if k in pointers else "i64"
             f.store(kind, word, f.shift("i64", self.job, str(k)), 8)
 
-    def _wanted(self) -> list[tuple[str, str]]:
-        """The state that the tiles' writes will need: it comes while the sums run."""
+    def _prefetches(self) -> list[tuple[str, str]]:
+        """(address, bytes to the next row) of state that the writes need, to be prefetched."""
         f, body, shape = self.f, self.body, self.shape
         places = {(s.argument, s.place) for s in self.linear.stores}
         for instr in {i for root in self.roots for i in body.needs(root)}:
             entry = self.linear.instrs[instr]
             if entry.op == "read" and {shape.m, shape.n} <= body.analysis.depends[instr]:
                 places.add((int(entry.data or 0), entry.args))
-        found = []
+        pairs = []
         for argument, place in sorted(places):
             access = body.analysis.access(argument, place)
             stride = body.analysis.stride(access, shape.m)
@@ -177,10 +181,10 @@ class Gemm:
             if not state or access.unproven or stride is None:
                 continue
             with body.inside(shape.m, self.chunk.first):
-                offset = body.scalar_form(access.offset)
+                offset = body.affine_scalar(access.offset)
             pointer = f.shift(self.element, f"%b{argument}", offset)
-            found.append((pointer, str(stride * self.size)))
-        return found
+            pairs.append((pointer, str(stride * self.size)))
+        return pairs
 
     # ------------------------------------------------------------ the kernel's writes
 
@@ -191,7 +195,7 @@ class Gemm:
         del body.at[shape.n]
         used = min(self.columns, shape.width)
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
-        with body.watch.part(), f.loop(row, end) as r, body.inside(shape.m, r):
+        with body.finite.scope(), f.loop(row, end) as r, body.inside(shape.m, r):
             body.hoist(self.roots, self.linear.stores)
             sums = self._sums(r)
             for offset in range(0, used, step):

@@ -22,12 +22,12 @@ class Kind:
 
     @property
     def text(self) -> str:
-        """As IR writes it."""
+        """The type as IR text."""
         return self.element if self.width == 1 else f"<{self.width} x {self.element}>"
 
     @property
     def suffix(self) -> str:
-        """As the names of intrinsics write it."""
+        """The type as a suffix of intrinsics."""
         name = _NAMES.get(self.element, self.element)
         return name if self.width == 1 else f"v{self.width}{name}"
 
@@ -45,7 +45,7 @@ class Kind:
 
 
 def float_text(value: float, element: str) -> str:
-    """A number as IR writes it: the bits of a double, also for a float."""
+    """A number as IR text: the bits of a double, also for a float."""
     exact = float(np.float32(value)) if element == "float" else float(value)
     return f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
 
@@ -217,7 +217,7 @@ def clamp(x: Value, low: float, high: float) -> Value:
 
 
 def shuffle(a: Value, b: Value, lanes: Sequence[int]) -> Value:
-    """The lanes of `a` and `b` that are told, counted through both."""
+    """A shuffle: the given lanes of `a` and `b`, counted through both."""
     kind = Kind(a.kind.element, len(lanes))
     mask = ", ".join(f"i32 {lane}" for lane in lanes)
     return a.body.emit(

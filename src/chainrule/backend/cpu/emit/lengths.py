@@ -1,7 +1,7 @@
 """The length of the first loop as a run-time argument, so that kernels share code.
 
-Where a kernel goes through all of its buffers as they lie in memory, its loops are one first. So
-all updates of an optimizer share code, and so do all sums of squares.
+If a kernel traverses all of its buffers in memory order, its loops are collapsed into one first.
+So all updates of an optimizer share code, and so do all sums of squares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chainrule.types import Dim
 
 
 def first_size(linear: LinearKernel) -> Dim:
-    """The length of the kernel's first loop; 1 where threads cannot share one."""
+    """The length of the kernel's first loop; 1 without free loops."""
     size = linear.sizes[0] if linear.free else 1
     assert size is not None
     return size
@@ -25,24 +25,24 @@ def first_size(linear: LinearKernel) -> Dim:
 def with_runtime_length(linear: LinearKernel) -> tuple[LinearKernel, Dim]:
     """The kernel with the length of its first loop as an argument, if it can be; and that length.
 
-    Code of a contraction depends on the sizes of its loops: it stays as it is.
+    The code of a contraction depends on the sizes of its loops, so it is not changed.
     """
     if not linear.sizes:
         return linear, 1
-    linear = _joined(linear)
+    linear = _collapsed(linear)
     size = linear.sizes[0]
     if not isinstance(size, int) or size == 0 or not _length_is_runtime(linear):
         return linear, first_size(linear)
-    whole = _first(linear)
+    led = _led_by_first(linear)
     arguments = tuple(
-        replace(known, shape=(None, *known.shape[1:])) if number in whole else known
+        replace(known, shape=(None, *known.shape[1:])) if number in led else known
         for number, known in enumerate(linear.arguments)
     )
     return replace(linear, sizes=(None, *linear.sizes[1:]), arguments=arguments), size
 
 
-def _places(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Every place that is read or written, with its argument."""
+def _accesses(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(argument, index) of every read and write."""
     for instr in linear.instrs:
         if instr.op == "read":
             yield int(instr.data or 0), instr.args
@@ -50,14 +50,14 @@ def _places(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
         yield store.argument, store.place
 
 
-def _axis(linear: LinearKernel, place: tuple[int, ...]) -> list[int | None]:
-    """The axes that stand alone in a place; None for anything else."""
+def _lone_axes(linear: LinearKernel, place: tuple[int, ...]) -> list[int | None]:
+    """The axes that are components of an index by themselves; None for other components."""
     instrs = (linear.instrs[i] for i in place)
     return [int(x.data or 0) if x.op == "at" else None for x in instrs]
 
 
-def _only_places(linear: LinearKernel, axes: set[int]) -> bool:
-    """Whether axes stand in places, alone, and nowhere else."""
+def _only_in_indices(linear: LinearKernel, axes: set[int]) -> bool:
+    """Whether axes are used only as components of indices by themselves."""
     at = {i for i, x in enumerate(linear.instrs) if x.op == "at" and int(x.data or 0) in axes}
     inside = (a for x in linear.instrs if x.op != "read" for a in x.args)
     ends = (linear.value, *(store.value for store in linear.stores))
@@ -65,83 +65,85 @@ def _only_places(linear: LinearKernel, axes: set[int]) -> bool:
 
 
 def _length_is_runtime(linear: LinearKernel) -> bool:
-    """Whether the code need not know how long the first loop is.
+    """Whether the length of the first loop can be a run-time argument.
 
-    It is the loop that threads share, or the only one of a reduction to one number. It stands
-    first in places alone, and goes through the whole axis there.
+    It must be the loop that threads share, or the only one of a reduction to a scalar. It must
+    occur only as the first component of indices, and cover the whole axis there.
     """
     single = linear.free == 0 and len(linear.sizes) == 1 and linear.combine not in ORDERED
-    if not (linear.free or single) or not _only_places(linear, {0}):
+    if not (linear.free or single) or not _only_in_indices(linear, {0}):
         return False
-    first = _first(linear)
-    for argument, place in _places(linear):
-        axes = _axis(linear, place)
+    first = _led_by_first(linear)
+    for argument, place in _accesses(linear):
+        axes = _lone_axes(linear, place)
         if 0 in axes[1:] or (argument in first) != (axes[:1] == [0]):
             return False
     return all(linear.arguments[k].shape[0] == linear.sizes[0] for k in first)
 
 
-def _first(linear: LinearKernel) -> set[int]:
-    """The arguments that are gone through along the first axis."""
-    return {argument for argument, place in _places(linear) if _axis(linear, place[:1]) == [0]}
+def _led_by_first(linear: LinearKernel) -> set[int]:
+    """The arguments whose first index is the first axis."""
+    return {
+        argument for argument, place in _accesses(linear) if _lone_axes(linear, place[:1]) == [0]
+    }
 
 
-# ---------------------------------------------------------------- several loops as one
+# ---------------------------------------------------------------- collapsed loops
 
 
-def _joined(linear: LinearKernel) -> LinearKernel:
-    """All loops as one, where every buffer is gone through from end to end."""
+def _collapsed(linear: LinearKernel) -> LinearKernel:
+    """All loops collapsed into one, if every buffer is traversed from end to end."""
     sizes = linear.sizes
     if linear.free not in (0, len(sizes)):
         return linear
-    if linear.combine in ORDERED or not _only_places(linear, set(range(len(sizes)))):
+    if linear.combine in ORDERED or not _only_in_indices(linear, set(range(len(sizes)))):
         return linear
     if not all(isinstance(size, int) for size in sizes):
         return linear
-    through, still = set[int](), set[int]()
-    for argument, place in _places(linear):
-        axes = [a for a in _axis(linear, place) if a is not None]
+    traversed, fixed = set[int](), set[int]()
+    for argument, place in _accesses(linear):
+        axes = [a for a in _lone_axes(linear, place) if a is not None]
         if axes and not _end_to_end(linear, argument, place):
             return linear
-        (through if axes else still).add(argument)
-    return linear if through & still else _rewritten(linear, through)
+        (traversed if axes else fixed).add(argument)
+    return linear if traversed & fixed else _with_one_loop(linear, traversed)
 
 
 def _end_to_end(linear: LinearKernel, argument: int, place: tuple[int, ...]) -> bool:
-    """Whether a place goes through the whole buffer, without a gap, as the loops go."""
-    known, axes = linear.arguments[argument], _axis(linear, place)
-    turns = [(a, d, s) for a, d, s in zip(axes, known.shape, known.strides, strict=True) if d != 1]
-    if [a for a, _, _ in turns] != list(range(len(linear.sizes))):
+    """Whether an index traverses the whole buffer in the order of the loops, without gaps."""
+    known, axes = linear.arguments[argument], _lone_axes(linear, place)
+    loops = [(a, d, s) for a, d, s in zip(axes, known.shape, known.strides, strict=True) if d != 1]
+    if [a for a, _, _ in loops] != list(range(len(linear.sizes))):
         return False
     inner = 1
-    for axis, dim, stride in reversed(turns):
+    for axis, dim, stride in reversed(loops):
         if dim != linear.sizes[axis or 0] or stride != inner or not isinstance(dim, int):
             return False
         inner *= dim
     return True
 
 
-def _rewritten(linear: LinearKernel, through: set[int]) -> LinearKernel:
-    """The kernel with one loop."""
+def _with_one_loop(linear: LinearKernel, traversed: set[int]) -> LinearKernel:
+    """The kernel with a single loop."""
     total = math.prod(size for size in linear.sizes if isinstance(size, int))
     at = Instr("at", (), "int64", 0)
     numbers, new = {at: 0}, dict[int, int]()
-    for old in _needed(linear, through):
+    for old in _needed(linear, traversed):
         instr = linear.instrs[old]
-        inside = instr.op == "read" and instr.data in through
+        inside = instr.op == "read" and instr.data in traversed
         made = replace(instr, args=(0,) if inside else tuple(new[a] for a in instr.args))
         new[old] = numbers.setdefault(made, len(numbers))
     stores = tuple(
         Store(
             s.argument,
-            (0,) if s.argument in through else tuple(new[p] for p in s.place),
+            (0,) if s.argument in traversed else tuple(new[p] for p in s.place),
             new[s.value],
             s.add,
         )
         for s in linear.stores
     )
     arguments = tuple(
-        Argument(x.dtype, (total,), x.space, (1,), x.slack) if k in through else x
+        Argument(x.dtype, (total,), x.space, (1,), x.slack) if k in traversed else x
         for k, x in enumerate(linear.arguments)
     )
     return LinearKernel(
@@ -155,13 +157,13 @@ def _rewritten(linear: LinearKernel, through: set[int]) -> LinearKernel:
     )
 
 
-def _needed(linear: LinearKernel, through: set[int]) -> list[int]:
-    """The instructions that are left when the places in some arguments are others."""
+def _needed(linear: LinearKernel, traversed: set[int]) -> list[int]:
+    """The instructions that are still needed when some arguments are indexed by the single loop."""
     needed = {store.value for store in linear.stores}
     needed |= {linear.value} if linear.combine else set()
-    needed |= {p for store in linear.stores if store.argument not in through for p in store.place}
+    needed |= {p for store in linear.stores if store.argument not in traversed for p in store.place}
     for number in reversed(range(len(linear.instrs))):
         instr = linear.instrs[number]
-        if number in needed and not (instr.op == "read" and instr.data in through):
+        if number in needed and not (instr.op == "read" and instr.data in traversed):
             needed.update(instr.args)
     return sorted(needed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.body import HEAD, Body
+from chainrule.backend.cpu.emit.body import PARAMETERS, Body
 from chainrule.backend.cpu.emit.microkernel import Helper
 from chainrule.backend.cpu.emit.text import Function, constant, number, type_of
 from chainrule.backend.cpu.emit.vectors import choose
@@ -17,10 +17,10 @@ from chainrule.plan.linearize import LinearKernel, Store
 from chainrule.types import FLOATS
 
 BLOCK = 512
-"""Terms that are added up one after the other in a lane; such blocks are added up in turn."""
+"""The terms of a block, added up in order in a lane; block sums are added up in order."""
 
 GRANULE = 64
-"""Threads share a loop that takes the vectors at multiples of this."""
+"""Threads split a vectorized loop at multiples of this."""
 
 IDENTITY = {"sum": 0, "scan": 0, "prod": 1, "any": False}
 COMBINE = {"sum": "add", "scan": "add", "prod": "mul", "any": "or", "max": "max", "min": "min"}
@@ -32,11 +32,11 @@ class Compiled:
 
     Attributes:
         text: its function.
-        declared: what the module must declare.
+        declared: the declarations that it needs in the module.
         maths: the functions of the maths library that it calls: (name, dtype, lanes).
-        scratch: bytes of memory that it needs for each thread, as (fixed, for each row).
+        scratch: bytes of memory for each thread, as (fixed, for each row).
         granule: threads split its first axis at multiples of this.
-        helpers: functions that it calls, as far as other kernels may call them too.
+        helpers: functions that it calls and that kernels may share.
     """
 
     text: str
@@ -48,9 +48,9 @@ class Compiled:
 
 
 def begin(name: str, linear: LinearKernel) -> Function:
-    """The function of a kernel, empty yet."""
+    """The function of a kernel, still empty."""
     pointers = "".join(f", ptr noalias %b{k}" for k in range(len(linear.arguments)))
-    return Function(name, HEAD + pointers)
+    return Function(name, PARAMETERS + pointers)
 
 
 def finish(
@@ -60,7 +60,7 @@ def finish(
     helpers: tuple[Helper, ...] = (),
 ) -> Compiled:
     """The function, with the check of the new state at its end."""
-    f, start = body.f, body.watch.end()
+    f, start = body.f, body.finite.end()
     declared = frozenset(f.declared).union(*(helper.declared for helper in helpers))
     return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
 
@@ -95,7 +95,7 @@ class Nest:
         self.nest(free, roots, self.linear.stores, self._element)
 
     def bounds(self, axis: int) -> tuple[str, str]:
-        """From where to where an axis goes; the first one goes over this thread's part."""
+        """The bounds of an axis; the first axis covers this thread's part."""
         size = self.linear.sizes[axis]
         if size is None or (axis == 0 and self.linear.free):
             return "%low", "%high"
@@ -122,10 +122,10 @@ class Nest:
                 self.nest(rest, roots, stores, inner)
 
     def vector_loop(self, low: str, high: str, inner: Callable[[], None]) -> None:
-        """Whole vectors, then what is left over under a mask."""
+        """A loop over full vectors, then the remainder under a mask."""
         axis, lanes, f = int(self.vectors.axis or 0), self.vectors.lanes, self.f
         middle = high
-        if not self._even(low):
+        if not self._only_full_vectors(low):
             middle = f.add(low, f.mul(f.div(f.sub(high, low), lanes), str(lanes)))
         if low != middle:
             with f.loop(low, middle, lanes) as name, self.body.inside(axis, name):
@@ -137,8 +137,8 @@ class Nest:
             inner()
             self.body.mask = None
 
-    def _even(self, low: str) -> bool:
-        """Whether the part of the first axis that a thread does is of whole vectors."""
+    def _only_full_vectors(self, low: str) -> bool:
+        """Whether a thread's part of the first axis consists of full vectors."""
         size, lanes = self.linear.sizes[0], self.vectors.lanes
         if low != "%low" or not isinstance(size, int):
             return False
@@ -157,19 +157,19 @@ class Nest:
 
     def _element(self) -> None:
         if self.linear.combine is not None:
-            Reduced(self).write()
+            ReductionLoops(self).write()
         if self.linear.combine != "scan":
             self.store()
 
     def store(self) -> None:
-        """Do all writes."""
+        """Write all stores."""
         for store in self.linear.stores:
             self.body.store(store)
         self.body.set_acc(None, False)
 
 
-class Reduced:
-    """The reduction inside of a nest."""
+class ReductionLoops:
+    """The loops of the reduction in a nest."""
 
     def __init__(self, nest: Nest) -> None:
         self.nest, self.body, self.f, self.linear = nest, nest.body, nest.f, nest.linear
@@ -195,7 +195,7 @@ class Reduced:
         with self.body.inside():
             if self.combine == "scan":
                 roots = [self.linear.value, *(store.value for store in self.linear.stores)]
-                self.nest.nest(over, roots, self.linear.stores, self._turn)
+                self.nest.nest(over, roots, self.linear.stores, self._scan_step)
                 return
             if self._long(over):
                 self._blocks(over)
@@ -222,7 +222,7 @@ class Reduced:
     # ------------------------------------------------------------ long sums
 
     def _long(self, over: list[int]) -> bool:
-        """Whether a sum of floats has so many terms that it is added up in blocks."""
+        """Whether a sum of floats is long enough to be added up in blocks."""
         if self.combine != "sum" or self.dtype not in FLOATS:
             return False
         sizes = [self.linear.sizes[a] for a in over]
@@ -258,8 +258,8 @@ class Reduced:
 
     # ------------------------------------------------------------ one term
 
-    def _turn(self) -> None:
-        """A term of a running sum, and what is written of it."""
+    def _scan_step(self) -> None:
+        """One term of a running sum, and the writes of the result so far."""
         self._step()
         self.body.set_acc(self.f.load(self.kind, self.total, 64), self.spread)
         self.nest.store()
@@ -268,7 +268,7 @@ class Reduced:
         old = self.f.load(self.kind, self.part, 64)
         instr = self.linear.instrs[self.linear.value]
         if self.combine.startswith("arg"):
-            self._better(old)
+            self._arg_step(old)
             return
         get = self.body.vector
         masked = self.along and self.body.mask is not None
@@ -289,7 +289,7 @@ class Reduced:
     def _combined(self, lanes: int, a: str, b: str) -> str:
         return scalars.apply(self.f, COMBINE[self.combine], self.dtype, self.dtype, lanes, (a, b))
 
-    def _better(self, old: str) -> None:
+    def _arg_step(self, old: str) -> None:
         """argmax and argmin: ties go to the lowest index; the first NaN wins."""
         lanes, f = self.lanes, self.f
         value = self.body.vector(self.linear.value)
@@ -315,11 +315,11 @@ class Reduced:
             return
         total = self.f.load(self.kind, self.total, 64)
         if self.along:
-            total = self._across(total)
+            total = self._reduce_lanes(total)
         self.body.set_acc(total, self.spread)
 
-    def _across(self, vector: str) -> str:
-        """All lanes combined: halves upon halves."""
+    def _reduce_lanes(self, vector: str) -> str:
+        """All lanes combined, by halving."""
         lanes = self.lanes
         while lanes > 1:
             half, kind = lanes // 2, type_of(self.dtype, lanes)

@@ -1,7 +1,7 @@
-"""Functions that the matrix products of a module share: sums of a tile, copies of factors.
+"""The microkernel of matrix products and the packing of factors, shared by the kernels of a module.
 
-A factor that is copied lies in strips of `height` lines: for each k the elements of all lines, one
-after the other. So a tile reads one run of memory, and no two of its reads meet in a bank.
+A packed factor consists of strips of `height` lines: for each k the elements of all lines, one
+after the other. So a tile reads contiguous memory, without bank conflicts.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from chainrule.backend.cpu.emit.text import SCALARS, Function, type_of
 from chainrule.backend.cpu.layout import LINE
 from chainrule.ir.kernel import BYTES
 
-BUSY = 8
-"""Sums that must be under way at once to keep the multipliers busy."""
+MIN_SUMS = 8
+"""The number of independent sums that hides the latency of a multiply-add."""
 
 
-JOB = (
-    "b", "step", "depth", "add", "first", "slot",
-    "next", "apart", "many", "share", "pieces", "wanted",
+PANEL_WORDS = (
+    "b", "b_stride", "depth", "add", "first", "a_stride",
+    "next", "run_stride", "runs", "share", "run_lines", "prefetches",
 )  # fmt: skip
-"""What the strips of a panel have in common, a word each; pairs of words follow.
+"""The words that the strips of a panel share; pairs of words follow.
 
-b, step, depth, add, first, slot: as for `sums`. next: where the next panel of b lies: `many` runs
-of `pieces` cache lines, `apart` elements from one to the next; each strip asks for `share` runs.
-wanted: the number of the pairs, each the address of a cache line that is needed with the first row
-of the first strip, and how many bytes on it is for the next row.
+b, b_stride, depth, add, first, a_stride: as for `sums`. next: the address of the next panel of b:
+`runs` runs of `run_lines` cache lines, `run_stride` elements apart; each strip prefetches `share`
+runs. prefetches: the number of pairs, each the address of a cache line that the first row of the
+first strip needs, and the number of bytes from it to that of the next row.
 """
 
 
@@ -35,8 +35,8 @@ class Helper:
     """A function that several kernels may call.
 
     Attributes:
-        name, text: of the function.
-        declared: what the module must declare for it.
+        name, text: those of the function.
+        declared: the declarations that it needs in the module.
     """
 
     name: str
@@ -52,7 +52,7 @@ def _helper(f: Function) -> Helper:
 class Tile:
     """The sums that are held in registers: `rows` times `vectors` of `lanes` columns.
 
-    Where `loose`, the left factor is not a strip, but a table of its lines' addresses.
+    With `rows_in_place`, the left factor is not a strip, but a table of the addresses of its rows.
     """
 
     dtype: str
@@ -60,104 +60,105 @@ class Tile:
     vectors: int
     lanes: int
     fused: bool
-    loose: bool
+    rows_in_place: bool
 
     @property
-    def few(self) -> int:
-        """So many rows take hardly more time than one."""
-        return min(self.rows, -(-BUSY // self.vectors))
+    def few_rows(self) -> int:
+        """The number of rows that take hardly more time than one."""
+        return min(self.rows, -(-MIN_SUMS // self.vectors))
 
     def sums(self, rows: int) -> Helper:
-        """`(a, b, step, depth, sums, add, first, slot)`: sums of the first rows, for all columns.
+        """`(a, b, b_stride, depth, sums, add, first, a_stride)`: sums of rows, for all columns.
 
-        sums[row, column] = sum over k of a[k * slot + row] * b[k * step + column], to which the old
-        value is added if `add`. Where `loose`, the left factor is element `first + k` of the row's
-        line. The order of additions does not depend on the shape of the tile.
+        sums[row, column] = sum over k of a[k * a_stride + row] * b[k * b_stride + column], to which
+        the old value is added if `add`. With `rows_in_place`, the left factor is element
+        `first + k` of the row. The order of additions does not depend on the shape of the tile.
         """
         f = Function(
             f"sums.{self._name}.{rows}",
-            "ptr %a, ptr %b, i64 %step, i64 %depth, ptr %sums, i1 %add, i64 %first, i64 %slot",
+            "ptr %a, ptr %b, i64 %b_stride, i64 %depth, ptr %sums, i1 %add, i64 %first, "
+            "i64 %a_stride",
         )
         kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
         places = [(r, c) for r in range(rows) for c in range(self.vectors)]
-        held = {place: f.local(kind) for place in places}
+        sums = {place: f.local(kind) for place in places}
         for place in places:
-            f.store(kind, "zeroinitializer", held[place], 64)
-        self._terms(f, rows, held)
+            f.store(kind, "zeroinitializer", sums[place], 64)
+        self._terms(f, rows, sums)
         targets = {
             (r, c): f.shift(element, "%sums", str((r * self.vectors + c) * self.lanes))
             for r, c in places
         }
         with f.when("%add"):
             for place in places:
-                old, new = f.load(kind, targets[place], size), f.load(kind, held[place], 64)
-                f.store(kind, f.value(f"fadd {kind} {old}, {new}"), held[place], 64)
+                old, new = f.load(kind, targets[place], size), f.load(kind, sums[place], 64)
+                f.store(kind, f.value(f"fadd {kind} {old}, {new}"), sums[place], 64)
         for place in places:
-            f.store(kind, f.load(kind, held[place], 64), targets[place], size)
+            f.store(kind, f.load(kind, sums[place], 64), targets[place], size)
         return _helper(f)
 
-    def _terms(self, f: Function, rows: int, held: dict[tuple[int, int], str]) -> None:
-        """The loop over k, which adds to the sums that are held in registers."""
+    def _terms(self, f: Function, rows: int, sums: dict[tuple[int, int], str]) -> None:
+        """The loop over k, which adds to the sums in registers."""
         kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
         a_at, b_at = f.local("ptr"), f.local("ptr")
         f.store("ptr", "%a", a_at, 8)
         f.store("ptr", "%b", b_at, 8)
-        slots = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.loose)]
-        lines = [f.shift(element, f.load("ptr", slot, 8), "%first") for slot in slots]
+        pointers = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.rows_in_place)]
+        lines = [f.shift(element, f.load("ptr", pointer, 8), "%first") for pointer in pointers]
         with f.loop("0", "%depth") as k:
             a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
-            if not self.loose:
-                f.store("ptr", f.shift(element, a, "%slot"), a_at, 8)
-            f.store("ptr", f.shift(element, b, "%step"), b_at, 8)
+            if not self.rows_in_place:
+                f.store("ptr", f.shift(element, a, "%a_stride"), a_at, 8)
+            f.store("ptr", f.shift(element, b, "%b_stride"), b_at, 8)
             columns = [f.shift(element, b, str(c * self.lanes)) for c in range(self.vectors)]
             vectors = [f.load(kind, column, size) for column in columns]
             for r in range(rows):
-                at = f.shift(element, lines[r], k) if self.loose else f.shift(element, a, str(r))
-                many = f.splat(f.load(element, at, size), element, self.lanes)
+                at = f.shift(element, *((lines[r], k) if self.rows_in_place else (a, str(r))))
+                spread = f.splat(f.load(element, at, size), element, self.lanes)
                 for c, vector in enumerate(vectors):
-                    old = f.load(kind, held[r, c], 64)
-                    f.store(kind, self._madd(f, many, vector, old), held[r, c], 64)
+                    old = f.load(kind, sums[r, c], 64)
+                    f.store(kind, self._madd(f, spread, vector, old), sums[r, c], 64)
 
     def strip(self) -> tuple[Helper, ...]:
         """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
 
-        The job is words, as JOB tells. First it asks for memory that will be needed: for this
-        strip's share of the next panel of b, and for the wanted lines.
+        `job` has the words of PANEL_WORDS. First it prefetches this strip's share of the next panel
+        of b, and the lines of the pairs.
         """
-        whole, few = self.sums(self.rows), self.sums(self.few)
+        whole, few_rows = self.sums(self.rows), self.sums(self.few_rows)
         element, size = SCALARS[self.dtype], BYTES[self.dtype]
         f = Function(f"strip.{self._name}", "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left")
         kinds = {"b": "ptr", "next": "ptr", "add": "i1"}
         words = {
             word: f.load(kinds.get(word, "i64"), f.shift("i64", "%job", str(k)), 8)
-            for k, word in enumerate(JOB)
+            for k, word in enumerate(PANEL_WORDS)
         }
         start = f.mul("%number", words["share"])
-        with f.loop(start, f.least(f.add(start, words["share"]), words["many"])) as n:
-            run = f.shift(element, words["next"], f.mul(n, words["apart"]))
-            with f.loop("0", words["pieces"]) as piece:
-                _fetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
+        with f.loop(start, f.least(f.add(start, words["share"]), words["runs"])) as n:
+            run = f.shift(element, words["next"], f.mul(n, words["run_stride"]))
+            with f.loop("0", words["run_lines"]) as piece:
+                _prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
         needed, first = f.least("%left", str(self.rows)), f.mul("%number", str(self.rows))
-        with f.loop("0", words["wanted"]) as n:
-            pair = f.shift("i64", "%job", f.add(f.mul(n, "2"), str(len(JOB))))
-            base, apart = f.load("ptr", pair, 8), f.load("i64", f.shift("i64", pair, "1"), 8)
-            base = f.shift("i8", base, f.mul(first, apart))
+        with f.loop("0", words["prefetches"]) as n:
+            pair = f.shift("i64", "%job", f.add(f.mul(n, "2"), str(len(PANEL_WORDS))))
+            base, row_bytes = f.load("ptr", pair, 8), f.load("i64", f.shift("i64", pair, "1"), 8)
+            base = f.shift("i8", base, f.mul(first, row_bytes))
             with f.loop("0", needed) as r:
-                row = f.shift("i8", base, f.mul(r, apart))
+                row = f.shift("i8", base, f.mul(r, row_bytes))
                 for line in range(0, self.vectors * self.lanes * size, LINE):
-                    _fetch(f, f.shift("i8", row, str(line)), 3)
-        short = f.value(f"icmp sle i64 %left, {self.few}")
-        function = f.value(f"select i1 {short}, ptr @{few.name}, ptr @{whole.name}")
+                    _prefetch(f, f.shift("i8", row, str(line)), 3)
+        short = f.value(f"icmp sle i64 %left, {self.few_rows}")
+        function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
         f.do(
-            f"call void {function}(ptr %a, ptr {words['b']}, i64 {words['step']}, "
+            f"call void {function}(ptr %a, ptr {words['b']}, i64 {words['b_stride']}, "
             f"i64 {words['depth']}, ptr %sums, "
-            f"i1 {words['add']}, i64 {words['first']}, i64 {words['slot']})"
+            f"i1 {words['add']}, i64 {words['first']}, i64 {words['a_stride']})"
         )
-        return _helper(f), whole, few
+        return _helper(f), whole, few_rows
 
     @property
     def _name(self) -> str:
-        left = "lines" if self.loose else "strips"
+        left = "lines" if self.rows_in_place else "strips"
         return f"{left}.{SCALARS[self.dtype]}.{self.rows}.{self.vectors}x{self.lanes}"
 
     @property
@@ -171,47 +172,47 @@ class Tile:
         return f.value(f"fadd {self._kind} {product}, {c}")
 
 
-def _fetch(f: Function, pointer: str, level: int) -> None:
-    """Ask for a line of memory: into the first cache, 3, or the second, 2."""
+def _prefetch(f: Function, pointer: str, level: int) -> None:
+    """Prefetch a line of memory into the first-level cache, 3, or the second-level one, 2."""
     f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {level}, i32 1)")
 
 
-# ---------------------------------------------------------------- copies
+# ---------------------------------------------------------------- packing
 
 
-def turn(dtype: str, lanes: int) -> Helper:
-    """`(table, strips, lines, first, depth, pitch, height, to)`: strips of lines that lie along k.
+def transpose(dtype: str, lanes: int) -> Helper:
+    """`(table, to, strips, lines, first, depth, strip_stride, height)`: strips of contiguous lines.
 
     The table has the addresses of the lines, `lines` for each strip and `lanes` more; elements
-    `first` and on are copied, as many as `depth`. Strips begin `pitch` elements apart; the slot of
-    a k has `height` elements, the slots lie one after the other. In each slot `lanes` elements
-    are written, with those of lines that follow if a strip has less: so the slot after the last
-    must be free, and strips are copied in their order.
+    `first` and on are copied, `depth` of them. Strips are `strip_stride` elements apart, and in a
+    strip the values of k `height` elements. For each k `lanes` elements are written, those of the
+    following lines if a strip has fewer: so the memory after a strip must be free, and strips are
+    copied in order.
     """
     element, size, kind = SCALARS[dtype], BYTES[dtype], type_of(dtype, lanes)
-    words = ("strips", "lines", "first", "depth", "pitch", "height")
+    words = ("strips", "lines", "first", "depth", "strip_stride", "height")
     parameters = "ptr %table, ptr %to, " + ", ".join(f"i64 %{word}" for word in words)
-    f = Function(f"turn.{element}.{lanes}", parameters)
-    slot = f.local("ptr")
+    f = Function(f"transpose.{element}.{lanes}", parameters)
+    target = f.local("ptr")
     whole = f.mul(f.div("%depth", lanes), str(lanes))
     with f.loop("0", "%strips") as number:
-        f.store("ptr", f.shift(element, "%to", f.mul(number, "%pitch")), slot, 8)
+        f.store("ptr", f.shift(element, "%to", f.mul(number, "%strip_stride")), target, 8)
         table = f.shift("ptr", "%table", f.mul(number, "%lines"))
-        slots = (f.shift("ptr", table, str(r)) for r in range(lanes))
-        lines = [f.shift(element, f.load("ptr", p, 8), "%first") for p in slots]
+        pointers = (f.shift("ptr", table, str(r)) for r in range(lanes))
+        lines = [f.shift(element, f.load("ptr", p, 8), "%first") for p in pointers]
         with f.loop("0", whole, lanes) as k:
-            found = [f.load(kind, f.shift(element, p, k), size) for p in lines]
-            at = f.load("ptr", slot, 8)
-            for vector in transposed(f, kind, found):
+            vectors = [f.load(kind, f.shift(element, p, k), size) for p in lines]
+            at = f.load("ptr", target, 8)
+            for vector in transposed(f, kind, vectors):
                 f.store(kind, vector, at, size)
                 at = f.shift(element, at, "%height")
-            f.store("ptr", at, slot, 8)
+            f.store("ptr", at, target, 8)
         with f.loop(whole, "%depth") as k:
-            at = f.load("ptr", slot, 8)
+            at = f.load("ptr", target, 8)
             for r, p in enumerate(lines):
                 one = f.load(element, f.shift(element, p, k), size)
                 f.store(element, one, f.shift(element, at, str(r)), size)
-            f.store("ptr", f.shift(element, at, "%height"), slot, 8)
+            f.store("ptr", f.shift(element, at, "%height"), target, 8)
     return _helper(f)
 
 
@@ -253,30 +254,30 @@ def _mixed(f: Function, kind: str, x: str, y: str, order: list[int]) -> str:
     return f.value(f"shufflevector {kind} {x}, {kind} {y}, <{len(order)} x i32> <{lanes}>")
 
 
-def gather(dtype: str, height: int) -> Helper:
-    """`(table, lines, depth, pitch, to)`: strips of lines that lie side by side.
+def pack(dtype: str, height: int) -> Helper:
+    """`(table, lines, depth, strip_stride, to)`: strips of lines that are interleaved in memory.
 
-    The table has the address of the first line's element for each k. Strips are `pitch` elements
-    apart, with room for one more slot after each; the last line stands for those that lack.
+    The table has the address of the first line's element for each k. Strips are `strip_stride`
+    elements apart, with room for `height` more after each; missing lines repeat the last one.
     """
     element, size = SCALARS[dtype], BYTES[dtype]
     whole = 1 << (height - 1).bit_length()  # a vector of all lines of a strip, or more
     kind = f"<{whole} x {element}>"
-    parameters = "ptr %table, i64 %lines, i64 %depth, i64 %pitch, ptr %to"
-    f = Function(f"gather.{element}.{height}", parameters)
+    parameters = "ptr %table, i64 %lines, i64 %depth, i64 %strip_stride, ptr %to"
+    f = Function(f"pack.{element}.{height}", parameters)
     room = f.add("%lines", str(height - whole))
     room = f.value(f"call i64 @llvm.smax.i64(i64 {room}, i64 0)")
     vectors = f.mul(f.div(room, height), str(height))
     last = f.sub("%lines", "1")
     with f.loop("0", "%depth") as k:
         source = f.load("ptr", f.shift("ptr", "%table", k), 8)
-        slot = f.shift(element, "%to", f.mul(k, str(height)))
+        target = f.shift(element, "%to", f.mul(k, str(height)))
         with f.loop("0", vectors, height) as line:
             vector = f.load(kind, f.shift(element, source, line), size)
-            at = f.shift(element, slot, f.mul(f.div(line, height), "%pitch"))
+            at = f.shift(element, target, f.mul(f.div(line, height), "%strip_stride"))
             f.store(kind, vector, at, size)
         with f.loop(vectors, "%lines", height) as line:
-            at = f.shift(element, slot, f.mul(f.div(line, height), "%pitch"))
+            at = f.shift(element, target, f.mul(f.div(line, height), "%strip_stride"))
             with f.loop("0", str(height)) as r:
                 one = f.load(element, f.shift(element, source, f.least(f.add(line, r), last)), size)
                 f.store(element, one, f.shift(element, at, r), size)

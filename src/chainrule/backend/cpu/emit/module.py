@@ -73,13 +73,13 @@ def _launch(task: Task, function: str, size: Dim, granule: int) -> Launch:
 def code(
     name: str,
     analysis: Analysis,
-    known: Contraction | None,
+    contraction: Contraction | None,
     machine: Machine,
     max_rows: int,
     forward: bool,
 ) -> Compiled:
     """The function of a kernel: a matrix product, or a loop nest."""
-    tiles = None if known is None else tiling(analysis, known, machine, max_rows)
+    tiles = None if contraction is None else tiling(analysis, contraction, machine, max_rows)
     if tiles is not None:
         return gemm(name, analysis, tiles, machine, max_rows, forward)
     return loops(name, analysis, machine)
@@ -87,11 +87,11 @@ def code(
 
 def _maths(parts: Iterable[Compiled], machine: Machine) -> str:
     """The functions of the maths library that the kernels call."""
-    wanted = {x for part in parts for x in part.maths}
-    kinds = sorted({(dtype, lanes) for _, dtype, lanes in wanted})
+    called = {x for part in parts for x in part.maths}
+    kinds = sorted({(dtype, lanes) for _, dtype, lanes in called})
     return "\n".join(
         math.definitions(
-            sorted(name for name, *kind in wanted if tuple(kind) == (dtype, lanes)),
+            sorted(name for name, *kind in called if tuple(kind) == (dtype, lanes)),
             dtype,
             lanes,
             fma=machine.fma,

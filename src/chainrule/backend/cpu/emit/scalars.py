@@ -88,13 +88,13 @@ def choose(f: Function, dtype: str, lanes: int, mask: str, a: str, b: str) -> st
 
 
 def _extreme(name: str) -> Callable[..., str]:
-    """min or max. The second operand comes out where either is NaN; so the first is asked."""
+    """min or max. The select gives the second operand for NaN, so the first is tested for NaN."""
 
     def write(f: Function, dtype: str, source: str, lanes: int, a: str, b: str) -> str:
-        if source in FLOATS and _certain(b):  # with the constant first, one instruction does it
+        if source in FLOATS and _is_constant(b):  # a constant goes first: one instruction
             a, b = b, a
         best = choose(f, source, lanes, _compare(f, name, source, lanes, a, b), a, b)
-        if source not in FLOATS or _certain(a):
+        if source not in FLOATS or _is_constant(a):
             return best
         nan = f.value(f"fcmp uno {type_of(source, lanes)} {a}, {a}")
         return choose(f, source, lanes, nan, a, best)
@@ -102,8 +102,8 @@ def _extreme(name: str) -> Callable[..., str]:
     return write
 
 
-def _certain(operand: str) -> bool:
-    """Whether the operand is a constant; a NaN constant is of no use."""
+def _is_constant(operand: str) -> bool:
+    """Whether the operand is a constant; it is assumed not to be NaN."""
     return not operand.startswith("%")
 
 
@@ -124,7 +124,7 @@ def _mod(f: Function, dtype: str, source: str, lanes: int, a: str, b: str) -> st
 
 
 def _division(f: Function, dtype: str, lanes: int, a: str, b: str) -> tuple[str, str]:
-    """Quotient and rest, rounded down; by zero both are 0, as in NumPy."""
+    """Quotient, rounded down, and remainder; for a zero divisor both are 0, as in NumPy."""
     kind, zero = type_of(dtype, lanes), constant("0", dtype, lanes)
     none = f.value(f"icmp eq {kind} {b}, {zero}")
     if dtype in UNSIGNED:

@@ -1,4 +1,4 @@
-"""The function that runs steps: it goes through a table of tasks, and knows no kernel."""
+"""The function that runs steps: a loop over a table of tasks, the same for all plans."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words"
          "each", "table", "tasks", "ticks")  # fmt: skip
 """The first words of the frame; the addresses of the buffers follow.
 
-rows: the index of all steps' rows; offsets: where each step's begin, and the end; losses: where
-they go, as doubles; parity: which side of the states is old in the first step; done: takes the
-number of steps done; flag: takes the number of the step, from 1, that was not finite; words: of
-the barrier; scratch: memory of the threads, `each` bytes for each; table: `tasks` entries; ticks:
-where a timed run adds up the time of each thread's tasks.
+rows: the row indices of all steps; offsets: the start of each step's rows, and the end; losses:
+the losses, as doubles; parity: the side of the states that is old in the first step; done: receives
+the number of steps done; flag: receives the number, from 1, of a step that was not finite; words:
+those of the barrier; scratch: memory of the threads, `each` bytes for each; table: `tasks` entries;
+ticks: the time of each thread's tasks, added up in a timed run.
 """
 
 ENTRY = ("function", "kind", "size", "granule", "thread", "even", "odd", "unused")
 """The words of a task.
 
 function: its address; kind: one of KINDS; size: of its first axis, -1 for N; granule: threads split
-it at multiples of this; thread: who runs what is not split, modulo the number of threads; even,
-odd: where the addresses are of the words that hold the addresses of its buffers, in steps whose
-old states are the first or the second side.
+it at multiples of this; thread: the one that runs a task that is not split, modulo their
+number; even, odd: the addresses of the list of pointers to its buffers' words, for steps whose old
+states are the first or the second side.
 """
 
 KINDS = {"none": 0, "first": 1, "rows": 2, "every": 3, "barrier": 4}
 
 CONTEXT = ("rows", "n", "scratch", "flag", "mark", "losses")
-"""What tasks share: the words behind their second parameter."""
+"""The context of the tasks: the words at their second parameter."""
 
 APART = 16
 """Words between the ticks of one thread and those of the next: no cache line is shared."""
@@ -38,12 +38,12 @@ TASK = "ptr %args, ptr %context, i64 %low, i64 %high"
 
 
 def entry(name: str, kernel: str, arguments: tuple[Argument, ...], *, commit: bool) -> str:
-    """The function of a task: looks up where its buffers are and calls the kernel.
+    """The function of a task: it loads the addresses of its buffers and calls the kernel.
 
     Args:
-        name, kernel: of the function, and of the kernel's.
-        arguments: of the kernel.
-        commit: whether it does nothing in a step that is not finite.
+        name, kernel: the names of this function and of the kernel's.
+        arguments: those of the kernel.
+        commit: whether it is skipped in a step that is not finite.
     """
     f = Function(name, TASK, external=True)
     words = [_word(f, "%context", k, "ptr" if name in _POINTERS else "i64")
@@ -81,7 +81,7 @@ def _word(f: Function, base: str, number: int, kind: str) -> str:
 
 
 def loss_task(dtype: str) -> str:
-    """`@loss`: notes the loss of the step, and whether it is finite."""
+    """`@loss`: records the loss of the step, and whether it is finite."""
     f, kind = Function("loss", TASK, external=True), SCALARS[dtype]
     value = f.load(kind, f.load("ptr", _word(f, "%args", 0, "ptr"), 8), 4)
     if dtype != "float64":
@@ -150,7 +150,7 @@ _FRAME_POINTERS = ("rows", "offsets", "losses", "words", "scratch", "table", "ti
 
 
 def clock_function() -> str:
-    """The IR of `@clock(ptr words, i64, i64)`: the time now, and how long it takes to look."""
+    """The IR of `@clock(ptr words, i64, i64)`: the current time, and the time of a reading."""
     f = Function("clock", "ptr %words, i64 %a, i64 %b", external=True)
     now = clock(f)
     f.store("i64", now, "%words", 8)
@@ -159,7 +159,7 @@ def clock_function() -> str:
 
 
 def clock(f: Function) -> str:
-    """The clock of the processor, an i64; it runs evenly, at a rate to be measured."""
+    """The clock of the processor, an i64; its rate is constant and has to be measured."""
     return f.value("call i64 @llvm.readcyclecounter()")
 
 

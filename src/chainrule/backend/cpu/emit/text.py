@@ -49,9 +49,9 @@ def constant(text: str, dtype: str, lanes: int) -> str:
 
 
 class Function:
-    """A function being written: instructions go to the end of the present block.
+    """A function being written: instructions go to the end of the current block.
 
-    Arithmetic on addresses is written once where it is known already.
+    Address arithmetic that is available already is not written again.
     """
 
     def __init__(self, name: str, parameters: str, *, external: bool = False) -> None:
@@ -62,7 +62,7 @@ class Function:
         self._lines: list[str] = []
         self._count = 0
         self._marks: list[int] = []
-        self._known: list[dict[str, str]] = [{}]
+        self._values: list[dict[str, str]] = [{}]
         self.block = "entry"
         self.declared: set[str] = set()
         self.maths: set[tuple[str, str, int]] = set()
@@ -79,36 +79,36 @@ class Function:
         return name
 
     def pure(self, right: str) -> str:
-        """As `value`, of what has neither effects nor reads memory: not written a second time."""
-        for scope in self._known:
+        """As `value`, for instructions without effects or memory reads: written only once."""
+        for scope in self._values:
             if right in scope:
                 return scope[right]
-        self._known[-1][right] = name = self.value(right)
+        self._values[-1][right] = name = self.value(right)
         return name
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        """A part of the code that is not always run: what is known from it is forgotten after."""
-        self._known.append({})
+        """A part of the code that may not run: its values are not reused after it."""
+        self._values.append({})
         yield
-        self._known.pop()
+        self._values.pop()
 
     def do(self, line: str) -> None:
-        """Write an instruction that gives no value."""
+        """Write an instruction without a result."""
         self._lines.append("  " + line)
 
     def mark(self) -> None:
-        """Remember this place for `insert`; the block must not end before it is used."""
+        """Remember this position for `insert`; the block must not end before it is used."""
         self._marks.append(len(self._lines))
         self._lines.append("")
 
     def insert(self, *lines: str) -> None:
-        """Write instructions at the last place that was marked."""
+        """Write instructions at the last marked position."""
         self._lines[self._marks.pop()] = "\n".join("  " + line for line in lines)
 
     def label(self, name: str) -> None:
         """Begin a block; the one before must have ended in a branch."""
-        self._known[-1] = {}
+        self._values[-1] = {}
         self._begin(name)
 
     def _begin(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""How contractions are cut into tiles of a matrix product."""
+"""The tiling of contractions as matrix products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chainrule.backend.cpu.emit.microkernel import BUSY
+from chainrule.backend.cpu.emit.microkernel import MIN_SUMS
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
 from chainrule.costs.cost import best_tile
@@ -19,20 +19,20 @@ from chainrule.plan.linearize import LinearKernel
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
 """Rows and vectors of a tile of accumulators, by the number of registers; the best first."""
 
-BLOCK = 320
-"""Length of a block of k, at most: a panel of so many rows stays in the first cache."""
+MAX_BLOCK = 320
+"""The greatest block of k: a panel of this many rows stays in the first-level cache."""
 
-CHUNK = 264
-"""Rows whose part of the left factor is copied at once, at most."""
+MAX_CHUNK = 264
+"""The most rows whose part of the left factor is packed at once."""
 
-COPY = 9 << 17
-"""Bytes of that copy, if CHUNK does not make it less: about the size of the second cache."""
+MAX_PACKED_BYTES = 9 << 17
+"""The most bytes of that packed part: about the size of the second-level cache."""
 
-NEAR = 512
-"""Length of lines of the left factor up to which they are read where they lie, if just written."""
+MAX_LINE_IN_PLACE = 512
+"""The longest lines of a recently written left factor that are read in place."""
 
-FEW = 64
-"""Columns up to which a left factor that lies along its rows is not copied."""
+MAX_COLUMNS_IN_PLACE = 64
+"""The most columns for which a left factor that is contiguous along m is not packed."""
 
 Left = Literal["rows_in_place", "in_place", "transpose", "pack", "pack_scalar"]
 Right = Literal["in_place", "transpose", "pack"]
@@ -44,13 +44,13 @@ class Tiling:
 
     Attributes:
         a, b: the instructions that read the factors.
-        m, n, k: axes; `outer` are the other free ones, `also` others that are summed over.
-        left: `rows_in_place` and `in_place` where a is read where it lies, along k or along m;
-            else how it is copied: `transpose` where it lies along k, `pack` where it lies along
-            m, `pack_scalar` otherwise.
-        right: `in_place` where b is read where it lies, along n with a fixed step from k to k;
-            else how it is copied: `transpose` where it lies along k, `pack` where along n.
-        rows, vectors, lanes: of a tile.
+        m, n, k: axes; `outer` are the other free axes, `outer_k` the others that are summed over.
+        left: `rows_in_place` and `in_place` if a is read in place, contiguous along k or along
+            m; else the method of packing: `transpose` if it is contiguous along k, `pack` if
+            along m, `pack_scalar` otherwise.
+        right: `in_place` if b is read in place, contiguous along n with a fixed stride along k;
+            else the method of packing: `transpose` if it is contiguous along k, `pack` if along n.
+        rows, vectors, lanes: the size of a tile.
     """
 
     a: int
@@ -59,7 +59,7 @@ class Tiling:
     n: int
     k: int
     outer: tuple[int, ...]
-    also: tuple[int, ...]
+    outer_k: tuple[int, ...]
     left: Left
     right: Right
     rows: int
@@ -73,11 +73,11 @@ class Tiling:
 
 
 def tiling(
-    analysis: Analysis, known: Contraction, machine: Machine, max_rows: int
+    analysis: Analysis, contraction: Contraction, machine: Machine, max_rows: int
 ) -> Tiling | None:
-    """How a contraction is cut into tiles; None where it cannot be."""
+    """The tiling of a contraction; None if there is none."""
     linear = analysis.linear
-    if not _safe(linear):
+    if not _may_recompute(linear):
         return None
 
     def size(axis: int) -> int:
@@ -87,19 +87,19 @@ def tiling(
     for n in reversed(range(1, linear.free)):
         if not free_allowed(analysis, n):
             continue
-        a, b, rows = known.a, known.b, known.m
-        if n in known.m:
-            a, b, rows = known.b, known.a, known.n
-        for m in rows if n in (*known.m, *known.n) else ():
-            for k in sorted(known.k, key=size, reverse=True):
+        a, b, rows = contraction.a, contraction.b, contraction.m
+        if n in contraction.m:
+            a, b, rows = contraction.b, contraction.a, contraction.n
+        for m in rows if n in (*contraction.m, *contraction.n) else ():
+            for k in sorted(contraction.k, key=size, reverse=True):
                 roles = (a, b, m, n, k)
-                if _fits(analysis, roles):
+                if _readable(analysis, roles):
                     return _tiled(analysis, machine, roles)
     return None
 
 
-def _safe(linear: LinearKernel) -> bool:
-    """Whether rows and columns may be computed twice: nothing reads what the kernel writes."""
+def _may_recompute(linear: LinearKernel) -> bool:
+    """Whether rows and columns may be computed twice: the kernel does not read its own writes."""
     written = linear.written()
     reads = {instr.data for instr in linear.instrs if instr.op == "read"}
     return not (written & reads) and not any(store.add for store in linear.stores)
@@ -109,48 +109,50 @@ Roles = tuple[int, int, int, int, int]
 """Instructions a and b, axes m, n and k."""
 
 
-def _fits(analysis: Analysis, roles: Roles) -> bool:
-    """Whether tiles can read their factors: at proven indices, and b along n or along k."""
+def _readable(analysis: Analysis, roles: Roles) -> bool:
+    """Whether tiles can read the factors: at proven indices, and b contiguous along n or k."""
     a, b, m, n, k = roles
     left, right = analysis.reads(a), analysis.reads(b)
-    if left.unproven or right.unproven or _mixed(analysis, left, m):
+    if left.unproven or right.unproven or _mixes_m_and_k(analysis, left, m):
         return False
-    turned = analysis.stride(right, k) == 1 and analysis.stride(right, n) is not None
-    return turned or analysis.stride(right, n) == 1
+    transposed = analysis.stride(right, k) == 1 and analysis.stride(right, n) is not None
+    return transposed or analysis.stride(right, n) == 1
 
 
-def _mixed(analysis: Analysis, access: Access, m: int) -> bool:
+def _mixes_m_and_k(analysis: Analysis, access: Access, m: int) -> bool:
     """Whether an instruction in an index depends on m and on an axis that is reduced over."""
     over = set(analysis.linear.over)
     symbols = (analysis.depends[i] for i in access.offset.symbols)
     return any(m in depends and depends & over for depends in symbols)
 
 
-def _left(analysis: Analysis, roles: Roles, also: tuple[int, ...]) -> Left:
-    """How the left factor is read."""
+def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...]) -> Left:
+    """The access to the left factor."""
     linear = analysis.linear
     a, _, m, n, k = roles
     access, size = analysis.reads(a), linear.sizes[k]
-    far = not linear.arguments[int(linear.instrs[a].data or 0)].slack
+    external = not linear.arguments[int(linear.instrs[a].data or 0)].slack
     if analysis.stride(access, k) != 1:
         if analysis.stride(access, m) != 1:
             return "pack_scalar"
         columns = linear.sizes[n]
-        once = isinstance(columns, int) and columns <= FEW and not also
-        return "in_place" if once and not far and analysis.stride(access, k) else "pack"
+        once = isinstance(columns, int) and columns <= MAX_COLUMNS_IN_PLACE and not outer_k
+        return "in_place" if once and not external and analysis.stride(access, k) else "pack"
     return (
-        "transpose" if far or also or not isinstance(size, int) or size > NEAR else "rows_in_place"
+        "transpose"
+        if external or outer_k or not isinstance(size, int) or size > MAX_LINE_IN_PLACE
+        else "rows_in_place"
     )
 
 
 def _right(analysis: Analysis, b: int, n: int, k: int, width: int) -> Right:
-    """How the right factor is read."""
+    """The access to the right factor."""
     linear = analysis.linear
-    access, known = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
+    access, argument = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
     if analysis.stride(access, n) != 1:
         return "transpose"
     size = linear.sizes[n]
-    inside = known.slack or (isinstance(size, int) and size >= width)
+    inside = argument.slack or (isinstance(size, int) and size >= width)
     return "in_place" if inside and analysis.stride(access, k) is not None else "pack"
 
 
@@ -165,13 +167,13 @@ def _tiled(analysis: Analysis, machine: Machine, roles: Roles) -> Tiling:
         height = max(1, min(height, rows))
     vectors = min(vectors, wide)
     outer = tuple(x for x in range(linear.free) if x not in (m, n))
-    also = tuple(x for x in linear.over if x != k)
+    outer_k = tuple(x for x in linear.over if x != k)
     right = _right(analysis, b, n, k, vectors * lanes)
-    left = _left(analysis, roles, also)
-    return Tiling(a, b, m, n, k, outer, also, left, right, height, vectors, lanes)
+    left = _left(analysis, roles, outer_k)
+    return Tiling(a, b, m, n, k, outer, outer_k, left, right, height, vectors, lanes)
 
 
-def parts(
+def split_terms(
     analysis: Analysis, expr: AffineExpr, axes: Collection[int]
 ) -> tuple[AffineExpr, AffineExpr]:
     """The terms of an expression that depend on the axes, and the others."""
@@ -182,26 +184,26 @@ def parts(
     return moving, expr.plus(moving, -1)
 
 
-def thin(analysis: Analysis, shape: Tiling) -> Tiling | None:
-    """The product cut for a single row: so many columns that their sums hide their latency."""
+def single_row(analysis: Analysis, shape: Tiling) -> Tiling | None:
+    """The tiling for a single row: enough columns that their sums hide the latency."""
     linear = analysis.linear
     columns = linear.sizes[shape.n]
     along = analysis.stride(analysis.reads(shape.a), shape.k) == 1
-    if shape.right != "in_place" or shape.also or not along or not isinstance(columns, int):
+    if shape.right != "in_place" or shape.outer_k or not along or not isinstance(columns, int):
         return None
     slack = linear.arguments[int(linear.instrs[shape.b].data or 0)].slack
     wide = -(-columns // shape.lanes) if slack else columns // shape.lanes
-    return replace(shape, left="rows_in_place", rows=1, vectors=min(BUSY, max(1, wide)))
+    return replace(shape, left="rows_in_place", rows=1, vectors=min(MIN_SUMS, max(1, wide)))
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """How the loops of a product are cut.
+    """The blocking of the loops of a product.
 
     Attributes:
         block: length of a block of k.
-        chunk: rows whose part of the left factor is copied at once.
-        single: whether one block is all there is to sum over.
+        chunk: rows whose part of the left factor is packed at once.
+        single: whether one block covers the whole sum.
     """
 
     block: int
@@ -210,20 +212,24 @@ class Lengths:
 
 
 def lengths(linear: LinearKernel, shape: Tiling, max_rows: int) -> Lengths:
-    """How a product is cut; code for more rows differs only from power of two to power of two."""
+    """The blocking of a product; code differs only between powers of two of `max_rows`."""
     sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in linear.sizes]
     k, m = linear.sizes[shape.k], linear.sizes[shape.m]
-    block = even(k, BLOCK, 1) if isinstance(k, int) else BLOCK
-    single = sizes[shape.k] <= block and not shape.also
+    block = even(k, MAX_BLOCK, 1) if isinstance(k, int) else MAX_BLOCK
+    single = sizes[shape.k] <= block and not shape.outer_k
     copied = BYTES[linear.instrs[linear.value].dtype] * math.prod(
-        sizes[axis] for axis in (shape.k, *shape.also)
+        sizes[axis] for axis in (shape.k, *shape.outer_k)
     )
-    fits = CHUNK if shape.left == "rows_in_place" else min(CHUNK, COPY // max(1, copied))
+    fits = (
+        MAX_CHUNK
+        if shape.left == "rows_in_place"
+        else min(MAX_CHUNK, MAX_PACKED_BYTES // max(1, copied))
+    )
     most = max(2, fits // shape.rows) * shape.rows
     return Lengths(block, even(m, most, shape.rows) if isinstance(m, int) else most, single)
 
 
 def even(size: int, most: int, step: int) -> int:
-    """The least multiple of `step` of which as few make up `size` as of `most`."""
+    """The least multiple of `step` that covers `size` in as few pieces as `most` does."""
     count = -(-size // most)
     return max(step, -(-size // (count * step)) * step)

@@ -1,4 +1,4 @@
-"""Which axis of a kernel takes the vectors, and how many lanes they have."""
+"""The choice of the axis of a kernel to vectorize, and of the number of lanes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from chainrule.plan.linearize import LinearKernel
 from chainrule.plan.schedule import ASSUMED_ROWS
 
 ORDERED = ("argmax", "argmin", "scan")
-"""What is combined one term after another."""
+"""Reductions that combine one term after another."""
 
-LIKELY_LENGTH = 1024
-"""The same for a length that is told when the kernel runs."""
+ASSUMED_LENGTH = 1024
+"""The size assumed for a length that is a run-time argument."""
 
 
 def choose(analysis: Analysis, machine: Machine) -> Vectors:
-    """The axis along which vectors cost the least, or none."""
+    """The vectorization that costs least, or none."""
     linear = analysis.linear
     best, least = Vectors(), float(_work(linear))
     for axis in range(len(linear.sizes)):
         over = axis in linear.over
-        if not (_over_allowed(linear, axis) if over else free_allowed(analysis, axis)):
+        if not (_reduction_allowed(linear, axis) if over else free_allowed(analysis, axis)):
             continue
         lanes = _lanes(linear, axis, machine)
         size = _size(linear, axis)
         turns = -(-size // lanes)
-        vector = (_work(linear) + 3 * lanes * _gathers(analysis, axis)) / _base(linear, machine)
+        work = _work(linear) + 3 * lanes * _gather_count(analysis, axis)
+        vector = work / _register_lanes(linear, machine)
         cost = vector * turns * lanes + 16 * over
         if cost / max(size, 1) < least:
             best, least = Vectors(axis, lanes), cost / max(size, 1)
@@ -37,39 +38,39 @@ def choose(analysis: Analysis, machine: Machine) -> Vectors:
 def _size(linear: LinearKernel, axis: int) -> int:
     size = linear.sizes[axis]
     if size is None:
-        return LIKELY_LENGTH
+        return ASSUMED_LENGTH
     return size if isinstance(size, int) else ASSUMED_ROWS
 
 
 def _work(linear: LinearKernel) -> int:
-    """About how many instructions one element takes."""
+    """The approximate number of instructions of one element."""
     heavy = sum(instr.op in (*scalars.MATHS, "philox") for instr in linear.instrs)
     return len(linear.instrs) + 20 * heavy
 
 
-def _base(linear: LinearKernel, machine: Machine) -> int:
+def _register_lanes(linear: LinearKernel, machine: Machine) -> int:
     """The lanes of one register."""
     double = any(x.dtype == "float64" for x in linear.instrs)
     return machine.vector // (8 if double else 4)
 
 
 def _lanes(linear: LinearKernel, axis: int, machine: Machine) -> int:
-    """As many registers at once as hide latency and do not leave many lanes idle."""
-    lanes, size = _base(linear, machine), _size(linear, axis)
-    most = 1 if _work(linear) > 60 else 2 if _work(linear) > 20 else 4
+    """The lanes of so many registers as hide latency without leaving many lanes idle."""
+    lanes, size = _register_lanes(linear, machine), _size(linear, axis)
+    limit = 1 if _work(linear) > 60 else 2 if _work(linear) > 20 else 4
     for times in (4, 2):
         wide = lanes * times
-        if times <= most and -(-size // wide) * wide <= 1.15 * size:
+        if times <= limit and -(-size // wide) * wide <= 1.15 * size:
             return wide
     return lanes
 
 
-def _over_allowed(linear: LinearKernel, axis: int) -> bool:
+def _reduction_allowed(linear: LinearKernel, axis: int) -> bool:
     return axis == len(linear.sizes) - 1 and linear.combine not in ORDERED
 
 
 def free_allowed(analysis: Analysis, axis: int) -> bool:
-    """Whether all stores go to neighbours along the axis."""
+    """Whether all stores are contiguous along the axis."""
     linear = analysis.linear
     return all(
         analysis.stride(analysis.access(s.argument, s.place), axis) == 1
@@ -78,8 +79,8 @@ def free_allowed(analysis: Analysis, axis: int) -> bool:
     )
 
 
-def _gathers(analysis: Analysis, axis: int) -> int:
-    """How many reads are scattered along the axis."""
+def _gather_count(analysis: Analysis, axis: int) -> int:
+    """The number of reads that are gathers along the axis."""
     reads = (i for i, x in enumerate(analysis.linear.instrs) if x.op == "read")
     strides = (analysis.stride(analysis.reads(i), axis) for i in reads)
     return sum(stride not in (0, 1) for stride in strides)

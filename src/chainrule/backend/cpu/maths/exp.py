@@ -1,4 +1,4 @@
-"""exp and what is made of it, as vector code: expm1, tanh, sigmoid, erf."""
+"""exp and functions computed from it, as vector code: expm1, tanh, sigmoid, erf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vector maths as LLVM IR text: which functions there are, how they are called, their definitions.
+"""Vector maths as LLVM IR text: names, signatures and definitions of the functions.
 
 No lane's result depends on its neighbours or on the width. Results are within 2 ulp (float32) or
 4 ulp (float64) of the exact value everywhere, subnormals included, with or without fused

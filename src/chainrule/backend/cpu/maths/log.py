@@ -1,4 +1,4 @@
-"""log and what is made of it, as vector code: log1p, softplus."""
+"""log and functions computed from it, as vector code: log1p, softplus."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 
 def pow(x: Value, y: Value) -> Value:
-    """x^y, as IEEE 754 says: 1 where y is 0 or x is 1, NaN of a negative x unless y is whole."""
+    """x^y by IEEE 754: 1 if y is 0 or x is 1; NaN for a negative x unless y is an integer."""
     if x.kind.element == "double":
         return _signed(x, y, _size64)
     wide = _signed(x.cast("fpext", "double"), y.cast("fpext", "double"), _size32)
@@ -39,7 +39,7 @@ def _signed(x: Value, y: Value, size_of: Callable[[Value, Value], Value]) -> Val
 
 
 def _whole(b: Value) -> Value:
-    """Where b >= 0 is an integer; all from 2^52 on are, and infinity counts as one."""
+    """Whether b >= 0 is an integer; all from 2^52 on are, and infinity counts as one."""
     return (b >= 2.0**52) | ((b + 2.0**52) - 2.0**52).compare("oeq", b)
 
 

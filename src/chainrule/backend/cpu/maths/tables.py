@@ -15,7 +15,7 @@ from chainrule.backend.cpu.emit.irtext import Value
 
 @dataclass(frozen=True)
 class Table:
-    """All that depends on the precision. Coefficients go from low powers to high.
+    """The constants that depend on the precision. Coefficients go from low powers to high.
 
     Attributes:
         mantissa: bits of the mantissa that are stored.
@@ -122,7 +122,7 @@ FLOAT64 = Table(
 )  # fmt: skip
 
 TANH_CUT = 0.55
-"""Where the two ways to tanh meet."""
+"""The boundary between the two approximations of tanh."""
 
 POW_LOG = (0.40000000000002256, 0.2857142857009935, 0.2222222252000555, 0.1818178435640103,
            0.1538675797611697, 0.13256799423924698, 0.13196527656731263)  # fmt: skip
@@ -130,5 +130,5 @@ POW_LOG = (0.40000000000002256, 0.2857142857009935, 0.2222222252000555, 0.181817
 
 
 def table(x: Value) -> Table:
-    """The numbers for the precision of a value."""
+    """The table for the precision of a value."""
     return FLOAT32 if x.kind.element == "float" else FLOAT64

@@ -46,7 +46,7 @@ def _rest(x: Value, n: Value) -> Value:
 
 
 def far_branch(x: Value, y: Value, far: str) -> Value:
-    """`y`, or where a lane of x is large what the function `far` of x and y makes of it."""
+    """`y`, or the result of the function `far` of x and y if a lane of x is large."""
     body, kind = x.body, x.kind
     large = x.intrinsic("fabs") > table(x).trig_limit
     some = large.name

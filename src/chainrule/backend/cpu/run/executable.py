@@ -1,4 +1,4 @@
-"""A plan as machine code: all that a runner needs."""
+"""A plan as machine code: the input of a runner."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Executable:
 
     Attributes:
         signature: the buffers that it works on.
-        program: how it is told what to work on.
-        code: the functions, ready to be called.
+        program: its calling convention.
+        code: the loaded functions.
         max_rows: the most rows of a minibatch.
-        threads: how many are likely to be quickest, where there are as many.
+        threads: the number that is probably fastest, if available.
     """
 
     signature: Signature

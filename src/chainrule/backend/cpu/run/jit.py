@@ -16,26 +16,26 @@ _lock = fork_lock()
 
 @contextmanager
 def _llvm() -> Iterator[None]:
-    """While LLVM works: it has locks that a process forked meanwhile would never get, and that a
-    KeyboardInterrupt in the middle of llvmlite would never give back."""
+    """Holds off forks and KeyboardInterrupt while LLVM works: it has locks that a process forked
+    meanwhile could never acquire, and that an interrupt in llvmlite would never release."""
     with uninterrupted(), _lock:
         yield
 
 
-EFFORT = 3
-"""How hard LLVM tries, up to 3."""
+OPT_LEVEL = 3
+"""The optimization level of LLVM, up to 3."""
 
-KNOWN = 22
-"""The newest LLVM whose options are known; an unknown one would end the process."""
+NEWEST_LLVM = 22
+"""The newest LLVM whose options are tested; an unknown option would end the process."""
 
 
 def load_compiler() -> None:
-    """Load LLVM, which takes a while: before processes are forked that all need it."""
+    """Load LLVM, which takes a while, before a fork of processes that all need it."""
     import llvmlite.binding  # noqa: F401, PLC0415  # takes 120 ms
 
 
 def llvm_versions() -> tuple[object, ...]:
-    """Of llvmlite and LLVM: machine code depends on both."""
+    """The versions of llvmlite and LLVM, on which machine code depends."""
     import llvmlite  # noqa: PLC0415  # takes 120 ms
     import llvmlite.binding as llvm  # noqa: PLC0415
 
@@ -72,7 +72,7 @@ class Code:
         self._addresses: dict[str, int] = {}
 
     def address(self, name: str) -> int:
-        """Where a function lies."""
+        """The address of a function."""
         if name not in self._addresses:
             with _llvm():
                 self._addresses[name] = int(self._engine.get_function_address(name))
@@ -85,7 +85,7 @@ class Code:
 
 
 def assembly(text: str, machine: Machine) -> str:
-    """What the processor will be told, to read; for any target that LLVM knows."""
+    """The assembly text of a module, for any target of LLVM."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     llvm.initialize_all_targets()
@@ -107,28 +107,28 @@ def _start() -> None:
 
 def _target(llvm: Any, machine: Machine) -> Any:
     return llvm.Target.from_triple(machine.triple).create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=EFFORT, jit=True
+        cpu=machine.cpu, features=machine.features, opt=OPT_LEVEL, jit=True
     )
 
 
 @contextmanager
 def _plain_loops(llvm: Any) -> Iterator[None]:
-    """Loops keep the counters that they have: new ones take a third of the time, and gain nothing.
+    """Disable loop strength reduction: it takes a third of the compile time and gains nothing.
 
-    The switch is the whole process's, so it is put back; code made beside it meanwhile is right.
+    The option is global to the process, so it is restored; code compiled meanwhile is correct.
     """
-    known = llvm.llvm_version_info[0] <= KNOWN
-    if known:
+    tested = llvm.llvm_version_info[0] <= NEWEST_LLVM
+    if tested:
         llvm.set_option("chainrule", "-disable-lsr")
     try:
         yield
     finally:
-        if known:
+        if tested:
             llvm.set_option("chainrule", "-disable-lsr=false")
 
 
 def _promote(llvm: Any, module: Any, target: Any) -> None:
-    """Local variables into registers; nothing else is worth its time."""
+    """Promote local variables to registers; no other pass is worth its time."""
     builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(0))
     passes = llvm.create_new_function_pass_manager()
     passes.add_sroa_pass()

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a run whose tasks are timed by the processor's own clock."""
+"""The profiler of steps: each task is timed by the clock of the processor."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.costs.timing import Times, Timing
 
-QUICK = 4
-"""A task is timed in many parts of a run; one in so many counts, the quickest ones."""
+FASTEST = 4
+"""Of the times of a task in all parts of a run, one in this many counts: the shortest."""
 
 
 class Clock:
-    """The code that times a run, and the rate of the clock that it reads."""
+    """The code that times a run, and the cost of a reading of the clock."""
 
     def __init__(self, machine: Machine | None = None) -> None:
-        known = machine or host()
-        text = run_function(known.triple, timed=True) + "\n" + clock_function()
-        self.code = Code(compiled(text, known), known)
+        target = machine or host()
+        text = run_function(target.triple, timed=True) + "\n" + clock_function()
+        self.code = Code(compiled(text, target), target)
         self._look = self.code.function("clock")
         self._words = np.zeros(2, np.int64)
-        self.price = min(self.now()[1] for _ in range(200))
+        self.reading_cost = min(self.now()[1] for _ in range(200))
 
     def now(self) -> tuple[int, int]:
-        """The present tick, and how many ticks it took to look."""
+        """The current tick, and the ticks that a reading takes."""
         self._look(ctypes.c_void_p(self._words.ctypes.data), 0, 0)
         return int(self._words[0]), int(self._words[1])
 
@@ -47,10 +47,10 @@ def timed(
     """Time the tasks of a plan.
 
     Args:
-        native: what is timed; from now on it runs with the clock.
-        run: does some steps with it, a millisecond or more, and tells how many.
-        seconds: for how long; twice at least.
-        best: take the quickest of all runs, not the quicker ones.
+        native: the runner to time; from now on it runs with the clock.
+        run: runs some steps with it, a millisecond or more, and returns their number.
+        seconds: the length of the run; at least two parts.
+        best: take the fastest part, not the mean of the faster ones.
     """
     clock = _clock()
     ticks = native.enable_timing(clock.code)
@@ -64,8 +64,8 @@ def timed(
         parts.append(ticks / done)
         steps += done
     rate = (time.perf_counter() - begun) / max(clock.now()[0] - first, 1)
-    quick = np.sort(parts, axis=0)[: 1 if best else -(-len(parts) // QUICK)]
-    spent = np.maximum(quick.mean(axis=0) - clock.price, 0) * rate
+    quick = np.sort(parts, axis=0)[: 1 if best else -(-len(parts) // FASTEST)]
+    spent = np.maximum(quick.mean(axis=0) - clock.reading_cost, 0) * rate
     return _timing(native, spent, steps)
 
 
@@ -73,16 +73,16 @@ def _timing(native: Runner, spent: Times, steps: int) -> Timing:
     """The ticks of the table's entries, by the phases and launches that they belong to."""
     tasks, waiting, at = [], [], 0
     for phase in native.program.phases:
-        found = []
+        of_phase = []
         for launch in phase:
-            noted = (
+            recorded = (
                 native.signature.loss,
                 False,
             ) in launch.operands  # the loss, by a launch after it
-            entries = 1 + noted
-            found.append(spent[:, at : at + entries].sum(axis=1))
+            entries = 1 + recorded
+            of_phase.append(spent[:, at : at + entries].sum(axis=1))
             at += entries
-        tasks.append(tuple(found))
+        tasks.append(tuple(of_phase))
         waiting.append(spent[:, at])
         at += 1
     return Timing(tuple(tasks), tuple(waiting), float(spent[0].sum()), steps)

@@ -1,4 +1,4 @@
-"""An executable as bytes and back: all that it takes to run, without the plan it was made from."""
+"""Serialization of executables, without the kernels of their plans."""
 
 from __future__ import annotations
 
@@ -58,24 +58,24 @@ _ROWS = -1
 
 
 def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
-    """What runs a plan, as bytes.
+    """The executable of a plan, as bytes.
 
     Args:
-        plan: what is run.
+        plan: the one to run.
         program: its module.
-        file: the object file of that.
-        threads: how many are likely to be quickest.
+        file: the object file of the module.
+        threads: the number that is probably fastest.
     """
     number = {buffer: k for k, buffer in enumerate(plan.buffers)} | {ROWS: _ROWS}
     buffers = [
-        BufferForm(x.name, [_whole(d) for d in x.shape], x.dtype, x.space, _bytes(x))
+        BufferForm(x.name, [_integer(d) for d in x.shape], x.dtype, x.space, _bytes(x))
         for x in plan.buffers
     ]
     phases = [
         [
             LaunchForm(
                 x.name, x.function, [(number[buffer], bool(new)) for buffer, new in x.operands],
-                x.split, x.owner, _whole(x.size), x.granule,
+                x.split, x.owner, _integer(x.size), x.granule,
             )
             for x in phase
         ]
@@ -89,9 +89,9 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
     return msgspec.msgpack.encode(form)
 
 
-def unpack(held: bytes, machine: Machine, max_rows: int) -> Executable:
-    """The executable that `pack` was given."""
-    form = msgspec.msgpack.decode(held, type=ExecutableForm)
+def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
+    """The executable from the bytes of `pack`."""
+    form = msgspec.msgpack.decode(packed, type=ExecutableForm)
     buffers = [_buffer(x) for x in form.buffers]
     places = [*buffers, ROWS]  # so that _ROWS finds it
     loss = None if form.loss is None else buffers[form.loss]
@@ -126,9 +126,9 @@ def _bytes(buffer: Buffer) -> bytes | None:
     return None if buffer.value is None else np.asarray(buffer.value, buffer.dtype).tobytes()
 
 
-def _whole(dim: Dim) -> int:
+def _integer(dim: Dim) -> int:
     return dim if isinstance(dim, int) else _ROWS
 
 
-def _dim(whole: int) -> Dim:
-    return N if whole == _ROWS else whole
+def _dim(integer: int) -> Dim:
+    return N if integer == _ROWS else integer

@@ -1,4 +1,4 @@
-"""The table that the function of the steps goes through, filled with addresses."""
+"""The table of tasks for the function that runs steps, filled with addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Words = npt.NDArray[np.int64]
 
 
 def table(signature: Signature, program: Program, code: Code, frame: Words) -> tuple[Words, Words]:
-    """The entries, and the words that they point to; both must be kept as long as they are used."""
+    """The entries, and the words that they point to; both must outlive their use."""
     entries: list[list[int]] = []
     places: list[Operand] = []
 
@@ -36,28 +36,28 @@ def table(signature: Signature, program: Program, code: Code, frame: Words) -> t
                 add("loss", launch.owner, ((signature.loss, False),), size=1, granule=1)
         entries.append([0, KINDS["barrier"], *[0] * (len(ENTRY) - 2)])
     words = np.array([_words(signature, program, frame, side, places) for side in (0, 1)], np.int64)
-    made = np.array(entries, np.int64).reshape(-1, len(ENTRY))
-    first = made[:, ENTRY.index("even")].copy()
+    table_entries = np.array(entries, np.int64).reshape(-1, len(ENTRY))
+    first = table_entries[:, ENTRY.index("even")].copy()
     for side, name in enumerate(("even", "odd")):
-        made[:, ENTRY.index(name)] = words.ctypes.data + 8 * (side * len(places) + first)
-    return made, words
+        table_entries[:, ENTRY.index(name)] = words.ctypes.data + 8 * (side * len(places) + first)
+    return table_entries, words
 
 
 def entries_before_cut(signature: Signature, program: Program) -> int:
     """The number of entries of the table that come before the cut."""
     before = program.phases[: signature.cut]
     launches = [launch for phase in before for launch in phase]
-    noted = sum((signature.loss, False) in launch.operands for launch in launches)
-    return len(launches) + noted + len(before)
+    recorded = sum((signature.loss, False) in launch.operands for launch in launches)
+    return len(launches) + recorded + len(before)
 
 
 def _words(
     signature: Signature, program: Program, frame: Words, side: int, places: list[Operand]
 ) -> list[int]:
-    """The addresses of the frame's words for the places, where `side` is the old one."""
-    sided = set(signature.updates)
+    """The addresses of the frame's words of the operands, with `side` as the old side."""
+    two_sided = set(signature.updates)
     return [
         frame.ctypes.data
-        + 8 * (program.slots.get(buffer, 0) + (side ^ new if buffer in sided else 0))
+        + 8 * (program.slots.get(buffer, 0) + (side ^ new if buffer in two_sided else 0))
         for buffer, new in places
     ]
