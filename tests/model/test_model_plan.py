@@ -106,3 +106,11 @@ def test_a_plan_of_a_step_has_work_of_every_kernel() -> None:
     step, _ = step_of(model(dropout=0.5), FitSettings(optimizer="adam"))
     for task in plan_step(step).tasks:
         assert work(task, 9).bytes > 0
+
+
+def test_the_row_count_of_a_program_alone_takes_no_kernel() -> None:
+    x, t = cr.input("x", (5,)), cr.input("t", ())
+    y = cr.squeeze(cr.dense(x, 1), -1)
+    listing = cr.Model(y, cr.huber(y, t)).plan(8, optimizer="sgd").listing
+    assert "(1 / count())" in listing
+    assert "step.rows" not in listing
