@@ -17,8 +17,8 @@ class Timing:
     Attributes:
         tasks: by phase and task, of each thread: `tasks[phase][task][thread]`.
         waiting: at the barrier after each phase, of each thread.
-        step: of a whole step.
-        steps: how many were timed.
+        step: those of a whole step.
+        steps: the number that was timed.
     """
 
     tasks: tuple[tuple[Times, ...], ...]
