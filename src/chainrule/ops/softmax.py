@@ -45,7 +45,7 @@ def _decompose_logsumexp(x: Node, axis: Axes, keepdims: bool) -> Node:
     if no_elements(x, axis):
         return filled(x, axis, keepdims, -np.inf)
     largest = without_axes(max, x, axis)
-    shift = where(isfinite(largest), largest, 0.0)
+    shift = where(isfinite(largest), largest, 0.0).named("finite_max")
     parts = exp(x - broadcast_to(shift, x.shape))
     y = log(without_axes(sum, parts, axis)) + shift
     return y if keepdims else reshape(y, sum(x, axis).shape)
@@ -82,10 +82,11 @@ def _forward_softmax(x: Array, axis: Axes) -> Array:
 def _exponentials(x: Node, axis: Axes) -> tuple[Node, Node, Node]:
     """`x` minus its largest element, the exponentials of that, and their sum, never 0."""
     largest = without_axes(max, x, axis)
-    apart = x - broadcast_to(where(equal(largest, -np.inf), 0.0, largest), x.shape)
+    shift = where(equal(largest, -np.inf), 0.0, largest).named("finite_max")
+    apart = x - broadcast_to(shift, x.shape)
     parts = exp(apart)
     total = without_axes(sum, parts, axis)
-    return apart, parts, where(equal(total, 0), 1.0, total)
+    return apart, parts, where(equal(total, 0), 1.0, total).named("positive_sum")
 
 
 def _decompose_softmax(x: Node, axis: Axes) -> Node:

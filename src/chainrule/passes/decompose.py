@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from chainrule.errors import GraphError
 from chainrule.graph.graph import topological
-from chainrule.graph.node import Node, Operation, rebuilt
+from chainrule.graph.node import Node, Operation, Scope, rebuilt
 from chainrule.passes.rewrite import rewrite
 
 MAX_NESTED = 30
@@ -28,7 +29,10 @@ def lowers(node: Operation) -> bool:
 
 
 def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) -> Node | None:
-    """An equal node on these operands with the same name, decomposed; None keeps the node."""
+    """An equal node on these operands with the same name, decomposed; None keeps the node.
+
+    The nodes before it are named after it: `log_softmax.max`, `log_softmax.exp`.
+    """
     if node.op.decompose is None:
         return None
     made = node.op.decompose(*operands, **node.attributes)
@@ -40,13 +44,12 @@ def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) ->
         raise _wrong(node, f"has {node.op.name!r} in it again")
     place = {x: x for x in operands}
     for x in topological([made], known=operands):
-        new: Node | None = None
+        place[x] = x
         if isinstance(x, Operation):
             inner = tuple(place[y] for y in x.operands)
-            new = _decomposed(x, inner, nested + 1)
-            if new is None and inner != x.operands:
-                new = rebuilt(x, inner)
-        place[x] = x if new is None else new
+            named = replace(rebuilt(x, inner), scope=Scope(f"{node.label}.{x.label}"), suffix="")
+            new = _decomposed(named, inner, nested + 1)
+            place[x] = named if new is None else new
     return place[made].within(node.scope, node.suffix)
 
 
