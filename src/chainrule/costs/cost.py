@@ -25,7 +25,7 @@ class KernelCost:
     Attributes:
         work: its operations and bytes.
         phase: the number of its phase.
-        seconds: those of the thread with the largest share of it.
+        seconds: the seconds of the thread with the largest share of it.
         memory: the seconds that moving the bytes alone would take.
     """
 
@@ -71,8 +71,8 @@ def plan_cost(plan: Plan, rows: int, speeds: Speeds, threads: int = 1) -> PlanCo
 
     Args:
         plan: the one to run.
-        rows: those of a minibatch.
-        speeds: those of the processor.
+        rows: the rows of a minibatch.
+        speeds: the speeds of the processor.
         threads: the number that share the step.
     """
     return PlanCosts(plan, rows, speeds).at(threads)
@@ -213,9 +213,9 @@ def best_threads(plan: Plan, rows: int, limit: int, speeds: Speeds) -> int:
 
     Args:
         plan: that of the step.
-        rows: those of its minibatch.
+        rows: the rows of its minibatch.
         limit: the most threads to consider.
-        speeds: those of the processor.
+        speeds: the speeds of the processor.
     """
     lanes = speeds.vector // 4
     works = [rough_work(task, rows, lanes) for task in plan.tasks]

@@ -88,7 +88,7 @@ class Forecast:
         cost: the predicted time of each kernel.
         memory: the bytes that the run needs.
         placed: the layout of the larger buffers.
-        speeds: those of the processor, on which the prediction rests.
+        speeds: the speeds of the processor, on which the prediction rests.
         own: nodes that the user named; the others are only counted.
     """
 

@@ -18,7 +18,7 @@ class MeasuredKernel:
 
     Attributes:
         cost: the prediction.
-        seconds: those of a step: the mean over all threads, idle ones included.
+        seconds: the seconds of a step: the mean over all threads, idle ones included.
     """
 
     cost: KernelCost
@@ -45,7 +45,7 @@ class Profile:
         nodes: seconds of a step by the name of the node; a kernel's are divided among its
             nodes in proportion to their costs.
         waiting: seconds of a step in which threads waited for each other, the mean of the threads.
-        seconds: those of a step.
+        seconds: the seconds of a step.
         steps: the number that ran.
     """
 

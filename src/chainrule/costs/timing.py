@@ -17,7 +17,7 @@ class Timing:
     Attributes:
         tasks: by phase and task, of each thread: `tasks[phase][task][thread]`.
         waiting: at the barrier after each phase, of each thread.
-        step: those of a whole step.
+        step: the time of a whole step.
         steps: the number that was timed.
     """
 

@@ -43,7 +43,7 @@ class Model(ModelState):
 
     Args:
         outputs: of `predict`: one node or several.
-        loss: that `fit` minimises: a scalar node.
+        loss: the scalar node that `fit` minimises.
         seed: of the initial values, the order of examples, and dropout.
         schema: of a table; with it, data may be tables, files and queries.
         values: of parameters, by name, in place of their initial values.

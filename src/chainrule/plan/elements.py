@@ -38,7 +38,7 @@ class Elements:
         loops: the nodes whose elements are reductions.
 
     Attributes:
-        buffers: those of leaves, and of the nodes materialized so far.
+        buffers: the buffers of leaves, and of the nodes materialized so far.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ def separate_kernels(
         name: that of the node.
         axes: the loops over its elements.
         targets: the buffers that take its value.
-        elements: those of the graph.
+        elements: the elements of the graph.
     """
 
     def value(x: Node, at: Place) -> Expr:

@@ -93,7 +93,7 @@ def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
     """The kernel that writes rows of states in place.
 
     Args:
-        indices: those of the rows, (N, l).
+        indices: the indices of the rows, (N, l).
         pairs: states, with their new rows, (N, l, ...).
     """
     axes = tuple(Axis(f"i{k}" if k else "n", dim) for k, dim in enumerate(pairs[0][1].shape))

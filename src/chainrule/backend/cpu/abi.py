@@ -19,7 +19,7 @@ class Launch:
         name: that of the kernel.
         function: its code, which kernels may share.
         operands: the buffers that it receives.
-        split, owner: those of the task.
+        split, owner: of the task.
         size: that of the kernel's first loop; 1 without a loop.
         granule: threads split it at multiples of this.
     """

@@ -63,7 +63,7 @@ class Place:
     """The position of a buffer in a block.
 
     Attributes:
-        offsets: those of its sides, in bytes.
+        offsets: the offsets of its sides, in bytes.
         shape, strides: in elements, and in bytes.
     """
 

@@ -35,7 +35,7 @@ class Helper:
     """A function that several kernels may call.
 
     Attributes:
-        name, text: those of the function.
+        name, text: of the function.
         declared: the declarations that it needs in the module.
     """
 

@@ -42,7 +42,7 @@ def entry(name: str, kernel: str, arguments: tuple[Argument, ...], *, commit: bo
 
     Args:
         name, kernel: the names of this function and of the kernel's.
-        arguments: those of the kernel.
+        arguments: the arguments of the kernel.
         commit: whether it is skipped in a step that is not finite.
     """
     f = Function(name, TASK, external=True)
