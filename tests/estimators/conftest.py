@@ -12,5 +12,5 @@ from chainrule.backend.cpu.run import jit
 @pytest.fixture(autouse=True, scope="package")
 def compiled_in_haste() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jit, "EFFORT", 0)
+        patch.setattr(jit, "OPT_LEVEL", 0)
         yield

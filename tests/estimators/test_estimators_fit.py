@@ -151,7 +151,7 @@ def test_what_does_not_fit_the_earlier_classes_is_refused() -> None:
         regressor(early_stopping=True).partial_fit(X, Y)
     assert not hasattr(classifier(solver="lbfgs"), "partial_fit")
     for planned in ({"schedule": "one_cycle"}, {"optimizer": cr.Adam(cr.schedules.Cosine(0.1))}):
-        with pytest.raises(ValueError, match="a schedule is for a whole run"):
+        with pytest.raises(ValueError, match="a schedule needs a complete run"):
             regressor(**planned).partial_fit(X, Y)
 
 

@@ -8,6 +8,9 @@ from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast, loops_text
 from chainrule.display.tables import Section, as_html, as_text, digits, seconds_text
 
+MAX_NAME = 24
+"""Characters of a kernel's name in the table."""
+
 NODES = 15
 """Nodes that are listed: those that take most."""
 
@@ -107,8 +110,8 @@ class Profile:
         forecast = self.forecast
         peak = forecast.speeds.peak * forecast.threads
         line = self._line(
-            x.cost.work.kernel.name, loops_text(x.cost.work, forecast.cost.rows), x.seconds,
-            x.cost.seconds,
+            _shortened(x.cost.work.kernel.name), loops_text(x.cost.work, forecast.cost.rows),
+            x.seconds, x.cost.seconds,
         )  # fmt: skip
         return (
             *line[:5],
@@ -135,3 +138,8 @@ class Profile:
 
 def _node_row(name: str, seconds: float, total: float) -> tuple[str, ...]:
     return name, f"{seconds * 1e6:,.2f}", f"{100 * seconds / total:.1f}"
+
+
+def _shortened(name: str) -> str:
+    """The end of a long name, so that tables stay within a line."""
+    return name if len(name) <= MAX_NAME else f"..{name[2 - MAX_NAME :]}"

@@ -87,7 +87,7 @@ def forecast(
         what, tuple(_passes(step, split.body)), step_plan, cost,
         _memory(backend, step_plan, size, threads, rows, split.body, state.values),
         backend.placed(step_plan, size), machine_speeds,
-        own_names(final_graph(split.body)),
+        own_names(split.body.graph),
     )  # fmt: skip
 
 
