@@ -147,8 +147,9 @@ def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
     """Each stage with its result, checked."""
     known: set[Node] = set()
     for stage in stages:
-        value = stage.run(value)
-        stage.form.check(value, known)
+        before, value = value, stage.run(value)
+        if value is not before:
+            stage.form.check(value, known)
         yield stage, value
 
 
@@ -186,6 +187,12 @@ def build_step(
     """
     step: Step = run(Objective(graph, loss, rule, clip_norm, clip_value, trainable, exchange), STEP)
     return step
+
+
+def build_split(objective: Objective) -> SplitStep:
+    """The training step of an objective, split; see `build_step` and `split_step`."""
+    split: SplitStep = run(objective, (*STEP, *SPLIT))
+    return split
 
 
 def split_step(step: Step) -> SplitStep:

@@ -38,8 +38,10 @@ class SplitStep:
 
 
 def position_rows(step: Step) -> Step:
-    """The step with its row count and offset as inputs."""
+    """The step with its row count and offset as inputs, where programs share it."""
     place = position(step.graph)
+    if place is None:
+        return step
     outputs = [*(place[x] for x in step.outputs), *step.updates]
     return step.mapped(place, Graph(outputs, like=step.graph))
 

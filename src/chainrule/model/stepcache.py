@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from chainrule.engine.compile import build_step, split_step
+from chainrule.engine.compile import build_split
 from chainrule.engine.split import SplitStep
+from chainrule.engine.step import Objective
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
@@ -29,12 +30,12 @@ class StepCache:
         last = self._last  # read once: another thread may replace it
         if key is not None and last is not None and last[0] == key:
             return last[1]
-        step = build_step(
-            graph, loss, optimizer,
-            clip_norm=settings.clip_norm, clip_value=settings.clip_value,
-            trainable=settings.trainable,
+        split = build_split(
+            Objective(
+                graph, loss, optimizer,
+                settings.clip_norm, settings.clip_value, settings.trainable,
+            )
         )  # fmt: skip
-        split = split_step(step)
         self._last = None if key is None else (key, split)
         return split
 

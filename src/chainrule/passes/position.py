@@ -13,14 +13,14 @@ from chainrule.passes.rewrite import rewrite
 from chainrule.types import N
 
 
-def position(graph: Graph) -> dict[Node, Node]:
+def position(graph: Graph) -> dict[Node, Node] | None:
     """Maps every node of a step to its replacement, where several programs share the rows.
 
     A mean then divides by the rows of all, and the random numbers of a row are those of its place
-    among all. Such a step exchanges gradients; any other stays as it is.
+    among all. Such a step exchanges gradients; None for any other, which stays as it is.
     """
     if not any(node.op is EXCHANGE for node in graph.operations):
-        return {node: node for node in graph}
+        return None
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         shape = node.attributes.get("shape", ())
