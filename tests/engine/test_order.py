@@ -88,7 +88,7 @@ def test_a_graph_that_a_stage_spoils_is_refused_at_its_end(name: str) -> None:
     wrong = replace(node, type=TensorType((7, 7), "float32"), source=node.source)
 
     class Spoilt:
-        graph = Graph([wrong])
+        nodes = Graph([wrong]).nodes
 
     with pytest.raises(GraphError, match=r"differs from what"):
         run(None, [replace(stage, run=lambda _: Spoilt())])

@@ -17,7 +17,7 @@ from chainrule.engine.step import (
     differentiate,
     specialise_for_training,
 )
-from chainrule.graph.check import check
+from chainrule.graph.check import check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.listing import listing
 from chainrule.graph.node import Node
@@ -62,7 +62,7 @@ class Form:
     check: Callable[[Any, set[Node]], object]
 
 
-GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check(made.graph, known))
+GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check_nodes(made.nodes, known))
 FUSED = Form(
     lambda unit: _show().show_kernels(unit.kernels),
     lambda unit, _: _check().check_kernels(unit.kernels),
@@ -118,7 +118,7 @@ SPLIT = (
 
 KERNELS = (
     Stage("streams", "give every random draw its stream of numbers",
-          lambda unit: unit.through(fix_streams)),
+          lambda unit: unit.through(lambda _: fix_streams(unit.source))),
     Stage("decompose", "put operations together from simpler ones",
           lambda unit: unit.through(decompose)),
     Stage("fold", "compute now what is made of small constants alone",

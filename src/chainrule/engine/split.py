@@ -33,8 +33,13 @@ class SplitStep:
 
     @property
     def graph(self) -> Graph:
-        """Of the body."""
+        """The graph of the body."""
         return self.body.graph
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of the body, operands first."""
+        return self.body.graph.nodes
 
 
 def position_rows(step: Step) -> Step:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from chainrule.autodiff import backward
 from chainrule.errors import GraphError
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Operation, Parameter, Scope
 from chainrule.graph.patterns import matches, require_match
 from chainrule.graph.step import RATE, STEP_INDEX, Step
@@ -77,6 +77,11 @@ class Specialised:
     tracked: Mapping[Parameter, Node]
     graph: Graph
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of the forward pass, operands first."""
+        return self.graph.nodes
+
 
 @dataclass(frozen=True)
 class Differentiated:
@@ -85,14 +90,27 @@ class Differentiated:
     Attributes:
         objective, loss, tracked: see Specialised.
         gradients: of the parameters to train that the loss depends on.
-        graph: the forward and the backward pass.
     """
 
     objective: Objective
     loss: Node
     tracked: Mapping[Parameter, Node]
     gradients: Gradients
-    graph: Graph
+
+    @property
+    def outputs(self) -> list[Node]:
+        """The loss, its gradients and the statistics."""
+        return [self.loss, *self.gradients.values(), *self.tracked.values()]
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of the forward and the backward pass, operands first."""
+        return tuple(topological(self.outputs))
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of these nodes, made anew."""
+        return Graph(self.outputs, like=self.objective.graph)
 
 
 def specialise_for_training(objective: Objective) -> Specialised:
@@ -121,9 +139,7 @@ def differentiate(forward: Specialised) -> Differentiated:
     gradients = {x: found[x] for x in wanted if x in found}
     if not gradients:
         raise _nothing_to_train(graph, wanted)
-    outputs = [forward.loss, *gradients.values(), *forward.tracked.values()]
-    made = Graph(outputs, like=graph)
-    return Differentiated(objective, forward.loss, forward.tracked, gradients, made)
+    return Differentiated(objective, forward.loss, forward.tracked, gradients)
 
 
 def add_updates(parts: Differentiated) -> Step:

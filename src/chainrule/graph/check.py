@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.types import N
 
 
-def check(graph: Graph, known: set[Node] | None = None) -> Graph:
-    """Returns `graph` if it is well formed.
+def check(graph: Graph) -> Graph:
+    """Returns `graph` if it is well formed; see `check_nodes`."""
+    check_nodes(graph, set())
+    return graph
+
+
+def check_nodes(nodes: Iterable[Node], known: set[Node]) -> None:
+    """Checks the nodes of a graph, operands before their consumers.
 
     Args:
-        graph: the graph to check.
-        known: nodes that were checked before; those of the graph are added.
+        nodes: the nodes to check.
+        known: nodes that were checked before; these are added.
 
     Raises:
         GraphError: a node precedes its operands, a type differs from what its op infers, a
             parameter has a batch axis, or an input has one that is not its first axis.
     """
     seen: set[Node] = set()
-    known = set() if known is None else known
-    for node in graph:
+    for node in nodes:
         if not all(x in seen for x in node.inputs):
-            raise _wrong(graph, node, "an operand does not precede its consumer")
+            raise _wrong(node, "an operand does not precede its consumer")
         seen.add(node)
         if node in known:
             continue
         known.add(node)
         if isinstance(node, Operation):
-            _check_type(graph, node)
+            _check_type(node)
         elif isinstance(node, Parameter) and N in node.shape:
-            raise _wrong(graph, node, "a parameter has no batch axis")
+            raise _wrong(node, "a parameter has no batch axis")
         elif isinstance(node, Input) and (
             N in node.shape[1:] or (node.shape[:1] == (N,)) != node.batch
         ):
-            raise _wrong(graph, node, "the batch axis of an input is its first axis, if it has one")
-    return graph
+            raise _wrong(node, "the batch axis of an input is its first axis, if it has one")
 
 
-def _check_type(graph: Graph, node: Operation) -> None:
+def _check_type(node: Operation) -> None:
     try:
         inferred = node.op.infer(*(x.type for x in node.operands), **node.attributes)
     except ChainruleError as error:
-        raise _wrong(graph, node, f"its operands do not fit: {error.what}") from error
+        raise _wrong(node, f"its operands do not fit: {error.what}") from error
     if inferred != node.type:
         raise GraphError(
             "check",
-            f"the type of {graph.name(node)!r} differs from what {node.op.name} infers",
+            f"the type of {node.label!r} differs from what {node.op.name} infers",
             expected=inferred,
             got=node.type,
             at=node.source,
         )
 
 
-def _wrong(graph: Graph, node: Node, what: str) -> GraphError:
-    return GraphError("check", what, at=f"{graph.name(node)!r}, {node.source}")
+def _wrong(node: Node, what: str) -> GraphError:
+    return GraphError("check", what, at=f"{node.label!r}, {node.source}")

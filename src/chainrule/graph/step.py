@@ -50,6 +50,11 @@ class Step:
     gradients: Mapping[Parameter, Node] = field(default_factory=dict)
 
     @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes of the graph, operands first."""
+        return self.graph.nodes
+
+    @property
     def outputs(self) -> list[Node]:
         """The loss, then the new values."""
         return [self.loss, *self.updates.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from chainrule.ir.kernel import Buffer, Kernel
@@ -57,8 +57,10 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
-def cut(kernels: Iterable[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
+def cut(kernels: Sequence[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
     """The kernels that come before gradients are exchanged, and those that read them after it."""
+    if not any(write.buffer.space == "gradient" for x in kernels for write in x.writes):
+        return list(kernels), []
     first, rest, after_cut = list[Kernel](), list[Kernel](), set[Buffer]()
     for kernel in kernels:
         _, operands = linearize(kernel)

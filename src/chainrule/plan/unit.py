@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Operation, Parameter
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.index import call, clamp, const
@@ -18,7 +18,7 @@ from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan
 from chainrule.types import Shape
 
-GraphPass = Callable[[Graph], Mapping[Node, Node]]
+GraphPass = Callable[[Iterable[Node]], Mapping[Node, Node]]
 """A rewrite: the replacement of every node of a graph."""
 
 
@@ -30,7 +30,7 @@ class Unit:
         source: the original graph, which names nodes and states.
         targets: buffers, each with the node whose value it takes.
         state: the buffers of parameters.
-        graph: the graph after the passes so far.
+        nodes: those of the graph after the passes so far, operands first.
         updates, results, loss: the buffers of the plan, see Plan.
         commits: kernels that put new rows into states, at the end.
         kernels: the fused kernels; None before fusion.
@@ -39,7 +39,7 @@ class Unit:
     source: Graph
     targets: tuple[tuple[Buffer, Node], ...]
     state: Mapping[Parameter, Buffer]
-    graph: Graph
+    nodes: tuple[Node, ...]
     updates: tuple[Buffer, ...] = ()
     results: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
@@ -48,10 +48,14 @@ class Unit:
 
     def through(self, rewrite: GraphPass) -> Unit:
         """The unit after a pass over its graph."""
-        place = rewrite(self.graph)
+        place = rewrite(self.nodes)
         targets = tuple((buffer, place[node]) for buffer, node in self.targets)
-        graph = Graph([node for _, node in targets], like=self.source)
-        return replace(self, targets=targets, graph=graph)
+        return replace(self, targets=targets, nodes=_nodes(targets))
+
+    @property
+    def graph(self) -> Graph:
+        """The graph after the passes so far, made anew."""
+        return Graph([node for _, node in self.targets], like=self.source)
 
 
 def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
@@ -83,10 +87,16 @@ def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
         made = Buffer(f"{pairs[0][1].name}.indices", indices.shape, indices.dtype)
         targets.append((made, indices))
         commits.append(_commit(made, pairs))
-    computed = Graph([node for _, node in targets], like=graph)
     return Unit(
-        graph, tuple(targets), state, computed, tuple(updates), tuple(results), loss, tuple(commits)
-    )
+        graph,
+        tuple(targets),
+        state,
+        _nodes(targets),
+        tuple(updates),
+        tuple(results),
+        loss,
+        tuple(commits),
+    )  # fmt: skip
 
 
 def _commit(indices: Buffer, pairs: Sequence[tuple[Buffer, Buffer]]) -> Kernel:
@@ -116,8 +126,7 @@ def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
     state = {x: _state(graph, x) for x in graph.parameters}
     results = [Buffer(f"result.{k}", _stored(x), x.dtype) for k, x in enumerate(outputs)]
     targets = tuple(zip(results, outputs, strict=True))
-    computed = Graph([node for _, node in targets], like=graph)
-    return Unit(graph, targets, state, computed, (), tuple(results), None)
+    return Unit(graph, targets, state, _nodes(targets), (), tuple(results), None)
 
 
 def fuse(unit: Unit) -> Unit:
@@ -125,8 +134,9 @@ def fuse(unit: Unit) -> Unit:
     targets: dict[Node, list[Buffer]] = {}
     for buffer, node in unit.targets:
         targets.setdefault(node, []).append(buffer)
-    known: dict[Node, Buffer] = {x: unit.state[x] for x in unit.graph.parameters}
-    fused = Fusion(unit.graph, targets, STEP_INPUTS, known).kernels()
+    graph = unit.graph
+    known: dict[Node, Buffer] = {x: unit.state[x] for x in graph.parameters}
+    fused = Fusion(graph, targets, STEP_INPUTS, known).kernels()
     return replace(unit, kernels=(*fused, *unit.commits))
 
 
@@ -140,6 +150,10 @@ def schedule(unit: Unit) -> Plan:
     used = _used(made, others)
     cut = len(before) if any(x.space == "gradient" for x in used) else None
     return Plan(made, used, unit.updates, unit.results, unit.loss, cut)
+
+
+def _nodes(targets: Iterable[tuple[Buffer, Node]]) -> tuple[Node, ...]:
+    return tuple(topological([node for _, node in targets]))
 
 
 def _stored(node: Node) -> Shape:
