@@ -160,3 +160,14 @@ def test_attributes_as_text():
     assert show_attribute(np.array(2)) == "2"
     assert show_attribute(np.zeros((3, 4))) == "array(3, 4)"
     assert show_attribute({"a": np.zeros(3), "b": (1, N)}) == "{a: array(3,), b: (1, N)}"
+
+
+def test_the_checker_names_a_node_as_its_graph_does() -> None:
+    """Two nodes made alike have one label; the error tells which of them is wrong."""
+    x = cr.input("x", (2,))
+    first = cr.exp(x)
+    second = cr.exp(first)
+    wrong = dataclasses.replace(second, type=TensorType((7,), "float32"), source=second.source)
+    assert first.label == wrong.label
+    with pytest.raises(GraphError, match="'exp_2'"):
+        check(Graph([first, wrong]))

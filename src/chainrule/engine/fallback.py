@@ -18,11 +18,11 @@ def backend_for(graph: Graph, requested: str) -> str:
     missing = next((x for x in graph.operations if not lowers(x)), None)
     if missing is None or requested == "interpreter":
         return requested
-    told = GraphError(
+    message = GraphError(
         "fit",
         f"the op {missing.op.name!r} has no lowering: each step is interpreted, which is slower",
         at=f"node {graph.name(missing)!r}, line {missing.source}",
         fix='give the op decompose=... or lower=...; fit(backend="interpreter") is silent',
     )
-    warn_user(str(told), ChainruleWarning)
+    warn_user(str(message), ChainruleWarning)
     return "interpreter"

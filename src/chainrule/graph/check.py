@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
 from chainrule.types import N
 
+Name: TypeAlias = Callable[[Node], str]
+
 
 def check(graph: Graph) -> Graph:
     """Returns `graph` if it is well formed; see `check_nodes`."""
-    check_nodes(graph, set())
+    check_nodes(graph, set(), graph.name)
     return graph
 
 
-def check_nodes(nodes: Iterable[Node], known: set[Node]) -> None:
+def check_nodes(
+    nodes: Iterable[Node], known: set[Node], name: Name = lambda node: node.label
+) -> None:
     """Checks the nodes of a graph, operands before their consumers.
 
     Args:
         nodes: the nodes to check.
         known: nodes that were checked before; these are added.
+        name: gives the name of a node in errors.
 
     Raises:
         GraphError: a node precedes its operands, a type differs from what its op infers, a
@@ -30,35 +36,37 @@ def check_nodes(nodes: Iterable[Node], known: set[Node]) -> None:
     seen: set[Node] = set()
     for node in nodes:
         if not all(x in seen for x in node.inputs):
-            raise _wrong(node, "an operand does not precede its consumer")
+            raise _wrong(name(node), node, "an operand does not precede its consumer")
         seen.add(node)
         if node in known:
             continue
         known.add(node)
         if isinstance(node, Operation):
-            _check_type(node)
+            _check_type(node, name)
         elif isinstance(node, Parameter) and N in node.shape:
-            raise _wrong(node, "a parameter has no batch axis")
+            raise _wrong(name(node), node, "a parameter has no batch axis")
         elif isinstance(node, Input) and (
             N in node.shape[1:] or (node.shape[:1] == (N,)) != node.batch
         ):
-            raise _wrong(node, "the batch axis of an input is its first axis, if it has one")
+            raise _wrong(
+                name(node), node, "the batch axis of an input is its first axis, if it has one"
+            )
 
 
-def _check_type(node: Operation) -> None:
+def _check_type(node: Operation, name: Name) -> None:
     try:
         inferred = node.op.infer(*(x.type for x in node.operands), **node.attributes)
     except ChainruleError as error:
-        raise _wrong(node, f"its operands do not fit: {error.what}") from error
+        raise _wrong(name(node), node, f"its operands do not fit: {error.what}") from error
     if inferred != node.type:
         raise GraphError(
             "check",
-            f"the type of {node.label!r} differs from what {node.op.name} infers",
+            f"the type of {name(node)!r} differs from what {node.op.name} infers",
             expected=inferred,
             got=node.type,
             at=node.source,
         )
 
 
-def _wrong(node: Node, what: str) -> GraphError:
-    return GraphError("check", what, at=f"{node.label!r}, {node.source}")
+def _wrong(name: str, node: Node, what: str) -> GraphError:
+    return GraphError("check", what, at=f"{name!r}, {node.source}")

@@ -135,8 +135,3 @@ def _regroup(
         group.append(rest)
     out.extend([flat, *reversed(group)])
     return a, b
-
-
-def regroups(have: Shape, want: Shape) -> bool:
-    """Whether a reshape does more than to add or to drop axes of size 1."""
-    return [d for d in have if d != 1] != [d for d in want if d != 1]

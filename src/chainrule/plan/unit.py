@@ -88,13 +88,7 @@ def unit_of_step(step: Step, keep: Sequence[Node] = ()) -> Unit:
         targets.append((made, indices))
         commits.append(_commit(made, pairs))
     return Unit(
-        graph,
-        tuple(targets),
-        state,
-        _nodes(targets),
-        tuple(updates),
-        tuple(results),
-        loss,
+        graph, tuple(targets), state, _nodes(targets), tuple(updates), tuple(results), loss,
         tuple(commits),
     )  # fmt: skip
 
