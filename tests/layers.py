@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("explain",), "traces, formulas, gradients checked against differences"),
     (("data",), "tables to arrays; encoders fitted to their columns"),
     (("train",), "optimizers, metrics, the training loop, progress and history"),
+    (("report",), "what a run found: scores, charts, text and the page"),
     (("model",), "the Model and its methods"),
     (("recipe", "estimators"), "from a table to a model; scikit-learn's estimators"),
     (("cli", "__init__", "__main__"), "the command line; nothing imports it"),
@@ -35,6 +36,7 @@ WALLS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("plan", ("backend", "costs", "engine"), "a plan is the same for all machines"),
     ("data.readers", ("graph", "ops", "nn"), "reading a table needs no network"),
     ("display", ("graph", "train", "model"), "numbers and charts know no network"),
+    ("report", ("graph", "engine"), "a report is plain data"),
     ("backend.cpu.emit", ("backend.cpu.run",), "emitters write text, and load nothing"),
     ("backend.cpu.maths", ("backend.cpu.run", "plan"), "the maths library stands alone"),
 )

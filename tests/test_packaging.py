@@ -47,7 +47,7 @@ def test_the_wheel_holds_every_file(built: Path) -> None:
     assert sorted(x for x in names if ".dist-info/" not in x) == SHIPPED
     assert any(x.endswith("licenses/LICENSE") for x in names)
     assert "chainrule = chainrule.cli:main" in commands
-    assert {"chainrule/py.typed", "chainrule/cli/report/templates/report.html.j2"} < set(SHIPPED)
+    assert {"chainrule/py.typed", "chainrule/report/templates/report.html.j2"} < set(SHIPPED)
     assert "chainrule/data/readers/embedded/penguins.csv" in SHIPPED
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.cli.evaluation import evaluate, importance
 from chainrule.data import read
 from chainrule.data.features import CLIP_SIGMA, features
 from chainrule.data.schema import Schema
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
+from chainrule.recipe.evaluation import evaluate, importance
 
 N = 40
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import chainrule
 from chainrule.cli.command import Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
-from chainrule.cli.console import Screen
+from chainrule.display.screen import Screen
 from chainrule.recipe import SETTINGS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from chainrule.cli import app
-from chainrule.cli.console import Screen, forget
+from chainrule.display.screen import Screen, forget
 from chainrule.errors import ChainruleError, ChainruleWarning
 
 FINE, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from chainrule.cli.command import Command, Data, Option
-from chainrule.cli.console import Screen
 from chainrule.cli.outputs import quoted
-from chainrule.cli.printing import print_findings, print_source
 from chainrule.data.check import check_table
 from chainrule.data.columns.kinds import guess_kinds
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, clip, label_of
+from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
+from chainrule.report.text import print_findings, print_source
 
 
 def list_() -> None:

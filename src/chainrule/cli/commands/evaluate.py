@@ -8,14 +8,15 @@ from typing import Annotated
 import numpy as np
 
 from chainrule.cli.command import Command, Data, ModelSource, Option
-from chainrule.cli.console import Screen
-from chainrule.cli.evaluation import evaluate as evaluated
+from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
-from chainrule.cli.printing import json_text, print_results
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
+from chainrule.display.screen import Screen
 from chainrule.errors import DataError
 from chainrule.model.model import Model
+from chainrule.recipe.evaluation import evaluate as evaluated
+from chainrule.report.text import print_results
 from chainrule.train.metrics import confusion_matrix
 
 

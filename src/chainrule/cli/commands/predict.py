@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.cli.command import Command, Data, ModelSource, Option, Quiet
-from chainrule.cli.console import Screen, forget
-from chainrule.cli.evaluation import texts
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, counted
+from chainrule.display.screen import Screen, forget
 from chainrule.errors import SettingError
+from chainrule.recipe.evaluation import texts
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
 

@@ -9,23 +9,23 @@ from typing import Annotated, Any
 from chainrule import recipe
 from chainrule.cli.command import Command, ModelSource, Option
 from chainrule.cli.configfile import to_toml
-from chainrule.cli.console import Screen
+from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_model
-from chainrule.cli.printing import (
-    ColumnRow,
-    column_rows,
-    json_text,
-    print_columns,
-    print_sections,
-)
 from chainrule.costs.forecast import Forecast
 from chainrule.data.features import features
 from chainrule.display.format import duration, number, words
+from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict
 from chainrule.model.model import Model
 from chainrule.recipe import Config
+from chainrule.report.text import (
+    ColumnRow,
+    column_rows,
+    print_columns,
+    print_sections,
+)
 
 
 def show(

@@ -14,30 +14,30 @@ import chainrule
 from chainrule import recipe
 from chainrule.cli import configfile
 from chainrule.cli.command import Command, CommandLine, Data, Option, Quiet
-from chainrule.cli.configfile import to_toml
-from chainrule.cli.console import Screen
-from chainrule.cli.evaluation import Evaluation, evaluate, subset
+from chainrule.cli.configfile import print_config, to_toml
 from chainrule.cli.outputs import Outputs, claimed, quoted
-from chainrule.cli.printing import (
-    ColumnRow,
-    column_rows,
-    print_columns,
-    print_config,
-    print_findings,
-    print_results,
-    print_sections,
-    print_source,
-)
-from chainrule.cli.report import page as report
-from chainrule.cli.report.fill import make_report
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, listed
+from chainrule.display.screen import Screen
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
 from chainrule.recipe import Config, Training
+from chainrule.recipe.evaluation import evaluate, subset
+from chainrule.recipe.report import make_report
+from chainrule.report import page as report
+from chainrule.report.results import Evaluation
+from chainrule.report.text import (
+    ColumnRow,
+    column_rows,
+    print_columns,
+    print_findings,
+    print_results,
+    print_sections,
+    print_source,
+)
 from chainrule.system.atomicfile import write_whole
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")

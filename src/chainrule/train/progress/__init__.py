@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from chainrule.display.screen import is_terminal
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.train.metrics import plain_name
-from chainrule.train.progress.base import Progress, is_terminal
+from chainrule.train.progress.base import Progress
 from chainrule.train.progress.log import LogProgress
 from chainrule.train.progress.notebook import NotebookProgress
 from chainrule.train.progress.terminal import TerminalProgress

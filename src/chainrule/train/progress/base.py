@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TextIO
 
 from chainrule.display.format import number, words
 from chainrule.train.metrics import plain_name
@@ -146,21 +145,3 @@ class Shown(Progress):
             label = words(short if name in validation else name)
             parts.append((5 + 2 * k, f"{label} {number(row[name]):<6}", ""))
         return parts
-
-
-def printable(text: str, stream: TextIO | None) -> list[str]:
-    """The lines of a text; control characters and what the stream cannot encode are escaped."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    lines = []
-    for line in str(text).splitlines():
-        clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line.expandtabs(4))
-        lines.append(clean.encode(encoding, "backslashreplace").decode(encoding))
-    return lines
-
-
-def is_terminal(stream: Any) -> bool:
-    """Whether a stream writes to an open terminal."""
-    try:
-        return bool(stream.isatty())
-    except (AttributeError, ValueError, OSError):
-        return False

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from chainrule.display.format import duration, number
-from chainrule.train.progress.base import Shown, printable
+from chainrule.display.screen import printable
+from chainrule.train.progress.base import Shown
 
 MAX_LINES = 8
 """The number of lines between the first and the last, for runs with more epochs."""

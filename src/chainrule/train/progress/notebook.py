@@ -10,8 +10,9 @@ from typing import Any
 
 from chainrule.display.format import duration, number, words
 from chainrule.display.lineplot import curves_svg
+from chainrule.display.screen import printable
 from chainrule.errors import MissingExtra
-from chainrule.train.progress.base import Shown, printable
+from chainrule.train.progress.base import Shown
 
 
 class NotebookProgress(Shown):

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from chainrule.display.format import duration, number
-from chainrule.train.progress.base import Part, Shown, is_terminal, printable
+from chainrule.display.screen import is_terminal, printable
+from chainrule.train.progress.base import Part, Shown
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.report import charts
-from chainrule.cli.report.charts import percent, wilson
+from chainrule.data.blocks import Encoded
 from chainrule.data.table import counted
 from chainrule.display.format import number
 from chainrule.display.svg import Floats
-from chainrule.train.metrics import auc, confusion_matrix, mae, per_class, r2, rmse
+from chainrule.report import charts
+from chainrule.report.charts import percent, wilson
+from chainrule.train.metrics import Scores, auc, confusion_matrix, mae, per_class, r2, rmse
 
 MAX_CONFUSION_CLASSES = 30  # more are shown as the most confused pairs
 CALIBRATION_BINS = 10
@@ -36,6 +37,29 @@ class Outcome:
     prediction: npt.ArrayLike
     classes: tuple[str, ...] = ()
     guess: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The scores of a model on some rows.
+
+    Attributes:
+        name: "validation", "test" or "training".
+        encoded: the rows as arrays.
+        scores, guess: of the model, and of the best constant guess from the training data.
+        outcome: target and prediction, for tables and charts.
+    """
+
+    name: str
+    encoded: Encoded
+    scores: Scores
+    guess: Scores
+    outcome: Outcome
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.encoded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.cli.evaluation import Evaluation, importance, mistakes
-from chainrule.cli.report.page import ColumnRow, Histogram, NodeRow, Report
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.encoder import numbers_of
 from chainrule.data.table import Column, label_of
 from chainrule.model.model import Model
 from chainrule.recipe import Training
+from chainrule.recipe.evaluation import importance, mistakes
+from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
+from chainrule.report.results import Evaluation
 
 LEVELS = 6
 

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from chainrule.cli.report import charts, results
-from chainrule.cli.report.page import (
+from chainrule.data.check import Finding
+from chainrule.report import charts, results
+from chainrule.report.page import (
     ColumnRow,
     Histogram,
     NodeRow,
@@ -22,8 +23,7 @@ from chainrule.cli.report.page import (
     size_words,
     write,
 )
-from chainrule.cli.report.results import Outcome
-from chainrule.data.check import Finding
+from chainrule.report.results import Outcome
 from chainrule.train.history import History
 
 VOID = {"meta", "rect", "path", "circle", "polyline", "br"}
@@ -563,7 +563,7 @@ def test_the_same_run_gives_the_same_bytes():
 
 
 def test_jinja_is_loaded_late():
-    code = "import sys, chainrule.cli.report; sys.exit('jinja2' in sys.modules)"
+    code = "import sys, chainrule.report; sys.exit('jinja2' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.report import charts, results
-from chainrule.cli.report.charts import percent
-from chainrule.cli.report.results import Figure, Outcome, clip
 from chainrule.data.check import Finding
 from chainrule.display.format import duration, number, words
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.svg import drawable
 from chainrule.errors import SettingError
+from chainrule.report import charts, results
+from chainrule.report.charts import percent
+from chainrule.report.results import Figure, Outcome, clip
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.history import History
 from chainrule.train.metrics import direction

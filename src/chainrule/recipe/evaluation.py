@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.report.results import Outcome
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.schema import Schema
 from chainrule.data.split import shuffled
 from chainrule.data.table import Table
 from chainrule.model.model import Model
+from chainrule.report.results import Evaluation, Outcome
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
 IMPORTANCE_ROWS = 1000  # in the sample for the importance
 IMPORTANCE_SECONDS = 3.0  # expected time above which importance is left out
 MISTAKES = 10
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The scores of a model on some rows.
-
-    Attributes:
-        name: "validation", "test" or "training".
-        encoded: the rows as arrays.
-        scores, guess: of the model, and of the best constant guess from the training data.
-        outcome: target and prediction, for tables and charts.
-    """
-
-    name: str
-    encoded: Encoded
-    scores: Scores
-    guess: Scores
-    outcome: Outcome
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self.encoded)
 
 
 def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:

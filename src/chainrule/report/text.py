@@ -1,26 +1,21 @@
-"""Prints the parts that commands share: columns, findings, configuration, results."""
+"""Prints what a training run finds as text: columns, findings of the data check, results."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
-from chainrule.cli.console import Screen, cells
-from chainrule.cli.evaluation import Evaluation
-from chainrule.cli.report import results
-from chainrule.cli.report.page import aligned, metric_words
-from chainrule.cli.report.results import Outcome, clip
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table, counted, listed
+from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
-from chainrule.recipe import SETTINGS, Config
+from chainrule.report import results
+from chainrule.report.page import aligned, metric_words
+from chainrule.report.results import Evaluation, Outcome, clip
 from chainrule.train.metrics import confusion_matrix
 
 ColumnRow = tuple[str, str, str, str]
@@ -102,31 +97,6 @@ def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
         screen.say(f"and {len(alike) - FINDINGS_SHOWN} more; the report has them", indent=2)
 
 
-def print_config(screen: Screen, config: Config) -> None:
-    """Print the configuration in a few lines, without settings that are not set."""
-    screen.heading("Configuration")
-    values = asdict(config)
-    values |= {key: "by cross-validation" for key in ("epochs", "rate") if values[key] is None}
-    rows = [("task", f"{config.task} of {config.target}")]
-    for group, settings in groupby(SETTINGS, key=lambda row: row.group.lower()):
-        parts = [
-            ("" if row.key == group else f"{row.key} ") + _setting(values[row.key])
-            for row in settings
-            if values[row.key] not in (None, {}) and (values[row.key] != () or row.key == "hidden")
-        ]
-        if group != "data":  # the first line
-            rows.append((group, "; ".join(parts)))
-    screen.table(rows)
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}={kind}" for name, kind in value.items())
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
     """Print the scores: in a sentence, in a table with a constant guess's, and by class."""
     screen.heading("Results")
@@ -188,18 +158,3 @@ def print_sections(screen: Screen, sections: Sequence[Section]) -> None:
     for section in sections:
         screen.heading(section.title)
         screen.table(section.rows, section.head, right=section.right)
-
-
-def json_text(content: Any) -> str:
-    """The content as JSON; numbers that are not finite become null."""
-    return json.dumps(_finite(content), indent=2, ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(x) for key, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(x) for x in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

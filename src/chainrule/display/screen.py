@@ -6,10 +6,9 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from chainrule.errors import ChainruleError
-from chainrule.train.progress.base import is_terminal, printable
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 DEFAULT_WIDTH = 100  # columns, where the stream is not a terminal
@@ -184,3 +183,21 @@ def wrap(text: str, width: int) -> list[str]:
             word = word[cut:]
         line = word
     return [*lines, line] if line or not lines else lines
+
+
+def printable(text: str, stream: TextIO | None) -> list[str]:
+    """The lines of a text; control characters and what the stream cannot encode are escaped."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    lines = []
+    for line in str(text).splitlines():
+        clean = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line.expandtabs(4))
+        lines.append(clean.encode(encoding, "backslashreplace").decode(encoding))
+    return lines
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a stream writes to an open terminal."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
