@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +15,25 @@ from bench.process import ROOT, all_cores
 from bench.quality.costs import COSTS
 from bench.quality.learners import LEARNERS
 from bench.quality.prepare import prepare
-from bench.quality.process import PEERS, RunError, machine, run
-from bench.quality.report import markdown
-from bench.quality.sets import SEEDS, SETS
+from bench.quality.process import PEERS, How, RunError, machine, run
+from bench.quality.report import beside, markdown
+from bench.quality.sets import QUICK_ROWS, QUICK_SETS, SEEDS, SETS
 from bench.quality.store import Store
 from bench.report import rewrite
+from bench.systems import OURS
 
 RESULTS = ROOT / "bench" / "results"
+QUICK = Path(tempfile.gettempdir()) / "chainrule-quality-quick.json"
+QUICK_LEARNERS = [f"{OURS} balanced", "forest", "boosting"]
+"""Those of the quick form, which need no environment of their own."""
 PAGE = ROOT / "docs" / "quality.md"
 PICTURE = ROOT / "docs" / "assets" / "quality.svg"
 SHOWN = "![Test errors of each learner on each set](assets/quality.svg)"
+
+QUICK_HELP = (
+    f"minutes: at most {QUICK_ROWS:,} rows of each set but images, one seed, and "
+    f"{', '.join(QUICK_LEARNERS)} in this environment; results in {QUICK}, or in --results"
+)
 
 Job = tuple[str, int, str]
 """Set, seed, learner."""
@@ -35,6 +45,9 @@ def main() -> None:
     described = machine()
     name = slug(f"quality {described['processor']} {described['cores']} cores")
     path = options.results or RESULTS / f"{name}.json"
+    if options.quick:
+        quick(options)
+        return
     whole = not (options.only or options.learners or options.seeds or options.costs)
     if options.page:
         renew(path)
@@ -42,13 +55,26 @@ def main() -> None:
     store = Store(path, described)
     failed = 0
     if not options.costs:
-        failed += attempt(undone(options, store), store, options.threads, options.limit)
+        how = How(options.threads, options.limit, tree=options.tree)
+        failed += attempt(undone(options, store), store, how)
     if options.costs or whole:
         failed += weigh(store, options.again)
     if failed:
         raise SystemExit(f"{failed} runs failed; the same command tries them again")
     if whole:
         renew(path)
+
+
+def quick(options: argparse.Namespace) -> None:
+    """Does the runs of the quick form that are missing in its file, and compares two files."""
+    options.only, options.seeds = options.only or QUICK_SETS, options.seeds or [SEEDS[0]]
+    options.learners = options.learners or QUICK_LEARNERS
+    store = Store(options.results or QUICK, machine())
+    how = How(options.threads, options.limit, QUICK_ROWS, options.tree)
+    failed = attempt(undone(options, store), store, how)
+    print(beside(list(store), list(Store(options.beside)) if options.beside else []))
+    if failed:
+        raise SystemExit(f"{failed} runs failed; the same command tries them again")
 
 
 def undone(options: argparse.Namespace, store: Store) -> list[Job]:
@@ -58,7 +84,8 @@ def undone(options: argparse.Namespace, store: Store) -> list[Job]:
     )
     left = [x for x in wanted if options.again or x not in store]
     tell(f"{len(wanted)} runs, {len(wanted) - len(left)} of them done before")
-    needed(left)
+    if not options.quick:
+        needed(left)
     for name in dict.fromkeys(x[0] for x in left):
         prepare(name)
     return left
@@ -70,14 +97,14 @@ def needed(left: Sequence[Job]) -> None:
         raise SystemExit("the peers are not installed: `make quality` installs and measures")
 
 
-def attempt(left: Sequence[Job], store: Store, threads: int, limit: float) -> int:
+def attempt(left: Sequence[Job], store: Store, how: How) -> int:
     """Runs and stores; returns the number of failures."""
     failed = 0
     for k, (name, seed, learner) in enumerate(left):
         tell(f"{k + 1} of {len(left)}: {name}, seed {seed}, {learner}")
         begun = time.perf_counter()
         try:
-            found = run(name, seed, learner, threads, limit)
+            found = run(name, seed, learner, how)
         except RunError as error:
             failed += 1
             tell(f"  failed after {time.perf_counter() - begun:.0f} s: {error}")
@@ -126,6 +153,15 @@ def arguments() -> argparse.Namespace:
                         help="these seeds, of 0 to 4")  # fmt: skip
     parser.add_argument("--learners", nargs="+", default=[], choices=LEARNERS,
                         metavar="NAME", help=f"these learners: {', '.join(LEARNERS)}")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help=QUICK_HELP)
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        help="with --quick: the results of another run, to compare with",
+    )
+    parser.add_argument("--tree", type=Path, default=ROOT, metavar="FOLDER",
+                        help="another checkout, whose Chainrule runs")  # fmt: skip
     parser.add_argument("--costs", action="store_true", help="whole commands alone")
     parser.add_argument("--page", action="store_true", help="measure nothing; renew the page")
     parser.add_argument("--again", action="store_true", help="also what is done before")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.quality.further import FURTHER
 from bench.quality.sets import SETS, TABLES, Frame
 from chainrule.data.readers import datasets
+from chainrule.data.readers.fetch import fetch_entry
 from chainrule.system.atomicfile import replacing
 
 
@@ -30,7 +32,8 @@ def prepare(name: str) -> None:
 
 
 def _read(name: str) -> Frame:
-    path = datasets.fetch(name)
+    further = [x for x in FURTHER if x.name == name]
+    path = fetch_entry(further[0]) if further else datasets.fetch(name)
     return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
 
 

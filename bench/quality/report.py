@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import exp, log
 from statistics import median
 from typing import Any
 
 from bench.quality.learners import LEARNERS
 from bench.quality.records import Cell, Run, cells, mean_ranks
+from bench.quality.scores import mean_and_error
 from bench.quality.sets import SEEDS, SETS
 from bench.quality.store import Store
 from bench.report import quantity
@@ -61,6 +63,41 @@ def grid(found: Cells, show: Callable[[Cell, str], str]) -> str:
             bold = {x: f"**{shown[x]}**" for x in row if show is _error and row[x].error == least}
             lines.append([name, *((shown | bold).get(x, "") for x in names)])
     return table(["", *names], lines)
+
+
+def beside(runs: Sequence[Run], others: Sequence[Run]) -> str:
+    """The errors, losses and costs of runs, and those of the same runs in another file.
+
+    The loss is the log loss, or the root mean squared error. The last lines have the mean
+    logarithm of its ratio, which is negative where the runs are better than the others.
+    """
+    before = {x.key: x for x in others}
+    lines, ratios = [], dict[str, list[tuple[float, float]]]()
+    for run in sorted(runs, key=lambda x: (x.set, x.learner, x.seed)):
+        line = [run.set, run.learner, _shown(run), f"{run.processor_seconds:.1f}"]
+        if (old := before.get(run.key)) is not None:
+            pair = _loss(run) / _loss(old), run.processor_seconds / old.processor_seconds
+            ratios.setdefault(run.learner, []).append(pair)
+            line += [_shown(old), f"{old.processor_seconds:.1f}", f"{log(pair[0]):+.3f}"]
+        lines.append(line + [""] * (7 - len(line) if before else 0))
+    head = ["", "learner", "error, loss", "processor seconds"]
+    head += ["beside: error, loss", "processor seconds", "log ratio of losses"] if before else []
+    parts = [table(head, lines)]
+    for learner, pairs in ratios.items():
+        mean, error = mean_and_error([log(x) for x, _ in pairs])
+        cost = exp(mean_and_error([log(x) for _, x in pairs])[0])
+        spread = "" if error is None else f" ± {error:.3f}"
+        parts.append(f"{learner}: {len(pairs)} sets, mean log ratio of losses {mean:+.3f}{spread}, "
+                     f"of processor seconds x {cost:.2f}")  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _loss(run: Run) -> float:
+    return max(run.error if run.log_loss is None else run.log_loss, 1e-4)
+
+
+def _shown(run: Run) -> str:
+    return f"{run.error:.4g}" if run.log_loss is None else f"{run.error:.2%}, {run.log_loss:.4f}"
 
 
 def _error(cell: Cell, name: str) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.quality.further import FURTHER
+
 TABLES = Path(__file__).parent.parent.parent / ".venv-quality" / "tables"
 """The folder in which `prepare` stores every set as a Parquet file for all environments."""
 SEEDS = (0, 1, 2, 3, 4)
@@ -24,7 +26,7 @@ class Set:
     """One table.
 
     Attributes:
-        name: as in Chainrule's catalogue of data sets.
+        name: as in Chainrule's catalogue of data sets, or in `further`.
         task: what is predicted.
         target: the column of it.
         rows: how many there are, test rows included.
@@ -56,8 +58,12 @@ SETS = {
         Set("diamonds", "regression", "price", 53_940),
         Set("letter", "classification", "letter", 20_000),
         Set("fashion-mnist", "classification", "label", 70_000, fixed=10_000),
+        *(Set(x.name, x.task, x.target, x.rows) for x in FURTHER),
     )
 }
+QUICK_SETS = [name for name in SETS if name != "fashion-mnist"]
+QUICK_ROWS = 3_000
+"""The training and the test rows of the quick form, at most."""
 
 
 def load(name: str) -> Frame:
@@ -92,6 +98,13 @@ def split(name: str, seed: int) -> tuple[Rows, Rows]:
     pool = _shuffled(table)[: table.rows // 2]
     test = np.random.default_rng([seed, table.rows]).permutation(pool)[: table.rows // 4]
     return np.setdiff1d(np.arange(table.rows), test), np.sort(test)
+
+
+def sample(rows: Rows, most: int | None, seed: int) -> Rows:
+    """At most so many of some rows, drawn at random, in their order."""
+    if most is None or len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng([seed, most]).permutation(rows)[:most])
 
 
 def _shuffled(table: Set) -> Rows:

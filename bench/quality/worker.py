@@ -14,16 +14,23 @@ from typing import Any
 
 from bench.quality.learners import make
 from bench.quality.scores import scores
-from bench.quality.sets import SETS, load, split
+from bench.quality.sets import SETS, load, sample, split
 
 PACKAGES = ("numpy", "pandas", "llvmlite", "scikit-learn", "torch", "pytabkit")
 
 
-def run(name: str, seed: int, learner: str, threads: int) -> dict[str, Any]:
-    """The scores of a learner on a set: the fields of a Run that only this process knows."""
+def run(
+    name: str, seed: int, learner: str, threads: int, most: int | None = None
+) -> dict[str, Any]:
+    """The scores of a learner on a set: the fields of a Run that only this process knows.
+
+    At most `most` rows train, and as many test.
+    """
     table = SETS[name]
     frame = load(name)
-    train, test = (frame.iloc[rows].reset_index(drop=True) for rows in split(name, seed))
+    train, test = (
+        frame.iloc[sample(rows, most, seed)].reset_index(drop=True) for rows in split(name, seed)
+    )
     del frame
     subject = make(learner, table, seed, threads)
     used, begun = processor_seconds(), time.perf_counter()

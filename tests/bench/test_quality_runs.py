@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from bench.quality import __main__ as command
-from bench.quality.process import RunError
+from bench.quality.process import How, RunError
 from bench.quality.records import Run, cells, mean_ranks
 from bench.quality.scores import mean_and_error, ranks, scores
+from bench.quality.sets import QUICK_ROWS, QUICK_SETS
 from bench.quality.store import Store
 
 RUN = Run("wine", 0, "MLP", 0.25, 0.5, 2.0, 3.0, 0.1, 10**6, (134, 44))
@@ -66,7 +67,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "runs.json"
     asked = []
 
-    def run(name: str, seed: int, learner: str, threads: int, limit: float) -> Run:
+    def run(name: str, seed: int, learner: str, how: How) -> Run:
         asked.append((name, seed, learner))
         if learner == "boosting":
             raise RunError("no trees")
@@ -92,6 +93,28 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.M
         command.main()
     assert asked[0] == ("wine", 0, "boosting")  # what failed is tried again, what is done is not
     assert [x.key for x in Store(path)] == [("wine", 0, "linear"), ("wine", 1, "linear")]
+
+
+def test_the_quick_form_has_a_file_of_its_own_and_few_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, str, int | None]] = []
+
+    def run(name: str, seed: int, learner: str, how: How) -> Run:
+        asked.append((name, learner, how.most))
+        return replace(RUN, set=name, seed=seed, learner=learner, log_loss=0.25)
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(command, "prepare", lambda name: None)
+    before = Store(tmp_path / "before.json", {})
+    before.add(replace(RUN, learner="forest", processor_seconds=1.5))
+    files = ["--results", str(tmp_path / "after.json"), "--beside", str(tmp_path / "before.json")]
+    monkeypatch.setattr("sys.argv", ["quality", "--quick", *files])
+    command.main()
+    assert {(x, most) for x, _, most in asked} == {(x, QUICK_ROWS) for x in QUICK_SETS}
+    assert {learner for _, learner, _ in asked} == set(command.QUICK_LEARNERS)
+    said = capsys.readouterr().out  # the log loss is half of the other, the cost twice of it
+    assert "forest: 1 sets, mean log ratio of losses -0.693, of processor seconds x 2.00" in said
 
 
 def test_two_that_add_in_turn_lose_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.quality.sets import SEEDS, SETS, development, split
+from bench.quality.sets import SEEDS, SETS, development, sample, split
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -23,3 +23,13 @@ def test_a_split_is_the_same_every_time_and_another_for_each_seed() -> None:
     assert len({tuple(x) for x in tests}) == len(SEEDS)
     # These rows may never change: figures that are published stand on them.
     assert tests[0][:8] == [0, 8, 11, 13, 17, 18, 20, 21]
+
+
+def test_a_sample_is_of_these_rows_and_another_for_each_seed() -> None:
+    rows = split("letter", 0)[0]
+    few = sample(rows, 100, 0)
+    assert len(few) == 100
+    assert np.isin(few, rows).all()
+    assert (few != sample(rows, 100, 1)).any()
+    np.testing.assert_array_equal(sample(rows, None, 0), rows)
+    np.testing.assert_array_equal(sample(few, 100, 1), few)

@@ -56,6 +56,7 @@ LEARNERS = {
     "MLP": Entry("sklearn", "Perceptron"),
     "MLP searched": Entry("sklearn", "Searched"),
     "linear": Entry("sklearn", "Linear"),
+    "forest": Entry("sklearn", "Forest"),
     "boosting": Entry("sklearn", "Boosting"),
     "RealMLP-TD": Entry("realmlp", "RealMLP"),
 }

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,7 +29,7 @@ from sklearn.model_selection import (
 )
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from bench.quality.sets import Frame, Set
 
@@ -43,7 +49,14 @@ CANDIDATES = 8
 """The number of draws, besides the defaults."""
 SEARCHED_ROWS = 5_000
 """The largest number of rows to compare candidates on; the winner is fitted on all rows."""
+LEAVES = (1, 4, 16)
+"""The least rows of a leaf of the forest, of which the rows out of the bags choose one."""
+FOREST_TREES = 300
+MOST_ONE_HOT = 32
+"""Levels up to which the forest has a category one-hot; above, as numbers in order."""
 MOST_TREES = 2_000
+MOST_CATEGORIES = 255
+"""The most levels of a category that scikit-learn's boosting accepts."""
 PATIENCE = 50
 """Iterations of boosting without improvement after which the search for their number ends."""
 
@@ -141,11 +154,52 @@ class Linear(Base):
         ).fit(x, y)
 
 
+class Forest(Base):
+    """A random forest, the size of its leaves chosen by the rows out of the bags."""
+
+    def learned(self, x: Frame, y: Any) -> Any:
+        """See Base. Gaps in numbers stay gaps, which the trees know."""
+        text = list(x.select_dtypes(exclude="number"))
+        few = [c for c in text if x[c].nunique() <= MOST_ONE_HOT]
+        prepared = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), few),
+            (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+             [c for c in text if c not in few]),
+            remainder="passthrough",
+        )  # fmt: skip
+        found = [make_pipeline(prepared, self._estimator(n)).fit(x, y) for n in LEAVES]
+        losses = [self._loss(pipeline[-1], y) for pipeline in found]
+        best = int(np.argmin(losses))
+        self.settings = {"min_samples_leaf": LEAVES[best]}
+        return found[best]
+
+    def _estimator(self, leaf: int) -> Any:
+        shared = {"n_estimators": FOREST_TREES, "min_samples_leaf": leaf, "oob_score": True,
+                  "random_state": self._seed}  # fmt: skip
+        if self._classes:
+            return RandomForestClassifier(max_features="sqrt", **shared)
+        return RandomForestRegressor(max_features=1 / 3, **shared)
+
+    def _loss(self, forest: Any, y: Any) -> float:
+        """The log loss or the squared error of the rows that a tree did not see."""
+        if not self._classes:
+            return float(np.nanmean(np.square(forest.oob_prediction_ - y)))
+        given = forest.oob_decision_function_[
+            np.arange(len(y)), np.searchsorted(forest.classes_, y)
+        ]
+        return float(-np.nanmean(np.log(np.clip(given, 1e-3, 1))))
+
+
 class Boosting(Base):
     """Histogram gradient boosting, its number of iterations found on a fifth of the rows."""
 
     def learned(self, x: Frame, y: Any) -> Any:
         """See Base. Of the iterations, the best ones are done again with all rows."""
+        self._levels = {
+            c: pd.Index(x[c].dropna().unique()).sort_values()
+            for c in x.select_dtypes(exclude="number")
+            if x[c].nunique() > MOST_CATEGORIES
+        }
         kept = train_test_split(
             x, y, test_size=0.2, random_state=self._seed, stratify=y if self._classes else None
         )
@@ -166,6 +220,7 @@ class Boosting(Base):
         return kind(categorical_features="from_dtype", random_state=self._seed, **settings)
 
     def _typed(self, x: Frame) -> Frame:
-        """Text as categories."""
+        """Text as categories; those of too many levels as numbers in order."""
         text = [c for c in x.select_dtypes(exclude="number") if c != self._table.target]
-        return x.astype(dict.fromkeys(text, "category"))
+        codes = {c: levels.get_indexer(x[c]).astype(float) for c, levels in self._levels.items()}
+        return x.assign(**codes).astype({c: "category" for c in text if c not in codes})
