@@ -58,6 +58,7 @@ from chainrule.ops import concat as concat
 from chainrule.ops import constant as constant
 from chainrule.ops import cos as cos
 from chainrule.ops import cumsum as cumsum
+from chainrule.ops import data_total as data_total
 from chainrule.ops import divide as divide
 from chainrule.ops import einsum as einsum
 from chainrule.ops import elu as elu

@@ -8,7 +8,7 @@ from cases.case import BINARY, UNARY, Bad, Case
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph import Parameter, Scope
 from chainrule.ops.build import constant
-from chainrule.ops.mode import stop_gradient, when_training
+from chainrule.ops.mode import data_total, stop_gradient, when_training
 from chainrule.ops.random import dropout, uniform
 from chainrule.types import TensorType
 
@@ -25,6 +25,7 @@ CASES = (
             Bad(lambda: when_training(FROZEN, constant([1, 2])), DTypeError, "one dtype"),
         ),
     ),
+    Case("data_total", data_total, np.copy, UNARY, ops=("data_total",)),
     Case("stop_gradient", stop_gradient, np.copy, UNARY, ops=("stop_gradient",), wrt=()),
     Case(
         "dropout at rate 0", dropout, lambda x, rate: x, UNARY, {"rate": 0},

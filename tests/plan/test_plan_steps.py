@@ -13,6 +13,7 @@ from plans import Planned
 import chainrule as cr
 from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.totals import with_means
 from chainrule.graph import Graph, Node
 from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, Optimizer, optimizer
 
@@ -23,6 +24,7 @@ Made = tuple[Node, dict[str, Any]]
 def compared(loss: Node, data: dict[str, Any], rule: Optimizer, **settings: Any) -> Planned:
     """Three steps by both, on rows in random order, the last minibatch smaller."""
     step = build_step(Graph(loss), loss, rule, **settings)
+    data = with_means(Graph(loss), data)
     generator = np.random.default_rng(5)
     batches = [generator.permutation(ROWS)[: 7 if k < 2 else 5] for k in range(STEPS)]
     one, two = Interpreted(step, {}, 9), Planned(step, {}, 9)

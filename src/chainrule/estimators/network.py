@@ -24,7 +24,7 @@ from chainrule.ops.build import cast
 from chainrule.ops.compare import equal, where
 from chainrule.ops.elementwise import square
 from chainrule.ops.join import stack
-from chainrule.ops.mode import count
+from chainrule.ops.mode import count, data_total
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import reshape
 from chainrule.types import N
@@ -238,6 +238,6 @@ def _penalty(z: Node, names: Names, weights: Input | None, dtype: str) -> Node:
     total = squares[0]
     for part in squares[1:]:
         total = total + part
-    examples = count((N,), dtype) if weights is None else sum(weights)
+    examples = count((N,), dtype) if weights is None else data_total(sum(weights))
     examples = where(equal(examples, 0), 1, examples)
     return total * (0.5 * alpha) / examples

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from chainrule.display.format import duration, number, words
+from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program, compile_step
+from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.prepare import Prepared, prepare
@@ -37,13 +39,14 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     settings = _resolved(state, prepared, optimizer, settings)
     notes = [] if prepared is data else [prepared.sentence]  # else it is already reported
     notes += _continue_or_reset(state, optimizer)
-    program = _program(state, state.loss, prepared, optimizer, settings)
+    data = with_means(state.graph, prepared.arrays, prepared.rows)
+    program = _program(state, state.loss, data, prepared.rows, optimizer, settings)
     program.write({}, state.steps)
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
         for note in notes:
             progress.note(note)
-        run = _run(state, prepared, program, settings, progress)
+        run = _run(state, prepared, data, program, settings, progress)
         try:
             reason = run.train()
         except KeyboardInterrupt:
@@ -105,14 +108,15 @@ def _continue_or_reset(state: ModelState, optimizer: Optimizer | LBFGS) -> list[
 def _program(
     state: ModelState,
     loss: Node,
-    prepared: Prepared,
+    data: Mapping[str, Array],
+    rows: Rows,
     optimizer: Optimizer | LBFGS,
     settings: FitSettings,
 ) -> Program:
     """The program that runs the steps: by minibatches, or on all rows at once."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
-            state.graph, loss, state.values, _rows_of(state, prepared), optimizer,
+            state.graph, loss, state.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer)
@@ -123,18 +127,16 @@ def _program(
     )
 
 
-def _rows_of(state: ModelState, prepared: Prepared) -> dict[str, Array]:
-    """Copies of the training rows."""
-    batched = {state.graph.name(x): x.batch for x in state.graph.inputs}
-    return {
-        name: array[prepared.rows] if batched[name] else array
-        for name, array in prepared.arrays.items()
-    }
+def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
+    """The data set with copies of the training rows alone."""
+    batched = {state.graph.name(x) for x in state.graph.inputs if x.batch}
+    return {name: array[rows] if name in batched else array for name, array in data.items()}
 
 
 def _run(
     state: ModelState,
     prepared: Prepared,
+    data: Mapping[str, Array],
     program: Program,
     settings: FitSettings,
     progress: Progress,
@@ -160,7 +162,7 @@ def _run(
         state.restore(program.read(), program.steps)
 
     return Run(
-        program=program, data=prepared.arrays, rows=prepared.rows, settings=settings,
+        program=program, data=data, rows=prepared.rows, settings=settings,
         seed=state.seed, score=score, sync=sync, view=State(state, state.history),
         progress=progress,
         state=RunState.start(

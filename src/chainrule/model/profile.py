@@ -13,6 +13,7 @@ from chainrule.costs.timing import Timing
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
+from chainrule.engine.totals import with_means
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.model.plan import final_graph, forecast, step_of
@@ -34,7 +35,7 @@ def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float
     program = NativeProgram(split.body, given, state.seed, encode, split.full, expected.threads)
     order = np.random.default_rng(state.seed).permutation(rows)
     batches = [order[k : k + size] for k in range(0, rows - size + 1, size)]
-    timing = program.timed(arrays, batches, expected.threads, seconds)
+    timing = program.timed(with_means(state.graph, arrays), batches, expected.threads, seconds)
     return _profile(expected, final_graph(split.body), timing)
 
 

@@ -5,6 +5,13 @@ With weights it is `sum(weights * loss) / sum(weights)`, and 0 where all weights
 are (N,), or extend along the axes of the target: (N, t) weights every step of a sequence.
 A mask is weights of 0 and 1; the value of a target of weight 0 is ignored, even NaN.
 
+The sums are those over the data set. In training a minibatch is not divided by the sum of its
+own weights, but by its number of rows times the mean weight of a training row. So an example
+counts the same in every minibatch: the objective depends neither on the batch size nor on the
+order of the rows, and an epoch's mean loss is the weighted mean over its rows. This holds for
+weights that the data decide: sample weights, class weights, masks and `ignore_index`. Weights
+that parameters or random numbers decide are divided by their sum over the minibatch.
+
 Prediction and target have the same shape: nothing is broadcast. Targets that are integers
 or booleans are converted to the prediction's type. Losses of logits contain their softmax or
 sigmoid: pass them the output of the last layer, without an activation.

@@ -11,6 +11,7 @@ from chainrule.nn.arguments import floats
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import compare, reduce
 from chainrule.ops.build import as_node, broadcast_to, cast
+from chainrule.ops.mode import data_total
 from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.types import INTEGERS, Shape, show
@@ -154,5 +155,5 @@ def average(each: Node, weights: Node | None) -> Node:
         return reduce.mean(each)
     if each.ndim > weights.ndim:
         each = reduce.mean(each, axis=tuple(range(weights.ndim, each.ndim)))
-    total = reduce.sum(weights)
+    total = data_total(reduce.sum(weights))
     return reduce.sum(weights * each) / compare.where(compare.equal(total, 0), 1, total)

@@ -54,6 +54,7 @@ from chainrule.ops.index import take as take
 from chainrule.ops.join import concat as concat
 from chainrule.ops.join import split as split
 from chainrule.ops.join import stack as stack
+from chainrule.ops.mode import data_total as data_total
 from chainrule.ops.mode import stop_gradient as stop_gradient
 from chainrule.ops.mode import tracked as tracked
 from chainrule.ops.mode import when_training as when_training

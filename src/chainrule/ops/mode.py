@@ -85,6 +85,31 @@ def stop_gradient(x: NodeLike) -> Node:
     return apply(STOP_GRADIENT, as_node(x))
 
 
+DATA_TOTAL = op(
+    "data_total",
+    "view",
+    infer=same,
+    forward=lambda x: x,
+    gradient=lambda gy, y, x: (gy,),
+    decompose=lambda x: x,
+    price=0,
+    formula="{0}",
+    convention="In a training step it is the mean over all training rows, times the step's rows.",
+)
+
+
+@function
+def data_total(total: NodeLike) -> Node:
+    """A sum over the batch axis of numbers that the data decide, such as weights of examples.
+
+    In prediction and evaluation it is `total` itself. In a training step it is the minibatch's
+    equal share of the sum over all training rows: the mean of a row times the number of rows. A
+    sum over a minibatch divided by it thus adds up, over an epoch, to the weighted mean over the
+    data set. Where parameters or random numbers decide too, it is `total` in training as well.
+    """
+    return apply(DATA_TOTAL, as_node(total))
+
+
 EXCHANGE = op(
     "exchange",
     "view",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, Parameter
+from chainrule.ops.mode import count
 from chainrule.passes.rewrite import rewrite
+from chainrule.passes.totals import means_of_rows
+from chainrule.types import N
 
 
 def specialise(graph: Graph, *, training: bool) -> dict[Node, Node]:
     """Maps every node to its form in training, or in prediction."""
+    means = means_of_rows(graph) if training else {}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.name == "when_training":
             return operands[0 if training else 1]
-        if node.op.name in ("tracked", "objective"):
+        if node in means:
+            return means[node] * count((N,), node.dtype)
+        if node.op.name in ("tracked", "objective", "data_total"):
             return operands[0]
         return None
 

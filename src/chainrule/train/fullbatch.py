@@ -57,7 +57,7 @@ class FullBatch:
             for x, name in self._names.items()
         }
         used = dict.fromkeys((*gradients.inputs, *statistics.inputs))
-        feeds: dict[Node, Array] = {x: data[graph.name(x)] for x in used if x is not KEY}
+        feeds: dict[Node, Array] = {x: data[x.label] for x in used if x is not KEY}
         self._rows = next((len(feeds[x]) for x in used if x.batch), 0)
         self._constants |= {KEY: step_key(seed, 0)} | feeds
         trained = [self._names[x] for x in graph.parameters if x.trainable]
