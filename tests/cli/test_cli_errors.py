@@ -172,7 +172,7 @@ def test_a_full_disk_is_reported_in_words(folder, capsys, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr("chainrule.report.page.write", full)
+    monkeypatch.setattr("chainrule.report.page.Report.write", full)
     code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
     assert "No space left on device: report.html" in err

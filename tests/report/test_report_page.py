@@ -17,13 +17,11 @@ from chainrule.report.page import (
     Histogram,
     NodeRow,
     Report,
-    cell,
-    metric_words,
     render,
     size_words,
-    write,
 )
 from chainrule.report.results import Outcome
+from chainrule.report.words import cell, metric_words
 from chainrule.train.history import History
 
 VOID = {"meta", "rect", "path", "circle", "polyline", "br"}
@@ -551,11 +549,11 @@ def test_an_empty_or_broken_history_does_no_harm(past):
 def test_write_leaves_the_whole_file_and_nothing_else(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert write(MINIMAL, path) == path
+    assert MINIMAL.write(path) == path
     assert path.read_text(encoding="utf-8") == render(MINIMAL)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(OSError, match="nowhere"):
-        write(MINIMAL, tmp_path / "nowhere" / "report.html")
+        MINIMAL.write(tmp_path / "nowhere" / "report.html")
 
 
 def test_the_same_run_gives_the_same_bytes():

@@ -17,6 +17,7 @@ import pytest
 from chainrule.errors import SettingError
 from chainrule.train import progress as module
 from chainrule.train.progress import (
+    Brief,
     LogProgress,
     NotebookProgress,
     Progress,
@@ -302,12 +303,50 @@ def test_time_left_is_judged_by_the_epochs_of_this_run():
     clock.now += 6
     progress.update(11, 0.5)
     assert progress.done() == pytest.approx(1 / 8)
-    assert progress.seconds_left() == pytest.approx(42)
-    clock.now += 6
+    assert progress.seconds_left() is None  # those 6 seconds may be the compiler's
+    clock.now += 5
+    progress.update(11, 0.75)
+    assert progress.seconds_left() == pytest.approx(65)
+    clock.now += 1
     progress.epoch({"epoch": 11})
     assert progress.seconds_left() == pytest.approx(36)
     progress.epoch({"epoch": 14})
     assert progress.seconds_left() == 0
+
+
+def test_a_run_of_several_has_a_heading_and_the_time_left_of_all():
+    clock, stream = Clock(), io.StringIO()
+    progress = LogProgress(stream, clock)
+    for heading, later in (("Run 1 of 2: some rows", 1.5), ("Run 2 of 2: all rows", 0.0)):
+        progress.stage(heading, later)
+        progress.start(4)
+        for epoch in (1, 2, 3, 4):
+            clock.now += 10
+            progress.epoch({"epoch": epoch, "loss": 0.5})
+        progress.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Run 1 of 2: some rows"
+    assert lines[2].endswith("20 s  1 min 20 s left in all")  # 2 epochs, and 6 as long as these
+    assert lines[4].endswith("40 s  1 min 00 s left in all")
+    assert lines[5:7] == ["", "Run 2 of 2: all rows"]
+    assert lines[9].endswith("30 s  10 s left")
+    assert lines[10].endswith("40 s")
+
+
+def test_a_brief_run_is_seen_on_a_live_display_and_leaves_no_lines_in_a_log():
+    stream = io.StringIO()
+    brief = Brief(LogProgress(stream))
+    brief.start(2, unit="model")
+    brief.epoch({"epoch": 1, "loss": 0.5})
+    brief.finish("2 models in 1 s")
+    assert stream.getvalue() == ""
+    page, clock = Page(), Clock()
+    brief = Brief(NotebookProgress(page.display, clock))
+    brief.start(2, unit="model")
+    clock.now += 1
+    brief.epoch({"epoch": 1, "loss": 0.5})
+    assert "model 1/2" in str(page.shown[-1])
+    assert "loss" not in str(page.shown[-1])
 
 
 class Page:

@@ -14,7 +14,7 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
-from chainrule.errors import ChainruleError, FeedError, ModelFileError, did_you_mean
+from chainrule.errors import ChainruleError, FeedError, ModelFileError, SettingError, did_you_mean
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
@@ -23,6 +23,7 @@ from chainrule.model import fit as fitting
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
+from chainrule.report.page import Report
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
@@ -53,6 +54,7 @@ class Model(ModelState):
         history: of all runs of `fit`.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; "config" is that of `train`.
+        reporter: makes the report; set by `train`.
 
     Raises:
         GraphError: the loss is not a scalar, or two nodes have one name.
@@ -68,6 +70,7 @@ class Model(ModelState):
         values: Mapping[str, Array] | None = None,
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
+        self.reporter: Callable[[], Report] | None = None
         self.single = isinstance(outputs, Node)
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
@@ -201,6 +204,28 @@ class Model(ModelState):
     def summary(self) -> Summary:
         """The layers with their shapes and numbers of parameters, as a table."""
         return summary(self)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """The report of the training by `cr.train`: the data, the run, and the scores.
+
+        `print(model.report())` shows it as text.
+
+        Args:
+            path: where to write it as a page with charts, a single HTML file; None: nowhere.
+
+        Raises:
+            SettingError: the model was not trained by `cr.train` in this process.
+            OSError: the folder does not exist or cannot be written.
+        """
+        if self.reporter is None:
+            raise SettingError(
+                "report", "the model was not trained by `cr.train` in this process, and a model "
+                "file holds no table", fix="model = cr.train(table, target)",
+            )  # fmt: skip
+        report = self.reporter()
+        if path is not None:
+            report.write(path)
+        return report
 
     def plan(
         self,

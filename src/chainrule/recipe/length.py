@@ -20,7 +20,7 @@ from chainrule.recipe.calibration import calibrated_loss, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
 from chainrule.recipe.network import build
-from chainrule.train.progress import Progress, choose
+from chainrule.train.progress import Brief, Progress, choose
 
 LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
 """Candidate epochs and rates: the best vary widely, and near them little is lost."""
@@ -42,13 +42,19 @@ def choose_length(
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
-        progress.note(f"how long to train: by {FOLDS}-fold cross-validation")
-        losses = _losses(model.schema, data, replace(resolved, members=1), parts)
+        losses = _losses(model.schema, data, replace(resolved, members=1), parts, progress)
         (epochs, rate), least = min(losses.items(), key=itemgetter(1))
         others = sorted(losses.values())[1:]
         text = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
         progress.note(f"{epochs} epochs at rate {rate:g} are best: {text}")
     return replace(resolved, epochs=epochs, rate=rate)
+
+
+def work_after(resolved: Config, refits: bool) -> float:
+    """The work after `choose_length`, in units of its own, roughly; for the time left."""
+    tried = sum(epochs for epochs, _ in LENGTHS) * (FOLDS - 1)
+    usual = sum(epochs for epochs, _ in LENGTHS) / len(LENGTHS)
+    return (resolved.members or 1) * usual * (1 + refits) / tried
 
 
 def default_length(resolved: Config) -> Config:
@@ -58,7 +64,7 @@ def default_length(resolved: Config) -> Config:
 
 
 def _losses(
-    schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows]
+    schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows], progress: Progress
 ) -> dict[tuple[int, float], float]:
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
@@ -69,7 +75,7 @@ def _losses(
         Task(model, partial(fit, model, rest, config))
         for model, rest, config in zip(models, rests * len(lengths), configs, strict=True)
     ]
-    failed = train_many(tasks, verbose=False)
+    failed = train_many(tasks, verbose=Brief(progress))
     losses = {}
     for k, length in enumerate(lengths):
         indices = range(k * len(parts), (k + 1) * len(parts))

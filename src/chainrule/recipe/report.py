@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.check import Finding
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.encoder import numbers_of
-from chainrule.data.table import Column, label_of
+from chainrule.data.table import Column, Table, label_of
 from chainrule.model.model import Model
-from chainrule.recipe import Training
+from chainrule.recipe.config import Config
 from chainrule.recipe.evaluation import importance, mistakes
 from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
 from chainrule.report.results import Evaluation
@@ -20,8 +21,13 @@ LEVELS = 6
 
 
 def make_report(
-    trained: Training,
+    *,
+    model: Model,
+    scored: Model,
+    table: Table,
+    config: Config,
     columns: Sequence[tuple[str, str, str, str]],
+    findings: Sequence[Finding],
     evaluations: Sequence[Evaluation],
     on_training: Evaluation,
     facts: Mapping[str, Any],
@@ -29,32 +35,35 @@ def make_report(
     """The report of a run.
 
     Args:
+        model, scored: the result, and the one that was scored, before a refit.
+        table, config: the data and all settings.
         columns: name, kind, reason and treatment of each.
+        findings: of the data check.
         evaluations: on validation and test rows; the charts show the first.
         on_training: on the training rows.
         facts: further fields of Report.
     """
-    model, table, resolved = trained.model, trained.table, trained.config
     drawn = evaluations[0] if evaluations else on_training
-    importance_of, drops = importance(model, drawn)
-    worst = mistakes(drawn, table.drop(str(resolved.target)))
+    importance_of, drops = importance(scored, drawn)
+    worst = mistakes(drawn, table.drop(str(config.target)))
     everywhere = [on_training, *evaluations]
     return Report(
         source=table.source,
-        target=str(resolved.target),
-        task=str(resolved.task),
+        target=str(config.target),
+        task=str(config.task),
         rows=len(table),
         columns=[_column_row(model, table[name], kind, why, how)
                  for name, kind, why, how in columns],
-        seed=resolved.seed,
+        seed=config.seed,
         split=model.split,
-        findings=trained.findings,
+        findings=findings,
         history=model.history,
         metrics={evaluation.name: evaluation.scores for evaluation in everywhere},
         sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
         outcome=drawn.outcome,
+        evaluations=evaluations or [on_training],
         importance_of=importance_of,
         importance=drops,
         mistakes=[] if drawn.name == "test" else worst,  # its rows are of another table

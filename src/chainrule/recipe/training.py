@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,15 +17,31 @@ from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
+from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
+from chainrule.graph.node import Array
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, temperature_of
 from chainrule.recipe.config import Config, config, resolve
+from chainrule.recipe.evaluation import evaluate, subset
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
-from chainrule.recipe.length import choose_length
+from chainrule.recipe.length import FOLDS, choose_length, work_after
 from chainrule.recipe.network import build
+from chainrule.recipe.report import make_report
+from chainrule.recipe.telling import print_config
+from chainrule.report.page import Report
+from chainrule.report.results import Evaluation
+from chainrule.report.text import (
+    ColumnRow,
+    column_rows,
+    print_columns,
+    print_findings,
+    print_results,
+    print_source,
+)
 from chainrule.train.progress import Progress, choose
+from chainrule.version import __version__
 
 Verbose = bool | str | Progress | None
 
@@ -45,6 +62,8 @@ class Training:
     table: Table
     schema: Schema
     config: Config
+    _runs: int = field(default=0, init=False)
+    _before_refit: tuple[dict[str, Array], int] | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, table: Table, chosen: Config) -> Training:
@@ -100,15 +119,26 @@ class Training:
     def fit(self, verbose: Verbose = True) -> None:
         """Train on the training rows, and calibrate; then `config` has all settings."""
         model, data = self.model, self.data
-        self.config = resolved = choose_length(model, data, self.config, verbose)
-        model.notes["config"] = asdict(resolved)
-        fit(model, data, resolved, verbose)
-        best, last = model.history.best, model.history.last_epoch
-        if best is not None and last != resolved.epochs and resolved.schedule in ANNEALED_SCHEDULES:
-            self._fit_shorter(best, verbose)
+        with choose(verbose) as progress:
+            refits, maybe = self._refits, self._may_end_early
+            if self.config.epochs is None:
+                rows = f"{FOLDS}-fold cross-validation on the {len(data.rows):,} training rows"
+                later = work_after(self.config, refits)
+                self._announce(progress, f"how long to train, by {rows}", 1 + refits, maybe, later)
+                self.config = choose_length(model, data, self.config, progress)
+            resolved = self.config
+            model.notes["config"] = asdict(resolved)
+            what = (
+                f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
+            )
+            self._announce(progress, what, refits, maybe, self._refit_share)
+            fit(model, data, resolved, progress)
+            best = model.history.best
+            if best is not None and self._ended_early:
+                self._fit_shorter(best, progress)
         calibrate(model, data)
 
-    def _fit_shorter(self, best: int, verbose: Verbose) -> None:
+    def _fit_shorter(self, best: int, progress: Progress) -> None:
         """Train anew where patience ended the training before the rate was annealed.
 
         It takes up to twice the best number of epochs; the better of both models remains.
@@ -116,7 +146,10 @@ class Training:
         model, resolved = self.model, self.config
         assert resolved.epochs is not None
         again, epochs = build(resolved, self.schema), min(2 * best, resolved.epochs)
-        fit(again, self.data, replace(resolved, epochs=epochs, patience=epochs), verbose)
+        why = "the first run ended before its rate had fallen; the better one is kept"
+        what = f"the same for {epochs} epochs: {why}"
+        self._announce(progress, what, self._refits, False, self._refit_share)
+        fit(again, self.data, replace(resolved, epochs=epochs, patience=epochs), progress)
         losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
         if losses[1] < losses[0]:
             model.restore(again.values | again.slots, again.steps)
@@ -125,22 +158,116 @@ class Training:
     def refit(self, verbose: Verbose = True) -> bool:
         """Train anew on all rows, for the best number of epochs; returns whether it did.
 
-        The history remains. Scores on rows that were held out are invalid afterwards.
+        The history remains, and `scored` is the model before. Scores of the new one on rows that
+        were held out are invalid.
         """
         model, data, resolved = self.model, self.data, self.config
-        if resolved.refit != "yes" or not len(data.held_rows):
+        if not self._refits:
             return False
         again = build(resolved, self.schema)
         rows = np.sort(np.concatenate([data.rows, data.held_rows]))
         sentence = f"once more on all {len(rows):,} rows"
         epochs = model.history.best if keeps_best(data, resolved) else model.history.last_epoch
-        with choose(verbose) as progress:
-            progress.note(sentence)
         all_rows = divide(data.arrays, rows, None, resolved.seed)
-        fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), verbose)
+        with choose(verbose) as progress:
+            self._announce(progress, f"{sentence}, for {epochs} epochs", 0)
+            fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), progress)
+        self._before_refit = model.values, model.steps
         model.restore(again.values | again.slots | temperature_of(model), again.steps)
         model.split += f"; then {sentence}"
         return True
+
+    # ------------------------------------------------------------ results
+
+    @cached_property
+    def scored(self) -> Model:
+        """The model before `refit`, which has not seen the rows held out."""
+        if self._before_refit is None:
+            return self.model
+        before = build(self.config, self.schema)
+        before.restore(*self._before_refit)
+        return before
+
+    @cached_property
+    def on_training(self) -> Evaluation:
+        """The scores on the training rows."""
+        return evaluate(self.scored, subset(self.encoded, self.data.rows), "training")
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """The scores on the rows held out; empty where none were."""
+        held = self.data.held_rows
+        if not len(held):
+            return []
+        return [evaluate(self.scored, subset(self.encoded, held), "validation")]
+
+    @property
+    def columns(self) -> list[ColumnRow]:
+        """The name, kind, reason and treatment of each column."""
+        return column_rows(self.schema, self.features.treatments)
+
+    def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
+        """The report of the training.
+
+        Args:
+            tests: the scores on further rows.
+            facts: further fields of Report.
+        """
+        return make_report(
+            model=self.model, scored=self.scored, table=self.table, config=self.config,
+            columns=self.columns, findings=self.findings, on_training=self.on_training,
+            evaluations=[*self.evaluations, *tests],
+            facts={"version": __version__, "notes": self.table.notes} | facts,
+        )  # fmt: skip
+
+    def print_data(self, screen: Screen) -> None:
+        """Print the columns, and the findings of the data check."""
+        print_columns(screen, self.columns)
+        print_findings(screen, self.findings)
+
+    def print_settings(self, screen: Screen) -> None:
+        """Print the split of the rows, and the configuration."""
+        screen.heading("Split")
+        screen.say(self.data.sentence, indent=2)
+        print_config(screen, self.config)
+
+    # ------------------------------------------------------------ the runs, in words
+
+    @property
+    def _refits(self) -> bool:
+        return self.config.refit == "yes" and len(self.data.held_rows) > 0
+
+    @property
+    def _refit_share(self) -> float:
+        """The work of a run on all rows, in units of one on the training rows."""
+        data = self.data
+        return (1 + len(data.held_rows) / len(data.rows)) if self._refits else 0.0
+
+    @property
+    def _may_end_early(self) -> bool:
+        resolved = self.config
+        return resolved.patience is not None and resolved.schedule in ANNEALED_SCHEDULES
+
+    @property
+    def _ended_early(self) -> bool:
+        """Whether patience ended the training before the rate was annealed."""
+        ended = self.model.history.last_epoch != self.config.epochs
+        return ended and self.config.schedule in ANNEALED_SCHEDULES
+
+    def _announce(
+        self, progress: Progress, what: str, after: int, maybe: bool = False, later: float = 0.0
+    ) -> None:
+        """Show what the next run is for, and its number where there are several.
+
+        Args:
+            after: the number of runs that follow for certain.
+            maybe: whether there may be one more.
+            later: their work, in units of the next one.
+        """
+        self._runs += 1
+        count = self._runs + after + maybe
+        if count > 1:
+            progress.stage(f"Run {self._runs} of {'up to ' * maybe}{count}: {what}", later)
 
 
 def _kinds(chosen: Config) -> Mapping[str, str]:
@@ -163,10 +290,26 @@ def train(
         settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
 
+    What the table holds, the findings of the data check, the run and its scores are shown;
+    `model.report("report.html")` writes them as a page with charts.
+
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
     """
-    training = Training.of(read(source), config(target=target, **settings))
-    training.fit(verbose)
-    training.refit(verbose)
+    begun, table = time.perf_counter(), read(source)
+    chosen = config(target=target, **settings)
+    with choose(verbose) as progress:
+        screen = Screen(progress.output)
+        print_source(screen, table.source, len(table), len(table.columns), table.notes)
+        training = Training.of(table, chosen)
+        if progress.output is not None:
+            training.print_data(screen)
+            training.print_settings(screen)
+            screen.write("")
+        training.fit(progress)
+        training.refit(progress)
+        if progress.output is not None:
+            print_results(screen, training.evaluations or [training.on_training])
+    seconds = time.perf_counter() - begun
+    training.model.reporter = lambda: training.report(seconds=seconds)
     return training.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.check import Finding
-from chainrule.display.format import duration, number, words
+from chainrule.display.format import duration, number
 from chainrule.display.lineplot import curves_svg
+from chainrule.display.screen import Screen
 from chainrule.display.svg import drawable
 from chainrule.errors import SettingError
 from chainrule.report import charts, results
+from chainrule.report import text as printing
 from chainrule.report.charts import percent
-from chainrule.report.results import Figure, Outcome, clip
+from chainrule.report.results import Evaluation, Figure, Outcome, clip
+from chainrule.report.words import aligned, cell, metric_words
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.history import History
 from chainrule.train.metrics import direction
@@ -30,7 +34,6 @@ MAX_MISTAKE_COLUMNS = 8  # in the table of the largest mistakes, besides the ans
 MISTAKES = 10
 METRIC_CURVES = 3
 
-NAMES = {"auc": "AUC", "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "brier": "Brier"}
 MEANINGS = {
     "accuracy": "share of rows classified right",
     "balanced_accuracy": "mean over the classes of the share found",
@@ -110,9 +113,11 @@ class NodeRow:
     parameters: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Report:
     """The contents of a report as plain data; empty fields have no section.
+
+    `print(report)` shows it as the command line does, `write(path)` makes the page.
 
     Attributes:
         source: the file, query or data set.
@@ -127,6 +132,7 @@ class Report:
         metrics: set ("training", "validation", "test") to metric to value.
         sizes: set to number of rows.
         outcome: the predictions to draw.
+        evaluations: with the scores that the text shows.
         network, memory: the nodes, and bytes that the run needed.
         importance: (column, drop of `importance_of` when its values are shuffled).
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
@@ -151,6 +157,7 @@ class Report:
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     outcome: Outcome | None = None
+    evaluations: Sequence[Evaluation] = ()
     network: Sequence[NodeRow] = ()
     memory: int | None = None
     importance: Sequence[tuple[str, float]] = ()
@@ -158,14 +165,29 @@ class Report:
     mistakes: Sequence[Mapping[str, Any]] = ()
     next_command: str = ""
 
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page: the complete file or nothing.
 
-def write(report: Report, path: str | os.PathLike[str]) -> Path:
-    """Write the report: the complete file or nothing.
+        Raises:
+            OSError: the folder does not exist or cannot be written.
+        """
+        return write_whole(path, render(self))
 
-    Raises:
-        OSError: the folder does not exist or cannot be written.
-    """
-    return write_whole(path, render(report))
+    def __str__(self) -> str:
+        stream = io.StringIO()
+        screen = Screen(stream)
+        printing.print_source(screen, self.source, self.rows, len(self.columns), self.notes)
+        rows = [(x.name, x.kind, x.reason, x.treatment) for x in self.columns]
+        printing.print_columns(screen, rows)
+        printing.print_findings(screen, self.findings)
+        if self.split:
+            screen.heading("Split")
+            screen.say(self.split, indent=2)
+        if self.evaluations:
+            printing.print_results(screen, self.evaluations)
+        return stream.getvalue().rstrip()
+
+    __repr__ = __str__
 
 
 def render(report: Report) -> str:
@@ -225,15 +247,6 @@ def _metrics(report: Report) -> list[tuple[str, str, str, list[str]]]:
          aligned([values.get(name, math.nan) for values in report.metrics.values()]))
         for name in names
     ]  # fmt: skip
-
-
-def aligned(values: Sequence[float]) -> list[str]:
-    """Numbers of one kind with the same decimals: four digits of the largest."""
-    most = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
-    if not 1e-3 <= most < 1e7:
-        return [cell(float(v)) for v in values]
-    decimals = max(3 - math.floor(math.log10(most)), 0)
-    return [f"{v:.{decimals}f}" if math.isfinite(v) else cell(float(v)) for v in values]
 
 
 def _better(name: str) -> str:
@@ -322,23 +335,9 @@ def _mistakes(report: Report) -> dict[str, Any]:
     }
 
 
-def metric_words(name: str) -> str:
-    """A metric's name as it is read: AUC, F1, log loss."""
-    return " ".join(NAMES.get(word, word) for word in words(name).split())
-
-
 def size_words(size: int) -> str:
     """Bytes in their largest unit: 812 bytes, 1.2 MB."""
     for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= power:
             return f"{size / power:.1f} {unit}"
     return f"{size} bytes"
-
-
-def cell(value: Any) -> str:
-    """A value of a table as it is read; a dash where there is none."""
-    if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
-        return "–"
-    if isinstance(value, (float, np.floating)):
-        return number(float(value))
-    return str(value)

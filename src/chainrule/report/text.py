@@ -10,12 +10,12 @@ import numpy as np
 
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted, listed
+from chainrule.data.table import counted, listed
 from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results
-from chainrule.report.page import aligned, metric_words
 from chainrule.report.results import Evaluation, Outcome, clip
+from chainrule.report.words import aligned, metric_words
 from chainrule.train.metrics import confusion_matrix
 
 ColumnRow = tuple[str, str, str, str]
@@ -27,11 +27,18 @@ FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
 
 
-def print_source(screen: Screen, table: Table) -> None:
-    """Print the source and size of a table, and its notes."""
-    size = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}"
-    screen.write(screen.styled(f"{table.source}: {size}", "bold"))
-    for note in table.notes:
+def print_source(
+    screen: Screen, source: str, rows: int, columns: int, notes: Sequence[str]
+) -> None:
+    """Print the source and size of a table, and the notes on how it was read."""
+    size = f"{counted(rows, 'row')}, {counted(columns, 'column')}"
+    screen.write(screen.styled(f"{source}: {size}", "bold"))
+    print_notes(screen, notes)
+
+
+def print_notes(screen: Screen, notes: Sequence[str]) -> None:
+    """Print notes on the data, a paragraph each."""
+    for note in notes:
         screen.say(note, indent=2, label="note", style="cyan")
 
 

@@ -61,7 +61,7 @@ def show(
     """Print the columns of a table, the kind of each, and the findings of the data check."""
     screen = Screen(sys.stdout)
     table = read(data)
-    print_source(screen, table)
+    print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if target is not None and target not in table:
         _ = table[target]  # the error names the nearest column
     screen.heading("Columns")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import chainrule
 from chainrule import recipe
 from chainrule.cli import configfile
 from chainrule.cli.command import Command, CommandLine, Data, Option, Quiet
-from chainrule.cli.configfile import print_config, to_toml
+from chainrule.cli.configfile import to_toml
 from chainrule.cli.outputs import Outputs, claimed, quoted
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
@@ -25,15 +24,9 @@ from chainrule.display.screen import Screen
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
 from chainrule.recipe import Config, Training
-from chainrule.recipe.evaluation import evaluate, subset
-from chainrule.recipe.report import make_report
-from chainrule.report import page as report
+from chainrule.recipe.evaluation import evaluate
 from chainrule.report.results import Evaluation
 from chainrule.report.text import (
-    ColumnRow,
-    column_rows,
-    print_columns,
-    print_findings,
     print_results,
     print_sections,
     print_source,
@@ -116,7 +109,6 @@ class Job:
 
     Attributes:
         trouble: the screen for interruptions.
-        columns: name, kind, reason and treatment of each.
         test: the rows to test on.
     """
 
@@ -124,7 +116,6 @@ class Job:
     screen: Screen
     trouble: Screen
     training: Training
-    columns: list[ColumnRow]
     test: Encoded | None
 
 
@@ -171,13 +162,11 @@ def _carry_out(order: Order, screen: Screen, trouble: Screen) -> int:
 def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
     """Read, check and resolve, and print the results of each stage."""
     table = read(order.data)
-    print_source(screen, table)
+    print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if order.chosen.target is None:
         raise _no_target(table, order.data)
     training = Training.of(table, order.chosen)
-    columns = column_rows(training.schema, training.features.treatments)
-    print_columns(screen, columns)
-    print_findings(screen, training.findings)
+    training.print_data(screen)
     resolved, model = training.config, training.model
     # its errors are raised before the long run
     recipe.build_optimizer(recipe.default_length(resolved), model.graph)
@@ -185,12 +174,11 @@ def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order.test)
-    screen.heading("Split")
-    screen.say(training.data.sentence, indent=2)
+    training.print_settings(screen)
     if test is not None:
-        screen.say(f"{len(test):,} rows of {order.test} to test", indent=2)
-    print_config(screen, resolved)
-    return Job(order, screen, trouble, training, columns, test)
+        screen.heading("Test")
+        screen.say(f"{len(test):,} rows of {order.test}", indent=2)
+    return Job(order, screen, trouble, training, test)
 
 
 def _test_rows(model: Model, source: str) -> Encoded:
@@ -214,17 +202,17 @@ def _finish(
     job: Job, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None, begun: float
 ) -> None:
     """Write the essential files, then evaluate, and write the others."""
-    seconds = time.perf_counter() - begun
     _write_first(job, outputs)
     if stop is not None:
         _print_stop(job, stop, outputs)
-    evaluations = _evaluations(job)
     if stop is None and job.training.refit(not job.order.quiet):
         _write_first(job, outputs)
-    print_results(job.screen, evaluations or [_on_training(job)])
+    training = job.training
+    tests = [] if job.test is None else [evaluate(training.scored, job.test, "test")]
+    print_results(job.screen, [*training.evaluations, *tests] or [training.on_training])
     if job.order.profile and stop is None:
         print_sections(job.screen, _profile(job).sections())
-    _write_report(job, outputs, evaluations, seconds, stop)
+    _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
     _print_files(job.screen, outputs)
 
 
@@ -238,30 +226,11 @@ def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs)
                     f"{quoted(outputs.model)}")  # fmt: skip
 
 
-def _evaluations(job: Job) -> list[Evaluation]:
-    """The evaluations on the rows held out, before a refit, and on the test rows."""
-    evaluations, training = [], job.training
-    if len(training.data.held_rows):
-        held = subset(training.encoded, training.data.held_rows)
-        evaluations.append(evaluate(training.model, held, "validation"))
-    if job.test is not None:
-        evaluations.append(evaluate(training.model, job.test, "test"))
-    return evaluations
-
-
-def _on_training(job: Job) -> Evaluation:
-    return evaluate(job.training.model, _training_rows(job), "training")
-
-
-def _training_rows(job: Job) -> Encoded:
-    return subset(job.training.encoded, job.training.data.rows)
-
-
 def _profile(job: Job) -> Profile:
     """The profile of a step, on the training rows."""
     model = job.training.model
     settings = recipe.step_settings(job.training.config, model.graph)
-    return model.profile(_training_rows(job), **settings)
+    return model.profile(job.training.on_training.encoded, **settings)
 
 
 # ---------------------------------------------------------------- files
@@ -288,23 +257,18 @@ def _write_first(job: Job, outputs: Outputs) -> None:
 
 
 def _write_report(
-    job: Job, outputs: Outputs, evaluations: Sequence[Evaluation], seconds: float,
+    job: Job, outputs: Outputs, tests: Sequence[Evaluation], seconds: float,
     stop: BaseException | None,
 ) -> None:  # fmt: skip
     training = job.training
     notes = list(training.table.notes)
     if stop is not None:
         notes.append("The run was interrupted: the model is that of the best epoch until then.")
-    facts: dict[str, Any] = {
-        "version": chainrule.__version__,
-        "seconds": seconds,
-        "command": job.order.command_line,
-        "configuration": to_toml(training.config),
-        "notes": notes,
-        "next_command": _next_command(outputs),
-    }
-    page = make_report(training, job.columns, evaluations, _on_training(job), facts)
-    report.write(page, outputs.report)
+    page = training.report(
+        tests, seconds=seconds, command=job.order.command_line, notes=notes,
+        configuration=to_toml(training.config), next_command=_next_command(outputs),
+    )  # fmt: skip
+    page.write(outputs.report)
 
 
 def _next_command(outputs: Outputs) -> str:

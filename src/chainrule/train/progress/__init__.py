@@ -12,12 +12,12 @@ from typing import TextIO
 from chainrule.display.screen import is_terminal
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.train.metrics import plain_name
-from chainrule.train.progress.base import Progress
+from chainrule.train.progress.base import Brief, Progress
 from chainrule.train.progress.log import LogProgress
 from chainrule.train.progress.notebook import NotebookProgress
 from chainrule.train.progress.terminal import TerminalProgress
 
-__all__ = ["LogProgress", "NotebookProgress", "Progress", "TerminalProgress", "choose"]
+__all__ = ["Brief", "LogProgress", "NotebookProgress", "Progress", "TerminalProgress", "choose"]
 
 KINDS = ("terminal", "log", "notebook", "silent")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import TextIO
 
-from chainrule.display.format import number, words
+from chainrule.display.format import duration, number, words
 from chainrule.train.metrics import plain_name
 
+MIN_MEASURED_SECONDS = 0.5  # before it, no time left is shown
 METRICS_SHOWN = 2  # in addition to loss and validation loss
 _STANDARD = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
 
@@ -19,7 +21,22 @@ class Progress:
     """The interface, and the silent display: its methods show nothing.
 
     Use it as a context manager, so that a terminal is restored after an error or Ctrl-C.
+
+    Attributes:
+        output: the stream for text before and after the run; None: there is none.
+        live: whether it is redrawn in place, so that a short run leaves few lines.
     """
+
+    output: TextIO | None = None
+    live: bool = False
+
+    def stage(self, heading: str, later: float = 0.0) -> None:
+        """Announces the next of several runs.
+
+        Args:
+            heading: what the run is for.
+            later: the work of all runs after it, in units of its own; for the time left.
+        """
 
     def start(
         self,
@@ -75,6 +92,12 @@ class Shown(Progress):
         self._row: dict[str, float] = {}
         self._best: int | None = None
         self._began = clock()
+        self._later = 0.0
+        self._measured_from: tuple[float, float] | None = None  # time and fraction done
+
+    def stage(self, heading: str, later: float = 0.0) -> None:
+        self.note(heading)
+        self._later = later
 
     def start(
         self,
@@ -88,7 +111,7 @@ class Shown(Progress):
         self._total, self._first, self._epoch = total_epochs, first_epoch, first_epoch
         self._criterion = None if criterion is None else plain_name(criterion)
         self._fraction, self._row, self._best, self._unit = 0.0, {}, None, unit
-        self._began = self._clock()
+        self._began, self._measured_from = self._clock(), None
         self._open()
 
     def _open(self) -> None:
@@ -115,11 +138,23 @@ class Shown(Progress):
         return min((self._epoch - self._first + self._fraction) / run, 1.0)
 
     def seconds_left(self) -> float | None:
-        """The estimated seconds until the end of the last epoch; None if unknown."""
-        elapsed = self._clock() - self._began
-        if self._total is None or self.done() <= 0 or elapsed < 0.5:
+        """The estimated seconds until the end of this and all later runs; None if unknown."""
+        now, done = self._clock(), self.done()
+        if self._total is None or done <= 0:
             return None
-        return elapsed * (1 / self.done() - 1)
+        if self._measured_from is None:  # what was before, such as compiling, is done once
+            self._measured_from = now, done
+        since, already = self._measured_from
+        if now - self._began < MIN_MEASURED_SECONDS or done == already:
+            return None
+        return (now - since) / (done - already) * (1 - done + self._later)
+
+    def time_left(self) -> str:
+        """The estimated time left, such as "12 s left"; empty if it is unknown or over."""
+        left = self.seconds_left()
+        if left is None or (self.done() == 1 and not self._later):
+            return ""
+        return f"{duration(left)} left" + (" in all" if self._later else "")
 
     def position(self) -> str:
         """The current epoch, such as "epoch 7/20", padded to a fixed width."""
@@ -145,3 +180,31 @@ class Shown(Progress):
             label = words(short if name in validation else name)
             parts.append((5 + 2 * k, f"{label} {number(row[name]):<6}", ""))
         return parts
+
+
+class Brief(Progress):
+    """Shows how far a run is on a live display, and leaves no lines."""
+
+    def __init__(self, shown: Progress) -> None:
+        self._shown = shown if shown.live else Progress()
+
+    def start(
+        self,
+        total_epochs: int | None,
+        *,
+        first_epoch: int = 1,
+        criterion: str | None = None,
+        unit: str = "epoch",
+    ) -> None:
+        self._shown.start(total_epochs, first_epoch=first_epoch, unit=unit)
+
+    def update(
+        self, epoch: int, fraction: float, *, loss: float | None = None, rate: float | None = None
+    ) -> None:
+        self._shown.update(epoch, fraction)
+
+    def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
+        self._shown.epoch({name: row[name] for name in ("epoch",) if name in row})
+
+    def close(self) -> None:
+        self._shown.close()

@@ -27,8 +27,10 @@ class LogProgress(Shown):
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._stream: TextIO | None = stream
+        self.output = stream
         self._best_line: str | None = None  # not written yet
         self._last_line: str | None = None
+        self._staged = False  # whether there was a heading
         self._written_at = (-1, 0.0)  # the part of the run and the time of the last line
 
     def _open(self) -> None:
@@ -40,6 +42,7 @@ class LogProgress(Shown):
         if "rate" in self._row:
             parts.append(f"rate {number(self._row['rate']):<9}")
         parts.append(duration(self._row.get("seconds", self._clock() - self._began)))
+        parts += [left for left in (self.time_left(),) if left]
         line = "  ".join(parts)
         self._last_line = None if best else line
         if best:
@@ -64,15 +67,24 @@ class LogProgress(Shown):
             self._last_line = None
         self.note(line)
 
+    def stage(self, heading: str, later: float = 0.0) -> None:
+        if self._staged:
+            self._put("")
+        self._staged = True
+        super().stage(heading, later)
+
     def note(self, text: str) -> None:
         for line in printable(text, self._stream):
-            if self._stream is None:
-                return
-            try:
-                self._stream.write(line.rstrip() + "\n")
-                self._stream.flush()
-            except (OSError, ValueError):  # the stream was closed
-                self._stream = None
+            self._put(line)
+
+    def _put(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line.rstrip() + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # the stream was closed
+            self._stream = None
 
     def finish(self, summary: str = "") -> None:
         self.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import importlib
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainrule.display.format import duration, number, words
+from chainrule.display.format import number, words
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import printable
 from chainrule.errors import MissingExtra
@@ -19,6 +20,7 @@ class NotebookProgress(Shown):
     """A line of text over the loss curves, redrawn in place a few times a second."""
 
     EVERY = 0.4  # seconds between refreshes
+    live = True
 
     def __init__(
         self,
@@ -26,6 +28,7 @@ class NotebookProgress(Shown):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(clock)
+        self.output = sys.stdout
         self._display = display or _ipython_display()
         self._handle: Any = None
         self._rows: list[dict[str, float]] = []
@@ -59,7 +62,8 @@ class NotebookProgress(Shown):
 
     def close(self) -> None:
         self._draw(now=True)
-        self._handle = None
+        if self._handle is not None:
+            self._handle, self._notes = None, []  # those of the next run are shown with it
 
     def _draw(self, now: bool = False) -> None:
         time_now = self._clock()
@@ -73,9 +77,8 @@ class NotebookProgress(Shown):
             parts.append(f"rate {number(self._row['rate'])}")
         if self._best is not None:
             parts.append(f"best {self._best}")
-        left = self.seconds_left()
-        if left is not None and self.done() < 1:
-            parts.append(f"{duration(left)} left")
+        if left := self.time_left():
+            parts.append(left)
         return _Picture(" · ".join(parts), tuple(self._notes), self._curves())
 
     def _curves(self) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chainrule.display.format import duration, number
+from chainrule.display.format import number
 from chainrule.display.screen import is_terminal, printable
 from chainrule.train.progress.base import Part, Shown
 
@@ -22,12 +22,13 @@ class TerminalProgress(Shown):
     """One live line, drawn by rich at most ten times a second; the last one stays."""
 
     EVERY = 0.1  # seconds between refreshes
+    live = True
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         from rich.console import Console  # noqa: PLC0415  (heavy: only where a terminal is)
 
-        self._stream = stream
+        self._stream = self.output = stream
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._fancy = _can_write(stream, "━╸")
         self._live: Live | None = None
@@ -62,11 +63,18 @@ class TerminalProgress(Shown):
         super().epoch(row, best=best)
         self._draw()
 
+    def stage(self, heading: str, later: float = 0.0) -> None:
+        self._print(("\n" if self._later else "") + heading, "bold")
+        self._later = later
+
     def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str, style: str = "") -> None:
         from rich.text import Text  # noqa: PLC0415  (heavy: only where a terminal is)
 
         for line in printable(text, self._stream):
-            self._safely(self._console.print, Text(line))
+            self._safely(self._console.print, Text(line, style))
 
     def finish(self, summary: str = "") -> None:
         self.close()
@@ -94,9 +102,8 @@ class TerminalProgress(Shown):
             parts.append((9, f"rate {number(self._row['rate'])}", "dim"))
         if self._best is not None:
             parts.append((6, f"best {self._best}", "green"))
-        left = self.seconds_left()
-        if left is not None and self.done() < 1:
-            parts.append((3, f"{duration(left)} left", "dim"))
+        if left := self.time_left():
+            parts.append((3, left, "dim"))
         width = self._console.width - 1
         while len(parts) > 1 and sum(len(text) + 2 for _, text, _ in parts) - 2 > width:
             parts.remove(max(parts))

@@ -1,0 +1,104 @@
+"""`cr.train` tells what the command line tells, and its model writes the same page."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.cli.main import main
+from chainrule.data.readers.sources import read
+from chainrule.recipe import Training, config
+
+SETTINGS: dict[str, Any] = {"epochs": 12, "hidden": 8, "members": 1}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A table with a gap, an id that the data check finds, and a class to predict."""
+    random = np.random.default_rng(3)
+    x = random.normal(size=(90, 2))
+    lines = ["code,a,b,kind"]
+    for k, (a, b) in enumerate(x):
+        shown = "NA" if k == 5 else f"{a:.3f}"
+        lines.append(f"Q{k:03d},{shown},{b:.3f},{'high' if a + b > 0 else 'low'}")
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def without_times(text: str) -> list[str]:
+    """The lines without seconds, and without what only one side has."""
+    kept = [line for line in text.splitlines() if line.strip()]
+    return [re.sub(r"\d+(\.\d+)? s\b.*", "", line).rstrip() for line in kept]
+
+
+def test_python_prints_what_the_command_line_prints(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cr.train("table.csv", "kind", **SETTINGS)
+    python = without_times(capfd.readouterr().err)
+    options = ["--epochs", "12", "--hidden", "8", "--members", "1"]
+    monkeypatch.setattr(sys, "stdout", sys.stderr)  # one after the other, in order
+    assert main(["train", "table.csv", "--target", "kind", *options]) == 0
+    command = without_times(capfd.readouterr().err)
+    assert python == command[: command.index("Written")]
+    text = "\n".join(python)
+    for part in ("note", "read as a gap", "looks like an id", "Run 1 of 2", "Run 2 of 2",
+                 "held-out rows classified right", "Confusion on validation rows"):  # fmt: skip
+        assert part in text
+
+
+def test_silence_is_silent(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cr.train(file, "kind", verbose=False, **SETTINGS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_writes_its_report_and_shows_it_as_text(file: Path, tmp_path: Path) -> None:
+    model = cr.train(file, "kind", verbose=False, **SETTINGS)
+    path = tmp_path / "page.html"
+    report = model.report(path)
+    page = path.read_text("utf-8")
+    for section in ("Result", "Training", "Data", "What it relies on", "Network"):
+        assert f"<h2>{section}</h2>" in page
+    assert "Findings of the data check" in page
+    assert "read as a gap" in page
+    assert set(report.metrics) == {"training", "validation"}
+    text = str(report)
+    assert "held-out rows classified right" in text
+    assert "looks like an id" in text
+    assert repr(report) == text
+
+
+def test_the_report_is_of_the_model_that_has_not_seen_the_rows_held_out(file: Path) -> None:
+    training = Training.of(read(str(file)), config(target="kind", **SETTINGS))
+    training.fit(verbose=False)
+    before = {name: value.copy() for name, value in training.model.values.items()}
+    assert training.refit(verbose=False)
+    for name, value in before.items():
+        np.testing.assert_array_equal(training.scored.value(name), value)
+    held = training.evaluations[0]
+    assert held.name == "validation"
+    best = training.model.history.row(-1)["validation_accuracy"]
+    assert held.scores["accuracy"] == pytest.approx(best)
+
+
+def test_a_model_that_was_not_trained_on_a_table_has_no_report(file: Path, tmp_path: Path) -> None:
+    model = cr.train(file, "kind", verbose=False, **SETTINGS)
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(cr.errors.SettingError, match=r"cr\.train\(table, target\)"):
+        cr.load(tmp_path / "m.safetensors").report()
+
+
+def test_without_rows_held_out_the_scores_are_those_of_training(
+    file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = cr.train(file, "kind", validation=0, **SETTINGS)
+    assert "training rows classified right" in capfd.readouterr().err
+    assert set(model.report().metrics) == {"training"}
