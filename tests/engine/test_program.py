@@ -311,6 +311,63 @@ def test_integers_and_inputs_of_the_step_do_not_disturb_the_search() -> None:
     assert "log(0) = -inf" in text
 
 
+def test_the_row_whose_loss_is_not_finite_is_blamed_and_not_others() -> None:
+    """Masks of infinities in all rows do no harm; the row that is masked completely does."""
+    x, w = leaves((2,))
+    z = cr.where(x > 0, x * w, -np.inf).named("masked")
+    data = {"x": np.array([[1.0, -2.0], [3.0, 1.0], [-3.0, -1.0], [1.0, -1.0]])}
+    largest = cr.max(z, axis=1, keepdims=True)
+    text, error = refused(cr.sum(cr.exp(z - largest)), data)
+    assert "subtract(-inf, -inf) = nan" in text
+    assert "row 2" in text
+    assert "both signs" in str(error.fix)
+    text, error = refused(cr.sum(cr.logsumexp(z, 1)), data)
+    assert "node 'masked'" in text
+    assert "row 2" in text
+    assert "weigh it 0" in str(error.fix)
+
+
+def test_the_target_that_is_masked_is_the_row() -> None:
+    x, w = leaves((2,))
+    t = cr.input("t", (), "int32")
+    loss = cr.cross_entropy(cr.where(x > 0, x * w, -np.inf).named("masked"), t)
+    data = {"x": np.array([[1.0, -2.0], [3.0, -1.0], [3.0, 1.0]]), "t": np.array([0, 1, 0])}
+    text, error = refused(loss, data)
+    assert "node 'masked'" in text
+    assert "row 1" in text
+    assert "rate" not in str(error.fix)
+
+
+X2 = np.array([[1.0, 2.0], [3.0, 0.0]])
+CAUSES: dict[str, tuple[Any, str, str]] = {
+    "log of 0": (lambda x, w: cr.sum(cr.log(x * w)), "log(0) = -inf", "log(maximum(x"),
+    "log of less": (lambda x, w: cr.sum(cr.log(x * w - 1.0)), "log(-1) = nan", "log(maximum(x"),
+    "exp": (lambda x, w: cr.sum(cr.exp(x * w * 1e3)), "exp(1000) = inf", "exp(minimum(x"),
+    "by 0": (lambda x, w: cr.sum(w / x), "divide(1, 0) = inf", "maximum(b, 1e-6)"),
+    "a root": (lambda x, w: cr.sum(cr.sqrt(x * w - 2.0)), "sqrt(-1) = nan", "sqrt(maximum(x"),
+    "slope": (lambda x, w: cr.sum(cr.sqrt(x * w)), ", 0) = ", "sqrt(x + 1e-12)"),
+    "large": (lambda x, w: cr.sum(cr.square(x * w * 1e200)), "square(", "scale the inputs"),
+    "a power": (lambda x, w: cr.sum((x * w) ** -1.5), "power", "maximum(x, 1e-6) ** p"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_the_fix_fits_the_cause(cause: str) -> None:
+    make, got, fix = CAUSES[cause]
+    text, error = refused(make(*leaves((2,))), {"x": X2})
+    assert got in text
+    assert fix in str(error.fix)
+    assert "learning rate" not in str(error.fix)
+
+
+def test_lbfgs_names_node_and_row_too() -> None:
+    x, w = leaves((2,))
+    model = cr.Model(x * w, cr.mean(cr.log(x * w).named("the log")))
+    data = {"x": np.array([[1.0, 2.0], [2.0, 3.0], [0.0, 1.0], [1.0, 1.0]])}
+    with pytest.raises(NotFinite, match=r"node 'the log', line .*, row 2"):
+        model.fit(data, optimizer="lbfgs", validation=None, verbose=False)
+
+
 @pytest.mark.parametrize("backend", ["native", "interpreter"])
 def test_chunks_that_are_loaded_one_after_another_are_one_data_set(backend: str) -> None:
     """Rows are counted from the first of a chunk, and encoders see the chunk alone."""

@@ -99,7 +99,8 @@ def softened(
 ) -> cr.Node:
     """The mean of log(cosh(prediction - target))."""
     given = case("softened", prediction, target, weights)
-    d = given.prediction - same_shape(given)
+    y, t = same_shape(given)
+    d = y - t
     return given.finish(d + softplus(-2 * d) - math.log(2), name)
 
 

@@ -119,7 +119,7 @@ def _program(
             state.graph, loss, state.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
-        return FullBatchProgram(function, optimizer)
+        return FullBatchProgram(function, optimizer, rows)
     step = state.step_cache.step(state.graph, loss, optimizer, settings)
     values = state.values | state.slots
     return compile_step(

@@ -10,7 +10,7 @@ from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import between, class_array, features
 from chainrule.nn.loss import ARGMAX_SCORES, SIGN, SOFTMAX, Loss, register
-from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, spread
+from chainrule.nn.targets import Case, case, check_weights, differ, same_shape, share, spread
 from chainrule.ops import compare, reduce
 from chainrule.ops.activations import relu
 from chainrule.ops.build import cast, constant
@@ -53,20 +53,22 @@ def cross_entropy(
     given = case("cross_entropy", logits, target, weights)
     smoothing = label_smoothing
     chances, k = _checked(given, ignore_index, smoothing)
-    logp = log_softmax(given.prediction)
     if chances:
-        share = same_shape(given)
-        nll, mask = -reduce.sum(share * logp, -1), given.weights
-        check_weights(given, nll.shape)
+        chance, mask = same_shape(given)[1], given.weights
+        check_weights(given, chance.shape[:-1])
     else:
         label, mask = _labels(given, ignore_index)
-        nll = -squeeze(gather(logp, expand_dims(label, -1)), -1)
     used = mask
     if class_weights is not None:
         numbers = class_array("cross_entropy", "class_weights", class_weights, (k,))
-        by_class = constant(numbers, logp.dtype)
-        used = reduce.sum(share * by_class, -1) if chances else take(by_class, label)
+        by_class = constant(numbers, given.prediction.dtype)
+        used = reduce.sum(chance * by_class, -1) if chances else take(by_class, label)
         used = used if mask is None else used * spread(mask, used.shape)
+    logp = log_softmax(given.counted(given.prediction, used))
+    if chances:
+        nll = reduce.sum(share(chance, -logp), -1)
+    else:
+        nll = -squeeze(gather(logp, expand_dims(label, -1)), -1)
     if smoothing:
         nll = (1 - smoothing) * nll - smoothing * reduce.mean(logp, -1)
     return given.finish(nll, name, weights=used, noted=mask)
@@ -158,12 +160,13 @@ def hinge(
     """
     margin = between("hinge", "margin", margin, 0, np.inf)
     given = case("hinge", scores, target, weights)
-    s = given.prediction
-    if given.target.ndim >= s.ndim:
-        sign = compare.where(compare.greater(same_shape(given), 0), constant(1.0, s.dtype), -1.0)
+    if given.target.ndim >= given.prediction.ndim:
+        s, t = same_shape(given)
+        sign = compare.where(compare.greater(t, 0), constant(1.0, s.dtype), -1.0)
         return given.finish(relu(margin - sign * s), name)
-    _, k = features("hinge", s)
+    _, k = features("hinge", given.prediction)
     label, _ = _labels(given)
+    s = given.counted(given.prediction)
     target_score = squeeze(gather(s, expand_dims(label, -1)), -1)
     return given.finish(
         reduce.max(s + margin * (1 - one_hot(label, k, s.dtype)), -1) - target_score, name
@@ -198,10 +201,10 @@ def kl_divergence(
         ShapeError: the shapes differ.
     """
     given = case("kl_divergence", logits, target, weights)
-    t = same_shape(given)
+    z, t = same_shape(given)
     check_weights(given, t.shape[:-1])
     positive = log(compare.where(compare.greater(t, 0), t, 1))  # 0 log 0 = 0
-    return given.finish(reduce.sum(t * (positive - log_softmax(given.prediction)), -1), name)
+    return given.finish(reduce.sum(share(t, positive - log_softmax(z)), -1), name)
 
 
 register(Loss("kl_divergence", kl_divergence))

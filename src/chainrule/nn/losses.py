@@ -28,7 +28,7 @@ from chainrule.errors import SettingError
 from chainrule.graph.node import Node, NodeLike
 from chainrule.nn.arguments import between, class_array
 from chainrule.nn.loss import EXP, IDENTITY, LOGISTIC, Bounds, Loss, register
-from chainrule.nn.targets import case, check_weights, differ, same_shape
+from chainrule.nn.targets import case, check_weights, differ, same_shape, share
 from chainrule.ops import bounds, reduce
 from chainrule.ops.activations import softplus
 from chainrule.ops.build import constant
@@ -55,7 +55,8 @@ def squared_error(
         ShapeError: the shapes differ. DTypeError: one is float32, the other float64.
     """
     given = case("squared_error", prediction, target, weights)
-    return given.finish(square(given.prediction - same_shape(given)), name)
+    y, t = same_shape(given)
+    return given.finish(square(y - t), name)
 
 
 register(
@@ -78,7 +79,8 @@ def absolute_error(
     Its gradient is 0 where both are equal. Arguments and errors as in `squared_error`.
     """
     given = case("absolute_error", prediction, target, weights)
-    return given.finish(bounds.abs(given.prediction - same_shape(given)), name)
+    y, t = same_shape(given)
+    return given.finish(bounds.abs(y - t), name)
 
 
 register(
@@ -107,7 +109,8 @@ def huber(
     """
     delta = between("huber", "delta", delta, 0.0, np.inf)
     given = case("huber", prediction, target, weights)
-    d = given.prediction - same_shape(given)
+    y, t = same_shape(given)
+    d = y - t
     near = bounds.clip(d, -delta, delta)
     return given.finish(near * (d - near / 2), name)
 
@@ -128,8 +131,8 @@ def poisson(
     `exp(log_rate)`. Arguments and errors as in `squared_error`.
     """
     given = case("poisson", log_rate, target, weights)
-    counts = same_shape(given)
-    return given.finish(exp(given.prediction) - counts * given.prediction, name)
+    z, counts = same_shape(given)
+    return given.finish(exp(z) - counts * z, name)
 
 
 register(
@@ -170,7 +173,7 @@ def quantile(
     if isinstance(quantiles, (int, float, np.number)):
         levels: tuple[float, ...] = (between("quantile", "quantile", quantiles, 0, 1),)
         q = constant(levels[0], given.prediction.dtype)
-        wanted = same_shape(given)
+        y, wanted = same_shape(given)
     else:
         levels = tuple(between("quantile", "quantile", q, 0, 1) for q in quantiles)
         if not levels or len(set(levels)) < len(levels):
@@ -184,9 +187,9 @@ def quantile(
                 f"make the prediction {show(shape)}: dense(h, {len(levels)})",
             )
         check_weights(given, given.target.shape)
-        wanted = given.without_gaps(given.target.astype(given.prediction.dtype))
-        wanted = expand_dims(wanted, -1)
-    d = wanted - given.prediction
+        wanted = expand_dims(given.counted(given.target.astype(given.prediction.dtype)), -1)
+        y = given.counted(given.prediction)
+    d = wanted - y
     return given.finish(bounds.maximum(q * d, (q - 1) * d), name, levels=levels)
 
 
@@ -217,12 +220,13 @@ def binary_cross_entropy(
     """
     loss = "binary_cross_entropy"
     given = case(loss, logits, target, weights)
-    z, t = given.prediction, same_shape(given)
-    yes, no = t * softplus(-z), (1 - t) * softplus(z)
+    z, t = same_shape(given)
+    yes = t
     if pos_weight is not None:
         labels = z.shape[-1:] if np.ndim(pos_weight) else ()
-        yes = yes * constant(class_array(loss, "pos_weight", pos_weight, labels), z.dtype)
-    return given.finish(yes + no, name)
+        yes = t * constant(class_array(loss, "pos_weight", pos_weight, labels), z.dtype)
+    each = share(yes, softplus(-z)) + share(1 - t, softplus(z))
+    return given.finish(each, name)
 
 
 register(
@@ -252,7 +256,7 @@ def cosine(
     """
     epsilon = between("cosine", "epsilon", epsilon, 0, 1)
     given = case("cosine", prediction, target, weights)
-    p, t = given.prediction, same_shape(given)
+    p, t = same_shape(given)
     check_weights(given, p.shape[:-1])
     least = epsilon**2
     lengths = rsqrt(bounds.maximum(reduce.sum(square(p), -1), least)) * rsqrt(

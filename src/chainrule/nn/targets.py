@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from chainrule.errors import DTypeError, ShapeError
 from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
@@ -34,12 +36,20 @@ class Case:
     weights: Node | None
     given: tuple[Node, ...]
 
-    def without_gaps(self, target: Node) -> Node:
-        """The target with 0 where its weight is 0, so that NaN and -1 there are ignored."""
-        if self.weights is None:
-            return target
-        counts = compare.not_equal(self.weights, 0)
-        return compare.where(spread(counts, target.shape), target, 0)
+    def counted(self, values: Node, weights: Node | None = None) -> Node:
+        """The values with 0 where their weight is 0, so that nothing there counts.
+
+        NaN, -1 and infinities there change neither the loss nor a gradient of any order.
+
+        Args:
+            values: predictions or targets.
+            weights: replace those of the case.
+        """
+        weights = self.weights if weights is None else weights
+        if weights is None:
+            return values
+        counts = compare.not_equal(weights, 0)
+        return compare.where(spread(counts, values.shape), values, 0)
 
     def finish(
         self,
@@ -90,13 +100,17 @@ def case(loss: str, prediction: Node, target: NodeLike, weights: NodeLike | None
     return Case(loss, prediction, target, used, (prediction, target, given))
 
 
-def same_shape(case: Case) -> Node:
-    """The target as numbers of the prediction's type and shape. Raises ShapeError."""
+def same_shape(case: Case) -> tuple[Node, Node]:
+    """The prediction, and the target as numbers of its type and shape, 0 where weights are 0.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
     prediction, target = case.prediction, case.target
     if prediction.shape != target.shape:
         raise differ(case, show(prediction.shape), _fix(prediction.shape, target))
     check_weights(case, prediction.shape)
-    return case.without_gaps(cast(target, prediction.dtype))
+    return case.counted(prediction), case.counted(cast(target, prediction.dtype))
 
 
 def differ(case: Case, expected: str, fix: str | None = None) -> ShapeError:
@@ -147,6 +161,12 @@ def spread(weights: Node, shape: Shape) -> Node:
     """`weights`, which have the first axes, repeated along the others."""
     ones = (1,) * (len(shape) - weights.ndim)
     return broadcast_to(reshape(weights, (*weights.shape, *ones)), shape)
+
+
+def share(part: Node, loss: Node) -> Node:
+    """`part * loss`, and 0 where the part is 0, even if the loss there is infinite."""
+    nothing = compare.logical_and(compare.equal(part, 0), compare.equal(loss, np.inf))
+    return part * compare.where(nothing, 0, loss)
 
 
 def average(each: Node, weights: Node | None) -> Node:

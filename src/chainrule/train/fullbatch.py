@@ -8,14 +8,16 @@ import numpy as np
 
 from chainrule.engine.compile import build_gradients
 from chainrule.engine.fallback import backend_for
-from chainrule.engine.minibatch import Rows
+from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.native import NativeFunction
+from chainrule.engine.nonfinite import not_finite
+from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node
 from chainrule.graph.patterns import require_match
 from chainrule.graph.step import KEY
-from chainrule.interpret import EvalSchedule, initial_value
+from chainrule.interpret import EvalSchedule, evaluate, initial_value
 from chainrule.system.blas import one_thread
 from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
 from chainrule.train.optim.base import decay_factor
@@ -51,6 +53,7 @@ class FullBatch:
         gradients = Graph(outputs, like=graph)
         statistics = Graph(parts.tracked.values(), like=graph)
         self._statistics = EvalSchedule(statistics, statistics.outputs)
+        self._graph = gradients
         self._names = {x: graph.name(x) for x in graph.parameters}
         self._constants: dict[Node, Array] = {
             x: np.array(state[name]) if name in state else initial_value(x, name, seed)
@@ -82,6 +85,14 @@ class FullBatch:
         value = float(loss) + self.penalty(point)
         gradient = _packed(gradients)
         return value, gradient + self._decay * point
+
+    def not_finite(self, rows: Rows | None) -> NotFinite:
+        """The error for `start`, whose loss or gradient is not finite; `rows` are the data's."""
+        rows = all_rows(self._rows) if rows is None else rows
+        values = self._constants | self._unpacked(self.start)
+        with one_thread:
+            env = evaluate(self._graph, values, rows=self._rows, training=True)
+        return not_finite(self._graph, env, step=1, rows=rows, loss=self._parts.loss)
 
     def penalty(self, point: Vector) -> float:
         """The weight decay's part of the loss."""
@@ -129,13 +140,26 @@ class FullBatchProgram:
     """L-BFGS as a Program: a step is an iteration; its minibatch and rate are ignored.
 
     After the method has ended a step changes nothing.
+
+    Args:
+        function: to minimise.
+        settings: of the method.
+        rows: of the data set, that the function is of; errors name them. None: from 0 on.
     """
 
-    def __init__(self, function: FullBatch, settings: LBFGS) -> None:
+    def __init__(self, function: FullBatch, settings: LBFGS, rows: Rows | None = None) -> None:
         self._function, self._settings, self._steps = function, settings, 0
-        self._minimiser = Minimiser(function, function.start, settings)
+        self._rows = rows
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start the method from the function's parameters. Raises NotFinite."""
+        self._minimiser = Minimiser(self._function, self._function.start, self._settings)
         self._iterations = iter(self._minimiser)
-        self._here = next(self._iterations)
+        try:
+            self._here = next(self._iterations)
+        except NotFinite:
+            raise self._function.not_finite(self._rows) from None
 
     @property
     def ended(self) -> str | None:
@@ -170,7 +194,5 @@ class FullBatchProgram:
         """See Program; the method restarts from the parameters of `state`."""
         if state:
             self._function.write(state)
-            self._minimiser = Minimiser(self._function, self._function.start, self._settings)
-            self._iterations = iter(self._minimiser)
-            self._here = next(self._iterations)
+            self._begin()
         self._steps = self._steps if steps is None else steps

@@ -194,7 +194,9 @@ class Minimiser:
         value, gradient = self._function(point)
         self._evaluations += 1
         gradient = np.asarray(gradient, np.float64)
-        return _Trial(at, float(value), float(gradient @ direction), point, gradient)
+        with np.errstate(invalid="ignore", over="ignore"):
+            slope = float(gradient @ direction)
+        return _Trial(at, float(value), slope, point, gradient)
 
     def _search(self, here: _Trial, direction: Vector) -> _Trial | None:
         """A point that satisfies the strong Wolfe conditions, or at least has a lower value."""
