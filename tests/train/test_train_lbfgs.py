@@ -134,6 +134,18 @@ def test_a_kink_is_left_or_ends_the_run_but_never_raises_the_value() -> None:
     assert run.reason is not None
 
 
+@pytest.mark.parametrize("steep", [1e-3, 1.0, 1e3])
+def test_the_first_step_that_is_tried_has_length_1(steep: float) -> None:
+    tried: list[float] = []
+
+    def bowl(x: Any) -> tuple[float, Any]:
+        tried.append(float(x[0]))
+        return float(steep * (x @ x)), 2 * steep * x
+
+    minimise(bowl, [5.0], LBFGS(iterations=1))
+    assert tried[:2] == pytest.approx([5.0, 4.0])
+
+
 def test_a_function_without_a_minimum_ends_at_the_limit() -> None:
     run = Minimiser(lambda x: (-float(x.sum()), -np.ones_like(x)), [0.0, 0.0], LBFGS(iterations=5))
     assert len(list(run)) == 6

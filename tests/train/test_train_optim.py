@@ -127,6 +127,12 @@ def adam_of(b1: float, b2: float, epsilon: float) -> Recurrence:
     return rule
 
 
+def adam_of_scikit_learn(w: Any, g: Any, rate: float, t: int, s: State) -> Any:
+    moments(g, t, s)
+    rate *= np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    return w - rate * s["m"] / (np.sqrt(s["v"]) + 0.1)
+
+
 def adamw(w: Any, g: Any, rate: float, t: int, s: State) -> Any:
     shrunk = w - rate * 0.1 * w if w.ndim == 2 else w
     return shrunk + (adam(w, g, rate, t, s) - w)
@@ -212,6 +218,7 @@ CASES: dict[str, tuple[Optimizer, Recurrence]] = {
     "adam": (Adam(0.1), adam),
     "adam without averages": (Adam(0.1, beta1=0.0, beta2=0.0, epsilon=0.1), adam_of(0, 0, 0.1)),
     "adam settings": (Adam(0.1, beta1=0.5, beta2=0.7, epsilon=1e-3), adam_of(0.5, 0.7, 1e-3)),
+    "epsilon first": (Adam(0.1, epsilon=0.1, epsilon_first=True), adam_of_scikit_learn),
     "adamw": (AdamW(0.1, decay=0.1), adamw),
     "amsgrad": (AMSGrad(0.1), amsgrad),
     "adam(amsgrad)": (Adam(0.1, amsgrad=True), amsgrad),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,20 +25,22 @@ from sklearn.utils.validation import (
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import Target
 from chainrule.data.schema import Schema
+from chainrule.errors import NotFinite
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
+from chainrule.estimators.endings import end_with_best, in_words_of, limit_reached
 from chainrule.estimators.network import (
     Design,
     Scale,
     activation_named,
     free_names,
+    initial_values,
     network,
     offered,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
-from chainrule.train.lbfgs import LBFGS
 from chainrule.train.schedules import Schedule
 
 Array = npt.NDArray[Any]
@@ -91,6 +94,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _learned(self, y: Array, name: str) -> Target | None:
         """The description of an encoded target for the schema; None where there are several."""
         raise NotImplementedError
+
+    def _refuse_split(self, y: Array) -> None:
+        """Raise ValueError where scikit-learn cannot hold out rows of encoded targets."""
 
     def _class_weights(self, y: Array) -> Array | None:
         """Weights of examples by their class, or None."""
@@ -195,7 +201,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             self._take_weights()
         self.model_.set_value(free_names(self._design.schema).alpha, self.alpha)
         feeds = self._feeds(X if table is None else table, y, weights)
-        self._train(self._prepared(feeds, len(y), validation_data), incremental)
+        self._train(self._prepared(feeds, y, validation_data), incremental)
 
     def _designed(self, y: Array, schema: Schema | None, dtype: str, weighted: bool) -> Design:
         """The design of the graph, from parameters and data."""
@@ -218,8 +224,10 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _build(self, design: Design) -> None:
         """Build the untrained model, and set the attributes that precede training."""
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self.model_, self._design = network(design, seed), design
+        random = check_random_state(self.random_state)
+        values = initial_values(design, random)
+        seed = int(random.randint(np.iinfo(np.int32).max))
+        self.model_, self._design = network(design, seed, values), design
         self.n_layers_ = len(design.widths) + 2
         self.n_outputs_ = design.outputs
         self.out_activation_ = design.output
@@ -228,22 +236,26 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _take_weights(self) -> None:
         """Rebuild the model with weights of examples, which it did not have before."""
         old, self._design = self.model_, replace(self._design, weighted=True)
-        self.model_ = network(self._design, old.seed)
+        self.model_ = network(self._design, old.seed, {})
         self.model_.restore({**old.values, **old.slots}, old.steps)
         self.model_.optimizer, self.model_.history = old.optimizer, old.history
 
-    def _prepared(self, feeds: Any, rows: int, validation: Any) -> Prepared:
+    def _prepared(self, feeds: Any, y: Array, validation: Any) -> Prepared:
         """The feeds with their validation data: other data, rows held out, or none."""
-        held: Any = self.validation_fraction if self._early else None
+        rows = len(y)
+        held: Any = None
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
                 raise ValueError("validation_data is (X, y) or (X, y, sample_weight)")
             held = self._held(*validation)
-        elif self._early and round(rows * self.validation_fraction) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' "
-                "or the size of your dataset."
-            )
+        elif self._early:
+            self._refuse_split(y)
+            held = math.ceil(rows * self.validation_fraction) / rows  # scikit-learn rounds up
+            if held * rows < 2:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' "
+                    "or the size of your dataset."
+                )
         return prepare(self.model_, feeds, held, None, None)
 
     def _held(self, X: Any, y: Any, weights: Any = None) -> Mapping[str, Array] | Encoded:
@@ -255,51 +267,69 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
     def _train(self, prepared: Prepared, incremental: bool) -> None:
         """Run the optimizer, and set the attributes that describe the run."""
         model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
-        size = self._batch(rows)
-        optimizer = build_optimizer(self, rows, -(-rows // size), incremental)
-        planned = incremental or self.schedule is not None  # so that the limit is reached
+        size, start = self._batch(rows), model.values
         score = SCORES.get(model.objective.task or "")
         validates = prepared.held_arrays is not None
+        watch = self._watched(score, before > 0)
+        optimizer = build_optimizer(self, rows, -(-rows // size), incremental, watch.scale)
         epochs = 1 if incremental else self.max_iter
-        watch = self._watch(score, (planned and not self._early) or isinstance(optimizer, LBFGS))
         best = EarlyStopping(watch.column, patience=epochs) if self._early else None
+        finished = incremental or self.schedule is not None  # so that the limit is reached
         try:
             model.fit(
                 prepared, optimizer=optimizer, batch_size=size, epochs=epochs, patience=best,
                 keep_best=self._early, shuffle=self.shuffle, clip_norm=self.clip_norm,
                 metrics=[score] if validates and score else [],
                 callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
-                verbose=self.verbose if isinstance(self.verbose, str) else bool(self.verbose),
+                verbose=self.verbose if isinstance(self.verbose, str) else False,
             )  # fmt: skip
         except KeyboardInterrupt:
             if len(model.history) == before:
                 raise
             warnings.warn("Training interrupted by user.", stacklevel=4)
-            planned = True
+            finished = True
+        except NotFinite as error:
+            told = in_words_of(type(self).__name__, error)
+            if not self._early:
+                raise told from None
+            kept = end_with_best(model, start, before, watch.column)
+            warnings.warn(f"{told}\n  so        {kept}", ConvergenceWarning, stacklevel=4)
+            finished = True
         self.n_iter_ = len(model.history) - before
         self.t_ += self.n_iter_ * rows
-        self._set_attributes(_criterion(score) if validates else None)
-        if not planned and (watch.reason is None or "limit" in watch.reason):
-            warnings.warn(
-                f"Maximum iterations ({self.max_iter}) reached and the optimization "
-                "hasn't converged yet.", ConvergenceWarning, stacklevel=4,
-            )  # fmt: skip
+        last = None
+        if self._lbfgs:  # whose history has the losses before each update
+            last = float(model.score(prepared.arrays, prepared.rows, [])["loss"])
+        self._set_attributes(_criterion(score) if validates else None, last)
+        if not finished and (watch.reason is None or "limit" in watch.reason):
+            text = limit_reached(optimizer, self.n_iter_, watch.reason)
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
-    def _watch(self, score: str | None, endless: bool) -> Convergence:
-        """The callback that stops a converged run; it only tracks an `endless` one."""
+    def _watched(self, score: str | None, continues: bool) -> Convergence:
+        """The callback that stops a converged run; where training continues, it knows the last.
+
+        Runs of L-BFGS, and those whose schedule has to be completed, it only follows.
+        """
         column, sign = _criterion(score) if self._early else ("loss", 1)
-        best = None
-        if len(self.model_.history):
-            best = self.best_validation_score_ if self._early else self.best_loss_
-        patience = np.inf if endless else self.n_iter_no_change
-        adaptive = self.learning_rate == "adaptive" and self.solver == "sgd"
-        return Convergence(column, sign, self.tol, patience, best, adaptive)
+        endless = self._lbfgs or (self.schedule is not None and not self._early)
+        watch = Convergence(
+            column, sign, self.tol, np.inf if endless else self.n_iter_no_change,
+            adaptive=self.learning_rate == "adaptive" and self.solver == "sgd",
+            prints=bool(self.verbose) and not isinstance(self.verbose, str),
+            last=getattr(self, "_watch", None) if continues else None,
+        )  # fmt: skip
+        self._watch = watch
+        return watch
+
+    @property
+    def _lbfgs(self) -> bool:
+        """Whether the optimizer is L-BFGS."""
+        return self.solver == "lbfgs" if self.optimizer is None else is_lbfgs(self.optimizer)
 
     @property
     def _early(self) -> bool:
         """Whether validation scores stop a run: L-BFGS, as in scikit-learn, ignores them."""
-        lbfgs = self.solver == "lbfgs" if self.optimizer is None else is_lbfgs(self.optimizer)
-        return bool(self.early_stopping) and not lbfgs
+        return bool(self.early_stopping) and not self._lbfgs
 
     def _batch(self, rows: int) -> int:
         """Examples of a minibatch."""
@@ -307,22 +337,24 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             return min(200, rows)
         if self.batch_size > rows:
             warnings.warn(
-                f"batch_size {self.batch_size} is larger than the {rows} training examples, "
-                "and clipped", stacklevel=5,
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                f"clipped: {self.batch_size} to the {rows} training examples", stacklevel=5,
             )  # fmt: skip
         return min(int(self.batch_size), rows)
 
-    def _set_attributes(self, criterion: tuple[str, int] | None) -> None:
-        """Set the attributes that describe training, from the history of the model."""
+    def _set_attributes(self, criterion: tuple[str, int] | None, last: float | None) -> None:
+        """Set the attributes that describe training: from the history, and the `last` loss."""
         history = self.model_.history
         self.loss_curve_ = [float(x) for x in history["loss"]]
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = None if self._early else min(self.loss_curve_)
+        self.loss_ = self.loss_curve_[-1] if last is None else last
+        self.best_loss_ = None if self._early else min([*self.loss_curve_, self.loss_])
         self.validation_scores_ = self.best_validation_score_ = None
         if criterion is not None:
             column, sign = criterion
             self.validation_scores_ = [float(-sign * x) for x in history[column]]
-            self.best_validation_score_ = float(np.nanmax(self.validation_scores_))
+            self.best_validation_score_ = max(
+                (x for x in self.validation_scores_ if x == x), default=math.nan
+            )
 
     # ------------------------------------------------------------ use
 

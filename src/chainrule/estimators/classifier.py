@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -161,20 +162,34 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             if len(present) == 1:
                 warnings.warn(
                     f"y holds one class, {present[0]}: it is all that will be predicted",
-                    stacklevel=4,
-                )
+                    RuntimeWarning, stacklevel=4,
+                )  # fmt: skip
+        if not (first or incremental) and not np.array_equal(present, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {present}: use "
+                "partial_fit for rows that lack some of them"
+            )
         unknown = np.setdiff1d(present, self.classes_)
         if len(unknown):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. "
                 f"'y' has {unknown}."
             )
-        if len(present) < len(self.classes_) and not (first or incremental):
-            raise ValueError(
-                f"warm_start goes on with the same classes, {self.classes_}, and y has {present}: "
-                "use partial_fit for rows that lack some of them"
-            )
         return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _refuse_split(self, y: Array) -> None:
+        if y.ndim == 2 or len(self.classes_) != 2 or np.bincount(y).min() > 1:
+            return
+        try:  # in the words of this version of scikit-learn
+            next(
+                StratifiedShuffleSplit(test_size=self.validation_fraction).split(
+                    y, (y == 1)[:, None]
+                )
+            )
+        except ValueError as error:
+            no, yes = self.classes_
+            raise ValueError(f"{error} (False stands for {no}, True for {yes})") from None
 
     def _task(self, y: Array) -> tuple[str, int]:
         if y.ndim == 2:

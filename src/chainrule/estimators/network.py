@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,8 @@ from chainrule.ops.mode import count, data_total
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import reshape
 from chainrule.types import N
+
+Array = npt.NDArray[Any]
 
 NAMES = {"logistic": "sigmoid", "identity": "linear"}
 """Chainrule's names for activations, by those of scikit-learn."""
@@ -107,6 +111,12 @@ class Design:
     delta: float
     dtype: str
 
+    def starts_as(self, layer: int) -> Activation:
+        """The activation by which a layer, from 0, draws its weights; the output has the last."""
+        if not self.activations:
+            return "relu"
+        return self.activations[min(layer, len(self.activations) - 1)]
+
     @property
     def paired(self) -> bool:
         """Whether the output has the probabilities of both labels, as with a schema."""
@@ -167,8 +177,35 @@ def free_names(schema: Schema | None) -> Names:
     return Names(free(target), free("weights"), free("alpha"))
 
 
-def network(design: Design, seed: int) -> Model:
-    """The untrained model."""
+def initial_values(design: Design, random: np.random.RandomState) -> dict[str, Array]:
+    """The weights and biases that scikit-learn draws first, by parameter, in its order.
+
+    Layers whose activation it does not have are left out, and the networks of tables.
+    """
+    values: dict[str, Array] = {}
+    if design.schema is not None:
+        return values
+    sizes = pairwise((design.features, *design.widths, design.outputs))
+    for number, (fan_in, fan_out) in enumerate(sizes, start=1):
+        last = number > len(design.widths)
+        bound = _bound(fan_in, fan_out, design.starts_as(number - 1))
+        if bound is None:
+            continue
+        name = "output" if last else f"hidden{number}"
+        values[f"{name}.w"] = random.uniform(-bound, bound, (fan_in, fan_out))
+        if last or design.normalization is None:
+            values[f"{name}.b"] = random.uniform(-bound, bound, fan_out)
+    return {name: x.astype(design.dtype) for name, x in values.items()}
+
+
+def network(design: Design, seed: int, values: dict[str, Array]) -> Model:
+    """The untrained model.
+
+    Args:
+        design: of it.
+        seed: of all that is random.
+        values: initial ones, by parameter; the others are drawn.
+    """
     names, schema, scale = free_names(design.schema), design.schema, design.scale
     if schema is None:
         x: Node = input("x", (design.features,), design.dtype)
@@ -185,7 +222,7 @@ def network(design: Design, seed: int) -> Model:
         output = cast(z, "float64") * scale.std + scale.mean
     weights = input(names.weights, (), design.dtype) if design.weighted else None
     loss = _loss(z, wanted, weights, design) + _penalty(z, names, weights, design.dtype)
-    return Model(output, loss, seed=seed, schema=schema)
+    return Model(output, loss, seed=seed, schema=schema, values=values)
 
 
 def _logits(x: Node, design: Design) -> Node:
@@ -200,20 +237,24 @@ def _logits(x: Node, design: Design) -> Node:
             bias=True if start is None else start, name=name,
         )  # fmt: skip
         h = dropout(h, rate, name=f"{name}.dropout") if rate else h
-    last = design.activations[-1] if design.activations else "relu"
-    start = _start(h, design.outputs, last)
+    start = _start(h, design.outputs, design.starts_as(len(design.widths)))
     z = dense(h, design.outputs, init=start, bias=True if start is None else start, name="output")
     return reshape(z, (N,)) if design.outputs == 1 and design.flat else z
 
 
 def _start(h: Node, width: int, activation: Activation) -> Uniform | None:
     """The initialiser of scikit-learn for weights and biases; None for other activations."""
-    if not isinstance(activation, str) or activation not in GLOROT:
-        return None
     fan_in = h.shape[-1]
     assert isinstance(fan_in, int)
-    bound = (GLOROT[activation] / (fan_in + width)) ** 0.5
-    return Uniform(-bound, bound)
+    bound = _bound(fan_in, width, activation)
+    return None if bound is None else Uniform(-bound, bound)
+
+
+def _bound(fan_in: int, fan_out: int, activation: Activation) -> float | None:
+    """The bound of the initial weights in scikit-learn; None for other activations."""
+    if not isinstance(activation, str) or activation not in GLOROT:
+        return None
+    return math.sqrt(GLOROT[activation] / (fan_in + fan_out))
 
 
 def _loss(z: Node, y: Node, weights: Node | None, design: Design) -> Node:

@@ -204,7 +204,7 @@ class Minimiser:
         if not slope < 0:
             return None
         start = _Trial(0.0, here.value, slope, here.point, here.gradient)
-        at = 1.0 if self._pairs else min(1.0, 1.0 / float(np.linalg.norm(direction)))
+        at = 1.0 if self._pairs else 1.0 / float(np.linalg.norm(direction))
         before = start
         for k in range(MAX_TRIALS):
             trial = self._try(here.point, direction, at)

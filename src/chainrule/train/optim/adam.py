@@ -38,10 +38,12 @@ class _Moments(Optimizer):
     def _square(self, update: ParameterUpdate) -> Node:
         return update.ema("square", self.beta2, square(update.gradient))
 
-    def _scale(self, update: ParameterUpdate, second: Node) -> Node:
-        """`sqrt(v / (1 - beta2**t)) + epsilon`."""
-        correction = sqrt(1 / bias_correction(self.beta2, update.step))
-        return sqrt(second) * update.scalar(correction) + self.epsilon
+    def _scale(self, update: ParameterUpdate, second: Node, first: bool = False) -> Node:
+        """`sqrt(v / (1 - beta2**t)) + epsilon`; `first`: epsilon is added before the correction."""
+        correction = update.scalar(sqrt(1 / bias_correction(self.beta2, update.step)))
+        if first:
+            return (sqrt(second) + self.epsilon) * correction
+        return sqrt(second) * correction + self.epsilon
 
 
 @register
@@ -53,6 +55,8 @@ class Adam(_Moments):
         beta1, beta2: of the averages of the gradient and of its square.
         epsilon: keeps the division finite.
         amsgrad: divide by the largest average so far, so that steps never grow again.
+        epsilon_first: add epsilon to `sqrt(v)` before the bias is corrected, as scikit-learn and
+            TensorFlow do: in early steps it then counts for more.
 
     Source: D. Kingma and J. Ba, Adam: a method for stochastic optimization, 2015; S. Reddi et
     al., On the convergence of Adam and beyond, 2018.
@@ -63,6 +67,7 @@ class Adam(_Moments):
     rate: Rate = 1e-3
     _: KW_ONLY
     amsgrad: Flag = False
+    epsilon_first: Flag = False
 
     def _decrement(self, update: ParameterUpdate) -> Node:
         mean, second = self._mean(update), self._square(update)
@@ -70,7 +75,7 @@ class Adam(_Moments):
             slot = update.slot("largest")
             second = update.set_slot(slot, maximum(slot, second))
         rate = update.rate / bias_correction(self.beta1, update.step)
-        return update.scalar(rate) * mean / self._scale(update, second)
+        return update.scalar(rate) * mean / self._scale(update, second, self.epsilon_first)
 
 
 @register
