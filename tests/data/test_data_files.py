@@ -167,7 +167,7 @@ def test_parquet_keeps_types(tmp_path):
     table = read(path)
     assert table["b"].storage == "boolean"
     assert table["b"].missing.tolist() == [False, True, False]
-    assert table["s"].to_numpy().tolist() == ["01", None, "02"]
+    assert table["s"].to_numpy().tolist() == ["01", "?", "02"]
     assert table["i"].values[:2].tolist() == [1, 2]
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from chainrule.data import guess_kinds, guess_task, read
 from chainrule.data.columns import cells
-from chainrule.data.columns.cells import guess_date_format, guess_form, parse_dates, parse_numbers
+from chainrule.data.columns.cells import guess_form, parse_numbers
+from chainrule.data.columns.datetexts import guess_date_format, parse_dates
 from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.schema import Schema
 from chainrule.errors import DataError, SettingError

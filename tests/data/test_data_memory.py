@@ -47,7 +47,7 @@ def test_masked_floats_leave_the_source_unchanged():
         ([1, None, 3], "integer", [1, None, 3]),
         ([1.5, None, 2], "number", [1.5, None, 2]),
         ([True, None], "boolean", [True, None]),
-        (["a", None, "?", " b "], "text", ["a", None, None, "b"]),
+        (["a", None, "?", " b ", "NA", ""], "text", ["a", None, "?", "b", "NA", None]),
         ([Decimal("1.5"), None], "number", [1.5, None]),
         ([2**70, 1], "number", [2.0**70, 1]),
         ([None, float("nan")], "number", [None, None]),

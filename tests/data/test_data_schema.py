@@ -109,7 +109,7 @@ def test_healthy_data_is_silent(schema, table):
 
 
 def test_rows_without_a_target():
-    table = read({"x": [1.5, 2.5, 3.5, 4.5], "y": ["a", None, "b", "?"]})
+    table = read({"x": [1.5, 2.5, 3.5, 4.5], "y": ["a", None, "b", ""]})
     schema = Schema.learn(table, "y")
     assert schema.rows == 2
     assert "2 rows without a target 'y' left out" in schema.notes
@@ -198,7 +198,7 @@ def test_what_cannot_be_learned(table, options, error, words):
 
 def test_targets_and_features_that_are_empty():
     with pytest.raises(DataError, match="only gaps"):
-        Schema.learn(read({"x": [1, 2], "y": [None, "?"]}), "y")
+        Schema.learn(read({"x": [1, 2], "y": [None, ""]}), "y")
     with pytest.raises(DataError, match="no column is left"):
         Schema.learn(read({"x": [1, 1], "y": [0, 1]}), "y")
     with pytest.raises(DataError, match="no column is left"):

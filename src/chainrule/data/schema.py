@@ -88,7 +88,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         features = [column for column in table if column.name != target]
         encoders = _learn_columns(table, features, chosen)
         return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
-                   notes=tuple(notes))  # fmt: skip
+                   notes=tuple(map(str, notes)))  # fmt: skip
 
     @property
     def used(self) -> tuple[Encoder, ...]:

@@ -175,7 +175,9 @@ def _moments(time: Any) -> tuple[Any, str]:
 def _codes(name: str, values: Any, n: int) -> Rows:
     """The rank of each row's value among the distinct values, (n,). Raises for gaps."""
     column = values if isinstance(values, Column) else None
-    array = column.values if column is not None else np.asarray(values)
+    array = np.asarray(values) if column is None else column.values
+    if column is not None and column.written is not None and name != "time":
+        array = column.labels()[0]  # the texts of the file
     if array.shape != (n,):
         raise DataError("holdout", f"{name}= has another shape than the rows",
                         expected=f"({n},)", got=array.shape)  # fmt: skip

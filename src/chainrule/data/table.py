@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.written import Written, label_of
 from chainrule.errors import DataError, did_you_mean
 
 Storage = Literal["number", "integer", "boolean", "text", "date"]
@@ -31,6 +32,7 @@ class Column:
     | date    | datetime64[us], UTC           | NaT              |
 
     parsed: the levels as numbers, cached by `cells.level_numbers` for all columns that share them.
+    written: the cells as they stand, where the source has no types: CSV.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Column:
     levels: NDArray[np.object_] | None = None
     mask: Flags | None = None
     parsed: dict[Any, Floats] = field(default_factory=dict, compare=False, repr=False)
+    written: Written | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,7 +89,30 @@ class Column:
     def take(self, rows: NDArray[Any]) -> Column:
         """The column at `rows`, an index or boolean array."""
         mask = None if self.mask is None else self.mask[rows]
-        return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed)
+        written = None if self.written is None else self.written.take(rows)
+        return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
+                      written)  # fmt: skip
+
+    @property
+    def typed(self) -> Column:
+        """The values alone, without the texts that they were read from."""
+        return self if self.written is None else replace(self, written=None)
+
+    def without(self, rows: Flags) -> Column:
+        """The column with gaps at `rows`, (n,) True or False."""
+        if self.storage in ("number", "date"):
+            gap = np.nan if self.storage == "number" else np.datetime64("NaT", "us")
+            return replace(self, values=np.where(rows, gap, self.values).astype(self.values.dtype))
+        if self.storage == "text":
+            return replace(self, values=np.where(rows, np.int32(-1), self.values))
+        return replace(self, mask=self.missing | rows)
+
+    @cached_property
+    def gap_texts(self) -> dict[str, int]:
+        """The texts that were read as gaps, with the number of cells of each."""
+        if self.written is None or not self.gaps:
+            return {}
+        return self.written.gap_texts(self.missing)
 
     def floats(self) -> Floats:
         """Numbers and booleans as float64 with NaN for a gap. Text and dates have none."""
@@ -97,18 +123,67 @@ class Column:
             out[self.mask] = np.nan
         return out
 
-    def labels(self) -> tuple[Codes, list[str]]:
-        """Codes (n,) int32, -1 for a gap, and the label of each code, the same from every storage.
+    def labels(self, known: Collection[str] = ()) -> tuple[Codes, list[str]]:
+        """Codes (n,) int32, -1 for a gap, and the label of each code.
 
-        The number 3 is '3' whether a file stores it as 3, 3.0 or '3'; True is 'True'.
+        A label is the text of the cell, where its source has no types; else the value is written
+        the same from every storage: the number 3 is '3' also where it is stored as 3.0.
+
+        known: texts that are labels also where they were read as gaps.
         """
+        codes, labels = self._labels()
+        words = [text for text in self.gap_texts if text in known] if known else []
+        if not words:
+            return codes, labels
+        assert self.written is not None
+        place = {text: code for code, text in enumerate(labels)}
+        place |= {text: len(labels) + k for k, text in enumerate(words) if text not in place}
+        found = [place[text] if text in words else -1 for text in self.written.stripped]
+        shown = np.array([*found, -1], np.int32)[self.written.codes]
+        return np.where(self.missing, shown, codes), list(place)
+
+    def _labels(self) -> tuple[Codes, list[str]]:
         if self.storage == "text":
             assert self.levels is not None
             return self.values, list(self.levels)
         codes = np.full(len(self), -1, np.int32)
-        distinct, inverse = np.unique(self.present, return_inverse=True)
-        codes[~self.missing] = inverse
-        return codes, [label_of(value) for value in distinct]
+        plain, texts = self.written, ~self.missing
+        odd = np.zeros(len(self), bool)
+        if plain is not None and plain.codes is not None:
+            odd = texts & (plain.codes >= 0)
+        regular = texts & ~odd
+        distinct, codes[regular] = np.unique(self.values[regular], return_inverse=True)
+        if plain is None:
+            return codes, [label_of(value) for value in distinct]
+        labels = plain.regular(distinct)
+        return (codes, labels) if not odd.any() else self._merged(codes, labels, distinct, odd)
+
+    def _merged(
+        self, codes: Codes, labels: list[str], distinct: NDArray[Any], odd: Flags
+    ) -> tuple[Codes, list[str]]:
+        """Labels in the order of their values, with those of the cells that are `odd`."""
+        assert self.written is not None
+        assert self.written.codes is not None
+        kinds, first, of_kind = np.unique(
+            self.written.codes[odd], return_index=True, return_inverse=True
+        )
+        texts = [self.written.texts[k].strip() for k in kinds]
+        value_of = dict(zip(texts, self.values[odd][first], strict=True))
+        value_of |= dict(zip(labels, distinct, strict=True))
+        merged = sorted(value_of, key=lambda text: (value_of[text], text))
+        place = {text: code for code, text in enumerate(merged)}
+        new = np.array([*(place[text] for text in labels), -1], np.int32)[codes]
+        new[odd] = np.array([place[text] for text in texts], np.int32)[of_kind]
+        return new, merged
+
+    def cells(self) -> list[str | None]:
+        """The cells as they stand in their source, None where there is nothing."""
+        codes, labels = self.labels()
+        found: list[str | None] = [None if code < 0 else labels[code] for code in codes]
+        if self.written is not None and self.written.codes is not None:
+            for row in np.flatnonzero(self.written.codes >= 0):
+                found[row] = str(self.written.texts[self.written.codes[row]])
+        return found
 
     def to_numpy(self) -> NDArray[Any]:
         """A plain array: text as objects with None for a gap, gappy integers as float64."""
@@ -118,17 +193,11 @@ class Column:
         return self.values if self.mask is None else self.floats()
 
 
-def label_of(value: Any) -> str:
-    """The text of one value: integral numbers without a point, dates as ISO."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    if isinstance(value, np.datetime64):
-        return str(np.datetime_as_string(value, unit="auto"))
-    return str(value)
-
-
 class Table:
-    """Ordered, named columns of equal length. It is immutable; methods return new tables."""
+    """Ordered, named columns of equal length. It is immutable; methods return new tables.
+
+    gaps: the texts that were chosen as gaps; None: those of the container.
+    """
 
     def __init__(
         self,
@@ -138,8 +207,10 @@ class Table:
         notes: Sequence[str] = (),
         origin: NDArray[np.int64] | None = None,
         rows: int | None = None,
+        gaps: tuple[str, ...] | None = None,
     ) -> None:
         columns = list(columns)
+        self.gaps = gaps
         self._columns = {column.name: column for column in columns}
         self.source, self.notes, self._origin = source, tuple(notes), origin
         self.rows = len(columns[0]) if columns else int(rows or 0)
@@ -179,7 +250,8 @@ class Table:
 
     def called(self, source: str) -> Table:
         """The same table with another source."""
-        return Table(self, source=source, notes=self.notes, origin=self._origin, rows=self.rows)
+        return Table(self, source=source, notes=self.notes, origin=self._origin, rows=self.rows,
+                     gaps=self.gaps)  # fmt: skip
 
     def select(self, names: Iterable[str]) -> Table:
         """Only these columns, in this order."""
@@ -197,7 +269,8 @@ class Table:
         index = np.arange(self.rows)[rows]
         origin = index if self._origin is None else self._origin[index]
         columns = [column.take(index) for column in self]
-        return Table(columns, source=self.source, notes=self.notes, origin=origin, rows=len(index))
+        return Table(columns, source=self.source, notes=self.notes, origin=origin,
+                     rows=len(index), gaps=self.gaps)  # fmt: skip
 
     def place(self, row: int, column: str) -> str:
         """The position of a cell, for an error: file, row (from 1, without the header), column."""
@@ -208,10 +281,15 @@ class Table:
         """The columns as plain NumPy arrays by name."""
         return {column.name: column.to_numpy() for column in self}
 
+    def replaced(
+        self, columns: Iterable[Column], notes: Sequence[str], gaps: tuple[str, ...] | None
+    ) -> Table:
+        """The same rows with other columns, notes, and texts that were chosen as gaps."""
+        return Table(columns, source=self.source, notes=notes, origin=self._origin,
+                     rows=self.rows, gaps=gaps)  # fmt: skip
+
     def _with(self, columns: list[Column]) -> Table:
-        return Table(
-            columns, source=self.source, notes=self.notes, origin=self._origin, rows=self.rows
-        )
+        return self.replaced(columns, self.notes, self.gaps)
 
     def __repr__(self) -> str:
         head = f"Table of {self.rows:,} rows x {len(self._columns)} columns from {self.source}"

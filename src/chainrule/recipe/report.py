@@ -10,7 +10,8 @@ import numpy as np
 from chainrule.data.check import Finding
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.encoder import numbers_of
-from chainrule.data.table import Column, Table, label_of
+from chainrule.data.table import Column, Table
+from chainrule.data.written import label_of
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config
 from chainrule.recipe.evaluation import importance, mistakes

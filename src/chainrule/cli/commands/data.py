@@ -12,7 +12,8 @@ from chainrule.data.check import check_table
 from chainrule.data.columns.kinds import guess_kinds
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Column, clip, label_of
+from chainrule.data.table import Column, clip
+from chainrule.data.written import label_of
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.report.text import print_findings, print_source

@@ -18,7 +18,6 @@ from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, counted
 from chainrule.display.screen import Screen, forget
 from chainrule.errors import SettingError
-from chainrule.recipe.evaluation import texts
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
 
@@ -66,7 +65,7 @@ def predict(
         _write_text(csv_text(columns, "\t" if suffix == ".tsv" else ","), output)
     else:
         assert output is not None
-        arrays = {name: column.to_numpy() for name, column in copied.items()}
+        arrays = {name: _array(column) for name, column in copied.items()}
         _write_columns(arrays | predicted, Path(output), suffix)
     if output not in (None, "-"):
         count = counted(len(predictions), "prediction")
@@ -109,8 +108,17 @@ def _format(output: str | None, sources: Sequence[Path]) -> str:
 
 
 def _texts(column: Column) -> npt.NDArray[Any]:
-    """The cells of a column as text, a gap empty."""
-    return np.array([text or "" for text in texts(column.labels())], object)
+    """The cells of a column as they stand in its source, a gap empty."""
+    return np.array([text or "" for text in column.cells()], object)
+
+
+def _array(column: Column) -> npt.NDArray[Any]:
+    """The values of a column; its texts where these are more than numbers in one notation."""
+    written = column.written
+    codes = None if written is None else written.codes
+    if column.storage == "text" or (codes is not None and (codes[~column.missing] >= 0).any()):
+        return np.array(column.cells(), object)
+    return column.to_numpy()
 
 
 def _write_text(text: str, output: str | None) -> None:

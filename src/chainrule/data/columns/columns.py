@@ -15,6 +15,7 @@ from chainrule.data.columns.encoder import (
     Encoder,
     NumericEncoder,
     Stats,
+    match_labels,
     not_all,
     number_form,
     numbers_of,
@@ -113,7 +114,7 @@ class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the two words, in order. Raises DataError for more than two."""
-        codes, labels = column.labels()
+        codes, labels = column.typed.labels()
         used = [labels[i] for i in np.unique(codes[codes >= 0])]
         usual = yes_or_no(used)
         if len(used) > 2 and not usual:
@@ -137,7 +138,7 @@ class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
 
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
         """(n, 1) float64, and notes."""
-        codes, labels = column.labels()
+        codes, labels = column.typed.labels()
         values = _flags(codes, labels, self.false, self.true)
         odd = np.isnan(values) & (codes >= 0)
         notes = self.new_gaps(int((codes < 0).sum()))
@@ -156,11 +157,18 @@ def _flags(codes: Codes, labels: Sequence[str], false: str, true: str) -> Floats
 
 @register
 class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category"):
-    """Labels: int32 codes, 0 for a gap, 1 for unseen or rare, known levels from 2."""
+    """Labels: int32 codes, 0 for a gap, 1 for unseen or rare, known levels from 2.
+
+    gap_texts: the texts that training read as gaps.
+    by_number: whether the levels were numbers in a container with types, so that a text is a level
+        that has the same value; else only if it is written alike.
+    """
 
     kind = "category"
     levels: tuple[str, ...]
     rare: int = 0
+    gap_texts: tuple[str, ...] = ()
+    by_number: bool = True
 
     def __post_init__(self) -> None:
         if len(set(self.levels)) != len(self.levels) or len(self.levels) > MAX_LEVELS:
@@ -176,7 +184,9 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         if len(kept) > MAX_LEVELS:
             kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_LEVELS]])
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
-                   levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept))  # fmt: skip
+                   levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept),
+                   gap_texts=tuple(column.gap_texts),
+                   by_number=column.storage != "text" and column.written is None)  # fmt: skip
 
     @property
     def width(self) -> int:
@@ -197,12 +207,13 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
 
     def encode(self, column: Column) -> tuple[Codes, list[str]]:
         """(n,) int32, and notes."""
-        codes, labels = column.labels()
-        place = {level: i + 2 for i, level in enumerate(self.levels)}
-        encoded = np.array([*(place.get(label, UNSEEN) for label in labels), MISSING], np.int32)
-        encoded = encoded[codes]
-        notes = self.new_gaps(int((codes < 0).sum()))
-        odd = encoded == UNSEEN
+        places, codes, labels = match_labels(
+            column, self.levels, gaps=self.gap_texts, by_number=self.by_number
+        )
+        encoded = np.where(places >= 0, places + 2, np.where(places == -1, MISSING, UNSEEN))
+        encoded = encoded.astype(np.int32)
+        notes = self.new_gaps(int((places == -1).sum()))
+        odd = places == -2
         if odd.any() and not self.rare:
             notes.append(unseen_note(self.name, codes[odd], labels, "treated as unseen"))
         elif odd.any():

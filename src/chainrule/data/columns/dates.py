@@ -7,7 +7,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import DATE_FORMATS, form_words, guess_date_format, parse_dates
+from chainrule.data.columns.datetexts import (
+    DATE_FORMATS,
+    form_words,
+    guess_date_format,
+    parse_dates,
+)
 from chainrule.data.columns.encoder import NumericEncoder, Stats, not_all, register, stats_of
 from chainrule.data.table import Column, Floats, counted
 
@@ -90,7 +95,7 @@ def _stamps(column: Column, form: str) -> NDArray[np.datetime64]:
     """Any column as datetime64[us]: its dates, or its labels read by the format."""
     if column.storage == "date":
         return column.values
-    codes, labels = column.labels()
+    codes, labels = column.typed.labels()
     stamps = parse_dates([*labels, ""], form)
     if column.storage == "text" and form != "iso":
         iso = parse_dates([*labels, ""], "iso")

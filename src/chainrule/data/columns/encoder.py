@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import NumberForm, form_of, level_numbers
+from chainrule.data.columns.cells import (
+    PLAIN_NUMBER,
+    NumberForm,
+    form_of,
+    level_numbers,
+    parse_numbers,
+)
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError, SettingError
 
@@ -239,17 +246,23 @@ def base_of(kind: type[Encoder]) -> type[Encoder]:
 
 def number_form(column: Column) -> NumberForm:
     """The notation of a column's numbers, also where they are stored as text."""
-    return form_of(column) if column.storage == "text" else NumberForm()
+    if column.storage == "text":
+        return form_of(column)
+    return NumberForm("," if column.written and column.written.decimal == "," else ".")
 
 
 def numbers_of(column: Column, form: NumberForm) -> tuple[Floats, list[str]]:
     """Any column but dates as float64 (n,), with a note on cells that are not numbers."""
     if column.storage == "date":
         raise not_all(column, "number", "it holds dates")
-    if column.storage != "text":
+    as_read = column.written is None or form.decimal == column.written.decimal
+    if column.storage != "text" and as_read:
         return column.floats(), []
     codes, labels = column.labels()
-    values = np.append(level_numbers(column, form), np.nan)[codes]
+    parsed = (
+        level_numbers(column, form) if column.storage == "text" else parse_numbers(labels, *form)
+    )
+    values = np.append(parsed, np.nan)[codes]
     odd = np.isnan(values) & (codes >= 0)
     return values, [
         unseen_note(column.name, codes[odd], labels, "not numbers, treated as gaps")
@@ -280,6 +293,43 @@ def not_all(column: Column, kind: str, why: str) -> DataError:
         got=f"{column.storage}, {counted(column.distinct, 'distinct value')}",
         fix="choose another kind for it",
     )
+
+
+def match_labels(
+    column: Column, levels: Sequence[str], *, gaps: Collection[str], by_number: bool
+) -> tuple[Codes, Codes, list[str]]:
+    """The place of each cell among the levels (n,), -1 for a gap, -2 for none; codes and labels.
+
+    A label is the level that is written alike; else, for a number, the one level of that value.
+    Between texts of files, only 3 and 3.0 have the same value: 1.1 and 1.10 may be versions.
+
+    Args:
+        gaps: the texts that training read as gaps; a level comes first.
+        by_number: whether the levels were numbers in a container with types.
+    """
+    codes, labels = column.labels(known=levels)
+    typed = column.storage != "text" and column.written is None
+    key = _value if by_number or typed else _bare
+    place = {level: k for k, level in enumerate(levels)}
+    alike: dict[Any, list[int]] = {}
+    found = [place.get(label, -2) for label in labels]
+    if -2 in found:
+        for level, k in place.items():
+            alike.setdefault(key(level), []).append(k)
+        for at, label in enumerate(labels):
+            if found[at] == -2 and len(same := alike.get(key(label), [])) == 1:
+                found[at] = same[0]
+            elif found[at] == -2 and label in gaps:
+                found[at] = -1
+    return np.array([*found, -1], np.int32)[codes], codes, labels
+
+
+def _bare(label: str) -> str:
+    return label.removesuffix(".0") if label[:-2].lstrip("-").isdigit() else label
+
+
+def _value(label: str) -> Any:
+    return Decimal(label) if PLAIN_NUMBER.fullmatch(label) else label
 
 
 def unseen_note(name: str, codes: Codes, labels: Sequence[str], how: str) -> str:

@@ -12,14 +12,12 @@ import numpy as np
 from chainrule.data.columns.cells import (
     LEADING_ZERO,
     form_of,
-    form_words,
-    guess_date_format,
     guess_form,
     level_numbers,
-    parse_dates,
     parse_numbers,
 )
 from chainrule.data.columns.columns import LEFT_OUT
+from chainrule.data.columns.datetexts import form_words, guess_date_format, parse_dates
 from chainrule.data.columns.encoder import ENCODERS
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
@@ -139,7 +137,7 @@ def _packed_dates(column: Column) -> bool:
     low, high = int(column.present.min()), int(column.present.max())
     if low < 1900_01_01 or high > 2199_12_31:
         return False
-    return not np.isnat(parse_dates(column.labels()[1], "%Y%m%d")).any()
+    return not np.isnat(parse_dates(column.typed.labels()[1], "%Y%m%d")).any()
 
 
 def _guess_text(column: Column) -> Kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
     Stats,
+    match_labels,
     not_all,
     number_form,
     numbers_of,
@@ -41,13 +42,17 @@ class ClassTarget(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
     tag="classification",
 ):  # fmt: skip
-    """Sorted class labels of their original type, and the number of rows of each."""
+    """Sorted class labels of their original type, and the number of rows of each.
+
+    gap_texts: the texts that training read as gaps.
+    """
 
     name: str
     reason: str
     labels: tuple[str, ...]
     counts: tuple[int, ...]
     type: LabelType
+    gap_texts: tuple[str, ...] = ()
 
     task: ClassVar[str] = "classification"
 
@@ -91,10 +96,10 @@ class ClassTarget(
             return cls(name=column.name, reason=reason, labels=("False", "True"), type="bool",
                        counts=(int(counts[used][~yes].sum()), int(counts[used][yes].sum())),
                        )  # fmt: skip
-        types: dict[str, LabelType] = {"integer": "int", "number": "float", "boolean": "bool"}
-        return cls(name=column.name, reason=reason, labels=tuple(labels[i] for i in used),
-                   counts=tuple(counts[used].tolist()), type=types.get(column.storage, "str"),
-                   )  # fmt: skip
+        names = tuple(labels[i] for i in used)
+        return cls(name=column.name, reason=reason, labels=names,
+                   counts=tuple(counts[used].tolist()), type=_label_type(column, names),
+                   gap_texts=tuple(column.gap_texts))  # fmt: skip
 
     @property
     def classes(self) -> NDArray[Any]:
@@ -103,13 +108,17 @@ class ClassTarget(
 
     def encode(self, column: Column) -> Codes:
         """(n,) int32, -1 for a gap. Raises DataError for a class that training did not have."""
-        codes, labels = column.labels()
-        place = {label: i for i, label in enumerate(self.labels)}
         if self.type == "bool":
+            codes, labels = column.typed.labels()
+            place = {label: i for i, label in enumerate(self.labels)}
             place |= {word: i for i, label in enumerate(self.labels)
                       for word in (YES_TEXTS if label == "True" else NO_TEXTS)}  # fmt: skip
-            labels = [label if label in place else label.lower() for label in labels]
-        encoded = np.array([*(place.get(label, -2) for label in labels), -1], np.int32)[codes]
+            found = [place.get(label, place.get(label.lower(), -2)) for label in labels]
+            encoded = np.array([*found, -1], np.int32)[codes]
+        else:
+            encoded, codes, labels = match_labels(
+                column, self.labels, gaps=self.gap_texts, by_number=self.type != "str"
+            )
         odd = encoded == -2
         if odd.any():
             found = [labels[i] for i in np.unique(codes[odd])]
@@ -126,6 +135,16 @@ class ClassTarget(
     def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Labels of their original type from class numbers."""
         return np.asarray(self.classes[np.asarray(codes)])
+
+
+def _label_type(column: Column, labels: Sequence[str]) -> LabelType:
+    """The type of class labels; numbers of a file stay text where Python writes them otherwise."""
+    types: dict[str, LabelType] = {"integer": "int", "number": "float", "boolean": "bool"}
+    found = types.get(column.storage, "str")
+    if found in ("int", "float") and column.written is not None:
+        same = all(str(_READ[found](label)) == label for label in labels)
+        return found if same else "str"
+    return found
 
 
 class NumberTarget(

@@ -1,4 +1,4 @@
-"""Columns from DuckDB: typed query results, and CSV cells whose types are inferred here."""
+"""Columns from DuckDB: typed query results, and the cells of CSV files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import GAP_TEXTS, ISO_DATE, Notes, all_plain, text_column
+from chainrule.data.columns.texts import Notes, text_column
+from chainrule.data.readers.plain import guess_plain, read_plain
 from chainrule.data.table import Column, Table, listed, refuse_duplicates
 from chainrule.errors import DataError
 
@@ -19,6 +20,7 @@ SETTINGS = (
     "SET autoinstall_known_extensions=false",
     "SET autoload_known_extensions=false",
     "SET enable_progress_bar=false",
+    "SET TimeZone='UTC'",
     "SET lock_configuration=true",
 )
 
@@ -83,16 +85,13 @@ def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typ
     rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
     if rows == 0:
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
-    width = range(len(names))
-    counts = ", ".join(f"count(c{i})" for i in width)
-    present = connection.execute(f"SELECT {counts} FROM t").fetchone()
     kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
-    candidates = {} if typed else _candidates(connection, len(names))
+    forms = [None] * len(names) if typed else guess_plain(connection)
     columns = []
-    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+    for i, (name, kind, form) in enumerate(zip(names, kinds, forms, strict=True)):
         column = _typed(connection, i, name, kind, notes) if typed else None
-        if not typed and candidates[i] is not None:
-            column = _cast(connection, i, name, candidates[i] or "", present[i], notes)
+        if form is not None:
+            column = read_plain(connection, i, name, form, notes)
         columns.append(column or _texts(connection, i, name, notes, typed=typed))
     return Table(columns, source=source, notes=notes.lines())
 
@@ -108,67 +107,6 @@ def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.b
 def _with_gaps(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
     """The values, floats, with NaN where the mask is True."""
     return values if mask is None else np.where(mask, values.dtype.type(np.nan), values)
-
-
-def _candidates(connection: Any, width: int) -> dict[int, str | None]:
-    """The type that the first 1,000 rows of each text column allow; None for text."""
-    rows = connection.execute("SELECT * FROM t LIMIT 1000").fetchall()
-    types: dict[int, str | None] = {}
-    for i in range(width):
-        texts = {row[i].strip() for row in rows if row[i] is not None} - GAP_TEXTS - {""}
-        if not texts:
-            types[i] = None
-        elif all_plain(texts):
-            types[i] = "DOUBLE"
-        else:
-            types[i] = "TIMESTAMP" if all(map(ISO_DATE.match, texts)) else None
-    return types
-
-
-def _only_gap_texts(connection: Any, i: int, name: str, kind: str, notes: Notes) -> bool:
-    """Whether the cells of column i that are not a number or date are gap texts; notes them."""
-    odd = connection.execute(
-        f"SELECT trim(c{i}) AS c, count(*) FROM t WHERE TRY_CAST(c{i} AS {kind}) IS NULL "
-        f"AND c{i} IS NOT NULL GROUP BY ALL ORDER BY c LIMIT 100"
-    ).fetchall()
-    if any(text and text not in GAP_TEXTS for text, _ in odd):
-        return False
-    for text, cells in odd:
-        if text:
-            notes.gap(name, text, cells)
-    return True
-
-
-def _cast(
-    connection: Any, i: int, name: str, kind: str, present: int, notes: Notes
-) -> Column | None:
-    """Column i as numbers or dates, or None if a cell does not fit: then it is text."""
-    values, mask = _fetch(connection, f"TRY_CAST(c{i} AS {kind})")
-    lost = 0 if mask is None else int(mask.sum())
-    if len(values) - lost != present and not _only_gap_texts(connection, i, name, kind, notes):
-        return None
-    if kind == "TIMESTAMP":
-        return _date(name, values, mask)
-    values = _with_gaps(values, mask)
-    if not (np.floor(values) == values)[~np.isnan(values)].all() or np.isinf(values).any():
-        return Column(name, "number", values)
-    point = " OR ".join(f"contains(c{i}, '{mark}')" for mark in ".eE")
-    zeros = f"c{i} LIKE '0_%' OR c{i} LIKE '-0_%'"
-    pointed, coded = connection.execute(
-        f"SELECT bool_or({point}), bool_or({zeros}) FROM t "
-        f"WHERE TRY_CAST(c{i} AS DOUBLE) IS NOT NULL"
-    ).fetchone()
-    if pointed:
-        return Column(name, "number", values)
-    if coded:
-        return None
-    gaps = np.isnan(values)
-    if np.abs(values[~gaps]).max() < 2.0**53:
-        integers = np.where(gaps, 0, values).astype(np.int64)
-        return Column(name, "integer", integers, mask=gaps if gaps.any() else None)
-    exact, gaps = _fetch(connection, f"TRY_CAST(c{i} AS BIGINT)")
-    fits = (0 if gaps is None else int(np.sum(gaps))) == lost
-    return Column(name, "integer", exact, mask=gaps) if fits else None
 
 
 def _date(name: str, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Column:

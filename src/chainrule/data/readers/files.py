@@ -13,7 +13,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chainrule.data.columns.cells import GAP_TEXTS, PLAIN_NUMBER, Notes
+from chainrule.data.columns.cells import PLAIN_NUMBER
+from chainrule.data.columns.gaps import GAP_TEXTS
+from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.duck import collect, connect, read_typed
 from chainrule.data.table import Table, counted, refuse_duplicates
 from chainrule.errors import DataError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import Notes, text_column
+from chainrule.data.columns.texts import Notes, text_column
 from chainrule.data.table import Column, Table, refuse_duplicates
 from chainrule.errors import DataError
 

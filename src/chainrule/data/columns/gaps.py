@@ -1,0 +1,36 @@
+"""Which texts are gaps: by default, and by choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+MARKS = frozenset("? - -- . -nan <NA> #N/A #NA".split())  # noqa: SIM905
+WORDS = frozenset("NA N/A n/a na NaN nan null NULL Null None".split())  # noqa: SIM905
+GAP_TEXTS = MARKS | WORDS
+"""Texts by which files without types usually say that a value is missing."""
+_FOLDED = frozenset(text.casefold() for text in GAP_TEXTS)
+
+QUOTED = "\x02"
+"""Stands before a text of GAP_TEXTS that is quoted in its file: a value."""
+QUOTED_GAPS = frozenset(QUOTED + text for text in GAP_TEXTS)
+
+
+def gap_among_numbers(text: str) -> bool:
+    """Whether a text says among numbers or dates that there is none; in any case of letters."""
+    return text.casefold() in _FOLDED
+
+
+def default_gaps(counts: Mapping[str, int]) -> frozenset[str]:
+    """The gaps among the unquoted texts of a column of texts.
+
+    A mark such as '?' is one, and so is a word such as 'NA', unless it is as frequent as the other
+    texts are, which repeat: half of those are at most as frequent.
+    """
+    if WORDS.isdisjoint(counts):
+        return frozenset({"", *GAP_TEXTS})
+    others = [count for text, count in counts.items() if text and text not in GAP_TEXTS]
+    typical = np.median(others) if others else np.inf
+    values = {text for text in WORDS if 1 < typical <= counts.get(text, 0)}
+    return frozenset({"", *GAP_TEXTS} - values)

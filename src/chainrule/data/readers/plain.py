@@ -1,0 +1,163 @@
+"""Columns of CSV cells that are all plain numbers, or all ISO dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.cells import PLAIN_NUMBER, number_storage
+from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
+from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
+from chainrule.data.columns.texts import Notes, zero_note
+from chainrule.data.table import Column
+from chainrule.data.written import GENERAL, SHORTEST, Written
+
+SAMPLE = 1000
+DIGITS = 15  # decimal digits that every float gives back
+POINTED = re.compile(r"-?\d+\.(\d+)")
+SCIENTIFIC = re.compile(r"-?\d\.(\d+)e[+-]\d\d+")
+DATE_FORMS = (
+    "%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M",
+    "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S+00:00", "%Y-%m-%d %H:%M:%S UTC",
+)  # fmt: skip
+
+
+class Form(NamedTuple):
+    """A storage, and the way in which most cells of a column are written; see `Written`."""
+
+    storage: Literal["integer", "number", "date"]
+    written: str
+
+    def value(self, cell: str) -> str:
+        """The SQL that reads a cell."""
+        types = {"integer": "BIGINT", "number": "DOUBLE", "date": "TIMESTAMP"}
+        fixed = f"DECIMAL({DIGITS}, {self.written[1:-1]})" if self.written.endswith("f") else ""
+        return f"TRY_CAST({cell} AS {fixed or types[self.storage]})"
+
+    @property
+    def text(self) -> str:
+        """The SQL that writes the value v of a cell in this form."""
+        if self.storage == "date":
+            return f"strftime(v, '{self.written}')"
+        if self.storage == "number" and self.written == GENERAL:
+            return "CASE WHEN v = trunc(v) THEN TRY_CAST(v AS BIGINT)::VARCHAR ELSE v::VARCHAR END"
+        return f"format('{{:{self.written}}}', v)" if self.written.endswith("e") else "v::VARCHAR"
+
+
+def guess_plain(connection: Any) -> list[Form | None]:
+    """By column of the table t, the form that its first cells suggest; None: texts.
+
+    A wrong guess costs time alone: all cells are held against it.
+    """
+    sample = connection.execute(f"SELECT * FROM t LIMIT {SAMPLE}").fetchall()
+    return [_guess({cell.strip() for cell in cells if cell}) for cells in zip(*sample, strict=True)]
+
+
+def _guess(cells: set[str]) -> Form | None:
+    texts = {text for text in cells if text and not gap_among_numbers(text)}
+    if not texts:
+        return None
+    if all(map(PLAIN_NUMBER.fullmatch, texts)):
+        if all(text.lstrip("+-").isdigit() for text in texts):
+            return Form("integer", GENERAL)
+        return Form("number", _number_form(texts))
+    if all(map(ISO_MOMENT.fullmatch, texts)):
+        fits = {form: np.count_nonzero(_moments_fit(texts, form)) for form in DATE_FORMS}
+        return Form("date", max(fits, key=fits.__getitem__))
+    return None
+
+
+def _number_form(texts: Collection[str]) -> str:
+    for pattern, kind in ((POINTED, "f"), (SCIENTIFIC, "e")):
+        found = [pattern.fullmatch(text) for text in texts]
+        decimals = {len(match[1]) if match else 0 for match in found}
+        if len(decimals) == 1 and 0 < max(decimals) < (DIGITS if kind == "f" else 30):
+            return f".{max(decimals)}{kind}"
+    whole = any(text.lstrip("+-").isdigit() for text in texts)
+    return GENERAL if whole else SHORTEST
+
+
+def _moments_fit(texts: Collection[str], form: str) -> list[bool]:
+    """Whether each text has the marks of a form, at the same places."""
+    shape = re.sub("%[A-Za-z]", lambda part: "0000" if part[0] == "%Y" else "00", form)
+    return [re.sub(r"\d", "0", text) == shape for text in texts]
+
+
+def read_plain(connection: Any, i: int, name: str, form: Form, notes: Notes) -> Column | None:
+    """Column i of t as numbers or dates; None if a cell is neither one nor a gap: it is text."""
+    cell = f"c{i}"
+    plain = f"coalesce({cell} = {form.text}, {cell} IS NULL)"
+    cells = f"(SELECT {cell}, {form.value(cell)} AS v FROM t)"
+    odd_text = f"CASE WHEN NOT {plain} THEN {cell} END AS odd"
+    value = "v::DOUBLE AS v" if form.storage == "number" else "v"
+    found = connection.execute(f"SELECT {value}, {odd_text} FROM {cells}").fetchnumpy()
+    missing = np.ma.getmaskarray(found["v"]).copy()
+    values = np.ma.getdata(found["v"])
+    odd = np.flatnonzero(~np.ma.getmaskarray(found["odd"]))
+    if not len(odd):
+        return _column(name, form, values, missing, Written(form.written))
+    texts = found["odd"][odd]
+    place: dict[str, int] = {}
+    kinds = np.fromiter((place.setdefault(text, len(place)) for text in texts), np.int32)
+    levels = [text.removeprefix(QUOTED) for text in place]
+    stripped = [text.strip() for text in levels]
+    gaps = np.array([not text or gap_among_numbers(text) for text in stripped])
+    numbers: dict[str, int] = {}
+    for text, gap, count in zip(stripped, gaps, np.bincount(kinds).tolist(), strict=True):
+        if not gap:
+            numbers[text] = numbers.get(text, 0) + count
+    regular = len(values) - int(missing.sum()) - sum(numbers.values())
+    read = _read(numbers, form, regular)
+    if read is None:
+        again = form.storage == "integer" and all(map(PLAIN_NUMBER.fullmatch, numbers))
+        decimals = again and not all(text.lstrip("+-").isdigit() for text in numbers)
+        return read_plain(connection, i, name, Form("number", GENERAL), notes) if decimals else None
+    values = values.copy()
+    missing[odd] = gaps[kinds]
+    known = np.array([read.get(text, _gap(form)) for text in stripped], values.dtype)
+    values[odd] = known[kinds]
+    codes = np.full(len(values), -1, np.int32)
+    codes[odd] = kinds
+    written = Written(form.written, codes, np.array(levels, object))
+    column = _column(name, form, values, missing, written)
+    for text, count in column.gap_texts.items():
+        notes.gap(name, text, count)
+    if form.storage == "number":
+        for note in zero_note(name, written, column.missing):
+            notes.add(note)
+    return column
+
+
+def _read(texts: dict[str, int], form: Form, regular: int) -> dict[str, Any] | None:
+    """The values of the cells that are written in another form than most; None: not all are."""
+    if form.storage == "date":
+        stamps = dict(zip(texts, parse_dates(texts, "iso"), strict=True))
+        return None if any(map(np.isnat, stamps.values())) else stamps
+    usual = "1" if form.storage == "integer" else "1.5"  # stands for the cells that are regular
+    if number_storage(texts | {usual: texts.get(usual, 0) + regular}) != form.storage:
+        return None
+    return {text: (int if form.storage == "integer" else float)(text) for text in texts}
+
+
+def _gap(form: Form) -> Any:
+    gaps = {"integer": 0, "number": np.nan, "date": np.datetime64("NaT", "us")}
+    return gaps[form.storage]
+
+
+def _column(
+    name: str, form: Form, values: NDArray[Any], missing: NDArray[np.bool_], written: Written
+) -> Column:
+    """The column of values, with gaps where `missing` says so."""
+    if form.storage == "date":
+        values = values.astype("datetime64[us]")
+    if form.storage == "integer":
+        values = np.where(missing, 0, values) if missing.any() else values
+        mask = missing if missing.any() else None
+        return Column(name, "integer", values, mask=mask, written=written)
+    if missing.any():
+        values = np.where(missing, _gap(form), values)
+    return Column(name, form.storage, values, written=written)
