@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from chainrule.system import startup as _startup  # noqa: F401
+
+# isort: split
 from chainrule import data as data
 from chainrule import errors as errors
 from chainrule.autodiff import gradients as gradients

@@ -48,13 +48,14 @@ class ChainruleError(Exception):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), *self.args)
+        return rebuilt, (type(self), *self.args)
 
 
-def _rebuild(
+def rebuilt(
     kind: type[ChainruleError], where: str, what: str, expected: object, got: object, at: object,
     fix: str | None,
 ) -> ChainruleError:  # fmt: skip
+    """An error from its class and its parts."""
     return kind(where, what, expected=expected, got=got, at=at, fix=fix)
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import start
+from command import environment, start
 
 import chainrule as cr
 from chainrule.model.prepare import prepare
@@ -100,3 +100,25 @@ def test_while_reading(tmp_path: Path) -> None:
         _, err = ended(process)
     assert "interrupted" in err
     assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
+
+
+@pytest.mark.parametrize("module", ["numpy.exceptions", "chainrule.types", "chainrule.cli.main"])
+def test_while_modules_are_imported(module: str, tmp_path: Path) -> None:
+    """Also before the first line of the command runs, nothing is printed."""
+    command = [sys.executable, "-X", "importtime", "-m", "chainrule", "data", "list"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, text=True, env=environment(), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        until(process, f" {module}\n")
+        process.send_signal(signal.SIGINT)
+        out, err = ended(process)
+    assert out == ""
+    assert not [line for line in err.splitlines() if not line.startswith("import time:")]
+
+
+def test_a_program_that_imports_the_package_keeps_its_own_ctrl_c(tmp_path: Path) -> None:
+    code = "import signal, chainrule; print(signal.getsignal(2) is signal.default_int_handler)"
+    said = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path,
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert said.stdout == "True\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import chainrule
 from chainrule.cli.command import Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
-from chainrule.display.screen import Screen
+from chainrule.cli.console import Console
 from chainrule.recipe import SETTINGS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ TYPES: dict[str, Any] = {"text": str, "column": str, "integer": int, "number": f
 """The type of a setting by its form; others are lists of texts, which may contain commas."""
 
 
-def run(arguments: Sequence[str], trouble: Screen) -> int:
+def run(arguments: Sequence[str], trouble: Console) -> int:
     """Parse and run; returns the exit code. A usage error is printed in a few lines."""
     from cyclopts import CycloptsError, MissingArgumentError  # noqa: PLC0415  (heavy)
 

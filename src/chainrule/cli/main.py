@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from chainrule.cli import app
-from chainrule.display.screen import Screen, forget
+from chainrule.cli.console import Console
+from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
+from chainrule.system.startup import INTERRUPTED, raising_interrupts
 
-FINE, WRONG, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,10 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130: an interruption.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with raising_interrupts():
+            return _run(given)
+    except KeyboardInterrupt:  # while the first one was told
+        return INTERRUPTED
+
+
+def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [text for text in given if text != "--debug"]
     _prepare_streams()
-    trouble = Screen(sys.stderr)
+    trouble = Console(sys.stderr)
     try:
         with warnings.catch_warnings():
             _show_warnings(trouble)
@@ -62,7 +72,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _show_warnings(trouble: Screen) -> None:
+def _show_warnings(trouble: Console) -> None:
     """Show Chainrule's warnings as notes; those of libraries are for developers."""
 
     def show(
@@ -75,7 +85,7 @@ def _show_warnings(trouble: Screen) -> None:
     warnings.showwarning = show
 
 
-def _system(error: OSError, trouble: Screen, debug: bool) -> int:
+def _system(error: OSError, trouble: Console, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     place: Any = error.filename
@@ -84,7 +94,7 @@ def _system(error: OSError, trouble: Screen, debug: bool) -> int:
     return WRONG
 
 
-def _defect(error: Exception, trouble: Screen, debug: bool) -> int:
+def _defect(error: Exception, trouble: Console, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     text = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chainrule.cli.outputs import MODEL
+from chainrule.cli.outputs import MODEL, quoted
 from chainrule.errors import ModelFileError
 from chainrule.model.model import Model, load
 
@@ -20,9 +20,10 @@ def open_model(source: str) -> tuple[Model, Path]:
             path = files[0]
         else:
             names = ", ".join(file.name for file in files[:8])
+            train = f"chainrule train DATA -o {quoted(path)}"
             raise ModelFileError(
                 "load", "the folder holds no model.safetensors", got=names or "no model file",
-                at=path, fix="name the file",
+                at=path, fix=f"name one: {quoted(files[0])}" if files else train,
             )  # fmt: skip
     model = load(path)
     return model, path

@@ -59,7 +59,8 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
         outputs = _beside(Path(wanted))
         if not outputs.model.parent.is_dir():
             raise SettingError("train", "there is no such folder", got=outputs.model.parent,
-                               at=f"-o {wanted}", fix="make it first")  # fmt: skip
+                               at=f"-o {wanted}",
+                               fix=f"mkdir -p {quoted(outputs.model.parent)}")  # fmt: skip
     elif wanted is not None:
         folder = Path(wanted)
         created = _make(folder)

@@ -64,7 +64,7 @@ def _check_size(table: Table, features: list[Column]) -> list[Finding]:
                         "collect more rows, or trust the scores little")]  # fmt: skip
     if width > rows:
         return [Finding("info", None, f"{width:,} columns but only {rows:,} rows",
-                        "keep fewer columns, or add weight decay or dropout")]  # fmt: skip
+                        "keep fewer columns, or raise decay= or dropout=")]  # fmt: skip
     return []
 
 
@@ -100,12 +100,13 @@ def _check_column(column: Column, kind: Kind, rows: int) -> list[Finding]:
                         "remove it from the data")]  # fmt: skip
     if kind.name == "id":
         return [Finding("info", name, f"looks like an id ({kind.reason}); it is left out",
-                        f"if it carries meaning: {name}=category or number")]  # fmt: skip
+                        f"if it carries meaning: kinds={{{name!r}: 'category'}}")]  # fmt: skip
     found = _check_spelling(column, "info") if kind.name == "category" else []
     if column.gaps > 0.5 * rows:
         share = 100 * column.gaps / rows
         found.append(Finding("warning", name, f"{share:.0f} % of its cells are gaps",
-                             "leave it out, or find out why they are missing"))  # fmt: skip
+                             "find out why they are missing, or leave it out: "
+                             f"ignore={[name]}"))  # fmt: skip
     if column.storage in ("number", "integer") and kind.name == "number":
         found += _check_numbers(column, rows)
     return found
@@ -116,12 +117,14 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
     infinite = int(np.isinf(values).sum())
     if infinite:
         return [Finding("error", column.name, f"holds {counted(infinite, 'infinite value')}",
-                        "replace them by gaps, or leave the column out")]  # fmt: skip
+                        "replace them by gaps, or leave it out: "
+                        f"ignore={[column.name]}")]  # fmt: skip
     values = values[~np.isnan(values)]
     steps = np.diff(values)
     if rows >= 20 and column.storage == "integer" and (steps == 1).all():
         return [Finding("warning", column.name, "numbers the rows: it is the order of the file",
-                        f"leave it out, unless it means something: {column.name}=id")]  # fmt: skip
+                        "leave it out, unless it means something: "
+                        f"ignore={[column.name]}")]  # fmt: skip
     if len(values) < 50 or column.distinct < 10:
         return []
     centred = values - values.mean()
@@ -133,7 +136,7 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
     return [Finding("info", column.name,
                     f"very skewed: from {low:g} to {high:g}, half of the values at "
                     f"{'most' if skew > 0 else 'least'} {middle:g}",
-                    "transform it to quantiles, or take its logarithm")]  # fmt: skip
+                    "scaling='quantile', or take its logarithm in the data")]  # fmt: skip
 
 
 def _check_target(
@@ -230,7 +233,7 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
     """Finds a column that alone predicts the target: a copy, another spelling, a consequence."""
     if _same(column, label):
         return [Finding("warning", column.name, f"is a copy of the target {label.name!r}",
-                        "leave it out")]  # fmt: skip
+                        f"leave it out: ignore={[column.name]}")]  # fmt: skip
     if kind.name in ("id", "text"):
         return []
     values = _values(column, kind)
@@ -242,7 +245,8 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
         return []
     return [Finding("warning", column.name,
                     f"alone predicts the target {label.name!r} almost perfectly: it may be known "
-                    "only afterwards", "leave it out unless it is known beforehand")]  # fmt: skip
+                    "only afterwards", "leave it out unless it is known beforehand: "
+                    f"ignore={[column.name]}")]  # fmt: skip
 
 
 def _same(column: Column, label: Column) -> bool:

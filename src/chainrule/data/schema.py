@@ -306,11 +306,13 @@ def _learn_columns(
         for name, kind in kinds.items()
     )
     if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
+        guessed = [e.name for e in encoders if e.reason != "chosen by you"]
+        first = next(iter([*guessed, *kinds]), "COLUMN")
         raise DataError(
             table.source,
             "no column is left to learn from",
             got="\n".join(f"{e.name!r}: {e.reason}" for e in encoders[:12]) or "only the target",
-            fix="overrule a guess with kinds=",
+            fix=f"overrule a guess: kinds={{{first!r}: 'category'}}",
         )
     return encoders
 

@@ -74,7 +74,10 @@ def holdout(
     """
     if not is_number(fraction) or not 0 < fraction < 1:
         raise SettingError(
-            "holdout", "the fraction to validate lies between 0 and 1", got=fraction, fix="0.2"
+            "holdout",
+            "the fraction to validate lies between 0 and 1",
+            got=fraction,
+            fix="validation=0.2",
         )
     ways = {"stratify": stratify, "groups": groups, "time": time}
     given = [name for name, value in ways.items() if value is not None]
@@ -204,7 +207,7 @@ def _latest(codes: Rows, size: int) -> Rows:
     """The rows from a point in time on, as close to `size` rows as undivided points allow."""
     after = np.append(np.bincount(codes)[::-1].cumsum()[::-1], 0)  # rows at or after each moment
     if len(after) < 3:
-        raise DataError("holdout", "all rows have the same time", fix="split without time=")
+        raise DataError("holdout", "all rows have the same time", fix="leave out time=")
     cut = 1 + int(np.argmin(np.abs(after[1:-1] - size)))
     return np.flatnonzero(codes >= cut)
 
@@ -213,7 +216,7 @@ def _group_rows(codes: Rows, size: int, seed: int) -> Rows:
     """The rows of shuffled groups, as close to `size` rows as undivided groups allow."""
     counts = np.bincount(codes)
     if len(counts) < 2:
-        raise DataError("holdout", "all rows are in one group", fix="split without groups=")
+        raise DataError("holdout", "all rows are in one group", fix="leave out groups=")
     order = shuffled(len(counts), seed)
     total = counts[order].cumsum()[:-1]  # the last group always trains
     taken = 1 + int(np.argmin(np.abs(total - size)))
@@ -229,7 +232,7 @@ def _stratified(codes: Rows, size: int, seed: int) -> Rows:
         if quota.sum() < size and quota[label] < counts[label] - 1:
             quota[label] += 1
     if not quota.any():
-        raise DataError("holdout", "no class has two rows", fix="split without stratify=")
+        raise DataError("holdout", "no class has two rows", fix="hold out none: validation=0")
     order = shuffled(len(codes), seed)
     by_class = order[np.argsort(codes[order], kind="stable")]
     rank = np.arange(len(codes)) - np.repeat(counts.cumsum() - counts, counts)

@@ -42,6 +42,10 @@ class Screen:
         """The lines of a text, without control characters and what the stream cannot show."""
         return printable(text.replace("\xa0", " "), self.stream)
 
+    def advice(self, text: str) -> str:
+        """A message as it is shown here; the base shows settings as Python names them."""
+        return text
+
     def heading(self, text: str) -> None:
         """Write an empty line and a heading."""
         self.write("", self.styled(text, "bold"))
@@ -112,9 +116,11 @@ class Screen:
 
     def error(self, error: ChainruleError) -> None:
         """Write an error in its four parts, the later ones wrapped under their label."""
-        self.say(f"[{error.where}] {error.what}".replace("\n", " "), style="red")
+        what = self.advice(error.what).replace("\n", " ")
+        self.say(f"[{error.where}] {what}", style="red")
         parts = {
-            "expected": error.expected, "got": error.got, "at": error.at, "fix": error.fix
+            "expected": error.expected, "got": error.got, "at": error.at,
+            "fix": error.fix and self.advice(error.fix),
         }  # fmt: skip
         for label, part in parts.items():
             if part is not None:

@@ -115,7 +115,7 @@ class Model(ModelState):
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
             epochs: passes over all training rows; None: 20, or as many iterations as LBFGS has.
             validation: the share of rows held out (shuffled, stratified by class, seeded), or
-                separate data, or None.
+                separate data; None or 0 holds out none.
             groups, time: hold out complete groups, or the latest rows: an array with an entry a
                 row, or the name of a column of the table.
             patience: stop when the validation loss, or the criterion of an EarlyStopping, has not

@@ -57,9 +57,8 @@ def prepare(
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, all_rows, held, np.arange(m), sentence)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
-    return divide(
-        arrays, all_rows, validation, state.seed, stratify=stratify, groups=groups, time=time
-    )
+    share = None if validation is not None and float(validation) == 0 else validation
+    return divide(arrays, all_rows, share, state.seed, stratify=stratify, groups=groups, time=time)
 
 
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:

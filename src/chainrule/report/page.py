@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,7 @@ class Report:
         importance: (column, drop of `importance_of` when its values are shuffled).
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
         next_command: the command that predicts.
+        advice: makes settings in the advice of notes and findings what a reader can type.
     """
 
     source: str
@@ -164,6 +165,7 @@ class Report:
     importance_of: str = ""
     mistakes: Sequence[Mapping[str, Any]] = ()
     next_command: str = ""
+    advice: Callable[[str], str] = str
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the page: the complete file or nothing.

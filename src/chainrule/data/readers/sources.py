@@ -68,10 +68,10 @@ def _from_memory(source: Any) -> Table:
 def _fix(source: Any) -> str | None:
     """The fix for a source that is almost a table."""
     if hasattr(source, "to_frame"):
-        return "source.to_frame()"
+        return "call .to_frame() of it: that is a table"
     if hasattr(source, "toarray"):
-        return "source.toarray(): a sparse matrix"
-    return "np.array(source)" if isinstance(source, (list, tuple)) and source else None
+        return "call .toarray() of the sparse matrix"
+    return "give np.array(...) of it" if isinstance(source, (list, tuple)) and source else None
 
 
 def _filled(table: Table) -> Table:

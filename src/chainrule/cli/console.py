@@ -1,0 +1,19 @@
+"""The screen of the command line, whose advice can be typed there."""
+
+from __future__ import annotations
+
+from chainrule.cli.spelling import OPTIONS, as_options
+from chainrule.display.screen import Screen
+from chainrule.errors import ChainruleError, rebuilt
+
+
+class Console(Screen):
+    """A screen on which settings in advice are options of the command line."""
+
+    def advice(self, text: str) -> str:
+        return as_options(text)
+
+    def error(self, error: ChainruleError) -> None:
+        """Write an error; one of a setting begins with its option."""
+        where, *parts = error.args
+        super().error(rebuilt(type(error), OPTIONS.get(where, where), *parts))

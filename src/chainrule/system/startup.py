@@ -1,0 +1,52 @@
+"""Ends the command line without a trace where Ctrl-C comes before or after its work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
+
+def is_command() -> bool:
+    """Whether this process was started as `chainrule` or `python -m chainrule`."""
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if name == "-m":  # until the module is found
+        return sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] == ["chainrule"]
+    return name in ("chainrule", "chainrule.exe")
+
+
+def end_at_interrupts() -> None:
+    """Make Ctrl-C end the process at once, where it would raise: there is nothing to save."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+@contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Make Ctrl-C a KeyboardInterrupt in the block, where it would end the process.
+
+    After the block it has no effect: the work is done, and the exit code is known.
+    """
+    if signal.getsignal(signal.SIGINT) is not _end:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end(number: int, frame: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+if is_command():
+    end_at_interrupts()
