@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import chainrule.ops
-from chainrule.errors import GraphError
+from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.op import FUNCTIONS, REGISTRY, lookup, op
 from chainrule.types import TensorType
 from opcases import CASES
@@ -98,6 +98,21 @@ def test_formula_names_operands_and_attributes_that_exist(name: str) -> None:
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     assert OURS[name].formula
     assert anything or named <= set(parameters)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_op_declares_its_attributes(name: str) -> None:
+    declared = OURS[name].attributes
+    assert declared is not None
+    parameters = inspect.signature(OURS[name].infer).parameters.values()
+    plain = {p.name for p in parameters if p.annotation in ("str", "int", "bool", "float", "Axes")}
+    assert plain <= set(declared)
+    if declared:
+        wrong = dict.fromkeys(declared, object())
+        with pytest.raises(ChainruleError, match=r"attribute|dtype"):
+            OURS[name].type([TensorType((2, 2))] * 2, wrong)
+    with pytest.raises(ChainruleError, match="does not take these attributes"):
+        OURS[name].type([TensorType((2, 2))] * 2, dict.fromkeys((*declared, "more"), 0))
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))

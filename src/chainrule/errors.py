@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 
@@ -114,3 +114,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = list(known)
     guess = nearest(name, known)
     return f"did you mean {guess!r}?" if guess else "known: " + ", ".join(map(str, known))
+
+
+def short(value: object) -> str:
+    """A value as a text of 60 characters at most, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"{value.bit_length()} bits"
+    parts = (list, tuple, Mapping)
+    flat = isinstance(value, tuple) and not any(isinstance(x, parts) for x in value[:9])
+    if isinstance(value, parts) and not (flat and len(value) < 9):
+        return f"{type(value).__name__} of {len(value)}"
+    text = ascii(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import pickle
 import random
@@ -27,6 +25,7 @@ from chainrule.model import file as modelfile
 from chainrule.model import safetensors as safetensor
 from chainrule.model.file import read, write
 from chainrule.model.saved import Saved
+from mutations import compact, forged, parts, sealed
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and links")
 
@@ -323,32 +322,6 @@ def test_a_file_of_a_newer_version(content, reading):
 
 
 # ---------------------------------------------------------------- malice: checksums are right
-
-
-def sealed(header: bytes, data: bytes) -> bytes:
-    """A file of that header, with the checksum that it should have."""
-    content = bytearray(struct.pack("<Q", len(header)) + header + data)
-    start = content.index(b"sha256") + len(b'sha256\\":\\"')
-    content[start : start + 64] = b"0" * 64
-    content[start : start + 64] = hashlib.sha256(content).hexdigest().encode()
-    return bytes(content)
-
-
-def parts(content: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """The header, the document and the data of a file."""
-    length = struct.unpack("<Q", content[:8])[0]
-    header = json.loads(content[8 : 8 + length])
-    return header, json.loads(header["__metadata__"]["chainrule"]), content[8 + length :]
-
-
-def compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def forged(header: dict[str, Any], document: Any, data: bytes) -> bytes:
-    text = document if isinstance(document, str) else compact(document)
-    header = header | {"__metadata__": header["__metadata__"] | {"chainrule": text}}
-    return sealed(compact(header).encode(), data)
 
 
 def test_forging_without_a_change_is_read(content, reading):
@@ -682,6 +655,7 @@ LOOP = """
 import itertools, sys, numpy as np, chainrule as cr
 from chainrule.model.file import write
 from chainrule.model.saved import Saved
+from mutations import compact, forged, parts, sealed
 node = cr.parameter("w", cr.init.Zeros(), (300_000,))
 print("ready", flush=True)
 for k in itertools.count():

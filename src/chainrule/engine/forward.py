@@ -9,9 +9,11 @@ import numpy as np
 
 from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.nativerows import NativeRows
+from chainrule.errors import GraphError
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Scope
+from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import EvalSchedule
 from chainrule.passes.decompose import lowers
 from chainrule.passes.ranges import out_of_range
@@ -65,6 +67,7 @@ class Forward:
                 break
             rest = self._cut(rest, gaps, _Whole)
         self._outputs = rest.outputs
+        self._step_inputs = [x for x in self.graph.inputs if x in STEP_INPUTS]
         made = {x for stage in self._stages for x in stage.made}
         left = [x for x in dict.fromkeys(rest.outputs) if x not in made]
         if left:
@@ -99,11 +102,26 @@ class Forward:
             values: of the parameters, by name; these arrays are never written to.
             arrays: of the inputs, by name, already checked.
             rows: which to compute, in this order.
+
+        Raises:
+            GraphError: an output depends on what exists in training steps alone.
         """
+        self._refuse_steps()
         known: dict[Node, Array] = {}
         for stage in self._stages:
             known.update(zip(stage.made, stage(values, arrays, rows, known), strict=True))
         return [known[x] for x in self._outputs]
+
+    def _refuse_steps(self) -> None:
+        """Raises GraphError where a value exists in training steps alone."""
+        for x in self._step_inputs:
+            reader = self.graph.consumers(x)[0] if self.graph.consumers(x) else x
+            raise GraphError(
+                "forward",
+                "random numbers, and what else belongs to a training step, have no value outside",
+                at=f"node {self.graph.name(reader)!r}, {reader.source}",
+                fix="when_training(noisy, plain) takes `plain` outside of training",
+            )
 
 
 # ---------------------------------------------------------------- stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +70,7 @@ class NativeProgram:
         self._encode, self._whole, self._threads = encode, whole, threads
         graph = step.graph
         self._parameters = {graph.name(x): x for x in graph.parameters}
-        self._start: dict[str, Array] = {}  # until there is machine code, which then has all
+        self._start: dict[str, Array] = {}  # of what machine code does not have
         self._runner: Runner | None = None
         self.write(state)
         self._fixed = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
@@ -111,7 +111,8 @@ class NativeProgram:
         if runner is None or rows > runner.code.max_rows:
             self._bound = None
             runner = self._runner = self._with_room(rows)
-            self._start = {}
+            held = self._held()
+            self._start = {name: x for name, x in self._start.items() if name not in held}
         if data is not self._given[0]:
             self.load(data)
         if self._bound is not self._given:
@@ -199,10 +200,15 @@ class NativeProgram:
 
     def read(self) -> dict[str, Array]:
         """See Program."""
-        if self._runner is None:
-            return {name: np.array(self._first(name)) for name in self._parameters}
-        state = self._runner.state
-        return {name: state[name] for name in self._parameters}
+        held = self._held()
+        return {
+            name: held[name] if name in held else np.array(self._first(name))
+            for name in self._parameters
+        }
+
+    def _held(self) -> MutableMapping[str, Array]:
+        """The state that machine code has: all of it that a step needs."""
+        return {} if self._runner is None else self._runner.state
 
     def _first(self, name: str) -> Array:
         """The value of a state before the first step."""
@@ -214,10 +220,9 @@ class NativeProgram:
         """See Program."""
         known = {name: np.asarray(state[name]) for name in self._parameters if name in state}
         with uninterrupted():
-            if self._runner is None:
-                self._start |= known
-            else:
-                self._runner.state.update(known)
+            held = self._held()
+            for name, value in known.items():
+                (held if name in held else self._start)[name] = value
             self._steps = self._steps if steps is None else steps
 
 

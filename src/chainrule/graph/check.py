@@ -35,7 +35,7 @@ def check_nodes(
     """
     seen: set[Node] = set()
     for node in nodes:
-        if not all(x in seen for x in node.inputs):
+        if not seen.issuperset(node.inputs):
             raise _wrong(name(node), node, "an operand does not precede its consumer")
         seen.add(node)
         if node in known:
@@ -55,7 +55,7 @@ def check_nodes(
 
 def _check_type(node: Operation, name: Name) -> None:
     try:
-        inferred = node.op.infer(*(x.type for x in node.operands), **node.attributes)
+        inferred = node.op.type([x.type for x in node.operands], node.attributes)
     except ChainruleError as error:
         raise _wrong(name(node), node, f"its operands do not fit: {error.what}") from error
     if inferred != node.type:

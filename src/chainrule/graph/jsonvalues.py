@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import GraphError
+from chainrule.errors import GraphError, short
 from chainrule.graph.node import Array
 from chainrule.types import DTYPES, N
 
@@ -83,7 +83,7 @@ class Encoder:
             "form",
             "a value that cannot be written",
             expected="None, booleans, numbers, text, arrays, and tuples, lists and dicts of them",
-            got=f"{type(value).__name__}: {_short(value)}",
+            got=f"{type(value).__name__}: {short(value)}",
             at=name,
         )
 
@@ -114,6 +114,15 @@ class Decoder:
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self._arrays = arrays
         self._used: set[str] = set()
+        self._rules: dict[str, Callable[[Any, str, int], Any]] = {
+            "$tuple": self._tuple,
+            "$dict": self._dict,
+            "$scalar": self._scalar,
+            "$batch": _batch,
+            "$float": _float,
+            "$array": _inline,
+            "$stored": self._stored,
+        }
 
     def decode(self, value: Any, name: str, depth: int = 3 * MAX_DEPTH) -> Any:
         """Returns the value that was encoded as `value`, the result of a JSON parser.
@@ -152,19 +161,10 @@ class Decoder:
                 encodable(k, name): self.decode(x, f"{name}.{k}", depth - 1)
                 for k, x in value.items()
             }
-        rules: dict[str, Callable[[Any, str, int], Any]] = {
-            "$tuple": self._tuple,
-            "$dict": self._dict,
-            "$scalar": self._scalar,
-            "$batch": _batch,
-            "$float": _float,
-            "$array": _inline,
-            "$stored": self._stored,
-        }
         key, content = next(iter(value.items()))
-        if len(value) != 1 or key not in rules:
+        if len(value) != 1 or key not in self._rules:
             raise _malformed(value, name)
-        return rules[key](content, name, depth)
+        return self._rules[key](content, name, depth)
 
     def _tuple(self, content: Any, name: str, depth: int) -> tuple[Any, ...]:
         if not isinstance(content, list):
@@ -188,7 +188,7 @@ class Decoder:
 
     def _stored(self, content: Any, name: str, _: int) -> Array:
         if not isinstance(content, str) or content not in self._arrays:
-            raise GraphError("form", "an array is missing", got=_short(content), at=name)
+            raise GraphError("form", "an array is missing", got=short(content), at=name)
         self._used.add(content)
         array = self._arrays[content]
         if str(array.dtype) not in DTYPES:
@@ -244,19 +244,9 @@ def encodable(value: str, name: str) -> str:
 
 def _integer(value: int, name: str) -> int:
     if not -(2**63) <= value < 2**64:
-        raise GraphError("form", "an integer of more than 64 bits", got=_short(value), at=name)
+        raise GraphError("form", "an integer of more than 64 bits", got=short(value), at=name)
     return value
 
 
 def _malformed(value: object, name: str) -> GraphError:
-    return GraphError("form", "not a value that an encoder writes", got=_short(value), at=name)
-
-
-def _short(value: object) -> str:
-    """The value as short text, whatever it is."""
-    if isinstance(value, int) and value.bit_length() > 1000:
-        return f"{value.bit_length()} bits"
-    if isinstance(value, (list, tuple, Mapping)):
-        return f"{type(value).__name__} of {len(value)}"
-    text = ascii(value).replace("\n", " ")
-    return text if len(text) <= 60 else text[:57] + "..."
+    return GraphError("form", "not a value that an encoder writes", got=short(value), at=name)

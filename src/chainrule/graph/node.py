@@ -276,7 +276,7 @@ def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
     """Returns a new Operation node; its type is inferred and its operands checked here."""
     source = user_line()
     try:
-        inferred = op.infer(*(x.type for x in operands), **attributes)
+        inferred = op.type([x.type for x in operands], attributes)
     except ChainruleError as error:
         if error.at is None:
             error.at = ", ".join(["line " + source, *(f"operand {x.label!r}" for x in operands)])
@@ -295,7 +295,7 @@ def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
     """Returns the same operation, with its name, on other operands; its type is inferred."""
     inferred = node.type
     if any(new.type != old.type for new, old in zip(operands, node.operands, strict=True)):
-        inferred = node.op.infer(*(x.type for x in operands), **node.attributes)
+        inferred = node.op.type([x.type for x in operands], node.attributes)
     return Operation(
         node.scope,
         inferred,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from chainrule.errors import ChainruleError, GraphError, did_you_mean
+from chainrule.graph.attributes import Schema, check_attributes
 from chainrule.graph.source import called_from_user, user_line
 from chainrule.ir.index import Place
 from chainrule.ir.kernel import Combine, Expr
@@ -157,7 +158,7 @@ Lowering: TypeAlias = (
 # ---------------------------------------------------------------- the record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """The meaning of an operation, its differentiation, and its lowering to machine code.
 
@@ -168,6 +169,7 @@ class Op:
             elements in another shape or order; `index`: indices computed from data; `random`:
             drawn anew each step.
         infer: operand types and attributes to the type of the result; raises on misuse.
+        attributes: what each of them is; None for an op made elsewhere, which checks its own.
         forward: NumPy operands and attributes to the value.
         gradient: `(gy, y, *operands, **attributes)`, all of them nodes, to one node an operand;
             None for an operand through which no gradient flows. None in place of the rule:
@@ -196,6 +198,13 @@ class Op:
     formula: str = ""
     convention: str = ""
     serial: int = 0
+    attributes: Schema | None = None
+
+    def type(self, operands: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+        """The type of the result. Raises on misuse of operands or attributes."""
+        if self.attributes is not None and (self.attributes or attributes):
+            check_attributes(self.name, self.attributes, tuple(operands), attributes)
+        return self.infer(*operands, **attributes)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -224,6 +233,7 @@ def op(
     formula: str = "",
     convention: str = "",
     serial: int | None = None,
+    attributes: Schema | None = None,
 ) -> Op:
     """Make an op and enter it in the registry.
 
@@ -237,6 +247,7 @@ def op(
         price: of one element, in additions; None: 0 for what only reads elsewhere, else 1.
         formula, convention: see `Op`.
         serial: see `Op`; None: by where this is called from.
+        attributes: see `Op`; None: Chainrule's own op takes none, another what it likes.
 
     Raises:
         GraphError: one of Chainrule's own ops has that name.
@@ -251,6 +262,7 @@ def op(
     REGISTRY[name] = Op(
         name, kind, infer, forward, gradient, decompose, lower, price,
         formula or name + "({0})", convention, serial,
+        {} if attributes is None and not serial else attributes,
     )  # fmt: skip
     return REGISTRY[name]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +14,7 @@ import msgspec
 import numpy as np
 
 from chainrule.errors import ChainruleError, GraphError
-from chainrule.graph.check import check
+from chainrule.graph.check import check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.jsonvalues import Decoder, Encoder, encodable
 from chainrule.graph.node import Array, Initializer, Input, Node, Operation, Parameter, Scope
@@ -256,7 +258,8 @@ class _Reader:
                 expected=_first_difference(found, list(self._nodes)),
                 got=_first_difference(list(self._nodes), found),
             )
-        return check(graph)
+        check_nodes(graph, set(graph.operations), graph.name)  # their types have been checked
+        return graph
 
     def _find(self, name: str, what: str) -> Node:
         if name not in self._nodes:
@@ -288,7 +291,7 @@ class _Reader:
             name: self._decoder.decode(x, f"{item.name}.{name}")
             for name, x in item.attributes.items()
         }
-        _check_call(op, operands, attributes)
+        _check_call(op, operands)
         inferred = _infer(op, operands, attributes)
         if inferred != type:
             raise GraphError(
@@ -349,35 +352,38 @@ def _type(item: NodeForm) -> TensorType:
     return type
 
 
-def _check_call(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any]) -> None:
-    """Raises GraphError unless the op takes this number of operands and these attributes."""
+@functools.cache
+def _operand_counts(op: Op) -> tuple[int, float, str]:
+    """The least and the greatest number of operands that an op takes, and both in words."""
     if isinstance(op.forward, np.ufunc):
-        fits = len(operands) == op.forward.nin and not attributes
-        expected = f"{op.forward.nin} operands, no attributes"
-    else:
-        signature = inspect.signature(op.forward)
-        expected = str(signature)
-        try:
-            signature.bind(*operands, **attributes)
-            fits = True
-        except TypeError:
-            fits = False
-    if not fits:
-        got = f"{len(operands)} operands, attributes: {', '.join(attributes) or 'none'}"
+        return op.forward.nin, op.forward.nin, str(op.forward.nin)
+    parameters = inspect.signature(op.forward).parameters.values()
+    ours = [p for p in parameters if p.name not in (op.attributes or ())]
+    fixed = [p for p in ours if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in fixed)
+    if op.attributes is None:  # made elsewhere: some of them may be attributes
+        least = 0
+    if any(p.kind is p.VAR_POSITIONAL for p in ours):
+        return least, math.inf, f"{least} or more"
+    most = len(fixed) if op.attributes is None else least + (op.name == "uniform")
+    return least, most, str(least) if least == most else f"{least} to {most}"
+
+
+def _check_call(op: Op, operands: tuple[Node, ...]) -> None:
+    """Raises GraphError unless the op takes this number of operands."""
+    least, most, words = _operand_counts(op)
+    if not least <= len(operands) <= most:
         raise GraphError(
-            "form",
-            f"{op.name} does not take these operands and attributes",
-            expected=expected,
-            got=got,
+            "form", f"{op.name} does not take so many operands", expected=words, got=len(operands)
         )
 
 
 def _infer(op: Op, operands: tuple[Node, ...], attributes: Mapping[str, Any]) -> TensorType:
     try:
-        return op.infer(*(x.type for x in operands), **attributes)
+        return op.type([x.type for x in operands], attributes)
     except ChainruleError:
         raise
-    except Exception as error:  # a rule trusts its attributes, but these come from a file
+    except Exception as error:  # of an op that was made elsewhere
         raise GraphError(
             "form",
             f"{op.name} cannot take these attributes",

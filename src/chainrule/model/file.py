@@ -22,6 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from chainrule.errors import ChainruleError, ModelFileError
+from chainrule.graph.demand import check_demand
 from chainrule.graph.jsonvalues import Decoder, Encoder
 from chainrule.graph.node import Array
 from chainrule.graph.serialize import from_dict, to_dict
@@ -182,15 +183,20 @@ def _advice(error: Exception) -> str | None:
 # ---------------------------------------------------------------- reading
 
 
-def read(path: str | os.PathLike[str]) -> Saved:
+def read(path: str | os.PathLike[str], *, large: bool = False) -> Saved:
     """Read a model file. No code from it is run, and everything in it is checked.
 
     The arrays are writable views of one buffer of the file's size: nothing is copied, and the
     file is not used after this returns.
 
+    Args:
+        path: of the file.
+        large: also a file whose model asks for more memory or work than its size allows; see
+            `graph/demand.py`.
+
     Raises:
-        ModelFileError: the file does not exist, is damaged or cut, or was written by another
-            program or a newer version of this one.
+        ModelFileError: the file does not exist, is damaged or cut, was written by another
+            program or a newer version of this one, or asks for too much.
     """
     where = os.fspath(path)
     try:
@@ -203,9 +209,12 @@ def read(path: str | os.PathLike[str]) -> Saved:
     except MemoryError:
         raise ModelFileError("load", "the file does not fit in memory", at=where) from None
     try:
-        return _decode(header, data)
+        saved = _decode(header, data)
+        if not large:
+            check_demand(saved.graph, len(header) + len(data))
     except ChainruleError as error:
         raise _of_file("load", where, error) from None
+    return saved
 
 
 def from_bytes(content: bytes) -> Saved:

@@ -14,16 +14,25 @@ from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
-from chainrule.errors import ChainruleError, FeedError, ModelFileError, SettingError, did_you_mean
+from chainrule.errors import (
+    ChainruleError,
+    FeedError,
+    ModelFileError,
+    SettingError,
+    did_you_mean,
+    short,
+)  # fmt: skip
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
+from chainrule.graph.step import STEP_INPUTS
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
-from chainrule.model.saved import Saved
+from chainrule.model.saved import Saved, check_slots
 from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
 from chainrule.report.page import Report
+from chainrule.system.collector import paused_collector
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
@@ -74,7 +83,7 @@ class Model(ModelState):
         self.single = isinstance(outputs, Node)
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
-        self._output_inputs = {x: forward.name(x) for x in forward.inputs}
+        self._output_inputs = {x: forward.name(x) for x in forward.inputs if x not in STEP_INPUTS}
 
     def __repr__(self) -> str:
         outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)
@@ -349,20 +358,26 @@ class Model(ModelState):
         return {name: data[name] for name in data if name in needed}
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, large: bool = False) -> Model:
     """The model that `Model.save` wrote, bit for bit. No code is run from the file.
 
+    Args:
+        path: of the file.
+        large: load it even if one example needs more memory or work than a file of its size may
+            ask for: 64 MB and 2^30 elements, and 16 bytes and 1,024 elements for each byte.
+
     Raises:
-        ModelFileError: the file is damaged, unsafe, or not a model.
+        ModelFileError: the file is damaged, unsafe, not a model, or asks for too much.
     """
-    saved = modelfile.read(path)
-    try:
-        return _from_saved(saved)
-    except ModelFileError as error:
-        error.at = path
-        raise
-    except ChainruleError as error:
-        raise ModelFileError("load", error.what, got=error.got, at=path) from None
+    with paused_collector():  # a graph is many objects, and none of them is garbage
+        saved = modelfile.read(path, large=large)
+        try:
+            return _from_saved(saved)
+        except ChainruleError as error:
+            at = path if error.at is None else f"{path}, {error.at}"
+            raise ModelFileError(
+                "load", error.what, expected=error.expected, got=error.got, at=at, fix=error.fix
+            ) from None
 
 
 def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
@@ -388,8 +403,13 @@ def _from_saved(saved: Saved) -> Model:
     model.restore({**saved.values, **saved.state}, saved.steps)
     if saved.optimizer is not None:
         model.optimizer = optimizer_from_dict(saved.optimizer)
+        if isinstance(model.optimizer, Optimizer):
+            check_slots(model.graph, model.optimizer, saved.state)
     if saved.history is not None:
         model.history = History.from_dict(saved.history)
     model.split = str(saved.notes.get("split", ""))
-    model.notes = dict(saved.notes.get("notes", {}))
+    notes = saved.notes.get("notes", {})
+    if not isinstance(notes, Mapping):
+        raise ModelFileError("load", "the notes are not a mapping", got=short(notes))
+    model.notes = dict(notes)
     return model

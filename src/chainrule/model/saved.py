@@ -1,4 +1,4 @@
-"""The content of a model file as a record, and the check that its parts are consistent."""
+"""The content of a model file as a record, and the checks that its parts are consistent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from chainrule.errors import ModelFileError
 from chainrule.graph.graph import Graph
 from chainrule.graph.jsonvalues import encodable
-from chainrule.graph.node import Array
+from chainrule.graph.node import Array, Input, Scope
+from chainrule.graph.step import RATE, STEP_INDEX
+from chainrule.train.optim import Optimizer
 from chainrule.types import DTYPES, show
 
 
@@ -75,6 +77,10 @@ def check_saved(saved: Saved) -> None:
             raise ModelFileError(
                 "file", f"state {name!r} has a type that cannot be saved", got=array.dtype
             )
+        if name in wanted:
+            raise ModelFileError(
+                "file", "an optimizer's array has the name of a parameter", got=name
+            )
         encodable(name, "a name in the state")
     for name in saved.outputs if saved.loss is None else (*saved.outputs, saved.loss):
         if graph.find(name) not in graph.outputs:
@@ -83,3 +89,21 @@ def check_saved(saved: Saved) -> None:
         raise ModelFileError("file", "a loss is a scalar", got=graph[saved.loss].type)
     if saved.steps < 0:
         raise ModelFileError("file", "steps are counted from 0", got=saved.steps)
+
+
+def check_slots(graph: Graph, optimizer: Optimizer, state: Mapping[str, Array]) -> None:
+    """Raise ModelFileError where an array of the optimizer is not of the type that it makes."""
+    for parameter in graph.parameters:
+        if not parameter.trainable:
+            continue
+        gradient = Input(Scope("gradient"), parameter.type, batch=False)
+        _, slots = optimizer.update(parameter, graph.name(parameter), gradient, RATE, STEP_INDEX)
+        for slot in slots:
+            array = state.get(slot.label)
+            if array is not None and (array.shape, str(array.dtype)) != (slot.shape, slot.dtype):
+                raise ModelFileError(
+                    "file",
+                    f"the optimizer's array {slot.label!r} has another type",
+                    expected=slot.type,
+                    got=f"{array.dtype}{show(array.shape)}",
+                )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import SettingError
+from chainrule.graph.attributes import NUMBER
 from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
@@ -113,6 +114,7 @@ CLIP = op(
     "clip",
     "map",
     infer=numeric("clip"),
+    attributes={"low": NUMBER.or_none(), "high": NUMBER.or_none()},
     forward=lambda x, low, high: np.clip(x, low, high),
     gradient=lambda gy, y, x, low, high: (where(equal(x, y), gy, 0),),
     lower=Map(_lower_clip),
@@ -133,6 +135,7 @@ def clip(x: NodeLike, low: float | None = None, high: float | None = None) -> No
         DTypeError: a bound does not fit in the dtype of `x`.
     """
     x = as_node(x)
+    numeric("clip")(x.type)
     low, high = (_bound(bound, x.dtype) for bound in (low, high))
     if low is not None and high is not None and low > high:
         raise SettingError(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError
+from chainrule.errors import ChainruleError, DTypeError, GraphError, ShapeError, short
+from chainrule.graph.attributes import ARRAY, DTYPE, SHAPE
 from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Fixed, Scalar, View, function, op
 from chainrule.graph.source import user_line
@@ -23,6 +24,7 @@ CONSTANT = op(
     "constant",
     "view",
     infer=lambda value: TensorType(value.shape, str(value.dtype)),
+    attributes={"value": ARRAY},
     forward=lambda value: value,
     gradient=None,
     lower=Fixed(),
@@ -46,7 +48,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
         array = np.asarray(value)
     except ValueError:
         raise DTypeError(
-            "constant", "rows differ in length", got=_short(value), at="line " + user_line()
+            "constant", "rows differ in length", got=short(value), at="line " + user_line()
         ) from None
     if dtype is None:
         literal = not isinstance(value, (np.ndarray, np.generic))
@@ -56,7 +58,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
             "constant",
             "not an array of numbers",
             expected="one of " + ", ".join(DTYPES),
-            got=f"{array.dtype} {_short(value)}",
+            got=f"{array.dtype} {short(value)}",
             at="line " + user_line(),
         )
     with np.errstate(all="ignore"):
@@ -68,7 +70,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
         raise DTypeError(
             "constant",
             f"the value does not fit in {dtype}",
-            got=_short(value),
+            got=short(value),
             at="line " + user_line(),
             fix='use "float64"' if floats else integer_fix,
         )
@@ -76,15 +78,11 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
     return apply(CONSTANT, value=converted)
 
 
-def _short(value: object) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 CAST = op(
     "cast",
     "map",
     infer=lambda x, dtype: TensorType(x.shape, dtype),
+    attributes={"dtype": DTYPE},
     forward=lambda x, dtype: x.astype(dtype),
     gradient=lambda gy, y, x, dtype: (cast(gy, x.dtype) if x.type.floating else None,),
     lower=Scalar("cast"),
@@ -121,6 +119,7 @@ BROADCAST_TO = op(
     "broadcast_to",
     "view",
     infer=_infer_broadcast,
+    attributes={"shape": SHAPE},
     forward=np.broadcast_to,
     gradient=lambda gy, y, x, shape: (sum_to(gy, x.shape),),
     lower=View(_stretched, aligned=True, spreads=True),
@@ -166,6 +165,7 @@ SUM_TO = op(
     "sum_to",
     "reduce",
     infer=_infer_sum_to,
+    attributes={"shape": SHAPE},
     forward=_forward_sum_to,
     gradient=lambda gy, y, x, shape: (broadcast_to(gy, x.shape),),
     decompose=lambda x, shape: x.sum(_added_axes(x.shape, shape)).reshape(shape),
@@ -224,7 +224,7 @@ def broadcast(where: str, *values: NodeLike) -> tuple[Node, ...]:
 
 def same(*types: TensorType, **_: Any) -> TensorType:
     """The infer rule of elementwise ops: operands and result have the same type."""
-    if any(t != types[0] for t in types):
+    if types.count(types[0]) < len(types):
         raise ShapeError("map", "operands differ", got=" and ".join(map(str, types)))
     return types[0]
 

@@ -13,6 +13,8 @@ from chainrule.types import TensorType, broadcast_shapes, show
 
 
 def _infer_matmul(x: TensorType, w: TensorType) -> TensorType:
+    if x.ndim != 2 or w.ndim != 2 or x.dtype != w.dtype:
+        raise ShapeError("matmul", "needs two matrices of one dtype", got=f"{x} and {w}")
     if x.shape[1] != w.shape[0]:
         raise _inner_sizes(x, w)
     return TensorType((x.shape[0], w.shape[1]), x.dtype)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.errors import SettingError, ShapeError
+from chainrule.errors import DTypeError, SettingError, ShapeError
+from chainrule.graph.attributes import EQUATION
 from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call
@@ -31,6 +32,8 @@ def _terms(equation: str) -> tuple[str, str, str]:
 
 def _infer_einsum(x: TensorType, w: TensorType, equation: str) -> TensorType:
     a, b, out = _terms(equation)
+    if x.dtype != w.dtype:
+        raise DTypeError("einsum", "element types differ", got=f"{x} and {w}")
     if len(a) != x.ndim or len(b) != w.ndim:
         raise SettingError("einsum", "labels and axes differ in number", got=repr(equation))
     sizes = dict(zip(a, x.shape, strict=True))
@@ -84,6 +87,7 @@ EINSUM = op(
     "einsum",
     "contract",
     infer=_infer_einsum,
+    attributes={"equation": EQUATION},
     forward=_forward_einsum,
     gradient=lambda gy, y, x, w, equation: (
         einsum("{2},{1}->{0}".format(*_terms(equation)), gy, w),

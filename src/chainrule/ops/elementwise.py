@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError, SettingError
+from chainrule.graph.attributes import NUMBER
 from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
@@ -225,6 +226,7 @@ POWER_SCALAR = op(
     "power_scalar",
     "map",
     infer=floating("power"),
+    attributes={"exponent": NUMBER},
     forward=lambda x, exponent: np.power(x, x.dtype.type(exponent)),
     gradient=lambda gy, y, x, exponent: (
         gy * (exponent * power(x, exponent - 1)) if exponent else None,

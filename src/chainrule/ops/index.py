@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError, FeedError, ShapeError
+from chainrule.graph.attributes import AXIS, DTYPE, NATURAL, SHAPE
 from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Element, Reduce, ScatterAdd, Values, function, op
 from chainrule.ir.index import Place, call, clamp, in_bounds, scalar
@@ -63,6 +64,8 @@ def _adjoint(where: str, infer: Callable[..., TensorType]) -> Callable[..., Tens
     """The infer rule of the adjoint of a look-up; `infer` is that of the look-up."""
 
     def rule(x: TensorType, indices: TensorType, axis: int, shape: Shape) -> TensorType:
+        if axis >= len(shape):
+            raise ShapeError(where, "no such axis", expected=f"below {len(shape)}", got=axis)
         expected = infer(TensorType(shape, x.dtype), indices, axis)
         if expected != x:
             raise ShapeError(where, "the shape does not fit", expected=expected, got=x)
@@ -112,6 +115,7 @@ TAKE = op(
     "take",
     "index",
     infer=_infer_take,
+    attributes={"axis": AXIS},
     forward=lambda table, indices, axis: np.take(
         table, checked("take", indices, table.shape[axis]), axis=axis
     ),
@@ -150,6 +154,7 @@ SCATTER_ADD = op(
     "scatter_add",
     "index",
     infer=_adjoint("scatter_add", _infer_take),
+    attributes={"axis": NATURAL, "shape": SHAPE},
     forward=_forward_scatter_add,
     gradient=lambda gy, y, x, indices, axis, shape: (take(gy, indices, axis), None),
     lower=ScatterAdd(),
@@ -189,6 +194,7 @@ GATHER = op(
     "gather",
     "index",
     infer=_infer_gather,
+    attributes={"axis": AXIS},
     forward=lambda x, indices, axis: np.take_along_axis(
         x, checked("gather", indices, x.shape[axis]), axis=axis
     ),
@@ -255,6 +261,7 @@ SCATTER_ADD_ALONG = op(
     "scatter_add_along",
     "index",
     infer=_adjoint("scatter_add_along", _infer_gather),
+    attributes={"axis": AXIS, "shape": SHAPE},
     forward=_forward_scatter_along,
     gradient=lambda gy, y, x, indices, axis, shape: (gather(gy, indices, axis), None),
     lower=Reduce("sum", _lower_scatter_along),
@@ -286,6 +293,7 @@ ONE_HOT = op(
     "one_hot",
     "index",
     infer=_infer_one_hot,
+    attributes={"depth": NATURAL, "dtype": DTYPE},
     forward=lambda indices, depth, dtype: np.equal(
         checked("one_hot", indices, depth)[..., None], np.arange(depth)
     ).astype(dtype),

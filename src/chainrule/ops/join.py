@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.graph.attributes import AXIS
 from chainrule.graph.node import Node, NodeLike, Operation, apply
 from chainrule.graph.op import Element, Values, function, op
 from chainrule.ir.index import Place, add, call, clamp, const, scalar
@@ -21,14 +22,17 @@ from chainrule.types import TensorType, show
 def _infer_concat(*xs: TensorType, axis: int) -> TensorType:
     first = xs[0]
     for x in xs:
-        if x.dtype != first.dtype or without_axis(x.shape, axis) != without_axis(first.shape, axis):
+        alike = (x.dtype, x.ndim) == (first.dtype, first.ndim)
+        if not alike or without_axis(x.shape, axis) != without_axis(first.shape, axis):
             raise ShapeError(
                 "concat",
                 f"the parts differ on another axis than {axis}",
                 got=" and ".join(dict.fromkeys(str(x) for x in xs)),
             )
-    size = sum(x.shape[axis] for x in xs)  # type: ignore[misc]
-    return TensorType((*first.shape[:axis], size, *first.shape[axis + 1 :]), first.dtype)
+    sizes = [d for x in xs if isinstance(d := x.shape[axis], int)]
+    if len(sizes) < len(xs):
+        raise ShapeError("concat", "not possible along the batch axis", got=str(first))
+    return TensorType((*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :]), first.dtype)
 
 
 def _lower_concat(node: Operation, place: Place, value: Values) -> Expr:
@@ -49,6 +53,7 @@ CONCAT = op(
     "concat",
     "view",
     infer=_infer_concat,
+    attributes={"axis": AXIS},
     forward=lambda *xs, axis: np.concatenate(xs, axis=axis),
     gradient=lambda gy, y, *xs, axis: tuple(split(gy, _ends(x.shape[axis] for x in xs)[:-1], axis)),
     lower=Element(_lower_concat, spreads=True, deep=True),

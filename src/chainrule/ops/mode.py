@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import GraphError
+from chainrule.errors import DTypeError, GraphError, ShapeError
+from chainrule.graph.attributes import DTYPE, FLAG, SHAPE
 from chainrule.graph.node import Array, Node, NodeLike, Operation, Parameter, apply
 from chainrule.graph.op import Element, Exchange, Values, function, op
+from chainrule.graph.step import ROW_COUNT
 from chainrule.ir.index import Place, call, scalar, size
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, broadcast, constant, same
-from chainrule.types import N, TensorType
+from chainrule.types import N, Shape, TensorType, show
 
 WHEN_TRAINING = op(
     "when_training",
     "map",
     infer=same,
+    attributes={"training": FLAG.or_none()},
     forward=lambda a, b, training: a if training else b,
     gradient=lambda gy, y, a, b, training: (when_training(gy, 0.0), when_training(0.0, gy)),
     formula="({0} in training, else {1})",
@@ -126,6 +129,14 @@ def exchange(x: Node) -> Node:
     return apply(EXCHANGE, x)
 
 
+def _infer_count(*rows: TensorType, shape: Shape, dtype: str) -> TensorType:
+    if rows not in ((), (ROW_COUNT.type,)):
+        raise DTypeError("count", "the rows are one number", got=", ".join(map(str, rows)))
+    if N in shape[1:] and rows:
+        raise ShapeError("count", "the batch axis is the first axis", got=show(shape))
+    return TensorType((), dtype)
+
+
 def _lower_count(node: Operation, place: Place, value: Values) -> Expr:
     shape = node.attributes["shape"]
     product: Expr = Const(size(d for d in shape if d is not N), node.dtype)
@@ -146,7 +157,8 @@ def _forward_count(*rows: Array, shape: tuple[int, ...], dtype: str) -> Array:
 COUNT = op(
     "count",
     "view",
-    infer=lambda *rows, shape, dtype: TensorType((), dtype),
+    infer=_infer_count,
+    attributes={"shape": SHAPE, "dtype": DTYPE},
     forward=_forward_count,
     gradient=None,
     lower=Element(_lower_count),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from chainrule.errors import SettingError, ShapeError
+from chainrule.graph.attributes import AXES, FLAG, NATURAL
 from chainrule.graph.node import Array, Axis, Node, NodeLike
 from chainrule.graph.op import function, op
 from chainrule.ops.bounds import abs
@@ -83,6 +84,7 @@ VAR = op(
     "var",
     "reduce",
     infer=_infer_var("var"),
+    attributes={"axis": AXES, "keepdims": FLAG, "ddof": NATURAL},
     forward=lambda x, axis, keepdims, ddof: _forward_var(x, axis, keepdims, ddof).astype(x.dtype),
     gradient=lambda gy, y, x, axis, keepdims, ddof: (
         spread(gy * 2 / (n_reduced(x, axis) - ddof), x, axis) * _centred(x, axis),
@@ -113,6 +115,7 @@ STD = op(
     "std",
     "reduce",
     infer=_infer_var("std"),
+    attributes={"axis": AXES, "keepdims": FLAG, "ddof": NATURAL},
     forward=lambda x, axis, keepdims, ddof: np.sqrt(_forward_var(x, axis, keepdims, ddof)).astype(
         x.dtype
     ),
@@ -165,6 +168,7 @@ NORM = op(
     "norm",
     "reduce",
     infer=reduced("norm", floats=True),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_forward_norm,
     gradient=lambda gy, y, x, axis, keepdims: (
         spread(gy, x, axis) * (x / spread(nonzero(y), x, axis)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainrule.errors import ShapeError
+from chainrule.graph.attributes import FRACTIONS, TEXT
 from chainrule.graph.node import Node, apply
 from chainrule.graph.op import op
 from chainrule.types import TensorType
@@ -24,6 +25,7 @@ OBJECTIVE = op(
     "objective",
     "view",
     infer=_infer,
+    attributes={"kind": TEXT, "levels": FRACTIONS.or_none()},
     forward=lambda loss, *others, **_: loss,
     gradient=lambda gy, y, loss, *others, **_: (gy, *(None for _ in others)),
     decompose=lambda loss, *others, **_: loss,

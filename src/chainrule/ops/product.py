@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from chainrule.graph.attributes import AXES, FLAG
 from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call, scalar
@@ -29,6 +30,7 @@ PROD = op(
     "prod",
     "reduce",
     infer=reduced("prod"),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_forward_prod,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * prod_others(x, axis=axis),),
     lower=reduces("prod"),
@@ -98,6 +100,7 @@ PROD_OTHERS = op(
     "prod_others",
     "reduce",
     infer=lambda *types, axis: same(*types),
+    attributes={"axis": AXES},
     forward=_forward_prod_others,
     gradient=lambda gy, y, x, *ts, axis: (
         prod_others(x, *ts, gy, axis=axis),
@@ -125,6 +128,8 @@ def _decompose_others(x: Node, *directions: Node, axis: Axes) -> Node | None:
     t1[j1] t2[j2] ... times the product of x over all other positions. The positions, and that of
     the factor, are separate axes: the blocks 0 (k), 1 ... m (j) and m + 1 (the factor).
     """
+    if not axis:  # a product of one element: without it, 1
+        return broadcast_to(constant(0.0 if directions else 1.0, x.dtype), x.shape)
     if not directions:
         return None
     blocks = _Blocks(x, axis, len(directions) + 2)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import SettingError
+from chainrule.errors import DTypeError, SettingError, ShapeError
+from chainrule.graph.attributes import DTYPE, SHAPE, WORD
 from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Element, Values, function, op
-from chainrule.graph.step import KEY
+from chainrule.graph.step import FIRST_ROW, KEY
 from chainrule.ir.index import Place, add, call, const, mul, size
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
-from chainrule.types import Shape, TensorType, is_number
+from chainrule.types import N, Shape, TensorType, is_number, show
 
 U32 = npt.NDArray[np.uint32]
 
@@ -81,10 +82,23 @@ def _lower_uniform(node: Operation, place: Place, value: Values) -> Expr:
     return call("philox", node.dtype, column, row, *words, stream)
 
 
+def _infer_uniform(
+    key: TensorType, *first: TensorType, shape: Shape, dtype: str, stream: int | None
+) -> TensorType:
+    if key != KEY.type or first not in ((), (FIRST_ROW.type,)):
+        raise DTypeError(
+            "uniform", "needs the key of a step", got=", ".join(map(str, (key, *first)))
+        )
+    if N in shape[1:]:
+        raise ShapeError("uniform", "the batch axis is the first axis", got=show(shape))
+    return floating("uniform")(TensorType(shape, dtype))
+
+
 UNIFORM = op(
     "uniform",
     "random",
-    infer=lambda key, *first, shape, dtype, stream: floating("uniform")(TensorType(shape, dtype)),
+    infer=_infer_uniform,
+    attributes={"shape": SHAPE, "dtype": DTYPE, "stream": WORD.or_none()},
     forward=_forward_uniform,
     gradient=None,
     lower=Element(_lower_uniform),

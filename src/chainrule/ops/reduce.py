@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import FeedError, ShapeError
+from chainrule.graph.attributes import AXES, AXIS, FLAG
 from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Op, Reduce, Scan, Values, function, op
 from chainrule.ir.index import Place
@@ -141,6 +142,7 @@ SUM = op(
     "sum",
     "reduce",
     infer=reduced("sum"),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=lambda x, axis, keepdims: accurate_sum(x, axis, keepdims),
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis),),
     decompose=_decompose_sum,
@@ -173,6 +175,7 @@ MEAN = op(
     "mean",
     "reduce",
     infer=reduced("mean", empty=False, floats=True),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_forward_mean,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy / n_reduced(x, axis), x, axis),),
     decompose=_decompose_mean,
@@ -215,6 +218,7 @@ MAX = op(
     "max",
     "reduce",
     infer=reduced("max", empty=False),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_extreme("max", np.max),
     gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
     decompose=lambda x, axis, keepdims: without_axes(max, x, axis) if keepdims else None,
@@ -238,6 +242,7 @@ MIN = op(
     "min",
     "reduce",
     infer=reduced("min", empty=False),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_extreme("min", np.min),
     gradient=lambda gy, y, x, axis, keepdims: (_shared(gy, equal(x, spread(y, x, axis)), axis),),
     decompose=lambda x, axis, keepdims: without_axes(min, x, axis) if keepdims else None,
@@ -281,6 +286,7 @@ ARGMAX = op(
     "argmax",
     "reduce",
     infer=_infer_place("argmax"),
+    attributes={"axis": AXIS, "keepdims": FLAG},
     forward=_place("argmax", np.argmax),
     gradient=None,
     lower=reduces("argmax"),
@@ -304,6 +310,7 @@ ARGMIN = op(
     "argmin",
     "reduce",
     infer=_infer_place("argmin"),
+    attributes={"axis": AXIS, "keepdims": FLAG},
     forward=_place("argmin", np.argmin),
     gradient=None,
     lower=reduces("argmin"),
@@ -336,6 +343,7 @@ CUMSUM = op(
     "cumsum",
     "reduce",
     infer=lambda x, axis, reverse: x,
+    attributes={"axis": AXIS, "reverse": FLAG},
     forward=_forward_cumsum,
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
     lower=Scan(),

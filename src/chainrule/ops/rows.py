@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.errors import ShapeError
+from chainrule.errors import DTypeError, ShapeError
+from chainrule.graph.attributes import NATURAL
 from chainrule.graph.node import Array, Node, Operation, apply
 from chainrule.graph.op import Element, LastEqual, ScatterAdd, Values, op
 from chainrule.ir.index import Place, call, div_mod, flatten_index
@@ -39,6 +40,7 @@ LAST_EQUAL = op(
     "last_equal",
     "index",
     infer=_infer_last_equal,
+    attributes={"size": NATURAL},
     forward=_forward_last_equal,
     gradient=None,
     lower=LastEqual(),
@@ -55,6 +57,12 @@ def last_equal(indices: Node, size: int) -> Node:
 # ---------------------------------------------------------------- is_last
 
 
+def _infer_is_last(positions: TensorType) -> TensorType:
+    if positions.dtype != "int32":
+        raise DTypeError("is_last", "positions are int32", got=positions)
+    return TensorType(positions.shape, "bool")
+
+
 def _lower_is_last(node: Operation, place: Place, value: Values) -> Expr:
     position = call("cast", "int32", flatten_index(place, node.shape))
     return call("eq", "bool", value(node.operands[0], place), position)
@@ -63,7 +71,7 @@ def _lower_is_last(node: Operation, place: Place, value: Values) -> Expr:
 IS_LAST = op(
     "is_last",
     "index",
-    infer=lambda positions: TensorType(positions.shape, "bool"),
+    infer=_infer_is_last,
     forward=lambda positions: positions == np.arange(positions.size).reshape(positions.shape),
     gradient=None,
     lower=Element(_lower_is_last),
@@ -80,7 +88,8 @@ def is_last(positions: Node) -> Node:
 
 
 def _infer_at(x: TensorType, positions: TensorType) -> TensorType:
-    if x.shape[:2] != positions.shape:
+    require_integers("add_at", positions)
+    if positions.ndim != 2 or x.shape[:2] != positions.shape:
         raise ShapeError("add_at", "the first axes differ", expected=positions, got=x)
     return x
 
@@ -140,6 +149,8 @@ def read_at(x: Node, positions: Node) -> Node:
 
 def _infer_put_rows(table: TensorType, indices: TensorType, rows: TensorType) -> TensorType:
     require_integers("put_rows", indices)
+    if not table.ndim:
+        raise ShapeError("put_rows", "a table has rows", got=table)
     expected = TensorType((*indices.shape, *table.shape[1:]), table.dtype)
     if rows != expected:
         raise ShapeError("put_rows", "the rows do not fit", expected=expected, got=rows)

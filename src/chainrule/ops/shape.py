@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ShapeError
+from chainrule.graph.attributes import PERMUTATION, SHAPE
 from chainrule.graph.node import Axis, Node, NodeLike, Operation, apply
 from chainrule.graph.op import View, function, op
 from chainrule.ir.index import Place, reshape_index
@@ -57,6 +58,7 @@ RESHAPE = op(
     "reshape",
     "view",
     infer=_infer_reshape,
+    attributes={"shape": SHAPE},
     forward=lambda x, shape: np.reshape(x, shape),  # NumPy 2.0 calls it `newshape`
     gradient=lambda gy, y, x, shape: (reshape(gy, x.shape),),
     lower=View(
@@ -151,6 +153,7 @@ TRANSPOSE = op(
     "transpose",
     "view",
     infer=_infer_transpose,
+    attributes={"axes": PERMUTATION},
     forward=np.transpose,
     gradient=lambda gy, y, x, axes: (transpose(gy, tuple(map(axes.index, range(x.ndim)))),),
     lower=View(_lower_transpose),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DTypeError, ShapeError
+from chainrule.graph.attributes import FILL, PLACES, SHAPE
 from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Element, Values, View, function, op
 from chainrule.ir.index import Place, add, call, clamp, const, div_mod, in_bounds, mul, scalar
@@ -63,6 +64,7 @@ SLICE = op(
     "slice",
     "view",
     infer=_infer_slice,
+    attributes={"start": PLACES, "step": PLACES, "shape": SHAPE},
     forward=lambda x, start, step, shape: x[_part(start, step, shape)],
     gradient=lambda gy, y, x, start, step, shape: (_within(gy, start, step, x.shape),),
     lower=View(_lower_slice),
@@ -116,6 +118,7 @@ PAD = op(
     "pad",
     "view",
     infer=_infer_pad,
+    attributes={"start": PLACES, "step": PLACES, "shape": SHAPE, "value": FILL},
     forward=_forward_pad,
     gradient=lambda gy, y, x, start, step, shape, value: (
         apply(SLICE, gy, start=start, step=step, shape=x.shape),

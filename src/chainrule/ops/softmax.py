@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from chainrule.graph.attributes import AXES, FLAG
 from chainrule.graph.node import Array, Axis, Node, NodeLike, apply
 from chainrule.graph.op import function, op
 from chainrule.ops.build import as_node, broadcast_to, floating
@@ -55,6 +56,7 @@ LOGSUMEXP = op(
     "logsumexp",
     "reduce",
     infer=reduced("logsumexp", floats=True),
+    attributes={"axis": AXES, "keepdims": FLAG},
     forward=_forward_logsumexp,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * softmax(x, axis),),
     decompose=_decompose_logsumexp,
@@ -100,6 +102,7 @@ SOFTMAX = op(
     "softmax",
     "reduce",
     infer=floating("softmax"),
+    attributes={"axis": AXES},
     forward=_forward_softmax,
     gradient=lambda gy, y, x, axis: (y * (gy - sum(gy * y, axis, keepdims=True)),),
     decompose=_decompose_softmax,
@@ -135,6 +138,7 @@ LOG_SOFTMAX = op(
     "log_softmax",
     "reduce",
     infer=floating("log_softmax"),
+    attributes={"axis": AXES},
     forward=_forward_log_softmax,
     gradient=lambda gy, y, x, axis: (gy - softmax(x, axis) * sum(gy, axis, keepdims=True),),
     decompose=_decompose_log_softmax,

@@ -41,6 +41,9 @@ class State(MutableMapping[str, Array]):
     def __delitem__(self, name: str) -> None:
         raise TypeError("a plan keeps all of its state")
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._native.names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._native.names)
 

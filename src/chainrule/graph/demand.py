@@ -1,0 +1,93 @@
+"""The memory and work that one example asks for, from the shapes of a graph alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from chainrule.errors import GraphError
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Operation
+from chainrule.graph.op import Reduce
+from chainrule.types import Dim, Shape
+
+MEMORY = 2**26
+"""Bytes that the values of one example may have; a file may ask for more if it is large."""
+
+WORK = 2**30
+"""Elements that may be computed for one example; a file may ask for more if it is large."""
+
+BYTES_PER_BYTE = 16
+"""Bytes of memory that each byte of a file adds to what it may ask for."""
+
+WORK_PER_BYTE = 2**10
+"""Elements that each byte of a file adds to what it may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """An amount that the nodes of a graph need together, and the node that needs most of it."""
+
+    amount: int
+    node: Operation | None
+
+
+def check_demand(graph: Graph, size: int) -> None:
+    """Raises GraphError if one example asks for more than a file of `size` bytes may."""
+    for unit, found, most in (
+        ("bytes for its values", memory(graph), MEMORY + BYTES_PER_BYTE * size),
+        ("elements to be computed", work(graph), WORK + WORK_PER_BYTE * size),
+    ):
+        if found.amount > most:
+            assert found.node is not None
+            raise GraphError(
+                "demand",
+                f"one example needs more {unit} than a file of {size:,} bytes may ask for",
+                expected=f"at most {most:,}",
+                got=f"{found.amount:,}",
+                at=f"node {graph.name(found.node)!r}, {found.node.type}, {found.node.source}",
+                fix="if you know where the file is from: chainrule.load(path, large=True)",
+            )
+
+
+def memory(graph: Graph) -> Demand:
+    """The bytes of all values of one example."""
+    return _total(
+        {x: _volume(x.shape) * np.dtype(x.dtype).itemsize for x in graph.operations if x.operands}
+    )
+
+
+def work(graph: Graph) -> Demand:
+    """The elements that are computed for one example, those of sums and products among them."""
+    return _total({x: _work(x) for x in graph.operations})
+
+
+def _total(amounts: dict[Operation, int]) -> Demand:
+    most = max(amounts, key=amounts.__getitem__, default=None)
+    return Demand(sum(amounts.values()), most)
+
+
+def _work(node: Operation) -> int:
+    sizes = [_volume(node.shape), *(_volume(x.shape) for x in node.operands)]
+    if node.op.kind == "contract":
+        return _volume(tuple(_labels(node).values()))
+    if isinstance(node.op.lower, Reduce) and "axis" in node.attributes:
+        axis, shape = node.attributes["axis"], node.operands[0].shape
+        axes = (axis,) if isinstance(axis, int) else axis
+        return sizes[0] * _volume(tuple(shape[a] for a in axes))
+    return max(sizes)
+
+
+def _labels(node: Operation) -> dict[str, Dim]:
+    """The sizes of the axes of a product, by their labels."""
+    equation = node.attributes.get("equation", "ik,kj->ij")
+    terms = equation.split("->")[0].split(",")
+    pairs = zip(terms, node.operands, strict=True)
+    return {s: d for term, x in pairs for s, d in zip(term, x.shape, strict=True)}
+
+
+def _volume(shape: Shape) -> int:
+    """The turns of loops over the elements of one example; an axis of size 0 counts as 1."""
+    return math.prod(max(d, 1) for d in shape if isinstance(d, int))
