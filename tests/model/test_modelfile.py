@@ -655,7 +655,6 @@ LOOP = """
 import itertools, sys, numpy as np, chainrule as cr
 from chainrule.model.file import write
 from chainrule.model.saved import Saved
-from mutations import compact, forged, parts, sealed
 node = cr.parameter("w", cr.init.Zeros(), (300_000,))
 print("ready", flush=True)
 for k in itertools.count():
