@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 import chainrule as cr
-from chainrule.errors import DataError, NotFinite, SettingError
+from chainrule.errors import ChainruleWarning, DataError, NotFinite, SettingError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -247,9 +247,16 @@ def test_a_table_with_categories_and_gaps() -> None:
     assert list(model.feature_names_in_) == list(frame.columns)
     assert model.score(frame, target) > 0.85
     strange = frame.head(20).assign(town="Lima", age=np.nan)
-    assert set(model.predict(strange)) <= {"yes", "no"}
+    told = r"\[MLPClassifier\] column 'town': 1 unseen value \('Lima'; 20 rows\)"
+    with pytest.warns(ChainruleWarning, match=told):
+        assert set(model.predict(strange)) <= {"yes", "no"}
     copied = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copied.predict_proba(strange), model.predict_proba(strange))
+    with pytest.warns(ChainruleWarning, match=told):
+        found = copied.predict_proba(strange), model.predict_proba(strange)
+    np.testing.assert_array_equal(*found)
+    held = strange, np.full(20, "yes")
+    with pytest.warns(ChainruleWarning, match=told):
+        classifier(max_iter=2).fit(frame, target, validation_data=held)
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(frame.drop(columns="age"))
 
@@ -261,6 +268,22 @@ def test_numbers_of_a_table_are_predicted_in_their_own_unit() -> None:
     assert model.score(frame, price) > 0.8
     both = regressor(max_iter=100).fit(frame, np.column_stack([price, -price]))
     assert both.predict(frame).mean(axis=0) == pytest.approx([price.mean(), -price.mean()], rel=0.1)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("draw", ["lognormal", "standard_cauchy", "poisson", "spike"])
+def test_numbers_are_standardised_and_nothing_else(draw: str, solver: str) -> None:
+    """A line stays a line, whatever the distribution of x."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(5, 2, 400) * (rng.random(400) < 0.5) if draw == "spike" else 0
+    x = getattr(rng, draw)(size=400) if draw != "spike" else x
+    model = regressor(
+        preprocess=True, hidden_layer_sizes=(), learning_rate_init=0.05, max_iter=400, tol=1e-9,
+        solver=solver,
+    ).fit(x[:, None], 3 * x + 7)  # fmt: skip
+    assert model.score(x[:, None], 3 * x + 7) > 0.9999
+    far = np.array([[x.min() - 1e3], [x.max() + 1e3]])
+    assert np.diff(model.predict(far)) == pytest.approx(3 * np.ptp(far), rel=0.02)
 
 
 def test_which_columns_are_categories_can_be_said() -> None:

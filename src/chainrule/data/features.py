@@ -80,8 +80,9 @@ def beside(parts: Sequence[Node]) -> Node:
 
 
 def features(
-    schema: Schema, *, scaling: str = "auto", one_hot_up_to: int = MAX_ONE_HOT
-) -> Features:
+    schema: Schema, *, scaling: str = "auto", one_hot_up_to: int = MAX_ONE_HOT,
+    linear: bool = False,
+) -> Features:  # fmt: skip
     """Inputs for the columns of a table, and the encoder nodes that prepare them for a network.
 
     Numbers: gaps are filled with the median, and marked by an indicator where the training data
@@ -96,6 +97,8 @@ def features(
             values below; "auto" is robust, standard for more than 50 numbers in bounds, as pixels,
             and quantile for numbers of very different size.
         one_hot_up_to: the number of levels above which a category is embedded.
+        linear: all numbers are only shifted and scaled, to mean 0 and standard deviation 1: none
+            is bent or clipped, and frequent ones are learned like any other. Gaps are marked.
 
     Raises:
         SettingError: an unknown scaling.
@@ -109,7 +112,8 @@ def features(
     treatments: dict[str, str] = {}
     for block in schema.blocks:
         if block.kind == "numbers":
-            numbers, others = _numbers(block, scaling, schema, treatments)
+            how = "linear" if linear else scaling
+            numbers, others = _numbers(block, how, schema, treatments)
         elif block.kind == "category":
             others.append(_category(schema, block, one_hot_up_to, treatments))
         elif block.kind == "categories":
@@ -168,13 +172,13 @@ def _numbers(
     if marked:
         parts.append(cast(_select(gaps, marked), "float32").within(Scope(f"{block.name}.missing")))
     encoders = {e.name: e for e in schema.used if isinstance(e, NumericEncoder)}
-    spiked = [name for name, e in encoders.items() if e.one_by_one]
+    spiked = [name for name, e in encoders.items() if e.one_by_one and scaling != "linear"]
     for k, member in enumerate(block.members):
         text = _SCALED["quantile"][1] if wide[k] else how
         encoder = encoders[member.column]
         text = text if member.column == member.name else f"{encoder.part_words}, {text}"
         text += ", gaps filled with the median and marked" if stats[k].gaps else ""
-        if encoder.one_by_one and len(spiked) <= MAX_SPIKED_COLUMNS:
+        if member.column in spiked and len(spiked) <= MAX_SPIKED_COLUMNS:
             parts.append(_shared(x[:, k], encoder))
             text += f", and {len(encoder.one_by_one)} values that many rows share one by one"
         treatments.setdefault(member.column, text)
@@ -230,11 +234,15 @@ def _wide_range(stats: Stats) -> bool:
     return outside > MIN_QUANTILE_IQRS * (high - low) > 0
 
 
+def _linear(x: Node, stats: list[Stats]) -> Node:
+    """Mean 0 and standard deviation 1 as training had them. x (N, k)."""
+    mean = np.array([s.mean for s in stats])
+    return (x - mean) / np.array([s.std if s.std > 0 else 1.0 for s in stats])
+
+
 def _standardised(x: Node, stats: list[Stats]) -> Node:
     """Mean 0 and standard deviation 1 as training had them, clipped. x (N, k)."""
-    mean = np.array([s.mean for s in stats])
-    std = np.array([s.std if s.std > 0 else 1.0 for s in stats])
-    return clip((x - mean) / std, -CLIP_SIGMA, CLIP_SIGMA)
+    return clip(_linear(x, stats), -CLIP_SIGMA, CLIP_SIGMA)
 
 
 def _through_quantiles(x: Node, stats: list[Stats]) -> Node:
@@ -268,6 +276,7 @@ _SCALED: dict[str, tuple[Callable[[Node, list[Stats]], Node], str]] = {
     "robust": (_robust, "scaled by its quartiles, outliers bent inwards"),
     "standard": (_standardised, "standardised"),
     "quantile": (_through_quantiles, "through its quantiles"),
+    "linear": (_linear, "standardised, without a bound"),
 }
 """By scaling, its function and its description."""
 

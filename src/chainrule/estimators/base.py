@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import Target
 from chainrule.data.schema import Schema
-from chainrule.errors import NotFinite
+from chainrule.errors import ChainruleWarning, NotFinite
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.endings import end_with_best, in_words_of, limit_reached
@@ -39,6 +39,7 @@ from chainrule.estimators.network import (
     offered,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
+from chainrule.graph.source import warn_user
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.schedules import Schedule
@@ -141,9 +142,13 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         return "float64" if exact and not single else "float32"
 
     def _features(self, X: Any) -> dict[str, Array]:
-        """The inputs of the graph that are features."""
-        schema = self._design.schema
-        return {"x": X} if schema is None else dict(inputs.encoded(schema, X))
+        """The inputs of the graph that are features; warns of what is not as in training."""
+        if self._design.schema is None:
+            return {"x": X}
+        arrays, notes = inputs.encoded(self._design.schema, X)
+        for note in notes:
+            warn_user(f"[{type(self).__name__}] {note}", ChainruleWarning)
+        return dict(arrays)
 
     def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
         """All inputs of the graph."""

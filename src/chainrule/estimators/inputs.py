@@ -96,9 +96,10 @@ def read_table(X: Any) -> Table:
     return read(np.asarray(X))
 
 
-def encoded(schema: Schema, X: Any) -> Mapping[str, Array]:
-    """The columns as arrays by the names of the graph's inputs."""
-    return schema.encode(read_table(X), "none").arrays
+def encoded(schema: Schema, X: Any) -> tuple[Mapping[str, Array], list[str]]:
+    """The columns as arrays by the names of the graph's inputs, and notes on the data."""
+    found = schema.encode(read_table(X), "none")
+    return found.arrays, found.notes
 
 
 def dense(X: Any) -> Array:

@@ -210,7 +210,7 @@ def network(design: Design, seed: int, values: dict[str, Array]) -> Model:
     if schema is None:
         x: Node = input("x", (design.features,), design.dtype)
     else:
-        x = cast(features(schema).node, design.dtype)
+        x = cast(features(schema, linear=True).node, design.dtype)
     z = _logits(x, design)
     y = input(names.target, () if design.flat else (design.outputs,), design.target)
     wanted: Node = y
