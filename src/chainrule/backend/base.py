@@ -60,6 +60,13 @@ class Runner(Protocol):
     def done(self) -> int:
         """The number of steps of the last run."""
 
+    @property
+    def bytes(self) -> int:
+        """The size of its memory."""
+
+    def release(self) -> None:
+        """Let go of the arrays that `bind` was given; the next run needs them again."""
+
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array, rows first.
 

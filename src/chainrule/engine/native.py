@@ -37,6 +37,9 @@ from chainrule.system.signals import uninterrupted
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
 
+MAX_RESTING_BYTES = 1 << 24
+"""The most memory of a program that is kept between two runs."""
+
 COARSE = 256
 """Rows up to which code has room for the next power of two; beyond, for an eighth more at most."""
 
@@ -215,6 +218,19 @@ class NativeProgram:
         if name in self._start:
             return self._start[name]
         return initial_value(self._parameters[name], name, self._seed)
+
+    def rest(self) -> bool:
+        """Let go of the data set; returns whether it is worth keeping for another run."""
+        self._given, self._bound = ({}, {}), None
+        if self._runner is None:
+            return False
+        self._runner.release()
+        return self._runner.bytes <= MAX_RESTING_BYTES
+
+    def continues(self, step: Step, state: Mapping[str, Array], threads: int | None) -> bool:
+        """Whether it runs this very step, and the state has a value for all that it updates."""
+        same = step is self._step and threads == self._threads
+        return same and self._parameters.keys() <= state.keys()
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """See Program."""

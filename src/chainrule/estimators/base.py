@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     check_array,
     check_consistent_length,
-    check_is_fitted,
     column_or_1d,
     validate_data,
 )
@@ -25,10 +23,11 @@ from sklearn.utils.validation import (
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import Target
 from chainrule.data.schema import Schema
-from chainrule.errors import ChainruleWarning, NotFinite
+from chainrule.errors import NotFinite
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.endings import end_with_best, in_words_of, limit_reached
+from chainrule.estimators.fitted import Fitted
 from chainrule.estimators.network import (
     Design,
     Scale,
@@ -39,7 +38,6 @@ from chainrule.estimators.network import (
     offered,
 )
 from chainrule.estimators.solver import build_optimizer, is_lbfgs
-from chainrule.graph.source import warn_user
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.train.callbacks import EarlyStopping, as_callbacks
 from chainrule.train.schedules import Schedule
@@ -59,7 +57,7 @@ SCORES = {"classification": "accuracy", "multilabel": "accuracy", "regression": 
 """By task, the metric of early stopping; for other tasks it is the loss."""
 
 
-class BaseMLP(BaseEstimator):  # type: ignore[misc]
+class BaseMLP(Fitted):
     """The shared part of MLPClassifier and MLPRegressor.
 
     `model_`, the Chainrule model, holds all results of training; `coefs_` and `intercepts_` are
@@ -76,6 +74,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         for name, value in parameters.items():
             if name not in ("self", "__class__"):
                 setattr(self, name, value)
+
+    def _parameters(self) -> dict[str, Any]:
+        """The parameters of the constructor, as `get_params` gives them, at less cost."""
+        kind: Any = type(self)
+        return {name: getattr(self, name) for name in _names_of(kind)}
 
     def _encode_target(self, y: Array, first: bool, incremental: bool) -> Array:
         """y as an array for the graph; the `first` call learns the classes, unless partial_fit has.
@@ -141,15 +144,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         single = getattr(X, "dtype", None) == np.float32 or schema is not None
         return "float64" if exact and not single else "float32"
 
-    def _features(self, X: Any) -> dict[str, Array]:
-        """The inputs of the graph that are features; warns of what is not as in training."""
-        if self._design.schema is None:
-            return {"x": X}
-        arrays, notes = inputs.encoded(self._design.schema, X)
-        for note in notes:
-            warn_user(f"[{type(self).__name__}] {note}", ChainruleWarning)
-        return dict(arrays)
-
     def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
         """All inputs of the graph."""
         design, feeds = self._design, self._features(X)
@@ -160,13 +154,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             feeds[names.weights] = alike if weights is None else weights
         return self._fed(feeds)
 
-    def _fed(self, feeds: dict[str, Array]) -> Mapping[str, Array] | Encoded:
-        """Feeds in the form that the model takes: with a schema, an encoded table."""
-        if self._design.schema is None:
-            return feeds
-        rows = len(next(iter(feeds.values())))
-        return Encoded(feeds, None, np.arange(rows), [])
-
     # ------------------------------------------------------------ fit
 
     def _fit(
@@ -174,7 +161,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
         incremental: bool = False,
     ) -> None:  # fmt: skip
         losses = tuple(offered(*self.tasks))
-        settings.check(type(self).__name__, self.get_params(deep=False), losses)
+        settings.check(type(self).__name__, self._parameters(), losses)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):
@@ -271,11 +258,11 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, prepared: Prepared, incremental: bool) -> None:
         """Run the optimizer, and set the attributes that describe the run."""
-        model, rows, before = self.model_, len(prepared.rows), len(self.model_.history)
+        model, rows = self.model_, len(prepared.rows)
         size, start = self._batch(rows), model.values
         score = SCORES.get(model.objective.task or "")
         validates = prepared.held_arrays is not None
-        watch = self._watched(score, before > 0)
+        watch = self._watched(score)
         optimizer = build_optimizer(self, rows, -(-rows // size), incremental, watch.scale)
         epochs = 1 if incremental else self.max_iter
         best = EarlyStopping(watch.column, patience=epochs) if self._early else None
@@ -289,7 +276,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
                 verbose=self.verbose if isinstance(self.verbose, str) else False,
             )  # fmt: skip
         except KeyboardInterrupt:
-            if len(model.history) == before:
+            if not watch.rows:
                 raise
             warnings.warn("Training interrupted by user.", stacklevel=4)
             finished = True
@@ -297,20 +284,20 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             told = in_words_of(type(self).__name__, error)
             if not self._early:
                 raise told from None
-            kept = end_with_best(model, start, before, watch.column)
+            kept = end_with_best(model, start, watch)
             warnings.warn(f"{told}\n  so        {kept}", ConvergenceWarning, stacklevel=4)
             finished = True
-        self.n_iter_ = len(model.history) - before
+        self.n_iter_ = len(watch.rows)
         self.t_ += self.n_iter_ * rows
-        last = None
+        last = watch.rows[-1]["loss"]
         if self._lbfgs:  # whose history has the losses before each update
             last = float(model.score(prepared.arrays, prepared.rows, [])["loss"])
-        self._set_attributes(_criterion(score) if validates else None, last)
+        self._record(watch, _criterion(score) if validates else None, last)
         if not finished and (watch.reason is None or "limit" in watch.reason):
             text = limit_reached(optimizer, self.n_iter_, watch.reason)
             warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
-    def _watched(self, score: str | None, continues: bool) -> Convergence:
+    def _watched(self, score: str | None) -> Convergence:
         """The callback that stops a converged run; where training continues, it knows the last.
 
         Runs of L-BFGS, and those whose schedule has to be completed, it only follows.
@@ -321,7 +308,7 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             column, sign, self.tol, np.inf if endless else self.n_iter_no_change,
             adaptive=self.learning_rate == "adaptive" and self.solver == "sgd",
             prints=bool(self.verbose) and not isinstance(self.verbose, str),
-            last=getattr(self, "_watch", None) if continues else None,
+            last=getattr(self, "_watch", None) if len(self.model_.history) else None,
         )  # fmt: skip
         self._watch = watch
         return watch
@@ -347,88 +334,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc]
             )  # fmt: skip
         return min(int(self.batch_size), rows)
 
-    def _set_attributes(self, criterion: tuple[str, int] | None, last: float | None) -> None:
-        """Set the attributes that describe training: from the history, and the `last` loss."""
-        history = self.model_.history
-        self.loss_curve_ = [float(x) for x in history["loss"]]
-        self.loss_ = self.loss_curve_[-1] if last is None else last
-        self.best_loss_ = None if self._early else min([*self.loss_curve_, self.loss_])
-        self.validation_scores_ = self.best_validation_score_ = None
-        if criterion is not None:
-            column, sign = criterion
-            self.validation_scores_ = [float(-sign * x) for x in history[column]]
-            self.best_validation_score_ = max(
-                (x for x in self.validation_scores_ if x == x), default=math.nan
-            )
-
-    # ------------------------------------------------------------ use
-
-    def _predicted(self, X: Any) -> Array:
-        """The output of the graph for each example."""
-        check_is_fitted(self)
-        if self._design.schema is None:
-            X = validate_data(
-                self, X, accept_sparse=("csr", "csc"), dtype=self._design.dtype, reset=False
-            )
-            return np.asarray(self.model_.predict({"x": inputs.dense(X)}))
-        X = validate_data(self, X, skip_check_array=True, reset=False)
-        values = np.asarray(self.model_.predict(self._fed(self._features(X))).values)
-        return values[:, 1] if self._design.paired else values
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """The weights of each layer, (inputs, outputs), the output layer last.
-
-        The list may be set anew; its arrays are read-only.
-        """
-        return self._read("w")
-
-    @coefs_.setter
-    def coefs_(self, given: Sequence[Array]) -> None:
-        self._write("w", given)
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """The biases of each layer; where the layer is normalised, what that shifts by.
-
-        The list may be set anew; its arrays are read-only.
-        """
-        return self._read("b")
-
-    @intercepts_.setter
-    def intercepts_(self, given: Sequence[Array]) -> None:
-        self._write("b", given)
-
-    def _read(self, suffix: str) -> list[Array]:
-        arrays = [np.array(self.model_.value(name)) for name in self._names(suffix)]
-        for array in arrays:
-            array.flags.writeable = False
-        return arrays
-
-    def _write(self, suffix: str, given: Sequence[Array]) -> None:
-        for name, array in list(zip(self._names(suffix), given, strict=True)):
-            self.model_.set_value(name, array)
-
-    def _names(self, suffix: str) -> list[str]:
-        """The names of weights or biases, layer by layer."""
-        check_is_fitted(self)
-        layers = [*(f"hidden{k + 1}" for k in range(self.n_layers_ - 2)), "output"]
-        values = self.model_.values
-        return [f"{x}.{suffix}" if f"{x}.{suffix}" in values else f"{x}.norm.shift" for x in layers]
-
-    def _stochastic(self) -> bool:
-        """Raise AttributeError with L-BFGS, which lacks some methods."""
-        if self.solver == "lbfgs":
-            raise AttributeError("partial_fit is only available for solver='sgd' and 'adam'")
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.preprocess is not True
-        tags.input_tags.allow_nan = self.preprocess is True
-        return tags
-
 
 def _criterion(score: str | None) -> tuple[str, int]:
     """The criterion in the history, and -1 where higher is better."""
     return (f"validation_{score}", -1) if score else ("validation_loss", 1)
+
+
+@cache
+def _names_of(estimator: type[BaseMLP]) -> tuple[str, ...]:
+    return tuple(estimator._get_param_names())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from chainrule.train.callbacks import Callback, State
 
@@ -29,6 +30,7 @@ class Convergence(Callback):
 
     Attributes:
         column: of the history, the criterion.
+        rows: of this run's epochs in the history.
         scale: of an adaptive rate by now.
         reason: for an early stop; None where there was none.
     """
@@ -38,11 +40,17 @@ class Convergence(Callback):
         prints: bool = False, last: Convergence | None = None,
     ) -> None:  # fmt: skip
         self.column, self._sign, self._tol, self._patience = column, sign, tol, patience
-        self._adaptive, self._prints, self._epochs = adaptive, prints, 0
+        self._adaptive, self._prints = adaptive, prints
+        self.rows: list[Mapping[str, float]] = []
         self._best, self._stale, self.scale = math.inf, 0, 1.0
         if last is not None and last.column == column:
             self._best, self._stale, self.scale = last._best, last._stale, last.scale
         self.reason: str | None = None
+
+    @property
+    def validates(self) -> bool:
+        """Whether the criterion is a validation score."""
+        return self.column != "loss"
 
     def on_finish(self, state: State) -> None:
         """See Callback."""
@@ -50,18 +58,17 @@ class Convergence(Callback):
 
     def on_epoch(self, state: State) -> None:
         """See Callback."""
-        self._epochs += 1
+        self.rows.append(state.row)
         value = self._sign * state.row[self.column]
         self._stale = 0 if value <= self._best - self._tol else self._stale + 1
         self._best = min(self._best, value) if value == value else self._best
-        validates = self.column != "loss"
         if self._prints:
-            print(f"Iteration {self._epochs}, loss = {state.row['loss']:.8f}")
-            if validates:
+            print(f"Iteration {len(self.rows)}, loss = {state.row['loss']:.8f}")
+            if self.validates:
                 print(f"Validation score: {-value:f}")
         if self._stale <= self._patience:
             return
-        what = "Validation score" if validates else "Training loss"
+        what = "Validation score" if self.validates else "Training loss"
         text = f"{what} did not improve more than tol={self._tol:f}"
         text += f" for {self._patience:.0f} consecutive epochs."
         if self._adaptive and state.row["rate"] > MIN_RATE:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from chainrule.errors import NotFinite
+from chainrule.estimators.convergence import Convergence
 from chainrule.model.model import Model
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
+
+Array = npt.NDArray[Any]
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -51,9 +55,7 @@ def in_words_of(estimator: str, error: NotFinite) -> NotFinite:
     )  # fmt: skip
 
 
-def end_with_best(
-    model: Model, start: Mapping[str, npt.NDArray[Any]], before: int, column: str
-) -> str:
+def end_with_best(model: Model, start: Mapping[str, Array], watch: Convergence) -> str:
     """End a run that diverged and is judged by validation: the model has its best epoch already.
 
     Where no epoch was complete it starts anew. The epoch without numbers gets its row.
@@ -61,15 +63,14 @@ def end_with_best(
     Args:
         model: after the run.
         start: its parameters before the run.
-        before: the number of epochs then.
-        column: of the history, the criterion.
+        watch: the callback that has seen the run.
 
     Returns:
         The epoch whose parameters it has, in words.
     """
-    best = model.history.best if len(model.history) > before else None
+    best = model.history.best if watch.rows else None
     if best is None:
         model.restore(start, 0)
-    nothing = float("nan")
-    model.history.append({"step": model.steps, "loss": nothing, column: nothing})
+    nothing = {"loss": math.nan, watch.column: math.nan}
+    watch.rows.append(model.history.append({"step": model.steps} | nothing))
     return "the parameters are those before the run" if best is None else f"epoch {best} is kept"

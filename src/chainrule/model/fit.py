@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from chainrule.display.format import duration, number, words
 from chainrule.engine.minibatch import Rows
-from chainrule.engine.program import Program, compile_step
+from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
@@ -53,6 +53,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
             progress.finish(f"interrupted; the model {_kept(run)}")
             raise
         progress.finish(_summary(run, reason))
+    state.step_cache.rest(program)
     return state.history
 
 
@@ -121,10 +122,7 @@ def _program(
         )  # fmt: skip
         return FullBatchProgram(function, optimizer, rows)
     step = state.step_cache.step(state.graph, loss, optimizer, settings)
-    values = state.values | state.slots
-    return compile_step(
-        step, values, state.seed, backend=settings.backend, threads=settings.threads
-    )
+    return state.step_cache.program(step, state.values | state.slots, state.seed, settings)
 
 
 def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[str, Array]:

@@ -1,26 +1,31 @@
-"""Caches a model's last training step, for runs that need the same one."""
+"""Caches a model's last training step and its program, for runs that need the same ones."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
 from chainrule.engine.compile import build_split
+from chainrule.engine.native import NativeProgram
+from chainrule.engine.program import Program, compile_step
 from chainrule.engine.split import SplitStep
 from chainrule.engine.step import Objective
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node
+from chainrule.graph.node import Array, Node
 from chainrule.graph.source import user_line
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.optim import OPTIMIZERS, Optimizer
 
 
 class StepCache:
-    """Builds training steps and caches the last one, without data or values."""
+    """Builds training steps and their programs, and caches the last ones, without data."""
 
     def __init__(self) -> None:
         self._last: tuple[tuple[object, ...], SplitStep] | None = None
+        self._resting: deque[NativeProgram] = deque(maxlen=1)
 
     def step(
         self, graph: Graph, loss: Node, optimizer: Optimizer, settings: FitSettings
@@ -38,6 +43,30 @@ class StepCache:
         )  # fmt: skip
         self._last = None if key is None else (key, split)
         return split
+
+    def program(
+        self, split: SplitStep, state: Mapping[str, Array], seed: int, settings: FitSettings
+    ) -> Program:
+        """A program of the step in this state; it is the resting one where that runs the step.
+
+        Args:
+            split: what `step` gave.
+            state: values of parameters and slots.
+            seed: of the model.
+            settings: of the run.
+        """
+        threads = settings.threads
+        with suppress(IndexError):  # none rests, or another thread was first
+            resting = self._resting.pop()
+            if settings.backend == "native" and resting.continues(split.body, state, threads):
+                resting.write(state)
+                return resting
+        return compile_step(split, state, seed, backend=settings.backend, threads=threads)
+
+    def rest(self, program: Program) -> None:
+        """Keep a program whose run is complete for the next run, if its memory is small."""
+        if isinstance(program, NativeProgram) and program.rest():
+            self._resting.append(program)
 
 
 def _key(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+from typing import Any
 
 from chainrule.errors import SettingError
 
 
-def as_integer(value: object) -> int | None:
+def as_integer(value: Any) -> int | None:
     """`value` as an int; None where it is not an integer. True and False are not."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    if isinstance(value, bool):
         return None
     try:
         return operator.index(value)

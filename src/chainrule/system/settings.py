@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeAlias, get_type_hints
 
 import numpy as np
@@ -50,8 +51,13 @@ class Settings:
         return cls(**settings)
 
 
-def _checks(record: type[Any]) -> dict[str, Check]:
+def _checks(record: Any) -> dict[str, Check]:
     """The check of every field; those of a user's own class may have none."""
+    return _cached_checks(record)
+
+
+@cache
+def _cached_checks(record: Any) -> dict[str, Check]:
     hints = get_type_hints(record, include_extras=True)
     checks = {item.name: getattr(hints[item.name], "__metadata__", ()) for item in fields(record)}
     return {name: check[0] if check else _unchecked for name, check in checks.items()}

@@ -55,7 +55,7 @@ class History:
     def begin_run(self) -> int:
         """Record the start of a run; returns its first epoch. An empty run is not recorded."""
         start = self.last_epoch + 1
-        if start not in self._starts:
+        if self._starts[-1:] != [start]:
             self._starts.append(start)
         return start
 

@@ -164,6 +164,16 @@ class Runner:
         self._bound[name] = laid_out
         self._frame[self.program.slots[buffer]] = laid_out.ctypes.data
 
+    @property
+    def bytes(self) -> int:
+        """The size of its memory, that of the threads included."""
+        blocks = self.memory.block, self.state_memory.block, self._scratch
+        return sum(block.nbytes for block in blocks)
+
+    def release(self) -> None:
+        """Let go of the arrays that `bind` was given; the next run needs them again."""
+        self._bound = {}
+
     def _buffer(self, name: str, space: str) -> Buffer:
         matching = [b for b in self.signature.buffers if b.space == space and b.name == name]
         if not matching:
