@@ -1,4 +1,4 @@
-"""Which texts are gaps: by default, and by choice."""
+"""The texts that are gaps: by default, and by choice."""
 
 from __future__ import annotations
 
