@@ -35,7 +35,7 @@ CHAINRULE = Command(
 
 METAVARS = {
     "text": "NAME", "column": "COLUMN", "integer": "N", "number": "X", "widths": "N,N",
-    "names": "COLUMN,COLUMN", "kinds": "COLUMN=KIND",
+    "names": "COLUMN,COLUMN", "texts": "TEXT,TEXT", "kinds": "COLUMN=KIND",
 }  # fmt: skip
 TYPES: dict[str, Any] = {"text": str, "column": str, "integer": int, "number": float}
 """The type of a setting by its form; others are lists of texts, which may contain commas."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.blocks import Block, Described, Encoded, Member
-from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
+from chainrule.data.columns.columns import LEFT_OUT, CategoryColumn, DroppedColumn, learn_column
 from chainrule.data.columns.encoder import (
     ENCODERS,
     ArrayEncoder,
@@ -25,23 +25,30 @@ from chainrule.data.columns.encoder import (
 )
 from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
+from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 MAX_SEPARATE_CATEGORIES = 30
 """Categories up to which each is an array of its own; more are columns of one array."""
+MAX_LOST = 0.2
+"""The share of rows up to which words in place of the target are gaps without being asked."""
 Want = Literal["required", "optional", "none"]
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The encoders of all columns in order, and of the target. Made by `Schema.learn`."""
+    """The encoders of all columns in order, and of the target. Made by `Schema.learn`.
+
+    gaps: the texts that were chosen as gaps, in later tables too; None: as each was read.
+    """
 
     columns: tuple[Encoder, ...]
     target: Target | None = None
     rows: int = 0
     source: str = ""
     notes: tuple[str, ...] = ()
+    gaps: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         names = [encoder.name for encoder in self.columns]
@@ -84,11 +91,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if target is not None:
             learned = _learn_target(table, table[target], task, chosen.get(target))
             kept, found = _labelled(table, learned)
+            _refuse_words(table, target, kept)
             table, notes = table.take(kept), notes + found
         features = [column for column in table if column.name != target]
         encoders = _learn_columns(table, features, chosen)
         return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
-                   notes=tuple(map(str, notes)))  # fmt: skip
+                   notes=tuple(map(str, notes)), gaps=table.gaps)  # fmt: skip
 
     @property
     def used(self) -> tuple[Encoder, ...]:
@@ -150,7 +158,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Raises DataError for a missing column, an infinity, an unknown class.
         """
-        notes = list(table.notes)
+        table = with_gaps(table, self.gaps)
+        notes = self._notes(table)
         self._check_columns(table, notes, target)
         labels, rows = None, np.arange(len(table))
         if target != "none" and self.target is not None and self.target.name in table:
@@ -162,6 +171,20 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for block in self.blocks:
             arrays[block.name] = self._encode_block(table, block, notes)
         return Encoded(arrays, labels, rows, notes)
+
+    def _notes(self, table: Table) -> list[str]:
+        """The notes of a table; not on texts that look like gaps where they are known levels."""
+        if table.gaps is not None:
+            return list(table.notes)
+        notes = Notes([note for note in table.notes if not isinstance(note, GapNote)])
+        known = {e.name: e.levels for e in self.columns if isinstance(e, CategoryColumn)}
+        if isinstance(self.target, ClassTarget):
+            known[self.target.name] = self.target.labels
+        for column in table:
+            for text, cells in column.gap_texts.items():
+                if text not in known.get(column.name, ()):
+                    notes.gap(column.name, text, cells)
+        return notes.lines()
 
     def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
         encoders = {encoder.name: encoder for encoder in self.used}
@@ -290,6 +313,30 @@ def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str
         raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
     note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
     return np.flatnonzero(~missing), [note] if lost else []
+
+
+def _refuse_words(table: Table, target: str, kept: NDArray[np.int64]) -> None:
+    """Raise where words, not empty cells, would cost more than a fifth of the rows."""
+    if table.gaps is not None:
+        return
+    lost = np.ones(len(table), bool)
+    lost[kept] = False
+    column = table[target].take(np.flatnonzero(lost))
+    codes, labels = column.labels(known=column.gap_texts)
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    if counts.sum() <= MAX_LOST * len(table):
+        return
+    words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]
+    cells = [f"{clip(text)!r} in {counts[labels.index(text)]:,}" for text in words]
+    raise DataError(
+        f"target {target!r}",
+        "too many rows would be left out, as words in its place are read as gaps",
+        expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
+        got=f"{listed(cells, 5)} rows",
+        at=table.source,
+        fix=f"leave them out: gaps={words[:5]!r}; or make classes of them: "
+        "gaps=[], task='classification'",
+    )
 
 
 def _learn_columns(

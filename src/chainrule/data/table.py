@@ -33,6 +33,7 @@ class Column:
 
     parsed: the levels as numbers, cached by `cells.level_numbers` for all columns that share them.
     written: the cells as they stand, where the source has no types: CSV.
+    comma: whether numbers in texts may have decimal commas, as another column of the table shows.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     mask: Flags | None = None
     parsed: dict[Any, Floats] = field(default_factory=dict, compare=False, repr=False)
     written: Written | None = None
+    comma: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -91,7 +93,7 @@ class Column:
         mask = None if self.mask is None else self.mask[rows]
         written = None if self.written is None else self.written.take(rows)
         return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
-                      written)  # fmt: skip
+                      written, self.comma)  # fmt: skip
 
     @property
     def typed(self) -> Column:

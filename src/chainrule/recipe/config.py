@@ -148,6 +148,11 @@ class Config:
         choices=SCALINGS,
     )  # fmt: skip
     ignore: tuple[str, ...] = setting((), "names", "Columns", "columns to leave out")
+    gaps: tuple[str, ...] | None = setting(
+        None, "texts", "Columns", "texts that are gaps, and no others but empty cells",
+        more="none: empty cells alone; open: also NA, ? and the like in CSV, unless they are "
+        "quoted or frequent",
+    )  # fmt: skip
     kinds: Mapping[str, str] = setting(
         {}, "kinds", "Columns", "what columns are, where the guess is wrong", choices=KINDS
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.recipe.facts import Facts
 
-Form = Literal["text", "column", "integer", "number", "widths", "names", "kinds"]
+Form = Literal["text", "column", "integer", "number", "widths", "names", "texts", "kinds"]
 FORMS = {
     "text": "text",
     "column": "the name of a column",
@@ -20,6 +20,7 @@ FORMS = {
     "number": "a number",
     "widths": "a list of integers",
     "names": "a list of column names",
+    "texts": "a list of texts",
     "kinds": "columns by name with their kinds",
 }
 
@@ -81,7 +82,7 @@ class Setting:
             where: the first word of the message.
             at: the file and line.
         """
-        if self.form in ("widths", "names") and isinstance(value, (int, str)):
+        if self.form in ("widths", "names", "texts") and isinstance(value, (int, str)):
             value = (value,)
         self._check_form(value, where, at)
         if self.choices and self.form == "text" and value not in self.choices:
@@ -90,7 +91,7 @@ class Setting:
             return tuple(int(self._bounded(x, where, at)) for x in value)
         if self.form in ("integer", "number"):
             return (int if self.form == "integer" else float)(self._bounded(value, where, at))
-        return tuple(value) if self.form == "names" else value
+        return tuple(value) if self.form in ("names", "texts") else value
 
     def _check_form(self, value: Any, where: str, at: str | None) -> None:
         right = {
@@ -100,6 +101,7 @@ class Setting:
             "number": isinstance(value, Real) and not isinstance(value, bool),
             "widths": _is_list(value) and all(map(_is_integer, value)),
             "names": _is_list(value) and all(isinstance(x, str) for x in value),
+            "texts": _is_list(value) and all(isinstance(x, str) for x in value),
             "kinds": isinstance(value, Mapping) and all(isinstance(x, str) for x in value.values()),
         }[self.form]
         if not right:
@@ -135,6 +137,8 @@ class Setting:
                     expected=f"{self.flag} 128,64, or {self.flag} none for a linear model",
                 )  # fmt: skip
             return [int(part) for part in parts]
+        if self.form == "texts" and parts == ["none"]:
+            return []
         return dict(map(self._pair, parts)) if self.form == "kinds" else parts
 
     def _pair(self, text: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.check import Finding, check_table
+from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
@@ -81,6 +82,7 @@ class Training:
         for name in (chosen.groups, chosen.time):
             if name is not None:
                 _ = table[name]  # the error names the nearest column
+        table = with_gaps(table, chosen.gaps)
         schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
         return cls(table, schema, resolve(chosen, schema))
 

@@ -162,7 +162,7 @@ def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
 
 def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     """Read, check and resolve, and print the results of each stage."""
-    table = read(order.data)
+    table = read(order.data, gaps=order.chosen.gaps)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if order.chosen.target is None:
         raise _no_target(table, order.data)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from chainrule.data.columns.gaps import gap_among_numbers
 from chainrule.data.table import Column, Floats
 
 Decimal = Literal[".", ","]
@@ -17,7 +18,7 @@ NO_TEXTS = frozenset(("0", "false", "no", "n", "f", "off"))
 YES_TEXTS = frozenset(("1", "true", "yes", "y", "t", "on"))
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
-LEADING_ZERO = re.compile(r"[+-]?0\d")
+CODE = re.compile(r"[+-]?0\d+|\+\d{7,}")
 MAX_CODES = 0.05
 """The share of numbers with leading zeros up to which these are numbers among decimals."""
 THOUSANDS = {
@@ -39,21 +40,33 @@ LEDGER = re.compile(r"\((.*)\)|[-\u2212](.*)")  # (12.50) and -$12.50 are negati
 def number_storage(cells: Mapping[str, int]) -> Literal["integer", "number"] | None:
     """The storage of plain numbers, counted by text; None: they stay texts.
 
-    Digits with leading zeros are a code if all cells are digits, or more than a few of them have
-    such zeros; in `0.5, 12.5, 007` the last is the number 7.
+    Codes stay texts, such as digits with leading zeros: see `codes_among`.
     """
     if not cells or not all(map(PLAIN_NUMBER.fullmatch, cells)):
         return None
-    zeros = sum(count for text, count in cells.items() if is_code(text))
+    if codes_among(cells):
+        return None
     if all(text.lstrip("+-").isdigit() for text in cells):
-        fits = not zeros and max(abs(int(text)) for text in cells) < 2**63
-        return "integer" if fits else None
-    return "number" if zeros <= MAX_CODES * sum(cells.values()) else None
+        return "integer" if max(abs(int(text)) for text in cells) < 2**63 else None
+    return "number"
+
+
+def codes_among(cells: Mapping[str, int]) -> dict[str, int]:
+    """The texts that make a column one of codes, with their counts: `007`, `+491701234567`.
+
+    They do if all texts are digits, or more than a few cells hold one; a single `007` among
+    decimals is the number 7.
+    """
+    codes = {text: count for text, count in cells.items() if is_code(text)}
+    few = sum(codes.values()) <= MAX_CODES * sum(cells.values())
+    if few and not all(text.lstrip("+-").isdigit() for text in cells):
+        return {}
+    return codes
 
 
 def is_code(text: str) -> bool:
-    """Whether a text is digits with a leading zero."""
-    return LEADING_ZERO.match(text) is not None and text.lstrip("+-").isdigit()
+    """Whether a text is digits with a leading zero, or a telephone number with its plus."""
+    return CODE.fullmatch(text) is not None
 
 
 def yes_or_no(texts: Iterable[str]) -> bool:
@@ -110,18 +123,24 @@ def guess_form(texts: Sequence[str]) -> NumberForm:
 
 def form_of(column: Column) -> NumberForm:
     """The notation of a text column's numbers, from all levels that occur in a row."""
-    used = column.level_counts > 0
-    return _form(column.texts, lambda form: level_numbers(column, form)[used])
+    assert column.levels is not None
+    usual = np.array([not gap_among_numbers(text) for text in column.levels], bool)
+    used = (column.level_counts > 0) & usual
+    texts = list(column.levels[used])
+    return _form(texts, lambda form: level_numbers(column, form)[used], column.comma)
 
 
-def _form(texts: Sequence[str], numbers: Callable[[NumberForm], Floats]) -> NumberForm:
+def _form(
+    texts: Sequence[str], numbers: Callable[[NumberForm], Floats], comma_wins: bool = False
+) -> NumberForm:
     """See guess_form; `numbers` are those of the texts, written in a form."""
     unit = _guess_unit(texts)
     point, comma = NumberForm(".", unit), NumberForm(",", unit)
     most = np.isfinite(numbers(point)).sum()
-    if most == len(texts) or most >= np.isfinite(numbers(comma)).sum():
+    if most == len(texts) and not comma_wins:
         return point
-    return comma
+    others = np.isfinite(numbers(comma)).sum()
+    return comma if others > most or (others == most and comma_wins) else point
 
 
 def _guess_unit(texts: Sequence[str]) -> str:

@@ -11,9 +11,11 @@ from chainrule.data.columns.datetexts import (
     DATE_FORMATS,
     form_words,
     guess_date_format,
+    guess_date_forms,
     parse_dates,
 )
 from chainrule.data.columns.encoder import NumericEncoder, Stats, not_all, register, stats_of
+from chainrule.data.columns.gaps import gap_among_numbers
 from chainrule.data.table import Column, Floats, counted
 
 DAY = np.timedelta64(1, "D")
@@ -21,15 +23,19 @@ DAY = np.timedelta64(1, "D")
 
 @register
 class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
-    """Dates and times: elapsed days, year, and position in the year, week and day as angles."""
+    """Dates and times: elapsed days, year, and position in the year, week and day as angles.
+
+    form, others: the formats of texts, the most frequent first.
+    """
 
     kind = "date"
     part_words = "parts of the date"
     form: str
     parts: tuple[tuple[str, Stats], ...]
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.form not in DATE_FORMATS:
+        if not {self.form, *self.others} <= set(DATE_FORMATS):
             raise ValueError("unknown date format")
         if any(_part(self.name, name) not in DATE_PARTS for name, _ in self.parts):
             raise ValueError("unknown part of a date")
@@ -42,8 +48,8 @@ class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the format of texts, and which parts vary."""
-        form = _date_form(column)
-        stamps = _stamps(column, form)
+        form, *others = _date_forms(column)
+        stamps = _stamps(column, form, *others)
         if np.isnat(stamps).all():
             raise not_all(column, "date", "no cell is a date that can be read")
         parts = []
@@ -52,23 +58,33 @@ class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
             if stats.quantiles[0] < stats.quantiles[-1] or name == "days":
                 parts.append((f"{column.name}.{name}", stats))
         return cls(name=column.name, reason=reason, gaps=int(np.isnat(stamps).sum()),
-                   distinct=column.distinct, form=form, parts=tuple(parts))  # fmt: skip
+                   distinct=column.distinct, form=form, parts=tuple(parts),
+                   others=tuple(others))  # fmt: skip
 
     @property
     def treatment(self) -> str:
         """The treatment of the column in words, for display."""
         names = ", ".join(_part(self.name, name) for name, _ in self.parts)
-        return f"read as {form_words(self.form)}; parts: {names}"
+        return f"read as {self.words}; parts: {names}"
+
+    @property
+    def words(self) -> str:
+        """The formats of texts in words."""
+        return " or ".join(map(form_words, (self.form, *self.others)))
+
+    def stamps(self, column: Column) -> NDArray[np.datetime64]:
+        """(n,) datetime64[us] of a column; NaT for a gap, and for a text that is not read."""
+        return _stamps(column, self.form, *self.others)
 
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
         """(n, parts) float64 with NaN for a gap, and notes."""
-        stamps = _stamps(column, self.form)
+        stamps = self.stamps(column)
         lost = int(np.isnat(stamps).sum()) - column.gaps
         notes = self.new_gaps(column.gaps)
         if lost:
             notes.append(
                 f"column {self.name!r}: {counted(lost, 'cell')} not a date read as "
-                f"{form_words(self.form)}, treated as gaps"
+                f"{self.words}, treated as gaps"
             )
         parts = [DATE_PARTS[_part(self.name, name)](stamps) for name, _ in self.parts]
         return np.stack(parts, axis=1), notes
@@ -80,27 +96,27 @@ def _part(column: str, name: str) -> str:
 
 def dates_of(column: Column) -> NDArray[np.datetime64]:
     """(n,) datetime64[us] of a column of dates, also stored as text; NaT for a gap."""
-    return _stamps(column, _date_form(column))
+    return _stamps(column, *_date_forms(column))
 
 
-def _date_form(column: Column) -> str:
+def _date_forms(column: Column) -> tuple[str, ...]:
     if column.storage in ("integer", "number"):
-        return "%Y%m%d"
+        return ("%Y%m%d",)
     if column.storage != "text":
-        return "iso"
-    return (guess_date_format(column.texts, 0.5) if column.texts else None) or "iso"
+        return ("iso",)
+    texts = [text for text in column.texts if not gap_among_numbers(text)]
+    if not texts:
+        return ("iso",)
+    return guess_date_forms(texts) or (guess_date_format(texts, 0.5) or "iso",)
 
 
-def _stamps(column: Column, form: str) -> NDArray[np.datetime64]:
-    """Any column as datetime64[us]: its dates, or its labels read by the format."""
+def _stamps(column: Column, *forms: str) -> NDArray[np.datetime64]:
+    """Any column as datetime64[us]: its dates, or its labels read by the formats."""
     if column.storage == "date":
         return column.values
     codes, labels = column.typed.labels()
-    stamps = parse_dates([*labels, ""], form)
-    if column.storage == "text" and form != "iso":
-        iso = parse_dates([*labels, ""], "iso")
-        stamps = np.where(np.isnat(stamps), iso, stamps)
-    return stamps[codes]
+    more = ("iso",) if column.storage == "text" else ()
+    return parse_dates([*labels, ""], *forms, *more)[codes]
 
 
 def _angle(function: Any, since: str, until: str) -> Any:

@@ -25,12 +25,16 @@ def gap_among_numbers(text: str) -> bool:
 def default_gaps(counts: Mapping[str, int]) -> frozenset[str]:
     """The gaps among the unquoted texts of a column of texts.
 
-    A mark such as '?' is one, and so is a word such as 'NA', unless it is as frequent as the other
-    texts are, which repeat: half of those are at most as frequent.
+    A mark such as '?' is one, and so is a word such as 'NA', unless it is frequent beside other
+    texts that repeat: at least half as frequent as the median of them. Where the same word is
+    quoted too, the file tells them apart.
     """
     if WORDS.isdisjoint(counts):
         return frozenset({"", *GAP_TEXTS})
     others = [count for text, count in counts.items() if text and text not in GAP_TEXTS]
     typical = np.median(others) if others else np.inf
-    values = {text for text in WORDS if 1 < typical <= counts.get(text, 0)}
+    values = {
+        text for text in WORDS
+        if 1 < typical <= 2 * counts.get(text, 0) and QUOTED + text not in counts
+    }  # fmt: skip
     return frozenset({"", *GAP_TEXTS} - values)

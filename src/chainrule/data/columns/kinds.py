@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import (
-    LEADING_ZERO,
+    codes_among,
     form_of,
     guess_form,
     level_numbers,
     parse_numbers,
 )
 from chainrule.data.columns.columns import LEFT_OUT
-from chainrule.data.columns.datetexts import form_words, guess_date_format, parse_dates
+from chainrule.data.columns.datetexts import (
+    either_order,
+    form_words,
+    guess_date_forms,
+    parse_dates,
+)
 from chainrule.data.columns.encoder import ENCODERS
+from chainrule.data.columns.gaps import gap_among_numbers
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
 
@@ -143,15 +150,19 @@ def _packed_dates(column: Column) -> bool:
 def _guess_text(column: Column) -> Kind:
     levels, counts = column.texts, column.level_counts[column.level_counts > 0]
     n, distinct = int(counts.sum()), len(levels)
-    return (
-        _guess_numeric_text(column, levels, counts)
-        or _guess_date_text(levels, counts)
-        or _guess_words(levels, n, distinct)
-    )
+    usual = np.array([not gap_among_numbers(level) for level in levels], bool)
+    if usual.any():
+        bare = [level for level, keep in zip(levels, usual, strict=True) if keep]
+        numeric = _guess_numeric_text(column, bare, counts[usual])
+        if found := numeric or _guess_date_text(bare, counts[usual]):
+            return found
+    return _guess_words(levels, n, distinct)
 
 
-def _guess_numeric_text(column: Column, levels: list[str], counts: np.ndarray) -> Kind | None:
-    """Numbers stored as text, or codes made of digits."""
+def _guess_numeric_text(
+    column: Column, levels: list[str], counts: NDArray[np.int64]
+) -> Kind | None:
+    """Numbers stored as text, or codes made of digits; `levels` are not words for gaps."""
     name = column.name
     if CODE_NAME.fullmatch(name):
         return None
@@ -159,13 +170,17 @@ def _guess_numeric_text(column: Column, levels: list[str], counts: np.ndarray) -
     if np.isnan(parse_numbers(sample, *guess_form(sample))).mean() > 0.5:
         return None
     form = form_of(column)
-    values = level_numbers(column, form)[column.level_counts > 0]
+    assert column.levels is not None
+    number_of = dict(zip(column.levels, level_numbers(column, form), strict=True))
+    values = np.array([number_of[level] for level in levels])
     n, bad = int(counts.sum()), np.isnan(values)
-    zeros = np.array([LEADING_ZERO.fullmatch(level[:2]) and level.isdigit() for level in levels])
-    if zeros.any() and not bad.any():
+    codes = codes_among(dict(zip(levels, counts.tolist(), strict=True)))
+    if codes and not bad.any():
+        first = max(codes, key=codes.__getitem__)
+        shown = f"{first!r} in {counted(codes[first], 'cell')}"
         if len(levels) == n and n >= 20:
-            return Kind("id", "digits with leading zeros that no two rows share")
-        return Kind("category", "digits with leading zeros: a code, not an amount")
+            return Kind("id", f"digits of a code ({shown}) that no two rows share")
+        return Kind("category", f"digits of a code, not an amount: {shown}")
     if ID_NAME.fullmatch(name) and len(levels) == n and n >= 10:
         return Kind("id", "named like an id, and no two rows share a value")
     if not bad.any():
@@ -182,14 +197,16 @@ def _guess_numeric_text(column: Column, levels: list[str], counts: np.ndarray) -
     return None
 
 
-def _guess_date_text(levels: list[str], counts: np.ndarray) -> Kind | None:
-    form = guess_date_format(levels)
-    if form is None:
+def _guess_date_text(levels: list[str], counts: NDArray[np.int64]) -> Kind | None:
+    forms = guess_date_forms(levels)
+    if not forms:
         return None
-    fits = ~np.isnat(parse_dates(levels, form))
+    fits = ~np.isnat(parse_dates(levels, *forms))
     if counts[fits].sum() < 0.95 * counts.sum():
         return None
-    return Kind("date", f"dates stored as text, read as {form_words(form)}")
+    guessed = ", a guess" if either_order(levels, forms[0]) else ""
+    words = " or ".join(map(form_words, forms))
+    return Kind("date", f"dates stored as text, read as {words}{guessed}")
 
 
 def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:

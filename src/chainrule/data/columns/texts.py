@@ -78,11 +78,12 @@ def text_column(
         {"", *gaps} if gaps is not None else {""} if typed else default_gaps(counts)
     )
     for text in sorted(lost - {""}):
-        notes.gap(name, text, counts[text])
+        if counts[text]:
+            notes.gap(name, text, counts[text])
     if gaps is None and not typed:
-        for text in sorted(WORDS & counts.keys() - lost):
+        for text in sorted(x for x in WORDS & counts.keys() - lost if counts[x]):
             notes.add(GapNote(
-                f"column {name!r}: {text!r} is as frequent as the others, and read as a value: "
+                f"column {name!r}: {text!r} is frequent, and read as a value: "
                 f"{counts[text]:,} of {counted(len(codes), 'cell')}"
             ))  # fmt: skip
     written = None if typed else Written(codes=codes, texts=np.array(texts, object))

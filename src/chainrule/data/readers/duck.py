@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, text_column
 from chainrule.data.readers.plain import guess_plain, read_plain
-from chainrule.data.table import Column, Table, listed, refuse_duplicates
+from chainrule.data.readers.quotes import Quotes
+from chainrule.data.table import Codes, Column, Table, listed, refuse_duplicates
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"
@@ -80,8 +82,14 @@ def _sql_error(source: str, error: Exception) -> DataError:
     return DataError(source, what, got="\n".join(lines[1:5]) or None, fix=fix)
 
 
-def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typed: bool) -> Table:
-    """Returns the columns c0, c1, ... of the table t under their real names."""
+def collect(
+    connection: Any, names: list[str], source: str, notes: Notes, *, typed: bool,
+    quotes: Quotes | None = None,
+) -> Table:  # fmt: skip
+    """Returns the columns c0, c1, ... of the table t under their real names.
+
+    quotes: of the CSV file that t was read from.
+    """
     rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
     if rows == 0:
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
@@ -92,7 +100,12 @@ def collect(connection: Any, names: list[str], source: str, notes: Notes, *, typ
         column = _typed(connection, i, name, kind, notes) if typed else None
         if form is not None:
             column = read_plain(connection, i, name, form, notes)
-        columns.append(column or _texts(connection, i, name, notes, typed=typed))
+        if column is None:
+            codes, levels = _texts(connection, i)
+            if quotes is not None:
+                codes, levels = _marked(connection, i, codes, levels, quotes)
+            column = text_column(name, codes, levels, notes, typed=typed)
+        columns.append(column)
     return Table(columns, source=source, notes=notes.lines())
 
 
@@ -137,7 +150,7 @@ def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Colum
     return None
 
 
-def _texts(connection: Any, i: int, name: str, notes: Notes, *, typed: bool) -> Column:
+def _texts(connection: Any, i: int) -> tuple[Codes, list[str]]:
     """Column i as codes and levels: by an enum, or by a dict if nearly all texts differ."""
     count = f"SELECT approx_count_distinct(c{i}) FROM t"
     if connection.execute(count).fetchone()[0] > ENUM_LIMIT:
@@ -146,10 +159,23 @@ def _texts(connection: Any, i: int, name: str, notes: Notes, *, typed: bool) -> 
         if mask is not None:
             cells[mask] = ""  # read as a gap
         coded = (code_of.setdefault(text, len(code_of)) for text in cells.tolist())
-        codes = np.fromiter(coded, np.int32, len(cells))
-        return text_column(name, codes, list(code_of), notes, typed=typed)
+        return np.fromiter(coded, np.int32, len(cells)), list(code_of)
     levels = f"SELECT DISTINCT c{i}::VARCHAR AS c FROM t WHERE c{i} IS NOT NULL ORDER BY c"
     connection.execute(f"CREATE TYPE e{i} AS ENUM ({levels})")
     codes, _ = _fetch(connection, f"coalesce(enum_code(c{i}::VARCHAR::e{i})::INTEGER, -1)")
     texts = connection.execute(f"SELECT unnest(enum_range(NULL::e{i})) AS c").fetchnumpy()["c"]
-    return text_column(name, codes, texts, notes, typed=typed)
+    return codes, list(map(str, texts))
+
+
+def _marked(
+    connection: Any, i: int, codes: Codes, levels: list[str], quotes: Quotes
+) -> tuple[Codes, list[str]]:
+    """The column with the mark QUOTED before texts that look like gaps but are quoted."""
+    words = GAP_TEXTS.intersection(levels)
+    quoted = quotes.around(connection, i, words) if words else None
+    if quoted is None:
+        return codes, levels
+    marked = [QUOTED + text for text in sorted(words)]
+    place = {text: len(levels) + k for k, text in enumerate(marked)}
+    new = np.array([*(place.get(QUOTED + text, k) for k, text in enumerate(levels)), -1], np.int32)
+    return np.where(quoted, new[codes], codes), levels + marked

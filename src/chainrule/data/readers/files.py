@@ -17,6 +17,7 @@ from chainrule.data.columns.cells import PLAIN_NUMBER
 from chainrule.data.columns.gaps import GAP_TEXTS
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.duck import collect, connect, read_typed
+from chainrule.data.readers.quotes import Quotes
 from chainrule.data.table import Table, counted, refuse_duplicates
 from chainrule.errors import DataError
 
@@ -135,13 +136,15 @@ def _read_csv(
     with connection, _readable(path, compressed, encoding) as (file, compression, known):
         options = [delimiter, has_header, columns, known, compression, 1 if declared else above]
         try:
-            connection.execute(f"CREATE TABLE t AS {query}", [_literal(file), *options])
+            options.insert(0, _literal(file))
+            connection.execute(f"CREATE TABLE t AS {query}", options)
         except duckdb.Error as error:
             raise _csv_error(path, compressed, encoding, str(error)) from None
         if len(names) == 1:  # blank lines at the end are not rows
             last = "(SELECT max(rowid) FROM t WHERE c0 IS NOT NULL)"
             connection.execute(f"DELETE FROM t WHERE rowid > {last}")
-        return collect(connection, names, source, notes, typed=False)
+        return collect(connection, names, source, notes, typed=False,
+                       quotes=Quotes(file, query, options))  # fmt: skip
 
 
 def _refuse_page(text: str, source: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers import datasets
 from chainrule.data.readers.duck import read_query
 from chainrule.data.readers.files import SUFFIXES, read_file
@@ -20,7 +21,10 @@ from chainrule.errors import DataError, nearest
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 
-def read(source: Any, *, header: bool | None = None, encoding: str | None = None) -> Table:
+def read(
+    source: Any, *, header: bool | None = None, encoding: str | None = None,
+    gaps: Sequence[str] | None = None,
+) -> Table:  # fmt: skip
     """Returns the table in a file, SQL query, named data set, array, dict, or data frame.
 
     Args:
@@ -31,10 +35,16 @@ def read(source: Any, *, header: bool | None = None, encoding: str | None = None
         header: for CSV, whether the first line names the columns; None detects it.
         encoding: for CSV, any encoding that Python knows; None: UTF-8, or as the first bytes say,
             or else Windows-1252, which is noted.
+        gaps: texts that are gaps, such as ["NA", "-999"], and no others but empty cells. None: in
+            CSV the usual ones, where they are neither quoted nor frequent in a column of texts.
 
     Raises:
         DataError: it cannot be read; the message names the file, the line or row, and the column.
     """
+    return with_gaps(_read(source, header, encoding), gaps)
+
+
+def _read(source: Any, header: bool | None, encoding: str | None) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, str) and QUERY.match(source) and not Path(source[:255]).exists():
