@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from chainrule.display.format import duration, number, words
 from chainrule.engine.minibatch import Rows
@@ -11,6 +11,7 @@ from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
+from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State
@@ -38,20 +39,23 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     optimizer = optimizer_for(state, settings.optimizer)
     settings = _resolved(state, prepared, optimizer, settings)
     notes = [] if prepared is data else [prepared.sentence]  # else it is already reported
-    notes += _continue_or_reset(state, optimizer)
-    data = with_means(state.graph, prepared.arrays, prepared.rows)
-    program = _program(state, state.loss, data, prepared.rows, optimizer, settings)
-    program.write({}, state.steps)
+    begin = _begin(state, prepared, optimizer, settings)
+    notes += begin.notes
+    arrays = with_means(state.graph, prepared.arrays, prepared.rows)
+    program = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
+    program.write({}, begin.steps)
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
         for note in notes:
             progress.note(note)
-        run = _run(state, prepared, data, program, settings, progress)
+        run, end = _run(state, begin, prepared, arrays, program, settings, progress)
         try:
             reason = run.train()
         except KeyboardInterrupt:
+            state.last_run = end()
             progress.finish(f"interrupted; the model {_kept(run)}")
             raise
+        state.last_run = end()
         progress.finish(_summary(run, reason))
     state.step_cache.rest(program)
     return state.history
@@ -92,15 +96,76 @@ def _metrics(
     return chosen
 
 
-def _continue_or_reset(state: ModelState, optimizer: Optimizer | LBFGS) -> list[str]:
-    """Drop the state of another optimizer; returns messages where training continues."""
-    if not len(state.history):
-        return []
-    last = state.history.last_epoch
-    if state.optimizer is not None and type(state.optimizer) is type(optimizer):
-        return [f"continues after epoch {last} (step {state.steps:,}), optimizer state kept"]
-    steps, state.slots, state.steps = state.steps, {}, 0  # Adam's averages begin with step 1
-    return [f"continues after epoch {last} (step {steps:,}) with a new optimizer"]
+# ---------------------------------------------------------------- where a run begins
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """The beginning of a call of `fit`.
+
+    Attributes:
+        values, steps: parameters and slots by name, and the number of updates so far.
+        tracker: of the best epoch.
+        judged: names what it judges; None where nothing depends on it.
+        last: the run that goes on; None where a new one begins.
+        best: whether the model holds the best epoch of `last`, of the same score.
+        notes: messages where training continues.
+    """
+
+    values: Mapping[str, Array]
+    steps: int
+    tracker: BestTracker
+    judged: str | None
+    last: LastRun | None
+    best: bool
+    notes: list[str]
+
+
+def _begin(
+    state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings
+) -> _Begin:
+    """The state from which training starts; that of another optimizer is dropped."""
+    tracker = _tracker(state, prepared, settings)
+    name = _judged(state, prepared, tracker, settings)
+    last, how = _last(state, optimizer, settings.new_run)
+    values, steps = state.values | state.slots, state.steps
+    same = last is not None and name is not None and last.judged == name
+    if last is not None and same:
+        tracker = replace(last.tracker, patience=tracker.patience)
+        if last.values is not None:
+            values, steps = last.values, last.steps
+    notes = []
+    if len(state.history):
+        notes = [f"continues after epoch {state.history.last_epoch} (step {steps:,}){how}"]
+    if how == ANOTHER:
+        values, steps = state.values, 0  # Adam's averages begin with step 1
+    return _Begin(values, steps, tracker, name, last, same and tracker.best is not None, notes)
+
+
+ANOTHER = " with a new optimizer"
+
+
+def _last(
+    state: ModelState, optimizer: Optimizer | LBFGS, new_run: bool
+) -> tuple[LastRun | None, str]:
+    """The run that goes on with this optimizer, or None; and in words how training continues."""
+    if state.optimizer is None or type(state.optimizer) is not type(optimizer):
+        return None, ANOTHER
+    if new_run or state.last_run is None or state.optimizer != optimizer:
+        return None, ", optimizer state kept, as a new run"
+    return state.last_run, ", optimizer state kept"
+
+
+def _judged(
+    state: ModelState, prepared: Prepared, tracker: BestTracker, settings: FitSettings
+) -> str | None:
+    """The name of what the tracker judges, where a stop or the end depends on it."""
+    if not settings.keep_best and tracker.patience is None:
+        return None
+    data, rows = prepared.arrays, prepared.rows
+    if tracker.criterion.startswith("validation_") and prepared.held_arrays is not None:
+        data, rows = prepared.held_arrays, prepared.held_rows
+    return judged(tracker, settings.keep_best, state.graph, data, rows)
 
 
 # ---------------------------------------------------------------- program and run
@@ -109,6 +174,7 @@ def _continue_or_reset(state: ModelState, optimizer: Optimizer | LBFGS) -> list[
 def _program(
     state: ModelState,
     loss: Node,
+    begin: _Begin,
     data: Mapping[str, Array],
     rows: Rows,
     optimizer: Optimizer | LBFGS,
@@ -117,12 +183,12 @@ def _program(
     """The program that runs the steps: by minibatches, or on all rows at once."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
-            state.graph, loss, state.values, _rows_of(state, data, rows), optimizer,
+            state.graph, loss, begin.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer, rows)
     step = state.step_cache.step(state.graph, loss, optimizer, settings)
-    return state.step_cache.program(step, state.values | state.slots, state.seed, settings)
+    return state.step_cache.program(step, begin.values, state.seed, settings)
 
 
 def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[str, Array]:
@@ -133,40 +199,68 @@ def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[s
 
 def _run(
     state: ModelState,
+    begin: _Begin,
     prepared: Prepared,
     data: Mapping[str, Array],
     program: Program,
     settings: FitSettings,
     progress: Progress,
-) -> Run:
-    """The run of a program, with resolved settings."""
-    tracker = _tracker(state, prepared, settings)
+) -> tuple[Run, Callable[[], LastRun]]:
+    """The run of a program, with resolved settings, and what gives its end."""
+    tracker, last = begin.tracker, begin.last
     state.history.judge_by(settings.stopping.criterion, tracker.better)
-    schedule = getattr(settings.optimizer, "rate", None)
-    plateau = PlateauTracker(tracker.better) if isinstance(schedule, ReduceOnPlateau) else None
     metrics = list(settings.metrics or ())
+    told = RunState.start(
+        state.history.begin_run(), settings.epochs or 0, begin.steps, tracker,
+        _plateau(begin, settings), None if last is None else last.first_step,
+    )  # fmt: skip
+    if begin.best and settings.keep_best:
+        told.best_values, told.best_step = state.values | state.slots, state.steps
+    ended: list[tuple[Mapping[str, Array], int]] = []
 
     def score() -> Mapping[str, float]:
+        judged_loss = settings.keep_best and tracker.criterion == "loss"
+        found: dict[str, float] = {}
         if prepared.held_arrays is not None:
             scores = state.score(prepared.held_arrays, prepared.held_rows, metrics)
-            return {f"validation_{name}": value for name, value in scores.items()}
-        if not metrics or tracker.criterion == "loss":
-            return {}
-        scores = state.score(prepared.arrays, prepared.rows, metrics)
-        return {name: value for name, value in scores.items() if name != "loss"}
+            found = {f"validation_{name}": value for name, value in scores.items()}
+        if judged_loss or (metrics and not found and tracker.criterion != "loss"):
+            scores = state.score(prepared.arrays, prepared.rows, [] if found else metrics)
+            found |= {name: x for name, x in scores.items() if name != "loss" or judged_loss}
+        return found
 
     def sync() -> None:
         state.slots = {}  # memory may not suffice for the old and the new ones
         state.restore(program.read(), program.steps)
 
-    return Run(
+    def before_best() -> None:
+        ran = told.epoch > told.first_epoch  # else the model is at the best of earlier calls
+        present = state.values | state.slots, state.steps
+        ended.append(present if ran else (begin.values, begin.steps))
+
+    def end() -> LastRun:
+        values, steps = ended[-1] if ended else (None, state.steps)
+        return LastRun(
+            told.first_step, steps, tracker, begin.judged, told.plateau,
+            None if values is None or steps == state.steps else dict(values),
+        )  # fmt: skip
+
+    run = Run(
         program=program, data=data, rows=prepared.rows, settings=settings,
         seed=state.seed, score=score, sync=sync, view=State(state, state.history),
-        progress=progress,
-        state=RunState.start(
-            state.history.begin_run(), settings.epochs or 0, state.steps, tracker, plateau
-        ),
+        progress=progress, before_best=before_best, state=told,
     )  # fmt: skip
+    return run, end
+
+
+def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:
+    """The tracker of a rate that depends on the criterion; None for other rates."""
+    if not isinstance(getattr(settings.optimizer, "rate", None), ReduceOnPlateau):
+        return None
+    last, tracker = begin.last, begin.tracker
+    if last is None or last.plateau is None or last.tracker.criterion != tracker.criterion:
+        return PlateauTracker(tracker.better)
+    return replace(last.plateau)
 
 
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
@@ -196,6 +290,11 @@ def _summary(run: Run, reason: str | None) -> str:
         return "no epochs to train"
     tracker = run.state.tracker
     ran = run.state.epoch - run.state.first_epoch
+    if not ran and reason is not None:
+        return (
+            f"no epochs: {reason}; to go on: a larger patience; to begin anew: "
+            "fit(..., new_run=True)"
+        )
     text = f"{ran:,} epoch{'s' if ran != 1 else ''} in {duration(run.view.row['seconds'])}"
     if run.settings.keep_best and tracker.best_epoch is not None and tracker.best is not None:
         best = f"{words(tracker.criterion)} {number(tracker.best)}"

@@ -19,6 +19,7 @@ from chainrule.display.format import duration, number, words
 from chainrule.errors import ChainruleError, SettingError
 from chainrule.graph.node import Array
 from chainrule.model import fit as fitting
+from chainrule.model.lastrun import LastRun
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, encode
 from chainrule.model.state import Data
@@ -311,13 +312,14 @@ class Trained:
     history: History
     split: str
     optimizer: Optimizer | LBFGS | None
+    last_run: LastRun | None
 
     @classmethod
     def of(cls, task: Task) -> Trained:
         """Returns the part of a trained model."""
         model, state = task.model, task.model.values | task.model.slots
         optimizer = model.optimizer if task.optimizer is None else None
-        return cls(state, model.steps, model.history, model.split, optimizer)
+        return cls(state, model.steps, model.history, model.split, optimizer, model.last_run)
 
     def apply(self, task: Task) -> None:
         """Write the part to the model of this process."""
@@ -325,7 +327,7 @@ class Trained:
         if self.split:  # then the training had begun
             model.optimizer = self.optimizer or task.optimizer
         model.restore(self.state, self.steps)
-        model.history, model.split = self.history, self.split
+        model.history, model.split, model.last_run = self.history, self.split, self.last_run
 
 
 # ---------------------------------------------------------------- words

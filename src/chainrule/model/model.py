@@ -28,6 +28,7 @@ from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
+from chainrule.model.lastrun import LastRun
 from chainrule.model.saved import Saved, check_slots
 from chainrule.model.state import Data, ModelState, not_arrays
 from chainrule.nn.summary import Summary, summary
@@ -104,6 +105,7 @@ class Model(ModelState):
         time: npt.ArrayLike | str | None = None,
         patience: int | EarlyStopping | None = None,
         keep_best: bool = True,
+        new_run: bool = False,
         shuffle: bool = True,
         metrics: Iterable[str | Metric | Function] | None = None,
         clip_norm: float | None = None,
@@ -114,7 +116,14 @@ class Model(ModelState):
         threads: int | None = None,
         verbose: bool | str | Progress | None = True,
     ) -> History:
-        """Train the model. Another call continues from its state, optimizer included.
+        """Train the model. Another call goes on: several are one run of all their epochs.
+
+        With the optimizer of the last call, or None, training goes on where that call ended:
+        schedules count on, and a span that is a fraction of the run is one of all epochs so far.
+        If the criterion and the rows that it judges are the same too, patience and the best score
+        go on, and the best epoch of all calls is kept. Another optimizer, even with one setting
+        that differs, or `new_run=True`, begins a new run with the present parameters. The
+        optimizer's averages are kept where its class is the same.
 
         Args:
             data: for each input by name its array, rows first; or a table, a file or a query
@@ -129,7 +138,12 @@ class Model(ModelState):
                 row, or the name of a column of the table.
             patience: stop when the validation loss, or the criterion of an EarlyStopping, has not
                 improved for this number of epochs.
-            keep_best: end with the parameters of the best epoch, where there is validation.
+            keep_best: end with the parameters of the best epoch, where there is validation or
+                patience. The criterion of an epoch is of its last parameters: where it is the
+                loss of the training rows, `history["loss"]` is that loss, evaluated after each
+                epoch; else it is the mean over the minibatches, of the parameters before each
+                update.
+            new_run: begin a new run: schedules, patience and the best score begin anew.
             shuffle: take the rows in a new order in each epoch.
             metrics: names or functions (target, prediction); None takes the defaults of the loss.
             clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
@@ -152,9 +166,10 @@ class Model(ModelState):
         """
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
-            groups=groups, time=time, patience=patience, keep_best=keep_best, shuffle=shuffle,
-            metrics=metrics, clip_norm=clip_norm, clip_value=clip_value, trainable=trainable,
-            callbacks=callbacks, backend=backend, threads=threads, verbose=verbose,
+            groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
+            shuffle=shuffle, metrics=metrics, clip_norm=clip_norm, clip_value=clip_value,
+            trainable=trainable, callbacks=callbacks, backend=backend, threads=threads,
+            verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 
@@ -323,7 +338,9 @@ class Model(ModelState):
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""
         custom = self.optimizer is not None and not is_portable(self.optimizer)
-        extra = {"optimizer": self.optimizer, "slots": self.slots} if custom else None
+        extra = None
+        if custom:
+            extra = {"optimizer": self.optimizer, "slots": self.slots, "run": self.last_run}
         return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
 
     def _saved(self) -> Saved:
@@ -339,7 +356,12 @@ class Model(ModelState):
             seed=self.seed,
             contract=None if self.schema is None else self.schema.to_dict(),
             history=self.history.to_dict(),
-            notes={"single": self.single, "split": self.split, "notes": self.notes},
+            notes={
+                "single": self.single,
+                "split": self.split,
+                "notes": self.notes,
+                **({"run": self.last_run.to_dict()} if self.last_run and portable else {}),
+            },
         )
 
     def _only(self, data: Data) -> dict[str, Any]:
@@ -385,6 +407,7 @@ def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
     model = _from_saved(modelfile.from_bytes(content))
     if extra is not None:
         model.optimizer, model.slots = extra["optimizer"], dict(extra["slots"])
+        model.last_run = extra["run"]
     return model
 
 
@@ -407,6 +430,9 @@ def _from_saved(saved: Saved) -> Model:
             check_slots(model.graph, model.optimizer, saved.state)
     if saved.history is not None:
         model.history = History.from_dict(saved.history)
+    if "run" in saved.notes:
+        present = {**saved.values, **saved.state}
+        model.last_run = LastRun.from_dict(saved.notes["run"], present)
     model.split = str(saved.notes.get("split", ""))
     notes = saved.notes.get("notes", {})
     if not isinstance(notes, Mapping):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Parameter
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import initial_value
+from chainrule.model.lastrun import LastRun
 from chainrule.model.stepcache import StepCache
 from chainrule.ops.build import require_scalar
 from chainrule.train.history import History
@@ -49,6 +51,7 @@ class ModelState:
         slots: the optimizer's arrays, by name.
         steps: the number of updates made.
         history: of all runs of `fit`.
+        last_run: the end of the last run, from which the next `fit` goes on, or None.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; "config" is that of `train`.
         step_cache: holds the step of the last run.
@@ -77,6 +80,7 @@ class ModelState:
         self.slots: dict[str, Array] = {}
         self.steps = 0
         self.history, self.split = History(), ""
+        self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
         given = values or {}
@@ -111,10 +115,16 @@ class ModelState:
         return view
 
     def set_value(self, parameter: str | Parameter, value: npt.ArrayLike) -> None:
-        """Write a parameter's value. Raises GraphError, FeedError where it does not fit."""
+        """Write a parameter's value; the next `fit` then begins from it.
+
+        Raises:
+            GraphError: the model has no such parameter. FeedError: the value does not fit.
+        """
         name = self._name(parameter)
         array = as_feed(f"parameter {name!r}", value, self._parameters[name].type)
         self._values[name] = np.array(array)
+        if self.last_run is not None:  # its best score and its end are those of other values
+            self.last_run = replace(self.last_run, judged=None, values=None)
 
     def _name(self, parameter: str | Parameter) -> str:
         name = parameter if isinstance(parameter, str) else self.graph.name(parameter)
@@ -125,11 +135,11 @@ class ModelState:
         return name
 
     def restore(self, state: Mapping[str, Array], steps: int) -> None:
-        """Set parameters and optimizer slots, as a program returns them."""
+        """Set parameters and optimizer slots, as a program returns them; a run has ended."""
         updated = {name: state[name] for name in self._values if name in state}
         self._values = self._values | updated  # at once: another thread may predict
         self.slots = {name: x for name, x in state.items() if name not in self._values}
-        self.steps = steps
+        self.steps, self.last_run = steps, None
 
     # ------------------------------------------------------------ data and scores
 

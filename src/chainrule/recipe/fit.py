@@ -74,6 +74,7 @@ def fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
     )  # fmt: skip
+    model.last_run = None  # the run is complete: its end need not be kept, nor saved
 
 
 def step_settings(resolved: Config, graph: Graph) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class FitSettings:
     time: Any = None
     patience: int | EarlyStopping | None = None
     keep_best: bool = True
+    new_run: bool = False
     shuffle: bool = True
     metrics: Iterable[str | Metric | Function] | None = None
     clip_norm: float | None = None

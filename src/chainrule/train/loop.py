@@ -38,6 +38,7 @@ class Run:
         sync: copies the program's parameters to the model; called before the model is read.
         view: the view of the run that callbacks receive.
         progress: reports the run.
+        before_best: called at the end, before the parameters of the best epoch are put back.
     """
 
     program: Program
@@ -50,6 +51,7 @@ class Run:
     sync: Callable[[], None]
     view: State
     progress: Progress
+    before_best: Callable[[], None] = lambda: None
     callbacks: Sequence[Callback] = field(init=False)
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
 
@@ -72,6 +74,8 @@ class Run:
         )
         for callback in self.callbacks:
             callback.on_start(self.view)
+        if state.epochs and state.tracker.should_stop:  # patience was used up before
+            self.view.stop(state.tracker.reason)
         try:
             while not state.ended and self.view.stop_reason is None:
                 row = self._epoch(begun)
@@ -79,6 +83,7 @@ class Run:
                 self._end_epoch(self.view.history.append(row))
         finally:
             if state.best_values is not None and self.settings.keep_best:
+                self.before_best()
                 self.program.write(state.best_values, state.best_step)
             self.sync()
         for callback in self.callbacks:
@@ -120,7 +125,7 @@ class Run:
         state = self.state
         schedule = getattr(self.settings.optimizer, "rate", 1.0)
         scale = 1.0 if state.plateau is None else state.plateau.scale
-        total = per_epoch * state.epochs
+        total = state.begun + per_epoch * state.epochs
         return rates(schedule, self.program.steps - state.first_step, count, total, scale)
 
     def _end_epoch(self, row: Mapping[str, float]) -> None:

@@ -20,7 +20,9 @@ class RunState:
     Attributes:
         first_epoch, last_epoch: of the run.
         epoch: the one in progress; after the run, the next one.
-        first_step: the number of updates before the run; schedules count from there.
+        first_step: the number of updates before the run; schedules count from there. It may have
+            begun in an earlier call of `fit`.
+        begun: the number of its updates in earlier calls.
         step: the number of updates so far.
         losses: of this epoch's completed minibatches, in order: (minibatches,).
         rate: of the last update.
@@ -43,6 +45,7 @@ class RunState:
     seconds: float = 0.0
     best_values: dict[str, Array] | None = None
     best_step: int = 0
+    begun: int = 0
 
     @classmethod
     def start(
@@ -52,20 +55,24 @@ class RunState:
         step: int,
         tracker: BestTracker,
         plateau: PlateauTracker | None = None,
+        first_step: int | None = None,
     ) -> Self:
-        """The state before a run.
+        """The state before a run, or before a part of it.
 
         Args:
             epoch: the first one.
             epochs: the number to train.
             step: the number of updates so far.
             tracker, plateau: their states before the first epoch.
+            first_step: the number of updates before the run; None: it begins now.
         """
-        return cls(epoch, epoch + epochs - 1, epoch, step, step, tracker, plateau)
+        first = step if first_step is None else first_step
+        last_epoch, begun = epoch + epochs - 1, step - first
+        return cls(epoch, last_epoch, epoch, first, step, tracker, plateau, begun=begun)
 
     @property
     def epochs(self) -> int:
-        """The total number of epochs of the run."""
+        """The number of epochs of this call."""
         return self.last_epoch - self.first_epoch + 1
 
     @property

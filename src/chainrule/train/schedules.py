@@ -32,7 +32,8 @@ class Schedule(Settings):
     """A learning rate that changes during training.
 
     `schedule(step, total)` is the rate of a step, counted from 0, of a run of `total` steps.
-    Steps after the end of the run have the rate of its end.
+    Steps after the end of the run have the rate of its end. Calls of `fit` that go on are one run:
+    `step` counts on, and `total` has the steps of all calls so far, the present one included.
 
     A setting of type `Span` is a duration: an integer is a number of steps, a float a fraction of
     the run; 1.0 is the complete run.
