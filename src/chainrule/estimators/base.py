@@ -270,7 +270,8 @@ class BaseMLP(Fitted):
         try:
             model.fit(
                 prepared, optimizer=optimizer, batch_size=size, epochs=epochs, patience=best,
-                keep_best=self._early, shuffle=self.shuffle, clip_norm=self.clip_norm,
+                keep_best=self._early, new_run=self.schedule is not None,
+                shuffle=self.shuffle, clip_norm=self.clip_norm,
                 metrics=[score] if validates and score else [],
                 callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
                 verbose=self.verbose if isinstance(self.verbose, str) else False,
