@@ -149,6 +149,8 @@ def _last(
     state: ModelState, optimizer: Optimizer | LBFGS, new_run: bool
 ) -> tuple[LastRun | None, str]:
     """The run that goes on with this optimizer, or None; and in words how training continues."""
+    if not len(state.history):
+        return None, ""
     if state.optimizer is None or type(state.optimizer) is not type(optimizer):
         return None, ANOTHER
     if new_run or state.last_run is None or state.optimizer != optimizer:
