@@ -208,3 +208,19 @@ def test_large_tables_are_sampled_and_leaks_still_found():
     y = rng.normal(size=120_000)
     data = {"a": rng.normal(size=120_000), "leak": y * 3, "y": y}
     assert found(data) == [("warning", "leak")]
+
+
+def test_an_id_whose_order_tells_the_target_is_named():
+    rng = np.random.default_rng(3)
+    n = 600
+    time, noise = np.arange(n) / n, rng.normal(size=n)
+    data = {"order_id": np.arange(n) + 7000, "x": rng.normal(size=n), "y": 2 * time + noise}
+    (told,) = [x for x in check_table(read(data), "y") if x.severity == "warning"]
+    assert told.column == "order_id"
+    assert "its order tells 2" in told.message  # 4 / 12 of the variance of 1 + 4 / 12
+    assert "kinds={'order_id': 'number'}" in told.fix
+    late = np.where(rng.random(n) < time, "late", "early")
+    told = [x for x in check_table(read(data | {"y": late}), "y") if x.severity == "warning"]
+    assert [x.column for x in told] == ["order_id"]
+    shuffled = data | {"order_id": rng.permutation(n) + 7000}
+    assert [x for x in check_table(read(shuffled), "y") if x.severity == "warning"] == []

@@ -147,6 +147,44 @@ def test_many_levels_are_embedded():
     np.testing.assert_array_equal(z[0], z[60])
 
 
+TITLES = [f"{rank} {job}" for rank in ("senior", "junior", "chief", "lead", "deputy")
+          for job in ("clerk", "nurse", "driver", "cook", "smith", "baker", "miller", "judge",
+                      "tailor", "porter", "mason", "pilot")]  # fmt: skip
+
+
+def test_names_of_several_words_have_their_words_beside_the_embedding():
+    columns = {"job": TITLES * 2 + ["senior juggler"]}
+    new = {"job": ["senior clerk", "junior clerk", "senior juggler", "chief juggler", None]}
+    schema, found, z = encoded(columns, new)
+    (job,) = schema.used
+    assert job.words.words == tuple(sorted({word for title in TITLES for word in title.split()}))
+    codes, words = (x for x in schema.blocks)
+    assert (codes.kind, words.name, words.width) == ("category", "job.words", 17)
+    assert "embedded" in found.treatments["job"]
+    assert "17 words" in found.treatments["job"]
+    bags = z[:, -17:]
+    np.testing.assert_allclose(np.square(bags).sum(axis=1), [1, 1, 1, 1, 0], atol=1e-6)
+    clerk, senior = (job.words.words.index(word) for word in ("clerk", "senior"))
+    assert (bags[[0, 1], clerk] > 0).all()
+    assert (bags[[0, 2], senior] > 0).all()  # a title that is met once is known by its rank
+    again = Schema.from_dict(schema.to_dict())
+    np.testing.assert_array_equal(again.encode(read(new), "none").arrays["job.words"], bags)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"town{k}" for k in range(60)],  # single words
+        [f"new town{k}" for k in range(60)],  # a word that all share tells nothing
+        TITLES[:40],  # few
+        ["10 x" for _ in range(60)],
+    ],
+)
+def test_names_whose_words_tell_nothing_are_levels_alone(names):
+    schema, _, _ = encoded({"c": names * 3, "x": np.arange(3.0 * len(names)) ** 0.5})
+    assert [x.kind for x in schema.blocks if x.kind == "array"] == []
+
+
 def test_booleans_and_dates_are_numbers():
     table = {
         "member": [True, False, None, True] * 10,

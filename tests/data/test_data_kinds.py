@@ -43,7 +43,23 @@ def kind_of(values, name="c"):
         ("user_id", RNG.permutation(N) + 5000, "id"),
         ("customerId", RNG.integers(0, 10**9, N), "id"),
         ("customer_id", RNG.integers(0, 20, N), "category"),
+        ("customer_id", [float(i % 20) for i in range(N)] + [None], "category"),  # 3.0
+        ("customer_id", [float(i) for i in RNG.permutation(N)] + [None], "id"),
+        ("user_id", [*range(60), *range(60), *range(60, 90)], "category"),  # most rows share theirs
+        ("tail", [f"N{k}" for k in [*range(60), *range(60), *range(60, 90)]], "category"),
         ("x", np.arange(N), "number"),  # y = f(x) on a grid is not an id
+        ("day", np.arange(N), "number"),
+        ("level_rank", np.arange(1, N + 1), "number"),  # levels may be in order
+        ("case", np.arange(1, N + 1), "id"),  # numbers the rows
+        ("case", np.arange(1, N + 1)[::-1], "number"),
+        ("row#", np.arange(1.0, N + 1), "id"),
+        ("Seq#", RNG.permutation(N), "id"),
+        ("X", np.arange(1, N + 1), "id"),  # the name that R gives to row numbers
+        ("S. No.", np.arange(1, N + 1), "id"),
+        ("pixel_row", RNG.integers(0, 28, N), "number"),
+        ("row", RNG.integers(0, 28, N), "number"),
+        ("price_index", RNG.permutation(3 * N)[:N], "number"),
+        ("refractive index", RNG.normal(size=N), "number"),
         ("c", RNG.permutation(N) + 2**60, "id"),
         ("c", [f"u{i}" for i in range(N)], "id"),
         ("c", [7] * N, "constant"),

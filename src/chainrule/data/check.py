@@ -12,12 +12,14 @@ from chainrule.data.columns.cells import guess_form, parse_numbers, yes_or_no
 from chainrule.data.columns.encoder import Infinite, number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.columns.target import NumberTarget
+from chainrule.data.order import order_share
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
 MIN_LEAK_SHARE = 0.995  # share of held-out rows or of variance that one column alone explains
+MIN_ORDER_SHARE = 0.05  # of variance, from which the order of an id is worth a warning
 MIN_CLASS_ROWS = 5  # held-out rows of a class that are enough to score it
 Severity = Literal["error", "warning", "info"]
 
@@ -229,12 +231,27 @@ def _check_balance(label: Column) -> list[Finding]:
 # Leaks ---------------------------------------------------------------------------------------
 
 
+def _check_order(column: Column, label: Column) -> list[Finding]:
+    """Finds an id that is left out although its order tells something, such as the time."""
+    share = order_share(column, label)
+    if share < MIN_ORDER_SHARE:
+        return []
+    keep = f"kinds={{{column.name!r}: 'number'}}"
+    return [Finding("warning", column.name,
+                    f"is left out as an id, but its order tells {share:.0%} of the variance of "
+                    f"{label.name!r}",
+                    f"if new rows go on in that order, as times do: {keep}; if the file was "
+                    "sorted by it, leave it out")]  # fmt: skip
+
+
 def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[Finding]:
     """Finds a column that alone predicts the target: a copy, another spelling, a consequence."""
     if _same(column, label):
         return [Finding("warning", column.name, f"is a copy of the target {label.name!r}",
                         f"leave it out: ignore={[column.name]}")]  # fmt: skip
-    if kind.name in ("id", "text"):
+    if kind.name == "id":
+        return _check_order(column, label)
+    if kind.name == "text":
         return []
     values = _values(column, kind)
     if task.name == "classification":

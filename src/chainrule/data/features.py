@@ -120,8 +120,11 @@ def features(
             others += _categories(schema, block, one_hot_up_to, treatments)
         else:
             others.append(input(block.name, (block.width,)))
-            treatments |= {e.name: e.features for e in schema.used
-                           if isinstance(e, ArrayEncoder) and e.name == block.name}  # fmt: skip
+            (encoder,) = (e for e in schema.used if e.name == block.columns[0])
+            if isinstance(encoder, ArrayEncoder):
+                treatments[encoder.name] = encoder.features
+            elif isinstance(encoder, CategoryEncoder) and encoder.words is not None:
+                treatments[encoder.name] += f"; and {encoder.words.features}"
     return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
 
 

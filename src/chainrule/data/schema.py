@@ -140,6 +140,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for encoder in self.used:
             if isinstance(encoder, ArrayEncoder):
                 blocks.append(Block(encoder.name, "array", (encoder.name,), encoder.width))
+            elif isinstance(encoder, CategoryEncoder) and encoder.words is not None:
+                name = self._free(f"{encoder.name}.words")
+                blocks.append(Block(name, "array", (encoder.name,), encoder.words.width))
         return tuple(blocks)
 
     def _free(self, name: str) -> str:
@@ -195,7 +198,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 notes += more
             return codes
         if block.kind != "numbers":
-            array, more = encoders[block.columns[0]].encode(table[block.columns[0]])
+            encoder = encoders[block.columns[0]]
+            if block.kind == "array" and isinstance(encoder, CategoryEncoder):
+                assert encoder.words is not None
+                return encoder.words.encode(table[encoder.name])[0]  # the codes have the notes
+            array, more = encoder.encode(table[encoder.name])
             notes += more
             return array
         array, at = np.empty((len(table), block.width)), 0

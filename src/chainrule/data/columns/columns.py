@@ -25,6 +25,7 @@ from chainrule.data.columns.encoder import (
     stats_of,
     unseen_note,
 )
+from chainrule.data.columns.names import NameWords
 from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
@@ -162,6 +163,8 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     gap_texts: the texts that training read as gaps.
     by_number: whether the levels were numbers in a container with types, so that a text is a level
         that has the same value; else only if it is written alike.
+    words: those that the names of many levels share, as further features: a rare level is known
+    by them, as "senior data engineer" by its three.
     """
 
     kind = "category"
@@ -169,6 +172,7 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     rare: int = 0
     gap_texts: tuple[str, ...] = ()
     by_number: bool = True
+    words: NameWords | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.levels)) != len(self.levels) or len(self.levels) > MAX_LEVELS:
@@ -186,7 +190,8 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
                    levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept),
                    gap_texts=tuple(column.gap_texts),
-                   by_number=column.storage != "text" and column.written is None)  # fmt: skip
+                   by_number=column.storage != "text" and column.written is None,
+                   words=NameWords.of(column))  # fmt: skip
 
     @property
     def width(self) -> int:
@@ -203,7 +208,9 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     def treatment(self) -> str:
         """The treatment of the column in words, for display."""
         rare = f", {self.rare:,} rare grouped" if self.rare else ""
-        return counted(len(self.levels), "level") + rare + (", gaps a level" if self.gaps else "")
+        words = f", and {self.words.width:,} words of their names" if self.words else ""
+        gaps = ", gaps a level" if self.gaps else ""
+        return counted(len(self.levels), "level") + rare + gaps + words
 
     def encode(self, column: Column) -> tuple[Codes, list[str]]:
         """(n,) int32, and notes."""

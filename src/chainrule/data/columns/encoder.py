@@ -174,20 +174,6 @@ class NumericEncoder(Encoder, frozen=True, kw_only=True):
         return ()
 
 
-class CategoryEncoder(Encoder, frozen=True, kw_only=True):
-    """A kind whose cells become codes, (n,) int32, one-hot encoded or embedded."""
-
-    @property
-    def width(self) -> int:
-        """The number of codes."""
-        raise NotImplementedError
-
-    @property
-    def met(self) -> list[int]:
-        """The codes that occur in the training data."""
-        return list(range(self.width))
-
-
 class ArrayEncoder(Encoder, frozen=True, kw_only=True):
     """A kind whose cells become features as they are: (n, width) float32."""
 
@@ -200,6 +186,25 @@ class ArrayEncoder(Encoder, frozen=True, kw_only=True):
     def features(self) -> str:
         """The features that the network gets, in words, for display."""
         return self.treatment
+
+
+class CategoryEncoder(Encoder, frozen=True, kw_only=True):
+    """A kind whose cells become codes, (n,) int32, one-hot encoded or embedded.
+
+    words: an encoder of further features of the same column, or None.
+    """
+
+    words: ArrayEncoder | None = None
+
+    @property
+    def width(self) -> int:
+        """The number of codes."""
+        raise NotImplementedError
+
+    @property
+    def met(self) -> list[int]:
+        """The codes that occur in the training data."""
+        return list(range(self.width))
 
 
 ENCODERS: dict[str, type[Encoder]] = {}

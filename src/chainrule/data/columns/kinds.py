@@ -42,9 +42,24 @@ KINDS = known_kinds()
 """The kinds that come with Chainrule."""
 
 ID_NAME = re.compile(
-    r"(.*[_\W])?(id|uuid|guid|key|index|rownames?|row|nr|no)|unnamed.*|__index.*|#", re.IGNORECASE
+    r"(.*[_\W])?(id|uuid|guid|key|nr|no)[_\W]*|rownames?|unnamed.*|__index.*|#", re.IGNORECASE
 )
 CAMEL_ID = re.compile(r".*[a-z]I[dD]")
+COUNTER_NAME = re.compile(
+    r"(.*[_\W])?(index|row|row_?(number|num|no|id)|seq|sequence|serial|s_?no|obs|observation|record"
+    r"|instant|counter)[_\W]*|(?-i:X)",
+    re.IGNORECASE,
+)
+SCALE_NAME = re.compile(
+    r".|.*(date|day|time|year|month|week|hour|minute|second|step|period|trend|epoch|age|dist|pos"
+    r"|size|level|number|count|amount|price|score).*",
+    re.IGNORECASE,
+)
+"""Names of columns that may run from 1 to n and mean it."""
+MIN_COUNTED_ROWS = 50
+"""From this number of rows, integers that rise by one from row to row are a counter."""
+MIN_SHARED = 0.5
+"""The share of rows whose value occurs again, from which an id is of groups of rows."""
 CODE_NAME = re.compile(r"(.*[_\W])?(zip|zip_?code|postal_?code|postcode|code)", re.IGNORECASE)
 DATE_NAME = re.compile(r".*(date|day|time).*", re.IGNORECASE)
 
@@ -110,7 +125,7 @@ def guess_kind(column: Column) -> Kind:
     for name, encoder in ENCODERS.items():
         if (reason := encoder.guess(column)) is not None:
             return Kind(name, reason)
-    if column.storage == "integer":
+    if column.storage == "integer" or (column.storage == "number" and _integral(column)):
         return _guess_integer(column)
     return _guess_text(column) if column.storage == "text" else Kind("number", "numbers")
 
@@ -121,6 +136,11 @@ def _first(column: Column) -> int:
     return int(codes[codes >= 0][0])
 
 
+def _integral(column: Column) -> bool:
+    """Whether numbers are integers, as ids beside a gap are in many files: 83.0."""
+    return bool((np.floor(column.present) == column.present).all())
+
+
 def _guess_integer(column: Column) -> Kind:
     values, n = column.present, len(column.present)
     distinct = column.distinct
@@ -129,15 +149,42 @@ def _guess_integer(column: Column) -> Kind:
         return Kind("id", "named like an id, and no two rows share a value")
     if n >= 10 and distinct == n and np.abs(values.astype(np.float64)).min() > 2.0**53:
         return Kind("id", "large integers that no two rows share")
-    if named_id and n >= 50 and distinct > 0.5 * n:
+    if (counter := _counter(column)) is not None:
+        return counter
+    if named_id and n >= 50 and distinct > 0.5 * n and shared_rows(column) < MIN_SHARED:
         return Kind("id", f"named like an id, {distinct:,} distinct integers")
     if CODE_NAME.fullmatch(column.name) and distinct <= 1000:
         return Kind("category", f"named like a code, {distinct:,} distinct integers")
     if DATE_NAME.fullmatch(column.name) and _packed_dates(column):
         return Kind("date", "integers such as 20241231, and named like a date")
-    if named_id and distinct <= 1000:
+    if named_id:
         return Kind("category", f"named like an id, shared by rows: {distinct:,} distinct")
     return Kind("number", f"integers, {distinct:,} distinct")
+
+
+def _counter(column: Column) -> Kind | None:
+    """An id, where integers number the rows and do not seem to mean anything else."""
+    n, distinct = len(column.present), column.distinct
+    if n < 10 or distinct < n or column.gaps:
+        return None
+    low, high = int(column.present.min()), int(column.present.max())
+    if high - low + 1 != n:
+        return None
+    if COUNTER_NAME.fullmatch(column.name):
+        return Kind("id", f"named like a counter, and each integer from {low:,} to {high:,} once")
+    in_order = low in (0, 1) and bool((np.diff(column.present) == 1).all())
+    if in_order and n >= MIN_COUNTED_ROWS and not SCALE_NAME.fullmatch(column.name):
+        return Kind("id", f"numbers the rows from {low} to {high:,}, in the order of the file")
+    return None
+
+
+def shared_rows(column: Column) -> float:
+    """The share of the cells that are not gaps whose value occurs in another row too."""
+    if column.storage == "text":
+        counts = column.level_counts
+    else:
+        counts = np.unique(column.present, return_counts=True)[1]
+    return float(counts[counts > 1].sum() / max(counts.sum(), 1))
 
 
 def _packed_dates(column: Column) -> bool:
@@ -156,7 +203,7 @@ def _guess_text(column: Column) -> Kind:
         numeric = _guess_numeric_text(column, bare, counts[usual])
         if found := numeric or _guess_date_text(bare, counts[usual]):
             return found
-    return _guess_words(levels, n, distinct)
+    return _guess_words(levels, n, distinct, shared_rows(column))
 
 
 def _guess_numeric_text(
@@ -209,7 +256,7 @@ def _guess_date_text(levels: list[str], counts: NDArray[np.int64]) -> Kind | Non
     return Kind("date", f"dates stored as text, read as {words}{guessed}")
 
 
-def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:
+def _guess_words(levels: list[str], n: int, distinct: int, shared: float) -> Kind:
     """Category, free text, or an id made of letters."""
     sample = levels[:: max(1, len(levels) // 1000)]
     words = float(np.mean([len(level.split()) for level in sample]))
@@ -217,7 +264,7 @@ def _guess_words(levels: list[str], n: int, distinct: int) -> Kind:
         return Kind("text", f"{distinct:,} distinct texts of {words:.0f} words on average")
     if n >= 20 and distinct == n:
         return Kind("id", "texts that no two rows share")
-    if n >= 50 and distinct > 0.5 * n:
+    if n >= 50 and distinct > 0.5 * n and shared < MIN_SHARED:
         if words >= 1.5:
             return Kind("text", f"{distinct:,} distinct texts in {n:,} rows")
         return Kind("id", f"{distinct:,} distinct texts in {n:,} rows")

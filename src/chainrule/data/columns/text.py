@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.columns.bags import bag_of_words, learn_words
 from chainrule.data.columns.encoder import ArrayEncoder, not_all, register
 from chainrule.data.table import Column, counted
-
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return WORD.findall(text.lower())
-
-
-def learn_words(
-    texts: Sequence[str], counts: NDArray[np.int64], width: int
-) -> tuple[list[str], list[float]]:
-    """The `width` words in most rows, sorted, and their weights ln((1 + n) / (1 + rows)) + 1.
-
-    texts: distinct texts; counts: the rows that hold each. A word in one row only is left out,
-    unless no word is in two.
-    """
-    rows: Counter[str] = Counter()
-    for text, count in zip(texts, counts.tolist(), strict=True):
-        if count:
-            for word in set(words_of(text)):
-                rows[word] += count
-    shared = [word for word, count in rows.items() if count > 1] or list(rows)
-    kept = sorted(sorted(shared, key=lambda word: (-rows[word], word))[:width])
-    n = int(counts.sum())
-    return kept, [float(np.log((1 + n) / (1 + rows[word])) + 1) for word in kept]
-
-
-def bag_of_words(
-    texts: Sequence[str], words: Sequence[str], weights: Sequence[float]
-) -> NDArray[np.float32]:
-    """(texts, words) float32: count times weight, each row scaled to length 1."""
-    place = {word: i for i, word in enumerate(words)}
-    bags = np.zeros((len(texts), len(words)), np.float32)
-    for row, text in enumerate(texts):
-        for word in words_of(text):
-            if word in place:
-                bags[row, place[word]] += 1
-    bags *= np.asarray(weights, np.float32)
-    length = np.sqrt(np.square(bags).sum(axis=1, keepdims=True))
-    bags /= np.where(length > 0, length, np.float32(1))
-    return bags
 
 
 @register
