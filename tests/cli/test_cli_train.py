@@ -137,7 +137,7 @@ def test_regression_with_a_test_file(tmp_path: Path) -> None:
     head = next(line for line in out.splitlines() if line.split()[:1] == ["validation"])
     assert head.split() == ["validation", "guess", "test", "guess"]
     row = next(line.split() for line in out.splitlines() if line.startswith("  RMSE  "))
-    validation, guess, tested, guessed = map(float, row[1:])
+    validation, guess, tested, guessed = (float(x.replace(",", "")) for x in row[1:])
     assert validation < 0.5 * guess
     assert tested < 0.5 * guessed
     with open(test, encoding="utf-8") as file:

@@ -12,8 +12,10 @@ import pytest
 
 import chainrule as cr
 from chainrule.cli.main import main
+from chainrule.cli.spelling import as_options
 from chainrule.data.readers.sources import read
 from chainrule.recipe import Training, config
+from chainrule.report.page import render
 
 SETTINGS: dict[str, Any] = {"epochs": 12, "hidden": 8, "members": 1}
 
@@ -43,7 +45,7 @@ def test_python_prints_what_the_command_line_prints(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cr.train("table.csv", "kind", **SETTINGS)
-    python = without_times(capfd.readouterr().err)
+    python = without_times(as_options(capfd.readouterr().err))
     options = ["--epochs", "12", "--hidden", "8", "--members", "1"]
     monkeypatch.setattr(sys, "stdout", sys.stderr)  # one after the other, in order
     assert main(["train", "table.csv", "--target", "kind", *options]) == 0
@@ -102,3 +104,35 @@ def test_without_rows_held_out_the_scores_are_those_of_training(
     model = cr.train(file, "kind", validation=0, **SETTINGS)
     assert "training rows classified right" in capfd.readouterr().err
     assert set(model.report().metrics) == {"training"}
+
+
+def test_dates_texts_and_ids_are_not_drawn_as_categories() -> None:
+    random, n = np.random.default_rng(0), 120
+    words = np.array(["good", "bad", "slow", "quick", "staff", "food", "room", "view"])
+    days = np.datetime64("2021-02-03") + np.arange(n) * np.timedelta64(3, "D")
+    table = {
+        "code": [f"H{k * 37 % 1000:05d}" for k in range(n)],
+        "day": [str(x) for x in days],
+        "german": [f"{str(x)[8:]}.{str(x)[5:7]}.{str(x)[:4]}" for x in days],
+        "review": [" ".join(random.choice(words, 5 + k % 4)) for k in range(n)],
+        "town": ["Ulm", "Bonn", "Ulm", "Bremen"] * (n // 4),
+        "x": random.normal(size=n),
+        "y": random.normal(size=n),
+    }
+    model = cr.train(table, "y", verbose=False, **SETTINGS)
+    columns = {x.name: x for x in model.report().columns}
+    assert columns["code"].histogram is None
+    assert list(columns["code"].levels) == []
+    assert list(columns["code"].examples) == ["H00000", "H00037"]
+    for name in ("day", "german"):
+        drawn = columns[name].histogram
+        assert drawn is not None
+        assert (drawn.low, drawn.high) == ("2021-02-03", "2022-01-26")
+        assert sum(drawn.counts) == n
+    drawn = columns["review"].histogram
+    assert drawn is not None
+    assert (drawn.low, drawn.high, drawn.unit, drawn.counts) == ("5", "8", "words", (n // 4,) * 4)
+    assert columns["town"].levels[0] == ("Ulm", n // 2)
+    page = render(model.report())
+    assert "such as H00000, H00037" in page
+    assert "5 to 8 words" in page

@@ -457,6 +457,11 @@ def test_histogram_of_a_column_counts_by_hand():
     assert Histogram.of([7, 7], bins=3) == Histogram("7", "7", (0, 2, 0))
 
 
+def test_few_integers_have_a_bar_each():
+    assert Histogram.of([2, 2, 3, 5], "words") == Histogram("2", "5", (2, 1, 0, 1), "words")
+    assert len(Histogram.of([0, 1000, 1001]).counts) == 24
+
+
 def test_percent_of_shares():
     shares = {1.0: "100 %", 0.9211: "92.1 %", 0.0: "0 %", 0.4401: "44 %", math.nan: "unknown"}
     for share, shown in shares.items():

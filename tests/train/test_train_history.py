@@ -267,8 +267,10 @@ def test_durations_in_words(seconds, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.69314718, "0.6931"), (3, "3"), (1234567, "1234567"), (1.2e-5, "1.2e-05"), (1e30, "1e+30"),
-     (math.nan, "nan"), (-math.inf, "-inf"), (np.float64(2.5), "2.5")],
+    [(0.69314718, "0.6931"), (3, "3"), (1234567, "1,234,567"), (1.2e-5, "1.2e-5"), (1e30, "1e30"),
+     (2024, "2024"), (9999.7, "10,000"), (9999.2, "9999"), (31021.4, "31,021"),
+     (-1e-12, "-1e-12"), (2.5e9, "2.5e9"), (math.nan, "nan"),
+     (-math.inf, "-inf"), (np.float64(2.5), "2.5")],
 )  # fmt: skip
 def test_numbers_in_words(value, text):
     assert number(value) == text

@@ -15,6 +15,7 @@ from chainrule.data.columns.target import NumberTarget
 from chainrule.data.order import order_share
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
+from chainrule.display.format import number
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
@@ -136,8 +137,8 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
         return []
     low, middle, high = values.min(), float(np.median(values)), values.max()
     return [Finding("info", column.name,
-                    f"very skewed: from {low:g} to {high:g}, half of the values at "
-                    f"{'most' if skew > 0 else 'least'} {middle:g}",
+                    f"very skewed: from {number(low)} to {number(high)}, half of the values at "
+                    f"{'most' if skew > 0 else 'least'} {number(middle)}",
                     "scaling='quantile', or take its logarithm in the data")]  # fmt: skip
 
 
@@ -186,8 +187,8 @@ def _check_tail(label: Column) -> list[Finding]:
         return []
     low, *_, high = target.stats.quantiles
     return [Finding("warning", label.name,
-                    f"a few rows are far out: from {low:g} to {high:g}, half of them at most "
-                    f"{target.stats.median:g}",
+                    f"a few rows are far out: from {number(low)} to {number(high)}, half of "
+                    f"them at most {number(target.stats.median)}",
                     "check whether they are mistakes: most scores depend on them alone, the median "
                     "absolute error of the others")]  # fmt: skip
 

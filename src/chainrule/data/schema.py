@@ -27,6 +27,7 @@ from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.display.format import number
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
@@ -250,7 +251,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         elif isinstance(self.target, NumberTarget):
             low, *_, high = self.target.stats.quantiles
             rows.append(Described(self.target.name, "target", self.target.reason,
-                                  f"a number from {low:g} to {high:g}", 0,
+                                  f"a number from {number(low)} to {number(high)}", 0,
                                   self.target.stats.count))  # fmt: skip
         return rows
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
+
+MAX_IN_FULL = 1e9
+"""From here on, numbers have an exponent."""
 
 
 def number(value: float) -> str:
-    """Four significant digits: 0.6931, 12.35, 1.2e-05; integers, and large numbers, in full."""
+    """Four significant digits: 0.6931, 12.35, 1.2e-5; from 10,000 on integers: 3,512,000."""
     if not math.isfinite(value):
         return str(float(value))
-    if value == int(value) and abs(value) < 1e7:
+    if 9999.5 <= abs(value) < MAX_IN_FULL:
+        return f"{value:,.0f}"
+    if abs(value) < 1e4 and value == int(value):
         return str(int(value))
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+    return short(f"{value:.4g}")
+
+
+def short(text: str) -> str:
+    """A number in scientific notation without what says nothing: 1e-5 in place of 1e-05."""
+    return re.sub(r"e([+-])0+", r"e\1", text).replace("e+", "e")
 
 
 def words(name: str, training: bool = False) -> str:

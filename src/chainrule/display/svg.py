@@ -11,14 +11,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.display.format import number
+from chainrule.display.format import number, short
 
 Floats = npt.NDArray[np.float64]
 Number = TypeVar("Number", float, Floats)
 
 LOG_RANGE = 30.0  # above this ratio of largest to smallest the axis is logarithmic
 LARGEST, SMALLEST = 1e300, 1e-300  # beyond them a value leaves a gap, or the axis is linear
-LEFT, RIGHT, TOP, BOTTOM = 70, 18, 34, 46  # margins, pixels
+LEFT, RIGHT, TOP, BOTTOM = 84, 18, 34, 46  # margins, pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,9 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     """The ticks as text, with as many digits as are needed to distinguish them."""
     labels: list[str] = []
     for digits in range(4, 16):
-        labels = [number(tick) if tick == int(tick) else f"{tick:.{digits}g}" for tick in ticks]
+        labels = [
+            number(tick) if tick == int(tick) else short(f"{tick:.{digits}g}") for tick in ticks
+        ]
         if len(set(labels)) == len(ticks):
             break
     return labels

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from chainrule.data.check import Finding
 from chainrule.data.columns.columns import NumberColumn
+from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.encoder import numbers_of
 from chainrule.data.table import Column, Table
 from chainrule.data.written import label_of
@@ -19,6 +21,9 @@ from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
 from chainrule.report.results import Evaluation
 
 LEVELS = 6
+LEVELLED = ("category", "boolean", "target", "constant")
+"""Kinds whose most frequent values are drawn."""
+EXAMPLES = 2
 
 
 def make_report(
@@ -75,7 +80,7 @@ def make_report(
 def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> ColumnRow:
     histogram = _histogram(model, column, kind)
     levels: list[tuple[str, int]] = []
-    if histogram is None:
+    if histogram is None and kind in LEVELLED:
         codes, labels = column.labels()
         counts = np.bincount(codes[codes >= 0], minlength=len(labels))
         order = np.argsort(-counts, kind="stable")[:LEVELS]
@@ -84,23 +89,40 @@ def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> 
         name=column.name, kind=kind, reason=why, treatment=how, gaps=column.gaps,
         distinct=column.distinct, histogram=histogram, levels=levels,
         rows=len(column) - column.gaps,
+        examples=() if histogram or levels else _examples(column),
     )  # fmt: skip
 
 
+def _examples(column: Column) -> list[str]:
+    """The first cells that have a value."""
+    some = column.take(np.flatnonzero(~column.missing)[:EXAMPLES])
+    return [text for text in some.cells() if text is not None]
+
+
 def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
-    """The distribution of numbers and dates; None for other kinds."""
+    """The distribution of numbers, dates and lengths of texts; None for other kinds."""
     assert model.schema is not None
-    if column.storage == "date":
-        days = column.present.astype("datetime64[us]")
-        day_counts = Histogram.of(days.astype(np.float64))
-        if day_counts is None:
-            return None
-        low, high = (label_of(day.astype("datetime64[D]")) for day in (days.min(), days.max()))
-        return Histogram(low, high, day_counts.counts)
-    numeric = kind == "number" or (kind == "target" and model.schema.task == "regression")
-    if column.storage in ("number", "integer") and (numeric or kind in ("id", "constant")):
-        return Histogram.of(column.floats())
     encoder = next((e for e in model.schema.columns if e.name == column.name), None)
+    if isinstance(encoder, DateColumn):
+        return _of_dates(encoder.stamps(column))
+    if column.storage == "date":
+        return _of_dates(column.present)
+    if kind == "text":
+        words = np.array([len(text.split()) for text in column.texts], np.float64)
+        return Histogram.of(words[column.labels()[0][~column.missing]], "words")
     if isinstance(encoder, NumberColumn):
         return Histogram.of(numbers_of(column, encoder.form)[0])
+    numeric = kind == "number" or (kind == "target" and model.schema.task == "regression")
+    if column.storage in ("number", "integer") and numeric:
+        return Histogram.of(column.floats())
     return None
+
+
+def _of_dates(stamps: npt.NDArray[Any]) -> Histogram | None:
+    """The histogram of dates, its ends as dates."""
+    days = stamps[~np.isnat(stamps)].astype("datetime64[us]")
+    counted = Histogram.of(days.astype(np.float64))
+    if counted is None:
+        return None
+    low, high = (label_of(day.astype("datetime64[D]")) for day in (days.min(), days.max()))
+    return Histogram(low, high, counted.counts)

@@ -203,7 +203,8 @@ def drop_bar(value: float, most: float) -> str:
     share = abs(value) / most if most > 0 and math.isfinite(value) else 0.0
     bar = (f'<rect y="6" width="{max(share * width, 0.5):.1f}" height="12" '
            f'fill="{AMBER if value < 0 else BLUE}" fill-opacity="0.8"/>')  # fmt: skip
-    return _small(bar, number(value), hidden=True)
+    stretched = _small(bar, number(value), hidden=True)
+    return stretched.replace(f'width="{width}"', 'width="100%" preserveAspectRatio="none"', 1)
 
 
 def percent(share: float) -> str:

@@ -58,24 +58,28 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts of numbers in equal intervals from low to high; the ends as text."""
+    """Counts of numbers in equal intervals from low to high; the ends as text, and their unit."""
 
     low: str
     high: str
     counts: tuple[int, ...]
+    unit: str = ""
 
     @classmethod
-    def of(cls, values: npt.ArrayLike, bins: int = BINS) -> Histogram | None:
+    def of(cls, values: npt.ArrayLike, unit: str = "", bins: int = BINS) -> Histogram | None:
         """The histogram of numbers (n,), gaps and infinities left out; None without any."""
         numbers = np.asarray(values, dtype=np.float64)
         numbers = numbers[drawable(numbers)]
         if not len(numbers):
             return None
         low, high = float(numbers.min()), float(numbers.max())
-        room = (low, high) if low < high else (low - 0.5, low + 0.5)
+        if 0 < high - low < bins and (numbers == np.floor(numbers)).all():  # a bar for each integer
+            bins, room = int(high - low) + 1, (low - 0.5, high + 0.5)
+        else:
+            room = (low, high) if low < high else (low - 0.5, low + 0.5)
         place = ((numbers - room[0]) / (room[1] - room[0]) * bins).astype(np.int64)
         counts = np.bincount(np.minimum(place, bins - 1), minlength=bins)
-        return cls(number(low), number(high), tuple(int(c) for c in counts))
+        return cls(number(low), number(high), tuple(int(c) for c in counts), unit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class ColumnRow:
         histogram: the distribution of numbers or dates.
         levels: the most frequent values and their numbers of rows, out of `rows`.
         rows: the number of cells that have a value.
+        examples: cells of a column of which nothing else is shown.
     """
 
     name: str
@@ -101,6 +106,7 @@ class ColumnRow:
     histogram: Histogram | None = None
     levels: Sequence[tuple[str, int]] = ()
     rows: int = 0
+    examples: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,9 +306,11 @@ def _distribution(column: ColumnRow) -> tuple[str, str]:
         summary = f"{column.histogram.low} to {column.histogram.high}"
         if column.histogram.low == column.histogram.high:
             summary = f"always {column.histogram.low}"
+        summary = f"{summary} {column.histogram.unit}".rstrip()
         return charts.sparkline(column.histogram.counts, f"histogram, {summary}"), summary
     if not column.levels:
-        return "", ""
+        shown = ", ".join(clip(text, 40) for text in column.examples)
+        return "", f"such as {shown}" if shown else ""
     total = max(column.rows, sum(rows for _, rows in column.levels), 1)
     shares = [(clip(str(name), 24), rows / total) for name, rows in column.levels[:LEVELS]]
     summary = ", ".join(f"{name} {percent(round(share, 2))}" for name, share in shares)
@@ -330,9 +338,13 @@ def _mistakes(report: Report) -> dict[str, Any]:
     shared = sorted((key for key in keys if key in inputs), key=lambda key: ranked.get(key, 10**9))
     head = answers + shared[:MAX_MISTAKE_COLUMNS] if inputs else answers[: 3 + MAX_MISTAKE_COLUMNS]
     numeric = (int, float, np.number)
+    drawn = {x.name for x in report.columns if x.histogram is not None and x.kind == "number"}
     return {
-        "head": [(key, all(isinstance(row.get(key), numeric) for row in rows)) for key in head],
+        "head": head,
         "rows": [[row.get(key) for key in head] for row in rows],
+        "right": [
+            key in drawn or all(isinstance(row.get(key), numeric) for row in rows) for key in head
+        ],
         "left_out": len(keys) - len(head),
     }
 

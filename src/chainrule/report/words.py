@@ -24,7 +24,8 @@ def aligned(values: Sequence[float]) -> list[str]:
     if not 1e-3 <= most < 1e7:
         return [cell(float(v)) for v in values]
     decimals = max(3 - math.floor(math.log10(most)), 0)
-    return [f"{v:.{decimals}f}" if math.isfinite(v) else cell(float(v)) for v in values]
+    comma = "," if most >= 1e4 else ""
+    return [f"{v:{comma}.{decimals}f}" if math.isfinite(v) else cell(float(v)) for v in values]
 
 
 def cell(value: Any) -> str:

@@ -34,6 +34,7 @@ from chainrule.report.text import (
 )
 from chainrule.system.atomicfile import write_whole
 from chainrule.system.startup import INTERRUPTED
+from chainrule.train.progress import Progress, choose
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
 
@@ -110,6 +111,7 @@ class Job:
 
     Attributes:
         trouble: the screen for interruptions.
+        progress: shows the runs.
         test: the rows to test on.
     """
 
@@ -117,6 +119,7 @@ class Job:
     screen: Console
     trouble: Console
     training: Training
+    progress: Progress
     test: Encoded | None
 
 
@@ -179,7 +182,7 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     if test is not None:
         screen.heading("Test")
         screen.say(f"{len(test):,} rows of {order.test}", indent=2)
-    return Job(order, screen, trouble, training, test)
+    return Job(order, screen, trouble, training, choose(not order.quiet), test)
 
 
 def _test_rows(model: Model, source: str) -> Encoded:
@@ -193,7 +196,7 @@ def _test_rows(model: Model, source: str) -> Encoded:
 def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
     """Train; returns the exception that interrupted it."""
     try:
-        job.training.fit(verbose=not job.order.quiet)
+        job.training.fit(job.progress)
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None
@@ -206,7 +209,7 @@ def _finish(
     _write_first(job, outputs)
     if stop is not None:
         _print_stop(job, stop, outputs)
-    if stop is None and job.training.refit(not job.order.quiet):
+    if stop is None and job.training.refit(job.progress):
         _write_first(job, outputs)
     training = job.training
     tests = [] if job.test is None else [evaluate(training.scored, job.test, "test")]
