@@ -26,6 +26,7 @@ from chainrule.data.columns.encoder import (
 from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
+from chainrule.data.columns.told import reading_notes
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.display.format import number
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
@@ -88,14 +89,17 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ignore:
             _check_name("ignore", name, table)
         chosen = check_kinds(table, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
-        learned, notes = None, list(table.notes)
+        learned, notes, whole = None, list(table.notes), table
         if target is not None:
             learned = _learn_target(table, table[target], task, chosen.get(target))
             kept, found = _labelled(table, learned)
             _refuse_words(table, target, kept)
-            table, notes = table.take(kept), notes + found
+            notes += [*found, *reading_notes(table[target], learned)]
+            table = table.take(kept)
         features = [column for column in table if column.name != target]
         encoders = _learn_columns(table, features, chosen)
+        for encoder in encoders:
+            notes += reading_notes(whole[encoder.name], encoder)
         return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
                    notes=tuple(map(str, notes)), gaps=table.gaps)  # fmt: skip
 

@@ -22,8 +22,8 @@ CODE = re.compile(r"[+-]?0\d+|\+\d{7,}")
 MAX_CODES = 0.05
 """The share of numbers with leading zeros up to which these are numbers among decimals."""
 THOUSANDS = {
-    ".": re.compile(r"[+-]?\d{1,3}(?:[, '\u00a0\u202f]\d{3})+(?:\.\d+)?"),
-    ",": re.compile(r"[+-]?\d{1,3}(?:[. '\u00a0\u202f]\d{3})+(?:,\d+)?"),
+    ".": re.compile(r"[+-]?[1-9]\d{0,2}(?:[, '\u00a0\u202f]\d{3})+(?:\.\d+)?"),
+    ",": re.compile(r"[+-]?[1-9]\d{0,2}(?:[. '\u00a0\u202f]\d{3})+(?:,\d+)?"),
 }
 DECORATION = " \t$€£¥%\u00a0"
 GROUP_MARKS = {

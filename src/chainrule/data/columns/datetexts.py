@@ -107,23 +107,23 @@ def guess_date_format(texts: Sequence[str], share: float = 0.95) -> str | None:
 
 
 def guess_date_forms(texts: Sequence[str]) -> tuple[str, ...]:
-    """The formats that together read nearly all texts as dates, the most frequent first."""
-    sample = _sample(texts, 0.95)
-    if not sample:
-        return ()
+    """The formats that together read at least half of the texts as dates, the frequent first."""
+    sample = _sample(texts, 0.5)
     forms: list[str] = []
     rest = sample
-    while len(rest) > 0.05 * len(sample) or (forms and len(rest) > 0):
+    while rest and len(forms) < MAX_FORMS:
         best, _ = _best(rest, DAYS)
         if best is None:
             break
         forms.append(best + _clock(rest) if best != "iso" else best)
-        rest = [x for x, t in zip(rest, parse_dates(rest, best), strict=True) if np.isnat(t)]
-    if len(rest) > 0.05 * len(sample):
-        return ()
-    left = [x for x, t in zip(texts, parse_dates(texts, *forms), strict=True) if np.isnat(t)]
-    more, _ = _best(left[:300], DAYS) if left and len(left) < len(texts) else (None, 0)
-    return (*forms, more) if more is not None and len(forms) < MAX_FORMS else tuple(forms)
+        rest = _unread(rest, forms)
+        if not rest:  # others may stand outside of the sample
+            rest = _unread(texts, forms)[:300]
+    return tuple(forms) if 2 * len(_unread(sample, forms)) <= len(sample) else ()
+
+
+def _unread(texts: Sequence[str], forms: Sequence[str]) -> list[str]:
+    return [x for x, t in zip(texts, parse_dates(texts, *forms), strict=True) if np.isnat(t)]
 
 
 def _sample(texts: Sequence[str], share: float) -> list[str]:

@@ -178,7 +178,9 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
         codes, labels = column.labels(known=column.gap_texts)
         new = text_column(column.name, codes, labels, notes, typed=column.written is None,
                           gaps=gaps)  # fmt: skip
-        return new if new.storage != "text" else replace(new, written=column.written)
+        if new.storage != "text":
+            return new
+        return replace(new, written=column.written, comma=column.comma)
     for text, cells in column.gap_texts.items():
         notes.gap(column.name, text, cells)
     codes, labels = _plain_labels(column, gaps)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers import datasets
 from chainrule.data.readers.duck import read_query
@@ -41,7 +42,7 @@ def read(
     Raises:
         DataError: it cannot be read; the message names the file, the line or row, and the column.
     """
-    return with_gaps(_read(source, header, encoding), gaps)
+    return with_one_decimal_mark(with_gaps(_read(source, header, encoding), gaps))
 
 
 def _read(source: Any, header: bool | None, encoding: str | None) -> Table:

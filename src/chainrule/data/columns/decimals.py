@@ -1,0 +1,82 @@
+"""The decimal mark of a table: one column that has decimal commas decides for the others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from chainrule.data.columns.cells import THOUSANDS, parse_numbers
+from chainrule.data.columns.gaps import gap_among_numbers
+from chainrule.data.table import Column, Table, counted
+from chainrule.data.written import GENERAL, Written
+
+SAMPLE = 200
+PLAIN_INTEGER = re.compile(r"[+-]?\d+")
+
+
+def with_one_decimal_mark(table: Table) -> Table:
+    """The table in which 1.163 is 1163 where another column has decimal commas.
+
+    It concerns texts, and numbers of a file without types whose points are all followed by three
+    digits; these are noted.
+    """
+    by = next((column for column in table if _has_commas(column)), None)
+    if by is None:
+        return table
+    columns, notes = [], list(table.notes)
+    for column in table:
+        if column.storage == "text":
+            columns.append(replace(column, comma=True))
+        elif _grouped(column.take(np.arange(min(len(column), SAMPLE)))) and _grouped(column):
+            columns.append(_by_comma(column))
+            notes.append(_note(columns[-1], by))
+        else:
+            columns.append(column)
+    return table.replaced(columns, notes, table.gaps)
+
+
+def _has_commas(column: Column) -> bool:
+    """Whether texts are numbers with decimal commas, and at least one can be nothing else."""
+    if column.storage != "text" or not column.distinct:
+        return False
+    assert column.levels is not None
+    levels = column.levels[:: max(1, len(column.levels) // SAMPLE)]
+    texts = [text for text in levels if not gap_among_numbers(text)]
+    if not any("," in text for text in texts):
+        return False
+    commas = np.isfinite(parse_numbers(texts, ","))
+    points = np.isfinite(parse_numbers(texts, "."))
+    return bool(commas.mean() >= 0.9 and (commas & ~points).any())
+
+
+def _grouped(column: Column) -> bool:
+    """Whether the texts of numbers may all be written with a point before each three digits."""
+    written = column.written
+    if column.storage != "number" or written is None or written.decimal == ",":
+        return False
+    _, labels = column.labels()
+    rest = [text for text in labels if not PLAIN_INTEGER.fullmatch(text)]
+    return bool(rest or len(column) == SAMPLE) and all(map(THOUSANDS[","].fullmatch, rest))
+
+
+def _by_comma(column: Column) -> Column:
+    """The numbers of a column, with points for thousands."""
+    codes, labels = column.labels(known=column.gap_texts)
+    numbers = [np.nan if gap_among_numbers(x) else parse_numbers([x], ",")[0] for x in labels]
+    values = np.array([*numbers, np.nan])[codes]
+    written = Written(GENERAL, codes, np.array(labels, object), ",")
+    return Column(column.name, "number", values, written=written)
+
+
+def _note(column: Column, by: Column) -> str:
+    assert column.written is not None
+    assert column.written.codes is not None
+    pointed = {text for text in column.written.stripped if "." in text}
+    cells = sum(n for x, n in column.written.gap_texts(~column.missing).items() if x in pointed)
+    first = column.written.first(pointed)
+    text = column.written.texts[column.written.codes[first]]
+    return (f"column {column.name!r}: '.' taken for thousands, as column {by.name!r} has decimal "
+            f"commas: {text!r} is {column.values[first]:.15g} ({counted(cells, 'cell')}, the first "
+            f"in row {first + 1})")  # fmt: skip

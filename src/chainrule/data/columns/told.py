@@ -1,0 +1,103 @@
+"""Notes on what was guessed when texts became numbers and dates, and on the cells that did not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.cells import THOUSANDS, NumberForm, is_code, level_numbers
+from chainrule.data.columns.columns import NumberColumn
+from chainrule.data.columns.dates import DateColumn
+from chainrule.data.columns.datetexts import either_order, form_words
+from chainrule.data.columns.encoder import Encoder
+from chainrule.data.columns.target import NumberTarget, Target
+from chainrule.data.table import Column, clip, counted
+
+SHOWN = 3
+
+
+def reading_notes(column: Column, encoder: Encoder | Target) -> list[str]:
+    """The notes on a column of texts that training reads as numbers or dates."""
+    if column.storage != "text":
+        return []
+    if isinstance(encoder, DateColumn):
+        return _date_notes(column, encoder)
+    if isinstance(encoder, (NumberColumn, NumberTarget)):
+        return _number_notes(column, encoder.form)
+    return []
+
+
+def _date_notes(column: Column, encoder: DateColumn) -> list[str]:
+    notes = []
+    lost = np.isnat(encoder.stamps(column)) & ~column.missing
+    texts = column.texts
+    if either_order(texts, encoder.form):
+        words = form_words(encoder.form)
+        known = ~column.missing & ~lost
+        notes.append(f"column {encoder.name!r}: read as {words}, but day and month may be exchanged"
+                     f": every day is 12 or less ({_cells(column, known)})")  # fmt: skip
+    if lost.any():
+        notes.append(f"column {encoder.name!r}: not a date as {encoder.words}, read as gaps: "
+                     f"{_cells(column, lost)}")  # fmt: skip
+    return notes
+
+
+def _number_notes(column: Column, form: NumberForm) -> list[str]:
+    values = np.append(level_numbers(column, form), np.nan)[column.values]
+    notes = []
+    lost = np.isnan(values) & ~column.missing
+    if lost.any():
+        notes.append(f"column {column.name!r}: not numbers, read as gaps: "
+                     f"{_cells(column, lost)}")  # fmt: skip
+    coded = _rows(column, is_code)
+    if coded.any():
+        notes.append(f"column {column.name!r}: digits with leading zeros read as numbers: "
+                     f"{_cells(column, coded)}")  # fmt: skip
+    return notes + _mark_notes(column, form, values)
+
+
+def _mark_notes(column: Column, form: NumberForm, values: NDArray[np.float64]) -> list[str]:
+    """The note on commas that were taken for marks of thousands, or points, without proof."""
+    other = NumberForm("," if form.decimal == "." else ".", form.unit)
+    mark = other.decimal
+    grouped = _rows(column, lambda text: mark in text)
+    if not grouped.any() or np.isnan(values[grouped]).any():
+        return []
+    texts = [text for text in column.texts if mark in text or form.decimal in text]
+    both = all(THOUSANDS[form.decimal].search(text) and text.count(mark) == 1
+               and form.decimal not in text for text in texts)  # fmt: skip
+    if not both and not column.comma:
+        return []
+    first = int(grouped.argmax())
+    why = "as another column has decimal commas" if column.comma else "not for decimals"
+    return [f"column {column.name!r}: {mark!r} taken for thousands, {why}: "
+            f"{_text(column, first)!r} is {values[first]:.15g} "
+            f"({_cells(column, grouped)})"]  # fmt: skip
+
+
+def _rows(column: Column, test: Callable[[str], object]) -> NDArray[np.bool_]:
+    """Where the text of a cell passes a test, (n,)."""
+    assert column.levels is not None
+    passed = np.array([*(bool(test(text)) for text in column.levels), False], bool)
+    found: NDArray[np.bool_] = passed[column.values]
+    return found
+
+
+def _text(column: Column, row: int) -> str:
+    assert column.levels is not None
+    return clip(str(column.levels[column.values[row]]))
+
+
+def _cells(column: Column, rows: NDArray[np.bool_]) -> str:
+    """'3 cells, the first "x" in row 7': the number of cells, their texts, and a row."""
+    places = np.flatnonzero(rows)
+    kinds = np.unique(column.values[places])
+    first = int(places[0])
+    others = [_text(column, int(np.flatnonzero(column.values == k)[0])) for k in kinds[: SHOWN + 1]]
+    more = [text for text in others if text != _text(column, first)][: SHOWN - 1]
+    also = f", also {', '.join(map(repr, more))}" if more else ""
+    dots = ", ..." if more and len(kinds) > 1 + len(more) else ""
+    return (f"{counted(len(places), 'cell')}, the first {_text(column, first)!r} in row "
+            f"{first + 1}{also}{dots}")  # fmt: skip
