@@ -104,6 +104,7 @@ from chainrule.ops import norm as norm
 from chainrule.ops import not_equal as not_equal
 from chainrule.ops import one_hot as one_hot
 from chainrule.ops import pad as pad
+from chainrule.ops import pairs as pairs
 from chainrule.ops import power as power
 from chainrule.ops import prod as prod
 from chainrule.ops import reciprocal as reciprocal

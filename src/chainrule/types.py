@@ -92,7 +92,13 @@ def normalise_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> t
 
 
 def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
-    """The shape that all `shapes` broadcast to, by NumPy's rule; N only matches N and 1."""
+    """The shape that all `shapes` broadcast to, by NumPy's rule; N only matches N and 1.
+
+    Batch axes at different places, as in (N, 1) and (N,), do not make pairs of all examples.
+
+    Raises:
+        ShapeError: the shapes do not broadcast, or their batch axes do not line up.
+    """
     ndim = max((len(s) for s in shapes), default=0)
     out: list[Dim] = []
     for axis in range(-ndim, 0):
@@ -106,6 +112,15 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
                 fix="reshape or expand_dims one side so that the axes line up",
             )
         out.append(dims.pop() if dims else 1)
+    if out.count(N) > max((s.count(N) for s in shapes), default=0):
+        raise ShapeError(
+            where,
+            "the batch axes stand at different places, and would make a table of all pairs",
+            expected="N on one axis, counted from the last",
+            got=" and ".join(show(s) for s in shapes) + f", which would make {show(tuple(out))}",
+            fix="squeeze(x, -1) of the side that ends in 1, or expand_dims(x, -1) of the other; "
+            "where all pairs of examples are meant: a, b = pairs(x, y)",
+        )
     return tuple(out)
 
 

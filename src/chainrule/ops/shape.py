@@ -117,6 +117,37 @@ def expand_dims(x: NodeLike, axis: int | Sequence[int]) -> Node:
 
 
 @function
+def pairs(x: NodeLike, y: NodeLike | None = None) -> tuple[Node, Node]:
+    """All pairs of examples: `a` and `b` with `a[i, j] = x[i]` and `b[i, j] = y[j]`.
+
+        a, b = pairs(x)                              # (N, N, k) of x (N, k)
+        distance = sqrt(sum(square(a - b), axis=-1) + 1e-12)   # (N, N)
+
+    Without this, batch axes at different places in an elementwise operation are an error.
+
+    Args:
+        x, y: with the batch axis first, (N, ...); y is x by default. The sizes of the others
+            may differ.
+
+    Returns:
+        Two nodes (N, N, ...); their values are read where they are used, not copied.
+
+    Raises:
+        ShapeError: an operand has no batch axis, or not first.
+    """
+    first = as_node(x)
+    second = first if y is None else as_node(y)
+    for node in (first, second):
+        if node.shape.count(N) != 1 or node.shape[0] is not N:
+            raise ShapeError(
+                "pairs", "pairs are made of examples: the batch axis comes first, and once",
+                expected="(N, ...)", got=f"{node.label!r} {show(node.shape)}",
+            )  # fmt: skip
+    along = broadcast_to(expand_dims(first, 1), (N, N, *first.shape[1:]))
+    return along, broadcast_to(expand_dims(second, 0), (N, N, *second.shape[1:]))
+
+
+@function
 def squeeze(x: NodeLike, axis: Axis = None) -> Node:
     """`x` without axes of size 1: all of them, or those named.
 
