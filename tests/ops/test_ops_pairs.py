@@ -45,7 +45,7 @@ def test_a_column_and_a_row_of_examples_do_not_meet(name: str) -> None:
 @pytest.mark.parametrize("shapes", [((1, 3), (3,)), ((4, 1), ()), ((2, 1), (2,))])
 def test_batch_axes_that_meet_in_more_axes(shapes: Any) -> None:
     a, b = (cr.input(x, shape) for x, shape in zip("ab", shapes, strict=True))
-    with pytest.raises(ShapeError, match="broadcast|batch axes"):
+    with pytest.raises(ShapeError, match=r"broadcast|batch axes"):
         a + b
 
 

@@ -71,8 +71,8 @@ from chainrule.ops.reduce import mean as mean
 from chainrule.ops.reduce import min as min
 from chainrule.ops.reduce import sum as sum
 from chainrule.ops.shape import expand_dims as expand_dims
-from chainrule.ops.shape import repeat as repeat
 from chainrule.ops.shape import pairs as pairs
+from chainrule.ops.shape import repeat as repeat
 from chainrule.ops.shape import reshape as reshape
 from chainrule.ops.shape import squeeze as squeeze
 from chainrule.ops.shape import swapaxes as swapaxes
