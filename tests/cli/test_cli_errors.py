@@ -34,7 +34,7 @@ def joined(text: str) -> str:
 
 def test_as_a_process(tmp_path: Path) -> None:
     _, err = run("train", "penguins", "--target", "specie", cwd=tmp_path, code=1)
-    assert err.startswith("[target] there is no column 'specie'\n")
+    assert err.startswith("[--target] there is no column 'specie'\n")
     assert "  fix       did you mean 'species'?" in err
     assert not list(tmp_path.iterdir())
 

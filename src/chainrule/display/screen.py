@@ -6,6 +6,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, TextIO
 
 from chainrule.errors import ChainruleError
@@ -13,7 +14,8 @@ from chainrule.errors import ChainruleError
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 DEFAULT_WIDTH = 100  # columns, where the stream is not a terminal
 GAP = "  "
-MIN_LAST_WIDTH = 12  # columns of the last cell of a table; below, its rows are stacked
+MIN_WIDTH = 12  # of a column of a table that is wrapped
+MAX_WORD = 24  # columns of a word that is not cut, where a table is narrow
 
 
 class Screen:
@@ -66,7 +68,10 @@ class Screen:
     def table(
         self, rows: Sequence[Sequence[str]], head: Sequence[str] = (), *, right: Sequence[int] = ()
     ) -> None:
-        """Write aligned columns, the last one wrapped; stacked where the terminal is too narrow.
+        """Write aligned columns under their names.
+
+        Where the screen is too narrow, the widest columns of text are wrapped; where even that
+        does not help, each row is a paragraph, in which a cell follows the name of its column.
 
         Args:
             head: names of the columns.
@@ -76,38 +81,51 @@ class Screen:
         all_rows = [list(head), *clean] if head else clean
         if not all_rows:
             return
-        widths = [max(map(cells, column)) for column in zip(*all_rows, strict=True)]
-        room = self.width - 2 - sum(width + 2 for width in widths[:-1])
-        if room < min(MIN_LAST_WIDTH, widths[-1]):
-            self._stack(clean, head, right)
+        widths = self._widths(list(zip(*all_rows, strict=True)), right)
+        if widths is None:
+            self._stack(clean, head)
             return
         for place, row in enumerate(all_rows):
-            self._row(row, widths, room, right, bool(head) and place == 0)
+            self._row(row, widths, right, bool(head) and place == 0)
+
+    def _widths(self, columns: Sequence[Sequence[str]], right: Sequence[int]) -> list[int] | None:
+        """The widths of columns that fit the screen; None where there are none."""
+        widths = [max(map(cells, column)) for column in columns]
+        least = [
+            width if k in right else min(width, max(MIN_WIDTH, _longest_word(column)))
+            for k, (column, width) in enumerate(zip(columns, widths, strict=True))
+        ]
+        excess = sum(width + len(GAP) for width in widths) - self.width
+        if sum(least) + len(GAP) * len(least) > self.width:
+            return None
+        while excess > 0:
+            widest = max(
+                (k for k, width in enumerate(widths) if width > least[k]), key=widths.__getitem__
+            )
+            widths[widest] -= 1
+            excess -= 1
+        return widths
 
     def _row(
-        self, row: Sequence[str], widths: list[int], room: int, right: Sequence[int], head: bool
+        self, row: Sequence[str], widths: Sequence[int], right: Sequence[int], head: bool
     ) -> None:
-        last = len(row) - 1
-        padded = [
-            pad(cell, width, k in right)
-            for k, (cell, width) in enumerate(zip(row[:last], widths, strict=False))
-        ]
-        final = row[last].rjust(widths[last]) if last in right else row[last]
-        lines = wrap(final, room) if last not in right else [final]
-        start = GAP + GAP.join(padded) + (GAP if padded else "")
-        for place, line in enumerate(lines or [""]):
-            text = (start if place == 0 else " " * cells(start)) + line
-            self.write(self.styled(text.rstrip(), "dim") if head else text)
+        """Write a row; its cells are wrapped in their columns."""
+        wrapped = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for lines in zip_longest(*wrapped, fillvalue=""):
+            padded = [
+                pad(line, width, k in right)
+                for k, (line, width) in enumerate(zip(lines, widths, strict=True))
+            ]
+            text = (GAP + GAP.join(padded)).rstrip()
+            self.write(self.styled(text, "dim") if head else text)
 
-    def _stack(
-        self, rows: Sequence[Sequence[str]], head: Sequence[str], right: Sequence[int]
-    ) -> None:
-        """Each row as a paragraph; after a number stands the name of its column."""
-        names = {k: f" {head[k]}" for k in right if head}
+    def _stack(self, rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
+        """Write each row as a paragraph; before a cell stands the name of its column."""
+        names = [f"{name}: " if name else "" for name in head] or [""] * len(rows[0])
         for row in rows:
             self.say(row[0], indent=2)
-            parts = [cell + names.get(k, "") for k, cell in enumerate(row) if k and cell]
-            self.say(", ".join(parts), indent=6)
+            parts = [names[k] + cell for k, cell in enumerate(row) if k and cell]
+            self.say("; ".join(parts), indent=6)
 
     def styled(self, text: str, *styles: str) -> str:
         """The text in a style, where the stream shows styles."""
@@ -173,8 +191,13 @@ def pad(text: str, width: int, right: bool = False) -> str:
     return space + text if right else text + space
 
 
+def _longest_word(column: Sequence[str]) -> int:
+    longest = max((cells(word) for text in column for word in text.split(" ")), default=0)
+    return min(longest, MAX_WORD)
+
+
 def wrap(text: str, width: int) -> list[str]:
-    """The text in lines of at most so many columns; a word that is longer is cut."""
+    """The text in lines of at most so many columns; a longer word is cut, after a dot if it can."""
     lines, line = [], ""
     for word in text.split(" "):
         joined = f"{line} {word}" if line else word
@@ -185,6 +208,8 @@ def wrap(text: str, width: int) -> list[str]:
             lines.append(line)
         while cells(word) > width:
             cut = next(k for k in range(len(word), 0, -1) if cells(word[:k]) <= width or k == 1)
+            joint = max(word.rfind(mark, 0, cut) for mark in "._-/") + 1  # of a dotted name
+            cut = joint if joint > cut // 2 else cut
             lines.append(word[:cut])
             word = word[cut:]
         line = word
