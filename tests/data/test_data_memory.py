@@ -132,7 +132,7 @@ def test_polars_and_arrow():
         ({"a": np.zeros((2, 3))}, "2 axes"),
         ({"a": [1, [2]]}, "nested"),
         ({"a": [1, None, [2]]}, "list in row 3"),
-        ([[1, 2]], "np.array(source)"),
+        ([[1, 2]], "np.array(...)"),
         (None, "NoneType"),
         (b"abc", "bytes"),
     ],

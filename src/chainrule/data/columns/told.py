@@ -78,7 +78,7 @@ def _mark_notes(column: Column, form: NumberForm, values: NDArray[np.float64]) -
 
 
 def _rows(column: Column, test: Callable[[str], object]) -> NDArray[np.bool_]:
-    """Where the text of a cell passes a test, (n,)."""
+    """True at the cells whose text passes a test, (n,)."""
     assert column.levels is not None
     passed = np.array([*(bool(test(text)) for text in column.levels), False], bool)
     found: NDArray[np.bool_] = passed[column.values]
