@@ -186,10 +186,11 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return list(table.notes)
         notes = Notes([note for note in table.notes if not isinstance(note, GapNote)])
         known = {e.name: e.levels for e in self.columns if isinstance(e, CategoryColumn)}
-        if isinstance(self.target, ClassTarget):
-            known[self.target.name] = self.target.labels
+        if self.target is not None:
+            known[self.target.name] = getattr(self.target, "labels", ())
+        names = known.keys() | {encoder.name for encoder in self.columns}
         for column in table:
-            for text, cells in column.gap_texts.items():
+            for text, cells in column.gap_texts.items() if column.name in names else ():
                 if text not in known.get(column.name, ()):
                     notes.gap(column.name, text, cells)
         return notes.lines()
