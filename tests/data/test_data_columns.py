@@ -76,7 +76,7 @@ def test_number_reads_any_storage():
         np.testing.assert_array_equal(array[:, 0], expected)
         assert len(notes) == np.isnan(expected).sum()
     assert encoder.encode(column(["x", "3"]))[1] == [
-        "column 'c': 1 unseen value ('x'; 1 row) not numbers, treated as gaps"
+        "column 'c': 1 unseen value ('x'; 1 of 2 rows) not numbers, treated as gaps"
     ]
 
 
@@ -92,7 +92,7 @@ def test_boolean_in_many_spellings():
         assert encoder.encode(column(values))[0].tolist() == [[0], [1]]
     array, notes = encoder.encode(column(["maybe", "yes"]))
     np.testing.assert_array_equal(array, [[np.nan], [1]])
-    assert notes == ["column 'c': 1 unseen value ('maybe'; 1 row) treated as gaps"]
+    assert notes == ["column 'c': 1 unseen value ('maybe'; 1 of 2 rows) treated as gaps"]
 
 
 def test_boolean_by_choice_takes_any_two_words():
@@ -109,7 +109,7 @@ def test_category_codes_gap_unseen_levels():
     codes, notes = encoder.encode(column(["a", "z", None, "b", "z", "y"]))
     assert codes.tolist() == [2, 1, 0, 3, 1, 1]
     assert codes.dtype == np.int32
-    assert notes == ["column 'c': 2 unseen values ('y', 'z'; 3 rows) treated as unseen"]
+    assert notes == ["column 'c': 2 unseen values ('y', 'z'; 3 of 6 rows) treated as unseen"]
 
 
 def test_category_of_numbers_meets_them_in_any_storage():

@@ -9,7 +9,8 @@ from chainrule.data.features import CLIP_SIGMA, features
 from chainrule.data.schema import Schema
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
-from chainrule.recipe.evaluation import evaluate, importance
+from chainrule.recipe.evaluation import evaluate
+from chainrule.recipe.importance import importance
 
 N = 40
 
@@ -280,4 +281,5 @@ def test_a_survey_of_many_questions_is_learned_saved_and_judged(tmp_path):
     again = cr.load(tmp_path / "m.safetensors").predict(table)
     np.testing.assert_array_equal(again.values, model.predict(table).values)
     found = importance(model, evaluate(model, model.schema.encode(read(table), "required"), "all"))
-    assert max(found[1], key=lambda pair: pair[1])[0] == "q7"
+    assert found.ranked[0][0] == "q7"
+    assert [name for name, rise, spread in found.columns if rise > 3 * spread] == ["q7"]

@@ -87,11 +87,11 @@ def test_later_tables_are_met_by_one_line_each(schema):
         [
             "column 'extra' was not in training: ignored",
             "columns in another order than in training: matched by name",
-            "column 'island': 1 unseen value ('Dream2'; 2 rows) treated as unseen",
+            "column 'island': 1 unseen value ('Dream2'; 2 of 3 rows) treated as unseen",
             "column 'words': 1 text without a known word",
             "column 'when': 1 cell not a date read as year-month-day, treated as gaps",
             "column 'smoker': 1 gap, training had none",
-            "column 'size': 1 unseen value ('big'; 1 row) not numbers, treated as gaps",
+            "column 'size': 1 unseen value ('big'; 1 of 3 rows) not numbers, treated as gaps",
         ]
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from chainrule.data.check import Finding
 from chainrule.report import charts, results
+from chainrule.report.headline import headline
 from chainrule.report.page import (
     ColumnRow,
     Histogram,
@@ -20,9 +21,10 @@ from chainrule.report.page import (
     render,
     size_words,
 )
-from chainrule.report.results import Outcome
+from chainrule.report.results import Importance, Outcome
 from chainrule.report.words import cell, metric_words
 from chainrule.train.history import History
+from chainrule.train.metrics import calibration_curve, calibration_error
 
 VOID = {"meta", "rect", "path", "circle", "polyline", "br"}
 EVIL = "<script>alert(1)</script>\"'&`{{ 7*7 }}"
@@ -93,7 +95,7 @@ def history(rows):
 
 
 def full(name="a", k=3, n=60):
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(3)
     target = np.arange(n) % k
     scores = rng.random((n, k)) + 0.8 * np.eye(k)[target]
     return Report(
@@ -114,7 +116,7 @@ def full(name="a", k=3, n=60):
         outcome=Outcome("validation", target, scores / scores.sum(axis=1, keepdims=True),
                       tuple(f"{name}{i}" for i in range(k))),
         network=[NodeRow(name, name, f"({name})", 7)], memory=1200,
-        importance=[(name, 0.2), ("x", -0.1)], importance_of=name,
+        importance=Importance("log_loss", "test", 9, 8, ((name, 0.2, 0.1), ("x", -0.1, 0.1))),
         mistakes=[{"actual": name, "predicted": name, "probability": 0.9, "x": 1.5, name: name}],
         next_command=f"chainrule predict {name}",
     )  # fmt: skip
@@ -155,7 +157,8 @@ def test_sections_appear_only_with_their_data():
         ("columns", [ColumnRow(name="x", kind="number")], "data"),
         ("metrics", {"training": {"loss": 1.0}}, "result"),
         ("network", [NodeRow("n", "o", "()")], "network"),
-        ("importance", [("x", math.nan)], "importance"), ("mistakes", [{"actual": 1}], "mistakes"),
+        ("importance", Importance("r2", columns=(("x", math.nan, 0.1),)), "importance"),
+        ("mistakes", [{"actual": 1}], "mistakes"),
         ("history", history([{"loss": 1.0}]), "training"),
         ("outcome", Outcome("test", [1.0, 2.0], [1.0, 2.5]), "result"),
     ],
@@ -221,7 +224,7 @@ def test_a_headline_of_ones_own_takes_precedence():
 def test_headline_of_classes_by_hand():
     outcome = Outcome("validation", [0, 0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]],
                     ("no", "yes"), guess=0)  # fmt: skip
-    first, second = results.headline(outcome)
+    first, second = headline(outcome)
     assert first.replace("\u00a0", " ") == (
         "75 % of 4 held-out rows classified right; "
         "guessing the most frequent class, no, gives 50 %."
@@ -231,39 +234,40 @@ def test_headline_of_classes_by_hand():
 
 
 def test_headline_of_a_single_row():
-    said = results.headline(Outcome("validation", [2.0], [1.5], guess=1.0))
+    said = headline(Outcome("validation", [2.0], [1.5], guess=1.0))
     assert said[0].startswith("RMSE 0.5, MAE 0.5 on 1 held-out row; predicting the mean, 1,")
-    said = results.headline(Outcome("test", [1], [[0.1, 0.9]], ("a", "b")))
+    said = headline(Outcome("test", [1], [[0.1, 0.9]], ("a", "b")))
     assert " of 1 test row classified right" in said[0]
     assert any(line.startswith("From 1 row, ") for line in said)
 
 
 def test_headline_says_when_a_guess_is_as_good():
     outcome = Outcome("test", [0, 0, 1], [[0.9, 0.1]] * 3, ("a", "b"))
-    assert "The network does no better than that guess." in results.headline(outcome)
+    assert "The network does no better than that guess." in headline(outcome)
     outcome = Outcome("test", [1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
-    assert "The network does no better than that guess." in results.headline(outcome)
+    assert "The network does no better than that guess." in headline(outcome)
 
 
 def test_headline_of_numbers_by_hand():
     outcome = Outcome("validation", [1.0, 2.0, 3.0, 6.0], [1.0, 2.0, 4.0, 4.0], guess=2.0)
     # errors 0 0 1 -2: rmse sqrt(5/4), mae 3/4; r2 = 1 - 5/14; constant 2: -1 0 1 4
-    assert results.headline(outcome) == (
+    assert headline(outcome) == (
         "RMSE 1.118, MAE 0.75, R² 0.6429 on 4 held-out rows; predicting the mean, 2, for every row "
         "gives RMSE 2.121 and MAE 1.5.",
+        "4 rows: too few to tell how sure that is.",
     )
 
 
 def test_headline_warns_of_training_rows():
     outcome = Outcome("training", [1.0, 2.0], [1.0, 2.1])
-    assert results.headline(outcome)[-1] == (
+    assert headline(outcome)[-1] == (
         "These are the rows it was trained on: new rows may fare worse."
     )
 
 
 def test_several_outputs_have_a_headline_and_no_charts():
     outcome = Outcome("test", [[1.0, 10.0], [3.0, 30.0]], [[1.0, 10.0], [3.0, 31.0]])
-    assert "predicting the means for every row gives RMSE 5.5 " in results.headline(outcome)[0]
+    assert "predicting the means for every row gives RMSE 5.5 " in headline(outcome)[0]
     assert results.figures(outcome, "y") == []
 
 
@@ -279,7 +283,7 @@ def test_predictions_that_are_not_finite_are_counted_and_not_drawn():
 
 def test_no_rows_say_nothing():
     outcome = Outcome("validation", [], np.zeros((0, 2)), ("a", "b"))
-    assert results.headline(outcome) == ()
+    assert headline(outcome) == ()
     assert not page(outcome=outcome).having("section")
 
 
@@ -351,16 +355,29 @@ def test_probabilities_of_the_second_class_alone_are_the_same():
 
 def test_calibration_bins_by_hand():
     score = np.array([0.0, 0.05, 0.1, 0.95, 1.0])
-    happened = np.array([False, True, False, True, True])
-    said, share, rows = results._binned(score, happened)
-    assert rows.tolist() == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert said[[0, 1, 9]].tolist() == pytest.approx([0.025, 0.1, 0.975])
-    assert share[[0, 1, 9]].tolist() == [0.5, 0.0, 1.0]
+    said, share, rows = calibration_curve([0, 1, 0, 1, 1], score, bins=10)
+    assert rows.tolist() == [3, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert said[[0, 9]].tolist() == pytest.approx([0.05, 0.975])
+    assert share[[0, 9]].tolist() == pytest.approx([1 / 3, 1.0])
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_the_calibration_error_is_the_mean_gap_of_the_chart(k):
+    rng = np.random.default_rng(1)
+    prediction = rng.dirichlet([0.3] * k, 400)
+    target = rng.integers(0, k, 400)
+    outcome = Outcome("test", target, prediction, tuple("abcd"[:k]))
+    drawn = re.findall(r"said ([\d.]+)\s%, was ([\d.]+)\s%, ([\d,]+) rows",
+                       results.figures(outcome, "y")[0].svg.split("</title>")[0] +
+                       results.figures(outcome, "y")[0].svg.split("<desc>")[1])  # fmt: skip
+    points = {(float(x), float(y), int(n)) for x, y, n in drawn}
+    gap = sum(abs(x - y) * n for x, y, n in points) / sum(n for *_, n in points)
+    assert gap / 100 == pytest.approx(calibration_error(target, prediction), abs=0.01)
 
 
 def test_roc_by_hand():
     score = np.array([0.9, 0.8, 0.8, 0.3])
-    false, true, chosen = results._roc(score, np.array([True, True, False, False]))
+    false, true, chosen = results._roc(score, np.array([True, True, False, False]), score > 0.5)
     assert false.tolist() == [0, 0, 0.5, 1]
     assert true.tolist() == [0, 0.5, 1, 1]
     assert chosen == (0.5, 1.0)
@@ -497,14 +514,28 @@ def test_levels_of_a_category_are_shown_with_their_shares():
 
 
 def test_importance_is_sorted_and_survives_nan():
-    found = page(importance=[("a", -0.1), ("b", math.nan), ("c", 0.5)], importance_of="accuracy")
-    assert [row[:2] for row in found.rows[1:]] == [["c", "0.5000"], ["a", "-0.1000"], ["b", "–"]]
+    found = page(
+        importance=Importance(
+            "r2",
+            columns=(("a", -0.1, 0.1), ("b", math.nan, math.nan), ("c", 0.5, 0.2), ("d", 0.1, 0.2)),
+        )
+    )
+    assert [row[:3] for row in found.rows[1:]] == [
+        ["c", "0.5000", "0.2000"], ["d", "0.1000", "0.2000"], ["a", "-0.1000", "0.1000"],
+        ["b", "–", "–"],
+    ]  # fmt: skip
+    bars = [tag for tag, attrs in found.tags if tag == "svg"]
+    assert len(bars) == 1, "only c is beyond its spread"
 
 
 def test_mistakes_show_the_answer_first_and_the_columns_that_matter():
     columns = [ColumnRow(name=f"x{i}", kind="number") for i in range(30)]
     row = {**{f"x{i}": float(i) for i in range(30)}, "actual": "a", "predicted": None}
-    found = page(columns=columns, importance=[("x17", 0.9), ("x3", 0.5)], mistakes=[row] * 12)
+    found = page(
+        columns=columns,
+        importance=Importance("r2", columns=(("x17", 0.9, 0.1), ("x3", 0.5, 0.1))),
+        mistakes=[row] * 12,
+    )
     head, first = found.rows[0], found.rows[1]
     assert head == ["actual", "predicted", "x17", "x3", "x0", "x1", "x2", "x4", "x5", "x6"]
     assert first == ["a", "–", "17", "3", "0", "1", "2", "4", "5", "6"]

@@ -13,6 +13,8 @@ from chainrule.data.columns.encoder import Infinite, number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.order import order_share
+from chainrule.data.repeats import mix
+from chainrule.data.series import orders
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Floats, Table, clip, counted, listed
 from chainrule.display.format import number
@@ -40,10 +42,16 @@ def check_table(
     *,
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
+    shuffled_split: bool = True,
 ) -> list[Finding]:
     """Returns the findings on a table, the worst first; an empty list for healthy data.
 
     Large tables are checked on a fixed sample of 50,000 rows.
+
+    Args:
+        target: the column to predict.
+        kinds, task: as in `Schema.learn`.
+        shuffled_split: whether rows are held out by chance, not by time or groups.
     """
     totals = _check_totals(table)
     guesses = guess_kinds(table, kinds)
@@ -55,7 +63,8 @@ def check_table(
     for column in features:
         findings += _check_column(column, guesses[column.name], len(table))
     if label is not None and label.gaps < len(label):
-        findings += _check_target(label, features, guesses, task, (kinds or {}).get(label.name))
+        kind = (kinds or {}).get(label.name)
+        findings += _check_target(label, features, guesses, task, kind, shuffled_split)
     findings += _check_duplicates(table, guesses)
     return sorted(findings, key=lambda found: ("error", "warning", "info").index(found.severity))
 
@@ -144,7 +153,7 @@ def _check_numbers(column: Column, rows: int) -> list[Finding]:
 
 def _check_target(
     label: Column, features: list[Column], guesses: Mapping[str, Kind], task: str | None,
-    kind: str | None,
+    kind: str | None, shuffled_split: bool,
 ) -> list[Finding]:  # fmt: skip
     try:
         found = guess_task(label, task, kind)
@@ -163,6 +172,14 @@ def _check_target(
         findings += _check_spelling(label, "warning") + _check_balance(label)
     elif found.name == "regression":
         findings += _check_tail(label)
+    classes = found.name == "classification"
+    findings += [
+        Finding("warning", c.name, "orders the target: rows that follow each other in time have "
+                "similar targets, so rows held out by chance flatter the scores",
+                f"hold out the latest rows: time={c.name!r}")
+        for c in features
+        if shuffled_split and guesses[c.name].name == "date" and orders(c, label, classes)
+    ]  # fmt: skip
     usable = [c for c in features if guesses[c.name].name not in ("constant", "ignore")]
     kept = np.flatnonzero(~label.missing)
     label, usable = label.take(kept), [column.take(kept) for column in usable]
@@ -225,7 +242,8 @@ def _check_balance(label: Column) -> list[Finding]:
         return [Finding("warning", label.name,
                         f"classes are imbalanced: {clip(repr(labels[most]))} has {many:,} rows, "
                         f"{clip(repr(labels[least]))} {few:,}",
-                        "judge by balanced accuracy, and weight the classes")]  # fmt: skip
+                        "judge by log loss and AUC, not by accuracy; to find more rows of rare "
+                        "classes, class_weights='balanced'")]  # fmt: skip
     return []
 
 
@@ -376,18 +394,10 @@ def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding
         codes = column.values
         if column.storage in ("number", "date"):
             codes = codes.astype(np.float64).view(np.uint64)
-        mixed = _mix(mixed ^ codes.astype(np.int64).view(np.uint64))
+        mixed = mix(mixed ^ codes.astype(np.int64).view(np.uint64))
     share = 1 - len(np.unique(mixed)) / len(table)
     if share < 0.01:
         return []
     return [Finding("warning", None, f"{100 * share:.0f} % of the rows repeat another row",
                     "remove duplicates, or copies in the validation rows flatter the scores",
                     )]  # fmt: skip
-
-
-def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One round of the splitmix64 finaliser (Steele, Lea, Flood 2014)."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
 from chainrule.system.atomicfile import write_whole
 
@@ -37,11 +38,14 @@ class Predictions:
 
     @property
     def labels(self) -> npt.NDArray[Any]:
-        """The predicted classes, of the type that the target had; the numbers, in a regression."""
-        if self.schema.classes is None:
+        """The predicted classes, of the type that the target had; the numbers, in a regression.
+
+        The most probable class; with class weights, that of the highest product of both.
+        """
+        target = self.schema.target
+        if not isinstance(target, ClassTarget):
             return self.values
-        labels: npt.NDArray[Any] = self.schema.classes[self.values.argmax(axis=1)]
-        return labels
+        return target.decode(target.decided(self.values).argmax(axis=1))
 
     @property
     def probabilities(self) -> npt.NDArray[Any] | None:

@@ -27,6 +27,7 @@ from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.columns.told import reading_notes
+from chainrule.data.shift import shifts
 from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.display.format import number
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
@@ -176,8 +177,10 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 table, notes = table.take(rows), notes + more
             labels = _located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
-        for block in self.blocks:
+        blocks = self.blocks
+        for block in blocks:
             arrays[block.name] = self._encode_block(table, block, notes)
+        notes += shifts(blocks, {encoder.name: encoder for encoder in self.used}, arrays)
         return Encoded(arrays, labels, rows, notes)
 
     def _notes(self, table: Table) -> list[str]:

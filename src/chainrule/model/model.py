@@ -63,7 +63,8 @@ class Model(ModelState):
         graph: outputs and loss with all nodes that they depend on.
         history: of all runs of `fit`.
         split: a description of the last run's split of the rows.
-        notes: plain values that are saved with the model; "config" is that of `train`.
+        notes: plain values that are saved with the model; from `train`, "config" holds the
+            settings, and "data" what was left out or guessed of the table.
         reporter: makes the report; set by `train`.
 
     Raises:
@@ -182,13 +183,21 @@ class Model(ModelState):
             data: as for `fit`.
             metrics: names or functions; None takes the defaults of the loss.
 
-        Where the loss weights examples and the data has no weights, all have equal weight.
+        Where the loss weights examples and the data has no weights, all have equal weight. The
+        `notes` of the scores tell of a table how it differs from the training data, and which
+        rows are left out.
 
         Raises:
             GraphError: the model has no loss.
         """
+        notes: list[str] = []
+        if self.schema is not None and not isinstance(data, Encoded):
+            data = self.schema.encode(read(data), "required")
+            notes = data.notes
         arrays, rows = self.arrays(data, weighted=False)
-        return self.score(arrays, all_rows(rows), metrics)
+        scores = self.score(arrays, all_rows(rows), metrics)
+        scores.notes = (*notes, *scores.notes)
+        return scores
 
     def predict(self, data: Data) -> Any:
         """The outputs for each example.
@@ -204,7 +213,9 @@ class Model(ModelState):
         if self.schema is not None:
             encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
             values = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))
-            return Predictions(self.schema, values[0], tuple(encoded.notes))
+            decision = getattr(self.schema.target, "decision", "")
+            notes = (*encoded.notes, *([decision] if decision else []))
+            return Predictions(self.schema, values[0], notes)
         needed = self._output_inputs
         bound, rows = bind(needed, needed, self._only(data))
         arrays = {name: bound[x] for x, name in needed.items()}

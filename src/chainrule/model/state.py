@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
+from chainrule.data.columns.target import ClassTarget
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
@@ -53,7 +54,8 @@ class ModelState:
         history: of all runs of `fit`.
         last_run: the end of the last run, from which the next `fit` goes on, or None.
         split: a description of the last run's split of the rows.
-        notes: plain values that are saved with the model; "config" is that of `train`.
+        notes: plain values that are saved with the model; from `train`, "config" holds the
+            settings, and "data" what was left out or guessed of the table.
         step_cache: holds the step of the last run.
 
     Raises:
@@ -187,7 +189,9 @@ class ModelState:
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays."""
         loss, *values = self.scoring_outputs(arrays, rows)
-        scores = self.objective.score(values, metrics)
+        target = None if self.schema is None else self.schema.target
+        decided = target.decided if isinstance(target, ClassTarget) and target.weights else None
+        scores = self.objective.score(values, metrics, decided)
         return Scores({"loss": float(loss)} | scores, scores.notes)
 
     def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from chainrule.data.split import folds
 from chainrule.graph.node import Array, Node
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared
@@ -17,6 +18,8 @@ TEMPERATURE = ".temperature"
 MAX_TEMPERATURE = 16.0
 """Upper bound of temperatures; the lower one is its inverse."""
 BISECTION_STEPS = 24
+PARTS = 5
+"""Of the rows held out, for scores of rows that did not choose the temperature."""
 MAX_PROBABILITIES = 2_000_000
 """Calibration takes a part of the rows where they have more probabilities than this."""
 
@@ -46,10 +49,24 @@ def calibrate(model: Model, data: Prepared) -> None:
         model.set_value(name, present * temperature(logits, truth))
 
 
-def calibrated_loss(logits: Array, truth: Array) -> float:
-    """The log loss of class indices (n,) and logits (n, classes), at the best temperature."""
+def crossfitted(logits: Array, truth: Array, seed: int) -> Array:
+    """Logits (n, classes) at temperatures that other rows chose, for scores of these rows.
+
+    The rows are divided into parts; each has the temperature that is best for all others.
+    """
+    z = logits.astype(np.float64)
+    if len(z) < 2 * PARTS or z.size > MAX_PROBABILITIES:  # too few rows; or no optimism is left
+        return z
+    for part in folds(len(z), PARTS, seed, stratify=truth):
+        others = np.delete(np.arange(len(z)), part)
+        z[part] = logits[part] / temperature(logits[others], truth[others])
+    return z
+
+
+def calibrated_losses(logits: Array, truth: Array) -> Array:
+    """The log loss of each row, (n,), at the best temperature."""
     log_p = LOG_SOFTMAX.forward(logits / temperature(logits, truth), axis=(-1,))
-    return -float(np.take_along_axis(log_p, truth[:, None].astype(np.int64), axis=1).mean())
+    return -np.take_along_axis(log_p, truth[:, None].astype(np.int64), axis=1)[:, 0]
 
 
 def temperature(logits: Array, truth: Array) -> float:

@@ -96,8 +96,9 @@ class Config:
         least=0, below=1, by_data=lambda x: 0.1 if x.classes > 2 else 0.0,
     )  # fmt: skip
     class_weights: str = setting(
-        "none", "text", "Loss", "balanced gives rare classes as much weight as frequent ones",
+        "none", "text", "Loss", "balanced decides as if all classes were equally frequent",
         choices=("none", "balanced"),
+        more="more rows of rare classes are found; the probabilities stay as they are",
     )  # fmt: skip
     optimizer: str = setting(
         "adamw", "text", "Optimizer", "the method that minimises the loss",

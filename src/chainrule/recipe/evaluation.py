@@ -1,9 +1,9 @@
-"""Evaluates a model on some rows: scores, those of a constant guess, mistakes, importance."""
+"""Evaluates a model on some rows: scores, those of a constant guess, mistakes."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget, NumberTarget
+from chainrule.data.repeats import repeated
 from chainrule.data.schema import Schema
-from chainrule.data.split import shuffled
-from chainrule.data.table import Table
+from chainrule.data.table import Table, counted
 from chainrule.model.model import Model
 from chainrule.report.results import Evaluation, Outcome
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
-IMPORTANCE_ROWS = 1000  # in the sample for the importance
-IMPORTANCE_SECONDS = 3.0  # expected time above which importance is left out
 MISTAKES = 10
+MIN_REPEATED = 0.01
+"""The share of rows that repeat training rows from which that is told."""
 
 
 def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
@@ -31,68 +31,76 @@ def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
     return Encoded(arrays, target, encoded.rows[rows], encoded.notes)
 
 
-def evaluate(model: Model, encoded: Encoded, name: str) -> Evaluation:
-    """Score a model on rows that have a target."""
-    assert model.schema is not None
-    assert encoded.target is not None
-    prediction = model.predict(encoded).values
-    level, guess = constant_guess(model.schema, encoded.target)
-    names = tuple(map(str, model.schema.classes)) if model.schema.classes is not None else ()
-    outcome = Outcome(name, encoded.target, prediction, names, level)
-    return Evaluation(name, encoded, model.evaluate(encoded), guess, outcome)
+def evaluate(
+    model: Model, encoded: Encoded, name: str, prediction: npt.NDArray[Any] | None = None
+) -> Evaluation:
+    """Score a model on rows that have a target.
 
-
-def constant_guess(schema: Schema, target: npt.NDArray[Any]) -> tuple[float, Scores]:
-    """The scores of the best constant guess: class shares, or the mean of training."""
-    encoder = schema.target
-    if isinstance(encoder, ClassTarget):
-        counts = np.array(encoder.counts, float)
-        shares = np.tile(counts / counts.sum(), (len(target), 1))
-        return float(counts.argmax()), metrics.classification(target, shares)
-    assert isinstance(encoder, NumberTarget)
-    mean = encoder.stats.mean
-    return mean, metrics.regression(target, np.full(len(target), mean))
-
-
-def importance(model: Model, evaluation: Evaluation) -> tuple[str, list[tuple[str, float]]]:
-    """The drop of a score when one column's values are shuffled among the rows.
-
-    Returns the score's name and the drop for each column; no drops where it would take long.
+    Args:
+        prediction: of the rows, where it is not that of the model.
     """
+    schema = model.schema
+    assert schema is not None
+    assert encoded.target is not None
+    scores = model.evaluate(encoded)
+    if prediction is None:
+        prediction = model.predict(encoded).values
+    else:
+        scores |= _scores(schema, encoded.target, prediction)
+    outcome = Outcome(name, encoded.target, prediction, **_known(schema))
+    guess = _scores(schema, encoded.target, _constant(schema, len(encoded)), decided=False)
+    return Evaluation(name, encoded, scores, guess, outcome)
+
+
+def without_repeats(model: Model, found: Evaluation, trained: Encoded) -> list[Evaluation]:
+    """An evaluation and, where some of its rows repeat training rows, one of the others."""
     assert model.schema is not None
-    name = "accuracy" if model.schema.classes is not None else "r2"
-    rows = np.sort(shuffled(evaluation.rows, model.seed)[:IMPORTANCE_ROWS])
-    if len(rows) < 2:
-        return name, []
-    sample = subset(evaluation.encoded, rows)
-    begun = time.perf_counter()
-    unshuffled = model.evaluate(sample, [name])[name]
-    columns = [encoder.name for encoder in model.schema.used]
-    if (time.perf_counter() - begun) * len(columns) > IMPORTANCE_SECONDS:
-        return name, []
-    order = shuffled(len(rows), model.seed + 1)
-    drops = [
-        unshuffled - model.evaluate(_mixed(model.schema, sample, column, order), [name])[name]
-        for column in columns
-    ]
-    return name, list(zip(columns, drops, strict=True))
+    again = repeated(model.schema, trained, found.encoded)
+    count, rows = int(again.sum()), np.flatnonzero(~again)
+    if count < MIN_REPEATED * len(again):
+        return [found]
+    told = f"{count:,} of {counted(len(again), found.name + ' row')} ({100 * again.mean():.0f} %) "
+    told += "repeat a training row"
+    if not len(rows):
+        said = f"{told}: the scores tell nothing of new rows."
+        return [replace(found, remarks=(*found.remarks, said))]
+    said = f"{told}; the scores without them are beside."
+    prediction = np.asarray(found.outcome.prediction)[rows]
+    others = evaluate(model, subset(found.encoded, rows), f"unrepeated {found.name}", prediction)
+    return [replace(found, remarks=(*found.remarks, said)), others]
 
 
-def _mixed(schema: Schema, encoded: Encoded, column: str, order: npt.NDArray[np.int64]) -> Encoded:
-    """The rows with one column's values in another order."""
-    arrays = dict(encoded.arrays)
-    for block in schema.blocks:
-        if column not in block.columns:
-            continue
-        if block.kind not in ("numbers", "categories"):
-            arrays[block.name] = arrays[block.name][order]
-            continue
-        array = arrays[block.name].copy()
-        held = [member.column for member in block.members] or block.columns
-        places = [k for k, name in enumerate(held) if name == column]
-        array[:, places] = array[order][:, places]
-        arrays[block.name] = array
-    return Encoded(arrays, encoded.target, encoded.rows, encoded.notes)
+def _scores(
+    schema: Schema, truth: npt.NDArray[Any], prediction: npt.NDArray[Any], decided: bool = True
+) -> Scores:
+    target = schema.target
+    if not isinstance(target, ClassTarget):
+        return metrics.regression(truth, prediction)
+    chosen = target.decided(prediction) if decided and target.weights else None
+    return metrics.classification(truth, prediction, decided=chosen)
+
+
+def _constant(schema: Schema, rows: int) -> npt.NDArray[Any]:
+    """The best constant guess for rows: the class shares, or the mean, of the training data."""
+    target = schema.target
+    if isinstance(target, ClassTarget):
+        counts = np.array(target.counts, float)
+        return np.tile(counts / counts.sum(), (rows, 1))
+    assert isinstance(target, NumberTarget)
+    return np.full(rows, target.stats.mean)
+
+
+def _known(schema: Schema) -> dict[str, Any]:
+    """The fields of an Outcome that the schema has."""
+    target = schema.target
+    if not isinstance(target, ClassTarget):
+        assert isinstance(target, NumberTarget)
+        return {"guess": target.stats.mean}
+    counts = np.array(target.counts, float)
+    return {
+        "classes": tuple(map(str, target.classes)), "guess": float(counts.argmax()),
+        "shares": tuple((counts / counts.sum()).tolist()), "weights": target.weights,
+    }  # fmt: skip
 
 
 def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
@@ -101,7 +109,7 @@ def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
     target, prediction = np.asarray(outcome.target), np.asarray(outcome.prediction)
     if outcome.classes:
         sure = prediction[np.arange(len(target)), target]
-        wrong = np.flatnonzero(prediction.argmax(axis=1) != target)
+        wrong = np.flatnonzero(outcome.predicted != target)
         worst = wrong[np.argsort(sure[wrong], kind="stable")][:MISTAKES]
     else:
         worst = np.argsort(-np.abs(prediction - target), kind="stable")[:MISTAKES]
@@ -109,17 +117,16 @@ def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
     shown = table.take(evaluation.encoded.rows[worst])
     cells = {column.name: texts(column.labels()) for column in shown}
     for place, k in enumerate(worst):
-        row = {"row": int(evaluation.encoded.rows[k]) + 1} | _answer(
-            outcome, target[k], prediction[k]
-        )
+        row = {"row": int(evaluation.encoded.rows[k]) + 1} | _answer(outcome, int(k))
         shown_rows.append(row | {n: v[place] for n, v in cells.items() if n not in row})
     return shown_rows
 
 
-def _answer(outcome: Outcome, actual: Any, predicted: npt.NDArray[Any]) -> dict[str, Any]:
+def _answer(outcome: Outcome, row: int) -> dict[str, Any]:
+    actual, predicted = np.asarray(outcome.target)[row], np.asarray(outcome.prediction)[row]
     if not outcome.classes:
         return {"actual": float(actual), "predicted": float(predicted)}
-    guess = int(predicted.argmax())
+    guess = int(outcome.predicted[row])
     return {
         "actual": outcome.classes[int(actual)],
         "predicted": outcome.classes[guess],

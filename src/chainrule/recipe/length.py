@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from chainrule.engine.minibatch import Rows
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, classes_of, divide
-from chainrule.recipe.calibration import calibrated_loss, temperature_of
+from chainrule.recipe.calibration import calibrated_losses, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import fit
 from chainrule.recipe.network import build
@@ -27,27 +27,35 @@ LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
 FOLDS = 4
 
 
+class Crossed(NamedTuple):
+    """The loss by cross-validation on the training rows, and its standard error."""
+
+    loss: float
+    error: float
+
+
 def choose_length(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
-) -> Config:
+) -> tuple[Config, Crossed | None]:
     """`resolved` with the epochs and the rate that predict best, where they were left open.
 
     For each of LENGTHS, single networks are trained on three quarters of the training rows, and
-    scored on the rest, in turn. Rows held out by `data` are not used.
+    scored on the rest, in turn. Rows held out by `data` are not used. The loss of the best is
+    returned too.
     """
     if resolved.epochs is not None:
-        return resolved
+        return resolved, None
     assert model.schema is not None
     classes = classes_of(model, data.arrays)
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
         losses = _losses(model.schema, data, replace(resolved, members=1), parts, progress)
-        (epochs, rate), least = min(losses.items(), key=itemgetter(1))
-        others = sorted(losses.values())[1:]
-        text = f"loss {number(least)}, others {number(others[0])} to {number(others[-1])}"
+        (epochs, rate), least = min(losses.items(), key=lambda x: x[1].loss)
+        others = sorted(x.loss for x in losses.values())[1:]
+        text = f"loss {number(least.loss)}, others {number(others[0])} to {number(others[-1])}"
         progress.note(f"{epochs} epochs at rate {rate:g} are best: {text}")
-    return replace(resolved, epochs=epochs, rate=rate)
+    return replace(resolved, epochs=epochs, rate=rate), least
 
 
 def work_after(resolved: Config, refits: bool) -> float:
@@ -65,7 +73,7 @@ def default_length(resolved: Config) -> Config:
 
 def _losses(
     schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows], progress: Progress
-) -> dict[tuple[int, float], float]:
+) -> dict[tuple[int, float], Crossed]:
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
@@ -80,16 +88,20 @@ def _losses(
     for k, length in enumerate(lengths):
         indices = range(k * len(parts), (k + 1) * len(parts))
         complete = not any(index in failed for index in indices)
-        losses[length] = _loss([models[x] for x in indices], data, parts) if complete else np.inf
+        trained = [models[x] for x in indices]
+        losses[length] = _loss(trained, data, parts) if complete else Crossed(np.inf, np.inf)
     return losses
 
 
-def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> float:
+def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> Crossed:
     """The loss of models, each on its part: calibrated log loss, or the training loss."""
     scorer, outputs = models[0], []
     for model, part in zip(models, parts, strict=True):
         scorer.restore(model.values, model.steps)  # all use one compiled function
         outputs.append(scorer.scoring_outputs(data.arrays, data.rows[part]))
     if temperature_of(scorer):
-        return calibrated_loss(*(np.concatenate([x[k] for x in outputs]) for k in (1, 2)))
-    return float(np.average([x[0] for x in outputs], weights=[len(part) for part in parts]))
+        rows = calibrated_losses(*(np.concatenate([x[k] for x in outputs]) for k in (1, 2)))
+        return Crossed(float(rows.mean()), float(rows.std() / len(rows) ** 0.5))
+    losses = np.array([x[0] for x in outputs], float)
+    mean = float(np.average(losses, weights=[len(part) for part in parts]))
+    return Crossed(mean, float(losses.std() / (len(losses) - 1) ** 0.5))

@@ -79,16 +79,9 @@ def _classes(
     tops: list[Node], truth: Node, target: ClassTarget, resolved: Config
 ) -> tuple[Node, Node]:
     """Probabilities (N, classes), and the loss of the logits."""
-    weights = None
-    if resolved.class_weights == "balanced":
-        counts = np.array(target.counts, float)
-        weights = counts.sum() / (len(counts) * counts)
     loss = LOSSES[resolved.loss or DEFAULT_LOSS["classification"]]
     logits = [dense(h, len(target.labels), init=OUTPUT_INIT) for h in tops]
-    losses = [
-        loss(z, truth, label_smoothing=resolved.label_smoothing or 0.0, class_weights=weights)
-        for z in logits
-    ]
+    losses = [loss(z, truth, label_smoothing=resolved.label_smoothing or 0.0) for z in logits]
     together = logits[0]
     if len(tops) > 1:
         together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))

@@ -16,9 +16,9 @@ from chainrule.data.table import Column, Table
 from chainrule.data.written import label_of
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config
-from chainrule.recipe.evaluation import importance, mistakes
+from chainrule.recipe.evaluation import mistakes
 from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
-from chainrule.report.results import Evaluation
+from chainrule.report.results import Evaluation, Importance
 
 LEVELS = 6
 LEVELLED = ("category", "boolean", "target", "constant")
@@ -29,28 +29,30 @@ EXAMPLES = 2
 def make_report(
     *,
     model: Model,
-    scored: Model,
     table: Table,
     config: Config,
+    kept: int | None,
     columns: Sequence[tuple[str, str, str, str]],
     findings: Sequence[Finding],
     evaluations: Sequence[Evaluation],
     on_training: Evaluation,
+    importance: Importance,
     facts: Mapping[str, Any],
 ) -> Report:
     """The report of a run.
 
     Args:
-        model, scored: the result, and the one that was scored, before a refit.
+        model: the result.
         table, config: the data and all settings.
+        kept: the epoch whose parameters were scored.
         columns: name, kind, reason and treatment of each.
         findings: of the data check.
         evaluations: on validation and test rows; the charts show the first.
         on_training: on the training rows.
+        importance: of the columns.
         facts: further fields of Report.
     """
     drawn = evaluations[0] if evaluations else on_training
-    importance_of, drops = importance(scored, drawn)
     worst = mistakes(drawn, table.drop(str(config.target)))
     everywhere = [on_training, *evaluations]
     return Report(
@@ -64,14 +66,14 @@ def make_report(
         split=model.split,
         findings=findings,
         history=model.history,
+        kept=kept,
         metrics={evaluation.name: evaluation.scores for evaluation in everywhere},
         sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
         outcome=drawn.outcome,
         evaluations=evaluations or [on_training],
-        importance_of=importance_of,
-        importance=drops,
+        importance=importance,
         mistakes=[] if drawn.name == "test" else worst,  # its rows are of another table
         **facts,
     )  # fmt: skip

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.check import Finding, check_table
+from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
 from chainrule.data.readers.sources import read
@@ -23,21 +25,25 @@ from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
-from chainrule.recipe.calibration import calibrate, temperature_of
+from chainrule.ops.softmax import SOFTMAX
+from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
 from chainrule.recipe.config import Config, config, resolve
-from chainrule.recipe.evaluation import evaluate, subset
+from chainrule.recipe.evaluation import evaluate, subset, without_repeats
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
-from chainrule.recipe.length import FOLDS, choose_length, work_after
+from chainrule.recipe.importance import importance
+from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
 from chainrule.recipe.network import build
+from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation
 from chainrule.recipe.report import make_report
 from chainrule.recipe.telling import print_config
 from chainrule.report.page import Report
-from chainrule.report.results import Evaluation
+from chainrule.report.results import Evaluation, Importance
 from chainrule.report.text import (
     ColumnRow,
     column_rows,
     print_columns,
     print_findings,
+    print_importance,
     print_results,
     print_source,
 )
@@ -64,6 +70,8 @@ class Training:
     schema: Schema
     config: Config
     _runs: int = field(default=0, init=False)
+    _fits: int = field(default=0, init=False)
+    _crossed: Crossed | None = field(default=None, init=False)
     _before_refit: tuple[dict[str, Array], int] | None = field(default=None, init=False)
 
     @classmethod
@@ -84,13 +92,18 @@ class Training:
                 _ = table[name]  # the error names the nearest column
         table = with_gaps(table, chosen.gaps)
         schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
+        if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
+            schema = msgspec.structs.replace(schema, target=schema.target.balanced())
         return cls(table, schema, resolve(chosen, schema))
 
     @cached_property
     def findings(self) -> list[Finding]:
         """The findings of the data check, the worst first; other stages do not need them."""
         kinds, task = _kinds(self.config), self.config.task
-        return check_table(self.table, self.config.target, kinds=kinds, task=task)
+        alike = self.config.time is None and self.config.groups is None
+        return check_table(
+            self.table, self.config.target, kinds=kinds, task=task, shuffled_split=alike
+        )
 
     @cached_property
     def features(self) -> Features:
@@ -127,16 +140,17 @@ class Training:
                 rows = f"{FOLDS}-fold cross-validation on the {len(data.rows):,} training rows"
                 later = work_after(self.config, refits)
                 self._announce(progress, f"how long to train, by {rows}", 1 + refits, maybe, later)
-                self.config = choose_length(model, data, self.config, progress)
+                self.config, self._crossed = choose_length(model, data, self.config, progress)
             resolved = self.config
-            model.notes["config"] = asdict(resolved)
+            model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
             what = (
                 f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
             fit(model, data, resolved, progress)
-            best = model.history.best
+            best, self._fits = model.history.best, 1
             if best is not None and self._ended_early:
+                self._fits = 2
                 self._fit_shorter(best, progress)
         calibrate(model, data)
 
@@ -169,7 +183,7 @@ class Training:
         again = build(resolved, self.schema)
         rows = np.sort(np.concatenate([data.rows, data.held_rows]))
         sentence = f"once more on all {len(rows):,} rows"
-        epochs = model.history.best if keeps_best(data, resolved) else model.history.last_epoch
+        epochs = self.kept
         all_rows = divide(data.arrays, rows, None, resolved.seed)
         with choose(verbose) as progress:
             self._announce(progress, f"{sentence}, for {epochs} epochs", 0)
@@ -190,6 +204,12 @@ class Training:
         before.restore(*self._before_refit)
         return before
 
+    @property
+    def kept(self) -> int | None:
+        """The epoch whose parameters remained, before `refit`."""
+        history = self.model.history
+        return history.best if keeps_best(self.data, self.config) else history.last_epoch
+
     @cached_property
     def on_training(self) -> Evaluation:
         """The scores on the training rows."""
@@ -197,11 +217,43 @@ class Training:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """The scores on the rows held out; empty where none were."""
+        """The scores on the rows held out; empty where none were.
+
+        Rows that repeat training rows are left out of a second evaluation, where there are any.
+        """
         held = self.data.held_rows
         if not len(held):
             return []
-        return [evaluate(self.scored, subset(self.encoded, held), "validation")]
+        encoded, prediction = subset(self.encoded, held), None
+        if temperature_of(self.scored):  # at temperatures that these rows have not chosen
+            assert self.data.held_arrays is not None
+            _, logits, truth = self.scored.scoring_outputs(self.data.held_arrays, held)
+            scaled = crossfitted(logits, truth, self.config.seed)
+            prediction = SOFTMAX.forward(scaled, axis=(-1,))
+        found = evaluate(self.scored, encoded, "validation", prediction)
+        remarks = []
+        if self.kept is not None and keeps_best(self.data, self.config):
+            remarks += [on_choice(self.kept, self.model.history.last_epoch, self._fits)]
+        if self._crossed is not None:
+            remarks += on_crossvalidation(found, self._crossed, len(self.data.rows))
+        if self._before_refit is not None:
+            remarks += [AFTER_REFIT]
+        return without_repeats(self.scored, replace(found, remarks=tuple(remarks)), self._trained)
+
+    def test(self, encoded: Encoded, name: str = "test") -> list[Evaluation]:
+        """The scores on further rows, and on those that do not repeat training rows."""
+        found = evaluate(self.scored, encoded, name)
+        remarks = () if self._before_refit is None else (AFTER_REFIT,)
+        return without_repeats(self.scored, replace(found, remarks=remarks), self._trained)
+
+    @cached_property
+    def importance(self) -> Importance:
+        """The importance of columns on the rows held out, or else on the training rows."""
+        return importance(self.scored, (self.evaluations or [self.on_training])[0])
+
+    @property
+    def _trained(self) -> Encoded:
+        return subset(self.encoded, self.data.rows)
 
     @property
     def columns(self) -> list[ColumnRow]:
@@ -216,14 +268,17 @@ class Training:
             facts: further fields of Report.
         """
         return make_report(
-            model=self.model, scored=self.scored, table=self.table, config=self.config,
+            model=self.model, table=self.table, config=self.config, kept=self.kept,
             columns=self.columns, findings=self.findings, on_training=self.on_training,
-            evaluations=[*self.evaluations, *tests],
-            facts={"version": __version__, "notes": self.table.notes} | facts,
+            evaluations=[*self.evaluations, *tests], importance=self.importance,
+            facts={"version": __version__, "notes": self.schema.notes} | facts,
         )  # fmt: skip
 
     def print_data(self, screen: Screen) -> None:
-        """Print the columns, and the findings of the data check."""
+        """Print notes on the rows, the columns, and the findings of the data check."""
+        for note in self.schema.notes:
+            if note not in self.table.notes:
+                screen.say(note, indent=2, label="note", style="cyan")
         print_columns(screen, self.columns)
         print_findings(screen, self.findings)
 
@@ -312,6 +367,7 @@ def train(
         training.refit(progress)
         if progress.output is not None:
             print_results(screen, training.evaluations or [training.on_training])
+            print_importance(screen, training.importance)
     seconds = time.perf_counter() - begun
     training.model.reporter = lambda: training.report(seconds=seconds)
     return training.model

@@ -122,7 +122,10 @@ def histogram(values: npt.ArrayLike, *, x_label: str, title: str) -> str:
     return picture(WIDTH, HEIGHT, title, text, [*parts, _note(note)])
 
 
-def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float, float]) -> str:
+def roc(
+    false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float, float],
+    threshold: float = 0.5,
+) -> str:  # fmt: skip
     """The ROC curve (n,) against (n,), its area, and the point of the decision threshold."""
     frame = Frame(WIDTH, HEIGHT, (0.0, 1.0), (0.0, 1.0))
     parts = axes(frame, "false positive rate", "true positive rate")
@@ -133,9 +136,10 @@ def roc(false_rate: Floats, true_rate: Floats, area: float, chosen: tuple[float,
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points[moved])
     parts.append(f'<polyline points="{drawn}" fill="none" stroke="{BLUE}" stroke-width="2"/>')
     rates = f"{percent(chosen[1])} of positives found, {percent(chosen[0])} of negatives flagged"
-    parts.append(_circle(frame, chosen, 4.5, f"at probability 0.5: {rates}", 'fill-opacity="1"'))
-    note = f"area under the curve {number(area)}; the dot: probability 0.5"
-    text = f"Area under the curve {number(area)}. At probability 0.5, {rates}."
+    at = f"probability {number(threshold)}"
+    parts.append(_circle(frame, chosen, 4.5, f"at {at}: {rates}", 'fill-opacity="1"'))
+    note = f"area under the curve {number(area)}; the dot: {at}"
+    text = f"Area under the curve {number(area)}. At {at}, {rates}."
     return picture(WIDTH, HEIGHT, "ROC curve", text, [*parts, _note(note)])
 
 

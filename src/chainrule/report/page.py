@@ -22,7 +22,8 @@ from chainrule.errors import SettingError
 from chainrule.report import charts, results
 from chainrule.report import text as printing
 from chainrule.report.charts import percent
-from chainrule.report.results import Evaluation, Figure, Outcome, clip
+from chainrule.report.headline import headline
+from chainrule.report.results import Evaluation, Figure, Importance, Outcome, clip
 from chainrule.report.words import aligned, cell, metric_words
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.history import History
@@ -134,13 +135,13 @@ class Report:
         command, configuration: the command line, and the TOML that repeats the run.
         split, notes: sentences on how the rows were split, and on what happened in the run.
         findings: of the data check.
-        history: the epochs.
+        history, kept: the epochs, and the one whose parameters were scored; None: the best.
         metrics: set ("training", "validation", "test") to metric to value.
         sizes: set to number of rows.
         outcome: the predictions to draw.
         evaluations: with the scores that the text shows.
         network, memory: the nodes, and bytes that the run needed.
-        importance: (column, drop of `importance_of` when its values are shuffled).
+        importance: of the columns.
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
         next_command: the command that predicts.
         advice: makes settings in the advice of notes and findings what a reader can type.
@@ -161,14 +162,14 @@ class Report:
     notes: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     history: History | None = None
+    kept: int | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     outcome: Outcome | None = None
     evaluations: Sequence[Evaluation] = ()
     network: Sequence[NodeRow] = ()
     memory: int | None = None
-    importance: Sequence[tuple[str, float]] = ()
-    importance_of: str = ""
+    importance: Importance = field(default_factory=Importance)
     mistakes: Sequence[Mapping[str, Any]] = ()
     next_command: str = ""
     advice: Callable[[str], str] = str
@@ -193,6 +194,8 @@ class Report:
             screen.say(self.split, indent=2)
         if self.evaluations:
             printing.print_results(screen, self.evaluations)
+        if self.importance.of:
+            printing.print_importance(screen, self.importance)
         return stream.getvalue().rstrip()
 
     __repr__ = __str__
@@ -219,18 +222,26 @@ def _shown(report: Report) -> dict[str, Any]:
     classed = outcome is not None and bool(outcome.classes)
     return {
         "facts": _facts(report),
-        "headline": report.headline or (results.headline(outcome) if outcome else ()),
+        "headline": report.headline or _headline(report),
         "metrics": _metrics(report),
         "confusion": results.confusion(outcome) if outcome and classed else [],
         "mixups": results.mixups(outcome, 20) if outcome and classed else [],
         "class_scores": results.class_scores(outcome) if outcome and classed else [],
         "charts": results.figures(outcome, report.target) if outcome else [],
-        "curves": _curves(report.history),
+        "curves": _curves(report.history, report.kept),
         "columns": [(column, *_distribution(column)) for column in report.columns],
         "importance": _importance(report),
         "mistakes": _mistakes(report),
         "parameters": sum(node.parameters for node in report.network),
     }
+
+
+def _headline(report: Report) -> tuple[str, ...]:
+    """The sentences on the rows that are drawn."""
+    if report.outcome is None:
+        return ()
+    drawn = [x for x in report.evaluations if x.outcome is report.outcome]
+    return (*headline(report.outcome), *(text for x in drawn for text in x.remarks))
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
@@ -264,26 +275,27 @@ def _better(name: str) -> str:
         return ""
 
 
-def _curves(history: History | None) -> list[Figure]:
+def _curves(history: History | None, kept: int | None) -> list[Figure]:
     """Loss, up to three metrics, and the rate where it varies, over the epochs."""
     if history is None or not len(history):
         return []
     names = [name for name in history.columns
              if f"validation_{name}" in history and name != "loss"][:METRIC_CURVES]  # fmt: skip
-    figures = [_curve(history, name) for name in ["loss", *names] if name in history]
+    figures = [_curve(history, name, kept) for name in ["loss", *names] if name in history]
     rate = history["rate"] if "rate" in history else np.zeros(0)
     if len(set(rate[np.isfinite(rate)])) > 1:
         figures.append(Figure("Learning rate", _lines(history, {"learning rate": rate})))
     return figures
 
 
-def _curve(history: History, name: str) -> Figure:
+def _curve(history: History, name: str, kept: int | None) -> Figure:
     lines = {"training": history[name]}
     if f"validation_{name}" in history:
         lines["validation"] = history[f"validation_{name}"]
     label = metric_words(name)
     rows = "validation" if history.criterion.startswith("validation_") else "training"
-    best = None if history.best is None else (history.best, rows)
+    chosen = history.best is not None and kept in (None, history.best)
+    best = (float(history.best or 0), rows) if chosen else None
     svg = _lines(history, lines, label, best)
     return Figure(label[:1].upper() + label[1:], svg)
 
@@ -319,13 +331,14 @@ def _distribution(column: ColumnRow) -> tuple[str, str]:
     return charts.level_bar(shares, summary), summary
 
 
-def _importance(report: Report) -> list[tuple[str, str, str]]:
-    """Column, drop and its bar; the largest drop first, those that are not finite last."""
-    rows = sorted(report.importance, key=lambda row: -row[1] if math.isfinite(row[1]) else math.inf)
-    most = max((abs(drop) for _, drop in rows if math.isfinite(drop)), default=0.0)
-    drops = aligned([drop for _, drop in rows])
-    return [(name, shown, charts.drop_bar(drop, most))
-            for (name, drop), shown in zip(rows, drops, strict=True)]  # fmt: skip
+def _importance(report: Report) -> list[tuple[str, str, str, str]]:
+    """Column, loss, spread, and a bar where the loss exceeds it; the largest loss first."""
+    rows = report.importance.ranked
+    most = max((abs(loss) for _, loss, _ in rows if math.isfinite(loss)), default=0.0)
+    shown = aligned([x for row in rows for x in row[1:]])
+    return [(name, shown[2 * k], shown[2 * k + 1],
+             charts.drop_bar(loss, most) if loss > spread else "")
+            for k, (name, loss, spread) in enumerate(rows)]  # fmt: skip
 
 
 def _mistakes(report: Report) -> dict[str, Any]:
@@ -334,7 +347,7 @@ def _mistakes(report: Report) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     inputs = {column.name for column in report.columns} - {"actual", "predicted", "probability"}
     answers = [key for key in keys if key not in inputs]
-    ranked = {name: place for place, (name, _, _) in enumerate(_importance(report))}
+    ranked = {row[0]: place for place, row in enumerate(report.importance.ranked)}
     shared = sorted((key for key in keys if key in inputs), key=lambda key: ranked.get(key, 10**9))
     head = answers + shared[:MAX_MISTAKE_COLUMNS] if inputs else answers[: 3 + MAX_MISTAKE_COLUMNS]
     numeric = (int, float, np.number)

@@ -1,22 +1,19 @@
-"""Describes predictions in a report: the headline, confusion, classes, and charts."""
+"""Describes predictions in a report: confusion, classes, importance of columns, and charts."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
-from chainrule.data.table import counted
-from chainrule.display.format import number
 from chainrule.display.svg import Floats
 from chainrule.report import charts
-from chainrule.report.charts import percent, wilson
-from chainrule.train.metrics import Scores, auc, confusion_matrix, mae, per_class, r2, rmse
+from chainrule.train.metrics import Scores, auc, calibration_curve, confusion_matrix, per_class
 
 MAX_CONFUSION_CLASSES = 30  # more are shown as the most confused pairs
-CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +27,9 @@ class Outcome:
         classes: the k names; empty for numbers.
         guess: the best constant guess from the training data: the most frequent class, or the
             mean of the target; None: that of these rows.
+        shares: of the classes in the training data; empty: those of these rows.
+        weights: of the classes, by which probabilities are multiplied before the highest decides;
+            empty: all 1.
     """
 
     name: str
@@ -37,6 +37,13 @@ class Outcome:
     prediction: npt.ArrayLike
     classes: tuple[str, ...] = ()
     guess: float | None = None
+    shares: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """The predicted classes, (n,)."""
+        return np.asarray(decided_of(self).argmax(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,7 @@ class Evaluation:
         encoded: the rows as arrays.
         scores, guess: of the model, and of the best constant guess from the training data.
         outcome: target and prediction, for tables and charts.
+        remarks: sentences on the worth of the scores.
     """
 
     name: str
@@ -55,11 +63,50 @@ class Evaluation:
     scores: Scores
     guess: Scores
     outcome: Outcome
+    remarks: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return len(self.encoded)
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """The loss of a score when one column's values are shuffled among the rows.
+
+    Attributes:
+        of: the score: "log_loss", which rises, or "r2", which falls.
+        name: of the rows.
+        rows, shuffles: how many.
+        columns: name, mean over the shuffles, and twice their standard deviation.
+        why: the reason where it is left out.
+    """
+
+    of: str = ""
+    name: str = ""
+    rows: int = 0
+    shuffles: int = 0
+    columns: tuple[tuple[str, float, float], ...] = ()
+    why: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The meaning of the numbers, or the reason why there are none."""
+        if not self.columns:
+            return f"It is not measured: {self.why}."
+        which = "log loss rises" if self.of == "log_loss" else "R² falls"
+        return (
+            f"How much {'the ' * (self.of == 'log_loss')}{which} when the values of one column are "
+            f"shuffled among {self.rows:,} {self.name} rows: the mean of {self.shuffles} shuffles, "
+            "± twice their standard deviation. Within that, nothing shows that the network relies "
+            "on the column. Columns that hold the same information share their importance."
+        )
+
+    @property
+    def ranked(self) -> list[tuple[str, float, float]]:
+        """The columns, the most important first; those that are not finite last."""
+        return sorted(self.columns, key=lambda x: -x[1] if math.isfinite(x[1]) else math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,64 +153,16 @@ def clip(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def headline(outcome: Outcome) -> tuple[str, ...]:
-    """The result in words: the score, that of the constant guess, and its uncertainty."""
-    target, prediction = _arrays(outcome)
-    if not len(target):
-        return ()
-    if not np.isfinite(prediction).all():
-        bad = int((~np.isfinite(prediction)).reshape(len(target), -1).any(axis=1).sum())
-        return (f"For {bad:,} of {_rows(outcome)} the prediction is not a "
-                "finite number, so the results are not valid.",)  # fmt: skip
-    return _classified(outcome) if outcome.classes else _measured(outcome)
-
-
-def _rows(outcome: Outcome) -> str:
-    """'1 held-out row', '1,200 test rows'."""
-    which = "held-out" if outcome.name == "validation" else outcome.name
-    return counted(len(_arrays(outcome)[0]), f"{which} row")
-
-
-def _classified(outcome: Outcome) -> tuple[str, ...]:
-    target, prediction = _arrays(outcome)
-    n, right = len(target), int((_guesses(prediction) == target).sum())
-    counts = np.bincount(target.astype(np.int64), minlength=len(outcome.classes))
-    label = int(counts.argmax()) if outcome.guess is None else int(outcome.guess)
-    said = (f"{percent(right / n)} of {_rows(outcome)} classified right; guessing the "
-            f"most frequent class, {clip(outcome.classes[label], 40)}, gives "
-            f"{percent(counts[label] / n)}.",)  # fmt: skip
-    low, high = wilson(right, n)
-    sure = f"From {counted(n, 'row')}, the 95\u00a0% interval is {percent(low)} to {percent(high)}."
-    no_better = ("The network does no better than that guess.",) if right <= counts[label] else ()
-    return (*said, *no_better, sure, *_caution(outcome))
-
-
-def _measured(outcome: Outcome) -> tuple[str, ...]:
-    target, prediction = _arrays(outcome)
-    level = target.mean(axis=0) if outcome.guess is None else np.asarray(outcome.guess)
-    constant = np.broadcast_to(level, target.shape)
-    mean = f"the mean, {number(float(level))}," if level.size == 1 else "the means"
-    error, flat = rmse(target, prediction), rmse(target, constant)
-    explained = f", R² {number(r2(target, prediction))}" if len(target) > 1 else ""
-    said = (f"RMSE {number(error)}, MAE {number(mae(target, prediction))}{explained} "
-            f"on {_rows(outcome)}; "
-            f"predicting {mean} for every row gives RMSE "
-            f"{number(flat)} and MAE {number(mae(target, constant))}.")  # fmt: skip
-    no_better = ("The network does no better than that guess.",) if error >= flat else ()
-    return (said, *no_better, *_caution(outcome))
-
-
-def _caution(outcome: Outcome) -> tuple[str, ...]:
-    if outcome.name != "training":
-        return ()
-    return ("These are the rows it was trained on: new rows may fare worse.",)
+def counts_of(outcome: Outcome) -> Floats:
+    """The number of rows by actual and predicted class, (k, k)."""
+    return confusion_matrix(arrays_of(outcome)[0], decided_of(outcome))
 
 
 def confusion(outcome: Outcome) -> list[list[Cell]]:
     """The confusion matrix, true classes down and predicted across; [] above 30 classes."""
     if not usable(outcome) or len(outcome.classes) > MAX_CONFUSION_CLASSES:
         return []
-    counts = confusion_matrix(*_arrays(outcome))
+    counts = counts_of(outcome)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     k = range(len(counts))
     return [[Cell(int(counts[i, j]), float(shares[i, j]), i == j) for j in k] for i in k]
@@ -173,7 +172,7 @@ def mixups(outcome: Outcome, most: int) -> list[Mixup]:
     """The pairs of classes confused most often, the most frequent first."""
     if not usable(outcome):
         return []
-    counts = confusion_matrix(*_arrays(outcome))
+    counts = counts_of(outcome)
     support = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
@@ -188,7 +187,7 @@ def class_scores(outcome: Outcome) -> list[ClassScore]:
     """Precision, recall, F1 and support of each class; above 30 classes the worst first."""
     if not usable(outcome):
         return []
-    table = per_class(*_arrays(outcome))
+    table = per_class(arrays_of(outcome)[0], decided_of(outcome))
     keys = ("precision", "recall", "f1", "support")
     columns = zip(*(table[key].tolist() for key in keys), strict=True)
     scores = [ClassScore(n, p, r, f1, int(support))
@@ -198,7 +197,7 @@ def class_scores(outcome: Outcome) -> list[ClassScore]:
 
 def figures(outcome: Outcome, target_name: str) -> list[Figure]:
     """The charts of the predictions: calibration and ROC of classes, or errors of numbers."""
-    target, prediction = _arrays(outcome)
+    target, prediction = arrays_of(outcome)
     if not len(target) or not np.isfinite(prediction).all():
         return []
     if outcome.classes:
@@ -225,7 +224,7 @@ def figures(outcome: Outcome, target_name: str) -> list[Figure]:
 
 
 def _class_figures(outcome: Outcome) -> list[Figure]:
-    target, prediction = _arrays(outcome)
+    target, prediction = arrays_of(outcome)
     binary = len(outcome.classes) == 2
     if binary:
         positive = clip(outcome.classes[1], 20)
@@ -236,53 +235,45 @@ def _class_figures(outcome: Outcome) -> list[Figure]:
             "happens 70\u00a0% of the time."
         )
     else:
-        score, happened = prediction.max(axis=1), _guesses(prediction) == target
         x_label, y_label = "probability of the predicted class", "share classified right"
         caption = (
             "On the dashed line 70\u00a0% sure is right 70\u00a0% of the time. "
             "Below it the network is overconfident."
         )
-    svg = charts.reliability(*_binned(score, happened), x_label, y_label)
+    said, share, rows = calibration_curve(target, shares_of(outcome))
+    svg = charts.reliability(np.nan_to_num(said), np.nan_to_num(share), rows, x_label, y_label)
     figures = [Figure("Calibration", svg, caption)]
     if binary and happened.any() and not happened.all():
-        false_rate, true_rate, chosen = _roc(score, happened)
+        flagged = outcome.predicted == 1
+        false_rate, true_rate, chosen = _roc(score, happened, flagged)
         area = auc(target, prediction)
-        svg = charts.roc(false_rate, true_rate, area, chosen)
+        first, second = outcome.weights or (1.0, 1.0)
+        svg = charts.roc(false_rate, true_rate, area, chosen, first / (first + second))
         caption = f"Positive class: {positive}. The dashed line is guessing."
         figures.append(Figure("ROC curve", svg, caption))
     return figures
 
 
-def _binned(score: Floats, happened: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Mean score, share of hits and rows in equal intervals of the score, (bins,) each."""
-    place = np.clip((score * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
-    rows = np.bincount(place, minlength=CALIBRATION_BINS).astype(np.float64)
-    under = np.maximum(rows, 1)
-    said = np.bincount(place, score, CALIBRATION_BINS) / under
-    return said, np.bincount(place, happened, CALIBRATION_BINS) / under, rows
-
-
 def _roc(
-    score: Floats, positive: npt.NDArray[np.bool_]
+    score: Floats, positive: npt.NDArray[np.bool_], flagged: npt.NDArray[np.bool_]
 ) -> tuple[Floats, Floats, tuple[float, float]]:
-    """False and true positive rates at each threshold, from (0, 0) to (1, 1), and those at 0.5."""
+    """False and true positive rates at each threshold, from (0, 0) to (1, 1), and as decided."""
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.diff(score[order], append=-1.0))  # the last row of each tie
     true = np.concatenate([[0], np.cumsum(positive[order])[ends]]) / positive.sum()
     false = np.concatenate([[0], np.cumsum(~positive[order])[ends]]) / (~positive).sum()
-    flagged = score > 0.5
     return false, true, (float(flagged[~positive].mean()), float(flagged[positive].mean()))
 
 
 def usable(outcome: Outcome) -> bool:
     """Whether there are classes, rows, and finite probabilities for them."""
-    target, prediction = _arrays(outcome)
+    target, prediction = arrays_of(outcome)
     shapes = prediction.ndim == 2 or len(outcome.classes) == 2
     finite = bool(np.isfinite(prediction).all())
     return len(outcome.classes) > 1 and len(target) > 0 and finite and shapes
 
 
-def _arrays(outcome: Outcome) -> tuple[npt.NDArray[np.int64] | Floats, Floats]:
+def arrays_of(outcome: Outcome) -> tuple[npt.NDArray[np.int64] | Floats, Floats]:
     """Target and prediction, a last axis of one number dropped."""
     target = np.asarray(outcome.target)
     target = target.astype(np.int64 if outcome.classes else np.float64)
@@ -294,10 +285,21 @@ def _arrays(outcome: Outcome) -> tuple[npt.NDArray[np.int64] | Floats, Floats]:
     return target, prediction
 
 
+def decided_of(outcome: Outcome) -> Floats:
+    """The probabilities (n, k) times the weights of the classes, in shares of 1."""
+    prediction = _columns(arrays_of(outcome)[1])
+    if not outcome.weights:
+        return prediction
+    weighted = prediction * np.array(outcome.weights)
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+
+
+def shares_of(outcome: Outcome) -> Floats:
+    """The probabilities (n, k), in shares of 1 where they are other scores."""
+    prediction = _columns(arrays_of(outcome)[1])
+    return np.asarray(prediction / prediction.sum(axis=1, keepdims=True))
+
+
 def _columns(prediction: Floats) -> Floats:
     """Probabilities (n, k), also where only those of class 1 are given."""
     return prediction if prediction.ndim == 2 else np.stack([1 - prediction, prediction], axis=1)
-
-
-def _guesses(prediction: Floats) -> npt.NDArray[np.int64]:
-    return np.asarray(_columns(prediction).argmax(axis=1))

@@ -7,17 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
 from chainrule.data.table import counted, listed
 from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results
-from chainrule.report.results import Evaluation, Outcome, clip
+from chainrule.report.headline import headline
+from chainrule.report.results import Evaluation, Importance, Outcome, clip
 from chainrule.report.words import aligned, metric_words
-from chainrule.train.metrics import confusion_matrix
 
 ColumnRow = tuple[str, str, str, str]
 """The name, kind, reason and treatment of a column."""
@@ -27,6 +25,7 @@ JOIN_FROM = 20
 FINDINGS_SHOWN = 15
 CLASSES_SHOWN = 12
 _VALUES = re.compile(r"\b\w+=[\[{](.*?)[\]}](?=[\s,.;:)]|$)")
+COLUMNS_RANKED = 12
 
 
 def print_source(
@@ -118,9 +117,13 @@ def joined_fix(fixes: Sequence[str]) -> str:
 def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
     """Print the scores: in a sentence, in a table with a constant guess's, and by class."""
     screen.heading("Results")
-    for evaluation in evaluations:
-        for sentence in results.headline(evaluation.outcome):
+    for place, evaluation in enumerate(evaluations):
+        for sentence in headline(evaluation.outcome):
             screen.say(sentence, indent=2)
+        later = {text for x in evaluations[place + 1 :] for text in x.remarks}
+        for remark in evaluation.remarks:
+            if remark not in later:  # one that holds for several stands after the last
+                screen.say(remark, indent=2)
     screen.write("")
     head, columns = [""], []
     for evaluation in evaluations:
@@ -142,6 +145,22 @@ def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
         print_confusion(screen, last.outcome)
 
 
+def print_importance(screen: Screen, found: Importance) -> None:
+    """Print the columns that the network relies on."""
+    screen.heading("What it relies on")
+    screen.say(found.sentence, indent=2)
+    rows = found.ranked
+    shown = [(name, loss, spread) for name, loss, spread in rows if loss > spread][:COLUMNS_RANKED]
+    figures = _figures([x for row in shown for x in row[1:]])
+    cells = [(clip(row[0], 40), figures[2 * k], "± " + figures[2 * k + 1])
+             for k, row in enumerate(shown)]  # fmt: skip
+    screen.table(cells, right=(1, 2))
+    others = len(rows) - len(shown)
+    if rows and others:
+        more = "of less importance or within the ±; the report has them"
+        screen.say(f"{counted(others, 'more column')} {more}", indent=2)
+
+
 def _figures(values: Sequence[float]) -> list[str]:
     """Numbers of one kind with the same decimals: four where they are small."""
     if 1e-3 <= max((abs(x) for x in values if math.isfinite(x)), default=0.0) < 10:
@@ -154,7 +173,7 @@ def print_confusion(screen: Screen, outcome: Outcome) -> None:
     if not results.usable(outcome):
         return
     names = [clip(name, 16) for name in outcome.classes]
-    counts = confusion_matrix(outcome.target, np.asarray(outcome.prediction))
+    counts = results.counts_of(outcome)
     rows = [[name, *(f"{int(n):,}" for n in row)] for name, row in zip(names, counts, strict=True)]
     width = sum(max(map(cells, column)) + 2 for column in zip(["", *names], *rows, strict=True))
     width += max(map(cells, names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -83,12 +83,15 @@ class Objective:
         self,
         values: list[Array],
         requested: Iterable[str | Metric | Function] | None = None,
+        decided: Callable[[Array], Array] | None = None,
     ) -> Scores:
         """The scores over a data set.
 
         Args:
             values: of `nodes`, for all rows.
             requested: metrics by name, or functions; None takes the defaults of the task.
+            decided: from probabilities to the shares whose highest decides on a class, for the
+                metrics of decisions; None: the probabilities themselves.
 
         Raises:
             SettingError: metrics are requested, and the loss has no record of what it compares.
@@ -108,6 +111,10 @@ class Objective:
         scored, truth = self._scored(prediction, self._loss), self._truth(target, self._loss)
         if requested is None:
             requested = self._loss.metrics.get(self.task)
+        if self.task == "classification" and decided is not None:
+            return metrics.classification(
+                truth, scored, weights=weights, requested=requested, decided=decided(scored)
+            )
         if requested is not None:
             return metrics.score(
                 requested, truth, scored, task=self.task, weights=weights, levels=self._levels

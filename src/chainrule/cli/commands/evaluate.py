@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import numpy as np
-
 from chainrule.cli.command import Command, Data, ModelSource, Option
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
@@ -16,8 +14,8 @@ from chainrule.data.table import Table
 from chainrule.errors import DataError
 from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
+from chainrule.report.results import counts_of
 from chainrule.report.text import print_results
-from chainrule.train.metrics import confusion_matrix
 
 
 def evaluate(
@@ -48,8 +46,7 @@ def evaluate(
         outcome = evaluation.outcome
         if outcome.classes:
             content["classes"] = list(outcome.classes)
-            matrix = confusion_matrix(outcome.target, np.asarray(outcome.prediction))
-            content["confusion"] = matrix.tolist()
+            content["confusion"] = counts_of(outcome).tolist()
         screen.write(json_text(content))
         return
     for note in found:

@@ -25,9 +25,10 @@ from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
 from chainrule.recipe import Config, Training
-from chainrule.recipe.evaluation import evaluate
 from chainrule.report.results import Evaluation
 from chainrule.report.text import (
+    print_importance,
+    print_notes,
     print_results,
     print_sections,
     print_source,
@@ -182,6 +183,7 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     if test is not None:
         screen.heading("Test")
         screen.say(f"{len(test):,} rows of {order.test}", indent=2)
+        print_notes(screen, test.notes)
     return Job(order, screen, trouble, training, choose(not order.quiet), test)
 
 
@@ -212,8 +214,9 @@ def _finish(
     if stop is None and job.training.refit(job.progress):
         _write_first(job, outputs)
     training = job.training
-    tests = [] if job.test is None else [evaluate(training.scored, job.test, "test")]
+    tests = [] if job.test is None else training.test(job.test)
     print_results(job.screen, [*training.evaluations, *tests] or [training.on_training])
+    print_importance(job.screen, training.importance)
     if job.order.profile and stop is None:
         print_sections(job.screen, _profile(job).sections())
     _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
@@ -265,7 +268,7 @@ def _write_report(
     stop: BaseException | None,
 ) -> None:  # fmt: skip
     training = job.training
-    notes = list(training.table.notes)
+    notes = list(training.schema.notes)
     if stop is not None:
         notes.append("The run was interrupted: the model is that of the best epoch until then.")
     page = training.report(

@@ -30,6 +30,7 @@ from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000
+FEW_ROWS = 10  # up to which each unseen or rare value is told
 MAX_UNGROUPED_LEVELS = 50  # with more distinct levels, those that occur once are grouped
 
 
@@ -144,7 +145,7 @@ class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
         odd = np.isnan(values) & (codes >= 0)
         notes = self.new_gaps(int((codes < 0).sum()))
         if odd.any():
-            notes.append(unseen_note(self.name, codes[odd], labels, "treated as gaps"))
+            notes.append(unseen_note(self.name, codes, odd, labels, "treated as gaps"))
         return values[:, None], notes
 
 
@@ -177,6 +178,8 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     def __post_init__(self) -> None:
         if len(set(self.levels)) != len(self.levels) or len(self.levels) > MAX_LEVELS:
             raise ValueError("levels must be distinct, and not too many")
+        if self.counts and (len(self.counts) != self.width or min(self.counts) < 0):
+            raise ValueError("each code needs its number of rows")
 
     @classmethod
     def fit(cls, column: Column, reason: str = "") -> Self:
@@ -187,11 +190,12 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         kept = used if len(used) <= MAX_UNGROUPED_LEVELS else used[counts[used] > 1]
         if len(kept) > MAX_LEVELS:
             kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_LEVELS]])
+        rows = [column.gaps, int(counts.sum() - counts[kept].sum()), *counts[kept].tolist()]
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
                    levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept),
                    gap_texts=tuple(column.gap_texts),
                    by_number=column.storage != "text" and column.written is None,
-                   words=NameWords.of(column))  # fmt: skip
+                   words=NameWords.of(column), counts=tuple(rows))  # fmt: skip
 
     @property
     def width(self) -> int:
@@ -203,6 +207,10 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         """The codes that occur in the training data."""
         gap, rare = [MISSING] * bool(self.gaps), [UNSEEN] * bool(self.rare)
         return [*gap, *rare, *range(2, self.width)]
+
+    def name_of(self, code: int) -> str:
+        """A code in words."""
+        return ("gaps", "unseen or rare values")[code] if code < 2 else repr(self.levels[code - 2])
 
     @property
     def treatment(self) -> str:
@@ -222,11 +230,23 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         notes = self.new_gaps(int((places == -1).sum()))
         odd = places == -2
         if odd.any() and not self.rare:
-            notes.append(unseen_note(self.name, codes[odd], labels, "treated as unseen"))
-        elif odd.any():
-            rows = counted(int(odd.sum()), "row")
+            notes.append(unseen_note(self.name, codes, odd, labels, "treated as unseen"))
+        elif self._more_than_usual(int(odd.sum()), len(codes)):
+            rows = f"{odd.sum():,} of {counted(len(codes), 'row')}"
             notes.append(f"column {self.name!r}: {rows} with unseen or rare values, grouped")
         return encoded, notes
+
+    def _more_than_usual(self, odd: int, rows: int) -> bool:
+        """Whether unseen or rare values are more than those that always come.
+
+        Levels not yet seen come as often as those seen once, and these as those seen twice.
+        Source: I. J. Good, The population frequencies of species, 1953.
+        """
+        if not self.counts or rows <= FEW_ROWS:
+            return odd > 0
+        often = self.counts[UNSEEN] + sum(x for x in self.counts[2:] if x == 2)
+        usual = rows * often / max(sum(self.counts), 1)
+        return odd > usual + 5 * math.sqrt(usual) + 5
 
 
 class DroppedColumn(Encoder, frozen=True, kw_only=True, tag="dropped"):

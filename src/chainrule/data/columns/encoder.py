@@ -192,9 +192,11 @@ class CategoryEncoder(Encoder, frozen=True, kw_only=True):
     """A kind whose cells become codes, (n,) int32, one-hot encoded or embedded.
 
     words: an encoder of further features of the same column, or None.
+    counts: the training rows of each code; empty in files of earlier versions.
     """
 
     words: ArrayEncoder | None = None
+    counts: tuple[int, ...] = ()
 
     @property
     def width(self) -> int:
@@ -205,6 +207,10 @@ class CategoryEncoder(Encoder, frozen=True, kw_only=True):
     def met(self) -> list[int]:
         """The codes that occur in the training data."""
         return list(range(self.width))
+
+    def name_of(self, code: int) -> str:
+        """A code in words."""
+        return f"code {code}"
 
 
 ENCODERS: dict[str, type[Encoder]] = {}
@@ -270,7 +276,7 @@ def numbers_of(column: Column, form: NumberForm) -> tuple[Floats, list[str]]:
     values = np.append(parsed, np.nan)[codes]
     odd = np.isnan(values) & (codes >= 0)
     return values, [
-        unseen_note(column.name, codes[odd], labels, "not numbers, treated as gaps")
+        unseen_note(column.name, codes, odd, labels, "not numbers, treated as gaps")
     ] * int(odd.any())
 
 
@@ -337,11 +343,13 @@ def _value(label: str) -> Any:
     return Decimal(label) if PLAIN_NUMBER.fullmatch(label) else label
 
 
-def unseen_note(name: str, codes: Codes, labels: Sequence[str], how: str) -> str:
-    """The note on values that do not occur in the training data."""
-    found = np.unique(codes)
+def unseen_note(
+    name: str, codes: Codes, odd: NDArray[np.bool_], labels: Sequence[str], how: str
+) -> str:
+    """The note on values that do not occur in the training data, at the rows `odd`."""
+    found = np.unique(codes[odd])
     shown = listed([repr(clip(labels[i])) for i in found[:3]])
     more = ", ..." if len(found) > 3 else ""
-    rows = counted(len(codes), "row")
+    rows = f"{odd.sum():,} of {counted(len(codes), 'row')}"
     values = counted(len(found), "unseen value")
     return f"column {name!r}: {values} ({shown}{more}; {rows}) {how}"

@@ -45,6 +45,7 @@ class ClassTarget(
     """Sorted class labels of their original type, and the number of rows of each.
 
     gap_texts: the texts that training read as gaps.
+    weights: by which the probabilities are multiplied before the highest decides; empty: all 1.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ClassTarget(
     counts: tuple[int, ...]
     type: LabelType
     gap_texts: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
 
     task: ClassVar[str] = "classification"
 
@@ -61,6 +63,8 @@ class ClassTarget(
             raise ValueError("a target needs at least two distinct classes")
         if len(self.counts) != len(self.labels) or min(self.counts) < 1:
             raise ValueError("each class needs its count of rows")
+        if self.weights and (len(self.weights) != len(self.labels) or min(self.weights) <= 0):
+            raise ValueError("each class needs a weight above 0")
         for label in self.labels:
             _READ[self.type](label)
 
@@ -131,6 +135,29 @@ class ClassTarget(
                 fix="correct or leave out those rows, or train on data that has them",
             )
         return encoded
+
+    def balanced(self) -> ClassTarget:
+        """The same, deciding as if all classes were equally frequent."""
+        mean = sum(self.counts) / len(self.counts)
+        return msgspec.structs.replace(self, weights=tuple(mean / count for count in self.counts))
+
+    def decided(self, probabilities: NDArray[Any]) -> NDArray[Any]:
+        """Probabilities (n, classes) times the weights, in shares of 1: the highest decides."""
+        if not self.weights:
+            return probabilities
+        weighted = probabilities * np.array(self.weights)
+        return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))
+
+    @property
+    def decision(self) -> str:
+        """The note on the weights; empty without them."""
+        if not self.weights:
+            return ""
+        how = "classes are decided with class weights, not by the highest probability alone"
+        if len(self.weights) > 2:
+            return how
+        first, second = self.weights
+        return f"{how}: {self.labels[1]!r} from {first / (first + second):.2g} on"
 
     def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Labels of their original type from class numbers."""

@@ -173,10 +173,9 @@ def brier(target: npt.ArrayLike, prediction: npt.ArrayLike, *, weights: Weights 
 def calibration_error(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, bins: int = 15, weights: Weights = None
 ) -> float:
-    """The expected calibration error: the mean gap between confidence and accuracy.
+    """The expected calibration error: the mean gap between probability and frequency.
 
-    The gaps in `bins` equal intervals of confidence (lower end excluded) are weighted by their
-    rows. Confidence is the probability of the predicted class (Guo et al. 2017).
+    The gaps of `calibration_curve`, weighted by their rows (Guo et al. 2017).
     """
     confidence, correct, weight = calibration_curve(target, prediction, bins=bins, weights=weights)
     filled = weight > 0
@@ -187,9 +186,11 @@ def calibration_error(
 def calibration_curve(
     target: npt.ArrayLike, prediction: npt.ArrayLike, *, bins: int = 15, weights: Weights = None
 ) -> tuple[Floats, Floats, Floats]:
-    """Mean confidence, accuracy and weight in each interval of confidence, (bins,) each.
+    """Mean probability, frequency and weight in equal intervals of probability, (bins,) each.
 
-    Confidence and accuracy of an empty interval are NaN; all are NaN if a prediction is NaN.
+    Of two classes, the probability and the frequency of class 1; of more, the probability of the
+    predicted class, and how often it is right. The lower end of an interval is excluded.
+    Probability and frequency of an empty one are NaN; all are NaN if a prediction is NaN.
     """
     if bins < 1:
         raise SettingError("calibration_error", "too few bins", expected="bins >= 1", got=bins)
@@ -197,13 +198,17 @@ def calibration_curve(
     check_distribution("calibration_error", rows)
     if rows.broken:
         return np.full(bins, np.nan), np.full(bins, np.nan), np.full(bins, np.nan)
-    row_confidence = rows.prediction.max(axis=1).astype(np.float64)
+    if rows.prediction.shape[1] == 2:
+        row_confidence, happened = rows.prediction[:, 1].astype(np.float64), rows.target == 1
+    else:
+        row_confidence = rows.prediction.max(axis=1).astype(np.float64)
+        happened = _predicted(rows) == rows.target
     bin_of = np.clip(np.ceil(row_confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     weight = rows.count(bin_of, bins)
     each = np.ones(len(row_confidence)) if rows.weights is None else rows.weights
     divisor = np.where(weight > 0, weight, np.nan)
     confidence = np.bincount(bin_of, each * row_confidence, bins) / divisor
-    correct = np.bincount(bin_of, each * (_predicted(rows) == rows.target), bins) / divisor
+    correct = np.bincount(bin_of, each * happened, bins) / divisor
     return confidence, correct, weight
 
 

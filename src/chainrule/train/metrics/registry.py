@@ -99,6 +99,11 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "median_absolute_error", "r2"),
     "quantiles": ("pinball", "coverage", "crossing"),
 }  # fmt: skip
+DECIDED = (
+    "accuracy", "balanced_accuracy", "f1", "macro_f1", "weighted_f1", "micro_f1", "precision",
+    "recall",
+)  # fmt: skip
+"""The metrics that compare classes, not probabilities."""
 MANY_CLASSES = 10  # from which the top-5 accuracy is among the defaults
 
 
@@ -182,15 +187,32 @@ def score(
 
 
 def classification(
-    target: npt.ArrayLike, probabilities: npt.ArrayLike, *, weights: Weights = None
+    target: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    *,
+    weights: Weights = None,
+    requested: Iterable[str | Metric | Function] | None = None,
+    decided: npt.ArrayLike | None = None,
 ) -> Scores:
-    """The default scores of a classifier: class indices (n,), probabilities (n, k) or (n,)."""
-    names = DEFAULTS["classification"]
+    """The scores of a classifier: class indices (n,), probabilities (n, k) or (n,).
+
+    Args:
+        weights: of the rows, or None.
+        requested: as in `find_metrics`; None takes the defaults.
+        decided: (n, k), whose highest entry is the predicted class, where it is not the most
+            probable one; for the metrics that compare classes.
+    """
+    names: Iterable[str | Metric | Function] = DEFAULTS["classification"]
     shape = np.shape(probabilities)
     if len(shape) == 2 and shape[1] >= MANY_CLASSES:
-        names = (names[0], "top_5_accuracy", *names[1:])
+        first, *others = names
+        names = (first, "top_5_accuracy", *others)
+    names = names if requested is None else list(find_metrics(requested, "classification"))
     scores = score(names, target, probabilities, task="classification", weights=weights)
-    if len(shape) == 2 and shape[1] > 2 and not math.isnan(scores["auc"]):
+    if decided is not None:
+        of_classes = [name for name in scores if name in DECIDED]
+        scores |= score(of_classes, target, decided, task="classification", weights=weights)
+    if "auc" in scores and len(shape) == 2 and shape[1] > 2 and not math.isnan(scores["auc"]):
         seen = np.unique(np.asarray(target) if weights is None
                          else np.asarray(target)[np.asarray(weights).reshape(-1) > 0])  # fmt: skip
         if len(seen) < shape[1]:

@@ -1,0 +1,56 @@
+"""Sentences on what scores are worth: what their rows chose, and contradictions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule.display.format import number
+from chainrule.recipe.length import Crossed
+from chainrule.report.results import Evaluation
+
+AFTER_REFIT = (
+    "These scores are of the model trained on the training rows alone; then it was trained once "
+    "more, on all rows, and the result is that one."
+)
+CONTRADICTION = 2.5
+"""Standard errors by which two losses have to differ."""
+MIN_CONTRADICTION = 0.2
+"""And their difference, as a share of the larger one."""
+
+
+def on_choice(epoch: int, epochs: int, runs: int) -> str:
+    """The choices of the rows held out: the epoch and, of several runs, the better one."""
+    what = f"the epoch ({epoch} of {epochs})" + (", and the better of two runs" if runs > 1 else "")
+    return (
+        f"These rows chose {what}, so their scores are a little too good; rows that chose nothing, "
+        "as those of a test file, tell more."
+    )
+
+
+def on_crossvalidation(found: Evaluation, crossed: Crossed, trained: int) -> tuple[str, ...]:
+    """The sentence where the loss contradicts cross-validation by more than chance explains.
+
+    Args:
+        trained: rows of the cross-validation.
+    """
+    outcome = found.outcome
+    if outcome.classes:
+        name, target = "log loss", np.asarray(outcome.target)
+        chosen = np.asarray(outcome.prediction)[np.arange(len(target)), target]
+        losses = -np.log(np.maximum(chosen.astype(float), np.finfo(float).eps))
+        loss, error = float(losses.mean()), float(losses.std() / len(losses) ** 0.5)
+    else:
+        name, loss = "loss", found.scores["loss"]
+        error = crossed.error * (trained / found.rows) ** 0.5
+    away = loss - crossed.loss
+    if abs(away) < max(
+        CONTRADICTION * float(np.hypot(error, crossed.error)),
+        MIN_CONTRADICTION * max(loss, crossed.loss),
+    ):
+        return ()
+    how, which = ("harder", "lower") if away > 0 else ("easier", "higher")
+    return (
+        f"Cross-validation on the {trained:,} training rows found a {name} of "
+        f"{number(crossed.loss)}, these {found.rows:,} rows {number(loss)}: they are {how} "
+        f"than most by chance, and the {name} of new rows is probably {which}.",
+    )
