@@ -44,7 +44,7 @@ class Attribute:
 
 
 Schema = Mapping[str, Attribute]
-"""What each attribute of an op is, by name."""
+"""The kind of each attribute of an op, by name."""
 
 
 def check_attributes(where: str, schema: Schema, types: Types, given: Mapping[str, Any]) -> None:
