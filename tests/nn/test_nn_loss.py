@@ -20,7 +20,7 @@ from chainrule.ops.activations import softplus
 from chainrule.recipe.config import BY_KEY, DEFAULT_LOSS
 from chainrule.recipe.config import losses as offered
 from chainrule.train.metrics import METRICS, find_metrics
-from chainrule.train.objective import Objective
+from chainrule.train.objectives import Objectives
 
 SHAPES: dict[Form, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "numbers": ((), (), "float32"),
@@ -53,7 +53,7 @@ def test_each_function_is_in_the_table() -> None:
 def test_the_row_leads_to_metrics(name: str, form: Form) -> None:
     row, (z, t) = LOSSES[name], pair(form)
     loss = row(z, t, quantiles=(0.1, 0.9), no_option_of_any=1)
-    found = Objective(Graph(loss))
+    found = Objectives(Graph(loss), loss, [z]).first
     assert (found.kind, row.form(z, t)) == (name, form)
     assert found.task is not None
     assert find_metrics(found.each_epoch, found.task)

@@ -12,10 +12,11 @@ import chainrule as cr
 from chainrule.errors import SettingError
 from chainrule.graph import Graph
 from chainrule.train.objective import Objective
+from chainrule.train.objectives import Objectives
 
 
 def objective(loss: cr.Node) -> Objective:
-    return Objective(Graph(loss))
+    return Objectives(Graph(loss), loss, []).first
 
 
 def pair(shape: Any, target: Any = None, dtype: str = "float32") -> tuple[cr.Node, cr.Node]:
@@ -61,16 +62,15 @@ def test_a_loss_of_ones_own_has_no_metrics() -> None:
         own.score([], ["accuracy"])
 
 
-def test_the_nodes_of_the_last_of_several_losses() -> None:
+def test_the_nodes_of_several_losses_in_the_order_of_the_outputs() -> None:
     y, t = pair((3,), (), "int32")
-    z, u = cr.input("z", ()), cr.input("u", ())
-    w = cr.input("w", ())
-    both = 0.1 * cr.squared_error(z, u) + cr.cross_entropy(y, t, weights=w)
-    found = objective(both)
-    assert found.kind == "cross_entropy"
-    assert found.prediction is y
-    assert found.target is t
-    assert len(found.nodes) == 3
+    z, u, w = cr.input("z"), cr.input("u"), cr.input("w")
+    first, second = cr.squared_error(z, u), cr.cross_entropy(y, t, weights=w)
+    for loss in (0.1 * first + second, second + 0.1 * first):
+        found = Objectives(Graph([y, z, loss]), loss, [y, z])
+        assert [x.kind for x in found.each] == ["cross_entropy", "squared_error"]
+        assert found.nodes == [second, y, t, w, first, z, u]
+        assert found.each_epoch == ["y_accuracy", "z_rmse"]
 
 
 # ---------------------------------------------------------------- scores

@@ -20,7 +20,7 @@ from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.loop import Run
-from chainrule.train.metrics import Metric, find_metrics
+from chainrule.train.metrics import Metric
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.progress import Progress, choose
@@ -89,10 +89,9 @@ def _metrics(
 ) -> list[str | Metric | Function]:
     """The metrics of every epoch. Raises SettingError where one does not fit the loss."""
     if metrics is None:
-        return list(state.objective.each_epoch)
+        return list(state.objectives.each_epoch)
     chosen = list(metrics)
-    if state.objective.task:
-        find_metrics(chosen, state.objective.task)
+    state.objectives.metrics(chosen)
     return chosen
 
 
@@ -267,8 +266,7 @@ def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:
 
 def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
     """The tracker of the best epoch; without patience it never stops the run."""
-    task = state.objective.task
-    metrics = find_metrics(settings.metrics or (), task) if task else []
+    metrics = state.objectives.metrics(settings.metrics or ())
     tracker = settings.stopping.tracker(
         validation=prepared.held_arrays is not None, metrics=metrics
     )

@@ -16,6 +16,7 @@ from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
 from chainrule.graph.node import Array
 from chainrule.model.state import Data, ModelState
+from chainrule.train.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,22 @@ def divide(
 
 def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
     """The class of each row, for a stratified split; None where rows have none."""
-    target = state.objective.target
-    if state.objective.task != "classification" or target is None:
-        return None
-    array = arrays.get(state.graph.name(target))
-    return array if array is not None and array.ndim == 1 else None
+    for objective in state.objectives.each:
+        if objective.task == "classification" and objective.target is not None:
+            array = arrays.get(state.graph.name(objective.target))
+            if array is not None and array.ndim == 1:
+                return array
+    return None
 
 
 def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
     """Raises FeedError, with the row, for targets outside the domain of the loss."""
-    objective, bounds = state.objective, state.objective.bounds
+    for objective in state.objectives.each:
+        _refuse_beyond(state, objective, arrays)
+
+
+def _refuse_beyond(state: ModelState, objective: Objective, arrays: Mapping[str, Array]) -> None:
+    bounds = objective.bounds
     if bounds is None or objective.target is None or objective.weights is not None:
         return
     numbers = arrays.get(state.graph.name(objective.target))

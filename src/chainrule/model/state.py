@@ -31,7 +31,7 @@ from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
-from chainrule.train.objective import Objective
+from chainrule.train.objectives import Objectives
 from chainrule.train.optim import Optimizer
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
@@ -47,7 +47,8 @@ class ModelState:
         outputs, loss: the nodes of the graph that are predicted and minimised.
         seed: of all random numbers.
         schema: of a table, or None.
-        objective: the nodes that the loss compares, and their metrics.
+        objectives: the nodes that the loss compares, and their metrics.
+        objective: that of the first output.
         optimizer: of the last run; None before the first.
         slots: the optimizer's arrays, by name.
         steps: the number of updates made.
@@ -77,7 +78,8 @@ class ModelState:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise SettingError("Model", "a seed is an integer of at least 0", got=repr(seed))
         self.seed, self.schema = int(seed), schema
-        self.objective = Objective(self.graph)
+        self.objectives = Objectives(self.graph, self.loss, self.outputs)
+        self.objective = self.objectives.first
         self.optimizer: Optimizer | LBFGS | None = None
         self.slots: dict[str, Array] = {}
         self.steps = 0
@@ -91,7 +93,7 @@ class ModelState:
             for name, x in self._parameters.items()
         }
         self.step_cache = StepCache()
-        scored = [] if self.loss is None else [self.loss, *self.objective.nodes]
+        scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
         self._scored = Forward(self.graph, scored)
 
     # ------------------------------------------------------------ parameters
@@ -175,11 +177,10 @@ class ModelState:
         self, inputs: Mapping[Input, str], data: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """The data, with weights of 1 where the graph has weights and the data has none."""
-        weights = self.objective.weights
         rows = [len(data[name]) for x, name in inputs.items() if x.batch and name in data]
-        if not isinstance(weights, Input) or inputs[weights] in data or not rows:
-            return data
-        return {**data, inputs[weights]: np.ones(rows[0], weights.dtype)}
+        weights = [x.weights for x in self.objectives.each if isinstance(x.weights, Input)]
+        missing = [x for x in weights if inputs[x] not in data and rows]
+        return {**data, **{inputs[x]: np.ones(rows[0], x.dtype) for x in missing}}
 
     def score(
         self,
@@ -191,11 +192,11 @@ class ModelState:
         loss, *values = self.scoring_outputs(arrays, rows)
         target = None if self.schema is None else self.schema.target
         decided = target.decided if isinstance(target, ClassTarget) and target.weights else None
-        scores = self.objective.score(values, metrics, decided)
+        scores = self.objectives.score(values, metrics, decided)
         return Scores({"loss": float(loss)} | scores, scores.notes)
 
     def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
-        """The loss over some rows of checked arrays, and the values of the objective's nodes."""
+        """The loss over some rows of checked arrays, and the values of the objectives' nodes."""
         if self.loss is None:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"

@@ -1,4 +1,4 @@
-"""The objective of a graph: the nodes that its loss compares, and their scores over a data set."""
+"""An objective: the nodes that a loss compares, and their scores over a data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from chainrule.errors import SettingError
-from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.nn.loss import LOSSES, Bounds, Form, Loss
 from chainrule.train import metrics
@@ -24,19 +23,20 @@ EACH_EPOCH: dict[Task, tuple[str, ...]] = {
 
 
 class Objective:
-    """The scoring of a model, from the record of the loss in its graph.
+    """The scoring of a prediction, from the record of its loss in the graph.
 
     Args:
-        graph: of the model; the record nearest to the loss counts.
+        record: an `objective`; None: nothing is scored.
 
     Attributes:
+        record: the node, whose value is the loss.
         kind: the name of the loss function; None without a record.
         task: classification, multilabel, regression, quantiles, or None where no metric fits.
         prediction, target, weights: the nodes that are scored; None where there are none.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        records = [x for x in graph.operations if x.op.name == "objective"]
+    def __init__(self, record: Operation | None = None) -> None:
+        self.record = record
         self.kind: str | None = None
         self.prediction: Node | None = None
         self.target: Node | None = None
@@ -45,8 +45,8 @@ class Objective:
         self._loss: Loss | None = None
         self._form: Form | None = None
         self._levels: tuple[float, ...] | None = None
-        if records:
-            self._read(records[-1])
+        if record is not None:
+            self._read(record)
 
     def _read(self, record: Operation) -> None:
         self.kind, self._levels = record.attributes["kind"], record.attributes["levels"]
