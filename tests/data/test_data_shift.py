@@ -64,9 +64,9 @@ AGES = {"age": RNG.uniform(1, 80, 900).round(), "y": RNG.normal(size=900)}
 @pytest.mark.parametrize(
     ("ages", "line"),
     [
-        ([30_000.0], "1 of 1 row (100 %) outside of the training range 1 to 80: 30000"),
+        ([30_000.0], "1 of 1 row (100 %) outside of the training range 1 to 80: 30,000"),
         ([20_000.0, 45, 70_000],
-         "2 of 3 rows (67 %) outside of the training range 1 to 80: 20000 to 70000"),
+         "2 of 3 rows (67 %) outside of the training range 1 to 80: 20,000 to 70,000"),
         ([-90.0, 190], "2 of 2 rows (100 %) outside of the training range 1 to 80: -90 to 190"),
         (list(np.linspace(60, 100, 200)),
          "100 of 200 rows (50 %) outside of the training range 1 to 80: 80.1 to 100"),
