@@ -1,0 +1,220 @@
+"""Tables from delimited text: CSV and its relatives, with what files of this kind suffer from."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import re
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from chainrule.data.columns.texts import Notes
+from chainrule.data.readers.dialect import Dialect, guess_dialect
+from chainrule.data.readers.duck import collect, connect
+from chainrule.data.readers.encoding import decode, detect, stated_encoding
+from chainrule.data.readers.header import guess_header, joined, names_of, rows_below
+from chainrule.data.readers.layout import lay_out, padded_titles
+from chainrule.data.readers.records import any_length
+from chainrule.data.readers.scan import Scan, scan
+from chainrule.data.readers.tidy import tell_apostrophes, tidy
+from chainrule.data.table import Table, clip
+from chainrule.errors import DataError
+
+PREVIEW, LARGEST = 1 << 18, 1 << 23
+EXCEL_DELIMITER = re.compile(r"\"?sep=(.)\"?\r?\n", re.IGNORECASE)  # before the header
+PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
+LINE_LIMIT = 1 << 24  # bytes; DuckDB's own is 2 MB
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file, plain or compressed by gzip, and its name for messages."""
+
+    path: Path
+    source: str
+    compressed: bool
+
+    def open(self) -> BinaryIO:
+        """Open for reading, unpacked."""
+        return gzip.open(self.path) if self.compressed else self.path.open("rb")  # type: ignore
+
+    def head(self) -> bytes:
+        """The first bytes, with at least 30 lines where these are not very long."""
+        try:
+            with self.open() as file:
+                head = file.read(PREVIEW)
+                while (
+                    head.count(b"\n") < 30 and len(head) < LARGEST and (more := file.read(PREVIEW))
+                ):
+                    head += more
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                self.source, "cannot be unpacked", got=str(error), fix="get it again"
+            ) from None
+        return head
+
+    def content(self) -> bytes:
+        """All bytes."""
+        with self.open() as file:
+            return file.read()
+
+
+def read_delimited(
+    file: Packed, head: bytes, *, header: bool | None, encoding: str | None
+) -> Table:
+    """The table in a delimited text. Raises DataError with the line of what cannot be read."""
+    notes = Notes()
+    encoding = encoding or stated_encoding(head)
+    with any_length():
+        if encoding in (None, "utf-8", "utf-8-sig"):
+            table = _regular(file, head, notes, header)
+            if table is not None:
+                return table
+        return _irregular(file, encoding, notes, header)
+
+
+def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Table | None:
+    """The table in UTF-8 whose records all have one form, by DuckDB; None: it is not so."""
+    text = head.decode("utf-8", "ignore").removeprefix("\ufeff")
+    _refuse_page(text, file.source)
+    sample = _whole_lines(text)
+    dialect = guess_dialect(sample)
+    if EXCEL_DELIMITER.match(text) or not dialect.plain:
+        return None
+    try:
+        with file.open() as opened:
+            found = scan(opened, dialect.delimiter, dialect.quote)
+    except UnicodeDecodeError:
+        return None
+    if not found.regular or text[:1] in "\r\n":
+        return None
+    with contextlib.suppress(csv.Error):
+        rows = list(dialect.reader(iter(io.StringIO(sample, newline=""))))[:200]
+        rows = [row or [""] for row in rows]
+        if not padded_titles(rows):
+            _tell_dialect(dialect, notes)
+            return _load(file.path, file, rows, dialect, found, notes, header)
+    return None
+
+
+def _irregular(file: Packed, encoding: str | None, notes: Notes, header: bool | None) -> Table:
+    """The table in a text that needs more than DuckDB: its rows are written anew for it."""
+    content = file.content()
+    try:
+        text = decode(content, encoding or "utf-8", file.source)
+    except DataError:
+        if encoding is not None:
+            raise
+        encoding = detect(content, file.source, notes)
+        text = decode(content, encoding, file.source)
+    _refuse_page(text, file.source)
+    declared = EXCEL_DELIMITER.match(text)
+    text = text[declared.end() :] if declared else text
+    dialect = guess_dialect(_whole_lines(text), declared[1] if declared else None)
+    _tell_dialect(dialect, notes)
+    layout = lay_out(text, dialect, file.source, 2 if declared else 1, notes, header)
+    plain = Dialect()
+    with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
+        copy = Path(folder) / "table.csv"
+        with copy.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out, lineterminator="\n").writerows(layout.rows())
+        with copy.open("rb") as opened:
+            found = scan(opened, plain.delimiter, plain.quote)
+        apostrophes = f"{dialect.delimiter}'" in text and dialect.quote != "'"
+        found.apostrophes |= apostrophes
+        return _load(copy, file, layout.head(), plain, found, notes, header)
+
+
+def _load(
+    path: Path, file: Packed, rows: list[list[str]], dialect: Dialect, found: Scan, notes: Notes,
+    header: bool | None,
+) -> Table:  # fmt: skip
+    """The table in a regular file, of which `rows` are the first."""
+    if not rows:
+        raise DataError(file.source, "the file holds no rows", at=file.path)
+    has_header = guess_header(rows) if header is None else header
+    below = rows_below(rows) if has_header and header is None else 0
+    names = _names(rows, has_header, below, file.source, notes)
+    types = {f"c{i}": "VARCHAR" for i in range(len(rows[0]))}
+    query = (
+        "CREATE TABLE t AS SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
+        "escape=?, header=?, columns=?, encoding='utf-8', max_line_size=?, new_line=?, "
+        "compression=?)"
+    )
+    packed = file.compressed and path == file.path
+    options: list[Any] = [
+        _literal(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,
+        max(LINE_LIMIT, 2 * found.longest), "\\r\\n" if found.returns else "\\n",
+        "gzip" if packed else "none",
+    ]  # fmt: skip
+    duckdb, connection = connect()
+    with connection:
+        try:
+            connection.execute(query, options)
+        except duckdb.Error as error:
+            raise _csv_error(file.source, str(error)) from None
+        connection.execute(f"DELETE FROM t WHERE rowid < {below}")
+        tidy(connection, rows[0] if has_header else None, rows[1 + below :], notes)
+        if found.apostrophes:
+            tell_apostrophes(connection, names, notes)
+        return collect(connection, names, file.source, notes, typed=False)
+
+
+def _names(
+    rows: list[list[str]], has_header: bool, below: int, source: str, notes: Notes
+) -> list[str]:
+    """The names of the columns; notes rows of units or further names below them."""
+    names = joined(rows[0], rows[below]) if below else None
+    if names is not None:
+        notes.add(f"two rows of names are joined: {clip(', '.join(names), 60)}")
+        return names
+    for row in rows[1 : 1 + below]:
+        shown = clip(", ".join(filter(None, map(str.strip, row))), 60)
+        notes.add(f"a row below the header holds units or further names, and is left out: {shown}")
+    return names_of(rows[0], has_header, source, notes)
+
+
+def _tell_dialect(dialect: Dialect, notes: Notes) -> None:
+    if dialect.described:
+        notes.add(dialect.described)
+
+
+def _refuse_page(text: str, source: str) -> None:
+    """Rejects a web page that was saved instead of a table, often a login page."""
+    if PAGE.match(text):
+        raise DataError(
+            source,
+            "is HTML or XML, not a table",
+            got=text.strip()[:40].replace("\n", " "),
+            fix="open it in a browser: it may ask for a login, or say where the file is",
+        )
+
+
+def _whole_lines(text: str) -> str:
+    """The first lines of a text, without one that is cut off."""
+    cut = text[:LARGEST]
+    if len(cut) < PREVIEW // 4 or "\n" not in cut:
+        return cut
+    ends = (found.end() for found in re.finditer("\n", cut))
+    for number, end in enumerate(ends):
+        if number >= 30 and end > PREVIEW // 4:
+            return cut[:end]
+    return cut[: cut.rindex("\n") + 1]
+
+
+def _literal(path: Path) -> str:
+    """The path with its glob characters made literal."""
+    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
+
+
+def _csv_error(source: str, message: str) -> DataError:
+    """The error for DuckDB's message about a file that should be regular."""
+    line = re.search(r"Error on Line: (\d+)", message)
+    what = [line for line in message.splitlines() if line and "Line:" not in line]
+    return DataError(source, (what or ["DuckDB rejected it"])[0], fix="repair it",
+                     at=f"{source}, line {line[1]}" if line else None)  # fmt: skip

@@ -1,0 +1,123 @@
+"""The header of a table of texts: whether it has one, and the names in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from chainrule.data.columns.cells import PLAIN_NUMBER
+from chainrule.data.columns.gaps import GAP_TEXTS
+from chainrule.data.columns.texts import Notes
+from chainrule.data.table import refuse_duplicates
+
+YEARS = range(1700, 2200)
+NUMERIC = re.compile(r"\W*\d")  # -1, $5, 12 kg, 2024-01-05
+UNIT = re.compile(
+    r"[\[(].*[\])]|%|[$€£¥]|[kmcµn]?[gmls]|(min|hr?|sec|days?|years?)|°?[CFK]|[kM]?(Hz|W|Wh|Pa|J|N|V|A)"
+    r"|(km|m|mi)/h|m/s|mmHg|bpm|EUR|USD|GBP|m[²³23]"
+)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a plain number."""
+    return PLAIN_NUMBER.fullmatch(cell.strip()) is not None
+
+
+def guess_header(preview: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names the columns.
+
+    It does unless it contains a number, and no text is above a column of numbers. A first row
+    0, 1, 2, ... is a header too: the numbered columns of a data frame; and so are years, each
+    as far from the next, above numbers that are not years.
+    """
+    first, body = preview[0], preview[1:]
+    numbers = [cell for cell in first if is_number(cell)]
+    if not numbers:
+        return True
+    counted = [cell.strip() for cell in first if cell.strip()]
+    if len(counted) > 2 and counted in [
+        [str(i + start) for i in range(len(counted))] for start in (0, 1)
+    ]:
+        return True
+    if _years(first, body):
+        return True
+    for position, cell in enumerate(first):
+        below = [row[position].strip() for row in body if len(row) > position]
+        below = [text for text in below if text and text not in GAP_TEXTS]
+        named = cell.strip() and not is_number(cell) and cell.strip() not in GAP_TEXTS
+        if named and below and all(map(is_number, below)):
+            return True
+    return False
+
+
+def _years(first: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether the numbers of the first row are years in order, unlike those below them."""
+    places = [k for k, cell in enumerate(first) if is_number(cell)]
+    cells = [first[k].strip() for k in places]
+    if len(cells) < 2 or not all(cell.isdigit() and int(cell) in YEARS for cell in cells):
+        return False
+    steps = {int(b) - int(a) for a, b in pairwise(cells)}
+    below = [row[k].strip() for row in body for k in places if k < len(row)]
+    years = [text for text in below if text.isdigit() and int(text) in YEARS]
+    return len(steps) == 1 and steps != {0} and len(years) < len(below) / 2
+
+
+def numeric_columns(body: Sequence[Sequence[str]]) -> list[int]:
+    """The positions of the columns whose cells begin with a number, but for a few."""
+    columns = []
+    for k in range(min(map(len, body), default=0)):
+        cells = [row[k] for row in body if row[k].strip() not in {"", *GAP_TEXTS}]
+        if cells and sum(map(bool, map(NUMERIC.match, cells))) >= 0.9 * len(cells):
+            columns.append(k)
+    return columns
+
+
+def rows_below(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows below the header hold units or further names: words above numbers."""
+    for count in (2, 1):
+        head, body = rows[1 : 1 + count], rows[1 + count :]
+        columns = numeric_columns(body)
+        if columns and all(_words(row, columns) for row in head):
+            return count
+    return 0
+
+
+def _words(row: Sequence[str], columns: Sequence[int]) -> bool:
+    """Whether a row has words in columns of numbers; one word alone has to be a unit.
+
+    Where one of these columns is empty, so are those of texts.
+    """
+    cells = [row[k].strip() for k in columns]
+    held = [cell for cell in cells if cell]
+    if len(held) < len(cells) and any(
+        cell.strip() for k, cell in enumerate(row) if k not in columns
+    ):
+        return False
+    words = not any(cell in GAP_TEXTS or NUMERIC.match(cell) for cell in held)
+    return words and (len(held) > 1 or (len(held) == 1 and bool(UNIT.fullmatch(held[0]))))
+
+
+def joined(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
+    """The names of two rows, the first with names for groups; None if it has a name for each."""
+    if all(map(str.strip, first)) or not all(map(str.strip, second)):
+        return None
+    group, names = "", []
+    for above, name in zip(first, second, strict=True):
+        group = above.strip() or group
+        names.append(f"{group} {name.strip()}".strip())
+    return names if len(set(names)) == len(names) else None
+
+
+def names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes) -> list[str]:
+    """The names of the columns: those of the header, or x0, x1, ... without one, noted."""
+    if not has_header:
+        notes.add("the file has no header; its columns are named x0, x1, ...")
+        return [f"x{i}" for i in range(len(first))]
+    names = [cell.strip() for cell in first]
+    refuse_duplicates([name for name in names if name], source)
+    for i, name in enumerate(names):
+        if not name:
+            names[i] = f"unnamed_{i}"
+            notes.add(f"column {i + 1} has no name in the header; named {names[i]!r}")
+    return names
