@@ -160,7 +160,7 @@ def _strange_quote(delimiter: str, sample: str) -> str:
         q = re.escape(sign)
         whole = len(re.findall(rf"(?m)(?:^|{d}){q}(?:[^{q}\r\n]|{q}{q})*{q}(?=\r|$|{d})", sample))
         if sign not in USUAL and opened == whole >= 2 and f'{delimiter}"' not in sample:
-            return sign
+            return str(sign)
     return ""
 
 
