@@ -19,6 +19,7 @@ from chainrule.data.readers.duck import collect, connect
 from chainrule.data.readers.encoding import decode, detect, stated_encoding
 from chainrule.data.readers.header import guess_header, joined, names_of, rows_below
 from chainrule.data.readers.layout import lay_out, padded_titles
+from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.records import any_length
 from chainrule.data.readers.scan import Scan, scan
 from chainrule.data.readers.tidy import tell_apostrophes, tidy
@@ -142,7 +143,7 @@ def _load(
     names = _names(rows, has_header, below, file.source, notes)
     types = {f"c{i}": "VARCHAR" for i in range(len(rows[0]))}
     query = (
-        "CREATE TABLE t AS SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
+        "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
         "escape=?, header=?, columns=?, encoding='utf-8', max_line_size=?, new_line=?, "
         "compression=?)"
     )
@@ -155,14 +156,16 @@ def _load(
     duckdb, connection = connect()
     with connection:
         try:
-            connection.execute(query, options)
+            connection.execute(f"CREATE TABLE t AS {query}", options)
         except duckdb.Error as error:
             raise _csv_error(file.source, str(error)) from None
         connection.execute(f"DELETE FROM t WHERE rowid < {below}")
         tidy(connection, rows[0] if has_header else None, rows[1 + below :], notes)
         if found.apostrophes:
             tell_apostrophes(connection, names, notes)
-        return collect(connection, names, file.source, notes, typed=False)
+        own = path == file.path  # in a copy they are marked already
+        quotes = Quotes(path, query, options, dialect.quote) if own else None
+        return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
 
 
 def _names(

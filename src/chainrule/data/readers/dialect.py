@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 USUAL = ",\t;|"
 UNUSUAL = ("^", "~", "!", "#", "&", ":", "\x01", "\x1f")
@@ -84,7 +85,7 @@ class _Fit:
     rows: list[list[str]]
     broken: bool
 
-    @property
+    @cached_property
     def usual(self) -> int:
         """The usual number of cells, below titles of one cell."""
         widths = list(map(len, self.rows))
@@ -92,20 +93,20 @@ class _Fit:
         counts = Counter(widths[first:])
         return max(counts, key=lambda width: (counts[width], width), default=1)
 
-    @property
+    @cached_property
     def share(self) -> float:
         """The share of the rows with the usual number of cells, if that is more than one."""
         fitting = sum(len(row) == self.usual for row in self.rows)
         return 0.0 if self.usual == 1 else fitting / (len(self.rows) + self.broken)
 
-    @property
+    @cached_property
     def pure(self) -> float:
         """The share of the cells that hold no other delimiter, numbers aside."""
         cells = [cell for row in self.rows for cell in row[:50]]
         mixed = sum(any(x in cell for x in USUAL) and not NUMBER.fullmatch(cell) for cell in cells)
         return 1 - mixed / max(len(cells), 1)
 
-    @property
+    @cached_property
     def numbers(self) -> bool:
         """Whether a column below its name holds numbers alone."""
         body = [row for row in self.rows[1:] if len(row) == self.usual]

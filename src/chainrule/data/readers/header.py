@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chainrule.data.columns.cells import PLAIN_NUMBER
-from chainrule.data.columns.gaps import GAP_TEXTS
+from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes
 from chainrule.data.table import refuse_duplicates
 
@@ -114,7 +114,7 @@ def names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes) 
     if not has_header:
         notes.add("the file has no header; its columns are named x0, x1, ...")
         return [f"x{i}" for i in range(len(first))]
-    names = [cell.strip() for cell in first]
+    names = [cell.removeprefix(QUOTED).strip() for cell in first]
     refuse_duplicates([name for name in names if name], source)
     for i, name in enumerate(names):
         if not name:

@@ -6,9 +6,10 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.readers.dialect import Dialect
 from chainrule.data.table import clip
 from chainrule.errors import DataError
@@ -19,7 +20,8 @@ LONGEST = 2**31 - 1
 class Record(NamedTuple):
     """A record: the line on which it begins, from 1, and its cells; a blank line has none.
 
-    `loose` says that a quote is part of a cell, as in 5" or in a "b" c.
+    A quoted cell that looks like a gap has the mark QUOTED. `loose` says that a quote is part of a
+    cell, as in 5" or in a "b" c.
     """
 
     line: int
@@ -81,9 +83,17 @@ def records(text: str, dialect: Dialect, source: str, first: int = 1) -> Iterato
         loose = False
         if formed is not None and any(quote in x for x in lines.taken):
             loose = not formed.fullmatch("".join(lines.taken))
+            if not GAP_TEXTS.isdisjoint(cells):
+                cells = [_marked(cell, quote, lines.taken) for cell in cells]
             if loose and sum(cell.count(quote) % 2 for cell in cells) > 1:
                 raise _split_quote(cells, quote, line, source)
         yield Record(line, cells, loose)
+
+
+def _marked(cell: str, quote: str, lines: Sequence[str]) -> str:
+    """A cell, with a mark if it looks like a gap but is quoted in its lines."""
+    quoted = cell in GAP_TEXTS and any(f"{quote}{cell}{quote}" in line for line in lines)
+    return QUOTED + cell if quoted else cell
 
 
 def _well_formed(dialect: Dialect) -> re.Pattern[str] | None:
