@@ -50,6 +50,14 @@ def test_robust_scaling_of_a_column_that_is_mostly_one_value_takes_wider_quantil
     assert 0.3 < z[1, 0] < z[2, 0] <= 3
 
 
+@pytest.mark.parametrize(("rows", "how"), [(400, "quantiles"), (4000, "quartiles")])
+def test_few_rows_of_numbers_that_rarely_differ_go_through_their_quantiles(rows, how):
+    x = np.where(np.arange(rows) % 5, 0.0, np.exp(np.arange(rows) % 7))
+    _, found, z = encoded({"x": x}, {"x": [0.0, 1.0, 20.0, 400.0]})
+    assert how in found.treatments["x"]
+    assert (np.diff(z[:, 0]) > 0).all()
+
+
 def test_many_numbers_are_standardised_where_most_columns_are_in_bounds():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (500, 60))

@@ -42,6 +42,8 @@ SOFT_CLIP = 3.0
 """Robustly scaled numbers stay below this bound, which outliers approach smoothly."""
 MIN_QUANTILE_IQRS = 6.0
 """Interquartile ranges outside the quartiles from which numbers are mapped to quantiles."""
+MAX_RANKED_ROWS = 1500
+"""Rows below which numbers that rarely differ are mapped to quantiles: a few are far out."""
 MAX_ONE_HOT = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
 MAX_SPIKED_COLUMNS = 16
@@ -160,7 +162,8 @@ def _numbers(
     scaled, how = _SCALED[_default_scaling(stats) if scaling == "auto" else scaling]
     distinct = {encoder.name: encoder.distinct for encoder in schema.used}
     many = np.array([distinct[member.column] >= MIN_SMOOTH_VALUES for member in block.members])
-    wide = many & np.array([scaling == "auto" and _wide_range(s) for s in stats])
+    few_rows = schema.rows < MAX_RANKED_ROWS and len(stats) <= MAX_TABULAR_NUMBERS
+    wide = many & np.array([scaling == "auto" and _wide_range(s, few_rows) for s in stats])
     parts: list[Node] = []
     for suffix, among, scale in (
         ("scaled", many & ~wide, scaled), ("ranked", wide, _through_quantiles),
@@ -227,12 +230,15 @@ def _robust(x: Node, stats: list[Stats]) -> Node:
     return z * rsqrt(1 + square(z / SOFT_CLIP))
 
 
-def _wide_range(stats: Stats) -> bool:
+def _wide_range(stats: Stats, few_rows: bool) -> bool:
     """Whether numbers differ so much in size that most would coincide when scaled: lognormal ones.
 
-    A thirtieth of them lies MIN_QUANTILE_IQRS interquartile ranges outside the quartiles.
+    A thirtieth of them lies MIN_QUANTILE_IQRS interquartile ranges outside the quartiles; or both
+    quartiles are equal, and there are few rows.
     """
     low, high = stats.quartiles
+    if low == high:
+        return few_rows
     outside = max(stats.quantiles[-2] - high, low - stats.quantiles[1])
     return outside > MIN_QUANTILE_IQRS * (high - low) > 0
 
