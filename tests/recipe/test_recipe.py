@@ -115,6 +115,23 @@ def chosen_length(table: dict[str, object], **settings: object) -> tuple[int, fl
     return chosen["epochs"], chosen["rate"]
 
 
+@pytest.mark.parametrize(
+    ("counts", "smoothing"),
+    [
+        ((20, 20, 20), 0.1),
+        ((30, 20, 10), 0.1),
+        ((40, 11, 9), 0.0),
+        ((30, 30), 0.0),
+        ((50, 10), 0.0),
+    ],
+)
+def test_labels_are_smoothed_where_no_class_is_rare(
+    counts: tuple[int, ...], smoothing: float
+) -> None:
+    y = np.repeat([f"c{k}" for k in range(len(counts))], counts)
+    assert resolved(columns(y)).label_smoothing == smoothing
+
+
 def test_few_rows_are_learned_as_long_as_rows_held_out_gain() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(120, 4))

@@ -93,7 +93,7 @@ class Config:
     )  # fmt: skip
     label_smoothing: float | None = setting(
         None, "number", "Loss", "what cross-entropy takes from the true class for all others",
-        least=0, below=1, by_data=lambda x: 0.1 if x.classes > 2 else 0.0,
+        least=0, below=1, by_data=lambda x: 0.1 if x.classes > 2 and x.balanced else 0.0,
     )  # fmt: skip
     class_weights: str = setting(
         "none", "text", "Loss", "balanced decides as if all classes were equally frequent",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.columns.target import NumberTarget
+from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import MAX_TABULAR_NUMBERS
 from chainrule.data.schema import Schema
 
@@ -45,6 +45,9 @@ MIN_HELD_ROWS = 300
 """From this number of rows held out, the best epoch can be distinguished from the others."""
 MIN_CROSSED_ROWS = 40
 """From this number of training rows, cross-validation chooses the length for small tables."""
+MIN_CLASS_SHARE = 0.5
+"""Of an equal share of the rows, what each class has where labels are smoothed: smoothing takes
+probability to all classes alike, and would say too much of a rare one."""
 MIN_PIECEWISE_ROWS = 200
 """From this number of rows, a piece between two quantiles holds more than single rows."""
 
@@ -76,6 +79,14 @@ class Facts:
     def classes(self) -> int:
         """The number of classes; 0 for a regression."""
         return 0 if self.schema.classes is None else len(self.schema.classes)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether no class is much rarer than the others: half of an equal share, or more."""
+        target = self.schema.target
+        if not isinstance(target, ClassTarget):
+            return False
+        return min(target.counts) * len(target.counts) >= MIN_CLASS_SHARE * sum(target.counts)
 
     @property
     def heavy_tailed(self) -> bool:
