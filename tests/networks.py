@@ -259,6 +259,32 @@ SHAPES: dict[str, Move] = {
     ),
 }
 
+# ---------------------------------------------------------------- one element, or none
+
+EDGES: dict[str, Move] = {
+    "product over none": lambda d, x: x + (x @ d.weights(wide(x), 0)) @ d.weights(0, wide(x)),
+    "weights over none": lambda d, x: x @ (d.weights(wide(x), 0) @ d.weights(0, d.width())) + 1,
+    "none of many": lambda d, x: cr.concat([x, x @ d.weights(wide(x), 0)], 1),
+    "running sum of one": lambda d, x: x + cr.cumsum(x[:, :1], 1, reverse=d.maybe()),
+    "running sum of rows of one": lambda d, x: x * cr.cumsum(
+        d.weights(1, wide(x)), 0, reverse=d.maybe()
+    )[0],
+    "running sum of none": lambda d, x: cr.concat([x, cr.cumsum(x[:, :0], 1)], 1),
+    "sum of none": lambda d, x: x + cr.sum(x[:, :0], 1, keepdims=True),
+    "prod of none": lambda d, x: x * cr.prod(x[:, :0], 1, keepdims=True),
+    "prod of one": lambda d, x: x * cr.prod(x[:, :1], 1, keepdims=True),
+    "prod over no axis": lambda d, x: cr.prod(x, ()),
+    "norm of none": lambda d, x: x + cr.norm(x[:, :0], 1, keepdims=True),
+    "exponentials of none": lambda d, x: x + cr.exp(cr.logsumexp(x[:, :0], 1, keepdims=True)),
+    "softmax of none": lambda d, x: cr.concat([cr.softmax(x[:, :0]), x], 1),
+    "softmax of one": lambda d, x: x * cr.softmax(x[:, :1]) + cr.log_softmax(x[:, -1:]),
+    "largest of one": lambda d, x: x - 0.3 * cr.max(x[:, :1], 1, keepdims=True),
+    "index of one": lambda d, x: x + cr.gather(x, cr.argmax(x[:, :1], 1, keepdims=True), 1),
+    "mean over no axis": lambda d, x: cr.mean(x, ()),
+    "stack of one": lambda d, x: cr.sum(cr.stack([x], 1), 1),
+    "looked up in one": lambda d, x: x + cr.take(d.weights(1, wide(x)), cr.argmax(x[:, :1], 1)),
+}  # fmt: skip
+
 
 def shared_table(d: Draft, width: int) -> Node:
     """Several look-ups of one table that is updated by rows, one of them of several rows."""
@@ -290,13 +316,13 @@ def at_the_mean(x: Node, axis: int, keepdims: bool) -> Node:
 
 def move(d: Draft) -> Node:
     """One more value."""
-    x, kind = d.node(), d.pick.randrange(4)
-    if kind == 0:
+    x, kind = d.node(), d.pick.randrange(9)
+    if kind < 2:
         y = UNARY[d.pick.choice(sorted(UNARY))](x)
-    elif kind == 1:
+    elif kind < 4:
         y = BINARY[d.pick.choice(sorted(BINARY))](x, d.like(x))
     else:
-        table = LAYERS if kind == 2 else SHAPES
+        table = EDGES if kind == 8 else LAYERS if kind < 6 else SHAPES
         y = table[d.pick.choice(sorted(table))](d, x)
     if wide(y) > 100:
         y = cr.dense(y, d.width())

@@ -128,7 +128,8 @@ class NativeProgram:
         for x in self._step.graph.inputs:
             if x.batch and x not in STEP_INPUTS:
                 name = self._step.graph.name(x)
-                runner.bind(name, np.ascontiguousarray(self._given[1][name]))
+                if runner.reads(name):
+                    runner.bind(name, np.ascontiguousarray(self._given[1][name]))
 
     def timed(
         self, data: Mapping[str, Array], batches: Sequence[Rows], threads: int, seconds: float
@@ -273,7 +274,7 @@ class NativeFunction:
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():
-            if name not in self._fixed:
+            if name not in self._fixed and self._runner.reads(name):
                 self._runner.bind(name, data[name])
 
     def __call__(self, values: Mapping[str, Array]) -> list[Array]:

@@ -346,6 +346,7 @@ CUMSUM = op(
     attributes={"axis": AXIS, "reverse": FLAG},
     forward=_forward_cumsum,
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
+    decompose=lambda x, axis, reverse: x if x.shape[axis] == 1 else None,
     lower=Scan(),
     formula="cumsum({0}, axis={axis}, reverse={reverse})",
     convention="float32 is accumulated in float64.",

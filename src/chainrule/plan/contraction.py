@@ -38,9 +38,9 @@ class Contraction:
 
 
 def contraction(analysis: Analysis) -> Contraction | None:
-    """The contraction that a kernel computes; None if it computes something else."""
+    """The contraction that a kernel computes; None if it computes something else, or nothing."""
     linear = analysis.linear
-    if linear.combine != "sum" or linear.free < 2:
+    if linear.combine != "sum" or linear.free < 2 or 0 in linear.sizes:
         return None
     value = linear.instrs[linear.value]
     if value.op != "mul" or value.dtype not in FLOATS:

@@ -246,6 +246,9 @@ class Fusion:
 
     def _kernels_of(self, nest: LoopNest) -> list[Kernel]:
         first = nest.nodes[0]
+        read = any(self._destinations(x) for x in nest.nodes)
+        if not read:
+            return []  # what reads them has no elements
         if is_separate(first):
             name = self._graph.name(first)
             return separate_kernels(

@@ -150,6 +150,10 @@ class Runner:
 
     # ------------------------------------------------------------ data
 
+    def reads(self, name: str) -> bool:
+        """Whether there is a data buffer of that name: none where its elements have no use."""
+        return any(name == known for known, _ in self._data)
+
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array: rows first; copied only where its layout must change.
 
