@@ -72,9 +72,10 @@ def show(shape: Iterable[object]) -> str:
     return f"({dims[0]},)" if len(dims) == 1 else "(" + ", ".join(dims) + ")"
 
 
-def normalise_axis(where: str, axis: int, ndim: int) -> int:
+def normalise_axis(where: str, axis: object, ndim: int) -> int:
     """The non-negative index of `axis`. Raises ShapeError if there is no such axis."""
-    if not isinstance(axis, SupportsIndex) or not -ndim <= operator.index(axis) < ndim:
+    other = isinstance(axis, bool) or (isinstance(axis, np.ndarray) and axis.ndim > 0)
+    if other or not isinstance(axis, SupportsIndex) or not -ndim <= operator.index(axis) < ndim:
         known = f"an axis from {-ndim} to {ndim - 1}" if ndim else "none: a scalar has no axes"
         raise ShapeError(where, "no such axis", expected=known, got=repr(axis))
     return operator.index(axis) % ndim

@@ -67,6 +67,9 @@ class Runner(Protocol):
     def release(self) -> None:
         """Let go of the arrays that `bind` was given; the next run needs them again."""
 
+    def reads(self, name: str) -> bool:
+        """Whether there is a data buffer of that name."""
+
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array, rows first.
 

@@ -9,8 +9,9 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import DTypeError, SettingError, ShapeError
+from chainrule.errors import DTypeError, SettingError, ShapeError, short
 from chainrule.graph.node import Initializer, Input, Parameter, Scope
+from chainrule.system.checks import flag
 from chainrule.types import FLOATS, N, TensorType
 
 
@@ -27,7 +28,9 @@ def input(
 
     Raises:
         DTypeError, ShapeError: no such dtype, or a dimension is not a non-negative integer.
+        SettingError: `batch` is not True or False.
     """
+    batch = flag("input", "batch", batch)
     dims = (shape,) if isinstance(shape, SupportsIndex) else shape
     dims = tuple(map(_dimension, dims))
     full = TensorType((N, *dims) if batch else dims, dtype)
@@ -57,9 +60,10 @@ def parameter(
     Raises:
         ShapeError: the shape is missing, or given twice.
         DTypeError: the values are not numbers, or `dtype` is not floating point.
-        SettingError: `sparse` is not True, False or None.
+        SettingError: `sparse` is not True, False or None, or `trainable` not True or False.
     """
     check_sparse("parameter", sparse)
+    trainable = flag("parameter", "trainable", trainable)
     if dtype not in FLOATS:
         raise DTypeError("parameter", "a parameter is floating-point", got=dtype, at=repr(name))
     scope = Scope(name, given=True)
@@ -71,6 +75,8 @@ def parameter(
         type = TensorType(tuple(map(_dimension, shape)), dtype)
         return Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse)
     try:
+        if np.asarray(value).dtype.kind not in "fiub":
+            raise TypeError(f"{short(value)} is not")
         with np.errstate(all="ignore"):
             array = np.array(value, dtype=dtype, order="C")
             overflows = np.isinf(array) & np.isfinite(np.asarray(value, "float64"))

@@ -13,6 +13,7 @@ from chainrule.graph.attributes import Schema, check_attributes
 from chainrule.graph.source import called_from_user, user_line
 from chainrule.ir.index import Place
 from chainrule.ir.kernel import Combine, Expr
+from chainrule.system.checks import flag
 from chainrule.types import Dim, TensorType
 
 if TYPE_CHECKING:
@@ -277,12 +278,16 @@ def lookup(name: str) -> Op:
 def function(user_function: F) -> F:
     """Enter a user-level function, so that operators and methods of nodes can call it.
 
-    An error that it raises names the user's line, unless it names a place already.
+    An error that it raises names the user's line, unless it names a place already. What is
+    annotated as `bool` has to be one.
     """
+    flags = {k for k, kind in user_function.__annotations__.items() if kind == "bool"}
 
     @functools.wraps(user_function)
     def wrapper(*args: Any, **keywords: Any) -> Any:
         try:
+            for name in flags & keywords.keys():
+                keywords[name] = flag(user_function.__name__, name, keywords[name])
             return user_function(*args, **keywords)
         except ChainruleError as error:
             if error.at is None:

@@ -15,7 +15,7 @@ from chainrule.graph.source import user_line
 from chainrule.nn.init import InitSpec, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
-from chainrule.system.checks import integer
+from chainrule.system.checks import flag, integer
 from chainrule.types import Dim, TensorType, is_number, show
 
 Activation: TypeAlias = str | Callable[[Node], Node] | None
@@ -179,6 +179,7 @@ def new_parameter(
     sparse: bool | None = None,
 ) -> Parameter:
     """A parameter of a layer. Raises ShapeError where an initial array does not fit."""
+    trainable = flag(scope.base, "trainable", trainable)
     start = initializer(init, activation)
     if isinstance(start, np.ndarray):
         if start.shape != type.shape:

@@ -25,6 +25,7 @@ from chainrule.nn.init import InitSpec, fitting
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.nn.normalise import batch_norm, layer_norm, rms_norm
 from chainrule.ops.random import check_rate
+from chainrule.system.checks import flag
 from chainrule.types import show
 
 Transform: TypeAlias = Callable[[Node], Node]
@@ -70,7 +71,7 @@ def residual(
         ShapeError: the layers change the shape, and `project` is off or does not help.
         SettingError: there are no layers, or one is not a function from node to node.
     """
-    x = floats("residual", x)
+    x, project = floats("residual", x), flag("residual", "project", project)
     if not functions:
         raise SettingError("residual", "there is nothing to add: no layers were given")
     y = sequential(x, *functions)

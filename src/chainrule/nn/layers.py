@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.errors import DTypeError
+from chainrule.errors import DTypeError, SettingError
 from chainrule.graph.leaves import check_sparse
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
@@ -65,6 +65,11 @@ def dense(
         trainable=trainable,
     )
     z = matmul(x, w)  # (N, i) @ (i, o) -> (N, o)
+    if bias is None:
+        raise SettingError(
+            "dense", "bias is False for none, True for zeros, or an initial value", got="None",
+            at="line " + user_line(), fix="leave it out, or write bias=False",
+        )  # fmt: skip
     if bias is not False:
         start: InitSpec = Zeros() if bias is True else bias
         b = new_parameter(scope, ".b", TensorType((o,), x.dtype), start, trainable=trainable)

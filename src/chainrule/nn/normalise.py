@@ -15,7 +15,7 @@ from chainrule.ops.compare import greater
 from chainrule.ops.elementwise import rsqrt, square
 from chainrule.ops.mode import count, tracked, when_training
 from chainrule.ops.moments import var
-from chainrule.types import TensorType, show
+from chainrule.types import N, TensorType, show
 
 
 def batch_norm(
@@ -48,11 +48,11 @@ def batch_norm(
         ShapeError: `x` has no batch axis or no axis of features. DTypeError: it is not floating.
     """
     x, _ = features("batch_norm", x)
-    if x.ndim < 2:
+    if x.ndim < 2 or x.shape[0] is not N:
         raise ShapeError(
             "batch_norm",
-            "there is no axis to take statistics over",
-            expected="(N, features)",
+            "there is no batch axis to take statistics over",
+            expected="(N, features) or (N, ..., features)",
             got=show(x.shape),
             at=f"operand {x.label!r}, line {user_line()}",
         )

@@ -124,7 +124,8 @@ def gelu(x: NodeLike, *, approximate: bool = False) -> Node:
     Args:
         x: floating-point.
         approximate: use `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, which is within
-            0.0005 of the exact `x (1 + erf(x / sqrt(2))) / 2`.
+            0.0005 of the exact `x (1 + erf(x / sqrt(2))) / 2`. True or False, where others say
+            "tanh" or "none".
 
     Source: D. Hendrycks and K. Gimpel, Gaussian error linear units, arXiv:1606.08415.
     """

@@ -138,6 +138,10 @@ def einsum(equation: str, *operands: NodeLike) -> Node:
 
 def _parsed(equation: str, count: int) -> tuple[list[str], str]:
     """The operands' terms and the result's. Raises SettingError, with the reason."""
+    if not isinstance(equation, str):
+        raise SettingError(
+            "einsum", "the equation is text", expected="such as 'ij,jk->ik'", got=repr(equation)
+        )
     text = equation.replace(" ", "")
     left, arrow, out = text.partition("->")
     terms = left.split(",")

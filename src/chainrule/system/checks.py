@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from chainrule.errors import SettingError
 
 
@@ -29,3 +31,15 @@ def integer(where: str, name: str, value: object, least: int) -> int:
     if number is None or number < least:
         raise SettingError(where, f"{name} is not {integer_words(least)}", got=repr(value))
     return number
+
+
+def flag(where: str, name: str, value: object) -> bool:
+    """`value` as True or False. Raises SettingError for anything else, such as a word."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise SettingError(
+        where,
+        f"{name} is neither True nor False",
+        expected="True or False",
+        got=repr(value),
+    )
