@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.system.atomicfile import replacing, write_whole
+from chainrule.system.atomicfile import remove_leftovers, replacing, write_whole
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, modes and locks")
 
@@ -121,7 +121,7 @@ with files.replacing(path) as new:
 
 @posix
 @pytest.mark.parametrize("stage", ["begin", "write", "sync", "rename", "renamed", "clean"])
-def test_a_kill_leaves_one_whole_file_and_the_next_write_cleans_up(tmp_path, stage):
+def test_a_kill_leaves_one_whole_file_and_any_next_write_cleans_up(tmp_path, stage):
     path, other = tmp_path / "a.txt", tmp_path / "a.txt.bak"
     write_whole(path, "old")
     write_whole(other, "other")
@@ -131,9 +131,44 @@ def test_a_kill_leaves_one_whole_file_and_the_next_write_cleans_up(tmp_path, sta
     assert all(name.startswith(".") for name in left(tmp_path) if name not in ("a.txt", other.name))
     assert len(left(tmp_path)) == 3
     write_whole(other, "written beside it")
-    assert len(left(tmp_path)) == 3  # what belongs to another file stays
-    write_whole(path, "next")
     assert left(tmp_path) == ["a.txt", "a.txt.bak"]
+    assert path.read_text() == ("new" if stage in ("renamed", "clean") else "old")
+
+
+WRITER = """
+import sys
+from chainrule.system.atomicfile import replacing
+with replacing(sys.argv[1]) as new:
+    new.write_text("new")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@posix
+def test_what_another_process_writes_stays_until_it_is_killed(tmp_path):
+    path = tmp_path / "a.txt"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as writer:  # fmt: skip
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        remove_leftovers(path)
+        (hidden,) = left(tmp_path)
+        assert (tmp_path / hidden / "new").read_text() == "new"
+        writer.kill()
+    remove_leftovers(tmp_path / "another name")
+    assert left(tmp_path) == []
+
+
+@posix
+def test_folders_of_others_stay(tmp_path):
+    for name in (".a.txt-0123.partial", "a.txt-01234567-89abcdef.partial", ".x.partial"):
+        (tmp_path / name).mkdir()
+    before = left(tmp_path)
+    remove_leftovers(tmp_path / "a.txt")
+    assert left(tmp_path) == before
 
 
 @posix

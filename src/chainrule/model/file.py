@@ -30,7 +30,7 @@ from chainrule.graph.step import STEP_INPUTS
 from chainrule.model.safetensors import MAX_HEADER, bounded, foreign, parse, tensors
 from chainrule.model.saved import Saved, check_saved
 from chainrule.nn import init
-from chainrule.system.atomicfile import replacing
+from chainrule.system.atomicfile import remove_leftovers, replacing
 from chainrule.version import __version__
 
 FORMAT = 1
@@ -199,6 +199,7 @@ def read(path: str | os.PathLike[str], *, large: bool = False) -> Saved:
             program or a newer version of this one, or asks for too much.
     """
     where = os.fspath(path)
+    remove_leftovers(where)
     try:
         with _opened(where) as file:
             header, data = _load(where, file, os.fstat(file.fileno()).st_size)

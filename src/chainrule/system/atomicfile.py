@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -16,6 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 _SUFFIX = ".partial"
+_WORK_FOLDER = re.compile(r"\..{1,40}-[0-9a-f]{8}-[0-9a-f]{8}\.partial", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -24,14 +26,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The new file is written in a hidden folder beside `path`, synced to disk and renamed, so `path`
     is the old file or the new one at any time. An error leaves nothing behind. The folder of a
-    killed process is no longer locked; the next call for the same `path` removes it.
+    killed process is no longer locked; `remove_leftovers`, which this calls first, removes it.
     A link is followed: the file it points to is replaced. The file keeps its permissions.
 
     Raises:
         OSError: the file cannot be written.
     """
     target = Path(os.path.realpath(path))
-    _remove_leftovers(target)
+    remove_leftovers(target)
     folder, lock = _work_folder(target)
     try:
         new = folder / "new"
@@ -69,13 +71,14 @@ def _work_folder(target: Path) -> tuple[Path, int | None]:
     while True:
         folder = target.parent / (_prefix(target) + secrets.token_hex(4) + _SUFFIX)
         folder.mkdir()
-        lock = _locked(folder)
-        if lock is None or os.path.exists(folder):  # not removed between mkdir and lock
+        lock = _locked(folder, wait=True)
+        if os.path.exists(folder):  # not removed between mkdir and lock
             return folder, lock
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path, *, wait: bool = False) -> int | None:
     """A descriptor that locks the folder; None if it is locked already, or cannot be locked."""
     if sys.platform == "win32":
         return None
@@ -84,26 +87,28 @@ def _locked(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(descriptor)
         return None
     return descriptor
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Removes the hidden folders for `target` whose processes have ended."""
-    prefix = _prefix(target)
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes from the folder of `path` what writers left that were killed.
+
+    The folder of a writer that is at work is locked, and stays.
+    """
+    folder = Path(os.path.realpath(path)).parent
     try:
-        names = os.listdir(target.parent)
-    except OSError:  # unreadable; the write itself reports any error
+        names = [name for name in os.listdir(folder) if _WORK_FOLDER.fullmatch(name)]
+    except OSError:  # unreadable; the read or write itself reports any error
         return
     for name in names:
-        if name.startswith(prefix) and name.endswith(_SUFFIX):
-            lock = _locked(target.parent / name)
-            if lock is not None:
-                shutil.rmtree(target.parent / name, ignore_errors=True)
-                os.close(lock)
+        lock = _locked(folder / name)
+        if lock is not None:
+            shutil.rmtree(folder / name, ignore_errors=True)
+            os.close(lock)
 
 
 def _mode(target: Path, folder: Path) -> int:
