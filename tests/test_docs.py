@@ -141,3 +141,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M))
     assert listed == {page.name for page in PAGES if page.name != "README.md"}
+
+
+def test_the_site_opens_from_disk() -> None:
+    """Links name files, and the search takes a script of the site instead of a worker."""
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    plugins = settings.split("plugins:\n")[1].split("\nextra:")[0]
+    assert "- search" in plugins
+    assert "- offline" in plugins
+    (script,) = re.findall(r"polyfills:\n    - (.*)", settings)
+    assert "IFrameWorker" in (ROOT / "docs" / script).read_text("utf-8")
