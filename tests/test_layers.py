@@ -20,8 +20,13 @@ PACKAGE = Path(chainrule.__file__).parent
 FLOOR = {name: number for number, (names, _) in enumerate(LAYERS) for name in names}
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
-DEPENDENCIES = {re.split("[^a-z]", text)[0] for text in PROJECT["project"]["dependencies"]}
-HEAVY = {"duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"}
+DEPENDENCIES = {
+    re.split("[^a-z-]", text)[0].replace("-", "_") for text in PROJECT["project"]["dependencies"]
+}
+HEAVY = {
+    *("duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"),
+    "charset_normalizer",
+}
 """Libraries that take long to load, imported by the functions that use them."""
 
 LATE = {

@@ -46,7 +46,7 @@ class Dialect:
 
     @property
     def described(self) -> str:
-        """How it differs from the usual, in words; empty if it does not."""
+        """The differences from the usual dialect, in words; empty if there are none."""
         parts = []
         if self.pattern in (SPACES, GAPS):
             parts.append("cells are taken to be separated by spaces")
@@ -79,7 +79,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class _Fit:
-    """How well a dialect fits a sample: larger is better."""
+    """The rows that a dialect makes of a sample, and measures of how well it fits."""
 
     dialect: Dialect
     rows: list[list[str]]

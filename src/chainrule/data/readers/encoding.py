@@ -87,7 +87,7 @@ def detect(content: bytes, source: str, notes: Notes) -> str:
     shown = ", ".join(repr(clip(word, 20)) for word in words)
     notes.add(
         f"the file is not UTF-8: read as {name}, by its bytes ({shown or 'no letters'}); if that "
-        "is wrong, name its encoding: --encoding, in Python encoding="
+        "is wrong, name its encoding, for example encoding='cp1250'"
     )
     return encoding
 
@@ -147,5 +147,5 @@ def _invalid(
         f"is not {encoding.upper()}",
         got=f"byte 0x{content[start]:02x} at offset {start}: {near!r} in Latin-1",
         at=f"{source}, line {line}",
-        fix="name its encoding: --encoding latin-1, in Python read(path, encoding='latin-1')",
+        fix="name its encoding, for example read(path, encoding='latin-1'), or repair that line",
     )
