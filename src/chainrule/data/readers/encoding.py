@@ -121,7 +121,7 @@ def _fits(sample: bytes, encoding: str) -> bool:
 
 
 def _russian(text: str) -> float:
-    """How much a text is like Russian: positive if its words are written as there."""
+    """The likeness of a text to Russian: positive if its words are written as there."""
     words = FOREIGN_WORD.findall(text)
     if not all(map(RUSSIAN.fullmatch, words)) or not set(FOREIGN.findall(text)) <= LETTERS:
         return 0.0

@@ -74,7 +74,7 @@ def numeric_columns(body: Sequence[Sequence[str]]) -> list[int]:
 
 
 def rows_below(rows: Sequence[Sequence[str]]) -> int:
-    """How many rows below the header hold units or further names: words above numbers."""
+    """The number of rows below the header with units or further names: words above numbers."""
     for count in (2, 1):
         head, body = rows[1 : 1 + count], rows[1 + count :]
         columns = numeric_columns(body)

@@ -165,7 +165,7 @@ def _header_misfit(layout: Layout, head: int, begin: int) -> DataError:
 
 
 def padded_titles(rows: Sequence[Sequence[str]]) -> int:
-    """How many of the first rows are titles or empty, filled up to the width of the names below."""
+    """The number of first rows that are titles, or empty, as wide as the names below them."""
     for k, cells in enumerate(rows[:20]):
         if any(map(is_number, cells)) or len(cells) < 3:
             return 0

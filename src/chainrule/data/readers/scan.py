@@ -99,7 +99,7 @@ def _pieces(file: BinaryIO, quote: int) -> Iterator[bytes]:
 def _outside(
     codes: NDArray[np.uint8], quote: int, delimiter: int, found: Scan
 ) -> NDArray[np.bool_]:
-    """Where a byte is outside of quotes; notes quotes that are not around a cell."""
+    """True where a byte is outside of quotes; notes quotes that are not around a cell."""
     quotes = codes == quote
     places = np.flatnonzero(quotes)
     if not len(places):

@@ -1,4 +1,4 @@
-"""Rows of a read file that are no data: names again, empty rows and remarks at the end."""
+"""Takes rows that hold no data from a table: names again, empty rows and remarks at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKED_AT = 50  # columns
 def tidy(
     connection: Any, header: Sequence[str] | None, body: Sequence[Sequence[str]], notes: Notes
 ) -> None:
-    """Deletes rows of the table t that are no data, and notes them and rows that are like names.
+    """Deletes rows of the table t that hold no data, and notes them and rows that are like names.
 
     `body` are the first rows below the header.
     """
