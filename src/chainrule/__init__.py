@@ -1,7 +1,7 @@
 """Chainrule: neural networks as explicit computation graphs."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
+import typing as _typing
+from types import ModuleType as _Module
 
 from chainrule.system import startup as _startup  # noqa: F401
 
@@ -144,6 +144,7 @@ from chainrule.ops.custom import op as op
 from chainrule.recipe import Config as Config
 from chainrule.recipe import train as train
 from chainrule.recipe.search import search as search
+from chainrule.system import calls as _calls
 from chainrule.train import metrics as metrics
 from chainrule.train import schedules as schedules
 from chainrule.train.callbacks import Callback as Callback
@@ -167,21 +168,31 @@ from chainrule.types import N as N
 from chainrule.types import TensorType as TensorType
 from chainrule.version import __version__ as __version__
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from chainrule.estimators import MLPClassifier as MLPClassifier
     from chainrule.estimators import MLPRegressor as MLPRegressor
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+_MODULES = ("data", "errors", "init", "layer", "metrics", "schedules")
+
+__all__ = sorted(
+    [
+        *(x for x, value in globals().items() if x[0] != "_" and not isinstance(value, _Module)),
+        *_MODULES,
+        *_ESTIMATORS,
+    ]
+)
+_calls.tell_calls(globals(), (_x for _x in __all__ if _x not in _ESTIMATORS))
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_ESTIMATORS]
+    return [*__all__, "__version__"]
 
 
-def __getattr__(name: str) -> _Any:
+def _attribute(name: str) -> _typing.Any:
     """The estimators, which need scikit-learn, are imported when they are asked for."""
     if name not in _ESTIMATORS:
-        raise AttributeError(f"module 'chainrule' has no attribute {name!r}")
+        raise _calls.unknown_name("chainrule", name, __all__)
     try:
         from chainrule import estimators  # noqa: PLC0415  (scikit-learn takes a second)
     except ModuleNotFoundError as error:
@@ -190,4 +201,9 @@ def __getattr__(name: str) -> _Any:
         raise errors.MissingExtra(
             name, "scikit-learn is not installed", fix='pip install "chainrule[sklearn]"'
         ) from None
+    _calls.tell_calls(vars(estimators), _ESTIMATORS)
     return getattr(estimators, name)
+
+
+if not _typing.TYPE_CHECKING:  # checkers know all names
+    __getattr__ = _attribute

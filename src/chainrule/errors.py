@@ -83,6 +83,14 @@ class SettingError(ChainruleError, ValueError):
     """A setting or argument that does not exist, or whose value is not valid."""
 
 
+class CallError(SettingError, TypeError):
+    """A call with arguments that the function does not take, or without one that it needs."""
+
+
+class UnknownName(ChainruleError, AttributeError):
+    """A name that a module does not have."""
+
+
 class ModelFileError(ChainruleError, ValueError):
     """A model file that is damaged, unsafe, or made by something else."""
 
@@ -103,10 +111,52 @@ class ChainruleWarning(UserWarning):
     """A problem worth knowing about that does not stop the work."""
 
 
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "alpha": ("decay",),
+    "bceloss": ("binary_cross_entropy",),
+    "betas": ("beta1",),
+    "cce": ("cross_entropy",),
+    "crossentropyloss": ("cross_entropy",),
+    "dim": ("axis",),
+    "eps": ("epsilon",),
+    "eta": ("rate",),
+    "keepdim": ("keepdims",),
+    "l1loss": ("absolute_error",),
+    "l2": ("decay",),
+    "lambda": ("decay",),
+    "learning_rate": ("rate",),
+    "lin": ("dense",),
+    "linear": ("dense",),
+    "loss_fn": ("loss",),
+    "lr": ("rate",),
+    "mae": ("absolute_error",),
+    "max_iter": ("epochs", "iterations"),
+    "mse": ("squared_error",),
+    "mseloss": ("squared_error",),
+    "n_epochs": ("epochs",),
+    "nb_epoch": ("epochs",),
+    "num_epochs": ("epochs",),
+    "random_state": ("seed",),
+    "units": ("width",),
+    "validation_data": ("validation",),
+    "validation_split": ("validation",),
+    "weight_decay": ("decay",),
+}
+"""Names of other libraries in lower case, and what they are called here."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most similar to `name`, or None if none is close."""
-    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    """The known name most similar to `name`, or None if none is close.
+
+    Capitals do not count; names that other libraries use are known by ELSEWHERE.
+    """
+    plain = {str(x).lower(): x for x in known}
+    key = str(name).lower()
+    for usual in (key, key.replace("_", ""), *ELSEWHERE.get(key, ())):
+        if usual in plain:
+            return plain[usual]
+    found = difflib.get_close_matches(key, plain, n=1, cutoff=0.5)
+    return plain[found[0]] if found else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

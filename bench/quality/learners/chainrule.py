@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import chainrule as cr
 from bench.quality.sets import Frame, Set
+
+Quality: TypeAlias = Literal["fast", "balanced", "best"]
 
 
 class Recipe:
     """See Learner. The number of threads is that of the processors that the worker may use."""
 
-    def __init__(self, table: Set, seed: int, threads: int, quality: str) -> None:
+    def __init__(self, table: Set, seed: int, threads: int, quality: Quality) -> None:
         self._table, self._seed, self._quality = table, seed, quality
 
     def fit(self, table: Frame) -> None:

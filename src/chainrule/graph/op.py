@@ -13,6 +13,7 @@ from chainrule.graph.attributes import Schema, check_attributes
 from chainrule.graph.source import called_from_user, user_line
 from chainrule.ir.index import Place
 from chainrule.ir.kernel import Combine, Expr
+from chainrule.system.calls import refuse_misfit
 from chainrule.system.checks import flag
 from chainrule.types import Dim, TensorType
 
@@ -293,6 +294,10 @@ def function(user_function: F) -> F:
             if error.at is None:
                 error.at = "line " + user_line()
             raise
+        except TypeError:
+            refuse_misfit(user_function, args, keywords)
+            raise
 
+    wrapper.telling = True  # type: ignore[attr-defined]
     FUNCTIONS[user_function.__name__] = wrapper
     return cast("F", wrapper)

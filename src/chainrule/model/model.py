@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
 
 import numpy.typing as npt
 
@@ -12,6 +13,7 @@ from chainrule.data.blocks import Encoded
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
+from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import (
@@ -45,11 +47,21 @@ from chainrule.train.optim.registry import is_portable, optimizer_from_dict
 from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from chainrule.costs.forecast import Forecast
     from chainrule.costs.profile import Profile
 
+    Result = TypeVar("Result", default=Any)
+else:  # Python 3.13 is the first whose own TypeVar has a default
+    Result = typing.TypeVar("Result")
+"""The result of `predict` for arrays: an array, a list of arrays, or Predictions."""
 
-class Model(ModelState):
+Rows: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
+"""Data that only a model with a schema can read."""
+
+
+class Model(ModelState, Generic[Result]):
     """A network that is trained, used for prediction, and saved.
 
     Args:
@@ -71,6 +83,26 @@ class Model(ModelState):
         GraphError: the loss is not a scalar, or two nodes have one name.
     """
 
+    @overload
+    def __init__(
+        self: Model[Array], outputs: Node, loss: Node | None = None, *,
+        seed: int = 0, schema: None = None, values: Mapping[str, Array] | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Model[list[Array]], outputs: Sequence[Node], loss: Node | None = None, *,
+        seed: int = 0, schema: None = None, values: Mapping[str, Array] | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Model[Predictions], outputs: Node | Sequence[Node], loss: Node | None = None, *,
+        seed: int = 0, schema: Schema, values: Mapping[str, Array] | None = None,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Model[Any], outputs: Node | Sequence[Node], loss: Node | None = None, *,
+        seed: int = 0, schema: Schema | None = None, values: Mapping[str, Array] | None = None,
+    ) -> None: ...  # fmt: skip
     def __init__(
         self,
         outputs: Node | Sequence[Node],
@@ -199,6 +231,10 @@ class Model(ModelState):
         scores.notes = (*notes, *scores.notes)
         return scores
 
+    @overload
+    def predict(self, data: Mapping[str, npt.ArrayLike]) -> Result: ...
+    @overload
+    def predict(self, data: Rows) -> Predictions: ...
     def predict(self, data: Data) -> Any:
         """The outputs for each example.
 

@@ -166,6 +166,22 @@ class ModelState:
             raise FeedError("data", "there are no rows", expected="at least one example")
         return {name: bound[x] for x, name in inputs.items()}, rows
 
+    def _call_advice(
+        self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> str | None:
+        """The right call where X and y, or a rate, were given apart; None for other mistakes."""
+        rate = next((x for x in ("lr", "rate", "learning_rate") if x in named), None)
+        if rate is not None and method == "fit":
+            return f"give it to the optimizer: optimizer=cr.Adam({named[rate]!r})"
+        inputs = [self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS]
+        apart = len(arguments) > 1 or not {"x", "y", *inputs}.isdisjoint(map(str.lower, named))
+        if not apart or method not in ("fit", "evaluate", "predict", "profile"):
+            return None
+        if self.schema is not None:
+            target = self.schema.target.name if self.schema.target else "the target"
+            return f"{method}(table), where one column of the table is {target!r}"
+        return f"{method}({{" + ", ".join(f'"{name}": ...' for name in inputs) + "})"
+
     def _with_target(self, encoded: Encoded) -> dict[str, Array]:
         assert self.schema is not None
         arrays = dict(encoded.arrays)

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from chainrule.graph.node import Node
 from chainrule.nn import compose, layers, normalise, numeric
+from chainrule.system.calls import refuse_misfit
 
 P = ParamSpec("P")
 
@@ -32,6 +33,7 @@ class Layer:
 
 def _waiting(function: Callable[Concatenate[Node, P], Node]) -> Callable[P, Layer]:
     def wait(*arguments: P.args, **options: P.kwargs) -> Layer:
+        refuse_misfit(function, (None, *arguments), options)
         return Layer(function, arguments, options)
 
     wait.__name__ = function.__name__

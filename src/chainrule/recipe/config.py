@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -177,10 +177,23 @@ Config.__doc__ = f"{Config.__doc__}\n\nAttributes:\n" + "\n".join(
 
 def config(**settings: Any) -> Config:
     """A Config from settings by name. Raises SettingError, naming the nearest known one."""
-    for key in settings:
-        if key not in BY_KEY:
-            raise SettingError("train", f"there is no setting {key!r}", fix=did_you_mean(key, KEYS))
+    require_known("train", settings, ("verbose",))
     return Config(**settings)
+
+
+def require_known(where: str, names: Iterable[str], own: Sequence[str]) -> None:
+    """Raise SettingError for a name that Config does not have.
+
+    Args:
+        where: the function that the names were given to.
+        names: of settings.
+        own: the names of the function's own arguments, to be suggested.
+    """
+    for key in names:
+        if key not in BY_KEY:
+            raise SettingError(
+                where, f"there is no setting {key!r}", fix=did_you_mean(key, (*own, *KEYS))
+            )
 
 
 def resolve(chosen: Config, schema: Schema) -> Config:

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.data.columns.encoder import Stats, spread_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import Features, beside, features, knots
+from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 from chainrule.graph.node import Node
@@ -36,7 +37,7 @@ MAX_QUARTILE_DISTANCES = 1e300
 """Bound of a target on a logarithmic scale, in quartile distances from the median."""
 
 
-def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model:
+def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model[Predictions]:
     """The untrained model for a table: encoders, hidden layers, output, loss.
 
     `encoders` are the columns as nodes, where these exist already.

@@ -7,18 +7,20 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
 from chainrule.display.format import number, words
 from chainrule.errors import SettingError
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
-from chainrule.recipe.config import Config, config, resolve
+from chainrule.recipe.config import Config, config, require_known, resolve
 from chainrule.recipe.length import LENGTHS, default_length
+from chainrule.recipe.options import Options
 from chainrule.recipe.training import Training
 from chainrule.system.settings import require_integer
 from chainrule.train.metrics import direction
@@ -28,6 +30,9 @@ MAX_ROUNDS = 3
 """The first round trains for a ninth of the epochs; shorter runs are not informative."""
 DEFAULT_METRICS = {"classification": "log_loss", "regression": "rmse"}
 """The default metrics: unlike accuracy they vary continuously with each prediction."""
+
+OWN = ("trials", "space", "factor", "metric", "jobs", "verbose")
+"""The arguments of `search` besides the settings of the recipe."""
 
 Space = Mapping[str, Any]
 
@@ -61,7 +66,7 @@ class Search:
         trials: all of them, the best first.
     """
 
-    model: Model
+    model: Model[Predictions]
     metric: str
     trials: tuple[Trial, ...]
 
@@ -89,7 +94,7 @@ def search(
     metric: str | None = None,
     jobs: int | None = None,
     verbose: bool | str | None = True,
-    **settings: Any,
+    **settings: Unpack[Options],
 ) -> Search:
     """Try settings of the recipe on a table, many at once, and keep the best model.
 
@@ -119,20 +124,21 @@ def search(
     require_integer("search.trials", trials, 1)
     require_integer("search.factor", factor, 1)
     table = read(source)
-    settings = {"refit": "yes"} | settings
-    chosen = config(target=target, **settings)
+    require_known("search", settings, OWN)
+    given: dict[str, Any] = {"refit": "yes", **settings}
+    chosen = config(target=target, **given)
     if chosen.validation == 0:
         raise SettingError("search", "trials are scored on validation rows", fix="validation=0.2")
     base = Training.of(table, chosen)
     metric = metric or DEFAULT_METRICS[base.config.task or "classification"]
     better = -1.0 if direction(metric) == "max" else 1.0
     ranges = around(base.config) if space is None else space
-    ranges = {key: x for key, x in ranges.items() if key not in settings}
+    ranges = {key: x for key, x in ranges.items() if key not in given}
     random = np.random.default_rng(base.config.seed)
     tried = [Trial({}, default_length(base.config))]
     for _ in range(trials - 1):
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
-        resolved = resolve(config(target=target, **settings, **drawn), base.schema)
+        resolved = resolve(config(target=target, **given, **drawn), base.schema)
         tried.append(Trial(drawn, default_length(resolved)))
     study = _Study(base, metric, better, jobs, choose(verbose))
     return study.run(tried, factor)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
+from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
@@ -33,6 +34,7 @@ from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
 from chainrule.recipe.importance import importance
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
 from chainrule.recipe.network import build
+from chainrule.recipe.options import Options
 from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation
 from chainrule.recipe.report import make_report
 from chainrule.recipe.telling import print_config
@@ -111,7 +113,7 @@ class Training:
         return features(self.schema, scaling=self.config.scaling)
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> Model[Predictions]:
         """The model: untrained before `fit`."""
         return build(self.config, self.schema, self.features)
 
@@ -336,8 +338,8 @@ def _kinds(chosen: Config) -> Mapping[str, str]:
 
 def train(
     source: Table | str | os.PathLike[str] | Any, target: str, *,
-    verbose: bool | str | None = True, **settings: Any,
-) -> Model:  # fmt: skip
+    verbose: bool | str | None = True, **settings: Unpack[Options],
+) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
     Args:

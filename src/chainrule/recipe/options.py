@@ -1,0 +1,109 @@
+"""The settings of `train` and `search`, typed for checkers and editors."""
+
+# Written by docs/generate.py from the rows of config.py: change those, not this file.
+# fmt: off
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+
+class Options(TypedDict, total=False):
+    """The settings of Config but the target; those left out are chosen by the data."""
+
+    task: Literal["classification", "regression"] | None
+    """Data: the kind of prediction; guessed from the target."""
+
+    quality: Literal["fast", "balanced", "best"]
+    """Effort: how much time to spend on a good model."""
+
+    members: int | None
+    """Effort: networks trained side by side, whose predictions are averaged."""
+
+    refit: Literal["yes", "no"] | None
+    """Effort: train once more, on all rows, once the score is known."""
+
+    embedding: Literal["none", "piecewise", "periodic"] | None
+    """Network: functions of each column of numbers as further inputs."""
+
+    hidden: int | Sequence[int] | None
+    """Network: widths of the hidden layers."""
+
+    activation: Literal[
+        "linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
+        "softplus", "tanh", "sigmoid", "hard_sigmoid", "hard_tanh", "softsign",
+        "softmax", "log_softmax", "exp", "sin",
+    ] | None
+    """Network: the function after each hidden layer."""
+
+    norm: Literal["none", "batch", "layer", "rms"]
+    """Network: normalisation after each hidden layer."""
+
+    dropout: float | None
+    """Network: share of units dropped after each hidden layer."""
+
+    loss: str | None
+    """Loss: what training minimises; for numbers: huber, squared_error, absolute_error."""
+
+    target_scaling: Literal["standard", "log"] | None
+    """Loss: how a number to predict is scaled; log suits heavy tails."""
+
+    label_smoothing: float | None
+    """Loss: what cross-entropy takes from the true class for all others."""
+
+    class_weights: Literal["none", "balanced"]
+    """Loss: balanced decides as if all classes were equally frequent."""
+
+    optimizer: Literal[
+        "adam", "amsgrad", "adamw", "nadam", "radam", "adamax", "lamb", "sgd", "lion",
+        "rmsprop", "adagrad", "adadelta", "lbfgs",
+    ]
+    """Optimizer: the method that minimises the loss."""
+
+    rate: float | None
+    """Optimizer: the highest learning rate of a layer with 256 inputs."""
+
+    decay: float | None
+    """Optimizer: weight decay."""
+
+    schedule: Literal[
+        "constant", "cosine", "log_cosine", "one_cycle", "reduce_on_plateau",
+    ] | None
+    """Optimizer: how the learning rate changes."""
+
+    clip_norm: float | None
+    """Optimizer: upper bound on the norm of the gradient."""
+
+    batch_size: int | None
+    """Training: examples per step."""
+
+    epochs: int | None
+    """Training: passes over the training rows, at most."""
+
+    patience: int | None
+    """Training: epochs without improvement after which training stops."""
+
+    validation: float | None
+    """Training: share of rows held out; 0 holds out none."""
+
+    groups: str | None
+    """Training: a column whose groups are held out whole."""
+
+    time: str | None
+    """Training: a column by which the latest rows are held out."""
+
+    seed: int
+    """Training: the seed of everything random."""
+
+    scaling: Literal["auto", "robust", "standard", "quantile"]
+    """Columns: how numbers are scaled; auto is what has learned best."""
+
+    ignore: str | Sequence[str]
+    """Columns: columns to leave out."""
+
+    gaps: str | Sequence[str] | None
+    """Columns: texts that are gaps, and no others but empty cells."""
+
+    kinds: Mapping[str, str]
+    """Columns: what columns are, where the guess is wrong."""
