@@ -13,7 +13,9 @@ import chainrule as cr
 from backend.runners import runnable
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.engine.compile import build_step, plan_step, split_step
+from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.interpreted import Interpreted
+from chainrule.engine.totals import with_means
 from chainrule.graph import Graph
 from chainrule.graph.keys import step_keys
 from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, Step
@@ -192,3 +194,34 @@ def test_the_rows_of_a_step_are_counted_and_numbered_among_those_of_all_programs
     env = evaluate(body.graph, {**feeds, FIRST_ROW: np.array(0)}, rows=ROWS, training=True)
     (node,) = body.gradients.values()
     npt.assert_allclose(parts, env[node], rtol=1e-5)
+
+
+def test_weights_count_alike_in_programs_that_share_a_step() -> None:
+    """The weighted gradients of uneven parts add up, though the parts have other mean weights."""
+    x, t, w = cr.input("x", (7,)), cr.input("t", (), dtype="int32"), cr.input("w")
+    y = cr.dense(x, 3, name="y")
+    loss = cr.cross_entropy(y, t, weights=w, class_weights=[1, 5, 50])
+    graph = Graph(loss)
+    step = build_step(graph, loss, cr.SGD(0.1), exchange=True)
+    data = with_means(graph, DATA | {"w": np.linspace(0, 9, ROWS, dtype="float32")})
+    split = split_step(step)
+    body, encoded = split.body, PrecomputedInputs(split)(data)
+
+    def gradients(rows: Array) -> list[Array]:
+        made = runnable(plan_step(body), ROWS)
+        for node in body.graph.parameters:
+            made.state[node.label] = np.ones(node.shape, "float32")
+        for node in body.graph.inputs:
+            if node.batch:
+                made.bind(node.label, encoded[node.label])
+        given = {"step.rows": np.array(ROWS), "step.rate": np.array(0.1), **data}
+        needed = {b.name for b in made.signature.buffers if b.space == "step"}
+        brought = {name: array for name, array in given.items() if name in needed}
+        made.run(rows, [0, len(rows)], brought, "gradients")
+        return [made.gradient(b).copy() for b in made.signature.gradients]
+
+    rows = np.arange(ROWS)
+    parts = zip(gradients(rows[:7]), gradients(rows[7:]), gradients(rows), strict=True)
+    for one, two, both in parts:
+        assert np.abs(one).max() > 1e-3
+        npt.assert_allclose(one + two, both, rtol=1e-4, atol=1e-6)

@@ -164,3 +164,12 @@ def test_weights_that_parameters_decide_are_those_of_the_minibatch() -> None:
     assert model.value("s") == 0.5  # the weight of a single row cancels
     first = 1.0 - 0.1 * 2 * 1.0
     assert model.value("a") == pytest.approx(first - 0.1 * 2 * 2 * (2 * first - 1))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_names_its_row(bad: float) -> None:
+    y = cr.parameter("a", 0.0) * cr.input("x")
+    model = cr.Model(y, cr.squared_error(y, cr.input("t"), weights=cr.input("w")))
+    data = {"x": np.ones(9), "t": np.ones(9), "w": np.where(np.arange(9) == 7, bad, 1.0)}
+    with pytest.raises(cr.errors.NotFinite, match=r"node 'w'.*row 7"):
+        model.fit(data, batch_size=2, validation=None, shuffle=False, verbose=False)

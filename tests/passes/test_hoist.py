@@ -42,6 +42,12 @@ def test_constants_spread_over_the_rows_are_no_data():
     assert names(cr.mean(spread * w * x))[0] == set()
 
 
+def test_a_number_of_a_row_is_not_stored_once_for_each_class():
+    w, logits = cr.input("w"), cr.dense(cr.input("x", (4,)), 1000)
+    loss = cr.cross_entropy(logits, cr.input("t", (), "int32"), weights=w)
+    assert names(loss, most=20)[0] == {"cross_entropy.not_equal", "cross_entropy.where_2"}
+
+
 def test_nothing_is_hoisted_beyond_the_limit():
     x = cr.input("x", (), dtype="int32")
     wide = cr.one_hot(x, 1000)

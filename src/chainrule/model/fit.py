@@ -41,7 +41,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     notes = [] if prepared is data else [prepared.sentence]  # else it is already reported
     begin = _begin(state, prepared, optimizer, settings)
     notes += begin.notes
-    arrays = with_means(state.graph, prepared.arrays, prepared.rows)
+    arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)
     program = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     program.write({}, begin.steps)
     state.optimizer, state.split = optimizer, prepared.sentence
