@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence, Set
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,13 @@ class Notes:
         ]
 
 
+def coded(texts: Sequence[str]) -> tuple[Codes, list[str]]:
+    """Codes (n,) int32 of texts, and the distinct texts in the order of their first row."""
+    code_of: defaultdict[str, int] = defaultdict(count().__next__)
+    codes = np.fromiter(map(code_of.__getitem__, texts), np.int32, len(texts))
+    return codes, list(code_of)
+
+
 def text_column(
     name: str,
     codes: Codes,
@@ -63,16 +72,19 @@ def text_column(
     """
     texts = list(map(str, levels))
     marked = [text.strip() for text in texts]
-    counts = dict.fromkeys(marked, 0)
-    for text, cells in zip(marked, _cells(codes, len(marked)).tolist(), strict=True):
-        counts[text] += cells
+    cells = _cells(codes, len(marked)).tolist()
+    counts = dict(zip(marked, cells, strict=True))
+    if len(counts) < len(marked):
+        counts = dict.fromkeys(marked, 0)
+        for text, number in zip(marked, cells, strict=True):
+            counts[text] += number
     if not QUOTED_GAPS.isdisjoint(counts):
         texts = [text.removeprefix(QUOTED) for text in texts]
     if not typed:
         column = _numbers(name, codes, texts, counts, gaps)
         if column is not None:
-            for text, cells in column.gap_texts.items():
-                notes.gap(name, text, cells)
+            for text, number in column.gap_texts.items():
+                notes.gap(name, text, number)
             return column
     lost = counts.keys() & (
         {"", *gaps} if gaps is not None else {""} if typed else default_gaps(counts)

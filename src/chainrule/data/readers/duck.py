@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
-from chainrule.data.columns.texts import Notes, text_column
+from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.readers.plain import guess_plain, read_plain
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.table import Codes, Column, Table, listed, refuse_duplicates
@@ -95,11 +95,13 @@ def collect(
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
     kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
     forms = [None] * len(names) if typed else guess_plain(connection)
+    counts = ", ".join(f"count(c{i})" for i in range(len(names)))
+    present = connection.execute(f"SELECT {counts} FROM t").fetchone()
     columns = []
     for i, (name, kind, form) in enumerate(zip(names, kinds, forms, strict=True)):
         column = _typed(connection, i, name, kind, notes) if typed else None
         if form is not None:
-            column = read_plain(connection, i, name, form, notes)
+            column = read_plain(connection, i, name, form, present[i], notes)
         if column is None:
             codes, levels = _texts(connection, i)
             if quotes is not None:
@@ -154,12 +156,10 @@ def _texts(connection: Any, i: int) -> tuple[Codes, list[str]]:
     """Column i as codes and levels: by an enum, or by a dict if nearly all texts differ."""
     count = f"SELECT approx_count_distinct(c{i}) FROM t"
     if connection.execute(count).fetchone()[0] > ENUM_LIMIT:
-        code_of: dict[str, int] = {}
         cells, mask = _fetch(connection, f"c{i}::VARCHAR")
         if mask is not None:
             cells[mask] = ""  # read as a gap
-        coded = (code_of.setdefault(text, len(code_of)) for text in cells.tolist())
-        return np.fromiter(coded, np.int32, len(cells)), list(code_of)
+        return coded(cells.tolist())
     levels = f"SELECT DISTINCT c{i}::VARCHAR AS c FROM t WHERE c{i} IS NOT NULL ORDER BY c"
     connection.execute(f"CREATE TYPE e{i} AS ENUM ({levels})")
     codes, _ = _fetch(connection, f"coalesce(enum_code(c{i}::VARCHAR::e{i})::INTEGER, -1)")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.texts import Notes, text_column
+from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.table import Column, Table, refuse_duplicates
 from chainrule.errors import DataError
 
@@ -205,11 +205,8 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
     if kinds != {str} and len(kinds) > 1:
         mixture = ", ".join(sorted(kind.__name__ for kind in kinds))
         notes.add(f"column {name!r}: a mixture of {mixture} read as text")
-    position: dict[str, int] = {}
-    texts = (None if value is None else str(value) for value in kept)
-    coded = (-1 if text is None else position.setdefault(text, len(position)) for text in texts)
-    codes = np.fromiter(coded, np.int32, len(kept))
-    return _texts(name, codes, list(position), notes)
+    codes, levels = coded(["" if value is None else str(value) for value in kept])
+    return _texts(name, codes, levels, notes)
 
 
 def _nested(name: str, values: list[Any], source: str) -> DataError:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import PLAIN_NUMBER, number_storage
 from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
-from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
-from chainrule.data.columns.texts import Notes, zero_note
+from chainrule.data.columns.gaps import gap_among_numbers
+from chainrule.data.columns.texts import Notes, coded, zero_note
 from chainrule.data.table import Column
 from chainrule.data.written import GENERAL, SHORTEST, Written
 
@@ -87,35 +87,38 @@ def _moments_fit(texts: Collection[str], form: str) -> list[bool]:
     return [re.sub(r"\d", "0", text) == shape for text in texts]
 
 
-def read_plain(connection: Any, i: int, name: str, form: Form, notes: Notes) -> Column | None:
-    """Column i of t as numbers or dates; None if a cell is neither one nor a gap: it is text."""
-    cell = f"c{i}"
-    plain = f"coalesce({cell} = {form.text}, {cell} IS NULL)"
-    cells = f"(SELECT {cell}, {form.value(cell)} AS v FROM t)"
-    odd_text = f"CASE WHEN NOT {plain} THEN {cell} END AS odd"
-    value = "v::DOUBLE AS v" if form.storage == "number" else "v"
-    found = connection.execute(f"SELECT {value}, {odd_text} FROM {cells}").fetchnumpy()
-    missing = np.ma.getmaskarray(found["v"]).copy()
-    values = np.ma.getdata(found["v"])
-    odd = np.flatnonzero(~np.ma.getmaskarray(found["odd"]))
-    if not len(odd):
+def read_plain(
+    connection: Any, i: int, name: str, form: Form, present: int, notes: Notes
+) -> Column | None:
+    """Column i of t as numbers or dates; None if a cell is neither one nor a gap: it is text.
+
+    present: the number of its cells that are not NULL.
+    """
+    cell, value = f"c{i}", "v::DOUBLE" if form.storage == "number" else "v"
+    cells = f"(SELECT {cell} AS c, {form.value(cell)} AS v FROM t)"
+    query = f"SELECT CASE WHEN c = {form.text} THEN {value} END AS v FROM {cells}"
+    found = connection.execute(query).fetchnumpy()["v"]
+    values, missing = np.ma.getdata(found), np.ma.getmaskarray(found).copy()
+    if len(values) - int(missing.sum()) == present:
         return _column(name, form, values, missing, Written(form.written))
-    texts = found["odd"][odd]
-    place: dict[str, int] = {}
-    kinds = np.fromiter((place.setdefault(text, len(place)) for text in texts), np.int32)
-    levels = [text.removeprefix(QUOTED) for text in place]
+    query = f"SELECT c FROM {cells} WHERE (c = {form.text}) IS NOT TRUE"
+    found = connection.execute(query).fetchnumpy()["c"]
+    given = ~np.ma.getmaskarray(found)
+    odd, texts = np.flatnonzero(missing)[given], np.ma.getdata(found)[given]
+    kinds, levels = coded(texts.tolist())
     stripped = [text.strip() for text in levels]
     gaps = np.array([not text or gap_among_numbers(text) for text in stripped])
     numbers: dict[str, int] = {}
     for text, gap, count in zip(stripped, gaps, np.bincount(kinds).tolist(), strict=True):
         if not gap:
             numbers[text] = numbers.get(text, 0) + count
-    regular = len(values) - int(missing.sum()) - sum(numbers.values())
+    regular = len(values) - int(missing.sum())
     read = _read(numbers, form, regular)
     if read is None:
         again = form.storage == "integer" and all(map(PLAIN_NUMBER.fullmatch, numbers))
         decimals = again and not all(text.lstrip("+-").isdigit() for text in numbers)
-        return read_plain(connection, i, name, Form("number", GENERAL), notes) if decimals else None
+        other = Form("number", GENERAL)
+        return read_plain(connection, i, name, other, present, notes) if decimals else None
     values = values.copy()
     missing[odd] = gaps[kinds]
     known = np.array([read.get(text, _gap(form)) for text in stripped], values.dtype)
