@@ -81,16 +81,21 @@ def test_a_rare_word_is_a_gap_and_a_frequent_one_a_value(write):
     sexes = ["male"] * 80 + ["female"] * 80 + ["NA"] * 5
     answers = ["yes"] * 60 + ["no"] * 60 + ["N/A"] * 45
     marks = ["a"] * 60 + ["b"] * 60 + ["?"] * 45
-    table = read(write(csv(sex=sexes, answer=answers, mark=marks)))
-    assert [table[name].gaps for name in table.columns] == [5, 0, 45]
+    flags = ["true"] * 60 + ["False"] * 60 + ["null"] * 45
+    table = read(write(csv(sex=sexes, answer=answers, mark=marks, flag=flags)))
+    assert [table[name].gaps for name in table.columns] == [5, 0, 45, 45]
     assert table.notes == (
         "column 'answer': 'N/A' is frequent, and read as a value: 45 of 165 cells",
         "'NA' read as a gap: 5 cells in column 'sex'",
         "'?' read as a gap: 45 cells in column 'mark'",
+        "'null' read as a gap: 45 cells in column 'flag'",
     )
     schema = Schema.learn(table, "answer")
+    assert schema.columns[-1].kind == "boolean"
     assert schema.classes.tolist() == ["N/A", "no", "yes"]
-    gap = schema.encode(read({"sex": ["NA", None, "other"], "mark": ["a", "b", "?"]}))
+    gap = schema.encode(
+        read({"sex": ["NA", None, "other"], "mark": ["a", "b", "?"], "flag": [True, False, None]})
+    )
     assert gap.arrays["sex"].tolist() == [0, 0, 1]
     assert gap.arrays["mark"].tolist() == [2, 3, 0]
 

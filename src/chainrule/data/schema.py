@@ -94,7 +94,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if target is not None:
             learned = _learn_target(table, table[target], task, chosen.get(target))
             kept, found = _labelled(table, learned)
-            _refuse_words(table, target, kept)
+            _refuse_words(table, learned, kept)
             notes += [*found, *reading_notes(table[target], learned)]
             table = table.take(kept)
         features = [column for column in table if column.name != target]
@@ -308,9 +308,10 @@ def _learn_target(table: Table, column: Column, task: str | None, kind: str | No
         raise DataError(
             f"target {column.name!r}",
             "has no values, only gaps",
-            got=f"{len(column):,} gaps",
+            got=", ".join([counted(len(column), "gap"), *map(repr, column.gap_texts)]),
             at=table.source,
-            fix="choose another target, or data that has labels",
+            fix="choose another target, or data that has labels"
+            + (", or read these words as values: gaps=[]" if column.gap_texts else ""),
         )
     if column.storage == "number":
         _refuse_infinities(table, column.name, column.values[:, None])
@@ -331,27 +332,27 @@ def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str
     return np.flatnonzero(~missing), [note] if lost else []
 
 
-def _refuse_words(table: Table, target: str, kept: NDArray[np.int64]) -> None:
+def _refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
     """Raise where words, not empty cells, would cost more than a fifth of the rows."""
     if table.gaps is not None:
         return
     lost = np.ones(len(table), bool)
     lost[kept] = False
-    column = table[target].take(np.flatnonzero(lost))
+    column = table[target.name].take(np.flatnonzero(lost))
     codes, labels = column.labels(known=column.gap_texts)
     counts = np.bincount(codes[codes >= 0], minlength=len(labels))
     if counts.sum() <= MAX_LOST * len(table):
         return
     words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]
+    classes = "; or make classes of them: gaps=[]" if isinstance(target, ClassTarget) else ""
     cells = [f"{clip(text)!r} in {counts[labels.index(text)]:,}" for text in words]
     raise DataError(
-        f"target {target!r}",
+        f"target {target.name!r}",
         "too many rows would be left out, as words in its place are read as gaps",
         expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
         got=f"{listed(cells, 5)} rows",
         at=table.source,
-        fix=f"leave them out: gaps={words[:5]!r}; or make classes of them: "
-        "gaps=[], task='classification'",
+        fix=f"leave them out: gaps={words[:5]!r}" + classes,
     )
 
 

@@ -27,12 +27,14 @@ def default_gaps(counts: Mapping[str, int]) -> frozenset[str]:
 
     A mark such as '?' is one, and so is a word such as 'NA', unless it is frequent beside other
     texts that repeat: at least half as frequent as the median of them. Where the same word is
-    quoted too, the file tells them apart.
+    quoted too, the file tells them apart; among true and false it is a gap.
     """
     if WORDS.isdisjoint(counts):
         return frozenset({"", *GAP_TEXTS})
-    others = [count for text, count in counts.items() if text and text not in GAP_TEXTS]
-    typical = np.median(others) if others else np.inf
+    others = {text: count for text, count in counts.items() if text and text not in GAP_TEXTS}
+    if {text.casefold() for text in others} <= {"true", "false"}:
+        return frozenset({"", *GAP_TEXTS})
+    typical = np.median(list(others.values()))
     values = {
         text for text in WORDS
         if 1 < typical <= 2 * counts.get(text, 0) and QUOTED + text not in counts

@@ -68,7 +68,7 @@ def _mark_notes(column: Column, form: NumberForm, values: NDArray[np.float64]) -
     texts = [text for text in column.texts if mark in text or form.decimal in text]
     both = all(THOUSANDS[form.decimal].search(text) and text.count(mark) == 1
                and form.decimal not in text for text in texts)  # fmt: skip
-    if not both and not column.comma:
+    if not both:
         return []
     first = int(grouped.argmax())
     why = "as another column has decimal commas" if column.comma else "not for decimals"
