@@ -85,6 +85,16 @@ def test_a_part_of_the_run_is_one_of_all_epochs_so_far() -> None:
     assert parts.history["rate"][4:].tolist() == whole.history["rate"].tolist()
 
 
+@pytest.mark.parametrize("rate", [s.Cosine(0.1), s.OneCycle(0.1), s.WarmUp(s.Polynomial(0.1))])
+def test_fractions_of_a_run_of_several_calls(rate: s.Schedule) -> None:
+    whole, parts = network(), network()
+    fitted(whole, 6, optimizer=cr.SGD(rate), validation=None)
+    for epochs in (1, 3, 2):
+        fitted(parts, epochs, optimizer=cr.SGD(rate), validation=None, total_epochs=6)
+    assert rows(parts) == rows(whole)
+    assert bits(parts) == bits(whole)
+
+
 def test_other_settings_of_the_optimizer_begin_a_new_run() -> None:
     parts = fitted(network(), 2, optimizer=cr.SGD(s.StepDecay(0.1, every=7)), validation=None)
     fitted(parts, 1, optimizer=cr.SGD(s.StepDecay(0.2, every=7)), validation=None)

@@ -139,6 +139,7 @@ class Model(ModelState, Generic[Result]):
         patience: int | EarlyStopping | None = None,
         keep_best: bool = True,
         new_run: bool = False,
+        total_epochs: int | None = None,
         shuffle: bool = True,
         metrics: Iterable[str | Metric | Function] | None = None,
         clip_norm: float | None = None,
@@ -177,6 +178,8 @@ class Model(ModelState, Generic[Result]):
                 epoch; else it is the mean over the minibatches, of the parameters before each
                 update.
             new_run: begin a new run: schedules, patience and the best score begin anew.
+            total_epochs: of the complete run, for schedules with spans that are fractions of it,
+                where several calls make one run; None: the epochs of the calls so far.
             shuffle: take the rows in a new order in each epoch.
             metrics: names or functions (target, prediction); None takes the defaults of the loss.
             clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
@@ -200,9 +203,9 @@ class Model(ModelState, Generic[Result]):
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
-            shuffle=shuffle, metrics=metrics, clip_norm=clip_norm, clip_value=clip_value,
-            trainable=trainable, callbacks=callbacks, backend=backend, threads=threads,
-            verbose=verbose,
+            total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
+            clip_value=clip_value, trainable=trainable, callbacks=callbacks, backend=backend,
+            threads=threads, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 

@@ -38,6 +38,7 @@ class FitSettings:
     patience: int | EarlyStopping | None = None
     keep_best: bool = True
     new_run: bool = False
+    total_epochs: int | None = None
     shuffle: bool = True
     metrics: Iterable[str | Metric | Function] | None = None
     clip_norm: float | None = None
@@ -50,7 +51,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         require_integer("fit.batch_size", self.batch_size, 1)
-        for name, least in (("epochs", 0), ("threads", 1)):
+        for name, least in (("epochs", 0), ("threads", 1), ("total_epochs", 1)):
             if getattr(self, name) is not None:
                 require_integer(f"fit.{name}", getattr(self, name), least)
         check_backend(self.backend)

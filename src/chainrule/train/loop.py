@@ -126,6 +126,8 @@ class Run:
         schedule = getattr(self.settings.optimizer, "rate", 1.0)
         scale = 1.0 if state.plateau is None else state.plateau.scale
         total = state.begun + per_epoch * state.epochs
+        if self.settings.total_epochs is not None:
+            total = per_epoch * self.settings.total_epochs
         return rates(schedule, self.program.steps - state.first_step, count, total, scale)
 
     def _end_epoch(self, row: Mapping[str, float]) -> None:
