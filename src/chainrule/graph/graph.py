@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from chainrule.errors import GraphError, did_you_mean
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
@@ -68,6 +69,18 @@ class Graph:
             f"{len(self.parameters)} parameters, {len(self.operations)} operations>"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle operands before their consumers, so that chains of any length are fine."""
+        return _unpickled, (self.nodes, self.outputs, dict(self.scopes))
+
+    def __copy__(self) -> Graph:
+        """The graph itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Graph:
+        """The graph itself."""
+        return self
+
     def find(self, node: Node | str) -> Node:
         """The node itself, or the node of that name. Raises GraphError if it is not here."""
         if isinstance(node, str):
@@ -102,6 +115,13 @@ class Graph:
     def operations(self) -> tuple[Operation, ...]:
         """The Operation nodes, in topological order."""
         return tuple(node for node in self.nodes if isinstance(node, Operation))
+
+
+def _unpickled(
+    nodes: tuple[Node, ...], outputs: tuple[Node, ...], scopes: dict[Scope, str]
+) -> Graph:
+    """A graph from its pickle; the outputs depend on all of the nodes."""
+    return Graph(outputs, like=scopes)
 
 
 def topological(outputs: Iterable[Node], known: Iterable[Node] = ()) -> tuple[Node, ...]:

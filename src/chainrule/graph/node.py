@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -34,6 +34,14 @@ class Scope:
     def __post_init__(self) -> None:
         if not isinstance(self.base, str):
             raise GraphError("name", "a name is text", got=repr(self.base))
+
+    def __copy__(self) -> Scope:
+        """The scope itself: the nodes of a layer share it."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Scope:
+        """The scope itself."""
+        return self
 
 
 @runtime_checkable
@@ -119,6 +127,23 @@ class Node:
         return self is other
 
     __hash__ = object.__hash__
+
+    def __copy__(self) -> Node:
+        """The node itself, which never changes, and is what it is by identity."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Node:
+        """The node itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the fields; what all graphs share is found again by its name."""
+        if SHARED.get(self.label) is self:
+            return shared, (self.label,)
+        state = {x.name: getattr(self, x.name) for x in fields(self)}
+        if "attributes" in state:
+            state["attributes"] = dict(state["attributes"])
+        return made, (type(self), state)
 
     def __array__(self, *_: Any, **__: Any) -> Array:
         raise DTypeError(
@@ -270,6 +295,22 @@ class Operation(Node):
     def inputs(self) -> tuple[Node, ...]:
         """The operands."""
         return self.operands
+
+
+SHARED: dict[str, Node] = {}
+"""The inputs that exist once and that all graphs share, by name."""
+
+
+def shared(name: str) -> Node:
+    """The node of that name that all graphs share."""
+    return SHARED[name]
+
+
+def made(kind: type[Node], state: dict[str, Any]) -> Node:
+    """A node of these fields, from its pickle."""
+    if "attributes" in state:
+        state["attributes"] = MappingProxyType(state["attributes"])
+    return kind(**state)
 
 
 def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:

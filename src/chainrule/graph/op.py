@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
-from chainrule.errors import ChainruleError, GraphError, did_you_mean
+from chainrule.errors import ChainruleError, GraphError, did_you_mean, nearest
 from chainrule.graph.attributes import Schema, check_attributes
 from chainrule.graph.source import called_from_user, user_line
 from chainrule.ir.index import Place
@@ -211,6 +211,10 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        """Pickle and copy by the name: its rules are code, which is where the op is defined."""
+        return lookup, (self.name,)
+
 
 REGISTRY: dict[str, Op] = {}
 """All ops by name."""
@@ -272,7 +276,9 @@ def op(
 def lookup(name: str) -> Op:
     """The op of that name. Raises GraphError, naming the nearest, where there is none."""
     if name not in REGISTRY:
-        raise GraphError("op", f"unknown op {name!r}", fix=did_you_mean(name, REGISTRY))
+        guess = did_you_mean(name, REGISTRY) if nearest(name, REGISTRY) else None
+        fix = guess or "run the code that makes it by cr.op first"
+        raise GraphError("op", f"unknown op {name!r}", fix=fix)
     return REGISTRY[name]
 
 

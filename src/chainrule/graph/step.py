@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
-from chainrule.graph.node import Input, Node, Parameter, Scope
+from chainrule.graph.node import SHARED, Input, Node, Parameter, Scope
 from chainrule.types import TensorType
 
 KEY = Input(Scope("step.key", given=True), TensorType((3,), "uint32"), batch=False, source="")
@@ -28,6 +28,8 @@ FIRST_ROW = input("step.first_row", (), "int64", batch=False)
 
 STEP_INPUTS = (KEY, RATE, STEP_INDEX, ROW_COUNT, FIRST_ROW)
 """The inputs that the training loop feeds; all others come from the data."""
+
+SHARED.update({x.label: x for x in STEP_INPUTS})
 
 
 @dataclass(frozen=True)

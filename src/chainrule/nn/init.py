@@ -10,6 +10,7 @@ distribution that makes its rows about 1 long.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeAlias
@@ -218,6 +219,18 @@ class Custom:
 
     draw: Draw | None = None
     name: ClassVar[str] = "custom"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the function's name in its module. Raises SettingError where it has none."""
+        module = sys.modules.get(getattr(self.draw, "__module__", None) or "")
+        if self.draw is None or getattr(module, self._called, None) is self.draw:
+            return Custom, (self.draw,)
+        raise SettingError(
+            "init",
+            "a function that is not at the top of a module cannot be pickled",
+            got=repr(self.draw),
+            fix="define it with def in a module, or pickle the Model, which has the values",
+        )
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
         """The array that the function returns, checked: that shape, all values finite."""
