@@ -40,6 +40,19 @@ def test_a_profile_follows_the_results_and_a_model_shows_its_plan(
         assert part in lines
     assert any("the data set, 90 rows" in line for line in lines)
     assert max(map(len, lines)) <= 100
+    assert main(["show", folder]) == 0
+    blocks = capsys.readouterr().out
+    assert main(["show", folder, "--all"]) == 0
+    whole = capsys.readouterr().out
+    assert "--all shows every one" in blocks
+    assert "--all" not in whole
+    assert len(blocks.splitlines()) < 25 < len(whole.splitlines())
+    for name in ("columns", "encoders", "hidden", "output", "mean", "calibration", "loss"):
+        assert re.search(rf"^  {name} ", blocks, re.MULTILINE)
+    assert re.search(r"hidden +\d+ x \[\d+(, \d+)*\], silu", blocks)
+    for text in (blocks, whole):
+        assert "sigmoid" not in text
+        assert "parameters (" in text
 
 
 def test_plan_and_profile_are_of_the_step_that_trains(

@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.errors import GraphError
-from chainrule.graph import Graph
+from chainrule.graph import Graph, Node
 from chainrule.graph.leaves import input, parameter
-from chainrule.nn import batch_norm, cross_entropy, dense, dropout, embedding, summary
+from chainrule.nn import batch_norm, cross_entropy, dense, dropout, embedding, numeric, summary
+from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.ops.join import concat
 
 EXPECTED = """\
@@ -90,7 +92,7 @@ def test_sizes_are_readable():
 def test_composite_activation_is_recognised():
     assert [row.what for row in summary(dense(input("x", (2,)), 3, "gelu")).rows] == [
         "input",
-        "dense, erf",
+        "dense, gelu",
     ]
 
 
@@ -99,3 +101,87 @@ def test_html_escapes_names():
     assert "<td>&lt;b&gt;</td>" in page
     assert "<td>a &amp; b</td>" in page
     assert page.count("<tr>") == 4
+
+
+@pytest.mark.parametrize("name", [x for x in ACTIVATIONS if x != "linear"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_layer_is_shown_with_the_activation_that_was_asked_for(name, dtype):
+    x = input("x", (4,), dtype)
+    for activation in (name, getattr(cr, name, name)):
+        (row,) = summary(dense(x, 3, activation)).rows[1:]
+        assert (row.what, row.reads, row.parameters) == (f"dense, {name}", ("x",), 15)
+
+
+@pytest.mark.parametrize(
+    ("activation", "what"),
+    [
+        (lambda h: h * cr.sigmoid(h), "silu"),
+        (lambda h: cr.gelu(h, approximate=True), "gelu"),
+        (lambda h: cr.leaky_relu(h, 0.3), "leaky_relu"),
+        (lambda h: cr.elu(h, 0.5), "elu"),
+        (lambda h: h * cr.clip(h / 6 + 0.5, 0, 1), "custom"),
+        (lambda h: cr.relu(h) ** 2, "custom"),
+        (lambda h: h * cr.sum(h, 1, keepdims=True), "custom"),
+        (lambda h: 2 * h, "custom"),
+    ],
+)
+def test_a_function_is_shown_by_what_it_is_or_as_custom(activation, what):
+    y = dense(dense(input("x", (4,)), 3, activation), 2)
+    rows = summary(y).rows
+    assert [row.what for row in rows] == ["input", f"dense, {what}", "dense"]
+    assert [row.reads for row in rows] == [(), ("x",), ("dense",)]
+
+
+def test_functions_with_layers_in_them_make_no_cycle():
+    y = dense(input("x", (4,)), 3, lambda h: cr.dense(cr.tanh(h), 3, "mish"))
+    seen: set[str] = set()
+    for row in summary(y).rows:
+        assert seen.issuperset(row.reads)
+        seen.add(row.name)
+
+
+def test_activations_without_a_layer():
+    x = input("x", (4,))
+    assert [r.what for r in summary(cr.silu(cr.mish(x))).rows] == ["input", "mish", "silu"]
+    z = cr.sigmoid(x)
+    assert [r.what for r in summary([x * z, z + 1]).rows] == [
+        "input", "sigmoid", "multiply", "add",
+    ]  # fmt: skip
+
+
+def test_scale_and_rms_norm_are_told_apart():
+    x = input("x", (4,))
+    layers = [cr.rms_norm(x, name="r"), numeric.scale(x, name="s")]
+    assert [r.what for r in summary(layers).rows] == ["input", "rms_norm", "scale"]
+
+
+def members(count: int) -> list[Node]:
+    x, t = input("x", (4,)), input("t", (2,))
+    scaled = x * 2 - 1
+    tops = [cr.mlp(scaled, [8, 7, 6], "gelu", dropout=0.1, norm="layer") for _ in range(count)]
+    outputs = [dense(h, 2) for h in tops]
+    total = sum(outputs[1:], outputs[0]) / count
+    losses = [cr.squared_error(y, t) for y in outputs]
+    return [total.named("answer"), sum(losses[1:], losses[0])]
+
+
+def test_a_large_network_folds_into_blocks_with_its_members_once():
+    found = summary(members(4))
+    assert len(found.rows) > 40
+    assert [(r.name, r.what, r.reads) for r in found.shown] == [
+        ("columns", "1 input, 2 steps", ()),
+        ("hidden", "4 x [8, 7, 6], layer_norm, gelu, dropout", ("columns",)),
+        ("output", "4 x dense", ("hidden",)),
+        ("mean", "mean of 4", ("output",)),
+        ("t", "input", ()),
+        ("loss", "add", ("output", "t")),
+    ]
+    assert sum(r.parameters for r in found.shown) == found.parameters
+    assert "summary(full=True)" in str(found)
+    assert str(summary(members(4), full=True)).count("\n") == len(found.rows) + 3
+
+
+def test_a_small_network_is_shown_whole():
+    found = summary(members(1))
+    assert found.shown == found.rows
+    assert "full=True" not in str(found)

@@ -275,9 +275,12 @@ class Model(ModelState, Generic[Result]):
             step=self.steps, like=self.graph,
         )  # fmt: skip
 
-    def summary(self) -> Summary:
-        """The layers with their shapes and numbers of parameters, as a table."""
-        return summary(self)
+    def summary(self, *, full: bool = False) -> Summary:
+        """The layers with their shapes and numbers of parameters, as a table.
+
+        full: print all rows; else those of a network of more than 40 are folded into blocks.
+        """
+        return summary(self, full=full)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
         """The report of the training by `cr.train`: the data, the run, and the scores.

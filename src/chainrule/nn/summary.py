@@ -10,38 +10,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import GraphError
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
 from chainrule.graph.step import KEY
+from chainrule.nn.arguments import ACTIVATIONS
+from chainrule.nn.blocks import MOST, Row, folded
+from chainrule.nn.recognise import activation_of
 from chainrule.types import show, static_size
 
 _QUIET = {"constant", "broadcast_to", "reshape"}
 _HEAD = ("name", "what", "shape", "parameters", "reads")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A layer, or a single node.
-
-    Attributes:
-        name, what: its name and kind.
-        shape, dtype: of its value.
-        parameters, trained: its number of parameters, and of those that are trained.
-        reads: the names of the rows that it is computed from.
-    """
-
-    name: str
-    what: str
-    shape: str
-    dtype: str
-    parameters: int
-    trained: int
-    reads: tuple[str, ...]
-
-    def cells(self) -> tuple[str, ...]:
-        """The row as text, in the order of the head."""
-        count = f"{self.parameters:,}" if self.parameters else ""
-        return self.name, self.what, self.shape, count, ", ".join(self.reads)
 
 
 @dataclass(frozen=True)
@@ -50,6 +28,7 @@ class Summary:
 
     Attributes:
         rows: in the order of computation.
+        full: whether the table shows all of them; else many are folded into blocks.
         parameters, trained: the network's number of parameters, and of those that are trained.
         bytes: the size of all parameters.
     """
@@ -58,6 +37,18 @@ class Summary:
     parameters: int
     trained: int
     bytes: int
+    full: bool = False
+
+    @property
+    def shown(self) -> tuple[Row, ...]:
+        """The rows of the table: blocks of them where there are many."""
+        return self.rows if self.full or len(self.rows) <= MOST else folded(self.rows)
+
+    @property
+    def hidden(self) -> str:
+        """The number of rows that are folded, in words; empty where none is."""
+        shown = self.shown
+        return "" if shown is self.rows else f"{len(self.rows)} rows in {len(shown)} blocks"
 
     @property
     def total(self) -> str:
@@ -67,17 +58,18 @@ class Summary:
         return f"{self.parameters:,} parameters{split}, {_size(self.bytes)}"
 
     def __str__(self) -> str:
-        table = [_HEAD, *(row.cells() for row in self.rows)]
+        table = [_HEAD, *(row.cells() for row in self.shown)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [_line(cells, widths) for cells in table]
         rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1:], rule, self.total])
+        more = [f"{self.hidden}; all: summary(full=True)"] if self.hidden else []
+        return "\n".join([lines[0], rule, *lines[1:], rule, self.total, *more])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{text}</th>" for text in _HEAD)
-        body = "".join(f"<tr>{''.join(map(_cell, row.cells()))}</tr>" for row in self.rows)
+        body = "".join(f"<tr>{''.join(map(_cell, row.cells()))}</tr>" for row in self.shown)
         foot = f'<tr><td colspan="{len(_HEAD)}">{self.total}</td></tr>'
         return (
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
@@ -85,31 +77,37 @@ class Summary:
         )
 
 
-def summary(model: Any, *, nodes: bool = False) -> Summary:
+def summary(model: Any, *, nodes: bool = False, full: bool = False) -> Summary:
     """The table of a network: name, kind, shape, number of parameters and operands of each layer.
 
     Args:
         model: a model, a graph, a node, or several nodes.
         nodes: a row for every node in place of one for every layer.
+        full: print all rows; else those of a network of more than 40 are folded into blocks.
 
     Raises:
         GraphError: `model` is something else.
     """
     graph = _graph(model)
+    owners, called = ({x: x for x in graph}, {}) if nodes else _owners(graph)
     groups: dict[Scope | Node, list[Node]] = {}
     for node in graph:
-        if nodes or node in graph.outputs or not _quiet(node):
-            groups.setdefault(node if nodes else node.scope, []).append(node)
+        if nodes or node in graph.outputs or owners[node] in called or not _quiet(node):
+            groups.setdefault(owners[node], []).append(node)
     heads = {key: _result(group) for key, group in groups.items()}
     order = {node: place for place, node in enumerate(graph)}
     keys = sorted(groups, key=lambda key: order[heads[key]])
-    rows = tuple(_row(graph, groups[key], heads, nodes) for key in keys)
+    rows = tuple(
+        _row(graph, groups[key], called.get(key), _reads(groups[key], heads, owners))
+        for key in keys
+    )
     sizes = [(static_size(x.shape), x) for x in graph.parameters]
     return Summary(
         rows,
         sum(n for n, _ in sizes),
         sum(n for n, x in sizes if x.trainable),
         sum(n * np.dtype(x.dtype).itemsize for n, x in sizes),
+        full=full or nodes,
     )
 
 
@@ -137,30 +135,76 @@ def _plain(node: Operation) -> bool:
 
 
 def _result(group: list[Node]) -> Node:
-    return next((x for x in group if not x.suffix), group[-1])
+    return next((x for x in reversed(group) if not x.suffix), group[-1])
 
 
-def _row(graph: Graph, group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> Row:
+Owners = dict[Node, Scope | Node]
+"""What each node is a part of: its layer, or an activation by its last node."""
+
+
+def _owners(graph: Graph) -> tuple[Owners, dict[Scope | Node, str]]:
+    """The owner of each node, and the activations of the owners that have one."""
+    owners: Owners = {x: x.scope for x in graph}
+    layers: dict[Scope, list[Node]] = {}
+    for node in graph:
+        layers.setdefault(node.scope, []).append(node)
+    called: dict[Scope | Node, str] = {}
+    for scope, layer in reversed(layers.items()):
+        head, before = _result(layer), next((x for x in layer if x.suffix == ".z"), None)
+        if owners[head] is not scope:
+            continue
+        found = activation_of(head)
+        if found is not None and (before is None or found[1] is before):
+            name, inside = found[0], set(found[2])
+        elif before is not None and any(x is not before for x in head.inputs):
+            name, inside = "custom", _between(graph, before, head)
+        else:
+            continue
+        others = [x for x in inside if x is not head]
+        if all(_free(x, scope) and inside.issuperset(graph.consumers(x)) for x in others):
+            owners |= dict.fromkeys(inside, scope)
+            called[scope] = name
+        elif name == "custom":
+            owners[head] = head  # else the layer would read what reads it
+    return owners, called
+
+
+def _between(graph: Graph, first: Node, last: Node) -> set[Node]:
+    """The nodes from `first`, which is left out, to `last`."""
+    before, reached = set(topological([last], known=[first])), {first}
+    for node in graph:
+        if node in before and not reached.isdisjoint(node.inputs):
+            reached.add(node)
+    constants = {x for x in before if isinstance(x, Operation) and _quiet(x)}
+    return (reached | constants) - {first}
+
+
+def _free(node: Node, scope: Scope) -> bool:
+    """Whether a node can be told as a part of the layer."""
+    return node.scope is scope or (isinstance(node, Operation) and _plain(node))
+
+
+def _row(graph: Graph, group: list[Node], called: str | None, reads: list[Node]) -> Row:
     head = _result(group)
     parameters = [x for x in group if isinstance(x, Parameter)]
     return Row(
         graph.name(head),
-        _what(group),
+        _what(group, called),
         show(head.shape),
         head.dtype,
         sum(static_size(x.shape) for x in parameters),
         sum(static_size(x.shape) for x in parameters if x.trainable),
-        tuple(graph.name(x) for x in _reads(group, heads, nodes)),
+        tuple(map(graph.name, reads)),
     )
 
 
-def _reads(group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> list[Node]:
+def _reads(group: list[Node], heads: dict[Scope | Node, Node], owners: Owners) -> list[Node]:
     """The heads of the other rows that the group reads, directly or through nodes without a row."""
     members, read = set(group), dict[Node, None]()
     stack = [x for node in reversed(group) for x in reversed(node.inputs)]
     while stack:
         x = stack.pop()
-        head = heads.get(x if nodes else x.scope)
+        head = heads.get(owners[x])
         if head is None:
             stack.extend(reversed(x.inputs))
         elif x not in members:
@@ -168,7 +212,7 @@ def _reads(group: list[Node], heads: dict[Scope | Node, Node], nodes: bool) -> l
     return list(read)
 
 
-def _what(group: list[Node]) -> str:
+def _what(group: list[Node], called: str | None) -> str:
     """The kind of a layer, recognised by its parts."""
     head, parts = _result(group), {x.suffix for x in group}
     ops = [x.op.name for x in group if isinstance(x, Operation)]
@@ -177,11 +221,14 @@ def _what(group: list[Node]) -> str:
     if isinstance(head, Operation) and head.op.name == "objective":
         return str(head.attributes["kind"]) + " loss"
     if ".w" in parts and len(group) > 1:
-        after = ops[_place(group, ".z") + 1 :] if ".z" in parts else []
-        return ", ".join(["dense", *_distinctive(after)])
+        kind = head.scope.base if head.scope.base in _NUMERIC else "dense"
+        alone = ".z" not in parts or head.suffix
+        return kind if alone else f"{kind}, {called or _activation(head)}"
+    if called is not None and len(parts) == 1:
+        return called
     for part, kind in _KINDS.items():
         if part in parts:
-            return kind
+            return kind if kind != "rms_norm" or "rsqrt" in ops else "scale"
     if len(group) == 1 and isinstance(head, Parameter):
         return "parameter" if head.trainable else "parameter, not trained"
     if len(group) > 1 and not head.scope.given:
@@ -189,6 +236,7 @@ def _what(group: list[Node]) -> str:
     return ", ".join(_distinctive(ops)) or ops[-1]
 
 
+_NUMERIC = ("piecewise", "periodic")
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "square")
 _KINDS = {
     ".table": "embedding",
@@ -200,14 +248,14 @@ _KINDS = {
 
 
 def _distinctive(ops: list[str]) -> list[str]:
-    """The distinct ops without arithmetic: gelu is recognised by its erf."""
+    """The distinct ops without arithmetic."""
     return [name for name in dict.fromkeys(ops) if name not in (*_QUIET, *_ARITHMETIC)]
 
 
-def _place(group: list[Node], suffix: str) -> int:
-    """The position of the suffix among the group's operations."""
-    operations = [x for x in group if isinstance(x, Operation)]
-    return next(k for k, x in enumerate(operations) if x.suffix == suffix)
+def _activation(head: Node) -> str:
+    """The activation of a layer that is one op, or none that is known here."""
+    name = head.op.name if isinstance(head, Operation) else ""
+    return name if name in ACTIVATIONS else "custom"
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:

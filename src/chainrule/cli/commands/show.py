@@ -32,6 +32,7 @@ def show(
     model: ModelSource,
     /,
     *,
+    all: Annotated[bool, Option("every layer of the network, in place of blocks")] = False,
     graph: Annotated[bool, Option("every node, with the line that made it")] = False,
     columns: Annotated[bool, Option("the columns and how each is treated")] = False,
     config: Annotated[bool, Option("the configuration as TOML")] = False,
@@ -63,7 +64,7 @@ def show(
     if plan:
         print_sections(screen, _plan(loaded, resolved).sections())
     if not (graph or config or columns or plan):
-        _print_summary(loaded, str(path), screen)
+        _print_summary(loaded, str(path), screen, full=all)
 
 
 COMMAND = Command(
@@ -71,6 +72,7 @@ COMMAND = Command(
     show,
     """
     chainrule show penguins-model
+    chainrule show penguins-model --all
     chainrule show penguins-model --columns
     chainrule show penguins-model --config > config.toml
     chainrule show penguins-model --plan
@@ -98,7 +100,7 @@ def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:
     return column_rows(model.schema, encoders.treatments)
 
 
-def _print_summary(model: Model, path: str, screen: Console) -> None:
+def _print_summary(model: Model, path: str, screen: Console, *, full: bool) -> None:
     facts, schema, history = [], model.schema, model.history
     screen.write(screen.styled(path, "bold"))
     if schema is not None and schema.target is not None:
@@ -116,11 +118,13 @@ def _print_summary(model: Model, path: str, screen: Console) -> None:
     facts.append(("seed", str(model.seed)))
     screen.table(facts)
     screen.heading("Network")
-    summary = model.summary()
+    summary = model.summary(full=full)
     rows = [(row.name, row.what, row.shape, f"{row.parameters:,}" if row.parameters else "",
-             ", ".join(row.reads)) for row in summary.rows]  # fmt: skip
+             ", ".join(row.reads)) for row in summary.shown]  # fmt: skip
     screen.table(rows, ("name", "what", "shape", "parameters", "reads"), right=(3,))
     screen.say(summary.total, indent=2)
+    if summary.hidden:
+        screen.say(f"{summary.hidden}; --all shows every one", indent=2)
 
 
 def _content(model: Model, path: str, resolved: Config | None) -> dict[str, Any]:

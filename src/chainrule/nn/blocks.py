@@ -1,0 +1,177 @@
+"""Folds the rows of a large network into blocks: columns, encoders, layers, output, loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+MOST = 40
+"""A network with more rows is shown in blocks."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, a single node, or a block of them.
+
+    Attributes:
+        name, what: its name and kind.
+        shape, dtype: of its value.
+        parameters, trained: its number of parameters, and of those that are trained.
+        reads: the names of the rows that it is computed from.
+    """
+
+    name: str
+    what: str
+    shape: str
+    dtype: str
+    parameters: int
+    trained: int
+    reads: tuple[str, ...]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of the head."""
+        count = f"{self.parameters:,}" if self.parameters else ""
+        return self.name, self.what, self.shape, count, ", ".join(self.reads)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Rows that are shown as one."""
+
+    name: str
+    what: str
+    rows: tuple[Row, ...]
+    copies: tuple[Row, ...] = ()
+
+
+def folded(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows as blocks. What several members have in common is shown once, with their number."""
+    data = _data(rows)
+    truths = [x for x in rows if x.what == "input" and x not in data]
+    scored = _after(rows, truths)
+    network = [x for x in rows if x not in data and x not in truths and x not in scored]
+    members, copies = _members(rows, network)
+    rest = [x for x in network if x not in members]
+    blocks = [_Block("columns", _encoded(data), tuple(data))] if data else []
+    blocks += _layers([x for x in members if copies[x.name][0] is x], copies)
+    blocks += _segments(rest, max((len(x) for x in copies.values()), default=1))
+    blocks += [_Block(x.name, x.what, (x,)) for x in truths]
+    blocks += [_Block("loss", scored[-1].what, tuple(scored))] if scored else []
+    return _as_rows(blocks)
+
+
+def _data(rows: Sequence[Row]) -> list[Row]:
+    """The rows that depend on the data alone, and that something learned is computed from."""
+    named = {x.name: x for x in rows}
+    learned: dict[str, bool] = {}
+    for x in rows:
+        learned[x.name] = x.parameters > 0 or any(learned.get(y, False) for y in x.reads)
+    used = {y for x in rows if x.parameters for y in x.reads}
+    stack = list(used)
+    while stack:
+        name = stack.pop()
+        fresh = [y for y in named[name].reads if y not in used] if name in named else []
+        used.update(fresh)
+        stack += fresh
+    return [x for x in rows if x.name in used and not learned[x.name]]
+
+
+def _after(rows: Sequence[Row], first: Iterable[Row]) -> list[Row]:
+    reached = {x.name for x in first}
+    found = []
+    for x in rows:
+        if not reached.isdisjoint(x.reads):
+            reached.add(x.name)
+            found.append(x)
+    return found
+
+
+def _members(rows: Sequence[Row], network: Sequence[Row]) -> tuple[list[Row], dict[str, list[Row]]]:
+    """The rows up to the output of each member, and for each name all of its copies."""
+    kind: dict[str, Hashable] = {}
+    numbers: dict[Hashable, int] = {}
+    inside = {x.name for x in network}
+    for x in rows:
+        key = x.name if x.name not in inside else (
+            x.what, x.shape, x.parameters, tuple(kind.get(y, y) for y in x.reads)
+        )  # fmt: skip
+        kind[x.name] = numbers.setdefault(key, len(numbers))
+    counts = Counter(kind[x.name] for x in network)
+    times = max((counts[kind[x.name]] for x in network if x.parameters), default=1)
+    if times > 1:
+        members = [x for x in network if counts[kind[x.name]] == times]
+    else:
+        last = max((k for k, x in enumerate(network) if _dense(x)), default=-1)
+        members = list(network[: last + 1])
+    alike: dict[Hashable, list[Row]] = {}
+    for x in members:
+        alike.setdefault(kind[x.name], []).append(x)
+    return members, {x.name: alike[kind[x.name]] for x in members}
+
+
+def _dense(row: Row) -> bool:
+    return row.what.split(",")[0] == "dense"
+
+
+def _layers(rows: list[Row], copies: dict[str, list[Row]]) -> list[_Block]:
+    """The encoders, hidden layers and output of a member."""
+    places = [k for k, x in enumerate(rows) if _dense(x)]
+    first, last = (places[0], places[-1]) if places else (len(rows), len(rows))
+    parts = {"encoders": rows[:first], "hidden": rows[first:last], "output": rows[last:]}
+    blocks = []
+    for name, part in parts.items():
+        if not part:
+            continue
+        times = len(copies[part[0].name])
+        text = ", ".join(dict.fromkeys(y for x in part for y in x.what.split(", ")))
+        if name == "hidden":
+            widths = [x.shape.rstrip(",)").rpartition(" ")[2] for x in part if _dense(x)]
+            text = text.replace("dense", f"[{', '.join(widths)}]", 1)
+        if times > 1:
+            text = f"{times} x {text}"
+        every = tuple(y for x in part for y in copies[x.name])
+        blocks.append(_Block(name, text, tuple(part), every))
+    return blocks
+
+
+def _segments(rows: list[Row], times: int) -> list[_Block]:
+    """What follows the members: their mean, then rows with parameters and what is between."""
+    blocks: list[_Block] = []
+    segment: list[Row] = []
+
+    def close() -> None:
+        if segment:
+            averaged = times > 1 and not blocks
+            kinds = ", ".join(dict.fromkeys(x.what for x in segment))
+            name = "mean" if averaged else segment[-1].name
+            blocks.append(_Block(name, f"mean of {times}" if averaged else kinds, tuple(segment)))
+            segment.clear()
+
+    for x in rows:
+        if x.parameters:
+            close()
+            blocks.append(_Block(x.name, x.what, (x,)))
+        else:
+            segment.append(x)
+    close()
+    return blocks
+
+
+def _encoded(data: list[Row]) -> str:
+    inputs = sum(x.what == "input" for x in data)
+    steps = len(data) - inputs
+    return f"{inputs} input{'s' * (inputs != 1)}" + (f", {steps} steps" if steps else "")
+
+
+def _as_rows(blocks: list[_Block]) -> tuple[Row, ...]:
+    home = {x.name: b.name for b in blocks for x in (*b.rows, *b.copies)}
+    made = []
+    for b in blocks:
+        every = b.copies or b.rows
+        reads = dict.fromkeys(home[y] for x in every for y in x.reads if y in home)
+        reads.pop(b.name, None)
+        last, parameters = b.rows[-1], sum(x.parameters for x in every)
+        trained = sum(x.trained for x in every)
+        made.append(Row(b.name, b.what, last.shape, last.dtype, parameters, trained, tuple(reads)))
+    return tuple(made)
