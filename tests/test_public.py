@@ -66,9 +66,15 @@ def test_a_misspelt_argument_is_told_everywhere(name: str) -> None:
 
 def test_nearly_all_of_the_interface_is_tried() -> None:
     assert len(CALLABLES) > 250
-    assert {"SGD", "Model.fit", "relu", "metrics.accuracy", "init.Normal", "data.read"} < set(
-        CALLABLES
-    )
+    assert {
+        "SGD",
+        "Model.fit",
+        "relu",
+        "MLPClassifier.fit",
+        "metrics.accuracy",
+        "init.Normal",
+        "data.read",
+    } < set(CALLABLES)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,8 @@ def model() -> Any:
         (lambda: cr.Model(), "'outputs' is missing", None),
         (lambda: cr.MLPRegressor(max_iters=3), "'max_iters'", "did you mean 'max_iter'?"),
         (lambda: cr.MLPRegressor().fit(X), "'y' is missing", None),
+        (lambda: cr.MLPRegressor().partial_fit(X), "'y' is missing", None),
+        (lambda: cr.MLPClassifier().predict_proba(x=X), "'x'", "did you mean 'X'?"),
         (lambda: cr.train("penguins"), "'target' is missing", None),
         (lambda: cr.train("penguins", "species", epoch=1), "'epoch'", "did you mean 'epochs'?"),
         (lambda: cr.search("penguins", "species", trial=1), "'trial'", "did you mean 'trials'?"),

@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from chainrule.data.columns.target import ClassTarget, LabelType, Target
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.network import offered
+from chainrule.system.calls import telling
 
 Array = npt.NDArray[Any]
 
@@ -121,6 +122,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self
 
     @available_if(lambda self: self._stochastic())
+    @telling
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
@@ -229,6 +231,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return np.asarray(self.classes_[np.minimum(codes, len(self.classes_) - 1)])
 
     @available_if(lambda self: self._has(probabilities=True))
+    @telling
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, or of each label, (n, classes), as `classes_` has them.
 
@@ -241,6 +244,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return values if values.ndim == 2 else np.column_stack([1 - values, values])
 
     @available_if(lambda self: self._has(probabilities=True))
+    @telling
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithms of `predict_proba`.
 
@@ -251,6 +255,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return np.asarray(np.log(self.predict_proba(X)))
 
     @available_if(lambda self: self._has(probabilities=False))
+    @telling
     def decision_function(self, X: Any) -> Array:
         """The scores of a network with `loss="hinge"`: (n,) for two classes, else (n, classes).
 

@@ -14,6 +14,7 @@ from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.network import Scale, link_of, offered
 from chainrule.nn.loss import IDENTITY
+from chainrule.system.calls import telling
 
 Array = npt.NDArray[Any]
 
@@ -120,6 +121,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return self
 
     @available_if(lambda self: self._stochastic())
+    @telling
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one epoch, from the present state.
 
