@@ -200,6 +200,21 @@ def test_a_known_set_that_is_not_here(folder: Path) -> None:
     assert "chainrule data fetch letter" in err
 
 
+def test_data_show_tells_the_guesses_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{day:02}/{month:02}/2024,{day}" for month in range(1, 13) for day in range(1, 13)]
+    Path("days.csv").write_text("\n".join(["day,y", *lines, "24-01-05,3"]), "utf-8")
+    assert main(["data", "show", "days.csv"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "read as month/day/year, but day and month may be exchanged" in told
+    assert (
+        "not a date as month/day/year, read as gaps: 1 cell, the first '24-01-05' in row 145"
+        in told
+    )
+
+
 def test_bad_column_names_do_not_steer_the_terminal(inside: Path, capsys) -> None:
     Path("evil.csv").write_text('"a\033[31m",y\n' + "1.5,x\n2.5,z\n" * 20, encoding="utf-8")
     assert main(["data", "show", "evil.csv"]) == 0

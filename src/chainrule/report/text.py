@@ -65,7 +65,7 @@ def print_columns(screen: Screen, rows: Sequence[ColumnRow]) -> None:
     if left_out > 0:
         shown = [*shown[: COLUMNS_SHOWN - 1], shown[-1]]  # the target is the last
     screen.table(
-        [(clip(name, 40), kind, clip(why, 48), how) for name, kind, why, how in shown],
+        [(clip(name, 40), kind, clip(why, 96), how) for name, kind, why, how in shown],
         ("column", "kind", "because", "treatment"),
     )
     if left_out > 0:

@@ -13,9 +13,10 @@ from chainrule.data.check import check_table
 from chainrule.data.columns.kinds import guess_kinds
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Column, clip
+from chainrule.data.schema import Schema
+from chainrule.data.table import Column, Table, clip
 from chainrule.data.written import label_of
-from chainrule.errors import SettingError
+from chainrule.errors import ChainruleError, SettingError
 from chainrule.report.text import print_findings, print_source
 
 
@@ -62,16 +63,16 @@ def show(
     """Print the columns of a table, the kind of each, and the findings of the data check."""
     screen = Console(sys.stdout)
     table = read(data)
-    print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if target is not None and target not in table:
         _ = table[target]  # the error names the nearest column
+    print_source(screen, table.source, len(table), len(table.columns), _notes(table, target))
     screen.heading("Columns")
     rows = []
     for name, kind in guess_kinds(table).items():
         column = table[name]
         gaps = f"{column.gaps:,}" if column.gaps else ""
         label = "target" if name == target else kind.name
-        rows.append((clip(name, 40), label, gaps, clip(kind.reason, 48), _values(column)))
+        rows.append((clip(name, 40), label, gaps, clip(kind.reason, 96), _values(column)))
     head = ("column", "kind", "gaps", "because", "values")
     screen.table(rows, head, right=(2,))
     findings = check_table(table, target)
@@ -129,6 +130,14 @@ def _print_entries(screen: Console, title: str, entries: Sequence[datasets.Liste
         for entry in entries
     ]
     screen.table(rows, ("name", "rows x columns", "task", "target", "licence"))
+
+
+def _notes(table: Table, target: str | None) -> Sequence[str]:
+    """The notes of reading, and on what training would guess about the texts of a table."""
+    try:
+        return Schema.learn(table, target).notes
+    except ChainruleError:  # nothing to train on: the data check says why
+        return table.notes
 
 
 def _values(column: Column) -> str:
