@@ -136,7 +136,7 @@ def _layers(rows: list[Row], copies: dict[str, list[Row]]) -> list[_Block]:
 
 
 def _segments(rows: list[Row], times: int) -> list[_Block]:
-    """What follows the members: their mean, then rows with parameters and what is between."""
+    """The rows after the members: their mean, then rows with parameters and what is between."""
     blocks: list[_Block] = []
     segment: list[Row] = []
 
