@@ -52,6 +52,9 @@ def kind_of(values, name="c"):
         ("level_rank", np.arange(1, N + 1), "number"),  # levels may be in order
         ("case", np.arange(1, N + 1), "id"),  # numbers the rows
         ("case", np.arange(1, N + 1)[::-1], "number"),
+        ("rank", np.arange(1, N + 1), "number"),
+        ("userid", RNG.permutation(N) + 5000, "id"),
+        ("covid", RNG.permutation(N) + 5000, "number"),
         ("row#", np.arange(1.0, N + 1), "id"),
         ("Seq#", RNG.permutation(N), "id"),
         ("X", np.arange(1, N + 1), "id"),  # the name that R gives to row numbers

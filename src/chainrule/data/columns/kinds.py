@@ -42,7 +42,10 @@ KINDS = known_kinds()
 """The kinds that come with Chainrule."""
 
 ID_NAME = re.compile(
-    r"(.*[_\W])?(id|uuid|guid|key|nr|no)[_\W]*|rownames?|unnamed.*|__index.*|#", re.IGNORECASE
+    r"(.*[_\W])?((row|user|cust|customer|client|patient|person|subject|member|employee|emp|student"
+    r"|order|account|product|item|store|case|record|session)?id|uuid|guid|key|nr|no)[_\W]*"
+    r"|rownames?|unnamed.*|__index.*|#",
+    re.IGNORECASE,
 )
 CAMEL_ID = re.compile(r".*[a-z]I[dD]")
 COUNTER_NAME = re.compile(
@@ -52,7 +55,8 @@ COUNTER_NAME = re.compile(
 )
 SCALE_NAME = re.compile(
     r".|.*(date|day|time|year|month|week|hour|minute|second|step|period|trend|epoch|age|dist|pos"
-    r"|size|level|number|count|amount|price|score).*",
+    r"|size|level|rank|grade|place|number|count|amount|price|score|dose|speed|weight|height|width"
+    r"|length|depth|power|round|trial|version).*",
     re.IGNORECASE,
 )
 """Names of columns that may run from 1 to n and mean it."""
