@@ -194,6 +194,20 @@ def test_names_whose_words_tell_nothing_are_levels_alone(names):
     assert [x.kind for x in schema.blocks if x.kind == "array"] == []
 
 
+@pytest.mark.parametrize(("positives", "alone"), [(300, True), (60, False)])
+def test_levels_of_few_rows_share_a_vector_where_classes_are_rare(positives, alone):
+    """With 1 positive in 10 a level needs 5 rows, with 1 in 2 every level has its own."""
+    place = np.r_[np.repeat(np.arange(40), 12), np.repeat(np.arange(40, 70), 4)]
+    y = np.where(np.arange(600) * positives // 600 != (np.arange(600) + 1) * positives // 600, 1, 0)
+    table = read({"c": [f"p{k}" for k in place], "y": y})
+    schema = Schema.learn(table, "y")
+    found = features(schema)
+    z = cr.run(found.node, schema.encode(table, "none").arrays).value(found.node)
+    assert len(np.unique(z[:480], axis=0)) == 40
+    assert len(np.unique(z[480:], axis=0)) == (30 if alone else 1)
+    assert ("share one" in found.treatments["c"]) is not alone
+
+
 def test_booleans_and_dates_are_numbers():
     table = {
         "member": [True, False, None, True] * 10,

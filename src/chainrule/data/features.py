@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Block
+from chainrule.data.columns.columns import UNSEEN
 from chainrule.data.columns.encoder import (
     ArrayEncoder,
     CategoryEncoder,
@@ -17,6 +18,7 @@ from chainrule.data.columns.encoder import (
     Stats,
     spread_of,
 )
+from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
@@ -46,6 +48,8 @@ MAX_RANKED_ROWS = 1500
 """Rows below which numbers that rarely differ are mapped to quantiles: a few are far out."""
 MAX_ONE_HOT = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
+MIN_OTHERS, MAX_LEAST_ROWS = 0.5, 20
+"""Expected rows of a level that are not of the most frequent class, and the most rows needed."""
 MAX_SPIKED_COLUMNS = 16
 """Columns up to which frequent numbers are learned one by one: not for images."""
 MAX_TABULAR_NUMBERS = 50
@@ -300,7 +304,7 @@ def _category(schema: Schema, block: Block, limit: int, treatments: dict[str, st
     assert isinstance(encoder, CategoryEncoder)
     met = encoder.met
     if len(met) > limit:
-        return _embedded(codes, encoder, len(met), treatments)
+        return _embedded(codes, encoder, schema, treatments)
     treatments[block.name] = f"one-hot, {len(met)} columns"
     # Codes that are not in the training data have no column: all zeros, not untrained noise.
     return _select(one_hot(codes, block.width), met).within(Scope(f"{block.name}.one_hot"))
@@ -316,7 +320,7 @@ def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, 
     for k, name in enumerate(block.columns):
         met = encoders[name].met
         if len(met) > limit:
-            embedded.append(_embedded(codes[:, k], encoders[name], len(met), treatments))
+            embedded.append(_embedded(codes[:, k], encoders[name], schema, treatments))
             continue
         treatments[name] = f"one-hot, {len(met)} columns"
         columns += [k] * len(met)
@@ -328,7 +332,31 @@ def _categories(schema: Schema, block: Block, limit: int, treatments: dict[str, 
     return [hot.within(Scope(f"{block.name}.one_hot")), *embedded]
 
 
-def _embedded(codes: Node, encoder: CategoryEncoder, met: int, treatments: dict[str, str]) -> Node:
+def _embedded(
+    codes: Node, encoder: CategoryEncoder, schema: Schema, treatments: dict[str, str]
+) -> Node:
+    """A category's codes as an embedding; levels with few rows share that of unseen levels."""
+    least, met = _least_rows(schema), encoder.met
+    rare = [k for k in met if k > UNSEEN and encoder.counts and encoder.counts[k] < least]
+    text = f"embedded, {len(met)} levels"
+    if rare:
+        places = np.arange(encoder.width, dtype=np.int32)
+        places[rare] = UNSEEN
+        codes = take(constant(places), codes, axis=0).within(Scope(f"{encoder.name}.frequent"))
+        text += f", of which {len(rare)} with under {least} rows share one,"
     vectors = _levels(codes, encoder.width, encoder.name)
-    treatments[encoder.name] = f"embedded, {met} levels in {vectors.shape[1]} numbers"
+    treatments[encoder.name] = f"{text} in {vectors.shape[1]} numbers"
     return vectors
+
+
+def _least_rows(schema: Schema) -> int:
+    """The rows of a level from which it has a vector of its own: 1, but more for rare classes.
+
+    Half a row of them is expected not to be of the most frequent class: a vector would learn by
+    heart which levels happen to have one.
+    """
+    if not isinstance(schema.target, ClassTarget):
+        return 1
+    counts = np.array(schema.target.counts)
+    others = float(1 - counts.max() / counts.sum())
+    return min(round(MIN_OTHERS / others), MAX_LEAST_ROWS)
