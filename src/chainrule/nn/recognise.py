@@ -52,7 +52,7 @@ def _templates(name: str, type: TensorType) -> tuple[Operation, ...]:
 
 
 def _matched(template: Operation, node: Operation, free: bool) -> tuple[Node | None, set[Node]]:
-    """What stands for the template's input, and the nodes of the rest; None: they differ."""
+    """The nodes in place of the template's input, and the nodes of the rest; None: they differ."""
     stands: dict[Node, Node] = {}
     stack: list[tuple[Node, Node]] = [(template, node)]
     while stack:

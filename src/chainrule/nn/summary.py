@@ -139,7 +139,7 @@ def _result(group: list[Node]) -> Node:
 
 
 Owners = dict[Node, Scope | Node]
-"""What each node is a part of: its layer, or an activation by its last node."""
+"""By node, the part that it belongs to: its layer, or an activation by its last node."""
 
 
 def _owners(graph: Graph) -> tuple[Owners, dict[Scope | Node, str]]:
