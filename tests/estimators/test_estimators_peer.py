@@ -81,6 +81,7 @@ def test_weights_can_be_set_and_not_be_changed_in_place() -> None:
         model.intercepts_ = model.intercepts_[:1]
 
 
+@pytest.mark.filterwarnings("ignore::chainrule.errors.ChainruleWarning")  # of rows far away
 def test_one_class_is_all_that_is_predicted() -> None:
     for loss in ("log_loss", "hinge"):
         with pytest.warns(RuntimeWarning, match="one class, setosa"):
