@@ -115,7 +115,7 @@ class Loss:
 _FITS: dict[Form, Callable[[Node, Node], bool]] = {
     "numbers": lambda prediction, target: prediction.ndim <= 2,
     "quantiles": lambda prediction, target: True,
-    "classes": lambda prediction, target: prediction.ndim <= 2,
+    "classes": lambda prediction, target: 1 <= prediction.ndim <= 2,
     "labels": lambda prediction, target: target.ndim >= prediction.ndim <= 2,
 }
 """By form, whether a prediction and a target have its shapes."""

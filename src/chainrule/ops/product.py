@@ -136,10 +136,10 @@ def _decompose_others(x: Node, *directions: Node, axis: Axes) -> Node | None:
     last = len(directions) + 1
     taken = functools.reduce(logical_or, (blocks.same(b, last) for b in range(last)))
     rest = prod(where(taken, 1, blocks.spread(x, last)), blocks.axes(last))
-    clash = [blocks.same(a, b) for b in range(1, last) for a in range(b)]
+    clash = [blocks.same(a, b, but=last) for b in range(1, last) for a in range(b)]
     chosen = where(_dropped(functools.reduce(logical_or, clash), blocks.axes(last)), 0, rest)
     for b, t in enumerate(directions, start=1):
-        chosen = chosen * _dropped(blocks.spread(t, b), blocks.axes(last))
+        chosen = chosen * _dropped(blocks.spread(t, b, but=last), blocks.axes(last))
     inner = tuple(a for b in range(1, last) for a in blocks.axes(b))
     return blocks.back(sum(chosen, inner))
 
@@ -162,15 +162,24 @@ class _Blocks:
         width = len(self._axis)
         return tuple(range(block * width, (block + 1) * width))
 
-    def spread(self, x: Node, block: int) -> Node:
-        """`x` along one copy, of size 1 along the others."""
+    def spread(self, x: Node, block: int, *, but: int | None = None) -> Node:
+        """`x` along one copy, repeated along the others; of size 1 along the copy `but`."""
         front = transpose(x, (*self._axis, *self._rest))
-        return reshape(front, self._shape(block, front.shape[len(self._axis) :]))
+        return self._wide(reshape(front, self._shape(block, front.shape[len(self._axis) :])), but)
 
-    def same(self, one: int, other: int) -> Node:
-        """Whether two copies have the same position."""
-        equals = [equal(self._index(one, k), self._index(other, k)) for k in range(len(self._axis))]
+    def same(self, one: int, other: int, *, but: int | None = None) -> Node:
+        """Whether two copies have the same position; of size 1 along the copy `but`."""
+        equals = [
+            equal(self._wide(self._index(one, k), but), self._wide(self._index(other, k), but))
+            for k in range(len(self._axis))
+        ]
         return functools.reduce(logical_and, equals)
+
+    def _wide(self, x: Node, but: int | None) -> Node:
+        """`x` repeated along all copies but one: batch axes of several meet, as is meant here."""
+        ones = [1] * len(self._sizes)
+        front = [d for b in range(self._count) for d in (ones if b == but else self._sizes)]
+        return broadcast_to(x, (*front, *x.shape[len(front) :]))
 
     def back(self, x: Node) -> Node:
         """`x` with the axes of its one remaining copy in their original positions."""
