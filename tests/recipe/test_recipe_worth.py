@@ -147,6 +147,24 @@ def test_repeats_of_training_rows_are_scored_apart() -> None:
     assert len(training.test(training.schema.encode(read(fresh), "required"))) == 1
 
 
+def test_a_saved_model_knows_the_rows_that_come_again(tmp_path) -> None:
+    table = imbalanced(1, 900)
+    cr.train(table, "y", epochs=1, members=1, verbose=False).save(tmp_path / "m.safetensors")
+    model = cr.load(tmp_path / "m.safetensors")
+    assert model.evaluate(table).notes == ("900 of 900 rows (100 %) repeat a training row",)
+    mixed = {k: np.concatenate([x[:100], imbalanced(7, 300)[k]]) for k, x in table.items()}
+    assert model.evaluate(mixed).notes == ("100 of 400 rows (25 %) repeat a training row",)
+    assert model.evaluate(imbalanced(8, 300)).notes == ()
+
+
+def test_a_table_without_some_targets_is_told_where_a_model_is_trained_further(capsys) -> None:
+    table = imbalanced(1, 200)
+    model = cr.train(table, "y", epochs=1, members=1, verbose=False)
+    table["y"] = np.where(np.arange(200) < 7, None, table["y"])
+    model.fit(table, epochs=1)
+    assert "7 rows without a target 'y' left out" in "".join(capsys.readouterr())
+
+
 def test_rows_of_a_few_answers_repeat_by_chance_and_are_not_told() -> None:
     r = np.random.default_rng(0)
     table = {"a": r.integers(0, 3, 600), "b": r.choice(["u", "v"], 600), "y": r.random(600) < 0.5}
@@ -190,7 +208,8 @@ def test_a_contradiction_with_crossvalidation_is_told() -> None:
     found = training.evaluations[0]
     loss = found.scores["log_loss"]
     assert on_crossvalidation(found, Crossed(loss * 1.05, 0.02), 320) == ()
-    (line,) = on_crossvalidation(found, Crossed(loss + 0.5, 0.03), 320)
+    assert on_crossvalidation(found, Crossed(loss * 1.6, 0.0), 320) == (), "of single networks"
+    (line,) = on_crossvalidation(found, Crossed(loss + 0.9, 0.03), 320)
     assert "they are easier than most by chance" in line
     (line,) = on_crossvalidation(found, Crossed(loss / 100, 0.001), 320)
     assert "harder" in line

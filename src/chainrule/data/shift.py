@@ -169,6 +169,8 @@ def _of_codes(encoder: CategoryEncoder, codes: NDArray[Any], chance: float) -> s
     if distance < _noise(len(codes), int(before.sum()), chance):
         return ""
     most = int((share - usual).argmax())
+    if not usual[most]:  # an unseen value or a gap, which is told elsewhere
+        return ""
     return (f"{clip(encoder.name_of(most))} in {_share(int(now[most]), len(codes))}, in training "
             f"{_percent(usual[most])}")  # fmt: skip
 

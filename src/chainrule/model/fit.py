@@ -38,7 +38,8 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
     optimizer = optimizer_for(state, settings.optimizer)
     settings = _resolved(state, prepared, optimizer, settings)
-    notes = [] if prepared is data else [prepared.sentence]  # else it is already reported
+    # else they are reported already
+    notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
     begin = _begin(state, prepared, optimizer, settings)
     notes += begin.notes
     arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)

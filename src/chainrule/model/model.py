@@ -12,6 +12,7 @@ import numpy.typing as npt
 from chainrule.data.blocks import Encoded
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
+from chainrule.data.repeats import as_text, from_text, repeated, sentence
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
@@ -219,8 +220,8 @@ class Model(ModelState, Generic[Result]):
             metrics: names or functions; None takes the defaults of the loss.
 
         Where the loss weights examples and the data has no weights, all have equal weight. The
-        `notes` of the scores tell of a table how it differs from the training data, and which
-        rows are left out.
+        `notes` of the scores tell of a table how it differs from the training data, how many of
+        its rows repeat training rows, and which are left out.
 
         Raises:
             GraphError: the model has no loss.
@@ -228,7 +229,10 @@ class Model(ModelState, Generic[Result]):
         notes: list[str] = []
         if self.schema is not None and not isinstance(data, Encoded):
             data = self.schema.encode(read(data), "required")
-            notes = data.notes
+            notes = list(data.notes)
+            if self.trained_rows is not None:
+                again = repeated(self.schema, self.trained_rows, data)
+                notes += filter(None, [sentence(again, "row")])
         arrays, rows = self.arrays(data, weighted=False)
         scores = self.score(arrays, all_rows(rows), metrics)
         scores.notes = (*notes, *scores.notes)
@@ -413,6 +417,7 @@ class Model(ModelState, Generic[Result]):
                 "single": self.single,
                 "split": self.split,
                 "notes": self.notes,
+                "rows": "" if self.trained_rows is None else as_text(self.trained_rows),
                 **({"run": self.last_run.to_dict()} if self.last_run and portable else {}),
             },
         )
@@ -491,4 +496,8 @@ def _from_saved(saved: Saved) -> Model:
     if not isinstance(notes, Mapping):
         raise ModelFileError("load", "the notes are not a mapping", got=short(notes))
     model.notes = dict(notes)
+    try:
+        model.trained_rows = from_text(saved.notes.get("rows", ""))
+    except ValueError as error:
+        raise ModelFileError("load", "the keys of rows are damaged", got=str(error)) from None
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Prepared:
         arrays, rows: of the training data.
         held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
         sentence: a description of the split.
+        notes: on the table, such as the number of rows without a target.
     """
 
     arrays: dict[str, Array]
@@ -34,6 +35,7 @@ class Prepared:
     held_arrays: dict[str, Array] | None
     held_rows: Rows
     sentence: str
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -47,6 +49,7 @@ def prepare(
         return data
     if state.schema is not None:
         data, groups, time = encode(state.schema, data, groups, time)
+    notes = tuple(data.notes) if isinstance(data, Encoded) else ()
     arrays, n = state.arrays(data)
     _refuse_impossible_targets(state, arrays)
     all_rows = np.arange(n)
@@ -56,10 +59,11 @@ def prepare(
         held, m = state.arrays(validation)
         _refuse_impossible_targets(state, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
-        return Prepared(arrays, all_rows, held, np.arange(m), sentence)
+        return Prepared(arrays, all_rows, held, np.arange(m), sentence, notes)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
     share = None if validation is not None and float(validation) == 0 else validation
-    return divide(arrays, all_rows, share, state.seed, stratify=stratify, groups=groups, time=time)
+    ways = {"stratify": stratify, "groups": groups, "time": time}
+    return replace(divide(arrays, all_rows, share, state.seed, **ways), notes=notes)
 
 
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:

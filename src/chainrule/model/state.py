@@ -13,6 +13,7 @@ import numpy.typing as npt
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.readers.sources import read
+from chainrule.data.repeats import Keys
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
@@ -57,6 +58,8 @@ class ModelState:
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; from `train`, "config" holds the
             settings, and "data" what was left out or guessed of the table.
+        trained_rows: keys of the rows that `train` trained on, by which rows that come again are
+            found; None where they are not known.
         step_cache: holds the step of the last run.
 
     Raises:
@@ -86,6 +89,7 @@ class ModelState:
         self.history, self.split = History(), ""
         self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
+        self.trained_rows: Keys | None = None
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
         given = values or {}
         self._values = {

@@ -11,17 +11,15 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget, NumberTarget
-from chainrule.data.repeats import repeated
+from chainrule.data.repeats import Keys, repeated, sentence
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table
 from chainrule.model.model import Model
 from chainrule.report.results import Evaluation, Outcome
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
 MISTAKES = 10
-MIN_REPEATED = 0.01
-"""The share of rows that repeat training rows from which that is told."""
 
 
 def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
@@ -52,15 +50,13 @@ def evaluate(
     return Evaluation(name, encoded, scores, guess, outcome)
 
 
-def without_repeats(model: Model, found: Evaluation, trained: Encoded) -> list[Evaluation]:
+def without_repeats(model: Model, found: Evaluation, trained: Keys) -> list[Evaluation]:
     """An evaluation and, where some of its rows repeat training rows, one of the others."""
     assert model.schema is not None
     again = repeated(model.schema, trained, found.encoded)
-    count, rows = int(again.sum()), np.flatnonzero(~again)
-    if count < MIN_REPEATED * len(again):
+    told, rows = sentence(again, f"{found.name} row"), np.flatnonzero(~again)
+    if not told:
         return [found]
-    told = f"{count:,} of {counted(len(again), found.name + ' row')} ({100 * again.mean():.0f} %) "
-    told += "repeat a training row"
     if not len(rows):
         said = f"{told}: the scores tell nothing of new rows."
         return [replace(found, remarks=(*found.remarks, said))]

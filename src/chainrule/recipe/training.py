@@ -19,6 +19,7 @@ from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
+from chainrule.data.repeats import Keys, keys_of
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.display.screen import Screen
@@ -155,6 +156,7 @@ class Training:
                 self._fits = 2
                 self._fit_shorter(best, progress)
         calibrate(model, data)
+        model.trained_rows = self._trained
 
     def _fit_shorter(self, best: int, progress: Progress) -> None:
         """Train anew where patience ended the training before the rate was annealed.
@@ -193,6 +195,7 @@ class Training:
         self._before_refit = model.values, model.steps
         model.restore(again.values | again.slots | temperature_of(model), again.steps)
         model.split += f"; then {sentence}"
+        model.trained_rows = keys_of(subset(self.encoded, rows))
         return True
 
     # ------------------------------------------------------------ results
@@ -253,9 +256,9 @@ class Training:
         """The importance of columns on the rows held out, or else on the training rows."""
         return importance(self.scored, (self.evaluations or [self.on_training])[0])
 
-    @property
-    def _trained(self) -> Encoded:
-        return subset(self.encoded, self.data.rows)
+    @cached_property
+    def _trained(self) -> Keys:
+        return keys_of(subset(self.encoded, self.data.rows))
 
     @property
     def columns(self) -> list[ColumnRow]:

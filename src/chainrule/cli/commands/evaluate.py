@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from chainrule.cli.command import Command, Data, ModelSource, Option
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table
 from chainrule.errors import DataError
-from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
+from chainrule.recipe.evaluation import without_repeats
 from chainrule.report.results import counts_of
 from chainrule.report.text import print_results
 
@@ -35,14 +35,22 @@ def evaluate(
     encoded = schema.encode(table, "required")
     if not len(encoded):
         raise DataError(table.source, "no row has a target")
-    evaluation = evaluated(loaded, encoded, "test")
-    found = [*encoded.notes, *_seen_before(loaded, table)]
+    evaluations = [evaluation := evaluated(loaded, encoded, "test")]
+    found = [*encoded.notes]
+    if loaded.trained_rows is not None:
+        evaluations = without_repeats(loaded, evaluation, loaded.trained_rows)
+        found += evaluations[0].remarks
     if json:
-        content = {
+        content: dict[str, Any] = {
             "model": str(path), "data": table.source, "target": schema.target.name,
             "task": schema.task, "rows": evaluation.rows, "metrics": evaluation.scores,
             "constant_guess": evaluation.guess, "notes": [*found, *evaluation.scores.notes],
         }  # fmt: skip
+        if len(evaluations) > 1:
+            content["unrepeated"] = {
+                "rows": evaluations[1].rows, "metrics": evaluations[1].scores,
+                "constant_guess": evaluations[1].guess,
+            }  # fmt: skip
         outcome = evaluation.outcome
         if outcome.classes:
             content["classes"] = list(outcome.classes)
@@ -52,7 +60,7 @@ def evaluate(
     for note in found:
         notes.say(note, label="note", style="cyan")
     screen.write(screen.styled(f"{path} on {table.source}", "bold"))
-    print_results(screen, [evaluation])
+    print_results(screen, [replace(x, remarks=()) for x in evaluations])
 
 
 COMMAND = Command(
@@ -64,11 +72,3 @@ COMMAND = Command(
     chainrule evaluate model.safetensors "from 'all.csv' where year = 24"
     """,
 )
-
-
-def _seen_before(model: Model, table: Table) -> list[str]:
-    """A caution where the rows have the source of the training data."""
-    assert model.schema is not None
-    if table.source != model.schema.source or len(table) < model.schema.rows:
-        return []
-    return [f"the model was trained on most rows of {table.source}: on new rows it may fare worse"]
