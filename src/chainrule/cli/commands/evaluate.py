@@ -11,7 +11,9 @@ from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
 from chainrule.data.readers.sources import read
+from chainrule.data.table import Table
 from chainrule.errors import DataError
+from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
 from chainrule.recipe.evaluation import without_repeats
 from chainrule.report.results import counts_of
@@ -36,7 +38,7 @@ def evaluate(
     if not len(encoded):
         raise DataError(table.source, "no row has a target")
     evaluations = [evaluation := evaluated(loaded, encoded, "test")]
-    found = [*encoded.notes]
+    found = [*encoded.notes, *_seen_before(loaded, table)]
     if loaded.trained_rows is not None:
         evaluations = without_repeats(loaded, evaluation, loaded.trained_rows)
         found += evaluations[0].remarks
@@ -72,3 +74,11 @@ COMMAND = Command(
     chainrule evaluate model.safetensors "from 'all.csv' where year = 24"
     """,
 )
+
+
+def _seen_before(model: Model, table: Table) -> list[str]:
+    """A caution where the rows have the source of the training data."""
+    assert model.schema is not None
+    if table.source != model.schema.source or len(table) < model.schema.rows:
+        return []
+    return [f"the model was trained on most rows of {table.source}: on new rows it may fare worse"]
