@@ -136,4 +136,6 @@ def _parameter(help: str, names: Sequence[str] = (), **more: Any) -> Parameter:
     """The cyclopts parameter of an argument; a switch has no --no- form."""
     from cyclopts import Parameter  # noqa: PLC0415  (heavy: not for `import chainrule`)
 
-    return Parameter(name=names or None, help=help, negative="", show_default=False, **more)
+    free = more.get("metavar") == METAVARS["texts"]  # "-999" and "-" are texts
+    return Parameter(name=names or None, help=help, negative="", show_default=False,
+                     allow_leading_hyphen=free, **more)  # fmt: skip

@@ -17,6 +17,7 @@ from chainrule.data.schema import Schema
 from chainrule.data.table import Column, Table, clip
 from chainrule.data.written import label_of
 from chainrule.errors import ChainruleError, SettingError
+from chainrule.recipe.config import BY_KEY
 from chainrule.report.text import print_findings, print_source
 
 
@@ -59,10 +60,14 @@ def show(
     /,
     *,
     target: Annotated[str | None, Option("the column to predict")] = None,
+    gaps: Annotated[
+        list[str] | None,
+        Option("texts that are gaps, and no others but empty cells", metavar="TEXT,TEXT"),
+    ] = None,
 ) -> int:
     """Print the columns of a table, the kind of each, and the findings of the data check."""
     screen = Console(sys.stdout)
-    table = read(data)
+    table = read(data, gaps=None if gaps is None else BY_KEY["gaps"].from_texts(gaps))
     if target is not None and target not in table:
         _ = table[target]  # the error names the nearest column
     print_source(screen, table.source, len(table), len(table.columns), _notes(table, target))
@@ -70,9 +75,9 @@ def show(
     rows = []
     for name, kind in guess_kinds(table).items():
         column = table[name]
-        gaps = f"{column.gaps:,}" if column.gaps else ""
+        lacking = f"{column.gaps:,}" if column.gaps else ""
         label = "target" if name == target else kind.name
-        rows.append((clip(name, 40), label, gaps, clip(kind.reason, 96), _values(column)))
+        rows.append((clip(name, 40), label, lacking, clip(kind.reason, 96), _values(column)))
     head = ("column", "kind", "gaps", "because", "values")
     screen.table(rows, head, right=(2,))
     findings = check_table(table, target)

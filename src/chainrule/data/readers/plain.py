@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import PLAIN_NUMBER, number_storage
 from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
-from chainrule.data.columns.gaps import gap_among_numbers
+from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
 from chainrule.data.columns.texts import Notes, coded, zero_note
 from chainrule.data.table import Column
 from chainrule.data.written import GENERAL, SHORTEST, Written
@@ -54,11 +54,15 @@ def guess_plain(connection: Any) -> list[Form | None]:
     A wrong guess costs time alone: all cells are held against it.
     """
     sample = connection.execute(f"SELECT * FROM t LIMIT {SAMPLE}").fetchall()
-    return [_guess({cell.strip() for cell in cells if cell}) for cells in zip(*sample, strict=True)]
+    return [
+        _guess({cell.removeprefix(QUOTED).strip() for cell in cells if cell})
+        for cells in zip(*sample, strict=True)
+    ]
 
 
 def _guess(cells: set[str]) -> Form | None:
-    texts = {text for text in cells if text and not gap_among_numbers(text)}
+    stripped = {cell.removeprefix(QUOTED).strip() for cell in cells}
+    texts = {text for text in stripped if text and not gap_among_numbers(text)}
     if not texts:
         return None
     if all(map(PLAIN_NUMBER.fullmatch, texts)):
@@ -105,7 +109,7 @@ def read_plain(
     found = connection.execute(query).fetchnumpy()["c"]
     given = ~np.ma.getmaskarray(found)
     odd, texts = np.flatnonzero(missing)[given], np.ma.getdata(found)[given]
-    kinds, levels = coded(texts.tolist())
+    kinds, levels = coded([text.removeprefix(QUOTED) for text in texts])
     stripped = [text.strip() for text in levels]
     gaps = np.array([not text or gap_among_numbers(text) for text in stripped])
     numbers: dict[str, int] = {}
