@@ -45,7 +45,7 @@ MEANINGS = {
     "auc": "how often a positive row outranks a negative one",
     "log_loss": "mean of −log of the probability given to the truth",
     "brier": "mean squared error of the probabilities",
-    "calibration_error": "mean gap between confidence and accuracy",
+    "calibration_error": "mean gap between probability and frequency, as in the chart",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
