@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
-from chainrule.data.readers.duck import collect, connect
+from chainrule.data.readers.duck import BLOCK, collect, connect
 from chainrule.data.readers.encoding import decode, detect, stated_encoding
 from chainrule.data.readers.header import guess_header, joined, names_of, rows_below
 from chainrule.data.readers.layout import lay_out, padded_titles
@@ -97,7 +97,7 @@ def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Ta
     with contextlib.suppress(csv.Error):
         rows = list(dialect.reader(iter(io.StringIO(sample, newline=""))))[:200]
         rows = [row or [""] for row in rows]
-        if not padded_titles(rows):
+        if not padded_titles(rows) and not (found.quoted and len(rows[0]) > BLOCK):
             _tell_dialect(dialect, notes)
             return _load(file.path, file, rows, dialect, found, notes, header)
     return None
@@ -163,8 +163,8 @@ def _load(
         tidy(connection, rows[0] if has_header else None, rows[1 + below :], notes)
         if found.apostrophes:
             tell_apostrophes(connection, names, notes)
-        own = path == file.path  # in a copy they are marked already
-        quotes = Quotes(path, query, options, dialect.quote) if own else None
+        marked = path != file.path or len(names) > BLOCK
+        quotes = None if marked else Quotes(path, query, options, dialect.quote)
         return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
 
 

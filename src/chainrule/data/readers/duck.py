@@ -16,6 +16,7 @@ from chainrule.data.table import Codes, Column, Table, listed, refuse_duplicates
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"
+BLOCK = 128  # columns of a table at a time: each query costs time for all columns of its table
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 SETTINGS = (
     "SET python_enable_replacements=false",
@@ -88,11 +89,28 @@ def collect(
 ) -> Table:  # fmt: skip
     """Returns the columns c0, c1, ... of the table t under their real names.
 
-    quotes: of the CSV file that t was read from.
+    quotes: of the CSV file that t was read from; not where it has more than BLOCK columns.
     """
     rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
     if rows == 0:
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
+    columns = []
+    if len(names) <= BLOCK:
+        columns = _columns(connection, names, notes, typed, quotes)
+    else:
+        connection.execute(f"ALTER {'VIEW' if typed else 'TABLE'} t RENAME TO wide")
+        for start in range(0, len(names), BLOCK):
+            block = names[start : start + BLOCK]
+            cells = ", ".join(f"c{start + k} AS c{k}" for k in range(len(block)))
+            connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {cells} FROM wide")
+            columns += _columns(connection, block, notes, typed, None)
+    return Table(columns, source=source, notes=notes.lines())
+
+
+def _columns(
+    connection: Any, names: list[str], notes: Notes, typed: bool, quotes: Quotes | None
+) -> list[Column]:
+    """The columns c0, c1, ... of t under their real names."""
     kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
     forms = [None] * len(names) if typed else guess_plain(connection)
     counts = ", ".join(f"count(c{i})" for i in range(len(names)))
@@ -108,7 +126,7 @@ def collect(
                 codes, levels = _marked(connection, i, codes, levels, quotes)
             column = text_column(name, codes, levels, notes, typed=typed)
         columns.append(column)
-    return Table(columns, source=source, notes=notes.lines())
+    return columns
 
 
 def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -164,6 +182,7 @@ def _texts(connection: Any, i: int) -> tuple[Codes, list[str]]:
     connection.execute(f"CREATE TYPE e{i} AS ENUM ({levels})")
     codes, _ = _fetch(connection, f"coalesce(enum_code(c{i}::VARCHAR::e{i})::INTEGER, -1)")
     texts = connection.execute(f"SELECT unnest(enum_range(NULL::e{i})) AS c").fetchnumpy()["c"]
+    connection.execute(f"DROP TYPE e{i}")
     return codes, list(map(str, texts))
 
 

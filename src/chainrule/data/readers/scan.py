@@ -22,6 +22,7 @@ class Scan:
         widths: how many records have each number of cells; blank lines are not counted.
         longest: the bytes of the longest record.
         blank: whether a blank line stands above another record.
+        quoted: whether a cell is quoted.
         ragged_quotes: whether a quote stands inside a cell that does not begin with one, or a
             text follows the quote that ends a cell.
         returns: whether records end in CR LF, not LF.
@@ -32,6 +33,7 @@ class Scan:
     widths: set[int]
     longest: int = 0
     blank: bool = False
+    quoted: bool = False
     ragged_quotes: bool = False
     returns: bool = False
     mixed_ends: bool = False
@@ -104,6 +106,7 @@ def _outside(
     places = np.flatnonzero(quotes)
     if not len(places):
         return np.ones(len(codes), bool)
+    found.quoted = True
     around = np.zeros(256, bool)
     around[[quote, delimiter, LF, CR]] = True
     opening, closing = places[0::2], places[1::2]
