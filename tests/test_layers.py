@@ -42,7 +42,7 @@ NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 WRAPPED = {"estimators": {"sklearn"}}
 """By part, a library that the user installs for it; such a part is imported late."""
 
-OPTIONAL = {"IPython"}
+OPTIONAL = {"IPython", "python_calamine"}
 """Libraries that are used where the user has them, and are no dependency."""
 
 

@@ -283,3 +283,34 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"cyclopts", "duckdb", "jinja2", "tomlkit", "rich"} & set(loaded)
+
+
+def test_a_table_may_come_from_standard_input(tmp_path):
+    rows = "a;b;y\n" + "".join(f"{k};{k % 5};{2 * k}\n" for k in range(40))
+
+    def piped(*arguments, text=rows):
+        done = subprocess.run(
+            [sys.executable, "-m", "chainrule", *arguments], cwd=tmp_path, input=text, text=True,
+            capture_output=True, env=environment(), timeout=120,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, _ = piped("train", "-", "--target", "y", "--epochs", "2")
+    assert code == 0
+    assert "standard input: 40 rows" in out
+    assert "train - --config" in (tmp_path / "stdin-model" / "config.toml").read_text("utf-8")
+    code, out, _ = piped("predict", "stdin-model", "-", "-o", "-")
+    assert code == 0
+    assert len(out.splitlines()) == 41
+    assert "on standard input" in piped("evaluate", "stdin-model", "-")[1]
+    assert "standard input: 40 rows" in piped("data", "show", "-")[1]
+    assert "is empty" in piped("data", "show", "-", text="")[2]
+    koi8 = "имя,y\nда,1\nнет,0\n".encode("koi8-r")
+    (tmp_path / "k.csv").write_bytes(koi8)
+    assert "имя" in run("data", "show", "k.csv", "--encoding", "koi8-r", cwd=tmp_path)[0]
+
+
+def test_a_long_argument_is_refused_in_a_few_lines(tmp_path):
+    _, err = run("data", "show", "x" * 100_000, cwd=tmp_path, code=1)
+    assert "no such file" in err
+    assert len(err) < 1_000

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.data import read
+from chainrule.data.readers.duck import BLOCK
 from chainrule.errors import DataError
 
 
@@ -314,3 +315,104 @@ def test_embedded_data_set_by_name():
     table = read("penguins")
     assert len(table) == 344
     assert table["sex"].gaps == 11
+
+
+def test_json_may_begin_with_a_mark_or_be_utf16(write):
+    lines = '{"a": 1, "b": "\u00e9"}\n{"a": 2, "b": "y"}\n'
+    for name, text in (("t.json", f"[{lines.strip()}]".replace("\n", ",")), ("t.jsonl", lines)):
+        for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+            table = read(write(text, name, encoding))
+            assert table["a"].values.tolist() == [1, 2]
+            assert table["b"].to_numpy().tolist() == ["\u00e9", "y"]
+
+
+@pytest.mark.parametrize("row", [0, 2_000])
+def test_a_cell_may_be_long_in_any_row(write, row):
+    cells = ["x" * 300_000 if k == row else f"t{k}" for k in range(2_100)]
+    table = read(write("a,b\n" + "".join(f"{k},{c}\n" for k, c in enumerate(cells))))
+    assert table["b"].to_numpy().tolist() == cells
+
+
+def test_a_blank_line_of_a_file_with_a_long_cell(write):
+    table = read(write("a,b\n1,x\n\n2," + "y" * 200_000 + "\n"))
+    assert table["a"].values.tolist() == [1, 2]
+
+
+def test_one_column_of_decimal_commas_is_not_split(write):
+    table = read(write("x\n1,5\n2,25\n3,75\n"))
+    assert table.columns == ["x"]
+    assert table["x"].to_numpy().tolist() == ["1,5", "2,25", "3,75"]
+
+
+def test_more_columns_than_a_block_keep_their_order_quotes_and_types(write):
+    width = 2 * BLOCK + 3
+    rows = [["NA" if k % 5 == 1 else str(k + r) for k in range(width)] for r in range(3)]
+    quoted = [[f'"{c}"' if c == "NA" and r == 0 else c for c in row] for r, row in enumerate(rows)]
+    names = [f"n{k}" for k in range(width)]
+    text = "".join(",".join(row) + "\n" for row in [names, *quoted])
+    table = read(write(text))
+    assert table.columns == names
+    assert table[f"n{width - 1}"].values.tolist() == [width - 1, width, width + 1]
+    assert table["n1"].to_numpy().tolist() == ["NA", None, None]
+    query = "SELECT " + ", ".join(f"{k} AS n{k}, 'text' AS t{k}" for k in range(BLOCK))
+    typed = read(query)
+    assert len(typed.columns) == 2 * BLOCK
+    assert typed[f"n{BLOCK - 1}"].values.tolist() == [BLOCK - 1]
+    assert typed[f"t{BLOCK - 1}"].to_numpy().tolist() == ["text"]
+
+
+@pytest.mark.parametrize("source", ["x" * 100_000, "a/" * 50_000, "x" * 300 + ".csv", "x," * 2_000])
+def test_a_long_argument_is_refused(source):
+    message = refusal(source)
+    assert "no such file" in message
+    assert len(message) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("word", "encoding"),
+    [
+        ("\u043d\u0435\u0442", "cp1251"),
+        ("\u043d\u0435\u0442", "koi8-r"),
+        ("\u6771\u4eac\u306e\u732b", "shift_jis"),
+        ("\u5317\u4eac\u4e0a\u6d77", "gbk"),
+        ("\u65b0\u5e74\u5feb\u6a02\u53f0\u5317\u5e02\u6c11", "big5"),
+        ("\uc11c\uc6b8\uc0ac\ub78c", "euc-kr"),
+        ("\u03ba\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1", "cp1253"),
+    ],
+)
+def test_another_encoding_is_detected_and_noted(write, word, encoding):
+    text = "a,b\n" + "".join(f"{k},{word}\n" for k in range(40))
+    table = read(write(text, encoding=encoding))
+    assert table["b"].to_numpy().tolist() == [word] * 40
+    assert "is not UTF-8" in table.notes[0]
+    assert word in table.notes[0]
+    assert "encoding=" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('a,"b\n1,2\n', ["line 1", "not closed"]),
+        ('a,b\n1,"x" y\n', ["line 2", "closing quote"]),
+        ('a,b,c\n1,x,y\n2"p, q",z\n', ["line 3", "in the middle of a cell"]),
+        ("a,b,c\n1,2,3\n,4,5,\n7,8,9\n", ["line 3", "3 cells", "4 cells"]),
+        ("a b,c\n1,2,3\n4,5,6\n", ["line 1", "2 names", "3 names"]),
+        ("a,b\n1,2\n3,4\n\nc,d,e\n3,4,5\n", ["line 5", "second table"]),
+    ],
+)
+def test_a_refusal_gives_the_true_cause_and_line(write, content, words):
+    message = refusal(write(content, "bad.csv"))
+    assert all(word in message for word in [*words, "bad.csv"]), message
+
+
+def test_what_is_left_out_is_said_with_its_place(write):
+    for content, note in (
+        ("a,b,c\n1,2,3\n4,5,6,\n7,8,9\n", "line 3 ends with a delimiter too many"),
+        ("a,b\nkg,m\n1,2\n3,4\n", "units or further names, and is left out: kg, m"),
+        ("t\n\na,b\n1,2\n", "2 lines above the header skipped: 't'"),
+        ("a,b\n1,2\na,b\n3,4\n", "1 row that repeat"),
+        ("a,b\n1,2\n3,4\n\nSource: x\n", "1 line below the table left out, from line 5"),
+        ("a~b\n1~2\n3~4\n", "separated by '~'"),
+        ('a,b\n1,5" pipe\n2,x\n', "quote in the middle of a cell is kept"),
+    ):
+        assert any(note in line for line in read(write(content)).notes), (content, note)

@@ -12,6 +12,7 @@ import chainrule
 from chainrule.cli.command import Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
 from chainrule.cli.console import Console
+from chainrule.data.readers.stdin import STDIN
 from chainrule.recipe import SETTINGS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
 
     given = list(arguments) or ["--help"]
     try:
-        code = application(given)(given)
+        code = application(given)(_with_stdin(given))
     except CycloptsError as error:
         command = " ".join(["chainrule", *(error.command_chain or ())])
         text = str(error).replace("\n", " ")
@@ -57,6 +58,13 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
         trouble.say(f"{command} --help", indent=2, label="fix     ", style="bold")
         return USAGE
     return code if isinstance(code, int) else 0
+
+
+def _with_stdin(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a name for a lone hyphen, which cyclopts takes for an option."""
+    before = ["", *arguments]
+    return [STDIN if x == "-" and y not in ("-o", "--output") else x
+            for x, y in zip(arguments, before, strict=False)]  # fmt: skip
 
 
 def application(arguments: Sequence[str]) -> App:

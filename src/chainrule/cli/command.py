@@ -55,7 +55,16 @@ def paths(commands: Iterable[Command], before: str = "") -> Iterator[tuple[str, 
 
 CommandLine = Annotated[str, "the command line as it was typed; no argument"]
 Data = Annotated[
-    str, Option("a file (CSV, TSV, Parquet, JSON), a SQL query, or the name of a data set")
+    str,
+    Option("a file (CSV, TSV, Parquet, JSON, .xlsx), a SQL query, the name of a data set, or - for "
+           "standard input"),
+]  # fmt: skip
+Encoding = Annotated[
+    str | None,
+    Option("the encoding of text that is not UTF-8, such as windows-1251", metavar="NAME"),
+]
+Sheet = Annotated[
+    str | None, Option("the sheet of a spreadsheet; without it the first", metavar="NAME")
 ]
 ModelSource = Annotated[str, Option("the folder that train made, or a model file")]
 Quiet = Annotated[bool, Option("print nothing but errors", "--quiet", "-q")]

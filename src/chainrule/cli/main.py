@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from chainrule.cli import app
 from chainrule.cli.console import Console
+from chainrule.data.table import clip
 from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
 from chainrule.system.startup import INTERRUPTED, raising_interrupts
@@ -90,7 +91,7 @@ def _system(error: OSError, trouble: Console, debug: bool) -> int:
         traceback.print_exc()
     place: Any = error.filename
     what = error.strerror or str(error) or type(error).__name__
-    trouble.say(f"[chainrule] {what}" + (f": {os.fsdecode(place)}" if place else ""))
+    trouble.say(f"[chainrule] {what}" + (f": {clip(os.fsdecode(place), 200)}" if place else ""))
     return WRONG
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainrule.data.readers.sources import QUERY
+from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import SettingError
 
-SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|gz))+$", re.IGNORECASE)
+SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|xls|ods|gz))+$", re.IGNORECASE)
 MODEL = "model.safetensors"
 SIDES = ("report.html", "history.csv", "config.toml")
 
@@ -81,6 +82,8 @@ def name_of(source: str) -> str:
     """A name for results from a source: the file's name without its suffix."""
     if QUERY.match(source) and not Path(source[:255]).exists():
         return "query"
+    if source == STDIN:
+        return "stdin"
     name = SUFFIX.sub("", Path(source).name)
     return name[:60].strip(". ") or "data"
 

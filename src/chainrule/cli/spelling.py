@@ -11,7 +11,8 @@ from typing import Any
 from chainrule.recipe import SETTINGS
 
 OPTIONS = {x.key: x.flag for x in SETTINGS} | {
-    key: "--" + key.replace("_", "-") for key in ("encoding", "gaps", "keep", "output", "test")
+    key: "--" + key.replace("_", "-")
+    for key in ("encoding", "gaps", "keep", "output", "sheet", "test")
 }
 """The option of each setting, by its name in Python."""
 

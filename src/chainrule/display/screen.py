@@ -206,14 +206,23 @@ def wrap(text: str, width: int) -> list[str]:
             continue
         if line:
             lines.append(line)
-        while cells(word) > width:
-            cut = next(k for k in range(len(word), 0, -1) if cells(word[:k]) <= width or k == 1)
+        while (cut := _fitting(word, width)) < len(word):
             joint = max(word.rfind(mark, 0, cut) for mark in "._-/") + 1  # of a dotted name
             cut = joint if joint > cut // 2 else cut
             lines.append(word[:cut])
             word = word[cut:]
         line = word
     return [*lines, line] if line or not lines else lines
+
+
+def _fitting(word: str, width: int) -> int:
+    """The number of first characters that fit in so many columns, at least 1."""
+    used = 0
+    for k, char in enumerate(word):
+        used += cells(char)
+        if used > width:
+            return max(k, 1)
+    return len(word)
 
 
 def printable(text: str, stream: TextIO | None) -> list[str]:

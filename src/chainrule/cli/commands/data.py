@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from chainrule.cli.command import Command, Data, Option
+from chainrule.cli.command import Command, Data, Encoding, Option, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.outputs import quoted
 from chainrule.data.check import check_table
@@ -64,10 +64,13 @@ def show(
         list[str] | None,
         Option("texts that are gaps, and no others but empty cells", metavar="TEXT,TEXT"),
     ] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
 ) -> int:
     """Print the columns of a table, the kind of each, and the findings of the data check."""
     screen = Console(sys.stdout)
-    table = read(data, gaps=None if gaps is None else BY_KEY["gaps"].from_texts(gaps))
+    chosen = None if gaps is None else BY_KEY["gaps"].from_texts(gaps)
+    table = read(data, encoding=encoding, sheet=sheet, gaps=chosen)
     if target is not None and target not in table:
         _ = table[target]  # the error names the nearest column
     print_source(screen, table.source, len(table), len(table.columns), _notes(table, target))

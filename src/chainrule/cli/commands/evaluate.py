@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import Annotated, Any
 
-from chainrule.cli.command import Command, Data, ModelSource, Option
+from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
@@ -26,6 +26,8 @@ def evaluate(
     /,
     *,
     json: Annotated[bool, Option("as JSON")] = False,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
 ) -> None:
     """Print how good a model is on rows whose target is known."""
     screen, notes = Console(sys.stdout), Console(sys.stderr)
@@ -33,7 +35,7 @@ def evaluate(
     schema = loaded.schema
     assert schema is not None
     assert schema.target is not None
-    table = read(data)
+    table = read(data, encoding=encoding, sheet=sheet)
     encoded = schema.encode(table, "required")
     if not len(encoded):
         raise DataError(table.source, "no row has a target")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.command import Command, Data, ModelSource, Option, Quiet
+from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import quoted
@@ -41,13 +41,15 @@ def predict(
     keep: Annotated[
         list[str] | None, Option("columns of the data to copy", metavar="COLUMN,COLUMN")
     ] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write what a model predicts for each row of a table; no target is needed."""
     notes = Console(None if quiet else sys.stderr)
     loaded, path = open_table_model(model)
     suffix = _format(output, (path, Path(data)))
-    table = read(data)
+    table = read(data, encoding=encoding, sheet=sheet)
     copied = {name: table[name] for text in keep or () for name in split_commas(text)}
     predictions = loaded.predict(table)
     for note in predictions.notes:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from chainrule import recipe
 from chainrule.cli import configfile
-from chainrule.cli.command import Command, CommandLine, Data, Option, Quiet
+from chainrule.cli.command import Command, CommandLine, Data, Encoding, Option, Quiet, Sheet
 from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Console
 from chainrule.cli.outputs import Outputs, claimed, quoted
@@ -21,6 +21,7 @@ from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
+from chainrule.data.readers.stdin import STDIN
 from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
@@ -53,6 +54,8 @@ def train(
         Option("the folder to write to, or NAME.safetensors", "--output", "-o", metavar="PATH"),
     ] = None,
     force: Annotated[bool, Option("replace the files of another run")] = False,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     quiet: Quiet = False,
     check_only: Annotated[
         bool, Option("read, check and resolve the settings; do not train")
@@ -67,7 +70,8 @@ def train(
     """
     order = Order(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
-        quiet=quiet, check_only=check_only, profile=profile, command_line=command_line,
+        encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
+        command_line=command_line,
     )  # fmt: skip
     return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
 
@@ -91,6 +95,7 @@ class Order:
     Attributes:
         data, test: the training data, and rows to test on.
         chosen: the given settings.
+        encoding, sheet: of the data, if given.
         output, force, quiet, check_only, profile: as the options.
         command_line: as it was typed.
     """
@@ -100,6 +105,8 @@ class Order:
     test: str | None
     output: str | None
     force: bool
+    encoding: str | None
+    sheet: str | None
     quiet: bool
     check_only: bool
     profile: bool
@@ -166,7 +173,7 @@ def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
 
 def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     """Read, check and resolve, and print the results of each stage."""
-    table = read(order.data, gaps=order.chosen.gaps)
+    table = read(order.data, encoding=order.encoding, sheet=order.sheet, gaps=order.chosen.gaps)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
     if order.chosen.target is None:
         raise _no_target(table, order.data)
@@ -178,7 +185,7 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     if order.profile and resolved.optimizer == "lbfgs":
         raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
                            fix="leave out --profile")  # fmt: skip
-    test = None if order.test is None else _test_rows(model, order.test)
+    test = None if order.test is None else _test_rows(model, order)
     training.print_settings(screen)
     if test is not None:
         screen.heading("Test")
@@ -187,11 +194,13 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     return Job(order, screen, trouble, training, choose(not order.quiet), test)
 
 
-def _test_rows(model: Model, source: str) -> Encoded:
+def _test_rows(model: Model, order: Order) -> Encoded:
     assert model.schema is not None
-    encoded = model.schema.encode(read(source), "required")
+    assert order.test is not None
+    table = read(order.test, encoding=order.encoding, sheet=order.sheet)
+    encoded = model.schema.encode(table, "required")
     if not len(encoded):
-        raise DataError(source, "has no rows to test on")
+        raise DataError(table.source, "has no rows to test on")
     return encoded
 
 
@@ -245,8 +254,10 @@ def _profile(job: Job) -> Profile:
 
 def _repeat(order: Order, outputs: Outputs) -> str:
     """The command that trains the same model again."""
-    test = f" --test {quoted(order.test)}" if order.test else ""
-    return f"chainrule train {quoted(order.data)}{test} --config {quoted(outputs.config)}"
+    more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
+    told = "".join(f" --{name} {quoted(value)}" for name, value in more.items() if value)
+    data = "-" if order.data == STDIN else quoted(order.data)
+    return f"chainrule train {data}{told} --config {quoted(outputs.config)}"
 
 
 def _write_first(job: Job, outputs: Outputs) -> None:

@@ -17,13 +17,13 @@ from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
 from chainrule.data.readers.duck import BLOCK, collect, connect
 from chainrule.data.readers.encoding import decode, detect, stated_encoding
-from chainrule.data.readers.header import guess_header, joined, names_of, rows_below
-from chainrule.data.readers.layout import lay_out, padded_titles
+from chainrule.data.readers.header import guess_header, named, padded_titles, rows_below
+from chainrule.data.readers.layout import lay_out
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.records import any_length
 from chainrule.data.readers.scan import Scan, scan
 from chainrule.data.readers.tidy import tell_apostrophes, tidy
-from chainrule.data.table import Table, clip
+from chainrule.data.table import Table
 from chainrule.errors import DataError
 
 PREVIEW, LARGEST = 1 << 18, 1 << 23
@@ -140,7 +140,7 @@ def _load(
         raise DataError(file.source, "the file holds no rows", at=file.path)
     has_header = guess_header(rows) if header is None else header
     below = rows_below(rows) if has_header and header is None else 0
-    names = _names(rows, has_header, below, file.source, notes)
+    names = named(rows, has_header, below, file.source, notes)
     types = {f"c{i}": "VARCHAR" for i in range(len(rows[0]))}
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
@@ -166,20 +166,6 @@ def _load(
         marked = path != file.path or len(names) > BLOCK
         quotes = None if marked else Quotes(path, query, options, dialect.quote)
         return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
-
-
-def _names(
-    rows: list[list[str]], has_header: bool, below: int, source: str, notes: Notes
-) -> list[str]:
-    """The names of the columns; notes rows of units or further names below them."""
-    names = joined(rows[0], rows[below]) if below else None
-    if names is not None:
-        notes.add(f"two rows of names are joined: {clip(', '.join(names), 60)}")
-        return names
-    for row in rows[1 : 1 + below]:
-        shown = clip(", ".join(filter(None, map(str.strip, row))), 60)
-        notes.add(f"a row below the header holds units or further names, and is left out: {shown}")
-    return names_of(rows[0], has_header, source, notes)
 
 
 def _tell_dialect(dialect: Dialect, notes: Notes) -> None:

@@ -9,27 +9,35 @@ from pathlib import Path
 from chainrule.data.readers.delimited import Packed, read_delimited
 from chainrule.data.readers.duck import read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
+from chainrule.data.readers.excel import MAGIC, read_workbook
 from chainrule.data.table import Table
 from chainrule.errors import DataError
 
-SUFFIXES = "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz"
+SUFFIXES = (
+    "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz; "
+    "spreadsheets (.xlsx .xls .ods)"
+)
+SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 JSON = (".json", ".jsonl", ".ndjson", ".geojson")
 
 
 def read_file(
     path: Path, *, header: bool | None = None, encoding: str | None = None,
-    source: str | None = None,
+    sheet: str | None = None, source: str | None = None,
 ) -> Table:  # fmt: skip
     """Returns the table in a file; its first bytes and its name determine the format.
 
     `source` is the name of the file in messages.
     """
     source = source or path.name
-    _refuse_unreadable(path, source)
+    if path.stat().st_size == 0:
+        raise DataError(source, "the file is empty", at=path)
     with path.open("rb") as file:
         magic = file.read(4)
     if magic == b"PAR1":
         return read_typed("SELECT * FROM read_parquet(?)", [_literal(path)], source)
+    if magic in MAGIC or path.suffix.lower() in SPREADSHEETS:
+        return read_workbook(path, source, header=header, sheet=sheet)
     packed = Packed(path, source, compressed=magic[:2] == b"\x1f\x8b")
     inner = path.with_suffix("").name if packed.compressed and path.suffix == ".gz" else path.name
     if Path(inner).suffix.lower() in JSON:
@@ -41,7 +49,7 @@ def read_file(
             "is not a table that can be read",
             expected=SUFFIXES,
             got=f"a binary file that begins with {head[:8]!r}",
-            fix="export it as CSV or Parquet",
+            fix="export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
         )
     return read_delimited(packed, head, header=header, encoding=encoding)
 
@@ -56,15 +64,6 @@ def _read_json(file: Packed, encoding: str | None) -> Table:
         copy = Path(folder) / "copy.json"
         copy.write_text(decode(file.content(), encoding, file.source), "utf-8", newline="")
         return read_typed(query, [_literal(copy)], file.source)
-
-
-def _refuse_unreadable(path: Path, source: str) -> None:
-    if path.stat().st_size == 0:
-        raise DataError(source, "the file is empty", at=path)
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
-        raise DataError(
-            source, "spreadsheets are not read", expected=SUFFIXES, fix="save the sheet as CSV"
-        )
 
 
 def _literal(path: Path) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from chainrule.data.columns.cells import PLAIN_NUMBER
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes
-from chainrule.data.table import refuse_duplicates
+from chainrule.data.table import clip, refuse_duplicates
 
 YEARS = range(1700, 2200)
 NUMERIC = re.compile(r"\W*\d")  # -1, $5, 12 kg, 2024-01-05
@@ -109,7 +109,7 @@ def joined(first: Sequence[str], second: Sequence[str]) -> list[str] | None:
     return names if len(set(names)) == len(names) else None
 
 
-def names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes) -> list[str]:
+def _names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes) -> list[str]:
     """The names of the columns: those of the header, or x0, x1, ... without one, noted."""
     if not has_header:
         notes.add("the file has no header; its columns are named x0, x1, ...")
@@ -121,3 +121,29 @@ def names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes) 
             names[i] = f"unnamed_{i}"
             notes.add(f"column {i + 1} has no name in the header; named {names[i]!r}")
     return names
+
+
+def padded_titles(rows: Sequence[Sequence[str]]) -> int:
+    """The number of first rows that are titles, or empty, as wide as the names below them."""
+    for k, cells in enumerate(rows[:20]):
+        if any(map(is_number, cells)) or len(cells) < 3:
+            return 0
+        if all(map(str.strip, cells)):
+            return k
+        if any(map(str.strip, cells[1:])):
+            return 0
+    return 0
+
+
+def named(
+    rows: list[list[str]], has_header: bool, below: int, source: str, notes: Notes
+) -> list[str]:
+    """The names of the columns; notes rows of units or further names below them."""
+    names = joined(rows[0], rows[below]) if below else None
+    if names is not None:
+        notes.add(f"two rows of names are joined: {clip(', '.join(names), 60)}")
+        return names
+    for row in rows[1 : 1 + below]:
+        shown = clip(", ".join(filter(None, map(str.strip, row))), 60)
+        notes.add(f"a row below the header holds units or further names, and is left out: {shown}")
+    return _names_of(rows[0], has_header, source, notes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import NONE, USUAL, Dialect
-from chainrule.data.readers.header import guess_header, is_number
+from chainrule.data.readers.header import guess_header, is_number, padded_titles
 from chainrule.data.readers.records import Record, records
 from chainrule.data.table import clip, counted
 from chainrule.errors import DataError
@@ -162,18 +162,6 @@ def _header_misfit(layout: Layout, head: int, begin: int) -> DataError:
         at=layout.at(head),
         fix="write the name or the delimiter that is missing, or delete the line if it is a title",
     )
-
-
-def padded_titles(rows: Sequence[Sequence[str]]) -> int:
-    """The number of first rows that are titles, or empty, as wide as the names below them."""
-    for k, cells in enumerate(rows[:20]):
-        if any(map(is_number, cells)) or len(cells) < 3:
-            return 0
-        if all(map(str.strip, cells)):
-            return k
-        if any(map(str.strip, cells[1:])):
-            return 0
-    return 0
 
 
 def _below(layout: Layout, full: Sequence[int], begin: int, notes: Notes) -> int:

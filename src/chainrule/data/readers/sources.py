@@ -16,7 +16,8 @@ from chainrule.data.readers import datasets
 from chainrule.data.readers.duck import read_query
 from chainrule.data.readers.files import SUFFIXES, read_file
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
-from chainrule.data.table import Table, listed
+from chainrule.data.readers.stdin import STDIN, read_stdin
+from chainrule.data.table import Table, clip, listed
 from chainrule.errors import DataError, nearest
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -24,35 +25,42 @@ QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 def read(
     source: Any, *, header: bool | None = None, encoding: str | None = None,
-    gaps: Sequence[str] | None = None,
+    sheet: str | None = None, gaps: Sequence[str] | None = None,
 ) -> Table:  # fmt: skip
     """Returns the table in a file, SQL query, named data set, array, dict, or data frame.
 
     Args:
-        source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip), the name of an
+        source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip; .xlsx, .xls and .ods
+            with `pip install 'chainrule[excel]'`), "-" for standard input, the name of an
             embedded or fetched data set, a SQL query that begins with SELECT, WITH or FROM (and
             may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
             or any data frame that narwhals knows (pandas, polars, Arrow, ...).
         header: for CSV, whether the first line names the columns; None detects it.
-        encoding: for CSV, any encoding that Python knows; None: UTF-8, or as the first bytes say,
-            or else Windows-1252, which is noted.
+        encoding: for CSV and JSON, any encoding that Python knows; None: as the first bytes say,
+            or UTF-8; a CSV file that is not UTF-8 has the encoding that its bytes suggest, which
+            is noted.
+        sheet: for spreadsheets, the name of the sheet; None: the first, and others are noted.
         gaps: texts that are gaps, such as ["NA", "-999"], and no others but empty cells. None: in
             CSV the usual ones, where they are neither quoted nor frequent in a column of texts.
 
     Raises:
         DataError: it cannot be read; the message names the file, the line or row, and the column.
     """
-    return with_one_decimal_mark(with_gaps(_read(source, header, encoding), gaps))
+    return with_one_decimal_mark(with_gaps(_read(source, header, encoding, sheet), gaps))
 
 
-def _read(source: Any, header: bool | None, encoding: str | None) -> Table:
+def _read(
+    source: Any, header: bool | None, encoding: str | None, sheet: str | None
+) -> Table:  # fmt: skip
     if isinstance(source, Table):
         return source
     if isinstance(source, str) and QUERY.match(source) and not Path(source[:255]).exists():
         return read_query(source)
     if isinstance(source, (str, os.PathLike)):
+        if str(source) in ("-", STDIN):
+            return read_stdin(header, encoding, sheet)
         path = _find(source)
-        table = read_file(path, header=header, encoding=encoding)
+        table = read_file(path, header=header, encoding=encoding, sheet=sheet)
         return table if path.name == Path(source).name else table.called(str(source))
     return _filled(_from_memory(source))
 
@@ -95,8 +103,15 @@ def _filled(table: Table) -> Table:
 def _find(source: str | os.PathLike[str]) -> Path:
     """The file of a path, or of a data set's name."""
     path = Path(source).expanduser()
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # too long for a name, or a loop of links
+        raise DataError(
+            "read", "no such file or data set", got=clip(str(source), 60), expected="the name of "
+            "a file or data set, or a query that begins with SELECT, WITH or FROM",
+            fix=f"check it: {error.strerror}",
+        ) from None  # fmt: skip
     if path.is_dir():
         files = sorted(entry.name for entry in path.iterdir() if entry.is_file())
         raise DataError(

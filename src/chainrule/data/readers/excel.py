@@ -1,0 +1,94 @@
+"""Tables from spreadsheets: one sheet, whose cells keep their types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from chainrule.data.columns.texts import Notes
+from chainrule.data.readers.header import guess_header, named, padded_titles, rows_below
+from chainrule.data.readers.memory import from_mapping
+from chainrule.data.table import Table, counted, listed
+from chainrule.errors import DataError, MissingExtra, did_you_mean
+
+MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of .xlsx, .xlsb and .ods, and of .xls."""
+
+
+def read_workbook(path: Path, source: str, *, header: bool | None, sheet: str | None) -> Table:
+    """The table of a sheet; None: of the first, and a note names the others.
+
+    Raises DataError for a file or sheet that cannot be read, MissingExtra without the library.
+    """
+    notes = Notes()
+    rows = _rows(path, source, sheet, notes)
+    texts = [[_text(cell) for cell in row] for row in rows]
+    titles = padded_titles([row for row in texts if any(row)][:50])
+    first = next((k for k, row in enumerate(texts) if any(row)), len(texts))
+    while titles or (first < len(texts) and not any(texts[first])):
+        titles -= any(texts[first])
+        first += 1
+    if first:
+        notes.add(f"{counted(first, 'row')} above the header skipped")
+    rows, texts = rows[first:], texts[first:]
+    while texts and not any(texts[-1]):
+        del rows[-1], texts[-1]
+    if not texts:
+        raise DataError(source, "the sheet holds no rows", fix="name another: sheet='...'")
+    has_header = guess_header(texts[:200]) if header is None else header
+    below = rows_below(texts[:200]) if has_header and header is None else 0
+    names = named(texts, has_header, below, source, notes)
+    body = rows[(1 + below) if has_header else 0 :]
+    columns = {name: _values([row[k] for row in body]) for k, name in enumerate(names)}
+    table = from_mapping(columns)
+    if not len(table):
+        raise DataError(source, "has no rows", got=f"columns {listed(names)}")
+    return Table(table, source=source, notes=[*notes.lines(), *table.notes])
+
+
+def _rows(path: Path, source: str, sheet: str | None, notes: Notes) -> list[list[Any]]:
+    """The cells of the sheet, an empty one ""."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415  (optional)
+    except ImportError:
+        raise MissingExtra(
+            source, "spreadsheets are read by python-calamine, which is not installed",
+            fix="pip install 'chainrule[excel]', or save the sheet as CSV",
+        ) from None  # fmt: skip
+    try:
+        with CalamineWorkbook.from_path(path) as book:
+            names = book.sheet_names
+            if sheet is not None and sheet not in names:
+                raise DataError(source, f"has no sheet {sheet!r}", got=listed(names),
+                                fix=did_you_mean(sheet, names))  # fmt: skip
+            chosen = sheet if sheet is not None else names[0]
+            if sheet is None and len(names) > 1:
+                others = ", ".join(map(repr, names[1:9]))
+                notes.add(f"sheet {chosen!r} is read, the first of {len(names)}; "
+                          f"others: {others}: sheet={names[1]!r}")  # fmt: skip
+            return book.get_sheet_by_name(chosen).to_python()
+    except (CalamineError, OSError, IndexError) as error:
+        raise DataError(
+            source, "cannot be read as a spreadsheet", got=str(error)[:200],
+            fix="open it and save it again, or save the sheet as CSV",
+        ) from None  # fmt: skip
+
+
+def _text(cell: Any) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def _values(cells: Sequence[Any]) -> list[Any]:
+    """The cells of a column with None for gaps; integers where all numbers are."""
+    held = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
+    held = [_since_midnight(cell) if isinstance(cell, time) else cell for cell in held]
+    numbers = [cell for cell in held if isinstance(cell, float)]
+    if numbers and all(cell.is_integer() for cell in numbers):
+        held = [int(cell) if isinstance(cell, float) else cell for cell in held]
+    return held
+
+
+def _since_midnight(cell: time) -> timedelta:
+    return datetime.combine(datetime.min, cell) - datetime.min
