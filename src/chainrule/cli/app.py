@@ -61,10 +61,14 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
 
 
 def _with_stdin(arguments: Sequence[str]) -> list[str]:
-    """The arguments with a name for a lone hyphen, which cyclopts takes for an option."""
-    before = ["", *arguments]
-    return [STDIN if x == "-" and y not in ("-o", "--output") else x
-            for x, y in zip(arguments, before, strict=False)]  # fmt: skip
+    """The arguments with other words for a lone hyphen, which cyclopts takes for an option."""
+    given: list[str] = []
+    for word in arguments:
+        if word == "-" and given[-1:] in (["-o"], ["--output"]):
+            given[-1] = "--output=-"
+        else:
+            given.append(STDIN if word == "-" else word)
+    return given
 
 
 def application(arguments: Sequence[str]) -> App:
