@@ -194,17 +194,18 @@ def test_names_whose_words_tell_nothing_are_levels_alone(names):
     assert [x.kind for x in schema.blocks if x.kind == "array"] == []
 
 
-@pytest.mark.parametrize(("positives", "alone"), [(300, True), (60, False)])
+@pytest.mark.parametrize(("positives", "alone"), [(540, True), (108, False)])
 def test_levels_of_few_rows_share_a_vector_where_classes_are_rare(positives, alone):
-    """With 1 positive in 10 a level needs 5 rows, with 1 in 2 every level has its own."""
-    place = np.r_[np.repeat(np.arange(40), 12), np.repeat(np.arange(40, 70), 4)]
-    y = np.where(np.arange(600) * positives // 600 != (np.arange(600) + 1) * positives // 600, 1, 0)
+    """With 1 positive in 10 a level needs 20 rows, with 1 in 2 it needs 4."""
+    place = np.r_[np.repeat(np.arange(40), 24), np.repeat(np.arange(40, 70), 4)]
+    n = np.arange(1080)
+    y = np.where(n * positives // 1080 != (n + 1) * positives // 1080, 1, 0)
     table = read({"c": [f"p{k}" for k in place], "y": y})
     schema = Schema.learn(table, "y")
     found = features(schema)
     z = cr.run(found.node, schema.encode(table, "none").arrays).value(found.node)
-    assert len(np.unique(z[:480], axis=0)) == 40
-    assert len(np.unique(z[480:], axis=0)) == (30 if alone else 1)
+    assert len(np.unique(z[:960], axis=0)) == 40
+    assert len(np.unique(z[960:], axis=0)) == (30 if alone else 1)
     assert ("share one" in found.treatments["c"]) is not alone
 
 

@@ -48,7 +48,7 @@ MAX_RANKED_ROWS = 1500
 """Rows below which numbers that rarely differ are mapped to quantiles: a few are far out."""
 MAX_ONE_HOT = 32
 """Levels up to which a category is one-hot encoded; above, its levels are embedded."""
-MIN_OTHERS, MAX_LEAST_ROWS = 0.5, 20
+MIN_OTHERS, MAX_LEAST_ROWS = 2.0, 40
 """Expected rows of a level that are not of the most frequent class, and the most rows needed."""
 MAX_SPIKED_COLUMNS = 16
 """Columns up to which frequent numbers are learned one by one: not for images."""
@@ -350,10 +350,10 @@ def _embedded(
 
 
 def _least_rows(schema: Schema) -> int:
-    """The rows of a level from which it has a vector of its own: 1, but more for rare classes.
+    """The rows of a level from which it has a vector of its own; 1 where a number is predicted.
 
-    Half a row of them is expected not to be of the most frequent class: a vector would learn by
-    heart which levels happen to have one.
+    Two of them are expected not to be of the most frequent class: of fewer, a vector would learn
+    by heart which levels happen to have one.
     """
     if not isinstance(schema.target, ClassTarget):
         return 1
