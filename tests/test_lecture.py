@@ -57,7 +57,7 @@ def test_steps_show_each_local_derivative_with_its_numbers(network):
     assert steps["forward", "y"].formula == "y = sigmoid(add_2)"
     assert steps["forward", "y"].numbers == "sigmoid(1.17762)"
     delta = steps["backward", "add_2"]
-    assert delta.formula == "∂E/∂add_2 = ∂E/∂y * y * (1 - y)"
+    assert delta.formula == "∂E/∂add_2 = ∂E/∂matmul_2 = ∂E/∂y * y * (1 - y)"
     assert delta.numbers == "-0.235481 * 0.764519 * (1 - 0.764519)"
     assert delta.value.ravel() == near(-0.042393477)
     assert delta.consumers == ("y",)

@@ -119,7 +119,7 @@ def page() -> str:
         "it. Each step is shown with names, with numbers, and with its result.",
         *(f"{FORWARD[s.name]}\n\n{_block(s)}" for s in forward),
         BACKWARD,
-        *(f"{_local(trace, s)}\n\n{_block(s)}" for s in backward if s.name != "t"),
+        *(f"{_words(trace, s)}\n\n{_block(s)}" for s in backward if s.name != "t"),
         UPDATE,
         _update(network, trace),
         _again(trace),
@@ -142,15 +142,21 @@ def _block(step: TraceStep) -> str:
     )
 
 
-def _local(trace: cr.Trace, step: TraceStep) -> str:
-    """The local derivative of the node that reads this one, in words."""
+def _words(trace: cr.Trace, step: TraceStep) -> str:
+    """The local derivatives of a step, in words: its own, then those that only pass it on."""
     if not step.consumers:
         return "It begins with the error itself, which changes as fast as it does."
-    node = trace.graph[step.name]
+    passed = (f"{_local(trace, name)} So ∂E/∂{name} is the same." for name in step.passed)
+    return " ".join([_local(trace, step.name), *passed])
+
+
+def _local(trace: cr.Trace, name: str) -> str:
+    """The local derivative of the node that reads this one, in words."""
+    node = trace.graph[name]
     consumer, position = _reader(trace, node)
     formula = next(s.formula for s in trace.steps() if s.name == trace.graph.name(consumer))
-    name, _, text = formula.partition(" = ")
-    words = {"c": name, "f": text, "x": step.name}
+    reader, _, text = formula.partition(" = ")
+    words = {"c": reader, "f": text, "x": name}
     op = consumer.op.name
     if op == "matmul":
         words["other"] = trace.graph.name(consumer.operands[1 - position])

@@ -210,8 +210,12 @@ def test_templates_name_only_operands_and_attributes_that_exist() -> None:
         ([1.0, 2.0], "[1, 2]"),
         ([], "[]"),
         ([[1, 2], [3, 4]], "[[1, 2], [3, 4]]"),
-        ([[1.0], [2.0]], "[1, 2]"),
-        (np.arange(12.0).reshape(3, 4), "[0, 1, 2, ... 3x4]"),
+        ([[1.0], [2.0]], "[[1], [2]]"),
+        ([[1.0, 2.0]], "[1, 2]"),
+        (np.arange(12.0).reshape(3, 4), "[[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]"),
+        (np.arange(4).reshape(2, 2, 1), "[[[0], [1]], [[2], [3]]]"),
+        (np.arange(40), "[" + ", ".join(map(str, range(40))) + "]"),
+        (np.arange(48.0).reshape(6, 8), "[0, 1, 2, ... 6x8]"),
         (np.zeros((0, 3)), "[]"),
     ],
 )
@@ -232,8 +236,8 @@ def test_constants_and_repetitions_are_written_where_they_are_used() -> None:
     w = cr.parameter("w", [1.0, 2.0], dtype="float64")
     y = cr.broadcast_to(w, (3, 2)) + [[0.5], [1.5], [2.5]]
     (step,) = cr.run(y, {}).steps()
-    assert step.formula == "add = w + [0.5, 1.5, 2.5]"
-    assert step.numbers == "[1, 2] + [0.5, 1.5, 2.5]"
+    assert step.formula == "add = w + [[0.5], [1.5], [2.5]]"
+    assert step.numbers == "[1, 2] + [[0.5], [1.5], [2.5]]"
 
 
 def test_a_long_chain_of_hidden_nodes_is_written_down() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -226,18 +227,63 @@ def test_steps_of_a_shared_node() -> None:
     ]
     trace.backward(loss)
     back = [s for s in trace.steps() if s.direction == "backward"]
-    assert [s.name for s in back] == ["loss", "multiply", "s", "b", "a"]
-    assert [s.value.item() for s in back] == [1.0, 1.0, -11.0, -33.0, 22.0]
-    assert back[0].formula == "∂loss/∂loss = 1"
-    assert back[1].formula == "∂loss/∂multiply = ∂loss/∂loss"
-    assert back[2].consumers == ("multiply", "multiply", "loss") or back[2].consumers == (
+    assert [s.name for s in back] == ["loss", "s", "b", "a"]
+    assert [s.value.item() for s in back] == [1.0, -11.0, -33.0, 22.0]
+    assert back[0].formula == "∂loss/∂loss = ∂loss/∂multiply = 1"
+    assert back[0].passed == ("multiply",)
+    terms = ["∂loss/∂loss", "∂loss/∂multiply * s", "∂loss/∂multiply * s"]
+    assert sorted(back[1].formula.removeprefix("∂loss/∂s = ").split(" + ")) == terms
+    assert back[1].consumers == ("multiply", "multiply", "loss") or back[1].consumers == (
         "loss",
         "multiply",
         "multiply",
     )
-    assert back[4].formula == "∂loss/∂a = ∂loss/∂s * b"
-    assert back[4].numbers == "-11 * -2"
-    assert back[4].consumers == ("s",)
+    assert back[3].formula == "∂loss/∂a = ∂loss/∂s * b"
+    assert back[3].numbers == "-11 * -2"
+    assert back[3].consumers == ("s",)
+
+
+def chain() -> cr.Trace:
+    x, t = cr.input("x", (2,), "float64"), cr.input("t", (1,), "float64")
+    w, b = (cr.parameter(n, v, dtype="float64") for n, v in (("w", [[3.0], [-1.0]]), ("b", [0.5])))
+    y = ((x @ w).named("u") + b).named("y")
+    q = cr.square((y - t).named("d")).named("q")
+    error = (cr.sum(q).named("s") / 2).named("E")
+    trace = cr.run(error, {"x": [[1.0, 2.0], [0.0, 1.0]], "t": [[1.0], [2.0]]})
+    trace.backward("E")
+    return trace
+
+
+def test_each_gradient_is_made_of_those_of_its_own_readers() -> None:
+    back = [s for s in chain().steps() if s.direction == "backward"]
+    assert [s.formula for s in back] == [
+        "∂E/∂E = 1",
+        "∂E/∂s = ∂E/∂q = ∂E/∂E / 2",
+        "∂E/∂d = ∂E/∂y = ∂E/∂u = 2 * ∂E/∂q * d",
+        "∂E/∂t = -∂E/∂d",
+        "∂E/∂b = sum(∂E/∂y)",
+        "∂E/∂w = transpose(x) @ ∂E/∂u",
+        "∂E/∂x = ∂E/∂u @ transpose(w)",
+    ]
+    numbers = {s.name: s.numbers for s in back}
+    assert numbers["s"] == "1 / 2"
+    assert numbers["d"] == "2 * [[0.5], [0.5]] * [[0.5], [-2.5]]"
+    assert numbers["w"] == "transpose([[1, 2], [0, 1]]) @ [[0.5], [-2.5]]"
+
+
+def test_every_gradient_that_is_named_has_a_step_or_stands_beside_one() -> None:
+    steps = chain().steps()
+    left = {x for s in steps for x in s.formula.split(" = ")[:-1]}
+    used = {x for s in steps for x in re.findall(r"∂E/∂\w+", s.formula.split(" = ")[-1])}
+    assert used <= left
+
+
+def test_long_arrays_are_cut_where_it_is_asked_for() -> None:
+    y = cr.square(cr.input("x", (41,), "float64"))
+    at = {"x": np.ones((1, 41))}
+    assert cr.run(y, at).steps()[0].numbers == "[1, 1, 1, ... 1x41]^2"
+    assert "..." not in str(cr.run(y, at).steps(entries=41)[0])
+    assert str(cr.run(y[:, :4], at).steps(entries=3)[0]).count("...") == 2
 
 
 def test_steps_leave_out_constants_and_repetitions() -> None:

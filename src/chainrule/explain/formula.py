@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 
 from chainrule.graph.listing import show_attribute
 from chainrule.graph.node import Array, Node, Operation
 
-SHOWN = 6
-"""The largest number of entries for which an array is written in full."""
+SHOWN = 40
+"""The number of entries up to which an array is written in full, unless another is asked for."""
 
 
 def transparent(node: Node) -> bool:
@@ -56,6 +57,14 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
     ]
     text = template.format(*texts, **{k: _attribute(v) for k, v in node.attributes.items()})
     return text, min(level, SIGN) if text.startswith("-") else level
+
+
+def added(terms: list[str]) -> str:
+    """The sum of formulas, with brackets around choices, logic and comparisons."""
+    low = [mark for mark, level in _PRECEDENCE if level < SUM]
+    if len(terms) == 1:
+        return terms[0]
+    return " + ".join(f"({x})" if any(re.search(y, x) for y in low) else x for x in terms)
 
 
 CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, POWER, ATOM = range(9)
@@ -109,33 +118,55 @@ def _attribute(value: object) -> str:
     return number(value) if isinstance(value, np.ndarray) else show_attribute(value)
 
 
-def number(array: Array, digits: int = 6) -> str:
-    """An array as short text: a number, a short list, or its first entries and shape."""
+def number(array: Array, digits: int = 6, entries: int = SHOWN) -> str:
+    """An array as text: a number, nested lists, or its first entries and its shape.
+
+    Args:
+        array: the numbers; a single row is written as one list.
+        digits: significant ones.
+        entries: the number of them up to which all are written.
+    """
     array = np.asarray(array)
     if array.size == 1:
         return _scalar(array.item(), digits)
-    if array.size > SHOWN:
+    if array.size > entries:
         first = ", ".join(_scalar(v, digits) for v in array.ravel()[:3].tolist())
         return f"[{first}, ... {'x'.join(map(str, array.shape))}]"
-    if array.ndim == 2 and min(array.shape) > 1:
-        return "[" + ", ".join(number(row, digits) for row in array) + "]"
-    return "[" + ", ".join(_scalar(v, digits) for v in array.ravel().tolist()) + "]"
+    return _list(array[0] if array.ndim == 2 and len(array) == 1 else array, digits)
+
+
+def _list(array: Array, digits: int) -> str:
+    if array.ndim == 0:
+        return _scalar(array.item(), digits)
+    return "[" + ", ".join(_list(x, digits) for x in array) + "]"
 
 
 def _scalar(value: object, digits: int) -> str:
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
-def by_name(names: Mapping[Node, str]) -> Callable[[Node], str | None]:
-    """Leaves as their names; transparent nodes are expanded."""
-    return lambda node: None if transparent(node) else names.get(node)
+def by_name(
+    names: Mapping[Node, str], own: Mapping[Node, str] = MappingProxyType({})
+) -> Callable[[Node], str | None]:
+    """Leaves as their names; transparent nodes are expanded, unless they have names of their own.
+
+    Args:
+        names: of nodes.
+        own: names that come before those.
+    """
+    return lambda node: own.get(node, None if transparent(node) else names.get(node))
 
 
-def by_number(names: Mapping[Node, str], values: Mapping[Node, Array]) -> Callable[..., str | None]:
-    """Leaves as their numbers; transparent nodes are expanded."""
+def by_number(
+    names: Mapping[Node, str],
+    values: Mapping[Node, Array],
+    own: Mapping[Node, str] = MappingProxyType({}),
+    entries: int = SHOWN,
+) -> Callable[[Node], str | None]:
+    """Leaves as their numbers; see `by_name`, and `number` for `entries`."""
 
     def leaf(node: Node) -> str | None:
-        known = node in names or not node.inputs
-        return number(values[node]) if known and not transparent(node) else None
+        known = (node in names or not node.inputs) and not transparent(node)
+        return number(values[node], entries=entries) if known or node in own else None
 
     return leaf

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
 from chainrule.errors import FeedError, GraphError, did_you_mean
-from chainrule.explain.formula import by_name, by_number, expression, number, transparent
+from chainrule.explain.formula import (
+    SHOWN,
+    added,
+    by_name,
+    by_number,
+    expression,
+    number,
+    transparent,
+)
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
@@ -31,6 +39,8 @@ class TraceStep:
         numbers: the computation, with their numbers.
         value: the result.
         consumers: for a gradient, the nodes that contribute to it, in order of summation.
+        passed: for a gradient, the names of nodes with the same, which only pass it on.
+        entries: an array with more is cut where it is printed.
     """
 
     direction: str
@@ -40,9 +50,11 @@ class TraceStep:
     numbers: str
     value: Array
     consumers: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    entries: int = SHOWN
 
     def __str__(self) -> str:
-        return f"{self.formula}\n    = {self.numbers}\n    = {number(self.value, 9)}"
+        return f"{self.formula}\n    = {self.numbers}\n    = {number(self.value, 9, self.entries)}"
 
 
 class Trace:
@@ -103,11 +115,16 @@ class Trace:
             self._gradients[node] = env[gradient]
         return self._gradients[node]
 
-    def steps(self) -> list[TraceStep]:
+    def steps(self, *, entries: int = SHOWN) -> list[TraceStep]:
         """Returns all values in order of computation, then, after `backward`, all gradients.
 
-        Each has its formula, with names and with numbers. Constants and nodes that only repeat
-        another have no step of their own; they are shown where they are used.
+        Each has its formula, with names and with numbers. A gradient is computed from those of the
+        nodes that read its node. Constants, nodes that only repeat another, and gradients that
+        only pass one on have no step of their own: they are shown where they are used, and beside
+        the gradient that they pass on.
+
+        Args:
+            entries: an array with more entries is cut to its first three and its shape.
         """
         names = {x: self.graph.name(x) for x in self.graph}
         shown = [x for x in self.graph if isinstance(x, Operation) and not transparent(x)]
@@ -117,41 +134,77 @@ class Trace:
                 node,
                 names[node],
                 f"{names[node]} = {expression(node, by_name(names))}",
-                expression(node, by_number(names, self._values)),
+                expression(node, by_number(names, self._values, entries=entries)),
                 self._values[node],
+                entries=entries,
             )
             for node in shown
         ]
-        return steps + (self._backward_steps(self._backward, names) if self._backward else [])
-
-    def _backward_steps(self, built: Backward, names: dict[Node, str]) -> list[TraceStep]:
-        loss = names[built.loss]
-        visible = [x for x in built.gradients if not transparent(x)]
-        # Two gradients may be one node, as a sum passes its gradient on: it is shown under the
-        # name of the node nearest to the loss.
-        leaves = dict(names)
-        for x in visible:
-            leaves.setdefault(built.gradients[x], f"∂{loss}/∂{names[x]}")
-        steps = []
-        for node in visible:
-            gradient = built.gradients[node]
-            title = f"∂{loss}/∂{names[node]}"
-            first = leaves[gradient] == title
-            steps.append(
-                TraceStep(
-                    "backward",
-                    node,
-                    names[node],
-                    f"{title} = "
-                    + (expression(gradient, by_name(leaves)) if first else leaves[gradient]),
-                    expression(gradient, by_number(leaves, self._values))
-                    if first
-                    else number(self._values[gradient]),
-                    self._gradients[node],
-                    tuple(names[c.consumer] for c in built.contributions.get(node, [])),
-                )
-            )
+        if self._backward is not None:
+            steps += self._backward_steps(self._backward, names, entries)
         return steps
+
+    def _backward_steps(
+        self, built: Backward, names: dict[Node, str], entries: int
+    ) -> list[TraceStep]:
+        titles = {
+            x: f"∂{names[built.loss]}/∂{names[x]}" for x in built.gradients if not transparent(x)
+        }
+        leaves = dict(names)
+        for x, title in titles.items():  # where two are one node, that nearest to the loss
+            leaves.setdefault(built.gradients[x], title)
+        passed: dict[Node, list[Node]] = {}
+        home: dict[Node, Node] = {}
+        written: dict[Node, tuple[str, str]] = {}
+        for node in titles:
+            terms = [
+                (c.gradient, self._readers(built, [c.consumer]))
+                for c in built.contributions.get(node, [])
+            ] or [(built.gradients[node], [])]
+            read = [x for _, readers in terms for x in readers]
+            texts, numbers = [], []
+            for gradient, readers in terms:
+                own = {built.gradients[x]: titles[x] for x in reversed(readers)}
+                by_numbers = by_number(leaves, self._values, own, entries)
+                texts.append(own.get(gradient) or expression(gradient, by_name(leaves, own)))
+                numbers.append(
+                    number(self._values[gradient], entries=entries)
+                    if gradient in own
+                    else expression(gradient, by_numbers)
+                )
+            written[node] = added(texts), added(numbers)
+            onto = next((x for x in read if titles.get(x) == written[node][0]), None)
+            home[node] = node
+            if onto is not None and isinstance(node, Operation):
+                home[node] = home[onto]
+                passed.setdefault(home[onto], []).append(node)
+        return [
+            TraceStep(
+                "backward",
+                node,
+                names[node],
+                " = ".join([titles[x] for x in (node, *passed.get(node, []))] + [formula]),
+                numbers,
+                self._gradients[node],
+                tuple(names[c.consumer] for c in built.contributions.get(node, [])),
+                tuple(names[x] for x in passed.get(node, [])),
+                entries,
+            )
+            for node, (formula, numbers) in written.items()
+            if home[node] is node
+        ]
+
+    def _readers(self, built: Backward, consumers: list[Operation]) -> list[Node]:
+        """The nodes with a step that consumers are, or that read what they only repeat."""
+        found: dict[Node, None] = {}
+        stack = consumers[::-1]
+        while stack:
+            x = stack.pop()
+            if transparent(x):
+                stack += [c.consumer for c in reversed(built.contributions.get(x, []))]
+            else:
+                found[x] = None
+        return list(found)
 
 
 def run(
