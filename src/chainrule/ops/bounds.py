@@ -13,9 +13,9 @@ from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
 from chainrule.ir.index import call, scalar
 from chainrule.ir.kernel import Const, Expr
-from chainrule.ops.build import as_node, broadcast, constant, floating
+from chainrule.ops.build import as_node, broadcast, constant, floating, numeric
 from chainrule.ops.compare import equal, greater, where
-from chainrule.ops.elementwise import numeric, plain
+from chainrule.ops.elementwise import plain
 from chainrule.types import is_number
 
 ABS = op(

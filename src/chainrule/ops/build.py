@@ -135,7 +135,7 @@ def broadcast_to(x: NodeLike, shape: tuple[Dim, ...]) -> Node:
 
 
 def _infer_sum_to(x: TensorType, shape: Shape) -> TensorType:
-    _infer_broadcast(TensorType(shape, x.dtype), x.shape)
+    _infer_broadcast(TensorType(shape, numeric("sum_to")(x).dtype), x.shape)
     return TensorType(shape, x.dtype)
 
 
@@ -227,6 +227,24 @@ def same(*types: TensorType, **_: Any) -> TensorType:
     if types.count(types[0]) < len(types):
         raise ShapeError("map", "operands differ", got=" and ".join(map(str, types)))
     return types[0]
+
+
+def numeric(name: str) -> Callable[..., TensorType]:
+    """The infer rule of elementwise ops that are defined for floats and integers, not bools."""
+
+    def infer(*types: TensorType, **_: Any) -> TensorType:
+        result = same(*types)
+        if result.dtype == "bool":
+            raise DTypeError(
+                name,
+                "defined for numbers",
+                expected="a float or an integer",
+                got="bool",
+                fix='cast first: cast(x, "float32")',
+            )
+        return result
+
+    return infer
 
 
 def floating(name: str) -> Callable[..., TensorType]:

@@ -7,36 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DTypeError, SettingError
+from chainrule.errors import SettingError
 from chainrule.graph.attributes import NUMBER
 from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import Map, Scalar, function, op
 from chainrule.graph.source import user_line
 from chainrule.ir.index import one, scalar
 from chainrule.ir.kernel import Const
-from chainrule.ops.build import as_node, broadcast, constant, floating, same
+from chainrule.ops.build import as_node, broadcast, constant, floating, numeric
 from chainrule.ops.compare import equal, where
 from chainrule.ops.transcendental import log
-from chainrule.types import TensorType
-
-
-def numeric(name: str) -> Callable[..., TensorType]:
-    """The infer rule of elementwise ops that are defined for floats and integers, not bools."""
-
-    def infer(*types: TensorType, **_: Any) -> TensorType:
-        result = same(*types)
-        if result.dtype == "bool":
-            raise DTypeError(
-                name,
-                "defined for numbers",
-                expected="a float or an integer",
-                got="bool",
-                fix='cast first: cast(x, "float32")',
-            )
-        return result
-
-    return infer
-
 
 # ---------------------------------------------------------------- arithmetic
 

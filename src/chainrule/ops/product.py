@@ -14,7 +14,7 @@ from chainrule.graph.node import Array, Axis, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call, scalar
 from chainrule.ir.kernel import Const, Expr
-from chainrule.ops.build import accumulator, broadcast_to, constant, same
+from chainrule.ops.build import accumulator, broadcast_to, constant, numeric
 from chainrule.ops.compare import equal, logical_and, logical_or, where
 from chainrule.ops.reduce import Axes, cumsum, reduce, reduced, reduces, spread, sum, wide
 from chainrule.ops.shape import reshape, transpose
@@ -29,7 +29,7 @@ def _forward_prod(x: Array, axis: Axes, keepdims: bool) -> Array:
 PROD = op(
     "prod",
     "reduce",
-    infer=reduced("prod"),
+    infer=reduced("prod", numbers=True),
     attributes={"axis": AXES, "keepdims": FLAG},
     forward=_forward_prod,
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis) * prod_others(x, axis=axis),),
@@ -99,7 +99,7 @@ def _lower_others(
 PROD_OTHERS = op(
     "prod_others",
     "reduce",
-    infer=lambda *types, axis: same(*types),
+    infer=lambda *types, axis: numeric("prod_others")(*types),
     attributes={"axis": AXES},
     forward=_forward_prod_others,
     gradient=lambda gy, y, x, *ts, axis: (

@@ -21,6 +21,7 @@ from chainrule.ops.build import (
     cast,
     constant,
     floating,
+    numeric,
 )
 from chainrule.ops.compare import equal
 from chainrule.ops.index import SCATTER_ADD_ALONG
@@ -43,18 +44,23 @@ def spread(y: Node, x: Node, axis: Axes) -> Node:
     return broadcast_to(reshape(y, kept_shape(x.shape, axis)), x.shape)
 
 
-def reduced(name: str, *, empty: bool = True, floats: bool = False) -> Callable[..., TensorType]:
+def reduced(
+    name: str, *, empty: bool = True, floats: bool = False, numbers: bool = False
+) -> Callable[..., TensorType]:
     """The infer rule of reductions.
 
     Args:
         name: of the op.
         empty: whether the reduction of no elements has a value.
         floats: whether the op is defined only for float32 and float64.
+        numbers: whether it is not defined for bools.
     """
 
     def infer(x: TensorType, axis: Axes, keepdims: bool, **_: Any) -> TensorType:
         if floats:
             floating(name)(x)
+        if numbers:
+            numeric(name)(x)
         if not empty and any(x.shape[a] == 0 for a in axis):
             raise ShapeError(
                 name, "of no elements is not defined", got=f"axis {axis} of {show(x.shape)}"
@@ -141,7 +147,7 @@ def _decompose_sum(x: Node, axis: Axes, keepdims: bool) -> Node | None:
 SUM = op(
     "sum",
     "reduce",
-    infer=reduced("sum"),
+    infer=reduced("sum", numbers=True),
     attributes={"axis": AXES, "keepdims": FLAG},
     forward=lambda x, axis, keepdims: accurate_sum(x, axis, keepdims),
     gradient=lambda gy, y, x, axis, keepdims: (spread(gy, x, axis),),
@@ -342,7 +348,7 @@ def _forward_cumsum(x: Array, axis: int, reverse: bool) -> Array:
 CUMSUM = op(
     "cumsum",
     "reduce",
-    infer=lambda x, axis, reverse: x,
+    infer=lambda x, axis, reverse: numeric("cumsum")(x),
     attributes={"axis": AXIS, "reverse": FLAG},
     forward=_forward_cumsum,
     gradient=lambda gy, y, x, axis, reverse: (cumsum(gy, axis, reverse=not reverse),),
