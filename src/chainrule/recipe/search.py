@@ -248,6 +248,7 @@ class _Study:
         config = replace(config, epochs=max(round(share * config.epochs), 1))
         training = Training(self._base.table, self._base.schema, config)
         training.data = self._base.data
+        training.encoded = self._base.encoded
         return training
 
     def _score(self, training: Training) -> float:
