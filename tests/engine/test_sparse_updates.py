@@ -285,7 +285,7 @@ def test_models_train_keep_the_best_and_are_saved_with_the_flag(tmp_path: Path) 
     assert flags == [True]
     before = {name: value.copy() for name, value in native.values.items()}
     for each in (native, read):
-        each.fit(table(), **FIT)
+        each.fit(table(), **{**FIT, "keep_best": False})
     for name, value in native.values.items():
         assert read.value(name).tobytes() == value.tobytes()
         assert value.tobytes() != before[name].tobytes()
