@@ -76,7 +76,7 @@ def parameter(
         return Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse)
     try:
         if np.asarray(value).dtype.kind not in "fiub":
-            raise TypeError(f"{short(value)} is not")
+            raise TypeError(short(value))
         with np.errstate(all="ignore"):
             array = np.array(value, dtype=dtype, order="C")
             overflows = np.isinf(array) & np.isfinite(np.asarray(value, "float64"))
