@@ -155,6 +155,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     for usual in (key, key.replace("_", ""), *ELSEWHERE.get(key, ())):
         if usual in plain:
             return plain[usual]
+    begun = [x for x in plain if len(key) > 1 and x.startswith(key)]
+    if len(begun) == 1:
+        return plain[begun[0]]
     found = difflib.get_close_matches(key, plain, n=1, cutoff=0.5)
     return plain[found[0]] if found else None
 

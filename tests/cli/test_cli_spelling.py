@@ -83,6 +83,39 @@ REFUSED = {
 }  # fmt: skip
 
 
+MISTYPED = {
+    "a value": (["--scaling", "quantiles"], "did you mean --scaling quantile?"),
+    "a value unlike all": (["--loss", "xyz"], "--loss cross_entropy, for example"),
+    "a kind, cut short": (["--kinds", "c=cat"], "did you mean 'category'?"),
+    "out of bounds": (["--epochs", "0"], "leave out --epochs: the data decide"),
+    "out of bounds of a default": (["--seed", "-1"], "leave out --seed: it is 0 then"),
+    "two ways to split": (
+        ["--groups", "c", "--time", "t"],
+        "leave out --groups or leave out --time",
+    ),
+    "a column to ignore": (["--ignore", "ccc,x"], "did you mean 'c'?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "fix"), MISTYPED.values(), ids=MISTYPED)
+def test_what_is_mistyped_is_told_by_its_option(
+    options: list[str], fix: str, tmp_path: Path
+) -> None:
+    table(tmp_path / "d.csv", x=range(40), c=["a", "b"] * 20, t=range(40), y=range(40))
+    _, err = run("train", "d.csv", "--target", "y", *options, cwd=tmp_path, code=1)
+    assert fix_of(err) == fix
+    assert err.startswith(f"[{options[0]}]") or "or leave" in fix
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    _, err = run("predict", "d-model", "d.csv", cwd=tmp_path, code=1)
+    assert fix_of(err) == "chainrule train DATA --target COLUMN -o d-model"
+    (tmp_path / "data-model").mkdir()
+    (tmp_path / "data-model" / "model.safetensors").write_bytes(b"")
+    _, err = run("show", "dat-model", cwd=tmp_path, code=1)
+    assert fix_of(err) == "did you mean data-model?"
+
+
 @pytest.mark.parametrize(("options", "fix"), REFUSED.values(), ids=REFUSED)
 def test_refusals_can_be_mended_where_they_are_read(
     options: list[str], fix: str, tmp_path: Path

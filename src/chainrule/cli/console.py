@@ -16,4 +16,7 @@ class Console(Screen):
     def error(self, error: ChainruleError) -> None:
         """Write an error; one of a setting begins with its option."""
         where, *parts = error.args
+        if where == "config":  # the advice is for the file, whose notation is Python's here
+            Screen(self.stream).error(error)
+            return
         super().error(rebuilt(type(error), OPTIONS.get(where, where), *parts))

@@ -16,7 +16,7 @@ from chainrule.cli.console import Console
 from chainrule.data.table import clip
 from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
-from chainrule.system.startup import INTERRUPTED, raising_interrupts
+from chainrule.system.startup import INTERRUPTED, leave_interrupted, raising_interrupts
 
 FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
 
@@ -30,9 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with raising_interrupts():
-            return _run(given)
+            code = _run(given)
     except KeyboardInterrupt:  # while the first one was told
-        return INTERRUPTED
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        leave_interrupted()
+    return code
 
 
 def _run(given: list[str]) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from chainrule.cli.outputs import MODEL, quoted
-from chainrule.errors import ModelFileError
+from chainrule.errors import ModelFileError, nearest
 from chainrule.model.model import Model, load
 
 
 def open_model(source: str) -> tuple[Model, Path]:
     """The model and its file. Raises ModelFileError."""
     path = Path(source).expanduser()
+    if not path.exists():
+        raise ModelFileError("load", "there is no such model", got=source, fix=_made(path))
     if path.is_dir():
         files = sorted(path.glob("*.safetensors"))
         if (path / MODEL).is_file():
@@ -27,6 +29,17 @@ def open_model(source: str) -> tuple[Model, Path]:
             )  # fmt: skip
     model = load(path)
     return model, path
+
+
+def _made(path: Path) -> str:
+    """The advice where there is no model: the nearest folder that holds one, or how to make one."""
+    folder = path.parent
+    there = [x.parent.name for x in folder.glob(f"*/{MODEL}")] if folder.is_dir() else []
+    there += [x.name for x in folder.glob("*.safetensors")]
+    guess = nearest(path.name, there) or (there[0] if len(there) == 1 else None)
+    if guess is not None:
+        return f"did you mean {quoted(folder / guess)}?"
+    return f"chainrule train DATA --target COLUMN -o {quoted(path)}"
 
 
 def open_table_model(source: str) -> tuple[Model, Path]:

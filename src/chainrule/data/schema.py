@@ -86,9 +86,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             SettingError: an unknown column, kind or task.
             DataError: a target without values or with a single one, an infinity, no usable column.
         """
-        _check_name("target", target, table)
+        require_column("target", target, table)
         for name in ignore:
-            _check_name("ignore", name, table)
+            require_column("ignore", name, table)
         chosen = check_kinds(table, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
         learned, notes, whole = None, list(table.notes), table
         if target is not None:
@@ -292,7 +292,8 @@ def _saved(*kinds: type[Encoder]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Schema", fields, kw_only=True, forbid_unknown_fields=True)
 
 
-def _check_name(setting: str, name: str | None, table: Table) -> None:
+def require_column(setting: str, name: str | None, table: Table) -> None:
+    """Raises SettingError where a column that a setting names is not in the table."""
     if name is not None and name not in table:
         raise SettingError(
             setting,

@@ -82,7 +82,8 @@ def holdout(
     ways = {"stratify": stratify, "groups": groups, "time": time}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
-        raise SettingError("holdout", "rows are split in one way", got=" and ".join(given))
+        raise SettingError("holdout", "rows are split in one way", got=" and ".join(given),
+                           fix=" or ".join(f"leave out {name}=" for name in given))  # fmt: skip
     if n < 2:
         raise DataError("holdout", "too few rows to split", expected="at least 2", got=n)
     size = min(max(round(n * fraction), 1), n - 1)

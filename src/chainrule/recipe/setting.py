@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
-from chainrule.errors import SettingError, did_you_mean
+from chainrule.errors import SettingError, nearest
 from chainrule.recipe.facts import Facts
 
 Form = Literal["text", "column", "integer", "number", "widths", "names", "texts", "kinds"]
@@ -121,6 +121,9 @@ class Setting:
             raise SettingError(
                 where, f"{self.key} is out of its bounds",
                 expected=f"{FORMS[self.form]} {self.bounds()}", got=x, at=at,
+                fix=f"leave out {self.key}=: " + (
+                    f"it is {self.default} then" if self.by_data is None else "the data decide"
+                ),
             )  # fmt: skip
         return x
 
@@ -179,9 +182,10 @@ def unknown(
     where: str, key: str, value: object, choices: Sequence[str], at: str | None = None
 ) -> SettingError:
     """The error for a value that is not one of the choices."""
+    guess = nearest(str(value), choices)
     return SettingError(
-        where, f"unknown {key} {value!r}", expected=", ".join(choices), at=at,
-        fix=did_you_mean(str(value), choices),
+        where, f"unknown {key} {value!r}", expected="one of " + ", ".join(choices), at=at,
+        fix=f"did you mean {key}={guess!r}?" if guess else f"{key}={choices[0]!r}, for example",
     )  # fmt: skip
 
 

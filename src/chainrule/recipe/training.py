@@ -20,7 +20,7 @@ from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import Keys, keys_of
-from chainrule.data.schema import Schema
+from chainrule.data.schema import Schema, require_column
 from chainrule.data.table import Table
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
@@ -90,9 +90,11 @@ class Training:
                 got="columns " + ", ".join(table.columns),
                 fix="name the column to predict: target=...",
             )  # fmt: skip
-        for name in (chosen.groups, chosen.time):
-            if name is not None:
-                _ = table[name]  # the error names the nearest column
+        named = {"groups": [chosen.groups], "time": [chosen.time], "ignore": chosen.ignore}
+        for key, names in named.items():
+            for name in names:
+                if name is not None:
+                    require_column(key, name, table)
         table = with_gaps(table, chosen.gaps)
         schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":

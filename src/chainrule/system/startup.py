@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -44,9 +44,25 @@ def raising_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def leave_interrupted() -> None:
+    """End the process with the exit code of an interruption, if it is the command line.
+
+    An extension module that ran Python code when Ctrl-C came makes Python end by the signal
+    otherwise, whatever the exit code.
+    """
+    if STARTED:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(INTERRUPTED)
+
+
 def _end(number: int, frame: object) -> None:
     os._exit(INTERRUPTED)
 
 
-if is_command():
+STARTED = is_command()
+"""Whether this process is the command line."""
+
+if STARTED:
     end_at_interrupts()
