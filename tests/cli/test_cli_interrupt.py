@@ -13,6 +13,7 @@ from command import environment, start
 
 import chainrule as cr
 from chainrule.model.prepare import prepare
+from chainrule.system.signals import interrupted_queries
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
 FILES = {"model.safetensors", "history.csv", "report.html", "config.toml"}
@@ -122,3 +123,11 @@ def test_a_program_that_imports_the_package_keeps_its_own_ctrl_c(tmp_path: Path)
     said = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path,
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert said.stdout == "True\n"
+
+
+def test_a_query_that_is_interrupted_is_no_error() -> None:
+    """DuckDB tells of Ctrl-C by an error of its own."""
+    with pytest.raises(KeyboardInterrupt), interrupted_queries():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="another"), interrupted_queries():
+        raise RuntimeError("another")

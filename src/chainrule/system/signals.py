@@ -1,4 +1,4 @@
-"""Defers SIGINT to the end of a critical section."""
+"""Defers SIGINT to the end of a critical section, and tells it in one way."""
 
 from __future__ import annotations
 
@@ -37,3 +37,14 @@ def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
         if pending:
             previous(*pending[0])  # type: ignore[arg-type]
+
+
+@contextmanager
+def interrupted_queries() -> Iterator[None]:
+    """Makes KeyboardInterrupt of the error by which DuckDB tells of Ctrl-C during a query."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None

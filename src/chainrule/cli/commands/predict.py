@@ -21,6 +21,7 @@ from chainrule.display.screen import forget
 from chainrule.errors import SettingError
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
+from chainrule.system.signals import interrupted_queries
 
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
 Columns = dict[str, npt.NDArray[Any]]
@@ -141,7 +142,7 @@ def _write_columns(columns: Columns, path: Path, suffix: str) -> None:
     import duckdb  # noqa: PLC0415  (heavy: only where no CSV is wanted)
 
     form = "parquet" if suffix == ".parquet" else "json"
-    with replacing(path) as new, duckdb.connect() as connection:
+    with interrupted_queries(), replacing(path) as new, duckdb.connect() as connection:
         connection.register("predictions", {n: _plain(v) for n, v in columns.items()})
         name = str(new).replace("'", "''")
         connection.execute(f"COPY (FROM predictions) TO '{name}' (FORMAT {form})")

@@ -19,6 +19,7 @@ from chainrule.data.readers.memory import from_array, from_frame, from_mapping, 
 from chainrule.data.readers.stdin import STDIN, read_stdin
 from chainrule.data.table import Table, clip, listed
 from chainrule.errors import DataError, nearest
+from chainrule.system.signals import interrupted_queries
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
@@ -46,7 +47,8 @@ def read(
     Raises:
         DataError: it cannot be read; the message names the file, the line or row, and the column.
     """
-    return with_one_decimal_mark(with_gaps(_read(source, header, encoding, sheet), gaps))
+    with interrupted_queries():
+        return with_one_decimal_mark(with_gaps(_read(source, header, encoding, sheet), gaps))
 
 
 def _read(
