@@ -416,3 +416,12 @@ def test_what_is_left_out_is_said_with_its_place(write):
         ('a,b\n1,5" pipe\n2,x\n', "quote in the middle of a cell is kept"),
     ):
         assert any(note in line for line in read(write(content)).notes), (content, note)
+
+
+@pytest.mark.parametrize("content", [",", ",\n,\n,\n", "a,b\n,\n,\n", ",,\n1,2,3\n4,5,6\n", "|"])
+def test_files_of_empty_cells_are_read_or_refused(write, content):
+    try:
+        table = read(write(content))
+    except DataError:
+        return
+    assert table.notes or all(column.gaps == len(column) for column in table)

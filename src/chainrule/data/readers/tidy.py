@@ -37,6 +37,8 @@ def tidy(
 def _repeated_names(connection: Any, header: Sequence[str], notes: Notes) -> None:
     """Deletes rows that repeat the header, as files have that were joined."""
     held = [(i, name) for i, name in enumerate(header) if name][:LOOKED_AT]
+    if not held:
+        return
     same = " AND ".join(f"c{i} = ?" for i, _ in held)
     count = connection.execute(f"DELETE FROM t WHERE {same}", [x for _, x in held]).fetchone()[0]
     if count:
@@ -58,7 +60,7 @@ def _last_row(connection: Any, width: int, notes: Notes) -> None:
     """Deletes a last row that is a sentence in its first cell, under full rows; notes sums."""
     end = connection.execute("SELECT * FROM t ORDER BY rowid DESC LIMIT 2").fetchall()
     filled = [[cell.strip() for cell in row if cell and cell.strip()] for row in end]
-    if len(end) < 2:
+    if len(end) < 2 or not filled[0]:
         return
     text = filled[0][0]
     if SUM.fullmatch(text):
