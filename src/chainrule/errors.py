@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -39,7 +40,7 @@ class ChainruleError(Exception):
             if part is not None:
                 text = str(part).replace("\n", "\n" + " " * 12)
                 lines.append(f"  {label:<10}{text}")
-        return "\n".join(lines)
+        return shortened("\n".join(lines))
 
     def within(self, location: str) -> Self:
         """Returns the same error with an outer location, such as a file, before its own."""
@@ -49,6 +50,11 @@ class ChainruleError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuilt, (type(self), *self.args)
+
+
+def shortened(message: str) -> str:
+    """A message whose very long words are cut, such as a file's content passed as its name."""
+    return re.sub(r"(\S{200})\S{100,}", r"\1...", message)
 
 
 def rebuilt(

@@ -208,3 +208,11 @@ def test_diverging_keeps_what_was_reached(folder, capsys) -> None:
     model = cr.load(folder / "penguins-model" / "model.safetensors")
     assert 1 <= len(model.history) < 20
     assert all(np.isfinite(value).all() for value in model.values.values())
+
+
+@pytest.mark.parametrize("command", [["data"], ["data", "show"], ["show"], ["predict", "m"]])
+def test_a_very_long_argument_is_cut_in_the_message(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "x" * 100_000]) in (1, 2)
+    assert len(capsys.readouterr().err) < 1000
