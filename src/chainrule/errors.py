@@ -40,7 +40,7 @@ class ChainruleError(Exception):
             if part is not None:
                 text = str(part).replace("\n", "\n" + " " * 12)
                 lines.append(f"  {label:<10}{text}")
-        return shortened("\n".join(lines))
+        return re.sub(r"(\S{200})\S{100,}", r"\1...", "\n".join(lines))  # a file passed as its name
 
     def within(self, location: str) -> Self:
         """Returns the same error with an outer location, such as a file, before its own."""
@@ -50,11 +50,6 @@ class ChainruleError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return rebuilt, (type(self), *self.args)
-
-
-def shortened(message: str) -> str:
-    """A message whose very long words are cut, such as a file's content passed as its name."""
-    return re.sub(r"(\S{200})\S{100,}", r"\1...", message)
 
 
 def rebuilt(

@@ -13,7 +13,7 @@ from chainrule.cli.command import Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
 from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
-from chainrule.errors import shortened
+from chainrule.data.table import clip
 from chainrule.recipe import SETTINGS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
         text = str(error).replace("\n", " ")
         if isinstance(error, MissingArgumentError) and error.argument is not None:
             text = f"{error.argument.name} is missing"
-        trouble.say(shortened(f"[{command}] {text}"))
+        trouble.say(f"[{command}] {clip(text, 600)}")
         trouble.say(f"{command} --help", indent=2, label="fix     ", style="bold")
         return USAGE
     return code if isinstance(code, int) else 0
