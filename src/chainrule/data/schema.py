@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial, reduce
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, reduce
 from operator import or_
 from types import GenericAlias
 from typing import Any, Literal
@@ -13,30 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.blocks import Block, Described, Encoded, Member
-from chainrule.data.columns.columns import LEFT_OUT, CategoryColumn, DroppedColumn, learn_column
+from chainrule.data.columns.columns import CategoryColumn, DroppedColumn
 from chainrule.data.columns.encoder import (
     ENCODERS,
     ArrayEncoder,
     CategoryEncoder,
     Encoder,
-    Infinite,
     NumericEncoder,
     base_of,
 )
-from chainrule.data.columns.kinds import Kind, check_kinds, guess_task, kind_of
+from chainrule.data.columns.kinds import check_kinds
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.columns.told import reading_notes
+from chainrule.data.learn import (
+    labelled,
+    learn_columns,
+    learn_target,
+    located,
+    refuse_infinities,
+    refuse_words,
+)
 from chainrule.data.shift import shifts
-from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.table import Table, clip, counted, listed
 from chainrule.display.format import number
 from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 MAX_SEPARATE_CATEGORIES = 30
 """Categories up to which each is an array of its own; more are columns of one array."""
-MAX_LOST = 0.2
-"""The share of rows up to which words in place of the target are gaps without being asked."""
 Want = Literal["required", "optional", "none"]
 
 
@@ -92,13 +97,13 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         chosen = check_kinds(table, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
         learned, notes, whole = None, list(table.notes), table
         if target is not None:
-            learned = _learn_target(table, table[target], task, chosen.get(target))
-            kept, found = _labelled(table, learned)
-            _refuse_words(table, learned, kept)
+            learned = learn_target(table, table[target], task, chosen.get(target))
+            kept, found = labelled(table, learned)
+            refuse_words(table, learned, kept)
             notes += [*found, *reading_notes(table[target], learned)]
             table = table.take(kept)
         features = [column for column in table if column.name != target]
-        encoders = _learn_columns(table, features, chosen)
+        encoders = learn_columns(table, features, chosen)
         for encoder in encoders:
             notes += reading_notes(whole[encoder.name], encoder)
         return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
@@ -173,9 +178,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         labels, rows = None, np.arange(len(table))
         if target != "none" and self.target is not None and self.target.name in table:
             if target == "required":
-                rows, more = _labelled(table, self.target)
+                rows, more = labelled(table, self.target)
                 table, notes = table.take(rows), notes + more
-            labels = _located(table, self.target.name, self.target.encode)
+            labels = located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
         blocks = self.blocks
         for block in blocks:
@@ -218,7 +223,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in block.columns:
             values, more = encoders[name].encode(table[name])
             notes += more
-            _refuse_infinities(table, name, values)
+            refuse_infinities(table, name, values)
             array[:, at : at + values.shape[1]] = values
             at += values.shape[1]
         return array
@@ -302,108 +307,6 @@ def require_column(setting: str, name: str | None, table: Table) -> None:
             at=table.source,
             fix=did_you_mean(name, table.columns),
         )
-
-
-def _learn_target(table: Table, column: Column, task: str | None, kind: str | None) -> Target:
-    if column.gaps == len(column):
-        raise DataError(
-            f"target {column.name!r}",
-            "has no values, only gaps",
-            got=", ".join([counted(len(column), "gap"), *map(repr, column.gap_texts)]),
-            at=table.source,
-            fix="choose another target, or data that has labels"
-            + (", or read these words as values: gaps=[]" if column.gap_texts else ""),
-        )
-    if column.storage == "number":
-        _refuse_infinities(table, column.name, column.values[:, None])
-    found = guess_task(column, task, kind)
-    learner = ClassTarget if found.name == "classification" else NumberTarget
-    learned: Target = _located(table, column.name, partial(learner.fit, reason=found.reason))
-    return learned
-
-
-def _labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str]]:
-    """The rows that have a target, and a note on the others."""
-    codes = _located(table, target.name, target.encode)
-    missing = codes < 0 if isinstance(target, ClassTarget) else np.isnan(codes)
-    lost = int(missing.sum())
-    if lost == len(table):
-        raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
-    note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
-    return np.flatnonzero(~missing), [note] if lost else []
-
-
-def _refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
-    """Raise where words, not empty cells, would cost more than a fifth of the rows."""
-    if table.gaps is not None:
-        return
-    lost = np.ones(len(table), bool)
-    lost[kept] = False
-    column = table[target.name].take(np.flatnonzero(lost))
-    codes, labels = column.labels(known=column.gap_texts)
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-    if counts.sum() <= MAX_LOST * len(table):
-        return
-    words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]
-    classes = "; or make classes of them: gaps=[]" if isinstance(target, ClassTarget) else ""
-    cells = [f"{clip(text)!r} in {counts[labels.index(text)]:,}" for text in words]
-    raise DataError(
-        f"target {target.name!r}",
-        "too many rows would be left out, as words in its place are read as gaps",
-        expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
-        got=f"{listed(cells, 5)} rows",
-        at=table.source,
-        fix=f"leave them out: gaps={words[:5]!r}" + classes,
-    )
-
-
-def _learn_columns(
-    table: Table, features: list[Column], chosen: Mapping[str, str]
-) -> tuple[Encoder, ...]:
-    kinds = {column.name: kind_of(column, chosen) for column in features}
-    if all(kind.name in LEFT_OUT for kind in kinds.values()):
-        for column in features:  # an id is better than nothing
-            if kinds[column.name].name == "id" and column.name not in chosen:
-                name = "category" if column.storage == "text" else "number"
-                kinds[column.name] = Kind(name, "looks like an id, but there is nothing else")
-    encoders = tuple(
-        _located(table, name, partial(learn_column, kind=kind.name, reason=kind.reason))
-        for name, kind in kinds.items()
-    )
-    if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
-        guessed = [e.name for e in encoders if e.reason != "chosen by you"]
-        first = next(iter([*guessed, *kinds]), "COLUMN")
-        raise DataError(
-            table.source,
-            "no column is left to learn from",
-            got="\n".join(f"{e.name!r}: {e.reason}" for e in encoders[:12]) or "only the target",
-            fix=f"overrule a guess: kinds={{{first!r}: 'category'}}",
-        )
-    return encoders
-
-
-def _located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
-    """`work` on a column; an infinity is reported with file, row and column."""
-    try:
-        return work(table[name])
-    except Infinite as infinite:
-        raise _infinity(table, name, infinite.row) from None
-
-
-def _refuse_infinities(table: Table, name: str, values: NDArray[Any]) -> None:
-    infinite = np.isinf(values).any(axis=1)
-    if infinite.any():
-        raise _infinity(table, name, int(infinite.argmax()))
-
-
-def _infinity(table: Table, name: str, row: int) -> DataError:
-    return DataError(
-        table.source,
-        f"column {name!r} holds an infinity",
-        expected="finite numbers, or gaps",
-        at=table.place(row, name),
-        fix="replace it by a gap or a large number, or leave the column out",
-    )
 
 
 def _missing(table: Table, needed: Sequence[str], missing: Sequence[str]) -> DataError:

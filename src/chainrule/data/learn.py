@@ -1,0 +1,125 @@
+"""The encoders of a table's columns and target, learned; errors name file, row and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
+from chainrule.data.columns.encoder import Encoder, Infinite
+from chainrule.data.columns.kinds import Kind, guess_task, kind_of
+from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
+from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.errors import DataError
+
+MAX_LOST = 0.2
+"""The share of rows up to which words in place of the target are gaps without being asked."""
+
+
+def learn_target(table: Table, column: Column, task: str | None, kind: str | None) -> Target:
+    """The encoder of the target. Raises DataError for gaps alone, an infinity, a single value."""
+    if column.gaps == len(column):
+        raise DataError(
+            f"target {column.name!r}",
+            "has no values, only gaps",
+            got=", ".join([counted(len(column), "gap"), *map(repr, column.gap_texts)]),
+            at=table.source,
+            fix="choose another target, or data that has labels"
+            + (", or read these words as values: gaps=[]" if column.gap_texts else ""),
+        )
+    if column.storage == "number":
+        refuse_infinities(table, column.name, column.values[:, None])
+    found = guess_task(column, task, kind)
+    learner = ClassTarget if found.name == "classification" else NumberTarget
+    learned: Target = located(table, column.name, partial(learner.fit, reason=found.reason))
+    return learned
+
+
+def labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str]]:
+    """The rows that have a target, and a note on the others."""
+    codes = located(table, target.name, target.encode)
+    missing = codes < 0 if isinstance(target, ClassTarget) else np.isnan(codes)
+    lost = int(missing.sum())
+    if lost == len(table):
+        raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
+    note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
+    return np.flatnonzero(~missing), [note] if lost else []
+
+
+def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
+    """Raise where words, not empty cells, would cost more than a fifth of the rows."""
+    if table.gaps is not None:
+        return
+    lost = np.ones(len(table), bool)
+    lost[kept] = False
+    column = table[target.name].take(np.flatnonzero(lost))
+    codes, labels = column.labels(known=column.gap_texts)
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    if counts.sum() <= MAX_LOST * len(table):
+        return
+    words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]
+    classes = "; or make classes of them: gaps=[]" if isinstance(target, ClassTarget) else ""
+    cells = [f"{clip(text)!r} in {counts[labels.index(text)]:,}" for text in words]
+    raise DataError(
+        f"target {target.name!r}",
+        "too many rows would be left out, as words in its place are read as gaps",
+        expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
+        got=f"{listed(cells, 5)} rows",
+        at=table.source,
+        fix=f"leave them out: gaps={words[:5]!r}" + classes,
+    )
+
+
+def learn_columns(
+    table: Table, features: list[Column], chosen: Mapping[str, str]
+) -> tuple[Encoder, ...]:
+    """The encoder of each column, in order. Raises DataError where none is left to learn from."""
+    kinds = {column.name: kind_of(column, chosen) for column in features}
+    if all(kind.name in LEFT_OUT for kind in kinds.values()):
+        for column in features:  # an id is better than nothing
+            if kinds[column.name].name == "id" and column.name not in chosen:
+                name = "category" if column.storage == "text" else "number"
+                kinds[column.name] = Kind(name, "looks like an id, but there is nothing else")
+    encoders = tuple(
+        located(table, name, partial(learn_column, kind=kind.name, reason=kind.reason))
+        for name, kind in kinds.items()
+    )
+    if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
+        guessed = [e.name for e in encoders if e.reason != "chosen by you"]
+        first = next(iter([*guessed, *kinds]), "COLUMN")
+        raise DataError(
+            table.source,
+            "no column is left to learn from",
+            got="\n".join(f"{e.name!r}: {e.reason}" for e in encoders[:12]) or "only the target",
+            fix=f"overrule a guess: kinds={{{first!r}: 'category'}}",
+        )
+    return encoders
+
+
+def located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
+    """`work` on a column; an infinity is reported with file, row and column."""
+    try:
+        return work(table[name])
+    except Infinite as infinite:
+        raise _infinity(table, name, infinite.row) from None
+
+
+def refuse_infinities(table: Table, name: str, values: NDArray[Any]) -> None:
+    """Raise DataError where a row of a column's values, (n, parts), holds an infinity."""
+    infinite = np.isinf(values).any(axis=1)
+    if infinite.any():
+        raise _infinity(table, name, int(infinite.argmax()))
+
+
+def _infinity(table: Table, name: str, row: int) -> DataError:
+    return DataError(
+        table.source,
+        f"column {name!r} holds an infinity",
+        expected="finite numbers, or gaps",
+        at=table.place(row, name),
+        fix="replace it by a gap or a large number, or leave the column out",
+    )
