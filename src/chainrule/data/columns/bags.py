@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from chainrule.data.columns.encoder import ArrayEncoder
+from chainrule.data.table import Codes, Column
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -50,3 +54,28 @@ def bag_of_words(
     length = np.sqrt(np.square(bags).sum(axis=1, keepdims=True))
     bags /= np.where(length > 0, length, np.float32(1))
     return bags
+
+
+class WordEncoder(ArrayEncoder, frozen=True, kw_only=True):
+    """A kind whose features are the counts of known words, weighted by rarity."""
+
+    words: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.words) != len(self.weights) or len(set(self.words)) != len(self.words):
+            raise ValueError("each word needs one weight")
+        if not all(map(math.isfinite, self.weights)):
+            raise ValueError("weights must be finite")
+
+    @property
+    def width(self) -> int:
+        """The number of words."""
+        return len(self.words)
+
+    def bags(self, column: Column) -> tuple[NDArray[np.float32], Codes, NDArray[np.intp]]:
+        """The bag of each distinct text, its code (-1 for a gap), and the text of each row."""
+        codes, labels = column.labels()
+        used, rows = np.unique(codes, return_inverse=True)
+        texts = [labels[code] if code >= 0 else "" for code in used]
+        return bag_of_words(texts, self.words, self.weights), used, rows

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.bags import bag_of_words, learn_words
-from chainrule.data.columns.encoder import ArrayEncoder
+from chainrule.data.columns.bags import WordEncoder, learn_words
 from chainrule.data.table import Column
 
 MIN_NAMES, MIN_NAME_WORDS = 50, 1.5
@@ -18,18 +16,10 @@ NAME_WORDS = 300
 """The most words of names that are features."""
 
 
-class NameWords(ArrayEncoder, frozen=True, kw_only=True, tag="words"):
+class NameWords(WordEncoder, frozen=True, kw_only=True, tag="words"):
     """The counted words of names, weighted by rarity: a part of a category, no kind of its own."""
 
     kind = "words"
-    words: tuple[str, ...]
-    weights: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.words) != len(self.weights) or len(set(self.words)) != len(self.words):
-            raise ValueError("each word needs one weight")
-        if not all(map(math.isfinite, self.weights)):
-            raise ValueError("weights must be finite")
 
     @classmethod
     def of(cls, column: Column) -> Self | None:
@@ -48,18 +38,11 @@ class NameWords(ArrayEncoder, frozen=True, kw_only=True, tag="words"):
                    weights=tuple(weights[k] for k in telling))  # fmt: skip
 
     @property
-    def width(self) -> int:
-        """The number of words."""
-        return len(self.words)
-
-    @property
     def treatment(self) -> str:
         """The treatment of the column in words, for display."""
         return f"counts of {self.width} words of its names, weighted"
 
     def encode(self, column: Column) -> tuple[NDArray[np.float32], list[str]]:
         """(n, width) float32, all 0 for a gap or a name without a known word; no notes."""
-        codes, labels = column.labels()
-        used, rows = np.unique(codes, return_inverse=True)
-        names = [labels[code] if code >= 0 else "" for code in used]
-        return bag_of_words(names, self.words, self.weights)[rows], []
+        bags, _, rows = self.bags(column)
+        return bags[rows], []

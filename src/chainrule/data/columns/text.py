@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.bags import bag_of_words, learn_words
-from chainrule.data.columns.encoder import ArrayEncoder, not_all, register
+from chainrule.data.columns.bags import WordEncoder, learn_words
+from chainrule.data.columns.encoder import not_all, register
 from chainrule.data.table import Column, counted
 
 
 @register
-class TextColumn(ArrayEncoder, frozen=True, kw_only=True, tag="text"):
+class TextColumn(WordEncoder, frozen=True, kw_only=True, tag="text"):
     """Short texts: counts of known words, weighted by rarity, each row of length 1 (tf-idf)."""
 
     kind = "text"
-    words: tuple[str, ...]
-    weights: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.words) != len(self.weights) or len(set(self.words)) != len(self.words):
-            raise ValueError("each word needs one weight")
-        if not all(map(math.isfinite, self.weights)):
-            raise ValueError("weights must be finite")
 
     @classmethod
     def fit(cls, column: Column, reason: str = "", width: int = 1000) -> Self:
@@ -40,11 +31,6 @@ class TextColumn(ArrayEncoder, frozen=True, kw_only=True, tag="text"):
                    words=tuple(words), weights=tuple(weights))  # fmt: skip
 
     @property
-    def width(self) -> int:
-        """The number of words."""
-        return len(self.words)
-
-    @property
     def treatment(self) -> str:
         """The treatment of the column in words, for display."""
         return f"{self.width:,} counted words"
@@ -56,13 +42,10 @@ class TextColumn(ArrayEncoder, frozen=True, kw_only=True, tag="text"):
 
     def encode(self, column: Column) -> tuple[NDArray[np.float32], list[str]]:
         """(n, width) float32, all 0 for a gap, and notes."""
-        codes, labels = column.labels()
-        used, rows = np.unique(codes, return_inverse=True)
-        texts = [labels[code] if code >= 0 else "" for code in used]
-        bags = bag_of_words(texts, self.words, self.weights)
+        bags, used, rows = self.bags(column)
         empty = ~bags.any(axis=1) & (used >= 0)
         lost = int(empty[rows].sum())
-        notes = self.new_gaps(int((codes < 0).sum()))
+        notes = self.new_gaps(int((used[rows] < 0).sum()))
         if lost:
             notes.append(f"column {self.name!r}: {counted(lost, 'text')} without a known word")
         return bags[rows], notes
