@@ -14,6 +14,7 @@ import chainrule as cr
 from chainrule import schedules as s
 from chainrule.errors import ModelFileError
 from chainrule.model import file as modelfile
+from chainrule.model.restore import content
 
 R = np.random.default_rng(5)
 X = R.normal(size=(40, 3)).astype("float32")
@@ -229,7 +230,7 @@ def test_the_loss_of_training_rows_is_evaluated_where_it_decides(
 )  # fmt: skip
 def test_a_saved_run_is_checked(change: dict[str, Any], tmp_path: Path) -> None:
     model = fitted(network(), 3, optimizer=cr.SGD(2.0))
-    saved = model._saved()
+    saved = content(model)
     run = {**saved.notes["run"], **change}
     damaged = modelfile.to_bytes(type(saved)(**{
         **{name: getattr(saved, name) for name in saved.__dataclass_fields__},

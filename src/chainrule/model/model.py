@@ -12,18 +12,15 @@ import numpy.typing as npt
 from chainrule.data.blocks import Encoded
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.repeats import as_text, from_text, repeated, sentence
+from chainrule.data.repeats import repeated, sentence
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import (
     ChainruleError,
-    FeedError,
     ModelFileError,
     SettingError,
-    did_you_mean,
-    short,
 )  # fmt: skip
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
@@ -31,9 +28,9 @@ from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
-from chainrule.model.lastrun import LastRun
-from chainrule.model.saved import Saved, check_slots
-from chainrule.model.state import Data, ModelState, not_arrays
+from chainrule.model.restore import content, fill
+from chainrule.model.saved import Saved
+from chainrule.model.state import Data, ModelState
 from chainrule.nn.summary import Summary, summary
 from chainrule.report.page import Report
 from chainrule.system.collector import paused_collector
@@ -44,7 +41,7 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
-from chainrule.train.optim.registry import is_portable, optimizer_from_dict
+from chainrule.train.optim.registry import is_portable
 from chainrule.train.progress import Progress
 
 if TYPE_CHECKING:
@@ -115,7 +112,6 @@ class Model(ModelState, Generic[Result]):
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
         self.reporter: Callable[[], Report] | None = None
-        self.single = isinstance(outputs, Node)
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
         self._output_inputs = {x: forward.name(x) for x in forward.inputs if x not in STEP_INPUTS}
@@ -260,7 +256,7 @@ class Model(ModelState, Generic[Result]):
             notes = (*encoded.notes, *([decision] if decision else []))
             return Predictions(self.schema, values[0], notes)
         needed = self._output_inputs
-        bound, rows = bind(needed, needed, self._only(data))
+        bound, rows = bind(needed, needed, self._needed(data, needed.values()))
         arrays = {name: bound[x] for x, name in needed.items()}
         values = self._forward(self._values, arrays, all_rows(rows))
         return values[0] if self.single else values
@@ -390,7 +386,7 @@ class Model(ModelState, Generic[Result]):
         Raises:
             ModelFileError: the file cannot be written; an old one is left as it was.
         """
-        modelfile.write(path, self._saved())
+        modelfile.write(path, content(self))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""
@@ -398,44 +394,7 @@ class Model(ModelState, Generic[Result]):
         extra = None
         if custom:
             extra = {"optimizer": self.optimizer, "slots": self.slots, "run": self.last_run}
-        return _from_bytes, (modelfile.to_bytes(self._saved()), extra)
-
-    def _saved(self) -> Saved:
-        portable = self.optimizer is not None and is_portable(self.optimizer)
-        return Saved(
-            graph=self.graph,
-            outputs=tuple(self.graph.name(x) for x in self.outputs),
-            loss=None if self.loss is None else self.graph.name(self.loss),
-            values=self._values,
-            optimizer=self.optimizer.to_dict() if self.optimizer is not None and portable else None,
-            state=self.slots if portable or self.optimizer is None else {},
-            steps=self.steps,
-            seed=self.seed,
-            contract=None if self.schema is None else self.schema.to_dict(),
-            history=self.history.to_dict(),
-            notes={
-                "single": self.single,
-                "split": self.split,
-                "notes": self.notes,
-                "rows": "" if self.trained_rows is None else as_text(self.trained_rows),
-                **({"run": self.last_run.to_dict()} if self.last_run and portable else {}),
-            },
-        )
-
-    def _only(self, data: Data) -> dict[str, Any]:
-        """The part of `data` that the outputs need. Raises FeedError for an unknown name."""
-        needed = self._output_inputs.values()
-        if not isinstance(data, Mapping):
-            raise not_arrays(data, needed)
-        others = [name for name in data if name not in needed]
-        if others:
-            inputs = {self.graph.name(x) for x in self.graph.inputs}
-            for name in others:
-                if name not in inputs:
-                    raise FeedError(
-                        "data", f"no input is named {name!r}", fix=did_you_mean(str(name), inputs)
-                    )
-        return {name: data[name] for name in data if name in needed}
+        return _from_bytes, (modelfile.to_bytes(content(self)), extra)
 
 
 def load(path: str | os.PathLike[str], *, large: bool = False) -> Model:
@@ -481,23 +440,5 @@ def _from_saved(saved: Saved) -> Model:
     )
     if set(saved.values) != set(model.values):
         raise ModelFileError("load", "the parameters do not fit the graph")
-    model.restore({**saved.values, **saved.state}, saved.steps)
-    if saved.optimizer is not None:
-        model.optimizer = optimizer_from_dict(saved.optimizer)
-        if isinstance(model.optimizer, Optimizer):
-            check_slots(model.graph, model.optimizer, saved.state)
-    if saved.history is not None:
-        model.history = History.from_dict(saved.history)
-    if "run" in saved.notes:
-        present = {**saved.values, **saved.state}
-        model.last_run = LastRun.from_dict(saved.notes["run"], present)
-    model.split = str(saved.notes.get("split", ""))
-    notes = saved.notes.get("notes", {})
-    if not isinstance(notes, Mapping):
-        raise ModelFileError("load", "the notes are not a mapping", got=short(notes))
-    model.notes = dict(notes)
-    try:
-        model.trained_rows = from_text(saved.notes.get("rows", ""))
-    except ValueError as error:
-        raise ModelFileError("load", "the keys of rows are damaged", got=str(error)) from None
+    fill(model, saved)
     return model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -46,6 +46,7 @@ class ModelState:
     Attributes:
         graph: outputs and loss with all nodes that they depend on.
         outputs, loss: the nodes of the graph that are predicted and minimised.
+        single: whether the outputs were given as one node, not as a list.
         seed: of all random numbers.
         schema: of a table, or None.
         objectives: the nodes that the loss compares, and their metrics.
@@ -75,6 +76,7 @@ class ModelState:
         schema: Schema | None = None,
         values: Mapping[str, Array] | None = None,
     ) -> None:
+        self.single = isinstance(outputs, Node)
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
         self.loss = None if loss is None else require_scalar("Model", loss)
         self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
@@ -169,6 +171,22 @@ class ModelState:
         if rows == 0:
             raise FeedError("data", "there are no rows", expected="at least one example")
         return {name: bound[x] for x, name in inputs.items()}, rows
+
+    def _needed(self, data: Data, needed: Collection[str]) -> dict[str, Any]:
+        """The inputs with needed names; others of the graph may be there too.
+
+        Raises:
+            FeedError: `data` is not a mapping, or the graph has no input of a name in it.
+        """
+        if not isinstance(data, Mapping):
+            raise not_arrays(data, needed)
+        inputs = {self.graph.name(x) for x in self.graph.inputs}
+        for name in data:
+            if name not in inputs:
+                raise FeedError(
+                    "data", f"no input is named {name!r}", fix=did_you_mean(str(name), inputs)
+                )
+        return {name: data[name] for name in data if name in needed}
 
     def _call_advice(
         self, method: str, arguments: Sequence[Any], named: Mapping[str, Any]

@@ -1,0 +1,62 @@
+"""The state of a model as the content of its file, and a model with that state again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chainrule.data.repeats import as_text, from_text
+from chainrule.errors import ModelFileError, short
+from chainrule.model.lastrun import LastRun
+from chainrule.model.saved import Saved, check_slots
+from chainrule.model.state import ModelState
+from chainrule.train.history import History
+from chainrule.train.optim import Optimizer
+from chainrule.train.optim.registry import is_portable, optimizer_from_dict
+
+
+def content(model: ModelState) -> Saved:
+    """The content of a model's file; an optimizer that a user wrote is left out."""
+    optimizer = model.optimizer
+    portable = optimizer is not None and is_portable(optimizer)
+    return Saved(
+        graph=model.graph,
+        outputs=tuple(model.graph.name(x) for x in model.outputs),
+        loss=None if model.loss is None else model.graph.name(model.loss),
+        values=model.values,
+        optimizer=optimizer.to_dict() if optimizer is not None and portable else None,
+        state=model.slots if portable or optimizer is None else {},
+        steps=model.steps,
+        seed=model.seed,
+        contract=None if model.schema is None else model.schema.to_dict(),
+        history=model.history.to_dict(),
+        notes={
+            "single": model.single,
+            "split": model.split,
+            "notes": model.notes,
+            "rows": "" if model.trained_rows is None else as_text(model.trained_rows),
+            **({"run": model.last_run.to_dict()} if model.last_run and portable else {}),
+        },
+    )
+
+
+def fill(model: ModelState, saved: Saved) -> None:
+    """Give a new model of the saved graph the saved state. Raises ModelFileError."""
+    present = {**saved.values, **saved.state}
+    model.restore(present, saved.steps)
+    if saved.optimizer is not None:
+        model.optimizer = optimizer_from_dict(saved.optimizer)
+        if isinstance(model.optimizer, Optimizer):
+            check_slots(model.graph, model.optimizer, saved.state)
+    if saved.history is not None:
+        model.history = History.from_dict(saved.history)
+    if "run" in saved.notes:
+        model.last_run = LastRun.from_dict(saved.notes["run"], present)
+    model.split = str(saved.notes.get("split", ""))
+    notes = saved.notes.get("notes", {})
+    if not isinstance(notes, Mapping):
+        raise ModelFileError("load", "the notes are not a mapping", got=short(notes))
+    model.notes = dict(notes)
+    try:
+        model.trained_rows = from_text(saved.notes.get("rows", ""))
+    except ValueError as error:
+        raise ModelFileError("load", "the keys of rows are damaged", got=str(error)) from None
