@@ -405,6 +405,35 @@ def test_targets_at_which_a_loss_means_nothing(loss, labels, words):
     weights = cr.input("k", (1,))  # what weighs nothing may hold anything
     model = cr.Model(outputs=y, loss=loss(y, t, weights=weights))
     quick(model, {"x": X[:4], "t": column, "k": kept}, validation=None)
+    with pytest.raises(FeedError, match=words + r"[\s\S]*row 2"):  # and what counts may not
+        quick(model, {"x": X[:4], "t": column, "k": kept[::-1].copy()}, validation=None)
+    good = {"x": X[:4], "t": np.ones((4, 1)), "k": kept}
+    with pytest.raises(FeedError, match=words + r"[\s\S]*row 2"):
+        quick(model, good, validation={"x": X[:4], "t": column, "k": kept + 1})
+
+
+def test_class_numbers_that_are_too_large_where_some_are_ignored():
+    x, t, k = cr.input("x", (3, 4)), cr.input("t", (3,), dtype="int64"), cr.input("k", ())
+    y = cr.dense(x, 2)
+    model = cr.Model(outputs=y, loss=cr.cross_entropy(y, t, weights=k, ignore_index=255))
+    data = {"x": np.ones((5, 3, 4), np.float32), "t": np.zeros((5, 3), np.int64)}
+    data |= {"k": np.array([1, 1, 0, 1, 1], np.float32)}
+    data["t"][0, 1], data["t"][2, 2] = 255, 7
+    quick(model, data, validation=None)
+    data["t"][3, 2] = 2
+    with pytest.raises(FeedError, match=r"too large[\s\S]*from 0 to 1[\s\S]*row 3"):
+        quick(model, data, validation=None)
+
+
+@pytest.mark.parametrize("loss", [cr.squared_error, cr.huber, cr.binary_cross_entropy])
+def test_negative_weights_are_refused(loss):
+    x, t, k = cr.input("x", (4,)), cr.input("t", (1,)), cr.input("k", ())
+    y = cr.dense(x, 1)
+    model = cr.Model(outputs=y, loss=loss(y, t, weights=k))
+    data = {"x": X[:4], "t": np.ones((4, 1)), "k": np.array([1, 0, 2, -1.0])}
+    for rows, settings in ((data, {}), (data | {"k": np.ones(4)}, {"validation": data})):
+        with pytest.raises(FeedError, match=r"'k'[\s\S]*a weight is negative[\s\S]*row 3"):
+            quick(model, rows, **{"validation": None} | settings)
 
 
 def test_soft_labels_are_labels():

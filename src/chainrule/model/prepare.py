@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.split import holdout
+from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
-from chainrule.graph.node import Array
+from chainrule.graph.node import Array, Input, Node
 from chainrule.model.state import Data, ModelState
+from chainrule.nn.loss import Bounds
 from chainrule.train.objective import Objective
 
 
@@ -101,27 +104,50 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
 
 
 def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
-    """Raises FeedError, with the row, for targets outside the domain of the loss."""
+    """Raises FeedError, with the row, for what means nothing to the loss.
+
+    That is a target outside its domain, if it weighs anything, and a negative weight.
+    """
     for objective in state.objectives.each:
-        _refuse_beyond(state, objective, arrays)
+        if isinstance(objective.weights, Input):
+            weights = arrays[state.graph.name(objective.weights)]
+            positive = Bounds(0, np.inf, "a weight is negative", "a weight of 0 leaves a row out")
+            _refuse(objective, objective.weights, weights, positive, np.argwhere(weights < 0))
+        target, bounds = objective.target, objective.bounds
+        values = None if target is None else arrays.get(state.graph.name(target))
+        if target is None or bounds is None or values is None:
+            continue
+        beyond = np.argwhere((values < bounds.low) | (values > bounds.high))
+        _refuse(objective, target, values, bounds, _counted(state, objective, arrays, beyond))
 
 
-def _refuse_beyond(state: ModelState, objective: Objective, arrays: Mapping[str, Array]) -> None:
-    bounds = objective.bounds
-    if bounds is None or objective.target is None or objective.weights is not None:
-        return
-    numbers = arrays.get(state.graph.name(objective.target))
-    if numbers is None:
-        return
-    low, high, what, fix = bounds
-    beyond = np.argwhere((numbers < low) | (numbers > high))
+def _refuse(
+    objective: Objective, node: Node, values: Array, bounds: Bounds, beyond: npt.NDArray[np.intp]
+) -> None:
+    """Raises FeedError for the first of the entries of an input at some places (k, axes)."""
     if len(beyond):
         index = tuple(beyond[0])
+        low, high, what, fix = bounds
         raise FeedError(
-            f"input {objective.target.label!r}",
+            f"input {node.label!r}",
             f"{what}: the loss is {objective.kind}",
             expected=f"from {max(low, 0):g}" + (f" to {high:g}" if high < np.inf else ""),
-            got=numbers[index],
+            got=values[index],
             at=f"row {index[0]}",
             fix=fix,
         )
+
+
+def _counted(
+    state: ModelState,
+    objective: Objective,
+    arrays: Mapping[str, Array],
+    places: npt.NDArray[np.intp],
+) -> npt.NDArray[np.intp]:
+    """The places (k, axes) in the target, first axis rows, whose weight is not 0."""
+    if objective.weights is None or not len(places):
+        return places
+    (weights,) = Forward(state.graph, [objective.weights])(state.values, arrays, places[:, 0])
+    index = (np.arange(len(places)), *places.T[1 : weights.ndim])
+    counted: npt.NDArray[np.intp] = places[weights[index] != 0]
+    return counted
