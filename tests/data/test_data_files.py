@@ -398,6 +398,11 @@ def test_another_encoding_is_detected_and_noted(write, word, encoding):
         ("a,b,c\n1,2,3\n,4,5,\n7,8,9\n", ["line 3", "3 cells", "4 cells"]),
         ("a b,c\n1,2,3\n4,5,6\n", ["line 1", "2 names", "3 names"]),
         ("a,b\n1,2\n3,4\n\nc,d,e\n3,4,5\n", ["line 5", "second table"]),
+        ("a,b\n1,2\n3,4\n\nc,d\nx,y\n", ["line 5", "second table", "words: c, d"]),
+        ("a;b\n1;2\n3;4\n\n\nc;d\n7;8\n", ["line 6", "second table", "words: c, d"]),
+        ("n,v\nann,2\nbob,3\n\nn,city\ncy,rome\n", ["line 5", "second table", "n, city"]),
+        ("a,b\n" + "1,2\n" * 500 + "\n3,4\n\nc,d\n" + "x,y\n" * 500, ["line 505", "c, d"]),
+        ("a,b\n1,2,\n3,4,\n5,6\n", ["line 4", "3 cells, the last one empty", "got       2"]),
     ],
 )
 def test_a_refusal_gives_the_true_cause_and_line(write, content, words):
@@ -413,6 +418,13 @@ def test_what_is_left_out_is_said_with_its_place(write):
         ("a,b\n1,2\na,b\n3,4\n", "1 row that repeat"),
         ("a,b\n1,2\n3,4\n\nSource: x\n", "1 line below the table left out, from line 5"),
         ("a~b\n1~2\n3~4\n", "separated by '~'"),
+        ("a,b\n1,2\n3,4\n,\nc,d\nx,y\n", "row 4 holds words where the others hold numbers"),
+        ("a,b\n1,2\n4,5\nSource: x, y\n", "row 3 holds words"),
+        ("town,York\nlat,54\nx,y\n0,1\n1,3\n2,5\n", "row 2 holds words"),
+        ("a,b,c\n1,2,3\n4,5,6\nSource: x,,\nSeen 2020,,\n", "the last 2 rows are left out"),
+        ("a,b,c\n1,2,3\n4,5,6\nx,,\ny z,,\n", "the last 2 rows are read as rows"),
+        ("# one\n# two, three\nx,y\n0,1\n1,3\n", "2 lines above the header skipped"),
+        ("# one, two\n# three, four\nx,y\n0,1\n1,3\n", "2 lines above the header skipped"),
         ('a,b\n1,5" pipe\n2,x\n', "quote in the middle of a cell is kept"),
     ):
         assert any(note in line for line in read(write(content)).notes), (content, note)
@@ -425,3 +437,21 @@ def test_files_of_empty_cells_are_read_or_refused(write, content):
     except DataError:
         return
     assert table.notes or all(column.gaps == len(column) for column in table)
+
+
+def test_blank_lines_and_remarks_do_not_make_a_second_table(write):
+    for content, rows in (
+        ("n,v\nann,1\nbob,2\n\ncy,absent\n", 3),
+        ("n,v\nann,1\n\nbob,absent\ncy,3\n", 3),
+        ("a,b\n1,2\n\n3,4\n\nNA,NA\n5,6\n", 4),
+        ("a,b\n1,2\n\na,b\n3,4\n", 2),
+        ("#x,y\nm,s\n0,1\n1,3\n", 2),
+    ):
+        assert len(read(write(content))) == rows, content
+
+
+def test_numbers_and_texts_in_one_column_of_json(write):
+    lines = ['{"r":"2.50"}', '{"r":2.5}', '{"r":null}', '{"r":"a \\"b\\""}', '{"r":[1, "x"]}']
+    expected = ["2.50", "2.5", None, 'a "b"', '[1,"x"]']
+    for name, text in (("t.jsonl", "\n".join(lines)), ("t.json", f"[{','.join(lines)}]")):
+        assert read(write(text, name))["r"].to_numpy().tolist() == expected

@@ -54,8 +54,9 @@ def _verdict(outcome: Outcome, more_right: bool) -> tuple[str, ...]:
     target, prediction = arrays_of(outcome)[0], shares_of(outcome)
     classes = target.astype(np.int64)
     shares = np.array(outcome.shares or np.bincount(classes, minlength=len(outcome.classes)))
-    flat = log_loss(classes, np.tile(shares / shares.sum(), (len(classes), 1)))
-    loss, area = log_loss(classes, prediction), auc(classes, prediction)
+    constant = np.tile(shares / shares.sum(), (len(classes), 1))
+    loss, flat = log_loss(classes, prediction), log_loss(classes, constant)
+    area, tells_more = auc(classes, prediction), _tells_more(classes, prediction, constant)
     losses = f"log loss {number(loss)}, that of the class shares {number(flat)}"
     ranks = f", AUC {number(area)}" if math.isfinite(area) else ""
     found = balanced_accuracy(classes, decided_of(outcome))
@@ -63,15 +64,27 @@ def _verdict(outcome: Outcome, more_right: bool) -> tuple[str, ...]:
         "Classes are decided as if they were equally frequent: balanced accuracy "
         f"{number(found)}, by guessing {number(1 / len(set(classes.tolist())))}.",
     )  # fmt: skip
-    if more_right and loss < flat:
+    if more_right and (loss < flat or number(loss) == number(flat)):
         return weighted
     if more_right:
         return (*weighted, f"Its probabilities are worse than the shares of the classes: {losses}.")
-    if loss < flat or _ranks(classes, area):
-        better = "its probabilities tell more" if loss < flat else "it ranks rows well"
+    if tells_more or _ranks(classes, area):
+        better = "its probabilities tell more" if tells_more else "it ranks rows well"
         few = "No more rows are classified right than by that guess"
         return (*weighted, f"{few}, but {better}: {losses}{ranks}.")
     return (*weighted, "The network does no better than that guess.")
+
+
+def _tells_more(
+    target: npt.NDArray[np.int64], prediction: npt.NDArray[Any], constant: npt.NDArray[Any]
+) -> bool:
+    """Whether the log loss is below that of the constant by more than two standard errors."""
+    rows = np.arange(len(target))
+    tiny = np.finfo(np.float32).tiny
+    gain = np.log(
+        np.maximum(prediction[rows, target], tiny) / np.maximum(constant[rows, target], tiny)
+    )
+    return bool(gain.mean() > 2 * gain.std() / math.sqrt(len(gain)))
 
 
 def _ranks(target: npt.NDArray[np.int64], area: float) -> bool:

@@ -17,7 +17,13 @@ from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
 from chainrule.data.readers.duck import BLOCK, collect, connect
 from chainrule.data.readers.encoding import decode, detect, stated_encoding
-from chainrule.data.readers.header import guess_header, named, padded_titles, rows_below
+from chainrule.data.readers.header import (
+    comments_above,
+    guess_header,
+    named,
+    padded_titles,
+    rows_below,
+)  # fmt: skip
 from chainrule.data.readers.layout import lay_out
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.records import any_length
@@ -97,7 +103,8 @@ def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Ta
     with contextlib.suppress(csv.Error):
         rows = list(dialect.reader(iter(io.StringIO(sample, newline=""))))[:200]
         rows = [row or [""] for row in rows]
-        if not padded_titles(rows) and not (found.quoted and len(rows[0]) > BLOCK):
+        above = padded_titles(rows) or comments_above(rows)
+        if not above and not (found.quoted and len(rows[0]) > BLOCK):
             _tell_dialect(dialect, notes)
             return _load(file.path, file, rows, dialect, found, notes, header)
     return None

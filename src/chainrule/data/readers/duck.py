@@ -64,11 +64,18 @@ def read_typed(query: str, parameters: list[Any], source: str) -> Table:
             names = [str(row[0]) for row in described]
             refuse_duplicates(names, source)
             renamed = ", ".join(f"c{i}" for i in range(len(names)))
+            cells = ", ".join(map(_cell, names, (row[1] for row in described)))
             connection.execute(f"CREATE TABLE q AS {query}", parameters)
-            connection.execute(f"CREATE VIEW t({renamed}) AS SELECT * FROM q")
+            connection.execute(f"CREATE VIEW t({renamed}) AS SELECT {cells} FROM q")
             return collect(connection, names, source, Notes(), typed=True)
         except duckdb.Error as error:
             raise _sql_error(source, error) from None
+
+
+def _cell(name: str, kind: str) -> str:
+    """The SQL of a column; one of JSON, such as numbers and texts, gives texts without quotes."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    return f"{quoted} ->> '$'" if kind == "JSON" else quoted
 
 
 def _sql_error(source: str, error: Exception) -> DataError:

@@ -73,6 +73,33 @@ def numeric_columns(body: Sequence[Sequence[str]]) -> list[int]:
     return columns
 
 
+def worded(row: Sequence[str], columns: Sequence[int]) -> bool:
+    """Whether a row has words in all of these columns: neither numbers nor gaps."""
+    cells = [row[k].strip() for k in columns]
+    return not any(cell in {"", *GAP_TEXTS} or NUMERIC.match(cell) for cell in cells)
+
+
+def begins_table(above: Sequence[Sequence[str]], below: Sequence[Sequence[str]]) -> bool:
+    """Whether another table begins below a break, with words where the rows above have numbers.
+
+    If they have numbers in one column alone, two rows of words have to follow.
+    """
+    columns = numeric_columns(above)
+    rows = below[: 2 if len(columns) == 1 else 1]
+    enough = len(columns) > 1 or len(rows) == 2
+    return bool(columns) and enough and all(worded(row, columns) for row in rows)
+
+
+def divided(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that hold numbers in two or more rows and then all begin with words in one."""
+    firsts = {}
+    for k in range(width):
+        words = (i for i, row in enumerate(rows) if len(row) > k and worded(row, [k]))
+        firsts[k] = next(words, 0)
+    columns = [k for k, first in firsts.items() if first > 1]
+    return columns if len({firsts[k] for k in columns}) == 1 and len(columns) > 1 else []
+
+
 def rows_below(rows: Sequence[Sequence[str]]) -> int:
     """The number of rows below the header with units or further names: words above numbers."""
     for count in (2, 1):
@@ -121,6 +148,17 @@ def _names_of(first: Sequence[str], has_header: bool, source: str, notes: Notes)
             names[i] = f"unnamed_{i}"
             notes.add(f"column {i + 1} has no name in the header; named {names[i]!r}")
     return names
+
+
+def comments_above(rows: Sequence[Sequence[str]], more: bool = False) -> int:
+    """The number of first rows that begin with #, if the names below them do not.
+
+    A single such row holds the names itself, but where lines of other widths with # are above it.
+    """
+    count = next((k for k, row in enumerate(rows) if not row[0].startswith("#")), 0)
+    body = rows[count + 1 :]
+    named = count + more > 1 and count > 0 and guess_header(rows[count:])
+    return count if named and worded(rows[count], numeric_columns(body)) else 0
 
 
 def padded_titles(rows: Sequence[Sequence[str]]) -> int:

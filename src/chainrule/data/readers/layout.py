@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import NONE, USUAL, Dialect
-from chainrule.data.readers.header import guess_header, is_number, padded_titles
+from chainrule.data.readers.header import (
+    begins_table,
+    comments_above,
+    guess_header,
+    is_number,
+    padded_titles,
+)  # fmt: skip
 from chainrule.data.readers.records import Record, records
 from chainrule.data.table import clip, counted
 from chainrule.errors import DataError
@@ -98,10 +104,10 @@ def _measure(layout: Layout) -> list[int]:
 
 
 def _keep(layout: Layout) -> None:
-    """Keeps the cells of the first and last records, and of those that do not fit."""
+    """Keeps the cells of the first and last records, of misfits, and of those below blank lines."""
     total, odd = len(layout.widths), 0
     for k, record in enumerate(layout.records()):
-        misfit = len(record.cells) not in (0, layout.width)
+        misfit = len(record.cells) not in (0, layout.width) or 0 in layout.widths[max(k - 2, 0) : k]
         odd += misfit
         if k < KNOWN or k >= total - KNOWN or (misfit and odd <= KNOWN):
             layout.kept[k] = record.cells
@@ -122,7 +128,9 @@ def _above(layout: Layout, full: Sequence[int], notes: Notes, header: bool | Non
         elif not _titles(layout, above, begin, header):
             raise _header_misfit(layout, above[-1], begin)
     rows = [k for k in full if k >= begin and k in layout.kept]
-    padded = padded_titles([layout.kept[k] for k in rows])
+    commented = any(layout.kept[k][0].startswith("#") for k in above)
+    held = [layout.kept[k] for k in rows]
+    padded = comments_above(held, commented) or padded_titles(held)
     above, begin = above + rows[:padded], rows[padded]
     layout.omitted.update(range(begin))
     if above:
@@ -205,14 +213,34 @@ def _footnote(layout: Layout, k: int) -> bool:
 
 
 def _blank(layout: Layout, begin: int, end: int, notes: Notes) -> None:
-    """Omits blank lines between the rows; in one column they are gaps."""
+    """Omits blank lines between the rows; in one column they are gaps.
+
+    Raises DataError where another table begins below one.
+    """
     blank = [k for k in range(begin, end) if not layout.widths[k]]
     if layout.width == 1 or not blank:
         return
     layout.omitted.update(blank)
+    for k in blank:
+        _refuse_second(layout, begin, k)
     place = f"line {layout.lines[blank[0]]}"
     notes.add(f"{counted(len(blank), 'blank line')} between the rows left out: "
               f"{place if len(blank) == 1 else 'the first is ' + place}")  # fmt: skip
+
+
+def _refuse_second(layout: Layout, begin: int, blank: int) -> None:
+    """Raises DataError if another table, as wide as the first, begins below a blank line."""
+    below = [layout.kept[k] for k in (blank + 1, blank + 2) if layout.kept.get(k)]
+    if layout.widths[blank + 1] != layout.width or not below or below[0] == layout.kept[begin]:
+        return
+    rows = [layout.kept.get(k, []) for k in range(begin + 1, min(blank, begin + KNOWN))]
+    if begins_table([row for row in rows if len(row) >= layout.width], below):
+        raise DataError(
+            layout.source, "a second table stands below the first",
+            expected="numbers in the columns that hold numbers above the blank line",
+            got=f"words: {clip(', '.join(below[0]), 60)}", at=layout.at(blank + 1),
+            fix="make a file of each table, or delete that line if it is a remark",
+        )  # fmt: skip
 
 
 def _misfits(layout: Layout, rows: Sequence[int], notes: Notes) -> None:
@@ -246,6 +274,7 @@ def _misfit(layout: Layout, wrong: Sequence[int]) -> DataError:
     short = layout.widths[k] < layout.width
     shown = clip(layout.dialect.delimiter.join(layout.kept[k]).replace(NONE, " "), 60)
     more = f" (and in {counted(len(wrong) - 1, 'further row')})" if len(wrong) > 1 else ""
+    empty = ", the last one empty, as most rows have" if layout.cut else ""
     fix = "quote cells that hold the delimiter, or repair that line"
     if short and not (layout.dialect.pattern or layout.dialect.escaped):
         name = layout.source.replace("'", "''")
@@ -254,7 +283,7 @@ def _misfit(layout: Layout, wrong: Sequence[int]) -> DataError:
     return DataError(
         layout.source,
         "a row and the header differ in their number of cells",
-        expected=counted(layout.width, "cell"),
+        expected=f"{counted(layout.width + layout.cut, 'cell')}{empty}",
         got=f"{counted(layout.widths[k], 'cell')}{more}: {shown}",
         at=layout.at(k),
         fix=fix,

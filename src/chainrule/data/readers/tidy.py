@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.data.columns.gaps import GAP_TEXTS
 from chainrule.data.columns.texts import Notes
-from chainrule.data.readers.header import numeric_columns
+from chainrule.data.readers.header import divided, numeric_columns
 from chainrule.data.table import clip, counted
 
 SUM = re.compile(
@@ -16,6 +16,7 @@ SUM = re.compile(
     r"|totale|итого|всего|合計|合计)\b.{0,12}", re.IGNORECASE,
 )  # fmt: skip
 LOOKED_AT = 50  # columns
+REMARKS = 20  # rows
 
 
 def tidy(
@@ -30,8 +31,10 @@ def tidy(
         _repeated_names(connection, header, notes)
     _empty_end(connection, width, notes)
     if width > 1:
-        _last_row(connection, width, notes)
-    _words(connection, numeric_columns(body)[:LOOKED_AT], notes)
+        _last_rows(connection, width, notes)
+    looked_at = min(width, LOOKED_AT)
+    columns = divided(body, looked_at) or divided(body[::-1], looked_at) or numeric_columns(body)
+    _words(connection, columns[:LOOKED_AT], notes)
 
 
 def _repeated_names(connection: Any, header: Sequence[str], notes: Notes) -> None:
@@ -56,22 +59,31 @@ def _empty_end(connection: Any, width: int, notes: Notes) -> None:
         notes.add(f"{counted(count, 'row')} of empty cells at the end left out")
 
 
-def _last_row(connection: Any, width: int, notes: Notes) -> None:
-    """Deletes a last row that is a sentence in its first cell, under full rows; notes sums."""
-    end = connection.execute("SELECT * FROM t ORDER BY rowid DESC LIMIT 2").fetchall()
+def _last_rows(connection: Any, width: int, notes: Notes) -> None:
+    """Deletes last rows that are a sentence in their first cell, under full rows; notes sums."""
+    query = f"SELECT * FROM t ORDER BY rowid DESC LIMIT {REMARKS + 1}"
+    end = connection.execute(query).fetchall()
     filled = [[cell.strip() for cell in row if cell and cell.strip()] for row in end]
     if len(end) < 2 or not filled[0]:
         return
-    text = filled[0][0]
-    if SUM.fullmatch(text):
-        notes.add(f"the last row begins with {clip(text, 60)!r}: is it a sum? It is read as a row")
-    if width < 3 or len(filled[0]) != 1 or not end[0][0] or len(filled[1]) < width / 2:
+    if SUM.fullmatch(filled[0][0]):
+        notes.add(f"the last row begins with {clip(filled[0][0], 60)!r}: is it a sum? It is read "
+                  "as a row")  # fmt: skip
+    alone = [len(texts) == 1 and bool(row[0]) for row, texts in zip(end, filled, strict=True)]
+    count = alone.index(False) if False in alone else 0
+    if width < 3 or not count or len(filled[count]) < width / 2:
         return
-    if len(text.split()) > 1 or text.startswith(("#", "*")):
-        connection.execute("DELETE FROM t WHERE rowid = (SELECT max(rowid) FROM t)")
-        notes.add(f"the last row is left out: it has one cell alone, {clip(text, 60)!r}")
+    one = count == 1
+    rows = "the last row is" if one else f"the last {count} rows are"
+    has = f"{'it has' if one else 'they have'} one cell alone, {clip(filled[count - 1][0], 60)!r}"
+    texts = [row[0] for row in filled[:count]]
+    if all(len(text.split()) > 1 or text.startswith(("#", "*")) for text in texts):
+        connection.execute(
+            f"DELETE FROM t WHERE rowid IN (SELECT rowid FROM t ORDER BY rowid DESC LIMIT {count})"
+        )
+        notes.add(f"{rows} left out: {has}")
     else:
-        notes.add(f"the last row has one cell alone, {clip(text, 60)!r}, and is read as a row")
+        notes.add(f"{rows} read as {'a row' if one else 'rows'}: {has}")
 
 
 def _words(connection: Any, numeric: Sequence[int], notes: Notes) -> None:
@@ -80,7 +92,10 @@ def _words(connection: Any, numeric: Sequence[int], notes: Notes) -> None:
         return
     gaps = ", ".join(f"'{text}'" for text in sorted(GAP_TEXTS))
     words = " AND ".join(
-        [*(f"c{i} >= 'A'" for i in numeric), *(f"c{i} NOT IN ({gaps})" for i in numeric)]
+        [
+            *(f"trim(c{i}) >= 'A'" for i in numeric),
+            *(f"trim(c{i}) NOT IN ({gaps})" for i in numeric),
+        ]
     )
     found = connection.execute(f"SELECT rowid, * FROM t WHERE {words} LIMIT 100").fetchall()
     if not found:
