@@ -1,4 +1,4 @@
-"""Fills the HTML report of a training run with its results."""
+"""Makes the report of a training run from its results."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
+from chainrule.data.columns.target import decided
 from chainrule.display.svg import Floats
 from chainrule.report import charts
 from chainrule.train.metrics import Scores, auc, calibration_curve, confusion_matrix, per_class
@@ -287,11 +288,7 @@ def arrays_of(outcome: Outcome) -> tuple[npt.NDArray[np.int64] | Floats, Floats]
 
 def decided_of(outcome: Outcome) -> Floats:
     """The probabilities (n, k) times the weights of the classes, in shares of 1."""
-    prediction = _columns(arrays_of(outcome)[1])
-    if not outcome.weights:
-        return prediction
-    weighted = prediction * np.array(outcome.weights)
-    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))
+    return decided(_columns(arrays_of(outcome)[1]), outcome.weights)
 
 
 def shares_of(outcome: Outcome) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.data.columns.gaps import gap_among_numbers
 from chainrule.data.table import Column, Floats
 
-Decimal = Literal[".", ","]
+DecimalMark = Literal[".", ","]
 
 NO_TEXTS = frozenset(("0", "false", "no", "n", "f", "off"))
 YES_TEXTS = frozenset(("1", "true", "yes", "y", "t", "on"))
@@ -78,7 +78,7 @@ def yes_or_no(texts: Iterable[str]) -> bool:
 class NumberForm(NamedTuple):
     """The notation of a column's numbers: the decimal mark, and a common unit such as `kg`."""
 
-    decimal: Decimal = "."
+    decimal: DecimalMark = "."
     unit: str = ""
 
 

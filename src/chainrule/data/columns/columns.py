@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
+from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
     ENCODERS,
     CategoryEncoder,
@@ -43,7 +43,7 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
 
     kind = "number"
     stats: Stats
-    decimal: Decimal = "."
+    decimal: DecimalMark = "."
     unit: str = ""
     shared: tuple[float, ...] = ()
 

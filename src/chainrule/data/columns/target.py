@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, Decimal, NumberForm, yes_or_no
+from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
     Stats,
     match_labels,
@@ -143,10 +143,7 @@ class ClassTarget(
 
     def decided(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         """Probabilities (n, classes) times the weights, in shares of 1: the highest decides."""
-        if not self.weights:
-            return probabilities
-        weighted = probabilities * np.array(self.weights)
-        return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))
+        return decided(probabilities, self.weights)
 
     @property
     def decision(self) -> str:
@@ -174,6 +171,14 @@ def _label_type(column: Column, labels: Sequence[str]) -> LabelType:
     return found
 
 
+def decided(probabilities: NDArray[Any], weights: Sequence[float]) -> NDArray[Any]:
+    """Probabilities (n, classes) times weights, in shares of 1; as they are without weights."""
+    if not weights:
+        return probabilities
+    weighted = probabilities * np.array(weights)
+    return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))
+
+
 class NumberTarget(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="task",
     tag="regression",
@@ -183,7 +188,7 @@ class NumberTarget(
     name: str
     reason: str
     stats: Stats
-    decimal: Decimal = "."
+    decimal: DecimalMark = "."
     unit: str = ""
     tail: float = 0.0
 
