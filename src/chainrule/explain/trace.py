@@ -161,18 +161,12 @@ class Trace:
                 (c.gradient, self._readers(built, [c.consumer]))
                 for c in built.contributions.get(node, [])
             ] or [(built.gradients[node], [])]
-            read = [x for _, readers in terms for x in readers]
-            texts, numbers = [], []
+            texts = []
             for gradient, readers in terms:
                 own = {built.gradients[x]: titles[x] for x in reversed(readers)}
-                by_numbers = by_number(leaves, self._values, own, entries)
-                texts.append(own.get(gradient) or expression(gradient, by_name(leaves, own)))
-                numbers.append(
-                    number(self._values[gradient], entries=entries)
-                    if gradient in own
-                    else expression(gradient, by_numbers)
-                )
-            written[node] = added(texts), added(numbers)
+                texts.append(self._term(gradient, leaves, own, entries))
+            written[node] = added([x for x, _ in texts]), added([x for _, x in texts])
+            read = [x for _, readers in terms for x in readers]
             onto = next((x for x in read if titles.get(x) == written[node][0]), None)
             home[node] = node
             if onto is not None and isinstance(node, Operation):
@@ -193,6 +187,17 @@ class Trace:
             for node, (formula, numbers) in written.items()
             if home[node] is node
         ]
+
+    def _term(
+        self, gradient: Node, names: Mapping[Node, str], own: Mapping[Node, str], entries: int
+    ) -> tuple[str, str]:
+        """One contribution to a gradient, by the names and by the numbers of what it reads."""
+        if gradient in own:
+            return own[gradient], number(self._values[gradient], entries=entries)
+        return (
+            expression(gradient, by_name(names, own)),
+            expression(gradient, by_number(names, self._values, own, entries)),
+        )
 
     def _readers(self, built: Backward, consumers: list[Operation]) -> list[Node]:
         """The nodes with a step that consumers are, or that read what they only repeat."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,11 @@ def _stamps(column: Column, *forms: str) -> NDArray[np.datetime64]:
     return parse_dates([*labels, ""], *forms, *more)[codes]
 
 
-def _angle(function: Any, since: str, until: str) -> Any:
+Part = Callable[[NDArray[np.datetime64]], Floats]
+"""A number of each date, (n,), NaN for a gap."""
+
+
+def _angle(function: np.ufunc, since: str, until: str) -> Part:
     """A part of a date as sine or cosine of its share of a period."""
 
     def part(stamps: NDArray[np.datetime64]) -> Floats:
@@ -131,7 +136,7 @@ def _angle(function: Any, since: str, until: str) -> Any:
     return part
 
 
-def _weekday(function: Any) -> Any:
+def _weekday(function: np.ufunc) -> Part:
     def part(stamps: NDArray[np.datetime64]) -> Floats:
         days = np.floor((stamps - np.datetime64("1970-01-05")) / DAY)  # a Monday
         return np.asarray(function(2 * np.pi * np.mod(days, 7) / 7), np.float64)
@@ -148,7 +153,7 @@ def _year(stamps: NDArray[np.datetime64]) -> Floats:
     return np.where(np.isnat(stamps), np.nan, years)
 
 
-DATE_PARTS = {
+DATE_PARTS: dict[str, Part] = {
     "days": _days,
     "year": _year,
     "yearday_sin": _angle(np.sin, "Y", "year"),
