@@ -66,6 +66,8 @@ def _row(setting: Setting) -> str:
         bounds = f"an integer {bounds}"
     values = ", ".join(setting.choices) or bounds
     default = "none" if setting.default in (None, (), {}) else str(setting.default)
+    if setting.form == "texts":  # whose value `none` is another choice
+        default = "the usual ones of CSV"
     if setting.by_data is not None:
         default = "the data decides"
     cells = (f"<nobr>`{setting.flag}`</nobr>", setting.help, values, default)
@@ -74,8 +76,9 @@ def _row(setting: Setting) -> str:
 
 INTRODUCTION = """# The command line
 
-`chainrule train DATA --target COLUMN` needs nothing else. DATA is a file (CSV, TSV, Parquet, JSON
-lines), a SQL query, or the name of a [data set](datasets.md)."""
+`chainrule train DATA --target COLUMN` needs nothing else. DATA is a file (CSV, TSV, Parquet,
+JSON, JSON lines, a spreadsheet), `-` for standard input, a SQL query, or the name of a
+[data set](datasets.md)."""
 
 SETTINGS_HEAD = """Settings that are not given are chosen by the data, and printed before
 training begins. The same names, with `_` for `-`, are keys of the TOML file that `train` writes and
