@@ -15,6 +15,8 @@ from runners import runnable
 from chainrule.backend.cpu.layout import Memory
 from chainrule.backend.cpu.machine import host
 from chainrule.engine.compile import plan_step
+from chainrule.engine.totals import with_means
+from chainrule.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.step import RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.interpret import initial_value
@@ -64,6 +66,7 @@ def beyond(memory: Memory) -> Array:
 def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
     """Losses and state after some steps; where `spoilt`, NaN is in all that holds no element."""
     step = case.step()
+    data = with_means(Graph([*case.outputs, case.loss]), case.data)
     native = runnable(plan_step(step), max(map(len, case.batches)), width=lanes, threads=2)
     memories = (native.memory, native.state_memory)
     for memory in memories if spoilt else ():
@@ -74,11 +77,11 @@ def trained(case: Network, lanes: int, *, spoilt: bool) -> list[bytes]:
     names = {step.graph.name(x): x for x in step.graph.inputs}
     for name, x in names.items():
         if x.batch and x not in STEP_INPUTS:
-            native.bind(name, case.data[name])
+            native.bind(name, data[name])
     found = []
     for k, (rows, rate) in enumerate(zip(case.batches, case.rates, strict=True)):
         given = {"step.key": step_key(case.seed, k), RATE.label: rate, STEP_INDEX.label: k + 1.0}
-        brought = {n: (given | case.data)[n] for n, x in names.items() if not x.batch}
+        brought = {n: (given | data)[n] for n, x in names.items() if not x.batch}
         losses, failed = native.run(rows, [0, len(rows)], brought)
         assert failed is None
         found.append(losses.tobytes())

@@ -126,7 +126,10 @@ def test_a_fit_that_is_interrupted_goes_on_from_a_whole_step(bell: Bell) -> None
     loss = cr.binary_cross_entropy(y, t)
 
     def fit(model: cr.Model, epochs: int) -> None:
-        model.fit(DATA, optimizer=cr.Adam(0.01), batch_size=SIZE, epochs=epochs, verbose=False)
+        model.fit(
+            DATA, optimizer=cr.Adam(0.01), batch_size=SIZE, epochs=epochs, keep_best=False,
+            verbose=False,
+        )  # fmt: skip
 
     model = cr.Model(y, loss, seed=1)
     bell.interrupt(partial(fit, model, 100_000), 0.5)

@@ -10,7 +10,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.autodiff import gradients
-from chainrule.errors import GraphError
+from chainrule.errors import GraphError, ShapeError
 from chainrule.graph import Graph, Node
 from chainrule.ops.mode import count, stop_gradient, tracked, when_training
 from chainrule.ops.random import philox, uniform
@@ -109,7 +109,8 @@ def test_uniform_of_odd_shapes() -> None:
     assert draw(uniform((0,))).shape == (0,)
     assert draw(uniform((0, 5))).shape == (0, 5)
     assert draw(uniform((2, 0, 3))).shape == (2, 0, 3)
-    assert draw(uniform((3, N)), rows=2).shape == (3, 2)
+    with pytest.raises(ShapeError, match="the batch axis is the first axis"):
+        uniform((3, N))
     assert draw(uniform((N, 2, 3)), rows=5).shape == (5, 2, 3)
 
 
