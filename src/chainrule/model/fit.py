@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from chainrule.display.format import duration, number, words
 from chainrule.engine.minibatch import Rows
@@ -211,7 +212,6 @@ def _run(
     """The run of a program, with resolved settings, and what gives its end."""
     tracker, last = begin.tracker, begin.last
     state.history.judge_by(settings.stopping.criterion, tracker.better)
-    metrics = list(settings.metrics or ())
     told = RunState.start(
         state.history.begin_run(), settings.epochs or 0, begin.steps, tracker,
         _plateau(begin, settings), None if last is None else last.first_step,
@@ -219,17 +219,6 @@ def _run(
     if begin.best and settings.keep_best:
         told.best_values, told.best_step = state.values | state.slots, state.steps
     ended: list[tuple[Mapping[str, Array], int]] = []
-
-    def score() -> Mapping[str, float]:
-        judged_loss = settings.keep_best and tracker.criterion == "loss"
-        found: dict[str, float] = {}
-        if prepared.held_arrays is not None:
-            scores = state.score(prepared.held_arrays, prepared.held_rows, metrics)
-            found = {f"validation_{name}": value for name, value in scores.items()}
-        if judged_loss or (metrics and not found and tracker.criterion != "loss"):
-            scores = state.score(prepared.arrays, prepared.rows, [] if found else metrics)
-            found |= {name: x for name, x in scores.items() if name != "loss" or judged_loss}
-        return found
 
     def sync() -> None:
         state.slots = {}  # memory may not suffice for the old and the new ones
@@ -248,11 +237,27 @@ def _run(
         )  # fmt: skip
 
     run = Run(
-        program=program, data=data, rows=prepared.rows, settings=settings,
-        seed=state.seed, score=score, sync=sync, view=State(state, state.history),
-        progress=progress, before_best=before_best, state=told,
+        program=program, data=data, rows=prepared.rows, settings=settings, seed=state.seed,
+        score=partial(_scores, state, prepared, tracker, settings), sync=sync,
+        view=State(state, state.history), progress=progress, before_best=before_best, state=told,
     )  # fmt: skip
     return run, end
+
+
+def _scores(
+    state: ModelState, prepared: Prepared, tracker: BestTracker, settings: FitSettings
+) -> Mapping[str, float]:
+    """The scores after an epoch, of the rows held out, or else of the training rows."""
+    metrics = list(settings.metrics or ())
+    judged_loss = settings.keep_best and tracker.criterion == "loss"
+    found: dict[str, float] = {}
+    if prepared.held_arrays is not None:
+        scores = state.score(prepared.held_arrays, prepared.held_rows, metrics)
+        found = {f"validation_{name}": value for name, value in scores.items()}
+    if judged_loss or (metrics and not found and tracker.criterion != "loss"):
+        scores = state.score(prepared.arrays, prepared.rows, [] if found else metrics)
+        found |= {name: x for name, x in scores.items() if name != "loss" or judged_loss}
+    return found
 
 
 def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:
