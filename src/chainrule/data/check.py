@@ -13,7 +13,7 @@ from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.leaks import is_copy, told_share
 from chainrule.data.order import order_share
-from chainrule.data.repeats import mix
+from chainrule.data.repeats import MIN_ROOM, MIN_SHARE, mix
 from chainrule.data.series import orders
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Table, clip, counted, listed
@@ -284,7 +284,7 @@ def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding
     """Finds equal rows, where the columns could distinguish many more rows."""
     used = [c for c in table if guesses[c.name].name not in ("constant", "id", "ignore")]
     room = sum(np.log2(max(column.distinct, 1)) for column in used)
-    if len(table) < 20 or room < np.log2(len(table)) + 7:
+    if len(table) < 20 or room < np.log2(len(table)) + MIN_ROOM:
         return []
     mixed = np.zeros(len(table), np.uint64)
     for column in used:
@@ -293,7 +293,7 @@ def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding
             codes = codes.astype(np.float64).view(np.uint64)
         mixed = mix(mixed ^ codes.astype(np.int64).view(np.uint64))
     share = 1 - len(np.unique(mixed)) / len(table)
-    if share < 0.01:
+    if share < MIN_SHARE:
         return []
     return [Finding("warning", None, f"{100 * share:.0f} % of the rows repeat another row",
                     "remove duplicates, or copies in the validation rows flatter the scores",

@@ -92,7 +92,7 @@ def _explained_variance(values: NDArray[Any], target: Floats) -> float:
         if finite.sum() < 50:
             return 0.0
         a, b = values[finite].astype(np.float64), target[finite]
-        score = max(abs(_correlation(a, b)), abs(_correlation(_ranks(a), _ranks(b))))
+        score = max(abs(correlation(a, b)), abs(correlation(_ranks(a), _ranks(b))))
         return score if score > 0.999 else 0.0
     levels = values.astype(np.int64)
     learn, held = (rows[finite[rows]] for rows in _halves(len(target)))
@@ -105,7 +105,8 @@ def _explained_variance(values: NDArray[Any], target: Floats) -> float:
     return float(1 - residual / spread) if spread > 0 else 0.0
 
 
-def _correlation(a: Floats, b: Floats) -> float:
+def correlation(a: Floats, b: Floats) -> float:
+    """The correlation of numbers, (n,) each; 0 where one of them does not vary."""
     a, b = a - a.mean(), b - b.mean()
     a, b = a / (np.abs(a).max() or 1), b / (np.abs(b).max() or 1)
     size = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))

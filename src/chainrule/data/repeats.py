@@ -19,7 +19,6 @@ MIN_SHARE = 0.01
 MIN_ROOM = 7
 """Bits that the columns must have beyond those that number the rows: else rows repeat by chance."""
 
-
 Keys = NDArray[np.uint32]
 """A number for each row, by its cells and its target: equal rows have equal ones."""
 

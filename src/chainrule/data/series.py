@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.data.columns.dates import dates_of
 from chainrule.data.columns.encoder import number_form, numbers_of
+from chainrule.data.leaks import correlation
 from chainrule.data.table import Column, Floats
 
 MIN_ROWS, MIN_DATES = 50, 20
@@ -34,7 +36,7 @@ def orders(date: Column, label: Column, classes: bool) -> bool:
     return likeness > max(MIN_LIKENESS, MIN_DEVIATIONS / math.sqrt(len(usable)))
 
 
-def _of_classes(codes: np.ndarray) -> float:
+def _of_classes(codes: NDArray[np.int64]) -> float:
     """The excess over chance of rows whose class is that of the one before, at most 1."""
     chance = float(np.square(np.bincount(codes) / len(codes)).sum())
     return float((codes[1:] == codes[:-1]).mean() - chance) / max(1 - chance, 1e-9)
@@ -43,6 +45,4 @@ def _of_classes(codes: np.ndarray) -> float:
 def _of_numbers(values: Floats) -> float:
     """The rank correlation of each number with the one before."""
     ranks = np.argsort(np.argsort(values, kind="stable")).astype(np.float64)
-    a, b = ranks[1:] - ranks[1:].mean(), ranks[:-1] - ranks[:-1].mean()
-    size = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-    return float((a * b).sum() / size) if size > 0 else 0.0
+    return correlation(ranks[1:], ranks[:-1])
