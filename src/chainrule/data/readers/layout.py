@@ -193,7 +193,6 @@ def _below(layout: Layout, full: Sequence[int], begin: int, notes: Notes) -> int
     apart = below[0] > end + 1
     if not all(apart or _footnote(layout, k) for k in below) or len(below) > KNOWN:
         raise _misfit(layout, below)
-    layout.omitted.update(below)
     said = " ".join(filter(None, layout.kept[below[0]]))
     notes.add(f"{counted(len(below), 'line')} below the table left out, from line "
               f"{layout.lines[below[0]]}: {clip(said, 60)!r}")  # fmt: skip

@@ -61,8 +61,8 @@ def guess_plain(connection: Any) -> list[Form | None]:
 
 
 def _guess(cells: set[str]) -> Form | None:
-    stripped = {cell.removeprefix(QUOTED).strip() for cell in cells}
-    texts = {text for text in stripped if text and not gap_among_numbers(text)}
+    """The form of a column with these cells, without quotes and spaces around them."""
+    texts = {text for text in cells if text and not gap_among_numbers(text)}
     if not texts:
         return None
     if all(map(PLAIN_NUMBER.fullmatch, texts)):
