@@ -101,7 +101,7 @@ def features(
         scaling: "robust": median 0, quartiles 1 apart, and a smooth bend that keeps outliers
             near; "standard": mean 0, standard deviation 1; "quantile": the share of training
             values below; "auto" is robust, standard for more than 50 numbers in bounds, as pixels,
-            and quantile for numbers of very different size.
+            and quantile for numbers of very different size, or that rarely differ in few rows.
         one_hot_up_to: the number of levels above which a category is embedded.
         linear: all numbers are only shifted and scaled, to mean 0 and standard deviation 1: none
             is bent or clipped, and frequent ones are learned like any other. Gaps are marked.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-MARKS = frozenset("? - -- . -nan <NA> #N/A #NA".split())  # noqa: SIM905
-WORDS = frozenset("NA N/A n/a na NaN nan null NULL Null None".split())  # noqa: SIM905
+MARKS = frozenset(("?", "-", "--", ".", "-nan", "<NA>", "#N/A", "#NA"))
+WORDS = frozenset(("NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "Null", "None"))
 GAP_TEXTS = MARKS | WORDS
 """Texts by which files without types usually say that a value is missing."""
 _FOLDED = frozenset(text.casefold() for text in GAP_TEXTS)

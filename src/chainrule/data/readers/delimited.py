@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
@@ -46,9 +46,9 @@ class Packed:
     source: str
     compressed: bool
 
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BufferedIOBase:
         """Open for reading, unpacked."""
-        return gzip.open(self.path) if self.compressed else self.path.open("rb")  # type: ignore
+        return gzip.open(self.path) if self.compressed else self.path.open("rb")
 
     def head(self) -> bytes:
         """The first bytes, with at least 30 lines where these are not very long."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class Scan:
         return not odd and len(self.widths) == 1 and not (self.blank and self.widths != {1})
 
 
-def scan(file: BinaryIO, delimiter: str, quote: str) -> Scan:
+def scan(file: BufferedIOBase, delimiter: str, quote: str) -> Scan:
     """The form of the records of a UTF-8 file. Raises UnicodeDecodeError for bytes that are not."""
     found = Scan(set())
     ends: set[bool] = set()
@@ -80,7 +80,7 @@ def scan(file: BinaryIO, delimiter: str, quote: str) -> Scan:
     return found
 
 
-def _pieces(file: BinaryIO, quote: int) -> Iterator[bytes]:
+def _pieces(file: BufferedIOBase, quote: int) -> Iterator[bytes]:
     """The file in pieces of whole records, all of them UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest = b""
