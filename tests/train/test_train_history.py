@@ -160,7 +160,7 @@ def _umask():
 
 def test_repr_is_short():
     assert repr(History()) == "History(no epochs yet)"
-    assert repr(history([2.0, 0.123456])) == "History(2 epochs, best 2: loss 0.1235)"
+    assert repr(history([2.0, 0.123456])) == "History(2 epochs, lowest loss 0.1235 in epoch 2)"
     assert repr(history([math.nan])) == "History(1 epoch)"
 
 

@@ -141,12 +141,20 @@ class History:
     def __repr__(self) -> str:
         if not self._rows:
             return "History(no epochs yet)"
+        parts = [f"{len(self)} epoch{'s' if len(self) > 1 else ''}", self.extreme()]
+        return f"History({', '.join(filter(None, parts))})"
+
+    def extreme(self) -> str:
+        """The best criterion, as in "lowest loss 0.12 in epoch 7"; empty where it has no value.
+
+        The model need not have the parameters of that epoch: `keep_best` says whether it does.
+        """
         best = self.best
-        text = f"{len(self)} epoch{'s' if len(self) > 1 else ''}"
-        if best is not None:
-            value = number(self.row(best)[self.criterion])
-            text += f", best {best}: {words(self.criterion)} {value}"
-        return f"History({text})"
+        if best is None:
+            return ""
+        which = "lowest" if self._better == "min" else "highest"
+        value = number(self.row(best)[self.criterion])
+        return f"{which} {words(self.criterion)} {value} in epoch {best}"
 
     def plot(self, *names: str, width: int = 640, height: int = 360) -> Plot:
         """A line plot over the epochs, of loss and validation loss or of the named columns.

@@ -14,7 +14,7 @@ from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_model
 from chainrule.costs.forecast import Forecast
 from chainrule.data.features import features
-from chainrule.display.format import duration, number, words
+from chainrule.display.format import duration
 from chainrule.errors import SettingError
 from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict
@@ -110,11 +110,8 @@ def _print_summary(model: Model, path: str, screen: Console, *, full: bool) -> N
     if model.split:
         facts.append(("split", model.split))
     if len(history):
-        seconds, best = float(history["seconds"][-1]), ""
-        if history.best is not None:
-            value = number(history.row(history.best)[history.criterion])
-            best = f"; best {history.best}: {words(history.criterion)} {value}"
-        facts.append(("trained", f"{len(history)} epochs in {duration(seconds)}{best}"))
+        ran = f"{len(history)} epochs in {duration(float(history['seconds'][-1]))}"
+        facts.append(("trained", "; ".join(filter(None, [ran, history.extreme()]))))
     facts.append(("seed", str(model.seed)))
     screen.table(facts)
     screen.heading("Network")

@@ -150,9 +150,9 @@ class Shown(Progress):
         return (now - since) / (done - already) * (1 - done + self._later)
 
     def time_left(self) -> str:
-        """The estimated time left, such as "12 s left"; empty if it is unknown or over."""
+        """The estimated time left, such as "12 s left"; empty if unknown or under 0.1 s."""
         left = self.seconds_left()
-        if left is None or (self.done() == 1 and not self._later):
+        if left is None or left < 0.1 or (self.done() == 1 and not self._later):
             return ""
         return f"{duration(left)} left" + (" in all" if self._later else "")
 
