@@ -69,3 +69,23 @@ def test_without_the_library_the_error_names_the_extra(book, monkeypatch):
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(MissingExtra, match=r"pip install 'chainrule\[excel\]'"):
         read(path)
+
+
+def test_remarks_and_empty_rows_of_a_sheet_are_told(book):
+    table = read(
+        book([["a", "b", "c"], [1, 2, 3], [], [4, 5, 6], [], ["Source: x"], ["* a guess"]])
+    )
+    assert [column.to_numpy().tolist() for column in table] == [[1, 4], [2, 5], [3, 6]]
+    assert any("2 rows below the table left out: 'Source: x'" in note for note in table.notes)
+    assert any("1 empty row between" in note for note in table.notes)
+    table = read(book([["a", "b"], ["x y", 2], ["u v", None]]))
+    assert table["a"].to_numpy().tolist() == ["x y", "u v"]
+
+
+@pytest.mark.parametrize("second", [["c", "d"], ["name", "value"]])
+def test_a_second_table_in_a_sheet_is_refused_with_its_row(book, second):
+    rows = [["Title"], [], ["a", "b"], [1, 2], [3, 4], [], second, ["x", 5]]
+    with pytest.raises(DataError, match="second table") as caught:
+        read(book(rows))
+    assert "row 7" in str(caught.value)
+    assert len(read(book([*rows[2:6], ["a", "b"], [5, 6]]))) == 4

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from chainrule.data import read
+from chainrule.data import Schema, read
 from chainrule.data.readers.duck import BLOCK
 from chainrule.errors import DataError
 
@@ -418,6 +418,7 @@ def test_what_is_left_out_is_said_with_its_place(write):
         ("a,b\n1,2\na,b\n3,4\n", "1 row that repeat"),
         ("a,b\n1,2\n3,4\n\nSource: x\n", "1 line below the table left out, from line 5"),
         ("a~b\n1~2\n3~4\n", "separated by '~'"),
+        ("Sales,\n,\na,b\n1,2\n3,4\n", "2 lines above the header skipped"),
         ("a,b\n1,2\n3,4\n,\nc,d\nx,y\n", "row 4 holds words where the others hold numbers"),
         ("a,b\n1,2\n4,5\nSource: x, y\n", "row 3 holds words"),
         ("town,York\nlat,54\nx,y\n0,1\n1,3\n2,5\n", "row 2 holds words"),
@@ -455,3 +456,17 @@ def test_numbers_and_texts_in_one_column_of_json(write):
     expected = ["2.50", "2.5", None, 'a "b"', '[1,"x"]']
     for name, text in (("t.jsonl", "\n".join(lines)), ("t.json", f"[{','.join(lines)}]")):
         assert read(write(text, name))["r"].to_numpy().tolist() == expected
+
+
+def test_texts_of_json_that_are_like_dates_are_read_as_those_of_other_containers(write):
+    days = [f"2024-01-{k % 28 + 1:02}" for k in range(50)] + ["24-01-05"]
+    path = write("\n".join(json.dumps({"d": day, "t": "12:30"}) for day in days), "t.jsonl")
+    table = read(path)
+    assert table["d"].to_numpy().tolist() == days
+    assert table["t"].to_numpy().tolist() == ["12:30"] * len(days)
+    for source in (path, {"d": days}, write("d\n" + "\n".join(days))):
+        schema = Schema.learn(read(source).select(["d"]), None)
+        (encoder,) = schema.columns
+        assert encoder.kind == "date"
+        assert encoder.gaps == 1
+        assert any("'24-01-05' in row 51" in note for note in schema.notes)

@@ -17,6 +17,7 @@ from chainrule.errors import DataError
 
 QUERY = "the SQL query"
 BLOCK = 128  # columns of a table at a time: each query costs time for all columns of its table
+LIKE_DATES = re.compile(r"(DATE|TIME(STAMP)?|UUID)\b")
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 SETTINGS = (
     "SET python_enable_replacements=false",
@@ -70,6 +71,22 @@ def read_typed(query: str, parameters: list[Any], source: str) -> Table:
             return collect(connection, names, source, Notes(), typed=True)
         except duckdb.Error as error:
             raise _sql_error(source, error) from None
+
+
+def read_json(path: str, source: str) -> Table:
+    """Returns the table in a JSON file. Its texts stay texts, also those that are like dates."""
+    query = "SELECT * FROM read_json(?, sample_size=-1)"
+    duckdb, connection = connect()
+    with connection:
+        try:
+            described = connection.execute(f"DESCRIBE {query}", [path]).fetchall()
+        except duckdb.Error as error:
+            raise _sql_error(source, error) from None
+    kinds = {str(row[0]): str(row[1]) for row in described}
+    if any(LIKE_DATES.match(kind) for kind in kinds.values()) and list(kinds) != ["json"]:
+        texts = {x: "VARCHAR" if LIKE_DATES.match(kind) else kind for x, kind in kinds.items()}
+        return read_typed("SELECT * FROM read_json(?, columns=?)", [path, texts], source)
+    return read_typed(query, [path], source)
 
 
 def _cell(name: str, kind: str) -> str:

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.data.columns.texts import Notes
-from chainrule.data.readers.header import guess_header, named, padded_titles, rows_below
+from chainrule.data.readers.header import (
+    begins_table,
+    guess_header,
+    is_remark,
+    named,
+    padded_titles,
+    rows_below,
+)
 from chainrule.data.readers.memory import from_mapping
-from chainrule.data.table import Table, counted, listed
+from chainrule.data.table import Table, clip, counted, listed
 from chainrule.errors import DataError, MissingExtra, did_you_mean
 
+KNOWN = 200  # rows that tell which columns hold numbers
 MAGIC = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """The first bytes of .xlsx, .xlsb and .ods, and of .xls."""
 
@@ -25,27 +33,74 @@ def read_workbook(path: Path, source: str, *, header: bool | None, sheet: str | 
     notes = Notes()
     rows = _rows(path, source, sheet, notes)
     texts = [[_text(cell) for cell in row] for row in rows]
-    titles = padded_titles([row for row in texts if any(row)][:50])
-    first = next((k for k, row in enumerate(texts) if any(row)), len(texts))
-    while titles or (first < len(texts) and not any(texts[first])):
-        titles -= any(texts[first])
+    first = padded_titles(texts)
+    while first < len(texts) and not any(texts[first]):
         first += 1
     if first:
         notes.add(f"{counted(first, 'row')} above the header skipped")
     rows, texts = rows[first:], texts[first:]
-    while texts and not any(texts[-1]):
-        del rows[-1], texts[-1]
+    _cut_end(rows, texts, notes)
     if not texts:
         raise DataError(source, "the sheet holds no rows", fix="name another: sheet='...'")
     has_header = guess_header(texts[:200]) if header is None else header
     below = rows_below(texts[:200]) if has_header and header is None else 0
     names = named(texts, has_header, below, source, notes)
-    body = rows[(1 + below) if has_header else 0 :]
+    top = 1 + below if has_header else 0
+    _refuse_second(texts, top, first, source)
+    body = _held(rows[top:], texts[top:], notes)
     columns = {name: _values([row[k] for row in body]) for k, name in enumerate(names)}
     table = from_mapping(columns)
     if not len(table):
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
     return Table(table, source=source, notes=[*notes.lines(), *table.notes])
+
+
+def _cut_end(rows: list[list[Any]], texts: list[list[str]], notes: Notes) -> None:
+    """Takes empty rows and remarks from the end; a remark is one cell below full rows."""
+    remarks = []
+    while texts and (not any(texts[-1]) or _is_last_remark(texts)):
+        if any(texts[-1]):
+            remarks.append(texts[-1][0])
+        del rows[-1], texts[-1]
+    if remarks:
+        notes.add(f"{counted(len(remarks), 'row')} below the table left out: "
+                  f"{clip(remarks[-1], 60)!r}")  # fmt: skip
+
+
+def _is_last_remark(texts: Sequence[Sequence[str]]) -> bool:
+    """Whether the last row has one cell alone, a remark, where rows have several."""
+    last = texts[-1]
+    apart = len(texts) > 1 and not any(texts[-2])
+    wide = len(last) > 2 or (len(last) == 2 and apart)
+    return wide and bool(last[0]) and not any(last[1:]) and is_remark(last[0])
+
+
+def _refuse_second(texts: Sequence[Sequence[str]], top: int, first: int, source: str) -> None:
+    """Raises DataError if another table begins below an empty row.
+
+    top: the row of the sheet's table at which its cells begin; first: the rows above the table.
+    """
+    for k in range(top + 1, len(texts)):
+        if any(texts[k]) and not any(texts[k - 1]) and texts[k] != texts[0]:
+            above = [row for row in texts[top:k][:KNOWN] if any(row)]
+            if begins_table(above, texts[k : k + 2]):
+                raise DataError(
+                    source, "a second table stands below the first",
+                    expected="numbers in the columns that hold numbers above the empty row",
+                    got=f"words: {clip(', '.join(filter(None, texts[k])), 60)}",
+                    at=f"{source}, row {first + k + 1}",
+                    fix="move it to a sheet of its own, or delete that row if it is a remark",
+                )  # fmt: skip
+
+
+def _held(
+    rows: Sequence[list[Any]], texts: Sequence[Sequence[str]], notes: Notes
+) -> list[list[Any]]:
+    """The rows of several cells that are not empty."""
+    held = [row for row, cells in zip(rows, texts, strict=True) if any(cells) or len(cells) == 1]
+    if len(held) < len(rows):
+        notes.add(f"{counted(len(rows) - len(held), 'empty row')} between the rows left out")
+    return held
 
 
 def _rows(path: Path, source: str, sheet: str | None, notes: Notes) -> list[list[Any]]:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from chainrule.data.readers.delimited import Packed, read_delimited
-from chainrule.data.readers.duck import read_typed
+from chainrule.data.readers.duck import read_json, read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
 from chainrule.data.readers.excel import MAGIC, read_workbook
 from chainrule.data.table import Table
@@ -57,13 +57,12 @@ def read_file(
 def _read_json(file: Packed, encoding: str | None) -> Table:
     """The table in JSON or JSON lines; a copy is made of what is not plain UTF-8."""
     encoding = encoding or stated_encoding(file.head()[:1000])
-    query = "SELECT * FROM read_json(?, sample_size=-1)"
     if encoding in (None, "utf-8"):
-        return read_typed(query, [_literal(file.path)], file.source)
+        return read_json(_literal(file.path), file.source)
     with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
         copy = Path(folder) / "copy.json"
         copy.write_text(decode(file.content(), encoding, file.source), "utf-8", newline="")
-        return read_typed(query, [_literal(copy)], file.source)
+        return read_json(_literal(copy), file.source)
 
 
 def _literal(path: Path) -> str:

@@ -79,6 +79,11 @@ def worded(row: Sequence[str], columns: Sequence[int]) -> bool:
     return not any(cell in {"", *GAP_TEXTS} or NUMERIC.match(cell) for cell in cells)
 
 
+def is_remark(text: str) -> bool:
+    """Whether the only cell of a row is a remark: a sentence, or a text with a mark."""
+    return len(text.split()) > 1 or text.startswith(("#", "*"))
+
+
 def begins_table(above: Sequence[Sequence[str]], below: Sequence[Sequence[str]]) -> bool:
     """Whether another table begins below a break, with words where the rows above have numbers.
 
@@ -162,9 +167,13 @@ def comments_above(rows: Sequence[Sequence[str]], more: bool = False) -> int:
 
 
 def padded_titles(rows: Sequence[Sequence[str]]) -> int:
-    """The number of first rows that are titles, or empty, as wide as the names below them."""
+    """The number of first rows that are titles, or empty, as wide as the names below them.
+
+    Where there are two columns, an empty row has to be below the title.
+    """
+    apart = len(rows) > 1 and not any(map(str.strip, rows[1]))
     for k, cells in enumerate(rows[:20]):
-        if any(map(is_number, cells)) or len(cells) < 3:
+        if any(map(is_number, cells)) or len(cells) < (2 if apart else 3):
             return 0
         if all(map(str.strip, cells)):
             return k

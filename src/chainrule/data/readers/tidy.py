@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.data.columns.gaps import GAP_TEXTS
 from chainrule.data.columns.texts import Notes
-from chainrule.data.readers.header import divided, numeric_columns
+from chainrule.data.readers.header import divided, is_remark, numeric_columns
 from chainrule.data.table import clip, counted
 
 SUM = re.compile(
@@ -77,7 +77,7 @@ def _last_rows(connection: Any, width: int, notes: Notes) -> None:
     rows = "the last row is" if one else f"the last {count} rows are"
     has = f"{'it has' if one else 'they have'} one cell alone, {clip(filled[count - 1][0], 60)!r}"
     texts = [row[0] for row in filled[:count]]
-    if all(len(text.split()) > 1 or text.startswith(("#", "*")) for text in texts):
+    if all(map(is_remark, texts)):
         connection.execute(
             f"DELETE FROM t WHERE rowid IN (SELECT rowid FROM t ORDER BY rowid DESC LIMIT {count})"
         )
