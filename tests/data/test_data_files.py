@@ -12,16 +12,6 @@ from chainrule.data.readers.duck import BLOCK
 from chainrule.errors import DataError
 
 
-@pytest.fixture
-def write(tmp_path):
-    def writer(content, name="t.csv", encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
-        return path
-
-    return writer
-
-
 def refusal(source, **options):
     with pytest.raises(DataError) as caught:
         read(source, **options)

@@ -10,16 +10,6 @@ CODES = ["NA"] * 20 + ["ZA"] * 20 + ["US"] * 20 + [None] * 5
 Y = [1] * 20 + [2] * 20 + [3] * 20 + [9] * 5
 
 
-@pytest.fixture
-def write(tmp_path):
-    def writer(text, name="t.csv"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return writer
-
-
 def csv(quote="", **columns):
     rows = zip(*columns.values(), strict=True)
     cells = [[f"{quote}{x}{quote}" if isinstance(x, str) and x else str(x or "") for x in row]

@@ -15,16 +15,6 @@ from chainrule.errors import DataError
 VERSIONS = ["1.10", "1.1", "beta"]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def writer(text, name="t.csv"):
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return writer
-
-
 def csv(**columns):
     rows = zip(*columns.values(), strict=True)
     return "".join(",".join(map(str, row)) + "\n" for row in [tuple(columns), *rows])
