@@ -154,3 +154,22 @@ def test_texts_among_numbers_are_told_with_their_row(write):
 def test_times_of_day_with_offsets_in_any_notation(text, expected):
     _, encoder = learned({"d": [text] * 5 + ["2024-05-25"]}, "d")
     assert str(encoder.stamps(read({"d": [text]})["d"])[0])[:16] == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [(["$ 5", "\u20ac 7", "$ 6"], "$ and \u20ac are left out, so that all amounts count alike "
+      "(1 cell, the first '\u20ac 7' in row 2)"),
+     (["0.5", "50%", "0.25"], "'%' stands behind some of the numbers, and is left out: '50%' is 50 "
+      "(1 cell, the first '50%' in row 2)")],
+)  # fmt: skip
+def test_signs_of_some_numbers_are_told(write, rows, told):
+    for source in (write("v;t", *(f"{row};a" for row in rows)), {"v": rows}):
+        schema, encoder = learned(source, "v")
+        assert encoder.kind == "number"
+        assert schema.notes == (f"column 'v': {told}",)
+
+
+@pytest.mark.parametrize("rows", [["$5", "7", "$6"], ["5 %", "7%"], ["\u20ac 5", "7 \u20ac"]])
+def test_one_sign_is_not_told(rows):
+    assert not learned({"v": rows}, "v")[0].notes

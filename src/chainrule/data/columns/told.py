@@ -16,6 +16,7 @@ from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.data.table import Column, clip, counted
 
 SHOWN = 3
+CURRENCIES = "$€£¥"
 
 
 def reading_notes(column: Column, encoder: Encoder | Target) -> list[str]:
@@ -55,7 +56,24 @@ def _number_notes(column: Column, form: NumberForm) -> list[str]:
     if coded.any():
         notes.append(f"column {column.name!r}: digits with leading zeros read as numbers: "
                      f"{_cells(column, coded)}")  # fmt: skip
-    return notes + _mark_notes(column, form, values)
+    return notes + _sign_notes(column, values) + _mark_notes(column, form, values)
+
+
+def _sign_notes(column: Column, values: NDArray[np.float64]) -> list[str]:
+    """The notes on currencies that differ, and on percentages beside other numbers."""
+    notes, read = [], np.isfinite(values)
+    percent = _rows(column, lambda text: "%" in text) & read
+    if percent.any() and not percent[read].all():
+        first = int(percent.argmax())
+        notes.append(f"column {column.name!r}: '%' stands behind some of the numbers, and is left "
+                     f"out: {_text(column, first)!r} is {values[first]:.15g} "
+                     f"({_cells(column, percent)})")  # fmt: skip
+    signs = [sign for sign in CURRENCIES if any(sign in text for text in column.texts)]
+    if len(signs) > 1:
+        others = _rows(column, lambda text: any(sign in text for sign in signs[1:])) & read
+        notes.append(f"column {column.name!r}: {' and '.join(signs)} are left out, so that all "
+                     f"amounts count alike ({_cells(column, others)})")  # fmt: skip
+    return notes
 
 
 def _mark_notes(column: Column, form: NumberForm, values: NDArray[np.float64]) -> list[str]:
