@@ -47,6 +47,7 @@ from chainrule.report.text import (
     print_columns,
     print_findings,
     print_importance,
+    print_notes,
     print_results,
     print_source,
 )
@@ -283,9 +284,7 @@ class Training:
 
     def print_data(self, screen: Screen) -> None:
         """Print notes on the rows, the columns, and the findings of the data check."""
-        for note in self.schema.notes:
-            if note not in self.table.notes:
-                screen.say(note, indent=2, label="note", style="cyan")
+        print_notes(screen, [x for x in self.schema.notes if x not in self.table.notes])
         print_columns(screen, self.columns)
         print_findings(screen, self.findings)
 
@@ -348,8 +347,8 @@ def train(
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
     Args:
-        source: a file (CSV, TSV, Parquet, JSON), a SQL query, the name of a data set, or a table
-            in memory: pandas, polars, Arrow, NumPy, a dict of columns.
+        source: a file (CSV, TSV, Parquet, JSON, a spreadsheet), a SQL query, the name of a data
+            set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns.
         target: the column to predict.
         settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
