@@ -42,6 +42,17 @@ def parsed(text: str, names: dict[str, Any]) -> float:
     return float(eval(text.replace("^", "**"), {"__builtins__": {}}, {**MEANING, **names}))
 
 
+def test_all_parts_that_are_joined_are_shown_and_of_many_the_ends() -> None:
+    parts = [cr.input(f"p{k}", (2,)) for k in range(9)]
+
+    def text(count: int) -> str:
+        return expression(cr.concat(parts[:count], axis=1), lambda x: x.label)
+
+    assert text(2) == "concat(p0, p1, axis=1)"
+    assert text(3) == "concat(p0, p1, p2, axis=1)"
+    assert text(9) == "concat(p0, p1, p2, p3, ..., p8, axis=1)"
+
+
 # ---------------------------------------------------------------- brackets
 
 

@@ -239,3 +239,12 @@ def test_a_saved_run_is_checked(change: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(damaged)
     with pytest.raises(ModelFileError, match="the saved run is damaged"):
         cr.load(tmp_path / "m")
+
+
+def test_lbfgs_tells_that_it_begins_without_its_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    model = fitted(network(), 2, optimizer=cr.LBFGS(), verbose="log")
+    assert "memory" not in "".join(capsys.readouterr())
+    fitted(model, 1, verbose="log")
+    told = "".join(capsys.readouterr())
+    assert "L-BFGS begins without its memory of earlier steps" in told
+    assert "optimizer state kept" not in told

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
 import chainrule as cr
 from chainrule.data.readers.sources import read
+from chainrule.display.screen import Screen
 from chainrule.recipe import Training, config
 from chainrule.recipe.importance import importance
 from chainrule.recipe.length import Crossed
 from chainrule.recipe.remarks import on_crossvalidation
 from chainrule.report.page import render
+from chainrule.report.results import Importance
+from chainrule.report.text import print_importance
 from chainrule.train import metrics
 
 
@@ -193,6 +198,15 @@ def test_columns_of_noise_are_within_their_spread() -> None:
     assert beyond[-1] == "x"
     assert len(beyond) <= 2
     assert found.ranked[0][1] == pytest.approx(2 * 0.9, abs=0.4)  # twice the share of x
+
+
+def test_a_table_of_noise_alone_has_no_more_columns_than_are_shown() -> None:
+    columns = (("u", 0.01, 0.05), ("v", -0.02, 0.01))
+    found = Importance(of="r2", name="validation", rows=80, shuffles=8, columns=columns)
+    stream = io.StringIO()
+    print_importance(Screen(stream), found)
+    told = " ".join(stream.getvalue().split())
+    assert told.endswith("The importance of no column exceeds its ±; the report has 2 columns")
 
 
 def test_a_large_network_on_many_columns_is_told_not_measured() -> None:

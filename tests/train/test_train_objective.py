@@ -149,3 +149,19 @@ def test_wanted_metrics_and_functions() -> None:
     npt.assert_allclose(list(scores.values()), [0.5, 2.0])
     with pytest.raises(SettingError):
         found.score(values, ["rmse"])
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 1.0)])
+def test_rows_whose_probabilities_are_all_0_are_of_no_class(weights: Any) -> None:
+    y, t = pair((3,))
+    w = None if weights is None else cr.input("w", ())
+    judge = objective(cr.cross_entropy(y, t, weights=w))
+    values = [
+        np.array([[5, 0, 0], [-np.inf] * 3, [0, 5, 0]]),
+        np.array([[0.8, 0.2, 0], [0, 0, 0], [1, 0, 0]]),
+        *([] if weights is None else [np.array(weights)]),
+    ]
+    found = judge.score(values)
+    counted = judge.score([x[[0, 2]] for x in values])
+    assert found["accuracy"] == 0.5
+    assert found == pytest.approx(counted, nan_ok=True)

@@ -50,6 +50,7 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
     template = node.op.formula
     if template == "{0}":
         return operands[0]
+    template = template.replace("{0}, ...", _listed(len(operands)))
     level, uses = _read(template)
     texts = [
         f"({text})" if any(_needs_brackets(inner, *use) for use in uses.get(k, ())) else text
@@ -57,6 +58,12 @@ def _filled(node: Operation, operands: list[tuple[str, int]]) -> tuple[str, int]
     ]
     text = template.format(*texts, **{k: _attribute(v) for k, v in node.attributes.items()})
     return text, min(level, SIGN) if text.startswith("-") else level
+
+
+def _listed(count: int) -> str:
+    """The places of any number of operands; of many, the first ones and the last."""
+    places = [f"{{{k}}}" for k in range(count)]
+    return ", ".join(places if count <= 6 else [*places[:4], "...", places[-1]])
 
 
 def added(terms: list[str]) -> str:

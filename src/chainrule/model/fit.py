@@ -154,9 +154,12 @@ def _last(
         return None, ""
     if state.optimizer is None or type(state.optimizer) is not type(optimizer):
         return None, ANOTHER
+    kept = ", optimizer state kept"
+    if isinstance(optimizer, LBFGS):
+        kept = "; L-BFGS begins without its memory of earlier steps"
     if new_run or state.last_run is None or state.optimizer != optimizer:
-        return None, ", optimizer state kept, as a new run"
-    return state.last_run, ", optimizer state kept"
+        return None, f"{kept}, as a new run"
+    return state.last_run, kept
 
 
 def _judged(

@@ -154,7 +154,8 @@ class Model(ModelState, Generic[Result]):
         If the criterion and the rows that it judges are the same too, patience and the best score
         go on, and the best epoch of all calls is kept. Another optimizer, even with one setting
         that differs, or `new_run=True`, begins a new run with the present parameters. The
-        optimizer's averages are kept where its class is the same.
+        optimizer's averages are kept where its class is the same. L-BFGS keeps no memory of its
+        steps: it begins each call as the first, so that several take other steps than one.
 
         Args:
             data: for each input by name its array, rows first; or a table, a file or a query

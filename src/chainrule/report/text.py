@@ -156,7 +156,10 @@ def print_importance(screen: Screen, found: Importance) -> None:
              for k, row in enumerate(shown)]  # fmt: skip
     screen.table(cells, right=(1, 2))
     others = len(rows) - len(shown)
-    if rows and others:
+    if others and not shown:
+        none = "The importance of no column exceeds its ±"
+        screen.say(f"{none}; the report has {counted(others, 'column')}", indent=2)
+    elif others:
         more = "of less importance or within the ±; the report has them"
         screen.say(f"{counted(others, 'more column')} {more}", indent=2)
 

@@ -107,7 +107,7 @@ class Objective:
             return Scores()
         assert self._loss is not None
         prediction, target, *rest = values
-        weights = rest[0] if rest else None
+        weights = self._counted(target, rest[0] if rest else None)
         scored, truth = self._scored(prediction, self._loss), self._truth(target, self._loss)
         if requested is None:
             requested = self._loss.metrics.get(self.task)
@@ -132,6 +132,15 @@ class Objective:
         assert self._form is not None
         values = np.asarray(loss.links[self._form].values(prediction.astype(np.float64)))
         return _one_column(values) if self._form == "labels" else values
+
+    def _counted(self, target: Array, weights: Array | None) -> Array | None:
+        """The weights for metrics: 0 for a row of class probabilities that are all 0."""
+        if self._form != "classes" or target.ndim < 2:
+            return weights
+        some = target.any(axis=-1)
+        if some.all():
+            return weights
+        return np.where(some, 1.0 if weights is None else weights, 0.0)
 
     def _truth(self, target: Array, loss: Loss) -> Array:
         """The target for metrics: class indices, labels that are 0 or 1, or numbers."""
