@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -137,6 +138,19 @@ def test_listing_of_a_node_shows_what_it_is_computed_from():
     assert listing(y) == listing(Graph([y]))
     with pytest.raises(GraphError, match="not a node"):
         listing("y")
+
+
+class Cached:
+    @functools.cached_property
+    def node(self) -> cr.Node:
+        return cr.exp(cr.input("x", ()))
+
+
+def test_a_line_of_python_itself_is_no_users_line():
+    model = cr.train({"a": np.arange(60.0), "y": np.arange(60) % 2}, "y", epochs=1, verbose=False)
+    files = {x.source.split(":")[0] for x in model.graph if x.source}
+    assert files == {os.path.basename(__file__)}
+    assert Cached().node.source.startswith(os.path.basename(__file__))
 
 
 def test_listing_tells_source_lines():

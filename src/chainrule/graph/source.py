@@ -9,10 +9,14 @@ from functools import cache
 from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
 def user_line() -> str:
-    """The innermost line of the call stack outside this package: `train.py:41`."""
+    """The innermost line of the call stack outside this package: `train.py:41`.
+
+    Neither do modules count through which this package calls itself: Python's, cyclopts.
+    """
     frame = _user_frame()
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
@@ -31,10 +35,12 @@ def called_from_user() -> bool:
 
 
 def _user_frame() -> FrameType:
-    frame = sys._getframe(2)
-    while frame.f_back and _ours(frame.f_code):
+    frame: FrameType | None = sys._getframe(2)
+    last = sys._getframe(2)
+    while frame and (_ours(frame.f_code) or _between(frame.f_code.co_filename)):
+        last = frame if _ours(frame.f_code) else last  # where no line is the user's
         frame = frame.f_back
-    return frame
+    return frame or last
 
 
 def _ours(code: CodeType) -> bool:
@@ -46,3 +52,11 @@ def _ours(code: CodeType) -> bool:
 @cache
 def _inside(file: str) -> bool:
     return file.startswith(_PACKAGE)
+
+
+@cache
+def _between(file: str) -> bool:
+    """Whether a file is of Python itself, or of the library of the command line."""
+    if "site-packages" in file or "dist-packages" in file:
+        return f"{os.sep}cyclopts{os.sep}" in file
+    return file.startswith(("<frozen ", _LIBRARY))
