@@ -185,6 +185,22 @@ def test_a_setting_that_is_not_valid_is_refused(settings: dict[str, object], mat
         config(target="y", **settings)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "target"),
+    [
+        ("class_weights", "balanced", "number"), ("label_smoothing", 0.1, "number"),
+        ("target_scaling", "log", "label"), ("target_scaling", "standard", "label"),
+    ],
+)  # fmt: skip
+def test_a_setting_of_another_task_is_refused(setting: str, value: object, target: str) -> None:
+    x = np.arange(40.0)
+    tables = {"number": {"x": x, "y": x * 1.5}, "label": {"x": x, "y": ["u", "v"] * 20}}
+    with pytest.raises(SettingError, match=f"{setting}[\\s\\S]*alone[\\s\\S]*leave out {setting}="):
+        resolved(tables[target], **{setting: value})
+    other = {"number": "label", "label": "number"}[target]
+    assert getattr(resolved(tables[other], **{setting: value}), setting) == value
+
+
 def test_settings_are_kept_as_plain_values_whatever_they_come_as() -> None:
     chosen = config(target="y", hidden=np.array([8, 4]), epochs=np.int64(3), rate=np.float32(0.5),
                     ignore="a", seed=np.uint8(7))  # fmt: skip

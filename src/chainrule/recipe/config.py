@@ -196,6 +196,14 @@ def require_known(where: str, names: Iterable[str], own: Sequence[str]) -> None:
             )
 
 
+ONE_TASK = {
+    "class_weights": "classification",
+    "label_smoothing": "classification",
+    "target_scaling": "regression",
+}
+"""The settings that mean something for one task alone."""
+
+
 def resolve(chosen: Config, schema: Schema) -> Config:
     """`chosen` with values for all settings that the data determines.
 
@@ -210,4 +218,11 @@ def resolve(chosen: Config, schema: Schema) -> Config:
     })  # fmt: skip
     if resolved.loss not in losses(facts.task):
         raise unknown("train", "loss", resolved.loss, losses(facts.task))
+    for key, task in ONE_TASK.items():
+        value = getattr(chosen, key)
+        if value not in (None, "none", 0.0) and task != facts.task:
+            raise SettingError(
+                key, f"it is for {task} alone",
+                got=f"{value}, and a {facts.task} of {chosen.target}", fix=f"leave out {key}=",
+            )  # fmt: skip
     return resolved
