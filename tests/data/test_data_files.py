@@ -408,6 +408,7 @@ def test_what_is_left_out_is_said_with_its_place(write):
         ("a,b\n1,2\na,b\n3,4\n", "1 row that repeat"),
         ("a,b\n1,2\n3,4\n\nSource: x\n", "1 line below the table left out, from line 5"),
         ("a~b\n1~2\n3~4\n", "separated by '~'"),
+        ("v\n1\n2\n\nw\nx\ny\n", "row 4, below an empty one, holds a word"),
         ("Sales,\n,\na,b\n1,2\n3,4\n", "2 lines above the header skipped"),
         ("a,b\n1,2\n3,4\n,\nc,d\nx,y\n", "row 4 holds words where the others hold numbers"),
         ("a,b\n1,2\n4,5\nSource: x, y\n", "row 3 holds words"),
@@ -434,6 +435,7 @@ def test_blank_lines_and_remarks_do_not_make_a_second_table(write):
     for content, rows in (
         ("n,v\nann,1\nbob,2\n\ncy,absent\n", 3),
         ("n,v\nann,1\n\nbob,absent\ncy,3\n", 3),
+        ("n,v\nann,1\n\nbob,absent\ncy,absent\n", 3),
         ("a,b\n1,2\n\n3,4\n\nNA,NA\n5,6\n", 4),
         ("a,b\n1,2\n\na,b\n3,4\n", 2),
         ("#x,y\nm,s\n0,1\n1,3\n", 2),

@@ -87,11 +87,11 @@ def is_remark(text: str) -> bool:
 def begins_table(above: Sequence[Sequence[str]], below: Sequence[Sequence[str]]) -> bool:
     """Whether another table begins below a break, with words where the rows above have numbers.
 
-    If they have numbers in one column alone, two rows of words have to follow.
+    If they have numbers in one column alone, two rows of different words have to follow.
     """
     columns = numeric_columns(above)
     rows = below[: 2 if len(columns) == 1 else 1]
-    enough = len(columns) > 1 or len(rows) == 2
+    enough = len(columns) > 1 or len({row[k] for k in columns for row in rows}) == 2
     return bool(columns) and enough and all(worded(row, columns) for row in rows)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.data.columns.gaps import GAP_TEXTS
 from chainrule.data.columns.texts import Notes
-from chainrule.data.readers.header import divided, is_remark, numeric_columns
+from chainrule.data.readers.header import begins_table, divided, is_remark, numeric_columns
 from chainrule.data.table import clip, counted
 
 SUM = re.compile(
@@ -32,6 +32,8 @@ def tidy(
     _empty_end(connection, width, notes)
     if width > 1:
         _last_rows(connection, width, notes)
+    else:
+        _one_column(body, notes)
     looked_at = min(width, LOOKED_AT)
     columns = divided(body, looked_at) or divided(body[::-1], looked_at) or numeric_columns(body)
     _words(connection, columns[:LOOKED_AT], notes)
@@ -84,6 +86,16 @@ def _last_rows(connection: Any, width: int, notes: Notes) -> None:
         notes.add(f"{rows} left out: {has}")
     else:
         notes.add(f"{rows} read as {'a row' if one else 'rows'}: {has}")
+
+
+def _one_column(body: Sequence[Sequence[str]], notes: Notes) -> None:
+    """Notes words below an empty row under numbers, where each row is one cell."""
+    for k in range(2, len(body)):
+        if not any(body[k - 1]) and begins_table(body[:k], body[k : k + 2]):
+            shown = clip(", ".join(row[0] for row in body[k : k + 2]), 60)
+            notes.add(f"row {k + 1}, below an empty one, holds a word where others hold numbers "
+                      f"({shown}): the name of another table? It is read as a row")  # fmt: skip
+            return
 
 
 def _words(connection: Any, numeric: Sequence[int], notes: Notes) -> None:
