@@ -118,6 +118,8 @@ def test_settings_that_are_not_valid_are_reported_before_training() -> None:
         search(ROWS, "y", space={"rates": [1]}, **FAST)
     with pytest.raises(SettingError, match="clip_norm is out of its bounds"):
         search(ROWS, "y", trials=2, space={"clip_norm": [-1.0]}, **FAST)
+    with pytest.raises(SettingError, match="hidden cannot be set and be drawn"):
+        search(ROWS, "y", trials=2, space={"hidden": [(4,)]}, **FAST)
     with pytest.raises(SettingError, match="trials"):
         search(ROWS, "y", trials=0, **FAST)
     with pytest.raises(SettingError, match="validation rows"):

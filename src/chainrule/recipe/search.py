@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table
+from chainrule.data.table import Table, listed
 from chainrule.display.format import number, words
 from chainrule.errors import SettingError
 from chainrule.model.many import Task, train_many
@@ -125,7 +125,11 @@ def search(
     require_integer("search.factor", factor, 1)
     table = read(source)
     require_known("search", settings, OWN)
+    if twice := [key for key in space or () if key in settings]:
+        raise SettingError("search", f"{listed(twice)} cannot be set and be drawn from the space",
+                           fix=f"leave out {twice[0]}=, or {twice[0]!r} of the space")  # fmt: skip
     given: dict[str, Any] = {"refit": "yes", **settings}
+    given = {key: x for key, x in given.items() if key not in (space or ())}
     chosen = config(target=target, **given)
     if chosen.validation == 0:
         raise SettingError("search", "trials are scored on validation rows", fix="validation=0.2")
