@@ -1,5 +1,8 @@
 """Polluted files are read right, or with a word of what was done, or refused; never silently."""
 
+from pathlib import Path
+
+import pytest
 from pollution import polluted, written
 
 from chainrule.data import check_table, read
@@ -40,3 +43,13 @@ def test_no_polluted_file_is_read_as_another_table_without_a_word(tmp_path):
             failures.append(f"{case.name}: {table.notes}\n{case.content[:300]!r}\n{table!r}")
     assert count > 300
     assert not failures, f"{len(failures)} of {count}\n" + "\n\n".join(failures[:30])
+
+
+def test_a_quote_that_is_never_closed_in_a_long_file(tmp_path: Path) -> None:
+    lines = ["a,b,c", *(f"{k},{k + 1},{k + 2}" for k in range(100_000))]
+    lines[4] = '3,"4,5'
+    path = tmp_path / "long.csv"
+    path.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(DataError, match="a quoted cell is not closed") as error:
+        read(path)
+    assert "line 5" in str(error.value)

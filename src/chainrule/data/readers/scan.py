@@ -10,7 +10,9 @@ from io import BufferedIOBase
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 1 << 24
+CHUNK = 1 << 22
+OPEN = 1 << 26
+"""Bytes after which a record that has not ended has a quote that is never closed."""
 LF, CR = 10, 13
 
 
@@ -87,15 +89,24 @@ def _pieces(file: BufferedIOBase, quote: int) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
         decoder.decode(chunk)
         rest += chunk
-        end = rest.rfind(b"\n") + 1
-        while end and rest.count(quote, 0, end) % 2:
-            end = rest.rfind(b"\n", 0, end - 1) + 1
+        end = _complete(rest, quote) or (len(rest) if len(rest) > OPEN else 0)
         if end:
             yield rest[:end]
             rest = rest[end:]
     decoder.decode(b"", final=True)
     if rest:
         yield rest
+
+
+def _complete(data: bytes, quote: int) -> int:
+    """The length of the records that have ended; a line feed within quotes ends none."""
+    if not data.count(quote):
+        return data.rfind(b"\n") + 1
+    codes = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(codes == LF)
+    quotes = np.searchsorted(np.flatnonzero(codes == quote), ends)
+    closed = ends[quotes % 2 == 0]
+    return int(closed[-1]) + 1 if len(closed) else 0
 
 
 def _outside(
