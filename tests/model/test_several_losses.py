@@ -132,6 +132,19 @@ def test_targets_and_weights_of_every_output() -> None:
     assert np.isfinite(weighted.evaluate({"x": X, "cost": DATA["cost"]})["z_rmse"])
 
 
+def test_a_prediction_may_be_a_long_chain_of_operations() -> None:
+    x, t = cr.input("x", 3), cr.input("t", 3)
+    first, second = (cr.dense(x, 3, name=name) for name in ("first", "second"))
+    scaled = first
+    for _ in range(1500):
+        scaled = scaled + 1.0
+    loss = cr.squared_error(second, t) + cr.squared_error(scaled, t)
+    objectives = cr.Model([first, second], loss).objectives
+    assert [one.prediction for one in objectives.each] == [scaled, second]
+    names = [metric.name for metric in objectives.metrics(["rmse"])]
+    assert names == ["first_loss", "second_loss", "first_rmse", "second_rmse"]
+
+
 def test_a_saved_model_has_the_same_names(tmp_path: Any) -> None:
     outputs, losses = heads()
     model = fitted(cr.Model(outputs, losses[2] + losses[0] + losses[1]))

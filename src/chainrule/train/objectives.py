@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from chainrule.graph.graph import Graph
@@ -34,7 +34,8 @@ class Objectives:
 
     def __init__(self, graph: Graph, loss: Node | None, outputs: Sequence[Node]) -> None:
         found = [Objective(x) for x in _records(loss)]
-        places = {x: _place(x, outputs) for x in found}
+        fixed = _fixed(graph)
+        places = {x: _place(x, outputs, fixed) for x in found}
         names = {x: _name(x, graph, outputs, places[x]) for x in found}
 
         def order(x: Objective) -> tuple[int, str, str, str]:
@@ -185,11 +186,11 @@ def _unlike(found: Iterable[Objective]) -> list[Objective]:
     return list(kept.values())
 
 
-def _chain(node: Node) -> list[Node]:
+def _chain(node: Node, fixed: Collection[Node]) -> list[Node]:
     """The node, and what it is made of by operations of one operand, such as a softmax."""
     found = [node]
     while isinstance(node, Operation):
-        operands = [x for x in node.operands if not _fixed(x)]
+        operands = [x for x in node.operands if x not in fixed]
         if len(operands) != 1 or node.shape[:1] != operands[0].shape[:1]:
             break
         node = operands[0]
@@ -197,21 +198,23 @@ def _chain(node: Node) -> list[Node]:
     return found
 
 
-def _fixed(node: Node) -> bool:
-    """Whether a node is a constant, also a broadcast one."""
-    if not isinstance(node, Operation):
-        return False
-    return node.op.name == "constant" or (bool(node.operands) and all(map(_fixed, node.operands)))
+def _fixed(graph: Graph) -> set[Node]:
+    """The constants, and what is made of them alone, such as a broadcast one."""
+    found: set[Node] = set()
+    for x in graph.operations:
+        if x.op.name == "constant" or (x.operands and found.issuperset(x.operands)):
+            found.add(x)
+    return found
 
 
-def _place(objective: Objective, outputs: Sequence[Node]) -> int:
+def _place(objective: Objective, outputs: Sequence[Node], fixed: Collection[Node]) -> int:
     """The position of the output that an objective is about; their number where there is none."""
     prediction = objective.prediction
     assert prediction is not None
-    made_of = _chain(prediction)
+    made_of = _chain(prediction, fixed)
     for related in (
         [x is prediction for x in outputs],
-        [prediction in _chain(x) for x in outputs],
+        [prediction in _chain(x, fixed) for x in outputs],
         [x in made_of for x in outputs],
     ):
         if True in related:
