@@ -48,11 +48,14 @@ class _Block:
 def folded(rows: Sequence[Row]) -> tuple[Row, ...]:
     """The rows as blocks. What several members have in common is shown once, with their number."""
     data = _data(rows)
-    truths = [x for x in rows if x.what == "input" and x not in data]
+    around = set(data)
+    truths = [x for x in rows if x.what == "input" and x not in around]
     scored = _after(rows, truths)
-    network = [x for x in rows if x not in data and x not in truths and x not in scored]
+    around.update(truths, scored)
+    network = [x for x in rows if x not in around]
     members, copies = _members(rows, network)
-    rest = [x for x in network if x not in members]
+    inside = set(members)
+    rest = [x for x in network if x not in inside]
     blocks = [_Block("columns", _encoded(data), tuple(data))] if data else []
     blocks += _layers([x for x in members if copies[x.name][0] is x], copies)
     blocks += _segments(rest, max((len(x) for x in copies.values()), default=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Summary:
     bytes: int
     full: bool = False
 
-    @property
+    @cached_property
     def shown(self) -> tuple[Row, ...]:
         """The rows of the table: blocks of them where there are many."""
         return self.rows if self.full or len(self.rows) <= MOST else folded(self.rows)
