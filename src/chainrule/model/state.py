@@ -180,8 +180,9 @@ class ModelState:
         """
         if not isinstance(data, Mapping):
             raise not_arrays(data, needed)
-        inputs = {self.graph.name(x) for x in self.graph.inputs}
-        for name in data:
+        others = [name for name in data if name not in needed]
+        inputs = {self.graph.name(x) for x in self.graph.inputs} if others else set[str]()
+        for name in others:
             if name not in inputs:
                 raise FeedError(
                     "data", f"no input is named {name!r}", fix=did_you_mean(str(name), inputs)
