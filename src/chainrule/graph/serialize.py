@@ -365,7 +365,7 @@ def _operand_counts(op: Op) -> tuple[int, float, str]:
         least = 0
     if any(p.kind is p.VAR_POSITIONAL for p in ours):
         return least, math.inf, f"{least} or more"
-    most = len(fixed) if op.attributes is None else least + (op.name == "uniform")
+    most = len(fixed)
     return least, most, str(least) if least == most else f"{least} to {most}"
 
 

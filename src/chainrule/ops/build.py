@@ -120,7 +120,7 @@ BROADCAST_TO = op(
     "view",
     infer=_infer_broadcast,
     attributes={"shape": SHAPE},
-    forward=np.broadcast_to,
+    forward=lambda x, shape: np.broadcast_to(x, shape),  # NumPy's own takes `subok` too
     gradient=lambda gy, y, x, shape: (sum_to(gy, x.shape),),
     lower=View(_stretched, aligned=True, spreads=True),
     formula="{0}",
