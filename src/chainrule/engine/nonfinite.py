@@ -53,7 +53,7 @@ def not_finite(
     spoilt = [loss] if not np.isfinite(env[loss]) else graph.outputs
     culprit, row = _origin(graph, env, spoilt)
     value = env[culprit]
-    wrong = np.isnan(value) if _level(_part(value, row)) == NAN else ~np.isfinite(value)
+    wrong = np.isnan(value) if _level(env, (culprit, row)) == NAN else ~np.isfinite(value)
     bad = next(x for x in np.argwhere(wrong) if row is None or x[0] == row)
     by_row = culprit.shape[:1] == (N,)
     at = f"step {step}, node {graph.name(culprit)!r}, line {culprit.source}"
@@ -110,17 +110,17 @@ def _origin(graph: Graph, env: Mapping[Node, Array], spoilt: Iterable[Node]) -> 
     """
     found: list[Place] = []
     fallback: list[Place] = []
-    todo = [_place(env[x], x, None, NAN) for x in spoilt if _level(env[x])]
+    todo = [_place(env, x, None, NAN) for x in spoilt if _level(env, (x, None))]
     seen: set[Place] = set()
     while todo:
         here = node, row = todo.pop()
         if here in seen:
             continue
         seen.add(here)
-        level = _level(_part(env[node], row))
+        level = _level(env, here)
         causes = _causes(env, node, row, level)
-        levels = [_level(_part(env[x], k)) for x, k in causes]
-        (found if level > max(levels, default=FINITE) else fallback).append(here)
+        before = max((_level(env, x) for x in causes), default=FINITE)
+        (found if level > before else fallback).append(here)
         todo += [x for x in causes if not _is_constant(x[0])]
     order = {x: k for k, x in enumerate(graph)}
     return min(found or fallback, key=lambda place: order[place[0]])
@@ -134,19 +134,18 @@ def _is_constant(node: Node) -> bool:
 
 def _causes(env: Mapping[Node, Array], node: Node, row: int | None, level: int) -> list[Place]:
     """The operands that are not finite in that row, NaN ones alone if there are any."""
-    places = [_place(env[x], x, row, level) for x in node.inputs]
+    places = [_place(env, x, row, level) for x in node.inputs]
     if isinstance(node, Operation) and mixes_rows(node):
-        spoils = [_place(env[x], x, None, level) for x in node.inputs]
-        places = [
-            a if _level(_part(env[a[0]], a[1])) else b for a, b in zip(places, spoils, strict=True)
-        ]
-    levels = [_level(_part(env[x], k)) for x, k in places]
+        spoils = [_place(env, x, None, level) for x in node.inputs]
+        places = [a if _level(env, a) else b for a, b in zip(places, spoils, strict=True)]
+    levels = [_level(env, x) for x in places]
     wanted = NAN if level == NAN and NAN in levels else INFINITE
     return [x for x, k in zip(places, levels, strict=True) if k >= wanted]
 
 
-def _place(value: Array, node: Node, row: int | None, level: int) -> Place:
+def _place(env: Mapping[Node, Array], node: Node, row: int | None, level: int) -> Place:
     """The node at that row; without one, at the row that spoils what is made of all."""
+    value = env[node]
     if node.shape[:1] != (N,) or value.dtype.kind != "f":
         return node, None
     if row is not None and row < len(value):
@@ -157,11 +156,10 @@ def _place(value: Array, node: Node, row: int | None, level: int) -> Place:
     return node, None
 
 
-def _part(value: Array, row: int | None) -> Array:
-    return value if row is None else value[row]
-
-
-def _level(value: Array) -> int:
+def _level(env: Mapping[Node, Array], place: Place) -> int:
+    """Whether a value is finite there, or has an infinity, or a NaN."""
+    node, row = place
+    value = env[node] if row is None else env[node][row]
     if value.dtype.kind != "f" or np.isfinite(value).all():
         return FINITE
     return NAN if np.isnan(value).any() else INFINITE
