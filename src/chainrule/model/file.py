@@ -75,7 +75,7 @@ def write(path: str | os.PathLike[str], saved: Saved) -> None:
     try:
         document, arrays = _encode(saved)
     except ChainruleError as error:
-        raise _of_file("save", where, error) from None
+        raise of_file("save", where, error) from None
     try:
         _check_target(where)
         with replacing(where) as new:
@@ -214,7 +214,7 @@ def read(path: str | os.PathLike[str], *, large: bool = False) -> Saved:
         if not large:
             check_demand(saved.graph, len(header) + len(data))
     except ChainruleError as error:
-        raise _of_file("load", where, error) from None
+        raise of_file("load", where, error) from None
     return saved
 
 
@@ -289,7 +289,7 @@ def _decode(header: bytes, data: Array) -> Saved:
         )
     except ChainruleError as error:
         writer = f"written by chainrule {document.versions.get('chainrule')}"
-        raise _of_file("load", writer, error) from None
+        raise of_file("load", writer, error) from None
     saved = Saved(
         graph=graph,
         outputs=tuple(document.outputs),
@@ -325,7 +325,7 @@ def _extra(form: dict[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
     return extra
 
 
-def _of_file(where: str, path: str, error: ChainruleError) -> ModelFileError:
+def of_file(where: str, path: str, error: ChainruleError) -> ModelFileError:
     """The error with the file's path; control characters of the file's text are escaped."""
     expected, got, at = map(_plain, (error.expected, error.got, error.at))
     at = f"{path}, {at}" if at else path

@@ -17,11 +17,7 @@ from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
-from chainrule.errors import (
-    ChainruleError,
-    ModelFileError,
-    SettingError,
-)  # fmt: skip
+from chainrule.errors import ChainruleError, ModelFileError, SettingError
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
@@ -414,10 +410,7 @@ def load(path: str | os.PathLike[str], *, large: bool = False) -> Model:
         try:
             return _from_saved(saved)
         except ChainruleError as error:
-            at = path if error.at is None else f"{path}, {error.at}"
-            raise ModelFileError(
-                "load", error.what, expected=error.expected, got=error.got, at=at, fix=error.fix
-            ) from None
+            raise modelfile.of_file("load", os.fspath(path), error) from None
 
 
 def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
