@@ -9,10 +9,10 @@ from typing import Any
 from chainrule.errors import ModelFileError
 from chainrule.graph.graph import Graph
 from chainrule.graph.jsonvalues import encodable
-from chainrule.graph.node import Array, Input, Scope
+from chainrule.graph.node import Array, Input, Parameter, Scope
 from chainrule.graph.step import RATE, STEP_INDEX
 from chainrule.train.optim import Optimizer
-from chainrule.types import DTYPES, show
+from chainrule.types import DTYPES, TensorType, show
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,26 @@ def check_saved(saved: Saved) -> None:
 
 def check_slots(graph: Graph, optimizer: Optimizer, state: Mapping[str, Array]) -> None:
     """Raise ModelFileError where an array of the optimizer is not of the type that it makes."""
+    made: dict[TensorType, dict[str, TensorType]] = {}  # alike for parameters of one type
     for parameter in graph.parameters:
         if not parameter.trainable:
             continue
-        gradient = Input(Scope("gradient"), parameter.type, batch=False)
-        _, slots = optimizer.update(parameter, graph.name(parameter), gradient, RATE, STEP_INDEX)
-        for slot in slots:
-            array = state.get(slot.label)
-            if array is not None and (array.shape, str(array.dtype)) != (slot.shape, slot.dtype):
+        name = graph.name(parameter)
+        if parameter.type not in made:
+            made[parameter.type] = _slots(optimizer, parameter, name)
+        for suffix, type in made[parameter.type].items():
+            array = state.get(name + suffix)
+            if array is not None and (array.shape, str(array.dtype)) != (type.shape, type.dtype):
                 raise ModelFileError(
                     "file",
-                    f"the optimizer's array {slot.label!r} has another type",
-                    expected=slot.type,
+                    f"the optimizer's array {name + suffix!r} has another type",
+                    expected=type,
                     got=f"{array.dtype}{show(array.shape)}",
                 )
+
+
+def _slots(optimizer: Optimizer, parameter: Parameter, name: str) -> dict[str, TensorType]:
+    """The types of the optimizer's arrays for a parameter, by what follows its name in theirs."""
+    gradient = Input(Scope("gradient"), parameter.type, batch=False)
+    _, slots = optimizer.update(parameter, name, gradient, RATE, STEP_INDEX)
+    return {x.label.removeprefix(name): x.type for x in slots}
