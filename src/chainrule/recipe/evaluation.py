@@ -110,24 +110,28 @@ def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
     else:
         worst = np.argsort(-np.abs(prediction - target), kind="stable")[:MISTAKES]
     shown_rows: list[dict[str, Any]] = []
-    shown = table.take(evaluation.encoded.rows[worst])
-    cells = {column.name: texts(column.labels()) for column in shown}
-    for place, k in enumerate(worst):
-        row = {"row": int(evaluation.encoded.rows[k]) + 1} | _answer(outcome, int(k))
+    rows = evaluation.encoded.rows[worst]
+    cells = {column.name: texts(column.labels()) for column in table.take(rows)}
+    for place, answer in enumerate(_answers(outcome, worst)):
+        row = {"row": int(rows[place]) + 1} | answer
         shown_rows.append(row | {n: v[place] for n, v in cells.items() if n not in row})
     return shown_rows
 
 
-def _answer(outcome: Outcome, row: int) -> dict[str, Any]:
-    actual, predicted = np.asarray(outcome.target)[row], np.asarray(outcome.prediction)[row]
+def _answers(outcome: Outcome, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The target and the prediction of some rows, by the names of their columns."""
+    actual, predicted = np.asarray(outcome.target)[rows], np.asarray(outcome.prediction)[rows]
     if not outcome.classes:
-        return {"actual": float(actual), "predicted": float(predicted)}
-    guess = int(outcome.predicted[row])
-    return {
-        "actual": outcome.classes[int(actual)],
-        "predicted": outcome.classes[guess],
-        "probability": float(predicted[guess]),
-    }
+        return [{"actual": float(y), "predicted": float(x)}
+                for y, x in zip(actual, predicted, strict=True)]  # fmt: skip
+    return [
+        {
+            "actual": outcome.classes[y],
+            "predicted": outcome.classes[guess],
+            "probability": float(p[guess]),
+        }
+        for y, p, guess in zip(actual, predicted, outcome.predicted[rows], strict=True)
+    ]
 
 
 def texts(labelled: tuple[npt.NDArray[Any], Sequence[str]]) -> list[str | None]:
