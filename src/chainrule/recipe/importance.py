@@ -13,6 +13,7 @@ from chainrule.data.split import shuffled
 from chainrule.model.model import Model
 from chainrule.recipe.evaluation import subset
 from chainrule.report.results import Evaluation, Importance
+from chainrule.train.metrics import log_loss
 
 SHUFFLES, MIN_SHUFFLES = 8, 5
 MAX_ROWS, MIN_ROWS = 1000, 100
@@ -57,8 +58,7 @@ def _loss(schema: Schema, target: npt.NDArray[Any], prediction: npt.NDArray[Any]
     """The log loss, or the squared error as a share of the target's variance."""
     if schema.classes is None:
         return float(np.square(prediction - target).mean() / np.var(target))
-    likelihood = prediction[np.arange(len(target)), target].astype(np.float64)
-    return float(-np.log(np.maximum(likelihood, np.finfo(np.float64).eps)).mean())
+    return log_loss(target, prediction)
 
 
 def _mixed(
