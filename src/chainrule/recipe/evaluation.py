@@ -46,7 +46,7 @@ def evaluate(
     else:
         scores |= _scores(schema, encoded.target, prediction)
     outcome = Outcome(name, encoded.target, prediction, **_known(schema))
-    guess = _scores(schema, encoded.target, _constant(schema, len(encoded)), decided=False)
+    guess = _scores(schema, encoded.target, _constant(outcome, len(encoded)), decided=False)
     return Evaluation(name, encoded, scores, guess, outcome)
 
 
@@ -76,14 +76,9 @@ def _scores(
     return metrics.classification(truth, prediction, decided=chosen)
 
 
-def _constant(schema: Schema, rows: int) -> npt.NDArray[Any]:
+def _constant(outcome: Outcome, rows: int) -> npt.NDArray[Any]:
     """The best constant guess for rows: the class shares, or the mean, of the training data."""
-    target = schema.target
-    if isinstance(target, ClassTarget):
-        counts = np.array(target.counts, float)
-        return np.tile(counts / counts.sum(), (rows, 1))
-    assert isinstance(target, NumberTarget)
-    return np.full(rows, target.stats.mean)
+    return np.tile(outcome.shares, (rows, 1)) if outcome.classes else np.full(rows, outcome.guess)
 
 
 def _known(schema: Schema) -> dict[str, Any]:
