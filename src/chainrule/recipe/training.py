@@ -94,8 +94,7 @@ class Training:
         named = {"groups": [chosen.groups], "time": [chosen.time], "ignore": chosen.ignore}
         for key, names in named.items():
             for name in names:
-                if name is not None:
-                    require_column(key, name, table)
+                require_column(key, name, table)
         table = with_gaps(table, chosen.gaps)
         schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
