@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chainrule.errors import SettingError, did_you_mean
+from chainrule.errors import SettingError
 from chainrule.recipe import BY_KEY, SETTINGS, Config
+from chainrule.recipe.config import require_known
 
 COMMENT_COLUMN = 28  # where comments start
 _SECTION = re.compile(r"\s*\[([^\[\]]+)\]")
@@ -73,11 +74,7 @@ def from_toml(path: Path) -> dict[str, Any]:
     settings = {}
     for key, value in document.items():
         at = f"{path}, line {lines[key]}" if key in lines else str(path)
-        if key not in BY_KEY:
-            raise SettingError(
-                "config", f"there is no setting {key!r}", at=at,
-                fix=did_you_mean(key, BY_KEY),
-            )  # fmt: skip
+        require_known("config", [key], at=at)
         settings[key] = BY_KEY[key].check(value, "config", at)
     return settings
 

@@ -181,19 +181,23 @@ def config(**settings: Any) -> Config:
     return Config(**settings)
 
 
-def require_known(where: str, names: Iterable[str], own: Sequence[str]) -> None:
+def require_known(
+    where: str, names: Iterable[str], own: Sequence[str] = (), at: str | None = None
+) -> None:
     """Raise SettingError for a name that Config does not have.
 
     Args:
         where: the function that the names were given to.
         names: of settings.
         own: the names of the function's own arguments, to be suggested.
+        at: the file and line.
     """
     for key in names:
         if key not in BY_KEY:
             raise SettingError(
-                where, f"there is no setting {key!r}", fix=did_you_mean(key, (*own, *KEYS))
-            )
+                where, f"there is no setting {key!r}", at=at,
+                fix=did_you_mean(key, (*own, *KEYS)),
+            )  # fmt: skip
 
 
 ONE_TASK = {
