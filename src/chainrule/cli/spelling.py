@@ -11,8 +11,7 @@ from typing import Any
 from chainrule.recipe import SETTINGS
 
 OPTIONS = {x.key: x.flag for x in SETTINGS} | {
-    key: "--" + key.replace("_", "-")
-    for key in ("encoding", "gaps", "keep", "output", "sheet", "test")
+    key: f"--{key}" for key in ("encoding", "keep", "output", "sheet", "test")
 }
 """The option of each setting, by its name in Python."""
 
