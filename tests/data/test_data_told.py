@@ -42,6 +42,21 @@ def test_decimal_commas_of_one_column_say_what_a_point_is_in_another(write):
 
 
 @pytest.mark.parametrize(
+    ("points", "gaps", "values", "told"),
+    [([".", "1.163", "2.345"], None, [np.nan, 1163, 2345], "'1.163' is 1163 (2 cells, the first "
+      "in row 2)"),
+     (["9.990", "7", "1.163"], ["9.990"], [np.nan, 7, 1163], "'1.163' is 1163 (1 cell, the first "
+      "in row 3)")],
+)  # fmt: skip
+def test_gaps_beside_points_for_thousands_stay_gaps(write, points, gaps, values, told):
+    path = write("a;b", *map(";".join, zip(points, COMMAS[:3], strict=True)))
+    table = read(path, gaps=gaps)
+    np.testing.assert_array_equal(table["a"].values, values)
+    assert table["a"].gap_texts == {points[0]: 1}
+    assert table.notes[1].endswith(told)
+
+
+@pytest.mark.parametrize(
     ("points", "mean"), [(["1.5", "2.163"], 1.8315), (["1163", "2"], 582.5), (["0.163"] * 2, 0.163)]
 )
 def test_other_numbers_beside_decimal_commas_stay_as_they_are(write, points, mean):

@@ -58,11 +58,11 @@ class Written:
                 found[text] = found.get(text, 0) + int(counts[k])
         return found
 
-    def first(self, texts: Collection[str]) -> int:
-        """The first row whose cell, without spaces around it, is one of the texts."""
+    def rows(self, texts: Collection[str]) -> NDArray[np.bool_]:
+        """True at the rows whose cell, without spaces around it, is one of the texts, (n,)."""
         assert self.codes is not None
         chosen = np.array([*(text in texts for text in self.stripped), False])
-        return int(chosen[self.codes].argmax())
+        return np.asarray(chosen[self.codes])
 
 
 def written(value: Any, form: str) -> str:

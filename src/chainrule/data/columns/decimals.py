@@ -29,7 +29,7 @@ def with_one_decimal_mark(table: Table) -> Table:
     for column in table:
         if column.storage == "text":
             columns.append(replace(column, comma=True))
-        elif _grouped(column.take(np.arange(min(len(column), SAMPLE)))) and _grouped(column):
+        elif _grouped(column):
             columns.append(_by_comma(column))
             notes.append(_note(columns[-1], by))
         else:
@@ -56,27 +56,33 @@ def _grouped(column: Column) -> bool:
     written = column.written
     if column.storage != "number" or written is None or written.decimal == ",":
         return False
-    _, labels = column.labels()
-    rest = [text for text in labels if not PLAIN_INTEGER.fullmatch(text)]
-    return bool(rest or len(column) == SAMPLE) and all(map(THOUSANDS[","].fullmatch, rest))
+    head = _not_integers(column.take(np.arange(min(len(column), SAMPLE))))
+    if not all(map(THOUSANDS[","].fullmatch, head)):
+        return False
+    texts = _not_integers(column)
+    return bool(texts) and all(map(THOUSANDS[","].fullmatch, texts))
+
+
+def _not_integers(column: Column) -> list[str]:
+    return [text for text in column.labels()[1] if not PLAIN_INTEGER.fullmatch(text)]
 
 
 def _by_comma(column: Column) -> Column:
-    """The numbers of a column, with points for thousands."""
+    """The numbers of a column, with points for thousands; its gaps stay gaps."""
     codes, labels = column.labels(known=column.gap_texts)
-    numbers = [np.nan if gap_among_numbers(x) else parse_numbers([x], ",")[0] for x in labels]
-    values = np.array([*numbers, np.nan])[codes]
+    numbers = np.append(parse_numbers(labels, ","), np.nan)[codes]
+    values = np.where(column.missing, np.nan, numbers)
     written = Written(GENERAL, codes, np.array(labels, object), ",")
     return Column(column.name, "number", values, written=written)
 
 
 def _note(column: Column, by: Column) -> str:
-    assert column.written is not None
-    assert column.written.codes is not None
-    pointed = {text for text in column.written.stripped if "." in text}
-    cells = sum(n for x, n in column.written.gap_texts(~column.missing).items() if x in pointed)
-    first = column.written.first(pointed)
-    text = column.written.texts[column.written.codes[first]]
+    written = column.written
+    assert written is not None
+    assert written.codes is not None
+    rows = written.rows({text for text in written.stripped if "." in text}) & ~column.missing
+    first = int(rows.argmax())
+    text = written.texts[written.codes[first]]
     return (f"column {column.name!r}: '.' taken for thousands, as column {by.name!r} has decimal "
-            f"commas: {text!r} is {column.values[first]:.15g} ({counted(cells, 'cell')}, the first "
-            f"in row {first + 1})")  # fmt: skip
+            f"commas: {text!r} is {column.values[first]:.15g} "
+            f"({counted(int(rows.sum()), 'cell')}, the first in row {first + 1})")  # fmt: skip

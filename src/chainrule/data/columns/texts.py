@@ -157,14 +157,14 @@ def zero_note(name: str, written: Written, missing: Flags) -> list[str]:
     """The note on digits with leading zeros that became numbers."""
     if written.codes is None:
         return []
-    found = [text for text in written.stripped if is_code(text)]
-    cells = sum(cells for text, cells in written.gap_texts(~missing).items() if text in found)
-    if not cells:
+    rows = written.rows({text for text in written.stripped if is_code(text)}) & ~missing
+    if not rows.any():
         return []
-    first = written.first(found)
+    first = int(rows.argmax())
     text = str(written.texts[written.codes[first]]).strip()
     return [f"column {name!r}: {text!r} read as the number {float(text):g}, as the column has "
-            f"decimals: {counted(cells, 'cell')}, the first in row {first + 1}"]  # fmt: skip
+            f"decimals: {counted(int(rows.sum()), 'cell')}, the first in row {first + 1}"
+            ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- gaps by choice
