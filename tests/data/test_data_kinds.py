@@ -6,7 +6,7 @@ import pytest
 from chainrule.data import guess_kinds, guess_task, read
 from chainrule.data.columns import cells
 from chainrule.data.columns.cells import guess_form, parse_numbers
-from chainrule.data.columns.datetexts import guess_date_format, parse_dates
+from chainrule.data.columns.datetexts import guess_date_forms, parse_dates
 from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.schema import Schema
 from chainrule.errors import DataError, SettingError
@@ -213,10 +213,10 @@ def test_negative_amounts_as_ledgers_write_them():
     ],
 )
 def test_date_formats(texts, form, first):
-    assert guess_date_format(texts) == form
+    assert guess_date_forms(texts) == (form,)
     assert parse_dates(texts, form)[0] == np.datetime64(first)
 
 
 @pytest.mark.parametrize("texts", [["a-b-c", "d e f"], ["10:30"], ["1.2.3"], ["north", "south"]])
 def test_texts_that_are_not_dates(texts):
-    assert guess_date_format(texts) is None
+    assert guess_date_forms(texts) == ()

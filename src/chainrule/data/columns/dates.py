@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from chainrule.data.columns.datetexts import (
     DATE_FORMATS,
     form_words,
-    guess_date_format,
     guess_date_forms,
     parse_dates,
 )
@@ -106,9 +105,7 @@ def _date_forms(column: Column) -> tuple[str, ...]:
     if column.storage != "text":
         return ("iso",)
     texts = [text for text in column.texts if not gap_among_numbers(text)]
-    if not texts:
-        return ("iso",)
-    return guess_date_forms(texts) or (guess_date_format(texts, 0.5) or "iso",)
+    return guess_date_forms(texts) or ("iso",)
 
 
 def _stamps(column: Column, *forms: str) -> NDArray[np.datetime64]:

@@ -94,25 +94,16 @@ def day_form(form: str) -> str:
     return form.partition(" %H")[0].partition(" %I")[0]
 
 
-def guess_date_format(texts: Sequence[str], share: float = 0.95) -> str | None:
-    """The format that reads at least `share` of the texts as dates, or None.
+def guess_date_forms(texts: Sequence[str]) -> tuple[str, ...]:
+    """The formats that together read at least half of the texts as dates, the frequent first.
 
     Where day/month and month/day both fit, '/' is read month first, '.' and '-' day first.
     """
-    sample = _sample(texts, share)
-    best, read = _best(sample, DAYS)
-    if best is None or read < share * len(sample):
-        return None
-    return best + _clock(sample) if best != "iso" else best
-
-
-def guess_date_forms(texts: Sequence[str]) -> tuple[str, ...]:
-    """The formats that together read at least half of the texts as dates, the frequent first."""
-    sample = _sample(texts, 0.5)
+    sample = _sample(texts)
     forms: list[str] = []
     rest = sample
     while rest and len(forms) < MAX_FORMS:
-        best, _ = _best(rest, DAYS)
+        best = _best(rest)
         if best is None:
             break
         forms.append(best + _clock(rest) if best != "iso" else best)
@@ -126,18 +117,18 @@ def _unread(texts: Sequence[str], forms: Sequence[str]) -> list[str]:
     return [x for x, t in zip(texts, parse_dates(texts, *forms), strict=True) if np.isnat(t)]
 
 
-def _sample(texts: Sequence[str], share: float) -> list[str]:
-    """Up to 300 of the texts; none where fewer than a share look like dates."""
+def _sample(texts: Sequence[str]) -> list[str]:
+    """Up to 300 of the texts; none where fewer than half look like dates."""
     sample = [texts[i] for i in np.unique(np.linspace(0, len(texts) - 1, 300).astype(int))]
     alike = sum(LIKE_A_DATE.fullmatch(text) is not None for text in sample)
-    return sample if alike >= share * len(sample) else []
+    return sample if 2 * alike >= len(sample) else []
 
 
-def _best(texts: Sequence[str], days: Sequence[str]) -> tuple[str | None, int]:
-    """The day format that reads most of the texts, and how many it reads; None: none does."""
-    scores = {form: int(np.count_nonzero(~np.isnat(parse_dates(texts, form)))) for form in days}
+def _best(texts: Sequence[str]) -> str | None:
+    """The day format that reads most of the texts; None: none reads any."""
+    scores = {form: np.count_nonzero(~np.isnat(parse_dates(texts, form))) for form in DAYS}
     best = max(scores, key=scores.__getitem__)
-    return (best, scores[best]) if scores[best] else (None, 0)
+    return best if scores[best] else None
 
 
 def _clock(texts: Sequence[str]) -> str:
