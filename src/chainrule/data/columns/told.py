@@ -104,18 +104,21 @@ def _rows(column: Column, test: Callable[[str], object]) -> NDArray[np.bool_]:
 
 
 def _text(column: Column, row: int) -> str:
+    return _level(column, column.values[row])
+
+
+def _level(column: Column, code: int) -> str:
     assert column.levels is not None
-    return clip(str(column.levels[column.values[row]]))
+    return clip(str(column.levels[code]))
 
 
 def _cells(column: Column, rows: NDArray[np.bool_]) -> str:
     """'3 cells, the first "x" in row 7': the number of cells, their texts, and a row."""
     places = np.flatnonzero(rows)
     kinds = np.unique(column.values[places])
-    first = int(places[0])
-    others = [_text(column, int(np.flatnonzero(column.values == k)[0])) for k in kinds[: SHOWN + 1]]
-    more = [text for text in others if text != _text(column, first)][: SHOWN - 1]
+    first = _text(column, places[0])
+    more = [text for k in kinds[: SHOWN + 1] if (text := _level(column, k)) != first][: SHOWN - 1]
     also = f", also {', '.join(map(repr, more))}" if more else ""
     dots = ", ..." if more and len(kinds) > 1 + len(more) else ""
-    return (f"{counted(len(places), 'cell')}, the first {_text(column, first)!r} in row "
-            f"{first + 1}{also}{dots}")  # fmt: skip
+    return (f"{counted(len(places), 'cell')}, the first {first!r} in row {places[0] + 1}"
+            f"{also}{dots}")  # fmt: skip
