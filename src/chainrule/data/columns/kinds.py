@@ -125,19 +125,14 @@ def guess_kind(column: Column) -> Kind:
     if column.distinct == 0:
         return Kind("constant", "no values, only gaps")
     if column.distinct == 1 and not column.gaps:
-        return Kind("constant", f"one value everywhere: {clip(column.labels()[1][_first(column)])}")
+        codes, labels = column.labels()
+        return Kind("constant", f"one value everywhere: {clip(labels[codes[0]])}")
     for name, encoder in ENCODERS.items():
         if (reason := encoder.guess(column)) is not None:
             return Kind(name, reason)
     if column.storage == "integer" or (column.storage == "number" and _integral(column)):
         return _guess_integer(column)
     return _guess_text(column) if column.storage == "text" else Kind("number", "numbers")
-
-
-def _first(column: Column) -> int:
-    """The code of the first value that is not a gap."""
-    codes = column.labels()[0]
-    return int(codes[codes >= 0][0])
 
 
 def _integral(column: Column) -> bool:
@@ -303,7 +298,7 @@ def guess_task(column: Column, task: str | None = None, kind: str | None = None)
             return Task("regression", found.reason)
         return Task("classification", f"{column.distinct:,} distinct texts")
     values, distinct = column.present, column.distinct
-    if column.storage == "number" and not (np.floor(values) == values).all():
+    if column.storage == "number" and not _integral(column):
         return Task("regression", f"numbers with decimals, {distinct:,} distinct")
     if distinct <= 20 and len(values) >= 2 * distinct:
         return Task("classification", f"{distinct} distinct integers")
