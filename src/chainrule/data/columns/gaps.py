@@ -10,6 +10,8 @@ MARKS = frozenset(("?", "-", "--", ".", "-nan", "<NA>", "#N/A", "#NA"))
 WORDS = frozenset(("NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "Null", "None"))
 GAP_TEXTS = MARKS | WORDS
 """Texts by which files without types usually say that a value is missing."""
+NO_VALUE = GAP_TEXTS | {""}
+"""These, and the empty text."""
 _FOLDED = frozenset(text.casefold() for text in GAP_TEXTS)
 
 QUOTED = "\x02"
@@ -30,13 +32,13 @@ def default_gaps(counts: Mapping[str, int]) -> frozenset[str]:
     quoted too, the file tells them apart; among true and false it is a gap.
     """
     if WORDS.isdisjoint(counts):
-        return frozenset({"", *GAP_TEXTS})
-    others = {text: count for text, count in counts.items() if text and text not in GAP_TEXTS}
+        return NO_VALUE
+    others = {text: count for text, count in counts.items() if text not in NO_VALUE}
     if {text.casefold() for text in others} <= {"true", "false"}:
-        return frozenset({"", *GAP_TEXTS})
+        return NO_VALUE
     typical = np.median(list(others.values()))
     values = {
         text for text in WORDS
         if 1 < typical <= 2 * counts.get(text, 0) and QUOTED + text not in counts
     }  # fmt: skip
-    return frozenset({"", *GAP_TEXTS} - values)
+    return NO_VALUE - values

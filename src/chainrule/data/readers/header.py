@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chainrule.data.columns.cells import PLAIN_NUMBER
-from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
+from chainrule.data.columns.gaps import GAP_TEXTS, NO_VALUE, QUOTED
 from chainrule.data.columns.texts import Notes
 from chainrule.data.table import clip, refuse_duplicates
 
@@ -44,8 +44,8 @@ def guess_header(preview: Sequence[Sequence[str]]) -> bool:
         return True
     for position, cell in enumerate(first):
         below = [row[position].strip() for row in body if len(row) > position]
-        below = [text for text in below if text and text not in GAP_TEXTS]
-        named = cell.strip() and not is_number(cell) and cell.strip() not in GAP_TEXTS
+        below = [text for text in below if text not in NO_VALUE]
+        named = cell.strip() not in NO_VALUE and not is_number(cell)
         if named and below and all(map(is_number, below)):
             return True
     return False
@@ -67,7 +67,7 @@ def numeric_columns(body: Sequence[Sequence[str]]) -> list[int]:
     """The positions of the columns whose cells begin with a number, but for a few."""
     columns = []
     for k in range(min(map(len, body), default=0)):
-        cells = [row[k] for row in body if row[k].strip() not in {"", *GAP_TEXTS}]
+        cells = [row[k] for row in body if row[k].strip() not in NO_VALUE]
         if cells and sum(map(bool, map(NUMERIC.match, cells))) >= 0.9 * len(cells):
             columns.append(k)
     return columns
@@ -76,7 +76,7 @@ def numeric_columns(body: Sequence[Sequence[str]]) -> list[int]:
 def worded(row: Sequence[str], columns: Sequence[int]) -> bool:
     """Whether a row has words in all of these columns: neither numbers nor gaps."""
     cells = [row[k].strip() for k in columns]
-    return not any(cell in {"", *GAP_TEXTS} or NUMERIC.match(cell) for cell in cells)
+    return not any(cell in NO_VALUE or NUMERIC.match(cell) for cell in cells)
 
 
 def is_remark(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.gaps import GAP_TEXTS
+from chainrule.data.columns.gaps import NO_VALUE
 
 
 class Quotes:
@@ -22,7 +22,7 @@ class Quotes:
 
     def __init__(self, path: Path, query: str, options: Sequence[Any], quote: str = '"') -> None:
         """`query` selects from read_csv(?, ...) with these options, whose first is the path."""
-        gaps = "[" + ", ".join(f"'{text}'" for text in ["", *sorted(GAP_TEXTS)]) + "]"
+        gaps = "[" + ", ".join(f"'{text}'" for text in sorted(NO_VALUE)) + "]"
         call = f"read_csv(?, nullstr={gaps}, allow_quoted_nulls=false"
         self._path, self._quote, self._options = path, quote, list(options)
         self._query = query.replace("read_csv(?", call, 1)
