@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from chainrule.data.columns.cells import PLAIN_NUMBER
-from chainrule.data.columns.gaps import GAP_TEXTS, NO_VALUE, QUOTED
+from chainrule.data.columns.gaps import NO_VALUE, QUOTED
 from chainrule.data.columns.texts import Notes
 from chainrule.data.table import clip, refuse_duplicates
 
@@ -120,14 +120,13 @@ def _words(row: Sequence[str], columns: Sequence[int]) -> bool:
 
     Where one of these columns is empty, so are those of texts.
     """
-    cells = [row[k].strip() for k in columns]
-    held = [cell for cell in cells if cell]
-    if len(held) < len(cells) and any(
+    held = [k for k in columns if row[k].strip()]
+    if len(held) < len(columns) and any(
         cell.strip() for k, cell in enumerate(row) if k not in columns
     ):
         return False
-    words = not any(cell in GAP_TEXTS or NUMERIC.match(cell) for cell in held)
-    return words and (len(held) > 1 or (len(held) == 1 and bool(UNIT.fullmatch(held[0]))))
+    unit = len(held) == 1 and UNIT.fullmatch(row[held[0]].strip()) is not None
+    return worded(row, held) and (len(held) > 1 or unit)
 
 
 def joined(first: Sequence[str], second: Sequence[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ from chainrule.data.readers.header import (
     comments_above,
     guess_header,
     is_number,
+    is_remark,
     padded_titles,
 )  # fmt: skip
 from chainrule.data.readers.records import Record, records
@@ -201,11 +202,10 @@ def _below(layout: Layout, full: Sequence[int], begin: int, notes: Notes) -> int
 
 def _footnote(layout: Layout, k: int) -> bool:
     """Whether the only cell of a record is a remark rather than the start of a row."""
-    cells = layout.kept[k]
-    if len(cells) > 1 or sum(cells[0].count(x) == layout.width - 1 for x in USUAL):
+    text, *others = layout.kept[k]
+    if others or any(text.count(x) == layout.width - 1 for x in USUAL):
         return False
-    words = cells[0].split()
-    return cells[0].startswith(("#", "*")) or (len(words) > 1 and not is_number(words[0]))
+    return is_remark(text) and not is_number(text.split()[0])
 
 
 # rows that do not fit ----------------------------------------------------------------------------
