@@ -16,7 +16,7 @@ from chainrule.data.order import order_share
 from chainrule.data.repeats import MIN_ROOM, MIN_SHARE, mix
 from chainrule.data.series import orders
 from chainrule.data.split import shuffled
-from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
 from chainrule.display.format import number
 from chainrule.errors import DataError
 
@@ -227,7 +227,7 @@ def _check_spelling(column: Column, severity: Severity) -> list[Finding]:
 
 def _check_balance(label: Column) -> list[Finding]:
     codes, labels = label.labels()
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    counts = code_counts(codes, len(labels))
     used = np.flatnonzero(counts)
     least, most = used[counts[used].argmin()], used[counts[used].argmax()]
     few, many = int(counts[least]), int(counts[most])

@@ -13,7 +13,7 @@ from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
 from chainrule.data.columns.encoder import Encoder, Infinite
 from chainrule.data.columns.kinds import Kind, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
-from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
 from chainrule.errors import DataError
 
 MAX_LOST = 0.2
@@ -58,7 +58,7 @@ def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
     lost[kept] = False
     column = table[target.name].take(np.flatnonzero(lost))
     codes, labels = column.labels(known=column.gap_texts)
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    counts = code_counts(codes, len(labels))
     if counts.sum() <= MAX_LOST * len(table):
         return
     words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]

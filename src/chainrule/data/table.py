@@ -80,7 +80,7 @@ class Column:
     def level_counts(self) -> NDArray[np.int64]:
         """For text: how many rows hold each level."""
         assert self.levels is not None
-        return np.bincount(self.present, minlength=len(self.levels)).astype(np.int64)
+        return code_counts(self.values, len(self.levels))
 
     @property
     def texts(self) -> list[str]:
@@ -315,6 +315,11 @@ def _summary(column: Column) -> tuple[str, str]:
         return column.name, f"{column.storage:<8} only gaps"
     low, high = label_of(column.present.min()), label_of(column.present.max())
     return column.name, f"{column.storage:<8} {low} to {high}{gaps}"
+
+
+def code_counts(codes: Codes, labels: int) -> NDArray[np.int64]:
+    """The number of cells with each of the codes from 0 to labels - 1; gaps, -1, have none."""
+    return np.bincount(codes + 1, minlength=labels + 1)[1:]
 
 
 def refuse_duplicates(names: Sequence[str], source: str) -> None:

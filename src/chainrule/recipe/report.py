@@ -12,7 +12,7 @@ from chainrule.data.check import Finding
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.encoder import numbers_of
-from chainrule.data.table import Column, Table
+from chainrule.data.table import Column, Table, code_counts
 from chainrule.data.written import label_of
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config
@@ -84,7 +84,7 @@ def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> 
     levels: list[tuple[str, int]] = []
     if histogram is None and kind in LEVELLED:
         codes, labels = column.labels()
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        counts = code_counts(codes, len(labels))
         order = np.argsort(-counts, kind="stable")[:LEVELS]
         levels = [(labels[k], int(counts[k])) for k in order if counts[k]]
     return ColumnRow(

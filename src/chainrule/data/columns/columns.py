@@ -26,7 +26,7 @@ from chainrule.data.columns.encoder import (
     unseen_note,
 )
 from chainrule.data.columns.names import NameWords
-from chainrule.data.table import Codes, Column, Floats, counted
+from chainrule.data.table import Codes, Column, Floats, code_counts, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000
@@ -185,7 +185,7 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the levels: of over 50, those that occur once are grouped; at most 1,000 stay."""
         codes, labels = column.labels()
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        counts = code_counts(codes, len(labels))
         used = np.flatnonzero(counts)
         kept = used if len(used) <= MAX_UNGROUPED_LEVELS else used[counts[used] > 1]
         if len(kept) > MAX_LEVELS:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.bags import WordEncoder, learn_words
-from chainrule.data.table import Column
+from chainrule.data.table import Column, code_counts
 
 MIN_NAMES, MIN_NAME_WORDS = 50, 1.5
 """Names from which, and mean words of a name from which, the words of names are features."""
@@ -25,8 +25,7 @@ class NameWords(WordEncoder, frozen=True, kw_only=True, tag="words"):
     def of(cls, column: Column) -> Self | None:
         """The words that two levels or more share; None where names are short or few."""
         codes, labels = column.labels()
-        used = np.bincount(codes[codes >= 0], minlength=len(labels)) > 0
-        names = [labels[k] for k in np.flatnonzero(used)]
+        names = [labels[k] for k in np.flatnonzero(code_counts(codes, len(labels)))]
         if len(names) < MIN_NAMES or np.mean([len(x.split()) for x in names]) < MIN_NAME_WORDS:
             return None
         words, weights = learn_words(names, np.ones(len(names), np.int64), NAME_WORDS)

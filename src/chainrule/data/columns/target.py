@@ -20,7 +20,7 @@ from chainrule.data.columns.encoder import (
     stats_of,
     tail_share,
 )
-from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.data.table import Codes, Column, Floats, clip, code_counts, counted, listed
 from chainrule.errors import DataError
 
 MIN_OUTLIER_IQRS = 20
@@ -72,7 +72,7 @@ class ClassTarget(
     def fit(cls, column: Column, reason: str = "") -> ClassTarget:
         """Learn the classes. Raises DataError for one class, or one class a row."""
         codes, labels = column.labels()
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+        counts = code_counts(codes, len(labels))
         used = np.flatnonzero(counts)
         if len(used) == 1:
             raise DataError(

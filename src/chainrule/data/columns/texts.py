@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import PLAIN_NUMBER, is_code, number_storage
 from chainrule.data.columns.gaps import QUOTED, QUOTED_GAPS, WORDS, default_gaps, gap_among_numbers
-from chainrule.data.table import Codes, Column, Flags, Table, counted, listed
+from chainrule.data.table import Codes, Column, Flags, Table, code_counts, counted, listed
 from chainrule.data.written import GENERAL, Written
 
 
@@ -72,7 +72,7 @@ def text_column(
     """
     texts = list(map(str, levels))
     marked = [text.strip() for text in texts]
-    cells = _cells(codes, len(marked)).tolist()
+    cells = code_counts(codes, len(marked)).tolist()
     counts = dict(zip(marked, cells, strict=True))
     if len(counts) < len(marked):
         counts = dict.fromkeys(marked, 0)
@@ -115,11 +115,6 @@ def _sorted(codes: Codes, marked: list[str], lost: Set[str]) -> tuple[Codes, lis
         return codes, kept
     place = dict(zip(kept, range(len(kept)), strict=True))
     return np.array([*map(place.__getitem__, marked), -1], np.int32)[codes], kept
-
-
-def _cells(codes: Codes, levels: int) -> NDArray[np.int64]:
-    """The number of cells of each level."""
-    return np.bincount(codes[codes >= 0], minlength=levels)
 
 
 def _numbers(
@@ -199,7 +194,7 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
     lost = np.array([*(label in gaps for label in labels), False])[codes]
     if not lost.any():
         return column
-    for text, cells in zip(labels, _cells(codes, len(labels)), strict=True):
+    for text, cells in zip(labels, code_counts(codes, len(labels)), strict=True):
         if text in gaps and cells:
             notes.gap(column.name, text, int(cells))
     return column.without(lost)
