@@ -78,8 +78,9 @@ def _of_numbers(member: Member, values: Floats, chance: float) -> str:
     low, high = stats.quantiles[0], stats.quantiles[-1]
     beyond = (present < low) | (present > high)
     below, above = int((present < low).sum()), int((present > high).sum())
-    few = max(chance / 2, 1e-300)
-    unlikely = any(_chance_beyond(k, len(present), stats.count) < few for k in (below, above))
+    unlikely = any(
+        _chance_beyond(k, len(present), stats.count) < chance / 2 for k in (below, above)
+    )
     several = beyond.mean() >= max(FAR_SHARE, FAR_ROWS / stats.count)
     tail = chance / 2 / len(present)
     if unlikely or (several and _far(present[beyond], stats, tail)):
@@ -114,10 +115,10 @@ def _reach(quantiles: tuple[float, ...], rows: int, tail: float) -> float:
 
     It falls exponentially, or by a power where the quantiles do so.
     """
-    part = math.ceil(TAIL_ROWS * (KNOTS - 1) / max(rows, 1)) or 1  # quantiles within the tail
+    part = math.ceil(TAIL_ROWS * (KNOTS - 1) / rows)  # quantiles within the tail
     low, middle, high = quantiles[0], quantiles[KNOTS // 2], quantiles[-1]
     near = quantiles[-1 - min(part, KNOTS // 2)]
-    further = max(-math.log(max(tail, 1e-300) * rows), 1.0)
+    further = max(-math.log(tail * rows), 1.0)
     room = (high - low) * max(RANGES, further / math.log(max(rows, 2)))
     if near <= middle:  # mostly one value, or few rows: little is known of the others
         return high + 1000 * max(room, abs(high))
@@ -150,7 +151,7 @@ def _elsewhere(member: Member, present: Floats, chance: float) -> str:
 
 def _noise(rows: int, trained: int, chance: float) -> float:
     """The distance of two distributions that like rows exceed with less than a probability."""
-    random = math.sqrt(math.log(2 / chance) / 2 * (1 / rows + 1 / max(trained, 1)))
+    random = math.sqrt(math.log(2 / chance) / 2 * (1 / rows + 1 / trained))
     return max(GROSS, random)
 
 
@@ -181,7 +182,7 @@ def _of_codes(encoder: CategoryEncoder, codes: NDArray[Any], chance: float) -> s
 def _more(k: int, rows: int, before: int, others: int, chance: float) -> str:
     """'80 of 100 rows (80 %; in training 3 %)' where that is grossly more; else empty."""
     usual = before / (before + others)
-    if k / max(rows, 1) - usual < _noise(max(rows, 1), before + others, chance):
+    if k / rows - usual < _noise(rows, before + others, chance):
         return ""
     return f"{_share(k, rows)[:-1]}; in training {_percent(usual)})"
 
