@@ -183,9 +183,10 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             labels = located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
         blocks = self.blocks
+        encoders = {encoder.name: encoder for encoder in self.used}
         for block in blocks:
-            arrays[block.name] = self._encode_block(table, block, notes)
-        notes += shifts(blocks, {encoder.name: encoder for encoder in self.used}, arrays)
+            arrays[block.name] = _encode_block(table, block, encoders, notes)
+        notes += shifts(blocks, encoders, arrays)
         return Encoded(arrays, labels, rows, notes)
 
     def _notes(self, table: Table) -> list[str]:
@@ -202,31 +203,6 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 if text not in known.get(column.name, ()):
                     notes.gap(column.name, text, cells)
         return notes.lines()
-
-    def _encode_block(self, table: Table, block: Block, notes: list[str]) -> NDArray[Any]:
-        encoders = {encoder.name: encoder for encoder in self.used}
-        if block.kind == "categories":
-            codes = np.empty((len(table), block.width), np.int32)
-            for k, name in enumerate(block.columns):
-                codes[:, k], more = encoders[name].encode(table[name])
-                notes += more
-            return codes
-        if block.kind != "numbers":
-            encoder = encoders[block.columns[0]]
-            if block.kind == "array" and isinstance(encoder, CategoryEncoder):
-                assert encoder.words is not None
-                return encoder.words.encode(table[encoder.name])[0]  # the codes have the notes
-            array, more = encoder.encode(table[encoder.name])
-            notes += more
-            return array
-        array, at = np.empty((len(table), block.width)), 0
-        for name in block.columns:
-            values, more = encoders[name].encode(table[name])
-            notes += more
-            refuse_infinities(table, name, values)
-            array[:, at : at + values.shape[1]] = values
-            at += values.shape[1]
-        return array
 
     def _check_columns(self, table: Table, notes: list[str], target: Want) -> None:
         """Raise for missing columns; note extra ones and another order."""
@@ -283,6 +259,34 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ModelFileError(
                 "model file", "its data contract is damaged", got=str(error)
             ) from None
+
+
+def _encode_block(
+    table: Table, block: Block, encoders: Mapping[str, Encoder], notes: list[str]
+) -> NDArray[Any]:
+    """The array of a block; `encoders` by column. Adds to the notes."""
+    if block.kind == "categories":
+        codes = np.empty((len(table), block.width), np.int32)
+        for k, name in enumerate(block.columns):
+            codes[:, k], more = encoders[name].encode(table[name])
+            notes += more
+        return codes
+    if block.kind != "numbers":
+        encoder = encoders[block.columns[0]]
+        if block.kind == "array" and isinstance(encoder, CategoryEncoder):
+            assert encoder.words is not None
+            return encoder.words.encode(table[encoder.name])[0]  # the codes have the notes
+        array, more = encoder.encode(table[encoder.name])
+        notes += more
+        return array
+    array, at = np.empty((len(table), block.width)), 0
+    for name in block.columns:
+        values, more = encoders[name].encode(table[name])
+        notes += more
+        refuse_infinities(table, name, values)
+        array[:, at : at + values.shape[1]] = values
+        at += values.shape[1]
+    return array
 
 
 @lru_cache(maxsize=4)
