@@ -61,16 +61,16 @@ def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
     counts = code_counts(codes, len(labels))
     if counts.sum() <= MAX_LOST * len(table):
         return
-    words = [labels[k] for k in np.argsort(-counts, kind="stable") if counts[k]]
+    used = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
+    cells = [f"{clip(labels[k])!r} in {counts[k]:,}" for k in used]
     classes = "; or make classes of them: gaps=[]" if isinstance(target, ClassTarget) else ""
-    cells = [f"{clip(text)!r} in {counts[labels.index(text)]:,}" for text in words]
     raise DataError(
         f"target {target.name!r}",
         "too many rows would be left out, as words in its place are read as gaps",
         expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
         got=f"{listed(cells, 5)} rows",
         at=table.source,
-        fix=f"leave them out: gaps={words[:5]!r}" + classes,
+        fix=f"leave them out: gaps={[labels[k] for k in used[:5]]!r}" + classes,
     )
 
 

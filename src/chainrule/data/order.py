@@ -35,9 +35,9 @@ def order_share(column: Column, label: Column) -> float:
 
 def _numbers(label: Column) -> Floats:
     """The target as columns of numbers (n, k): the ranks of numbers, a flag for each class."""
-    codes, _ = label.labels()
     if label.storage in ("integer", "number"):
         ranks: Floats = np.unique(label.values, return_inverse=True)[1].astype(np.float64)
         return ranks[:, None]
+    codes, _ = label.labels()
     flags: Floats = (codes[:, None] == np.unique(codes[codes >= 0])[:100]).astype(np.float64)
     return flags
