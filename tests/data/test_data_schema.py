@@ -184,6 +184,7 @@ def test_describe_has_a_row_for_each_column(schema):
     [
         ({"target": "Y"}, SettingError, "no column 'Y'"),
         ({"target": "y", "ignore": ["sise"]}, SettingError, "did you mean 'size'"),
+        ({"target": "y", "kinds": {"sise": "number"}}, SettingError, "did you mean 'size'"),
         ({"target": "y", "kinds": {"size": "numbr"}}, SettingError, "did you mean 'number'"),
         ({"target": "y", "task": "classify"}, SettingError, "classification"),
         ({"target": "fixed"}, DataError, "single class"),

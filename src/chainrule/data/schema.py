@@ -35,9 +35,9 @@ from chainrule.data.learn import (
     refuse_words,
 )
 from chainrule.data.shift import shifts
-from chainrule.data.table import Table, clip, counted, listed
+from chainrule.data.table import Table, clip, counted, listed, require_column
 from chainrule.display.format import number
-from chainrule.errors import DataError, ModelFileError, SettingError, did_you_mean, nearest
+from chainrule.errors import DataError, ModelFileError, SettingError, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
 MAX_SEPARATE_CATEGORIES = 30
@@ -299,18 +299,6 @@ def _saved(*kinds: type[Encoder]) -> type[msgspec.Struct]:
         for x in msgspec.structs.fields(Schema)
     ]
     return msgspec.defstruct("Schema", fields, kw_only=True, forbid_unknown_fields=True)
-
-
-def require_column(setting: str, name: str | None, table: Table) -> None:
-    """Raises SettingError where a column that a setting names is not in the table."""
-    if name is not None and name not in table:
-        raise SettingError(
-            setting,
-            f"there is no column {name!r}",
-            got=f"columns {listed(table.columns)}",
-            at=table.source,
-            fix=did_you_mean(name, table.columns),
-        )
 
 
 def _missing(table: Table, needed: Sequence[str], missing: Sequence[str]) -> DataError:

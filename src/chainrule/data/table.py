@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.written import Written, label_of
-from chainrule.errors import DataError, did_you_mean
+from chainrule.errors import DataError, SettingError, did_you_mean
 
 Storage = Literal["number", "integer", "boolean", "text", "date"]
 Codes = NDArray[np.int32]
@@ -320,6 +320,18 @@ def _summary(column: Column) -> tuple[str, str]:
 def code_counts(codes: Codes, labels: int) -> NDArray[np.int64]:
     """The number of cells with each of the codes from 0 to labels - 1; gaps, -1, have none."""
     return np.bincount(codes + 1, minlength=labels + 1)[1:]
+
+
+def require_column(setting: str, name: str | None, table: Table) -> None:
+    """Raises SettingError where a column that a setting names is not in the table."""
+    if name is not None and name not in table:
+        raise SettingError(
+            setting,
+            f"there is no column {name!r}",
+            got=f"columns {listed(table.columns)}",
+            at=table.source,
+            fix=did_you_mean(name, table.columns),
+        )
 
 
 def refuse_duplicates(names: Sequence[str], source: str) -> None:

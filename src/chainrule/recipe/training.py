@@ -20,8 +20,8 @@ from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import Keys, keys_of
-from chainrule.data.schema import Schema, require_column
-from chainrule.data.table import Table
+from chainrule.data.schema import Schema
+from chainrule.data.table import Table, require_column
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array

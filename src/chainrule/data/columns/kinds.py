@@ -26,7 +26,7 @@ from chainrule.data.columns.datetexts import (
 )
 from chainrule.data.columns.encoder import ENCODERS
 from chainrule.data.columns.gaps import gap_among_numbers
-from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.table import Column, Table, clip, counted, listed, require_column
 from chainrule.errors import DataError, SettingError, did_you_mean
 
 TaskName = Literal["classification", "regression"]
@@ -102,13 +102,7 @@ def kind_of(column: Column, chosen: Mapping[str, str]) -> Kind:
 def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, str]:
     """Returns the user's choices. Raises SettingError for an unknown column or kind."""
     for name, kind in kinds.items():
-        if name not in table:
-            raise SettingError(
-                "kinds",
-                f"there is no column {name!r}",
-                got=listed(table.columns),
-                fix=did_you_mean(name, table.columns),
-            )
+        require_column("kinds", name, table)
         if kind not in known_kinds():
             raise SettingError(
                 "kinds",
