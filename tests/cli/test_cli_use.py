@@ -314,3 +314,10 @@ def test_a_long_argument_is_refused_in_a_few_lines(tmp_path):
     _, err = run("data", "show", "x" * 100_000, cwd=tmp_path, code=1)
     assert "no such file" in err
     assert len(err) < 1_000
+
+
+def test_a_long_query_whose_predictions_replace_a_file(inside: Path, capsys) -> None:
+    Path("again.csv").write_text("old\n", "utf-8")
+    query = f"select *, '{'я' * 250}' as remark from 'h.csv'"
+    assert main(["predict", "towns", query, "-o", "again.csv"]) == 0, capsys.readouterr().err
+    assert len(Path("again.csv").read_text("utf-8").splitlines()) == 201

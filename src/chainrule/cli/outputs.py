@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainrule.data.readers.sources import QUERY
+from chainrule.data.readers.sources import is_query
 from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import SettingError
 
@@ -80,7 +80,7 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
 
 def name_of(source: str) -> str:
     """A name for results from a source: the file's name without its suffix."""
-    if QUERY.match(source) and not Path(source[:255]).exists():
+    if is_query(source):
         return "query"
     if source == STDIN:
         return "stdin"

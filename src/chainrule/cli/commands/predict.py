@@ -15,7 +15,7 @@ from chainrule.cli.console import Console
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import quoted
 from chainrule.data.predictions import csv_text
-from chainrule.data.readers.sources import read
+from chainrule.data.readers.sources import is_query, read
 from chainrule.data.table import Column, counted
 from chainrule.display.screen import forget
 from chainrule.errors import SettingError
@@ -49,7 +49,7 @@ def predict(
     """Write what a model predicts for each row of a table; no target is needed."""
     notes = Console(None if quiet else sys.stderr)
     loaded, path = open_table_model(model)
-    suffix = _format(output, (path, Path(data)))
+    suffix = _format(output, [path, *([] if is_query(data) else [Path(data)])])
     table = read(data, encoding=encoding, sheet=sheet)
     copied = {name: table[name] for text in keep or () for name in split_commas(text)}
     predictions = loaded.predict(table)

@@ -24,6 +24,11 @@ from chainrule.system.signals import interrupted_queries
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
 
 
+def is_query(source: str) -> bool:
+    """Whether a source is an SQL query, and not the name of a file that begins like one."""
+    return QUERY.match(source) is not None and not os.path.exists(source)
+
+
 def read(
     source: Any, *, header: bool | None = None, encoding: str | None = None,
     sheet: str | None = None, gaps: Sequence[str] | None = None,
@@ -56,7 +61,7 @@ def _read(
 ) -> Table:  # fmt: skip
     if isinstance(source, Table):
         return source
-    if isinstance(source, str) and QUERY.match(source) and not Path(source[:255]).exists():
+    if isinstance(source, str) and is_query(source):
         return read_query(source)
     if isinstance(source, (str, os.PathLike)):
         if str(source) in ("-", STDIN):
