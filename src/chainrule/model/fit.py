@@ -128,7 +128,10 @@ def _begin(
     """The state from which training starts; that of another optimizer is dropped."""
     tracker = _tracker(state, prepared, settings)
     name = _judged(state, prepared, tracker, settings)
-    last, how = _last(state, optimizer, settings.new_run)
+    begun = len(state.history) > 0
+    another = begun and type(state.optimizer) is not type(optimizer)
+    goes_on = begun and not settings.new_run and state.optimizer == optimizer
+    last = state.last_run if goes_on and not another else None
     values, steps = state.values | state.slots, state.steps
     same = last is not None and name is not None and last.judged == name
     if last is not None and same:
@@ -136,30 +139,20 @@ def _begin(
         if last.values is not None:
             values, steps = last.values, last.steps
     notes = []
-    if len(state.history):
+    if begun:
+        how = " with a new optimizer" if another else _continued(optimizer, last is None)
         notes = [f"continues after epoch {state.history.last_epoch} (step {steps:,}){how}"]
-    if how == ANOTHER:
+    if another:
         values, steps = state.values, 0  # Adam's averages begin with step 1
     return _Begin(values, steps, tracker, name, last, same and tracker.best is not None, notes)
 
 
-ANOTHER = " with a new optimizer"
-
-
-def _last(
-    state: ModelState, optimizer: Optimizer | LBFGS, new_run: bool
-) -> tuple[LastRun | None, str]:
-    """The run that goes on with this optimizer, or None; and in words how training continues."""
-    if not len(state.history):
-        return None, ""
-    if state.optimizer is None or type(state.optimizer) is not type(optimizer):
-        return None, ANOTHER
+def _continued(optimizer: Optimizer | LBFGS, new_run: bool) -> str:
+    """The words on what is kept of the optimizer where training continues."""
     kept = ", optimizer state kept"
     if isinstance(optimizer, LBFGS):
         kept = "; L-BFGS begins without its memory of earlier steps"
-    if new_run or state.last_run is None or state.optimizer != optimizer:
-        return None, f"{kept}, as a new run"
-    return state.last_run, kept
+    return f"{kept}, as a new run" if new_run else kept
 
 
 def _judged(
