@@ -158,7 +158,7 @@ class Trace:
         written: dict[Node, tuple[str, str]] = {}
         for node in titles:
             terms = [
-                (c.gradient, self._readers(built, [c.consumer]))
+                (c.gradient, self._readers(built, c.consumer))
                 for c in built.contributions.get(node, [])
             ] or [(built.gradients[node], [])]
             texts = []
@@ -199,10 +199,10 @@ class Trace:
             expression(gradient, by_number(names, self._values, own, entries)),
         )
 
-    def _readers(self, built: Backward, consumers: list[Operation]) -> list[Node]:
-        """The nodes with a step that consumers are, or that read what they only repeat."""
+    def _readers(self, built: Backward, consumer: Operation) -> list[Node]:
+        """The node itself if it has a step, else those that read what it only repeats."""
         found: dict[Node, None] = {}
-        stack = consumers[::-1]
+        stack = [consumer]
         while stack:
             x = stack.pop()
             if transparent(x):
