@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy.typing as npt
 
@@ -14,7 +14,6 @@ from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import repeated, sentence
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleError, ModelFileError, SettingError
@@ -26,7 +25,7 @@ from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model.restore import content, fill
 from chainrule.model.saved import Saved
-from chainrule.model.state import Data, ModelState
+from chainrule.model.state import Data, ModelState, Tabular
 from chainrule.nn.summary import Summary, summary
 from chainrule.report.page import Report
 from chainrule.system.collector import paused_collector
@@ -50,9 +49,6 @@ if TYPE_CHECKING:
 else:  # Python 3.13 is the first whose own TypeVar has a default
     Result = typing.TypeVar("Result")
 """The result of `predict` for arrays: an array, a list of arrays, or Predictions."""
-
-Rows: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
-"""Data that only a model with a schema can read."""
 
 
 class Model(ModelState, Generic[Result]):
@@ -234,7 +230,7 @@ class Model(ModelState, Generic[Result]):
     @overload
     def predict(self, data: Mapping[str, npt.ArrayLike]) -> Result: ...
     @overload
-    def predict(self, data: Rows) -> Predictions: ...
+    def predict(self, data: Tabular) -> Predictions: ...
     def predict(self, data: Data) -> Any:
         """The outputs for each example.
 

@@ -35,7 +35,10 @@ from chainrule.train.metrics.registry import Function
 from chainrule.train.objectives import Objectives
 from chainrule.train.optim import Optimizer
 
-Data: TypeAlias = Mapping[str, npt.ArrayLike] | Table | Encoded | str | os.PathLike[str] | Any
+Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
+"""Data that only a model with a schema can read."""
+
+Data: TypeAlias = Mapping[str, npt.ArrayLike] | Tabular
 
 
 class ModelState:
