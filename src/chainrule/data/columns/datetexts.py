@@ -149,10 +149,10 @@ def either_order(texts: Sequence[str], form: str) -> bool:
     day = day_form(form)
     if day not in SWAPPED:
         return False
-    read = [x for x, t in zip(texts, parse_dates(texts, day), strict=True) if not np.isnat(t)]
-    both = parse_dates(read, SWAPPED[day])
-    exchanged = both != parse_dates(read, day)
-    return len(read) > 0 and not np.isnat(both).any() and bool(exchanged.any())
+    stamps = parse_dates(texts, day)
+    read = ~np.isnat(stamps)
+    both = parse_dates([x for x, known in zip(texts, read, strict=True) if known], SWAPPED[day])
+    return not np.isnat(both).any() and bool((both != stamps[read]).any())
 
 
 def form_words(form: str) -> str:
