@@ -184,7 +184,8 @@ def _more(k: int, rows: int, before: int, others: int, chance: float) -> str:
     usual = before / (before + others)
     if k / rows - usual < _noise(rows, before + others, chance):
         return ""
-    return f"{_share(k, rows)[:-1]}; in training {_percent(usual)})"
+    percent = f"{_percent(k / rows)}; in training {_percent(usual)}"
+    return f"{k:,} of {counted(rows, 'row')} ({percent})"
 
 
 def _share(k: int, rows: int) -> str:
