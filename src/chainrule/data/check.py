@@ -13,7 +13,7 @@ from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.leaks import is_copy, told_share
 from chainrule.data.order import order_share
-from chainrule.data.repeats import MIN_ROOM, MIN_SHARE, mix
+from chainrule.data.repeats import MIN_SHARE, alike_by_chance, mix
 from chainrule.data.series import orders
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
@@ -283,8 +283,7 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
 def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding]:
     """Finds equal rows, where the columns could distinguish many more rows."""
     used = [c for c in table if guesses[c.name].name not in ("constant", "id", "ignore")]
-    room = sum(np.log2(max(column.distinct, 1)) for column in used)
-    if len(table) < 20 or room < np.log2(len(table)) + MIN_ROOM:
+    if len(table) < 20 or alike_by_chance((column.distinct for column in used), len(table)):
         return []
     mixed = np.zeros(len(table), np.uint64)
     for column in used:

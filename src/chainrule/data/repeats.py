@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,16 @@ def repeated(schema: Schema, trained: Keys, others: Encoded) -> NDArray[np.bool_
     None is where the columns are too few to distinguish many rows.
     """
     target = schema.target
-    answers = len(target.labels) if isinstance(target, ClassTarget) else max(len(trained), 1)
-    room = sum(np.log2(max(encoder.distinct, 1)) for encoder in schema.used) + np.log2(answers)
-    if room < np.log2(max(len(trained), 1)) + MIN_ROOM:
+    answers = len(target.labels) if isinstance(target, ClassTarget) else len(trained)
+    if alike_by_chance([*(encoder.distinct for encoder in schema.used), answers], len(trained)):
         return np.zeros(len(others), bool)
     return np.isin(keys_of(others), trained)
+
+
+def alike_by_chance(distinct: Iterable[int], rows: int) -> bool:
+    """Whether rows repeat by chance: columns of so many distinct values do not tell them apart."""
+    room = sum(np.log2(max(values, 1)) for values in distinct)
+    return bool(room < np.log2(max(rows, 1)) + MIN_ROOM)
 
 
 def sentence(again: NDArray[np.bool_], rows: str) -> str:
