@@ -39,15 +39,15 @@ def learn_target(table: Table, column: Column, task: str | None, kind: str | Non
     return learned
 
 
-def labelled(table: Table, target: Target) -> tuple[NDArray[np.int64], list[str]]:
-    """The rows that have a target, and a note on the others."""
+def labelled(table: Table, target: Target) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
+    """The target of the rows that have one, encoded, these rows, and a note on the others."""
     codes = located(table, target.name, target.encode)
     missing = codes < 0 if isinstance(target, ClassTarget) else np.isnan(codes)
     lost = int(missing.sum())
     if lost == len(table):
         raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
     note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
-    return np.flatnonzero(~missing), [note] if lost else []
+    return codes[~missing], np.flatnonzero(~missing), [note] if lost else []
 
 
 def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:

@@ -98,7 +98,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         learned, notes, whole = None, list(table.notes), table
         if target is not None:
             learned = learn_target(table, table[target], task, chosen.get(target))
-            kept, found = labelled(table, learned)
+            _, kept, found = labelled(table, learned)
             refuse_words(table, learned, kept)
             notes += [*found, *reading_notes(table[target], learned)]
             table = table.take(kept)
@@ -178,9 +178,10 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         labels, rows = None, np.arange(len(table))
         if target != "none" and self.target is not None and self.target.name in table:
             if target == "required":
-                rows, more = labelled(table, self.target)
+                labels, rows, more = labelled(table, self.target)
                 table, notes = table.take(rows), notes + more
-            labels = located(table, self.target.name, self.target.encode)
+            else:
+                labels = located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
         blocks = self.blocks
         encoders = {encoder.name: encoder for encoder in self.used}
