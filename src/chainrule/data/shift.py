@@ -76,10 +76,11 @@ def _of_numbers(member: Member, values: Floats, chance: float) -> str:
     if not len(present) or not stats.count or member.kind == "boolean":
         return ""
     low, high = stats.quantiles[0], stats.quantiles[-1]
-    beyond = (present < low) | (present > high)
-    below, above = int((present < low).sum()), int((present > high).sum())
+    below, above = present < low, present > high
+    beyond = below | above
     unlikely = any(
-        _chance_beyond(k, len(present), stats.count) < chance / 2 for k in (below, above)
+        _chance_beyond(int(side.sum()), len(present), stats.count) < chance / 2
+        for side in (below, above)
     )
     several = beyond.mean() >= max(FAR_SHARE, FAR_ROWS / stats.count)
     tail = chance / 2 / len(present)
