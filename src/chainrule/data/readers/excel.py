@@ -18,6 +18,7 @@ from chainrule.data.readers.header import (
 )
 from chainrule.data.readers.memory import from_mapping
 from chainrule.data.table import Table, clip, counted, listed
+from chainrule.data.written import label_of
 from chainrule.errors import DataError, MissingExtra, did_you_mean
 
 KNOWN = 200  # rows that tell which columns hold numbers
@@ -32,7 +33,7 @@ def read_workbook(path: Path, source: str, *, header: bool | None, sheet: str | 
     """
     notes = Notes()
     rows = _rows(path, source, sheet, notes)
-    texts = [[_text(cell) for cell in row] for row in rows]
+    texts = [[label_of(cell).strip() for cell in row] for row in rows]
     first = padded_titles(texts)
     while first < len(texts) and not any(texts[first]):
         first += 1
@@ -129,10 +130,6 @@ def _rows(path: Path, source: str, sheet: str | None, notes: Notes) -> list[list
             source, "cannot be read as a spreadsheet", got=str(error)[:200],
             fix="open it and save it again, or save the sheet as CSV",
         ) from None  # fmt: skip
-
-
-def _text(cell: Any) -> str:
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
 def _values(cells: Sequence[Any]) -> list[Any]:
