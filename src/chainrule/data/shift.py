@@ -136,13 +136,16 @@ def _elsewhere(member: Member, present: Floats, chance: float) -> str:
     Source of the bound: P. Massart, The tight constant in the Dvoretzky-Kiefer-Wolfowitz
     inequality, 1990.
     """
+    noise = _noise(len(present), member.stats.count, chance)
+    if noise > 1:  # no distance is greater
+        return ""
     knots = np.array(member.stats.quantiles)
     points = np.unique(knots)
     low = (np.searchsorted(knots, points, "right") - 1) / (KNOTS - 1)  # between these shares
     high = np.minimum(low + 1 / (KNOTS - 1), 1)
     share = np.searchsorted(np.sort(present), points, "right") / len(present)
     distance = float(np.maximum(low - share, share - high).max())
-    if distance < _noise(len(present), member.stats.count, chance):
+    if distance < noise:
         return ""
     name = _date if member.kind == "date" else number
     return (f"distributed otherwise than in training: half of the values up to "
@@ -164,11 +167,14 @@ def _of_codes(encoder: CategoryEncoder, codes: NDArray[Any], chance: float) -> s
     before = np.array(encoder.counts, float)
     if not before.any():  # a model of an earlier version
         return ""
+    noise = _noise(len(codes), int(before.sum()), chance)
+    if noise > 1:  # no distance is greater
+        return ""
     now = np.bincount(codes, minlength=len(before)).astype(float)
     share, usual = now / len(codes), before / before.sum()
     sampled = np.sqrt(usual * (1 - usual) * (1 / len(codes) + 1 / before.sum()) / (2 * np.pi))
     distance = np.abs(share - usual).sum() / 2 - sampled.sum()
-    if distance < _noise(len(codes), int(before.sum()), chance):
+    if distance < noise:
         return ""
     most = int((share - usual).argmax())
     if not usual[most]:  # an unseen value or a gap, which is told elsewhere
