@@ -37,6 +37,11 @@ UNIT = re.compile(  # "12 kg", "EUR 12.50"; not "A12", which is a code
 LEDGER = re.compile(r"\((.*)\)|[-\u2212](.*)")  # (12.50) and -$12.50 are negative
 
 
+def are_digits(texts: Iterable[str]) -> bool:
+    """Whether all texts are digits, with or without signs."""
+    return all(text.lstrip("+-").isdigit() for text in texts)
+
+
 def number_storage(cells: Mapping[str, int]) -> Literal["integer", "number"] | None:
     """The storage of plain numbers, counted by text; None: they stay texts.
 
@@ -46,7 +51,7 @@ def number_storage(cells: Mapping[str, int]) -> Literal["integer", "number"] | N
         return None
     if codes_among(cells):
         return None
-    if all(text.lstrip("+-").isdigit() for text in cells):
+    if are_digits(cells):
         return "integer" if max(abs(int(text)) for text in cells) < 2**63 else None
     return "number"
 
@@ -59,7 +64,7 @@ def codes_among(cells: Mapping[str, int]) -> dict[str, int]:
     """
     codes = {text: count for text, count in cells.items() if is_code(text)}
     few = sum(codes.values()) <= MAX_CODES * sum(cells.values())
-    if few and not all(text.lstrip("+-").isdigit() for text in cells):
+    if few and not are_digits(cells):
         return {}
     return codes
 

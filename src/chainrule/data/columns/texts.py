@@ -38,6 +38,11 @@ class Notes:
         """Count `cells` of a column in which `text` was read as a gap."""
         self._gaps.setdefault(text, {})[column] = cells
 
+    def gaps(self, column: Column) -> None:
+        """Count the cells of a column whose texts were read as gaps."""
+        for text, cells in column.gap_texts.items():
+            self.gap(column.name, text, cells)
+
     def lines(self) -> list[str]:
         """All notes."""
         return self._lines + [
@@ -83,8 +88,7 @@ def text_column(
     if not typed:
         column = _numbers(name, codes, texts, counts, gaps)
         if column is not None:
-            for text, number in column.gap_texts.items():
-                notes.gap(name, text, number)
+            notes.gaps(column)
             return column
     lost = counts.keys() & (
         {"", *gaps} if gaps is not None else {""} if typed else default_gaps(counts)
@@ -188,8 +192,7 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
         if new.storage != "text":
             return new
         return replace(new, written=column.written, comma=column.comma)
-    for text, cells in column.gap_texts.items():
-        notes.gap(column.name, text, cells)
+    notes.gaps(column)
     codes, labels = _plain_labels(column, gaps)
     lost = np.array([*(label in gaps for label in labels), False])[codes]
     if not lost.any():

@@ -15,15 +15,9 @@ from typing import Any
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
-from chainrule.data.readers.duck import BLOCK, collect, connect
+from chainrule.data.readers.duck import BLOCK, collect, connect, literal_path
 from chainrule.data.readers.encoding import decode, detect, stated_encoding
-from chainrule.data.readers.header import (
-    comments_above,
-    guess_header,
-    named,
-    padded_titles,
-    rows_below,
-)  # fmt: skip
+from chainrule.data.readers.header import comments_above, padded_titles, read_header
 from chainrule.data.readers.layout import lay_out
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.records import any_length
@@ -145,9 +139,7 @@ def _load(
     """The table in a regular file, of which `rows` are the first."""
     if not rows:
         raise DataError(file.source, "the file holds no rows", at=file.path)
-    has_header = guess_header(rows) if header is None else header
-    below = rows_below(rows) if has_header and header is None else 0
-    names = named(rows, has_header, below, file.source, notes)
+    names, has_header, below = read_header(rows, header, file.source, notes)
     types = {f"c{i}": "VARCHAR" for i in range(len(rows[0]))}
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
@@ -156,7 +148,7 @@ def _load(
     )
     packed = file.compressed and path == file.path
     options: list[Any] = [
-        _literal(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,
+        literal_path(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,
         max(LINE_LIMIT, 2 * found.longest), "\\r\\n" if found.returns else "\\n",
         "gzip" if packed else "none",
     ]  # fmt: skip
@@ -201,11 +193,6 @@ def _whole_lines(text: str) -> str:
         if number >= 30 and end > PREVIEW // 4:
             return cut[:end]
     return cut[: cut.rindex("\n") + 1]
-
-
-def _literal(path: Path) -> str:
-    """The path with its glob characters made literal."""
-    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
 
 
 def _csv_error(source: str, message: str) -> DataError:

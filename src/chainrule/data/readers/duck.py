@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,11 @@ def read_query(query: str) -> Table:
                 got=f"{len(statements)} statements" if len(statements) != 1 else query.strip(),
             )
     return read_typed(query, [], QUERY)
+
+
+def literal_path(path: Path) -> str:
+    """The path with its glob characters made literal."""
+    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
 
 
 def connect() -> tuple[Any, Any]:

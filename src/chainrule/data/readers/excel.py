@@ -10,11 +10,9 @@ from typing import Any
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.header import (
     begins_table,
-    guess_header,
     is_remark,
-    named,
     padded_titles,
-    rows_below,
+    read_header,
 )
 from chainrule.data.readers.memory import from_mapping
 from chainrule.data.table import Table, clip, counted, listed
@@ -43,9 +41,7 @@ def read_workbook(path: Path, source: str, *, header: bool | None, sheet: str | 
     _cut_end(rows, texts, notes)
     if not texts:
         raise DataError(source, "the sheet holds no rows", fix="name another: sheet='...'")
-    has_header = guess_header(texts[:200]) if header is None else header
-    below = rows_below(texts[:200]) if has_header and header is None else 0
-    names = named(texts, has_header, below, source, notes)
+    names, has_header, below = read_header(texts[:200], header, source, notes)
     top = 1 + below if has_header else 0
     _refuse_second(texts, top, first, source)
     body = _held(rows[top:], texts[top:], notes)

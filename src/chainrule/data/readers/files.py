@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 
 from chainrule.data.readers.delimited import Packed, read_delimited
-from chainrule.data.readers.duck import read_json, read_typed
+from chainrule.data.readers.duck import literal_path, read_json, read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
 from chainrule.data.readers.excel import MAGIC, read_workbook
 from chainrule.data.table import Table
@@ -35,7 +34,7 @@ def read_file(
     with path.open("rb") as file:
         magic = file.read(4)
     if magic == b"PAR1":
-        return read_typed("SELECT * FROM read_parquet(?)", [_literal(path)], source)
+        return read_typed("SELECT * FROM read_parquet(?)", [literal_path(path)], source)
     if magic in MAGIC or path.suffix.lower() in SPREADSHEETS:
         return read_workbook(path, source, header=header, sheet=sheet)
     packed = Packed(path, source, compressed=magic[:2] == b"\x1f\x8b")
@@ -58,13 +57,8 @@ def _read_json(file: Packed, encoding: str | None) -> Table:
     """The table in JSON or JSON lines; a copy is made of what is not plain UTF-8."""
     encoding = encoding or stated_encoding(file.head()[:1000])
     if encoding in (None, "utf-8"):
-        return read_json(_literal(file.path), file.source)
+        return read_json(literal_path(file.path), file.source)
     with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
         copy = Path(folder) / "copy.json"
         copy.write_text(decode(file.content(), encoding, file.source), "utf-8", newline="")
-        return read_json(_literal(copy), file.source)
-
-
-def _literal(path: Path) -> str:
-    """The path with its glob characters made literal."""
-    return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
+        return read_json(literal_path(copy), file.source)

@@ -105,7 +105,7 @@ def divided(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     return columns if len({firsts[k] for k in columns}) == 1 and len(columns) > 1 else []
 
 
-def rows_below(rows: Sequence[Sequence[str]]) -> int:
+def _rows_below(rows: Sequence[Sequence[str]]) -> int:
     """The number of rows below the header with units or further names: words above numbers."""
     for count in (2, 1):
         head, body = rows[1 : 1 + count], rows[1 + count :]
@@ -181,15 +181,24 @@ def padded_titles(rows: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def named(
-    rows: list[list[str]], has_header: bool, below: int, source: str, notes: Notes
-) -> list[str]:
-    """The names of the columns; notes rows of units or further names below them."""
+def read_header(
+    rows: list[list[str]], header: bool | None, source: str, notes: Notes
+) -> tuple[list[str], bool, int]:
+    """The names of the columns; whether the first row holds them; the rows below it without data.
+
+    These hold units or further names, and are noted; the last value is their number.
+
+    Args:
+        rows: the first of the table.
+        header: whether it has one; None: that is guessed.
+    """
+    has_header = guess_header(rows) if header is None else header
+    below = _rows_below(rows) if has_header and header is None else 0
     names = joined(rows[0], rows[below]) if below else None
     if names is not None:
         notes.add(f"two rows of names are joined: {clip(', '.join(names), 60)}")
-        return names
+        return names, has_header, below
     for row in rows[1 : 1 + below]:
         shown = clip(", ".join(filter(None, map(str.strip, row))), 60)
         notes.add(f"a row below the header holds units or further names, and is left out: {shown}")
-    return _names_of(rows[0], has_header, source, notes)
+    return _names_of(rows[0], has_header, source, notes), has_header, below

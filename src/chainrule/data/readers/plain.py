@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import PLAIN_NUMBER, number_storage
+from chainrule.data.columns.cells import PLAIN_NUMBER, are_digits, number_storage
 from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
 from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
 from chainrule.data.columns.texts import Notes, coded, zero_note
@@ -66,7 +66,7 @@ def _guess(cells: set[str]) -> Form | None:
     if not texts:
         return None
     if all(map(PLAIN_NUMBER.fullmatch, texts)):
-        if all(text.lstrip("+-").isdigit() for text in texts):
+        if are_digits(texts):
             return Form("integer", GENERAL)
         return Form("number", _number_form(texts))
     if all(map(ISO_MOMENT.fullmatch, texts)):
@@ -120,7 +120,7 @@ def read_plain(
     read = _read(numbers, form, regular)
     if read is None:
         again = form.storage == "integer" and all(map(PLAIN_NUMBER.fullmatch, numbers))
-        decimals = again and not all(text.lstrip("+-").isdigit() for text in numbers)
+        decimals = again and not are_digits(numbers)
         other = Form("number", GENERAL)
         return read_plain(connection, i, name, other, present, notes) if decimals else None
     values = values.copy()
@@ -131,8 +131,7 @@ def read_plain(
     codes[odd] = kinds
     written = Written(form.written, codes, np.array(levels, object))
     column = _column(name, form, values, missing, written)
-    for text, count in column.gap_texts.items():
-        notes.gap(name, text, count)
+    notes.gaps(column)
     if form.storage == "number":
         for note in zero_note(name, written, column.missing):
             notes.add(note)
