@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint types test-data soak bench quality docs clean
+.PHONY: train test lint types web web-check test-data soak bench quality docs clean
 .NOTPARALLEL:
 
 train: $(VENV)/.train
@@ -28,6 +28,17 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# The page's script and style, built from web/ into the package; needs Node.js 20 or newer.
+web: web/node_modules/.done
+	cd web && npm run --silent build
+
+# Types, tests, and whether the package holds what web/ builds, byte for byte.
+web-check: web/node_modules/.done
+	cd web && npm run --silent check && npm run --silent test
+	cd web && OUT=$$(mktemp -d) && export OUT && npm run --silent build && \
+		{ diff -rq "$$OUT" ../src/chainrule/inspector/static || \
+		{ echo "src/chainrule/inspector/static is not what web/ builds; run: make web" >&2; exit 1; }; }
 
 test-data: $(VENV)/.dev
 	$(BIN)/python -m pytest -m network
@@ -49,7 +60,7 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(RIVALS) site build dist
+	rm -rf $(VENV) $(PEERS) $(RIVALS) web/node_modules site build dist
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" && "$(PYTHON)" $(enough) || { \
@@ -97,5 +108,9 @@ $(RIVALS)/.done: bench/quality/peers.txt | $(VENV)/.python
 	@"$(PYTHON)" -m venv $(RIVALS)
 	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(RIVALS))
 	$(call install,--requirement bench/quality/peers.txt,pytabkit and scikit-learn (about 1.6 GB with PyTorch),$(RIVALS))
+
+web/node_modules/.done: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 comma := ,

@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("costs",), "the cost of a plan: work, time, memory"),
     (("backend",), "plan to machine code; knows no graph"),
     (("engine",), "from a graph to a running program"),
-    (("explain",), "traces, formulas, gradients checked against differences"),
+    (("explain", "inspector"), "traces, formulas, checked gradients; pages to look inside"),
     (("data",), "tables to arrays; encoders fitted to their columns"),
     (("train",), "optimizers, metrics, the training loop, progress and history"),
     (("report",), "what a run found: scores, charts, text and the page"),

@@ -47,6 +47,15 @@ class _Block:
 
 def folded(rows: Sequence[Row]) -> tuple[Row, ...]:
     """The rows as blocks. What several members have in common is shown once, with their number."""
+    return _as_rows(_blocks(rows))
+
+
+def contents(rows: Sequence[Row]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Each block's name and kind, and the names of its rows, those of all members."""
+    return [(b.name, b.what, tuple(x.name for x in b.copies or b.rows)) for b in _blocks(rows)]
+
+
+def _blocks(rows: Sequence[Row]) -> list[_Block]:
     data = _data(rows)
     around = set(data)
     truths = [x for x in rows if x.what == "input" and x not in around]
@@ -61,7 +70,7 @@ def folded(rows: Sequence[Row]) -> tuple[Row, ...]:
     blocks += _segments(rest, max((len(x) for x in copies.values()), default=1))
     blocks += [_Block(x.name, x.what, (x,)) for x in truths]
     blocks += [_Block("loss", scored[-1].what, tuple(scored))] if scored else []
-    return _as_rows(blocks)
+    return blocks
 
 
 def _data(rows: Sequence[Row]) -> list[Row]:

@@ -90,18 +90,7 @@ def summary(model: Any, *, nodes: bool = False, full: bool = False) -> Summary:
         GraphError: `model` is something else.
     """
     graph = _graph(model)
-    owners, called = ({x: x for x in graph}, {}) if nodes else _owners(graph)
-    groups: dict[Scope | Node, list[Node]] = {}
-    for node in graph:
-        if nodes or node in graph.outputs or owners[node] in called or not _quiet(node):
-            groups.setdefault(owners[node], []).append(node)
-    heads = {key: _result(group) for key, group in groups.items()}
-    order = {node: place for place, node in enumerate(graph)}
-    keys = sorted(groups, key=lambda key: order[heads[key]])
-    rows = tuple(
-        _row(graph, groups[key], called.get(key), _reads(groups[key], heads, owners))
-        for key in keys
-    )
+    rows = tuple(row for row, _ in _grouped(graph, nodes))
     sizes = [(static_size(x.shape), x) for x in graph.parameters]
     return Summary(
         rows,
@@ -110,6 +99,37 @@ def summary(model: Any, *, nodes: bool = False, full: bool = False) -> Summary:
         sum(n * np.dtype(x.dtype).itemsize for n, x in sizes),
         full=full or nodes,
     )
+
+
+def layers(graph: Graph) -> list[tuple[Row, list[Node]]]:
+    """The rows of the table of a graph, each with its nodes; every node is in one.
+
+    Nodes without a row of their own, such as literals, are with the first that reads them.
+    """
+    grouped = _grouped(graph, False)
+    home = {x: k for k, (_, group) in enumerate(grouped) for x in group}
+    for node in reversed(graph.nodes):
+        if node not in home:
+            home[node] = min((home[x] for x in graph.consumers(node)), default=len(grouped) - 1)
+    members: list[list[Node]] = [[] for _ in grouped]
+    for node in graph:
+        members[home[node]].append(node)
+    return [(row, group) for (row, _), group in zip(grouped, members, strict=True)]
+
+
+def _grouped(graph: Graph, nodes: bool) -> list[tuple[Row, list[Node]]]:
+    """The rows in the order of computation, each with the nodes that it stands for."""
+    owners, called = ({x: x for x in graph}, {}) if nodes else _owners(graph)
+    groups: dict[Scope | Node, list[Node]] = {}
+    for node in graph:
+        if nodes or node in graph.outputs or owners[node] in called or not _quiet(node):
+            groups.setdefault(owners[node], []).append(node)
+    heads = {key: _result(group) for key, group in groups.items()}
+    order = {node: place for place, node in enumerate(graph)}
+    return [
+        (_row(graph, groups[key], called.get(key), _reads(groups[key], heads, owners)), groups[key])
+        for key in sorted(groups, key=lambda key: order[heads[key]])
+    ]
 
 
 def _graph(model: Any) -> Graph:

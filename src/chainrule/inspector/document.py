@@ -1,0 +1,218 @@
+"""The document of a page: a graph of the complete step as plain values, and what is shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chainrule.autodiff import Backward
+from chainrule.graph.graph import Graph
+from chainrule.graph.keys import stream_id
+from chainrule.graph.node import Array, Input, Node, Operation, Parameter
+from chainrule.graph.step import STEP_INPUTS
+from chainrule.inspector.arrays import array_form, attribute_form
+from chainrule.nn.blocks import contents
+from chainrule.nn.summary import layers
+from chainrule.types import N
+from chainrule.version import __version__
+
+FORMAT, VERSION = "chainrule-inspector", 1
+
+
+def graph_form(
+    graph: Graph,
+    values: Mapping[Node, Array],
+    *,
+    loss: Node | None = None,
+    backward: Backward | None = None,
+    updates: Mapping[Parameter, Node] | None = None,
+    training: bool = False,
+    optimizer: str | None = None,
+) -> dict[str, Any]:
+    """Returns a graph as `GraphForm` of web/src/document.ts.
+
+    Args:
+        graph: the forward pass; its names are kept.
+        values: of the parameters, optimizer slots and inputs of every step.
+        loss: the scalar of the backward pass.
+        backward: its gradients; None: forward only.
+        updates: the new value of each parameter and slot.
+        training: whether the values are those of training mode.
+        optimizer: as text.
+    """
+    updates = updates or {}
+    whole = _whole(graph, backward, updates)
+    index = {x: k for k, x in enumerate(whole)}
+    grouped = layers(graph)
+    place = {row.name: k for k, (row, _) in enumerate(grouped)}
+    return {
+        "nodes": [_node_form(whole, x, part, index) for x, part in _parts(whole, graph, backward)],
+        "ops": {
+            x.op.name: {
+                "kind": x.op.kind, "formula": x.op.formula, "convention": x.op.convention,
+            } for x in whole.operations
+        },
+        "layers": [
+            {
+                "name": row.name, "what": row.what, "nodes": [index[x] for x in nodes],
+                "parameters": row.parameters,
+            } for row, nodes in grouped
+        ],
+        "blocks": [
+            {"name": name, "what": what, "layers": [place[x] for x in members]}
+            for name, what, members in contents([row for row, _ in grouped])
+        ],
+        "outputs": [index[x] for x in graph.outputs],
+        "loss": None if loss is None else index[loss],
+        "gradients": [] if backward is None else _gradient_forms(backward, index),
+        "updates": [
+            {
+                "parameter": index[x], "new": index[new],
+                "of": next((index[p] for p in updates if x is not p and _owns(whole, p, x)), None),
+            } for x, new in updates.items()
+        ],
+        "values": {whole.name(x): array_form(values[x]) for x in whole.parameters},
+        "given": {
+            whole.name(x): array_form(values[x])
+            for x in whole.inputs if x in STEP_INPUTS and x in values
+        },
+        "training": training,
+        "optimizer": optimizer,
+        "failure": None,
+    }  # fmt: skip
+
+
+def _whole(graph: Graph, backward: Backward | None, updates: Mapping[Parameter, Node]) -> Graph:
+    """The graph of all passes, forward nodes first, then backward, then update."""
+    outputs: dict[Node, None] = dict.fromkeys(graph)
+    if backward is not None:
+        for x, gx in backward.gradients.items():
+            outputs |= dict.fromkeys(c.gradient for c in backward.contributions.get(x, []))
+            outputs[gx] = None
+    outputs |= dict.fromkeys([*updates, *updates.values()])
+    return Graph(outputs, like=graph)
+
+
+def _parts(whole: Graph, graph: Graph, backward: Backward | None) -> list[tuple[Node, str]]:
+    """The nodes in order, each with the pass that computes it."""
+    gradients: set[Node] = set()
+    if backward is not None:
+        ends = [*backward.gradients.values()]
+        ends += [c.gradient for cs in backward.contributions.values() for c in cs]
+        gradients = set(Graph(ends))
+    return [
+        (x, "forward" if x in graph else "backward" if x in gradients else "update") for x in whole
+    ]
+
+
+def _node_form(whole: Graph, node: Node, part: str, index: Mapping[Node, int]) -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "name": whole.name(node),
+        "kind": "operation",
+        "part": part,
+        "shape": ["N" if d is N else d for d in node.shape],
+        "dtype": node.dtype,
+        "source": node.source,
+    }
+    if isinstance(node, Operation):
+        form |= {
+            "op": node.op.name,
+            "operands": [index[x] for x in node.operands],
+            "attributes": {k: attribute_form(v) for k, v in node.attributes.items()},
+        }
+        if "stream" in node.attributes:
+            form["stream"] = str(stream_id(form["name"]))
+    elif isinstance(node, Parameter):
+        form |= {"kind": "parameter", "trainable": node.trainable}
+    else:
+        assert isinstance(node, Input)
+        form["kind"] = "input"
+    return form
+
+
+def _gradient_forms(backward: Backward, index: Mapping[Node, int]) -> list[dict[str, Any]]:
+    return [
+        {
+            "node": index[x],
+            "gradient": index[gx],
+            "terms": [
+                {
+                    "consumer": index[c.consumer],
+                    "position": c.position,
+                    "gradient": index[c.gradient],
+                }
+                for c in backward.contributions.get(x, [])
+            ],
+        }
+        for x, gx in backward.gradients.items()
+    ]
+
+
+def _owns(whole: Graph, parameter: Parameter, slot: Parameter) -> bool:
+    """Whether a slot of the optimizer belongs to a parameter, by its name."""
+    return whole.name(slot).startswith(f"{whole.name(parameter)}.")
+
+
+def trace_document(
+    graph: Graph,
+    values: Mapping[Node, Array],
+    rows: int,
+    *,
+    title: str,
+    python: str = "trace",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Returns the document of a graph run on some rows, which are shown together.
+
+    Args:
+        graph: the forward pass.
+        values: of its inputs, parameters and slots.
+        rows: the number of examples.
+        title: of the page.
+        python: the expression of the trace or model in Python.
+        settings: of `graph_form`.
+    """
+    form = graph_form(graph, values, **settings)
+    inputs = [x for x in graph.inputs if x not in STEP_INPUTS]
+    form["given"] |= {graph.name(x): array_form(values[x]) for x in inputs if not x.batch}
+    shown = [
+        {
+            "label": f"row {k}",
+            "why": "",
+            "feeds": {graph.name(x): array_form(values[x][k]) for x in inputs if x.batch},
+            "cells": [],
+        }
+        for k in range(rows)
+    ]
+    return document(form, title=title, python=python, rows=shown, batch=list(range(rows)))
+
+
+def document(
+    graph: Mapping[str, Any],
+    *,
+    title: str,
+    python: str,
+    rows: list[dict[str, Any]],
+    batch: list[int],
+    holds: str = "",
+    notes: Sequence[str] = (),
+    encoders: Sequence[Mapping[str, Any]] = (),
+    target: Mapping[str, Any] | None = None,
+    **sections: Any,
+) -> dict[str, Any]:
+    """Returns the parts as `InspectionDocument` of web/src/document.ts."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "title": title,
+        "made": f"chainrule {__version__}",
+        "holds": holds or f"{len(rows)} row{'s' * (len(rows) != 1)} of the data",
+        "notes": list(notes),
+        "python": python,
+        "graph": graph,
+        "rows": rows,
+        "batch": batch,
+        "encoders": list(encoders),
+        "target": target,
+        **sections,
+    }

@@ -1,0 +1,176 @@
+/** The document that a page shows: one graph with its rows, and what else was asked for.
+ *
+ * Python writes it (`chainrule.inspector.document`), a page holds it as JSON. It carries the graph of
+ * the complete step, forward, backward and update, so that the page computes every number itself.
+ */
+
+/** An array: little-endian bytes in base64, C order. Booleans are a byte each. */
+export interface ArrayForm {
+  dtype: DType;
+  shape: number[];
+  data: string;
+}
+
+export type DType =
+  | "float32" | "float64" | "bool"
+  | "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32" | "uint64";
+
+/** A dimension: the batch axis is "N". */
+export type Dim = number | "N";
+
+/** The value of an attribute. Floats that JSON lacks are `{float: "inf" | "-inf" | "nan"}`. */
+export type Attribute =
+  | null | boolean | number | string | Attribute[] | { float: string } | { array: ArrayForm };
+
+/** A node. It stands after its operands, which are indices into `nodes`. */
+export interface NodeForm {
+  name: string;
+  kind: "input" | "parameter" | "operation";
+  /** The pass that computes it. */
+  part: "forward" | "backward" | "update";
+  shape: Dim[];
+  dtype: DType;
+  /** The user's line that made it: "net.py:12", or empty. */
+  source: string;
+  op?: string;
+  operands?: number[];
+  attributes?: Record<string, Attribute>;
+  /** For random ops: the id of the stream, made from the node's name, as a decimal number. */
+  stream?: string;
+  trainable?: boolean;
+}
+
+/** A layer: nodes that a user calls by one name. Every forward node is in one. */
+export interface LayerForm {
+  name: string;
+  /** Such as "dense, relu". */
+  what: string;
+  nodes: number[];
+  /** The number of entries of its parameters. */
+  parameters: number;
+}
+
+/** A block of layers, shown as one: columns, encoders, hidden, output, loss. */
+export interface BlockForm {
+  name: string;
+  what: string;
+  /** Indices into `layers`. */
+  layers: number[];
+}
+
+/** An op that the graph uses. */
+export interface OpForm {
+  kind: "map" | "reduce" | "contract" | "view" | "index" | "random";
+  /** How to write it: `{0}` is the first operand, `{axis}` an attribute. */
+  formula: string;
+  /** What holds at kinks, ties and for NaN, in one sentence. */
+  convention: string;
+}
+
+/** The gradient of the loss at a node, and its terms: what each consumer sends. */
+export interface GradientForm {
+  node: number;
+  gradient: number;
+  terms: { consumer: number; position: number; gradient: number }[];
+}
+
+/** The update of a parameter or an optimizer's slot. */
+export interface UpdateForm {
+  parameter: number;
+  /** The node of its new value. */
+  new: number;
+  /** The parameter that a slot belongs to; null for a parameter itself and tracked statistics. */
+  of: number | null;
+}
+
+/** An example: its arrays by input name, without the batch axis, and how the table writes it. */
+export interface RowForm {
+  /** Such as "row 17". */
+  label: string;
+  /** Why it was chosen: "typical", "worst", "on the border"; or empty. */
+  why: string;
+  feeds: Record<string, ArrayForm>;
+  /** The table's cells, where the model was trained on a table. */
+  cells: CellForm[];
+}
+
+/** A cell of the table, and the encoder's numbers for the network. */
+export interface CellForm {
+  column: string;
+  /** As the file writes it; null where it is a gap. */
+  raw: string | null;
+  /** The name of the input that receives it, and its place in that input's array. */
+  input: string;
+  position: number;
+}
+
+/** What an encoder does with a column, and the node that holds its result. */
+export interface EncoderForm {
+  column: string;
+  /** "number", "category", ... */
+  kind: string;
+  /** In words: "standardised: (x - 43.9) / 5.46; a gap becomes 43.9". */
+  told: string;
+  /** The levels of a category, in the order of their codes; empty for numbers. */
+  levels: string[];
+  /** The input, the place in it, and the node with the numbers that the network reads. */
+  input: string;
+  position: number;
+  node: number | null;
+}
+
+/** The target of a table. */
+export interface TargetForm {
+  column: string;
+  input: string;
+  task: "classification" | "regression";
+  /** The classes in the order of their indices; empty for numbers. */
+  classes: string[];
+  raw: (string | null)[];
+}
+
+export interface GraphForm {
+  nodes: NodeForm[];
+  ops: Record<string, OpForm>;
+  layers: LayerForm[];
+  blocks: BlockForm[];
+  /** The outputs of the forward pass, the loss included where there is one. */
+  outputs: number[];
+  loss: number | null;
+  /** In the order in which they are computed: the loss first. */
+  gradients: GradientForm[];
+  updates: UpdateForm[];
+  /** The values of parameters and optimizer slots, by name. */
+  values: Record<string, ArrayForm>;
+  /** Inputs of every step by name: key, rate, step number. */
+  given: Record<string, ArrayForm>;
+  training: boolean;
+  /** Such as "Adam(rate=0.001)". */
+  optimizer: string | null;
+  /** Where building failed: the culprit's index and the message. */
+  failure: { node: number | null; message: string } | null;
+}
+
+export interface InspectionDocument {
+  format: "chainrule-inspector";
+  version: 1;
+  title: string;
+  /** Such as "chainrule 0.5.0". */
+  made: string;
+  /** What the file holds of the user's data, in words, for the page's footer. */
+  holds: string;
+  /** What was left out, guessed or cut, in sentences. */
+  notes: string[];
+  /** The expression that gives the model or trace in Python, for "Copy as Python". */
+  python: string;
+  graph: GraphForm;
+  rows: RowForm[];
+  /** The rows shown together at first: indices into `rows`. */
+  batch: number[];
+  encoders: EncoderForm[];
+  target: TargetForm | null;
+  /** Sections of other views, each with a type of its own; see `sections.ts`. */
+  learning?: unknown;
+  comparison?: unknown;
+  machine?: unknown;
+}
