@@ -80,7 +80,8 @@ def test_the_repository_is_small_and_ignores_what_runs_write() -> None:
     git = ["git", "-C", str(ROOT)]
     listed = subprocess.run([*git, "ls-files", "-z"], capture_output=True, check=True).stdout
     tracked = [ROOT / name for name in listed.decode().split("\0") if name]
-    assert not [path for path in tracked if path.exists() and path.stat().st_size > 1_000_000]
+    large = {path.name for path in tracked if path.exists() and path.stat().st_size > 1_000_000}
+    assert large <= {"elk-worker.min.js"}  # the page's layout engine, as its authors made it
     written = ["penguins-model/report.html", "penguins-model-2/model.safetensors", ".venv/x"]
     done = subprocess.run([*git, "check-ignore", *written], capture_output=True, text=True)
     assert done.stdout.split() == written
