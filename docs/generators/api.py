@@ -20,7 +20,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Many models", "", ("chainrule.model.many", "chainrule.model.crossvalidate")),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),
     ("Running and differentiating", "", ("chainrule.explain.trace", "chainrule.autodiff",
-                                         "chainrule.explain.gradcheck")),
+                                         "chainrule.explain.gradcheck",
+                                         "chainrule.explain.picture")),
     ("An op of your own", "The page [The tour](tour.md#an-op-of-your-own) has an example.",
      ("chainrule.ops.custom",)),
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "

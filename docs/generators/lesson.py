@@ -10,7 +10,6 @@ import numpy as np
 import chainrule as cr
 from chainrule.explain.formula import number, transparent
 from chainrule.explain.trace import TraceStep
-from generators.picture import picture
 
 EXAMPLE = {"x": [[1.0, 0.0]], "t": [[1.0]]}
 RATE = 10.0
@@ -98,13 +97,12 @@ def traced() -> tuple[Network, cr.Trace]:
 
 def drawing() -> str:
     """The picture of the page, and of the README."""
-    network, trace = traced()
-    order = [x for x in trace.graph if x in {network.nodes[name] for name in DRAWN}]
+    _, trace = traced()
     title = (
         "A network of two inputs, two hidden units and one output as a computation graph, "
         "with the value and the gradient of every node for one example"
     )
-    return picture(trace, order, "E", title)
+    return trace.picture(nodes=DRAWN, title=title).svg
 
 
 def page() -> str:

@@ -10,6 +10,7 @@ from chainrule import data as data
 from chainrule import errors as errors
 from chainrule.autodiff import gradients as gradients
 from chainrule.explain.gradcheck import check_gradients as check_gradients
+from chainrule.explain.picture import picture as picture
 from chainrule.explain.trace import Trace as Trace
 from chainrule.explain.trace import run as run
 from chainrule.graph import Graph as Graph

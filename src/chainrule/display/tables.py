@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chainrule.display.screen import printable
+
 WIDTH = 100
 _GAP = "  "
 
@@ -53,6 +55,18 @@ def _lines(section: Section) -> list[str]:
             for k, line in enumerate(wrapped or [""])
         ]
     return lines
+
+
+def clean(text: str, most: int) -> str:
+    """A text on one line without control characters, cut in its middle to `most` characters."""
+    return _cut(" ".join(printable(_cut(str(text), 4 * most), None)), most)
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
 
 
 def as_html(sections: Sequence[Section]) -> str:

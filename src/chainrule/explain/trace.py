@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
+from chainrule.display.diagram import Picture
 from chainrule.errors import FeedError, GraphError, did_you_mean
 from chainrule.explain.formula import (
     SHOWN,
@@ -19,6 +21,7 @@ from chainrule.explain.formula import (
     number,
     transparent,
 )
+from chainrule.explain.picture import Numbers, drawn
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
@@ -114,6 +117,36 @@ class Trace:
             env = evaluate(graph, self._values, rows=self.rows, training=self._training)
             self._gradients[node] = env[gradient]
         return self._gradients[node]
+
+    def picture(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        nodes: Iterable[Node | str] | None = None,
+        title: str | None = None,
+    ) -> Picture:
+        """A picture of the graph with the value of every node, after `backward` its gradient too.
+
+        `trace.picture("step.svg")` writes it as a file. Large arrays are cut.
+
+        Args:
+            path: of an SVG file to write; None writes none.
+            nodes: those to draw, as nodes or names; formulas are expanded down to these. None:
+                all that are not shown in the formulas of others; of more than 30, the layers.
+            title: for screen readers.
+
+        Returns:
+            The picture: a notebook shows it, `svg` is its text, `save` writes it.
+
+        Raises:
+            GraphError: a node is not part of the graph, or too many are chosen.
+            OSError: the file cannot be written.
+        """
+        numbers = Numbers(self.value)
+        if self._backward is not None:
+            numbers = Numbers(self.value, self.gradient, self.graph.name(self._backward.loss))
+        title = title or f"A graph of {len(self.graph)} nodes with their values on {self.rows} rows"
+        return drawn(self.graph, path, nodes, title, numbers)
 
     def steps(self, *, entries: int = SHOWN) -> list[TraceStep]:
         """Returns all values in order of computation, then, after `backward`, all gradients.
