@@ -1,13 +1,17 @@
-/** The page's entry: shows the document that the HTML file holds. */
-import { mount } from "svelte";
+/** The page's entry: shows the document that the HTML file holds, or one that a host gives. */
+import { mount, unmount } from "svelte";
 import App from "./App.svelte";
 import type { InspectionDocument } from "./document";
 import "./style/base.css";
 
+/** Shows a document in an element of any page. Returns what takes it away. */
+export function show(document: InspectionDocument, target: Element): () => Promise<void> {
+  target.textContent = "";
+  const app = mount(App, { target, props: { document } });
+  return () => unmount(app);
+}
+
 const holder = document.getElementById("chainrule-document");
 const target = document.getElementById("chainrule");
-if (holder?.textContent && target) {
-  target.textContent = "";
-  const shown = JSON.parse(holder.textContent) as InspectionDocument;
-  mount(App, { target, props: { document: shown } });
-}
+if (holder?.textContent && target)
+  show(JSON.parse(holder.textContent) as InspectionDocument, target);

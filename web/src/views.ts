@@ -1,0 +1,21 @@
+/** The views of a page: a tab for each that the document has something for. */
+import type { Component } from "svelte";
+import type { InspectionDocument } from "./document";
+import StepThrough from "./panels/StepThrough.svelte";
+import type { Session } from "./session.svelte";
+
+export interface View {
+  /** In the address, and of the tab. */
+  name: string;
+  title: string;
+  component: Component<{ session: Session }>;
+  /** Whether the graph stands beside it. */
+  graph: boolean;
+  /** Whether the document has something for it. */
+  has: (document: InspectionDocument) => boolean;
+}
+
+/** In the order of the tabs: a further view is a further line. */
+export const VIEWS: readonly View[] = [
+  { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
+];
