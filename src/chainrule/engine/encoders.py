@@ -9,9 +9,10 @@ import numpy as np
 from chainrule.engine.forward import Forward
 from chainrule.engine.split import SplitStep
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array
+from chainrule.graph.node import Array, Input, Node, Operation
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.ops.index import checked
+from chainrule.ops.shape import RESHAPE
 from chainrule.passes.hoist import by_examples
 from chainrule.passes.ranges import choices
 
@@ -29,9 +30,13 @@ class PrecomputedInputs:
         graph = split.full.graph
         self._names = list(split.encoders)
         from_data = by_examples(graph, STEP_INPUTS)
-        self._choices = [x for x in choices(graph) if x.indices in from_data]
+        decided = [x for x in choices(graph) if x.indices in from_data]
+        given = [(x, _given(x.indices)) for x in decided]
+        self._choices = [x for x, y in given if y is None]
+        self._given = [(x, graph.name(y)) for x, y in given if y is not None]
         wanted = [*split.encoders.values(), *(x.indices for x in self._choices)]
         self._forward = Forward(Graph(wanted, like=graph), wanted, backend="interpreter")
+        self._needed = self._forward.inputs
 
     def __call__(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
         """The data set with the encoded arrays added.
@@ -39,10 +44,19 @@ class PrecomputedInputs:
         Raises:
             FeedError: an index is out of range.
         """
-        if not self._forward.inputs:
+        for choice, name in self._given:
+            checked(choice.name, data[name], choice.size)
+        if not self._needed:
             return data
-        rows = len(data[self._forward.inputs[0]])
+        rows = len(data[self._needed[0]])
         arrays = self._forward({}, data, np.arange(rows))
         for choice, indices in zip(self._choices, arrays[len(self._names) :], strict=True):
             checked(choice.name, indices, choice.size)
         return {**data, **dict(zip(self._names, arrays, strict=False))}
+
+
+def _given(indices: Node) -> Input | None:
+    """The input that has just these indices; None where they are computed."""
+    while isinstance(indices, Operation) and indices.op is RESHAPE:
+        indices = indices.operands[0]
+    return indices if isinstance(indices, Input) else None

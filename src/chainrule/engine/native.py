@@ -77,6 +77,8 @@ class NativeProgram:
         self._runner: Runner | None = None
         self.write(state)
         self._fixed = [(x, graph.name(x)) for x in graph.inputs if not x.batch]
+        batched = (x for x in graph.inputs if x.batch and x not in STEP_INPUTS)
+        self._batched = [graph.name(x) for x in batched]
         self._given: tuple[Mapping[str, Array], Mapping[str, Array]] = {}, {}
         self._bound: object = None
 
@@ -125,11 +127,9 @@ class NativeProgram:
 
     def _bind(self, runner: Runner) -> None:
         """Give machine code the data set."""
-        for x in self._step.graph.inputs:
-            if x.batch and x not in STEP_INPUTS:
-                name = self._step.graph.name(x)
-                if runner.reads(name):
-                    runner.bind(name, np.ascontiguousarray(self._given[1][name]))
+        for name in self._batched:
+            if runner.reads(name):
+                runner.bind(name, np.ascontiguousarray(self._given[1][name]))
 
     def timed(
         self, data: Mapping[str, Array], batches: Sequence[Rows], threads: int, seconds: float

@@ -20,6 +20,7 @@ class Graph:
     Attributes:
         outputs: as given.
         nodes: all nodes, in topological order.
+        inputs, parameters, operations: those of each kind, in topological order.
         scopes: the name of each scope, including those of `like`.
 
     Raises:
@@ -38,14 +39,16 @@ class Graph:
     ) -> None:
         self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
         self.nodes = topological(self.outputs)
+        self.inputs = tuple(x for x in self.nodes if isinstance(x, Input))
+        self.parameters = tuple(x for x in self.nodes if isinstance(x, Parameter))
+        self.operations = tuple(x for x in self.nodes if isinstance(x, Operation))
         known = like.scopes if isinstance(like, Graph) else like or {}
         self.scopes, self._names = _unique_names(self.nodes, known)
         self._by_name = {name: node for node, name in self._names.items()}
         self._consumers: dict[Node, list[Operation]] = {node: [] for node in self.nodes}
-        for node in self.nodes:
-            if isinstance(node, Operation):
-                for operand in dict.fromkeys(node.operands):
-                    self._consumers[operand].append(node)
+        for node in self.operations:
+            for operand in dict.fromkeys(node.operands):
+                self._consumers[operand].append(node)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -100,21 +103,6 @@ class Graph:
     def consumers(self, node: Node) -> tuple[Operation, ...]:
         """The operations that read `node`, in topological order."""
         return tuple(self._consumers[self.find(node)])
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The Input nodes, in topological order."""
-        return tuple(node for node in self.nodes if isinstance(node, Input))
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The Parameter nodes, in topological order."""
-        return tuple(node for node in self.nodes if isinstance(node, Parameter))
-
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """The Operation nodes, in topological order."""
-        return tuple(node for node in self.nodes if isinstance(node, Operation))
 
 
 def _unpickled(

@@ -41,6 +41,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     settings = _resolved(state, prepared, optimizer, settings)
     # else they are reported already
     notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
+    state.release()
     begin = _begin(state, prepared, optimizer, settings)
     notes += begin.notes
     arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)
@@ -128,7 +129,7 @@ def _begin(
     """The state from which training starts; that of another optimizer is dropped."""
     tracker = _tracker(state, prepared, settings)
     name = _judged(state, prepared, tracker, settings)
-    begun = len(state.history) > 0
+    begun = len(state.history) > 0 or state.last_run is not None  # by single steps
     another = begun and type(state.optimizer) is not type(optimizer)
     goes_on = begun and not settings.new_run and state.optimizer == optimizer
     last = state.last_run if goes_on and not another else None
@@ -141,10 +142,16 @@ def _begin(
     notes = []
     if begun:
         how = " with a new optimizer" if another else _continued(optimizer, last is None)
-        notes = [f"continues after epoch {state.history.last_epoch} (step {steps:,}){how}"]
+        notes = [f"continues after {_place(state, steps)}{how}"]
     if another:
         values, steps = state.values, 0  # Adam's averages begin with step 1
     return _Begin(values, steps, tracker, name, last, same and tracker.best is not None, notes)
+
+
+def _place(state: ModelState, steps: int) -> str:
+    """The epoch and step that a model has reached; single steps may come before any epoch."""
+    epoch = state.history.last_epoch
+    return f"epoch {epoch} (step {steps:,})" if epoch else f"step {steps:,}"
 
 
 def _continued(optimizer: Optimizer | LBFGS, new_run: bool) -> str:

@@ -23,6 +23,7 @@ from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
+from chainrule.model import stepping
 from chainrule.model.restore import content, fill
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, Tabular
@@ -198,6 +199,47 @@ class Model(ModelState, Generic[Result]):
             threads=threads, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
+
+    def step(
+        self,
+        batch: Data,
+        *,
+        optimizer: Optimizer | LBFGS | str | None = None,
+        total_steps: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        trainable: Iterable[str] | None = None,
+        backend: str = "native",
+        threads: int | None = None,
+    ) -> float:
+        """Do one update with a minibatch; returns its loss before the update.
+
+        Calls with the same optimizer, or None, are the steps of one run, as the minibatches of
+        `fit` are: schedules count on, averages go on, and each step draws its own dropout. Another
+        optimizer begins a new run with the present parameters; if its class is the same, averages
+        are kept. The compiled step is kept between calls.
+
+        The history gets no row. A later `fit` with the same optimizer goes on in the same run, from
+        these parameters; its first epoch is counted as the next one of the history. Patience and
+        the best score, which belong to epochs, begin anew.
+
+        Args:
+            batch: the rows of the minibatch: for each input by name its array, rows first; or a
+                table where the model has a schema. Where the loss weights rows, weights are
+                relative to the mean of these rows, in `fit` to that of all training rows.
+            optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
+                Adam(1e-3).
+            total_steps: of the complete run, for schedules with spans that are fractions of it.
+            clip_norm, clip_value, trainable, backend, threads: as for `fit`.
+
+        Raises:
+            FeedError, DataError: the batch does not fit the graph or the schema.
+            GraphError: the model has no loss. SettingError: a setting is not allowed.
+            NotFinite: the loss or an update is NaN or infinite; the model is as before.
+        """
+        patterns = stepping.tupled(trainable)
+        given = optimizer, total_steps, clip_norm, clip_value, patterns, backend, threads
+        return stepping.step(self, batch, given)
 
     def evaluate(
         self, data: Data, metrics: Iterable[str | Metric | Function] | None = None

@@ -54,13 +54,13 @@ def prepare(
         data, groups, time = encode(state.schema, data, groups, time)
     notes = tuple(data.notes) if isinstance(data, Encoded) else ()
     arrays, n = state.arrays(data)
-    _refuse_impossible_targets(state, arrays)
+    refuse_impossible_targets(state, arrays)
     all_rows = np.arange(n)
     if validation is not None and (
         isinstance(validation, bool) or not isinstance(validation, (int, float))
     ):
         held, m = state.arrays(validation)
-        _refuse_impossible_targets(state, held)
+        refuse_impossible_targets(state, held)
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, all_rows, held, np.arange(m), sentence, notes)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
@@ -103,7 +103,7 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
     return None
 
 
-def _refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
+def refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
     """Raises FeedError, with the row, for what means nothing to the loss.
 
     That is a target outside its domain, if it weighs anything, and a negative weight.

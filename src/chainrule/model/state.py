@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
+from chainrule.engine.program import Program
 from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
@@ -40,6 +42,15 @@ Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
 
 Data: TypeAlias = Mapping[str, npt.ArrayLike] | Tabular
 
+_FED = ("fit", "step", "trace_step", "evaluate", "predict", "profile")
+"""Methods whose first argument is data."""
+
+
+class HoldsProgram(Protocol):
+    """Has the program of a model's single steps."""
+
+    program: Program
+
 
 class ModelState:
     """The part of a Model that `fit`, `plan`, `profile` and the model file work on.
@@ -55,7 +66,6 @@ class ModelState:
         objectives: the nodes that the loss compares, and their metrics.
         objective: that of the first output.
         optimizer: of the last run; None before the first.
-        slots: the optimizer's arrays, by name.
         steps: the number of updates made.
         history: of all runs of `fit`.
         last_run: the end of the last run, from which the next `fit` goes on, or None.
@@ -65,6 +75,8 @@ class ModelState:
         trained_rows: keys of the rows that `train` trained on, by which rows that come again are
             found; None where they are not known.
         step_cache: holds the step of the last run.
+        live: the program of single steps, which holds the state between them; or None.
+        lock: held while a single step runs, and while its state is read.
 
     Raises:
         GraphError: the loss is not a scalar, or two nodes have one name.
@@ -89,15 +101,19 @@ class ModelState:
         self.objectives = Objectives(self.graph, self.loss, self.outputs)
         self.objective = self.objectives.first
         self.optimizer: Optimizer | LBFGS | None = None
-        self.slots: dict[str, Array] = {}
         self.steps = 0
+        self.live: HoldsProgram | None = None
+        self.lock = threading.RLock()
+        self._pull: Callable[[], Mapping[str, Array]] | None = None
         self.history, self.split = History(), ""
         self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
         self.trained_rows: Keys | None = None
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
+        self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         given = values or {}
-        self._values = {
+        self._slots: dict[str, Array] = {}
+        self._present = {
             name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
             for name, x in self._parameters.items()
         }
@@ -147,12 +163,60 @@ class ModelState:
             )
         return name
 
+    @property
+    def slots(self) -> dict[str, Array]:
+        """The optimizer's arrays, by name."""
+        self.catch_up()
+        return self._slots
+
+    @slots.setter
+    def slots(self, new: dict[str, Array]) -> None:
+        self.catch_up()
+        self._slots = new
+
+    @property
+    def _values(self) -> dict[str, Array]:
+        """The present values of the parameters, by name."""
+        self.catch_up()
+        return self._present
+
     def restore(self, state: Mapping[str, Array], steps: int) -> None:
         """Set parameters and optimizer slots, as a program returns them; a run has ended."""
-        updated = {name: state[name] for name in self._values if name in state}
-        self._values = self._values | updated  # at once: another thread may predict
-        self.slots = {name: x for name, x in state.items() if name not in self._values}
-        self.steps, self.last_run = steps, None
+        with self.lock:
+            self._pull = None
+            self._take(state)
+            self.steps, self.last_run = steps, None
+
+    def follow(self, read: Callable[[], Mapping[str, Array]] | None, steps: int) -> None:
+        """Take parameters and slots from a program when they are next asked for.
+
+        Args:
+            read: returns them by name; None: the program goes on, and they are not to be read.
+            steps: the number of updates so far.
+        """
+        with self.lock:
+            self._pull, self.steps = read, steps
+
+    def catch_up(self) -> None:
+        """Copy parameters and slots from the program that the model follows, if it has new ones."""
+        if self._pull is not None:
+            with self.lock:
+                if self._pull is not None:  # another thread may have been first
+                    self._take(self._pull())
+                    self._pull = None
+
+    def release(self) -> None:
+        """Let the program of single steps rest: another run begins."""
+        with self.lock:
+            if self.live is not None:
+                self.catch_up()
+                self.step_cache.rest(self.live.program)
+                self.live = None
+
+    def _take(self, state: Mapping[str, Array]) -> None:
+        updated = {name: state[name] for name in self._present if name in state}
+        self._present = self._present | updated  # at once: another thread may predict
+        self._slots = {name: x for name, x in state.items() if name not in self._present}
 
     # ------------------------------------------------------------ data and scores
 
@@ -161,7 +225,7 @@ class ModelState:
 
         weighted: whether weights of examples are required, if the graph has them.
         """
-        inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
+        inputs = self._inputs
         if self.schema is not None:
             if not isinstance(data, Encoded):
                 data = self.schema.encode(read(data), "required")
@@ -197,11 +261,11 @@ class ModelState:
     ) -> str | None:
         """The right call where X and y, or a rate, were given apart; None for other mistakes."""
         rate = next((x for x in ("lr", "rate", "learning_rate") if x in named), None)
-        if rate is not None and method == "fit":
+        if rate is not None and method in ("fit", "step", "trace_step"):
             return f"give it to the optimizer: optimizer=cr.Adam({named[rate]!r})"
-        inputs = [self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS]
+        inputs = [*self._inputs.values()]
         apart = len(arguments) > 1 or not {"x", "y", *inputs}.isdisjoint(map(str.lower, named))
-        if not apart or method not in ("fit", "evaluate", "predict", "profile"):
+        if not apart or method not in _FED:
             return None
         if self.schema is not None:
             target = self.schema.target.name if self.schema.target else "the target"
