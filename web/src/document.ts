@@ -94,29 +94,34 @@ export interface RowForm {
   cells: CellForm[];
 }
 
-/** A cell of the table, and the encoder's numbers for the network. */
+/** A cell of the table, as the file writes it; null where it is a gap. */
 export interface CellForm {
   column: string;
-  /** As the file writes it; null where it is a gap. */
   raw: string | null;
-  /** The name of the input that receives it, and its place in that input's array. */
-  input: string;
-  position: number;
 }
 
-/** What an encoder does with a column, and the node that holds its result. */
+/** What an encoder does with a column. */
 export interface EncoderForm {
   column: string;
   /** "number", "category", ... */
   kind: string;
   /** In words: "standardised: (x - 43.9) / 5.46; a gap becomes 43.9". */
   told: string;
-  /** The levels of a category, in the order of their codes; empty for numbers. */
+  /** The levels of a category, in the order of their codes; empty for others. */
   levels: string[];
-  /** The input, the place in it, and the node with the numbers that the network reads. */
+  parts: PartForm[];
+}
+
+/** A number that an encoder makes of a cell: where it enters the graph, and what it becomes. */
+export interface PartForm {
+  /** Such as the column's name, or "year" of a date. */
+  name: string;
+  /** The input that receives it, and its place in that input's array; null: the whole array. */
   input: string;
-  position: number;
-  node: number | null;
+  position: number | null;
+  /** The nodes computed from the data alone that the network reads, and their entries that
+   * depend on this part. */
+  seen: { node: number; entries: number[] }[];
 }
 
 /** The target of a table. */
@@ -126,7 +131,8 @@ export interface TargetForm {
   task: "classification" | "regression";
   /** The classes in the order of their indices; empty for numbers. */
   classes: string[];
-  raw: (string | null)[];
+  /** The answer of the model: its outputs are probabilities or numbers. */
+  output: number;
 }
 
 export interface GraphForm {
@@ -142,7 +148,7 @@ export interface GraphForm {
   updates: UpdateForm[];
   /** The values of parameters and optimizer slots, by name. */
   values: Record<string, ArrayForm>;
-  /** Inputs of every step by name: key, rate, step number. */
+  /** Inputs without rows, by name: those of every step (key, rate, step number) and others. */
   given: Record<string, ArrayForm>;
   training: boolean;
   /** Such as "Adam(rate=0.001)". */

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,42 @@ def quoted(path: os.PathLike[str] | str) -> str:
     """A path as typed in a shell; one that begins with a hyphen gets its folder."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def output_file(
+    command: str, output: str, sources: Iterable[Path], endings: Sequence[str], name: str
+) -> Path:
+    """The file that `-o` names.
+
+    Args:
+        command: the word on the command line, for errors.
+        output: as given.
+        sources: files that are read, which it must not replace.
+        endings: those that are known, the usual one first.
+        name: of a file in place of a folder, without its ending.
+
+    Raises:
+        SettingError: it is a folder, is in none, replaces a source, or has another ending.
+    """
+    path, usual = Path(output), endings[0]
+    if path.is_dir():
+        raise SettingError(command, "this is a folder", got=path, expected="-o FILE",
+                           fix=f"-o {quoted(path / (name + usual))}")  # fmt: skip
+    if not path.parent.is_dir():
+        raise SettingError(command, "there is no such folder", got=path.parent,
+                           at=f"-o {output}", fix=f"mkdir -p {quoted(path.parent)}")  # fmt: skip
+    for source in sources:
+        if path.exists() and source.exists() and path.samefile(source):
+            free = path.with_stem(f"{path.stem}-{name}")
+            raise SettingError(command, "the output would replace an input", got=path,
+                               fix=f"-o {quoted(free)}")  # fmt: skip
+    suffix = path.suffix.lower()
+    if suffix not in endings:
+        raise SettingError(
+            command, f"unknown ending {path.suffix!r}" if suffix else "the file has no ending",
+            expected=", ".join(endings), got=output, fix=f"-o {quoted(path.with_suffix(usual))}",
+        )  # fmt: skip
+    return path
 
 
 def _within(folder: Path) -> Outputs:

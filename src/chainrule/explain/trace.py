@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
+from chainrule.inspector.document import document, graph_form, row_forms
+from chainrule.inspector.page import Page
 from chainrule.interpret import evaluate, initial_value
 
 
@@ -84,6 +87,11 @@ class Trace:
             GraphError: it is not part of the graph.
         """
         return self._values[self.graph.find(node)]
+
+    @property
+    def inputs(self) -> dict[Node, Array]:
+        """The values of the Inputs."""
+        return {x: self._values[x] for x in self.graph.inputs}
 
     def backward(self, loss: Node | str) -> None:
         """Computes the gradient of a scalar `loss` with respect to every node.
@@ -176,6 +184,33 @@ class Trace:
         if self._backward is not None:
             steps += self._backward_steps(self._backward, names, entries)
         return steps
+
+    def show(self, title: str = "A trace") -> Page:
+        """The page of this trace: the graph, each step with its numbers, recomputed when edited.
+
+        `trace.show().write("page.html")` saves it; a notebook shows it.
+
+        Args:
+            title: of the page.
+        """
+        return Page(
+            document(
+                self.form(), title=title, python="trace",
+                rows=row_forms(self.graph, self.inputs, self.rows), batch=list(range(self.rows)),
+            )
+        )  # fmt: skip
+
+    def form(self, optimizer: str | None = None) -> dict[str, Any]:
+        """The graph of all passes with the values of its parameters, as the page's plain values.
+
+        Args:
+            optimizer: its text, where there are updates.
+        """
+        built = self._backward
+        return graph_form(
+            self.graph, self._values, loss=None if built is None else built.loss, backward=built,
+            training=self._training, optimizer=optimizer,
+        )  # fmt: skip
 
     def _backward_steps(
         self, built: Backward, names: dict[Node, str], entries: int

@@ -74,7 +74,7 @@ def graph_form(
         "values": {whole.name(x): array_form(values[x]) for x in whole.parameters},
         "given": {
             whole.name(x): array_form(values[x])
-            for x in whole.inputs if x in STEP_INPUTS and x in values
+            for x in whole.inputs if (x in STEP_INPUTS or not x.batch) and x in values
         },
         "training": training,
         "optimizer": optimizer,
@@ -153,38 +153,24 @@ def _owns(whole: Graph, parameter: Parameter, slot: Parameter) -> bool:
     return whole.name(slot).startswith(f"{whole.name(parameter)}.")
 
 
-def trace_document(
-    graph: Graph,
-    values: Mapping[Node, Array],
-    rows: int,
-    *,
-    title: str,
-    python: str = "trace",
-    **settings: Any,
-) -> dict[str, Any]:
-    """Returns the document of a graph run on some rows, which are shown together.
+def row_forms(graph: Graph, values: Mapping[Node, Array], rows: int) -> list[dict[str, Any]]:
+    """Returns the examples as `RowForm`, numbered from 1.
 
     Args:
         graph: the forward pass.
-        values: of its inputs, parameters and slots.
+        values: of its inputs.
         rows: the number of examples.
-        title: of the page.
-        python: the expression of the trace or model in Python.
-        settings: of `graph_form`.
     """
-    form = graph_form(graph, values, **settings)
-    inputs = [x for x in graph.inputs if x not in STEP_INPUTS]
-    form["given"] |= {graph.name(x): array_form(values[x]) for x in inputs if not x.batch}
-    shown = [
+    inputs = [x for x in graph.inputs if x.batch and x not in STEP_INPUTS]
+    return [
         {
-            "label": f"row {k}",
+            "label": f"row {k + 1}",
             "why": "",
-            "feeds": {graph.name(x): array_form(values[x][k]) for x in inputs if x.batch},
+            "feeds": {graph.name(x): array_form(values[x][k]) for x in inputs},
             "cells": [],
         }
         for k in range(rows)
     ]
-    return document(form, title=title, python=python, rows=shown, batch=list(range(rows)))
 
 
 def document(
@@ -206,7 +192,7 @@ def document(
         "version": VERSION,
         "title": title,
         "made": f"chainrule {__version__}",
-        "holds": holds or f"{len(rows)} row{'s' * (len(rows) != 1)} of the data",
+        "holds": holds or f"{len(rows)} row{'s' * (len(rows) != 1)}",
         "notes": list(notes),
         "python": python,
         "graph": graph,

@@ -8,7 +8,10 @@ import hashlib
 import html
 import json
 import os
+import tempfile
+import webbrowser
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,26 +40,55 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """Returns the HTML text of a document; see `chainrule.inspector.document`."""
-    script = _static("inspector.js")
-    return PAGE.format(
-        policy=html.escape(_policy(script)),
-        title=html.escape(str(document["title"])),
-        style=_static("inspector.css"),
-        document=in_script(document),
-        layout=_packed("elk-worker.min.js"),
-        script=script,
-    )
+@dataclass(frozen=True)
+class Page:
+    """A page to look inside: one HTML file, which works offline. A notebook shows it.
 
-
-def write(document: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
-    """Writes the page of a document: all of the file or nothing.
-
-    Raises:
-        OSError: the folder does not exist or cannot be written.
+    Attributes:
+        document: all that it shows, as plain values.
     """
-    return write_whole(path, page(document))
+
+    document: Mapping[str, Any] = field(repr=False)
+
+    def __repr__(self) -> str:
+        nodes, rows = len(self.document["graph"]["nodes"]), len(self.document["rows"])
+        return (
+            f"<Page {self.document['title']!r}: {nodes} nodes, {rows} "
+            f"row{'s' * (rows != 1)}; .write('page.html') saves it, .open() shows it>"
+        )
+
+    @property
+    def html(self) -> str:
+        """The text of the file."""
+        script = _static("inspector.js")
+        return PAGE.format(
+            policy=html.escape(_policy(script)),
+            title=html.escape(str(self.document["title"])),
+            style=_static("inspector.css"),
+            document=in_script(self.document),
+            layout=_packed("elk-worker.min.js"),
+            script=script,
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the page: all of the file or nothing.
+
+        Raises:
+            OSError: the folder does not exist or cannot be written.
+        """
+        return write_whole(path, self.html)
+
+    def open(self) -> Path:
+        """Writes the page to a new temporary folder, and opens it in the browser."""
+        path = self.write(Path(tempfile.mkdtemp(prefix="chainrule-")) / "page.html")
+        webbrowser.open(path.as_uri())
+        return path
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" sandbox="allow-scripts" '
+            'style="width: 100%; height: 720px; border: 0"></iframe>'
+        )
 
 
 def in_script(value: Any) -> str:

@@ -21,6 +21,7 @@ from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
+from chainrule.inspector.page import Page
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
@@ -309,6 +310,32 @@ class Model(ModelState, Generic[Result]):
             outputs, arrays, values=self._values, training=training, seed=self.seed,
             step=self.steps, like=self.graph,
         )  # fmt: skip
+
+    def show(
+        self,
+        data: Data | None = None,
+        *,
+        rows: int | Sequence[int] | None = None,
+        title: str | None = None,
+    ) -> Page:
+        """The page of the model: its graph on some rows, forward and backward, every number
+        explained, and recomputed where it is edited.
+
+        `model.show(table, rows=16).write("page.html")` saves it; a notebook shows it.
+
+        Args:
+            data: all inputs by name, or a table where the model has a schema, without or with the
+                target; None: a row of typical values, or zeros.
+            rows: positions in the data, from 0, of at most 200 rows. None: of a table with
+                targets a typical row, the worst, and one on the border; else the first ones.
+            title: of the page.
+
+        Raises:
+            FeedError, DataError: the data does not fit. SettingError: a row is not there.
+        """
+        from chainrule.model.inspect import inspect  # noqa: PLC0415  (few programs need it)
+
+        return inspect(self, data, rows, title)
 
     def summary(self, *, full: bool = False) -> Summary:
         """The layers with their shapes and numbers of parameters, as a table.

@@ -13,12 +13,11 @@ import numpy.typing as npt
 from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.modelsource import open_table_model
-from chainrule.cli.outputs import quoted
+from chainrule.cli.outputs import output_file, quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.table import Column, counted
 from chainrule.display.screen import forget
-from chainrule.errors import SettingError
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
 from chainrule.system.signals import interrupted_queries
@@ -88,28 +87,11 @@ COMMAND = Command(
 
 
 def _format(output: str | None, sources: Sequence[Path]) -> str:
-    """The suffix of the output, for its format. Raises SettingError where it is an input."""
+    """The suffix of the output, for its format. Raises SettingError where it cannot be written."""
     if output in (None, "-"):
         return ".csv"
-    path = Path(output)
-    if path.is_dir():
-        raise SettingError("predict", "this is a folder", got=path, expected="-o FILE",
-                           fix=f"-o {quoted(path / 'predictions.csv')}")  # fmt: skip
-    if not path.parent.is_dir():
-        raise SettingError("predict", "there is no such folder", got=path.parent,
-                           at=f"-o {output}", fix=f"mkdir -p {quoted(path.parent)}")  # fmt: skip
-    for source in sources:
-        if path.exists() and source.exists() and path.samefile(source):
-            free = path.with_stem(f"{path.stem}-predicted")
-            raise SettingError("predict", "the output would replace an input", got=path,
-                               fix=f"-o {quoted(free)}")  # fmt: skip
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise SettingError(
-            "predict", f"unknown ending {path.suffix!r}" if suffix else "the file has no ending",
-            expected=", ".join(FORMATS), got=output, fix=f"-o {quoted(path.with_suffix('.csv'))}",
-        )  # fmt: skip
-    return suffix
+    assert output is not None
+    return output_file("predict", output, sources, FORMATS, "predictions").suffix.lower()
 
 
 def _texts(column: Column) -> npt.NDArray[Any]:

@@ -1,0 +1,101 @@
+"""`chainrule inspect`: writes a page of a saved model, to step through its rows."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
+from chainrule.cli.console import Console
+from chainrule.cli.modelsource import open_model
+from chainrule.cli.outputs import output_file, quoted
+from chainrule.data.readers.sources import is_query, read
+from chainrule.data.table import Table, counted
+from chainrule.errors import ChainruleError, ModelFileError, SettingError
+from chainrule.model.model import Model
+
+
+def inspect(
+    model: ModelSource,
+    data: Annotated[Data | None, Option("rows to look at; without them, the training data")] = None,
+    /,
+    *,
+    row: Annotated[
+        list[int] | None,
+        Option("a row of the data, from 1; several times for several", metavar="NUMBER"),
+    ] = None,
+    output: Annotated[
+        str | None, Option("the file to write", "--output", "-o", metavar="FILE.html")
+    ] = None,
+    open: Annotated[bool, Option("open the page in the browser")] = False,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page that steps through a model: each number forward and backward, on your rows.
+
+    The page is one HTML file that works offline. It computes: change an input, a weight or the
+    target, and all that follows from it changes.
+    """
+    notes = Console(None if quiet else sys.stderr)
+    loaded, path = open_model(model)
+    sources = [path, *([] if data is None or is_query(data) else [Path(data)])]
+    written = output_file("inspect", output or _name(model), sources, (".html",), "inspect")
+    table = None
+    if loaded.schema is None and data is not None:
+        raise ModelFileError(
+            "inspect", "the model was made from arrays, and has no columns", at=path,
+            fix="use it from Python: chainrule.load(...).show({...}).write('page.html')",
+        )  # fmt: skip
+    if data is not None:
+        table = read(data, encoding=encoding, sheet=sheet)
+    elif loaded.schema is not None:
+        table = _training_data(loaded, notes)
+    if table is None and row:
+        raise SettingError("inspect", "--row needs data", fix=f"chainrule inspect {model} DATA")
+    for number in row or ():
+        if table is not None and not 1 <= number <= len(table):
+            raise SettingError(
+                "inspect", f"{table.source} has no row {number}",
+                expected=f"--row 1 to {len(table)}",
+            )  # fmt: skip
+    page = loaded.show(table, rows=[k - 1 for k in row] if row else None)
+    for note in page.document["notes"]:
+        notes.say(note, label="note", style="cyan")
+    page.write(written)
+    rows = counted(len(page.document["rows"]), "row")
+    notes.say(f"{rows} in {quoted(written)}: open it in a browser")
+    if open:
+        webbrowser.open(written.resolve().as_uri())
+
+
+COMMAND = Command(
+    "inspect",
+    inspect,
+    """
+    chainrule inspect penguins-model
+    chainrule inspect penguins-model new.csv --row 17
+    chainrule inspect penguins-model new.csv --row 3 --row 17 -o two-rows.html
+    """,
+)
+
+
+def _name(model: str) -> str:
+    """The page's file where none is named: in the model's folder, or beside its file."""
+    path = Path(model)
+    return str(path / "inspect.html" if path.is_dir() else path.with_suffix(".html"))
+
+
+def _training_data(model: Model, notes: Console) -> Table | None:
+    """The table that the model was trained on, where it can still be read, or None."""
+    assert model.schema is not None
+    try:
+        table = read(model.schema.source)
+        model.schema.encode(table.take(slice(1)), "none")
+    except (ChainruleError, OSError):
+        notes.say(f"{model.schema.source} cannot be read", label="note", style="cyan")
+        return None
+    notes.say(f"rows of {table.source}, which it was trained on", label="note", style="cyan")
+    return table

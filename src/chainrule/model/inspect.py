@@ -1,0 +1,206 @@
+"""The page of a model: its graph on some rows of a table, or of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.data.blocks import Encoded
+from chainrule.data.columns.target import ClassTarget
+from chainrule.data.readers.sources import read
+from chainrule.data.table import Table, counted
+from chainrule.engine.forward import Forward
+from chainrule.engine.minibatch import all_rows
+from chainrule.errors import SettingError
+from chainrule.explain.trace import Trace, run
+from chainrule.graph.node import Array
+from chainrule.graph.step import STEP_INPUTS
+from chainrule.inspector.document import document, row_forms
+from chainrule.inspector.page import Page
+from chainrule.model.seen import encoder_forms, typical_row
+from chainrule.model.state import Data, ModelState
+from chainrule.system.checks import as_integer
+from chainrule.types import resolve
+
+MAX_ROWS = 200
+"""Rows that a page holds at most."""
+
+MAX_RANKED = 100_000
+"""Rows among which the instructive ones are looked for: the first ones."""
+
+Rows = int | Sequence[int] | None
+Chosen = list[tuple[int, str]]
+"""Positions of rows, each with the reason for it."""
+
+
+def inspect(state: ModelState, data: Data | None, rows: Rows, title: str | None) -> Page:
+    """Returns the page; see `Model.show`.
+
+    Raises:
+        SettingError: a row is not in the data, or there are too many.
+    """
+    content = _of_table(state, data, rows) if state.schema else _of_arrays(state, data, rows)
+    return Page(content | ({} if title is None else {"title": title}))
+
+
+def _of_table(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
+    schema = state.schema
+    assert schema is not None
+    target, notes = schema.target, list[str]()
+    if data is None:
+        table = typical_row(schema)
+        chosen = [(0, "")]
+        notes.append("without data, the row has the most typical value of each column")
+    else:
+        table = read(data)
+        chosen = _chosen(table.source, len(table), rows) or _instructive(state, table)
+        if rows is None and len(table) > MAX_RANKED:
+            notes.append(f"rows were chosen from the first {MAX_RANKED:,} of {len(table):,}")
+    picked = table.take([row for row, _ in chosen])
+    encoded = schema.encode(picked, "optional")
+    arrays, more = _with_target(state, encoded)
+    trace = _traced(state, arrays)
+    forms = row_forms(trace.graph, trace.inputs, trace.rows)
+    written = {e.name: picked[e.name].cells() for e in schema.used}
+    for k, ((row, why), form) in enumerate(zip(chosen, forms, strict=True)):
+        form["label"] = "a typical row" if data is None else f"row {row + 1}"
+        form["why"] = why
+        form["cells"] = [{"column": name, "raw": cells[k]} for name, cells in written.items()]
+    about = "a model" if target is None else target.name
+    return document(
+        trace.form(),
+        title=f"{about} from {schema.source}",
+        python=f"model.run(table.take({[row for row, _ in chosen]}))",
+        rows=forms,
+        batch=[0],
+        holds=f"{counted(len(forms), 'row')} of {table.source}",
+        notes=[*notes, *encoded.notes, *more],
+        encoders=encoder_forms(state, trace),
+        target=None if target is None else {
+            "column": target.name,
+            "input": target.name,
+            "task": target.task,
+            "classes": list(target.labels) if isinstance(target, ClassTarget) else [],
+            "output": trace.graph.nodes.index(state.outputs[0]),
+        },
+    )  # fmt: skip
+
+
+def _of_arrays(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
+    notes = []
+    if data is None:
+        inputs = [x for x in state.graph.inputs if x not in STEP_INPUTS]
+        arrays = {state.graph.name(x): np.zeros(resolve(x.shape, 1), x.dtype) for x in inputs}
+        chosen = [(0, "")]
+        notes.append("without data, all inputs are 0")
+    else:
+        arrays, count = state.arrays(data, weighted=False)
+        chosen = _chosen("the data", count, rows) or [(k, "") for k in range(min(count, 5))]
+        at = [row for row, _ in chosen]
+        batched = {state.graph.name(x) for x in state.graph.inputs if x.batch}
+        arrays = {name: x[at] if name in batched else x for name, x in arrays.items()}
+    trace = _traced(state, arrays)
+    forms = row_forms(trace.graph, trace.inputs, trace.rows)
+    for (row, why), form in zip(chosen, forms, strict=True):
+        form |= {"label": "zeros" if data is None else f"row {row + 1}", "why": why}
+    return document(
+        trace.form(), title="A model", python="model.run(data)", rows=forms, batch=[0], notes=notes
+    )
+
+
+def _traced(state: ModelState, arrays: Mapping[str, Array]) -> Trace:
+    outputs = [*state.outputs, *([] if state.loss is None else [state.loss])]
+    trace = run(outputs, arrays, values=state.values, seed=state.seed, step=state.steps,
+                like=state.graph)  # fmt: skip
+    if state.loss is not None:
+        trace.backward(state.loss)
+    return trace
+
+
+def _with_target(state: ModelState, encoded: Encoded) -> tuple[dict[str, Array], list[str]]:
+    """The arrays of a table with its target; the prediction stands for one that is not known."""
+    assert state.schema is not None
+    target, known = state.schema.target, encoded.target
+    arrays = dict(encoded.arrays)
+    if target is None or target.name not in map(state.graph.name, state.graph.inputs):
+        return arrays, []
+    gaps = np.ones(len(encoded), bool)
+    if known is not None:
+        gaps = known < 0 if isinstance(target, ClassTarget) else np.isnan(known)
+    if not gaps.any():
+        assert known is not None
+        return arrays | {target.name: known}, []
+    values = _predicted(state, encoded)
+    guess = target.decided(values).argmax(axis=1) if isinstance(target, ClassTarget) else values
+    whole = guess if known is None else np.where(gaps, guess, known)
+    note = (
+        f"{target.name!r} is not known of {counted(int(gaps.sum()), 'row')}: the prediction stands "
+        "in its place; edit it to see other gradients"
+    )
+    return arrays | {target.name: whole.astype(state.graph[target.name].dtype)}, [note]
+
+
+def _predicted(state: ModelState, encoded: Encoded) -> Array:
+    forward = Forward(state.graph, [state.outputs[0]])
+    return forward(state.values, encoded.arrays, all_rows(len(encoded)))[0]
+
+
+def _chosen(source: str, count: int, rows: Rows) -> Chosen:
+    """The rows that were asked for. Raises SettingError where one is not there."""
+    if rows is None:
+        return []
+    listed = [rows] if isinstance(rows, int | np.integer) else list(rows)
+    if len(listed) > MAX_ROWS:
+        raise SettingError(
+            "rows", "too many for a page", expected=f"at most {MAX_ROWS}", got=len(listed)
+        )
+    for row in listed:
+        if (place := as_integer(row)) is None or not 0 <= place < count:
+            raise SettingError(
+                "rows", f"{source} has no row at position {row!r}",
+                expected=f"integers from 0 to {count - 1}",
+            )  # fmt: skip
+    return [(int(row), "") for row in listed]
+
+
+def _instructive(state: ModelState, table: Table) -> Chosen:
+    """A typical row, the worst, and one on the border or the best; without targets, the first."""
+    assert state.schema is not None
+    target = state.schema.target
+    first = table if len(table) <= MAX_RANKED else table.take(slice(MAX_RANKED))
+    encoded = None
+    if target is not None and target.name in table and state.loss is not None:
+        encoded = state.schema.encode(first, "required")
+    if encoded is None or not len(encoded):
+        return [(k, "") for k in range(min(len(table), 3))]
+    assert encoded.target is not None
+    values = _predicted(state, encoded)
+    if isinstance(target, ClassTarget):
+        truth = values[np.arange(len(values)), encoded.target]
+        top = np.sort(values, axis=1)
+        chosen = choose(-truth, "on the border", top[:, -1] - top[:, -2])
+    else:
+        wrong = np.abs(values - encoded.target)
+        chosen = choose(wrong, "best", wrong)
+    return [(int(encoded.rows[row]), why) for row, why in chosen]
+
+
+def choose(losses: npt.NDArray[Any], third: str, measure: npt.NDArray[Any]) -> Chosen:
+    """Returns the row of the median loss, that of the highest, and of the others that of the
+    least measure.
+
+    Args:
+        losses: of each row, (n,).
+        third: the reason for the last one.
+        measure: of each row, (n,).
+    """
+    order = np.argsort(losses, kind="stable")
+    found = {int(order[len(order) // 2]): "typical"}
+    found.setdefault(int(order[-1]), "worst")
+    others = np.setdiff1d(order, list(found))
+    if len(others):
+        found[int(others[np.argmin(measure[others])])] = third
+    return list(found.items())

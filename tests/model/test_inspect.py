@@ -1,0 +1,96 @@
+"""The page of a model: its rows, its encoders, and the graph of all passes."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.errors import SettingError
+from chainrule.model.inspect import choose
+
+
+@pytest.fixture(scope="module")
+def model() -> cr.Model[Any]:
+    return cr.train("penguins", "species", quality="fast", epochs=3, verbose=False)
+
+
+def decoded(form: dict[str, Any]) -> np.ndarray[Any, Any]:
+    data = np.frombuffer(base64.b64decode(form["data"]), form["dtype"])
+    return data.reshape(form["shape"])
+
+
+def test_the_chosen_row_is_that_of_the_table(model: cr.Model[Any]) -> None:
+    table = cr.data.read("penguins")
+    content = model.show(table, rows=16).document
+    (row,) = content["rows"]
+    assert row["label"] == "row 17"
+    cells = {cell["column"]: cell["raw"] for cell in row["cells"]}
+    assert cells["bill_length_mm"] == table["bill_length_mm"].cells()[16]
+    numbers = decoded(row["feeds"]["numbers"])
+    assert numbers[0] == float(cells["bill_length_mm"])
+    assert decoded(row["feeds"]["species"]) == content["target"]["classes"].index("Adelie")
+
+
+def test_without_rows_instructive_ones_are_chosen(model: cr.Model[Any]) -> None:
+    rows = model.show("penguins").document["rows"]
+    assert [row["why"] for row in rows] == ["typical", "worst", "on the border"]
+
+
+def test_rows_are_chosen_by_loss_and_measure() -> None:
+    losses = np.array([0.5, 9.0, 0.1, 0.4, 0.6])
+    assert choose(losses, "border", np.array([5, 0, 4, 3, 2])) == [
+        (0, "typical"), (1, "worst"), (4, "border"),
+    ]  # fmt: skip
+    assert choose(losses[:1], "best", losses[:1]) == [(0, "typical")]
+
+
+def test_what_the_encoders_make_of_a_cell(model: cr.Model[Any]) -> None:
+    content = model.show("penguins", rows=0).document
+    by_name = {e["column"]: e for e in content["encoders"]}
+    assert by_name["sex"]["levels"] == ["(gap)", "(unseen or rare)", "female", "male"]
+    (code,) = by_name["sex"]["parts"]
+    (seen,) = code["seen"]
+    assert len(seen["entries"]) == 3  # one-hot: a gap, female, male
+    node = content["graph"]["nodes"][seen["node"]]
+    assert node["part"] == "forward"
+
+
+def test_a_target_that_is_not_known_is_the_prediction(model: cr.Model[Any]) -> None:
+    table = cr.data.read("penguins").drop("species")
+    content = model.show(table, rows=[0, 1]).document
+    assert any("'species' is not known of 2 rows" in note for note in content["notes"])
+    assert model.show().document["rows"][0]["label"] == "a typical row"
+
+
+def test_rows_that_are_not_there_are_refused(model: cr.Model[Any]) -> None:
+    for rows in (344, [-1], [0.5], "x"):
+        with pytest.raises(SettingError, match="no row at position"):
+            model.show("penguins", rows=rows)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="too many"):
+        model.show("penguins", rows=range(201))
+
+
+def test_a_model_of_arrays() -> None:
+    x, t = cr.input("x", (2,)), cr.input("t", ())
+    y = cr.dense(x, 1, name="y")[:, 0].named("p")
+    model = cr.Model(y, cr.mean((y - t) ** 2))
+    content = model.show({"x": [[1.0, 2.0]] * 9, "t": [0.0] * 9}, rows=[3]).document
+    assert decoded(content["rows"][0]["feeds"]["x"]).tolist() == [1.0, 2.0]
+    assert content["rows"][0]["label"] == "row 4"
+    assert "all inputs are 0" in model.show().document["notes"][0]
+
+
+def test_every_node_is_in_one_layer_and_every_layer_in_one_block(model: cr.Model[Any]) -> None:
+    graph = model.show("penguins", rows=0).document["graph"]
+    forward = [k for k, node in enumerate(graph["nodes"]) if node["part"] == "forward"]
+    layers = [k for layer in graph["layers"] for k in layer["nodes"]]
+    assert sorted(layers) == forward
+    assert sorted(k for b in graph["blocks"] for k in b["layers"]) == list(
+        range(len(graph["layers"]))
+    )
+    for k, node in enumerate(graph["nodes"]):
+        assert all(operand < k for operand in node.get("operands", ()))
