@@ -9,7 +9,6 @@ import html
 import json
 import os
 import tempfile
-import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -80,6 +79,8 @@ class Page:
 
     def open(self) -> Path:
         """Writes the page to a new temporary folder, and opens it in the browser."""
+        import webbrowser  # noqa: PLC0415  (starts slowly, and few programs need it)
+
         path = self.write(Path(tempfile.mkdtemp(prefix="chainrule-")) / "page.html")
         webbrowser.open(path.as_uri())
         return path

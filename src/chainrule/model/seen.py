@@ -1,4 +1,4 @@
-"""What the network sees of each column of a table: the encoders, and the entries that they fill."""
+"""The numbers that the network gets of each column of a table: its encoders, and their entries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _typical(encoder: Encoder) -> Any:
 
 
 def encoder_forms(state: ModelState, trace: Trace) -> list[dict[str, Any]]:
-    """Returns what each column's encoder does, as `EncoderForm` of web/src/document.ts."""
+    """Returns the work of each column's encoder, as `EncoderForm` of web/src/document.ts."""
     schema = state.schema
     assert schema is not None
     scaling = (state.notes.get("config") or {}).get("scaling", "auto")
