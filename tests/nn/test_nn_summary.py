@@ -98,8 +98,8 @@ def test_composite_activation_is_recognised():
 
 def test_html_escapes_names():
     page = summary(dense(input("<b>", (2,)), 3, name="a & b"))._repr_html_()
-    assert "<td>&lt;b&gt;</td>" in page
-    assert "<td>a &amp; b</td>" in page
+    assert ">&lt;b&gt;</td>" in page
+    assert ">a &amp; b</td>" in page
     assert page.count("<tr>") == 4
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.encoder import Stats
+from chainrule.display.tables import Section, as_html, facts_html
 
 
 class Member(NamedTuple):
@@ -48,6 +49,11 @@ class Described(NamedTuple):
     gaps: int
     distinct: int
 
+    def _repr_html_(self) -> str:
+        return facts_html(self.column, ("kind", self.kind), ("because", self.reason),
+                          ("treatment", self.treatment), ("gaps", f"{self.gaps:,}"),
+                          ("different values", f"{self.distinct:,}"))  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -63,3 +69,9 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _repr_html_(self) -> str:
+        arrays = {**self.arrays, **({} if self.target is None else {"the target": self.target})}
+        rows = tuple((name, f"{x.dtype}{x.shape}") for name, x in arrays.items())
+        notes = tuple(("note", note) for note in self.notes)
+        return as_html([Section(f"{len(self):,} rows as arrays", rows + notes)])

@@ -18,6 +18,7 @@ from chainrule.data.series import orders
 from chainrule.data.split import shuffled
 from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
 from chainrule.display.format import number
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError
 
 SAMPLE = 50_000
@@ -34,6 +35,18 @@ class Finding(NamedTuple):
     message: str
     fix: str
 
+    def _repr_html_(self) -> str:
+        return Findings([self])._repr_html_()
+
+
+class Findings(list[Finding]):
+    """Findings, the worst first: a list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = tuple((x.severity, x.column or "", x.message, x.fix) for x in self)
+        title = counted(len(self), "finding") if self else "no findings"
+        return as_html([Section(title, rows, ("", "column", "finding", "fix") if rows else ())])
+
 
 def check_table(
     table: Table,
@@ -42,7 +55,7 @@ def check_table(
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
     shuffled_split: bool = True,
-) -> list[Finding]:
+) -> Findings:
     """Returns the findings on a table, the worst first; an empty list for healthy data.
 
     Large tables are checked on a fixed sample of 50,000 rows.
@@ -65,7 +78,8 @@ def check_table(
         kind = (kinds or {}).get(label.name)
         findings += _check_target(label, features, guesses, task, kind, shuffled_split)
     findings += _check_duplicates(table, guesses)
-    return sorted(findings, key=lambda found: ("error", "warning", "info").index(found.severity))
+    order = ("error", "warning", "info")
+    return Findings(sorted(findings, key=lambda found: order.index(found.severity)))
 
 
 def _check_size(table: Table, features: list[Column]) -> list[Finding]:

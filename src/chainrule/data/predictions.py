@@ -14,7 +14,11 @@ import numpy.typing as npt
 
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
+from chainrule.display.tables import Section, as_html
 from chainrule.system.atomicfile import write_whole
+
+SHOWN = 10
+"""Rows that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,6 +75,21 @@ class Predictions:
         if len(self) > 5:
             lines.append("  ...")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        columns = {name: values[:SHOWN] for name, values in self.to_dict().items()}
+        texts = [
+            [x if isinstance(x, str) else _text(x) for x in values] for values in columns.values()
+        ]
+        right = tuple(k for k, x in enumerate(columns.values()) if x.dtype.kind in "fiu")
+        rows = tuple(zip(*texts, strict=True))
+        if len(self) > SHOWN:
+            rows += ((f"{len(self) - SHOWN:,} more rows", *[""] * (len(columns) - 1)),)
+        table = Section(
+            f"{len(self):,} predictions of {self.target!r}", rows, tuple(columns), right
+        )
+        notes = Section("", tuple(("note", note) for note in self.notes))
+        return as_html([table, notes] if self.notes else [table])
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the columns as CSV: all of the file or nothing. Raises OSError."""

@@ -37,6 +37,7 @@ from chainrule.data.learn import (
 from chainrule.data.shift import shifts
 from chainrule.data.table import Table, clip, counted, listed, require_column
 from chainrule.display.format import number
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError, ModelFileError, SettingError, nearest
 
 NUMBERS, CATEGORIES = "numbers", "categories"
@@ -244,6 +245,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                                   f"a number from {number(low)} to {number(high)}", 0,
                                   self.target.stats.count))  # fmt: skip
         return rows
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (x.column, x.kind, x.reason, x.treatment, f"{x.gaps:,}" if x.gaps else "")
+            for x in self.describe()
+        )
+        head = ("column", "kind", "because", "treatment", "gaps")
+        title = f"{counted(self.rows, 'row')} of {self.source}"
+        notes = Section("", tuple(("note", note) for note in self.notes))
+        return as_html([Section(title, rows, head, (4,)), *([notes] if self.notes else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, texts and numbers, for JSON."""

@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.written import Written, label_of
+from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.errors import DataError, SettingError, did_you_mean
+
+SHOWN_COLUMNS, SHOWN_ROWS = 40, 5
+"""The columns and rows of a table that a notebook shows."""
 
 Storage = Literal["number", "integer", "boolean", "text", "date"]
 Codes = NDArray[np.int32]
@@ -47,6 +51,12 @@ class Column:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def _repr_html_(self) -> str:
+        _, storage, text = _summary(self)
+        first = ", ".join(_first(self))
+        return facts_html(self.name, ("rows", f"{len(self):,}"), ("kept as", storage),
+                          ("content", text), ("the first", first))  # fmt: skip
 
     @cached_property
     def missing(self) -> Flags:
@@ -293,28 +303,50 @@ class Table:
     def _with(self, columns: list[Column]) -> Table:
         return self.replaced(columns, self.notes, self.gaps)
 
+    @property
+    def _head(self) -> str:
+        return f"Table of {self.rows:,} rows x {len(self._columns)} columns from {self.source}"
+
     def __repr__(self) -> str:
-        head = f"Table of {self.rows:,} rows x {len(self._columns)} columns from {self.source}"
-        shown = [_summary(column) for column in list(self)[:40]]
-        width = max((len(name) for name, _ in shown), default=0)
-        lines = [f"  {name:<{width}}  {text}" for name, text in shown]
+        shown = [_summary(column) for column in list(self)[:SHOWN_COLUMNS]]
+        width = max((len(name) for name, *_ in shown), default=0)
+        lines = [f"  {name:<{width}}  {storage:<8} {text}" for name, storage, text in shown]
         if len(self._columns) > len(shown):
             lines.append(f"  ... and {len(self._columns) - len(shown)} more columns")
-        return "\n".join([head, *lines])
+        return "\n".join([self._head, *lines])
+
+    def _repr_html_(self) -> str:
+        columns = list(self)[:SHOWN_COLUMNS]
+        rows = [_summary(column) for column in columns]
+        left_out = len(self._columns) - len(columns)
+        if left_out > 0:
+            rows.append((f"{left_out:,} more columns", "", ""))
+        right = tuple(k for k, x in enumerate(columns) if x.storage in ("number", "integer"))
+        first = tuple(zip(*map(_first, columns), strict=True))
+        return as_html([
+            Section(self._head, tuple(rows), ("column", "kept as", "content")),
+            Section("The first rows", first, tuple(column.name for column in columns), right),
+        ])  # fmt: skip
 
 
-def _summary(column: Column) -> tuple[str, str]:
-    """The two cells of a column in the table's repr: its name, and what it holds."""
+def _summary(column: Column) -> tuple[str, str, str]:
+    """The cells of a column in the table's repr: its name, its storage, and what it holds."""
     gaps = f", {column.gaps:,} gaps" if column.gaps else ""
     if column.storage == "text":
         assert column.levels is not None
         order = np.argsort(-column.level_counts, kind="stable")[: min(3, column.distinct)]
         examples = ", ".join(clip(repr(column.levels[i])) for i in order)
-        return column.name, f"text     {column.distinct:,} distinct: {examples}{gaps}"
+        return column.name, "text", f"{column.distinct:,} distinct: {examples}{gaps}"
     if len(column) == column.gaps:
-        return column.name, f"{column.storage:<8} only gaps"
+        return column.name, column.storage, "only gaps"
     low, high = label_of(column.present.min()), label_of(column.present.max())
-    return column.name, f"{column.storage:<8} {low} to {high}{gaps}"
+    return column.name, column.storage, f"{low} to {high}{gaps}"
+
+
+def _first(column: Column) -> list[str]:
+    """The first cells of a column as text; a gap is empty."""
+    codes, labels = column.take(np.arange(min(SHOWN_ROWS, len(column)))).labels()
+    return ["" if code < 0 else labels[code] for code in codes]
 
 
 def code_counts(codes: Codes, labels: int) -> NDArray[np.int64]:

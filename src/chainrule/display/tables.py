@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chainrule.display.screen import printable
 
 WIDTH = 100
 _GAP = "  "
+ROWS, COLUMNS = 60, 20
+"""The rows and columns that a notebook shows of a table."""
+
+CELL, LAST = 160, 500
+"""The characters of a cell there, and of the last cell of a row."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def _lines(section: Section) -> list[str]:
 
 def clean(text: str, most: int) -> str:
     """A text on one line without control characters, cut in its middle to `most` characters."""
-    return _cut(" ".join(printable(_cut(str(text), 4 * most), None)), most)
+    plain = _cut(str(text), 4 * most).replace("\xa0", " ")
+    return _cut(" ".join(printable(plain, None)), most)
 
 
 def _cut(text: str, most: int) -> str:
@@ -69,24 +75,48 @@ def _cut(text: str, most: int) -> str:
     return f"{text[: most - end - 1]}…{text[len(text) - end :]}"
 
 
-def as_html(sections: Sequence[Section]) -> str:
-    """The sections as tables, for a notebook."""
-    return "".join(_table(section) for section in sections)
+def as_html(sections: Iterable[Section]) -> str:
+    """The sections as tables, for a notebook: in the colours of the page, without scripts.
+
+    What is in a cell is text, whatever it holds. Long cells and names are cut, of many rows and
+    columns the first are shown, with the number of the others and the last row.
+    """
+    tables = "".join(_table(section) for section in sections)
+    return f'<div style="overflow-x:auto">{tables}</div>'
+
+
+def facts_html(title: str, *facts: tuple[str, object]) -> str:
+    """A table of names and values, for a notebook; values that are empty or None are left out."""
+    rows = tuple((name, str(x)) for name, x in facts if x is not None and str(x))
+    return as_html([Section(title, rows)])
 
 
 def _table(section: Section) -> str:
+    rows = list(section.rows)
+    width = max(map(len, [section.head, *rows]), default=0)
+    right, head = section.right, section.head
+    if width > COLUMNS:
+        more = f"{width - COLUMNS + 1:,} more columns"
+        rows = [(*row[: COLUMNS - 1], "…") for row in rows]
+        head = (*head[: COLUMNS - 1], more) if head else ()
+    if len(rows) > ROWS:
+        left_out = f"{len(rows) - ROWS + 1:,} more rows"
+        rows = [*rows[: ROWS - 1], (left_out, *[""] * (len(rows[0]) - 1)), rows[-1]]
+
     def row(cells: Sequence[str], tag: str) -> str:
         tagged = (
-            f'<{tag} style="text-align:{"right" if k in section.right else "left"}">'
-            f"{html.escape(cell)}</{tag}>"
+            f'<{tag} style="text-align:{"right" if k in right else "left"}">'
+            f"{html.escape(clean(cell, LAST if k == len(cells) - 1 else CELL))}</{tag}>"
             for k, cell in enumerate(cells)
         )
         return f"<tr>{''.join(tagged)}</tr>"
 
-    head = f"<thead>{row(section.head, 'th')}</thead>" if section.head else ""
-    body = "".join(row(cells, "td") for cells in section.rows)
-    title = f"<caption>{html.escape(section.title)}</caption>" if section.title else ""
-    return f"<table>{title}{head}<tbody>{body}</tbody></table>"
+    above = f"<thead>{row(head, 'th')}</thead>" if head else ""
+    body = "".join(row(cells, "td") for cells in rows)
+    said = html.escape(clean(section.title, CELL))
+    style = "caption-side:top;text-align:left;font-weight:bold;white-space:nowrap;padding-top:6px"
+    title = f'<caption style="{style}">{said}</caption>' if said else ""
+    return f"<table>{title}{above}<tbody>{body}</tbody></table>"
 
 
 # ---------------------------------------------------------------- quantities

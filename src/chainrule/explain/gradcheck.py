@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.display.tables import Section, as_html
 from chainrule.explain.trace import Trace, run
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter
@@ -42,11 +43,18 @@ class GradientRow:
     kink: bool
     ok: bool
 
+    @property
+    def verdict(self) -> str:
+        """ "ok", "corner" or "WRONG"."""
+        return "ok" if self.ok and not self.kink else "corner" if self.ok else "WRONG"
+
+    def _repr_html_(self) -> str:
+        return GradientReport((self,))._repr_html_()
+
     def __str__(self) -> str:
-        verdict = "ok" if self.ok and not self.kink else "corner" if self.ok else "WRONG"
         index = "" if self.worst == () else str(list(self.worst)).replace(" ", "")
         return (
-            f"{verdict:<7}{self.name}{index}: gradient {self.gradient:.9g}, numeric "
+            f"{self.verdict:<7}{self.name}{index}: gradient {self.gradient:.9g}, numeric "
             f"{self.numeric:.9g}, relative error {self.error:.1e} "
             f"({self.entries[0]} of {self.entries[1]} entries tried)"
         )
@@ -66,12 +74,25 @@ class GradientReport:
     def __bool__(self) -> bool:
         return self.ok
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The result in a few words."""
         wrong = sum(not row.ok for row in self.rows)
-        head = f"{wrong} of {len(self.rows)} are wrong" if wrong else "all gradients agree"
-        return "\n".join([head, *map(str, self.rows)])
+        return f"{wrong} of {len(self.rows)} are wrong" if wrong else "all gradients agree"
+
+    def __str__(self) -> str:
+        return "\n".join([self.summary, *map(str, self.rows)])
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (x.verdict, x.name, str(list(x.worst)) if x.worst else "", f"{x.gradient:.9g}",
+             f"{x.numeric:.9g}", f"{x.error:.1e}", f"{x.entries[0]:,} of {x.entries[1]:,}")
+            for x in self.rows
+        )  # fmt: skip
+        head = ("", "node", "worst entry", "gradient", "numeric", "relative error", "tried")
+        return as_html([Section(self.summary, rows, head, (3, 4, 5, 6))])
 
 
 def check_gradients(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
 from chainrule.display.diagram import Picture
+from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.errors import FeedError, GraphError, did_you_mean
 from chainrule.explain.formula import (
     SHOWN,
@@ -32,6 +34,9 @@ from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.inspector.document import document, graph_form, row_forms
 from chainrule.inspector.page import Page
 from chainrule.interpret import evaluate, initial_value
+
+ENTRIES = 6
+"""Entries of an array in a table of steps."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,22 @@ class TraceStep:
     def __str__(self) -> str:
         return f"{self.formula}\n    = {self.numbers}\n    = {number(self.value, 9, self.entries)}"
 
+    def _repr_html_(self) -> str:
+        return facts_html(self.name, (self.direction, self.formula), ("numbers", self.numbers),
+                          ("result", number(self.value, 9, self.entries)))  # fmt: skip
+
+
+class TraceSteps(list[TraceStep]):
+    """The steps of a trace in order: a list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (str(k), x.direction, x.formula, x.numbers, number(x.value, 6, ENTRIES))
+            for k, x in enumerate(self)
+        )
+        head = ("", "", "formula", "numbers", "result")
+        return as_html([Section(f"{len(self):,} steps", rows, head, (0,))])
+
 
 class Trace:
     """The result of `run`: the value of every node, and after `backward` its gradient.
@@ -79,6 +100,13 @@ class Trace:
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self.graph)} nodes on {self.rows} rows>"
+
+    def _repr_html_(self) -> str:
+        said = f"<div>{html.escape(repr(self)[1:-1])}</div>"
+        try:
+            return f"<div>{said}{self.picture().svg}</div>"
+        except GraphError:  # too many boxes; nodes= chooses some
+            return f"<div>{said}{self.steps()._repr_html_()}</div>"
 
     def value(self, node: Node | str) -> Array:
         """Returns the value of a node, given as the node or its name.
@@ -156,7 +184,7 @@ class Trace:
         title = title or f"A graph of {len(self.graph)} nodes with their values on {self.rows} rows"
         return drawn(self.graph, path, nodes, title, numbers)
 
-    def steps(self, *, entries: int = SHOWN) -> list[TraceStep]:
+    def steps(self, *, entries: int = SHOWN) -> TraceSteps:
         """Returns all values in order of computation, then, after `backward`, all gradients.
 
         Each has its formula, with names and with numbers. A gradient is computed from those of the
@@ -169,7 +197,7 @@ class Trace:
         """
         names = {x: self.graph.name(x) for x in self.graph}
         shown = [x for x in self.graph if isinstance(x, Operation) and not transparent(x)]
-        steps = [
+        steps = TraceSteps(
             TraceStep(
                 "forward",
                 node,
@@ -180,7 +208,7 @@ class Trace:
                 entries=entries,
             )
             for node in shown
-        ]
+        )
         if self._backward is not None:
             steps += self._backward_steps(self._backward, names, entries)
         return steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import GraphError, did_you_mean
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
 
@@ -71,6 +72,15 @@ class Graph:
             f"<Graph of {len(self)} nodes: {len(self.inputs)} inputs, "
             f"{len(self.parameters)} parameters, {len(self.operations)} operations>"
         )
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (self._names[x], x.op.name if isinstance(x, Operation) else type(x).__name__.lower(),
+             str(x.type), ", ".join(self._names[y] for y in x.inputs))
+            for x in self.nodes
+        )  # fmt: skip
+        title = repr(self)[1:-1]
+        return as_html([Section(title, rows, ("name", "what", "type", "reads"))])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle operands before their consumers, so that chains of any length are fine."""

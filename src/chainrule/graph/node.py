@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.display.tables import facts_html
 from chainrule.errors import ChainruleError, DTypeError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
 from chainrule.graph.source import user_line
@@ -105,6 +106,15 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label!r} {self.type}>"
+
+    def _repr_html_(self) -> str:
+        reads = ", ".join(f"{x.label} {x.type}" for x in self.inputs)
+        return facts_html(self.label, *self._facts(), ("type", self.type), ("reads", reads),
+                          ("made at", self.source))  # fmt: skip
+
+    def _facts(self) -> tuple[tuple[str, object], ...]:
+        """The kind, and what it has besides a name and a type."""
+        return (("kind", type(self).__name__.lower()),)
 
     def __bool__(self) -> bool:
         raise GraphError(
@@ -273,6 +283,12 @@ class Parameter(Node):
 
     initial: Array | Initializer = field(kw_only=True)
     trainable: bool = field(default=True, kw_only=True)
+
+    def _facts(self) -> tuple[tuple[str, object], ...]:
+        start = "an array" if isinstance(self.initial, np.ndarray) else self.initial.name
+        return (("kind", "parameter" if self.trainable else "parameter, not trained"),
+                ("starts as", start))  # fmt: skip
+
     sparse: bool | None = field(default=None, kw_only=True)
 
 
@@ -295,6 +311,10 @@ class Operation(Node):
     def inputs(self) -> tuple[Node, ...]:
         """The operands."""
         return self.operands
+
+    def _facts(self) -> tuple[tuple[str, object], ...]:
+        settings = ", ".join(f"{key}={value}" for key, value in self.attributes.items())
+        return ("kind", "operation"), ("op", self.op.name), ("settings", settings)
 
 
 SHARED: dict[str, Node] = {}

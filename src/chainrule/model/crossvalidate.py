@@ -15,8 +15,8 @@ from chainrule.model.many import fit_many
 from chainrule.model.model import Model
 from chainrule.model.prepare import classes_of, divide, encode, prepare
 from chainrule.model.state import Data
-from chainrule.train.metrics import Metric, Scores
-from chainrule.train.metrics.registry import Function
+from chainrule.train.metrics import Metric
+from chainrule.train.metrics.registry import FoldScores, Function
 from chainrule.train.progress import Progress
 
 
@@ -31,7 +31,7 @@ def cross_validate(
     jobs: int | None = None,
     verbose: bool | str | Progress | None = True,
     **settings: Any,
-) -> list[Scores]:
+) -> FoldScores:
     """The scores of models on rows held out from them: as many parts as there are models.
 
     The rows are divided into parts, by class where there are classes; each model is trained on
@@ -75,4 +75,4 @@ def cross_validate(
             arrays, others, validation, model.seed, stratify=stratify, groups=of_groups
         )})  # fmt: skip
     fit_many(models, data, each=each, jobs=jobs, verbose=verbose, **settings)
-    return [x.score(arrays, part, scores) for x, part in zip(models, parts, strict=True)]
+    return FoldScores(x.score(arrays, part, scores) for x, part in zip(models, parts, strict=True))

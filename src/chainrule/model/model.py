@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import repeated, sentence
 from chainrule.data.schema import Schema
+from chainrule.display.tables import clean
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleError, ModelFileError, SettingError
@@ -114,6 +116,10 @@ class Model(ModelState, Generic[Result]):
         outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)
         trained = f"{len(self.history)} epochs" if len(self.history) else "not trained"
         return f"<Model: {outputs}; {self.size:,} parameters; {trained}>"
+
+    def _repr_html_(self) -> str:
+        said = html.escape(clean(repr(self)[1:-1], 300))
+        return f"<div><div>{said}</div>{self.summary()._repr_html_()}</div>"
 
     # ------------------------------------------------------------ use
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from chainrule.display.tables import facts_html
+
 MOST = 40
 """A network with more rows is shown in blocks."""
 
@@ -28,6 +30,11 @@ class Row:
     parameters: int
     trained: int
     reads: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        name, what, shape, count, reads = self.cells()
+        return facts_html(name, ("what", what), ("type", self.dtype + shape),
+                          ("parameters", count), ("reads", reads))  # fmt: skip
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, in the order of the head."""

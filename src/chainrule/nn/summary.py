@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
@@ -69,13 +69,8 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{text}</th>" for text in _HEAD)
-        body = "".join(f"<tr>{''.join(map(_cell, row.cells()))}</tr>" for row in self.shown)
-        foot = f'<tr><td colspan="{len(_HEAD)}">{self.total}</td></tr>'
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-            f"<tfoot>{foot}</tfoot></table>"
-        )
+        rows = tuple(row.cells() for row in self.shown)
+        return as_html([Section(self.hidden, rows, _HEAD, (3,)), Section("", ((self.total,),))])
 
 
 def summary(model: Any, *, nodes: bool = False, full: bool = False) -> Summary:
@@ -285,10 +280,6 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
     return "  ".join((name, what, shape, count, reads)).rstrip()
-
-
-def _cell(text: str) -> str:
-    return f"<td>{html.escape(text)}</td>"
 
 
 def _size(count: int) -> str:

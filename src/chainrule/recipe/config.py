@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.data.columns.kinds import KINDS, TASKS
 from chainrule.data.features import SCALINGS
 from chainrule.data.schema import Schema
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.loss import LOSSES
@@ -157,6 +158,14 @@ class Config:
     kinds: Mapping[str, str] = setting(
         {}, "kinds", "Columns", "what columns are, where the guess is wrong", choices=KINDS
     )
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (row.group, row.key, str(value), row.help)
+            for row in SETTINGS
+            if (value := getattr(self, row.key)) not in (None, (), {})
+        )
+        return as_html([Section("Configuration", rows, ("", "setting", "value", "meaning"))])
 
     def __post_init__(self) -> None:
         for row in SETTINGS:

@@ -15,6 +15,7 @@ from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, listed
 from chainrule.display.format import number, words
+from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.errors import SettingError
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
@@ -55,6 +56,16 @@ class Trial:
     score: float = math.nan
     error: Exception | None = None
 
+    @property
+    def drawn(self) -> str:
+        """The drawn settings as text."""
+        text = ", ".join(f"{key}={_shown(x)}" for key, x in self.settings.items())
+        return text or "the recipe as it is"
+
+    def _repr_html_(self) -> str:
+        return facts_html(self.drawn, ("score", number(self.score)), ("epochs", self.epochs),
+                          ("failed", self.error))  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Search:
@@ -78,10 +89,18 @@ class Search:
     def __repr__(self) -> str:
         lines = [f"{words(self.metric):>12}  epochs  settings"]
         for trial in self.trials:
-            drawn = ", ".join(f"{key}={_shown(x)}" for key, x in trial.settings.items())
-            line = f"{number(trial.score):>12}  {trial.epochs:>6}  "
-            lines.append(line + (drawn or "the recipe as it is"))
+            lines.append(f"{number(trial.score):>12}  {trial.epochs:>6}  {trial.drawn}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (number(x.score), f"{x.epochs:,}", x.drawn, str(x.error or "")) for x in self.trials
+        )
+        head = (words(self.metric), "epochs", "settings", "failed")
+        failed = any(x.error for x in self.trials)
+        title = f"{len(self.trials):,} trials, the best first"
+        kept = rows if failed else tuple(row[:-1] for row in rows)
+        return as_html([Section(title, kept, head if failed else head[:-1], (0, 1))])
 
 
 def search(

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.check import Finding
+from chainrule.data.check import Finding, Findings
 from chainrule.display.format import duration, number
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
 from chainrule.display.svg import drawable
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError
 from chainrule.report import charts, results
 from chainrule.report import text as printing
@@ -199,6 +200,18 @@ class Report:
         return stream.getvalue().rstrip()
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        said = tuple((text,) for text in self.headline or _headline(self))
+        columns = tuple((x.name, x.kind, x.reason, x.treatment) for x in self.columns)
+        head = ("column", "kind", "because", "treatment")
+        found = Findings(self.findings)._repr_html_() if self.findings else ""
+        parts = [Section(f"Predictions of {self.target}", said), Section("", tuple(_facts(self)))]
+        return "<div>{}{}{}{}{}</div>".format(
+            as_html(parts), "".join(x._repr_html_() for x in self.evaluations),
+            self.importance._repr_html_() if self.importance.of else "", found,
+            as_html([Section("Columns", columns, head)] if columns else []),
+        )  # fmt: skip
 
 
 def render(report: Report) -> str:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import decided
+from chainrule.display.format import number, words
 from chainrule.display.svg import Floats
+from chainrule.display.tables import Section, as_html
 from chainrule.report import charts
 from chainrule.train.metrics import Scores, auc, calibration_curve, confusion_matrix, per_class
 
@@ -66,6 +68,15 @@ class Evaluation:
     outcome: Outcome
     remarks: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        rows = tuple(
+            (words(name), number(value), number(self.guess[name]) if name in self.guess else "")
+            for name, value in self.scores.items()
+        )
+        said = tuple((text, "", "") for text in self.remarks)
+        title = f"Scores on {self.rows:,} {self.name} rows"
+        return as_html([Section(title, rows + said, ("score", "model", "guess"), (1, 2))])
+
     @property
     def rows(self) -> int:
         """The number of rows."""
@@ -90,6 +101,10 @@ class Importance:
     shuffles: int = 0
     columns: tuple[tuple[str, float, float], ...] = ()
     why: str = ""
+
+    def _repr_html_(self) -> str:
+        rows = tuple((name, number(mean), f"± {number(x)}") for name, mean, x in self.ranked)
+        return as_html([Section("", ((self.sentence,),)), Section("", rows, (), (1, 2))])
 
     @property
     def sentence(self) -> str:

@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from chainrule.display.format import number, words
 from chainrule.display.lineplot import Plot, curves_svg
+from chainrule.display.tables import clean
 from chainrule.errors import ModelFileError, SettingError, did_you_mean
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.metrics import Direction, direction, plain_name
 
 FIRST = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+LABEL = 40  # characters of a column's name in plots and tables
 _SHOWN = 5  # last rows shown in a notebook
 
 
@@ -164,10 +166,11 @@ class History:
         columns = [plain_name(n) for n in names] or [
             n for n in ("loss", "validation_loss") if n in self
         ]
-        lines = {words(name, not names): self[name] for name in columns}
-        axis = "loss" if not names else words(columns[0]) if len(columns) == 1 else "value"
+        lines = {clean(words(name, not names), LABEL): self[name] for name in columns}
+        axis = "loss" if not names else next(iter(lines)) if len(lines) == 1 else "value"
         x = self["epoch"] if self._rows else np.zeros(0)
-        best = None if self.best is None else (self.best, words(self.criterion, not names))
+        judged = clean(words(self.criterion, not names), LABEL)
+        best = None if self.best is None else (self.best, judged)
         return Plot(curves_svg(x, lines, y_label=axis, best=best, starts=self.runs[1:],
                                width=width, height=height))  # fmt: skip
 
@@ -176,14 +179,17 @@ class History:
         best = self.best
         if best is not None and best not in [row["epoch"] for row in rows]:
             rows.insert(0, self.row(best))
-        head = "".join(f"<th>{html.escape(words(name))}</th>" for name in self.columns)
+        head = "".join(
+            f"<th>{html.escape(clean(words(name), LABEL))}</th>" for name in self.columns
+        )
         body = ""
         for row in rows:
             cells = "".join(f"<td>{number(row[n]) if n in row else ''}</td>" for n in self.columns)
             bold = ' style="font-weight:bold"' if row["epoch"] == best else ""
             body += f"<tr{bold}>{cells}</tr>"
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f"<div>{html.escape(repr(self))}<br>{self.plot().svg}{table if rows else ''}</div>"
+        said = html.escape(clean(repr(self), 200))
+        return f"<div>{said}<br>{self.plot().svg}{table if rows else ''}</div>"
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the rows as CSV: all of the file or nothing; a value that is missing stays empty.

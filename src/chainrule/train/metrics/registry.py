@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.display.format import number, words
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import DTypeError, SettingError, did_you_mean
 from chainrule.train.metrics import classes, labels, numeric
 from chainrule.train.metrics.classes import Weights
@@ -51,6 +53,28 @@ class Scores(dict[str, float]):
     def __init__(self, scores: Mapping[str, float] | None = None, notes: Iterable[str] = ()):
         super().__init__(scores or {})
         self.notes = tuple(notes)
+
+    def _repr_html_(self) -> str:
+        rows = tuple((words(name), number(value)) for name, value in self.items())
+        notes = Section("", tuple(("note", note) for note in self.notes))
+        return as_html([Section("", rows, ("score", ""), (1,)), *([notes] if self.notes else [])])
+
+
+class FoldScores(list[Scores]):
+    """The scores of several parts: a list that a notebook shows with mean and deviation."""
+
+    def _repr_html_(self) -> str:
+        names = dict.fromkeys(name for scores in self for name in scores)
+        rows = []
+        for name in names:
+            values = np.array([scores.get(name, math.nan) for scores in self])
+            deviation = number(values.std(ddof=1)) if len(values) > 1 else ""
+            cells = map(number, values.tolist())
+            rows.append((words(name), number(float(values.mean())), deviation, *cells))
+        parts = (f"part {k + 1}" for k in range(len(self)))
+        head = ("score", "mean", "standard deviation", *parts)
+        title = f"Scores on {len(self)} parts"
+        return as_html([Section(title, tuple(rows), head, tuple(range(1, len(head))))])
 
 
 _ONE_CLASS = "the target holds a single class"
