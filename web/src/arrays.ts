@@ -31,6 +31,8 @@ export function size(shape: readonly number[]): number {
 
 /** The array of its form in the document. */
 export function decode(form: ArrayForm): Value {
-  const bytes = Uint8Array.from(atob(form.data), (c) => c.charCodeAt(0));
+  const text = atob(form.data);
+  const bytes = new Uint8Array(text.length);
+  for (let k = 0; k < bytes.length; k++) bytes[k] = text.charCodeAt(k);
   return { dtype: form.dtype, shape: form.shape, data: new MAKERS[form.dtype](bytes.buffer) };
 }

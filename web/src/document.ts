@@ -18,9 +18,14 @@ export type DType =
 /** A dimension: the batch axis is "N". */
 export type Dim = number | "N";
 
-/** The value of an attribute. Floats that JSON lacks are `{float: "inf" | "-inf" | "nan"}`. */
+/** The value of an attribute.
+ *
+ * A float that JSON would make an integer, or lacks, is its text in Python: `{float: "2.0"}`,
+ * `{float: "inf"}`; an integer beyond 2^53, which JavaScript would round, is `{integer: "..."}`.
+ */
 export type Attribute =
-  | null | boolean | number | string | Attribute[] | { float: string } | { array: ArrayForm };
+  | null | boolean | number | string | Attribute[]
+  | { float: string } | { integer: string } | { array: ArrayForm };
 
 /** A node. It stands after its operands, which are indices into `nodes`. */
 export interface NodeForm {

@@ -32,8 +32,10 @@ def attribute_form(value: Any) -> Any:
         return {"array": array_form(value)}
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
+    if isinstance(value, float) and not (math.isfinite(value) and value % 1):
+        return {"float": repr(value)}  # JSON has no infinity, and would take 2.0 for an integer
+    if type(value) is int and abs(value) > 2**53:
+        return {"integer": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):

@@ -1,0 +1,61 @@
+/** Evaluates the graphs of a JSON file with the page's evaluator: `node evaluate.mjs FILE OUT`.
+ *
+ * A line of the file is `{graph, given, rows, wanted, steps}`: the values of inputs and parameters
+ * by index, and the indices of the nodes whose values are wanted. A line of the output is
+ * `{values, steps}`, with a failure's sentence in place of a value that is missing.
+ */
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build } from "vite";
+
+const [, , file, out] = process.argv;
+const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const core = await bundled(join(web, "src/core/index.ts"));
+const lines = [];
+for await (const line of createInterface({ input: createReadStream(file) })) {
+  lines.push(JSON.stringify(answered(JSON.parse(line))));
+}
+writeFileSync(out, lines.join("\n"));
+
+/** The exports of a TypeScript file, bundled into one script. */
+async function bundled(entry) {
+  const folder = mkdtempSync(join(tmpdir(), "chainrule-core-"));
+  try {
+    await build({
+      root: web, configFile: false, logLevel: "error",
+      build: {
+        outDir: folder, emptyOutDir: true, minify: false,
+        lib: { entry, formats: ["es"], fileName: () => "core.mjs" },
+      },
+    });
+    return await import(pathToFileURL(join(folder, "core.mjs")).href);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function answered({ graph, given, rows, wanted, steps }) {
+  const values = new Map(Object.entries(given).map(([k, form]) => [Number(k), core.decode(form)]));
+  const results = core.evaluate(graph, values, rows);
+  return {
+    values: (wanted ?? results.map((_, k) => k)).map((k) => written(results[k])),
+    steps: steps ? core.steps(graph, results, steps).map((step) => told(step, graph, steps)) : null,
+  };
+}
+
+function written(result) {
+  if ("failure" in result) return result.failure;
+  const { dtype, shape, data } = result;
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return { dtype, shape, data: bytes.toString("base64") };
+}
+
+function told(step, graph, { entries }) {
+  const names = (nodes) => nodes.map((k) => graph.nodes[k].name);
+  const { direction, name, consumers, passed } = step;
+  const text = core.stepText(step, entries);
+  return { direction, name, text, consumers: names(consumers), passed: names(passed) };
+}
