@@ -165,7 +165,7 @@ def test_more_rows_are_learned_by_fewer_networks() -> None:
 
     assert [members(rows, "fast") for rows in (100, 30_000)] == [1, 1]
     assert [members(rows, "balanced") for rows in (100, 3000, 30_000)] == [4, 3, 1]
-    assert [members(rows, "best") for rows in (100, 3000, 30_000)] == [8, 3, 2]
+    assert [members(rows, "best") for rows in (100, 3000, 30_000)] == [8, 8, 4]
 
 
 @pytest.mark.parametrize(

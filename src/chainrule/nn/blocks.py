@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainrule.display.tables import facts_html
 
 MOST = 40
 """A network with more rows is shown in blocks."""
+MIXTURE = "mixture"
+"""The row of a weighted mean of members that are of different kinds."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,71 @@ def _blocks(rows: Sequence[Row]) -> list[_Block]:
     scored = _after(rows, truths)
     around.update(truths, scored)
     network = [x for x in rows if x not in around]
-    members, copies = _members(rows, network)
-    inside = set(members)
-    rest = [x for x in network if x not in inside]
     blocks = [_Block("columns", _encoded(data), tuple(data))] if data else []
-    blocks += _layers([x for x in members if copies[x.name][0] is x], copies)
-    blocks += _segments(rest, max((len(x) for x in copies.values()), default=1))
+    mixed = next((x for x in network if x.what == MIXTURE), None)
+    blocks += _network(rows, network) if mixed is None else _mixed(network, mixed)
     blocks += [_Block(x.name, x.what, (x,)) for x in truths]
     blocks += [_Block("loss", scored[-1].what, tuple(scored))] if scored else []
     return blocks
+
+
+def _network(rows: Sequence[Row], network: Sequence[Row]) -> list[_Block]:
+    """A network, or members of one kind and what is made of them."""
+    members, copies = _members(rows, network)
+    inside = set(members)
+    rest = [x for x in network if x not in inside]
+    layers = _layers([x for x in members if copies[x.name][0] is x], copies)
+    return layers + _segments(rest, max((len(x) for x in copies.values()), default=1))
+
+
+def _mixed(network: Sequence[Row], mixture: Row) -> list[_Block]:
+    """A block for each kind of member, their weighted mean, and what is around them."""
+    named = {x.name: x for x in network}
+    own = [_before(named, name) for name in mixture.reads]
+    times = Counter(name for names in own for name in names)
+    kinds: dict[Hashable, list[list[Row]]] = {}
+    for names in own:
+        member = [named[name] for name in names if times[name] == 1]
+        key = tuple((x.what, x.shape, x.parameters) for x in member)
+        kinds.setdefault(key, []).append(member)
+    blocks = [
+        _Block(f"kind_{k}", _as_text(alike[0], len(alike)), tuple(alike[0]),
+               tuple(x for member in alike for x in member))
+        for k, alike in enumerate(kinds.values(), start=1)
+    ]  # fmt: skip
+    inside = {x for block in blocks for x in block.copies}
+    place = network.index(mixture)
+    shared = [x for x in network[:place] if x not in inside]
+    mean = _Block(mixture.name, f"weighted mean of {len(own)}", (mixture,))
+    after = [x for x in network[place + 1 :] if x not in inside]
+    return [*_segments(shared, 1), *blocks, mean, *_segments(after, 1)]
+
+
+def _before(named: Mapping[str, Row], name: str) -> list[str]:
+    """The names of the rows that a row is computed from, and its own, in their order."""
+    found, stack = {name}, [name]
+    while stack:
+        fresh = [y for y in named[stack.pop()].reads if y in named and y not in found]
+        found.update(fresh)
+        stack += fresh
+    return [x for x in named if x in found]
+
+
+def _as_text(member: Sequence[Row], times: int) -> str:
+    """The layers of a member in words, its hidden widths in the place of its dense layers."""
+    dense = [x for x in member if _dense(x)]
+    widths = ", ".join(x.shape.rstrip(",)").rpartition(" ")[2] for x in dense[:-1])
+    words = dict.fromkeys(
+        y for x in member for y in x.what.split(", ") if y != "dense" or x is dense[-1]
+    )
+    first = next((x for x in dense[:-1]), None)
+    if first is None:
+        text = ", ".join(words)
+    else:
+        before = dict.fromkeys(y for x in member[: member.index(first)] for y in x.what.split(", "))
+        after = [x for x in words if x not in before]
+        text = ", ".join([*before, f"[{widths}]", *after])
+    return f"{times} x {text}" if times > 1 else text
 
 
 def _data(rows: Sequence[Row]) -> list[Row]:

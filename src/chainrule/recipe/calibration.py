@@ -1,16 +1,23 @@
-"""Calibration: one temperature that makes probabilities as confident as they are accurate."""
+"""Calibration by rows held out: weights of members, and the temperature of probabilities."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from chainrule.data.blocks import Encoded
+from chainrule.data.columns.target import NumberTarget
 from chainrule.data.split import folds
+from chainrule.engine.minibatch import Rows
 from chainrule.graph.node import Array, Node
 from chainrule.model.model import Model
-from chainrule.model.prepare import Prepared
+from chainrule.model.prepare import Prepared, classes_of
 from chainrule.nn.arguments import new_parameter
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX
+from chainrule.recipe.config import Config
+from chainrule.recipe.evaluation import subset
+from chainrule.recipe.mixture import best_weights, parts_of, weights_of
+from chainrule.recipe.targetscale import on_scale
 from chainrule.types import TensorType
 
 TEMPERATURE = ".temperature"
@@ -38,29 +45,74 @@ def temperature_of(model: Model) -> dict[str, Array]:
     return {name: x for name, x in model.values.items() if name.endswith(TEMPERATURE)}
 
 
-def calibrate(model: Model, data: Prepared) -> None:
-    """Set a classifier's temperature to the one with the lowest log loss on the rows held out."""
-    for name, present in temperature_of(model).items() if len(data.held_rows) else ():
-        assert data.held_arrays is not None
+def calibrate(model: Model, data: Prepared, resolved: Config, rows: Rows | None = None) -> None:
+    """Set what rows held out choose: weights of members, and the temperature of a classifier.
+
+    Args:
+        rows: of those held out; None: all.
+    """
+    rows = data.held_rows if rows is None else rows
+    if not len(rows):
+        return
+    assert data.held_arrays is not None
+    schema = model.schema
+    assert schema is not None
+    assert schema.target is not None
+    for name in weights_of(model):
+        truth = data.held_arrays[schema.target.name][rows]
+        if isinstance(schema.target, NumberTarget):
+            truth = on_scale(truth, schema.target.stats, resolved.target_scaling or "standard")
+        model.set_value(name, best_weights(parts_of(model, data.held_arrays, rows), truth))
+    for name, present in temperature_of(model).items():
         classes = model.outputs[0].shape[1]
         assert isinstance(classes, int)
-        rows = data.held_rows[:: 1 + len(data.held_rows) * classes // MAX_PROBABILITIES]
-        _, logits, truth = model.scoring_outputs(data.held_arrays, rows)
+        some = rows[:: 1 + len(rows) * classes // MAX_PROBABILITIES]
+        _, logits, truth = model.scoring_outputs(data.held_arrays, some)
         model.set_value(name, present * temperature(logits, truth))
 
 
-def crossfitted(logits: Array, truth: Array, seed: int) -> Array:
-    """Logits (n, classes) at temperatures that other rows chose, for scores of these rows.
+def crossfitted(model: Model, data: Prepared, resolved: Config, encoded: Encoded) -> Array | None:
+    """Predictions for the rows held out, as other rows choose: scores without optimism.
 
-    The rows are divided into parts; each has the temperature that is best for all others.
+    The rows are divided into parts; each is predicted at the weights and the temperature that are
+    best for all others. None where rows held out choose nothing.
+
+    Args:
+        encoded: the rows held out.
     """
+    assert data.held_arrays is not None
+    if not weights_of(model):
+        if not temperature_of(model):
+            return None
+        _, logits, truth = model.scoring_outputs(data.held_arrays, data.held_rows)
+        return SOFTMAX.forward(crossfitted_logits(logits, truth, resolved.seed), axis=(-1,))
+    chosen = weights_of(model) | temperature_of(model)
+    predicted = np.array(model.predict(encoded).values)
+    rows, classes = data.held_rows, classes_of(model, data.held_arrays)
+    try:
+        for part in _parts(len(rows), resolved.seed, None if classes is None else classes[rows]):
+            calibrate(model, data, resolved, np.delete(rows, part))
+            predicted[part] = model.predict(subset(encoded, part)).values
+    finally:
+        for name, value in chosen.items():
+            model.set_value(name, value)
+    return predicted
+
+
+def crossfitted_logits(logits: Array, truth: Array, seed: int) -> Array:
+    """Logits (n, classes), each part of the rows at the temperature that is best for the others."""
     z = logits.astype(np.float64)
-    if len(z) < 2 * PARTS or z.size > MAX_PROBABILITIES:  # too few rows; or no optimism is left
+    if z.size > MAX_PROBABILITIES:  # no optimism is left
         return z
-    for part in folds(len(z), PARTS, seed, stratify=truth):
+    for part in _parts(len(z), seed, truth):
         others = np.delete(np.arange(len(z)), part)
         z[part] = logits[part] / temperature(logits[others], truth[others])
     return z
+
+
+def _parts(rows: int, seed: int, classes: Array | None) -> list[Rows]:
+    """The parts of rows; none where there are too few."""
+    return folds(rows, PARTS, seed, stratify=classes) if rows >= 2 * PARTS else []
 
 
 def calibrated_losses(logits: Array, truth: Array) -> Array:

@@ -51,10 +51,17 @@ class Config:
     quality: str = setting(
         "balanced", "text", "Effort", "how much time to spend on a good model",
         choices=tuple(EFFORTS),
+        more="one small network; up to four; four to eight of different kinds",
     )  # fmt: skip
     members: int | None = setting(
         None, "integer", "Effort", "networks trained side by side, whose predictions are averaged",
         least=1, by_data=lambda x: x.members,
+    )  # fmt: skip
+    mixed: str | None = setting(
+        None, "text", "Effort", "members of different kinds, weighted by the rows held out",
+        choices=("yes", "no"), by_data=lambda x: "yes" if x.mixes else "no",
+        more="kinds differ in embedding, activation, hidden and norm; it is the default of best "
+        "where none of these is given",
     )  # fmt: skip
     refit: str | None = setting(
         None, "text", "Effort", "train once more, on all rows, once the score is known",

@@ -20,22 +20,24 @@ class Effort:
     """The amount of work for a quality.
 
     Attributes:
-        visits: rows visited by the longest training; a tenth of it where members share the work.
+        visits: rows visited by the longest training.
+        shared: rows visited by all members, where they share the work.
         epochs: minimum and maximum: twice as many for a small table.
         members: networks, minimum and maximum.
         width: of their hidden layers.
     """
 
     visits: float
+    shared: float
     epochs: tuple[int, int]
     members: tuple[int, int]
     width: int
 
 
 EFFORTS = {
-    "fast": Effort(2.8e5, (6, 16), (1, 1), 128),
-    "balanced": Effort(4e6, (8, 32), (1, 4), 256),
-    "best": Effort(4e6, (8, 24), (2, 8), 256),
+    "fast": Effort(2.8e5, 2.8e4, (6, 16), (1, 1), 128),
+    "balanced": Effort(4e6, 4e5, (8, 32), (1, 4), 256),
+    "best": Effort(4e6, 2e6, (8, 32), (4, 8), 256),
 }
 FEW_ROWS = 1500
 """Below this number of rows, networks are small and learn slowly: they could memorise them."""
@@ -147,7 +149,14 @@ class Facts:
     def members(self) -> int:
         """The number of networks: the more, the fewer rows they visit."""
         visits = self.training_rows * self.epochs
-        return int(np.clip(round(self.effort.visits / 10 / visits), *self.effort.members))
+        return int(np.clip(round(self.effort.shared / visits), *self.effort.members))
+
+    @property
+    def mixes(self) -> bool:
+        """Whether members are of different kinds: in "best", where no kind is asked for."""
+        chosen = (self.given["embedding"], self.given["hidden"], self.given["activation"])
+        alike = any(x is not None for x in chosen) or self.given["norm"] != "none"
+        return self.given["quality"] == "best" and not alike
 
     @property
     def chooses_epoch(self) -> bool:

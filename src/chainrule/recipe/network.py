@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import reduce
 
-import numpy as np
-
-from chainrule.data.columns.encoder import Stats, spread_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import Features, beside, features, knots
 from chainrule.data.predictions import Predictions
@@ -20,21 +15,23 @@ from chainrule.nn.compose import mlp
 from chainrule.nn.layers import dense
 from chainrule.nn.loss import LOSSES
 from chainrule.nn.numeric import periodic, piecewise, scale
-from chainrule.ops.bounds import abs, clip, maximum, sign
+from chainrule.ops.bounds import clip, maximum
 from chainrule.ops.build import cast
+from chainrule.ops.mode import when_training
 from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
-from chainrule.ops.transcendental import expm1, log, log1p
+from chainrule.ops.transcendental import log
 from chainrule.recipe.calibration import temperature_scaled
 from chainrule.recipe.config import DEFAULT_LOSS, Config
+from chainrule.recipe.kinds import members, mixes
+from chainrule.recipe.mixture import mixture
+from chainrule.recipe.targetscale import target_scale
 
 OUTPUT_INIT = "zeros"
 """Initialiser of the output layer: training starts from the best constant guess."""
 HUBER_DELTA = {"standard": 3.0, "log": 1.0}
 """By scaling of the target, the error beyond which the Huber loss is linear."""
-MAX_QUARTILE_DISTANCES = 1e300
-"""Bound of a target on a logarithmic scale, in quartile distances from the median."""
 
 
 def build(resolved: Config, schema: Schema, encoders: Features | None = None) -> Model[Predictions]:
@@ -47,7 +44,7 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
     knot_positions = None
     if resolved.embedding == "piecewise" and columns.numbers is not None and resolved.hidden:
         knot_positions = knots(columns.numbers, schema)
-    tops = [_hidden(columns, knot_positions, resolved) for _ in range(resolved.members or 1)]
+    tops = [_hidden(columns, knot_positions, member) for member in members(resolved)]
     target = schema.target
     if isinstance(target, ClassTarget):
         output, loss = _classes(tops, columns.target, target, resolved)
@@ -57,22 +54,22 @@ def build(resolved: Config, schema: Schema, encoders: Features | None = None) ->
     return Model(outputs=output, loss=loss, seed=resolved.seed, schema=schema)
 
 
-def _hidden(columns: Features, knot_positions: Floats | None, resolved: Config) -> Node:
-    """A network up to its last hidden layer; with piecewise embeddings where there are knots."""
-    assert resolved.hidden is not None
+def _hidden(columns: Features, knot_positions: Floats | None, member: Config) -> Node:
+    """A member up to its last hidden layer; with piecewise embeddings where there are knots."""
+    assert member.hidden is not None
     parts = [columns.numbers, columns.others]
-    if columns.numbers is not None and resolved.hidden:
-        if knot_positions is not None:
+    if columns.numbers is not None and member.hidden:
+        if member.embedding == "piecewise" and knot_positions is not None:
             parts[0] = piecewise(columns.numbers, knot_positions)
-        elif resolved.embedding == "periodic":
+        elif member.embedding == "periodic":
             parts[0] = periodic(columns.numbers)
     h = beside([x for x in parts if x is not None])
-    if not resolved.hidden:
+    if not member.hidden:
         return h
     return mlp(
-        scale(h), resolved.hidden, resolved.activation,
-        dropout=resolved.dropout or 0.0,
-        norm=None if resolved.norm == "none" else resolved.norm,
+        scale(h), member.hidden, member.activation,
+        dropout=member.dropout or 0.0,
+        norm=None if member.norm == "none" else member.norm,
     )  # fmt: skip
 
 
@@ -81,13 +78,17 @@ def _classes(
 ) -> tuple[Node, Node]:
     """Probabilities (N, classes), and the loss of the logits."""
     loss = LOSSES[resolved.loss or DEFAULT_LOSS["classification"]]
+    options = {"label_smoothing": resolved.label_smoothing or 0.0}
     logits = [dense(h, len(target.labels), init=OUTPUT_INIT) for h in tops]
-    losses = [loss(z, truth, label_smoothing=resolved.label_smoothing or 0.0) for z in logits]
+    learned = _mean([loss(z, truth, **options) for z in logits])
     together = logits[0]
     if len(tops) > 1:
-        together = log(maximum(_mean([softmax(z) for z in logits]), 1e-30))
+        average = mixture if mixes(resolved) else _mean
+        together = log(maximum(average([softmax(z) for z in logits]), 1e-30))
+    if mixes(resolved):
+        learned = when_training(learned, loss(together, truth, **options))
     z = temperature_scaled(together)
-    return softmax(z), objective(_mean(losses), z, truth, kind=loss.name)
+    return softmax(z), objective(learned, z, truth, kind=loss.name)
 
 
 def _number(
@@ -95,46 +96,20 @@ def _number(
 ) -> tuple[Node, Node]:
     """The prediction in the target's unit (N,), and the loss on the scaled number."""
     scaling = resolved.target_scaling or "standard"
-    forth, back = (_log if scaling == "log" else _standard)(target.stats)
+    forth, back = target_scale(target.stats, scaling)
     scaled = [reshape(dense(h, 1, init=OUTPUT_INIT), (h.shape[0],)) for h in tops]
-    loss = LOSSES[resolved.loss or DEFAULT_LOSS["regression"]]
-    losses = [loss(z, cast(forth(truth), "float32"), delta=HUBER_DELTA[scaling]) for z in scaled]
+    loss, options = (
+        LOSSES[resolved.loss or DEFAULT_LOSS["regression"]],
+        {"delta": HUBER_DELTA[scaling]},
+    )
+    learned = _mean([loss(z, cast(forth(truth), "float32"), **options) for z in scaled])
+    together = (mixture if mixes(resolved) else _mean)(scaled)
+    if mixes(resolved):
+        judged = loss(together, cast(forth(truth), "float32"), **options)
+        learned = when_training(learned, judged)
     low, *_, high = target.stats.quantiles
-    output = clip(back(cast(_mean(scaled), "float64")), low, high)
-    return output, objective(_mean(losses), output, truth, kind=loss.name)
-
-
-Scale = tuple[Callable[[Node], Node], Callable[[Node], Node]]
-"""Functions from a number in the target's unit to the scaled one, and back."""
-
-
-def _standard(stats: Stats) -> Scale:
-    """Mean 0 and standard deviation 1."""
-    mean, std = stats.mean, stats.std or 1.0
-    return lambda y: (y - mean) / std, lambda z: z * std + mean
-
-
-def _log(stats: Stats) -> Scale:
-    """sign(u) log(1 + |u|), with u in quartile distances from the median, then standardised.
-
-    Mean and deviation are those of the inner quantiles, which are robust to outliers. Source:
-    Hafner et al. 2023, symlog.
-    """
-    unit = spread_of(stats)
-    u = (np.array(stats.quantiles[1:-1]) - stats.median) / unit
-    inner = np.sign(u) * np.log1p(np.abs(u))
-    log_far = math.log(MAX_QUARTILE_DISTANCES)
-    mean, std = float(inner.mean()), float(inner.std()) or 1.0
-
-    def forth(y: Node) -> Node:
-        u = clip((y - stats.median) / unit, -MAX_QUARTILE_DISTANCES, MAX_QUARTILE_DISTANCES)
-        return (sign(u) * log1p(abs(u)) - mean) / std
-
-    def back(z: Node) -> Node:
-        u = clip(z * std + mean, -log_far, log_far)
-        return sign(u) * expm1(abs(u)) * unit + stats.median
-
-    return forth, back
+    output = clip(back(cast(together, "float64")), low, high)
+    return output, objective(learned, output, truth, kind=loss.name)
 
 
 def _mean(nodes: list[Node]) -> Node:

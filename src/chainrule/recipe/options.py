@@ -21,6 +21,9 @@ class Options(TypedDict, total=False):
     members: int | None
     """Effort: networks trained side by side, whose predictions are averaged."""
 
+    mixed: Literal["yes", "no"] | None
+    """Effort: members of different kinds, weighted by the rows held out."""
+
     refit: Literal["yes", "no"] | None
     """Effort: train once more, on all rows, once the score is known."""
 

@@ -161,7 +161,8 @@ def search(
     tried = [Trial({}, default_length(base.config))]
     for _ in range(trials - 1):
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
-        resolved = resolve(config(target=target, **given, **drawn), base.schema)
+        every = {"mixed": base.config.mixed} | given | drawn
+        resolved = resolve(config(target=target, **every), base.schema)
         tried.append(Trial(drawn, default_length(resolved)))
     study = _Study(base, metric, better, jobs, choose(verbose))
     return study.run(tried, factor)

@@ -27,13 +27,14 @@ from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
-from chainrule.ops.softmax import SOFTMAX
 from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
 from chainrule.recipe.config import Config, config, resolve
 from chainrule.recipe.evaluation import evaluate, subset, without_repeats
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
 from chainrule.recipe.importance import importance
+from chainrule.recipe.kinds import weights_in_words
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
+from chainrule.recipe.mixture import weights_of
 from chainrule.recipe.network import build
 from chainrule.recipe.options import Options
 from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation
@@ -157,7 +158,9 @@ class Training:
             if best is not None and self._ended_early:
                 self._fits = 2
                 self._fit_shorter(best, progress)
-        calibrate(model, data)
+            calibrate(model, data, self.config)
+            for weights in weights_of(model).values() if len(data.held_rows) else ():
+                progress.note(weights_in_words(resolved, weights, len(data.held_rows)))
         model.trained_rows = self._trained
 
     def _fit_shorter(self, best: int, progress: Progress) -> None:
@@ -195,7 +198,8 @@ class Training:
             self._announce(progress, f"{sentence}, for {epochs} epochs", 0)
             fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), progress)
         self._before_refit = model.values, model.steps
-        model.restore(again.values | again.slots | temperature_of(model), again.steps)
+        chosen = weights_of(model) | temperature_of(model)
+        model.restore(again.values | again.slots | chosen, again.steps)
         model.split += f"; then {sentence}"
         model.trained_rows = keys_of(subset(self.encoded, rows))
         return True
@@ -231,12 +235,8 @@ class Training:
         held = self.data.held_rows
         if not len(held):
             return []
-        encoded, prediction = subset(self.encoded, held), None
-        if temperature_of(self.scored):  # at temperatures that these rows have not chosen
-            assert self.data.held_arrays is not None
-            _, logits, truth = self.scored.scoring_outputs(self.data.held_arrays, held)
-            scaled = crossfitted(logits, truth, self.config.seed)
-            prediction = SOFTMAX.forward(scaled, axis=(-1,))
+        encoded = subset(self.encoded, held)
+        prediction = crossfitted(self.scored, self.data, self.config, encoded)
         found = evaluate(self.scored, encoded, "validation", prediction)
         remarks = []
         if self.kept is not None and keeps_best(self.data, self.config):
