@@ -3,48 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 import chainrule as cr
 from chainrule.explain.formula import number, transparent
+from chainrule.explain.lecture import DRAWN, EXAMPLE, RATE
+from chainrule.explain.lecture import network as build
 from chainrule.explain.trace import TraceStep
 
-EXAMPLE = {"x": [[1.0, 0.0]], "t": [[1.0]]}
-RATE = 10.0
-
-
-@dataclass(frozen=True)
-class Network:
-    """The network of the lecture, with a readable name for every node."""
-
-    nodes: Mapping[str, cr.Node]
-
-    @staticmethod
-    def build() -> Network:
-        """Two inputs, two hidden units, one output; sigmoid throughout, half squared error."""
-        x = cr.input("x", (2,), dtype="float64")
-        t = cr.input("t", (1,), dtype="float64")
-        w1 = cr.parameter("W1", [[3.7, 2.9], [3.7, 2.9]], dtype="float64")
-        b1 = cr.parameter("b1", [-1.5, -4.5], dtype="float64")
-        w2 = cr.parameter("W2", [[4.5], [-5.2]], dtype="float64")
-        b2 = cr.parameter("b2", [-2.0], dtype="float64")
-        u1 = (x @ w1).named("u1")
-        z1 = (u1 + b1).named("z1")
-        h = cr.sigmoid(z1).named("h")
-        u2 = (h @ w2).named("u2")
-        z2 = (u2 + b2).named("z2")
-        y = cr.sigmoid(z2).named("y")
-        d = (t - y).named("d")
-        q = (d**2).named("q")
-        s = cr.sum(q).named("s")
-        error = (s / 2).named("E")
-        nodes = (x, t, w1, b1, w2, b2, u1, z1, h, u2, z2, y, d, q, s, error)
-        return Network({node.label: node for node in nodes})
-
-
-DRAWN = ("x", "W1", "b1", "z1", "h", "W2", "b2", "z2", "y", "t", "E")
+Network = Mapping[str, cr.Node]
 
 FORWARD = {
     "u1": "Each of the two hidden units adds up the inputs, each times its weight. A column of "
@@ -89,8 +57,8 @@ ROWS = (
 
 def traced() -> tuple[Network, cr.Trace]:
     """The network, and its trace forward and backward."""
-    network = Network.build()
-    trace = cr.run(network.nodes["E"], EXAMPLE)
+    network = build()
+    trace = cr.run(network["E"], EXAMPLE)
     trace.backward("E")
     return network, trace
 
@@ -187,7 +155,7 @@ def _update(network: Network, trace: cr.Trace) -> str:
 
 
 def _trained(network: Network) -> cr.Model:
-    lesson = cr.Model(outputs=network.nodes["y"], loss=network.nodes["E"])
+    lesson = cr.Model(outputs=network["y"], loss=network["E"])
     lesson.fit(
         EXAMPLE, optimizer=cr.SGD(RATE), batch_size=1, epochs=1, validation=None, verbose=False
     )
@@ -195,7 +163,7 @@ def _trained(network: Network) -> cr.Model:
 
 
 def _again(trace: cr.Trace) -> str:
-    after = _trained(Network.build()).run(EXAMPLE)
+    after = _trained(build()).run(EXAMPLE)
     return (
         f"The same example again: the answer was {number(trace.value('y'), 9)} and is now "
         f"{number(after.value('y'), 9)}; the error was {number(trace.value('E'), 9)} and is now "

@@ -20,6 +20,8 @@ from chainrule.graph import listing as listing
 from chainrule.graph.leaves import input as input
 from chainrule.graph.leaves import parameter as parameter
 from chainrule.model.crossvalidate import cross_validate as cross_validate
+from chainrule.model.exercise import Exercise as Exercise
+from chainrule.model.exercise import exercise as exercise
 from chainrule.model.many import fit_many as fit_many
 from chainrule.model.model import Model as Model
 from chainrule.model.model import load as load

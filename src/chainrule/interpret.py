@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,12 @@ class EvalSchedule:
             self._calls.append((node, attributes, unresolved, freed))
 
     def run(
-        self, given: Mapping[Node, Array], *, rows: int = 0, training: bool = False
+        self,
+        given: Mapping[Node, Array],
+        *,
+        rows: int = 0,
+        training: bool = False,
+        each: Callable[[Operation, Array], Array] | None = None,
     ) -> dict[Node, Array]:
         """Returns the values of at least the nodes to keep.
 
@@ -55,6 +60,7 @@ class EvalSchedule:
             given: the values of the inputs and parameters, and of nodes already computed.
             rows: the length of the batch axis N.
             training: whether `when_training` takes its first operand.
+            each: gives the value that takes the place of a computed one, such as a rounded one.
         """
         env = {**self._fixed, **given}
         with np.errstate(all="ignore"):
@@ -67,7 +73,8 @@ class EvalSchedule:
                         attributes["shape"] = resolve(attributes["shape"], rows)
                     if "training" in unresolved:
                         attributes["training"] = training
-                env[node] = _call(node, env, attributes)
+                value = _call(node, env, attributes)
+                env[node] = value if each is None else each(node, value)
                 for operand in freed:
                     env.pop(operand, None)
         return env

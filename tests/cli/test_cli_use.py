@@ -321,3 +321,27 @@ def test_a_long_query_whose_predictions_replace_a_file(inside: Path, capsys) -> 
     query = f"select *, '{'я' * 250}' as remark from 'h.csv'"
     assert main(["predict", "towns", query, "-o", "again.csv"]) == 0, capsys.readouterr().err
     assert len(Path("again.csv").read_text("utf-8").splitlines()) == 201
+
+
+def test_exercise_sheets_of_the_lecture_and_of_a_model(
+    inside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["exercise", "lecture", "--variants", "2", "-o", "sheets"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "2 sheets with keys in sheets: sheets.html, keys.html, sheets.md, keys.md\n"
+    assert err == ""
+    first = (inside / "sheets" / "keys.md").read_bytes()
+    assert main(["exercise", "lecture", "--variants", "2", "-o", "sheets"]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert main(["exercise", "lecture", "--variants", "2", "-o", "sheets", "--force", "-q"]) == 0
+    assert (inside / "sheets" / "keys.md").read_bytes() == first
+    assert main(["exercise", "prices", "h.csv", "--rows", "3,5", "-o", "units"]) == 0
+    out, err = capsys.readouterr()
+    assert "each sheet shows one unit" in " ".join(err.split())
+    text = (inside / "units" / "sheets.md").read_text("utf-8")
+    assert "One training step of prices by hand: sheet 2 of 2" in text
+    assert "on row 5 of the data" in text
+    assert main(["exercise", "prices", "h.csv", "--rows", "0"]) == 1
+    assert main(["exercise", "prices", "h.csv", "--rows", "999"]) == 1
+    assert "no such row" in capsys.readouterr().err
+    assert not (inside / "prices-exercise").exists()

@@ -149,7 +149,9 @@ def _list(array: Array, digits: int) -> str:
 
 
 def _scalar(value: object, digits: int) -> str:
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value + 0.0 if value == 0 else value:.{digits}g}"  # -0.0 is written 0
 
 
 def by_name(
@@ -169,11 +171,12 @@ def by_number(
     values: Mapping[Node, Array],
     own: Mapping[Node, str] = MappingProxyType({}),
     entries: int = SHOWN,
+    digits: int = 6,
 ) -> Callable[[Node], str | None]:
-    """Leaves as their numbers; see `by_name`, and `number` for `entries`."""
+    """Leaves as their numbers; see `by_name`, and `number` for `entries` and `digits`."""
 
     def leaf(node: Node) -> str | None:
         known = (node in names or not node.inputs) and not transparent(node)
-        return number(values[node], entries=entries) if known or node in own else None
+        return number(values[node], digits, entries) if known or node in own else None
 
     return leaf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ from chainrule.explain.formula import (
     transparent,
 )
 from chainrule.explain.picture import Numbers, drawn
+from chainrule.explain.worked import Entry
+from chainrule.explain.worked import entries as entries_of
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
@@ -33,7 +35,7 @@ from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.inspector.document import document, graph_form, row_forms
 from chainrule.inspector.page import Page
-from chainrule.interpret import evaluate, initial_value
+from chainrule.interpret import EvalSchedule, initial_value
 
 ENTRIES = 6
 """Entries of an array in a table of steps."""
@@ -52,6 +54,8 @@ class TraceStep:
         consumers: for a gradient, the nodes that contribute to it, in order of summation.
         passed: for a gradient, the names of nodes with the same, which only pass it on.
         entries: an array with more is cut where it is printed.
+        terms: the nodes whose sum is the result: the node itself, or the contributions to its
+            gradient.
     """
 
     direction: str
@@ -63,6 +67,7 @@ class TraceStep:
     consumers: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     entries: int = SHOWN
+    terms: tuple[Node, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.formula}\n    = {self.numbers}\n    = {number(self.value, 9, self.entries)}"
@@ -90,11 +95,21 @@ class Trace:
     Attributes:
         graph: the nodes, in order of computation.
         rows: the number of examples.
+
+    Args:
+        each: gives what takes the place of the value of an operation, such as a rounded one.
     """
 
-    def __init__(self, graph: Graph, given: Mapping[Node, Array], rows: int, training: bool):
-        self.graph, self.rows, self._training = graph, rows, training
-        self._values = evaluate(graph, given, rows=rows, training=training)
+    def __init__(
+        self,
+        graph: Graph,
+        given: Mapping[Node, Array],
+        rows: int,
+        training: bool,
+        each: Callable[[Operation, Array], Array] | None = None,
+    ):
+        self.graph, self.rows, self._training, self._each = graph, rows, training, each
+        self._values = self._evaluate(graph, given)
         self._backward: Backward | None = None
         self._gradients: dict[Node, Array] = {}
 
@@ -130,7 +145,7 @@ class Trace:
         built = backward(self.graph, self.graph.find(loss))
         extended = Graph([*self.graph.outputs, *built.gradients.values()], like=self.graph)
         check(extended)
-        self._values = evaluate(extended, self._values, rows=self.rows, training=self._training)
+        self._values = self._evaluate(extended, self._values)
         self._gradients = {x: self._values[gx] for x, gx in built.gradients.items()}
         self._backward = built
 
@@ -150,8 +165,7 @@ class Trace:
         if node not in self._gradients:  # a constant, or a node that the loss does not depend on
             (gradient,) = gradients(self._backward.loss, [node])
             graph = Graph(gradient, like=self.graph)
-            env = evaluate(graph, self._values, rows=self.rows, training=self._training)
-            self._gradients[node] = env[gradient]
+            self._gradients[node] = self._evaluate(graph, self._values)[gradient]
         return self._gradients[node]
 
     def picture(
@@ -184,7 +198,11 @@ class Trace:
         title = title or f"A graph of {len(self.graph)} nodes with their values on {self.rows} rows"
         return drawn(self.graph, path, nodes, title, numbers)
 
-    def steps(self, *, entries: int = SHOWN) -> TraceSteps:
+    def _evaluate(self, graph: Graph, given: Mapping[Node, Array]) -> dict[Node, Array]:
+        schedule = EvalSchedule(graph)
+        return schedule.run(given, rows=self.rows, training=self._training, each=self._each)
+
+    def steps(self, *, entries: int = SHOWN, digits: int = 6) -> TraceSteps:
         """Returns all values in order of computation, then, after `backward`, all gradients.
 
         Each has its formula, with names and with numbers. A gradient is computed from those of the
@@ -194,6 +212,7 @@ class Trace:
 
         Args:
             entries: an array with more entries is cut to its first three and its shape.
+            digits: significant ones, of the numbers in the computations.
         """
         names = {x: self.graph.name(x) for x in self.graph}
         shown = [x for x in self.graph if isinstance(x, Operation) and not transparent(x)]
@@ -203,14 +222,15 @@ class Trace:
                 node,
                 names[node],
                 f"{names[node]} = {expression(node, by_name(names))}",
-                expression(node, by_number(names, self._values, entries=entries)),
+                expression(node, by_number(names, self._values, entries=entries, digits=digits)),
                 self._values[node],
                 entries=entries,
+                terms=(node,),
             )
             for node in shown
         )
         if self._backward is not None:
-            steps += self._backward_steps(self._backward, names, entries)
+            steps += self._backward_steps(self._backward, names, entries, digits)
         return steps
 
     def show(self, title: str = "A trace") -> Page:
@@ -240,8 +260,27 @@ class Trace:
             training=self._training, optimizer=optimizer,
         )  # fmt: skip
 
+    def worked(self, step: TraceStep, *, digits: int = 6) -> list[Entry]:
+        """Returns the arithmetic of each entry of a step: "1 * 3.7 + 0 * 2.9", and its value.
+
+        It is that of elementwise functions, of sums and means, and of products of matrices; the
+        list is empty where a formula has something else.
+
+        Args:
+            step: of `steps`.
+            digits: significant ones.
+        """
+        known, passed = set(self.graph), set[Node]()
+        if step.direction == "backward" and self._backward is not None:
+            built = self._backward
+            known.update(built.gradients.values())
+            readers = (c.consumer for c in built.contributions.get(step.node, []))
+            passed = {built.gradients[x] for x in readers}
+        terms = [(x, x in passed) for x in step.terms]
+        return entries_of(step.value, terms, known, self._values, digits)
+
     def _backward_steps(
-        self, built: Backward, names: dict[Node, str], entries: int
+        self, built: Backward, names: dict[Node, str], entries: int, digits: int
     ) -> list[TraceStep]:
         titles = {
             x: f"∂{names[built.loss]}/∂{names[x]}" for x in built.gradients if not transparent(x)
@@ -251,7 +290,7 @@ class Trace:
             leaves.setdefault(built.gradients[x], title)
         passed: dict[Node, list[Node]] = {}
         home: dict[Node, Node] = {}
-        written: dict[Node, tuple[str, str]] = {}
+        written: dict[Node, tuple[str, str, tuple[Node, ...]]] = {}
         for node in titles:
             terms = [
                 (c.gradient, self._readers(built, c.consumer))
@@ -260,8 +299,9 @@ class Trace:
             texts = []
             for gradient, readers in terms:
                 own = {built.gradients[x]: titles[x] for x in reversed(readers)}
-                texts.append(self._term(gradient, leaves, own, entries))
-            written[node] = added([x for x, _ in texts]), added([x for _, x in texts])
+                texts.append(self._term(gradient, leaves, own, (entries, digits)))
+            formula, numbers = added([x for x, _ in texts]), added([x for _, x in texts])
+            written[node] = formula, numbers, tuple(x for x, _ in terms)
             read = [x for _, readers in terms for x in readers]
             onto = next((x for x in read if titles.get(x) == written[node][0]), None)
             home[node] = node
@@ -279,20 +319,26 @@ class Trace:
                 tuple(names[c.consumer] for c in built.contributions.get(node, [])),
                 tuple(names[x] for x in passed.get(node, [])),
                 entries,
+                terms,
             )
-            for node, (formula, numbers) in written.items()
+            for node, (formula, numbers, terms) in written.items()
             if home[node] is node
         ]
 
     def _term(
-        self, gradient: Node, names: Mapping[Node, str], own: Mapping[Node, str], entries: int
+        self,
+        gradient: Node,
+        names: Mapping[Node, str],
+        own: Mapping[Node, str],
+        size: tuple[int, int],
     ) -> tuple[str, str]:
         """One contribution to a gradient, by the names and by the numbers of what it reads."""
+        entries, digits = size
         if gradient in own:
-            return own[gradient], number(self._values[gradient], entries=entries)
+            return own[gradient], number(self._values[gradient], digits, entries)
         return (
             expression(gradient, by_name(names, own)),
-            expression(gradient, by_number(names, self._values, own, entries)),
+            expression(gradient, by_number(names, self._values, own, entries, digits)),
         )
 
     def _readers(self, built: Backward, consumer: Operation) -> list[Node]:
