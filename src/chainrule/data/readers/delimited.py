@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import re
 import tempfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,41 +31,26 @@ LINE_LIMIT = 1 << 24  # bytes; DuckDB's own is 2 MB
 
 
 @dataclass(frozen=True)
-class Packed:
-    """A file, plain or compressed by gzip, and its name for messages."""
+class File:
+    """A file, and its name for messages."""
 
     path: Path
     source: str
-    compressed: bool
-
-    def open(self) -> io.BufferedIOBase:
-        """Open for reading, unpacked."""
-        return gzip.open(self.path) if self.compressed else self.path.open("rb")
 
     def head(self) -> bytes:
         """The first bytes, with at least 30 lines where these are not very long."""
-        try:
-            with self.open() as file:
-                head = file.read(PREVIEW)
-                while (
-                    head.count(b"\n") < 30 and len(head) < LARGEST and (more := file.read(PREVIEW))
-                ):
-                    head += more
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                self.source, "cannot be unpacked", got=str(error), fix="get it again"
-            ) from None
+        with self.path.open("rb") as file:
+            head = file.read(PREVIEW)
+            while head.count(b"\n") < 30 and len(head) < LARGEST and (more := file.read(PREVIEW)):
+                head += more
         return head
 
     def content(self) -> bytes:
         """All bytes."""
-        with self.open() as file:
-            return file.read()
+        return self.path.read_bytes()
 
 
-def read_delimited(
-    file: Packed, head: bytes, *, header: bool | None, encoding: str | None
-) -> Table:
+def read_delimited(file: File, head: bytes, *, header: bool | None, encoding: str | None) -> Table:
     """The table in a delimited text. Raises DataError with the line of what cannot be read."""
     notes = Notes()
     encoding = encoding or stated_encoding(head)
@@ -79,7 +62,7 @@ def read_delimited(
         return _irregular(file, encoding, notes, header)
 
 
-def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Table | None:
+def _regular(file: File, head: bytes, notes: Notes, header: bool | None) -> Table | None:
     """The table in UTF-8 whose records all have one form, by DuckDB; None: it is not so."""
     text = head.decode("utf-8", "ignore").removeprefix("\ufeff")
     _refuse_page(text, file.source)
@@ -88,7 +71,7 @@ def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Ta
     if EXCEL_DELIMITER.match(text) or not dialect.plain:
         return None
     try:
-        with file.open() as opened:
+        with file.path.open("rb") as opened:
             found = scan(opened, dialect.delimiter, dialect.quote)
     except UnicodeDecodeError:
         return None
@@ -104,7 +87,7 @@ def _regular(file: Packed, head: bytes, notes: Notes, header: bool | None) -> Ta
     return None
 
 
-def _irregular(file: Packed, encoding: str | None, notes: Notes, header: bool | None) -> Table:
+def _irregular(file: File, encoding: str | None, notes: Notes, header: bool | None) -> Table:
     """The table in a text that needs more than DuckDB: its rows are written anew for it."""
     content = file.content()
     try:
@@ -133,24 +116,22 @@ def _irregular(file: Packed, encoding: str | None, notes: Notes, header: bool | 
 
 
 def _load(
-    path: Path, file: Packed, rows: list[list[str]], dialect: Dialect, found: Scan, notes: Notes,
+    path: Path, file: File, rows: list[list[str]], dialect: Dialect, found: Scan, notes: Notes,
     header: bool | None,
 ) -> Table:  # fmt: skip
     """The table in a regular file, of which `rows` are the first."""
     if not rows:
-        raise DataError(file.source, "the file holds no rows", at=file.path)
+        raise DataError(file.source, "the file holds no rows")
     names, has_header, below = read_header(rows, header, file.source, notes)
     types = {f"c{i}": "VARCHAR" for i in range(len(rows[0]))}
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
         "escape=?, header=?, columns=?, encoding='utf-8', max_line_size=?, new_line=?, "
-        "compression=?)"
+        "compression='none')"
     )
-    packed = file.compressed and path == file.path
     options: list[Any] = [
         literal_path(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,
         max(LINE_LIMIT, 2 * found.longest), "\\r\\n" if found.returns else "\\n",
-        "gzip" if packed else "none",
     ]  # fmt: skip
     duckdb, connection = connect()
     with connection:
@@ -159,7 +140,7 @@ def _load(
         except duckdb.Error as error:
             raise _csv_error(file.source, str(error)) from None
         connection.execute(f"DELETE FROM t WHERE rowid < {below}")
-        tidy(connection, rows[0] if has_header else None, rows[1 + below :], notes)
+        tidy(connection, rows[0] if has_header else None, rows[1 + below :], len(names), notes)
         if found.apostrophes:
             tell_apostrophes(connection, names, notes)
         marked = path != file.path or len(names) > BLOCK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, coded, text_column
-from chainrule.data.readers.plain import guess_plain, read_plain
+from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.table import Codes, Column, Table, listed, refuse_duplicates
 from chainrule.errors import DataError
@@ -19,6 +20,7 @@ from chainrule.errors import DataError
 QUERY = "the SQL query"
 BLOCK = 128  # columns of a table at a time: each query costs time for all columns of its table
 LIKE_DATES = re.compile(r"(DATE|TIME(STAMP)?|UUID)\b")
+CELLS = 1 << 20  # of columns that are read by one query
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 SETTINGS = (
     "SET python_enable_replacements=false",
@@ -145,11 +147,12 @@ def _columns(
     forms = [None] * len(names) if typed else guess_plain(connection)
     counts = ", ".join(f"count(c{i})" for i in range(len(names)))
     present = connection.execute(f"SELECT {counts} FROM t").fetchone()
+    regular = _regular(connection, {i: form for i, form in enumerate(forms) if form is not None})
     columns = []
     for i, (name, kind, form) in enumerate(zip(names, kinds, forms, strict=True)):
         column = _typed(connection, i, name, kind, notes) if typed else None
         if form is not None:
-            column = read_plain(connection, i, name, form, present[i], notes)
+            column = read_plain(connection, i, name, form, present[i], next(regular), notes)
         if column is None:
             codes, levels = _texts(connection, i)
             if quotes is not None:
@@ -157,6 +160,19 @@ def _columns(
             column = text_column(name, codes, levels, notes, typed=typed)
         columns.append(column)
     return columns
+
+
+def _regular(
+    connection: Any, forms: Mapping[int, Form]
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """The regular cells of the columns of t that have a form, a few columns at a time."""
+    if not forms:
+        return
+    rows = connection.execute("SELECT count(*) FROM t").fetchone()[0]
+    numbers, step = list(forms), max(1, CELLS // rows)
+    for start in range(0, len(numbers), step):
+        some = {i: forms[i] for i in numbers[start : start + step]}
+        yield from regular_cells(connection, some).values()
 
 
 def _fetch(connection: Any, expression: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:

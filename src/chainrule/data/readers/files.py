@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
-from chainrule.data.readers.delimited import Packed, read_delimited
+from chainrule.data.readers.delimited import File, read_delimited
 from chainrule.data.readers.duck import literal_path, read_json, read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
 from chainrule.data.readers.excel import MAGIC, read_workbook
@@ -17,6 +21,7 @@ SUFFIXES = (
     "spreadsheets (.xlsx .xls .ods)"
 )
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+UNPACKED = 1 << 20  # bytes at a time
 JSON = (".json", ".jsonl", ".ndjson", ".geojson")
 
 
@@ -30,18 +35,22 @@ def read_file(
     """
     source = source or path.name
     if path.stat().st_size == 0:
-        raise DataError(source, "the file is empty", at=path)
-    with path.open("rb") as file:
-        magic = file.read(4)
+        raise DataError(source, "the file is empty")
+    with path.open("rb") as opened:
+        magic = opened.read(4)
     if magic == b"PAR1":
         return read_typed("SELECT * FROM read_parquet(?)", [literal_path(path)], source)
     if magic in MAGIC or path.suffix.lower() in SPREADSHEETS:
         return read_workbook(path, source, header=header, sheet=sheet)
-    packed = Packed(path, source, compressed=magic[:2] == b"\x1f\x8b")
-    inner = path.with_suffix("").name if packed.compressed and path.suffix == ".gz" else path.name
-    if Path(inner).suffix.lower() in JSON:
-        return _read_json(packed, encoding)
-    head = packed.head()
+    if magic[:2] == b"\x1f\x8b":
+        with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
+            copy = Path(folder) / (path.stem if path.suffix == ".gz" else path.name)
+            _unpack(path, copy, source)
+            return read_file(copy, header=header, encoding=encoding, sheet=sheet, source=source)
+    file = File(path, source)
+    if path.suffix.lower() in JSON:
+        return _read_json(file, encoding)
+    head = file.head()
     if encoding is None and b"\0" in head and stated_encoding(head) is None:
         raise DataError(
             source,
@@ -50,10 +59,21 @@ def read_file(
             got=f"a binary file that begins with {head[:8]!r}",
             fix="export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
         )
-    return read_delimited(packed, head, header=header, encoding=encoding)
+    return read_delimited(file, head, header=header, encoding=encoding)
 
 
-def _read_json(file: Packed, encoding: str | None) -> Table:
+def _unpack(path: Path, copy: Path, source: str) -> None:
+    """Writes the content of a gzip file, so that it is unpacked once for all who read it."""
+    try:
+        with gzip.open(path) as packed, copy.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, UNPACKED)
+    except (OSError, EOFError, zlib.error) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        fix = f"free space in {tempfile.gettempdir()}" if full else "get it again"
+        raise DataError(source, "cannot be unpacked", got=str(error), fix=fix) from None
+
+
+def _read_json(file: File, encoding: str | None) -> Table:
     """The table in JSON or JSON lines; a copy is made of what is not plain UTF-8."""
     encoding = encoding or stated_encoding(file.head()[:1000])
     if encoding in (None, "utf-8"):

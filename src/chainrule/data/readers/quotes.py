@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import mmap
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -49,9 +48,8 @@ class Quotes:
     def _holds(self, texts: Collection[str]) -> bool:
         """Whether one of the texts stands in quotes somewhere in the file."""
         wanted = [f"{self._quote}{text}{self._quote}".encode() for text in texts]
-        with self._path.open("rb") as file:
-            if file.read(2) == b"\x1f\x8b":
-                content = gzip.decompress(self._path.read_bytes())
-                return any(text in content for text in wanted)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plain:
-                return any(plain.find(text) >= 0 for text in wanted)
+        with (
+            self._path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            return any(content.find(text) >= 0 for text in wanted)

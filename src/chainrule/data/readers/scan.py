@@ -1,16 +1,14 @@
-"""Counts the cells of each record of a delimited file, without making them."""
+"""Finds out whether all records of a delimited file have one form, without making them."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase
 
 import numpy as np
-from numpy.typing import NDArray
 
-CHUNK = 1 << 22
+CHUNK = 1 << 17
 OPEN = 1 << 26
 """Bytes after which a record that has not ended has a quote that is never closed."""
 LF, CR = 10, 13
@@ -18,111 +16,114 @@ LF, CR = 10, 13
 
 @dataclass
 class Scan:
-    """The findings of a scan.
+    """The findings of a scan; those below `regular` are of the whole file only where it is True.
 
     Attributes:
-        widths: how many records have each number of cells; blank lines are not counted.
-        longest: the bytes of the longest record.
-        blank: whether a blank line stands above another record.
+        regular: whether all records have the same form, so that they are read as they stand.
+        longest: a number of bytes that no record exceeds.
         quoted: whether a cell is quoted.
-        ragged_quotes: whether a quote stands inside a cell that does not begin with one, or a
-            text follows the quote that ends a cell.
         returns: whether records end in CR LF, not LF.
-        mixed_ends: whether records end in different ways, or in CR alone.
         apostrophes: whether a cell begins with an apostrophe.
     """
 
-    widths: set[int]
+    regular: bool = True
     longest: int = 0
-    blank: bool = False
     quoted: bool = False
-    ragged_quotes: bool = False
     returns: bool = False
-    mixed_ends: bool = False
     apostrophes: bool = False
-
-    @property
-    def regular(self) -> bool:
-        """Whether all records have the same form, so that they are read as they stand."""
-        odd = self.ragged_quotes or self.mixed_ends
-        return not odd and len(self.widths) == 1 and not (self.blank and self.widths != {1})
 
 
 def scan(file: BufferedIOBase, delimiter: str, quote: str) -> Scan:
-    """The form of the records of a UTF-8 file. Raises UnicodeDecodeError for bytes that are not."""
-    found = Scan(set())
-    ends: set[bool] = set()
-    blank = False
+    """The form of the records of a UTF-8 file. Raises UnicodeDecodeError for bytes that are not.
+
+    They are regular where the delimiters and line ends outside of quotes are those of the first
+    record, again and again. Blank lines may follow the last one; of one column they are records.
+    """
+    found = Scan()
+    d, q = delimiter.encode(), quote.encode()
+    others = bytes(set(range(256)).difference(d + q + b"\r\n"))
+    form, blank = b"", False
     for piece in _pieces(file, ord(quote)):
-        codes = np.frombuffer(piece, np.uint8)
-        outside = _outside(codes, ord(quote), ord(delimiter), found)
-        marks = (codes == ord(delimiter)) & outside
-        stops = np.flatnonzero((codes == LF) & outside)
-        returns = np.flatnonzero((codes == CR) & outside)
-        found.returns = bool(len(returns))
-        ends.add(found.returns)
-        found.mixed_ends |= len(ends) > 1 or bool(len(returns) and not (
-            len(returns) >= len(stops) - (not piece.endswith(b"\n"))
-            and np.array_equal(returns + 1, stops)
-        ))  # fmt: skip
-        if not piece.endswith(b"\n"):
-            stops = np.append(stops, len(codes))
-        cells = np.diff(np.searchsorted(np.flatnonzero(marks), stops), prepend=0) + 1
-        lengths = np.diff(stops, prepend=-1)
-        full = lengths > 1 + bool(len(returns))
-        found.widths |= set(np.unique(cells[full]).tolist())
-        found.longest = max(found.longest, int(lengths.max(initial=0)))
-        last = int(np.flatnonzero(full)[-1]) if full.any() else -1
-        found.blank |= (blank and last >= 0) or not full[: last + 1].all()
-        blank = last + 1 < len(full)
-        apostrophes = quote.encode() != b"'" and (delimiter + "'").encode() in piece
-        found.apostrophes |= apostrophes or piece.startswith(b"'") or b"\n'" in piece
-        if found.ragged_quotes or found.mixed_ends:
-            break
+        if not piece.isascii():
+            piece.decode("utf-8")
+        marks = piece.translate(None, others)
+        if q in marks:
+            found.quoted = True
+            marks = _outside(piece, marks, ord(quote), ord(delimiter))
+        form = form or marks[: marks.find(b"\n") + 1] or marks + b"\n"
+        found.returns = form.endswith(b"\r\n")
+        alone = found.returns and piece.count(b"\r") != piece.count(b"\r\n")
+        blanks = _blanks(piece, marks, form)
+        if alone or q in marks or blanks is None or (blank and piece.strip(b"\r\n")):
+            return Scan(regular=False)
+        blank = blanks > 0
+        found.longest = max(found.longest, len(piece))
+        found.apostrophes |= q != b"'" and b"'" in piece and (
+            d + b"'" in piece or b"\n'" in piece or piece.startswith(b"'")
+        )  # fmt: skip
     return found
 
 
+def _blanks(piece: bytes, marks: bytes, form: bytes) -> int | None:
+    """The bytes of the blank lines below the records of a piece; None: it is not regular.
+
+    form: the marks of a record with its line end.
+    """
+    end = b"\r\n" if form.endswith(b"\r\n") else b"\n"
+    if b"\r" in form.removesuffix(end):
+        return None
+    if not piece.endswith(b"\n"):
+        marks += end
+    records = len(marks)
+    if form != end and (filled := len(marks.rstrip(b"\r\n"))) < records:
+        records = filled and filled + len(end)
+    below = marks[records:]
+    if marks != form * (records // len(form)) + end * (len(below) // len(end)):
+        return None
+    bare = piece.endswith(end + below) if records else piece == below
+    return len(below) if bare or not below else None
+
+
 def _pieces(file: BufferedIOBase, quote: int) -> Iterator[bytes]:
-    """The file in pieces of whole records, all of them UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """The file in pieces of whole records, each but the last with its line end."""
     rest = b""
-    while chunk := file.read(CHUNK):
-        decoder.decode(chunk)
+    while chunk := file.read(max(CHUNK, len(rest))):
         rest += chunk
         end = _complete(rest, quote) or (len(rest) if len(rest) > OPEN else 0)
         if end:
             yield rest[:end]
             rest = rest[end:]
-    decoder.decode(b"", final=True)
     if rest:
         yield rest
 
 
 def _complete(data: bytes, quote: int) -> int:
     """The length of the records that have ended; a line feed within quotes ends none."""
-    if not data.count(quote):
-        return data.rfind(b"\n") + 1
+    end = data.rfind(b"\n") + 1
     codes = np.frombuffer(data, np.uint8)
+    if np.count_nonzero(codes[:end] == quote) % 2 == 0:
+        return end
     ends = np.flatnonzero(codes == LF)
     quotes = np.searchsorted(np.flatnonzero(codes == quote), ends)
     closed = ends[quotes % 2 == 0]
     return int(closed[-1]) + 1 if len(closed) else 0
 
 
-def _outside(
-    codes: NDArray[np.uint8], quote: int, delimiter: int, found: Scan
-) -> NDArray[np.bool_]:
-    """True where a byte is outside of quotes; notes quotes that are not around a cell."""
-    quotes = codes == quote
-    places = np.flatnonzero(quotes)
-    if not len(places):
-        return np.ones(len(codes), bool)
-    found.quoted = True
+def _outside(piece: bytes, marks: bytes, quote: int, delimiter: int) -> bytes:
+    """The marks of a piece that stand outside of quotes; all of them if a quote is out of place.
+
+    It is where it stands inside a cell that does not begin with one, or where a text follows the
+    quote that ends a cell.
+    """
+    codes, found = np.frombuffer(piece, np.uint8), np.frombuffer(marks, np.uint8)
+    places = np.flatnonzero(codes == quote)
     around = np.zeros(256, bool)
     around[[quote, delimiter, LF, CR]] = True
     opening, closing = places[0::2], places[1::2]
     before = codes[opening[opening > 0] - 1]
     after = codes[closing[closing + 1 < len(codes)] + 1]
-    closed = len(opening) == len(closing)
-    found.ragged_quotes |= not (closed and around[before].all() and around[after].all())
-    return ~np.bitwise_xor.accumulate(quotes)
+    if len(opening) > len(closing) or not (around[before].all() and around[after].all()):
+        return marks
+    quotes = found == quote
+    outside = ~(np.bitwise_xor.accumulate(quotes) | quotes)
+    return bytes(found[outside])

@@ -20,18 +20,22 @@ REMARKS = 20  # rows
 
 
 def tidy(
-    connection: Any, header: Sequence[str] | None, body: Sequence[Sequence[str]], notes: Notes
-) -> None:
+    connection: Any, header: Sequence[str] | None, body: Sequence[Sequence[str]], width: int,
+    notes: Notes,
+) -> None:  # fmt: skip
     """Deletes rows of the table t that hold no data, and notes them and rows that are like names.
 
-    `body` are the first rows below the header.
+    `body` are the first rows below the header, `width` is the number of columns.
     """
-    width = len(connection.execute("DESCRIBE t").fetchall())
+    repeated = 0
     if header is not None and width > 1:
-        _repeated_names(connection, header, notes)
-    _empty_end(connection, width, notes)
+        repeated = _repeated_names(connection, header, notes)
+    end = _end(connection, repeated)
+    if end and not any(cell and cell.strip() for cell in end[0]):
+        _empty_end(connection, width, notes)
+        end = _end(connection, repeated)
     if width > 1:
-        _last_rows(connection, width, notes)
+        _last_rows(connection, end, width, notes)
     else:
         _one_column(body, notes)
     looked_at = min(width, LOOKED_AT)
@@ -39,15 +43,27 @@ def tidy(
     _words(connection, columns[:LOOKED_AT], notes)
 
 
-def _repeated_names(connection: Any, header: Sequence[str], notes: Notes) -> None:
-    """Deletes rows that repeat the header, as files have that were joined."""
+def _repeated_names(connection: Any, header: Sequence[str], notes: Notes) -> int:
+    """Deletes and counts rows that repeat the header, as files have that were joined."""
     held = [(i, name) for i, name in enumerate(header) if name][:LOOKED_AT]
     if not held:
-        return
+        return 0
     same = " AND ".join(f"c{i} = ?" for i, _ in held)
-    count = connection.execute(f"DELETE FROM t WHERE {same}", [x for _, x in held]).fetchone()[0]
+    delete = f"DELETE FROM t WHERE {same}"
+    count: int = connection.execute(delete, [x for _, x in held]).fetchone()[0]
     if count:
         notes.add(f"{counted(count, 'row')} that repeat the header left out")
+    return count
+
+
+def _end(connection: Any, deleted: int) -> list[tuple[str | None, ...]]:
+    """The last rows, from the last one up, where `deleted` are gone from their numbers."""
+    last = connection.execute("SELECT max(rowid) FROM t").fetchone()[0]
+    if last is None:
+        return []
+    above = last - REMARKS - 1 - deleted
+    rows = connection.execute(f"SELECT * FROM t WHERE rowid > {above}").fetchall()
+    return list(rows[: -REMARKS - 2 : -1])
 
 
 def _empty_end(connection: Any, width: int, notes: Notes) -> None:
@@ -61,10 +77,10 @@ def _empty_end(connection: Any, width: int, notes: Notes) -> None:
         notes.add(f"{counted(count, 'row')} of empty cells at the end left out")
 
 
-def _last_rows(connection: Any, width: int, notes: Notes) -> None:
+def _last_rows(
+    connection: Any, end: Sequence[Sequence[str | None]], width: int, notes: Notes
+) -> None:
     """Deletes last rows that are a sentence in their first cell, under full rows; notes sums."""
-    query = f"SELECT * FROM t ORDER BY rowid DESC LIMIT {REMARKS + 1}"
-    end = connection.execute(query).fetchall()
     filled = [[cell.strip() for cell in row if cell and cell.strip()] for row in end]
     if len(end) < 2 or not filled[0]:
         return
@@ -105,14 +121,16 @@ def _words(connection: Any, numeric: Sequence[int], notes: Notes) -> None:
     gaps = ", ".join(f"'{text}'" for text in sorted(GAP_TEXTS))
     words = " AND ".join(
         [
+            *(f"(c{i} >= 'A' OR c{i} < '!')" for i in numeric),  # rules out most, and fast
             *(f"trim(c{i}) >= 'A'" for i in numeric),
             *(f"trim(c{i}) NOT IN ({gaps})" for i in numeric),
         ]
     )
-    found = connection.execute(f"SELECT rowid, * FROM t WHERE {words} LIMIT 100").fetchall()
+    found = connection.execute(f"SELECT rowid FROM t WHERE {words} LIMIT 100").fetchall()
     if not found:
         return
-    position, *cells = found[0]
+    (position,) = found[0]
+    cells = connection.execute(f"SELECT * FROM t WHERE rowid = {position}").fetchone()
     row = connection.execute("SELECT count(*) FROM t WHERE rowid <= ?", [position]).fetchone()[0]
     shown = clip(", ".join(cell for cell in cells[:8] if cell), 60)
     more = f", and so do {len(found) - 1} more" if len(found) > 1 else ""
