@@ -1,9 +1,11 @@
 /** The state that all parts of a page share: rows, edits, values, and the current step. */
-import { decode, size, type Value } from "./arrays";
-import { evaluate, isValue, type Result } from "./core/evaluate";
-import { steps, type Direction, type Step } from "./core/steps";
+import { size, type Value } from "./arrays";
+import { evaluate, givenOf, isValue, reevaluate, type Result } from "./core/evaluate";
+import { steps, type Step } from "./core/steps";
+import { updateSteps } from "./core/updates";
+import { same, withEntry } from "./core/values";
 import type { InspectionDocument } from "./document";
-import { joined, withEntry } from "./core/values";
+import { Labels } from "./parts/labels";
 
 /** An entry that the user changed: of a row's input, or of what all rows share (row: null). */
 export interface Edit {
@@ -13,8 +15,12 @@ export interface Edit {
   value: number;
 }
 
+export type Direction = Step["direction"];
+
 export class Session {
   readonly document: InspectionDocument;
+  /** Names of entries: rows, columns, classes. */
+  readonly labels: Labels;
   /** The document's rows that are shown together, as indices into `document.rows`. */
   rows = $state.raw<readonly number[]>([]);
   /** What the user changed, by `row:node:entry`. */
@@ -35,35 +41,34 @@ export class Session {
   hidden = $state.raw<ReadonlySet<number>>(new Set());
 
   readonly #index: ReadonlyMap<string, number>;
-  readonly #shared: ReadonlyMap<number, Value>;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  #before = $derived.by(() => this.#given(new Map()));
-  #given_now = $derived.by(() => (this.edits.size ? this.#given(this.edits) : this.#before));
+  /** The arrays of inputs and parameters without the edits. */
+  readonly given: ReadonlyMap<number, Value> = $derived.by(() => givenOf(this.document, this.rows));
   /** The results before any edit, by node index. */
-  originals: Result[] = $derived.by(() => this.#computed(this.#before));
+  readonly originals: readonly Result[] = $derived.by(() =>
+    evaluate(this.document.graph, this.given, this.rows.length),
+  );
+  /** The arrays that edits change. */
+  readonly changes: ReadonlyMap<number, Value> = $derived.by(() => this.#changes());
   /** The results by node index. */
-  values: Result[] = $derived.by(() =>
-    this.#given_now === this.#before ? this.originals : this.#computed(this.#given_now),
+  readonly values: readonly Result[] = $derived.by(() =>
+    this.changes.size
+      ? reevaluate(this.document.graph, this.originals, this.changes, this.rows.length)
+      : this.originals,
   );
-  steps: Step[] = $derived.by(() => steps(this.document.graph, this.values));
-  step: Step | null = $derived(this.steps[this.at] ?? null);
-  editedNodes: ReadonlySet<number> = $derived.by(
-    () => new Set([...this.edits.values()].filter((e) => this.#shows(e)).map((e) => e.node)),
-  );
+  readonly steps: readonly Step[] = $derived.by(() => [
+    ...steps(this.document.graph, this.values), ...updateSteps(this.document.graph, this.values),
+  ]);
+  readonly step: Step | null = $derived(this.steps[this.at] ?? null);
+  readonly editedNodes: ReadonlySet<number> = $derived.by(() => new Set(this.changes.keys()));
   #moved = $derived.by(() => this.values.map((now, k) => !same(now, this.originals[k]!)));
 
   constructor(document: InspectionDocument) {
     this.document = document;
+    this.labels = new Labels(document);
     this.rows = document.batch.length ? [...document.batch] : document.rows.length ? [0] : [];
-    const { nodes, values, given } = document.graph;
-    this.#index = new Map(nodes.map((x, k) => [x.name, k]));
-    this.#shared = new Map(
-      Object.entries({ ...values, ...given }).flatMap(([name, form]) => {
-        const k = this.#index.get(name);
-        return k === undefined ? [] : [[k, decode(form)] as const];
-      }),
-    );
+    this.#index = new Map(document.graph.nodes.map((x, k) => [x.name, k]));
   }
 
   /** The index of the node of a name. */
@@ -84,8 +89,8 @@ export class Session {
     const place = this.place(node, entry);
     const key = `${place.row ?? ""}:${node}:${place.entry}`;
     const edits = new Map(this.edits);
-    const before = this.#before.get(node);
-    if (before && Object.is(Number(withEntry(before, entry, value).data[entry]), Number(before.data[entry])))
+    const before = this.given.get(node);
+    if (before && Object.is(withEntry(before, entry, value).data[entry], before.data[entry]))
       edits.delete(key);
     else edits.set(key, { node, ...place, value });
     this.edits = edits;
@@ -122,8 +127,8 @@ export class Session {
   /** Whether entries of a node can be edited. */
   editable(node: number): boolean {
     const form = this.document.graph.nodes[node];
-    return form !== undefined && form.kind !== "operation" && form.part !== "update"
-      && this.#given_now.has(node);
+    return form !== undefined && form.kind !== "operation" && this.given.has(node)
+      && form.name !== "step.key";
   }
 
   next(): void {
@@ -140,13 +145,13 @@ export class Session {
     this.selected = this.step?.node ?? this.selected;
   }
 
-  /** Goes to the step of a node: in the same direction if there is one. */
-  select(node: number | null, direction: Direction | undefined = this.step?.direction): void {
+  /** Looks at a node: at its step in the current direction, if it has one. */
+  select(node: number | null): void {
     this.selected = node;
     if (node === null) return;
+    const direction = this.step?.direction ?? "forward";
     const found = this.steps.findIndex((s) => s.node === node && s.direction === direction);
-    const other = found >= 0 ? found : this.steps.findIndex((s) => s.node === node);
-    if (other >= 0) this.at = other;
+    if (found >= 0) this.at = found;
   }
 
   play(): void {
@@ -175,36 +180,16 @@ export class Session {
     return form?.kind === "input" && form.shape[0] === "N";
   }
 
-  #shows(edit: Edit): boolean {
-    return edit.row === null || this.rows.includes(edit.row);
-  }
-
-  /** The arrays of inputs and parameters, edits applied. */
-  #given(edits: ReadonlyMap<string, Edit>): ReadonlyMap<number, Value> {
-    const given = new Map(this.#shared);
-    this.document.graph.nodes.forEach((node, k) => {
-      if (!this.#batched(k)) return;
-      const arrays = this.rows.flatMap((r) => this.document.rows[r]?.feeds[node.name] ?? []);
-      if (arrays.length) given.set(k, joined(arrays.map(decode)));
-    });
-    for (const e of edits.values()) {
-      const value = given.get(e.node);
+  #changes(): ReadonlyMap<number, Value> {
+    const changes = new Map<number, Value>();
+    for (const e of this.edits.values()) {
+      const value = changes.get(e.node) ?? this.given.get(e.node);
       const at = e.row === null ? 0 : this.rows.indexOf(e.row);
       if (!value || at < 0) continue;
       const each = e.row === null ? 0 : value.data.length / this.rows.length;
-      given.set(e.node, withEntry(value, at * each + e.entry, e.value));
+      const entry = at * each + e.entry;
+      if (entry < value.data.length) changes.set(e.node, withEntry(value, entry, e.value));
     }
-    return given;
+    return changes;
   }
-
-  #computed(given: ReadonlyMap<number, Value>): Result[] {
-    return evaluate(this.document.graph, given, this.rows.length);
-  }
-}
-
-/** Whether two results have the same bits, NaN being equal to itself. */
-function same(a: Result, b: Result): boolean {
-  if (a === b) return true;
-  if (!isValue(a) || !isValue(b)) return !isValue(a) && !isValue(b);
-  return a.data.length === b.data.length && a.data.every((x: number | bigint, k: number) => Object.is(x, b.data[k]));
 }

@@ -1,6 +1,8 @@
 /** The views of a page: a tab for each that the document has something for. */
 import type { Component } from "svelte";
 import type { InspectionDocument } from "./document";
+import CheckMe from "./panels/CheckMe.svelte";
+import Encoders from "./panels/Encoders.svelte";
 import StepThrough from "./panels/StepThrough.svelte";
 import type { Session } from "./session.svelte";
 
@@ -18,4 +20,6 @@ export interface View {
 /** In the order of the tabs: a further view is a further line. */
 export const VIEWS: readonly View[] = [
   { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
+  { name: "check", title: "Check me", component: CheckMe, graph: true, has: () => true },
+  { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, has: (d) => d.encoders.length > 0 },
 ];

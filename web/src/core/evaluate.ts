@@ -19,8 +19,8 @@ export interface Failure {
 export type Result = Value | Failure;
 
 /** Whether a result is an array. */
-export function isValue(result: Result | undefined): result is Value {
-  return result !== undefined && "data" in result;
+export function isValue(result: Result | null | undefined): result is Value {
+  return result != null && "data" in result;
 }
 
 export function failed(result: Result): result is Failure {

@@ -47,8 +47,13 @@ export function expression(graph: GraphForm, node: number, leaf: Leaf): string {
   return done.get(node)![0];
 }
 
-/** The op's template with its operands, in parentheses if their precedence is lower. */
-function filled(graph: GraphForm, node: NodeForm, operands: [string, number][]): [string, number] {
+/** The op's template with its operands, in parentheses if their precedence is lower.
+ *
+ * @param operands the text of each with its precedence.
+ */
+export function filled(
+  graph: GraphForm, node: NodeForm, operands: readonly [string, number][],
+): [string, number] {
   const given = template(graph, node)!;
   if (given === "{0}") return operands[0]!;
   const complete = given.replaceAll("{0}, ...", () => listed(operands.length));

@@ -1,5 +1,6 @@
-/** Arrays put together and changed: what editing needs. */
-import { zeros, type Value } from "../arrays";
+/** Arrays put together, compared, and changed entry by entry. */
+import { type Value, zeros } from "../arrays";
+import { isValue, type Result } from "./evaluate";
 
 /** The arrays of rows, stacked along a new first axis. */
 export function joined(rows: readonly Value[]): Value {
@@ -9,10 +10,20 @@ export function joined(rows: readonly Value[]): Value {
   return result;
 }
 
-/** A copy with one entry changed, rounded to the dtype as NumPy casts. */
+/** A copy with one entry changed, rounded to the dtype. */
 export function withEntry(value: Value, entry: number, to: number): Value {
   const data = value.data.slice() as Value["data"];
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[entry] = BigInt(Math.trunc(to));
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array)
+    data[entry] = BigInt(Number.isFinite(to) ? Math.trunc(to) : 0);
   else data[entry] = value.dtype === "bool" ? Number(to !== 0) : to;
   return { ...value, data };
+}
+
+/** Whether two results are equal entry by entry, NaN being equal to itself. */
+export function same(a: Result, b: Result): boolean {
+  if (a === b) return true;
+  if (!isValue(a) || !isValue(b)) return !isValue(a) && !isValue(b);
+  if (a.data.length !== b.data.length) return false;
+  for (let k = 0; k < a.data.length; k++) if (!Object.is(a.data[k], b.data[k])) return false;
+  return true;
 }
