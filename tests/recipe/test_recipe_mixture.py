@@ -13,6 +13,7 @@ from chainrule.data.readers.sources import read
 from chainrule.recipe import Config, Training, config
 from chainrule.recipe.kinds import KINDS, members
 from chainrule.recipe.mixture import best_weights, parts_of, weights_of
+from chainrule.report.page import render
 
 R = np.random.default_rng(0)
 X = R.normal(size=(400, 3))
@@ -162,8 +163,9 @@ def test_what_is_shown_has_a_block_for_each_kind(capfd: pytest.CaptureFixture[st
     table = {"mixture": X[:, 0], "b": X[:, 1], "y": TABLES["classification"]["y"]}
     model = cr.train(table, "y", **(QUICK | {"members": 8, "epochs": 1}))
     told = " ".join(capfd.readouterr().err.split())
-    assert "weights of the members, chosen by 80 rows held out: " in told
-    for part in ("% as configured", "% hidden 256", "% norm layer", "% embedding periodic, act"):
+    assert "a weighted mean of networks of different kinds: " in told
+    assert "scored at the weights that the others chose" in told
+    for part in ("% as configured", "% hidden 256", "% norm layer", "% embedding periodic and act"):
         assert part in told
     blocks = {x.name: x for x in model.summary().shown}
     kinds = [blocks[f"kind_{k + 1}"].what for k in range(len(KINDS))]
@@ -174,3 +176,4 @@ def test_what_is_shown_has_a_block_for_each_kind(capfd: pytest.CaptureFixture[st
         assert word in what
     assert sum(x.parameters for x in blocks.values()) == model.summary().parameters
     assert "weighted mean of 8" in str(model.summary())
+    assert "of different kinds: " in render(model.report())

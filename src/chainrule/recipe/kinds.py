@@ -31,19 +31,17 @@ def members(resolved: Config) -> list[Config]:
     return [replace(resolved, **changes(resolved)) for changes in turns]
 
 
-def weights_in_words(resolved: Config, weights: Array, rows: int) -> str:
-    """A sentence with the weight of each kind, the largest first.
+def shares_in_words(resolved: Config, weights: Array) -> str:
+    """The share of each kind in the mean, the largest first: "60 % norm layer, 40 % as configured".
 
     Args:
         weights: of the members, (members,).
-        rows: the number of those held out, which chose them.
     """
     totals: dict[str, float] = defaultdict(float)
     for member, weight in zip(members(resolved), weights, strict=True):
         totals[_differences(resolved, member)] += float(weight)
     ordered = sorted(totals.items(), key=lambda x: -x[1])
-    shares = "; ".join(f"{100 * weight:.0f} % {name}" for name, weight in ordered)
-    return f"weights of the members, chosen by {rows:,} rows held out: {shares}"
+    return ", ".join(f"{100 * weight:.0f} % {name}" for name, weight in ordered)
 
 
 def _differences(resolved: Config, member: Config) -> str:
@@ -53,4 +51,4 @@ def _differences(resolved: Config, member: Config) -> str:
         value = getattr(member, key)
         if value != getattr(resolved, key):
             parts.append(f"{key} {','.join(map(str, value)) if key == 'hidden' else value}")
-    return ", ".join(parts) or "as configured"
+    return " and ".join(parts) or "as configured"

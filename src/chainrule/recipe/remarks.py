@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.display.format import number
+from chainrule.recipe.calibration import PARTS
 from chainrule.recipe.length import Crossed
 from chainrule.report.results import Evaluation
 
@@ -25,6 +26,15 @@ def on_choice(epoch: int, epochs: int, runs: int) -> str:
     return (
         f"These rows chose {what}, so their scores are a little too good; rows that chose nothing, "
         "as those of a test file, tell more."
+    )
+
+
+def on_weights(shares: str, rows: int) -> str:
+    """The shares of kinds of members in the mean, which the rows held out chose."""
+    apart = "; each part of them is scored at the weights that the others chose"
+    return (
+        f"The prediction is a weighted mean of networks of different kinds: {shares}. These rows "
+        f"chose the weights{apart if rows >= 2 * PARTS else ''}."
     )
 
 

@@ -32,12 +32,12 @@ from chainrule.recipe.config import Config, config, resolve
 from chainrule.recipe.evaluation import evaluate, subset, without_repeats
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
 from chainrule.recipe.importance import importance
-from chainrule.recipe.kinds import weights_in_words
+from chainrule.recipe.kinds import shares_in_words
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
 from chainrule.recipe.mixture import weights_of
 from chainrule.recipe.network import build
 from chainrule.recipe.options import Options
-from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation
+from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation, on_weights
 from chainrule.recipe.report import make_report
 from chainrule.recipe.telling import print_config
 from chainrule.report.page import Report
@@ -158,9 +158,7 @@ class Training:
             if best is not None and self._ended_early:
                 self._fits = 2
                 self._fit_shorter(best, progress)
-            calibrate(model, data, self.config)
-            for weights in weights_of(model).values() if len(data.held_rows) else ():
-                progress.note(weights_in_words(resolved, weights, len(data.held_rows)))
+        calibrate(model, data, self.config)
         model.trained_rows = self._trained
 
     def _fit_shorter(self, best: int, progress: Progress) -> None:
@@ -238,7 +236,10 @@ class Training:
         encoded = subset(self.encoded, held)
         prediction = crossfitted(self.scored, self.data, self.config, encoded)
         found = evaluate(self.scored, encoded, "validation", prediction)
-        remarks = []
+        remarks = [
+            on_weights(shares_in_words(self.config, weights), len(held))
+            for weights in weights_of(self.scored).values()
+        ]
         if self.kept is not None and keeps_best(self.data, self.config):
             remarks += [on_choice(self.kept, self.model.history.last_epoch, self._fits)]
         if self._crossed is not None:
