@@ -1,0 +1,157 @@
+/** The document's sections of other views than the graph: learning, comparison, machine.
+ *
+ * Python writes them; `live` ones arrive again and again, as frames.
+ */
+import type { ArrayForm } from "./document";
+
+/** Numbers of epochs: null stands for NaN, infinity or "not measured". */
+export type Numbers = (number | null)[];
+
+/** A run of training as it went, or goes: what the learning view shows. */
+export interface Learning {
+  /** By column of the history ("loss", "validation_loss", "accuracy", ...), a number an epoch. */
+  history: Record<string, Numbers>;
+  /** The column that decides, and whether less is better. */
+  criterion: string;
+  better: "min" | "max";
+  best: number | null;
+  /** The loss before training, and that of a constant guess on the same rows. */
+  start: number | null;
+  guess: { loss: number | null; told: string };
+  /** The recorded epochs, ascending; 0 is before training. */
+  epochs: number[];
+  /** By layer with parameters or an activation, in order. */
+  layers: LayerRecord[];
+  /** Parameters at each recorded epoch where the network is small, by name; else empty. */
+  values: Record<string, ArrayForm>[];
+  /** The chosen rows of the tracked sample: their inputs are `rows` of the document. */
+  regions: Regions | null;
+  hidden: Hidden | null;
+  confusion: { classes: string[]; counts: number[][]; rows: string } | null;
+  /** Worst rows of the last epoch: their label, the truth, the answer, the loss; `row` is an index
+   * into the document's rows where the page holds the row. */
+  worst: { label: string; truth: string; answer: string; loss: number; row: number | null }[];
+  /** What stopped or troubled the run, in sentences. */
+  told: string[];
+}
+
+/** Five quantiles (0, 25, 50, 75, 100 %) at each recorded epoch. */
+export type Quantiles = Numbers[];
+
+export interface LayerRecord {
+  name: string;
+  what: string;
+  units: number;
+  /** Of the layer's output on the sample, its gradient, its weights, and of
+   * |update| / |weight| per step. */
+  values: Quantiles;
+  gradients: Quantiles;
+  weights: Quantiles;
+  updates: Numbers;
+  /** Units that gave the same on all rows of the sample, or lie at the ends of their activation,
+   * at each recorded epoch. */
+  dead: number[];
+  saturated: number[];
+  /** For each unit dead at the end: the recorded epoch from which on it was. */
+  killed: { unit: number; epoch: number }[];
+  /** The rows that excite each unit most at the last epoch: labels with values; the first units. */
+  excited: { unit: number; rows: { label: string; value: number }[]; weights: { name: string; weight: number }[] }[];
+}
+
+/** For networks of two numeric columns: the answer on a grid at each recorded epoch. */
+export interface Regions {
+  x: { column: string; low: number; high: number };
+  y: { column: string; low: number; high: number };
+  /** Points along each side. */
+  size: number;
+  /** At each recorded epoch, row by row from the lowest y: class index, or the predicted number. */
+  answers: ArrayForm[];
+  /** The probability of that class, for shading; null in a regression. */
+  sure: ArrayForm[] | null;
+  classes: string[];
+  /** Rows of the sample: x, y, class index or number, and whether held out. */
+  points: [number, number, number, boolean][];
+}
+
+/** The last hidden layer on the sample at each recorded epoch, in two dimensions. */
+export interface Hidden {
+  layer: string;
+  /** "units 1 and 2", or "projection on the two directions of largest variance". */
+  told: string;
+  classes: string[];
+  /** (rows, 2) at each recorded epoch, and the rows' classes or numbers. */
+  points: ArrayForm[];
+  truth: number[];
+}
+
+/** Two of the same kind beside each other. */
+export interface Comparison {
+  what: "traces" | "models" | "runs";
+  names: [string, string];
+  lines: { name: string; a: string; b: string; differs: boolean }[];
+  /** Nodes only one has, by name, and the largest difference by node that both have. */
+  only: [string[], string[]];
+  nodes: { name: string; value: number | null; gradient: number | null }[];
+  curves: { name: string; a: Numbers; b: Numbers }[];
+  scores: { name: string; a: number; b: number; difference: number; error: number | null }[];
+  told: string[];
+}
+
+/** The compiler's view of a training step. */
+export interface Machine {
+  processor: string;
+  threads: number;
+  batch: number;
+  /** Microseconds of a step: predicted, and measured where it was run. */
+  predicted: number;
+  measured: number | null;
+  kernels: {
+    name: string;
+    /** The names of the nodes that became this kernel. */
+    nodes: string[];
+    phase: number;
+    threads: number;
+    predicted: number;
+    measured: number | null;
+    bytes: number;
+    flops: number;
+  }[];
+  told: string[];
+}
+
+/** The state of a design in `play`: what a user chooses. */
+export interface Design {
+  hidden: number[];
+  activation: string;
+  init: string;
+  norm: string;
+  dropout: number;
+  optimizer: string;
+  rate: number;
+  decay: number;
+  batch_size: number;
+  seed: number;
+  /** Columns that are left out. */
+  ignore: string[];
+}
+
+/** One design with its run. */
+export interface Lane {
+  design: Design;
+  status: "ready" | "running" | "paused" | "failed";
+  /** Why it stopped, where it failed. */
+  message: string;
+  epoch: number;
+  step: number;
+  /** Steps in the present epoch, of how many. */
+  batch: number;
+  batches: number;
+  learning: Learning | null;
+}
+
+/** What the server sends: everything at first, then what changed. */
+export type LiveEvent =
+  | { kind: "document"; lane: 0 | 1; document: unknown }
+  | { kind: "lane"; lane: 0 | 1; state: Lane }
+  | { kind: "frame"; lane: 0 | 1; state: Omit<Lane, "learning">; learning: Partial<Learning> }
+  | { kind: "end"; message: string };
