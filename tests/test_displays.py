@@ -16,7 +16,7 @@ import chainrule as cr
 from chainrule.data.blocks import Described, Encoded
 from chainrule.data.check import Finding, Findings
 from chainrule.explain.gradcheck import GradientReport, GradientRow
-from chainrule.explain.trace import TraceStep, TraceSteps
+from chainrule.explain.steps import TraceStep, TraceSteps
 from chainrule.recipe.search import Search, Trial
 from chainrule.train.metrics import Scores
 from chainrule.train.metrics.registry import FoldScores

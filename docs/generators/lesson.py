@@ -10,7 +10,7 @@ import chainrule as cr
 from chainrule.explain.formula import number, transparent
 from chainrule.explain.lecture import DRAWN, EXAMPLE, RATE
 from chainrule.explain.lecture import network as build
-from chainrule.explain.trace import TraceStep
+from chainrule.explain.steps import TraceStep
 
 Network = Mapping[str, cr.Node]
 
@@ -56,11 +56,10 @@ ROWS = (
 
 
 def traced() -> tuple[Network, cr.Trace]:
-    """The network, and its trace forward and backward."""
+    """The network, and its trace forward, backward and through the update."""
     network = build()
-    trace = cr.run(network["E"], EXAMPLE)
-    trace.backward("E")
-    return network, trace
+    model = cr.Model(outputs=network["y"], loss=network["E"])
+    return network, model.trace_step(EXAMPLE, optimizer=cr.SGD(RATE))
 
 
 def drawing() -> str:
@@ -75,10 +74,11 @@ def drawing() -> str:
 
 def page() -> str:
     """The whole page."""
-    network, trace = traced()
+    _, trace = traced()
     steps = trace.steps()
     forward = [s for s in steps if s.direction == "forward"]
     backward = [s for s in steps if s.direction == "backward"]
+    update = [s for s in steps if s.direction == "update"]
     parts = [
         INTRODUCTION,
         "## Forward: from the inputs to the error\n\nEvery node is computed from nodes before "
@@ -87,7 +87,9 @@ def page() -> str:
         BACKWARD,
         *(f"{_words(trace, s)}\n\n{_block(s)}" for s in backward if s.name != "t"),
         UPDATE,
-        _update(network, trace),
+        *map(_block, update),
+        ENTRIES,
+        _update(trace),
         _again(trace),
         REMARKS.format(
             delta=number(-trace.gradient("z2"), 9),
@@ -141,12 +143,11 @@ def _reader(trace: cr.Trace, node: cr.Node) -> tuple[cr.Node, int]:
     return consumer, consumer.inputs.index(node)
 
 
-def _update(network: Network, trace: cr.Trace) -> str:
+def _update(trace: cr.Trace) -> str:
     """The table of all parameters before and after one step, entry by entry."""
-    lesson = _trained(network)
     rows = ["| weight | before | gradient | after |", "|---|---:|---:|---:|"]
     for name in ("W1", "b1", "W2", "b2"):
-        before, gradient, after = trace.value(name), trace.gradient(name), lesson.value(name)
+        before, gradient, after = trace.value(name), trace.gradient(name), trace.updated(name)
         for index in np.ndindex(before.shape):
             position = ", ".join(map(str, index[:1] if before.shape[1:] == (1,) else index))
             cells = (f"{before[index]:g}", f"{gradient[index]:.9f}", f"{after[index]:.9f}")
@@ -156,9 +157,7 @@ def _update(network: Network, trace: cr.Trace) -> str:
 
 def _trained(network: Network) -> cr.Model:
     lesson = cr.Model(outputs=network["y"], loss=network["E"])
-    lesson.fit(
-        EXAMPLE, optimizer=cr.SGD(RATE), batch_size=1, epochs=1, validation=None, verbose=False
-    )
+    lesson.step(EXAMPLE, optimizer=cr.SGD(RATE))
     return lesson
 
 
@@ -204,8 +203,8 @@ h = cr.sigmoid(x @ W1 + b1).named("h")
 y = cr.sigmoid(h @ W2 + b2).named("y")
 E = (cr.sum((t - y) ** 2) / 2).named("E")
 
-trace = cr.run([y, E], {"x": [[1.0, 0.0]], "t": [[1.0]]})
-trace.backward(E)
+model = cr.Model(outputs=y, loss=E)
+trace = model.trace_step({"x": [[1.0, 0.0]], "t": [[1.0]]}, optimizer=cr.SGD(10.0))
 for step in trace.steps():
     print(step)
 ```
@@ -229,8 +228,11 @@ Gradient descent moves every weight and bias against its gradient, here with the
 
     after = before - {RATE:g} * gradient
 
-The second input is 0, so the weights that lead from it had no influence on the answer. Their
-gradient is 0 and they do not change."""
+These are the last steps of `trace.steps()`. `model.step` does the same, and keeps the new
+values."""
+
+ENTRIES = """Entry by entry: the second input is 0, so the weights that lead from it had no
+influence on the answer. Their gradient is 0 and they do not change."""
 
 REMARKS = """## How this compares with the slides
 

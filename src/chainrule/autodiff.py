@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
@@ -67,6 +67,8 @@ def backward(graph: Graph, loss: Node, wrt: Iterable[Node] | None = None) -> Bac
             if total not in named and total not in graph:
                 total = total.within(Scope(f"{graph.name(node)}.gradient"))
                 named.add(total)
+                if len(contributions[node]) == 1:
+                    contributions[node] = [replace(contributions[node][0], gradient=total)]
             gradients[node] = total
         if node not in gradients or not isinstance(node, Operation):
             continue

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import chainrule as cr
 from cases.case import Case
 from chainrule.explain.formula import by_name, by_number, expression, number, transparent
-from chainrule.explain.trace import Trace, TraceStep
+from chainrule.explain.steps import TraceStep
+from chainrule.explain.trace import Trace
 from chainrule.graph import Graph, Node
 from chainrule.graph.op import REGISTRY
 from chainrule.interpret import evaluate

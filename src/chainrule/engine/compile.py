@@ -11,7 +11,9 @@ from chainrule.backend.base import Backend, Job
 from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal, position_rows
 from chainrule.engine.step import (
     Differentiated,
+    ExplainedStep,
     Objective,
+    Specialised,
     UpdateRule,
     add_updates,
     differentiate,
@@ -165,6 +167,21 @@ def build_gradients(
     """The loss of a model and its gradients; arguments and errors as in `build_step`."""
     parts: Differentiated = run(Objective(graph, loss, trainable=trainable), GRADIENT)
     return parts
+
+
+def build_explained(objective: Objective, outputs: Iterable[Node]) -> ExplainedStep:
+    """The step of an objective in the form for reading; errors as in `build_step`.
+
+    Args:
+        objective: whose `every` is set.
+        outputs: other nodes of its graph that are to be computed.
+    """
+    forward: Specialised = run(objective, GRADIENT[:1])
+    parts: Differentiated = run(forward, GRADIENT[1:])
+    step: Step = run(parts, UPDATE)
+    wanted = [forward.loss, *(forward.place[x] for x in outputs)]
+    shown = Graph(wanted, like=objective.graph)
+    return ExplainedStep(shown, forward.place, parts.built, step.updates)
 
 
 def build_step(

@@ -91,12 +91,7 @@ class Interpreted:
             if x not in STEP_INPUTS:
                 array = data[step.graph.name(x)]
                 known[x] = array[rows] if x.batch else array
-        known[KEY] = step_key(self._seed, self._steps)
-        known[RATE] = np.asarray(rate, np.float64)
-        known[ROW_COUNT] = np.asarray(len(rows), np.int64)
-        known[FIRST_ROW] = np.asarray(0, np.int64)
-        known[STEP_INDEX] = np.asarray(self._steps + 1, np.float64)
-        return known
+        return known | step_inputs(self._seed, self._steps, rate, len(rows))
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
         """The step once more, encoders and all, with the values of all nodes."""
@@ -116,3 +111,21 @@ class Interpreted:
             if name in state:
                 self._values[node] = np.array(state[name], dtype=node.dtype)
         self._steps = self._steps if steps is None else steps
+
+
+def step_inputs(seed: int, steps: int, rate: float, rows: int) -> dict[Node, Array]:
+    """The inputs of a step that the data does not have.
+
+    Args:
+        seed: of the model.
+        steps: the number of steps before it.
+        rate: the learning rate.
+        rows: of its minibatch.
+    """
+    return {
+        KEY: step_key(seed, steps),
+        RATE: np.asarray(rate, np.float64),
+        ROW_COUNT: np.asarray(rows, np.int64),
+        FIRST_ROW: np.asarray(0, np.int64),
+        STEP_INDEX: np.asarray(steps + 1, np.float64),
+    }

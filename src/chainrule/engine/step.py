@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol
 
-from chainrule.autodiff import backward
+from chainrule.autodiff import Backward, backward
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Operation, Parameter, Scope
@@ -50,6 +50,7 @@ class Objective:
         trainable: names, or patterns of names, of the parameters to train; None trains all that
             were made with `trainable=True`.
         exchange: make a step that can be cut between gradients and updates.
+        every: differentiate with respect to every node, and keep the names of layers: for reading.
     """
 
     graph: Graph
@@ -59,6 +60,7 @@ class Objective:
     clip_value: float | None = None
     trainable: Iterable[str] | None = None
     exchange: bool = False
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,14 @@ class Specialised:
         loss: as it is in training.
         tracked: the new values of statistics, by the parameters that hold them.
         graph: the forward pass.
+        place: the node that each node of the objective's graph is in training.
     """
 
     objective: Objective
     loss: Node
     tracked: Mapping[Parameter, Node]
     graph: Graph
+    place: Mapping[Node, Node]
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -90,12 +94,14 @@ class Differentiated:
     Attributes:
         objective, loss, tracked: see Specialised.
         gradients: of the parameters to train that the loss depends on.
+        built: the backward pass.
     """
 
     objective: Objective
     loss: Node
     tracked: Mapping[Parameter, Node]
     gradients: Gradients
+    built: Backward
 
     @property
     def outputs(self) -> list[Node]:
@@ -113,6 +119,23 @@ class Differentiated:
         return Graph(self.outputs, like=self.objective.graph)
 
 
+@dataclass(frozen=True)
+class ExplainedStep:
+    """A training step to be read, with the gradient of every node.
+
+    Attributes:
+        forward: the nodes of loss and outputs as they are in training, under the names of layers.
+        place: the node that each node of the model's graph is in training.
+        built: the backward pass, from the loss to every node.
+        updates: the new value of each parameter, optimizer slot and tracked statistic.
+    """
+
+    forward: Graph
+    place: Mapping[Node, Node]
+    built: Backward
+    updates: Mapping[Parameter, Node]
+
+
 def specialise_for_training(objective: Objective) -> Specialised:
     """The training side of dropout, normalisation and the like.
 
@@ -121,10 +144,10 @@ def specialise_for_training(objective: Objective) -> Specialised:
     """
     graph, loss = objective.graph, objective.loss
     require_scalar("build_step", graph.find(loss))
-    place = specialise(graph, training=True)
+    place = specialise(graph, training=True, named=objective.every)
     tracked = tracked_updates(graph, place)
     forward = Graph([place[loss], *tracked.values()], like=graph)
-    return Specialised(objective, place[loss], tracked, forward)
+    return Specialised(objective, place[loss], tracked, forward, place)
 
 
 def differentiate(forward: Specialised) -> Differentiated:
@@ -135,11 +158,11 @@ def differentiate(forward: Specialised) -> Differentiated:
     """
     graph, objective = forward.objective.graph, forward.objective
     wanted = _trained(graph, Graph(forward.loss), objective.trainable)
-    found = backward(forward.graph, forward.loss, wanted).gradients
-    gradients = {x: found[x] for x in wanted if x in found}
+    built = backward(forward.graph, forward.loss, None if objective.every else wanted)
+    gradients = {x: built.gradients[x] for x in wanted if x in built.gradients}
     if not gradients:
         raise _nothing_to_train(graph, wanted)
-    return Differentiated(objective, forward.loss, forward.tracked, gradients)
+    return Differentiated(objective, forward.loss, forward.tracked, gradients, built)
 
 
 def add_updates(parts: Differentiated) -> Step:
@@ -156,7 +179,7 @@ def add_updates(parts: Differentiated) -> Step:
     gradients = parts.gradients
     if objective.exchange:
         gradients = {x: exchange(g) for x, g in gradients.items()}
-    clipped = _clipped(gradients, objective.clip_norm, objective.clip_value)
+    clipped = _clipped(graph, gradients, objective.clip_norm, objective.clip_value)
     for parameter, gradient in clipped.items():
         name = graph.name(parameter)
         updates[parameter], slots = rule.update(parameter, name, gradient, RATE, STEP_INDEX)
@@ -204,15 +227,20 @@ def _described(graph: Graph, parameter: Parameter) -> str:
     return graph.name(parameter) + ("" if parameter.trainable else " (not trainable)")
 
 
-def _clipped(gradients: Gradients, clip_norm: float | None, clip_value: float | None) -> Gradients:
+def _clipped(
+    graph: Graph, gradients: Gradients, clip_norm: float | None, clip_value: float | None
+) -> Gradients:
     """The gradients cut by value, then scaled down to a common length."""
     if clip_value is not None:
         bound = Within(above=0)("clip_value", clip_value)
-        gradients = {x: clip(g, -bound, bound) for x, g in gradients.items()}
+        cut = {x: clip(g, -bound, bound) for x, g in gradients.items()}
+        gradients = {x: g.within(Scope(f"{graph.name(x)}.clipped")) for x, g in cut.items()}
     if clip_norm is not None:
         bound = Within(above=0)("clip_norm", clip_norm)
-        scale = minimum(bound / global_norm(gradients.values()), 1.0)
-        gradients = {x: g * cast(scale, g.dtype) for x, g in gradients.items()}
+        norm = global_norm(gradients.values()).within(Scope("gradient.norm"))
+        scale = minimum(bound / norm, 1.0).within(Scope("gradient.scale"))
+        cut = {x: g * cast(scale, g.dtype) for x, g in gradients.items()}
+        gradients = {x: g.within(Scope(f"{graph.name(x)}.scaled")) for x, g in cut.items()}
     return gradients
 
 

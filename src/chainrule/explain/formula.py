@@ -21,12 +21,13 @@ def transparent(node: Node) -> bool:
     return isinstance(node, Operation) and node.op.formula in ("{0}", "{value}")
 
 
-def expression(node: Node, leaf: Callable[[Node], str | None]) -> str:
+def expression(node: Node, leaf: Callable[[Node], str | None], *, casts: bool = True) -> str:
     """Returns the formula of `node`, expanded down to the nodes that `leaf` has a text for.
 
     Args:
         node: the node to write; it is expanded even if it is a leaf elsewhere.
         leaf: the text for a node, or None to expand the node's own formula.
+        casts: whether a cast between floating-point types is written.
     """
     done: dict[Node, tuple[str, int]] = {}
     stack = [node]
@@ -35,12 +36,15 @@ def expression(node: Node, leaf: Callable[[Node], str | None]) -> str:
         text = leaf(top) if top is not node else None
         if text is not None or not isinstance(top, Operation):
             text = top.label if text is None else text
-            done[top] = (text, SIGN if text.startswith("-") else ATOM)
+            done[top] = (text, _LEADING.get(text[:1], ATOM))
         elif todo := [x for x in top.operands if x not in done]:
             stack.extend(todo)
             continue
         else:
-            done[top] = _filled(top, [done[x] for x in top.operands])
+            only = not casts and top.op.name == "cast" and top.operands[0].type.floating
+            done[top] = (
+                done[top.operands[0]] if only else _filled(top, [done[x] for x in top.operands])
+            )
         stack.pop()
     return done[node][0]
 
@@ -74,8 +78,10 @@ def added(terms: list[str]) -> str:
     return " + ".join(f"({x})" if any(re.search(y, x) for y in low) else x for x in terms)
 
 
-CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, POWER, ATOM = range(9)
+CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, GRADIENT, POWER, ATOM = range(10)
 """Precedence of formulas: as in Python, except that brackets separate `@` from `*`."""
+
+_LEADING = {"-": SIGN, "∂": GRADIENT}  # of negative numbers and ∂E/∂w, by their first character
 
 _PRECEDENCE = (
     (r" if | in training|^else ", CHOICE), (r" (and|or|xor) |^not ", LOGIC),

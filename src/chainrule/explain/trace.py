@@ -5,100 +5,53 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
 from chainrule.display.diagram import Picture
-from chainrule.display.tables import Section, as_html, facts_html
+from chainrule.engine.step import ExplainedStep
 from chainrule.errors import FeedError, GraphError, did_you_mean
-from chainrule.explain.formula import (
-    SHOWN,
-    added,
-    by_name,
-    by_number,
-    expression,
-    number,
-    transparent,
-)
+from chainrule.explain.formula import SHOWN
 from chainrule.explain.picture import Numbers, drawn
+from chainrule.explain.steps import TraceStep, TraceSteps, Writer
 from chainrule.explain.worked import Entry
 from chainrule.explain.worked import entries as entries_of
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
-from chainrule.graph.node import Array, Node, Operation
+from chainrule.graph.node import Array, Node, Operation, Parameter
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.inspector.document import document, graph_form, row_forms
 from chainrule.inspector.page import Page
 from chainrule.interpret import EvalSchedule, initial_value
-
-ENTRIES = 6
-"""Entries of an array in a table of steps."""
-
-
-@dataclass(frozen=True)
-class TraceStep:
-    """One value or gradient, in order of computation.
-
-    Attributes:
-        direction: "forward" for a value, "backward" for a gradient.
-        node, name: the node, and its name.
-        formula: the computation, with the names of nodes.
-        numbers: the computation, with their numbers.
-        value: the result.
-        consumers: for a gradient, the nodes that contribute to it, in order of summation.
-        passed: for a gradient, the names of nodes with the same, which only pass it on.
-        entries: an array with more is cut where it is printed.
-        terms: the nodes whose sum is the result: the node itself, or the contributions to its
-            gradient.
-    """
-
-    direction: str
-    node: Node
-    name: str
-    formula: str
-    numbers: str
-    value: Array
-    consumers: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-    entries: int = SHOWN
-    terms: tuple[Node, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.formula}\n    = {self.numbers}\n    = {number(self.value, 9, self.entries)}"
-
-    def _repr_html_(self) -> str:
-        return facts_html(self.name, (self.direction, self.formula), ("numbers", self.numbers),
-                          ("result", number(self.value, 9, self.entries)))  # fmt: skip
-
-
-class TraceSteps(list[TraceStep]):
-    """The steps of a trace in order: a list that a notebook shows as a table."""
-
-    def _repr_html_(self) -> str:
-        rows = tuple(
-            (str(k), x.direction, x.formula, x.numbers, number(x.value, 6, ENTRIES))
-            for k, x in enumerate(self)
-        )
-        head = ("", "", "formula", "numbers", "result")
-        return as_html([Section(f"{len(self):,} steps", rows, head, (0,))])
+from chainrule.system.blas import one_thread
 
 
 class Trace:
     """The result of `run`: the value of every node, and after `backward` its gradient.
 
+    That of `Model.trace_step` also has the new value of every parameter and optimizer slot.
+
     Attributes:
-        graph: the nodes, in order of computation.
+        graph: the nodes of the forward pass, in order of computation.
+        extended: all nodes that were computed: with those of gradients and new values.
+        built: the backward pass: `gradients`, the node of the gradient at each node; and
+            `contributions`, the term that each of its consumers adds to it, in order. None before
+            `backward`.
+        updates: the node of the new value of each parameter, slot and tracked statistic; empty
+            but for `trace_step`.
         rows: the number of examples.
 
     Args:
         each: gives what takes the place of the value of an operation, such as a rounded one.
     """
+
+    built: Backward | None
+    updates: Mapping[Parameter, Node]
 
     def __init__(
         self,
@@ -108,10 +61,33 @@ class Trace:
         training: bool,
         each: Callable[[Operation, Array], Array] | None = None,
     ):
-        self.graph, self.rows, self._training, self._each = graph, rows, training, each
+        self.graph = self.extended = graph
+        self.rows, self._training, self._each = rows, training, each
         self._values = self._evaluate(graph, given)
-        self._backward: Backward | None = None
+        self.built, self.updates = None, {}
         self._gradients: dict[Node, Array] = {}
+        self._stands_for: Mapping[Node, Node] = {}
+        self._named: Mapping[str, Node] = {}
+
+    @classmethod
+    def of_step(
+        cls, explained: ExplainedStep, graph: Graph, given: Mapping[Node, Array], rows: int
+    ) -> Self:
+        """The trace of a training step.
+
+        Args:
+            explained: the step.
+            graph: of the model, whose nodes and names are known besides those of the step.
+            given: the values of inputs and of the step's state.
+            rows: the number of examples.
+        """
+        with one_thread:  # as the interpreter runs a step: the same bits
+            trace = cls(explained.forward, given, rows, training=True)
+            trace._extend(explained.built, explained.updates)
+        names = {graph.name(x): y for x, y in explained.place.items()}
+        trace._stands_for = dict(explained.place)
+        trace._named = names
+        return trace
 
     def __repr__(self) -> str:
         return f"<Trace of {len(self.graph)} nodes on {self.rows} rows>"
@@ -129,7 +105,13 @@ class Trace:
         Raises:
             GraphError: it is not part of the graph.
         """
-        return self._values[self.graph.find(node)]
+        return self._values[self._find(node, self.extended)]
+
+    def _find(self, node: Node | str, graph: Graph) -> Node:
+        """The node of a graph that is meant: in training another may stand for that of a model."""
+        if isinstance(node, str):
+            return graph.find(self._named.get(node, node))
+        return graph.find(self._stands_for.get(node, node))
 
     @property
     def inputs(self) -> dict[Node, Array]:
@@ -142,12 +124,35 @@ class Trace:
         Raises:
             GraphError: `loss` is not a floating-point scalar, or not in the graph.
         """
-        built = backward(self.graph, self.graph.find(loss))
-        extended = Graph([*self.graph.outputs, *built.gradients.values()], like=self.graph)
-        check(extended)
-        self._values = self._evaluate(extended, self._values)
+        self._extend(backward(self.graph, self._find(loss, self.graph)), {})
+
+    def _extend(self, built: Backward, updates: Mapping[Parameter, Node]) -> None:
+        """Compute gradients and new values."""
+        outputs = [*self.graph.outputs, *built.gradients.values(), *updates.values(), *updates]
+        self.extended = check(Graph(outputs, like=self.graph))
+        self._values = self._evaluate(self.extended, self._values)
         self._gradients = {x: self._values[gx] for x, gx in built.gradients.items()}
-        self._backward = built
+        self.built, self.updates = built, updates
+
+    def updated(self, parameter: Parameter | str) -> Array:
+        """Returns the value after the step of a parameter, an optimizer slot or a statistic.
+
+        That of one that the step does not change is its present value.
+
+        Args:
+            parameter: the node, or its name; a slot is named after its parameter, as in "w.mean".
+
+        Raises:
+            GraphError: there is none of this name, or the trace is not that of a step.
+        """
+        if not self.updates:
+            raise GraphError(
+                "updated", "the trace has no update", fix="model.trace_step(batch) makes one"
+            )
+        node = self._find(parameter, self.extended)
+        if not isinstance(node, Parameter):
+            raise GraphError("updated", f"{self.extended.name(node)!r} is not a parameter")
+        return self._values[self.updates.get(node, node)]
 
     def gradient(self, node: Node | str) -> Array:
         """Returns the gradient of the loss at a node; zeros if the loss does not depend on it.
@@ -155,15 +160,15 @@ class Trace:
         Raises:
             GraphError: `backward` was not called, or the node is not floating point.
         """
-        node = self.graph.find(node)
-        if self._backward is None:
+        node = self._find(node, self.graph)
+        if self.built is None:
             raise GraphError("gradient", "no gradients yet", fix="call trace.backward(loss) first")
         if not node.type.floating:
             raise GraphError(
                 "gradient", f"{self.graph.name(node)!r} holds {node.dtype}: it has no gradient"
             )
         if node not in self._gradients:  # a constant, or a node that the loss does not depend on
-            (gradient,) = gradients(self._backward.loss, [node])
+            (gradient,) = gradients(self.built.loss, [node])
             graph = Graph(gradient, like=self.graph)
             self._gradients[node] = self._evaluate(graph, self._values)[gradient]
         return self._gradients[node]
@@ -193,8 +198,8 @@ class Trace:
             OSError: the file cannot be written.
         """
         numbers = Numbers(self.value)
-        if self._backward is not None:
-            numbers = Numbers(self.value, self.gradient, self.graph.name(self._backward.loss))
+        if self.built is not None:
+            numbers = Numbers(self.value, self.gradient, self.graph.name(self.built.loss))
         title = title or f"A graph of {len(self.graph)} nodes with their values on {self.rows} rows"
         return drawn(self.graph, path, nodes, title, numbers)
 
@@ -204,6 +209,9 @@ class Trace:
 
     def steps(self, *, entries: int = SHOWN, digits: int = 6) -> TraceSteps:
         """Returns all values in order of computation, then, after `backward`, all gradients.
+
+        In a trace of a training step the update follows: what is made of the gradients, such as
+        clipped ones and averages, and the new values.
 
         Each has its formula, with names and with numbers. A gradient is computed from those of the
         nodes that read its node. Constants, nodes that only repeat another, and gradients that
@@ -215,22 +223,11 @@ class Trace:
             digits: significant ones, of the numbers in the computations.
         """
         names = {x: self.graph.name(x) for x in self.graph}
-        shown = [x for x in self.graph if isinstance(x, Operation) and not transparent(x)]
-        steps = TraceSteps(
-            TraceStep(
-                "forward",
-                node,
-                names[node],
-                f"{names[node]} = {expression(node, by_name(names))}",
-                expression(node, by_number(names, self._values, entries=entries, digits=digits)),
-                self._values[node],
-                entries=entries,
-                terms=(node,),
-            )
-            for node in shown
-        )
-        if self._backward is not None:
-            steps += self._backward_steps(self._backward, names, entries, digits)
+        writer = Writer(names, self._values, entries, digits)
+        steps = TraceSteps(writer.forward())
+        if self.built is not None:
+            steps += writer.backward(self.built, self._gradients)
+            steps += writer.update(self.built, self.updates, self.extended)
         return steps
 
     def show(self, title: str = "A trace") -> Page:
@@ -254,10 +251,10 @@ class Trace:
         Args:
             optimizer: its text, where there are updates.
         """
-        built = self._backward
+        built = self.built
         return graph_form(
             self.graph, self._values, loss=None if built is None else built.loss, backward=built,
-            training=self._training, optimizer=optimizer,
+            updates=self.updates, training=self._training, optimizer=optimizer,
         )  # fmt: skip
 
     def worked(self, step: TraceStep, *, digits: int = 6) -> list[Entry]:
@@ -270,88 +267,16 @@ class Trace:
             step: of `steps`.
             digits: significant ones.
         """
-        known, passed = set(self.graph), set[Node]()
-        if step.direction == "backward" and self._backward is not None:
-            built = self._backward
+        known, passed, built = set(self.graph), set[Node](), self.built
+        if step.direction == "update":
+            known.update(self.extended.inputs, self.extended.parameters)
+        if step.direction != "forward" and built is not None:
             known.update(built.gradients.values())
+        if step.direction == "backward" and built is not None:
             readers = (c.consumer for c in built.contributions.get(step.node, []))
             passed = {built.gradients[x] for x in readers}
         terms = [(x, x in passed) for x in step.terms]
         return entries_of(step.value, terms, known, self._values, digits)
-
-    def _backward_steps(
-        self, built: Backward, names: dict[Node, str], entries: int, digits: int
-    ) -> list[TraceStep]:
-        titles = {
-            x: f"∂{names[built.loss]}/∂{names[x]}" for x in built.gradients if not transparent(x)
-        }
-        leaves = dict(names)
-        for x, title in titles.items():  # where two are one node, that nearest to the loss
-            leaves.setdefault(built.gradients[x], title)
-        passed: dict[Node, list[Node]] = {}
-        home: dict[Node, Node] = {}
-        written: dict[Node, tuple[str, str, tuple[Node, ...]]] = {}
-        for node in titles:
-            terms = [
-                (c.gradient, self._readers(built, c.consumer))
-                for c in built.contributions.get(node, [])
-            ] or [(built.gradients[node], [])]
-            texts = []
-            for gradient, readers in terms:
-                own = {built.gradients[x]: titles[x] for x in reversed(readers)}
-                texts.append(self._term(gradient, leaves, own, (entries, digits)))
-            formula, numbers = added([x for x, _ in texts]), added([x for _, x in texts])
-            written[node] = formula, numbers, tuple(x for x, _ in terms)
-            read = [x for _, readers in terms for x in readers]
-            onto = next((x for x in read if titles.get(x) == written[node][0]), None)
-            home[node] = node
-            if onto is not None and isinstance(node, Operation):
-                home[node] = home[onto]
-                passed.setdefault(home[onto], []).append(node)
-        return [
-            TraceStep(
-                "backward",
-                node,
-                names[node],
-                " = ".join([titles[x] for x in (node, *passed.get(node, []))] + [formula]),
-                numbers,
-                self._gradients[node],
-                tuple(names[c.consumer] for c in built.contributions.get(node, [])),
-                tuple(names[x] for x in passed.get(node, [])),
-                entries,
-                terms,
-            )
-            for node, (formula, numbers, terms) in written.items()
-            if home[node] is node
-        ]
-
-    def _term(
-        self,
-        gradient: Node,
-        names: Mapping[Node, str],
-        own: Mapping[Node, str],
-        size: tuple[int, int],
-    ) -> tuple[str, str]:
-        """One contribution to a gradient, by the names and by the numbers of what it reads."""
-        entries, digits = size
-        if gradient in own:
-            return own[gradient], number(self._values[gradient], digits, entries)
-        return (
-            expression(gradient, by_name(names, own)),
-            expression(gradient, by_number(names, self._values, own, entries, digits)),
-        )
-
-    def _readers(self, built: Backward, consumer: Operation) -> list[Node]:
-        """The node itself if it has a step, else those that read what it only repeats."""
-        found: dict[Node, None] = {}
-        stack = [consumer]
-        while stack:
-            x = stack.pop()
-            if transparent(x):
-                stack += [c.consumer for c in reversed(built.contributions.get(x, []))]
-            else:
-                found[x] = None
-        return list(found)
 
 
 def run(

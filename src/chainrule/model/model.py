@@ -248,6 +248,33 @@ class Model(ModelState, Generic[Result]):
         given = optimizer, total_steps, clip_norm, clip_value, patterns, backend, threads
         return stepping.step(self, batch, given)
 
+    def trace_step(
+        self,
+        batch: Data,
+        *,
+        optimizer: Optimizer | LBFGS | str | None = None,
+        total_steps: int | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        trainable: Iterable[str] | None = None,
+    ) -> Trace:
+        """The training step that `step` would do, with every number; the model is not changed.
+
+        The values, the gradient of the loss at every node, and the new value of every parameter
+        and optimizer slot, by the interpreter: `trace.value("hidden")`, `trace.gradient("hidden")`,
+        `trace.updated("hidden.w")`. `trace.steps()` has all of them with their formulas: forward,
+        backward, and then the update, by the optimizer's own formula.
+
+        Args:
+            batch, optimizer, total_steps, clip_norm, clip_value, trainable: as for `step`.
+
+        Raises:
+            Errors as in `step`, except for numbers that are not finite, which are shown.
+        """
+        patterns = stepping.tupled(trainable)
+        given = optimizer, total_steps, clip_norm, clip_value, patterns, "interpreter", None
+        return stepping.trace(self, batch, given)
+
     def evaluate(
         self, data: Data, metrics: Iterable[str | Metric | Function] | None = None
     ) -> Scores:

@@ -8,11 +8,18 @@ from typing import TypeAlias
 
 import numpy as np
 
+from chainrule.engine.compile import build_explained
+from chainrule.engine.interpreted import step_inputs
 from chainrule.engine.minibatch import all_rows
 from chainrule.engine.split import SplitStep
+from chainrule.engine.step import Objective
 from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError, SettingError
+from chainrule.explain.trace import Trace
+from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
+from chainrule.graph.step import STEP_INPUTS
+from chainrule.interpret import initial_value
 from chainrule.model.fit import optimizer_for
 from chainrule.model.lastrun import LastRun
 from chainrule.model.prepare import refuse_impossible_targets
@@ -46,6 +53,31 @@ def step(state: ModelState, batch: Data, given: Given) -> float:
         finally:
             if live.program.steps > before:  # also where Ctrl-C came up in it
                 live.commit(state)
+
+
+def trace(state: ModelState, batch: Data, given: Given) -> Trace:
+    """The step that `step` would do, with all of its numbers; see Model.trace_step."""
+    chosen, total, clip_norm, clip_value, trainable, *_ = given
+    loss, optimizer = require_loss(state), minibatch_optimizer(state, chosen)
+    arrays, rows = state.arrays(batch)
+    refuse_impossible_targets(state, arrays)
+    begin = next_step(state, optimizer, total)
+    explained = build_explained(
+        Objective(
+            state.graph, loss, optimizer, clip_norm, clip_value, trainable, every=True
+        ), state.outputs,
+    )  # fmt: skip
+    arrays = with_means(state.graph, arrays, step=begin.steps + 1)
+    outputs = [explained.built.loss, *explained.updates.values(), *explained.updates]
+    nodes = Graph([*outputs, *explained.forward.outputs], like=state.graph)
+    values = {x: nodes.name(x) for x in nodes.parameters}
+    known: dict[Node, Array] = {
+        x: begin.values[name] if name in begin.values else initial_value(x, name, state.seed)
+        for x, name in values.items()
+    }
+    known |= {x: arrays[nodes.name(x)] for x in nodes.inputs if x not in STEP_INPUTS}
+    known |= step_inputs(state.seed, begin.steps, begin.rate, rows)
+    return Trace.of_step(explained, state.graph, known, rows)
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,28 @@ from chainrule.passes.totals import means_of_rows
 from chainrule.types import N
 
 
-def specialise(graph: Graph, *, training: bool) -> dict[Node, Node]:
-    """Maps every node to its form in training, or in prediction."""
+def specialise(graph: Graph, *, training: bool, named: bool = False) -> dict[Node, Node]:
+    """Maps every node to its form in training, or in prediction.
+
+    Args:
+        graph: to specialise.
+        training: which side to take.
+        named: whether what takes the place of a layer's result gets the name of the layer.
+    """
     means = means_of_rows(graph) if training else {}
 
     def rule(node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node.op.name == "when_training":
-            return operands[0 if training else 1]
+            return renamed(operands[0 if training else 1], node)
         if node in means:
             return means[node] * count((N,), node.dtype)
         if node.op.name in ("tracked", "objective", "data_total"):
-            return operands[0]
+            return renamed(operands[0], node)
         return None
+
+    def renamed(new: Node, old: Node) -> Node:
+        part = named and isinstance(new, Operation) and new.scope is old.scope
+        return new.within(old.scope) if part and not old.suffix else new
 
     return rewrite(graph, rule)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from chainrule.graph.node import Node
+from chainrule.graph.node import Node, Scope
 from chainrule.ops.bounds import abs, maximum
 from chainrule.ops.build import cast
 from chainrule.ops.compare import where
@@ -40,7 +40,7 @@ class _Moments(Optimizer):
 
     def _scale(self, update: ParameterUpdate, second: Node, first: bool = False) -> Node:
         """`sqrt(v / (1 - beta2**t)) + epsilon`; `first`: epsilon is added before the correction."""
-        correction = update.scalar(sqrt(1 / bias_correction(self.beta2, update.step)))
+        correction = update.scalar(sqrt(1 / bias_correction(self.beta2, update.step, "square")))
         if first:
             return (sqrt(second) + self.epsilon) * correction
         return sqrt(second) * correction + self.epsilon
@@ -124,7 +124,8 @@ class NAdam(_Moments):
 
     def _decrement(self, update: ParameterUpdate) -> Node:
         mean, second = self._mean(update), self._square(update)
-        now, then = self._momentum(update.step), self._momentum(update.step + 1)
+        now = self._momentum(update.step).within(Scope("momentum.now"))
+        then = self._momentum(update.step + 1).within(Scope("momentum.next"))
         slot = update.slot("product", 1.0, scalar=True)
         product = update.set_slot(slot, slot * now)
         of_gradient = update.rate * (1 - now) / (1 - product)
@@ -154,13 +155,15 @@ class RAdam(_Moments):
         length = 2 / (1 - self.beta2) - 1
         if length <= _MIN_LENGTH:
             return update.scalar(rate) * mean
-        unbiased = bias_correction(self.beta2, update.step)
+        unbiased = bias_correction(self.beta2, update.step, "square")
         effective = length - 2 * update.step * (1 - unbiased) / unbiased
+        effective = effective.within(Scope("square.length"))
         enough = effective > _MIN_LENGTH
         bounded = maximum(effective, _MIN_LENGTH)
         tamed = sqrt(
             (bounded - 4) * (bounded - 2) / bounded * (length / ((length - 4) * (length - 2)))
         )
+        tamed = tamed.within(Scope("square.rectification"))
         divided = update.scalar(rate * tamed) * mean / self._scale(update, second)
         return where(enough, divided, update.scalar(rate) * mean)
 
@@ -210,9 +213,12 @@ class LAMB(_Moments):
         step = unbiased * mean / self._scale(update, second)
         if update.decay:
             step = step + update.decay * weights
-        of_weights, of_step = _length(weights), _length(step)
+        step = update.part("step", step)
+        of_weights = update.part("length", _length(weights))
+        of_step = update.part("step.length", _length(step))
         both = (of_weights > 0) & (of_step > 0)
         trust = where(both, of_weights / where(both, of_step, 1.0), 1.0)
+        trust = update.part("trust", trust)
         return weights - update.scalar(update.rate * trust) * step
 
 

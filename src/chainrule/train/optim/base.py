@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, TypeVar
 
 from chainrule.errors import SettingError
 from chainrule.graph.leaves import parameter as make_parameter
-from chainrule.graph.node import Node, Parameter
+from chainrule.graph.node import Node, Parameter, Scope
 from chainrule.graph.patterns import matched, require_match
 from chainrule.nn.init import Constant
 from chainrule.ops.build import cast, constant
@@ -62,14 +62,22 @@ class ParameterUpdate:
         slot = self.slot(suffix)
         return self.set_slot(slot, beta * slot + (1 - beta) * x)
 
+    def part(self, suffix: str, node: Node) -> Node:
+        """`node` under a name, `"{name}.{suffix}"`, by which steps and plans show it."""
+        return node.within(Scope(f"{self.name}.{suffix}"))
+
     def scalar(self, value: Node) -> Node:
         """A float64 scalar in the dtype of the parameter."""
         return cast(value, self.parameter.dtype)
 
 
-def bias_correction(beta: float, step: Node) -> Node:
-    """`1 - beta**step`, the divisor of an average that began at 0; exact for large beta."""
-    return -expm1(step * math.log(beta)) if beta > 0 else constant(1.0, "float64")
+def bias_correction(beta: float, step: Node, of: str = "mean") -> Node:
+    """`1 - beta**step`, the divisor of an average that began at 0; exact for large beta.
+
+    of: the slot of the average, after which the node is named.
+    """
+    made = -expm1(step * math.log(beta)) if beta > 0 else constant(1.0, "float64")
+    return made.within(Scope(f"{of}.correction"))
 
 
 @dataclass(frozen=True)
