@@ -34,6 +34,7 @@ PARTS = {
     "Batch", "TensorType", "Scope", "Op", "BestTracker", "Kind", "Task",  # a word or two
     "Histogram", "ColumnRow", "NodeRow", "Outcome",  # of a report
     "Block", "Member", "Stats", "Encoder", "ClassTarget", "NumberTarget", "NumberForm", "Written",
+    "Backward", "Contribution",  # of a trace
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
 

@@ -59,7 +59,7 @@ def task_of(trace: Trace, *, entries: int | None = None) -> tuple[Task, list[Arr
         entries: with steps: the evaluator then gets all values, since it is not them that it is
             asked for.
     """
-    graph, built, rows = trace.graph, trace._backward, trace.rows
+    graph, built, rows = trace.graph, trace.built, trace.rows
     form = graph_form(
         graph, {x: trace.value(x) for x in graph}, backward=built, loss=built and built.loss,
         training=trace._training,
