@@ -11,7 +11,8 @@ import numpy as np
 
 from chainrule.explain.formula import number
 from chainrule.explain.picture import drawn
-from chainrule.explain.trace import Trace, TraceStep
+from chainrule.explain.steps import TraceStep
+from chainrule.explain.trace import Trace
 from chainrule.graph.node import Array, Input, Parameter
 from chainrule.types import N
 
