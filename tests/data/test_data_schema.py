@@ -2,7 +2,9 @@
 
 import copy
 import json
+import pickle
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -51,6 +53,28 @@ def test_blocks_and_their_arrays(schema, table):
     np.testing.assert_array_equal(encoded.arrays["numbers"][:, 1], [1, 0] * (N // 2))
     assert encoded.target.tolist() == [0, 1, 1] * (N // 3)
     assert schema.classes.tolist() == ["a", "b"]
+
+
+def test_what_follows_from_the_fields_is_made_once_and_travels_with_no_copy(table, schema):
+    before, twin = pickle.dumps(schema), Schema.learn(table, "y")
+    schema.encode(table)
+    assert schema.blocks is schema.blocks
+    assert schema.used is schema.used
+    assert pickle.dumps(schema) == before
+    assert schema == twin
+    again = pickle.loads(before)
+    assert again == schema
+    assert again.blocks == schema.blocks
+    renamed = msgspec.structs.replace(schema, columns=schema.columns[:3])
+    assert [block.name for block in renamed.blocks] == ["numbers"]
+
+
+def test_of_one_row_only_a_number_outside_of_the_training_range_is_told(table, schema):
+    for row in range(N):
+        assert not schema.encode(table.take([row])).notes
+    far = {name: list(values[:1]) for name, values in DATA.items()} | {"size": [1e6]}
+    (note,) = schema.encode(read(far)).notes
+    assert note.startswith("column 'size': 1 of 1 row (100 %) outside of the training range")
 
 
 def test_members_carry_statistics(schema):

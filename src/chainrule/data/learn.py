@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ def learn_target(table: Table, column: Column, task: str | None, kind: str | Non
             + (", or read these words as values: gaps=[]" if column.gap_texts else ""),
         )
     if column.storage == "number":
-        refuse_infinities(table, column.name, column.values[:, None])
+        refuse_infinities(table, [column.name], column.values[:, None])
     found = guess_task(column, task, kind)
     learner = ClassTarget if found.name == "classification" else NumberTarget
     learned: Target = located(table, column.name, partial(learner.fit, reason=found.reason))
@@ -108,11 +108,12 @@ def located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
         raise _infinity(table, name, infinite.row) from None
 
 
-def refuse_infinities(table: Table, name: str, values: NDArray[Any]) -> None:
-    """Raise DataError where a row of a column's values, (n, parts), holds an infinity."""
-    infinite = np.isinf(values).any(axis=1)
+def refuse_infinities(table: Table, names: Sequence[str], values: NDArray[Any]) -> None:
+    """Raise DataError where values (n, parts) hold an infinity; `names` are the parts' columns."""
+    infinite = np.isinf(values)
     if infinite.any():
-        raise _infinity(table, name, int(infinite.argmax()))
+        part = int(infinite.any(axis=0).argmax())
+        raise _infinity(table, names[part], int(infinite[:, part].argmax()))
 
 
 def _infinity(table: Table, name: str, row: int) -> DataError:

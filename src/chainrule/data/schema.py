@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, reduce
 from operator import or_
 from types import GenericAlias
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,7 +34,7 @@ from chainrule.data.learn import (
     refuse_infinities,
     refuse_words,
 )
-from chainrule.data.shift import shifts
+from chainrule.data.shift import Watch
 from chainrule.data.table import Table, clip, counted, listed, require_column
 from chainrule.display.format import number
 from chainrule.display.tables import Section, as_html
@@ -46,7 +46,26 @@ MAX_SEPARATE_CATEGORIES = 30
 Want = Literal["required", "optional", "none"]
 
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parts(NamedTuple):
+    """The parts of a schema that follow from its fields; computed once, they are many calls' work.
+
+    Attributes:
+        used: the encoders of the columns that are not left out, and by column.
+        blocks: the arrays that `encode` makes.
+        levels: by column, the labels that it knows, the target's too.
+        names: of all columns.
+        watch: tells where a table differs from the training data.
+    """
+
+    used: tuple[Encoder, ...]
+    encoders: dict[str, Encoder]
+    blocks: tuple[Block, ...]
+    levels: dict[str, Collection[str]]
+    names: frozenset[str]
+    watch: Watch
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The encoders of all columns in order, and of the target. Made by `Schema.learn`.
 
     gaps: the texts that were chosen as gaps, in later tables too; None: as each was read.
@@ -111,9 +130,28 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                    notes=tuple(map(str, notes)), gaps=table.gaps)  # fmt: skip
 
     @property
+    def _parts(self) -> Parts:
+        """The parts, kept beside the fields: neither saved, copied nor compared with them."""
+        parts: Parts | None = self.__dict__.get("parts")
+        if parts is None:
+            used = tuple(e for e in self.columns if not isinstance(e, DroppedColumn))
+            encoders = {encoder.name: encoder for encoder in used}
+            levels: dict[str, Collection[str]] = {
+                e.name: frozenset(e.levels) for e in used if isinstance(e, CategoryColumn)
+            }
+            if self.target is not None:
+                levels[self.target.name] = frozenset(getattr(self.target, "labels", ()))
+            names = levels.keys() | {encoder.name for encoder in self.columns}
+            blocks = self._blocks(used)
+            watch = Watch(blocks, encoders)
+            parts = Parts(used, encoders, blocks, levels, frozenset(names), watch)
+            self.__dict__["parts"] = parts
+        return parts
+
+    @property
     def used(self) -> tuple[Encoder, ...]:
         """The encoders of the columns that are not left out."""
-        return tuple(e for e in self.columns if not isinstance(e, DroppedColumn))
+        return self._parts.used
 
     @property
     def task(self) -> str | None:
@@ -126,30 +164,34 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.target.classes if isinstance(self.target, ClassTarget) else None
 
     @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The arrays that `encode` makes: the numbers, the categories, then all others."""
+        return self._parts.blocks
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """The columns of the block of numbers."""
-        return tuple(
+        return tuple(member for block in self.blocks for member in block.members)
+
+    def _blocks(self, used: Sequence[Encoder]) -> tuple[Block, ...]:
+        blocks = []
+        members = tuple(
             Member(name, encoder.name, encoder.kind, stats)
-            for encoder in self.used
+            for encoder in used
             if isinstance(encoder, NumericEncoder)
             for name, stats in encoder.parts
         )
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The arrays that `encode` makes: the numbers, the categories, then all others."""
-        blocks = []
-        if self.members:
-            columns = tuple(dict.fromkeys(member.column for member in self.members))
+        if members:
+            columns = tuple(dict.fromkeys(member.column for member in members))
             name = self._free(NUMBERS)
-            blocks.append(Block(name, "numbers", columns, len(self.members), self.members))
-        categories = [e for e in self.used if isinstance(e, CategoryEncoder)]
+            blocks.append(Block(name, "numbers", columns, len(members), members))
+        categories = [e for e in used if isinstance(e, CategoryEncoder)]
         if len(categories) > MAX_SEPARATE_CATEGORIES:
             columns = tuple(encoder.name for encoder in categories)
             blocks.append(Block(self._free(CATEGORIES), "categories", columns, len(columns)))
         else:
             blocks += [Block(e.name, "category", (e.name,), e.width) for e in categories]
-        for encoder in self.used:
+        for encoder in used:
             if isinstance(encoder, ArrayEncoder):
                 blocks.append(Block(encoder.name, "array", (encoder.name,), encoder.width))
             elif isinstance(encoder, CategoryEncoder) and encoder.words is not None:
@@ -184,11 +226,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             else:
                 labels = located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
-        blocks = self.blocks
-        encoders = {encoder.name: encoder for encoder in self.used}
-        for block in blocks:
-            arrays[block.name] = _encode_block(table, block, encoders, notes)
-        notes += shifts(blocks, encoders, arrays)
+        for block in self.blocks:
+            arrays[block.name] = _encode_block(table, block, self._parts.encoders, notes)
+        notes += self._parts.watch.lines(arrays)
         return Encoded(arrays, labels, rows, notes)
 
     def _notes(self, table: Table) -> list[str]:
@@ -196,19 +236,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if table.gaps is not None:
             return list(table.notes)
         notes = Notes([note for note in table.notes if not isinstance(note, GapNote)])
-        known = {e.name: e.levels for e in self.columns if isinstance(e, CategoryColumn)}
-        if self.target is not None:
-            known[self.target.name] = getattr(self.target, "labels", ())
-        names = known.keys() | {encoder.name for encoder in self.columns}
+        levels, names = self._parts.levels, self._parts.names
         for column in table:
             for text, cells in column.gap_texts.items() if column.name in names else ():
-                if text not in known.get(column.name, ()):
+                if text not in levels.get(column.name, ()):
                     notes.gap(column.name, text, cells)
         return notes.lines()
 
     def _check_columns(self, table: Table, notes: list[str], target: Want) -> None:
         """Raise for missing columns; note extra ones and another order."""
-        needed = [encoder.name for encoder in self.used]
+        needed = list(self._parts.encoders)
         label = self.target.name if self.target else None
         if target == "required" and label is not None and label not in table:
             needed.append(label)
@@ -217,8 +254,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         missing = [name for name in needed if name not in table]
         if missing:
             raise _missing(table, needed, missing)
-        expected = {encoder.name for encoder in self.columns} | {label}
-        extra = [name for name in table.columns if name not in expected]
+        extra = [name for name in table.columns if name not in self._parts.names]
         if extra:
             what = "column" if len(extra) == 1 else f"{len(extra)} columns"
             verb = "was" if len(extra) == 1 else "were"
@@ -295,9 +331,9 @@ def _encode_block(
     for name in block.columns:
         values, more = encoders[name].encode(table[name])
         notes += more
-        refuse_infinities(table, name, values)
         array[:, at : at + values.shape[1]] = values
         at += values.shape[1]
+    refuse_infinities(table, [member.column for member in block.members], array)
     return array
 
 

@@ -31,37 +31,59 @@ RANGES = 0.5
 """Numbers are never far out that are nearer to the training range than so many of its widths."""
 
 
-def shifts(
-    blocks: Iterable[Block], encoders: Mapping[str, Encoder], arrays: Mapping[str, NDArray[Any]]
-) -> list[str]:
-    """A line for each column that differs grossly from the training data.
+class Watch:
+    """Holds tables against the training data of a schema."""
 
-    Args:
-        blocks, encoders: of the schema; encoders by column.
-        arrays: by block, as encoded.
-    """
-    blocks = list(blocks)
-    width = sum(len(x.members) or len(x.columns) for x in blocks)
-    chance = FALSE_ALARMS / max(width, 1)
-    lines: dict[str, str] = {}
-    for block in blocks:
-        array = arrays[block.name]
-        if not len(array):
-            continue
-        for k, member in enumerate(block.members):
+    def __init__(self, blocks: Iterable[Block], encoders: Mapping[str, Encoder]) -> None:
+        """`blocks` of the schema; `encoders` by column."""
+        self._blocks = list(blocks)
+        width = sum(len(x.members) or len(x.columns) for x in self._blocks)
+        self._chance = FALSE_ALARMS / max(width, 1)
+        self._encoders = encoders
+        stats = [member.stats for block in self._blocks for member in block.members]
+        self._low = np.array([x.quantiles[0] for x in stats])
+        self._high = np.array([x.quantiles[-1] for x in stats])
+        self._trained = max((x.count + x.gaps for x in stats), default=0)
+        self._counts = {
+            name: np.array(encoder.counts, float)
+            for name, encoder in encoders.items()
+            if isinstance(encoder, CategoryEncoder)
+        }
+        self._coded = max((int(x.sum()) for x in self._counts.values()), default=0)
+
+    def lines(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+        """A line for each column that differs grossly from the training data; arrays by block."""
+        lines: dict[str, str] = {}
+        for block in self._blocks:
+            array = arrays[block.name]
+            if len(array) and block.members:
+                self._numbers(block, array, lines)
+            elif len(array) and block.kind.startswith("categor"):
+                self._codes(block, array, lines)
+        told = [(name, line) for name, line in lines.items() if line]
+        notes = [f"column {name!r}: {line}" for name, line in told[:LINES]]
+        if len(told) > LINES:
+            rest = listed([repr(name) for name, _ in told[LINES:]], 6)
+            notes.append(f"{counted(len(told) - LINES, 'more column')} unlike training: {rest}")
+        return notes
+
+    def _numbers(self, block: Block, array: Floats, lines: dict[str, str]) -> None:
+        places: Iterable[int] = range(len(block.members))
+        if self._trained and _noise(len(array), self._trained, self._chance) > 1:
+            # of so few rows only numbers outside of the training range can be told
+            places = np.flatnonzero(((array < self._low) | (array > self._high)).any(axis=0))
+        for k in places:
+            member = block.members[k]
             if member.name in (member.column, f"{member.column}.days"):
-                lines[member.column] = _of_numbers(member, array[:, k], chance)
-        for k, name in enumerate(block.columns if block.kind.startswith("categor") else ()):
-            encoder = encoders[name]
+                lines[member.column] = _of_numbers(member, array[:, k], self._chance)
+
+    def _codes(self, block: Block, array: NDArray[Any], lines: dict[str, str]) -> None:
+        if not self._coded or _noise(len(array), self._coded, self._chance) > 1:
+            return
+        for k, name in enumerate(block.columns):
+            encoder, codes = self._encoders[name], array if array.ndim == 1 else array[:, k]
             assert isinstance(encoder, CategoryEncoder)
-            codes = array if array.ndim == 1 else array[:, k]
-            lines[name] = _of_codes(encoder, codes, chance)
-    told = [(name, line) for name, line in lines.items() if line]
-    notes = [f"column {name!r}: {line}" for name, line in told[:LINES]]
-    if len(told) > LINES:
-        rest = listed([repr(name) for name, _ in told[LINES:]], 6)
-        notes.append(f"{counted(len(told) - LINES, 'more column')} unlike training: {rest}")
-    return notes
+            lines[name] = _of_codes(encoder, self._counts[name], codes, self._chance)
 
 
 # ---------------------------------------------------------------- numbers
@@ -162,9 +184,8 @@ def _noise(rows: int, trained: int, chance: float) -> float:
 # ---------------------------------------------------------------- categories
 
 
-def _of_codes(encoder: CategoryEncoder, codes: NDArray[Any], chance: float) -> str:
-    """The line on category codes (n,); empty where they are as in training."""
-    before = np.array(encoder.counts, float)
+def _of_codes(encoder: CategoryEncoder, before: Floats, codes: NDArray[Any], chance: float) -> str:
+    """The line on category codes (n,); empty where they are as in training, `before`."""
     if not before.any():  # a model of an earlier version
         return ""
     noise = _noise(len(codes), int(before.sum()), chance)

@@ -87,8 +87,8 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
     def encode(self, column: Column) -> tuple[Floats, list[str]]:
         """(n, 1) float64, and notes."""
         values, notes = numbers_of(column, self.form)
-        if not notes:
-            notes = self.new_gaps(int(np.isnan(values).sum()))
+        if not notes and not self.gaps:
+            notes = self.new_gaps(int(np.count_nonzero(np.isnan(values))))
         return values[:, None], notes
 
 
@@ -225,14 +225,14 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
         places, codes, labels = match_labels(
             column, self.levels, gaps=self.gap_texts, by_number=self.by_number
         )
-        encoded = np.where(places >= 0, places + 2, np.where(places == -1, MISSING, UNSEEN))
-        encoded = encoded.astype(np.int32)
-        notes = self.new_gaps(int((places == -1).sum()))
+        encoded = np.where(places >= 0, places + 2, -1 - places)  # MISSING or UNSEEN
+        notes = [] if self.gaps else self.new_gaps(int(np.count_nonzero(places == -1)))
         odd = places == -2
-        if odd.any() and not self.rare:
+        count = int(np.count_nonzero(odd))
+        if count and not self.rare:
             notes.append(unseen_note(self.name, codes, odd, labels, "treated as unseen"))
-        elif self._more_than_usual(int(odd.sum()), len(codes)):
-            rows = f"{odd.sum():,} of {counted(len(codes), 'row')}"
+        elif count and self._more_than_usual(count, len(codes)):
+            rows = f"{count:,} of {counted(len(codes), 'row')}"
             notes.append(f"column {self.name!r}: {rows} with unseen or rare values, grouped")
         return encoded, notes
 
