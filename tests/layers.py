@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("report",), "what a run found: scores, charts, text and the page"),
     (("model",), "the Model and its methods"),
     (("recipe", "estimators"), "from a table to a model; scikit-learn's estimators"),
+    (("live",), "a run on a page while it goes on: the playground, and its server"),
     (("cli", "__init__", "__main__"), "the command line; nothing imports it"),
 )
 """Floors from the ground up, each with its parts and what they are.

@@ -33,7 +33,7 @@ LATE = {
     *("backend.cpu.emit.module", "backend.cpu.resources", "backend.cpu.run.microbench"),
     *("costs.cost", "costs.forecast"),
     *("plan.check", "plan.show", "plan.unit"),
-    *("estimators", "model.inspect", "model.plan", "model.profile", "system.workers"),
+    *("estimators", "model.inspect", "model.plan", "model.profile", "system.workers", "live"),
 }
 """Modules that few programs need, imported by the functions that do: the package loads quickly."""
 

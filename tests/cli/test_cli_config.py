@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.cli.configfile import from_toml, to_toml
 from chainrule.errors import SettingError
 from chainrule.recipe import BY_KEY, KEYS, SETTINGS, Config, config
+from chainrule.recipe.configfile import from_toml, to_toml
 from chainrule.recipe.setting import split_commas
 
 NAMES = [

@@ -2,7 +2,7 @@
  *
  * Python writes them; `live` ones arrive again and again, as frames.
  */
-import type { ArrayForm } from "./document";
+import type { ArrayForm, InspectionDocument } from "./document";
 
 /** Numbers of epochs: null stands for NaN, infinity or "not measured". */
 export type Numbers = (number | null)[];
@@ -149,9 +149,40 @@ export interface Lane {
   learning: Learning | null;
 }
 
-/** What the server sends: everything at first, then what changed. */
+/** What the server sends: everything at first, then what is new.
+ *
+ * A frame holds the records from the recorded epoch `record` on, and the rows of the history from
+ * `row` on: lists by epoch are cut there and continued; all else is replaced. Where the projection
+ * of `hidden` changes, its points are those of the new records alone.
+ */
 export type LiveEvent =
-  | { kind: "document"; lane: 0 | 1; document: unknown }
-  | { kind: "lane"; lane: 0 | 1; state: Lane }
-  | { kind: "frame"; lane: 0 | 1; state: Omit<Lane, "learning">; learning: Partial<Learning> }
+  | { kind: "hello"; play: boolean; table: TableForm; choices: Choices; lanes: Lane[]; shown: [boolean, boolean] }
+  | { kind: "document"; lane: number; document: InspectionDocument }
+  | { kind: "frame"; lane: number; state: Omit<Lane, "learning">; record: number; row: number; learning: Learning }
+  | { kind: "state"; lane: number; state: Omit<Lane, "learning"> }
   | { kind: "end"; message: string };
+
+/** The table that is learned. */
+export interface TableForm {
+  source: string;
+  rows: number;
+  target: string;
+  task: "classification" | "regression";
+  columns: { name: string; kind: string }[];
+}
+
+/** The values that a design may have. */
+export interface Choices {
+  activation: string[];
+  init: string[];
+  norm: string[];
+  optimizer: string[];
+}
+
+/** What the page sends, as JSON to `command`. */
+export type Command =
+  | { do: "configure"; lane: number; design: Design }
+  | { do: "start" | "pause" | "reset" | "step"; lane: number | null }
+  | { do: "epoch"; lane: number | null }
+  | { do: "goto"; lane: number; epoch: number }
+  | { do: "compare"; on: boolean };

@@ -59,15 +59,7 @@ class Page:
     @property
     def html(self) -> str:
         """The text of the file."""
-        script = _static("inspector.js")
-        return PAGE.format(
-            policy=html.escape(_policy(script)),
-            title=html.escape(str(self.document["title"])),
-            style=_static("inspector.css"),
-            document=in_script(self.document),
-            layout=_packed("elk-worker.min.js"),
-            script=script,
-        )
+        return page_of(self.document, str(self.document["title"]), policy())
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Writes the page: all of the file or nothing.
@@ -92,18 +84,41 @@ class Page:
         )
 
 
+def page_of(content: Mapping[str, Any], title: str, allowed: str) -> str:
+    """Returns the text of a page with its script, style and layout engine in it.
+
+    Args:
+        content: the document, or for the page of a server {"live": the address of its events}.
+        title: of the page.
+        allowed: the content security policy.
+    """
+    return PAGE.format(
+        policy=html.escape(allowed),
+        title=html.escape(title),
+        style=_static("inspector.css"),
+        document=in_script(content),
+        layout=_packed("elk-worker.min.js"),
+        script=_static("inspector.js"),
+    )
+
+
 def in_script(value: Any) -> str:
     """Returns a value as JSON for a script element, which no text in it can end."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _policy(script: str) -> str:
-    """The page's content security policy: its own script, styles in place, nothing fetched."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def policy(more: str = "") -> str:
+    """Returns the content security policy: the page's own script, styles in place, no fetching.
+
+    Args:
+        more: a further directive.
+    """
+    digest = base64.b64encode(hashlib.sha256(_static("inspector.js").encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}' blob:; worker-src blob:; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+        + (f"; {more}" if more else "")
     )
 
 

@@ -254,6 +254,14 @@ class Custom:
         return str(getattr(self.draw, "__name__", "custom"))
 
 
+NAMED_INITIALIZERS = tuple(
+    name
+    for name, rule in INITIALIZERS.items()
+    if "value" not in {x.name for x in fields(rule)}  # type: ignore[arg-type]
+    and name != "custom"
+)
+"""The initializers that a name alone describes."""
+
 RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus")
 
 

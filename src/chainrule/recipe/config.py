@@ -12,6 +12,7 @@ from chainrule.data.schema import Schema
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.nn.arguments import ACTIVATIONS
+from chainrule.nn.init import NAMED_INITIALIZERS
 from chainrule.nn.loss import LOSSES
 from chainrule.recipe.facts import EFFORTS, Facts
 from chainrule.recipe.setting import setting, settings_of, unknown
@@ -81,6 +82,10 @@ class Config:
     activation: str | None = setting(
         None, "text", "Network", "the function after each hidden layer",
         choices=tuple(map(str, ACTIVATIONS)), by_data=lambda x: "silu",
+    )  # fmt: skip
+    init: str = setting(
+        "auto", "text", "Network", "initial weights of hidden layers; auto suits the activation",
+        choices=("auto", *NAMED_INITIALIZERS),
     )  # fmt: skip
     norm: str = setting(
         "none", "text", "Network", "normalisation after each hidden layer",

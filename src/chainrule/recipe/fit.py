@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.graph.graph import Graph
@@ -11,6 +12,7 @@ from chainrule.model.prepare import Prepared
 from chainrule.recipe.config import Config
 from chainrule.recipe.facts import MIN_HELD_ROWS
 from chainrule.train import schedules
+from chainrule.train.callbacks import Callback
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
@@ -67,12 +69,14 @@ def rate_factors(graph: Graph) -> dict[str, float]:
 
 
 def fit(
-    model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
-) -> None:
+    model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
+    callbacks: Sequence[Callback] = (),
+) -> None:  # fmt: skip
     """Train a model with resolved settings, on data that is already split."""
     model.fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
+        callbacks=callbacks,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
 

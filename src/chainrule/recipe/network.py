@@ -70,6 +70,7 @@ def _hidden(columns: Features, knot_positions: Floats | None, member: Config) ->
         scale(h), member.hidden, member.activation,
         dropout=member.dropout or 0.0,
         norm=None if member.norm == "none" else member.norm,
+        init=None if member.init == "auto" else member.init,
     )  # fmt: skip
 
 

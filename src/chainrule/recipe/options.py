@@ -40,6 +40,13 @@ class Options(TypedDict, total=False):
     ] | None
     """Network: the function after each hidden layer."""
 
+    init: Literal[
+        "auto", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform",
+        "lecun_normal", "lecun_uniform", "orthogonal", "zeros", "ones", "normal",
+        "uniform",
+    ]
+    """Network: initial weights of hidden layers; auto suits the activation."""
+
     norm: Literal["none", "batch", "layer", "rms"]
     """Network: normalisation after each hidden layer."""
 

@@ -52,6 +52,7 @@ from chainrule.report.text import (
     print_results,
     print_source,
 )
+from chainrule.train.callbacks import Callback
 from chainrule.train.progress import Progress, choose
 from chainrule.version import __version__
 
@@ -137,8 +138,13 @@ class Training:
     def _encoded(self) -> tuple[Any, ...]:
         return encode(self.schema, self.table, self.config.groups, self.config.time)
 
-    def fit(self, verbose: Verbose = True) -> None:
-        """Train on the training rows, and calibrate; then `config` has all settings."""
+    def fit(self, verbose: Verbose = True, callbacks: Sequence[Callback] = ()) -> None:
+        """Train on the training rows, and calibrate; then `config` has all settings.
+
+        Args:
+            verbose: as in `Model.fit`.
+            callbacks: of the run on the training rows.
+        """
         model, data = self.model, self.data
         with choose(verbose) as progress:
             refits, maybe = self._refits, self._may_end_early
@@ -153,7 +159,7 @@ class Training:
                 f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
-            fit(model, data, resolved, progress)
+            fit(model, data, resolved, progress, callbacks)
             best, self._fits = model.history.best, 1
             if best is not None and self._ended_early:
                 self._fits = 2

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from chainrule import recipe
 from chainrule.cli.command import Command, ModelSource, Option
-from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_model
@@ -20,6 +19,7 @@ from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict
 from chainrule.model.model import Model
 from chainrule.recipe import Config
+from chainrule.recipe.configfile import to_toml
 from chainrule.report.text import (
     ColumnRow,
     column_rows,

@@ -8,24 +8,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from chainrule import recipe
-from chainrule.cli import configfile
 from chainrule.cli.command import Command, CommandLine, Data, Encoding, Option, Quiet, Sheet
-from chainrule.cli.configfile import to_toml
 from chainrule.cli.console import Console
 from chainrule.cli.outputs import Outputs, claimed, quoted
 from chainrule.cli.spelling import as_options
+from chainrule.cli.target import require_target
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
-from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.readers.stdin import STDIN
-from chainrule.data.table import Table, listed
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
-from chainrule.recipe import Config, Training
+from chainrule.recipe import Config, Training, configfile
+from chainrule.recipe.configfile import to_toml
 from chainrule.report.results import Evaluation
 from chainrule.report.text import (
     print_importance,
@@ -38,7 +36,8 @@ from chainrule.system.atomicfile import write_whole
 from chainrule.system.startup import INTERRUPTED
 from chainrule.train.progress import Progress, choose
 
-TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
+if TYPE_CHECKING:
+    from chainrule.live.watch import Live
 
 
 def train(
@@ -61,6 +60,7 @@ def train(
         bool, Option("read, check and resolve the settings; do not train")
     ] = False,
     profile: Annotated[bool, Option("print at the end where the time of a step goes")] = False,
+    live: Annotated[bool, Option("show the run on a page while it goes on")] = False,
     command_line: CommandLine = "",
     **settings: Any,
 ) -> int:  # fmt: skip
@@ -71,7 +71,7 @@ def train(
     order = Order(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
         encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
-        command_line=command_line,
+        live=live, command_line=command_line,
     )  # fmt: skip
     return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
 
@@ -96,7 +96,7 @@ class Order:
         data, test: the training data, and rows to test on.
         chosen: the given settings.
         encoding, sheet: of the data, if given.
-        output, force, quiet, check_only, profile: as the options.
+        output, force, quiet, check_only, profile, live: as the options.
         command_line: as it was typed.
     """
 
@@ -110,6 +110,7 @@ class Order:
     quiet: bool
     check_only: bool
     profile: bool
+    live: bool
     command_line: str
 
 
@@ -121,6 +122,7 @@ class Job:
         trouble: the screen for interruptions.
         progress: shows the runs.
         test: the rows to test on.
+        live: the page of the run, or None.
     """
 
     order: Order
@@ -129,6 +131,7 @@ class Job:
     training: Training
     progress: Progress
     test: Encoded | None
+    live: Live | None
 
 
 def chosen_config(settings: dict[str, Any], config: Path | None) -> Config:
@@ -175,8 +178,7 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     """Read, check and resolve, and print the results of each stage."""
     table = read(order.data, encoding=order.encoding, sheet=order.sheet, gaps=order.chosen.gaps)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
-    if order.chosen.target is None:
-        raise _no_target(table, order.data)
+    require_target(table, order.data, order.chosen.target)
     training = Training.of(table, order.chosen)
     training.print_data(screen)
     resolved, model = training.config, training.model
@@ -191,7 +193,19 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
         screen.heading("Test")
         screen.say(f"{len(test):,} rows of {order.test}", indent=2)
         print_notes(screen, test.notes)
-    return Job(order, screen, trouble, training, choose(not order.quiet), test)
+    live = None
+    if order.live:
+        live = _live(training)
+        trouble.write(trouble.styled(live.url, "bold"))
+        trouble.say("this page shows the run, on this machine")
+    return Job(order, screen, trouble, training, choose(not order.quiet), test, live)
+
+
+def _live(training: Training) -> Live:
+    """The page of a run, served already."""
+    from chainrule.live.watch import Live  # noqa: PLC0415  (a server: only where it is used)
+
+    return Live(training)
 
 
 def _test_rows(model: Model, order: Order) -> Encoded:
@@ -207,7 +221,7 @@ def _test_rows(model: Model, order: Order) -> Encoded:
 def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
     """Train; returns the exception that interrupted it."""
     try:
-        job.training.fit(job.progress)
+        job.training.fit(job.progress, [] if job.live is None else [job.live.watch])
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None
@@ -230,6 +244,10 @@ def _finish(
         print_sections(job.screen, _profile(job).sections())
     _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
     _print_files(job.screen, outputs)
+    if job.live is not None:
+        told = "the page stays until it is closed, or Ctrl-C"
+        job.live.finish(f"The run has ended; its report is {outputs.report}.",
+                        lambda: job.trouble.say(told))  # fmt: skip
 
 
 def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs) -> None:
@@ -306,26 +324,3 @@ def _print_files(screen: Console, outputs: Outputs) -> None:
     screen.table([(str(path), content) for path, content in contents.items()])
     screen.heading("Next")
     screen.write("  " + _next_command(outputs))
-
-
-# ---------------------------------------------------------------- the target
-
-
-def _no_target(table: Table, source: str) -> SettingError:
-    name, why = _likely_target(table, source)
-    return SettingError(
-        "train", "no target is given", expected="--target COLUMN",
-        got="columns " + listed(table.columns, 40),
-        fix=f"--target {quoted(name)} ({why})",
-    )  # fmt: skip
-
-
-def _likely_target(table: Table, source: str) -> tuple[str, str]:
-    """The most probable target, and the reason."""
-    if source in datasets.names() and not Path(source).is_file():
-        return datasets.get(source).target, "it is the target of this data set"
-    folded = {name.strip().lower(): name for name in reversed(table.columns)}
-    for name in TARGET_NAMES:
-        if name in folded:
-            return folded[name], "a guess: by its name"
-    return table.columns[-1], "a guess: the last column"

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.errors import SettingError
-from chainrule.recipe import BY_KEY, SETTINGS, Config
-from chainrule.recipe.config import require_known
+from chainrule.recipe.config import BY_KEY, SETTINGS, Config, require_known
 
 COMMENT_COLUMN = 28  # where comments start
 _SECTION = re.compile(r"\s*\[([^\[\]]+)\]")

@@ -1,0 +1,104 @@
+"""Pictures in the plane: the answers on a grid of two columns, and hidden layers in two axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.data.blocks import Member
+from chainrule.data.columns.target import ClassTarget
+from chainrule.engine.forward import Forward
+from chainrule.engine.minibatch import all_rows
+from chainrule.graph.node import Array
+from chainrule.inspector.arrays import array_form
+from chainrule.recipe.training import Training
+
+SIDE = 40
+"""Points along each side of the grid."""
+
+MARGIN = 0.05
+"""Of the range of a column, beyond its lowest and highest number."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Points over the range of two columns of numbers, the only ones of a table.
+
+    Attributes:
+        block: the name of the input with the two numbers.
+        members: the columns.
+        points: (SIDE * SIDE, 2), the first column varies fastest.
+        classes: of the target; empty for numbers.
+    """
+
+    block: str
+    members: tuple[Member, Member]
+    points: Array
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, training: Training) -> Grid | None:
+        """The grid of a table whose network reads two numbers; None for others."""
+        schema = training.schema
+        blocks = schema.blocks
+        if len(blocks) != 1 or blocks[0].kind != "numbers" or blocks[0].width != 2:
+            return None
+        first, second = blocks[0].members
+        sides = [np.linspace(*_range(member), SIDE) for member in (first, second)]
+        x, y = np.meshgrid(*sides)
+        labels = schema.target.labels if isinstance(schema.target, ClassTarget) else ()
+        points = np.stack([x.ravel(), y.ravel()], axis=1)
+        return cls(blocks[0].name, (first, second), points, labels)
+
+    def numbers(self, arrays: Mapping[str, Array]) -> Array:
+        """The two numbers of each row of arrays, (n, 2)."""
+        return arrays[self.block]
+
+    def answers(self, forward: Forward, values: Mapping[str, Array]) -> Array:
+        """The output at each point: probabilities (points, classes), or numbers (points,)."""
+        arrays = {self.block: self.points}
+        return forward(values, arrays, all_rows(len(self.points)))[0]
+
+    def form(
+        self, answers: Sequence[Array], points: Sequence[tuple[float, float, float, bool]]
+    ) -> dict[str, Any]:
+        """The answers of each record, as `Regions` of web/src/sections.ts."""
+        x, y = ({"column": m.name, "low": _range(m)[0], "high": _range(m)[1]} for m in self.members)
+        classes = bool(self.classes)
+        shown = [a.argmax(axis=1).astype(np.uint16) if classes else a.astype(np.float32)
+                 for a in answers]  # fmt: skip
+        sure = [array_form(a.max(axis=1).astype(np.float32)) for a in answers] if classes else None
+        return {
+            "x": x, "y": y, "size": SIDE, "answers": [array_form(a) for a in shown],
+            "sure": sure, "classes": list(self.classes), "points": [list(p) for p in points],
+        }  # fmt: skip
+
+
+def _range(member: Member) -> tuple[float, float]:
+    low, *_, high = member.stats.quantiles
+    margin = MARGIN * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def projection(outputs: Sequence[Array]) -> tuple[list[Array], str]:
+    """The outputs of a layer at each record in two axes, and what these are.
+
+    The axes are those of the last record, so that points move and axes do not.
+
+    Args:
+        outputs: (rows, units) each.
+    """
+    last = np.asarray(outputs[-1], float)
+    if last.shape[1] == 2:
+        return [np.asarray(x, float) for x in outputs], "its two units"
+    if last.shape[1] == 1:
+        flat = [np.concatenate([x, np.zeros_like(x)], axis=1) for x in outputs]
+        return flat, "its one unit"
+    mean = last.mean(axis=0)
+    _, _, axes = np.linalg.svd(last - mean, full_matrices=False)
+    axes = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)
+    told = "the projection on the two directions of largest variance, at the last epoch shown"
+    return [(np.asarray(x, float) - mean) @ axes.T for x in outputs], told
