@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from chainrule.explain.trace import Trace
+from chainrule.graph import Graph, Node
 from chainrule.graph.node import Operation
 from chainrule.inspector.arrays import array_form
-from chainrule.inspector.document import _whole, graph_form
+from chainrule.inspector.document import _node_form, _whole, graph_form
 from chainrule.interpret import evaluate
 
 Array = np.ndarray[Any, Any]
@@ -51,25 +52,64 @@ class Task:
         )  # fmt: skip
 
 
-def task_of(trace: Trace, *, entries: int | None = None) -> tuple[Task, list[Array]]:
-    """The graph of a trace, and the value of each of its nodes by the interpreter.
+@dataclass(frozen=True)
+class Example:
+    """A graph with the interpreter's value of every node, by index as in the page's document."""
 
-    Args:
-        trace: after `backward`, or before.
-        entries: with steps: the evaluator then gets all values, since it is not them that it is
-            asked for.
-    """
-    graph, built, rows = trace.graph, trace.built, trace.rows
-    form = graph_form(
-        graph, {x: trace.value(x) for x in graph}, backward=built, loss=built and built.loss,
-        training=trace._training,
-    )  # fmt: skip
-    whole = _whole(graph, built, {})
+    form: Mapping[str, Any]
+    nodes: list[Node]
+    values: list[Array]
+    rows: int
+
+    def task(self) -> Task:
+        """All values, from those of inputs and parameters."""
+        given = {
+            k: v
+            for k, (x, v) in enumerate(zip(self.nodes, self.values, strict=True))
+            if not isinstance(x, Operation)
+        }
+        return Task(self.form, given, self.rows)
+
+    def steps(self, entries: int) -> Task:
+        """The texts of the steps. All values are given: their digits are those of Python."""
+        return Task(self.form, dict(enumerate(self.values)), self.rows, [], entries)
+
+    def apart(self) -> Task:
+        """Each operation by itself, on the interpreter's values: the operations come last."""
+        leaves = [
+            {k: v for k, v in node.items() if k not in ("op", "operands", "attributes")}
+            | {"kind": "input"}
+            for node in self.form["nodes"]
+        ]
+        operations = [x for x in self.form["nodes"] if x["kind"] == "operation"]
+        form = {**self.form, "nodes": [*leaves, *operations]}
+        count = len(leaves)
+        wanted = list(range(count, count + len(operations)))
+        return Task(form, dict(enumerate(self.values)), self.rows, wanted)
+
+
+def example(
+    graph: Graph, given: Mapping[Node, Array], *, rows: int = 0, training: bool = False
+) -> Example:
+    """A graph, and its values by the interpreter from those of inputs and parameters."""
+    env = evaluate(graph, given, rows=rows, training=training)
+    index = {x: k for k, x in enumerate(graph)}
+    nodes = [_node_form(graph, x, "forward", index) for x in graph]
+    return Example(
+        {"nodes": nodes, "training": training}, list(graph), [env[x] for x in graph], rows
+    )
+
+
+def example_of(trace: Trace) -> Example:
+    """A trace with its backward pass, if there is one."""
+    built = trace.built
     leaves = {x: v for x, v in trace._values.items() if not isinstance(x, Operation)}
-    env = evaluate(whole, leaves, rows=rows, training=trace._training)
-    known = whole if entries is not None else leaves
-    given = {k: env[x] for k, x in enumerate(whole) if x in known}
-    return Task(form, given, rows, entries=entries), [env[x] for x in whole]
+    whole = _whole(trace.graph, built, {})
+    env = evaluate(whole, leaves, rows=trace.rows, training=trace._training)
+    form = graph_form(
+        trace.graph, env, backward=built, loss=built and built.loss, training=trace._training
+    )
+    return Example(form, list(whole), [env[x] for x in whole], trace.rows)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.testing as npt
-from evaluator import answers, task_of
+from evaluator import answers, example_of
 
 import chainrule as cr
 from chainrule.explain.trace import Trace
@@ -62,7 +62,7 @@ def test_steps_are_those_of_the_trace(tmp_path: Path) -> None:
     traces = [lecture(), classifier(1), classifier(7), regressor()]
     traces += [cr.run(cr.exp(cr.input("x")), {"x": [0.5, 2097152.5]})]
     pairs = [(trace, entries) for trace in traces for entries in (40, 3)]
-    tasks = [task_of(trace, entries=entries)[0] for trace, entries in pairs]
+    tasks = [example_of(trace).steps(entries) for trace, entries in pairs]
     for (trace, entries), answer in zip(pairs, answers(tasks, tmp_path), strict=True):
         want = trace.steps(entries=entries)
         assert [x["text"] for x in answer.steps] == [str(x) for x in want]
@@ -73,11 +73,33 @@ def test_steps_are_those_of_the_trace(tmp_path: Path) -> None:
 
 
 def test_the_page_computes_the_lecture_and_a_classifier(tmp_path: Path) -> None:
-    pairs = [task_of(trace) for trace in (lecture(), classifier(5), regressor())]
-    for (_, want), answer in zip(pairs, answers([t for t, _ in pairs], tmp_path), strict=True):
-        for got, value in zip(answer.values, want, strict=True):
+    examples = [example_of(trace) for trace in (lecture(), classifier(5), regressor())]
+    found = answers([x.task() for x in examples], tmp_path)
+    for wanted, answer in zip(examples, found, strict=True):
+        for got, value in zip(answer.values, wanted.values, strict=True):
             assert not isinstance(got, str), got
             assert (got.shape, got.dtype) == (value.shape, value.dtype)
             exact = value.dtype.kind != "f"
             tolerance = 0 if exact else 16 * float(np.finfo(value.dtype).eps)
             npt.assert_allclose(got, value, rtol=tolerance, atol=tolerance)
+
+
+def test_numbers_are_written_as_python_writes_them(tmp_path: Path) -> None:
+    """Numbers of every size, ties of rounding, and the attributes of formulas."""
+    generator = np.random.default_rng(2)
+    bits = generator.integers(0, 2**64 - 1, 1500, "uint64", endpoint=True)
+    ties = [12345.65, 2097152.5, 1234565.0, 1234575.0, 123456.5, 0.5**20, 1e15, 1e16, 99999.95]
+    ends = [0.0, 0.0001, 0.00001, 1e5, 1e6, 1e22, 1e100, 5e-324, np.inf, 1 / 3]
+    numbers = np.concatenate([bits.view("float64"), ties, ends, np.negative([*ties, *ends])])
+    x = cr.input("x", dtype="float64")
+    shown = [cr.run(cr.abs(x), {"x": numbers}), cr.run(cr.abs(x), {"x": numbers[:1]})]
+    with np.errstate(all="ignore"):
+        single = numbers.astype("float32")
+    shown += [cr.run(cr.cast(cr.input("x"), "float64"), {"x": single})]
+    powers = [0.1, 3, 1e-5, 1.5e-7, 2.5e15, 1e17, 123456789.125, -7, 1 / 3, 1e22]
+    attributes = [x**p for p in powers] + [cr.clip(x, -p, p) for p in powers if p > 0]
+    attributes += [cr.pad(cr.reshape(x, (-1, 1)), [(0, 0), (1, 1)], p) for p in powers]
+    shown += [cr.run(attributes, {"x": [1.0, 2.0]})]
+    tasks = [example_of(trace).steps(10_000) for trace in shown]
+    for trace, answer in zip(shown, answers(tasks, tmp_path), strict=True):
+        assert [x["text"] for x in answer.steps] == [str(x) for x in trace.steps(entries=10_000)]
