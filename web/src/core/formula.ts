@@ -33,7 +33,7 @@ export function expression(graph: GraphForm, node: number, leaf: Leaf): string {
     const text = top === node ? null : leaf(top);
     if (text !== null || form.kind !== "operation") {
       const shown = text ?? form.name;
-      done.set(top, [shown, shown.startsWith("-") ? SIGN : ATOM]);
+      done.set(top, [shown, leading(shown)]);
     } else {
       const todo = form.operands!.filter((x) => !done.has(x));
       if (todo.length) {
@@ -89,8 +89,13 @@ export function added(terms: readonly string[]): string {
 // ---------------------------------------------------------------- brackets
 // Precedence of formulas: as in Python, except that brackets separate `@` from `*`.
 
-const [CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, POWER, ATOM] =
-  [0, 1, 2, 3, 4, 5, 6, 7, 8] as const;
+const [CHOICE, LOGIC, COMPARISON, SUM, PRODUCT, MATRIX, SIGN, GRADIENT, POWER, ATOM] =
+  [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+
+/** The precedence of a leaf: of a negative number, of ∂E/∂w, of others. */
+function leading(text: string): number {
+  return text.startsWith("-") ? SIGN : text.startsWith("∂") ? GRADIENT : ATOM;
+}
 
 const PRECEDENCE: readonly [RegExp, number][] = [
   [/ if | in training|^else /, CHOICE], [/ (and|or|xor) |^not /, LOGIC],

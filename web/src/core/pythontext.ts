@@ -59,7 +59,7 @@ function positional(digits: string, exponent: number): string {
 export function entry({ dtype, data }: Value, at: number, digits: number): string {
   const x = data[at]!;
   if (dtype === "bool") return x ? "True" : "False";
-  return isFloat(dtype) ? general(Number(x), digits) : String(x);
+  return isFloat(dtype) ? general(Number(x) + 0, digits) : String(x); // -0 is written 0
 }
 
 /** `str` of an attribute, where a list of the document is a tuple. */
