@@ -223,7 +223,12 @@ def _run(
         told.best_values, told.best_step = state.values | state.slots, state.steps
     ended: list[tuple[Mapping[str, Array], int]] = []
 
+    def lend(ready: bool) -> None:
+        state.follow(program.read if ready else None, program.steps)
+        state.last_run = LastRun(told.first_step, program.steps, tracker, None, told.plateau)
+
     def sync() -> None:
+        state.follow(None, program.steps)
         state.slots = {}  # memory may not suffice for the old and the new ones
         state.restore(program.read(), program.steps)
 
@@ -242,7 +247,8 @@ def _run(
     run = Run(
         program=program, data=data, rows=prepared.rows, settings=settings, seed=state.seed,
         score=partial(_scores, state, prepared, tracker, settings), sync=sync,
-        view=State(state, state.history), progress=progress, before_best=before_best, state=told,
+        view=State(state, state.history), progress=progress, lend=lend,
+        before_best=before_best, state=told,
     )  # fmt: skip
     return run, end
 

@@ -182,7 +182,8 @@ class Model(ModelState, Generic[Result]):
             metrics: names or functions (target, prediction); None takes the defaults of the loss.
             clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
             trainable: names or patterns of the parameters to train; None trains all.
-            callbacks: called after each epoch with the state of the run.
+            callbacks: called after each epoch with the state of the run; a Callback also at its
+                beginning and end, and after each step.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.

@@ -12,7 +12,7 @@ from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
-from chainrule.train.callbacks import Callback, State, as_callbacks
+from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import shuffle
 from chainrule.train.progress import Progress
@@ -38,6 +38,8 @@ class Run:
         sync: copies the program's parameters to the model; called before the model is read.
         view: the view of the run that callbacks receive.
         progress: reports the run.
+        lend: called with True when a callback may read the model after a step, and with False
+            when the program goes on.
         before_best: called at the end, before the parameters of the best epoch are put back.
     """
 
@@ -51,12 +53,15 @@ class Run:
     sync: Callable[[], None]
     view: State
     progress: Progress
+    lend: Callable[[bool], None] = lambda _: None
     before_best: Callable[[], None] = lambda: None
     callbacks: Sequence[Callback] = field(init=False)
+    _watching: Sequence[Callback] = field(init=False)  # those called after each step
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
 
     def __post_init__(self) -> None:
         self.callbacks = as_callbacks(self.settings.callbacks)
+        self._watching = [x for x in self.callbacks if watches_steps(x)]
 
     def train(self) -> str | None:
         """Run all remaining epochs; returns the reason for an early stop, or None.
@@ -96,8 +101,8 @@ class Run:
         if self.settings.shuffle:
             rows = shuffle(rows, self.seed, state.epoch)
         batches = Minibatches(rows, self.settings.batch_size)
-        while len(state.losses) < len(batches):
-            self._steps(batches)
+        while len(state.losses) < len(batches) and self.view.stop_reason is None:
+            (self._watched_steps if self._watching else self._steps)(batches)
             state.seconds = time.perf_counter() - begun
             done = len(state.losses)
             self.progress.update(
@@ -106,7 +111,24 @@ class Run:
             )  # fmt: skip
         self.sync()
         row = {"epoch": state.epoch, "step": state.step, "rate": state.rate}
-        return row | {"loss": batches.mean(state.losses), **self.score()}
+        trained = batches[: len(state.losses)]
+        return row | {"loss": trained.mean(state.losses), **self.score()}
+
+    def _watched_steps(self, batches: Minibatches) -> None:
+        """Train on the next minibatches one by one, and call those who watch after each."""
+        until = time.perf_counter() + SLICE_SECONDS
+        state, view = self.state, self.view
+        while True:
+            self._slice = 1
+            self._steps(batches)
+            view.epoch, view.step, view.losses = state.epoch, state.step, state.losses
+            self.lend(True)
+            for callback in self._watching:
+                callback.on_step(view)
+            self.lend(False)
+            ended = len(state.losses) == len(batches) or view.stop_reason is not None
+            if ended or time.perf_counter() > until:
+                return
 
     def _steps(self, batches: Minibatches) -> None:
         """Train on the next slice of the minibatches."""
@@ -140,6 +162,7 @@ class Run:
         schedule = getattr(self.settings.optimizer, "rate", None)
         if state.plateau is not None and isinstance(schedule, ReduceOnPlateau):
             state.plateau.update(criterion, schedule)
+        self.view.losses = state.losses
         state.epoch, state.losses = epoch + 1, np.empty(0)
         self.view.epoch, self.view.step, self.view.row = epoch, state.step, row
         self.progress.epoch(row, best=best and keep_best)
