@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chainrule.costs.cost import KernelCost, PlanCost
 from chainrule.costs.speeds import Speeds
@@ -90,6 +91,8 @@ class Forecast:
         placed: the layout of the larger buffers.
         speeds: the speeds of the processor, on which the prediction rests.
         own: nodes that the user named; the others are only counted.
+        once: nodes of the graph that are computed once, before the run, as they depend on the
+            data alone.
     """
 
     what: str
@@ -100,6 +103,7 @@ class Forecast:
     placed: tuple[Placed, ...]
     speeds: Speeds
     own: frozenset[str] = frozenset()
+    once: tuple[str, ...] = ()
 
     @property
     def kernels(self) -> tuple[KernelCost, ...]:
@@ -135,6 +139,39 @@ class Forecast:
     def listing(self) -> str:
         """Every kernel with its loops and expressions."""
         return show(self.plan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The forecast as plain values, for JSON; times are seconds, sizes bytes.
+
+        `kernels` are in order: name, phase (from 1), nodes, loops, split among threads, the
+        number of threads that share it, flops, bytes, predicted time. `nodes` has, for each node
+        that a kernel computes, the places of its kernels in that list; the names are those of the
+        graph, and those that the gradient, the update and the passes add. A node of the graph
+        that is missing is computed `once` before the run, or is a constant, a view, or merged
+        into or made of others.
+        """
+        kernels = [self._plain(x) for x in self.kernels]
+        nodes: dict[str, dict[str, Any]] = {}
+        for k, kernel in enumerate(kernels):
+            for name in kernel["nodes"]:
+                nodes.setdefault(name, {"kernels": []})["kernels"].append(k)
+        return {
+            "what": self.what, "rows": self.cost.rows, "threads": self.threads,
+            "phases": self.phases, "predicted": self.seconds, "barriers": self.cost.barriers,
+            "flops": int(self.flops), "bytes": int(self.bytes),
+            "memory": int(self.memory.total), "processor": self.speeds.processor,
+            "passes": [{"name": x.name, "what": x.what, "nodes": x.nodes} for x in self.passes],
+            "kernels": kernels, "nodes": nodes, "once": list(self.once),
+        }  # fmt: skip
+
+    def _plain(self, x: KernelCost) -> dict[str, Any]:
+        work = x.work
+        return {
+            "name": work.kernel.name, "phase": x.phase + 1, "nodes": list(work.kernel.nodes),
+            "loops": loops_text(work, self.cost.rows), "split": SPLITS[work.split],
+            "threads": 1 if work.split == "none" else self.threads, "flops": int(work.flops),
+            "bytes": int(work.bytes), "predicted": x.seconds,
+        }  # fmt: skip
 
     def __str__(self) -> str:
         return as_text(self.sections())

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from chainrule.costs.cost import KernelCost
 from chainrule.costs.forecast import Forecast, loops_text
+from chainrule.costs.measured import MeasuredKernel
+from chainrule.costs.traceevents import events_text, trace_events
 from chainrule.display.tables import Section, as_html, as_text, digits, seconds_text
+from chainrule.system.atomicfile import write_whole
 
 MAX_NAME = 24
 """Characters of a kernel's name in the table."""
 
 NODES = 15
 """Nodes that are listed: those that take most."""
-
-
-@dataclass(frozen=True)
-class MeasuredKernel:
-    """A kernel with its measured time.
-
-    Attributes:
-        cost: the prediction.
-        seconds: the seconds of a step: the mean over all threads, idle ones included.
-    """
-
-    cost: KernelCost
-    seconds: float
-
-    @property
-    def flops_rate(self) -> float:
-        """Floating-point operations a second, of all threads."""
-        return self.cost.work.flops / max(self.seconds, 1e-12)
-
-    @property
-    def bytes_rate(self) -> float:
-        """Bytes a second, of all threads."""
-        return self.cost.work.bytes / max(self.seconds, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -47,7 +29,7 @@ class Profile:
         kernels: in order.
         nodes: seconds of a step by the name of the node; a kernel's are divided among its
             nodes in proportion to their costs.
-        waiting: seconds of a step in which threads waited for each other, the mean of the threads.
+        waits: by phase, the seconds that each thread waited for the others at its end.
         seconds: the seconds of a step.
         steps: the number that ran.
     """
@@ -55,9 +37,47 @@ class Profile:
     forecast: Forecast
     kernels: tuple[MeasuredKernel, ...]
     nodes: dict[str, float]
-    waiting: float
+    waits: tuple[tuple[float, ...], ...]
     seconds: float
     steps: int
+
+    @property
+    def waiting(self) -> float:
+        """Seconds of a step in which threads waited for each other, the mean of the threads."""
+        return sum(sum(phase) / len(phase) for phase in self.waits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as plain values: `Forecast.to_dict`, and what was measured.
+
+        `measured` is the seconds of a step, of each kernel (the mean over the threads, and by
+        thread) and of each node, that of a kernel divided among its nodes by their costs; and
+        `waiting` the seconds of a step in which threads waited for each other.
+        """
+        content = self.forecast.to_dict()
+        for kernel, x in zip(content["kernels"], self.kernels, strict=True):
+            kernel |= {"measured": x.seconds, "measured_by_thread": list(x.threads)}
+        for name, node in content["nodes"].items():
+            node["measured"] = self.nodes.get(name, 0.0)
+        return content | {"measured": self.seconds, "waiting": self.waiting, "steps": self.steps}
+
+    def trace_events(self) -> dict[str, Any]:
+        """The step as Chrome trace events, plain JSON values.
+
+        A slice for each kernel on each thread has its nodes, its phase, its bytes and operations,
+        and its predicted and measured time. Of a very long step the shortest slices are left out;
+        `["otherData"]["left_out_slices"]` is their number.
+        """
+        return trace_events(self.forecast, self.kernels, self.waits, self.steps)
+
+    def to_trace(self, path: str | os.PathLike[str]) -> Path:
+        """Write the step as Chrome trace events, for ui.perfetto.dev or chrome://tracing.
+
+        The file is strict JSON of less than 5 MB; it is written as a whole or not at all.
+
+        Raises:
+            OSError: the folder does not exist or cannot be written.
+        """
+        return write_whole(path, events_text(self.trace_events()))
 
     def __str__(self) -> str:
         return as_text(self.sections())

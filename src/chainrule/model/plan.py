@@ -24,7 +24,8 @@ from chainrule.engine.compile import (
 )
 from chainrule.engine.split import SplitStep
 from chainrule.errors import GraphError, SettingError
-from chainrule.graph.graph import Graph
+from chainrule.graph.graph import Graph, topological
+from chainrule.graph.node import Operation
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import optimizer_for
@@ -87,7 +88,7 @@ def forecast(
         what, tuple(_passes(step, split.body)), step_plan, cost,
         _memory(backend, step_plan, size, threads, rows, split.body, state.values),
         backend.placed(step_plan, size), machine_speeds,
-        own_names(split.body.graph),
+        own_names(split.body.graph), _once(split),
     )  # fmt: skip
 
 
@@ -106,6 +107,13 @@ def _rewrites(body: Step) -> Iterator[tuple[Stage, Any]]:
 def own_names(graph: Graph) -> frozenset[str]:
     """The names that a user gave, or that come from such: layers, gradients, new states."""
     return frozenset(graph.name(x) for x in graph if x.scope.given or "." in x.label)
+
+
+def _once(split: SplitStep) -> tuple[str, ...]:
+    """The nodes that are computed before the run, and not in its steps too."""
+    graph, body = split.full.graph, set(split.body.graph.nodes)
+    before = (x for x in topological(split.encoders.values()) if isinstance(x, Operation))
+    return tuple(graph.name(x) for x in before if x not in body)
 
 
 def _body(step: Step | SplitStep) -> Step:

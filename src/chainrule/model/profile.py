@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from chainrule.costs.forecast import Forecast
-from chainrule.costs.profile import MeasuredKernel, Profile
+from chainrule.costs.measured import MeasuredKernel
+from chainrule.costs.profile import Profile
 from chainrule.costs.timing import Timing
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
@@ -41,16 +42,16 @@ def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float
 
 def _profile(forecast: Forecast, graph: Graph, timing: Timing) -> Profile:
     """The times of tasks with their costs, both in the order of the plan's phases."""
-    times = [float(x.mean()) for phase in timing.tasks for x in phase]
+    times = [tuple(x.tolist()) for phase in timing.tasks for x in phase]
     kernels = tuple(
         MeasuredKernel(cost, seconds) for cost, seconds in zip(forecast.kernels, times, strict=True)
     )
-    waiting = float(sum(x.mean() for x in timing.waiting))
+    waits = tuple(tuple(x.tolist()) for x in timing.waiting)
     return Profile(
         forecast,
         kernels,
         _shared(kernels, graph, forecast.cost.rows),
-        waiting,
+        waits,
         timing.step,
         timing.steps,
     )
