@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,58 @@ def test_plan_and_profile_are_of_the_step_that_trains(
     assert taken["fit"]["clip_norm"] == 0.5
     assert taken["fit"]["batch_size"] == 24
     assert taken["plan"] == taken["profile"] == taken["fit"]
+
+
+def test_a_trace_is_written_by_train_and_by_show(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    order = ["train", str(table), "--target", "y", "--epochs", "1", "-o", "model", "-q"]
+    assert main([*order, "--trace", "step.json"]) == 0
+    assert main(["show", "model", "--trace", "again.json"]) != 0, "table.csv is not here"
+    assert "model.safetensors DATA --trace again.json" in capsys.readouterr().err
+    shutil.copy(table, tmp_path)
+    assert main(["show", "model", "--trace", "again.json"]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "the time of a step is in again.json; ui.perfetto.dev opens it" in told.err
+    names = []
+    for file in ("step.json", "again.json"):
+        events = json.loads((tmp_path / file).read_text("utf-8"))["traceEvents"]
+        predicted = [x for x in events if x["pid"] == 2 and x.get("cat") == "kernel"]
+        names.append([x["name"] for x in predicted])
+    assert names[0] == names[1] != []
+    assert main(["show", "model", str(table), "--profile"]) == 0
+    assert "Profile of a training step of " in capsys.readouterr().out
+    assert main(["show", "model", str(table), "--profile", "--plan", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    kernels = [x["name"] for x in content["plan"]["kernels"]]
+    assert kernels == [x["name"] for x in content["profile"]["kernels"]] == names[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--trace", "step.txt"], "fix       --trace step.json"),
+        (["--trace", "no/step.json"], "fix       mkdir -p no"),
+        (["--trace", "."], "expected  --trace FILE"),
+        (["DATA"], "--profile"),
+    ],
+)
+def test_a_trace_that_cannot_be_written_is_refused_before_the_run(
+    options: list[str], said: str, table: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    order = ["train", str(table), "--target", "y", "--epochs", "1", "-o", "model", "-q"]
+    if options[0] == "--trace":
+        assert main([*order, *options]) != 0
+        assert said in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+    assert main(order) == 0
+    assert main(["show", "model", *options]) != 0
+    assert said in capsys.readouterr().err
+    assert [x.name for x in tmp_path.iterdir()] == ["model"]
 
 
 def test_numbers_of_a_narrow_terminal_have_their_names(

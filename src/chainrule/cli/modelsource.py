@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chainrule.cli.console import Console
 from chainrule.cli.outputs import MODEL, quoted
-from chainrule.errors import ModelFileError, nearest
+from chainrule.data.readers.sources import read
+from chainrule.data.table import Table
+from chainrule.errors import ChainruleError, ModelFileError, nearest
 from chainrule.model.model import Model, load
 
 
@@ -51,3 +54,16 @@ def open_table_model(source: str) -> tuple[Model, Path]:
             fix="use it from Python: chainrule.load(...).predict({...})",
         )  # fmt: skip
     return model, path
+
+
+def training_table(model: Model, notes: Console) -> Table | None:
+    """The table that the model was trained on, where it can still be read, or None."""
+    assert model.schema is not None
+    try:
+        table = read(model.schema.source)
+        model.schema.encode(table.take(slice(1)), "none")
+    except (ChainruleError, OSError):
+        notes.say(f"{model.schema.source} cannot be read", label="note", style="cyan")
+        return None
+    notes.say(f"rows of {table.source}, which it was trained on", label="note", style="cyan")
+    return table

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chainrule.costs.profile import Profile
 from chainrule.data.readers.sources import is_query
 from chainrule.data.readers.stdin import STDIN
+from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 
 SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|xls|ods|gz))+$", re.IGNORECASE)
@@ -95,9 +97,10 @@ def quoted(path: os.PathLike[str] | str) -> str:
 
 
 def output_file(
-    command: str, output: str, sources: Iterable[Path], endings: Sequence[str], name: str
-) -> Path:
-    """The file that `-o` names.
+    command: str, output: str, sources: Iterable[Path], endings: Sequence[str], name: str,
+    option: str = "-o",
+) -> Path:  # fmt: skip
+    """The file that an option, such as `-o`, names.
 
     Args:
         command: the word on the command line, for errors.
@@ -105,29 +108,47 @@ def output_file(
         sources: files that are read, which it must not replace.
         endings: those that are known, the usual one first.
         name: of a file in place of a folder, without its ending.
+        option: as it is typed.
 
     Raises:
         SettingError: it is a folder, is in none, replaces a source, or has another ending.
     """
     path, usual = Path(output), endings[0]
     if path.is_dir():
-        raise SettingError(command, "this is a folder", got=path, expected="-o FILE",
-                           fix=f"-o {quoted(path / (name + usual))}")  # fmt: skip
+        raise SettingError(command, "this is a folder", got=path, expected=f"{option} FILE",
+                           fix=f"{option} {quoted(path / (name + usual))}")  # fmt: skip
     if not path.parent.is_dir():
         raise SettingError(command, "there is no such folder", got=path.parent,
-                           at=f"-o {output}", fix=f"mkdir -p {quoted(path.parent)}")  # fmt: skip
+                           at=f"{option} {output}",
+                           fix=f"mkdir -p {quoted(path.parent)}")  # fmt: skip
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
             free = path.with_stem(f"{path.stem}-{name}")
             raise SettingError(command, "the output would replace an input", got=path,
-                               fix=f"-o {quoted(free)}")  # fmt: skip
+                               fix=f"{option} {quoted(free)}")  # fmt: skip
     suffix = path.suffix.lower()
     if suffix not in endings:
         raise SettingError(
             command, f"unknown ending {path.suffix!r}" if suffix else "the file has no ending",
-            expected=", ".join(endings), got=output, fix=f"-o {quoted(path.with_suffix(usual))}",
+            expected=", ".join(endings), got=output,
+            fix=f"{option} {quoted(path.with_suffix(usual))}",
         )  # fmt: skip
     return path
+
+
+def trace_file(command: str, wanted: str | None, sources: Iterable[Path]) -> Path | None:
+    """The file that `--trace` names; None where it is not given. Raises SettingError."""
+    if wanted is None:
+        return None
+    return output_file(command, wanted, sources, (".json",), "step", "--trace")
+
+
+def write_trace(profile: Profile, path: Path, screen: Screen) -> None:
+    """Write the trace events of a profile, and say so. Raises OSError."""
+    profile.to_trace(path)
+    left_out = profile.trace_events()["otherData"]["left_out_slices"]
+    told = f", without the {left_out:,} shortest slices" if left_out else ""
+    screen.say(f"the time of a step is in {quoted(path)}{told}; ui.perfetto.dev opens it")
 
 
 def _within(folder: Path) -> Outputs:

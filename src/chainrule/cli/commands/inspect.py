@@ -9,12 +9,11 @@ from typing import Annotated
 
 from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
-from chainrule.cli.modelsource import open_model
+from chainrule.cli.modelsource import open_model, training_table
 from chainrule.cli.outputs import output_file, quoted
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import Table, counted
-from chainrule.errors import ChainruleError, ModelFileError, SettingError
-from chainrule.model.model import Model
+from chainrule.data.table import counted
+from chainrule.errors import ModelFileError, SettingError
 
 
 def inspect(
@@ -52,7 +51,7 @@ def inspect(
     if data is not None:
         table = read(data, encoding=encoding, sheet=sheet)
     elif loaded.schema is not None:
-        table = _training_data(loaded, notes)
+        table = training_table(loaded, notes)
     if table is None and row:
         raise SettingError("inspect", "--row needs data", fix=f"chainrule inspect {model} DATA")
     for number in row or ():
@@ -86,16 +85,3 @@ def _name(model: str) -> str:
     """The page's file where none is named: in the model's folder, or beside its file."""
     path = Path(model)
     return str(path / "inspect.html" if path.is_dir() else path.with_suffix(".html"))
-
-
-def _training_data(model: Model, notes: Console) -> Table | None:
-    """The table that the model was trained on, where it can still be read, or None."""
-    assert model.schema is not None
-    try:
-        table = read(model.schema.source)
-        model.schema.encode(table.take(slice(1)), "none")
-    except (ChainruleError, OSError):
-        notes.say(f"{model.schema.source} cannot be read", label="note", style="cyan")
-        return None
-    notes.say(f"rows of {table.source}, which it was trained on", label="note", style="cyan")
-    return table

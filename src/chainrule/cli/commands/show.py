@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from chainrule import recipe
-from chainrule.cli.command import Command, ModelSource, Option
+from chainrule.cli.command import Command, Data, ModelSource, Option
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
-from chainrule.cli.modelsource import open_model
+from chainrule.cli.modelsource import open_model, training_table
+from chainrule.cli.outputs import quoted, trace_file, write_trace
 from chainrule.costs.forecast import Forecast
+from chainrule.costs.profile import Profile
 from chainrule.data.features import features
+from chainrule.data.readers.sources import is_query, read
 from chainrule.display.format import duration
-from chainrule.errors import SettingError
+from chainrule.errors import ModelFileError, SettingError
 from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict
 from chainrule.model.model import Model
@@ -30,6 +34,9 @@ from chainrule.report.text import (
 
 def show(
     model: ModelSource,
+    data: Annotated[
+        Data | None, Option("rows to profile with; without them, the training data")
+    ] = None,
     /,
     *,
     all: Annotated[bool, Option("every layer of the network, in place of blocks")] = False,
@@ -37,14 +44,25 @@ def show(
     columns: Annotated[bool, Option("the columns and how each is treated")] = False,
     config: Annotated[bool, Option("the configuration as TOML")] = False,
     plan: Annotated[bool, Option("what a training step does, and what it takes")] = False,
+    profile: Annotated[bool, Option("where the time of a training step goes, measured")] = False,
+    trace: Annotated[
+        str | None,
+        Option("write that profile as trace events, for ui.perfetto.dev", metavar="FILE.json"),
+    ] = None,
     json: Annotated[bool, Option("everything as JSON")] = False,
 ) -> None:
     """Print what is in a model file."""
     screen = Console(sys.stdout)
     loaded, path = open_model(model)
     resolved = _config(loaded)
+    measured = _measured(loaded, path, data, resolved, profile, trace)
     if json:
-        screen.write(json_text(_content(loaded, str(path), resolved)))
+        content = _content(loaded, str(path), resolved)
+        if plan:
+            content["plan"] = _plan(loaded, resolved).to_dict()
+        if profile and measured is not None:
+            content["profile"] = measured.to_dict()
+        screen.write(json_text(content))
         return
     if graph:
         distinct = (
@@ -63,7 +81,9 @@ def show(
         print_columns(screen, _columns(loaded, resolved))
     if plan:
         print_sections(screen, _plan(loaded, resolved).sections())
-    if not (graph or config or columns or plan):
+    if profile and measured is not None:
+        print_sections(screen, measured.sections())
+    if not (graph or config or columns or plan or measured):
         _print_summary(loaded, str(path), screen, full=all)
 
 
@@ -76,6 +96,7 @@ COMMAND = Command(
     chainrule show penguins-model --columns
     chainrule show penguins-model --config > config.toml
     chainrule show penguins-model --plan
+    chainrule show penguins-model new.csv --profile --trace step.json
     chainrule show model.safetensors --graph | less
     """,
 )
@@ -92,6 +113,36 @@ def _plan(model: Model, resolved: Config | None) -> Forecast:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
     return model.plan(**recipe.step_settings(resolved, model.graph), rows=rows)
+
+
+def _measured(
+    model: Model, path: Path, data: str | None, resolved: Config | None, profile: bool,
+    trace: str | None,
+) -> Profile | None:  # fmt: skip
+    """The profile of a training step, if one is asked for; its trace is written."""
+    sources = [path, *([] if data is None or is_query(data) else [Path(data)])]
+    events = trace_file("show", trace, sources)
+    option = "--profile" if profile or events is None else f"--trace {quoted(events)}"
+    if not profile and events is None:
+        if data is not None:
+            raise SettingError("show", "DATA is what --profile measures with", got=data,
+                               fix=f"add {option}, or leave out DATA")  # fmt: skip
+        return None
+    if model.schema is None:
+        raise ModelFileError(
+            "show", "the model was made from arrays, and has no columns", at=path,
+            fix="use it from Python: print(chainrule.load(...).profile({...}))",
+        )  # fmt: skip
+    screen = Console(sys.stderr)
+    table = read(data) if data is not None else training_table(model, screen)
+    if table is None:
+        raise SettingError("show", "there is no data to measure with",
+                           fix=f"chainrule show {quoted(path)} DATA {option}")  # fmt: skip
+    settings = {} if resolved is None else recipe.step_settings(resolved, model.graph)
+    found = model.profile(table, **settings)
+    if events is not None:
+        write_trace(found, events, screen)
+    return found
 
 
 def _columns(model: Model, resolved: Config | None) -> list[ColumnRow]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from chainrule import recipe
 from chainrule.cli.command import Command, CommandLine, Data, Encoding, Option, Quiet, Sheet
 from chainrule.cli.console import Console
-from chainrule.cli.outputs import Outputs, claimed, quoted
+from chainrule.cli.outputs import Outputs, claimed, quoted, trace_file, write_trace
 from chainrule.cli.spelling import as_options
 from chainrule.cli.target import require_target
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
-from chainrule.data.readers.sources import read
+from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.model import Model
@@ -61,6 +61,11 @@ def train(
     ] = False,
     profile: Annotated[bool, Option("print at the end where the time of a step goes")] = False,
     live: Annotated[bool, Option("show the run on a page while it goes on")] = False,
+    trace: Annotated[
+        str | None,
+        Option("write where the time of a step goes as trace events, for ui.perfetto.dev",
+               metavar="FILE.json"),
+    ] = None,
     command_line: CommandLine = "",
     **settings: Any,
 ) -> int:  # fmt: skip
@@ -71,7 +76,9 @@ def train(
     order = Order(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
         encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
-        live=live, command_line=command_line,
+        live=live,
+        trace=trace_file("train", trace, [] if is_query(data) else [Path(data)]),
+        command_line=command_line,
     )  # fmt: skip
     return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
 
@@ -96,7 +103,7 @@ class Order:
         data, test: the training data, and rows to test on.
         chosen: the given settings.
         encoding, sheet: of the data, if given.
-        output, force, quiet, check_only, profile, live: as the options.
+        output, force, quiet, check_only, profile, live, trace: as the options.
         command_line: as it was typed.
     """
 
@@ -111,6 +118,7 @@ class Order:
     check_only: bool
     profile: bool
     live: bool
+    trace: Path | None
     command_line: str
 
 
@@ -184,9 +192,10 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
     resolved, model = training.config, training.model
     # its errors are raised before the long run
     recipe.build_optimizer(recipe.default_length(resolved), model.graph)
-    if order.profile and resolved.optimizer == "lbfgs":
-        raise SettingError("train", "--profile times minibatch steps, and lbfgs has none",
-                           fix="leave out --profile")  # fmt: skip
+    option = "--profile" if order.profile else "--trace" if order.trace else None
+    if option and resolved.optimizer == "lbfgs":
+        raise SettingError("train", f"{option} times minibatch steps, and lbfgs has none",
+                           fix=f"leave out {option}")  # fmt: skip
     test = None if order.test is None else _test_rows(model, order)
     training.print_settings(screen)
     if test is not None:
@@ -240,8 +249,10 @@ def _finish(
     tests = [] if job.test is None else training.test(job.test)
     print_results(job.screen, [*training.evaluations, *tests] or [training.on_training])
     print_importance(job.screen, training.importance)
-    if job.order.profile and stop is None:
-        print_sections(job.screen, _profile(job).sections())
+    if stop is None:
+        _tell_times(job)
+    elif job.order.trace is not None:
+        job.trouble.say(f"{quoted(job.order.trace)} is not written: the run did not end")
     _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
     _print_files(job.screen, outputs)
     if job.live is not None:
@@ -258,6 +269,18 @@ def _print_stop(job: Job, stop: KeyboardInterrupt | NotFinite, outputs: Outputs)
     what = "training broke off: " if isinstance(stop, NotFinite) else "interrupted: "
     job.trouble.say(f"{'' if printed else what}the model of epoch {epoch} is in "
                     f"{quoted(outputs.model)}")  # fmt: skip
+
+
+def _tell_times(job: Job) -> None:
+    """Print and write where the time of a step goes, if it is asked for."""
+    if not job.order.profile and job.order.trace is None:
+        return
+    found = _profile(job)
+    if job.order.profile:
+        print_sections(job.screen, found.sections())
+    if job.order.trace is not None:
+        job.screen.write("")
+        write_trace(found, job.order.trace, job.screen)
 
 
 def _profile(job: Job) -> Profile:
