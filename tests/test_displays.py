@@ -33,6 +33,7 @@ SETTINGS = {
 PARTS = {
     "Batch", "TensorType", "Scope", "Op", "BestTracker", "Kind", "Task",  # a word or two
     "Histogram", "ColumnRow", "NodeRow", "Outcome",  # of a report
+    "Given", "Line", "Entry",  # of a sheet
     "Block", "Member", "Stats", "Encoder", "ClassTarget", "NumberTarget", "NumberForm", "Written",
     "Backward", "Contribution",  # of a trace
 }  # fmt: skip
@@ -118,7 +119,8 @@ def shown() -> list[object]:
         model.schema.describe()[0], model.schema.encode(table), predictions, found, finding,
         Findings([finding] * 500), report, report.evaluations[0], report.importance, scores,
         FoldScores([scores, Scores({"r2": 1.0})]), Search(model, LONG, (trial,) * 200), trial,
-        report_config, small.profile({LONG: random.normal(size=(64, 3))}, seconds=0.01),
+        cr.exercise(variants=1)[0], report_config,
+        small.profile({LONG: random.normal(size=(64, 3))}, seconds=0.01),
     ]  # fmt: skip
 
 
@@ -130,7 +132,7 @@ def test_all_that_a_user_can_hold_has_a_display(shown):
     missing = [x for x in ours if not (hasattr(x, "_repr_html_") or hasattr(x, "_repr_svg_"))]
     assert not missing, "add _repr_html_, or name the class in SETTINGS or PARTS above"
     untested = {x.__name__ for x in ours if not any(isinstance(y, x) for y in shown)}
-    untested.remove("Page")  # a page of its own, with scripts: see tests/inspector
+    untested -= {"Page", "Exercise"}  # pages of their own, with tests of their own
     assert not untested, "add an object of each to `shown` above"
 
 

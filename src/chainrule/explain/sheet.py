@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from chainrule.display.tables import Section, as_html
 from chainrule.explain.formula import number
 from chainrule.explain.picture import drawn
 from chainrule.explain.steps import TraceStep
@@ -86,6 +87,13 @@ class Sheet:
     rate: float
     graph: str
     solved: str
+
+    def _repr_html_(self) -> str:
+        given = tuple((x.name, x.what, x.text) for x in self.given)
+        asked = tuple((str(k), x.title, x.formula, x.text) for k, x in enumerate(self.lines, 1))
+        head = ("", "to compute", "formula", "result")
+        return as_html([Section(f"Sheet {self.number}", given, ("given", "", "")),
+                        Section("", asked, head, (0,))])  # fmt: skip
 
     @property
     def parts(self) -> list[tuple[str, list[tuple[int, Line]]]]:
