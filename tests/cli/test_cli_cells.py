@@ -34,6 +34,19 @@ def test_kept_columns_leave_as_they_came(inside: Path) -> None:
     assert [json.loads(line)["id"] for line in lines] == IDS
 
 
+def test_fixes_in_the_notes_of_predict_and_evaluate_can_be_typed(inside: Path, capsys) -> None:
+    names = ["Köln", "Bonn", "Düren"]
+    rows = "".join(f"{names[k % 3]},{k % 3}\n" for k in range(60))
+    (inside / "t.csv").write_text("town,y\n" + rows, "cp1252")
+    assert main(["train", "t.csv", "--target", "y", "--epochs", "2", "-q", "-o", "t"]) == 0
+    for command in (["predict", "t", "t.csv", "-o", "p.csv"], ["evaluate", "t", "t.csv"]):
+        capsys.readouterr()
+        assert main(command) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert "name its encoding, for example --encoding cp1250" in told
+        assert "encoding=" not in told
+
+
 def test_words_in_place_of_the_target_are_asked_about(inside: Path, capsys) -> None:
     train = ["train", "m.csv", "--target", "y", "--epochs", "2", "-o", "m", "--force"]
     assert main(train) == 1

@@ -450,6 +450,30 @@ def test_numbers_and_texts_in_one_column_of_json(write):
         assert read(write(text, name))["r"].to_numpy().tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "value"),
+    [('[{"a":1},2]', "t.json", 2), ('{"a":1}\n{"a":2}\n[3]\n', "t.jsonl", 3),
+     ("[1, 2]", "t.json", 1), ('["x"]', "t.json", 1)],
+)  # fmt: skip
+def test_values_of_json_that_are_not_objects_are_refused_with_their_place(
+    write, content, name, value
+):
+    told = refusal(write(content, name))
+    assert "a value is not an object" in told
+    assert f"{name}, value {value}\n" in told
+
+
+def test_names_of_json_that_differ_in_case_alone_are_refused(write):
+    for rows in ([{"a": 1, "A": 2}], [{"a": 1}, {"A": 2}], [{"a": 1, "A": 2, "A_1": 3}]):
+        lines = "\n".join(map(json.dumps, rows))
+        for name, text in (("t.json", json.dumps(rows)), ("t.jsonl", lines)):
+            told = refusal(write(text, name))
+            assert "names differ in small and capital letters alone" in told
+            assert "A, a" in told
+    table = read(write(json.dumps([{"a": 1, "a_1": 2, "b": 3, "B_2": 4}]), "n.json"))
+    assert table.columns == ["a", "a_1", "b", "B_2"]
+
+
 def test_texts_of_json_that_are_like_dates_are_read_as_those_of_other_containers(write):
     days = [f"2024-01-{k % 28 + 1:02}" for k in range(50)] + ["24-01-05"]
     path = write("\n".join(json.dumps({"d": day, "t": "12:30"}) for day in days), "t.jsonl")

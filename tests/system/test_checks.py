@@ -27,6 +27,15 @@ def test_anything_else_is_refused(value: Any) -> None:
     assert caught.value.got == repr(value)
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("tanh", True), ("none", False), (None, False), (1, True), ("No", False)]
+)
+def test_words_for_true_and_false_are_refused_with_what_to_type(word: Any, meant: bool) -> None:
+    with pytest.raises(SettingError, match="neither True nor False") as caught:
+        cr.gelu(cr.input("x", (2,)), approximate=word)
+    assert caught.value.fix == f"approximate={meant}"
+
+
 def test_without_a_bound() -> None:
     assert as_integer(-7) == -7
     assert as_integer(7.0) is None

@@ -33,6 +33,14 @@ def test_settings_are_checked(name: str, value: Any) -> None:
         FitSettings(**{name: value})
 
 
+def test_a_call_is_no_longer_than_its_run() -> None:
+    with pytest.raises(SettingError, match="run is shorter than this call") as caught:
+        FitSettings(epochs=3, total_epochs=1)
+    assert str(caught.value.fix).startswith("total_epochs=3")
+    assert FitSettings(epochs=3, total_epochs=3).total_epochs == 3
+    assert FitSettings(total_epochs=1).epochs is None
+
+
 def test_names_and_iterables_are_resolved_once() -> None:
     class Watching(Callback):
         pass

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.split import shuffled
-from chainrule.data.table import counted
+from chainrule.data.table import clip, counted
 from chainrule.display.format import number
 from chainrule.report.charts import percent, wilson
-from chainrule.report.results import Outcome, arrays_of, clip, decided_of, shares_of
+from chainrule.report.results import Outcome, arrays_of, decided_of, shares_of
 from chainrule.train.metrics import auc, balanced_accuracy, log_loss, mae, r2, rmse
 
 BOOTSTRAPS, MIN_BOOTSTRAP_ROWS, MAX_BOOTSTRAP_GROUPS = 500, 10, 2000

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.check import Finding, Findings
+from chainrule.data.table import clip
 from chainrule.display.format import duration, number
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
@@ -24,7 +25,7 @@ from chainrule.report import charts, results
 from chainrule.report import text as printing
 from chainrule.report.charts import percent
 from chainrule.report.headline import headline
-from chainrule.report.results import Evaluation, Figure, Importance, Outcome, clip
+from chainrule.report.results import Evaluation, Figure, Importance, Outcome
 from chainrule.report.words import aligned, cell, metric_words
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.history import History

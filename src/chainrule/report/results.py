@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import decided
+from chainrule.data.table import clip
 from chainrule.display.format import number, words
 from chainrule.display.svg import Floats
 from chainrule.display.tables import Section, as_html
@@ -162,11 +163,6 @@ class Figure:
     title: str
     svg: str
     caption: str = ""
-
-
-def clip(text: str, most: int) -> str:
-    """The text, cut at `most` characters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def counts_of(outcome: Outcome) -> Floats:

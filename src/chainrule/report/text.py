@@ -9,12 +9,12 @@ from itertools import groupby
 
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
-from chainrule.data.table import counted, listed
+from chainrule.data.table import clip, counted, listed
 from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results
 from chainrule.report.headline import headline
-from chainrule.report.results import Evaluation, Importance, Outcome, clip
+from chainrule.report.results import Evaluation, Importance, Outcome
 from chainrule.report.words import aligned, metric_words
 
 ColumnRow = tuple[str, str, str, str]

@@ -9,6 +9,9 @@ import numpy as np
 
 from chainrule.errors import SettingError
 
+NO = ("none", "no", "off", "false", "0", "")
+"""Words, in small letters, that others say for False."""
+
 
 def as_integer(value: Any) -> int | None:
     """`value` as an int; None where it is not an integer. True and False are not."""
@@ -42,4 +45,5 @@ def flag(where: str, name: str, value: object) -> bool:
         f"{name} is neither True nor False",
         expected="True or False",
         got=repr(value),
+        fix=f"{name}={str(value).casefold() not in NO}",
     )

@@ -54,6 +54,13 @@ class FitSettings:
         for name, least in (("epochs", 0), ("threads", 1), ("total_epochs", 1)):
             if getattr(self, name) is not None:
                 require_integer(f"fit.{name}", getattr(self, name), least)
+        epochs, total = self.epochs, self.total_epochs
+        if epochs is not None and total is not None and epochs > total:
+            raise SettingError(
+                "fit.total_epochs", "the complete run is shorter than this call",
+                expected=f"at least epochs={epochs}", got=str(total),
+                fix=f"total_epochs={epochs}, or more where other calls belong to the run",
+            )  # fmt: skip
         check_backend(self.backend)
         optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
         object.__setattr__(self, "optimizer", optimizer)

@@ -62,7 +62,7 @@ def evaluate(
         screen.write(json_text(content))
         return
     for note in found:
-        notes.say(note, label="note", style="cyan")
+        notes.say(notes.advice(note), label="note", style="cyan")
     screen.write(screen.styled(f"{path} on {table.source}", "bold"))
     print_results(screen, [replace(x, remarks=()) for x in evaluations])
 

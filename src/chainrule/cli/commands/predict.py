@@ -53,7 +53,7 @@ def predict(
     copied = {name: table[name] for text in keep or () for name in split_commas(text)}
     predictions = loaded.predict(table)
     for note in predictions.notes:
-        notes.say(note, label="note", style="cyan")
+        notes.say(notes.advice(note), label="note", style="cyan")
     predicted: Columns = {}
     for name, values in predictions.to_dict().items():
         free = name

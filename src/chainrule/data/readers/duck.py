@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
-from chainrule.data.table import Codes, Column, Table, listed, refuse_duplicates
+from chainrule.data.table import Codes, Column, Table, clip, listed, refuse_duplicates
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"
 BLOCK = 128  # columns of a table at a time: each query costs time for all columns of its table
 LIKE_DATES = re.compile(r"(DATE|TIME(STAMP)?|UUID)\b")
 CELLS = 1 << 20  # of columns that are read by one query
+NUMBERED = re.compile(r"_\d+$")
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 SETTINGS = (
     "SET python_enable_replacements=false",
@@ -88,13 +90,46 @@ def read_json(path: str, source: str) -> Table:
     with connection:
         try:
             described = connection.execute(f"DESCRIBE {query}", [path]).fetchall()
+            kinds = {str(row[0]): str(row[1]) for row in described}
+            if list(kinds) == ["json"]:
+                _refuse_others(connection, path, source)
+            _refuse_same_names(connection, path, list(kinds), source)
         except duckdb.Error as error:
             raise _sql_error(source, error) from None
-    kinds = {str(row[0]): str(row[1]) for row in described}
     if any(LIKE_DATES.match(kind) for kind in kinds.values()) and list(kinds) != ["json"]:
         texts = {x: "VARCHAR" if LIKE_DATES.match(kind) else kind for x, kind in kinds.items()}
         return read_typed("SELECT * FROM read_json(?, columns=?)", [path, texts], source)
     return read_typed(query, [path], source)
+
+
+def _refuse_others(connection: Any, path: str, source: str) -> None:
+    """Raises DataError for the first value that is not an object."""
+    records = "SELECT row_number() OVER () AS n, json AS j FROM read_json_objects(?)"
+    query = f"SELECT n, j FROM ({records}) WHERE json_type(j) <> 'OBJECT' ORDER BY n LIMIT 1"
+    found = connection.execute(query, [path]).fetchone()
+    if found is not None:
+        number, text = found
+        raise DataError(
+            source, "a value is not an object", expected='objects such as {"a": 1, "b": 2}',
+            got=clip(str(text), 60), at=f"{source}, value {number}",
+            fix="write each row as an object, with the names of the columns",
+        )  # fmt: skip
+
+
+def _refuse_same_names(connection: Any, path: str, names: Sequence[str], source: str) -> None:
+    """Raises DataError for names that differ in case alone: DuckDB numbers and may mix them."""
+    folded = {name.casefold() for name in names}
+    if not any(
+        NUMBERED.search(name) and NUMBERED.sub("", name).casefold() in folded for name in names
+    ):
+        return
+    query = "SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects(?)"
+    keys = sorted(str(key) for (key,) in connection.execute(query, [path]).fetchall())
+    known = Counter(key.casefold() for key in keys)
+    alike = [key for key in keys if known[key.casefold()] > 1]
+    if alike:
+        raise DataError(source, "names differ in small and capital letters alone",
+                        got=listed(alike), fix="rename one of them")  # fmt: skip
 
 
 def _cell(name: str, kind: str) -> str:
