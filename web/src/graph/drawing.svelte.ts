@@ -1,19 +1,19 @@
 /** The state of the graph view: what is folded, where all is, what has the keyboard, what is lit. */
 import type { Session } from "../session.svelte";
 import { elkEngine } from "./elk";
-import { faces } from "./faces";
-import { around, Layouts, type Box } from "./layout";
-import { since } from "./marks";
+import { faces, type Face } from "./faces";
+import { around, Layouts, type Box, type Layout } from "./layout";
+import { computed, since } from "./marks";
 import { Motion } from "./motion.svelte";
-import { Net, scene, type Frame, type Item, type Level } from "./scene";
+import { Net, scene, type Frame, type Item, type Level, type Link, type Scene } from "./scene";
 import { stacked } from "./stacked";
 import { Viewport } from "./viewport.svelte";
 import { near, step, type Direction, type Via } from "./walk";
 
-/** The engine has this long, in milliseconds, before a simpler layout is shown at first. */
+/** The engine has this long, in milliseconds, before a simpler layout is shown meanwhile. */
 const PATIENCE = 1500;
 /** The smallest scale at which text is read, and that of a view that begins. */
-const READABLE = 0.34, BEGIN = 0.75;
+const READABLE = 0.34, BEGIN = 0.8;
 
 export class Drawing {
   readonly net: Net;
@@ -48,6 +48,11 @@ export class Drawing {
     return this.#hovered ?? (walked && "node" in walked ? walked : undefined) ?? this.selected;
   });
   lights = $derived.by(() => this.#lights());
+  /** Whether most of the graph is out of view. */
+  large = $derived.by(() => {
+    const view = this.viewport.view();
+    return this.bounds.w > 2 * view.w || this.bounds.h > 2 * view.h;
+  });
   bounds = $derived.by(() => around((this.motion.goal?.boxes ?? new Map<string, Box>()).values()));
 
   constructor(readonly session: Session) {
@@ -73,19 +78,17 @@ export class Drawing {
     const asked = ++this.#asked;
     const sizes = new Map([...faces].map(([id, face]) => [id, face.size]));
     const made = this.#layouts.of(`${[...this.open].sort().join()} ${this.session.rows.length}`, scene, sizes);
-    if (!this.motion.shown) {
-      const slow = setTimeout(() => {
-        if (asked === this.#asked) this.#show(scene, stacked(scene, sizes));
-      }, PATIENCE);
-      void made.finally(() => clearTimeout(slow));
-    }
+    const slow = setTimeout(() => {
+      if (asked === this.#asked) this.#show(scene, faces, stacked(scene, sizes));
+    }, PATIENCE);
     const layout = await made;
-    if (asked === this.#asked) this.#show(scene, layout);
+    clearTimeout(slow);
+    if (asked === this.#asked) this.#show(scene, faces, layout);
   }
 
-  #show(scene: Drawing["scene"], layout: Awaited<ReturnType<Layouts["of"]>>): void {
+  #show(scene: Scene, faces: ReadonlyMap<string, Face>, layout: Layout): void {
     const first = !this.motion.shown;
-    this.motion.show(scene, layout, this.#anchor);
+    this.motion.show(scene, faces, layout, this.#anchor);
     if (this.active === null || !scene.by.has(this.active)) this.active = this.#remaining(scene);
     if (this.#fit) this.fit(first ? 0 : 300);
     else if (this.#anchor) this.reveal(this.#anchor);
@@ -94,7 +97,7 @@ export class Drawing {
   }
 
   /** Where the keyboard is after what had it was folded or unfolded. */
-  #remaining(scene: Drawing["scene"]): string | null {
+  #remaining(scene: Scene): string | null {
     const before = this.active === null ? undefined : this.active;
     const node = before?.startsWith("n") ? Number(before.slice(1)) : this.session.selected;
     return (node === null ? undefined : scene.of.get(node)?.id) ?? scene.items[0]?.id ?? null;
@@ -105,7 +108,8 @@ export class Drawing {
     const { bounds, viewport } = this;
     if (!viewport.width) return;
     const place = this.current && this.motion.goal?.boxes.get(this.current.id);
-    viewport.fit(bounds, BEGIN, time);
+    const first = this.motion.goal?.boxes.get(this.shownScene.items[0]?.id ?? "");
+    viewport.fit(bounds, BEGIN, time, first);
     if (place && this.session.at >= 0) viewport.reveal(place, time);
   }
 
@@ -196,6 +200,13 @@ export class Drawing {
     }
     lights.set(id, "focus");
     return lights;
+  }
+
+  /** Whether a value, or in backward mode a gradient, has gone over an edge. */
+  carries(link: Link): boolean {
+    const { at, step } = this.session;
+    const backward = step?.direction === "backward";
+    return link.pairs.some(([from, to]) => computed(this.since, backward ? from : to, at, step?.direction ?? null));
   }
 
   /** The light on an edge: between the item in focus and one that is lit. */

@@ -1,8 +1,9 @@
 /** The texts of a box, and its size: it does not change with the numbers. */
+import { decode } from "../arrays";
 import type { GraphForm } from "../document";
 import type { Size } from "./layout";
 import type { Item, Scene } from "./scene";
-import { cut, lines, room, width } from "./text";
+import { cut, lines, room, short, width } from "./text";
 
 /** Sizes of the drawing, in pixels at scale 1. */
 export const TEXT = { name: 7.9, small: 6.75, line: 15, pad: 11, head: 19 };
@@ -59,13 +60,17 @@ function said(graph: GraphForm, item: Item): string {
   return filled.includes("{") || filled.includes("...") || width(filled) > 26 || !formula.includes("{") ? form.op : filled;
 }
 
-/** The name of a node, seen through nodes that only repeat another. */
+/** The name of a node, seen through nodes that only repeat another; of a scalar constant, its value. */
 function shown(graph: GraphForm, node: number): string {
   let form = graph.nodes[node]!;
   while (form.op !== undefined && form.op !== "constant" && graph.ops[form.op]?.formula === "{0}") {
     form = graph.nodes[form.operands![0]!]!;
   }
-  return form.op === "constant" ? "{" : form.name;
+  if (form.op !== "constant") return form.name;
+  const value = form.attributes?.["value"];
+  if (typeof value === "number") return short(value);
+  const array = value !== null && typeof value === "object" && "array" in value ? decode(value.array) : null;
+  return array?.data.length === 1 ? short(array.data[0]!) : "{";
 }
 
 /** The shape of a node's value for a number of rows. */

@@ -1,5 +1,5 @@
 /** Places of boxes and routes of links: what a layout engine gives, and how it is kept. */
-import type { Scene } from "./scene";
+import type { Item, Scene } from "./scene";
 
 export interface Box {
   x: number;
@@ -23,6 +23,23 @@ export type Engine = (scene: Scene, sizes: ReadonlyMap<string, Size>) => Promise
 
 /** The height of a frame's title, and the space inside of its border. */
 export const TITLE = 30, INSET = 14;
+
+/** Returns where the links of an item enter its upper edge: operands in order, the main one in the middle.
+ *
+ * So the main path of a network is one straight line.
+ */
+export function entries(scene: Scene, item: Item, width: number): number[] {
+  const links = scene.ins.get(item.id) ?? [];
+  const from = links.map((link) => scene.by.get(link.from) as Item);
+  const weight = ({ kind, node }: Item) =>
+    node + 1e6 * { operation: 3, layer: 3, block: 3, input: 2, small: 1, parameter: 0 }[kind];
+  const main = from.reduce((best, x, k) => (weight(x) > weight(from[best]!) ? k : best), 0);
+  const right = links.length - 1 - main;
+  return links.map((_, k) => {
+    const part = k < main ? -(main - k) / (main + 1) : k > main ? (k - main) / (right + 1) : 0;
+    return Math.round(width * (0.5 + 0.46 * part));
+  });
+}
 
 /** Keeps the latest layouts by a text; asks the first engine, and the second where that fails. */
 export class Layouts {

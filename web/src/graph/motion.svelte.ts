@@ -1,4 +1,5 @@
 /** Moves boxes from one layout to the next. */
+import type { Face } from "./faces";
 import { around, moved, type Box, type Layout } from "./layout";
 import type { Frame, Item, Scene } from "./scene";
 
@@ -8,6 +9,7 @@ const TIME = 320;
 export interface Shown {
   scene: Scene;
   layout: Layout;
+  faces: ReadonlyMap<string, Face>;
   /** 0 .. 1: how far what is new has appeared. */
   come: number;
   /** The ids that are new. */
@@ -23,12 +25,12 @@ export class Motion {
   #frame = 0;
 
   /** Shows a layout; the box or frame `anchor` stays where it is. */
-  show(scene: Scene, layout: Layout, anchor: string | null): void {
+  show(scene: Scene, faces: ReadonlyMap<string, Face>, layout: Layout, anchor: string | null): void {
     cancelAnimationFrame(this.#frame);
     const before = this.shown;
     const to = before ? anchored(before.layout, layout, anchor) : layout;
     this.goal = to;
-    const rest = { scene, layout: to, come: 1, fresh: new Set<string>() };
+    const rest = { scene, faces, layout: to, come: 1, fresh: new Set<string>() };
     if (!before || still() || scene.items.length > 1500) {
       this.shown = rest;
       return;
@@ -43,7 +45,7 @@ export class Motion {
         this.shown = rest;
         return;
       }
-      this.shown = { scene, layout: between(before.layout, starts, to, eased(part)), come: part, fresh };
+      this.shown = { scene, faces, layout: between(before.layout, starts, to, eased(part)), come: part, fresh };
       this.#frame = requestAnimationFrame(tick);
     };
     tick(begin);

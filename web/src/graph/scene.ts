@@ -1,4 +1,5 @@
 /** The graph as it is drawn at a state of folding: items, the frames around them, and links. */
+import { transparent } from "../core/formula";
 import type { GraphForm, NodeForm } from "../document";
 
 export type Level = "network" | "layers" | "arithmetic";
@@ -73,7 +74,7 @@ export class Net {
     this.forward = graph.nodes.flatMap((x, k) => (x.part === "forward" ? [k] : []));
     graph.layers.forEach((form, k) => {
       const nodes = form.nodes.filter((n) => graph.nodes[n]?.part === "forward");
-      const real = nodes.filter((n) => !isSmall(graph, n));
+      const real = nodes.filter((n) => !transparent(graph, n));
       this.#add({ id: `l${k}`, name: form.name, what: form.what, nodes, alone: real.length < 2 }, this.#layer);
     });
     const blocks = graph.blocks.filter((b) => b.layers.length > 1).length > 1 || graph.layers.length > FEW ? graph.blocks : [];
@@ -96,7 +97,7 @@ export class Net {
 
   /** The level that shows a graph at once: the finest with at most `most` boxes. */
   first(most = 40): Level {
-    const real = this.forward.filter((n) => !isSmall(this.graph, n)).length;
+    const real = this.forward.filter((n) => !transparent(this.graph, n)).length;
     return real <= most ? "arithmetic" : this.graph.layers.length <= most ? "layers" : this.levels[0]!;
   }
 
@@ -117,7 +118,7 @@ export class Net {
   /** What is unfolded, and the groups around a node besides. */
   around(node: number, open: ReadonlySet<string>): ReadonlySet<string> {
     const groups = [this.#block.get(node), this.#layer.get(node)];
-    const small = isSmall(this.graph, node);
+    const small = transparent(this.graph, node);
     const needed = groups.filter((g) => g && (!g.alone || small)).map((g) => g!.id);
     return needed.every((id) => open.has(id)) ? open : new Set([...open, ...needed]);
   }
@@ -126,13 +127,6 @@ export class Net {
   groups(node: number): Group[] {
     return [this.#block.get(node), this.#layer.get(node)].filter((g) => g !== undefined);
   }
-}
-
-/** Whether a node is a constant, or only repeats or reshapes its operand. */
-export function isSmall(graph: GraphForm, node: number): boolean {
-  const form = graph.nodes[node]!;
-  const formula = form.op === undefined ? "" : graph.ops[form.op]?.formula;
-  return formula === "{0}" || formula === "{value}";
 }
 
 /** Returns the scene of a net, given the ids of the unfolded layers and blocks. */
@@ -149,7 +143,7 @@ export function scene(net: Net, open: ReadonlySet<string>): Scene {
   }
   const ordered = [...items.values()];
   for (const item of ordered) {
-    const real = item.nodes.filter((n) => !isSmall(net.graph, n));
+    const real = item.nodes.filter((n) => !transparent(net.graph, n));
     item.node = (item.id.startsWith("n") ? real.at(-1) : undefined) ?? item.nodes.at(-1)!;
   }
   ordered.sort((a, b) => a.node - b.node);
@@ -185,12 +179,12 @@ function placed(
 
 /** The one node that a folded layer without a box of its own is shown as. */
 function alone(graph: GraphForm, group: Group): number {
-  return group.nodes.filter((n) => !isSmall(graph, n)).at(-1) ?? group.nodes.at(-1)!;
+  return group.nodes.filter((n) => !transparent(graph, n)).at(-1) ?? group.nodes.at(-1)!;
 }
 
 function nodeItem(graph: GraphForm, shown: number, node: number, frame: string | null) {
   const form = graph.nodes[shown]!;
-  const kind: Kind = isSmall(graph, shown) ? "small" : form.kind;
+  const kind: Kind = transparent(graph, shown) ? "small" : form.kind;
   return { id: `n${shown}`, kind, name: form.name, what: form.op ?? form.kind, node, nodes: [node], frame };
 }
 
@@ -216,8 +210,8 @@ export function typeOf(form: NodeForm): string {
   return `${form.dtype}[${form.shape.join(", ")}]`;
 }
 
-/** The types that go over some links, each once. */
+/** The types that go over some links, each once; that of the latest result first. */
 export function typesOf(graph: GraphForm, links: readonly Link[]): string[] {
-  const producers = new Set(links.flatMap((link) => link.pairs.map(([from]) => from)));
+  const producers = new Set(links.flatMap((link) => link.pairs.map(([from]) => from)).sort((a, b) => b - a));
   return [...new Set([...producers].map((n) => typeOf(graph.nodes[n]!)))];
 }

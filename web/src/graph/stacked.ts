@@ -1,6 +1,6 @@
 /** Layout without an engine: rows by the longest path, frame by frame, from the inside out. */
-import { INSET, TITLE, type Box, type Layout, type Size } from "./layout";
-import type { Scene } from "./scene";
+import { entries, INSET, TITLE, type Box, type Layout, type Size } from "./layout";
+import type { Item, Scene } from "./scene";
 
 const BESIDE = 26, BELOW = 46;
 
@@ -28,8 +28,9 @@ export function stacked(scene: Scene, sizes: ReadonlyMap<string, Size>): Layout 
     boxes.set(id, home ? { ...box, x: home.x + INSET + box.x, y: home.y + TITLE + INSET + box.y } : box);
   }
   const routes = new Map(scene.links.map((link) => {
-    const all = scene.ins.get(link.to)!;
-    return [link.id, route(boxes.get(link.from)!, boxes.get(link.to)!, (all.indexOf(link) + 1) / (all.length + 1))];
+    const to = boxes.get(link.to)!;
+    const place = entries(scene, scene.by.get(link.to) as Item, to.w)[scene.ins.get(link.to)!.indexOf(link)]!;
+    return [link.id, route(boxes.get(link.from)!, to, place)];
   }));
   return { boxes, routes };
 }
@@ -99,8 +100,8 @@ function place(
 }
 
 /** From the lower edge of one box to the upper edge of another, with two corners. */
-function route(from: Box, to: Box, part: number): number[] {
-  const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h, to.x + to.w * part, to.y];
+function route(from: Box, to: Box, place: number): number[] {
+  const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h, to.x + place, to.y];
   const middle = y2 > y1 ? y2 - Math.min(BELOW, y2 - y1) / 2 : (y1 + y2) / 2;
   return [x1, y1, x1, middle, x2, middle, x2, y2];
 }

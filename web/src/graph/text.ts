@@ -67,5 +67,12 @@ export function written(value: Value): string[] {
 /** The width in characters to keep for a value of a shape: it does not change with its numbers. */
 export function room(shape: readonly number[]): number {
   const columns = Math.min(table(shape)[1], 4);
-  return lines(shape) ? (columns === 1 ? 9 : Math.min(2 + 8 * columns, 30)) : 0;
+  return lines(shape) ? (columns === 1 ? 9 : Math.min(10 * columns, 32)) : 0;
+}
+
+/** A line of numbers in at most `most` characters: the last entries are left out. */
+export function fitted(line: string, most: number): string {
+  if (line.length <= most) return line;
+  const comma = line.lastIndexOf(", ", most - 4);
+  return comma > 0 && line.includes("[") ? `${line.slice(0, comma)}, …]` : cut(line, most);
 }

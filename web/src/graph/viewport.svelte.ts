@@ -62,23 +62,22 @@ export class Viewport {
     this.#move((svg) => this.#zoom.translateBy(svg, dx / this.k, dy / this.k), 0);
   }
 
-  /** Shows all of a box; not smaller than `least`, where the box's upper end is shown. */
-  fit(box: Box, least = 0, time = 300): void {
+  /** Shows all of a box; not smaller than `least`, where its upper end is shown, with `first` in the middle. */
+  fit(box: Box, least = 0, time = 300, first: Box = box): void {
     const room = [this.width - 2 * EDGE, this.height - 2 * EDGE] as const;
     const whole = Math.min(1.15, room[0] / Math.max(box.w, 1), room[1] / Math.max(box.h, 1));
     const k = Math.max(whole, least, LEAST);
     const y = k > whole && box.h * k > room[1] ? EDGE : (this.height - box.h * k) / 2;
-    this.#to(this.width / 2 - (box.x + box.w / 2) * k, y - box.y * k, k, time);
+    const middle = box.w * k > room[0] ? first.x + first.w / 2 : box.x + box.w / 2;
+    this.#to(this.width / 2 - middle * k, y - box.y * k, k, time);
   }
 
-  /** Brings a box into view: by no more than needed, or to the middle where it is far. */
+  /** Brings a box into view, by no more than needed; not smaller than `least`. */
   reveal(box: Box, time = 220, least = 0): void {
     const k = Math.max(this.k, least);
-    const view = this.view(-40);
-    const beside = Math.max(view.x - box.x, box.x + box.w - view.x - view.w);
-    const below = Math.max(view.y - box.y, box.y + box.h - view.y - view.h);
-    if (k === this.k && beside <= 0 && below <= 0) return;
-    this.#to(this.width / 2 - (box.x + box.w / 2) * k, this.height / 2 - (box.y + box.h / 2) * k, k, time);
+    const x = shifted(k === this.k ? this.x : NaN, box.x * k, box.w * k, this.width);
+    const y = shifted(k === this.k ? this.y : NaN, box.y * k, box.h * k, this.height);
+    if (x !== this.x || y !== this.y) this.#to(x, y, k, time);
   }
 
   /** Puts a point of the drawing into the middle. */
@@ -95,4 +94,13 @@ export class Viewport {
     this.#svg.interrupt();
     move(time && !still() ? this.#svg.transition().duration(time) : this.#svg);
   }
+}
+
+/** The shift of an axis that shows a span with room around it: the present one where it does; NaN: the middle. */
+function shifted(shift: number, from: number, length: number, room: number): number {
+  const middle = room / 2 - from - length / 2;
+  const around = Math.min(72, Math.max(0, (room - length) / 2));
+  const least = around - from, most = room - around - length - from;
+  if (Number.isNaN(shift) || shift < least - room || shift > most + room) return middle;
+  return Math.min(Math.max(shift, Math.min(least, most)), Math.max(least, most));
 }

@@ -46,25 +46,26 @@ export interface Match {
   layer: string;
 }
 
-/** Returns the nodes whose name, op or layer has the text in it; the best first. */
+/** Returns the nodes whose name, op, or layer with its kind, has the text in it; the best first. */
 export function search(net: Net, text: string): Match[] {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return [];
   const found = net.forward.flatMap((node) => {
     const form = net.graph.nodes[node]!;
-    const layer = net.groups(node).at(-1)?.name ?? "";
-    const match = { node, name: form.name, what: form.op ?? form.kind, layer };
-    const rank = ranked(match, wanted);
+    const layer = net.groups(node).at(-1);
+    const match = { node, name: form.name, what: form.op ?? form.kind, layer: layer?.name ?? "" };
+    const rank = ranked(match, layer?.what ?? "", wanted);
     return rank === null ? [] : [{ match, rank }];
   });
   return found.sort((a, b) => a.rank - b.rank || a.match.node - b.match.node).map((x) => x.match);
 }
 
-function ranked(match: Match, wanted: string): number | null {
+function ranked(match: Match, kind: string, wanted: string): number | null {
   const name = match.name.toLowerCase();
   if (name === wanted) return 0;
   if (name.startsWith(wanted)) return 1;
   if (name.includes(wanted)) return 2;
   if (match.what.toLowerCase().includes(wanted)) return 3;
-  return match.layer.toLowerCase().includes(wanted) ? 4 : null;
+  if (match.layer.toLowerCase().includes(wanted)) return 4;
+  return kind.toLowerCase().includes(wanted) ? 5 : null;
 }
