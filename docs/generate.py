@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import api, commands, layers, lesson, ops, options
+from generators import api, commands, layers, lesson, ops, options, tour
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
@@ -18,6 +18,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": lambda: NOTE + commands.page(),
     "contributing.md": layers.page,
     "assets/lecture.svg": lesson.drawing,
+    "assets/tour.svg": tour.drawing,
     "../src/chainrule/recipe/options.py": options.module,
 }
 """The generator of each file."""

@@ -95,6 +95,10 @@ def test_a_large_graph_is_drawn_by_layers():
     assert f"{trace.value(loss).item():.3g}" in texts(picture), "the loss has its value"
     assert len(shapes(cr.picture(cr.Model(y)), "name")) < 40
     assert "x" in texts(trace.picture(nodes=[x, loss]))
+    numbers = [x for x in texts(picture) if x.startswith(("[", "∂squared_error ["))]
+    assert len(numbers) > 4
+    cut = [x for x in numbers if "…" in x and "parameters" not in x]
+    assert not cut, "a number is whole"
 
 
 def test_large_arrays_and_long_formulas_are_cut():

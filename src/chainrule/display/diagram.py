@@ -16,8 +16,8 @@ from chainrule.system.atomicfile import write_whole
 CHARACTER, LINE, PADDING = 7.3, 17, 9
 GAPS = (22.0, 34.0)
 MARGIN = 14.0
-LONGEST = 48
-"""Characters of a line; longer ones are cut."""
+LONGEST, NUMBERS = 48, 120
+"""Characters of a name or formula, and of a line of numbers; longer ones are cut."""
 
 CUT = 7.0
 """The pixels that are cut off the corners of a parameter's box."""
@@ -98,7 +98,8 @@ def box(
     lines: Iterable[tuple[str, str]], kind: str, reads: Iterable[int] = (), *, fixed: bool = False
 ) -> Box:
     """A box whose lines are free of control characters, and cut where they are long."""
-    cut = tuple((clean(text, LONGEST), style) for text, style in lines)
+    most = {"name": LONGEST, "faint": LONGEST}
+    cut = tuple((clean(text, most.get(style, NUMBERS)), style) for text, style in lines)
     return Box(cut, kind, tuple(reads), fixed)
 
 

@@ -27,8 +27,8 @@ MOST_CHOSEN = 200
 COLUMNS, ROWS = 5, 6
 """The size of a matrix up to which it is written in full."""
 
-NAME = 30
-"""Characters of a name; longer ones are cut."""
+NAME, WHAT = 30, 40
+"""Characters of a name, and of what a layer is; longer ones are cut."""
 
 TERMS = 25
 """Operands up to which the formula of a node that is not drawn is written in that of another."""
@@ -55,7 +55,8 @@ class Numbers:
         lines = [(text, "") for text in _rows(self.value(node))]
         if self.gradient is None or not node.type.floating:
             return lines
-        mark, blank = f"∂{self.loss} ", " " * (len(self.loss) + 2)
+        mark = f"∂{clean(self.loss, NAME)} "
+        blank = " " * len(mark)
         rows = _rows(self.gradient(node))
         return lines + [((mark if k == 0 else blank) + x, "gradient") for k, x in enumerate(rows)]
 
@@ -240,18 +241,15 @@ def _shown_inputs(node: Node) -> tuple[Node, ...]:
 
 def _layers(graph: Graph, rows: Sequence[Row], numbers: Numbers | None) -> list[Box]:
     """A box for each row of the summary, with the numbers of its result."""
-    known = {graph.name(x): x for x in graph}
-    losses = [x for x in graph.operations if x.op.name == "objective"]
-    loss = losses[-1] if losses else None
     order = _sorted(rows)
     at = {row.name: k for k, row in enumerate(order)}
     boxes = []
     for row in order:
         many = f", {row.parameters:,} parameter{'s' * (row.parameters > 1)}"
         size = many if row.parameters else ""
-        lines = [(clean(row.name, NAME), "name"), (row.what + size, "")]
+        lines = [(clean(row.name, NAME), "name"), (clean(row.what, WHAT) + size, "")]
         lines.append((row.dtype + row.shape, "faint"))
-        node = known.get(row.name, loss if row.what.endswith(" loss") else None)
+        node = graph[row.result] if row.result else None
         if numbers is not None and node is not None:
             lines += numbers.lines(node)
         kind = _kind(node) if node is not None and _plain(row) else "layer"

@@ -23,6 +23,7 @@ class Row:
         shape, dtype: of its value.
         parameters, trained: its number of parameters, and of those that are trained.
         reads: the names of the rows that it is computed from.
+        result: the name of the node of its value; empty for several nodes side by side.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Row:
     parameters: int
     trained: int
     reads: tuple[str, ...]
+    result: str = ""
 
     def _repr_html_(self) -> str:
         name, what, shape, count, reads = self.cells()
@@ -250,5 +252,7 @@ def _as_rows(blocks: list[_Block]) -> tuple[Row, ...]:
         reads.pop(b.name, None)
         last, parameters = b.rows[-1], sum(x.parameters for x in every)
         trained = sum(x.trained for x in every)
-        made.append(Row(b.name, b.what, last.shape, last.dtype, parameters, trained, tuple(reads)))
+        result = last.result if len(b.copies) <= len(b.rows) else ""
+        made.append(Row(b.name, b.what, last.shape, last.dtype, parameters, trained, tuple(reads),
+                        result))  # fmt: skip
     return tuple(made)

@@ -211,6 +211,7 @@ def _row(graph: Graph, group: list[Node], called: str | None, reads: list[Node])
         sum(static_size(x.shape) for x in parameters),
         sum(static_size(x.shape) for x in parameters if x.trainable),
         tuple(map(graph.name, reads)),
+        graph.name(head),
     )
 
 
