@@ -18,7 +18,7 @@ from chainrule.explain.trace import Trace
 from chainrule.graph import Graph, Node
 from chainrule.graph.node import Operation
 from chainrule.inspector.arrays import array_form
-from chainrule.inspector.document import _node_form, _whole, graph_form
+from chainrule.inspector.document import _node_form, _whole
 from chainrule.interpret import evaluate
 
 Array = np.ndarray[Any, Any]
@@ -101,15 +101,11 @@ def example(
 
 
 def example_of(trace: Trace) -> Example:
-    """A trace with its backward pass, if there is one."""
-    built = trace.built
-    leaves = {x: v for x, v in trace._values.items() if not isinstance(x, Operation)}
-    whole = _whole(trace.graph, built, {})
+    """A trace with its backward pass and its update, if there are any."""
+    leaves = {x: trace.value(x) for x in trace.extended if not isinstance(x, Operation)}
+    whole = _whole(trace.graph, trace.built, trace.updates)
     env = evaluate(whole, leaves, rows=trace.rows, training=trace._training)
-    form = graph_form(
-        trace.graph, env, backward=built, loss=built and built.loss, training=trace._training
-    )
-    return Example(form, list(whole), [env[x] for x in whole], trace.rows)
+    return Example(trace.form(), list(whole), [env[x] for x in whole], trace.rows)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from evaluator import answers, example_of
 
 import chainrule as cr
 from chainrule.explain.trace import Trace
+from chainrule.train.optim import LBFGS, OPTIMIZERS
 
 
 def lecture() -> Trace:
@@ -58,10 +60,34 @@ def regressor() -> Trace:
     return trace
 
 
+def updates() -> Iterator[Trace]:
+    """A step of every optimizer: at first, then with slots; clipped, of a part, with a table."""
+    x, t = cr.input("x", (3,)), cr.input("t", dtype="int32")
+    h = cr.dropout(cr.batch_norm(cr.dense(x, 4, "tanh", name="h"), name="bn"), 0.2)
+    z = cr.dense(h, 2, name="z")
+    code = cr.input("c", (2,), dtype="int64")
+    words = cr.dense(cr.mean(cr.embedding(code, 3000, 2, name="e"), 1), 2, name="z")
+    numbers = np.random.default_rng(0)
+    data = {
+        "x": numbers.normal(size=(5, 3)).astype("float32"), "t": [0, 1, 1, 0, 1],
+    }  # fmt: skip
+    for name in sorted(name for name, kind in OPTIMIZERS.items() if kind is not LBFGS):
+        model = cr.Model(z, cr.cross_entropy(z, t, name="E"))
+        yield model.trace_step(data, optimizer=name)
+        model.step(data, optimizer=name)
+        yield model.trace_step(data, optimizer=name, clip_norm=0.1, clip_value=0.05)
+        yield model.trace_step(data, optimizer=name, trainable="z.*")
+    for name in ("sgd", "adam"):
+        model = cr.Model(words, cr.cross_entropy(words, t))
+        codes = {"c": numbers.integers(0, 9, (5, 2)), "t": data["t"]}
+        yield model.trace_step(codes, optimizer=name)
+
+
 def test_steps_are_those_of_the_trace(tmp_path: Path) -> None:
     traces = [lecture(), classifier(1), classifier(7), regressor()]
     traces += [cr.run(cr.exp(cr.input("x")), {"x": [0.5, 2097152.5]})]
     pairs = [(trace, entries) for trace in traces for entries in (40, 3)]
+    pairs += [(trace, 12) for trace in updates()]
     tasks = [example_of(trace).steps(entries) for trace, entries in pairs]
     for (trace, entries), answer in zip(pairs, answers(tasks, tmp_path), strict=True):
         want = trace.steps(entries=entries)

@@ -140,6 +140,24 @@ export interface TargetForm {
   output: number;
 }
 
+/** The steps of the update in order, as in Python, and the names that their formulas use. */
+export interface UpdatingForm {
+  /** By the node's index as text. */
+  names: Record<string, string>;
+  steps: UpdateStepForm[];
+}
+
+export interface UpdateStepForm {
+  node: number;
+  title: string;
+  /** The parameter or slot whose new value it is; null for a part of new values, such as a norm. */
+  parameter: number | null;
+  /** The title of the gradient that a new value is made of, by its node. */
+  own: Record<string, string>;
+  /** Whether it was computed before the update, and is not written out again. */
+  known: boolean;
+}
+
 export interface GraphForm {
   nodes: NodeForm[];
   ops: Record<string, OpForm>;
@@ -151,6 +169,7 @@ export interface GraphForm {
   /** In the order in which they are computed: the loss first. */
   gradients: GradientForm[];
   updates: UpdateForm[];
+  updating: UpdatingForm;
   /** The values of parameters and optimizer slots, by name. */
   values: Record<string, ArrayForm>;
   /** Inputs without rows, by name: those of every step (key, rate, step number) and others. */

@@ -35,7 +35,7 @@ function graphOf(
   const op = (formula: string): OpForm => ({ kind: "map", formula, convention: "" });
   return {
     nodes, ops: Object.fromEntries(Object.entries(OPS).map(([name, text]) => [name, op(text)])),
-    layers: [], blocks: [], outputs: [], loss: null, gradients: [], updates: [], values: {}, given: {},
+    layers: [], blocks: [], outputs: [], loss: null, gradients: [], updates: [], updating: { names: {}, steps: [] }, values: {}, given: {},
     training: false, optimizer: null, failure: null,
   };
 }

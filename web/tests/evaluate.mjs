@@ -42,8 +42,12 @@ function answered({ graph, given, rows, wanted, steps }) {
   const results = core.evaluate(graph, values, rows);
   return {
     values: (wanted ?? results.map((_, k) => k)).map((k) => written(results[k])),
-    steps: steps ? core.steps(graph, results, steps).map((step) => told(step, graph, steps)) : null,
+    steps: steps ? all(graph, results, steps).map((step) => told(step, graph, steps)) : null,
   };
+}
+
+function all(graph, results, options) {
+  return [...core.steps(graph, results, options), ...core.updateSteps(graph, results, options.entries)];
 }
 
 function written(result) {

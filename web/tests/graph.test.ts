@@ -21,7 +21,7 @@ function graph(nodes: Short[], layers: number[][] = [], blocks: number[][] = [])
   });
   const ops = Object.fromEntries(Object.entries(FORMULAS).map(([k, formula]) => [k, { kind: "map" as const, formula, convention: "" }]));
   return {
-    nodes: forms, ops, outputs: [nodes.length - 1], loss: null, gradients: [], updates: [], values: {}, given: {}, training: false,
+    nodes: forms, ops, outputs: [nodes.length - 1], loss: null, gradients: [], updates: [], updating: { names: {}, steps: [] }, values: {}, given: {}, training: false,
     layers: layers.map((held, k) => ({ name: `layer${k}`, what: "dense", nodes: held, parameters: 0 })),
     blocks: blocks.map((held, k) => ({ name: `block${k}`, what: "2 x", layers: held })), optimizer: null, failure: null,
   };

@@ -152,40 +152,12 @@ class Writer:
             updates: the node of each new value.
             extended: contains all nodes.
         """
-        place = merge(extended)  # what is computed for several parameters is shown once
-        before = {*self.names, *topological(built.gradients.values())}
-        after = [x for x in extended.operations if x not in before and not transparent(x)]
-        titles = {place[y]: f"{extended.name(x)}.new" for x, y in updates.items() if y in after}
-        nodes = {place[y]: y for y in updates.values()}
-        for x in after:
-            if x.scope.given or "." in x.label:
-                titles.setdefault(place[x], extended.name(x))
-        leaves = {x: extended.name(x) for x in (*extended.inputs, *extended.parameters)}
-        leaves |= {RATE: "rate", STEP_INDEX: "t"} | dict(self.names)
-        for of, title in titles_of(built, self.names).items():
-            if of in updates or built.gradients[of] not in leaves:
-                leaves[built.gradients[of]] = title
-        leaves |= {x: titles[place[x]] for x in after if place[x] in titles}
-        shown = {place[x]: nodes.get(place[x], x) for x in after if place[x] in titles}
-        steps = [
-            self._step("update", node, titles[x], node, leaves, self._own(built, updates, node))
-            for x, node in shown.items()
-        ]
-        known = (x for x in updates.items() if x[1] in before)  # such as that of a node with a name
-        for parameter, node in known:
-            name = f"{extended.name(parameter)}.new"
-            steps.append(self._step("update", node, name, None, leaves))
-        return steps
-
-    def _own(
-        self, built: Backward, updates: Mapping[Parameter, Node], node: Node
-    ) -> dict[Node, str]:
-        """The title of the gradient that the new value of a parameter is made of."""
-        for parameter, new in updates.items():
-            if new is node and parameter in built.gradients:
-                titles = titles_of(built, self.names)
-                return {built.gradients[parameter]: titles[parameter]}
-        return {}
+        update = update_of(self.names, built, updates, extended)
+        return [
+            self._step(
+                "update", x.node, x.title, None if x.known else x.node, update.names, x.own
+            ) for x in update.shown
+        ]  # fmt: skip
 
     def _step(
         self, direction: str, node: Node, name: str, written: Node | None,
@@ -229,6 +201,68 @@ def titles_of(built: Backward, names: Mapping[Node, str]) -> dict[Node, str]:
     """The titles of gradients, by their nodes: those that are shown in formulas."""
     shown: Iterable[Node] = (x for x in built.gradients if not transparent(x))
     return {x: f"∂{names[built.loss]}/∂{names[x]}" for x in shown if x in names}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A node of an update that has a step.
+
+    Attributes:
+        node, title: the node, and its name there.
+        parameter: whose new value it is; None: a part of new values, such as a norm.
+        own: the title of the gradient that a new value is made of, by its node.
+        known: whether it was computed before the update, and is not written out again.
+    """
+
+    node: Node
+    title: str
+    parameter: Parameter | None
+    own: Mapping[Node, str]
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class Update:
+    """How an update is written.
+
+    Attributes:
+        names: of what its formulas read.
+        shown: its steps in order.
+    """
+
+    names: Mapping[Node, str]
+    shown: list[Shown]
+
+
+def update_of(
+    names: Mapping[Node, str], built: Backward, updates: Mapping[Parameter, Node], extended: Graph
+) -> Update:
+    """The names and the steps of an update; `names` are those of the forward pass."""
+    place = merge(extended)  # what is computed for several parameters is shown once
+    before = {*names, *topological(built.gradients.values())}
+    after = [x for x in extended.operations if x not in before and not transparent(x)]
+    titles = {place[y]: f"{extended.name(x)}.new" for x, y in updates.items() if y in after}
+    nodes = {place[y]: y for y in updates.values()}
+    for x in after:
+        if x.scope.given or "." in x.label:
+            titles.setdefault(place[x], extended.name(x))
+    gradients = titles_of(built, names)
+    leaves = {x: extended.name(x) for x in (*extended.inputs, *extended.parameters)}
+    leaves |= {RATE: "rate", STEP_INDEX: "t"} | dict(names)
+    for of, title in gradients.items():
+        if of in updates or built.gradients[of] not in leaves:
+            leaves[built.gradients[of]] = title
+    leaves |= {x: titles[place[x]] for x in after if place[x] in titles}
+    parameters = {new: x for x, new in reversed([*updates.items()])}
+    own = {
+        new: {built.gradients[x]: gradients[x]} for new, x in parameters.items() if x in gradients
+    }
+    written = {place[x]: nodes.get(place[x], x) for x in after if place[x] in titles}
+    shown = [Shown(y, titles[x], parameters.get(y), own.get(y, {})) for x, y in written.items()]
+    for parameter, node in updates.items():
+        if node in before:  # such as that of a node with a name
+            shown.append(Shown(node, f"{extended.name(parameter)}.new", parameter, {}, True))
+    return Update(leaves, shown)
 
 
 def _readers(built: Backward, consumer: Operation) -> list[Node]:

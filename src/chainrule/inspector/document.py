@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainrule.autodiff import Backward
+from chainrule.explain.steps import update_of
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import stream_id
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
@@ -71,6 +72,7 @@ def graph_form(
                 "of": next((index[p] for p in updates if x is not p and _owns(whole, p, x)), None),
             } for x, new in updates.items()
         ],
+        "updating": _updating_form(whole, graph, backward, updates, index),
         "values": {whole.name(x): array_form(values[x]) for x in whole.parameters},
         "given": {
             whole.name(x): array_form(values[x])
@@ -146,6 +148,28 @@ def _gradient_forms(backward: Backward, index: Mapping[Node, int]) -> list[dict[
         }
         for x, gx in backward.gradients.items()
     ]
+
+
+def _updating_form(
+    whole: Graph, graph: Graph, backward: Backward | None,
+    updates: Mapping[Parameter, Node], index: Mapping[Node, int],
+) -> dict[str, Any]:  # fmt: skip
+    """The steps of the update, and the names that their formulas use."""
+    if backward is None or not updates:
+        return {"names": {}, "steps": []}
+    update = update_of({x: graph.name(x) for x in graph}, backward, updates, whole)
+    return {
+        "names": {str(index[x]): name for x, name in update.names.items() if x in index},
+        "steps": [
+            {
+                "node": index[x.node],
+                "title": x.title,
+                "parameter": None if x.parameter is None else index[x.parameter],
+                "own": {str(index[g]): title for g, title in x.own.items()},
+                "known": x.known,
+            } for x in update.shown
+        ],
+    }  # fmt: skip
 
 
 def _owns(whole: Graph, parameter: Parameter, slot: Parameter) -> bool:

@@ -1,6 +1,7 @@
 /** Nodes as formulas, with the names of their operands or with their numbers: explain/formula.py. */
 import { decode, type Value } from "../arrays";
 import type { GraphForm, NodeForm } from "../document";
+import { isFloat } from "./call";
 import { failed, type Result } from "./evaluate";
 import { attributeText, entry } from "./pythontext";
 
@@ -23,8 +24,10 @@ function template(graph: GraphForm, node: NodeForm): string | null {
 /** The formula of a node, expanded down to the nodes that `leaf` has a text for.
  *
  * The node itself is expanded even if it is a leaf elsewhere.
+ *
+ * @param casts whether a cast between floating-point types is written.
  */
-export function expression(graph: GraphForm, node: number, leaf: Leaf): string {
+export function expression(graph: GraphForm, node: number, leaf: Leaf, casts = true): string {
   const done = new Map<number, [string, number]>();
   const stack = [node];
   while (stack.length) {
@@ -40,7 +43,9 @@ export function expression(graph: GraphForm, node: number, leaf: Leaf): string {
         stack.push(...todo);
         continue;
       }
-      done.set(top, filled(graph, form, form.operands!.map((x) => done.get(x)!)));
+      const operands = form.operands!.map((x) => done.get(x)!);
+      const only = !casts && form.op === "cast" && isFloat(graph.nodes[form.operands![0]!]!.dtype);
+      done.set(top, only ? operands[0]! : filled(graph, form, operands));
     }
     stack.pop();
   }

@@ -4,3 +4,4 @@ export * from "./evaluate";
 export * from "./formula";
 export * from "./pythontext";
 export * from "./steps";
+export * from "./updates";

@@ -76,7 +76,7 @@ export class Backward {
   /** Such as "∂E/∂W1", by node, in the order of computation. */
   readonly titles = new Map<number, string>();
   /** Names, and titles by the node of the gradient. */
-  private readonly leaves: Map<number, string>;
+  readonly leaves: Map<number, string>;
   private readonly forms: Map<number, GradientForm>;
 
   constructor(

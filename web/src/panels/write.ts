@@ -1,6 +1,6 @@
 /** How a page writes single entries: by names, by numbers; of one step, of a whole layer. */
 import { transparent } from "../core/formula";
-import { updateNames } from "../core/updates";
+import { namesIn } from "../core/updates";
 import type { GraphForm } from "../document";
 import type { Session } from "../session.svelte";
 import type { Writer } from "./worked";
@@ -11,14 +11,7 @@ const known = new WeakMap<GraphForm, Map<number, string>>();
 export function namesOf(session: Session): Map<number, string> {
   const { graph } = session.document;
   let names = known.get(graph);
-  if (!names) {
-    names = updateNames(graph, session.originals);
-    const forward = graph.nodes.map((node, k) => [k, node.name] as const)
-      .filter(([k]) => graph.nodes[k]!.part === "forward");
-    names = new Map([...names, ...forward]);
-    for (const { parameter } of graph.updates) names.set(parameter, graph.nodes[parameter]!.name);
-    known.set(graph, names);
-  }
+  if (!names) known.set(graph, (names = namesIn(graph, session.originals)));
   return names;
 }
 
