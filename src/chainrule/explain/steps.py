@@ -223,7 +223,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Update:
-    """How an update is written.
+    """The steps of an update, and the names that they use.
 
     Attributes:
         names: of what its formulas read.
