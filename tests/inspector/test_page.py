@@ -23,3 +23,13 @@ def test_hostile_titles_are_text(opened: Page, tmp_path: Path) -> None:
     for title in HOSTILE:
         opened.goto(trace.show(title).write(tmp_path / "page.html").as_uri())
         expect(opened.locator("h1")).to_have_text(title)
+
+
+def test_the_report_of_a_run_holds_the_page(opened: Page, tmp_path: Path) -> None:
+    model = cr.train("penguins", "species", quality="fast", epochs=2, verbose=False)
+    model.report(tmp_path / "report.html")
+    opened.goto((tmp_path / "report.html").as_uri())
+    opened.locator("#inside").scroll_into_view_if_needed()
+    inside = opened.frame_locator("iframe.inside")
+    expect(inside.locator("h1")).to_have_text("species from penguins")
+    inside.get_by_role("button", name="Next").first.click()

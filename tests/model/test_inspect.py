@@ -94,3 +94,23 @@ def test_every_node_is_in_one_layer_and_every_layer_in_one_block(model: cr.Model
     )
     for k, node in enumerate(graph["nodes"]):
         assert all(operand < k for operand in node.get("operands", ()))
+
+
+def test_the_update_of_each_parameter_is_there(model: cr.Model[Any]) -> None:
+    graph = model.show("penguins", rows=0).document["graph"]
+    named = [graph["nodes"][u["parameter"]]["name"] for u in graph["updates"]]
+    trained = [name for name, x in model.values.items() if name != "calibration"]
+    assert {name for name in named if name in model.values} <= set(trained)
+    assert len([x for x in named if x not in model.values]) == 2 * len(
+        [x for x in named if x in model.values]
+    )  # the two averages of AdamW
+    assert graph["optimizer"] == "AdamW"
+
+
+def test_what_differs_in_training_is_left_out_and_told() -> None:
+    x, t = cr.input("x", (3,)), cr.input("t", ())
+    h = cr.dropout(cr.dense(x, 4, activation="relu", name="h"), 0.5)
+    model = cr.Model(y := cr.dense(h, 1, name="y"), cr.mean((y[:, 0] - t) ** 2))
+    content = model.show({"x": np.ones((2, 3)), "t": np.ones(2)}).document
+    assert not {"uniform", "when_training"} & set(content["graph"]["ops"])
+    assert any("without dropout" in note for note in content["notes"])

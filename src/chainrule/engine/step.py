@@ -185,10 +185,15 @@ def add_updates(parts: Differentiated) -> Step:
         updates[parameter], slots = rule.update(parameter, name, gradient, RATE, STEP_INDEX)
         updates |= slots
     updates |= parts.tracked
-    names = {x: graph.name(x) if x in graph else x.label for x in updates}
-    updates = {x: _named(new, names[x]) for x, new in updates.items()}
+    updates = named_updates(updates, graph)
     made = Graph([parts.loss, *updates.values()], like=graph)
     return Step(made, parts.loss, updates, gradients)
+
+
+def named_updates(updates: Mapping[Parameter, Node], graph: Graph) -> dict[Parameter, Node]:
+    """The new values of parameters and slots, each named after its parameter: "hidden.w.new"."""
+    names = {x: graph.name(x) if x in graph else x.label for x in updates}
+    return {x: _named(new, names[x]) for x, new in updates.items()}
 
 
 def _named(new: Node, name: str) -> Node:

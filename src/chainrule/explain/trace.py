@@ -134,6 +134,21 @@ class Trace:
         self._gradients = {x: self._values[gx] for x, gx in built.gradients.items()}
         self.built, self.updates = built, updates
 
+    def update(self, updates: Mapping[Parameter, Node], values: Mapping[Node, Array]) -> None:
+        """Computes new values of parameters and slots, by nodes that read the gradients.
+
+        Args:
+            updates: the node of each new value.
+            values: of the slots, and of the inputs of a step that are new.
+
+        Raises:
+            GraphError: `backward` was not called.
+        """
+        if self.built is None:
+            raise GraphError("update", "no gradients yet", fix="call trace.backward(loss) first")
+        self._values = {**self._values, **values}
+        self._extend(self.built, updates)
+
     def updated(self, parameter: Parameter | str) -> Array:
         """Returns the value after the step of a parameter, an optimizer slot or a statistic.
 

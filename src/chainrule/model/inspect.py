@@ -14,15 +14,21 @@ from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, counted
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
+from chainrule.engine.step import named_updates
 from chainrule.errors import SettingError
 from chainrule.explain.trace import Trace, run
-from chainrule.graph.node import Array
-from chainrule.graph.step import STEP_INPUTS
+from chainrule.graph.node import Array, Node, Operation, Parameter
+from chainrule.graph.step import RATE, STEP_INDEX, STEP_INPUTS
 from chainrule.inspector.document import document, row_forms
 from chainrule.inspector.page import Page
+from chainrule.interpret import initial_value
+from chainrule.model.fit import optimizer_for
 from chainrule.model.seen import encoder_forms, typical_row
 from chainrule.model.state import Data, ModelState
+from chainrule.passes.rewrite import rewrite
 from chainrule.system.checks import as_integer
+from chainrule.train.lbfgs import LBFGS
+from chainrule.train.schedules import rates
 from chainrule.types import resolve
 
 MAX_ROWS = 200
@@ -31,22 +37,33 @@ MAX_ROWS = 200
 MAX_RANKED = 100_000
 """Rows among which the instructive ones are looked for: the first ones."""
 
+RATE_POINTS = 101
+"""Points of a schedule at which its highest rate is looked for."""
+
 Rows = int | Sequence[int] | None
 Chosen = list[tuple[int, str]]
 """Positions of rows, each with the reason for it."""
 
 
-def inspect(state: ModelState, data: Data | None, rows: Rows, title: str | None) -> Page:
+def inspect(
+    state: ModelState, data: Data | None, rows: Rows = None, title: str | None = None, *,
+    updates: bool = True,
+) -> Page:  # fmt: skip
     """Returns the page; see `Model.show`.
+
+    Args:
+        updates: whether it has the update of each parameter: with the optimizer's slots, two
+            thirds of a page are numbers of these.
 
     Raises:
         SettingError: a row is not in the data, or there are too many.
     """
-    content = _of_table(state, data, rows) if state.schema else _of_arrays(state, data, rows)
+    make = _of_table if state.schema else _of_arrays
+    content = make(state, data, rows, updates)
     return Page(content | ({} if title is None else {"title": title}))
 
 
-def _of_table(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
+def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[str, Any]:
     schema = state.schema
     assert schema is not None
     target, notes = schema.target, list[str]()
@@ -62,7 +79,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
     picked = table.take([row for row, _ in chosen])
     encoded = schema.encode(picked, "optional")
     arrays, more = _with_target(state, encoded)
-    trace = _traced(state, arrays)
+    trace = _traced(state, arrays, updates)
     forms = row_forms(trace.graph, trace.inputs, trace.rows)
     written = {e.name: picked[e.name].cells() for e in schema.used}
     for k, ((row, why), form) in enumerate(zip(chosen, forms, strict=True)):
@@ -71,25 +88,25 @@ def _of_table(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
         form["cells"] = [{"column": name, "raw": cells[k]} for name, cells in written.items()]
     about = "a model" if target is None else target.name
     return document(
-        trace.form(),
+        trace.form(_optimizer(state)),
         title=f"{about} from {schema.source}",
         python=f"model.run(table.take({[row for row, _ in chosen]}))",
         rows=forms,
         batch=[0],
         holds=f"{counted(len(forms), 'row')} of {table.source}",
-        notes=[*notes, *encoded.notes, *more],
+        notes=[*notes, *encoded.notes, *more, *_off(state)],
         encoders=encoder_forms(state, trace),
         target=None if target is None else {
             "column": target.name,
             "input": target.name,
             "task": target.task,
             "classes": list(target.labels) if isinstance(target, ClassTarget) else [],
-            "output": trace.graph.nodes.index(state.outputs[0]),
+            "output": trace.graph.nodes.index(trace.graph.outputs[0]),
         },
     )  # fmt: skip
 
 
-def _of_arrays(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
+def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[str, Any]:
     notes = []
     if data is None:
         inputs = [x for x in state.graph.inputs if x not in STEP_INPUTS]
@@ -102,22 +119,78 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows) -> dict[str, Any]:
         at = [row for row, _ in chosen]
         batched = {state.graph.name(x) for x in state.graph.inputs if x.batch}
         arrays = {name: x[at] if name in batched else x for name, x in arrays.items()}
-    trace = _traced(state, arrays)
+    trace = _traced(state, arrays, updates)
     forms = row_forms(trace.graph, trace.inputs, trace.rows)
     for (row, why), form in zip(chosen, forms, strict=True):
         form |= {"label": "zeros" if data is None else f"row {row + 1}", "why": why}
     return document(
-        trace.form(), title="A model", python="model.run(data)", rows=forms, batch=[0], notes=notes
+        trace.form(_optimizer(state)),
+        title="A model",
+        python="model.run(data)",
+        rows=forms,
+        batch=[0],
+        notes=[*notes, *_off(state)],
     )
 
 
-def _traced(state: ModelState, arrays: Mapping[str, Array]) -> Trace:
-    outputs = [*state.outputs, *([] if state.loss is None else [state.loss])]
+def _traced(state: ModelState, arrays: Mapping[str, Array], updates: bool) -> Trace:
+    place = rewrite(state.graph, _in_prediction)
+    outputs = [place[x] for x in state.graph.outputs]
     trace = run(outputs, arrays, values=state.values, seed=state.seed, step=state.steps,
                 like=state.graph)  # fmt: skip
     if state.loss is not None:
-        trace.backward(state.loss)
+        trace.backward(place[state.loss])
+        if updates:
+            _update(state, trace)
     return trace
+
+
+def _in_prediction(node: Operation, operands: tuple[Node, ...]) -> Node | None:
+    """The operand that stands for what differs in training, such as dropout."""
+    if node.op.name != "when_training":
+        return None
+    kept = operands[1]
+    own = isinstance(kept, Operation) and kept.scope is node.scope and not node.suffix
+    return kept.within(node.scope) if own else kept
+
+
+def _off(state: ModelState) -> list[str]:
+    """A note on what the page leaves out, where there is something."""
+    kinds = {x.op.name for x in state.graph.operations}
+    if "when_training" not in kinds:
+        return []
+    return [
+        "the network is shown as it predicts: without dropout, and with the statistics of training"
+    ]
+
+
+def _update(state: ModelState, trace: Trace) -> None:
+    """Extend a trace by the update of the model's optimizer, at the highest rate of its schedule.
+
+    The step is that of prediction mode: nothing is dropped, nothing is tracked.
+    """
+    optimizer = optimizer_for(state, None)
+    assert trace.built is not None
+    if isinstance(optimizer, LBFGS):
+        return
+    updates: dict[Parameter, Node] = {}
+    for x, gradient in trace.built.gradients.items():
+        if isinstance(x, Parameter) and x.trainable:
+            name = trace.graph.name(x)
+            updates[x], slots = optimizer.update(x, name, gradient, RATE, STEP_INDEX)
+            updates |= slots
+    rate = max(rates(optimizer.rate, 0, RATE_POINTS, RATE_POINTS))
+    values: dict[Node, Array] = {RATE: np.asarray(rate), STEP_INDEX: np.asarray(state.steps + 1.0)}
+    for slot in updates:
+        if slot not in trace.graph:
+            known = state.slots.get(slot.label)
+            values[slot] = initial_value(slot, slot.label) if known is None else known
+    trace.update(named_updates(updates, trace.graph), values)
+
+
+def _optimizer(state: ModelState) -> str:
+    """The name of the optimizer of the update."""
+    return type(optimizer_for(state, None)).__name__
 
 
 def _with_target(state: ModelState, encoded: Encoded) -> tuple[dict[str, Array], list[str]]:

@@ -52,6 +52,8 @@ def make_report(
         importance: of the columns.
         facts: further fields of Report.
     """
+    from chainrule.model.inspect import inspect  # noqa: PLC0415  (only a report needs it)
+
     drawn = evaluations[0] if evaluations else on_training
     worst = mistakes(drawn, table.drop(str(config.target)))
     everywhere = [on_training, *evaluations]
@@ -71,6 +73,7 @@ def make_report(
         sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
+        inside=inspect(model, table, updates=False),
         outcome=drawn.outcome,
         evaluations=evaluations or [on_training],
         importance=importance,

@@ -21,6 +21,7 @@ from chainrule.display.screen import Screen
 from chainrule.display.svg import drawable
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError
+from chainrule.inspector.page import Page, policy
 from chainrule.report import charts, results
 from chainrule.report import text as printing
 from chainrule.report.charts import percent
@@ -143,6 +144,7 @@ class Report:
         outcome: the predictions to draw.
         evaluations: with the scores that the text shows.
         network, memory: the nodes, and bytes that the run needed.
+        inside: the page that steps through the network on a few rows, or none.
         importance: of the columns.
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
         next_command: the command that predicts.
@@ -171,6 +173,7 @@ class Report:
     evaluations: Sequence[Evaluation] = ()
     network: Sequence[NodeRow] = ()
     memory: int | None = None
+    inside: Page | None = None
     importance: Importance = field(default_factory=Importance)
     mistakes: Sequence[Mapping[str, Any]] = ()
     next_command: str = ""
@@ -216,7 +219,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The report as one HTML page without scripts or anything from elsewhere."""
+    """The report as one HTML page, which fetches nothing; only its inner page has a script."""
     import jinja2  # noqa: PLC0415 - 40 ms that only a report needs
 
     loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
@@ -234,7 +237,9 @@ def _shown(report: Report) -> dict[str, Any]:
     """The values that the page shows in addition to the report's fields."""
     outcome = report.outcome
     classed = outcome is not None and bool(outcome.classes)
+    quiet = "default-src 'none'; style-src 'unsafe-inline'"
     return {
+        "policy": quiet if report.inside is None else policy(),  # of the page within, too
         "facts": _facts(report),
         "headline": report.headline or _headline(report),
         "metrics": _metrics(report),
