@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,18 @@ def test_the_text_has_every_part_within_its_width() -> None:
         assert part in lines
     assert any(line.strip().startswith("waiting") for line in lines)
     assert found._repr_html_().count("<table>") == 3
+
+
+@pytest.mark.parametrize("slower", [1, 10, 100, 1000, 10_000])
+def test_a_slow_step_is_as_wide_as_a_fast_one(slower: int) -> None:
+    found = model().profile(data(), batch_size=16, optimizer="sgd", threads=2, seconds=0.01)
+    kernels = tuple(
+        dataclasses.replace(x, threads=tuple(slower * y for y in x.threads)) for x in found.kernels
+    )
+    waits = tuple(tuple(slower * x for x in phase) for phase in found.waits)
+    seconds = slower * found.seconds
+    slow = dataclasses.replace(found, kernels=kernels, waits=waits, seconds=seconds)
+    assert max(map(len, str(slow).splitlines())) <= 100
 
 
 def test_the_model_is_left_as_it_was() -> None:

@@ -143,7 +143,7 @@ class Profile:
 
     def _line(self, name: str, what: str, seconds: float, predicted: float) -> tuple[str, ...]:
         share = 100 * seconds / self.seconds
-        times = f"{seconds * 1e6:,.2f}", f"{share:.0f}", f"{predicted * 1e6:,.2f}"
+        times = _microseconds(seconds), f"{share:.0f}", _microseconds(predicted)
         return (name, what, *times, "", "", "", "")
 
     def _nodes(self) -> Section:
@@ -157,7 +157,12 @@ class Profile:
 
 
 def _node_row(name: str, seconds: float, total: float) -> tuple[str, ...]:
-    return name, f"{seconds * 1e6:,.2f}", f"{100 * seconds / total:.1f}"
+    return name, _microseconds(seconds), f"{100 * seconds / total:.1f}"
+
+
+def _microseconds(seconds: float) -> str:
+    """Two decimals below a millisecond, so that a slow step is no wider than a fast one."""
+    return f"{seconds * 1e6:,.{0 if seconds >= 1e-3 else 2}f}"
 
 
 def _shortened(name: str) -> str:
