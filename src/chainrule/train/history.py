@@ -189,7 +189,9 @@ class History:
             body += f"<tr{bold}>{cells}</tr>"
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         said = html.escape(clean(repr(self), 200))
-        return f"<div>{said}<br>{self.plot().svg}{table if rows else ''}</div>"
+        return (
+            f'<div style="overflow-x:auto">{said}<br>{self.plot().svg}{table if rows else ""}</div>'
+        )
 
     def to_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write the rows as CSV: all of the file or nothing; a value that is missing stays empty.
