@@ -14,7 +14,9 @@ from chainrule.autodiff import Backward, backward, gradients
 from chainrule.display.diagram import Picture
 from chainrule.engine.step import ExplainedStep
 from chainrule.errors import FeedError, GraphError, did_you_mean
+from chainrule.explain.check import Checked, checked
 from chainrule.explain.formula import SHOWN
+from chainrule.explain.lines import Lines
 from chainrule.explain.picture import Numbers, drawn
 from chainrule.explain.steps import TraceStep, TraceSteps, Writer
 from chainrule.explain.worked import Entry
@@ -292,6 +294,27 @@ class Trace:
             passed = {built.gradients[x] for x in readers}
         terms = [(x, x in passed) for x in step.terms]
         return entries_of(step.value, terms, known, self._values, digits)
+
+    def check(self, answers: Mapping[str, Any], *, rate: float | None = None) -> Checked:
+        """Finds the first wrong line in numbers that were computed by hand, and its likely slip.
+
+        Numbers are right within the digits that were typed: "0.90" allows more than "0.9002". Each
+        line is judged by the right numbers and by those before it, so that a mistake counts once.
+
+        Args:
+            answers: numbers, or texts of numbers, by the names of lines: "h" for a value, "∂E/∂h"
+                or "dE/dh" for a gradient, "new W1" for a parameter after the update; None for
+                an entry that was left out.
+            rate: of the update.
+
+        Returns:
+            A result that prints what is wrong first, and is true if all is right.
+
+        Raises:
+            GraphError: no line has such a name. FeedError: numbers that cannot be read, or too few.
+        """
+        lines = Lines(self, self.built, training=self._training, rate=rate)
+        return checked(lines, answers)
 
 
 def run(
