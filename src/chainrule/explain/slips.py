@@ -187,7 +187,7 @@ def sum_for_mean(line: Line) -> Wrong:
 
 
 def slope_missing(line: Line) -> Wrong:
-    """What comes back, without the derivative of the function on the way."""
+    """The gradient that comes back, without the derivative of the function on the way."""
     yield from _with(line, lambda t: t.incoming if _unary(t) else None)
 
 
@@ -234,7 +234,7 @@ def gradient_of_neighbour(line: Line) -> Wrong:
 
 
 def unit_forgotten(line: Line) -> Wrong:
-    """What comes back from all units but one, or from one alone."""
+    """The gradient that comes back from all units but one, or from one."""
     for t in line.terms:
         if _product(t) and t.position == 0:
             w = t.operands[1]
@@ -245,7 +245,7 @@ def unit_forgotten(line: Line) -> Wrong:
 
 
 def weight_missing(line: Line) -> Wrong:
-    """What comes back, without the weights on the way."""
+    """The gradient that comes back, without the weights on the way."""
     yield from _with(line, lambda t: _unweighted(t) if _product(t) and t.position == 0 else None)
 
 
