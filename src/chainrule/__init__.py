@@ -19,6 +19,8 @@ from chainrule.graph import check as check
 from chainrule.graph import listing as listing
 from chainrule.graph.leaves import input as input
 from chainrule.graph.leaves import parameter as parameter
+from chainrule.model.compare import Comparison as Comparison
+from chainrule.model.compare import compare as compare
 from chainrule.model.crossvalidate import cross_validate as cross_validate
 from chainrule.model.exercise import Exercise as Exercise
 from chainrule.model.exercise import exercise as exercise

@@ -345,3 +345,24 @@ def test_exercise_sheets_of_the_lecture_and_of_a_model(
     assert main(["exercise", "prices", "h.csv", "--rows", "999"]) == 1
     assert "no such row" in capsys.readouterr().err
     assert not (inside / "prices-exercise").exists()
+
+
+def test_compare_as_text_json_and_page(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "prices", "prices", "h.csv", "-o", "c.html"]) == 0
+    out, err = capsys.readouterr()
+    assert "RMSE is the same" in out
+    assert "The answers are equal on all rows." in out
+    assert err == "the page is c.html\n"
+    assert (inside / "c.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert main(["compare", "prices", "towns", "h.csv", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["a"], found["b"], found["rows"]) == ("prices", "towns", None)
+    assert "predict different columns" in found["notes"][0]
+    for arguments, words in (
+        (["prices", "nowhere-model"], "there is no such model"),
+        (["prices", "towns", "-o", "c.txt"], "-o c.html"),
+        (["prices", "towns", "-o", "no/c.html"], "mkdir -p no"),
+        (["prices", "towns", "nothing.csv"], "nothing.csv"),
+    ):
+        assert main(["compare", *arguments]) == 1
+        assert words in capsys.readouterr().err

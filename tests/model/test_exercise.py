@@ -137,6 +137,7 @@ def test_parts_alone() -> None:
     assert {x.part for x in backward.lines} == {"backward", "update"}
     told = {x.name: x for x in backward.given}
     assert told["h"].what == "forward, computed already"
+    assert backward.parts[0][1][0][0] == 11  # lines are counted as in the key of all
 
 
 def small() -> cr.Model:

@@ -75,3 +75,10 @@ class Encoded:
         rows = tuple((name, f"{x.dtype}{x.shape}") for name, x in arrays.items())
         notes = tuple(("note", note) for note in self.notes)
         return as_html([Section(f"{len(self):,} rows as arrays", rows + notes)])
+
+
+def subset(encoded: Encoded, rows: NDArray[np.int64]) -> Encoded:
+    """Some rows of an encoded table."""
+    target = None if encoded.target is None else encoded.target[rows]
+    arrays = {name: array[rows] for name, array in encoded.arrays.items()}
+    return Encoded(arrays, target, encoded.rows[rows], encoded.notes)

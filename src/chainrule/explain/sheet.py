@@ -74,6 +74,7 @@ class Sheet:
         notes: sentences on what the sheet shows of the network.
         trace: of the network with these numbers, with its gradients.
         loss: the name of the loss.
+        first: the number of the first line, as all lines are counted.
         graph, solved: pictures of the network, without and with the numbers, as SVG.
         rate: of the update.
     """
@@ -85,6 +86,7 @@ class Sheet:
     trace: Trace
     loss: str
     rate: float
+    first: int
     graph: str
     solved: str
 
@@ -98,7 +100,7 @@ class Sheet:
     @property
     def parts(self) -> list[tuple[str, list[tuple[int, Line]]]]:
         """The parts with their lines, which are numbered through."""
-        numbered = list(enumerate(self.lines, start=1))
+        numbered = list(enumerate(self.lines, start=self.first))
         found = [(part, [x for x in numbered if x[1].part == part]) for part in PARTS]
         return [(part, lines) for part, lines in found if lines]
 
@@ -135,7 +137,8 @@ def sheet(
         given = (*given, Given("rate", "learning rate", f"{rate:g}"))
     title = f"The network of sheet {number}, from the inputs to {loss}"
     pictures = drawn(trace.graph, title=title).svg, trace.picture(title=title).svg
-    return Sheet(number, given, asked, notes, trace, loss, rate, *pictures)
+    first = 1 + sum(x.part in before for x in lines)
+    return Sheet(number, given, asked, notes, trace, loss, rate, first, *pictures)
 
 
 def _given(trace: Trace, words: Mapping[str, str]) -> Iterator[Given]:

@@ -15,6 +15,7 @@ from chainrule.display.diagram import Picture
 from chainrule.engine.step import ExplainedStep
 from chainrule.errors import FeedError, GraphError, did_you_mean
 from chainrule.explain.check import Checked, checked
+from chainrule.explain.compare import TraceComparison, compare_traces
 from chainrule.explain.formula import SHOWN
 from chainrule.explain.lines import Lines
 from chainrule.explain.picture import Numbers, drawn
@@ -294,6 +295,18 @@ class Trace:
             passed = {built.gradients[x] for x in readers}
         terms = [(x, x in passed) for x in step.terms]
         return entries_of(step.value, terms, known, self._values, digits)
+
+    def compare(self, other: Trace) -> TraceComparison:
+        """Compares this trace with another, node by node, by name.
+
+        Values, and after `backward` of both the gradients: the largest difference, also relative
+        to the largest entry; the first node that differs; those that only one has.
+
+        Args:
+            other: a trace of the same graph with other numbers, or of another graph.
+        """
+        a, b = ((x.graph, x.rows, x.value, x._gradients) for x in (self, other))
+        return compare_traces(a, b)
 
     def check(self, answers: Mapping[str, Any], *, rate: float | None = None) -> Checked:
         """Finds the first wrong line in numbers that were computed by hand, and its likely slip.

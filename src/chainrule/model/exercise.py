@@ -91,7 +91,8 @@ class Exercise:
         """
         place = Path(folder)
         if place.exists() and not place.is_dir():
-            raise SettingError("exercise", "this is a file, not a folder", got=place)
+            raise SettingError("exercise", "this is a file, not a folder", got=place,
+                               fix="another folder")  # fmt: skip
         files = self.files()
         assert tuple(files) == FILES
         taken = [name for name in files if (place / name).exists()]

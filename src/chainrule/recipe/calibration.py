@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.data.blocks import Encoded
+from chainrule.data.blocks import Encoded, subset
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.split import folds
 from chainrule.engine.minibatch import Rows
@@ -15,7 +15,6 @@ from chainrule.nn.arguments import new_parameter
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.softmax import LOG_SOFTMAX, SOFTMAX
 from chainrule.recipe.config import Config
-from chainrule.recipe.evaluation import subset
 from chainrule.recipe.mixture import best_weights, parts_of, weights_of
 from chainrule.recipe.targetscale import on_scale
 from chainrule.types import TensorType

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.blocks import Encoded
+from chainrule.data.blocks import Encoded, subset
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.repeats import Keys, repeated, sentence
 from chainrule.data.schema import Schema
@@ -20,13 +20,6 @@ from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 
 MISTAKES = 10
-
-
-def subset(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
-    """Some rows of an encoded table."""
-    target = None if encoded.target is None else encoded.target[rows]
-    arrays = {name: array[rows] for name, array in encoded.arrays.items()}
-    return Encoded(arrays, target, encoded.rows[rows], encoded.notes)
 
 
 def evaluate(

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.blocks import Encoded
+from chainrule.data.blocks import Encoded, subset
 from chainrule.data.schema import Schema
 from chainrule.data.split import shuffled
 from chainrule.model.model import Model
-from chainrule.recipe.evaluation import subset
 from chainrule.report.results import Evaluation, Importance
 from chainrule.train.metrics import log_loss
 

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import msgspec
 import numpy as np
 
-from chainrule.data.blocks import Encoded
+from chainrule.data.blocks import Encoded, subset
 from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
@@ -29,7 +29,7 @@ from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
 from chainrule.recipe.config import Config, config, resolve
-from chainrule.recipe.evaluation import evaluate, subset, without_repeats
+from chainrule.recipe.evaluation import evaluate, without_repeats
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
 from chainrule.recipe.importance import importance
 from chainrule.recipe.kinds import shares_in_words

@@ -211,6 +211,36 @@ def drop_bar(value: float, most: float) -> str:
     return stretched.replace(f'width="{width}"', 'width="100%" preserveAspectRatio="none"', 1)
 
 
+def intervals(rows: Sequence[tuple[str, float, tuple[float, float]]]) -> str:
+    """Differences with their intervals about zero, a line each; each line has a scale of its own.
+
+    Args:
+        rows: name, difference, and the ends of its interval.
+    """
+    height = TOP + 34 * len(rows)
+    left, middle, half = 130, 290.0, 145.0
+    parts = [f'<path d="M{middle} {TOP - 12}V{height}" stroke="currentColor" stroke-opacity="0.6" '
+             'stroke-dasharray="5 4"><title>no difference</title></path>']  # fmt: skip
+    said = []
+    for k, (name, value, (low, high)) in enumerate(rows):
+        y, most = TOP + 34 * k + 10, max(abs(low), abs(high), abs(value)) or 1.0
+        x, start, end = (middle + half * v / most for v in (value, low, high))
+        words = f"{name}: {number(value)}, interval {number(low)} to {number(high)}"
+        noise = low <= 0 <= high
+        colour = "currentColor" if noise else BLUE
+        parts += [
+            f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>',
+            f'<path d="M{start:.1f} {y}H{end:.1f}M{start:.1f} {y - 5}v10M{end:.1f} {y - 5}v10" '
+            f'stroke="{colour}" stroke-width="2" fill="none"><title>{html.escape(words)}</title>'
+            "</path>",
+            f'<circle cx="{x:.1f}" cy="{y}" r="4" fill="{colour}"/>',
+        ]
+        said.append(words + (", within noise" if noise else ""))
+    parts.append('<text x="130" y="14" font-size="11.5" opacity="0.8">dot: difference; bar: 95 % '
+                 "interval; dashed: none</text>")  # fmt: skip
+    return picture(WIDTH, height, "Differences with intervals", "; ".join(said), parts)
+
+
 def percent(share: float) -> str:
     """A share in percent with one decimal, or none for an integer: 92.1 %, 44 %."""
     if not math.isfinite(share):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from chainrule.data.check import Finding, Findings
 from chainrule.data.table import clip
 from chainrule.display.format import duration, number
+from chainrule.display.handout import render as filled
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
 from chainrule.display.svg import drawable
@@ -220,17 +221,12 @@ class Report:
 
 def render(report: Report) -> str:
     """The report as one HTML page, which fetches nothing; only its inner page has a script."""
-    import jinja2  # noqa: PLC0415 - 40 ms that only a report needs
-
-    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
-    page = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page.filters |= {"cell": cell, "clip": clip, "percent": percent, "bytes": size_words,
-                     "metric": metric_words, "count": "{:,}".format}  # fmt: skip
-    text = page.get_template("report.html.j2").render(report=report, **_shown(report))
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes "?"
+    filters: dict[str, Callable[..., object]] = {
+        "cell": cell, "clip": clip, "percent": percent, "bytes": size_words,
+        "metric": metric_words, "count": "{:,}".format,
+    }  # fmt: skip
+    folder = Path(__file__).with_name("templates")
+    return filled("report.html.j2", folder, filters, report=report, **_shown(report))
 
 
 def _shown(report: Report) -> dict[str, Any]:

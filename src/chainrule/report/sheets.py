@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from chainrule.display.handout import render
 from chainrule.explain.sheet import DIGITS, Sheet
 
 WORDS = {
@@ -33,18 +33,10 @@ def fragment(title: str, sheets: Sequence[Sheet], seed: int, total: int, *, key:
 def _render(
     template: str, title: str, sheets: Sequence[Sheet], seed: int, total: int, key: bool
 ) -> str:
-    import jinja2  # noqa: PLC0415 - 40 ms that only a page needs
-
-    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+    return render(
+        template, Path(__file__).with_name("templates"), title=title, seed=seed, total=total,
+        key=key, sheets=sheets, words=WORDS, advice=ADVICE,
     )  # fmt: skip
-    facts: dict[str, Any] = {"title": title, "seed": seed, "total": total, "key": key}
-    text = environment.get_template(template).render(
-        sheets=sheets, words=WORDS, advice=ADVICE, **facts
-    )
-    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes "?"
 
 
 def text(title: str, sheets: Sequence[Sheet], seed: int, total: int, *, key: bool) -> str:

@@ -1,0 +1,108 @@
+"""Handouts as text, in a notebook and as a page: sentences, tables and charts."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from chainrule.display.tables import WIDTH, Section, as_text
+from chainrule.system.atomicfile import write_whole
+
+TEMPLATES = Path(__file__).with_name("templates")
+"""The templates of pages, and the style that all share."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table under its title, with sentences before it, marked rows, and charts after it.
+
+    Attributes:
+        table: with the title; it may be without rows.
+        words: sentences before the table.
+        marks: for each row "a", "b" where only one has it, "differs", or nothing.
+        charts: pairs of a title and an SVG text.
+    """
+
+    table: Section
+    words: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    charts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def rows(self) -> list[tuple[tuple[str, ...], str]]:
+        """The rows with their marks."""
+        marks = (*self.marks, *[""] * (len(self.table.rows) - len(self.marks)))
+        return list(zip(self.table.rows, marks, strict=True))
+
+
+@dataclass(frozen=True)
+class Handout:
+    """A handout: a title, sentences, and parts.
+
+    Attributes:
+        title: of all.
+        lead: the sentences that matter most.
+        parts: tables and charts.
+        kicker: a word above the title.
+    """
+
+    title: str
+    lead: tuple[str, ...]
+    parts: tuple[Part, ...]
+    kicker: str = ""
+
+    def text(self) -> str:
+        """Plain text of 100 columns."""
+        blocks = [self.title, *(_wrapped(x) for x in self.lead)]
+        for part in self.parts:
+            lines = [part.table.title, *(_wrapped(x) for x in part.words)]
+            if part.table.rows:
+                lines.append(as_text([Section("", part.table.rows, part.table.head,
+                                              part.table.right)]))  # fmt: skip
+            blocks.append("\n".join(filter(None, lines)))
+        return "\n\n".join(filter(None, blocks))
+
+    def fragment(self) -> str:
+        """HTML for a notebook."""
+        return render("handout.html.j2", found=self)
+
+    def page(self) -> str:
+        """A page of its own, without scripts or anything from elsewhere."""
+        return render("handout_page.html.j2", found=self)
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the page: the complete file or nothing. Raises OSError."""
+        return write_whole(path, self.page())
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def render(
+    template: str,
+    folder: Path = TEMPLATES,
+    filters: Mapping[str, Callable[..., object]] = MappingProxyType({}),
+    **content: object,
+) -> str:
+    """The text of a template.
+
+    Args:
+        template: its name.
+        folder: in which it is; those of `TEMPLATES` can be included.
+        filters: that it uses.
+        content: the names that it uses.
+    """
+    import jinja2  # noqa: PLC0415 - 40 ms that only a page needs
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= dict(filters)
+    text = environment.get_template(template).render(**content)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes "?"
