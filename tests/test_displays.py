@@ -27,6 +27,7 @@ LONG = NAME + "x" * 1_000_000
 SETTINGS = {
     "AMSGrad", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "SGD", "Callback", "EarlyStopping", "Initializer", "Schedule",
+    "Record",
 }  # fmt: skip
 """Classes whose objects are shown as the call that makes them."""
 
@@ -36,6 +37,7 @@ PARTS = {
     "Given", "Line", "Entry",  # of a sheet
     "Block", "Member", "Stats", "Encoder", "ClassTarget", "NumberTarget", "NumberForm", "Written",
     "Backward", "Contribution",  # of a trace
+    "Kept", "Stuck",  # of a recording
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
 

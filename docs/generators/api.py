@@ -34,7 +34,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",
      ("chainrule.train.optim", "chainrule.train.lbfgs")),
-    ("Callbacks", "", ("chainrule.train.callbacks",)),
+    ("Callbacks and recordings", "", ("chainrule.train.callbacks", "chainrule.train.record")),
 )  # fmt: skip
 """Headings with a sentence each, and the modules whose exports they cover."""
 

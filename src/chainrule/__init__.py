@@ -169,6 +169,8 @@ from chainrule.train.optim import NAdam as NAdam
 from chainrule.train.optim import Optimizer as Optimizer
 from chainrule.train.optim import RAdam as RAdam
 from chainrule.train.optim import RMSprop as RMSprop
+from chainrule.train.record import Record as Record
+from chainrule.train.record import Recording as Recording
 from chainrule.types import N as N
 from chainrule.types import TensorType as TensorType
 from chainrule.version import __version__ as __version__

@@ -14,8 +14,9 @@ from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
+from chainrule.model.recorder import Recorder
 from chainrule.model.state import Data, ModelState
-from chainrule.train.callbacks import BestTracker, PlateauTracker, State
+from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
 from chainrule.train.fitsettings import FitSettings, as_optimizer
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
@@ -25,6 +26,7 @@ from chainrule.train.metrics import Metric
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.progress import Progress, choose
+from chainrule.train.record import Record
 from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau
 
@@ -44,6 +46,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     state.release()
     begin = _begin(state, prepared, optimizer, settings)
     notes += begin.notes
+    settings = _recorded(state, prepared, begin, settings)
     arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)
     program = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     program.write({}, begin.steps)
@@ -172,6 +175,20 @@ def _judged(
     if tracker.criterion.startswith("validation_") and prepared.held_arrays is not None:
         data, rows = prepared.held_arrays, prepared.held_rows
     return judged(tracker, settings.keep_best, state.graph, data, rows)
+
+
+def _recorded(
+    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings
+) -> FitSettings:
+    """The settings with the callback that records the run, if it is to be."""
+    if not isinstance(settings.record, Record):
+        return settings
+    recorder = Recorder(
+        state, settings.record, prepared.arrays, prepared.rows, settings.epochs or 0
+    )
+    recorder.begin(state, begin.values, begin.steps)
+    callbacks = as_callbacks(settings.callbacks)
+    return replace(settings, callbacks=(recorder, *callbacks))
 
 
 # ---------------------------------------------------------------- program and run

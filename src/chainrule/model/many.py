@@ -200,7 +200,8 @@ def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list
             raise error.within(f"models[{index}]") from None
         settings = replace(settings, optimizer=optimizer)
         train = partial(_fit, model, data, settings)
-        tasks.append(Task(model, train, optimizer, here=bool(settings.callbacks)))
+        here = bool(settings.callbacks) or settings.record is not None
+        tasks.append(Task(model, train, optimizer, here=here))
     return tasks
 
 

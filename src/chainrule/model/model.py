@@ -42,6 +42,7 @@ from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_portable
 from chainrule.train.progress import Progress
+from chainrule.train.record import Record
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -68,6 +69,8 @@ class Model(ModelState, Generic[Result]):
     Attributes:
         graph: outputs and loss with all nodes that they depend on.
         history: of all runs of `fit`.
+        record: what `fit(..., record=...)` kept, a Recording; None where nothing was. It is not
+            saved.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; from `train`, "config" holds the
             settings, and "data" what was left out or guessed of the table.
@@ -143,6 +146,7 @@ class Model(ModelState, Generic[Result]):
         clip_value: float | None = None,
         trainable: Iterable[str] | None = None,
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
+        record: Record | Iterable[str] | str | bool | None = None,
         backend: str = "native",
         threads: int | None = None,
         verbose: bool | str | Progress | None = True,
@@ -184,6 +188,9 @@ class Model(ModelState, Generic[Result]):
             trainable: names or patterns of the parameters to train; None trains all.
             callbacks: called after each epoch with the state of the run; a Callback also at its
                 beginning and end, and after each step.
+            record: keep values and gradients of a few rows, and the parameters, after each epoch:
+                True, names of nodes, or a Record. They are then in `model.record`. It changes
+                nothing in the run, and takes the time of a few rows an epoch.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.
@@ -203,8 +210,8 @@ class Model(ModelState, Generic[Result]):
             optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
             total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
-            clip_value=clip_value, trainable=trainable, callbacks=callbacks, backend=backend,
-            threads=threads, verbose=verbose,
+            clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
+            backend=backend, threads=threads, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 

@@ -36,6 +36,7 @@ from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.objectives import Objectives
 from chainrule.train.optim import Optimizer
+from chainrule.train.record import Recording
 
 Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
 """Data that only a model with a schema can read."""
@@ -68,6 +69,7 @@ class ModelState:
         optimizer: of the last run; None before the first.
         steps: the number of updates made.
         history: of all runs of `fit`.
+        record: what the last run kept of its epochs, or None.
         last_run: the end of the last run, from which the next `fit` goes on, or None.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; from `train`, "config" holds the
@@ -106,6 +108,7 @@ class ModelState:
         self.lock = threading.RLock()
         self._pull: Callable[[], Mapping[str, Array]] | None = None
         self.history, self.split = History(), ""
+        self.record: Recording | None = None
         self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
         self.trained_rows: Keys | None = None

@@ -16,6 +16,7 @@ from chainrule.train.metrics.registry import Function
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress
+from chainrule.train.record import Record, as_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class FitSettings:
     clip_value: float | None = None
     trainable: Iterable[str] | None = None
     callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None
+    record: Record | Iterable[str] | str | bool | None = None
     backend: str = "native"
     threads: int | None = None
     verbose: bool | str | Progress | None = True
@@ -65,6 +67,7 @@ class FitSettings:
         optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))
+        object.__setattr__(self, "record", as_record(self.record))
         for name in ("metrics", "trainable"):
             object.__setattr__(self, name, _as_tuple(getattr(self, name)))
 
