@@ -28,7 +28,7 @@ from chainrule.train.record import FLAT, Kept, Record, Recording, grown, quantil
 from chainrule.types import N
 
 GRID = np.linspace(-20.0, 20.0, 801)
-"""Where the greatest slope of an activation is looked for."""
+"""Operands among which the greatest slope of an activation is looked for."""
 
 MODERATE = 5.0
 """The size of operands for which the slope of a smooth activation is not 0."""
