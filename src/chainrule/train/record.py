@@ -25,7 +25,7 @@ FLAT = 0.01
 
 @dataclass(frozen=True)
 class Record:
-    """What `fit(..., record=...)` keeps of a run: aggregates, and values of a few rows.
+    """The choice of what `fit(..., record=...)` keeps of a run: aggregates, and values of a few rows.
 
     Args:
         nodes: the names of nodes; None: the results of dense layers, and the outputs.
@@ -131,7 +131,7 @@ class Stuck:
 
 
 class Recording:
-    """What was kept of a run, in `model.record`; see Record.
+    """The numbers that were kept of a run, in `model.record`; see Record.
 
     `recording["hidden"]` has of a node `values` and `gradients` (epochs, rows, ...), their
     `value_quantiles` and `gradient_quantiles` (epochs, 7): 0, 5, 25, 50, 75, 95 and 100 %; and of a
