@@ -25,7 +25,7 @@ FLAT = 0.01
 
 @dataclass(frozen=True)
 class Record:
-    """The choice of what `fit(..., record=...)` keeps of a run: aggregates, and values of a few rows.
+    """The choice of what `fit(..., record=...)` keeps: aggregates, and values of a few rows.
 
     Args:
         nodes: the names of nodes; None: the results of dense layers, and the outputs.
