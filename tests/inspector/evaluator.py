@@ -35,6 +35,7 @@ class Task:
         rows: the length of the batch axis.
         wanted: the nodes whose values are returned; None: all.
         entries: of arrays in the texts of the steps; None: no steps are asked for.
+        chained: whether what consumers send to entries of gradients is asked for.
     """
 
     graph: Mapping[str, Any]
@@ -42,13 +43,14 @@ class Task:
     rows: int = 0
     wanted: list[int] | None = None
     entries: int | None = None
+    chained: bool = False
 
     def line(self) -> str:
         given = {k: array_form(x) for k, x in self.given.items()}
         steps = None if self.entries is None else {"entries": self.entries}
         return json.dumps(
             {"graph": self.graph, "given": given, "rows": self.rows, "wanted": self.wanted,
-             "steps": steps}, allow_nan=False,
+             "steps": steps, "chained": self.chained}, allow_nan=False,
         )  # fmt: skip
 
 
@@ -114,6 +116,7 @@ class Answer:
 
     values: list[Array | str]
     steps: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
 
 
 def answers(tasks: list[Task], folder: Path) -> list[Answer]:
@@ -130,7 +133,10 @@ def answers(tasks: list[Task], folder: Path) -> list[Answer]:
     )
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-    return [Answer([_read(x) for x in line["values"]], line["steps"] or []) for line in lines]
+    return [
+        Answer([_read(x) for x in line["values"]], line["steps"] or [], line["sent"] or [])
+        for line in lines
+    ]
 
 
 def _read(form: Any) -> Array | str:

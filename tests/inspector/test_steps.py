@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,23 @@ def test_the_page_computes_the_lecture_and_a_classifier(tmp_path: Path) -> None:
             exact = value.dtype.kind != "f"
             tolerance = 0 if exact else 16 * float(np.finfo(value.dtype).eps)
             npt.assert_allclose(got, value, rtol=tolerance, atol=tolerance)
+
+
+def test_what_is_sent_adds_up_to_the_gradient(tmp_path: Path) -> None:
+    """Of each term: incoming gradients times local derivatives; and the terms of each entry."""
+    examples = [example_of(trace) for trace in (lecture(), classifier(3), regressor())]
+    found = answers([replace(x.task(), chained=True) for x in examples], tmp_path)
+    for shown, answer in zip(examples, found, strict=True):
+        assert len(answer.sent) > len(shown.form["gradients"])
+        for part in answer.sent:
+            sizes = [abs(term["total"]) for term in part["terms"]]
+            near = 1e-5 * sum(sizes) + 1e-9
+            assert abs(sum(term["total"] for term in part["terms"]) - part["gradient"]) <= near, (
+                part
+            )
+            for term in part["terms"]:
+                assert term["rest"] == 0, part
+                assert abs(term["sum"] - term["total"]) <= near, part
 
 
 def test_numbers_are_written_as_python_writes_them(tmp_path: Path) -> None:
