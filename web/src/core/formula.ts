@@ -180,7 +180,7 @@ export function shown(result: Result, digits = 6, entries = SHOWN): string {
   return failed(result) ? "?" : number(result, digits, entries);
 }
 
-type Names = ReadonlyMap<number, string>;
+export type Names = ReadonlyMap<number, string>;
 
 /** Leaves as their names; transparent nodes are expanded, unless `own` has names for them. */
 export function byName(graph: GraphForm, names: Names, own: Names = new Map()): Leaf {

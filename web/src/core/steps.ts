@@ -1,7 +1,7 @@
 /** The steps through a graph: every value, then every gradient, with formulas: explain/trace.py. */
 import type { GradientForm, GraphForm } from "../document";
 import type { Result } from "./evaluate";
-import { added, byName, byNumber, expression, SHOWN, shown, transparent } from "./formula";
+import { added, byName, byNumber, expression, type Names, SHOWN, shown, transparent } from "./formula";
 
 export type Direction = "forward" | "backward" | "update";
 
@@ -28,14 +28,38 @@ export interface Options {
   entries?: number;
 }
 
+/** What of a step stays the same when values change, and how its numbers are written. */
+export interface Line extends Omit<Step, "numbers" | "value"> {
+  write: (values: readonly Result[], entries: number) => string;
+}
+
+/** The steps of lines for some values; numbers are written when they are read. */
+export function written(
+  lines: readonly Line[], values: readonly Result[], entries = SHOWN,
+): Step[] {
+  return lines.map(({ write, ...line }) => {
+    let numbers: string | undefined;
+    return {
+      ...line,
+      value: values[line.result]!,
+      get numbers() {
+        return (numbers ??= write(values, entries));
+      },
+    };
+  });
+}
+
 /** All values in order of computation, then all gradients; see `Trace.steps` in Python.
  *
  * @param values of all nodes of the graph, by index.
  */
 export function steps(graph: GraphForm, values: readonly Result[], options: Options = {}): Step[] {
-  const entries = options.entries ?? SHOWN;
-  return [...forwardSteps(graph, values, entries), ...new Backward(graph, values, entries).steps()];
+  let lines = known.get(graph);
+  if (!lines) known.set(graph, (lines = [...forwardLines(graph), ...new Backward(graph).lines()]));
+  return written(lines, values, options.entries);
 }
+
+const known = new WeakMap<GraphForm, Line[]>();
 
 /** A step as `str` of a TraceStep in Python. */
 export function stepText(step: Step, entries = SHOWN): string {
@@ -48,113 +72,110 @@ export function forwardNames(graph: GraphForm): Map<number, string> {
   return new Map(forward.filter(([, x]) => x.part === "forward").map(([k, x]) => [k, x.name]));
 }
 
-function forwardSteps(graph: GraphForm, values: readonly Result[], entries: number): Step[] {
+function forwardLines(graph: GraphForm): Line[] {
   const names = forwardNames(graph);
   const leaf = byName(graph, names);
-  const numbers = byNumber(graph, names, values, new Map(), entries);
-  const out: Step[] = [];
-  for (const [node, name] of names) {
-    if (graph.nodes[node]!.kind !== "operation" || transparent(graph, node)) continue;
-    out.push({
-      direction: "forward",
-      node,
-      name,
-      formula: `${name} = ${expression(graph, node, leaf)}`,
-      numbers: expression(graph, node, numbers),
-      result: node,
-      value: values[node]!,
-      consumers: [],
-      passed: [],
-    });
-  }
-  return out;
+  const shown = [...names].filter(
+    ([node]) => graph.nodes[node]!.kind === "operation" && !transparent(graph, node),
+  );
+  return shown.map(([node, name]) => ({
+    direction: "forward",
+    node,
+    name,
+    formula: `${name} = ${expression(graph, node, leaf)}`,
+    write: (values, entries) =>
+      expression(graph, node, byNumber(graph, names, values, new Map(), entries)),
+    result: node,
+    consumers: [],
+    passed: [],
+  }));
+}
+
+/** A term of a gradient: its node, and the titles of the gradients that it is computed from. */
+interface Term {
+  gradient: number;
+  readers: number[];
+  own: Names;
 }
 
 /** The gradients of a graph as formulas. */
 export class Backward {
-  private readonly names: Map<number, string>;
   /** Such as "∂E/∂W1", by node, in the order of computation. */
   readonly titles = new Map<number, string>();
   /** Names, and titles by the node of the gradient. */
   readonly leaves: Map<number, string>;
   private readonly forms: Map<number, GradientForm>;
 
-  constructor(
-    private readonly graph: GraphForm, private readonly values: readonly Result[],
-    private readonly entries = SHOWN,
-  ) {
-    this.names = forwardNames(graph);
-    this.leaves = new Map(this.names);
+  constructor(private readonly graph: GraphForm) {
+    const names = forwardNames(graph);
+    this.leaves = new Map(names);
     this.forms = new Map(graph.gradients.map((form) => [form.node, form]));
     const loss = graph.loss === null ? "" : graph.nodes[graph.loss]!.name;
     for (const { node, gradient } of graph.gradients) {
-      if (transparent(graph, node)) continue;
-      const title = `∂${loss}/∂${graph.nodes[node]!.name}`;
+      if (transparent(graph, node) || !names.has(node)) continue;
+      const title = `∂${loss}/∂${names.get(node)}`;
       this.titles.set(node, title);
       // where two are one node, that nearest to the loss
       if (!this.leaves.has(gradient)) this.leaves.set(gradient, title);
     }
   }
 
-  /** The gradient of a node as the document has it. */
-  form(node: number): GradientForm | undefined {
-    return this.forms.get(node);
-  }
-
-  steps(): Step[] {
-    const written = new Map<number, { formula: string; numbers: string }>();
+  lines(): Line[] {
+    const formulas = new Map<number, string>();
+    const terms = new Map<number, Term[]>();
     const home = new Map<number, number>();
     const passed = new Map<number, number[]>();
     for (const node of this.titles.keys()) {
-      const texts = this.terms(node).map(({ gradient, readers }) => this.term(gradient, readers));
-      const formula = added(texts.map(([x]) => x));
-      written.set(node, { formula, numbers: added(texts.map(([, x]) => x)) });
-      const read = this.terms(node).flatMap(({ readers }) => readers);
-      const onto = read.find((x) => this.titles.get(x) === formula);
+      const own = this.terms(node);
+      const formula = added(own.map((term) => this.formula(term)));
+      terms.set(node, own);
+      formulas.set(node, formula);
+      const onto = own.flatMap(({ readers }) => readers).find((x) => this.titles.get(x) === formula);
       home.set(node, node);
       if (onto === undefined || this.graph.nodes[node]!.kind !== "operation") continue;
       const first = home.get(onto)!;
       home.set(node, first);
       passed.set(first, [...(passed.get(first) ?? []), node]);
     }
-    return [...written].filter(([node]) => home.get(node) === node).map(([node, texts]) =>
-      this.step(node, passed.get(node) ?? [], texts.formula, texts.numbers),
+    return [...this.titles.keys()].filter((node) => home.get(node) === node).map((node) =>
+      this.line(node, passed.get(node) ?? [], formulas.get(node)!, terms.get(node)!),
     );
   }
 
-  private step(node: number, passed: number[], formula: string, numbers: string): Step {
-    const { gradient, terms } = this.forms.get(node)!;
+  private line(node: number, passed: number[], formula: string, terms: Term[]): Line {
+    const form = this.forms.get(node)!;
     return {
       direction: "backward",
       node,
       name: this.graph.nodes[node]!.name,
       formula: [...[node, ...passed].map((x) => this.titles.get(x)!), formula].join(" = "),
-      numbers,
-      result: gradient,
-      value: this.values[gradient]!,
-      consumers: terms.map((term) => term.consumer),
+      write: (values, entries) => added(terms.map((term) => this.numbers(term, values, entries))),
+      result: form.gradient,
+      consumers: form.terms.map((term) => term.consumer),
       passed,
     };
   }
 
-  /** The terms of a node's gradient, each with the nodes from whose gradients it is computed. */
-  terms(node: number): { gradient: number; readers: number[] }[] {
+  private terms(node: number): Term[] {
     const { gradient, terms } = this.forms.get(node)!;
-    if (!terms.length) return [{ gradient, readers: [] }];
-    return terms.map((x) => ({ gradient: x.gradient, readers: this.readers(x.consumer) }));
+    if (!terms.length) return [{ gradient, readers: [], own: new Map() }];
+    return terms.map((term) => {
+      const readers = this.readers(term.consumer);
+      const own = new Map<number, string>();
+      for (const x of [...readers].reverse()) own.set(this.forms.get(x)!.gradient, this.titles.get(x)!);
+      return { gradient: term.gradient, readers, own };
+    });
   }
 
-  /** A term by the names, and by the numbers, of what it reads. */
-  term(gradient: number, readers: readonly number[]): [string, string] {
-    const own = new Map<number, string>();
-    for (const x of [...readers].reverse()) own.set(this.forms.get(x)!.gradient, this.titles.get(x)!);
-    if (own.has(gradient)) return [own.get(gradient)!, shown(this.values[gradient]!, 6, this.entries)];
-    return [
-      expression(this.graph, gradient, byName(this.graph, this.leaves, own)),
-      expression(
-        this.graph, gradient, byNumber(this.graph, this.leaves, this.values, own, this.entries),
-      ),
-    ];
+  private formula({ gradient, own }: Term): string {
+    return own.get(gradient) ?? expression(this.graph, gradient, byName(this.graph, this.leaves, own));
+  }
+
+  private numbers({ gradient, own }: Term, values: readonly Result[], entries: number): string {
+    if (own.has(gradient)) return shown(values[gradient]!, 6, entries);
+    return expression(
+      this.graph, gradient, byNumber(this.graph, this.leaves, values, own, entries),
+    );
   }
 
   /** The node itself if it has a step, else those that read what it only repeats. */

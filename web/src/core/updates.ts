@@ -2,8 +2,8 @@
 import { decode } from "../arrays";
 import type { GraphForm, UpdateStepForm } from "../document";
 import type { Result } from "./evaluate";
-import { byName, byNumber, expression, number, SHOWN, shown } from "./formula";
-import { Backward, type Step } from "./steps";
+import { byName, byNumber, expression, type Names, number, SHOWN, shown } from "./formula";
+import { Backward, type Line, type Step, written } from "./steps";
 
 /** A step for each new value, and for each of their parts that has a name of its own.
  *
@@ -12,36 +12,45 @@ import { Backward, type Step } from "./steps";
 export function updateSteps(
   graph: GraphForm, values: readonly Result[], entries = SHOWN,
 ): Step[] {
-  const names = numbered(graph.updating.names);
-  return graph.updating.steps.map((form) => {
-    const [formula, numbers] = texts(graph, values, form, names, entries);
-    return {
-      direction: "update",
-      node: form.parameter ?? form.node,
-      name: form.title,
-      formula: `${form.title} = ${formula}`,
-      numbers,
-      result: form.node,
-      value: values[form.node]!,
-      consumers: [],
-      passed: [],
-    };
-  });
+  let lines = known.get(graph);
+  if (!lines) known.set(graph, (lines = updateLines(graph)));
+  return written(lines, values, entries);
 }
 
-/** A step's formula, by names and by numbers. */
+const known = new WeakMap<GraphForm, Line[]>();
+
+function updateLines(graph: GraphForm): Line[] {
+  const names = numbered(graph.updating.names);
+  return graph.updating.steps.map((form) => ({
+    direction: "update",
+    node: form.parameter ?? form.node,
+    name: form.title,
+    result: form.node,
+    consumers: [],
+    passed: [],
+    ...texts(graph, form, names),
+  }));
+}
+
+/** A step's formula, and how its numbers are written. */
 function texts(
-  graph: GraphForm, values: readonly Result[], { node, title, own, known }: UpdateStepForm,
-  names: ReadonlyMap<number, string>, entries: number,
-): [string, string] {
-  if (known) return [names.get(node) ?? title, shown(values[node]!, 6, entries)];
+  graph: GraphForm, { node, title, own, known }: UpdateStepForm, names: Names,
+): Pick<Line, "formula" | "write"> {
   const beta = decayed(graph, node);
-  if (beta) return [`1 - ${beta.base}^t`, `1 - ${beta.base}^${shown(values[beta.step]!)}`];
   const titles = numbered(own);
-  return [
-    expression(graph, node, byName(graph, names, titles), false),
-    expression(graph, node, byNumber(graph, names, values, titles, entries), false),
-  ];
+  if (known) return {
+    formula: `${title} = ${names.get(node) ?? title}`,
+    write: (values, entries) => shown(values[node]!, 6, entries),
+  };
+  if (beta) return {
+    formula: `${title} = 1 - ${beta.base}^t`,
+    write: (values) => `1 - ${beta.base}^${shown(values[beta.step]!)}`,
+  };
+  return {
+    formula: `${title} = ${expression(graph, node, byName(graph, names, titles), false)}`,
+    write: (values, entries) =>
+      expression(graph, node, byNumber(graph, names, values, titles, entries), false),
+  };
 }
 
 /** The base of `1 - beta^t`, which optimizers compute as `-expm1(t * log(beta))`. */
@@ -64,9 +73,9 @@ function numbered(names: Record<string, string>): Map<number, string> {
 }
 
 /** The names that formulas use: of forward nodes, inputs, gradients ("∂E/∂h"), and new values. */
-export function namesIn(graph: GraphForm, values: readonly Result[]): Map<number, string> {
+export function namesIn(graph: GraphForm): Map<number, string> {
   return new Map([
-    ...new Backward(graph, values).leaves, ...numbered(graph.updating.names),
+    ...new Backward(graph).leaves, ...numbered(graph.updating.names),
     ...graph.updating.steps.map(({ node, title }) => [node, title] as const),
     ...graph.nodes.flatMap((x, k) => (x.kind === "parameter" ? [[k, x.name] as const] : [])),
   ]);

@@ -11,7 +11,7 @@ const known = new WeakMap<GraphForm, Map<number, string>>();
 export function namesOf(session: Session): Map<number, string> {
   const { graph } = session.document;
   let names = known.get(graph);
-  if (!names) known.set(graph, (names = namesIn(graph, session.originals)));
+  if (!names) known.set(graph, (names = namesIn(graph)));
   return names;
 }
 
