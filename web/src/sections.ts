@@ -97,26 +97,34 @@ export interface Comparison {
   told: string[];
 }
 
-/** The compiler's view of a training step. */
+/** The compiler's view of a training step: `Forecast.to_dict` of Python, or `Profile.to_dict`.
+ * Times are seconds; what was not measured is absent. */
 export interface Machine {
   processor: string;
+  rows: number;
   threads: number;
-  batch: number;
-  /** Microseconds of a step: predicted, and measured where it was run. */
+  phases: number;
   predicted: number;
-  measured: number | null;
+  measured?: number;
+  /** The time that threads wait for each other. */
+  waiting?: number;
+  flops: number;
+  bytes: number;
+  memory: number;
   kernels: {
     name: string;
-    /** The names of the nodes that became this kernel. */
-    nodes: string[];
+    /** From 1. */
     phase: number;
+    /** The names of the nodes that it computes. */
+    nodes: string[];
     threads: number;
-    predicted: number;
-    measured: number | null;
-    bytes: number;
     flops: number;
+    bytes: number;
+    predicted: number;
+    measured?: number;
   }[];
-  told: string[];
+  /** Nodes that are computed before the run. */
+  once: string[];
 }
 
 /** The state of a design in `play`: what a user chooses. */

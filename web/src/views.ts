@@ -1,6 +1,7 @@
 /** The views of a page: a tab for each that the document has something for. */
 import type { Component } from "svelte";
 import type { InspectionDocument } from "./document";
+import Machine from "./machine/Machine.svelte";
 import CheckMe from "./panels/CheckMe.svelte";
 import Encoders from "./panels/Encoders.svelte";
 import StepThrough from "./panels/StepThrough.svelte";
@@ -22,4 +23,5 @@ export const VIEWS: readonly View[] = [
   { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
   { name: "check", title: "Check me", component: CheckMe, graph: true, has: () => true },
   { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, has: (d) => d.encoders.length > 0 },
+  { name: "machine", title: "Machine code", component: Machine, graph: true, has: (d) => d.machine !== undefined },
 ];

@@ -47,19 +47,21 @@ Chosen = list[tuple[int, str]]
 
 def inspect(
     state: ModelState, data: Data | None, rows: Rows = None, title: str | None = None, *,
-    updates: bool = True,
+    updates: bool = True, machine: Mapping[str, Any] | None = None,
 ) -> Page:  # fmt: skip
     """Returns the page; see `Model.show`.
 
     Args:
         updates: whether it has the update of each parameter: with the optimizer's slots, two
             thirds of a page are numbers of these.
+        machine: the plan or profile of a training step as plain values.
 
     Raises:
         SettingError: a row is not in the data, or there are too many.
     """
     make = _of_table if state.schema else _of_arrays
     content = make(state, data, rows, updates)
+    content |= {} if machine is None else {"machine": machine}
     return Page(content | ({} if title is None else {"title": title}))
 
 

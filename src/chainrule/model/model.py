@@ -353,12 +353,9 @@ class Model(ModelState, Generic[Result]):
         )  # fmt: skip
 
     def show(
-        self,
-        data: Data | None = None,
-        *,
-        rows: int | Sequence[int] | None = None,
-        title: str | None = None,
-    ) -> Page:
+        self, data: Data | None = None, *, rows: int | Sequence[int] | None = None,
+        machine: Forecast | Profile | None = None, title: str | None = None,
+    ) -> Page:  # fmt: skip
         """The page of the model: its graph on some rows, forward and backward, every number
         explained, and recomputed where it is edited.
 
@@ -369,6 +366,7 @@ class Model(ModelState, Generic[Result]):
                 target; None: a row of typical values, or zeros.
             rows: positions in the data, from 0, of at most 200 rows. None: of a table with
                 targets a typical row, the worst, and one on the border; else the first ones.
+            machine: the kernels to show as well: `model.plan()`, or `model.profile(data)`.
             title: of the page.
 
         Raises:
@@ -376,7 +374,8 @@ class Model(ModelState, Generic[Result]):
         """
         from chainrule.model.inspect import inspect  # noqa: PLC0415  (few programs need it)
 
-        return inspect(self, data, rows, title)
+        kernels = None if machine is None else machine.to_dict()
+        return inspect(self, data, rows, title, machine=kernels)
 
     def summary(self, *, full: bool = False) -> Summary:
         """The layers with their shapes and numbers of parameters, as a table.

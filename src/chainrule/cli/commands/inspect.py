@@ -28,6 +28,9 @@ def inspect(
     output: Annotated[
         str | None, Option("the file to write", "--output", "-o", metavar="FILE.html")
     ] = None,
+    profile: Annotated[
+        bool, Option("measure the time of each kernel of a training step, and show it")
+    ] = False,
     open: Annotated[bool, Option("open the page in the browser")] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
@@ -60,7 +63,10 @@ def inspect(
                 "inspect", f"{table.source} has no row {number}",
                 expected=f"--row 1 to {len(table)}",
             )  # fmt: skip
-    page = loaded.show(table, rows=[k - 1 for k in row] if row else None)
+    page = loaded.show(
+        table, rows=[k - 1 for k in row] if row else None,
+        machine=_machine(loaded, table if profile else None),
+    )  # fmt: skip
     for note in page.document["notes"]:
         notes.say(note, label="note", style="cyan")
     page.write(written)
