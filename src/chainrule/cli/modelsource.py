@@ -10,6 +10,7 @@ from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
 from chainrule.errors import ChainruleError, ModelFileError, nearest
 from chainrule.model.model import Model, load
+from chainrule.recipe import KEYS, Config
 
 
 def open_model(source: str) -> tuple[Model, Path]:
@@ -67,3 +68,9 @@ def training_table(model: Model, notes: Console) -> Table | None:
         return None
     notes.say(f"rows of {table.source}, which it was trained on", label="note", style="cyan")
     return table
+
+
+def saved_config(model: Model) -> Config | None:
+    """The settings that `train` saved with a model, or None."""
+    saved = model.notes.get("config")
+    return Config(**{k: v for k, v in saved.items() if k in KEYS}) if saved else None

@@ -7,13 +7,18 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
+from chainrule import recipe
 from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
-from chainrule.cli.modelsource import open_model, training_table
+from chainrule.cli.modelsource import open_model, saved_config, training_table
 from chainrule.cli.outputs import output_file, quoted
+from chainrule.costs.forecast import Forecast
+from chainrule.costs.profile import Profile
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import counted
+from chainrule.data.table import Table, counted
 from chainrule.errors import ModelFileError, SettingError
+from chainrule.model.model import Model
+from chainrule.train.lbfgs import LBFGS
 
 
 def inspect(
@@ -91,3 +96,12 @@ def _name(model: str) -> str:
     """The page's file where none is named: in the model's folder, or beside its file."""
     path = Path(model)
     return str(path / "inspect.html" if path.is_dir() else path.with_suffix(".html"))
+
+
+def _machine(model: Model, table: Table | None) -> Forecast | Profile | None:
+    """The plan of a training step with the settings of the model, or its profile on a table."""
+    if model.loss is None or isinstance(model.optimizer, LBFGS):
+        return None
+    saved = saved_config(model)
+    settings = {} if saved is None else recipe.step_settings(saved, model.graph)
+    return model.plan(**settings) if table is None else model.profile(table, **settings)

@@ -11,7 +11,7 @@ from chainrule import recipe
 from chainrule.cli.command import Command, Data, ModelSource, Option
 from chainrule.cli.console import Console
 from chainrule.cli.jsontext import json_text
-from chainrule.cli.modelsource import open_model, training_table
+from chainrule.cli.modelsource import open_model, saved_config, training_table
 from chainrule.cli.outputs import quoted, trace_file, write_trace
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
@@ -54,7 +54,7 @@ def show(
     """Print what is in a model file."""
     screen = Console(sys.stdout)
     loaded, path = open_model(model)
-    resolved = _config(loaded)
+    resolved = saved_config(loaded)
     measured = _measured(loaded, path, data, resolved, profile, trace)
     if json:
         content = _content(loaded, str(path), resolved)
@@ -100,11 +100,6 @@ COMMAND = Command(
     chainrule show model.safetensors --graph | less
     """,
 )
-
-
-def _config(model: Model) -> Config | None:
-    saved = model.notes.get("config")
-    return Config(**{k: v for k, v in saved.items() if k in recipe.KEYS}) if saved else None
 
 
 def _plan(model: Model, resolved: Config | None) -> Forecast:
