@@ -162,6 +162,29 @@ def test_the_step_dims_what_is_not_computed_and_shows_what_sends_gradients(
     expect(box(page, "h")).not_to_contain_text("∂E")
 
 
+def test_edited_nodes_and_those_that_follow_are_marked(graph: Open) -> None:
+    page = graph(lecture())
+    field = page.locator('input[type="text"][aria-label^="x ["]').first
+    field.fill("2")
+    field.press("Enter")
+    expect(box(page, "x")).to_have_attribute("aria-label", re.compile(r"value \[2, 0\].*, edited"))
+    expect(box(page, "h")).to_have_attribute("aria-label", re.compile("changed by an edit"))
+    assert "changed" not in str(box(page, "W2").get_attribute("aria-label"))
+    expect(page.locator(".graph .legend")).to_contain_text("changed by it")
+
+
+def test_an_update_shows_the_new_value_at_its_parameter(graph: Open) -> None:
+    x, t = cr.input("x", (2,)), cr.input("t", (1,))
+    y = cr.dense(x, 1, name="out")
+    loss = cr.mean((y - t) ** 2).named("loss")
+    trace = cr.Model(y, loss).trace_step({"x": [[1.0, 2.0]], "t": [[1.0]]}, optimizer="sgd")
+    page = graph(trace)
+    expect(box(page, "out.b")).to_contain_text("∂")
+    page.get_by_role("slider").first.press("End")
+    expect(box(page, "out.b")).to_contain_text("new")
+    expect(box(page, "out.b")).to_have_attribute("aria-label", re.compile("new value"))
+
+
 def test_the_culprit_of_a_graph_that_cannot_be_built_is_marked(
     opened: Page, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@ import type { GraphForm, NodeForm } from "../src/document";
 import { fromElk, toElk, type ElkNode } from "../src/graph/elk";
 import { faces } from "../src/graph/faces";
 import { Layouts, path, type Layout } from "../src/graph/layout";
-import { computed, since } from "../src/graph/marks";
+import { computed, homes, progress, since } from "../src/graph/marks";
 import { Net, scene, typesOf, type Scene } from "../src/graph/scene";
 import { stacked } from "../src/graph/stacked";
 import { cut, short, written } from "../src/graph/text";
@@ -124,6 +124,22 @@ test("a node is there after its step, and one without a step after its operands"
   expect([0, 1, 2, 3].map((n) => computed(s, n, 0, "forward"))).toEqual([true, true, true, false]);
   expect([0, 1, 2, 3].map((n) => computed(s, n, 2, "backward"))).toEqual([false, false, true, true]);
   expect([0, 1, 2, 3].every((n) => computed(s, n, -1, null))).toBe(true);
+});
+
+test("a folded layer counts the steps of its nodes, and those alone", () => {
+  const form = graph([["x", "input"], ["c", "constant"], ["a", "multiply", 0, 1], ["y", "tanh", 2]]);
+  const s = since(form, [2, 3].map((node) => ({ direction: "forward" as const, node, consumers: [], passed: [] })));
+  expect([-1, 0, 1].map((at) => progress(s, [0, 1, 2, 3], at, "forward"))).toEqual([0, 0.5, 1]);
+  expect(progress(s, [0, 1], 0, "forward")).toBeNull();
+  expect(progress(s, [2, 3], 0, "backward")).toBeNull();
+});
+
+test("gradients, slots and new values are shown at their own node", () => {
+  const form = graph([["w", "parameter"], ["y", "tanh", 0], ["g", "tanh", 1], ["w.slot", "parameter"], ["new", "tanh", 3], ["new slot", "tanh", 3]]);
+  form.nodes.forEach((node, k) => (node.part = k < 2 ? "forward" : k === 2 ? "backward" : "update"));
+  form.gradients = [{ node: 1, gradient: 1, terms: [] }, { node: 0, gradient: 2, terms: [] }];
+  form.updates = [{ parameter: 0, new: 4, of: null }, { parameter: 3, new: 5, of: 0 }];
+  expect([...homes(form)].sort((a, b) => a[0] - b[0])).toEqual([[2, 0], [3, 0], [4, 0], [5, 0]]);
 });
 
 test("hostile names are cut and shown as marks, not obeyed", () => {

@@ -3,7 +3,8 @@ import type { Session } from "../session.svelte";
 import { elkEngine } from "./elk";
 import { faces, type Face } from "./faces";
 import { around, Layouts, type Box, type Layout } from "./layout";
-import { computed, since } from "./marks";
+import type { Results } from "./look";
+import { computed, homes, since } from "./marks";
 import { Motion } from "./motion.svelte";
 import { Net, scene, type Frame, type Item, type Level, type Link, type Scene } from "./scene";
 import { stacked } from "./stacked";
@@ -36,7 +37,8 @@ export class Drawing {
   scene = $derived.by(() => scene(this.net, this.open));
   faces = $derived.by(() => faces(this.net.graph, this.scene, this.session.rows.length));
   since = $derived.by(() => since(this.net.graph, this.session.steps));
-  gradients: ReadonlyMap<number, number>;
+  readonly results: Results;
+  readonly #homes: ReadonlyMap<number, number>;
   far = $derived.by(() => this.viewport.k < READABLE);
   /** The item of the present step, and of the selected node. */
   current = $derived.by(() => this.#item(this.session.step?.node));
@@ -58,7 +60,12 @@ export class Drawing {
   constructor(readonly session: Session) {
     this.net = new Net(session.document.graph);
     this.open = $derived(unfolded(this.net, session.fold));
-    this.gradients = new Map(this.net.graph.gradients.map((g) => [g.node, g.gradient]));
+    const { gradients, updates } = this.net.graph;
+    this.results = {
+      gradient: new Map(gradients.map((g) => [g.node, g.gradient])),
+      update: new Map(updates.map((u) => [u.parameter, u.new])),
+    };
+    this.#homes = homes(this.net.graph);
     const packed = document.getElementById("chainrule-layout")?.textContent ?? "";
     this.#layouts = new Layouts(elkEngine(packed), async (s, z) => stacked(s, z));
   }
@@ -69,7 +76,7 @@ export class Drawing {
   }
 
   #item(node: number | null | undefined): Item | undefined {
-    return node === null || node === undefined ? undefined : this.shownScene.of.get(node);
+    return node === null || node === undefined ? undefined : this.shownScene.of.get(this.#homes.get(node) ?? node);
   }
 
   /** Lays the scene out, then moves to it. */
@@ -108,9 +115,14 @@ export class Drawing {
     const { bounds, viewport } = this;
     if (!viewport.width) return;
     const place = this.current && this.motion.goal?.boxes.get(this.current.id);
-    const first = this.motion.goal?.boxes.get(this.shownScene.items[0]?.id ?? "");
-    viewport.fit(bounds, BEGIN, time, first);
+    viewport.fit(bounds, BEGIN, time, this.#uppermost());
     if (place && this.session.at >= 0) viewport.reveal(place, time);
+  }
+
+  #uppermost(): Box | undefined {
+    const boxes = this.shownScene.items.flatMap(({ id, kind }) =>
+      kind === "small" ? [] : [this.motion.goal?.boxes.get(id)]).filter((b) => b !== undefined);
+    return boxes.reduce<Box | undefined>((best, b) => (best && best.y <= b.y ? best : b), undefined);
   }
 
   /** Shows all, however small. */
@@ -179,7 +191,8 @@ export class Drawing {
     const at = this.shownScene.by.get(id);
     if (!at) return;
     this.active = id;
-    if (!("node" in at) || at.kind === "layer" || at.kind === "block") this.toggle(id);
+    if (this.far) this.reveal(id, BEGIN);
+    else if (!("node" in at) || at.kind === "layer" || at.kind === "block") this.toggle(id);
     else this.session.select(at.node);
   }
 

@@ -1,9 +1,9 @@
 /** The texts of a box, and its size: it does not change with the numbers. */
-import { decode } from "../arrays";
+import { expression, transparent } from "../core/formula";
 import type { GraphForm } from "../document";
 import type { Size } from "./layout";
 import type { Item, Scene } from "./scene";
-import { cut, lines, room, short, width } from "./text";
+import { cut, lines, room, width } from "./text";
 
 /** Sizes of the drawing, in pixels at scale 1. */
 export const TEXT = { name: 7.9, small: 6.75, line: 15, pad: 11, head: 19 };
@@ -12,9 +12,9 @@ export const TEXT = { name: 7.9, small: 6.75, line: 15, pad: 11, head: 19 };
 export interface Face {
   name: string;
   what: string;
-  /** The number of lines kept for the value; the same for the gradient. */
+  /** The number of lines kept for the value, and for the gradient or new value below it. */
   values: number;
-  gradients: number;
+  below: number;
   size: Size;
 }
 
@@ -31,15 +31,15 @@ function face(graph: GraphForm, item: Item, rows: number, graded: ReadonlySet<nu
   const what = cut(folded ? item.what : said(graph, item), 30);
   const shape = shapeOf(graph, item.node, rows);
   const values = folded ? 0 : lines(shape);
-  const gradients = graded.has(item.node) ? values : 0;
+  const below = graded.has(item.node) ? values : 0;
   const extra = folded ? `${item.nodes.length} nodes` : "";
   const texts = [
     width(name) * TEXT.name + (folded ? 22 : 0), width(what) * TEXT.small, width(extra) * TEXT.small,
-    (values ? room(shape) + (gradients ? 3 : 0) : 0) * TEXT.small,
+    (values ? room(shape) + (below ? 4 : 0) : 0) * TEXT.small,
   ];
-  const count = 1 + values + gradients + (folded ? 1 : 0);
+  const count = 1 + values + below + (folded ? 1 : 0);
   const w = Math.max(84, Math.ceil(Math.max(...texts)) + 2 * TEXT.pad + (item.kind === "input" ? 12 : 0));
-  return { name, what, values, gradients, size: { w, h: TEXT.head + count * TEXT.line + TEXT.pad } };
+  return { name, what, values, below, size: { w, h: TEXT.head + count * TEXT.line + TEXT.pad } };
 }
 
 function small(graph: GraphForm, item: Item, rows: number): Face {
@@ -47,30 +47,16 @@ function small(graph: GraphForm, item: Item, rows: number): Face {
   const scalar = form.op === "constant" && lines(shapeOf(graph, item.node, rows)) === 1;
   const what = scalar ? "" : cut(form.op ?? form.name, 18);
   const w = Math.max(28, (what ? width(what) : room(shapeOf(graph, item.node, rows))) * TEXT.small * 0.95 + 14);
-  return { name: what, what, values: scalar ? 1 : 0, gradients: 0, size: { w: Math.ceil(w), h: 22 } };
+  return { name: what, what, values: scalar ? 1 : 0, below: 0, size: { w: Math.ceil(w), h: 22 } };
 }
 
-/** The kind of an input or parameter; the op of a node, with its operands where that is short. */
+/** The kind of an input or parameter; the formula of a node where it is short, else its op. */
 function said(graph: GraphForm, item: Item): string {
   const form = graph.nodes[item.node]!;
   if (form.op === undefined) return form.kind === "parameter" && form.trainable === false ? "parameter, fixed" : form.kind;
-  const names = (form.operands ?? []).map((k) => shown(graph, k));
-  const formula = graph.ops[form.op]?.formula ?? "";
-  const filled = formula.replace(/\{(\d)\}/g, (_, k: string) => names[Number(k)] ?? "");
-  return filled.includes("{") || filled.includes("...") || width(filled) > 26 || !formula.includes("{") ? form.op : filled;
-}
-
-/** The name of a node, seen through nodes that only repeat another; of a scalar constant, its value. */
-function shown(graph: GraphForm, node: number): string {
-  let form = graph.nodes[node]!;
-  while (form.op !== undefined && form.op !== "constant" && graph.ops[form.op]?.formula === "{0}") {
-    form = graph.nodes[form.operands![0]!]!;
-  }
-  if (form.op !== "constant") return form.name;
-  const value = form.attributes?.["value"];
-  if (typeof value === "number") return short(value);
-  const array = value !== null && typeof value === "object" && "array" in value ? decode(value.array) : null;
-  return array?.data.length === 1 ? short(array.data[0]!) : "{";
+  const leaf = (node: number) => (transparent(graph, node) ? null : cut(graph.nodes[node]!.name, 24));
+  const formula = expression(graph, item.node, leaf).replace(/, axis=(\d+|\([\d, ]*\))/g, "");
+  return width(formula) > 30 ? form.op : formula;
 }
 
 /** The shape of a node's value for a number of rows. */

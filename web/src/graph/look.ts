@@ -2,43 +2,61 @@
 import { isValue, type Result } from "../core/evaluate";
 import type { GraphForm } from "../document";
 import type { Session } from "../session.svelte";
-import { computed, type Since } from "./marks";
+import type { Face } from "./faces";
+import { computed, progress, type Since } from "./marks";
 import type { Item } from "./scene";
 import { written } from "./text";
 
 export interface Look {
-  /** The lines of the value, and of the gradient; empty: not shown. */
+  /** The lines of the value; empty: not shown. */
   values: string[];
-  gradients: string[];
+  /** Below it the gradient, or the new value of a parameter, after its mark. */
+  below: string[];
+  pass: "gradient" | "update";
   dim: boolean;
   edited: boolean;
   changed: boolean;
   failed: boolean;
-  /** Of a folded layer or block: the part of its nodes that is computed. */
+  /** Of a folded layer or block: the part of its steps that is done. */
   part: number | null;
 }
 
-/** Returns the look of an item; `gradients` has the gradient's node by node. */
-export function look(
-  session: Session, since: Since, gradients: ReadonlyMap<number, number>, item: Item, sizes: { values: number; gradients: number },
-): Look {
+/** The nodes of gradients and of new values, by the node that they are of. */
+export interface Results {
+  gradient: ReadonlyMap<number, number>;
+  update: ReadonlyMap<number, number>;
+}
+
+/** Returns the look of an item at the session's present step. */
+export function look(session: Session, since: Since, results: Results, item: Item, face: Face): Look {
   const { at } = session;
   const direction = session.step?.direction ?? null;
   const folded = item.kind === "layer" || item.kind === "block";
-  const own = folded ? item.nodes : [item.node];
-  const done = own.filter((n) => computed(since, n, at, direction)).length;
-  const gradient = gradients.get(item.node);
   const there = at < 0 || direction === null || since.value[item.node]! <= at;
-  const graded = at < 0 || direction === "update" || (direction === "backward" && since.gradient[item.node]! <= at);
+  const part = folded && direction !== null && at >= 0 ? progress(since, item.nodes, at, direction) : null;
+  const done = item.nodes.every((n) => computed(since, n, at, direction));
   return {
-    values: sizes.values && there ? numbers(session, item.node, item.node) : [],
-    gradients: sizes.gradients && graded && gradient !== undefined ? numbers(session, gradient, item.node) : [],
-    dim: folded ? done === 0 : done < own.length,
+    values: face.values && there ? numbers(session, item.node, item.node) : [],
+    ...(face.below ? below(session, since, results, item.node) : { below: [], pass: "gradient" as const }),
+    dim: part === null ? !done : part === 0,
     edited: item.nodes.some((n) => session.editedNodes.has(n)),
     changed: item.nodes.some((n) => session.changed(n)),
     failed: failing(session.document.graph, item),
-    part: folded && at >= 0 ? done / own.length : null,
+    part,
   };
+}
+
+/** The gradient of a node where it is computed, or its new value. */
+function below(session: Session, since: Since, results: Results, node: number): Pick<Look, "below" | "pass"> {
+  const { at } = session;
+  const direction = session.step?.direction ?? null;
+  const next = results.update.get(node);
+  if (direction === "update" && next !== undefined && since.update[node]! <= at) {
+    return { below: numbers(session, next, node), pass: "update" };
+  }
+  const gradient = results.gradient.get(node);
+  const there = at < 0 || direction === "update" || (direction === "backward" && since.gradient[node]! <= at);
+  return { below: there && gradient !== undefined ? numbers(session, gradient, node) : [], pass: "gradient" };
 }
 
 function failing(graph: GraphForm, item: Item): boolean {
@@ -68,7 +86,7 @@ export function words(item: Item, look: Look, type: string): string {
   const folded = item.kind === "layer" || item.kind === "block" ? [`${item.what}, ${item.nodes.length} nodes, folded`] : [];
   const numbers = [
     look.values.length ? `value ${look.values.join(" ")}` : "",
-    look.gradients.length ? `gradient ${look.gradients.join(" ")}` : "",
+    look.below.length ? `${look.pass === "update" ? "new value" : "gradient"} ${look.below.join(" ")}` : "",
   ];
   return [`${item.name.slice(0, 200)}: ${kind}`, ...folded, type, ...numbers, ...marks].filter(Boolean).join(", ");
 }

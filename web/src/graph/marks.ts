@@ -47,3 +47,19 @@ export function computed(since: Since, node: number, at: number, direction: Dire
   if (direction === "backward") return since.gradient[node]! <= at;
   return since.update[node]! <= at || since.update[node] === NEVER;
 }
+
+/** The part of some nodes' steps in a direction that is done; null: they have none in it. */
+export function progress(since: Since, nodes: readonly number[], at: number, direction: Direction): number | null {
+  const home = { forward: since.value, backward: since.gradient, update: since.update }[direction];
+  const steps = nodes.filter((n) => home[n]! >= 0 && home[n] !== NEVER);
+  return steps.length ? steps.filter((n) => home[n]! <= at).length / steps.length : null;
+}
+
+/** For nodes of the backward pass and the update, the forward node that they are shown at. */
+export function homes(graph: GraphForm): ReadonlyMap<number, number> {
+  const slots = graph.updates.map((u) => [u.parameter, u.of ?? u.parameter] as const);
+  return new Map([
+    ...graph.gradients.map((g) => [g.gradient, g.node] as const).reverse(), ...slots,
+    ...graph.updates.map((u, k) => [u.new, slots[k]![1]] as const),
+  ].filter(([node]) => graph.nodes[node]?.part !== "forward"));
+}

@@ -90,7 +90,8 @@ export class Viewport {
   }
 
   #move(move: (svg: Parameters<ZoomBehavior<SVGSVGElement, unknown>["transform"]>[0]) => void, time: number): void {
-    if (!this.#svg) return;
+    // hidden: there is nothing to move in
+    if (!this.#svg || !this.width) return;
     this.#svg.interrupt();
     move(time && !still() ? this.#svg.transition().duration(time) : this.#svg);
   }
@@ -99,6 +100,7 @@ export class Viewport {
 /** The shift of an axis that shows a span with room around it: the present one where it does; NaN: the middle. */
 function shifted(shift: number, from: number, length: number, room: number): number {
   const middle = room / 2 - from - length / 2;
+  if (shift + from >= 8 && shift + from + length <= room - 8) return shift;
   const around = Math.min(72, Math.max(0, (room - length) / 2));
   const least = around - from, most = room - around - length - from;
   if (Number.isNaN(shift) || shift < least - room || shift > most + room) return middle;
