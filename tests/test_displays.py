@@ -38,6 +38,8 @@ PARTS = {
     "Block", "Member", "Stats", "Encoder", "ClassTarget", "NumberTarget", "NumberForm", "Written",
     "Backward", "Contribution",  # of a trace
     "Kept", "Stuck",  # of a recording
+    "CheckedLine", "NodeDifference", "Difference",  # of a check, and of two traces
+    "Layer", "Weights", "OnRows", "PairedScore", "Disagreement", "Part", "Section",  # of two models
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
 
@@ -121,7 +123,8 @@ def shown() -> list[object]:
         model.schema.describe()[0], model.schema.encode(table), predictions, found, finding,
         Findings([finding] * 500), report, report.evaluations[0], report.importance, scores,
         FoldScores([scores, Scores({"r2": 1.0})]), Search(model, LONG, (trial,) * 200), trial,
-        cr.exercise(variants=1)[0], report_config,
+        cr.exercise(variants=1)[0], report_config, trace.check({}),
+        trace.compare(cr.run(x, feeds)), compared := cr.compare(model, small), compared.handout(),
         small.profile({LONG: random.normal(size=(64, 3))}, seconds=0.01),
     ]  # fmt: skip
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import os
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
-from chainrule.display.tables import WIDTH, Section, as_text
+from chainrule.display.tables import CELL, WIDTH, Section, as_html, as_text, clean
 from chainrule.system.atomicfile import write_whole
 
 TEMPLATES = Path(__file__).with_name("templates")
 """The templates of pages, and the style that all share."""
+
+
+TITLE, SENTENCE = 200, 600
+"""The characters of a title, and of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ class Handout:
     parts: tuple[Part, ...]
     kicker: str = ""
 
+    @classmethod
+    def of(cls, title: str, lead: Iterable[str], parts: Iterable[Part], kicker: str = "") -> Self:
+        """A handout of texts that may be long, or hold anything: they are cut to a line each."""
+        lines = tuple(clean(x, SENTENCE) for x in lead)
+        return cls(clean(title, TITLE), lines, tuple(_cleaned(x) for x in parts), kicker)
+
     def text(self) -> str:
         """Plain text of 100 columns."""
         blocks = [self.title, *(_wrapped(x) for x in self.lead)]
@@ -66,17 +78,34 @@ class Handout:
             blocks.append("\n".join(filter(None, lines)))
         return "\n\n".join(filter(None, blocks))
 
-    def fragment(self) -> str:
-        """HTML for a notebook."""
-        return render("handout.html.j2", found=self)
+    def _repr_html_(self) -> str:
+        parts = [_block(x) for x in (self.title, *self.lead)]
+        for part in self.parts:
+            parts += [_block(x) for x in (part.table.title, *part.words) if x]
+            if part.table.rows:
+                parts.append(as_html([replace(part.table, title="")]))
+            parts += [svg for _, svg in part.charts]
+        return f"<div>{''.join(parts)}</div>"
 
     def page(self) -> str:
         """A page of its own, without scripts or anything from elsewhere."""
-        return render("handout_page.html.j2", found=self)
+        return render("handout.html.j2", found=self)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Writes the page: the complete file or nothing. Raises OSError."""
         return write_whole(path, self.page())
+
+
+def _cleaned(part: Part) -> Part:
+    table = part.table
+    rows = tuple(tuple(clean(cell, CELL) for cell in row) for row in table.rows)
+    head = tuple(clean(cell, CELL) for cell in table.head)
+    words = tuple(clean(x, SENTENCE) for x in part.words)
+    return replace(part, table=replace(table, rows=rows, head=head), words=words)
+
+
+def _block(text: str) -> str:
+    return f"<div>{html.escape(text)}</div>"
 
 
 def _wrapped(text: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from chainrule.display.tables import Section, as_html
 from chainrule.explain.answers import Answer
 from chainrule.explain.lines import Key, Lines
 from chainrule.explain.slips import SLIPS, Slip
@@ -91,13 +91,8 @@ class Checked:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{x.number}</td><td>{html.escape(x.name)}</td><td>{x.status}</td>"
-            f"<td style='text-align:left'>{html.escape(x.sentence)}</td></tr>"
-            for x in self.lines
-        )
-        head = "<tr><th>line</th><th>of</th><th></th><th></th></tr>"
-        return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        rows = tuple((str(x.number), x.name, x.status, x.sentence) for x in self.lines)
+        return as_html([Section("", rows, ("line", "of", "", ""), (0,))])
 
 
 STATUSES = ("right", "follows", "coarse", "wrong")

@@ -107,7 +107,7 @@ class TraceComparison:
 
     def handout(self) -> Handout:
         """The comparison as sentences and a table."""
-        return Handout("Two traces", tuple(self._lead()), tuple(self._parts()), "Comparison")
+        return Handout.of("Two traces", self._lead(), self._parts(), "Comparison")
 
     def _lead(self) -> Iterator[str]:
         differ = [x for x in self.nodes if x]
@@ -158,7 +158,7 @@ class TraceComparison:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.handout().fragment()
+        return self.handout()._repr_html_()
 
 
 def _rank(x: NodeDifference) -> tuple[bool, float]:

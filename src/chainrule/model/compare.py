@@ -43,7 +43,7 @@ class Comparison(Compared):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.handout().fragment()
+        return self.handout()._repr_html_()
 
 
 Source = Model | str | os.PathLike[str]

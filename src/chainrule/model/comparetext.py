@@ -10,7 +10,7 @@ from chainrule.data.table import clip
 from chainrule.display.format import number
 from chainrule.display.handout import Handout, Part
 from chainrule.display.lineplot import curves_svg
-from chainrule.display.tables import Section
+from chainrule.display.tables import Section, clean
 from chainrule.model.compared import Compared
 from chainrule.model.paired import PairedScore
 from chainrule.report import charts
@@ -30,7 +30,7 @@ def handout(found: Compared) -> Handout:
     title = f"{found.names[0]} and {found.names[1]}"
     parts = [*_scores(found), *_answers(found), *_settings(found, names),
              *_structure(found, names), *_weights(found), *_training(found)]  # fmt: skip
-    return Handout(title, tuple(_lead(found)), tuple(parts), "Comparison of two models")
+    return Handout.of(title, _lead(found), parts, "Comparison of two models")
 
 
 def _lead(found: Compared) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _training(found: Compared) -> Iterator[Part]:
     shared = [n for n in ("loss", *a.columns, *b.columns) if n in a or n in b]
     plain = [n for n in dict.fromkeys(shared) if not n.startswith("validation_")]
     skipped = ("epoch", "step", "seconds", "rate")
-    drawn = tuple((metric_words(n), _curves(a, b, n))
+    drawn = tuple((clean(metric_words(n), 40), _curves(a, b, n))
                   for n in plain if n not in skipped)[:4]  # fmt: skip
     words = ("Scores of a training run are those of its own rows: of other splits, they are not "
              "comparable.",)  # fmt: skip
@@ -233,5 +233,5 @@ def _curves(a: History, b: History, name: str) -> str:
                 y = np.full(last, np.nan)
                 y[history["epoch"].astype(int) - 1] = history[column]
                 lines[label + what] = y
-    return curves_svg(x, lines, y_label=metric_words(name), width=charts.WIDTH,
+    return curves_svg(x, lines, y_label=clean(metric_words(name), 40), width=charts.WIDTH,
                       height=charts.HEIGHT)  # fmt: skip
