@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { Value } from "../src/arrays";
 import {
@@ -128,4 +129,14 @@ test("formulas have the brackets that they need, whatever the names", () => {
   expect(text(10)).toBe(`exp(${text(8)})`);
   expect(text(11)).toBe("concat(a{1}, $&, c, a{1}, ..., $&, axis=1)");
   expect(added(["x > y", "z", "u if v else w"])).toBe("(x > y) + z + (u if v else w)");
+});
+
+test("the core needs neither a page nor a framework, so that it runs in a worker", () => {
+  const files = readdirSync("src/core", { recursive: true, encoding: "utf-8" }).filter((x) => x.endsWith(".ts"));
+  expect(files.length).toBeGreaterThan(15);
+  for (const file of files) {
+    const text = readFileSync(`src/core/${file}`, "utf-8");
+    const sources = [...text.matchAll(/ from "([^"]+)"/g)].map(([, source]) => source!);
+    for (const source of sources) expect(source, file).toMatch(/^(\.\/|(\.\.\/){1,2}(arrays|document|call|strided)$)/);
+  }
 });
