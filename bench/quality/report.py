@@ -116,13 +116,16 @@ def _log_loss(cell: Cell, _: str) -> str:
 def ranked(runs: Sequence[Run]) -> str:
     """The mean rank of each learner on the sets that all of a line ran; slow ones run fewer."""
     names = [x for x in LEARNERS if any(run.learner == x for run in runs)]
+    ran = {(run.set, run.learner) for run in runs}
+    groups = {frozenset(x for x in names if (name, x) in ran): None for name in SETS}
     lines: list[list[str]] = []
-    for slow in ((), (AUTHORS,), (AUTHORS, f"{OURS} best")):
-        places, count = mean_ranks(runs, [x for x in names if x not in slow])
-        line = [f"{count} sets" if count > 1 else "1 set"]
-        line += [f"{places[x]:.2f}" if x in places else "" for x in names]
-        if places and line not in lines:
-            lines.append(line)
+    for group in (x for x in groups if len(x) > 1 and not any(x < y for y in groups)):
+        for slow in ((), (AUTHORS,), (AUTHORS, f"{OURS} best")):
+            places, count = mean_ranks(runs, [x for x in names if x in group and x not in slow])
+            line = [f"{count} sets" if count > 1 else "1 set"]
+            line += [f"{places[x]:.2f}" if x in places else "" for x in names]
+            if places and line not in lines:
+                lines.append(line)
     return table(["", *names], lines)
 
 

@@ -50,6 +50,14 @@ def test_ranks_stand_with_and_without_the_slow_one() -> None:
     assert text[2:] == ["| 1 set | 2.00 | 3.00 | 1.00 |", "| 2 sets | 1.00 | 2.00 |  |"]
 
 
+def test_sets_that_other_learners_ran_have_a_line_of_ranks_of_their_own() -> None:
+    some = [*runs("MLP", 0.2), *runs("linear", 0.1), *runs("MLP", 0.1, name="digits"),
+            *runs("linear", 0.3, name="toyota"), *runs("forest", 0.2, name="toyota")]  # fmt: skip
+    text = ranked(some).splitlines()
+    assert text[0] == "|  | MLP | linear | forest |"
+    assert text[2:] == ["| 1 set | 2.00 | 1.00 |  |", "| 1 set |  | 2.00 | 1.00 |"]
+
+
 def test_the_page_tells_machine_versions_commits_and_costs(tmp_path: Path) -> None:
     store = Store(tmp_path / "x.json", {"processor": "P", "cores": 2, "memory": 8 * 10**9})
     store.add(replace(RUN, versions={"torch": "9"}))
