@@ -50,10 +50,11 @@ class Config:
         by_data=lambda x: x.task,
     )  # fmt: skip
     quality: str = setting(
-        "balanced", "text", "Effort", "how much time to spend on a good model",
+        "balanced", "text", "Effort", "how much time to spend on a good model; best takes one and a "
+        "half to four times balanced, for 3 to 4 % less loss on the mean",
         choices=tuple(EFFORTS),
         more="fast trains one small network, balanced one to four, best four to eight of "
-        "different kinds, whose weighted mean has the lowest errors",
+        "different kinds, with weights",
     )  # fmt: skip
     members: int | None = setting(
         None, "integer", "Effort", "networks trained side by side, whose predictions are averaged",
