@@ -51,7 +51,7 @@ class Config:
     )  # fmt: skip
     quality: str = setting(
         "balanced", "text", "Effort", "how much time to spend on a good model; best takes one and a "
-        "half to four times balanced, for 3 to 4 % less loss on the mean",
+        "half to four times balanced, for 1 to 4 % less loss on the mean",
         choices=tuple(EFFORTS),
         more="fast trains one small network, balanced one to four, best four to eight of "
         "different kinds, with weights",
