@@ -50,11 +50,11 @@ class Config:
         by_data=lambda x: x.task,
     )  # fmt: skip
     quality: str = setting(
-        "balanced", "text", "Effort", "how much time to spend on a good model; best takes one and a "
-        "half to four times balanced, for 1 to 4 % less loss on the mean",
+        "balanced", "text", "Effort",
+        "time to spend on a good model; best: 1.5 to 4 times, for 1 to 4 % less loss",
         choices=tuple(EFFORTS),
         more="fast trains one small network, balanced one to four, best four to eight of "
-        "different kinds, with weights",
+        "different kinds, with weights; best is meant relative to balanced, on the mean of tables",
     )  # fmt: skip
     members: int | None = setting(
         None, "integer", "Effort", "networks trained side by side, whose predictions are averaged",

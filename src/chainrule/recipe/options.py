@@ -16,7 +16,7 @@ class Options(TypedDict, total=False):
     """Data: the kind of prediction; guessed from the target."""
 
     quality: Literal["fast", "balanced", "best"]
-    """Effort: how much time to spend on a good model; best takes one and a half to four times balanced, for 1 to 4 % less loss on the mean."""
+    """Effort: time to spend on a good model; best: 1.5 to 4 times, for 1 to 4 % less loss."""
 
     members: int | None
     """Effort: networks trained side by side, whose predictions are averaged."""
