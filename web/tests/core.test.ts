@@ -76,6 +76,13 @@ test("what depends on an op that is not known has its failure", () => {
   expect([...dependents(CHAIN, [1])]).toEqual([1, 3, 4, 5, 6]);
 });
 
+test("a node that cannot be computed has a failure, and the others their values", () => {
+  const graph = graphOf(["a"], [["m", "matmul", [0]], ["e", "negative", [0]]]);
+  const results = evaluate(graph, new Map([[0, float64(2)]]), 1);
+  expect(results[1]).toEqual({ failure: "'m' cannot be computed here: operand 1 is missing", at: 1 });
+  expect(numbersOf(results[2])).toEqual([-2]);
+});
+
 test("rows of a document are put below one another", () => {
   const graph = { ...CHAIN, given: { b: form(float64(8, 9)) } };
   const row = (x: number) => ({

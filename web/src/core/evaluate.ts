@@ -164,7 +164,8 @@ function computed(node: Prepared, k: number, results: readonly Result[], rows: n
     if (error instanceof RangeError) {
       return { failure: `'${form.name}' needs more memory than the browser gives`, at: k };
     }
-    throw error;
+    if (!(error instanceof Error)) throw error;
+    return { failure: `'${form.name}' cannot be computed here: ${error.message}`, at: k };
   }
 }
 
