@@ -11,8 +11,8 @@ import { stacked } from "./stacked";
 import { Viewport } from "./viewport.svelte";
 import { near, step, type Direction, type Via } from "./walk";
 
-/** The engine has this long, in milliseconds, before a simpler layout is shown meanwhile. */
-const PATIENCE = 1500;
+/** The engine has this long, in milliseconds, before a simpler layout is shown: at first, and later. */
+const PATIENCE = [700, 1500] as const;
 /** The smallest scale at which text is read, and that of a view that begins. */
 const READABLE = 0.34, BEGIN = 0.8;
 
@@ -87,7 +87,7 @@ export class Drawing {
     const made = this.#layouts.of(`${[...this.open].sort().join()} ${this.session.rows.length}`, scene, sizes);
     const slow = setTimeout(() => {
       if (asked === this.#asked) this.#show(scene, faces, stacked(scene, sizes));
-    }, PATIENCE);
+    }, PATIENCE[this.motion.shown ? 1 : 0]);
     const layout = await made;
     clearTimeout(slow);
     if (asked === this.#asked) this.#show(scene, faces, layout);

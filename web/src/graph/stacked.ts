@@ -10,7 +10,9 @@ export function stacked(scene: Scene, sizes: ReadonlyMap<string, Size>): Layout 
   const order = [...scene.items.map((x) => ({ id: x.id, frame: x.frame, at: x.node })),
     ...scene.frames.map((x) => ({ id: x.id, frame: x.frame, at: x.nodes.at(-1) ?? 0 }))];
   for (const { id, frame } of order.sort((a, b) => a.at - b.at)) {
-    inside.set(frame, [...(inside.get(frame) ?? []), id]);
+    const home = inside.get(frame);
+    if (home) home.push(id);
+    else inside.set(frame, [id]);
   }
   const reads = readsWithin(scene);
   const made = new Map<string, Size>(sizes);
