@@ -14,6 +14,8 @@ export interface View {
   component: Component<{ session: Session }>;
   /** Whether the graph stands beside it. */
   graph: boolean;
+  /** Whether the view needs more room than a formula. */
+  broad?: boolean;
   /** Whether the document has something for it. */
   has: (document: InspectionDocument) => boolean;
 }
@@ -22,6 +24,6 @@ export interface View {
 export const VIEWS: readonly View[] = [
   { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
   { name: "check", title: "Check me", component: CheckMe, graph: true, has: () => true },
-  { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, has: (d) => d.encoders.length > 0 },
+  { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, broad: true, has: (d) => d.encoders.length > 0 },
   { name: "machine", title: "Machine code", component: Machine, graph: true, has: (d) => d.machine !== undefined },
 ];

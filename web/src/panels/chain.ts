@@ -31,7 +31,7 @@ export interface Term {
 }
 
 /** Entries of a consumer that are tried one by one, and multiplications that this may take. */
-const MOST_ENTRIES = 512, MOST_WORK = 2e7;
+const MOST_ENTRIES = 512, MOST_WORK = 4e6;
 
 /** The part of a graph between a consumer's gradient and a term, with all else given. */
 class Rule {

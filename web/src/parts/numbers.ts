@@ -32,6 +32,17 @@ export function stepOf(x: number, integer: boolean): number {
   return 10 ** (Math.floor(Math.log10(size)) - 1);
 }
 
+/** A number in the fewest digits that give it again, those of a 32-bit float for one. */
+export function plain(x: number, float32: boolean): string {
+  if (!Number.isFinite(x)) return short(x);
+  if (!float32) return String(x);
+  for (let digits = 6; digits < 9; digits++) {
+    const near = Number(x.toPrecision(digits));
+    if (Math.fround(near) === x) return String(near);
+  }
+  return String(Number(x.toPrecision(9)));
+}
+
 /** A number without the noise of repeated steps: 0.30000000000000004 as 0.3. */
 export function tidy(x: number): number {
   return Number(x.toPrecision(12));
