@@ -61,9 +61,9 @@ SLIPS = {
     "∂E/∂h": ("0.2204 -0.1908", "the neighbour"),
     "∂E/∂d": ("0.11774", "the 2 of the square's derivative is missing"),
     "∂E/∂W2": ("0.038165 0.0071", "the sign is wrong"),
-    "new b2": ("-1.9576", "the rate is forgotten"),
-    "new W2": ("4.1184 -5.2712", "the step goes against the gradient"),
-    "new b1": ("0.17131 -0.308104", "the change alone"),
+    "b2.new": ("-1.9576", "the rate is forgotten"),
+    "W2.new": ("4.1184 -5.2712", "the step goes against the gradient"),
+    "b1.new": ("0.17131 -0.308104", "the change alone"),
 }
 
 

@@ -41,10 +41,10 @@ def test_all_steps_are_those_of_the_trace(opened: Page, tmp_path: Path) -> None:
             assert lines[1] == step.numbers
         opened.keyboard.press("ArrowRight")
     for name in ("W1", "b1", "W2", "b2"):
-        expect(panel.get_by_role("heading", name=f"new {name}", exact=True)).to_be_visible()
+        expect(panel.get_by_role("heading", name=f"{name}.new", exact=True)).to_be_visible()
         trace = lecture_trace()
         new = trace.value(name) - 10 * trace.gradient(name)
-        assert formula(panel)[0] == f"new {name} = {name} - rate * ∂E/∂{name}"
+        assert formula(panel)[0] == f"{name}.new = {name} - rate * ∂E/∂{name}"
         assert formula(panel)[-1] == number(new, 9)
         cells = panel.locator("table td:last-child").all_inner_texts()
         assert [float(x) for x in cells] == pytest.approx(new.ravel().tolist(), rel=1e-8)

@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { evaluate, givenOf, isValue } from "../src/core/evaluate";
+import { steps } from "../src/core/steps";
+import { updateSteps } from "../src/core/updates";
+import type { InspectionDocument } from "../src/document";
+import { chain } from "../src/panels/chain";
+import { judge, linesOf, type Line } from "../src/panels/checking";
+import { slip } from "../src/panels/slips";
+import { agreement, halfDigit } from "../src/panels/typed";
+import { worked } from "../src/panels/worked";
+import { Labels } from "../src/parts/labels";
+import { parsed, plain, short, unravel } from "../src/parts/numbers";
+
+// written by tests/inspector/test_fixture.py
+const lecture = JSON.parse(
+  readFileSync(new URL("./lecture.json", import.meta.url), "utf8"),
+) as InspectionDocument;
+const { graph } = lecture;
+const values = evaluate(graph, givenOf(lecture, [0]), 1);
+const all = [...steps(graph, values), ...updateSteps(graph, values)];
+const node = (name: string): number => graph.nodes.findIndex((x) => x.name === name);
+
+function typed(direction: string, name: string, text: string, entry = 0): string | null {
+  const step = all.find((s) => s.direction === direction && s.name === name)!;
+  const value = step.value;
+  const expected = isValue(value) ? Number(value.data[entry]) : NaN;
+  expect(agreement(text, expected)).not.toBe("right");
+  return slip({ graph, values, rows: 1, step, entry, text, expected });
+}
+
+test("a text is as exact as its digits", () => {
+  expect(halfDigit("0.90")).toBeCloseTo(0.005);
+  expect(halfDigit("1.5e-3")).toBeCloseTo(0.00005);
+  expect(agreement("0.90", 0.9002)).toBe("right");
+  expect(agreement("0.91", 0.9002)).toBe("wrong");
+  expect(agreement("0", 0.0103)).toBe("few digits");
+  expect(agreement("−0,25", -0.25)).toBe("right");
+  expect(agreement("a half", 0.5)).toBe("unreadable");
+});
+
+test("the slip behind a number is named, forward", () => {
+  expect(typed("forward", "h", "2.2")).toContain("the activation is missing");
+  expect(typed("forward", "h", "0.0898")).toContain("slope of the activation");
+  expect(typed("forward", "z1", "3.7")).toBe("'b1' is not added");
+  expect(typed("forward", "z2", "5.178")).toContain("'b2' is subtracted");
+  expect(typed("forward", "u1", "2.9")).toContain("the neighbour's weights");
+  expect(typed("forward", "d", "-0.2355")).toContain("the sign of the error");
+  expect(typed("forward", "E", "0.0555")).toContain("the division by the constant is missing");
+});
+
+test("the slip behind a number is named, backward", () => {
+  expect(typed("backward", "z2", "-0.2355")).toContain("the activation's slope is missing");
+  expect(typed("backward", "z2", "0.04925")).toContain("with its value y, not with its argument");
+  expect(typed("backward", "h", "0.2204")).toContain("the neighbour's");
+  expect(typed("backward", "h", "-0.0424")).toContain("the weight is missing");
+  expect(typed("backward", "W2", "0.03816")).toBe("the sign is wrong");
+});
+
+test("the slip behind a number is named, update", () => {
+  expect(typed("update", "b2.new", "-1.9576")).toContain("the rate is forgotten");
+  expect(typed("update", "b2.new", "-2.4239")).toContain("the step goes against the gradient");
+  expect(typed("update", "b2.new", "0.4239")).toContain("the change alone");
+});
+
+test("of two consumers both count", () => {
+  // u2 is read twice in a copy of the lecture: E2 = E + y
+  const two = structuredClone(graph);
+  const form = two.gradients.find((g) => g.node === node("y"))!;
+  const sum = { ...two.nodes[form.gradient]!, name: "y.gradient", op: "add", kind: "operation" as const, operands: [form.gradient, form.gradient], attributes: {} };
+  two.nodes.push(sum);
+  const last = two.nodes.length - 1;
+  form.terms = [form.terms[0]!, form.terms[0]!];
+  form.gradient = last;
+  const results = evaluate(two, givenOf({ ...lecture, graph: two }, [0]), 1);
+  const step = { ...all.find((s) => s.direction === "backward" && s.name === "y")!, result: last, value: results[last]! };
+  const expected = Number((results[last] as { data: ArrayLike<number> }).data[0]);
+  const told = slip({ graph: two, values: results, rows: 1, step, entry: 0, text: "-0.2355", expected });
+  expect(told).toContain("sum over both consumers: only what 'd' sends is there");
+});
+
+test("what consumers send times local derivatives is the gradient, at every entry", () => {
+  for (const form of graph.gradients) {
+    const value = values[form.gradient]!;
+    if (!isValue(value) || !form.terms.length) continue;
+    for (let entry = 0; entry < value.data.length; entry++) {
+      const sent = chain(graph, values, form, 1, entry).flatMap((t) => t.sent);
+      const sum = sent.reduce((total, s) => total + s.incoming * s.local, 0);
+      expect(sum).toBeCloseTo(Number(value.data[entry]), 12);
+    }
+  }
+});
+
+test("a carried error is counted once", () => {
+  const lines: Line[] = linesOf(all.filter((s) => s.direction === "forward")).slice(0, 4);
+  const answers: Record<string, string> = { "0.0": "3.7", "0.1": "2.9", "1.0": "3.7", "1.1": "2.9", "2.0": "0.976", "2.1": "0.948", "3.0": "-0.537" };
+  const verdicts = judge(graph, values, 1, lines, (line, entry) => answers[`${line}.${entry}`] ?? "");
+  expect(verdicts.map((v) => v.kind)).toEqual(["right", "wrong", "follows", "follows"]);
+  expect(verdicts[3]!.from).toBe(2);
+});
+
+test("a unit is written down to its weights", () => {
+  const names = new Map(graph.nodes.map((x, k) => [k, x.name]));
+  const writer = { graph, values, names, stops: () => false, numbers: true, digits: 4 };
+  expect(worked(writer, node("h"), 0)).toBe("sigmoid(1 * 3.7 + 0 * 3.7 - 1.5)");
+  expect(worked({ ...writer, numbers: false }, node("h"), 1)).toBe("sigmoid(x[0] * W1[0, 1] + x[1] * W1[1, 1] + b1[1])");
+  expect(worked(writer, node("y"), 0)).toBe("sigmoid(0.9002 * 4.5 + 0.168 * (-5.2) - 2)");
+});
+
+test("numbers are read and written", () => {
+  expect([short(0.90025), short(1e-9), short(-0), short(1234567), short(NaN)]).toEqual(["0.9002", "1e-9", "-0", "1.235e6", "NaN"]);
+  expect([parsed("1e3"), parsed("inf"), parsed("2,5"), parsed("x"), parsed("")]).toEqual([1000, Infinity, 2.5, null, null]);
+  expect(plain(Math.fround(0.1), true)).toBe("0.1");
+  expect(unravel(7, [2, 2, 3])).toEqual([1, 0, 1]);
+});
+
+test("columns and classes give entries their names", () => {
+  const labels = new Labels({
+    ...lecture,
+    encoders: [{ column: "size", kind: "number", told: "", levels: [], parts: [{ name: "size", input: "x", position: 1, seen: [] }] }],
+    target: { column: "t", input: "t", task: "classification", classes: ["yes"], output: node("y") },
+  });
+  expect(labels.names(node("x"), [0])(1, 1)).toBe("size");
+  expect(labels.names(node("x"), [0])(0, 0)).toBe("row 1");
+  expect(labels.names(node("W1"), [0])(0, 1)).toBe("size");
+  expect(labels.names(node("W2"), [0])(1, 0)).toBe("yes");
+  expect(labels.names(node("z2"), [0])(1, 0)).toBe("yes");
+});
