@@ -16,7 +16,7 @@ def test_fixture_is_current() -> None:
     document = lecture()
     document["made"] = "chainrule"
     for node in document["graph"]["nodes"]:
-        node["source"] = node["source"].partition(":")[0]
+        node["source"] = ""  # it depends on how the tests are run
     if os.environ.get("UPDATE"):
         FIXTURE.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     assert json.loads(FIXTURE.read_text("utf-8")) == json.loads(json.dumps(document))
