@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 LAYERS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("errors", "types", "version"), "exceptions with messages in four parts; shapes and dtypes"),
+    (
+        ("errors", "operands", "types", "version"),
+        "exceptions with messages in four parts; shapes and dtypes",
+    ),
     (("system",), "services of the operating system: atomic files, caches, signals, forks"),
     (("display",), "numbers, tables and charts as text and SVG"),
     (("ir",), "loop nests over buffers: what ops lower to, and backends compile"),

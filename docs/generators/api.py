@@ -18,6 +18,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.estimators",)),
     ("Model", "", ("chainrule.model.model", "chainrule.train.history")),
     ("Many models", "", ("chainrule.model.many", "chainrule.model.crossvalidate")),
+    ("Looking inside", "", ("chainrule.model.show",)),
     ("Comparing", "", ("chainrule.model.compare", "chainrule.explain.compare")),
     ("Exercises", "The page [Teaching](teaching.md) has examples.", ("chainrule.model.exercise",)),
     ("Graph", "", ("chainrule.graph", "chainrule.types")),

@@ -7,9 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 
+from chainrule.operands import Failed, Operand
+
 
 class ChainruleError(Exception):
     """A mistake: what happened, what was expected and got, where, and what to try.
+
+    Attributes:
+        calls: those that failed with nodes among their arguments, the innermost first, from which
+            `chainrule.show(error)` draws the graph as far as it was built. A copy made by pickle
+            has none.
 
     Args:
         where: the operation, function or file, shown in brackets at the start of the message.
@@ -32,6 +39,23 @@ class ChainruleError(Exception):
         super().__init__(where, what, expected, got, at, fix)
         self.where, self.what = where, what
         self.expected, self.got, self.at, self.fix = expected, got, at, fix
+        self.calls: tuple[Failed, ...] = ()
+
+    def about(self, *nodes: Operand) -> Self:
+        """Returns the same error, which knows the nodes that are wrong."""
+        self.calls += (Failed("", nodes),)
+        return self
+
+    def of_call(self, function: str, *arguments: object) -> None:
+        """Keep the nodes among the arguments of a call that failed by this error."""
+        found: dict[Operand, None] = {}
+        for x in arguments:
+            parts: Iterable[object] = (x,)
+            if isinstance(x, list | tuple | Mapping):
+                parts = x.values() if isinstance(x, Mapping) else x
+            found |= {y: None for y in parts if isinstance(y, Operand)}
+        if found:
+            self.calls += (Failed(function, tuple(found)),)
 
     def __str__(self) -> str:
         parts = {"expected": self.expected, "got": self.got, "at": self.at, "fix": self.fix}
@@ -45,11 +69,11 @@ class ChainruleError(Exception):
     def within(self, location: str) -> Self:
         """Returns the same error with an outer location, such as a file, before its own."""
         self.at = location if self.at is None else f"{location}, {self.at}"
-        self.args = (self.where, self.what, self.expected, self.got, self.at, self.fix)
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        return rebuilt, (type(self), *self.args)
+        parts = self.where, self.what, self.expected, self.got, self.at, self.fix
+        return rebuilt, (type(self), *parts)
 
 
 def rebuilt(

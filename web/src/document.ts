@@ -43,6 +43,8 @@ export interface NodeForm {
   /** For random ops: the id of the stream, made from the node's name, as a decimal number. */
   stream?: string;
   trainable?: boolean;
+  /** A call that failed: it made no node, and has neither type nor value. */
+  unbuilt?: boolean;
 }
 
 /** A layer: nodes that a user calls by one name. Every forward node is in one. */
@@ -170,7 +172,8 @@ export interface GraphForm {
   gradients: GradientForm[];
   updates: UpdateForm[];
   updating: UpdatingForm;
-  /** The values of parameters and optimizer slots, by name. */
+  /** The values of parameters and optimizer slots, by name; empty where the graph is its
+   * structure alone. */
   values: Record<string, ArrayForm>;
   /** Inputs without rows, by name: those of every step (key, rate, step number) and others. */
   given: Record<string, ArrayForm>;

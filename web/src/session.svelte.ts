@@ -40,6 +40,9 @@ export class Session {
   /** Nodes whose numbers are hidden for "Check me", by `hiding`. */
   hidden = $state.raw<ReadonlySet<number>>(new Set());
 
+  /** Whether the document has the structure of a graph alone: no rows and no numbers. */
+  readonly structure: boolean;
+
   readonly #index: ReadonlyMap<string, number>;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -57,7 +60,7 @@ export class Session {
       ? reevaluate(this.document.graph, this.originals, this.changes, this.rows.length)
       : this.originals,
   );
-  readonly steps: readonly Step[] = $derived.by(() => [
+  readonly steps: readonly Step[] = $derived.by(() => this.structure ? [] : [
     ...steps(this.document.graph, this.values), ...updateSteps(this.document.graph, this.values),
   ]);
   readonly step: Step | null = $derived(this.steps[this.at] ?? null);
@@ -66,6 +69,7 @@ export class Session {
 
   constructor(document: InspectionDocument) {
     this.document = document;
+    this.structure = !document.rows.length && !Object.keys(document.graph.values).length;
     this.labels = new Labels(document);
     this.rows = document.batch.length ? [...document.batch] : document.rows.length ? [0] : [];
     this.#index = new Map(document.graph.nodes.map((x, k) => [x.name, k]));

@@ -23,7 +23,7 @@ export interface View {
 /** In the order of the tabs: a further view is a further line. */
 export const VIEWS: readonly View[] = [
   { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
-  { name: "check", title: "Check me", component: CheckMe, graph: true, has: () => true },
+  { name: "check", title: "Check me", component: CheckMe, graph: true, has: (d) => d.rows.length > 0 || Object.keys(d.graph.values).length > 0 },
   { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, broad: true, has: (d) => d.encoders.length > 0 },
   { name: "machine", title: "Machine code", component: Machine, graph: true, has: (d) => d.machine !== undefined },
 ];

@@ -65,8 +65,8 @@ def _check_type(node: Operation, name: Name) -> None:
             expected=inferred,
             got=node.type,
             at=node.source,
-        )
+        ).about(node)
 
 
 def _wrong(name: str, node: Node, what: str) -> GraphError:
-    return GraphError("check", what, at=f"{name!r}, {node.source}")
+    return GraphError("check", what, at=f"{name!r}, {node.source}").about(node)

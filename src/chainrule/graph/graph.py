@@ -184,7 +184,7 @@ def _unique_names(
                 f"two nodes are named {name!r}",
                 got=f"{owner[name]!r} from {owner[name].source}\n{node!r} from {node.source}",
                 fix="give one of them another name",
-            )
+            ).about(node, owner[name])
         names[node] = node_names.free(name)
         owner.setdefault(names[node], node)
     return scopes, names

@@ -14,6 +14,7 @@ from chainrule.display.tables import facts_html
 from chainrule.errors import ChainruleError, DTypeError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
 from chainrule.graph.source import user_line
+from chainrule.operands import Operand
 from chainrule.types import Shape, TensorType
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -57,7 +58,7 @@ class Initializer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Node:
+class Node(Operand):
     """A value in a graph. Nodes compare by identity; operators on them build more nodes.
 
     Attributes:

@@ -299,6 +299,7 @@ def function(user_function: F) -> F:
         except ChainruleError as error:
             if error.at is None:
                 error.at = "line " + user_line()
+            error.of_call(user_function.__name__, *args, *keywords.values())
             raise
         except TypeError:
             refuse_misfit(user_function, args, keywords)

@@ -34,7 +34,8 @@ def graph_form(
 
     Args:
         graph: the forward pass; its names are kept.
-        values: of the parameters, optimizer slots and inputs of every step.
+        values: of the parameters, optimizer slots and inputs of every step; empty: the structure
+            alone.
         loss: the scalar of the backward pass.
         backward: its gradients; None: forward only.
         updates: the new value of each parameter and slot.
@@ -73,7 +74,7 @@ def graph_form(
             } for x, new in updates.items()
         ],
         "updating": _updating_form(whole, graph, backward, updates, index),
-        "values": {whole.name(x): array_form(values[x]) for x in whole.parameters},
+        "values": {whole.name(x): array_form(values[x]) for x in whole.parameters if x in values},
         "given": {
             whole.name(x): array_form(values[x])
             for x in whole.inputs if (x in STEP_INPUTS or not x.batch) and x in values

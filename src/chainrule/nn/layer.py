@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
+from chainrule.errors import ChainruleError
 from chainrule.graph.node import Node
 from chainrule.nn import compose, layers, normalise, numeric
 from chainrule.system.calls import refuse_misfit
@@ -23,7 +24,11 @@ class Layer:
 
     def __call__(self, x: Node) -> Node:
         """The node of the layer on `x`."""
-        return self.function(x, *self.arguments, **self.options)
+        try:
+            return self.function(x, *self.arguments, **self.options)
+        except ChainruleError as error:
+            error.of_call(self.function.__name__, x, *self.options.values())
+            raise
 
     def __repr__(self) -> str:
         inside = [repr(a) for a in self.arguments]

@@ -282,5 +282,5 @@ def require_scalar(where: str, node: Node) -> Node:
             got=f"{node.type} of {node.label!r}",
             at="line " + node.source,
             fix="reduce it: mean(loss) or sum(loss)",
-        )
+        ).about(node)
     return node

@@ -10,7 +10,7 @@ from functools import partial, wraps
 from types import FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from chainrule.errors import CallError, UnknownName, nearest
+from chainrule.errors import CallError, ChainruleError, UnknownName, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 Parameters = Mapping[str, inspect.Parameter]
@@ -22,10 +22,15 @@ PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 def telling(function: F) -> F:
     """The function; a call that does not fit its arguments raises CallError, not TypeError."""
 
+    name = function.__qualname__.removesuffix(".__init__")
+
     @wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
+        except ChainruleError as error:
+            error.of_call(name, *arguments, *named.values())
+            raise
         except TypeError:
             refuse_misfit(function, arguments, named)
             raise

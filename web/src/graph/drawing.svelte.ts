@@ -135,6 +135,12 @@ export class Drawing {
     if (box) this.viewport.reveal({ ...box, h: Math.min(box.h, this.viewport.height / this.viewport.k) }, 220, least);
   }
 
+  /** Brings into view what shows a node. */
+  bring(node: number): void {
+    const item = this.shownScene.of.get(node);
+    if (item) this.reveal(item.id, READABLE);
+  }
+
   setLevel(level: Level): void {
     this.#fit = true;
     this.session.fold = level;

@@ -30,7 +30,8 @@ function face(graph: GraphForm, item: Item, rows: number, graded: ReadonlySet<nu
   const name = cut(item.name, 26);
   const what = cut(folded ? item.what : said(graph, item), 30);
   const shape = shapeOf(graph, item.node, rows);
-  const values = folded ? 0 : lines(shape);
+  const bare = rows === 0 && !Object.keys(graph.values).length; // the structure alone
+  const values = folded || bare ? 0 : lines(shape);
   const below = graded.has(item.node) ? values : 0;
   const extra = folded ? `${item.nodes.length} nodes` : "";
   const texts = [

@@ -207,7 +207,7 @@ function linked(net: Net, of: ReadonlyMap<number, Item>): Link[] {
 
 /** The type of a node: "float32[N, 64]". */
 export function typeOf(form: NodeForm): string {
-  return `${form.dtype}[${form.shape.join(", ")}]`;
+  return form.unbuilt ? "not built" : `${form.dtype}[${form.shape.join(", ")}]`;
 }
 
 /** The types that go over some links, each once; that of the latest result first. */

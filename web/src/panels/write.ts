@@ -43,6 +43,7 @@ export function reads(graph: GraphForm, node: number): number[] {
 
 /** A node's type in words: "float64[N, 2]". */
 export function typeText(graph: GraphForm, node: number): string {
-  const { dtype, shape } = graph.nodes[node]!;
+  const { dtype, shape, unbuilt } = graph.nodes[node]!;
+  if (unbuilt) return "not built";
   return shape.length ? `${dtype}[${shape.join(", ")}]` : dtype;
 }
