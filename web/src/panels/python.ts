@@ -23,10 +23,16 @@ export function python(session: Session, node: number, direction: Direction): st
   if (edits.length) lines.push(...edited(session, edits));
   const loss = graph.loss === null ? null : graph.nodes[graph.loss]!.name;
   const fresh = edits.length > 0 || lines.length > 0;
-  if (direction === "backward" && fresh && loss !== null) lines.push(`${trace}.backward(${quoted(loss)})`);
-  const update = graph.updates.find((u) => u.parameter === node);
-  const name = direction === "update" && update ? graph.nodes[update.new]!.name : graph.nodes[node]!.name;
-  lines.push(`${trace}.${direction === "backward" ? "gradient" : "value"}(${quoted(name)})`);
+  const written = graph.nodes[node]!.kind === "parameter";
+  if (direction === "update" && written && !fresh) return `trace.updated(${quoted(graph.nodes[node]!.name)})`;
+  if (direction !== "forward" && fresh && loss !== null) lines.push(`${trace}.backward(${quoted(loss)})`);
+  // a slot of the optimizer has no gradient: that of its parameter is what it is made of
+  const of = graph.updates.find((u) => u.parameter === node)?.of ?? node;
+  const shown = direction === "update" && written ? of : node;
+  if (direction === "update" && fresh)
+    lines.push("# the update is made of this gradient; model.trace_step(rows) shows that of training");
+  const sloped = direction !== "forward" && graph.gradients.some((g) => g.node === shown);
+  lines.push(`${trace}.${sloped ? "gradient" : "value"}(${quoted(graph.nodes[shown]!.name)})`);
   return lines.join("\n");
 }
 
