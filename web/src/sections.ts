@@ -30,7 +30,7 @@ export interface Learning {
   confusion: { classes: string[]; counts: number[][]; rows: string } | null;
   /** Worst rows of the last epoch: their label, the truth, the answer, the loss; `row` is an index
    * into the document's rows where the page holds the row. */
-  worst: { label: string; truth: string; answer: string; loss: number; row: number | null }[];
+  worst: { label: string; truth: string; answer: string; loss: number | null; row: number | null }[];
   /** What stopped or troubled the run, in sentences. */
   told: string[];
 }
@@ -42,7 +42,7 @@ export interface LayerRecord {
   name: string;
   what: string;
   units: number;
-  /** Of the layer's output on the sample, its gradient, its weights, and of
+  /** Of the layer's output on the sample, the size of its gradient, and its weights; and
    * |update| / |weight| per step. */
   values: Quantiles;
   gradients: Quantiles;
@@ -76,7 +76,7 @@ export interface Regions {
 /** The last hidden layer on the sample at each recorded epoch, in two dimensions. */
 export interface Hidden {
   layer: string;
-  /** "units 1 and 2", or "projection on the two directions of largest variance". */
+  /** The axes: "its two units", or "the projection on its two directions of largest variance". */
   told: string;
   classes: string[];
   /** (rows, 2) at each recorded epoch, and the rows' classes or numbers. */
@@ -145,7 +145,7 @@ export interface Design {
 
 /** One design with its run. */
 export interface Lane {
-  design: Design;
+  design: Design | null;
   status: "ready" | "running" | "paused" | "failed";
   /** Why it stopped, where it failed. */
   message: string;
@@ -160,11 +160,10 @@ export interface Lane {
 /** What the server sends: everything at first, then what is new.
  *
  * A frame holds the records from the recorded epoch `record` on, and the rows of the history from
- * `row` on: lists by epoch are cut there and continued; all else is replaced. Where the projection
- * of `hidden` changes, its points are those of the new records alone.
+ * `row` on: lists by epoch are cut there and continued; all else is replaced.
  */
 export type LiveEvent =
-  | { kind: "hello"; play: boolean; table: TableForm; choices: Choices; lanes: Lane[]; shown: [boolean, boolean] }
+  | { kind: "hello"; play: boolean; table: TableForm; choices: Choices; notes: string[]; lanes: Omit<Lane, "learning">[] }
   | { kind: "document"; lane: number; document: InspectionDocument }
   | { kind: "frame"; lane: number; state: Omit<Lane, "learning">; record: number; row: number; learning: Learning }
   | { kind: "state"; lane: number; state: Omit<Lane, "learning"> }
@@ -189,8 +188,8 @@ export interface Choices {
 
 /** What the page sends, as JSON to `command`. */
 export type Command =
-  | { do: "configure"; lane: number; design: Design }
+  | { do: "configure"; lane: number; design: Partial<Design> }
   | { do: "start" | "pause" | "reset" | "step"; lane: number | null }
   | { do: "epoch"; lane: number | null }
-  | { do: "goto"; lane: number; epoch: number }
+  | { do: "goto"; lane: number | null; epoch: number }
   | { do: "compare"; on: boolean };

@@ -1,10 +1,10 @@
 /** The state that all parts of a page share: rows, edits, values, and the current step. */
-import { size, type Value } from "./arrays";
+import { decode, size, type Value } from "./arrays";
 import { evaluate, givenOf, isValue, reevaluate, type Result } from "./core/evaluate";
 import { steps, type Step } from "./core/steps";
 import { updateSteps } from "./core/updates";
 import { same, withEntry } from "./core/values";
-import type { InspectionDocument } from "./document";
+import type { ArrayForm, InspectionDocument } from "./document";
 import { Labels } from "./parts/labels";
 
 /** An entry that the user changed: of a row's input, or of what all rows share (row: null). */
@@ -40,6 +40,8 @@ export class Session {
   /** Nodes whose numbers are hidden for "Check me", by `hiding`. */
   hidden = $state.raw<ReadonlySet<number>>(new Set());
 
+  /** Parameters that stand in the place of the document's: those of another epoch, by name. */
+  weights = $state.raw<Readonly<Record<string, ArrayForm>>>({});
   /** Whether the document has the structure of a graph alone: no rows and no numbers. */
   readonly structure: boolean;
 
@@ -47,7 +49,7 @@ export class Session {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** The arrays of inputs and parameters without the edits. */
-  readonly given: ReadonlyMap<number, Value> = $derived.by(() => givenOf(this.document, this.rows));
+  readonly given: ReadonlyMap<number, Value> = $derived.by(() => this.#given());
   /** The results before any edit, by node index. */
   readonly originals: readonly Result[] = $derived.by(() =>
     evaluate(this.document.graph, this.given, this.rows.length),
@@ -177,6 +179,15 @@ export class Session {
       if (this.at >= this.steps.length - 1) this.playing = false;
       else this.#tick();
     }, 1000 / this.speed);
+  }
+
+  #given(): ReadonlyMap<number, Value> {
+    const given = givenOf(this.document, this.rows);
+    for (const [name, form] of Object.entries(this.weights)) {
+      const node = this.#index.get(name);
+      if (node !== undefined && given.has(node)) given.set(node, decode(form));
+    }
+    return given;
   }
 
   #batched(node: number): boolean {

@@ -1,6 +1,7 @@
 /** The views of a page: a tab for each that the document has something for. */
 import type { Component } from "svelte";
 import type { InspectionDocument } from "./document";
+import LearningView from "./learning/LearningView.svelte";
 import Machine from "./machine/Machine.svelte";
 import CheckMe from "./panels/CheckMe.svelte";
 import Encoders from "./panels/Encoders.svelte";
@@ -25,5 +26,6 @@ export const VIEWS: readonly View[] = [
   { name: "steps", title: "Step through", component: StepThrough, graph: true, has: () => true },
   { name: "check", title: "Check me", component: CheckMe, graph: true, has: (d) => d.rows.length > 0 || Object.keys(d.graph.values).length > 0 },
   { name: "encoders", title: "What the encoders did", component: Encoders, graph: true, broad: true, has: (d) => d.encoders.length > 0 },
+  { name: "learning", title: "Learning", component: LearningView, graph: false, has: (d) => d.learning !== undefined },
   { name: "machine", title: "Machine code", component: Machine, graph: true, has: (d) => d.machine !== undefined },
 ];

@@ -16,7 +16,7 @@ from chainrule.explain.trace import run
 from chainrule.graph.node import Array
 from chainrule.inspector.arrays import array_form
 from chainrule.live.layers import Layer, layers_of
-from chainrule.live.regions import Grid, projection
+from chainrule.live.regions import Grid, projection, told_of_projection
 from chainrule.recipe.training import Training
 from chainrule.train.metrics import direction
 
@@ -79,12 +79,13 @@ class Recorder:
         )  # fmt: skip
         trace.backward(model.loss)
         values = model.values
+        hidden = None if not self._layers[:-1] else trace.value(self._layers[-2].output)
         record: dict[str, Any] = {
             "layers": [self._of_layer(x, trace.value(x.output), trace.gradient(x.output), values)
                        for x in self._layers],
             "values": {k: array_form(v) for k, v in values.items()}
             if model.size <= MAX_VALUES else {},
-            "hidden": None if not self._layers[:-1] else trace.value(self._layers[-2].output),
+            "hidden": None if hidden is None else self._placed(hidden),
             "grid": None if self._grid is None else self._grid.answers(self._forward, values),
         }  # fmt: skip
         if epoch == 0:
@@ -136,13 +137,18 @@ class Recorder:
         dead = np.ptp(flat, axis=0) == 0 if len(flat) > 1 else np.zeros(flat.shape[1], bool)
         return {
             "values": _quantiles(flat),
-            "gradients": _quantiles(gradient),
+            "gradients": _quantiles(np.abs(gradient)),
             "weights": [None] * 5 if weights is None else _quantiles(weights),
             "update": self._update(layer, weights),
             "dead": np.flatnonzero(dead),
             "saturated": 0 if layer.bounds is None else int(_saturated(flat, layer.bounds)),
             "output": flat,
         }
+
+    def _placed(self, hidden: Array) -> Array:
+        """The rows of the sample in the plane of the last hidden layer, (rows, 2)."""
+        before = self._records[-1]["hidden"] if self._records else None
+        return projection(hidden.reshape(len(hidden), -1), before)
 
     def _update(self, layer: Layer, weights: Array | None) -> float | None:
         """The mean |update| / |weight| of a step since the last record."""
@@ -206,15 +212,15 @@ class Recorder:
         ]
 
     def _hidden_form(self, record: int) -> dict[str, Any] | None:
-        values = [r["hidden"] for r in self._records[record:]]
-        if not values or values[-1] is None or self._truth is None:
+        places = [r["hidden"] for r in self._records[record:]]
+        if not places or places[-1] is None or self._truth is None:
             return None
-        points, told = projection([v.reshape(len(v), -1) for v in values])
+        units = self._records[-1]["layers"][-2]["output"].shape[1]
         return {
             "layer": self._layers[-2].name,
-            "told": told,
+            "told": told_of_projection(units),
             "classes": self._classes,
-            "points": [array_form(p.astype(np.float32)) for p in points],
+            "points": [array_form(x.astype(np.float32)) for x in places],
             "truth": [float(v) for v in self._truth],
         }
 

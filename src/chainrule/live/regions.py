@@ -83,22 +83,34 @@ def _range(member: Member) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def projection(outputs: Sequence[Array]) -> tuple[list[Array], str]:
-    """The outputs of a layer at each record in two axes, and what these are.
+def projection(output: Array, before: Array | None) -> Array:
+    """The outputs of a layer as points in a plane, (rows, 2).
 
-    The axes are those of the last record, so that points move and axes do not.
+    Two units are the axes themselves. Of more, the plane is that of the two directions of largest
+    variance, turned so that points lie close to where they were before.
 
     Args:
-        outputs: (rows, units) each.
+        output: (rows, units).
+        before: the points at the record before, (rows, 2).
     """
-    last = np.asarray(outputs[-1], float)
-    if last.shape[1] == 2:
-        return [np.asarray(x, float) for x in outputs], "its two units"
-    if last.shape[1] == 1:
-        flat = [np.concatenate([x, np.zeros_like(x)], axis=1) for x in outputs]
-        return flat, "its one unit"
-    mean = last.mean(axis=0)
-    _, _, axes = np.linalg.svd(last - mean, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True) + 1e-12)
-    told = "the projection on the two directions of largest variance, at the last epoch shown"
-    return [(np.asarray(x, float) - mean) @ axes.T for x in outputs], told
+    points = np.asarray(output, float)
+    if points.shape[1] == 1:
+        points = np.concatenate([points, np.zeros_like(points)], axis=1)
+    if points.shape[1] == 2:
+        return points
+    points = points - points.mean(axis=0)
+    _, _, axes = np.linalg.svd(points, full_matrices=False)
+    flat = points @ axes[:2].T
+    if before is None:
+        return flat
+    left, _, right = np.linalg.svd(flat.T @ before)
+    return np.asarray(flat @ left @ right)
+
+
+def told_of_projection(units: int) -> str:
+    """The axes of `projection` in words."""
+    if units == 1:
+        return "its one unit"
+    if units == 2:
+        return "its two units"
+    return "the two directions of largest variance at that epoch, turned to those before"
