@@ -100,11 +100,12 @@ def projection(output: Array, before: Array | None) -> Array:
         return points
     points = points - points.mean(axis=0)
     _, _, axes = np.linalg.svd(points, full_matrices=False)
-    flat = points @ axes[:2].T
+    flat: Array = points @ axes[:2].T
     if before is None:
         return flat
     left, _, right = np.linalg.svd(flat.T @ before)
-    return np.asarray(flat @ left @ right)
+    turned: Array = flat @ left @ right
+    return turned
 
 
 def told_of_projection(units: int) -> str:
