@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import chainrule
+from chainrule.inspector.page import page_of
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "src" / "chainrule"
@@ -49,6 +52,8 @@ def test_the_wheel_holds_every_file(built: Path) -> None:
     assert "chainrule = chainrule.cli:main" in commands
     assert {"chainrule/py.typed", "chainrule/report/templates/report.html.j2"} < set(SHIPPED)
     assert "chainrule/data/readers/embedded/penguins.csv" in SHIPPED
+    page = {"inspector.js", "inspector.css", "elk-worker.min.js", "LICENSES.txt"}
+    assert {f"chainrule/inspector/static/{name}" for name in page} < set(SHIPPED)
 
 
 def test_the_source_archive_holds_sources_tests_and_documentation(built: Path) -> None:
@@ -58,7 +63,28 @@ def test_the_source_archive_holds_sources_tests_and_documentation(built: Path) -
     assert {f"src/{name}" for name in SHIPPED} < names
     assert {"pyproject.toml", "README.md", "LICENSE", "Makefile", "docs/index.md"} < names
     assert "tests/test_packaging.py" in names
-    assert not [name for name in names if name.startswith((".venv", ".git/"))]
+    assert {"web/package.json", "web/package-lock.json", "web/src/main.ts"} < names
+    assert not [name for name in names if name.startswith((".venv", ".git/", "web/node_modules"))]
+
+
+def test_the_licences_of_all_that_the_page_s_script_is_made_of_are_shipped() -> None:
+    text = (SOURCES / "inspector" / "static" / "LICENSES.txt").read_text("utf-8")
+    package = json.loads((ROOT / "web" / "package.json").read_text("utf-8"))
+    used = "\n".join(
+        path.read_text("utf-8")
+        for path in (ROOT / "web" / "src").rglob("*")
+        if path.suffix in (".ts", ".svelte")
+    )
+    names = {x for x in package["dependencies"] if re.search(f"""from ["']{x}["'/]""", used)}
+    wanted = names | {"svelte", "elkjs"}
+    assert {"d3-zoom", "d3-selection"} < wanted
+    versions = package["dependencies"] | package["devDependencies"]
+    heads = re.findall(r"^(\S+) (\S+) \((.+)\), https://\S+\n-{72}\n(?=\S)", text, re.MULTILINE)
+    assert wanted <= {name for name, *_ in heads}
+    for name, version, licence in heads:
+        assert versions.get(name, version) == version
+        assert re.fullmatch("MIT|ISC|BSD-3-Clause|EPL-2.0 OR GPL-3.0-or-later", licence)
+    assert page_of({}, "", "").count(html.escape(text, quote=False)) == 1
 
 
 def test_every_dependency_is_used_and_has_a_lower_bound() -> None:

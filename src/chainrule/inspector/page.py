@@ -33,6 +33,7 @@ PAGE = """<!DOCTYPE html>
 </div>
 <script type="application/json" id="chainrule-document">{document}</script>
 <script type="text/plain" id="chainrule-layout">{layout}</script>
+<template id="chainrule-licences">{licences}</template>
 <script>{script}</script>
 </body>
 </html>
@@ -85,7 +86,7 @@ class Page:
 
 
 def page_of(content: Mapping[str, Any], title: str, allowed: str) -> str:
-    """Returns the text of a page with its script, style and layout engine in it.
+    """Returns the text of a page with its script, style, layout engine and licences in it.
 
     Args:
         content: the document, or for the page of a server {"live": the address of its events}.
@@ -98,6 +99,7 @@ def page_of(content: Mapping[str, Any], title: str, allowed: str) -> str:
         style=_static("inspector.css"),
         document=in_script(content),
         layout=_packed("elk-worker.min.js"),
+        licences=html.escape(_static("LICENSES.txt"), quote=False),
         script=_static("inspector.js"),
     )
 
