@@ -1,5 +1,7 @@
 """Guesses at the notation of numbers and dates are told, with count, row and text."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -188,3 +190,22 @@ def test_signs_of_some_numbers_are_told(write, rows, told):
 @pytest.mark.parametrize("rows", [["$5", "7", "$6"], ["5 %", "7%"], ["\u20ac 5", "7 \u20ac"]])
 def test_one_sign_is_not_told(rows):
     assert not learned({"v": rows}, "v")[0].notes
+
+
+@pytest.mark.parametrize("container", ["csv", "dict"])
+def test_times_without_an_offset_beside_others_are_told(container: str, tmp_path: Path) -> None:
+    texts = [f"2024-01-{k + 1:02d}T12:00:00{'+02:00' if k % 3 else ''}" for k in range(28)]
+    table = {"when": texts, "y": list(range(28))}
+    if container == "csv":
+        path = tmp_path / "t.csv"
+        path.write_text("when,y\n" + "".join(f"{t},{k}\n" for k, t in enumerate(texts)))
+        found = read(path)
+    else:
+        found = read(table)
+    notes = Schema.learn(found, "y").notes
+    (note,) = [x for x in notes if "offset" in x]
+    assert "taken as UTC" in note
+    assert "10 cells, the first '2024-01-01T12:00:00' in row 1" in note
+    for alike in (texts[1:3] * 14, [t[:19] for t in texts], [t[:19] + "Z" for t in texts]):
+        whole = read({"when": alike, "y": list(range(28))})
+        assert not [x for x in Schema.learn(whole, "y").notes if "offset" in x]

@@ -10,6 +10,7 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
+from chainrule.errors import FeedError
 
 Array = np.ndarray[Any, Any]
 Given = tuple[cr.Node | list[cr.Node], cr.Node, dict[str, Array]]
@@ -173,3 +174,17 @@ def test_a_weight_that_is_not_finite_names_its_row(bad: float) -> None:
     data = {"x": np.ones(9), "t": np.ones(9), "w": np.where(np.arange(9) == 7, bad, 1.0)}
     with pytest.raises(cr.errors.NotFinite, match=r"node 'w'.*row 7"):
         model.fit(data, batch_size=2, validation=None, shuffle=False, verbose=False)
+
+
+def test_weights_that_are_all_0_are_refused_where_they_are() -> None:
+    x, t, w = cr.input("x", (2,)), cr.input("t", ()), cr.input("w", ())
+    y = cr.dense(x, 1, name="y")[:, 0].named("p")
+    model = cr.Model(y, cr.squared_error(y, t, weights=w))
+
+    def rows(weight: float) -> dict[str, Any]:
+        return {"x": np.ones((8, 2)), "t": np.ones(8), "w": np.full(8, weight)}
+
+    with pytest.raises(FeedError, match=r"(?s)input 'w'.*all weights are 0.*the validation data"):
+        model.fit(rows(1.0), validation=rows(0.0), epochs=1, verbose=False)
+    with pytest.raises(FeedError, match=r"(?s)all weights are 0.*the data"):
+        model.fit(rows(0.0), epochs=1, validation=None, verbose=False)

@@ -60,7 +60,7 @@ def prepare(
         isinstance(validation, bool) or not isinstance(validation, (int, float))
     ):
         held, m = state.arrays(validation)
-        refuse_impossible_targets(state, held)
+        refuse_impossible_targets(state, held, "the validation data")
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
         return Prepared(arrays, all_rows, held, np.arange(m), sentence, notes)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
@@ -103,16 +103,27 @@ def classes_of(state: ModelState, arrays: Mapping[str, Array]) -> Array | None:
     return None
 
 
-def refuse_impossible_targets(state: ModelState, arrays: Mapping[str, Array]) -> None:
+def refuse_impossible_targets(
+    state: ModelState, arrays: Mapping[str, Array], where: str = "the data"
+) -> None:
     """Raises FeedError, with the row, for what means nothing to the loss.
 
-    That is a target outside its domain, if it weighs anything, and a negative weight.
+    That is a target outside its domain, if it weighs anything, a negative weight, and weights
+    that are all 0.
+
+    Args:
+        where: what holds the arrays, for the message.
     """
     for objective in state.objectives.each:
         if isinstance(objective.weights, Input):
             weights = arrays[state.graph.name(objective.weights)]
             positive = Bounds(0, np.inf, "a weight is negative", "a weight of 0 leaves a row out")
             _refuse(objective, objective.weights, weights, positive, np.argwhere(weights < 0))
+            if not weights.any():
+                raise FeedError(
+                    f"input {objective.weights.label!r}", "all weights are 0: no row counts",
+                    expected="a weight above 0 for some row", at=where,
+                )  # fmt: skip
         target, bounds = objective.target, objective.bounds
         values = None if target is None else arrays.get(state.graph.name(target))
         if target is None or bounds is None or values is None:

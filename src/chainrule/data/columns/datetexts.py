@@ -89,6 +89,14 @@ def _zone(text: str) -> timezone:
     return timezone(offset if text[0] == "+" else -offset)
 
 
+def clock_kind(text: str) -> str | None:
+    """ "zoned" for a day with a time and its offset from UTC, "bare" for one without; else None."""
+    found = CLOCK.fullmatch(text.strip())
+    if found is None:
+        return None
+    return "bare" if found["zone"] is None else "zoned"
+
+
 def day_form(form: str) -> str:
     """A form without its time of day."""
     return form.partition(" %H")[0].partition(" %I")[0]

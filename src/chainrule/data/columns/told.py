@@ -10,21 +10,25 @@ from numpy.typing import NDArray
 from chainrule.data.columns.cells import THOUSANDS, NumberForm, is_code, level_numbers
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
-from chainrule.data.columns.datetexts import either_order, form_words
+from chainrule.data.columns.datetexts import clock_kind, either_order, form_words
 from chainrule.data.columns.encoder import Encoder
 from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.data.table import Column, clip, counted
 
 SHOWN = 3
+ZONES = ("Z", "UTC", "+00:00")
+"""The ends of patterns of times with their offset."""
 CURRENCIES = "$€£¥"
 
 
 def reading_notes(column: Column, encoder: Encoder | Target) -> list[str]:
     """The notes on a column of texts that training reads as numbers or dates."""
+    if isinstance(encoder, DateColumn) and column.storage == "date":
+        return _typed_zone_notes(column)
     if column.storage != "text":
         return []
     if isinstance(encoder, DateColumn):
-        return _date_notes(column, encoder)
+        return _date_notes(column, encoder) + _zone_notes(column)
     if isinstance(encoder, (NumberColumn, NumberTarget)):
         return _number_notes(column, encoder.form)
     return []
@@ -43,6 +47,36 @@ def _date_notes(column: Column, encoder: DateColumn) -> list[str]:
         notes.append(f"column {encoder.name!r}: not a date as {encoder.words}, read as gaps: "
                      f"{_cells(column, lost)}")  # fmt: skip
     return notes
+
+
+def _zone_notes(column: Column) -> list[str]:
+    """The note on times without an offset beside times that have one."""
+    zoned = _rows(column, lambda text: clock_kind(text) == "zoned")
+    bare = _rows(column, lambda text: clock_kind(text) == "bare")
+    if not zoned.any() or not bare.any():
+        return []
+    return [f"column {column.name!r}: times without an offset are taken as UTC, since others have "
+            f"one: {_cells(column, bare)}"]  # fmt: skip
+
+
+def _typed_zone_notes(column: Column) -> list[str]:
+    """The same note, of a column whose cells were read as times."""
+    plain = column.written
+    if plain is None or plain.codes is None:
+        return []
+    kinds = np.array([*(str(clock_kind(text)) for text in plain.texts), "regular"])[plain.codes]
+    bare = (kinds == "bare") & ~column.missing
+    if "%H" in plain.form and not plain.form.endswith(ZONES):
+        bare |= (kinds == "regular") & ~column.missing
+    zoned = kinds == "zoned"
+    if plain.form.endswith(ZONES):
+        zoned |= (kinds == "regular") & ~column.missing
+    if not zoned.any() or not bare.any():
+        return []
+    first = int(bare.argmax())
+    return [f"column {column.name!r}: times without an offset are taken as UTC, since others have "
+            f"one: {counted(int(bare.sum()), 'cell')}, the first {column.cells()[first]!r} in row "
+            f"{first + 1}"]  # fmt: skip
 
 
 def _number_notes(column: Column, form: NumberForm) -> list[str]:
