@@ -33,13 +33,27 @@ LATE = {
     *("backend.cpu.emit.module", "backend.cpu.resources", "backend.cpu.run.microbench"),
     *("costs.cost", "costs.forecast"),
     *("plan.check", "plan.show", "plan.unit"),
-    *("estimators", "model.inspect", "model.plan", "model.profile", "system.workers", "live"),
+    *(
+        "estimators",
+        "model.inspect",
+        "model.plan",
+        "model.profile",
+        "system.workers",
+        "live.design",
+        "live.playground",
+        "live.server",
+        "live.watch",
+        "live.widget",
+    ),
 }
 """Modules that few programs need, imported by the functions that do: the package loads quickly."""
 
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 
-WRAPPED = {"estimators": {"sklearn"}}
+WRAPPED = {
+    "estimators": {"sklearn"},
+    "live.widget": {"anywidget", "traitlets", "IPython"},
+}
 """By part, a library that the user installs for it; such a part is imported late."""
 
 OPTIONAL = {"IPython", "python_calamine"}

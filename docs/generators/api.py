@@ -13,7 +13,8 @@ from chainrule.graph.op import FUNCTIONS
 from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Training on a table", "", ("chainrule.recipe", "chainrule.recipe.search")),
+    ("Training on a table", "", ("chainrule.recipe", "chainrule.recipe.search",
+                                "chainrule.live.notebook")),
     ("Estimators", "In scikit-learn's contract; they need `pip install \"chainrule[sklearn]\"`.",
      ("chainrule.estimators",)),
     ("Model", "", ("chainrule.model.model", "chainrule.train.history")),

@@ -19,6 +19,7 @@ from chainrule.graph import check as check
 from chainrule.graph import listing as listing
 from chainrule.graph.leaves import input as input
 from chainrule.graph.leaves import parameter as parameter
+from chainrule.live.notebook import watch as watch
 from chainrule.model.compare import Comparison as Comparison
 from chainrule.model.compare import compare as compare
 from chainrule.model.crossvalidate import cross_validate as cross_validate

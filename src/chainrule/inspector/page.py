@@ -96,11 +96,11 @@ def page_of(content: Mapping[str, Any], title: str, allowed: str) -> str:
     return PAGE.format(
         policy=html.escape(allowed),
         title=html.escape(title),
-        style=_static("inspector.css"),
+        style=static("inspector.css"),
         document=in_script(content),
-        layout=_packed("elk-worker.min.js"),
-        licences=html.escape(_static("LICENSES.txt"), quote=False),
-        script=_static("inspector.js"),
+        layout=packed("elk-worker.min.js"),
+        licences=html.escape(static("LICENSES.txt"), quote=False),
+        script=static("inspector.js"),
     )
 
 
@@ -116,7 +116,7 @@ def policy(more: str = "") -> str:
     Args:
         more: a further directive.
     """
-    digest = base64.b64encode(hashlib.sha256(_static("inspector.js").encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(static("inspector.js").encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}' blob:; worker-src blob:; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -124,11 +124,12 @@ def policy(more: str = "") -> str:
     )
 
 
-def _packed(name: str) -> str:
-    """A static file as base64 of gzip, a third of its size; the browser unpacks it."""
-    content = gzip.compress(_static(name).encode(), mtime=0)
+def packed(name: str) -> str:
+    """Returns a static file as base64 of gzip, a third of its size; the browser unpacks it."""
+    content = gzip.compress(static(name).encode(), mtime=0)
     return base64.b64encode(content).decode("ascii")
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """Returns the text of a file of the page."""
     return (files("chainrule.inspector") / "static" / name).read_text("utf-8")

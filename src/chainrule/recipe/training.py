@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Unpack
@@ -365,8 +365,21 @@ def train(
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
     """
+    return trained(source, config(target=target, **settings), verbose)
+
+
+def trained(
+    source: Any, chosen: Config, verbose: Verbose,
+    watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
+) -> Model[Predictions]:  # fmt: skip
+    """A model trained by a configuration, as `train` does.
+
+    Args:
+        source, verbose: as in `train`.
+        chosen: the settings.
+        watching: gives callbacks of the run on the training rows.
+    """
     begun, table = time.perf_counter(), read(source)
-    chosen = config(target=target, **settings)
     with choose(verbose) as progress:
         screen = Screen(progress.output)
         print_source(screen, table.source, len(table), len(table.columns), table.notes)
@@ -375,7 +388,7 @@ def train(
             training.print_data(screen)
             training.print_settings(screen)
             screen.write("")
-        training.fit(progress)
+        training.fit(progress, watching(training))
         training.refit(progress)
         if progress.output is not None:
             print_results(screen, training.evaluations or [training.on_training])

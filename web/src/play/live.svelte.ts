@@ -19,6 +19,12 @@ export class Run {
   }
 }
 
+/** What hands events on in a page of others, such as a notebook. */
+export interface Channel {
+  /** Gives all events so far, and those to come. Returns what ends it. */
+  listen(take: (event: LiveEvent) => void): () => void;
+}
+
 export class Live {
   /** "open", "lost": it is tried again, or "ended": for good. */
   connection = $state<"connecting" | "open" | "lost" | "ended">("connecting");
@@ -36,7 +42,8 @@ export class Live {
   readonly epoch: number = $derived.by(() => this.chosen ?? this.epochs.at(-1) ?? 0);
   readonly running: boolean = $derived.by(() => this.runs.some((r) => r.state.status === "running"));
 
-  readonly #address: string;
+  readonly #address: string | Channel;
+  #leave: (() => void) | null = null;
   #source: EventSource | null = null;
   #waiting: LiveEvent[] = [];
   #scheduled = false;
@@ -45,7 +52,7 @@ export class Live {
   /** Called once, when the first events have come. */
   #begun: (() => void) | null;
 
-  constructor(address: string, begun: () => void) {
+  constructor(address: string | Channel, begun: () => void) {
     this.#address = address;
     this.#begun = begun;
   }
@@ -57,6 +64,11 @@ export class Live {
 
   connect(): void {
     this.#source?.close();
+    if (typeof this.#address !== "string") {
+      this.connection = "open";
+      this.#leave = this.#address.listen((event) => this.#take(event));
+      return;
+    }
     const source = new EventSource(this.#address);
     this.#source = source;
     source.onopen = () => {
@@ -77,6 +89,7 @@ export class Live {
   close(): void {
     clearTimeout(this.#retry);
     this.#source?.close();
+    this.#leave?.();
   }
 
   /** Sends a command. Returns why it was refused, or null. */
