@@ -61,3 +61,13 @@ def test_without_data_a_typical_row_is_shown(folder: Path, tmp_path: Path) -> No
     assert document(tmp_path / "m.html")["rows"][0]["label"] == "a typical row"
     _, err = run("inspect", "m.safetensors", "--row", "3", cwd=tmp_path, code=1)
     assert "--row needs data" in err
+
+
+def test_what_a_model_of_lbfgs_lacks_is_told(folder: Path) -> None:
+    run("train", "h.csv", "--target", "price", "--optimizer", "lbfgs", "--epochs", "1",
+        "--quality", "fast", "--hidden", "4", "-q", "-o", "lbfgs", cwd=folder)  # fmt: skip
+    _, err = run("inspect", "lbfgs", "--profile", cwd=folder)
+    assert "no kernels are shown" in err
+    assert "the page ends with the gradients" in err
+    assert re.search(r"3 rows in lbfgs/inspect.html, \d\.\d MB", err)
+    assert "machine" not in document(folder / "lbfgs" / "inspect.html")

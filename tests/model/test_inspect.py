@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.errors import SettingError
+from chainrule.errors import FeedError, SettingError
 from chainrule.model.inspect import choose
 
 
@@ -114,3 +114,67 @@ def test_what_differs_in_training_is_left_out_and_told() -> None:
     content = model.show({"x": np.ones((2, 3)), "t": np.ones(2)}).document
     assert not {"uniform", "when_training"} & set(content["graph"]["ops"])
     assert any("without dropout" in note for note in content["notes"])
+
+
+def regression(h: cr.Node) -> cr.Model[Any]:
+    """A model of arrays x (2,) and t, from a node made of `X`."""
+    p = cr.dense(h, 1, name="p")[:, 0]
+    return cr.Model(p, cr.mean((p - cr.input("t", ())) ** 2))
+
+
+X = cr.input("x", (2,))
+DATA = {"x": np.ones((4, 2)), "t": np.ones(4)}
+
+
+def test_without_the_inputs_of_the_loss_the_page_has_the_prediction() -> None:
+    model = regression(cr.dense(X, 3, name="h"))
+    page = model.show({"x": DATA["x"]}, rows=[2]).document
+    assert page["graph"]["loss"] is None
+    assert not page["graph"]["gradients"]
+    assert "the loss needs 't'" in page["notes"][0]
+    assert [row["label"] for row in page["rows"]] == ["row 3"]
+    assert page["rows"][0]["feeds"].keys() == {"x"}
+    with pytest.raises(FeedError, match="there are no rows"):
+        model.show({"x": np.ones((0, 2))})
+    with pytest.raises(FeedError, match="the names do not match"):
+        model.show({"t": DATA["t"]})
+
+
+def test_notes_say_what_differs_from_training() -> None:
+    dense = cr.dense(X, 3, name="h")
+    for h, told in (
+        (cr.dropout(dense, 0.5), [": without dropout"]),
+        (cr.batch_norm(dense), [": with the statistics of training"]),
+        (dense, []),
+    ):
+        notes = regression(h).show(DATA).document["notes"]
+        assert notes == [f"the network is shown as it predicts{x}" for x in told]
+
+
+def test_a_note_says_why_there_is_no_update() -> None:
+    model = regression(X)
+    model.fit(DATA, optimizer="lbfgs", epochs=1, validation=None, verbose=False)
+    page = model.show(DATA).document
+    assert not page["graph"]["updates"]
+    assert any("L-BFGS" in note for note in page["notes"])
+
+
+def test_ops_of_the_user_are_told_with_attributes_of_any_kind() -> None:
+    twice = cr.op(
+        "twice_inspected", forward=lambda x, table: 2 * x, gradient=lambda g, y, x, table: (2 * g,)
+    )
+    model = regression(twice(X, table={"a": 1}))
+    page = model.show(DATA).document
+    (node,) = [x for x in page["graph"]["nodes"] if x.get("op") == "twice_inspected"]
+    assert node["attributes"] == {"table": "dict of 1"}
+    (note,) = page["notes"]
+    assert "'twice_inspected'" in note
+    assert f"of {len(model.run(DATA).graph)} nodes" in note
+    assert model.run(DATA).show().document["notes"] == page["notes"]
+
+
+def test_a_page_of_many_parameters_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not regression(X).show(DATA).document["notes"]
+    monkeypatch.setattr("chainrule.model.inspect.MANY_ENTRIES", 8)
+    (note,) = regression(X).show(DATA).document["notes"]
+    assert "9 numbers of parameters and the optimizer" in note  # w and b, each with two averages

@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
         "import os, sys\nfrom chainrule.system.atomicfile import write_whole\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "try: write_whole(sys.argv[1], 'new')\n"
-        "except PermissionError: sys.exit(7)\n"
+        "except PermissionError as error: sys.exit(7 if error.filename == sys.argv[1] else 8)\n"
     )
     modes = {folder: folder.stat().st_mode for folder in (tmp_path, *tmp_path.parents[:2])}
     for folder in modes:  # so that another user gets as far as to the folder itself

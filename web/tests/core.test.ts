@@ -93,6 +93,20 @@ test("rows of a document are put below one another", () => {
   expect(given.get(1)).toEqual(float64(8, 9));
 });
 
+test("names that objects of JavaScript have are names as others", () => {
+  const graph = graphOf(["constructor", "__proto__", "toString"], []);
+  graph.values = { toString: form(float64(5)) };
+  const feeds = JSON.parse(JSON.stringify({ constructor: { ...form(float64(1)), shape: [] } }));
+  Object.defineProperty(feeds, "__proto__", {
+    value: { ...form(float64(2)), shape: [] }, enumerable: true,
+  });
+  const rows = [{ label: "", why: "", cells: [], feeds }];
+  expect([...givenOf({ graph, rows }, [0]).entries()]).toEqual(
+    [[0, float64(1)], [1, float64(2)], [2, float64(5)]],
+  );
+  expect(givenOf({ graph, rows: [{ ...rows[0]!, feeds: {} }] }, [0]).size).toBe(1);
+});
+
 test("numbers are rounded as in Python, ties to even", () => {
   const texts: [number, number, string][] = [
     [1234565, 6, "1.23456e+06"], [1234575, 6, "1.23458e+06"], [0.5, 6, "0.5"], [99999.96, 6, "100000"],

@@ -28,7 +28,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node, Operation, Parameter
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
-from chainrule.inspector.document import document, graph_form, row_forms
+from chainrule.inspector.document import document, graph_form, row_forms, uncomputed
 from chainrule.inspector.page import Page
 from chainrule.interpret import EvalSchedule, initial_value
 from chainrule.system.blas import one_thread
@@ -260,6 +260,7 @@ class Trace:
             document(
                 self.form(), title=title, python="trace",
                 rows=row_forms(self.graph, self.inputs, self.rows), batch=list(range(self.rows)),
+                notes=uncomputed(self.graph),
             )
         )  # fmt: skip
 

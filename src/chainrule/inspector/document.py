@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chainrule.autodiff import Backward
+from chainrule.errors import short
 from chainrule.explain.steps import update_of
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import stream_id
@@ -121,7 +122,7 @@ def _node_form(whole: Graph, node: Node, part: str, index: Mapping[Node, int]) -
         form |= {
             "op": node.op.name,
             "operands": [index[x] for x in node.operands],
-            "attributes": {k: attribute_form(v) for k, v in node.attributes.items()},
+            "attributes": _attributes(node),
         }
         if "stream" in node.attributes:
             form["stream"] = str(stream_id(form["name"]))
@@ -131,6 +132,36 @@ def _node_form(whole: Graph, node: Node, part: str, index: Mapping[Node, int]) -
         assert isinstance(node, Input)
         form["kind"] = "input"
     return form
+
+
+def _attributes(node: Operation) -> dict[str, Any]:
+    """Attributes as plain values; of an op made elsewhere, texts of those that are none."""
+    forms: dict[str, Any] = {}
+    for name, value in node.attributes.items():
+        try:
+            forms[name] = attribute_form(value)
+        except TypeError:
+            if not node.op.serial:
+                raise
+            forms[name] = short(value)
+    return forms
+
+
+def uncomputed(graph: Graph) -> list[str]:
+    """Returns a note on the ops that the page cannot compute, where there are any.
+
+    Args:
+        graph: the forward pass.
+    """
+    made = dict.fromkeys(repr(x.op.name) for x in graph.operations if x.op.serial)
+    lost = set[Node]()
+    for x in graph:
+        if (isinstance(x, Operation) and x.op.serial) or any(y in lost for y in x.inputs):
+            lost.add(x)
+    return [
+        f"the page does not compute ops made by cr.op ({', '.join(made)}), nor what depends on "
+        f"them: {len(lost):,} of {len(graph):,} nodes forward; trace.value(name) gives these"
+    ] if made else []  # fmt: skip
 
 
 def _gradient_forms(backward: Backward, index: Mapping[Node, int]) -> list[dict[str, Any]]:

@@ -15,11 +15,13 @@ from chainrule.data.table import Table, counted
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.engine.step import named_updates
-from chainrule.errors import SettingError
+from chainrule.errors import FeedError, SettingError
 from chainrule.explain.trace import Trace, run
+from chainrule.graph.feeds import bind
+from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation, Parameter
 from chainrule.graph.step import RATE, STEP_INDEX, STEP_INPUTS
-from chainrule.inspector.document import document, row_forms
+from chainrule.inspector.document import document, row_forms, uncomputed
 from chainrule.inspector.page import Page
 from chainrule.interpret import initial_value
 from chainrule.model.fit import optimizer_for
@@ -36,6 +38,9 @@ MAX_ROWS = 200
 
 MAX_RANKED = 100_000
 """Rows among which the instructive ones are looked for: the first ones."""
+
+MANY_ENTRIES = 500_000
+"""Numbers of parameters and the optimizer of which a page tells: they take megabytes."""
 
 RATE_POINTS = 101
 """Points of a schedule at which its highest rate is looked for."""
@@ -96,7 +101,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         rows=forms,
         batch=[0],
         holds=f"{counted(len(forms), 'row')} of {table.source}",
-        notes=[*notes, *encoded.notes, *more, *_off(state)],
+        notes=[*notes, *encoded.notes, *more, *_left_out(state, trace, updates)],
         encoders=encoder_forms(state, trace),
         target=None if target is None else {
             "column": target.name,
@@ -116,7 +121,12 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[
         chosen = [(0, "")]
         notes.append("without data, all inputs are 0")
     else:
-        arrays, count = state.arrays(data, weighted=False)
+        arrays, count, unknown = _arrays(state, data)
+        if unknown:
+            notes.append(
+                f"the loss needs {', '.join(map(repr, unknown))}, which the data does not have: "
+                "the page has the prediction alone, without gradients"
+            )
         chosen = _chosen("the data", count, rows) or [(k, "") for k in range(min(count, 5))]
         at = [row for row, _ in chosen]
         batched = {state.graph.name(x) for x in state.graph.inputs if x.batch}
@@ -131,16 +141,35 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[
         python="model.run(data)",
         rows=forms,
         batch=[0],
-        notes=[*notes, *_off(state)],
+        notes=[*notes, *_left_out(state, trace, updates)],
     )
+
+
+def _arrays(state: ModelState, data: Any) -> tuple[dict[str, Array], int, list[str]]:
+    """The arrays, the number of rows, and the inputs of the loss alone that are not in the data."""
+    name, predicted = state.graph.name, Graph(state.outputs)
+    names = {x: name(x) for x in predicted.inputs if x not in STEP_INPUTS}
+    weights = {x.weights for x in state.objectives.each}
+    unknown = [
+        name(x)
+        for x in state.graph.inputs
+        if x not in predicted and x not in STEP_INPUTS and x not in weights
+    ]
+    if not unknown or not isinstance(data, Mapping) or data.keys() != set(names.values()):
+        return *state.arrays(data, weighted=False), []
+    bound, rows = bind(names, names, data)
+    if not rows:
+        raise FeedError("data", "there are no rows", expected="at least one example")
+    return {names[x]: bound[x] for x in names}, rows, unknown
 
 
 def _traced(state: ModelState, arrays: Mapping[str, Array], updates: bool) -> Trace:
     place = rewrite(state.graph, _in_prediction)
-    outputs = [place[x] for x in state.graph.outputs]
+    whole = all(state.graph.name(x) in arrays for x in state.graph.inputs if x not in STEP_INPUTS)
+    outputs = [place[x] for x in (state.graph.outputs if whole else state.outputs)]
     trace = run(outputs, arrays, values=state.values, seed=state.seed, step=state.steps,
                 like=state.graph)  # fmt: skip
-    if state.loss is not None:
+    if state.loss is not None and whole:
         trace.backward(place[state.loss])
         if updates:
             _update(state, trace)
@@ -156,14 +185,30 @@ def _in_prediction(node: Operation, operands: tuple[Node, ...]) -> Node | None:
     return kept.within(node.scope) if own else kept
 
 
-def _off(state: ModelState) -> list[str]:
-    """A note on what the page leaves out, where there is something."""
-    kinds = {x.op.name for x in state.graph.operations}
-    if "when_training" not in kinds:
-        return []
-    return [
-        "the network is shown as it predicts: without dropout, and with the statistics of training"
-    ]
+def _left_out(state: ModelState, trace: Trace, updates: bool) -> list[str]:
+    """Notes on what the page leaves out, where there is something."""
+    notes = uncomputed(trace.graph)
+    if "when_training" in {x.op.name for x in state.graph.operations}:
+        differs = {
+            "without dropout": any(x.op.kind == "random" for x in state.graph.operations),
+            "with the statistics of training": any(
+                x.op.name == "tracked" for x in state.graph.operations
+            ),
+        }
+        told = ", and ".join(text for text, true in differs.items() if true)
+        notes.append("the network is shown as it predicts" + (f": {told}" if told else ""))
+    if updates and trace.built and isinstance(optimizer_for(state, None), LBFGS):
+        notes.append(
+            "the page ends with the gradients: a step of L-BFGS searches along a line, with the "
+            "loss of all rows, and has no formula of its own"
+        )
+    entries = sum(x.size for x in map(trace.value, trace.extended.parameters))
+    if entries > MANY_ENTRIES:
+        notes.append(
+            f"the page holds {entries:,} numbers of parameters and the optimizer, and is large "
+            "for that"
+        )
+    return notes
 
 
 def _update(state: ModelState, trace: Trace) -> None:

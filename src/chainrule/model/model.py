@@ -362,8 +362,8 @@ class Model(ModelState, Generic[Result]):
         `model.show(table, rows=16).write("page.html")` saves it; a notebook shows it.
 
         Args:
-            data: all inputs by name, or a table where the model has a schema, without or with the
-                target; None: a row of typical values, or zeros.
+            data: all inputs by name, or those of the outputs alone, or a table where the model has
+                a schema, without or with the target; None: a row of typical values, or zeros.
             rows: positions in the data, from 0, of at most 200 rows. None: of a table with
                 targets a typical row, the worst, and one on the border; else the first ones.
             machine: the kernels to show as well: `model.plan()`, or `model.profile(data)`.

@@ -69,7 +69,7 @@ def print_columns(screen: Screen, rows: Sequence[ColumnRow]) -> None:
         ("column", "kind", "because", "treatment"),
     )
     if left_out > 0:
-        screen.say(f"{left_out:,} lines left out; the report has them", indent=2)
+        screen.say(f"{counted(left_out, 'more line')} in the report", indent=2)
 
 
 def _joined(rows: Sequence[ColumnRow]) -> list[ColumnRow]:

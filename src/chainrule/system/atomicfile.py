@@ -70,7 +70,10 @@ def _work_folder(target: Path) -> tuple[Path, int | None]:
     """Creates a hidden folder beside `target`; returns it and the descriptor that locks it."""
     while True:
         folder = target.parent / (_prefix(target) + secrets.token_hex(4) + _SUFFIX)
-        folder.mkdir()
+        try:
+            folder.mkdir()
+        except OSError as error:  # of the file that was asked for, not of the hidden folder
+            raise OSError(error.errno, error.strerror, str(target)) from None
         lock = _locked(folder, wait=True)
         if os.path.exists(folder):  # not removed between mkdir and lock
             return folder, lock

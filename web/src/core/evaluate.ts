@@ -82,15 +82,19 @@ export function givenOf(
   const { nodes, values, given } = document.graph;
   const out = new Map<number, Value>();
   nodes.forEach((node, k) => {
-    const form = values[node.name] ?? given[node.name];
     if (node.kind === "operation") return;
-    if (form) out.set(k, decode(form));
-    else if (rows.every((row) => document.rows[row]?.feeds[node.name])) {
-      const parts = rows.map((row) => decode(document.rows[row]!.feeds[node.name]!));
-      if (parts.length) out.set(k, joined(parts));
-    }
+    const form = own(values, node.name) ?? own(given, node.name);
+    if (form) return void out.set(k, decode(form));
+    const forms = rows.map((row) => own(document.rows[row]?.feeds ?? {}, node.name));
+    if (forms.length && forms.every((x) => x !== undefined))
+      out.set(k, joined(forms.map((x) => decode(x!))));
   });
   return out;
+}
+
+/** What a user's name stands for: "constructor" is one too. */
+function own<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 /** A shape with N replaced by the number of rows. */

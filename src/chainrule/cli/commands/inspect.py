@@ -68,6 +68,9 @@ def inspect(
                 "inspect", f"{table.source} has no row {number}",
                 expected=f"--row 1 to {len(table)}",
             )  # fmt: skip
+    if profile and isinstance(loaded.optimizer, LBFGS):
+        notes.say("no kernels are shown: L-BFGS takes no steps of minibatches", label="note",
+                  style="cyan")  # fmt: skip
     page = loaded.show(
         table, rows=[k - 1 for k in row] if row else None,
         machine=_machine(loaded, table if profile else None),
@@ -75,8 +78,8 @@ def inspect(
     for note in page.document["notes"]:
         notes.say(note, label="note", style="cyan")
     page.write(written)
-    rows = counted(len(page.document["rows"]), "row")
-    notes.say(f"{rows} in {quoted(written)}: open it in a browser")
+    rows, size = counted(len(page.document["rows"]), "row"), written.stat().st_size / 1e6
+    notes.say(f"{rows} in {quoted(written)}, {size:.1f} MB: open it in a browser")
     if open:
         webbrowser.open(written.resolve().as_uri())
 
