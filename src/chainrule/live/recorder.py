@@ -15,6 +15,7 @@ from chainrule.engine.minibatch import all_rows
 from chainrule.explain.trace import run
 from chainrule.graph.node import Array
 from chainrule.inspector.arrays import array_form
+from chainrule.live.hints import hints
 from chainrule.live.layers import Layer, layers_of
 from chainrule.live.regions import Grid, projection, told_of_projection
 from chainrule.recipe.training import Training
@@ -105,7 +106,7 @@ class Recorder:
         """
         history, records = self.model.history, self._records[record:]
         columns = {name: [_finite(v) for v in history[name][row:]] for name in history.columns}
-        return {
+        section = {
             "history": columns,
             "criterion": history.criterion,
             "better": direction(history.criterion),
@@ -119,8 +120,9 @@ class Recorder:
             "hidden": self._hidden_form(record),
             "confusion": self._confusion(),
             "worst": self._worst(),
-            "told": [],
         }
+        every = {name: [_finite(v) for v in history[name]] for name in history.columns}
+        return section | {"told": hints(section | {"history": every}, self.epochs[-1])}
 
     def _regions(self, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         if self._grid is None:

@@ -1,0 +1,117 @@
+"""Hints on a run: what is wrong by its records, in a sentence, and one thing to try."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chainrule.display.format import number
+
+DEAD_SHARE = 0.25
+"""The share of dead or saturated units of a layer from which it is told."""
+
+VANISHED = 1000.0
+"""The ratio of the gradient at the last hidden layer to that at the first, to be told."""
+
+FAST, SLOW = 0.1, 1e-6
+"""The relative change of weights in a step above and below which the rate is told."""
+
+SETTLED = 5
+"""Epochs after which a loss is compared with that of a constant guess."""
+
+RISEN = 1.2
+"""The ratio of a validation loss to its lowest from which it is told."""
+
+
+def hints(learning: Mapping[str, Any], epoch: int) -> list[str]:
+    """Returns what a teacher would point at, the gravest first.
+
+    Args:
+        learning: the records as `Learning` of web/src/sections.ts, the last one included, and the
+            complete history.
+        epoch: the last one.
+    """
+    layers = learning["layers"]
+    if epoch == 0 or not layers:
+        return []
+    found = [*_against_guess(learning, epoch), *_vanishing(layers), *_rates(layers)]
+    for layer in layers[:-1]:
+        found += _dead(layer)
+        found += _saturated(layer)
+    return found + _overfitting(learning["history"])
+
+
+def _against_guess(learning: Mapping[str, Any], epoch: int) -> list[str]:
+    guess, losses = learning["guess"]["loss"], learning["history"].get("loss") or [None]
+    if guess is None or losses[-1] is None or epoch < SETTLED or losses[-1] < 0.98 * guess:
+        return []
+    return [
+        f"After {epoch} epochs the loss is {number(losses[-1])}, no better than {number(guess)} of "
+        f"{learning['guess']['told']}. Try another rate, first ten times higher, then lower."
+    ]
+
+
+def _vanishing(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(layers) < 4:
+        return []
+    first, last = (x["gradients"][-1][2] for x in (layers[0], layers[-2]))
+    if not last or first is None or first * VANISHED > last:
+        return []
+    times = f"{last / first:,.0f} times smaller than" if first else "0, and not so"
+    return [
+        f"The gradient at the first hidden layer is {times} at the last one: the early layers "
+        "hardly learn. Try relu, a normalisation, or fewer layers."
+    ]
+
+
+def _rates(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    changes = [(x["updates"][-1], x["name"]) for x in layers if x["updates"][-1] is not None]
+    if not changes:
+        return []
+    most, name = max(changes)
+    if most > FAST:
+        return [
+            f"The weights of {name} change by {100 * most:.0f} % in a step: the rate is probably "
+            "too high. Try a tenth of it."
+        ]
+    if most < SLOW:
+        return ["No weight changes by more than a millionth in a step. Try a higher rate."]
+    return []
+
+
+def _dead(layer: Mapping[str, Any]) -> list[str]:
+    count, units = layer["dead"][-1], layer["units"]
+    if count < max(1.0, DEAD_SHARE * units):
+        return []
+    since = max((x["epoch"] for x in layer["killed"]), default=0)
+    when = f"since epoch {since}" if since else "since before the first step"
+    return [
+        f"{count} of {units} units of {layer['name']} give the same number on every row, {when}: "
+        "no gradient reaches their weights. Try a lower rate, or leaky_relu."
+    ]
+
+
+def _saturated(layer: Mapping[str, Any]) -> list[str]:
+    count, units = layer["saturated"][-1], layer["units"]
+    if count < max(1.0, DEAD_SHARE * units):
+        return []
+    return [
+        f"{count} of {units} units of {layer['name']} lie at the ends of their activation on most "
+        "rows, where its slope is nearly 0. Try smaller initial weights, or a lower rate."
+    ]
+
+
+def _overfitting(history: Mapping[str, Any]) -> list[str]:
+    held = [x for x in history.get("validation_loss") or [] if x is not None]
+    losses = history.get("loss") or []
+    if len(held) < SETTLED:
+        return []
+    best = min(range(len(held)), key=held.__getitem__)
+    fell = losses[best] is not None and losses[-1] is not None and losses[-1] < losses[best]
+    if held[best] <= 0 or held[-1] < RISEN * held[best] or not fell:
+        return []
+    return [
+        f"The validation loss was lowest in epoch {best + 1}, and is {held[-1] / held[best]:.1f} "
+        "times as high now, while the training loss fell: the network learns its rows by heart. "
+        "Try dropout, weight decay, a smaller network, or stop there."
+    ]

@@ -1,0 +1,67 @@
+"""Hints: each trouble is named, and a healthy run is left in peace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chainrule.live.hints import hints
+
+
+def layer(**changes: Any) -> dict[str, Any]:
+    quantiles = [[0.0, 0.1, 0.2, 0.3, 0.4]]
+    return {
+        "name": "dense", "units": 8, "gradients": quantiles, "updates": [1e-3], "dead": [0],
+        "saturated": [0], "killed": [], **changes,
+    }  # fmt: skip
+
+
+def learning(layers: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    return {
+        "layers": layers,
+        "guess": {"loss": 1.1, "told": "guessing the class shares"},
+        "history": {
+            "loss": [1.0, 0.5, 0.3, 0.2, 0.1, 0.1],
+            "validation_loss": [1.0, 0.5, 0.3, 0.2, 0.11, 0.1],
+        },
+        **changes,
+    }
+
+
+def test_a_healthy_run_has_no_hints() -> None:
+    assert hints(learning([layer(), layer(), layer()]), 6) == []
+    assert hints(learning([layer(dead=[8])]), 0) == []
+
+
+GRADIENT = [[0.0, 1e-9, 1e-8, 1e-7, 1e-6]]
+
+
+@pytest.mark.parametrize(
+    ("layers", "changes", "said"),
+    [
+        ([layer(dead=[3], killed=[{"unit": 0, "epoch": 4}]), layer()], {},
+         "3 of 8 units of dense give the same number on every row, since epoch 4"),
+        ([layer(saturated=[8]), layer()], {}, "8 of 8 units of dense lie at the ends"),
+        ([layer(gradients=GRADIENT), layer(), layer(), layer()], {},
+         "20,000,000 times smaller than at the last one"),
+        ([layer(updates=[0.25]), layer()], {}, "change by 25 % in a step"),
+        ([layer(updates=[1e-9]), layer(updates=[1e-8])], {}, "Try a higher rate"),
+        ([layer(), layer()], {"history": {"loss": [1.1] * 6, "validation_loss": []}},
+         "After 6 epochs the loss is 1.1, no better than 1.1"),
+        ([layer(), layer()],
+         {"history": {"loss": [1.0, 0.5, 0.2, 0.1, 0.05, 0.01],
+                      "validation_loss": [1.0, 0.6, 0.5, 0.6, 0.8, 0.9]}},
+         "lowest in epoch 3, and is 1.8 times as high"),
+    ],
+)  # fmt: skip
+def test_a_trouble_is_named(
+    layers: list[dict[str, Any]], changes: dict[str, Any], said: str
+) -> None:
+    (found,) = hints(learning(layers, **changes), 6)
+    assert said in found
+    assert "Try" in found
+
+
+def test_the_output_layer_is_not_told_dead() -> None:
+    assert hints(learning([layer(), layer(dead=[8])]), 6) == []
