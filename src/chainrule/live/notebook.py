@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from chainrule.data.predictions import Predictions
 from chainrule.data.table import Table
@@ -14,6 +14,9 @@ from chainrule.recipe.config import config
 from chainrule.recipe.options import Options
 from chainrule.recipe.training import Training, trained
 from chainrule.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from chainrule.live.widget import NotebookWatch
 
 
 def watch(
@@ -33,10 +36,20 @@ def watch(
     Raises:
         MissingExtra: anywidget is not installed. DataError, SettingError: as in `train`.
     """
-    return trained(source, config(target=target, **settings), verbose, _displayed)
+    shown: list[NotebookWatch] = []
+
+    def watching(training: Training) -> Sequence[Callback]:
+        shown.append(_displayed(training))
+        return shown
+
+    try:
+        return trained(source, config(target=target, **settings), verbose, watching)
+    finally:
+        for x in shown:
+            x.close()
 
 
-def _displayed(training: Training) -> Sequence[Callback]:
+def _displayed(training: Training) -> NotebookWatch:
     try:
         from chainrule.live.widget import displayed  # noqa: PLC0415  (anywidget is optional)
     except ModuleNotFoundError as error:
@@ -45,4 +58,4 @@ def _displayed(training: Training) -> Sequence[Callback]:
         raise MissingExtra(
             "watch", "anywidget is not installed", fix='pip install "chainrule[notebook]"'
         ) from None
-    return [displayed(training)]
+    return displayed(training)

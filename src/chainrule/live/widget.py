@@ -66,8 +66,14 @@ class NotebookWatch(Watch):
     def on_finish(self, state: State) -> None:
         """Show the model as it remains."""
         super().on_finish(state)
-        self._status, self._message = "paused", "The run has ended."
+        self._status, self._message = "paused", f"{state.epoch} epochs."
         self._tell_all([{"kind": "end", "message": self._message}])
+
+    def close(self) -> None:
+        """Say on the page that the run has ended, where an error ended it."""
+        if self._status == "running" and self.widget.begun:
+            self._status, self._message = "paused", "an error stopped it."
+            self._tell([{"kind": "end", "message": self._message}])
 
     def _tell_all(self, more: list[Event] | None = None) -> None:
         *begun, _ = self.everything()
