@@ -29,7 +29,7 @@ def document(path: Path) -> dict[str, Any]:
 
 def test_the_page_is_in_the_folder_of_the_model(folder: Path) -> None:
     _, err = run("inspect", "prices", cwd=folder)
-    assert "rows of h.csv, which it was trained on" in err
+    assert "rows of h.csv, which it was trained on, as the file is now" in err
     content = document(folder / "prices" / "inspect.html")
     assert [row["why"] for row in content["rows"]] == ["typical", "worst", "best"]
 
@@ -57,7 +57,10 @@ def test_what_cannot_be_done_is_refused(folder: Path) -> None:
 def test_without_data_a_typical_row_is_shown(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes((folder / "prices/model.safetensors").read_bytes())
     _, err = run("inspect", "m.safetensors", cwd=tmp_path)
-    assert "h.csv cannot be read" in err
+    assert "h.csv cannot be read: no such file or data set" in err
+    (tmp_path / "h.csv").write_text("a,b\n1,2\n")
+    _, err = run("inspect", "m.safetensors", cwd=tmp_path)
+    assert "h.csv does not fit the model any more: lacks" in err
     assert document(tmp_path / "m.html")["rows"][0]["label"] == "a typical row"
     _, err = run("inspect", "m.safetensors", "--row", "3", cwd=tmp_path, code=1)
     assert "--row needs data" in err

@@ -178,3 +178,17 @@ def test_a_page_of_many_parameters_tells_it(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("chainrule.model.inspect.MANY_ENTRIES", 8)
     (note,) = regression(X).show(DATA).document["notes"]
     assert "9 numbers of parameters and the optimizer" in note  # w and b, each with two averages
+
+
+def test_rows_that_were_not_chosen_from_are_told(model: cr.Model[Any]) -> None:
+    table = cr.data.read("penguins").take(slice(20))
+    columns = {name: table[name].cells() for name in table.columns}
+    columns["species"][3:5] = [None, None]
+    notes = model.show(columns).document["notes"]
+    assert "2 rows without a target 'species' passed over" in notes
+    assert "without a target" not in " ".join(model.show(table).document["notes"])
+    many = {name: np.repeat(x, 3, axis=0) for name, x in DATA.items()}
+    assert regression(X).show(many).document["notes"] == [
+        "the first 5 of 12 rows; show(data, rows=[...]) takes others"
+    ]
+    assert not regression(X).show(many, rows=0).document["notes"]

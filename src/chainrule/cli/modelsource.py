@@ -60,13 +60,19 @@ def open_table_model(source: str) -> tuple[Model, Path]:
 def training_table(model: Model, notes: Console) -> Table | None:
     """The table that the model was trained on, where it can still be read, or None."""
     assert model.schema is not None
+    source, wrong = model.schema.source, "cannot be read"
     try:
-        table = read(model.schema.source)
+        table = read(source)
+        wrong = "does not fit the model any more"
         model.schema.encode(table.take(slice(1)), "none")
-    except (ChainruleError, OSError):
-        notes.say(f"{model.schema.source} cannot be read", label="note", style="cyan")
+    except (ChainruleError, OSError) as error:
+        why = str(error).splitlines()[0].partition("] ")
+        notes.say(f"{source} {wrong}: {why[2] or why[0]}", label="note", style="cyan")
         return None
-    notes.say(f"rows of {table.source}, which it was trained on", label="note", style="cyan")
+    notes.say(
+        f"rows of {table.source}, which it was trained on, as the file is now", label="note",
+        style="cyan",
+    )  # fmt: skip
     return table
 
 

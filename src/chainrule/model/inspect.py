@@ -36,6 +36,9 @@ from chainrule.types import resolve
 MAX_ROWS = 200
 """Rows that a page holds at most."""
 
+FIRST = 5
+"""Rows of arrays that a page has where none are chosen."""
+
 MAX_RANKED = 100_000
 """Rows among which the instructive ones are looked for: the first ones."""
 
@@ -80,7 +83,10 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         notes.append("without data, the row has the most typical value of each column")
     else:
         table = read(data)
-        chosen = _chosen(table.source, len(table), rows) or _instructive(state, table)
+        chosen = _chosen(table.source, len(table), rows)
+        if not chosen:
+            chosen, passed_over = _instructive(state, table)
+            notes += passed_over
         if rows is None and len(table) > MAX_RANKED:
             notes.append(f"rows were chosen from the first {MAX_RANKED:,} of {len(table):,}")
     picked = table.take([row for row, _ in chosen])
@@ -127,7 +133,11 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[
                 f"the loss needs {', '.join(map(repr, unknown))}, which the data does not have: "
                 "the page has the prediction alone, without gradients"
             )
-        chosen = _chosen("the data", count, rows) or [(k, "") for k in range(min(count, 5))]
+        chosen = _chosen("the data", count, rows) or [(k, "") for k in range(min(count, FIRST))]
+        if rows is None and count > FIRST:
+            notes.append(
+                f"the first {FIRST} of {count:,} rows; show(data, rows=[...]) takes others"
+            )
         at = [row for row, _ in chosen]
         batched = {state.graph.name(x) for x in state.graph.inputs if x.batch}
         arrays = {name: x[at] if name in batched else x for name, x in arrays.items()}
@@ -286,16 +296,20 @@ def _chosen(source: str, count: int, rows: Rows) -> Chosen:
     return [(int(row), "") for row in listed]
 
 
-def _instructive(state: ModelState, table: Table) -> Chosen:
-    """A typical row, the worst, and one on the border or the best; without targets, the first."""
+def _instructive(state: ModelState, table: Table) -> tuple[Chosen, list[str]]:
+    """A typical row, the worst, and one on the border or the best; without targets, the first.
+
+    Also a note on the rows that were passed over.
+    """
     assert state.schema is not None
     target = state.schema.target
     first = table if len(table) <= MAX_RANKED else table.take(slice(MAX_RANKED))
-    encoded = None
-    if target is not None and target.name in table and state.loss is not None:
-        encoded = state.schema.encode(first, "required")
-    if encoded is None or not len(encoded):
-        return [(k, "") for k in range(min(len(table), 3))]
+    some: Chosen = [(k, "") for k in range(min(len(table), 3))]
+    if target is None or target.name not in table or state.loss is None:
+        return some, []
+    encoded = state.schema.encode(first, "required")
+    if not len(encoded):
+        return some, []
     assert encoded.target is not None
     values = _predicted(state, encoded)
     if isinstance(target, ClassTarget):
@@ -305,7 +319,9 @@ def _instructive(state: ModelState, table: Table) -> Chosen:
     else:
         wrong = np.abs(values - encoded.target)
         chosen = choose(wrong, "best", wrong)
-    return [(int(encoded.rows[row]), why) for row, why in chosen]
+    without = len(first) - len(encoded)
+    note = f"{counted(without, 'row')} without a target {target.name!r} passed over"
+    return [(int(encoded.rows[row]), why) for row, why in chosen], [note] if without else []
 
 
 def choose(losses: npt.NDArray[Any], third: str, measure: npt.NDArray[Any]) -> Chosen:

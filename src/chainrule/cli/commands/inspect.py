@@ -61,7 +61,9 @@ def inspect(
     elif loaded.schema is not None:
         table = training_table(loaded, notes)
     if table is None and row:
-        raise SettingError("inspect", "--row needs data", fix=f"chainrule inspect {model} DATA")
+        raise SettingError(
+            "inspect", "--row needs data", fix=f"chainrule inspect {model} DATA --row {row[0]}"
+        )
     for number in row or ():
         if table is not None and not 1 <= number <= len(table):
             raise SettingError(
