@@ -1,4 +1,4 @@
-"""A playground on a small table, and its server."""
+"""A playground on a small table, its server, and a browser."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 import chainrule as cr
+from browser import browser, page
 from chainrule.live.design import Design
 from chainrule.live.playground import Playground
 from chainrule.live.server import Server
+
+__all__ = ["browser", "page"]
 
 OTHERS = ("island", "sex", "year", "body_mass_g", "bill_depth_mm")
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,56 @@ def test_dead_units_are_named_with_the_epoch() -> None:
 def test_designs_come_back_from_their_json() -> None:
     design = Design(hidden=(3, 2), dropout=0.5, ignore=("a",))
     assert Design.of(design.to_dict()) == design
+
+
+def test_one_step_is_one_minibatch(playground: Playground) -> None:
+    (lane,) = playground.lanes
+    frames: list[dict[str, Any]] = []
+    playground.listen(lambda e: frames.append(e) if e["kind"] == "frame" else None)
+    assert lane.training is not None
+    weights = [lane.training.model.values["dense_2.w"].copy()]
+    for step in (1, 2, 3):
+        playground.command({"do": "step", "lane": 0})
+        wait_for(lambda step=step: lane.status == "paused" and lane.step == step)
+        assert lane.training.model.steps == step
+        assert lane.state["batch"] == step
+        assert lane.state["epoch"] == 0
+        assert lane.state["loss"] > 0
+        weights.append(lane.training.model.values["dense_2.w"].copy())
+    assert all(not np.array_equal(a, b) for a, b in pairwise(weights))
+    batches = lane.batches
+    told = [f["learning"]["epochs"] for f in frames]
+    assert told == [[0, 1 / batches], [2 / batches], [3 / batches]]
+    shown = frames[-1]["learning"]["values"][0]["dense_2.w"]["data"]
+    assert np.array_equal(np.frombuffer(b64decode(shown), "<f4"), weights[-1].ravel())
+    playground.command({"do": "epoch", "lane": 0})
+    rests(lane, 1)
+    assert lane.step == batches
+    steps = losses(lane)
+    playground.command({"do": "reset", "lane": 0})
+    playground.command({"do": "epoch", "lane": 0})
+    rests(playground.lanes[0], 1)
+    assert losses(playground.lanes[0]) == steps
+
+
+def test_two_designs_go_on_epoch_by_epoch(playground: Playground) -> None:
+    playground.command({"do": "compare", "on": True})
+    slow = {**playground.lanes[1].design.to_dict(), "hidden": [64, 64, 64], "batch_size": 2}
+    playground.command({"do": "configure", "lane": 1, "design": slow})
+    playground.command({"do": "start", "lane": None})
+    wait_for(lambda: playground.lanes[1].epoch >= 3)
+    ahead = playground.lanes[0].epoch - playground.lanes[1].epoch
+    assert ahead <= 1
+    playground.command({"do": "pause", "lane": None})
+    wait_for(lambda: all(x.status == "paused" for x in playground.lanes))
+    first, second = playground.lanes
+    assert (first.epoch, first.state["batch"]) == (second.epoch, second.state["batch"])
+
+
+def test_the_page_has_the_optimizer_of_the_design(playground: Playground) -> None:
+    design = {**playground.lanes[0].design.to_dict(), "optimizer": "adam"}
+    for chosen in ("adam", "sgd"):
+        playground.command({"do": "configure", "lane": 0, "design": design | {"optimizer": chosen}})
+        event = playground.lanes[0].document
+        assert event is not None
+        assert str(event["document"]["graph"]["optimizer"]).lower().startswith(chosen)

@@ -18,11 +18,12 @@ export interface Learning {
   /** The loss before training, and that of a constant guess on the same rows. */
   start: number | null;
   guess: { loss: number | null; told: string };
-  /** The recorded epochs, ascending; 0 is before training. */
+  /** The recorded epochs, ascending; 0 is before training, 3.5 in the middle of the fourth. */
   epochs: number[];
   /** By layer with parameters or an activation, in order. */
   layers: LayerRecord[];
-  /** Parameters at each recorded epoch where the network is small, by name; else empty. */
+  /** Parameters, optimizer slots and the step's number at each recorded epoch where the network
+   * is small, by name; else empty. */
   values: Record<string, ArrayForm>[];
   /** The chosen rows of the tracked sample: their inputs are `rows` of the document. */
   regions: Regions | null;
@@ -154,6 +155,8 @@ export interface Lane {
   /** Steps in the present epoch, of how many. */
   batch: number;
   batches: number;
+  /** Of the last minibatch, before its update. */
+  loss: number | null;
   learning: Learning | null;
 }
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from chainrule.data.table import Table
 from chainrule.errors import ChainruleError
 from chainrule.live.design import MAX_EPOCHS, Design
 from chainrule.live.recorder import Recorder
-from chainrule.recipe.fit import fit
+from chainrule.recipe.fit import build_optimizer, fit
 from chainrule.recipe.training import Training
 from chainrule.train.callbacks import Callback, State
 
 Send = Callable[[dict[str, Any]], None]
-
+Pace = Callable[["Lane"], None]
 
 FRAME_SECONDS = 0.05
 """The least time between two records of a run that is not paused."""
@@ -99,14 +100,21 @@ class Lane(Callback):
         table, target: that is learned.
         design: the network and its training.
         send: takes each event for the page; it is called from the thread of the run.
+        pace: called after each epoch; it returns when the next may begin.
 
     Attributes:
         training: with the model; None where the design cannot be built.
         status: "paused", "running" or "failed".
+        closing: whether the run is to end.
     """
 
-    def __init__(self, table: Table, target: str, design: Design, task: str, send: Send) -> None:
-        self.design, self._send = design, send
+    def __init__(
+        self, table: Table, target: str, design: Design, task: str, send: Send,
+        pace: Pace = lambda lane: None,
+    ) -> None:  # fmt: skip
+        self.design, self._send, self._pace = design, send, pace
+        self.closing = False
+        self._loss: float | None = None
         self.training: Training | None = None
         self.recorder: Recorder | None = None
         self.status, self.message = "paused", ""
@@ -117,6 +125,7 @@ class Lane(Callback):
         self._thread: threading.Thread | None = None
         try:
             training = Training.of(table, design.config(target, MAX_EPOCHS, task))
+            training.model.optimizer = build_optimizer(training.config, training.model.graph)
             rows, size = len(training.data.rows), training.config.batch_size or 1
             self.batches = -(-rows // size)
             self.recorder = Recorder(training)
@@ -149,6 +158,7 @@ class Lane(Callback):
 
     def close(self) -> None:
         """End the run, and wait for its thread."""
+        self.closing = True
         self._gate.end()
         if self._thread is not None:
             self._thread.join()
@@ -180,23 +190,26 @@ class Lane(Callback):
         self.status = "running"
 
     def on_step(self, state: State) -> None:
-        """Wait for the next step of the epoch."""
-        self.step = state.step
+        """Wait for the next step of the epoch; where it has to, what the step did is recorded."""
+        self.step, self._loss = state.step, state.loss
         if self.step % self.batches:
+            if self._gate.shut_now:
+                self._record(self.epoch + self.step % self.batches / self.batches)
             self._gate.pass_step(self._paused)
             self.status = "running"
 
     def on_epoch(self, state: State) -> None:
         """Record the epoch, and wait for the next."""
         self.epoch, self.step = state.epoch, state.step
+        self._pace(self)
         self._gate.pass_epoch(state.epoch)
         if self._gate.shut_now or time.monotonic() - self._recorded >= FRAME_SECONDS:
             self._record(state.epoch)
         self._gate.pass_step(self._paused)
         self.status = "running"
 
-    def _record(self, epoch: int) -> None:
-        """Record an epoch, and send what is new."""
+    def _record(self, epoch: float) -> None:
+        """Record an epoch, or a part of one, and send what is new."""
         assert self.recorder is not None
         with self._lock:
             known = len(self.recorder.epochs)
@@ -224,6 +237,7 @@ class Lane(Callback):
             "design": self.design.to_dict(), "status": self.status, "message": self.message,
             "epoch": self.epoch, "step": self.step, "batch": self.step % self.batches,
             "batches": self.batches,
+            "loss": self._loss if self._loss is not None and isfinite(self._loss) else None,
         }  # fmt: skip
 
     def frame(self, record: int = 0, row: int = 0) -> dict[str, Any]:

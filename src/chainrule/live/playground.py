@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from chainrule.recipe.config import config
 from chainrule.recipe.configfile import to_toml
 from chainrule.recipe.training import Training
 from chainrule.system.checks import as_integer
+
+TURN_SECONDS = 0.001
+"""The time between two looks whether the other run has caught up."""
 
 MAX_ROWS = 200_000
 """Rows of a table in the playground; of a larger one the first are taken."""
@@ -49,8 +53,16 @@ class Playground(Hub):
 
     def _lane(self, place: int, design: Design) -> Lane:
         return Lane(
-            self.table, self.target, design, self.task, lambda e: self.send(e | {"lane": place})
-        )
+            self.table, self.target, design, self.task,
+            lambda e: self.send(e | {"lane": place}), self._together,
+        )  # fmt: skip
+
+    def _together(self, lane: Lane) -> None:
+        """Wait until no other run is behind: two designs are compared epoch by epoch."""
+        while not lane.closing and any(
+            x.status == "running" and x.epoch < lane.epoch for x in self.lanes if x is not lane
+        ):
+            time.sleep(TURN_SECONDS)
 
     def close(self) -> None:
         """End all runs."""
@@ -137,6 +149,16 @@ class Playground(Hub):
         for place in self._chosen(given):
             act(self.lanes[place])
 
+    def _pause(self, given: Mapping[str, Any]) -> None:
+        """Pause runs: one at its next step, several at the end of the same epoch."""
+        lanes = [self.lanes[place] for place in self._chosen(given)]
+        going = [lane for lane in lanes if lane.status == "running"]
+        for lane in going:
+            if len(going) > 1:
+                lane.train_to(max(x.epoch for x in going) + 1)
+            else:
+                lane.pause()
+
     def _configure(self, given: Mapping[str, Any]) -> None:
         design = Design.of(given.get("design"))
         for place in self._chosen(given):
@@ -168,7 +190,7 @@ class Playground(Hub):
 
 COMMANDS: dict[str, Callable[[Playground, Mapping[str, Any]], None]] = {
     "start": lambda self, given: self._each(given, Lane.start),
-    "pause": lambda self, given: self._each(given, Lane.pause),
+    "pause": Playground._pause,
     "step": lambda self, given: self._each(given, Lane.one_step),
     "epoch": lambda self, given: self._each(given, Lane.one_epoch),
     "configure": Playground._configure,

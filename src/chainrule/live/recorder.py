@@ -14,6 +14,7 @@ from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.explain.trace import run
 from chainrule.graph.node import Array
+from chainrule.graph.step import STEP_INDEX
 from chainrule.inspector.arrays import array_form
 from chainrule.live.hints import hints
 from chainrule.live.layers import Layer, layers_of
@@ -22,10 +23,7 @@ from chainrule.recipe.training import Training
 from chainrule.train.metrics import direction
 
 SAMPLE = 200
-"""Rows on which layers are watched."""
-
-SHOWN = 50
-"""Rows of the sample that the page holds, to be stepped through."""
+"""Rows on which layers are watched, and which the page holds, to be stepped through."""
 
 MAX_VALUES = 30_000
 """Parameters up to which each recorded epoch keeps all of them."""
@@ -65,12 +63,12 @@ class Recorder:
         self._forward = Forward(self.model.graph, [self.model.outputs[0]])
         self._grid = Grid.of(training)
         self._before: tuple[int, dict[str, Array]] | None = None
-        self.epochs: list[int] = []
+        self.epochs: list[float] = []
         self._records: list[dict[str, Any]] = []
         self.start: float | None = None
 
-    def record(self, epoch: int) -> None:
-        """Measure the model as it is after an epoch; 0 is before training."""
+    def record(self, epoch: float) -> None:
+        """Measure the model as it is after an epoch, or within one; 0 is before training."""
         model = self.model
         nodes = [layer.output for layer in self._layers]
         assert model.loss is not None
@@ -84,8 +82,7 @@ class Recorder:
         record: dict[str, Any] = {
             "layers": [self._of_layer(x, trace.value(x.output), trace.gradient(x.output), values)
                        for x in self._layers],
-            "values": {k: array_form(v) for k, v in values.items()}
-            if model.size <= MAX_VALUES else {},
+            "values": self._values() if model.size <= MAX_VALUES else {},
             "hidden": None if hidden is None else self._placed(hidden),
             "grid": None if self._grid is None else self._grid.answers(self._forward, values),
         }  # fmt: skip
@@ -147,6 +144,13 @@ class Recorder:
             "output": flat,
         }
 
+    def _values(self) -> dict[str, Any]:
+        """The parameters, the optimizer's slots and the number of the next step, by name."""
+        model = self.model
+        slots = {k: v for k, v in model.slots.items() if isinstance(v, np.ndarray)}
+        index = {STEP_INDEX.label: np.asarray(model.steps + 1.0)}
+        return {k: array_form(v) for k, v in {**model.values, **slots, **index}.items()}
+
     def _placed(self, hidden: Array) -> Array:
         """The rows of the sample in the plane of the last hidden layer, (rows, 2)."""
         before = self._records[-1]["hidden"] if self._records else None
@@ -185,8 +189,8 @@ class Recorder:
 
     @property
     def shown(self) -> list[int]:
-        """Positions in the table of the rows that the page holds: the first ones of the sample."""
-        return [int(row) for row in self.rows[:SHOWN]]
+        """Positions in the table of the rows that the page holds: those of the sample."""
+        return [int(row) for row in self.rows]
 
     @property
     def labels(self) -> list[str]:
@@ -260,7 +264,7 @@ class Recorder:
         order = np.argsort(-losses, kind="stable")[:WORST]
         return [
             {"label": self.labels[k], "truth": told[k][0], "answer": told[k][1],
-             "loss": _finite(losses[k]), "row": int(k) if k < SHOWN else None}
+             "loss": _finite(losses[k]), "row": int(k)}
             for k in order
         ]  # fmt: skip
 

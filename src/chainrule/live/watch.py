@@ -108,6 +108,7 @@ class Watch(Hub, Callback):
         return {
             "design": None, "status": self._status, "message": self._message,
             "epoch": self._epochs, "step": self._training.model.steps, "batch": 0, "batches": 1,
+            "loss": None,
         }  # fmt: skip
 
 

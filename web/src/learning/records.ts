@@ -46,3 +46,8 @@ export function groups(runs: readonly (Learning | null)[]): string[] {
 export function plainName(measure: string): string {
   return measure.replace(/^validation_/, "");
 }
+
+/** An epoch as text: "3", or within one "3.28". */
+export function epochText(epoch: number): string {
+  return Number.isInteger(epoch) ? String(epoch) : epoch.toFixed(2);
+}

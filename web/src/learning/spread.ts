@@ -23,10 +23,10 @@ export function quantiles(layer: LayerRecord, measure: Measure): Quantiles {
   return measure.name === "updates" ? layer.updates.map((x) => [x]) : layer[measure.name];
 }
 
-/** One scale by measure, for all layers of all runs. */
-export function scales(runs: readonly (Learning | null)[]): Map<string, Scale> {
+/** One scale by measure, for all layers of a run; logarithmic ones are those of all runs. */
+export function scales(own: Learning | null, runs: readonly (Learning | null)[] = [own]): Map<string, Scale> {
   return new Map(MEASURES.map((measure) => {
-    const ranges = runs.flatMap((run) => run?.layers ?? []).map((layer) =>
+    const ranges = (measure.log ? runs : [own]).flatMap((run) => run?.layers ?? []).map((layer) =>
       range(quantiles(layer, measure).flatMap((q) => (measure.log && q.length > 1 ? q.slice(1) : q)), measure.log),
     );
     return [measure.name, scale(around(ranges), measure.log)];
