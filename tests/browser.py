@@ -16,15 +16,24 @@ FLAGS = (
 )  # fmt: skip
 
 
+RUNNING: list[Browser] = []
+"""The browser that runs: a process has one driver at most."""
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium for all tests of the session."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("no Chromium: install it (apt-get install chromium), or set CHROMIUM=PATH")
+    if RUNNING:  # for the tests of another folder
+        yield RUNNING[0]
+        return
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        RUNNING.append(browser)
         yield browser
+        RUNNING.clear()
         browser.close()
 
 

@@ -25,6 +25,7 @@ from chainrule.inspector.document import document, row_forms, uncomputed
 from chainrule.inspector.page import Page
 from chainrule.interpret import initial_value
 from chainrule.model.fit import optimizer_for
+from chainrule.model.learned import learning_form
 from chainrule.model.seen import encoder_forms, typical_row
 from chainrule.model.state import Data, ModelState
 from chainrule.passes.rewrite import rewrite
@@ -116,6 +117,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
             "classes": list(target.labels) if isinstance(target, ClassTarget) else [],
             "output": trace.graph.nodes.index(trace.graph.outputs[0]),
         },
+        **learning_form(state.history),
     )  # fmt: skip
 
 
@@ -152,6 +154,7 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[
         rows=forms,
         batch=[0],
         notes=[*notes, *_left_out(state, trace, updates)],
+        **learning_form(state.history),
     )
 
 
