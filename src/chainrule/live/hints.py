@@ -84,7 +84,7 @@ def _dead(layer: Mapping[str, Any]) -> list[str]:
     if count < max(1.0, DEAD_SHARE * units):
         return []
     since = max((x["epoch"] for x in layer["killed"]), default=0)
-    when = f"since epoch {since}" if since else "since before the first step"
+    when = f"since epoch {number(since)}" if since else "since before the first step"
     return [
         f"{count} of {units} units of {layer['name']} give the same number on every row, {when}: "
         "no gradient reaches their weights. Try a lower rate, or leaky_relu."

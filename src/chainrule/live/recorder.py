@@ -119,7 +119,7 @@ class Recorder:
             "worst": self._worst(),
         }
         every = {name: [_finite(v) for v in history[name]] for name in history.columns}
-        return section | {"told": hints(section | {"history": every}, self.epochs[-1])}
+        return section | {"told": hints(section | {"history": every}, int(self.epochs[-1]))}
 
     def _regions(self, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         if self._grid is None:
