@@ -685,3 +685,12 @@ def test_killed_again_and_again_while_writing(tmp_path):
     write(path, small())
     assert os.listdir(tmp_path) == ["m.safetensors"]
     assert_same(read(path), small())
+
+
+def test_the_file_in_a_folder_is_named(tmp_path):
+    with pytest.raises(ModelFileError, match="name the file in it"):
+        cr.load(tmp_path)
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelFileError, match=r"fix +load\('.*model\.safetensors'\)"):
+        cr.load(tmp_path)

@@ -226,7 +226,9 @@ def from_bytes(content: bytes) -> Saved:
 def _opened(path: str) -> BinaryIO:
     mode = os.stat(path).st_mode  # first: opening a pipe would block until it has a writer
     if stat.S_ISDIR(mode):
-        raise ModelFileError("load", "this is a folder", at=path, fix="name the file in it")
+        inside = next((x for x in sorted(os.listdir(path)) if x.endswith(".safetensors")), None)
+        fix = "name the file in it" if inside is None else f"load({os.path.join(path, inside)!r})"
+        raise ModelFileError("load", "this is a folder", at=path, fix=fix)
     if not stat.S_ISREG(mode):
         raise ModelFileError("load", "this is not an ordinary file", at=path)
     return open(path, "rb")
