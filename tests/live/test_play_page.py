@@ -17,6 +17,8 @@ import chainrule as cr
 from chainrule.live.design import Design
 from chainrule.live.playground import Playground
 from chainrule.live.server import Server
+from chainrule.live.watch import Watch
+from chainrule.recipe import Training, config
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken'\">", "</script><script>1</script>",
@@ -216,3 +218,35 @@ def test_nothing_moves_while_frames_arrive(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
     assert page.evaluate("window.moved") < 0.01
+
+
+def test_a_training_run_is_looked_at_from_its_beginning(page: Page) -> None:
+    training = Training.of(
+        cr.data.read("penguins"), config(target="species", quality="fast", epochs=3, hidden=(4,))
+    )
+    watch = Watch(training)
+    server = Server(watch)
+    thread = server.start()
+    try:
+        page.goto(server.url)
+        expect(page.get_by_text("The model is not built yet.")).to_be_visible()
+        training.fit(False, [watch])
+        watch.end("The run has ended")
+        expect(page.get_by_role("status").first).to_contain_text("The run has ended.")
+        expect(page.get_by_text("Before the first step the loss is")).to_be_visible()
+        page.get_by_label("Worst rows of the sample").get_by_role("button").first.click()
+        expect(page.get_by_role("button", name="Take the first step")).to_be_visible()
+    finally:
+        server.stop()
+        thread.join(10)
+
+
+def test_the_curves_of_a_trained_model_are_in_its_page(page: Page, tmp_path: Path) -> None:
+    model = cr.train("penguins", "species", quality="fast", epochs=3, verbose=False)
+    shown = model.show("penguins", rows=3)
+    curves = shown.document["learning"]["history"]["loss"]
+    assert curves == [float(x) for x in model.history["loss"]]
+    page.goto(shown.write(tmp_path / "page.html").as_uri())
+    page.get_by_role("tab", name="Learning").click()
+    expect(page.get_by_role("img", name="loss by epoch")).to_be_visible()
+    assert page.get_by_role("slider").count() == 0

@@ -45,9 +45,7 @@ class Watch(Hub, Callback):
         with self._lock:
             if self._recorder is None:
                 return [hello]
-            page = self._training.model.show(self._training.table, rows=self._recorder.shown)
-            document = {"kind": "document", "lane": 0, "document": page.document}
-            return [hello, document, self._frame(0, 0)]
+            return [hello, self._document, self._frame(0, 0)]
 
     def command(self, given: object) -> None:
         """Raises SettingError: a run of `train` is only looked at."""
@@ -62,6 +60,8 @@ class Watch(Hub, Callback):
     def on_start(self, state: State) -> None:
         """Record the model before training."""
         self._recorder = Recorder(self._training)
+        if self.watched:  # by pages that came before there was a network
+            self.send(self._document)
         self._record(0)
 
     def on_epoch(self, state: State) -> None:
@@ -102,6 +102,12 @@ class Watch(Hub, Callback):
             "kind": "frame", "lane": 0, "state": self._state, "record": record, "row": row,
             "learning": learning,
         }  # fmt: skip
+
+    @property
+    def _document(self) -> Event:
+        assert self._recorder is not None
+        page = self._training.model.show(self._training.table, rows=self._recorder.shown)
+        return {"kind": "document", "lane": 0, "document": page.document}
 
     @property
     def _state(self) -> dict[str, Any]:
