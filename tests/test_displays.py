@@ -107,7 +107,7 @@ def shown() -> list[object]:
     trace.backward(loss)
     small = cr.Model(cr.tanh(x @ w), loss)
     history = small.fit({LONG: random.normal(size=(40, 3))}, epochs=3, verbose=False,
-                        validation=None)  # fmt: skip
+                        validation=None, record=True)  # fmt: skip
     history.append({LONG: 1.0})
     gradients = cr.check_gradients(loss, feeds)
     trial = Trial({LONG: LONG}, report_config := cr.Config(target=LONG), 3, 0.5, ValueError(LONG))
@@ -116,7 +116,8 @@ def shown() -> list[object]:
     scores = Scores({LONG: 0.5, "r2": float("nan")}, [LONG])
     predictions = model.predict(table)
     return [
-        x, w, loss, cr.Graph(loss), small, model, trace, trace.steps(), trace.steps()[0],
+        x, w, loss, cr.Graph(loss), small, small.record, model, trace, trace.steps(),
+        trace.steps()[0],
         trace.picture(), gradients, gradients.rows[0], GradientReport(()), history, cr.History(),
         history.plot(), history.plot(LONG), model.plan(), model.summary(), small.summary(),
         small.summary().shown[0], table, long, table[NAME], long["b"], long[LONG], model.schema,
