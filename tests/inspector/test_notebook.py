@@ -103,4 +103,7 @@ def test_without_anywidget_the_error_names_the_extra(monkeypatch: pytest.MonkeyP
 def test_the_page_of_a_run_that_fails_says_so(shown: list[dict[str, Any]]) -> None:
     with pytest.raises(cr.errors.NotFinite):
         cr.watch("penguins", "species", optimizer="sgd", rate=1e30, epochs=3, clip_norm=None)
-    assert shown[-1]["learned"][-1] == {"kind": "end", "message": "an error stopped it."}
+    assert shown[-1]["learned"][-1] == {
+        "kind": "end",
+        "message": "The run has ended: an error stopped it.",
+    }

@@ -66,13 +66,13 @@ class NotebookWatch(Watch):
     def on_finish(self, state: State) -> None:
         """Show the model as it remains."""
         super().on_finish(state)
-        self._status, self._message = "paused", f"{state.epoch} epochs."
+        self._status, self._message = "paused", f"The run has ended after {state.epoch} epochs."
         self._tell_all([{"kind": "end", "message": self._message}])
 
     def close(self) -> None:
         """Say on the page that the run has ended, where an error ended it."""
         if self._status == "running" and self.widget.begun:
-            self._status, self._message = "paused", "an error stopped it."
+            self._status, self._message = "paused", "The run has ended: an error stopped it."
             self._tell([{"kind": "end", "message": self._message}])
 
     def _tell_all(self, more: list[Event] | None = None) -> None:
@@ -81,7 +81,7 @@ class NotebookWatch(Watch):
         self._tell(more or [])
 
     def _tell(self, more: list[Event] | tuple[()] = ()) -> None:
-        learned = [self._frame(0, 0), *more]
+        learned = [self._everything_learned(), *more]
         self.widget.learned = learned
         self._again = time.monotonic() + len(json.dumps(learned)) / BYTES_PER_SECOND
 
