@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chainrule.live.hints import hints
+from chainrule.train.history import History
 
 
 def layer(**changes: Any) -> dict[str, Any]:
@@ -17,51 +18,49 @@ def layer(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def learning(layers: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    return {
-        "layers": layers,
-        "guess": {"loss": 1.1, "told": "guessing the class shares"},
-        "history": {
-            "loss": [1.0, 0.5, 0.3, 0.2, 0.1, 0.1],
-            "validation_loss": [1.0, 0.5, 0.3, 0.2, 0.11, 0.1],
-        },
-        **changes,
-    }
+HEALTHY = ([1.0, 0.5, 0.3, 0.2, 0.1, 0.1], [1.0, 0.5, 0.3, 0.2, 0.11, 0.1])
+Losses = tuple[list[float], list[float]]
+
+
+def found(layers: list[dict[str, Any]], losses: Losses = HEALTHY, epoch: int = 6) -> list[str]:
+    history = History()
+    for k, loss in enumerate(losses[0]):
+        held = {"validation_loss": losses[1][k]} if losses[1] else {}
+        history.append({"epoch": k + 1, "loss": loss, **held})
+    guess = {"loss": 1.1, "told": "guessing the class shares"}
+    return hints(layers, guess, history, epoch)
 
 
 def test_a_healthy_run_has_no_hints() -> None:
-    assert hints(learning([layer(), layer(), layer()]), 6) == []
-    assert hints(learning([layer(dead=[8])]), 0) == []
+    assert found([layer(), layer(), layer()]) == []
+    assert found([layer(dead=[8])], epoch=0) == []
 
 
 GRADIENT = [[0.0, 1e-9, 1e-8, 1e-7, 1e-6]]
 
 
 @pytest.mark.parametrize(
-    ("layers", "changes", "said"),
+    ("layers", "losses", "said"),
     [
-        ([layer(dead=[3], killed=[{"unit": 0, "epoch": 4}]), layer()], {},
+        ([layer(dead=[3], killed=[{"unit": 0, "epoch": 4}]), layer()], HEALTHY,
          "3 of 8 units of dense give the same number on every row, since epoch 4"),
-        ([layer(saturated=[8]), layer()], {}, "8 of 8 units of dense lie at the ends"),
-        ([layer(gradients=GRADIENT), layer(), layer(), layer()], {},
+        ([layer(saturated=[8]), layer()], HEALTHY, "8 of 8 units of dense lie at the ends"),
+        ([layer(gradients=GRADIENT), layer(), layer(), layer()], HEALTHY,
          "20,000,000 times smaller than at the last one"),
-        ([layer(updates=[0.25]), layer()], {}, "change by 25 % in a step"),
-        ([layer(updates=[1e-9]), layer(updates=[1e-8])], {}, "Try a higher rate"),
-        ([layer(), layer()], {"history": {"loss": [1.1] * 6, "validation_loss": []}},
+        ([layer(updates=[0.25]), layer()], HEALTHY, "change by 25 % in a step"),
+        ([layer(updates=[1e-9]), layer(updates=[1e-8])], HEALTHY, "Try a higher rate"),
+        ([layer(), layer()], ([1.1] * 6, []),
          "After 6 epochs the loss is 1.1, no better than 1.1"),
         ([layer(), layer()],
-         {"history": {"loss": [1.0, 0.5, 0.2, 0.1, 0.05, 0.01],
-                      "validation_loss": [1.0, 0.6, 0.5, 0.6, 0.8, 0.9]}},
+         ([1.0, 0.5, 0.2, 0.1, 0.05, 0.01], [1.0, 0.6, 0.5, 0.6, 0.8, 0.9]),
          "lowest in epoch 3, and is 1.8 times as high"),
     ],
 )  # fmt: skip
-def test_a_trouble_is_named(
-    layers: list[dict[str, Any]], changes: dict[str, Any], said: str
-) -> None:
-    (found,) = hints(learning(layers, **changes), 6)
-    assert said in found
-    assert "Try" in found
+def test_a_trouble_is_named(layers: list[dict[str, Any]], losses: Losses, said: str) -> None:
+    (told,) = found(layers, losses)
+    assert said in told
+    assert "Try" in told
 
 
 def test_the_output_layer_is_not_told_dead() -> None:
-    assert hints(learning([layer(), layer(dead=[8])]), 6) == []
+    assert found([layer(), layer(dead=[8])]) == []

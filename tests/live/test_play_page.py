@@ -125,7 +125,7 @@ def test_two_designs_are_compared_and_their_link_brings_them_back(
     expect(page.get_by_text("differs from A: activation sigmoid / relu")).to_be_visible()
     expect(page.get_by_role("img", name="Size of the gradient by layer")).to_be_visible()
     to_epoch(page, 2)
-    first, second = (lane.recorder for lane in playground.lanes)
+    first, second = (lane.feed and lane.feed.recorder for lane in playground.lanes)
     assert first is not None
     assert second is not None
     sizes = [float(x.section()["layers"][0]["gradients"][-1][3]) for x in (first, second)]

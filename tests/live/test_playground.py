@@ -90,9 +90,9 @@ def test_the_exported_configuration_gives_the_same_losses(
 def test_two_designs_have_one_seed(playground: Playground) -> None:
     playground.command({"do": "compare", "on": True})
     first, second = playground.lanes
-    assert first.recorder is not None
-    assert second.recorder is not None
-    a, b = first.recorder.model.values, second.recorder.model.values
+    assert first.feed is not None
+    assert second.feed is not None
+    a, b = first.feed.recorder.model.values, second.feed.recorder.model.values
     assert all(np.array_equal(a[name], b[name]) for name in a)
     changed = {**second.design.to_dict(), "activation": "relu", "rate": 0.3}
     playground.command({"do": "configure", "lane": 1, "design": changed})
@@ -160,8 +160,8 @@ def test_what_is_recorded_of_a_plane(playground: Playground) -> None:
         playground.command({"do": "epoch", "lane": 0})
         rests(playground.lanes[0], epoch)
     lane = playground.lanes[0]
-    assert lane.recorder is not None
-    learning = lane.recorder.section()
+    assert lane.feed is not None
+    learning = lane.feed.recorder.section()
     regions = learning["regions"]
     assert [regions["x"]["column"], regions["y"]["column"]] == [
         "bill_length_mm", "flipper_length_mm",
@@ -181,8 +181,9 @@ def test_dead_units_are_named_with_the_epoch() -> None:
     try:
         playground.command({"do": "goto", "lane": 0, "epoch": 3})
         rests(playground.lanes[0], 3)
-        recorder = playground.lanes[0].recorder
-        assert recorder is not None
+        feed = playground.lanes[0].feed
+        assert feed is not None
+        recorder = feed.recorder
         layer = recorder.section()["layers"][0]
         assert layer["dead"][-1] == len(layer["killed"])
         assert all(k["epoch"] in recorder.epochs for k in layer["killed"])
@@ -244,6 +245,5 @@ def test_the_page_has_the_optimizer_of_the_design(playground: Playground) -> Non
     design = {**playground.lanes[0].design.to_dict(), "optimizer": "adam"}
     for chosen in ("adam", "sgd"):
         playground.command({"do": "configure", "lane": 0, "design": design | {"optimizer": chosen}})
-        event = playground.lanes[0].document
-        assert event is not None
+        event, _ = playground.lanes[0].events()
         assert str(event["document"]["graph"]["optimizer"]).lower().startswith(chosen)

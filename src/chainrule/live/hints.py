@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from chainrule.display.format import number
+from chainrule.train.history import History
 
 DEAD_SHARE = 0.25
 """The share of dead or saturated units of a layer from which it is told."""
@@ -23,31 +26,33 @@ RISEN = 1.2
 """The ratio of a validation loss to its lowest from which it is told."""
 
 
-def hints(learning: Mapping[str, Any], epoch: int) -> list[str]:
+def hints(
+    layers: Sequence[Mapping[str, Any]], guess: Mapping[str, Any], history: History, epoch: int
+) -> list[str]:
     """Returns what a teacher would point at, the gravest first.
 
     Args:
-        learning: the records as `Learning` of web/src/sections.ts, the last one included, and the
-            complete history.
+        layers: as in `Learning` of web/src/sections.ts; the last record counts.
+        guess: the loss of a constant guess, likewise.
+        history: of all epochs.
         epoch: the last one.
     """
-    layers = learning["layers"]
-    if epoch == 0 or not layers:
+    if epoch == 0 or not layers or "loss" not in history:
         return []
-    found = [*_against_guess(learning, epoch), *_vanishing(layers), *_rates(layers)]
+    found = [*_against_guess(history, guess, epoch), *_vanishing(layers), *_rates(layers)]
     for layer in layers[:-1]:
         found += _dead(layer)
         found += _saturated(layer)
-    return found + _overfitting(learning["history"])
+    return found + _overfitting(history)
 
 
-def _against_guess(learning: Mapping[str, Any], epoch: int) -> list[str]:
-    guess, losses = learning["guess"]["loss"], learning["history"].get("loss") or [None]
-    if guess is None or losses[-1] is None or epoch < SETTLED or losses[-1] < 0.98 * guess:
+def _against_guess(history: History, guess: Mapping[str, Any], epoch: int) -> list[str]:
+    constant, loss = guess["loss"], float(history["loss"][-1])
+    if constant is None or epoch < SETTLED or not loss >= 0.98 * constant:
         return []
     return [
-        f"After {epoch} epochs the loss is {number(losses[-1])}, no better than {number(guess)} of "
-        f"{learning['guess']['told']}. Try another rate, first ten times higher, then lower."
+        f"After {epoch} epochs the loss is {number(loss)}, no better than {number(constant)} of "
+        f"{guess['told']}. Try another rate, first ten times higher, then lower."
     ]
 
 
@@ -101,14 +106,14 @@ def _saturated(layer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _overfitting(history: Mapping[str, Any]) -> list[str]:
-    held = [x for x in history.get("validation_loss") or [] if x is not None]
-    losses = history.get("loss") or []
-    if len(held) < SETTLED:
+def _overfitting(history: History) -> list[str]:
+    if "validation_loss" not in history:
         return []
-    best = min(range(len(held)), key=held.__getitem__)
-    fell = losses[best] is not None and losses[-1] is not None and losses[-1] < losses[best]
-    if held[best] <= 0 or held[-1] < RISEN * held[best] or not fell:
+    held, losses = history["validation_loss"], history["loss"]
+    if np.isfinite(held).sum() < SETTLED:
+        return []
+    best = int(np.argmin(np.where(np.isfinite(held), held, np.inf)))
+    if not (0 < RISEN * held[best] <= held[-1] and losses[-1] < losses[best]):
         return []
     return [
         f"The validation loss was lowest in epoch {best + 1}, and is {held[-1] / held[best]:.1f} "

@@ -11,7 +11,8 @@ from typing import Any
 from chainrule.data.table import Table
 from chainrule.errors import ChainruleError
 from chainrule.live.design import MAX_EPOCHS, Design
-from chainrule.live.recorder import Recorder
+from chainrule.live.feed import Feed
+from chainrule.live.hub import Event
 from chainrule.recipe.fit import build_optimizer, fit
 from chainrule.recipe.training import Training
 from chainrule.train.callbacks import Callback, State
@@ -103,7 +104,8 @@ class Lane(Callback):
         pace: called after each epoch; it returns when the next may begin.
 
     Attributes:
-        training: with the model; None where the design cannot be built.
+        training: with the model; None where the design cannot be built, and so is `feed`.
+        feed: the records.
         status: "paused", "running" or "failed".
         closing: whether the run is to end.
     """
@@ -116,11 +118,11 @@ class Lane(Callback):
         self.closing = False
         self._loss: float | None = None
         self.training: Training | None = None
-        self.recorder: Recorder | None = None
+        self.feed: Feed | None = None
         self.status, self.message = "paused", ""
-        self.epoch = self.step = self._sent = self._row = 0
+        self.epoch = self.step = 0
         self.batches = 1
-        self._gate, self._lock = Gate(), threading.RLock()
+        self._gate = Gate()
         self._recorded = time.monotonic()
         self._thread: threading.Thread | None = None
         try:
@@ -128,9 +130,9 @@ class Lane(Callback):
             training.model.optimizer = build_optimizer(training.config, training.model.graph)
             rows, size = len(training.data.rows), training.config.batch_size or 1
             self.batches = -(-rows // size)
-            self.recorder = Recorder(training)
-            self.recorder.record(0)
-            self.training = training
+            feed = Feed(training)
+            feed.recorder.record(0)
+            self.training, self.feed = training, feed
         except ChainruleError as error:
             self._fail(error)
 
@@ -210,14 +212,8 @@ class Lane(Callback):
 
     def _record(self, epoch: float) -> None:
         """Record an epoch, or a part of one, and send what is new."""
-        assert self.recorder is not None
-        with self._lock:
-            known = len(self.recorder.epochs)
-            self.recorder.record(epoch)
-            if len(self.recorder.epochs) <= known:  # some were dropped: all are sent again
-                self._sent = 0
-            frame = self.frame(self._sent, self._row)
-            self._sent, self._row = len(self.recorder.epochs), len(self.recorder.model.history)
+        assert self.feed is not None
+        frame = self.feed.record(epoch, self.state)
         self._recorded = time.monotonic()
         self._send(frame)
 
@@ -240,21 +236,8 @@ class Lane(Callback):
             "loss": self._loss if self._loss is not None and isfinite(self._loss) else None,
         }  # fmt: skip
 
-    def frame(self, record: int = 0, row: int = 0) -> dict[str, Any]:
-        """The event with what was recorded, from a record and a row of the history on."""
-        assert self.recorder is not None
-        with self._lock:
-            learning = self.recorder.section(record, row)
-        return {
-            "kind": "frame", "state": self.state, "record": record, "row": row,
-            "learning": learning,
-        }  # fmt: skip
-
-    @property
-    def document(self) -> dict[str, Any] | None:
-        """The event with the network on some rows of the sample; None where there is none."""
-        if self.training is None or self.recorder is None:
-            return None
-        with self._lock:
-            page = self.training.model.show(self.training.table, rows=self.recorder.shown)
-        return {"kind": "document", "document": page.document}
+    def events(self) -> list[Event]:
+        """The events by which a page that comes anew knows the network and all records."""
+        if self.feed is None:
+            return []
+        return [self.feed.document(), self.feed.frame(self.state)]

@@ -87,9 +87,8 @@ class Playground(Hub):
 
     def _all_of(self, place: int) -> list[Event]:
         lane = self.lanes[place]
-        shown = [lane.document, lane.frame()] if lane.recorder is not None else []
         state = {"kind": "state", "state": lane.state}
-        return [x | {"lane": place} for x in [*shown, state] if x is not None]
+        return [event | {"lane": place} for event in [*lane.events(), state]]
 
     def export(self, lane: int, form: str) -> str:
         """The run of a design up to its last epoch: "python", "toml", or "json", its choices.

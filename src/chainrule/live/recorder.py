@@ -103,7 +103,7 @@ class Recorder:
         """
         history, records = self.model.history, self._records[record:]
         columns = {name: [_finite(v) for v in history[name][row:]] for name in history.columns}
-        section = {
+        section: dict[str, Any] = {
             "history": columns,
             "criterion": history.criterion,
             "better": direction(history.criterion),
@@ -118,8 +118,8 @@ class Recorder:
             "confusion": self._confusion(),
             "worst": self._worst(),
         }
-        every = {name: [_finite(v) for v in history[name]] for name in history.columns}
-        return section | {"told": hints(section | {"history": every}, int(self.epochs[-1]))}
+        told = hints(section["layers"], section["guess"], history, int(self.epochs[-1]))
+        return section | {"told": told}
 
     def _regions(self, records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         if self._grid is None:

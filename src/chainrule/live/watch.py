@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from chainrule.errors import SettingError
+from chainrule.live.feed import Feed
 from chainrule.live.hub import Event, Hub, table_form
 from chainrule.live.lane import FRAME_SECONDS
-from chainrule.live.recorder import Recorder
 from chainrule.live.server import Server
 from chainrule.recipe.training import Training
 from chainrule.train.callbacks import Callback, State
@@ -28,9 +27,8 @@ class Watch(Hub, Callback):
 
     def __init__(self, training: Training) -> None:
         super().__init__()
-        self._training, self._lock = training, threading.RLock()
-        self._recorder: Recorder | None = None
-        self._sent = self._row = 0
+        self._training = training
+        self._feed: Feed | None = None
         self._next = 0.0
         self._epochs = 0
         self._status, self._message = "running", ""
@@ -42,10 +40,9 @@ class Watch(Hub, Callback):
             "table": table_form(self._training.schema, self._training.table),
             "choices": {}, "notes": [], "lanes": [self._state],
         }  # fmt: skip
-        with self._lock:
-            if self._recorder is None:
-                return [hello]
-            return [hello, self._document, self._frame(0, 0)]
+        if self._feed is None:
+            return [hello]
+        return [hello, self._feed.document() | {"lane": 0}, self._everything_learned()]
 
     def command(self, given: object) -> None:
         """Raises SettingError: a run of `train` is only looked at."""
@@ -59,9 +56,9 @@ class Watch(Hub, Callback):
 
     def on_start(self, state: State) -> None:
         """Record the model before training."""
-        self._recorder = Recorder(self._training)
+        self._feed = Feed(self._training)
         if self.watched:  # by pages that came before there was a network
-            self.send(self._document)
+            self._emit(self._feed.document())
         self._record(0)
 
     def on_epoch(self, state: State) -> None:
@@ -72,7 +69,7 @@ class Watch(Hub, Callback):
 
     def on_finish(self, state: State) -> None:
         """Record the model as it remains."""
-        if self._recorder is not None and self._recorder.epochs[-1] != state.epoch:
+        if self._feed is not None and self._feed.recorder.epochs[-1] != state.epoch:
             self._record(state.epoch)
 
     def end(self, message: str) -> None:
@@ -81,33 +78,19 @@ class Watch(Hub, Callback):
         self.send({"kind": "end", "message": message})
 
     def _record(self, epoch: int) -> None:
-        assert self._recorder is not None
+        assert self._feed is not None
         begun = time.monotonic()
-        with self._lock:
-            known = len(self._recorder.epochs)
-            self._recorder.record(epoch)
-            if len(self._recorder.epochs) <= known:
-                self._sent = 0
-            frame = self._frame(self._sent, self._row)
-            self._sent = len(self._recorder.epochs)
-            self._row = len(self._training.model.history)
-        self.send(frame)
+        self._emit(self._feed.record(epoch, self._state))
         taken = time.monotonic() - begun
         self._next = begun + max(FRAME_SECONDS, taken / SHARE)
 
-    def _frame(self, record: int, row: int) -> Event:
-        assert self._recorder is not None
-        learning = self._recorder.section(record, row)
-        return {
-            "kind": "frame", "lane": 0, "state": self._state, "record": record, "row": row,
-            "learning": learning,
-        }  # fmt: skip
+    def _everything_learned(self) -> Event:
+        """The event with all records."""
+        assert self._feed is not None
+        return self._feed.frame(self._state) | {"lane": 0}
 
-    @property
-    def _document(self) -> Event:
-        assert self._recorder is not None
-        page = self._training.model.show(self._training.table, rows=self._recorder.shown)
-        return {"kind": "document", "lane": 0, "document": page.document}
+    def _emit(self, event: Event) -> None:
+        self.send(event | {"lane": 0})
 
     @property
     def _state(self) -> dict[str, Any]:
