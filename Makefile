@@ -86,14 +86,14 @@ define install
 endef
 
 $(VENV)/.train: $(VENV)/.python pyproject.toml
-	$(call install,--editable ".",Chainrule (about 350 MB),$(VENV))
+	$(call install,--editable ".",Chainrule (about 400 MB),$(VENV))
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml
-	$(call install,--editable ".[dev]",Chainrule and what its tests need (about 800 MB),$(VENV))
+	$(call install,--editable ".[dev]",Chainrule and what its tests need (about 1.4 GB),$(VENV))
 	@touch $(VENV)/.train
 
 $(VENV)/.docs: $(VENV)/.python pyproject.toml
-	$(call install,--editable ".[dev$(comma)docs]",Chainrule and what its tests and documentation need (about 850 MB),$(VENV))
+	$(call install,--editable ".[dev$(comma)docs]",Chainrule and what its tests and documentation need (about 1.4 GB),$(VENV))
 	@touch $(VENV)/.train
 
 # The frameworks that Chainrule is compared with stay apart from it. PyTorch's own index has it

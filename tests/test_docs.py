@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -64,10 +66,28 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(arguments: list[str], folder: Path, variables: dict[str, str]) -> str:
     done = subprocess.run(
-        arguments, cwd=folder, env=variables, capture_output=True, text=True, encoding="utf-8"
-    )
+        arguments, cwd=folder, env=variables, capture_output=True, text=True, encoding="utf-8",
+        timeout=600,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def serve(arguments: list[str], folder: Path, variables: dict[str, str]) -> None:
+    """Run a command that prints the address of a page and goes on until Ctrl-C."""
+    with subprocess.Popen(
+        arguments, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, encoding="utf-8",
+    ) as process:  # fmt: skip
+        timer = threading.Timer(600, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        address = next((line for line in process.stdout if "http://127.0.0.1:" in line), "")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+        timer.cancel()
+    assert address, told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("page", [x for x in PAGES if has_code(x)], ids=lambda page: page.name)
@@ -104,7 +124,10 @@ def test_commands_of_a_page_run_in_an_empty_folder(page: Path, tmp_path: Path) -
             assert command.removeprefix("make ") in targets
         else:
             assert command.startswith("chainrule ")
-            run(["sh", "-c", command], work, variables)
+            if command.startswith("chainrule play "):
+                serve(["sh", "-c", f"exec {command}"], work, variables)
+            else:
+                run(["sh", "-c", command], work, variables)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
