@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def test_one_row_or_several_are_shown(opened: Page, tmp_path: Path) -> None:
     opened.get_by_role("searchbox", name="Search rows").fill("2")
     opened.keyboard.press("Enter")
     same_as(opened, panel, lecture_trace({k: [v[1]] for k, v in feeds.items()}))
-    assert "rows=1" in opened.url
+    expect(opened).to_have_url(re.compile("rows=1"))
     opened.get_by_role("button", name="row 2", exact=True).click()
     opened.get_by_role("checkbox", name="row 3: show together with others").check()
     opened.keyboard.press("Escape")

@@ -168,6 +168,7 @@ class Lane(Callback):
     def _running(self, release: Callable[[], None]) -> None:
         if self.training is None or self.status == "failed":
             return
+        self.status = "running"  # at once: another design waits for those that run
         release()
         if self._thread is None:
             self._thread = threading.Thread(target=self._train, daemon=True)
