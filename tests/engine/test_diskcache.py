@@ -192,3 +192,36 @@ def test_processes_share_a_folder(tmp_path: Path) -> None:
     for file in left:
         held = file.read_bytes()
         assert hashlib.sha256(held[32:]).digest() == held[:32]
+
+
+ONCE = """
+import sys, time
+from pathlib import Path
+from chainrule.engine.diskcache import cached
+
+def make():
+    with open(sys.argv[2], "a") as calls:
+        calls.write("x")
+    if sys.argv[3:]:
+        print("makes it", flush=True)
+        sys.stdin.read()
+    return b"code"
+
+assert cached(Path(sys.argv[1]), "text", "target", make) == b"code"
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+@pytest.mark.parametrize("dies", [False, True])
+def test_processes_wait_for_the_one_that_makes_a_file(tmp_path: Path, dies: bool) -> None:
+    command = [sys.executable, "-c", ONCE, str(tmp_path / "cache"), str(tmp_path / "calls")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, "slow"], stdin=pipe, stdout=pipe, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "makes it\n"
+        others = [subprocess.Popen(command) for _ in range(3)]
+        if dies:
+            first.kill()
+    assert [process.wait() for process in others] == [0] * 3
+    assert (tmp_path / "calls").read_text() == "x" * (1 + dies)
+    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".o"]

@@ -128,3 +128,20 @@ def test_nothing_of_the_data_is_alive_after_a_run() -> None:
     del data
     gc.collect()
     assert [x() for x in alive] == [None, None]
+
+
+def test_an_untrained_twin_begins_anew_and_changes_nothing_of_the_first() -> None:
+    first, same = network(), network()
+    first.fit(DATA, epochs=2, verbose=False)
+    values, steps = first.values, first.steps
+    twin = first.untrained()
+    assert (twin.steps, len(twin.history), twin.notes, twin.split) == (0, 0, {}, "")
+    assert all(np.array_equal(twin.value(name), x) for name, x in same.values.items())
+    twin.fit(DATA, epochs=3, verbose=False)
+    same.fit(DATA, epochs=3, verbose=False)
+    assert all(np.array_equal(twin.value(name), x) for name, x in same.values.items())
+    assert twin.history["loss"].tolist() == same.history["loss"].tolist()
+    assert (first.steps, len(first.history)) == (steps, 2)
+    assert all(np.array_equal(first.value(name), x) for name, x in values.items())
+    assert np.array_equal(twin.predict(DATA), same.predict(DATA))
+    assert not np.array_equal(twin.predict(DATA), first.predict(DATA))

@@ -110,10 +110,13 @@ class Model(ModelState, Generic[Result]):
         values: Mapping[str, Array] | None = None,
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
-        self.reporter: Callable[[], Report] | None = None
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
         self._output_inputs = {x: forward.name(x) for x in forward.inputs if x not in STEP_INPUTS}
+
+    def _begin(self, given: Mapping[str, Array]) -> None:
+        super()._begin(given)
+        self.reporter: Callable[[], Report] | None = None
 
     def __repr__(self) -> str:
         outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,15 @@ class ModelState:
         self.seed, self.schema = int(seed), schema
         self.objectives = Objectives(self.graph, self.loss, self.outputs)
         self.objective = self.objectives.first
+        self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
+        self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
+        self.step_cache = StepCache()
+        scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
+        self._scored = Forward(self.graph, scored)
+        self._begin(values or {})
+
+    def _begin(self, given: Mapping[str, Array]) -> None:
+        """Set all that training changes to what it is before the first step."""
         self.optimizer: Optimizer | LBFGS | None = None
         self.steps = 0
         self.live: HoldsProgram | None = None
@@ -112,17 +121,21 @@ class ModelState:
         self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
         self.trained_rows: Keys | None = None
-        self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
-        self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
-        given = values or {}
         self._slots: dict[str, Array] = {}
         self._present = {
             name: np.array(given[name]) if name in given else initial_value(x, name, self.seed)
             for name, x in self._parameters.items()
         }
-        self.step_cache = StepCache()
-        scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
-        self._scored = Forward(self.graph, scored)
+
+    def untrained(self) -> Self:
+        """Another model of the same network, at the initial values of the same seed.
+
+        Both share the graph, and what is compiled of it: its step and its forward passes.
+        """
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._begin({})
+        return other
 
     # ------------------------------------------------------------ parameters
 

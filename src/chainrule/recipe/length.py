@@ -77,7 +77,8 @@ def _losses(
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
-    models = [build(config, schema) for config in configs]
+    first = build(resolved, schema)  # epochs and rate change no graph
+    models = [first, *(first.untrained() for _ in configs[1:])]
     rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     tasks = [
         Task(model, partial(fit, model, rest, config))
@@ -95,11 +96,11 @@ def _losses(
 
 def _loss(models: Sequence[Model], data: Prepared, parts: Sequence[Rows]) -> Crossed:
     """The loss of models, each on its part: calibrated log loss, or the training loss."""
-    scorer, outputs = models[0], []
-    for model, part in zip(models, parts, strict=True):
-        scorer.restore(model.values, model.steps)  # all use one compiled function
-        outputs.append(scorer.scoring_outputs(data.arrays, data.rows[part]))
-    if temperature_of(scorer):
+    outputs = [
+        model.scoring_outputs(data.arrays, data.rows[part])
+        for model, part in zip(models, parts, strict=True)
+    ]
+    if temperature_of(models[0]):
         rows = calibrated_losses(*(np.concatenate([x[k] for x in outputs]) for k in (1, 2)))
         return Crossed(float(rows.mean()), float(rows.std() / len(rows) ** 0.5))
     losses = np.array([x[0] for x in outputs], float)

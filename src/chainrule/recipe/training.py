@@ -174,7 +174,7 @@ class Training:
         """
         model, resolved = self.model, self.config
         assert resolved.epochs is not None
-        again, epochs = build(resolved, self.schema), min(2 * best, resolved.epochs)
+        again, epochs = model.untrained(), min(2 * best, resolved.epochs)
         why = "the first run ended before its rate had fallen; the better one is kept"
         what = f"the same for {epochs} epochs: {why}"
         self._announce(progress, what, self._refits, False, self._refit_share)
@@ -193,7 +193,7 @@ class Training:
         model, data, resolved = self.model, self.data, self.config
         if not self._refits:
             return False
-        again = build(resolved, self.schema)
+        again = model.untrained()
         rows = np.sort(np.concatenate([data.rows, data.held_rows]))
         sentence = f"once more on all {len(rows):,} rows"
         epochs = self.kept
@@ -215,7 +215,7 @@ class Training:
         """The model before `refit`, which has not seen the rows held out."""
         if self._before_refit is None:
             return self.model
-        before = build(self.config, self.schema)
+        before = self.model.untrained()
         before.restore(*self._before_refit)
         return before
 
