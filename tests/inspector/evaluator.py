@@ -119,19 +119,23 @@ class Answer:
     sent: list[dict[str, Any]] = field(default_factory=list)
 
 
-def answers(tasks: list[Task], folder: Path) -> list[Answer]:
-    """What the page's evaluator makes of all tasks, in one process."""
+def run_node(script: str, *arguments: Path) -> None:
+    """Runs a script of web/tests; skips the test where Node.js or its packages are missing."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node.js: install version 20 or newer to test the page's evaluator")
     if not (WEB / "node_modules" / "vite").is_dir():
         pytest.skip("web/node_modules is missing: make web-check installs it")
+    command = [node, WEB / "tests" / script, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def answers(tasks: list[Task], folder: Path) -> list[Answer]:
+    """What the page's evaluator makes of all tasks, in one process."""
     source, out = folder / "tasks.jsonl", folder / "answers.jsonl"
     source.write_text("\n".join(task.line() for task in tasks), "utf-8")
-    run = subprocess.run(
-        [node, WEB / "tests" / "evaluate.mjs", source, out], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
+    run_node("evaluate.mjs", source, out)
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     return [
         Answer([_read(x) for x in line["values"]], line["steps"] or [], line["sent"] or [])

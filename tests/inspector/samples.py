@@ -80,14 +80,15 @@ def named(names: Sequence[str]) -> Document:
     node = trace.graph.nodes.index(trace.graph[names[0]])
     made["encoders"] = [
         {
-            "column": name, "kind": "number", "told": name, "levels": [],
+            "column": name, "kind": "number", "told": name, "levels": [], "gaps": 0,
+            "reading": {"kind": "number", "decimal": ".", "unit": "", "gaps": [""]},
             "parts": [{"name": name, "input": names[0], "position": k,
                        "seen": [{"node": node, "entries": [k]}]}],
         } for k, name in enumerate(names)
     ]  # fmt: skip
     made["target"] = {
         "column": names[1], "input": names[1], "task": "classification", "classes": list(names),
-        "output": made["graph"]["outputs"][0],
+        "reading": None, "output": made["graph"]["outputs"][0],
     }  # fmt: skip
     for row, name in zip(made["rows"], names, strict=True):
         row |= {"label": name, "why": name}

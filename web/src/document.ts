@@ -116,7 +116,29 @@ export interface EncoderForm {
   told: string;
   /** The levels of a category, in the order of their codes; empty for others. */
   levels: string[];
+  /** The number of gaps in the training data. */
+  gaps: number;
+  /** How its cells are read; null: by code that the page does not have. */
+  reading: ReadingForm | null;
   parts: PartForm[];
+}
+
+/** How a cell becomes numbers; `gaps` are the texts that say that there is no value. */
+export type ReadingForm = { gaps: string[] } & (
+  | { kind: "number"; decimal: "." | ","; unit: string }
+  /** Words in lower case. */
+  | { kind: "boolean"; false: string[]; true: string[] }
+  /** The formats of a day, tried in order, as strptime has them or "iso"; the names of its parts. */
+  | { kind: "date"; forms: string[]; words: string; parts: string[] }
+  /** The words of names are counted where there are some. */
+  | ({ kind: "category"; by_number: boolean } & BagForm)
+  | ({ kind: "text" } & BagForm)
+);
+
+/** The words that are counted, in the order of their features, and the weight of each. */
+export interface BagForm {
+  words: string[];
+  weights: number[];
 }
 
 /** A number that an encoder makes of a cell: where it enters the graph, and what it becomes. */
@@ -138,6 +160,8 @@ export interface TargetForm {
   task: "classification" | "regression";
   /** The classes in the order of their indices; empty for numbers. */
   classes: string[];
+  /** How its cells are read, where it is a number. */
+  reading: ReadingForm | null;
   /** The answer of the model: its outputs are probabilities or numbers. */
   output: number;
 }

@@ -3,7 +3,7 @@ import { decode, size, type Value } from "./arrays";
 import { evaluate, givenOf, isValue, reevaluate, type Result } from "./core/evaluate";
 import { steps, type Step } from "./core/steps";
 import { updateSteps } from "./core/updates";
-import { same, withEntry } from "./core/values";
+import { rounded, same, withEntry } from "./core/values";
 import type { ArrayForm, InspectionDocument } from "./document";
 import { Labels } from "./parts/labels";
 
@@ -23,6 +23,8 @@ export class Session {
   readonly labels: Labels;
   /** The document's rows that are shown together, as indices into `document.rows`. */
   rows = $state.raw<readonly number[]>([]);
+  /** The cells of the table that the user typed, by `row:column`. */
+  cells = $state.raw<ReadonlyMap<string, string>>(new Map());
   /** What the user changed, by `row:node:entry`. */
   edits = $state.raw<ReadonlyMap<string, Edit>>(new Map());
   /** Nodes by index: the one that is looked at, and the one under the pointer. */
@@ -46,6 +48,8 @@ export class Session {
   readonly structure: boolean;
 
   readonly #index: ReadonlyMap<string, number>;
+  /** The columns that inputs are made of, by `node:entry`, or `node:` of all its entries. */
+  readonly #columns: ReadonlyMap<string, string>;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** The arrays of inputs and parameters without the edits. */
@@ -66,6 +70,13 @@ export class Session {
     ...steps(this.document.graph, this.values), ...updateSteps(this.document.graph, this.values),
   ]);
   readonly step: Step | null = $derived(this.steps[this.at] ?? null);
+  /** The number of edits; all that one cell of the table becomes is one. */
+  readonly editCount: number = $derived.by(() => new Set(
+    [...this.edits].map(([key, e]) => {
+      const column = this.#columns.get(`${e.node}:${e.entry}`) ?? this.#columns.get(`${e.node}:`);
+      return column === undefined ? key : `${e.row}/${column}`;
+    }),
+  ).size);
   readonly editedNodes: ReadonlySet<number> = $derived.by(() => new Set(this.changes.keys()));
   #moved = $derived.by(() => this.values.map((now, k) => !same(now, this.originals[k]!)));
 
@@ -75,6 +86,9 @@ export class Session {
     this.labels = new Labels(document);
     this.rows = document.batch.length ? [...document.batch] : document.rows.length ? [0] : [];
     this.#index = new Map(document.graph.nodes.map((x, k) => [x.name, k]));
+    this.#columns = new Map(document.encoders.flatMap((e) =>
+      e.parts.map((p) => [`${this.#index.get(p.input)}:${p.position ?? ""}`, e.column]),
+    ));
   }
 
   /** The index of the node of a name. */
@@ -92,19 +106,28 @@ export class Session {
 
   /** Changes an entry, by its flat index in the node's value, of an input or parameter. */
   edit(node: number, entry: number, value: number): void {
-    const place = this.place(node, entry);
-    const key = `${place.row ?? ""}:${node}:${place.entry}`;
+    this.editAll([{ node, entry, value }]);
+  }
+
+  /** Changes several entries at once. */
+  editAll(changes: readonly { node: number; entry: number; value: number }[]): void {
     const edits = new Map(this.edits);
-    const before = this.given.get(node);
-    if (before && Object.is(withEntry(before, entry, value).data[entry], before.data[entry]))
-      edits.delete(key);
-    else edits.set(key, { node, ...place, value });
+    for (const { node, entry, value } of changes) {
+      const place = this.place(node, entry);
+      const key = `${place.row ?? ""}:${node}:${place.entry}`;
+      const before = this.given.get(node);
+      if (before && Object.is(rounded(value, before.dtype), Number(before.data[entry]))) edits.delete(key);
+      else edits.set(key, { node, ...place, value });
+    }
     this.edits = edits;
   }
 
   /** Takes back the edits of a node, or of one entry of it, or all. */
   reset(node?: number, entry?: number): void {
-    if (node === undefined) this.edits = new Map();
+    if (node === undefined) {
+      this.edits = new Map();
+      this.cells = new Map();
+    }
     else {
       const place = entry === undefined ? null : this.place(node, entry);
       this.edits = new Map([...this.edits].filter(([, e]) =>

@@ -4,12 +4,11 @@
  * parameters by index, and the indices of the nodes whose values are wanted. A line of the output is
  * `{values, steps, sent}`, with a failure's sentence in place of a value that is missing.
  */
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createReadStream, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "vite";
+import { fileURLToPath } from "node:url";
+import { bundled } from "./bundled.mjs";
 
 const [, , file, out] = process.argv;
 const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
@@ -36,23 +35,6 @@ function sent(graph, results, rows) {
     }
   }
   return parts;
-}
-
-/** The exports of a TypeScript file, bundled into one script. */
-async function bundled(entry) {
-  const folder = mkdtempSync(join(tmpdir(), "chainrule-core-"));
-  try {
-    await build({
-      root: web, configFile: false, logLevel: "error",
-      build: {
-        outDir: folder, emptyOutDir: true, minify: false,
-        lib: { entry, formats: ["es"], fileName: () => "core.mjs" },
-      },
-    });
-    return await import(pathToFileURL(join(folder, "core.mjs")).href);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 function answered({ graph, given, rows, wanted, steps, chained }) {

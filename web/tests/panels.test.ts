@@ -117,8 +117,8 @@ test("numbers are read and written", () => {
 test("columns and classes give entries their names", () => {
   const labels = new Labels({
     ...lecture,
-    encoders: [{ column: "size", kind: "number", told: "", levels: [], parts: [{ name: "size", input: "x", position: 1, seen: [] }] }],
-    target: { column: "t", input: "t", task: "classification", classes: ["yes"], output: node("y") },
+    encoders: [{ column: "size", kind: "number", told: "", levels: [], gaps: 0, reading: null, parts: [{ name: "size", input: "x", position: 1, seen: [] }] }],
+    target: { column: "t", input: "t", task: "classification", classes: ["yes"], reading: null, output: node("y") },
   });
   expect(labels.names(node("x"), [0])(1, 1)).toBe("size");
   expect(labels.names(node("x"), [0])(0, 0)).toBe("row 1");

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
-from chainrule.data.columns.target import ClassTarget
+from chainrule.data.columns.bags import WordEncoder
+from chainrule.data.columns.columns import CategoryColumn
+from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.readers.sources import read
+from chainrule.data.schema import Schema
 from chainrule.data.table import Table, counted
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
@@ -26,6 +29,7 @@ from chainrule.inspector.page import Page
 from chainrule.interpret import initial_value
 from chainrule.model.fit import optimizer_for
 from chainrule.model.learned import learning_form
+from chainrule.model.readings import reading_form
 from chainrule.model.seen import encoder_forms, typical_row
 from chainrule.model.state import Data, ModelState
 from chainrule.passes.rewrite import rewrite
@@ -107,7 +111,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         python=f"model.run(table.take({[row for row, _ in chosen]}))",
         rows=forms,
         batch=[0],
-        holds=f"{counted(len(forms), 'row')} of {table.source}",
+        holds=f"{counted(len(forms), 'row')} of {table.source}{_known(schema)}",
         notes=[*notes, *encoded.notes, *more, *_left_out(state, trace, updates)],
         encoders=encoder_forms(state, trace),
         target=None if target is None else {
@@ -115,10 +119,20 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
             "input": target.name,
             "task": target.task,
             "classes": list(target.labels) if isinstance(target, ClassTarget) else [],
+            "reading": reading_form(target, schema) if isinstance(target, NumberTarget) else None,
             "output": trace.graph.nodes.index(trace.graph.outputs[0]),
         },
         **learning_form(state.history),
     )  # fmt: skip
+
+
+def _known(schema: Schema) -> str:
+    """The texts of the training data that a page holds beside rows, in words."""
+    levels = sum(len(e.levels) for e in schema.used if isinstance(e, CategoryColumn))
+    bags = [e.words if isinstance(e, CategoryColumn) else e for e in schema.used]
+    words = sum(e.width for e in bags if isinstance(e, WordEncoder))
+    found = [counted(n, noun) for n, noun in ((levels, "level"), (words, "counted word")) if n]
+    return f", and {' and '.join(found)} of the training data" if found else ""
 
 
 def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[str, Any]:

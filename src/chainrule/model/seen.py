@@ -18,6 +18,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import evaluate
+from chainrule.model.readings import reading_form
 from chainrule.model.state import ModelState
 from chainrule.types import N
 
@@ -69,6 +70,8 @@ def encoder_forms(state: ModelState, trace: Trace) -> list[dict[str, Any]]:
             "kind": e.kind,
             "told": told.get(e.name, e.treatment),
             "levels": list(_levels(e)),
+            "gaps": e.gaps,
+            "reading": reading_form(e, schema),
             "parts": [
                 x | {"seen": seen.get((x["input"], x["position"]), [])} for x in parts[e.name]
             ],

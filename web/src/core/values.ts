@@ -1,5 +1,6 @@
 /** Arrays put together, compared, and changed entry by entry. */
 import { type Value, zeros } from "../arrays";
+import type { DType } from "../document";
 import { isValue, type Result } from "./evaluate";
 
 /** The arrays of rows, stacked along a new first axis. */
@@ -8,6 +9,11 @@ export function joined(rows: readonly Value[]): Value {
   const result = zeros(first.dtype, [rows.length, ...first.shape]);
   rows.forEach((row, k) => result.data.set(row.data as never, k * row.data.length));
   return result;
+}
+
+/** A number as an entry of a dtype has it. */
+export function rounded(x: number, dtype: DType): number {
+  return Number(withEntry(zeros(dtype, [1]), 0, x).data[0]);
 }
 
 /** A copy with one entry changed, rounded to the dtype. */
