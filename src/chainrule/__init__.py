@@ -28,6 +28,7 @@ from chainrule.model.exercise import exercise as exercise
 from chainrule.model.many import fit_many as fit_many
 from chainrule.model.model import Model as Model
 from chainrule.model.model import load as load
+from chainrule.model.predictor import Predictor as Predictor
 from chainrule.model.show import show as show
 from chainrule.nn import init as init
 from chainrule.nn import layer as layer

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from chainrule.backend.base import Executable
+from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.run.caller import compile_caller, load_caller, supported
+from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.registry import find_backend
 from chainrule.engine.compile import machine_code, plan_forward, plan_step
 from chainrule.engine.diskcache import cached
@@ -35,6 +38,17 @@ def step_code(step: Step, rows: int) -> Executable:
 def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
     """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
     return _code(graph, fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
+
+
+@cache
+def caller_code() -> Code | None:
+    """The function by which Python calls forward passes; None where the interpreter has none."""
+    if not supported():
+        return None
+    with _lock:
+        target = find_backend("native").target()
+        file = cached(code_folder(), f"caller {_sources()}", target, lambda: compile_caller(host()))
+        return load_caller(file, host())
 
 
 def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from chainrule.engine.direct import Direct
 from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.nativerows import NativeRows
 from chainrule.errors import GraphError
@@ -112,6 +113,14 @@ class Forward:
             known.update(zip(stage.made, stage(values, arrays, rows, known), strict=True))
         return [known[x] for x in self._outputs]
 
+    def direct(self) -> Direct | None:
+        """A call from arrays, in the order of `inputs`, to outputs; None where machine code does
+        not compute all of them, each row by itself."""
+        stage = self._stages[0]
+        if len(self._stages) > 1 or self._step_inputs or not isinstance(stage, _Native):
+            return None
+        return stage.direct(self.inputs, self._outputs)
+
     def _refuse_steps(self) -> None:
         """Raises GraphError where a value exists in training steps alone."""
         for x in self._step_inputs:
@@ -180,8 +189,16 @@ class _Rowwise:
 class _Native(_Rowwise):
     """The same as machine code."""
 
-    def _compiled(self, graph: Graph) -> RowwiseForward:
-        return BoundsCheckedForward(graph, graph.outputs)
+    def _compiled(self, graph: Graph) -> BoundsCheckedForward:
+        self._checked = BoundsCheckedForward(graph, graph.outputs)
+        return self._checked
+
+    def direct(self, inputs: Sequence[str], outputs: Sequence[Node]) -> Direct | None:
+        """See Forward; `outputs` are among `made`."""
+        own = {self._graph.name(x) for x in self._graph.inputs if x.batch}
+        if own != set(inputs) or len(own) < len(self._graph.inputs):
+            return None
+        return self._checked.direct(inputs, [self.made.index(x) for x in outputs])
 
 
 class _Whole:
@@ -276,3 +293,7 @@ class BoundsCheckedForward:
         if self._out_of_range is not None and found.pop().any():
             self._interpreted(values, arrays, rows)  # which raises
         return found
+
+    def direct(self, inputs: Sequence[str], outputs: Sequence[int]) -> Direct:
+        """See Forward; the outputs are those of `nodes` with these numbers."""
+        return Direct(self._native, inputs, outputs, self._out_of_range is not None)

@@ -40,12 +40,16 @@ class NativeRows:
     Args:
         graph: contains the nodes; specialised.
         nodes: what to compute.
+
+    Attributes:
+        graph: that graph.
+        types: of its inputs that have rows, by name.
     """
 
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
-        self._graph, self._nodes = graph, nodes
+        self.graph, self._nodes = graph, nodes
         self._parameters = [graph.name(x) for x in graph.parameters]
-        self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
+        self.types = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
         self._code: Executable | None = None
@@ -59,17 +63,17 @@ class NativeRows:
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
         """See RowwiseForward."""
-        code = self._code or self._compile()
-        state = self._state(code, values)
+        code = self.executable()
+        state = self.state(code, values)
         rows = np.ascontiguousarray(rows, np.int64)
         least = int(rows.view(np.uint64).max()) + 1 if len(rows) else 0  # a negative one is huge
-        data = {name: _held(arrays[name], x, least) for name, x in self._batched.items()}
+        data = {name: _held(arrays[name], x, least) for name, x in self.types.items()}
         fixed = {name: arrays[name] for name in self._fixed}
         if len(rows) > self._block:
             return self._blocks(code, state, data, fixed, rows)
-        native = self._take(code, state)
+        native = self.take(code, state)
         results = [view.copy() for view in native.run_rows(rows, data, fixed)]
-        self._idle.append(native)
+        self.put(native)
         return results
 
     def _blocks(
@@ -82,7 +86,7 @@ class NativeRows:
 
         def work(_: int) -> None:
             nonlocal starts
-            native = self._take(code, state)
+            native = self.take(code, state)
             try:
                 while (start := next(starts, None)) is not None:
                     part = slice(start, start + size)
@@ -92,7 +96,7 @@ class NativeRows:
             except BaseException:
                 starts = iter(())  # the others stop too: Ctrl-C is heard soon
                 raise
-            self._idle.append(native)
+            self.put(native)
 
         if count > SHARED * size and self._sharing.acquire(blocking=False):
             try:
@@ -104,8 +108,8 @@ class NativeRows:
             work(0)
         return results
 
-    def _take(self, code: Executable, state: Memory) -> Runner:
-        """One that no other thread works with; put it back into `_idle`."""
+    def take(self, code: Executable, state: Memory) -> Runner:
+        """One that no other thread works with, until `put` gives it back."""
         try:
             native = self._idle.pop()
         except IndexError:
@@ -114,16 +118,22 @@ class NativeRows:
             native.attach_state(state)
         return native
 
+    def put(self, native: Runner) -> None:
+        """See `take`."""
+        self._idle.append(native)
+
     def __reduce__(self) -> tuple[type[NativeRows], tuple[Graph, Sequence[Node]]]:
-        return NativeRows, (self._graph, self._nodes)
+        return NativeRows, (self.graph, self._nodes)
 
-    def _compile(self) -> Executable:
-        code = forward_code(self._graph, self._nodes, self._block)
-        assert isinstance(code, Executable)
-        self._code = code
-        return code
+    def executable(self) -> Executable:
+        """The machine code, compiled when it is first asked for."""
+        if self._code is None:
+            code = forward_code(self.graph, self._nodes, self._block)
+            assert isinstance(code, Executable)
+            self._code = code
+        return self._code
 
-    def _state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
+    def state(self, code: Executable, values: Mapping[str, Array]) -> Memory:
         """The parameters as the code wants them; made anew when an array is another."""
         now, held = [values[name] for name in self._parameters], self._held
         if held is not None and all(a is b for a, b in zip(now, held[0], strict=True)):

@@ -27,6 +27,7 @@ from chainrule.inspector.page import Page
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
+from chainrule.model.predictor import Predictor
 from chainrule.model.restore import content, fill
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, Tabular
@@ -113,6 +114,7 @@ class Model(ModelState, Generic[Result]):
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
         self._output_inputs = {x: forward.name(x) for x in forward.inputs if x not in STEP_INPUTS}
+        self._direct, self._order = self._forward.direct(), (*self._output_inputs.values(),)
 
     def _begin(self, given: Mapping[str, Array]) -> None:
         super()._begin(given)
@@ -335,11 +337,50 @@ class Model(ModelState, Generic[Result]):
             decision = getattr(self.schema.target, "decision", "")
             notes = (*encoded.notes, *([decision] if decision else []))
             return Predictions(self.schema, values[0], notes)
+        if (found := self._of_mapping(data)) is not None:
+            return found
         needed = self._output_inputs
         bound, rows = bind(needed, needed, self._needed(data, needed.values()))
         arrays = {name: bound[x] for x, name in needed.items()}
         values = self._forward(self._values, arrays, all_rows(rows))
         return values[0] if self.single else values
+
+    def predictor(self) -> Predictor[Result]:
+        """`predict` bound for a server: a function of the inputs' arrays, by position.
+
+        `predict = model.predictor()`, then `predict(x)` for each request: the same result as
+        `model.predict({"x": x})`, sooner. The machine code is compiled, or read from the cache,
+        before this returns. It follows the model: see Predictor, also on threads.
+        """
+        inputs = self._output_inputs
+        if self.schema is not None:
+            return Predictor(("table",), ("",), lambda given: None, self.predict)
+        if self._direct is not None:
+            self._direct.prepare(self._values)
+        takes = [str(x.type) for x in inputs]
+        return Predictor(self._order, takes, self._of_arrays, self._of_anything)
+
+    def _of_anything(self, *arrays: npt.ArrayLike) -> Any:
+        """See Predictor: what `predict` says to arrays by position."""
+        return self.predict(dict(zip(self._order, arrays, strict=True)))
+
+    def _of_mapping(self, data: object) -> Any:
+        """The outputs for a dict of arrays, or None: the usual case, and the quickest.
+
+        A dict of another class may do anything when it is asked, so that it is not.
+        """
+        if type(data) is not dict or len(data) != len(self._order):
+            return None
+        try:
+            arrays = [data[name] for name in self._order]
+        except KeyError:
+            return None
+        return self._of_arrays(arrays)
+
+    def _of_arrays(self, arrays: Sequence[Any]) -> Any:
+        """The outputs for arrays in the order of the inputs, or None: see Direct."""
+        found = None if self._direct is None else self._direct(self._values, arrays)
+        return [found] if found is not None and len(self.outputs) == 1 > self.single else found
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
         """The values of all nodes on some examples, with the present parameters.

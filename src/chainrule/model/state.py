@@ -167,7 +167,7 @@ class ModelState:
         """
         name = self._name(parameter)
         array = as_feed(f"parameter {name!r}", value, self._parameters[name].type)
-        self._values[name] = np.array(array)
+        self._present = self._values | {name: np.array(array)}  # predictions know it by identity
         if self.last_run is not None:  # its best score and its end are those of other values
             self.last_run = replace(self.last_run, judged=None, values=None)
 

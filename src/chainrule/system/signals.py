@@ -30,13 +30,24 @@ def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
                 previous(number, frame)  # type: ignore[arg-type]
             stop()
 
-    signal.signal(signal.SIGINT, defer)
+    if not _handled(defer):
+        yield
+        return
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
         if pending:
             previous(*pending[0])  # type: ignore[arg-type]
+
+
+def _handled(handler: Callable[[int, object], None]) -> bool:
+    """Set the handler of Ctrl-C; False in a subinterpreter, whose main thread gets no signals."""
+    try:
+        signal.signal(signal.SIGINT, handler)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -75,15 +75,18 @@ class Runner:
         done: how many steps the last run did.
         names: of the states.
         threads: how many share the steps from now on, at most as many as there are.
+        frame: the words that machine code finds its buffers by; see emit/steps.py.
+        caller: a function of arrays that runs it; see caller.py.
     """
 
     def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
         self.code, self.signature, self.program = code, code.signature, code.program
         self.threads, self.parity, self.done = threads, 0, 0
+        self.caller: Callable[..., Any] | None = None
         self._pool, self._function = Pool(threads), code.code.function("run")
-        self._frame = np.zeros(self.program.words, np.int64)
-        self._word = (ctypes.c_int64 * self.program.words).from_buffer(self._frame.data)
-        self._pointer = ctypes.c_void_p(self._frame.ctypes.data)
+        self.frame = np.zeros(self.program.words, np.int64)
+        self._word = (ctypes.c_int64 * self.program.words).from_buffer(self.frame.data)
+        self._pointer = ctypes.c_void_p(self.frame.ctypes.data)
         self.names = {b.name: b for b in self._spaces("state")}
         others = (b for b in self.signature.buffers if b.space != "state")
         self.memory = layout(others, (), code.max_rows).memory()
@@ -102,7 +105,7 @@ class Runner:
         self._set("words", self._barrier_words.ctypes.data + -self._barrier_words.ctypes.data % 128)
         self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
         self._set("each", each)
-        self._table, self._args = table(self.signature, self.program, code.code, self._frame)
+        self._table, self._args = table(self.signature, self.program, code.code, self.frame)
         self._select_tasks(None)
 
     def _select_tasks(self, half: Half | None) -> None:
@@ -138,7 +141,7 @@ class Runner:
             self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
 
     def _set(self, name: str, value: int) -> None:
-        self._frame[_WORD[name]] = value
+        self.frame[_WORD[name]] = value
 
     def enable_timing(self, code: Code) -> npt.NDArray[np.int64]:
         """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
@@ -154,6 +157,11 @@ class Runner:
         """Whether there is a data buffer of that name: none where its elements have no use."""
         return any(name == known for known, _ in self._data)
 
+    def data_word(self, name: str) -> int | None:
+        """The address of the frame's word for a data buffer; None where there is none."""
+        word = dict(self._data).get(name)
+        return None if word is None else int(self.frame[word:].ctypes.data)
+
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array: rows first; copied only where its layout must change.
 
@@ -166,7 +174,7 @@ class Runner:
             want = buffer.shape
             raise FeedError("native", "an array does not fit", expected=want, got=laid_out.shape)
         self._bound[name] = laid_out
-        self._frame[self.program.slots[buffer]] = laid_out.ctypes.data
+        self.frame[self.program.slots[buffer]] = laid_out.ctypes.data
 
     @property
     def bytes(self) -> int:
@@ -223,7 +231,7 @@ class Runner:
         count = self.threads
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
         del alive
-        self.done = int(self._frame[_WORD["done"]])
+        self.done = int(self.frame[_WORD["done"]])
         if half != "gradients":
             self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
@@ -297,8 +305,8 @@ class Runner:
         if array.shape not in (shape, (steps, *shape)):
             raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
         slot = self.program.slots[buffer]
-        self._frame[slot] = array.ctypes.data
-        self._frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
+        self.frame[slot] = array.ctypes.data
+        self.frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
         return array
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from chainrule.backend.cpu.machine import Machine
@@ -57,13 +58,23 @@ def compiled(text: str, machine: Machine) -> bytes:
 
 
 class Code:
-    """An object file, linked and ready to run; it lives as long as this object."""
+    """An object file, linked and ready to run; it lives as long as this object.
 
-    def __init__(self, file: bytes, machine: Machine) -> None:
+    Args:
+        file: from `compiled`.
+        machine: for which it was compiled.
+        symbols: addresses of the functions of this process that it calls, by name.
+    """
+
+    def __init__(
+        self, file: bytes, machine: Machine, symbols: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
         with _llvm():
             _start()
+            for name, address in symbols.items():
+                llvm.add_symbol(name, address)
             empty = llvm.parse_assembly("")
             empty.triple = machine.triple
             self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
