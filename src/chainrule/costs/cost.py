@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chainrule.costs.speeds import Speeds
+from chainrule.costs.tile import best_tile
 from chainrule.costs.work import Work, is_double, rough_work, size_of, work
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
@@ -162,26 +163,13 @@ def product_seconds(each: Work, speeds: Speeds, part: float) -> float:
     m, v, k, repeats = each.product
     lanes = speeds.vector // (8 if is_double(each.kernel) else 4)
     wide = -(-v // lanes)
-    rows, vectors = best_tile(speeds.tiles, wide)
-    vectors = min(vectors, wide)
-    columns = max(-(-wide // vectors) * vectors, vectors) * lanes
+    rows, vectors = best_tile(speeds.tiles, m, wide, k)
+    columns = -(-wide // vectors) * vectors * lanes
     computed = -(-math.ceil(m * part) // rows) * rows
     rate = speeds.peak * speeds.product * lanes * 4 / speeds.vector
     tiles = computed / rows * columns / (vectors * lanes) * repeats
     store = tiles * rows * vectors * 2 * speeds.instruction
     return 2 * computed * columns * k * repeats / rate + store
-
-
-def best_tile(tiles: Iterable[tuple[int, int]], wide: int) -> tuple[int, int]:
-    """The tile of accumulators, as (rows, vectors), for a product `wide` vectors wide."""
-
-    def cost(tile: tuple[int, int]) -> float:
-        """Vectors of columns that are computed, times the loads for each of a tile's sums."""
-        rows, vectors = tile
-        loads = (rows + vectors) / (rows * vectors)
-        return -(-wide // vectors) * vectors * (1 + max(0.0, loads - 1))
-
-    return min(tiles, key=cost)
 
 
 def _reuse_distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:

@@ -66,7 +66,7 @@ class Gemm:
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
         sizes = (shape.rows, shape.vectors, shape.lanes)
-        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place")
+        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few)
         self.roots = [p for s in self.linear.stores for p in (s.value, *s.place)]
 
     def write(self) -> None:
@@ -135,8 +135,10 @@ class Gemm:
                 self._finish(row)
 
     def _sums(self, row: str) -> str:
-        """The address of the sums of a row."""
+        """The address of the sums of a tile from this row on; those of one block are used at once."""
         f = self.f
+        if self.cut.single:
+            return "%scratch"
         here = f.mul(f.sub(row, self.chunk.first), str(self.shape.width))
         return f.shift(self.element, "%scratch", here)
 
@@ -191,13 +193,13 @@ class Gemm:
     def _finish(self, row: str) -> None:
         """The writes for the rows of a tile, from the sums in memory."""
         f, body, shape = self.f, self.body, self.shape
-        column, step = body.at[shape.n], body.vectors.lanes
+        column, step, tile = body.at[shape.n], body.vectors.lanes, self._sums(row)
         del body.at[shape.n]
         used = min(self.columns, shape.width)
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
         with body.finite.scope(), f.loop(row, end) as r, body.inside(shape.m, r):
             body.hoist(self.roots, self.linear.stores)
-            sums = self._sums(r)
+            sums = f.shift(self.element, tile, f.mul(f.sub(r, row), str(shape.width)))
             for offset in range(0, used, step):
                 self._write(column, sums, offset, min(used - offset, step))
         body.at[shape.n] = column

@@ -13,10 +13,6 @@ from chainrule.backend.cpu.emit.text import SCALARS, Function, type_of
 from chainrule.backend.cpu.layout import LINE
 from chainrule.ir.kernel import BYTES
 
-MIN_SUMS = 8
-"""The number of independent sums that hides the latency of a multiply-add."""
-
-
 PANEL_WORDS = (
     "b", "b_stride", "depth", "add", "first", "a_stride",
     "next", "run_stride", "runs", "share", "run_lines", "prefetches",
@@ -53,6 +49,7 @@ class Tile:
     """The sums that are held in registers: `rows` times `vectors` of `lanes` columns.
 
     With `rows_in_place`, the left factor is not a strip, but a table of the addresses of its rows.
+    `few` is the number of rows of a lower tile, for the end.
     """
 
     dtype: str
@@ -61,11 +58,7 @@ class Tile:
     lanes: int
     fused: bool
     rows_in_place: bool
-
-    @property
-    def few_rows(self) -> int:
-        """The number of rows that take hardly more time than one."""
-        return min(self.rows, -(-MIN_SUMS // self.vectors))
+    few: int
 
     def sums(self, rows: int) -> Helper:
         """`(a, b, b_stride, depth, sums, add, first, a_stride)`: sums of rows, for all columns.
@@ -75,7 +68,7 @@ class Tile:
         `first + k` of the row. The order of additions does not depend on the shape of the tile.
         """
         f = Function(
-            f"sums.{self._name}.{rows}",
+            f"sums.{self._name(rows)}",
             "ptr %a, ptr %b, i64 %b_stride, i64 %depth, ptr %sums, i1 %add, i64 %first, "
             "i64 %a_stride",
         )
@@ -125,9 +118,9 @@ class Tile:
         `job` has the words of PANEL_WORDS. First it prefetches this strip's share of the next panel
         of b, and the lines of the pairs.
         """
-        whole, few_rows = self.sums(self.rows), self.sums(self.few_rows)
+        whole, few_rows = self.sums(self.rows), self.sums(self.few)
         element, size = SCALARS[self.dtype], BYTES[self.dtype]
-        f = Function(f"strip.{self._name}", "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left")
+        f = Function(f"strip.{self._name(self.rows)}.{self.few}", "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left")
         kinds = {"b": "ptr", "next": "ptr", "add": "i1"}
         words = {
             word: f.load(kinds.get(word, "i64"), f.shift("i64", "%job", str(k)), 8)
@@ -147,7 +140,7 @@ class Tile:
                 row = f.shift("i8", base, f.mul(r, row_bytes))
                 for line in range(0, self.vectors * self.lanes * size, LINE):
                     _prefetch(f, f.shift("i8", row, str(line)), 3)
-        short = f.value(f"icmp sle i64 %left, {self.few_rows}")
+        short = f.value(f"icmp sle i64 %left, {self.few}")
         function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
         f.do(
             f"call void {function}(ptr %a, ptr {words['b']}, i64 {words['b_stride']}, "
@@ -156,10 +149,9 @@ class Tile:
         )
         return _helper(f), whole, few_rows
 
-    @property
-    def _name(self) -> str:
+    def _name(self, rows: int) -> str:
         left = "lines" if self.rows_in_place else "strips"
-        return f"{left}.{SCALARS[self.dtype]}.{self.rows}.{self.vectors}x{self.lanes}"
+        return f"{left}.{SCALARS[self.dtype]}.{rows}.{self.vectors}x{self.lanes}"
 
     @property
     def _kind(self) -> str:

@@ -61,7 +61,8 @@ class Factors:
         pad = max(shape.rows, shape.lanes)
         self._strip_stride = f.add(f.mul(total, str(shape.rows)), str(pad))
         rows = lengths.chunk + shape.rows
-        sums, lines = rows * shape.width, max(lengths.block, shape.width)
+        sums = (shape.rows if lengths.single else rows) * shape.width
+        lines = max(lengths.block, shape.width)
         panel = 0 if shape.right == "in_place" else (lengths.block + shape.lanes) * shape.width
         packs_lines, copies = shape.left == "pack", shape.left not in ("rows_in_place", "in_place")
         self._panel = f.shift(self.element, "%scratch", str(sums))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chainrule.backend.cpu.emit.microkernel import MIN_SUMS
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
-from chainrule.costs.cost import best_tile
+from chainrule.costs.tile import MIN_SUMS, best_tile, few_rows
 from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Access, AffineExpr, Analysis
 from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel
 
-TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (14, 1))}
-"""Rows and vectors of a tile of accumulators, by the number of registers; the best first."""
+TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (16, 1))}
+"""The most rows of a tile of accumulators, and its vectors, by the number of registers."""
 
 MAX_BLOCK = 320
 """The greatest block of k: a panel of this many rows stays in the first-level cache."""
@@ -51,6 +50,7 @@ class Tiling:
         right: `in_place` if b is read in place, contiguous along n with a fixed stride along k;
             else the method of packing: `transpose` if it is contiguous along k, `pack` if along n.
         rows, vectors, lanes: the size of a tile.
+        few: the rows of the lower tile at the end.
     """
 
     a: int
@@ -65,6 +65,7 @@ class Tiling:
     rows: int
     vectors: int
     lanes: int
+    few: int
 
     @property
     def width(self) -> int:
@@ -94,7 +95,7 @@ def tiling(
             for k in sorted(contraction.k, key=size, reverse=True):
                 roles = (a, b, m, n, k)
                 if _readable(analysis, roles):
-                    return _tiled(analysis, machine, roles)
+                    return _tiled(analysis, machine, roles, size)
     return None
 
 
@@ -156,21 +157,22 @@ def _right(analysis: Analysis, b: int, n: int, k: int, width: int) -> Right:
     return "in_place" if inside and analysis.stride(access, k) is not None else "pack"
 
 
-def _tiled(analysis: Analysis, machine: Machine, roles: Roles) -> Tiling:
+def _tiled(
+    analysis: Analysis, machine: Machine, roles: Roles, size: Callable[[int], int]
+) -> Tiling:
     a, b, m, n, k = roles
     linear = analysis.linear
     lanes = machine.vector // BYTES[linear.instrs[linear.value].dtype]
-    columns, rows = linear.sizes[n], linear.sizes[m]
+    columns = linear.sizes[n]
     wide = -(-columns // lanes) if isinstance(columns, int) else 64
-    height, vectors = best_tile(TILES[machine.registers], wide)
-    if isinstance(rows, int):
-        height = max(1, min(height, rows))
-    vectors = min(vectors, wide)
+    tile = best_tile(TILES[machine.registers], size(m), wide, size(k))
     outer = tuple(x for x in range(linear.free) if x not in (m, n))
     outer_k = tuple(x for x in linear.over if x != k)
-    right = _right(analysis, b, n, k, vectors * lanes)
+    right = _right(analysis, b, n, k, tile[1] * lanes)
     left = _left(analysis, roles, outer_k)
-    return Tiling(a, b, m, n, k, outer, outer_k, left, right, height, vectors, lanes)
+    return Tiling(
+        a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few_rows(size(m), tile)
+    )
 
 
 def split_terms(
@@ -193,7 +195,7 @@ def single_row(analysis: Analysis, shape: Tiling) -> Tiling | None:
         return None
     slack = linear.arguments[int(linear.instrs[shape.b].data or 0)].slack
     wide = -(-columns // shape.lanes) if slack else columns // shape.lanes
-    return replace(shape, left="rows_in_place", rows=1, vectors=min(MIN_SUMS, max(1, wide)))
+    return replace(shape, left="rows_in_place", rows=1, few=1, vectors=min(MIN_SUMS, max(1, wide)))
 
 
 @dataclass(frozen=True)
