@@ -7,11 +7,12 @@
 
 Every sum runs over k in order, in blocks that are added up in order, at every position in a tile.
 So results do not depend on the division of rows among threads. Rows past the end of a chunk are
-computed from its last row and not used; columns past the end are either computed twice or, where a
-product is narrower than a tile, not stored.
+computed from its last row and not used; columns past the end are not stored.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
@@ -66,7 +67,7 @@ class Gemm:
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
         sizes = (shape.rows, shape.vectors, shape.lanes)
-        self.tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few)
+        self._tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few)
         self.roots = [p for s in self.linear.stores for p in (s.value, *s.place)]
 
     def write(self) -> None:
@@ -91,20 +92,25 @@ class Gemm:
             self._panels()
 
     def _panels(self) -> None:
-        """Panels of columns; the last one begins early enough to be full."""
-        f, width, size = self.f, self.shape.width, self.columns
-        if size <= width:
-            with self.body.inside(self.shape.n, "0"):
-                self._panel()
-            return
-        with f.loop("0", str(size), width) as column:
-            begin_at = f.least(column, str(size - width))
-            with self.body.inside(self.shape.n, begin_at):
-                self._panel()
+        """Full panels of columns, then the rest, in as few vectors as it takes."""
+        full = self.columns // self.shape.width * self.shape.width
+        if full:
+            with self.f.loop("0", str(full), self.shape.width) as column:
+                self._columns(column, self.shape.width)
+        if full < self.columns:
+            self._columns(str(full), self.columns - full)
+
+    def _columns(self, column: str, used: int) -> None:
+        """A panel of `used` columns."""
+        shape = self.shape
+        vectors = min(shape.vectors, -(-used // shape.lanes))
+        self.used, self.tile = used, replace(self._tile, vectors=vectors)
+        with self.body.inside(shape.n, column):
+            self._panel()
 
     def _panel(self) -> None:
         f, rows = self.f, self.shape.rows
-        self.factors.panel()
+        self.factors.panel(self.used)
         if self.cut.single:
             self._block("0", self.factors.depth)
             return
@@ -195,13 +201,12 @@ class Gemm:
         f, body, shape = self.f, self.body, self.shape
         column, step, tile = body.at[shape.n], body.vectors.lanes, self._sums(row)
         del body.at[shape.n]
-        used = min(self.columns, shape.width)
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
         with body.finite.scope(), f.loop(row, end) as r, body.inside(shape.m, r):
             body.hoist(self.roots, self.linear.stores)
-            sums = f.shift(self.element, tile, f.mul(f.sub(r, row), str(shape.width)))
-            for offset in range(0, used, step):
-                self._write(column, sums, offset, min(used - offset, step))
+            sums = f.shift(self.element, tile, f.mul(f.sub(r, row), str(self.tile.width)))
+            for offset in range(0, self.used, step):
+                self._write(column, sums, offset, min(self.used - offset, step))
         body.at[shape.n] = column
 
     def _write(self, column: str, sums: str, offset: int, used: int) -> None:

@@ -60,6 +60,11 @@ class Tile:
     rows_in_place: bool
     few: int
 
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return self.vectors * self.lanes
+
     def sums(self, rows: int) -> Helper:
         """`(a, b, b_stride, depth, sums, add, first, a_stride)`: sums of rows, for all columns.
 

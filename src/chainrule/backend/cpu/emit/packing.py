@@ -90,8 +90,9 @@ class Factors:
             for instr, expr in bases
         )
 
-    def panel(self) -> None:
-        """Compute the address of the current columns of b."""
+    def panel(self, used: int) -> None:
+        """Compute the address of the current columns of b, of which `used` are used."""
+        self._used = used
         columns = self.body.affine_scalar(self._b_columns)
         self._b_here = self.f.shift(self.element, self._b_start, columns)
 
@@ -204,7 +205,7 @@ class Factors:
             self._table(self._b_table, start, end, lambda k: self._deep(k, at, self._b_depth))
             self.call(
                 pack(self.dtype, shape.width), f"ptr {self._b_table}",
-                f"i64 {min(self.columns, shape.width)}", f"i64 {depth}", "i64 0",
+                f"i64 {self._used}", f"i64 {depth}", "i64 0",
                 f"ptr {self._panel}",
             )  # fmt: skip
         return self._panel, str(shape.width)

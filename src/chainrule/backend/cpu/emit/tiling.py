@@ -78,7 +78,7 @@ def tiling(
 ) -> Tiling | None:
     """The tiling of a contraction; None if there is none."""
     linear = analysis.linear
-    if not _may_recompute(linear):
+    if not _any_order(linear):
         return None
 
     def size(axis: int) -> int:
@@ -99,8 +99,8 @@ def tiling(
     return None
 
 
-def _may_recompute(linear: LinearKernel) -> bool:
-    """Whether rows and columns may be computed twice: the kernel does not read its own writes."""
+def _any_order(linear: LinearKernel) -> bool:
+    """Whether elements may be computed in any order: the kernel does not read its own writes."""
     written = linear.written()
     reads = {instr.data for instr in linear.instrs if instr.op == "read"}
     return not (written & reads) and not any(store.add for store in linear.stores)
@@ -146,14 +146,14 @@ def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...]) -> Left:
     )
 
 
-def _right(analysis: Analysis, b: int, n: int, k: int, width: int) -> Right:
+def _right(analysis: Analysis, b: int, n: int, k: int, lanes: int) -> Right:
     """The access to the right factor."""
     linear = analysis.linear
     access, argument = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
     if analysis.stride(access, n) != 1:
         return "transpose"
     size = linear.sizes[n]
-    inside = argument.slack or (isinstance(size, int) and size >= width)
+    inside = argument.slack or (isinstance(size, int) and size % lanes == 0)
     return "in_place" if inside and analysis.stride(access, k) is not None else "pack"
 
 
@@ -168,7 +168,7 @@ def _tiled(
     tile = best_tile(TILES[machine.registers], size(m), wide, size(k))
     outer = tuple(x for x in range(linear.free) if x not in (m, n))
     outer_k = tuple(x for x in linear.over if x != k)
-    right = _right(analysis, b, n, k, tile[1] * lanes)
+    right = _right(analysis, b, n, k, lanes)
     left = _left(analysis, roles, outer_k)
     return Tiling(
         a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few_rows(size(m), tile)
