@@ -171,7 +171,7 @@ def test_memory_has_one_side_and_a_forecast_says_so() -> None:
         sizes[sparse] = forecast.memory.state, held.bytes, held.space
     one = 5_000 * 16 * 4
     assert sizes[True][1] < 1.1 * one < 2 * one <= sizes[False][1]
-    assert (sizes[True][2], sizes[False][2]) == ("state", "state, old and new")
+    assert (sizes[True][2], sizes[False][2]) == ("state", "state, and a copy")
     assert sizes[True][0] < 3.2 * one < 6 * one <= sizes[False][0]
     loss = loss_of(5_000)
     made = program(loss, Adam())

@@ -177,7 +177,7 @@ def _reuse_distances(works: Iterable[Work], plan: Plan) -> list[list[float]]:
 
     Two steps are simulated, as the sides of the states alternate; data is always cold.
     """
-    works, twice = list(works), set(plan.updates)
+    works, twice = list(works), set(plan.twice)
     last: dict[tuple[Buffer, int], float] = {}
     clock = 0.0
     distances_of_all: list[list[float]] = []

@@ -9,7 +9,7 @@ from chainrule.errors import GraphError
 from chainrule.ir.kernel import Buffer, Kernel
 from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan, Task
-from chainrule.plan.schedule import allowed_splits, touches
+from chainrule.plan.schedule import allowed_splits, earlier, touches
 from chainrule.types import N
 
 ORDERED = ("argmax", "argmin", "scan")
@@ -145,7 +145,7 @@ def _check_phase(phase: Phase) -> None:
     read: defaultdict[Buffer, list[tuple[Task, bool]]] = defaultdict(list)
     for task in phase.tasks:
         for buffer, (writes, own) in touches(task).items():
-            for before, kept in wrote[buffer] + read[buffer] if writes else wrote[buffer]:
+            for before, kept in earlier(buffer, writes, wrote[buffer], read[buffer]):
                 same = before.split == task.split == "none" and before.owner == task.owner
                 each = before.split == "every" and not writes
                 if not (own and kept) and not same and not each:

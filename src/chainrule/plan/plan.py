@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from chainrule.ir.kernel import Buffer, Kernel
@@ -69,8 +71,10 @@ class Signature:
 
     Attributes:
         buffers: all that the kernels touch.
-        updates: the states whose other side a step writes; of other states it writes nothing, or
+        updates: the states of which a step writes all values; of others it writes nothing, or
             rows in place.
+        twice: the updates with two sides, of which a step reads one and writes the other; it
+            writes new values of the others over the old ones.
         outputs: buffers to be read after a run: the results of a prediction, or the nodes of a
             step that were requested.
         loss: the buffer of the scalar loss; None for a prediction.
@@ -80,9 +84,15 @@ class Signature:
 
     buffers: tuple[Buffer, ...]
     updates: tuple[Buffer, ...] = ()
+    twice: tuple[Buffer, ...] = ()
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     cut: int | None = None
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether a step writes over old values before it is known that all are finite."""
+        return len(self.twice) < len(self.updates)
 
     @property
     def gradients(self) -> tuple[Buffer, ...]:
@@ -109,7 +119,22 @@ class Plan:
     @property
     def signature(self) -> Signature:
         """The plan without its kernels."""
-        return Signature(self.buffers, self.updates, self.outputs, self.loss, self.cut)
+        return Signature(
+            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut
+        )
+
+    @cached_property
+    def twice(self) -> tuple[Buffer, ...]:
+        """The updates with two sides; see Signature."""
+        accesses: dict[Buffer, list[tuple[int, Task, bool]]] = {x: [] for x in self.updates}
+        for number, phase in enumerate(self.phases):
+            for task in phase.tasks:
+                if task.kernel.commit:  # it writes rows of other states in place, at the end
+                    return self.updates
+                for buffer, new in task.operands:
+                    if buffer in accesses:
+                        accesses[buffer].append((number, task, new))
+        return tuple(x for x in self.updates if not _overwritten(x, accesses[x]))
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -120,3 +145,22 @@ class Plan:
     def kernels(self) -> tuple[Kernel, ...]:
         """All kernels in order."""
         return tuple(task.kernel for task in self.tasks)
+
+
+def _overwritten(buffer: Buffer, accesses: Sequence[tuple[int, Task, bool]]) -> bool:
+    """Whether new values of a state may be written over the old ones: nothing reads those later.
+
+    One task writes them, each element once, and reads no other element of the old ones; all other
+    tasks that read old values are in earlier phases.
+    """
+    writers = [(phase, task) for phase, task, new in accesses if new]
+    if len(writers) != 1 or writers[0][1].split == "every":
+        return False
+    ((last, writer),) = writers
+    if any(phase >= last for phase, task, new in accesses if not new and task is not writer):
+        return False
+    old, new = ((writer.operands.index((buffer, x)) if (buffer, x) in writer.operands else None)
+                for x in (False, True))  # fmt: skip
+    stores = [store for store in writer.linear.stores if store.argument == new]
+    places = {x.args for x in writer.linear.instrs if x.op == "read" and x.data == old}
+    return len(stores) == 1 and not stores[0].add and places <= {stores[0].place}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from chainrule.ir.kernel import Buffer, Kernel
 from chainrule.plan.affine import AffineExpr, Analysis
@@ -45,7 +46,7 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
         conflicts = [
             (before, own and before.own, writes)
             for buffer, (writes, own) in touched.items()
-            for before in (wrote[buffer] + read[buffer] if writes else wrote[buffer])
+            for before in earlier(buffer, writes, wrote[buffer], read[buffer])
         ]
         number, owners = _earliest(task, conflicts)
         while len(phases_open) <= number:
@@ -100,11 +101,7 @@ def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
 
 
 def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
-    """The work buffers of a task: whether it writes them, and whether only rows of its own.
-
-    State does not conflict: a step reads one side and writes the other, or commits rows after all
-    else. But additions to the new side come after the kernel that wrote it.
-    """
+    """The buffers of a task that others write: whether it writes them, and only rows of its own."""
     analysis, linear = task.analysis, task.linear
     own = [task.split == "rows"] * len(task.operands)
     if task.split == "rows":
@@ -113,12 +110,26 @@ def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
                 own[int(instr.data or 0)] &= _first_is_row(analysis, instr.args)
         for store in linear.stores:
             own[store.argument] &= _first_is_row(analysis, store.place)
-    written = linear.written()
-    return {
-        buffer: (number in written, own[number])
-        for number, (buffer, new) in enumerate(task.operands)
-        if buffer.space in ("work", "staged", "gradient", "loss") or new
-    }
+    written, found = linear.written(), dict[Buffer, tuple[bool, bool]]()
+    for number, (buffer, new) in enumerate(task.operands):
+        if buffer.space in ("work", "staged", "gradient", "loss", "state"):
+            writes, before = found.get(buffer, (False, True))
+            found[buffer] = writes or number in written or new, before and own[number]
+    return found
+
+
+T = TypeVar("T")
+
+
+def earlier(buffer: Buffer, writes: bool, wrote: list[T], read: list[T]) -> list[T]:
+    """The earlier accesses to a buffer that one must wait for.
+
+    A state is written after all that read its old values, as they may lie in the same memory. What
+    comes later in the order and reads old values finds them on the other side.
+    """
+    if writes:
+        return wrote + read
+    return [] if buffer.space == "state" else wrote
 
 
 def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:

@@ -8,6 +8,7 @@ from chainrule.backend.base import Memory
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.layout import layout, strides
 from chainrule.backend.cpu.machine import host
+from chainrule.backend.cpu.run.driver import state_layout
 from chainrule.costs.forecast import Placed
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Plan
@@ -15,11 +16,11 @@ from chainrule.plan.plan import Plan
 
 def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
     """See Backend."""
-    states = [b for b in plan.buffers if b.space == "state"]
+    kept = layout((b for b in plan.updates if plan.signature.overwrites), plan.twice, 0).end
     others = [b for b in plan.buffers if b.space != "state"]
     fixed, each_row = build(plan, host(), max_rows).scratch
     return Memory(
-        state=layout(states, plan.updates, 0).end,
+        state=state_layout(plan.signature).end + kept,
         work=layout(others, (), max_rows).end,
         scratch=threads * (-(-(fixed + each_row * max_rows + 128) // 128) * 128),
     )
@@ -27,21 +28,22 @@ def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
 
 def placed(plan: Plan, max_rows: int) -> tuple[Placed, ...]:
     """See Backend."""
-    double = set(plan.updates)
+    sides, updates = set(plan.twice), set(plan.updates)
     found = [
-        _place(b, max_rows, 2 if b in double else 1)
+        _place(b, max_rows, "old and new" if b in sides else "and a copy" * (b in updates))
         for b in plan.buffers
         if b.space in ("state", "work", "staged", "constant") and b.shape
     ]
     return tuple(sorted(found, key=lambda x: -x.bytes))
 
 
-def _place(buffer: Buffer, rows: int, sides: int) -> Placed:
+def _place(buffer: Buffer, rows: int, second: str) -> Placed:
+    """The place of a buffer; `second` tells why it takes twice its bytes, if it does."""
     kinds = {
-        "state": "state, old and new" if sides == 2 else "state", "work": "between kernels",
+        "state": f"state, {second}" if second else "state", "work": "between kernels",
         "staged": "new rows of a state",
     }  # fmt: skip
-    total = layout([buffer], [buffer] if sides == 2 else [], rows).end
+    total = layout([buffer], [buffer] if second else [], rows).end
     widths = [d if isinstance(d, int) else rows for d in buffer.shape]
     step = strides(buffer, rows)[0]
     width = int(np.prod(widths[1:], dtype=np.int64))

@@ -141,7 +141,7 @@ class Gemm:
                 self._finish(row)
 
     def _sums(self, row: str) -> str:
-        """The address of the sums of a tile from this row on; those of one block are used at once."""
+        """The address of the sums of a tile; those of one block are used at once."""
         f = self.f
         if self.cut.single:
             return "%scratch"

@@ -48,8 +48,11 @@ class Compiled:
 
 
 def begin(name: str, linear: LinearKernel) -> Function:
-    """The function of a kernel, still empty."""
-    pointers = "".join(f", ptr noalias %b{k}" for k in range(len(linear.arguments)))
+    """The function of a kernel, still empty; new values may lie where old ones do."""
+    pointers = "".join(
+        f", ptr {'' if argument.space == 'state' else 'noalias '}%b{k}"
+        for k, argument in enumerate(linear.arguments)
+    )
     return Function(name, PARAMETERS + pointers)
 
 

@@ -125,7 +125,10 @@ class Tile:
         """
         whole, few_rows = self.sums(self.rows), self.sums(self.few)
         element, size = SCALARS[self.dtype], BYTES[self.dtype]
-        f = Function(f"strip.{self._name(self.rows)}.{self.few}", "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left")
+        f = Function(
+            f"strip.{self._name(self.rows)}.{self.few}",
+            "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left",
+        )
         kinds = {"b": "ptr", "next": "ptr", "add": "i1"}
         words = {
             word: f.load(kinds.get(word, "i64"), f.shift("i64", "%job", str(k)), 8)

@@ -55,8 +55,9 @@ class State(MutableMapping[str, Array]):
 
 
 def state_layout(signature: Signature) -> Layout:
-    """Places for the state of a plan."""
-    return layout((b for b in signature.buffers if b.space == "state"), signature.updates, 0)
+    """Places for the state of a plan: first of all that a step writes."""
+    states = (b for b in signature.buffers if b.space == "state")
+    return layout(sorted(states, key=lambda b: b not in signature.updates), signature.twice, 0)
 
 
 class Runner:
@@ -125,6 +126,7 @@ class Runner:
         """Take memory for the state that is filled already."""
         self.state_memory = state
         self._set_addresses(state)
+        self._saved = np.empty(0, np.uint8)
         self._views: dict[tuple[str, int], Array] = {}
 
     def view(self, name: str) -> Array:
@@ -179,7 +181,7 @@ class Runner:
     @property
     def bytes(self) -> int:
         """The size of its memory, that of the threads included."""
-        blocks = self.memory.block, self.state_memory.block, self._scratch
+        blocks = self.memory.block, self.state_memory.block, self._saved, self._scratch
         return sum(block.nbytes for block in blocks)
 
     def release(self) -> None:
@@ -228,13 +230,40 @@ class Runner:
         for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
             self._set(name, value)
         self._select_tasks(half)
-        count = self.threads
-        self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
-        del alive
+        overwrites = self.signature.overwrites and half != "gradients"
+        if overwrites:
+            self._save()
+        self._run_threads()
         self.done = int(self.frame[_WORD["done"]])
+        if overwrites and self.done < steps:
+            self._rewind()
+        del alive
         if half != "gradients":
             self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
+
+    def _run_threads(self) -> None:
+        count = self.threads
+        self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
+
+    def _save(self) -> None:
+        """Keep the states that steps overwrite as they are before the first of them."""
+        if not len(self._saved):
+            kept = (b for b in self.names.values() if b not in self.signature.updates)
+            ends = (self.state_memory.places[b].offsets[0] for b in kept)
+            self._saved = np.empty(min(ends, default=len(self.state_memory.block)), np.uint8)
+        self._saved[:] = self.state_memory.block[: len(self._saved)]
+
+    def _rewind(self) -> None:
+        """Leave the state as it was before the step that failed, of which it has a part.
+
+        The steps before that one are done once more: they give the same bits.
+        """
+        self.state_memory.block[: len(self._saved)] = self._saved
+        self._set("steps", self.done)
+        self._set("flag", 0)
+        if self.done:
+            self._run_threads()
 
     def call(
         self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})

@@ -44,6 +44,7 @@ class ExecutableForm(msgspec.Struct, array_like=True):
 
     buffers: list[BufferForm]
     updates: list[int]
+    twice: list[int]
     outputs: list[int]
     loss: int | None
     cut: int | None
@@ -82,7 +83,8 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
         for phase in program.phases
     ]  # fmt: skip
     form = ExecutableForm(
-        buffers, [number[x] for x in plan.updates], [number[x] for x in plan.outputs],
+        buffers, [number[x] for x in plan.updates], [number[x] for x in plan.twice],
+        [number[x] for x in plan.outputs],
         None if plan.loss is None else number[plan.loss], plan.cut, phases, program.scratch,
         threads, file,
     )  # fmt: skip
@@ -97,7 +99,8 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     loss = None if form.loss is None else buffers[form.loss]
     signature = Signature(
         tuple(buffers), tuple(buffers[k] for k in form.updates),
-        tuple(buffers[k] for k in form.outputs), loss, form.cut,
+        tuple(buffers[k] for k in form.twice), tuple(buffers[k] for k in form.outputs), loss,
+        form.cut,
     )  # fmt: skip
     phases = [
         [

@@ -55,7 +55,7 @@ def _words(
     signature: Signature, program: Program, frame: Words, side: int, places: list[Operand]
 ) -> list[int]:
     """The addresses of the frame's words of the operands, with `side` as the old side."""
-    two_sided = set(signature.updates)
+    two_sided = set(signature.twice)
     return [
         frame.ctypes.data
         + 8 * (program.slots.get(buffer, 0) + (side ^ new if buffer in two_sided else 0))
