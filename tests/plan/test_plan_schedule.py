@@ -6,8 +6,10 @@ import random
 from dataclasses import replace
 from functools import cache, partial
 
+import numpy as np
 import pytest
 
+import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.emit.tiling import tiling
 from chainrule.backend.cpu.layout import argument
@@ -17,14 +19,15 @@ from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.costs.cost import PlanCosts, share
 from chainrule.costs.speeds import default_speeds
 from chainrule.costs.work import work
-from chainrule.engine.compile import plan_forward, plan_step
-from chainrule.graph import Graph
+from chainrule.engine.compile import build_step, plan_forward, plan_step
+from chainrule.graph import Graph, Node
 from chainrule.passes.specialise import specialise
 from chainrule.plan.affine import Analysis
 from chainrule.plan.linearize import laid_out
 from chainrule.plan.plan import Plan
 from chainrule.plan.show import SPLITS, show
-from networks import MOST_ROWS, network
+from chainrule.train.optim import SGD, Optimizer, optimizer
+from networks import FIRST_ORDER, MOST_ROWS, network
 
 SEEDS = range(60)
 
@@ -103,3 +106,27 @@ def test_what_is_priced_as_a_product_runs_as_one(seed: int) -> None:
             layout = partial(argument, rows=MOST_ROWS)
             analysis = Analysis(laid_out(task.linear, task.operands, layout))
             assert tiling(analysis, known, host(), MOST_ROWS) is not None
+
+
+def two_sided(loss: Node, rule: Optimizer) -> set[str]:
+    return {x.name for x in plan_step(build_step(Graph(loss), loss, rule)).twice}
+
+
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_new_values_are_written_over_old_ones_that_nothing_reads_any_more(name: str) -> None:
+    x = cr.input("x", (5,))
+    loss = cr.mean(cr.square(cr.dense(cr.dense(x, 40, "tanh"), 33)))
+    scalars = {"nadam": ("dense.w", "dense.b", "dense_2.w", "dense_2.b")}  # each thread's own
+    assert two_sided(loss, optimizer(name)) == {f"{x}.product" for x in scalars.get(name, ())}
+
+
+def test_values_that_are_read_elsewhere_while_they_are_written_have_two_sides() -> None:
+    w = cr.parameter("w", np.ones((6, 6)))
+    loss = cr.mean(cr.square(cr.input("x", (6,)) * w[0]) * 0) + cr.sum(w * cr.transpose(w))
+    assert two_sided(loss, SGD(0.1)) == {"w"}
+
+
+def test_states_have_two_sides_where_rows_of_another_are_written_in_place() -> None:
+    code = cr.input("code", (), dtype="int32")
+    loss = cr.mean(cr.square(cr.dense(cr.embedding(code, 5_000, 4, sparse=True), 3)))
+    assert {"dense.w", "dense.b"} <= two_sided(loss, SGD(0.1))

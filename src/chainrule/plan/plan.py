@@ -119,9 +119,7 @@ class Plan:
     @property
     def signature(self) -> Signature:
         """The plan without its kernels."""
-        return Signature(
-            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut
-        )
+        return Signature(self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut)
 
     @cached_property
     def twice(self) -> tuple[Buffer, ...]:

@@ -170,9 +170,7 @@ def _tiled(
     outer_k = tuple(x for x in linear.over if x != k)
     right = _right(analysis, b, n, k, lanes)
     left = _left(analysis, roles, outer_k)
-    return Tiling(
-        a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few_rows(size(m), tile)
-    )
+    return Tiling(a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few_rows(size(m), tile))
 
 
 def split_terms(
