@@ -97,7 +97,7 @@ def _call_of_user(node: Operation, operands: list[Array], attributes: Mapping[st
     Raises:
         GraphError: the value is not of the type that the op infers.
     """
-    at = f"node {node.label!r}, line {node.source}"
+    at = f"node {node.label!r}" + (f", line {node.source}" if node.source else "")
     try:
         value = np.asarray(node.op.forward(*operands, **attributes))
     except Exception as error:

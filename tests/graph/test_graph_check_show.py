@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.cli import main
 from chainrule.errors import GraphError
 from chainrule.graph import Graph, Input, Parameter, Scope, check, listing
 from chainrule.graph.listing import show_attribute
@@ -151,6 +152,15 @@ def test_a_line_of_python_itself_is_no_users_line():
     files = {x.source.split(":")[0] for x in model.graph if x.source}
     assert files == {os.path.basename(__file__)}
     assert Cached().node.source.startswith(os.path.basename(__file__))
+
+
+def test_on_the_command_line_no_line_is_the_users(tmp_path, capsys):
+    table, made = tmp_path / "t.csv", tmp_path / "m"
+    table.write_text("a,y\n" + "".join(f"{k},{k % 2}\n" for k in range(60)))
+    assert main(["train", str(table), "--target", "y", "--epochs", "1", "-o", str(made)]) == 0
+    (file,) = made.glob("*.safetensors")
+    assert {x.source for x in cr.load(file).graph} == {""}
+    assert "#" not in listing(cr.load(file).graph, sources=True)
 
 
 def test_listing_tells_source_lines():

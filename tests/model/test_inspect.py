@@ -192,3 +192,34 @@ def test_rows_that_were_not_chosen_from_are_told(model: cr.Model[Any]) -> None:
         "the first 5 of 12 rows; show(data, rows=[...]) takes others"
     ]
     assert not regression(X).show(many, rows=0).document["notes"]
+
+
+def test_a_row_of_an_unseen_class_has_its_prediction_alone(model: cr.Model[Any]) -> None:
+    table = cr.data.read("penguins").take(range(40))
+    columns = {name: list(table[name].cells()) for name in table.columns}
+    for k in (3, 9):
+        columns["species"][k] = "Macaroni"
+    alone = model.show(columns, rows=3).document
+    assert alone["graph"]["loss"] is None
+    assert not alone["graph"]["gradients"]
+    assert [x["label"] for x in alone["rows"]] == ["row 4"]
+    (note,) = (x for x in alone["notes"] if "training did not have" in x)
+    assert note.startswith("'species' of 1 row is a class")
+
+    both = model.show(columns, rows=[0, 3, 9]).document
+    assert both["graph"]["gradients"]
+    assert ["species" in row["feeds"] for row in both["rows"]] == [True, False, False]
+    assert decoded(both["rows"][0]["feeds"]["species"]) == 0
+    assert any("'species' of 2 rows is a class" in x for x in both["notes"])
+
+    chosen = model.show(columns).document
+    assert [row["why"] for row in chosen["rows"]] == ["typical", "worst", "on the border"]
+    assert not {"row 4", "row 10"} & {row["label"] for row in chosen["rows"]}
+    passed = "2 rows of which 'species' is a class that training did not have passed over"
+    assert passed in chosen["notes"]
+
+    columns["species"] = ["Macaroni"] * 40
+    none = model.show(columns).document
+    assert len(none["rows"]) == 3
+    assert none["graph"]["loss"] is None
+    assert none["target"] is None

@@ -206,6 +206,8 @@ export interface GraphForm {
   optimizer: string | null;
   /** Where building failed: the culprit's index and the message. */
   failure: { node: number | null; message: string } | null;
+  /** Long names in full, by what stands for each wherever it is shown. */
+  long?: Record<string, string>;
 }
 
 export interface InspectionDocument {

@@ -231,6 +231,14 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         notes += self._parts.watch.lines(arrays)
         return Encoded(arrays, labels, rows, notes)
 
+    def unseen_classes(self, table: Table) -> NDArray[np.bool_]:
+        """The rows whose target is a class that training did not have, (n,)."""
+        target = self.target
+        if not isinstance(target, ClassTarget) or target.name not in table:
+            return np.zeros(len(table), bool)
+        odd = located(with_gaps(table, self.gaps), target.name, target.unseen)
+        return np.asarray(odd, bool)
+
     def _notes(self, table: Table) -> list[str]:
         """The notes of a table; not on texts that look like gaps where they are known levels."""
         if table.gaps is not None:

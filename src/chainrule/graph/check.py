@@ -64,9 +64,9 @@ def _check_type(node: Operation, name: Name) -> None:
             f"the type of {name(node)!r} differs from what {node.op.name} infers",
             expected=inferred,
             got=node.type,
-            at=node.source,
+            at=node.source or None,
         ).about(node)
 
 
 def _wrong(name: str, node: Node, what: str) -> GraphError:
-    return GraphError("check", what, at=f"{name!r}, {node.source}").about(node)
+    return GraphError("check", what, at=f"{name!r}, {node.source}".removesuffix(", ")).about(node)

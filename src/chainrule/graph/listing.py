@@ -24,7 +24,10 @@ def listing(graph: Graph | Node, *, sources: bool = False) -> str:
     type_width = max((len(row[1]) for row in rows), default=0)
     lines = [f"{name:<{name_width}}  {kind:<{type_width}}  {text}" for name, kind, text in rows]
     if sources:
-        lines = [f"{line}  # {x.source}" for line, x in zip(lines, graph, strict=True)]
+        lines = [
+            f"{line}  # {x.source}" if x.source else line
+            for line, x in zip(lines, graph, strict=True)
+        ]
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from chainrule.display.tables import facts_html
 from chainrule.errors import ChainruleError, DTypeError, GraphError
 from chainrule.graph.op import FUNCTIONS, Op
-from chainrule.graph.source import user_line
+from chainrule.graph.source import node_line, user_line
 from chainrule.operands import Operand
 from chainrule.types import Shape, TensorType
 
@@ -64,13 +64,13 @@ class Node(Operand):
     Attributes:
         scope, suffix: together the name; a Graph makes it unique (`graph.name`).
         type: shape, with the batch axis `N`, and dtype.
-        source: the user's line that made the node.
+        source: the user's line that made the node; empty where none did.
     """
 
     scope: Scope
     type: TensorType
     suffix: str = field(default="", kw_only=True)
-    source: str = field(default_factory=user_line, kw_only=True)
+    source: str = field(default_factory=node_line, kw_only=True)
 
     __array_ufunc__ = None  # so that `array + node` calls the node
     __iter__ = None
@@ -336,12 +336,13 @@ def made(kind: type[Node], state: dict[str, Any]) -> Node:
 
 def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
     """Returns a new Operation node; its type is inferred and its operands checked here."""
-    source = user_line()
     try:
         inferred = op.type([x.type for x in operands], attributes)
     except ChainruleError as error:
         if error.at is None:
-            error.at = ", ".join(["line " + source, *(f"operand {x.label!r}" for x in operands)])
+            error.at = ", ".join(
+                ["line " + user_line(), *(f"operand {x.label!r}" for x in operands)]
+            )
         raise
     return Operation(
         Scope(op.name),
@@ -349,7 +350,7 @@ def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
         op=op,
         operands=operands,
         attributes=MappingProxyType(attributes),
-        source=source,
+        source=node_line(),
     )
 
 

@@ -9,21 +9,32 @@ from functools import cache
 from types import CodeType, FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_COMMAND_LINE = os.path.join(_PACKAGE, "cli", "main.py")
 _LIBRARY = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
 def user_line() -> str:
     """The innermost line of the call stack outside this package: `train.py:41`.
 
-    Neither do modules count through which this package calls itself: Python's, cyclopts.
+    Neither do modules count through which this package calls itself: Python's, cyclopts. Where no
+    line is the user's, as on the command line, it is the outermost one of this package.
     """
-    frame = _user_frame()
+    return _line(_user_frame()[0])
+
+
+def node_line() -> str:
+    """The user's line as `user_line`; empty where no line is the user's."""
+    frame, users = _user_frame()
+    return _line(frame) if users else ""
+
+
+def _line(frame: FrameType) -> str:
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def warn_user(text: str, category: type[Warning]) -> None:
     """Warn as of the user's line: Python shows it once for each line and text."""
-    frame = _user_frame()
+    frame, _ = _user_frame()
     registry = frame.f_globals.setdefault("__warningregistry__", {})
     file = frame.f_code.co_filename
     warnings.warn_explicit(text, category, file, frame.f_lineno, registry=registry)
@@ -34,13 +45,16 @@ def called_from_user() -> bool:
     return not _inside(sys._getframe(2).f_code.co_filename)
 
 
-def _user_frame() -> FrameType:
+def _user_frame() -> tuple[FrameType, bool]:
+    """The frame of the user's line, and whether there is one: else it is one of this package."""
     frame: FrameType | None = sys._getframe(2)
     last = sys._getframe(2)
     while frame and (_ours(frame.f_code) or _between(frame.f_code.co_filename)):
-        last = frame if _ours(frame.f_code) else last  # where no line is the user's
+        last = frame if _ours(frame.f_code) else last
+        if frame.f_code.co_filename == _COMMAND_LINE:  # what calls it is a script of an installer
+            return last, False
         frame = frame.f_back
-    return frame or last
+    return (last, False) if frame is None else (frame, True)
 
 
 def _ours(code: CodeType) -> bool:

@@ -13,6 +13,7 @@ from chainrule.graph.keys import stream_id
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.inspector.arrays import array_form, attribute_form
+from chainrule.inspector.names import LONGEST, cut_names, shortened
 from chainrule.nn.blocks import contents
 from chainrule.nn.summary import layers
 from chainrule.types import N
@@ -83,6 +84,7 @@ def graph_form(
         "training": training,
         "optimizer": optimizer,
         "failure": None,
+        "long": cut_names(x.scope.base for x in whole),
     }  # fmt: skip
 
 
@@ -242,8 +244,12 @@ def document(
     target: Mapping[str, Any] | None = None,
     **sections: Any,
 ) -> dict[str, Any]:
-    """Returns the parts as `InspectionDocument` of web/src/document.ts."""
-    return {
+    """Returns the parts as `InspectionDocument` of web/src/document.ts.
+
+    Long names are cut wherever they are; in full they are once in it.
+    """
+    cut = graph.get("long", {})
+    content = {
         "format": FORMAT,
         "version": VERSION,
         "title": title,
@@ -258,3 +264,12 @@ def document(
         "target": target,
         **sections,
     }
+    if not cut:
+        return content
+    content["notes"].append(
+        f"{len(cut)} name{'s' * (len(cut) != 1)} of more than {LONGEST} characters cut in the "
+        "middle; Copy as Python writes them in full"
+    )
+    shorter: dict[str, Any] = shortened(content, {name: short for short, name in cut.items()})
+    shorter["graph"]["long"] = cut
+    return shorter

@@ -95,14 +95,17 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         if rows is None and len(table) > MAX_RANKED:
             notes.append(f"rows were chosen from the first {MAX_RANKED:,} of {len(table):,}")
     picked = table.take([row for row, _ in chosen])
-    encoded = schema.encode(picked, "optional")
-    arrays, more = _with_target(state, encoded)
+    unseen = schema.unseen_classes(picked)
+    encoded = schema.encode(picked, "none" if unseen.any() else "optional")
+    arrays, more = _with_target(state, encoded, _targets(schema, picked, encoded, unseen), unseen)
     trace = _traced(state, arrays, updates)
     forms = row_forms(trace.graph, trace.inputs, trace.rows)
     written = {e.name: picked[e.name].cells() for e in schema.used}
     for k, ((row, why), form) in enumerate(zip(chosen, forms, strict=True)):
         form["label"] = "a typical row" if data is None else f"row {row + 1}"
         form["why"] = why
+        if target is not None and unseen[k]:  # without it the page has no loss of this row
+            form["feeds"].pop(target.name, None)
         form["cells"] = [{"column": name, "raw": cells[k]} for name, cells in written.items()]
     about = "a model" if target is None else target.name
     return document(
@@ -114,7 +117,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         holds=f"{counted(len(forms), 'row')} of {table.source}{_known(schema)}",
         notes=[*notes, *encoded.notes, *more, *_left_out(state, trace, updates)],
         encoders=encoder_forms(state, trace),
-        target=None if target is None else {
+        target=None if target is None or unseen.all() else {
             "column": target.name,
             "input": target.name,
             "task": target.task,
@@ -267,27 +270,53 @@ def _optimizer(state: ModelState) -> str:
     return type(optimizer_for(state, None)).__name__
 
 
-def _with_target(state: ModelState, encoded: Encoded) -> tuple[dict[str, Array], list[str]]:
-    """The arrays of a table with its target; the prediction stands for one that is not known."""
+def _targets(
+    schema: Schema, picked: Table, encoded: Encoded, unseen: npt.NDArray[np.bool_]
+) -> Array | None:
+    """The target of each row, a gap for a class that training did not have; None: no column."""
+    if not unseen.any():
+        return encoded.target
+    known = np.full(len(picked), -1, np.int32)
+    if not unseen.all():
+        seen = schema.encode(picked.take(np.flatnonzero(~unseen)), "optional").target
+        assert seen is not None
+        known[~unseen] = seen
+    return known
+
+
+def _with_target(
+    state: ModelState, encoded: Encoded, known: Array | None, unseen: npt.NDArray[np.bool_]
+) -> tuple[dict[str, Array], list[str]]:
+    """The arrays of a table with its target; the prediction stands for one that is not known.
+
+    Where no row has a class of training, there is no target.
+    """
     assert state.schema is not None
-    target, known = state.schema.target, encoded.target
+    target = state.schema.target
     arrays = dict(encoded.arrays)
     if target is None or target.name not in map(state.graph.name, state.graph.inputs):
         return arrays, []
+    notes = [
+        f"{target.name!r} of {counted(int(unseen.sum()), 'row')} is a class that training did not "
+        "have: the page has the prediction alone, without loss and gradients"
+    ] if unseen.any() else []  # fmt: skip
+    if unseen.all():
+        return arrays, notes
     gaps = np.ones(len(encoded), bool)
     if known is not None:
         gaps = known < 0 if isinstance(target, ClassTarget) else np.isnan(known)
     if not gaps.any():
         assert known is not None
-        return arrays | {target.name: known}, []
+        return arrays | {target.name: known}, notes
     values = _predicted(state, encoded)
     guess = target.decided(values).argmax(axis=1) if isinstance(target, ClassTarget) else values
     whole = guess if known is None else np.where(gaps, guess, known)
-    note = (
-        f"{target.name!r} is not known of {counted(int(gaps.sum()), 'row')}: the prediction stands "
-        "in its place; edit it to see other gradients"
-    )
-    return arrays | {target.name: whole.astype(state.graph[target.name].dtype)}, [note]
+    if lost := int((gaps & ~unseen).sum()):
+        notes.append(
+            f"{target.name!r} is not known of {counted(lost, 'row')}: the prediction stands in its "
+            "place; edit it to see other gradients"
+        )
+    return arrays | {target.name: whole.astype(state.graph[target.name].dtype)}, notes
 
 
 def _predicted(state: ModelState, encoded: Encoded) -> Array:
@@ -324,9 +353,11 @@ def _instructive(state: ModelState, table: Table) -> tuple[Chosen, list[str]]:
     some: Chosen = [(k, "") for k in range(min(len(table), 3))]
     if target is None or target.name not in table or state.loss is None:
         return some, []
-    encoded = state.schema.encode(first, "required")
-    if not len(encoded):
+    unseen = state.schema.unseen_classes(first)
+    if unseen.all():
         return some, []
+    places = np.flatnonzero(~unseen)
+    encoded = state.schema.encode(first.take(places), "required")
     assert encoded.target is not None
     values = _predicted(state, encoded)
     if isinstance(target, ClassTarget):
@@ -336,9 +367,12 @@ def _instructive(state: ModelState, table: Table) -> tuple[Chosen, list[str]]:
     else:
         wrong = np.abs(values - encoded.target)
         chosen = choose(wrong, "best", wrong)
-    without = len(first) - len(encoded)
-    note = f"{counted(without, 'row')} without a target {target.name!r} passed over"
-    return [(int(encoded.rows[row]), why) for row, why in chosen], [note] if without else []
+    counts = {
+        f"without a target {target.name!r}": len(places) - len(encoded),
+        f"of which {target.name!r} is a class that training did not have": int(unseen.sum()),
+    }
+    notes = [f"{counted(n, 'row')} {what} passed over" for what, n in counts.items() if n]
+    return [(int(places[encoded.rows[row]]), why) for row, why in chosen], notes
 
 
 def choose(losses: npt.NDArray[Any], third: str, measure: npt.NDArray[Any]) -> Chosen:

@@ -280,7 +280,7 @@ def require_scalar(where: str, node: Node) -> Node:
             "a loss is a floating-point scalar",
             expected="float32() or float64()",
             got=f"{node.type} of {node.label!r}",
-            at="line " + node.source,
+            at=f"line {node.source}" if node.source else f"operand {node.label!r}",
             fix="reduce it: mean(loss) or sum(loss)",
         ).about(node)
     return node

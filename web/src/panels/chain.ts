@@ -31,7 +31,7 @@ export interface Term {
 }
 
 /** Entries of a consumer that are tried one by one, and multiplications that this may take. */
-const MOST_ENTRIES = 512, MOST_WORK = 4e6;
+const MOST_ENTRIES = 512, MOST_WORK = 2e6;
 
 /** The part of a graph between a consumer's gradient and a term, with all else given. */
 class Rule {
@@ -40,7 +40,12 @@ class Rule {
   readonly #from: number;
   readonly #to: number;
   readonly #rows: number;
+  /** The multiplications of it, about. */
   readonly size: number;
+  /** The entries of the term, and those of its last axis. */
+  readonly length: number;
+  readonly width: number;
+  readonly #row: (row: number) => Rule;
 
   constructor(graph: GraphForm, values: readonly Result[], from: number, to: number, rows: number) {
     const inside = between(graph, from, to);
@@ -63,6 +68,22 @@ class Rule {
     this.#to = place.get(to)!;
     this.#rows = rows;
     this.size = inside.reduce((sum, k) => sum + work(graph, values, k), 1);
+    const term = values[to];
+    this.length = isValue(term) ? term.data.length : 0;
+    this.width = isValue(term) ? term.shape.at(-1) ?? 1 : 1;
+    this.#row = (row) => {
+      const own = [...values];
+      for (const k of kept) {
+        const value = values[k];
+        if (graph.nodes[k]!.shape[0] === "N" && isValue(value)) own[k] = rowOf(value, row, rows);
+      }
+      return new Rule(graph, own, from, to, 1);
+    };
+  }
+
+  /** The same for one row of the minibatch. */
+  row(row: number): Rule {
+    return this.#row(row);
   }
 
   at(gradient: Value): Value | null {
@@ -105,7 +126,7 @@ export function chain(
     const total = Number(arrives.data[entry]);
     const own = elementwise(graph, term.consumer, sends, arrives) ? rule.at(ones(graph, incoming, rows)) : null;
     const sent = own ? [{ entry, incoming: Number(sends.data[entry]), local: Number(own.data[entry]) }]
-      : tried(graph, rule, sends, incoming, rows, entry);
+      : tried(graph, rule, sends, incoming, term.gradient, rows, entry, total);
     const sum = sent.reduce((x, s) => x + (s.local === 0 ? 0 : s.incoming * s.local), 0);
     const rest = Math.abs(total - sum) > 1e-5 * Math.max(Math.abs(total), Math.abs(sum)) ? total - sum : 0;
     return [{ ...term, incoming, local: own, sent, rest, total }];
@@ -128,18 +149,53 @@ function ones(graph: GraphForm, node: number, rows: number): Value {
 
 /** What single entries of the consumer send; those with the largest gradients, where it has many. */
 function tried(
-  graph: GraphForm, rule: Rule, sends: Value, incoming: number, rows: number, entry: number,
+  graph: GraphForm, whole: Rule, sends: Value, incoming: number, to: number, rows: number, entry: number, total: number,
 ): Sent[] {
+  const alone = rows > 1 ? oneRow(graph, whole, sends, incoming, to, rows, entry, total) : null;
+  const { rule, given, from, at, n } = alone ?? { rule: whole, given: sends, from: 0, at: entry, n: rows };
   const most = Math.max(1, Math.min(MOST_ENTRIES, Math.floor(MOST_WORK / rule.size)));
-  let entries = Array.from({ length: sends.data.length }, (_, k) => k);
+  let entries = Array.from({ length: given.data.length }, (_, k) => k);
   if (entries.length > most) {
-    const size = (k: number): number => Math.abs(Number(sends.data[k]));
-    entries = entries.sort((a, b) => size(b) - size(a)).slice(0, most).sort((a, b) => a - b);
+    const size = (k: number): number => Math.abs(Number(given.data[k]));
+    entries = likely(whole, sends, entry, alone ? null : total, entries)
+      .sort((a, b) => size(b) - size(a)).slice(0, most).sort((a, b) => a - b);
   }
   return entries.flatMap((k) => {
-    const one = zeros(sends.dtype, resolved(graph.nodes[incoming]!.shape, rows));
+    const one = zeros(given.dtype, resolved(graph.nodes[incoming]!.shape, n));
     one.data[k] = 1 as never;
-    const local = Number(rule.at(one)?.data[entry]);
-    return local === 0 ? [] : [{ entry: k, incoming: Number(sends.data[k]), local }];
+    const local = Number(rule.at(one)?.data[at]);
+    return local === 0 ? [] : [{ entry: from + k, incoming: Number(given.data[k]), local }];
   });
+}
+
+/** The rule for the row of an entry alone, where no other row has a part in it. */
+function oneRow(
+  graph: GraphForm, whole: Rule, sends: Value, incoming: number, to: number, rows: number, entry: number, total: number,
+): { rule: Rule; given: Value; from: number; at: number; n: number } | null {
+  if (graph.nodes[incoming]!.shape[0] !== "N" || graph.nodes[to]!.shape[0] !== "N") return null;
+  const each = whole.length / rows;
+  const row = Math.floor(entry / each);
+  const given = rowOf(sends, row, rows), rule = whole.row(row);
+  const found = rule.at(given)?.data[entry % each];
+  if (found === undefined || !near(Number(found), total)) return null;
+  return { rule, given, from: row * given.data.length, at: entry % each, n: 1 };
+}
+
+/** The entries at the same place of the last axis, where these give the total; else all. */
+function likely(rule: Rule, sends: Value, entry: number, total: number | null, all: number[]): number[] {
+  const width = sends.shape.at(-1) ?? 1;
+  if (total === null || width < 2 || rule.width !== width) return all;
+  const some = { ...sends, data: sends.data.slice() };
+  for (let k = 0; k < some.data.length; k++) if (k % width !== entry % width) some.data[k] = 0 as never;
+  return near(Number(rule.at(some)?.data[entry]), total) ? all.filter((k) => k % width === entry % width) : all;
+}
+
+function near(x: number, total: number): boolean {
+  return Math.abs(x - total) <= 1e-5 * Math.max(Math.abs(x), Math.abs(total));
+}
+
+/** A row of a value whose first axis is the batch's. */
+function rowOf(value: Value, row: number, rows: number): Value {
+  const each = value.data.length / rows;
+  return { ...value, shape: [1, ...value.shape.slice(1)], data: value.data.slice(row * each, (row + 1) * each) };
 }

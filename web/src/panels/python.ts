@@ -3,6 +3,7 @@ import type { Edit, Session } from "../session.svelte";
 import { unravel } from "../parts/numbers";
 import { size } from "../arrays";
 import { isValue } from "../core/evaluate";
+import type { GraphForm } from "../document";
 import { repr } from "../core/pythontext";
 import type { Direction } from "../session.svelte";
 
@@ -14,6 +15,13 @@ export function quoted(text: string): string {
   );
 }
 
+/** A node's name as a Python literal, in full. */
+function nameOf(graph: GraphForm, node: number): string {
+  let { name } = graph.nodes[node]!;
+  for (const [cut, whole] of Object.entries(graph.long ?? {})) name = name.replaceAll(cut, () => whole);
+  return quoted(name);
+}
+
 /** The lines for a node's value, gradient or new value, as the page shows it. */
 export function python(session: Session, node: number, direction: Direction): string {
   const { graph } = session.document;
@@ -21,18 +29,18 @@ export function python(session: Session, node: number, direction: Direction): st
   const edits = [...session.edits.values()].filter((e) => e.row === null || session.rows.includes(e.row));
   const trace = edits.length ? "edited" : "trace";
   if (edits.length) lines.push(...edited(session, edits));
-  const loss = graph.loss === null ? null : graph.nodes[graph.loss]!.name;
+  const loss = graph.loss === null ? null : nameOf(graph, graph.loss);
   const fresh = edits.length > 0 || lines.length > 0;
   const written = graph.nodes[node]!.kind === "parameter";
-  if (direction === "update" && written && !fresh) return `trace.updated(${quoted(graph.nodes[node]!.name)})`;
-  if (direction !== "forward" && fresh && loss !== null) lines.push(`${trace}.backward(${quoted(loss)})`);
+  if (direction === "update" && written && !fresh) return `trace.updated(${nameOf(graph, node)})`;
+  if (direction !== "forward" && fresh && loss !== null) lines.push(`${trace}.backward(${loss})`);
   // a slot of the optimizer has no gradient: that of its parameter is what it is made of
   const of = graph.updates.find((u) => u.parameter === node)?.of ?? node;
   const shown = direction === "update" && written ? of : node;
   if (direction === "update" && fresh)
     lines.push("# the update is made of this gradient; model.trace_step(rows) shows that of training");
   const sloped = direction !== "forward" && graph.gradients.some((g) => g.node === shown);
-  lines.push(`${trace}.${sloped ? "gradient" : "value"}(${quoted(graph.nodes[shown]!.name)})`);
+  lines.push(`${trace}.${sloped ? "gradient" : "value"}(${nameOf(graph, shown)})`);
   return lines.join("\n");
 }
 
@@ -73,7 +81,7 @@ function assignment(session: Session, edit: Edit): string {
   const at = edit.row === null ? edit.entry
     : session.rows.indexOf(edit.row) * size(shape.slice(1)) + edit.entry;
   const index = unravel(at, shape).join(", ");
-  const holder = `${form.kind === "parameter" ? "values" : "feeds"}[${quoted(form.name)}]`;
+  const holder = `${form.kind === "parameter" ? "values" : "feeds"}[${nameOf(session.document.graph, edit.node)}]`;
   const text = literal(edit.value, form.dtype.startsWith("float"));
   return `${holder}${shape.length ? `[${index}]` : ""} = ${text}`;
 }

@@ -10,16 +10,23 @@ export function tint(x: number, most: number): string {
 
 type Colour = readonly [number, number, number];
 
-/** The three colours of the scale and that of NaN, as the element's scheme has them. */
+/** The three colours of the scale and that of NaN, and of what is chosen, as the scheme has them. */
 export interface Scale {
   negative: Colour;
   zero: Colour;
   positive: Colour;
   missing: Colour;
+  ink: Colour;
 }
 
-/** Reads the scale from the tokens of the style sheet. */
+const scales = new Map<string, Scale>();
+
+/** The scale, from the tokens of the style sheet: read once for a scheme, as that makes the browser
+ * compute the style of all that has changed. */
 export function scaleOf(element: Element): Scale {
+  const scheme = `${matchMedia("(prefers-color-scheme: dark)").matches}`;
+  const known = scales.get(scheme);
+  if (known) return known;
   const probe = document.createElement("i");
   element.append(probe);
   const read = (name: string): Colour => {
@@ -27,15 +34,25 @@ export function scaleOf(element: Element): Scale {
     const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g)!.map(Number);
     return [r!, g!, b!];
   };
-  const scale = { negative: read("negative"), zero: read("zero"), positive: read("positive"), missing: read("wrong") };
+  const scale = {
+    negative: read("negative"), zero: read("zero"), positive: read("positive"), missing: read("wrong"), ink: read("ink"),
+  };
   probe.remove();
+  scales.set(scheme, scale);
   return scale;
 }
 
 /** The colour of a cell without text. */
 export function colour(x: number, most: number, scale: Scale): string {
-  if (Number.isNaN(x)) return `rgb(${scale.missing.join(" ")})`;
-  const share = Math.min(1, Math.abs(x) / most);
-  const end = x < 0 ? scale.negative : scale.positive;
-  return `rgb(${scale.zero.map((z, k) => Math.round(z + (end[k]! - z) * share)).join(" ")})`;
+  const pixel = new Uint8ClampedArray(4);
+  paint(pixel, 0, x, most, scale);
+  return `rgb(${pixel[0]} ${pixel[1]} ${pixel[2]})`;
+}
+
+/** Writes the colour of a number into an image's bytes. */
+export function paint(pixels: Uint8ClampedArray, at: number, x: number, most: number, scale: Scale): void {
+  const share = Number.isNaN(x) ? 1 : Math.min(1, Math.abs(x) / most);
+  const end = Number.isNaN(x) ? scale.missing : x < 0 ? scale.negative : scale.positive;
+  for (let k = 0; k < 3; k++) pixels[at + k] = Math.round(scale.zero[k]! + (end[k]! - scale.zero[k]!) * share);
+  pixels[at + 3] = 255;
 }

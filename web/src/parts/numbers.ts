@@ -73,9 +73,10 @@ export function counted(count: number, noun: string): string {
 
 /** The largest size of the finite entries; 1 where all are 0. */
 export function extent(value: Value): number {
+  const { data } = value;
   let most = 0;
-  for (const x of value.data) {
-    const size = Math.abs(Number(x));
+  for (let k = 0; k < data.length; k++) {
+    const size = Math.abs(Number(data[k]));
     if (size > most && size < Infinity) most = size;
   }
   return most || 1;

@@ -110,19 +110,24 @@ class ClassTarget(
         """The labels as an array of their original type, in the order of the codes."""
         return np.array([_READ[self.type](label) for label in self.labels])
 
-    def encode(self, column: Column) -> Codes:
-        """(n,) int32, -1 for a gap. Raises DataError for a class that training did not have."""
+    def unseen(self, column: Column) -> NDArray[np.bool_]:
+        """The rows with a class that training did not have, (n,)."""
+        return np.asarray(self._places(column)[0] == -2)
+
+    def _places(self, column: Column) -> tuple[Codes, Codes, list[str]]:
+        """The classes of the cells (n,), -1 for a gap, -2 for none; codes and labels."""
         if self.type == "bool":
             codes, labels = column.typed.labels()
             place = {label: i for i, label in enumerate(self.labels)}
             place |= {word: i for i, label in enumerate(self.labels)
                       for word in (YES_TEXTS if label == "True" else NO_TEXTS)}  # fmt: skip
             found = [place.get(label, place.get(label.lower(), -2)) for label in labels]
-            encoded = np.array([*found, -1], np.int32)[codes]
-        else:
-            encoded, codes, labels = match_labels(
-                column, self.labels, gaps=self.gap_texts, by_number=self.type != "str"
-            )
+            return np.array([*found, -1], np.int32)[codes], codes, list(labels)
+        return match_labels(column, self.labels, gaps=self.gap_texts, by_number=self.type != "str")
+
+    def encode(self, column: Column) -> Codes:
+        """(n,) int32, -1 for a gap. Raises DataError for a class that training did not have."""
+        encoded, codes, labels = self._places(column)
         odd = encoded == -2
         if odd.any():
             found = [labels[i] for i in np.unique(codes[odd])]

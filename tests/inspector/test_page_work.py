@@ -1,0 +1,88 @@
+"""Matrices in a page: numbers stay in their cells, and a step of a large network is little work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from test_page_steps import show
+
+import chainrule as cr
+
+NUMBERS = (-0.000012, 1234567.9, 1e-30, float("nan"), -3.1415926e-12, float("inf"), -1234567.9)
+
+OVERFLOWING = """() => [...document.querySelectorAll('.cell > span:not(.name), .cell small, td')]
+  .filter((part) => {
+    const text = document.createRange();
+    text.selectNodeContents(part);
+    const wide = (x) => x.getBoundingClientRect().width;
+    return wide(text) > wide(part.closest('.cell') ?? part) + 0.5;
+  }).map((x) => x.textContent)"""
+
+
+@pytest.mark.parametrize("width", [5, 7, 10])
+def test_numbers_of_any_size_stay_in_their_cells(width: int, opened: Page, tmp_path: Path) -> None:
+    x, t = (cr.input(name, (width,), dtype="float64") for name in "xt")
+    w = cr.parameter("W", np.resize(NUMBERS, (width, width)).tolist(), dtype="float64")
+    b = cr.parameter("b", np.resize(NUMBERS, width).tolist(), dtype="float64")
+    h = ((x @ w) + b).named("h")
+    model = cr.Model(h, cr.sum((h - t) ** 2).named("E"))
+    batch = {name: np.resize(NUMBERS[:3], (2, width)) for name in "xt"}
+    document = dict(model.trace_step(batch, optimizer="sgd").show().document)
+    panel = show(opened, document, tmp_path, "#at=0")
+    for size in (1280, 390):
+        opened.set_viewport_size({"width": size, "height": 900})
+        opened.keyboard.press("Home")
+        for _ in range(int(opened.locator(".count").inner_text().split()[-1])):
+            opened.keyboard.press("ArrowRight")
+            assert opened.evaluate(OVERFLOWING) == []
+    expect(panel.get_by_role("heading", name="b.new", exact=True)).to_be_visible()
+
+
+def deep() -> dict[str, Any]:
+    """The page of a deep network on 60 rows together."""
+    x, t = cr.input("x", (8,)), cr.input("t", dtype="int32")
+    h = x
+    for k in range(8):
+        h = cr.dense(h, 32, "relu", name=f"l{k}")
+    loss = cr.cross_entropy(cr.dense(h, 3, name="scores"), t).named("loss")
+    numbers = np.random.default_rng(0)
+    trace = cr.run(loss, {"x": numbers.normal(size=(60, 8)), "t": numbers.integers(0, 3, 60)})
+    trace.backward(loss)
+    return dict(trace.show().document) | {"batch": list(range(60))}
+
+
+def test_stepping_asks_for_no_style_and_draws_few_shapes(opened: Page, tmp_path: Path) -> None:
+    opened.add_init_script("""
+      window.asked = 0; window.shapes = 0;
+      const style = window.getComputedStyle;
+      window.getComputedStyle = (...x) => { window.asked++; return style(...x); };
+      const pen = CanvasRenderingContext2D.prototype, fill = pen.fillRect;
+      pen.fillRect = function (...x) { window.shapes++; return fill.apply(this, x); };
+    """)
+    show(opened, deep(), tmp_path, "#at=0")
+    opened.wait_for_timeout(300)
+    opened.keyboard.press("ArrowRight")
+    before = opened.evaluate("window.asked")
+    for _ in range(40):
+        opened.keyboard.press("ArrowRight")
+    assert opened.locator("canvas").count() > 0
+    assert opened.evaluate("window.asked") - before <= 8  # not by matrix, nor by step
+    assert opened.evaluate("window.shapes") < 5_000  # not by entry: a matrix here has 1,920
+
+
+def test_of_many_rows_the_one_that_counts_is_shown(opened: Page, tmp_path: Path) -> None:
+    panel = show(opened, deep(), tmp_path)
+    opened.get_by_label("Step", exact=True).focus()
+    for _ in range(200):
+        opened.keyboard.press("ArrowRight")
+        if panel.get_by_role("heading", name="∂loss/∂l5", exact=True).count():
+            break
+    rows = panel.locator("[data-term]")
+    assert rows.count() == 12
+    expect(panel).to_contain_text("smaller entries of")
+    expect(panel).not_to_contain_text("the other entries of")
+    assert all("[0, " in x for x in rows.all_inner_texts())
