@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import os
 import typing
@@ -28,7 +29,7 @@ from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
 from chainrule.model.predictor import Predictor
-from chainrule.model.restore import content, fill
+from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, Tabular
 from chainrule.nn.summary import Summary, summary
@@ -520,6 +521,19 @@ class Model(ModelState, Generic[Result]):
             clip_value=clip_value,
         )  # fmt: skip
         return profile(self, data, settings, seconds)
+
+    def at_epoch(self, epoch: int) -> Model[Result]:
+        """Returns a copy as it was after a recorded epoch: its parameters and its history.
+
+        `cr.compare(model.at_epoch(1), model.at_epoch(20), data)` compares two epochs of a run.
+
+        Args:
+            epoch: one that `fit(..., record=True)` recorded; 0 is before training.
+
+        Raises:
+            SettingError: nothing was recorded, or not this epoch, or not all parameters.
+        """
+        return at_epoch(self, copy.copy(self), epoch)
 
     # ------------------------------------------------------------ file
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from chainrule.data.repeats import as_text, from_text
-from chainrule.errors import ModelFileError, short
+from chainrule.errors import ModelFileError, SettingError, short
 from chainrule.model.lastrun import LastRun
 from chainrule.model.saved import Saved, check_slots
 from chainrule.model.state import ModelState
@@ -60,3 +61,28 @@ def fill(model: ModelState, saved: Saved) -> None:
         model.trained_rows = from_text(saved.notes.get("rows", ""))
     except ValueError as error:
         raise ModelFileError("load", "the keys of rows are damaged", got=str(error)) from None
+
+
+State = TypeVar("State", bound=ModelState)
+
+
+def at_epoch(model: ModelState, copy: State, epoch: int) -> State:
+    """Returns the copy of a model, with the parameters and history of a recorded epoch.
+
+    It has no averages of an optimizer: they are not recorded.
+
+    Raises:
+        SettingError: nothing was recorded, or not this epoch, or not all parameters.
+    """
+    recording = model.record
+    if recording is None or not len(recording):
+        raise SettingError(
+            "at_epoch", "the model has no recording", got=f"epoch {epoch}",
+            fix="model.fit(data, record=True), and then model.at_epoch(epoch)",
+        )  # fmt: skip
+    values = recording.values_at(epoch)
+    steps = recording.steps[recording.epochs == epoch]
+    copy.slots = {}
+    copy.restore(values, int(steps[0]))
+    copy.history, copy.optimizer = model.history.until(epoch), model.optimizer
+    return copy

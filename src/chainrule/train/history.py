@@ -114,6 +114,13 @@ class History:
         index = int(np.argmin(values))
         return int(self._rows[index]["epoch"]) if values[index] < np.inf else None
 
+    def until(self, epoch: int) -> History:
+        """A copy of the rows up to an epoch."""
+        copy = History(self._criterion, self._better)
+        copy._rows = [dict(x) for x in self._rows if x["epoch"] <= epoch]
+        copy._starts = [x for x in self._starts if x <= epoch]
+        return copy
+
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, a copy; -1 is the last."""
         for row in reversed(self._rows):
