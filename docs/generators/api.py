@@ -117,10 +117,13 @@ def _wrapped(text: str) -> str:
 def _methods(kind: type) -> Iterator[tuple[str, str, str]]:
     """Name, signature and docstring of the public methods and properties of a class.
 
-    A base that has no other subclass is part of the class.
+    A base is part of the class, if no other exported one has it.
     """
-    parts = [x for x in reversed(kind.__mro__) if x is kind or x.__subclasses__() == [kind]]
-    for name, x in (item for part in parts for item in vars(part).items()):
+    others = [x for x in vars(cr).values() if inspect.isclass(x) and x is not kind]
+    shared = {x for other in others for x in other.__mro__}
+    ours = [x for x in kind.__mro__ if x.__module__.startswith("chainrule.")]
+    parts = [x for x in reversed(ours) if x is kind or x not in shared]
+    for name, x in {name: x for part in parts for name, x in vars(part).items()}.items():
         function = x.__func__ if isinstance(x, (classmethod, staticmethod)) else x
         text = inspect.getdoc(x)
         if name.startswith("_") or not text:

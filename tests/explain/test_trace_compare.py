@@ -72,9 +72,10 @@ def test_nodes_that_one_has_and_other_shapes(tmp_path: Path) -> None:
     text = str(found)
     assert "1 and 2 rows" in text
     assert "Nodes only B has" in text
-    page = found.write(tmp_path / "traces.html").read_text("utf-8")
-    assert "mark-b" in page
-    assert "<script" not in page
+    parts = {x["title"]: x for x in found.show().document["comparison"]["parts"]}
+    assert parts["Nodes only B has"]["marks"] == ["b", "b"]
+    assert found.write(tmp_path / "traces.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert "<script" not in found._repr_html_()
     assert "<table" in found._repr_html_()
 
 
@@ -93,3 +94,14 @@ def test_a_trace_and_a_model_are_not_compared() -> None:
         cr.compare(trace(), cr.Model(cr.dense(x, 1)))
     with pytest.raises(SettingError, match="rows of their own"):
         cr.compare(trace(), trace(), {"x": [1]})
+
+
+def test_the_page_of_traces_of_many_rows_tells_how_many_it_has() -> None:
+    x = cr.input("x", (2,), dtype="float64")
+    y = cr.mean(cr.tanh(x)).named("y")
+    a, b = (cr.run(y, {"x": np.full((n, 2), 0.5)}) for n in (100, 3))
+    shown = a.compare(b).show().document
+    other = shown["comparison"]["other"]
+    assert (len(shown["rows"]), len(other["rows"])) == (64, 3)
+    assert shown["holds"] == "64 of 100 rows, and 3 rows"
+    assert any("first 64 of 100 rows" in note for note in shown["notes"])

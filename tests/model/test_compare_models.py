@@ -49,14 +49,66 @@ def test_two_runs_on_the_same_rows(pair: tuple[cr.Model, cr.Model], tmp_path: Pa
     apart = np.abs(p - q).sum(1) / 2
     assert worst.row == int(apart.argmax()) + 1
     assert worst.apart == pytest.approx(float(apart.max()), abs=1e-6)
+    shown = found.show().document
+    parts = {x["title"]: x for x in shown["comparison"]["parts"]}
+    drawn = dict(zip(scores, parts["Scores"]["intervals"], strict=True))
+    assert drawn["auc"] is None
+    assert drawn["accuracy"][0] == scores["accuracy"].difference
+    both = shown, shown["comparison"]["other"]
+    labels = [[x["label"] for x in side["rows"]] for side in both]
+    assert labels[0] == labels[1]
+    assert f"row {worst.row}" in labels[0]
+    assert all(side["graph"]["gradients"] and not side["graph"]["updates"] for side in both)
+    assert [len(side["learning"]["history"]["loss"]) for side in both] == [2, 3]
     text = str(found)
     assert "short and long" in text
     assert "log loss" in text
-    page = found.write(tmp_path / "c.html").read_text("utf-8")
-    assert page.count("<svg") >= 2
-    assert "<script" not in page
-    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert found._repr_html_().count("<svg") >= 2
     assert json.loads(json_text(found.to_dict()))["rows"]["different_answers"] == rows.different
+
+
+def test_a_page_holds_few_rows_of_many() -> None:
+    random = np.random.default_rng(0)
+    few, many = (
+        {"x": random.normal(size=(n, 3)), "t": random.normal(size=(n, 1))} for n in (200, 2000)
+    )
+    a, b = arrays(4, 0), arrays(5, 1)
+    shown = [cr.compare(a, b, data).show().document for data in (few, many)]
+    assert abs(len(json.dumps(shown[0])) - len(json.dumps(shown[1]))) < 500
+    assert [len(x["rows"]) for x in shown] == [16, 16]
+    bare = cr.compare(a, b).show().document
+    assert [x["label"] for x in bare["rows"]] == ["zeros"]
+
+
+def test_rows_are_of_the_table_where_one_has_no_data(pair: tuple[cr.Model, cr.Model]) -> None:
+    shown = cr.compare(*pair).show().document
+    cells = [x["rows"][0]["cells"] for x in (shown, shown["comparison"]["other"])]
+    assert shown["rows"][0]["label"] == "a typical row"
+    assert cells[0] == cells[1]
+
+
+def test_two_epochs_of_a_run() -> None:
+    random = np.random.default_rng(0)
+    data = {"x": random.normal(size=(60, 3)), "t": random.normal(size=(60, 1))}
+    model = arrays(4, 0)
+    with pytest.raises(SettingError, match="no recording"):
+        model.at_epoch(1)
+    begun = model.values
+    model.fit(data, epochs=3, record=True, verbose=False)
+    before, first = model.at_epoch(0), model.at_epoch(1)
+    assert all((before.value(n) == x).all() for n, x in begun.items())
+    assert len(first.history) == 1
+    assert model.record is not None
+    assert first.steps == model.record.steps[1]
+    assert all((model.at_epoch(3).value(n) == x).all() for n, x in model.values.items())
+    found = cr.compare(first, model, data, names=("epoch 1", "epoch 3"))
+    settings = {name: (x, y) for name, x, y in found.settings}
+    assert settings["epochs run"] == ("1", "3")
+    assert all(x.apart > 0 for x in found.weights)
+    first.fit(data, epochs=1, verbose=False)  # the copy is a model of its own
+    assert len(model.history) == 3
+    with pytest.raises(SettingError, match="epoch 9 was not recorded"):
+        model.at_epoch(9)
 
 
 def test_parameters_by_layer(pair: tuple[cr.Model, cr.Model]) -> None:
@@ -184,6 +236,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script>"
     x = cr.input("x", (2,))
     a, b = (cr.Model(cr.dense(x, k, name=name)) for k in (1, 2))
-    page = cr.compare(a, b, names=(name, "b")).write(tmp_path / "c.html").read_text("utf-8")
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
+    found = cr.compare(a, b, names=(name, "b"))
+    page = found.write(tmp_path / "c.html").read_text("utf-8")
+    assert "<script>alert" not in page
+    assert "\\u003cscript\\u003ealert" in page
+    assert "<script" not in found._repr_html_()
+    assert "&lt;script&gt;" in found._repr_html_()

@@ -17,7 +17,7 @@ export function restore(session: Session): void {
   });
   session.edits = new Map(edits);
   session.fold = held.get("fold") ?? "";
-  session.view = held.get("view") ?? session.view;
+  session.view = held.get("view") ?? session.first;
   const at = Number(held.get("at") ?? -1);
   if (Number.isInteger(at)) session.goto(at);
 }
@@ -25,7 +25,7 @@ export function restore(session: Session): void {
 /** The address's text for a state. */
 export function written(session: Session): string {
   const held = new URLSearchParams();
-  if (session.view !== "steps") held.set("view", session.view);
+  if (session.view !== session.first) held.set("view", session.view);
   if (session.rows.join() !== session.document.batch.join()) held.set("rows", session.rows.join());
   if (session.at >= 0) held.set("at", String(session.at));
   const edits = [...session.edits.values()];

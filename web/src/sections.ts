@@ -85,17 +85,29 @@ export interface Hidden {
   truth: number[];
 }
 
-/** Two of the same kind beside each other. */
+/** Two models, epochs or traces beside each other: the document is that of A. */
 export interface Comparison {
-  what: "traces" | "models" | "runs";
+  /** Of A and B. */
   names: [string, string];
-  lines: { name: string; a: string; b: string; differs: boolean }[];
-  /** Nodes only one has, by name, and the largest difference by node that both have. */
-  only: [string[], string[]];
-  nodes: { name: string; value: number | null; gradient: number | null }[];
-  curves: { name: string; a: Numbers; b: Numbers }[];
-  scores: { name: string; a: number; b: number; difference: number; error: number | null }[];
-  told: string[];
+  /** The sentences that matter most. */
+  lead: string[];
+  parts: PartForm[];
+  /** B: the same rows where both read them. */
+  other: InspectionDocument;
+}
+
+/** A table with sentences before it, as the text form has it. */
+export interface PartForm {
+  title: string;
+  words: string[];
+  head: string[];
+  /** The columns of numbers. */
+  right: number[];
+  rows: string[][];
+  /** For each row: which of both has it alone, whether it differs, or nothing. */
+  marks: ("a" | "b" | "differs" | "")[];
+  /** For each row B - A and the ends of its 95 % interval, drawn as error bars; or empty. */
+  intervals: ([difference: number | null, low: number | null, high: number | null] | null)[];
 }
 
 /** The compiler's view of a training step: `Forecast.to_dict` of Python, or `Profile.to_dict`.

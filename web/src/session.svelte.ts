@@ -6,6 +6,7 @@ import { updateSteps } from "./core/updates";
 import { rounded, same, withEntry } from "./core/values";
 import type { ArrayForm, InspectionDocument } from "./document";
 import { Labels } from "./parts/labels";
+import type { Comparison } from "./sections";
 
 /** An entry that the user changed: of a row's input, or of what all rows share (row: null). */
 export interface Edit {
@@ -35,8 +36,14 @@ export class Session {
   playing = $state(false);
   /** Steps a second while playing. */
   speed = $state(1);
+  /** The view that the page begins with. */
+  readonly first: string;
   /** The view that is open, by the name of its tab. */
   view = $state("steps");
+  /** The session of B, where the page is of two: its rows are those of this one. */
+  readonly other: Session | null;
+  /** Whether the views of one network show that of B. */
+  second = $state(false);
   /** What the graph view has folded: its own text, kept in the address. */
   fold = $state("");
   /** Nodes whose numbers are hidden for "Check me", by `hiding`. */
@@ -84,11 +91,27 @@ export class Session {
     this.document = document;
     this.structure = !document.rows.length && !Object.keys(document.graph.values).length;
     this.labels = new Labels(document);
+    const both = document.comparison as Comparison | undefined;
+    this.other = both ? new Session(both.other) : null;
+    this.view = this.first = both ? "compare" : "steps";
     this.rows = document.batch.length ? [...document.batch] : document.rows.length ? [0] : [];
     this.#index = new Map(document.graph.nodes.map((x, k) => [x.name, k]));
     this.#columns = new Map(document.encoders.flatMap((e) =>
       e.parts.map((p) => [`${this.#index.get(p.input)}:${p.position ?? ""}`, e.column]),
     ));
+  }
+
+  /** The session that the views of one network show. */
+  get shown(): Session {
+    return this.second && this.other !== null && this.view !== "compare" ? this.other : this;
+  }
+
+  /** Gives B the rows of A: all where A has all, else those that it has, too. */
+  follow(): void {
+    if (!this.other) return;
+    const all = this.other.document.rows.map((_, k) => k);
+    const same = all.filter((k) => this.rows.includes(k));
+    this.other.rows = this.rows.length === this.document.rows.length || !same.length ? all : same;
   }
 
   /** The index of the node of a name. */

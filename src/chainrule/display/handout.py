@@ -1,9 +1,8 @@
-"""Handouts as text, in a notebook and as a page: sentences, tables and charts."""
+"""Handouts as text and in a notebook: sentences, tables and charts."""
 
 from __future__ import annotations
 
 import html
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from types import MappingProxyType
 from typing import Self
 
 from chainrule.display.tables import CELL, WIDTH, Section, as_html, as_text, clean
-from chainrule.system.atomicfile import write_whole
 
 TEMPLATES = Path(__file__).with_name("templates")
 """The templates of pages, and the style that all share."""
@@ -53,19 +51,17 @@ class Handout:
         title: of all.
         lead: the sentences that matter most.
         parts: tables and charts.
-        kicker: a word above the title.
     """
 
     title: str
     lead: tuple[str, ...]
     parts: tuple[Part, ...]
-    kicker: str = ""
 
     @classmethod
-    def of(cls, title: str, lead: Iterable[str], parts: Iterable[Part], kicker: str = "") -> Self:
+    def of(cls, title: str, lead: Iterable[str], parts: Iterable[Part]) -> Self:
         """A handout of texts that may be long, or hold anything: they are cut to a line each."""
         lines = tuple(clean(x, SENTENCE) for x in lead)
-        return cls(clean(title, TITLE), lines, tuple(_cleaned(x) for x in parts), kicker)
+        return cls(clean(title, TITLE), lines, tuple(_cleaned(x) for x in parts))
 
     def text(self) -> str:
         """Plain text of 100 columns."""
@@ -86,14 +82,6 @@ class Handout:
                 parts.append(as_html([replace(part.table, title="")]))
             parts += [svg for _, svg in part.charts]
         return f"<div>{''.join(parts)}</div>"
-
-    def page(self) -> str:
-        """A page of its own, without scripts or anything from elsewhere."""
-        return render("handout.html.j2", found=self)
-
-    def write(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the page: the complete file or nothing. Raises OSError."""
-        return write_whole(path, self.page())
 
 
 def _cleaned(part: Part) -> Part:

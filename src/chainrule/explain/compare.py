@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,10 @@ from chainrule.display.handout import Handout, Part
 from chainrule.display.tables import Section
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation
+from chainrule.inspector.comparison import ComparisonDisplay
+
+Sides = Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""Gives the documents of A and of B."""
 
 SHOWN = 40
 """The nodes of a table; of more, those with the largest differences are shown."""
@@ -70,19 +72,23 @@ class NodeDifference:
 
 
 @dataclass(frozen=True, repr=False)
-class TraceComparison:
-    """The comparison of two traces; true if they differ. `print` shows it.
+class TraceComparison(ComparisonDisplay):
+    """The comparison of two traces; true if they differ. `print` shows it, `write` makes a page.
 
     Attributes:
         nodes: those that both have, in order of computation.
         only_a, only_b: the names of those that one has.
         rows: the number of examples of each.
+        sides: gives the documents of both traces, for the page.
     """
 
     nodes: tuple[NodeDifference, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     rows: tuple[int, int]
+    sides: Sides = field(compare=False)
+
+    names = ("A", "B")
 
     def __bool__(self) -> bool:
         return any(self.nodes) or bool(self.only_a or self.only_b)
@@ -100,14 +106,16 @@ class TraceComparison:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
         first, back = self.first, self.first_gradient
-        return asdict(self) | {
+        return {
+            "nodes": tuple(asdict(x) for x in self.nodes),
+            "only_a": self.only_a, "only_b": self.only_b, "rows": self.rows,
             "first": None if first is None else first.name,
             "first_gradient": None if back is None else back.name,
-        }
+        }  # fmt: skip
 
     def handout(self) -> Handout:
         """The comparison as sentences and a table."""
-        return Handout.of("Two traces", self._lead(), self._parts(), "Comparison")
+        return Handout.of("Two traces", self._lead(), self._parts())
 
     def _lead(self) -> Iterator[str]:
         differ = [x for x in self.nodes if x]
@@ -148,17 +156,8 @@ class TraceComparison:
                 told = (f"{more:,} more.",) if more else ()
                 yield Part(Section(f"Nodes only {name} has", found), told, (mark,) * len(found))
 
-    def write(self, path: str | os.PathLike[str]) -> Path:
-        """Writes it as a page: the complete file or nothing. Raises OSError."""
-        return self.handout().write(path)
-
-    def __str__(self) -> str:
-        return self.handout().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.handout()._repr_html_()
+    def _sides(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return self.sides()
 
 
 def _rank(x: NodeDifference) -> tuple[bool, float]:
@@ -190,8 +189,13 @@ Side = tuple[Graph, int, Callable[[Node], Array], Mapping[Node, Array]]
 _QUIET = ("constant", "broadcast_to")
 
 
-def compare_traces(a: Side, b: Side) -> TraceComparison:
-    """The comparison of two traces; constants and broadcasts without a name are left out."""
+def compare_traces(a: Side, b: Side, sides: Sides) -> TraceComparison:
+    """The comparison of two traces; constants and broadcasts without a name are left out.
+
+    Args:
+        a, b: the traces.
+        sides: gives their documents, for a page.
+    """
     names = [{x[0].name(node): node for node in x[0] if not _quiet(node)} for x in (a, b)]
     nodes = [
         _compared(name, node, names[1][name], a, b)
@@ -201,7 +205,7 @@ def compare_traces(a: Side, b: Side) -> TraceComparison:
     only = [
         tuple(x for x in names[k] if x not in names[1 - k]) for k in (0, 1)
     ]  # fmt: skip
-    return TraceComparison(tuple(nodes), only[0], only[1], (a[1], b[1]))
+    return TraceComparison(tuple(nodes), only[0], only[1], (a[1], b[1]), sides)
 
 
 def _quiet(node: Node) -> bool:

@@ -307,7 +307,7 @@ class Trace:
             other: a trace of the same graph with other numbers, or of another graph.
         """
         a, b = ((x.graph, x.rows, x.value, x._gradients) for x in (self, other))
-        return compare_traces(a, b)
+        return compare_traces(a, b, lambda: (self.show().document, other.show().document))
 
     def check(self, answers: Mapping[str, Any], *, rate: float | None = None) -> Checked:
         """Finds the first wrong line in numbers that were computed by hand, and its likely slip.

@@ -10,12 +10,15 @@ from typing import Any, overload
 
 import numpy as np
 
+from chainrule.data.readers.sources import read
 from chainrule.display.handout import Handout
 from chainrule.errors import SettingError
-from chainrule.explain.compare import TraceComparison
+from chainrule.explain.compare import Sides, TraceComparison
 from chainrule.explain.trace import Trace
+from chainrule.inspector.comparison import ComparisonDisplay, Interval
 from chainrule.model import comparetext
 from chainrule.model.compared import Compared, Layer, Weights
+from chainrule.model.comparepage import documents
 from chainrule.model.model import Model, load
 from chainrule.model.onrows import on_rows
 from chainrule.model.state import Data
@@ -23,27 +26,25 @@ from chainrule.nn.summary import summary
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Compared):
+class Comparison(Compared, ComparisonDisplay):
     """The comparison of two models: `print` shows it, `write` makes a page of it.
 
     Attributes: those of its fields; `to_dict()` has all of them as plain values.
     """
 
+    sides: Sides
+
     def handout(self) -> Handout:
         """The comparison as sentences, tables and charts."""
         return comparetext.handout(self)
 
-    def write(self, path: str | os.PathLike[str]) -> Path:
-        """Writes it as a page: the complete file or nothing. Raises OSError."""
-        return self.handout().write(path)
+    def _sides(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        return self.sides()
 
-    def __str__(self) -> str:
-        return self.handout().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.handout()._repr_html_()
+    def _intervals(self) -> dict[str, list[Interval]]:
+        scores = () if self.rows is None else self.rows.scores
+        found = [x.interval and (x.difference, *x.interval) for x in scores]
+        return {comparetext.SCORES: found}
 
 
 Source = Model | str | os.PathLike[str]
@@ -114,6 +115,8 @@ def _compared(
 ) -> Comparison:
     a, b = ({x.name: x for x in _layers(model)} for model in models)
     settings, same = _settings(*models)
+    if data is not None and all(model.schema for model in models):
+        data = read(data)  # once: the page is of the same table
     rows, notes = on_rows(models, data, seed)
     return Comparison(
         names,
@@ -128,6 +131,7 @@ def _compared(
         (models[0].history, models[1].history),
         rows,
         notes,
+        lambda: documents(models, None if rows is None else data, rows),
     )
 
 

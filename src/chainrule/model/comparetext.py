@@ -17,6 +17,9 @@ from chainrule.report import charts
 from chainrule.report.words import metric_words
 from chainrule.train.history import History
 
+SCORES = "Scores"
+"""The title of the part with the scores."""
+
 SHOWN = 40
 """The lines of a table; more are counted."""
 
@@ -30,7 +33,7 @@ def handout(found: Compared) -> Handout:
     title = f"{found.names[0]} and {found.names[1]}"
     parts = [*_scores(found), *_answers(found), *_settings(found, names),
              *_structure(found, names), *_weights(found), *_training(found)]  # fmt: skip
-    return Handout.of(title, _lead(found), parts, "Comparison of two models")
+    return Handout.of(title, _lead(found), parts)
 
 
 def _lead(found: Compared) -> Iterator[str]:
@@ -83,7 +86,7 @@ def _scores(found: Compared) -> Iterator[Part]:
     if bars:
         words.append("The error is that of the difference over the rows, row by row; where the "
                      "interval holds 0, the difference is within noise.")  # fmt: skip
-    yield Part(Section("Scores", table, head if table else (), (1, 2, 3, 4)), tuple(words),
+    yield Part(Section(SCORES, table, head if table else (), (1, 2, 3, 4)), tuple(words),
                marks, drawn)  # fmt: skip
 
 

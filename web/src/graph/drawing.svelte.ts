@@ -9,6 +9,7 @@ import { Motion } from "./motion.svelte";
 import { Net, scene, type Frame, type Item, type Level, type Link, type Scene } from "./scene";
 import { stacked } from "./stacked";
 import { Viewport } from "./viewport.svelte";
+import type { Tones } from "./tone";
 import { near, step, type Direction, type Via } from "./walk";
 
 /** The engine has this long, in milliseconds, before a simpler layout is shown: at first, and later. */
@@ -35,7 +36,7 @@ export class Drawing {
   readonly open: ReadonlySet<string>;
   level: Level | null = $derived.by(() => this.net.levelOf(this.open));
   scene = $derived.by(() => scene(this.net, this.open));
-  faces = $derived.by(() => faces(this.net.graph, this.scene, this.session.rows.length));
+  faces = $derived.by(() => faces(this.net.graph, this.scene, this.session.rows.length, this.tones() !== null));
   since = $derived.by(() => since(this.net.graph, this.session.steps));
   readonly results: Results;
   readonly #homes: ReadonlyMap<number, number>;
@@ -57,7 +58,8 @@ export class Drawing {
   });
   bounds = $derived.by(() => around((this.motion.goal?.boxes ?? new Map<string, Box>()).values()));
 
-  constructor(readonly session: Session) {
+  /** @param tones gives what colours the items in place of their numbers; or null. */
+  constructor(readonly session: Session, readonly tones: () => Tones | null = () => null) {
     this.net = new Net(session.document.graph);
     this.open = $derived(unfolded(this.net, session.fold));
     const { gradients, updates } = this.net.graph;

@@ -4,6 +4,7 @@ import type { GraphForm } from "../document";
 import type { Size } from "./layout";
 import type { Item, Scene } from "./scene";
 import { cut, lines, room, width } from "./text";
+import { TONE_WIDTH } from "./tone";
 
 /** Sizes of the drawing, in pixels at scale 1. */
 export const TEXT = { name: 7.9, small: 6.75, line: 15, pad: 11, head: 19 };
@@ -18,25 +19,25 @@ export interface Face {
   size: Size;
 }
 
-/** Returns the faces of all items, for a number of rows. */
-export function faces(graph: GraphForm, scene: Scene, rows: number): Map<string, Face> {
+/** Returns the faces of all items, for a number of rows; toned ones have a line for their tone. */
+export function faces(graph: GraphForm, scene: Scene, rows: number, toned = false): Map<string, Face> {
   const graded = new Set(graph.gradients.map((g) => g.node));
-  return new Map(scene.items.map((item) => [item.id, face(graph, item, rows, graded)]));
+  return new Map(scene.items.map((item) => [item.id, face(graph, item, rows, graded, toned)]));
 }
 
-function face(graph: GraphForm, item: Item, rows: number, graded: ReadonlySet<number>): Face {
+function face(graph: GraphForm, item: Item, rows: number, graded: ReadonlySet<number>, toned: boolean): Face {
   if (item.kind === "small") return small(graph, item, rows);
   const folded = item.kind === "layer" || item.kind === "block";
   const name = cut(item.name, 26);
   const what = cut(folded ? item.what : said(graph, item), 30);
   const shape = shapeOf(graph, item.node, rows);
   const bare = rows === 0 && !Object.keys(graph.values).length; // the structure alone
-  const values = folded || bare ? 0 : lines(shape);
+  const values = toned ? 1 : folded || bare ? 0 : lines(shape);
   const below = graded.has(item.node) ? values : 0;
   const extra = folded ? `${item.nodes.length} nodes` : "";
   const texts = [
     width(name) * TEXT.name + (folded ? 22 : 0), width(what) * TEXT.small, width(extra) * TEXT.small,
-    (values ? room(shape) + (below ? 4 : 0) : 0) * TEXT.small,
+    (toned ? TONE_WIDTH : values ? room(shape) + (below ? 4 : 0) : 0) * TEXT.small,
   ];
   const count = 1 + values + below + (folded ? 1 : 0);
   const w = Math.max(84, Math.ceil(Math.max(...texts)) + 2 * TEXT.pad + (item.kind === "input" ? 12 : 0));

@@ -6,6 +6,7 @@ import type { Face } from "./faces";
 import { computed, progress, type Since } from "./marks";
 import type { Item } from "./scene";
 import { written } from "./text";
+import type { Tone } from "./tone";
 
 export interface Look {
   /** The lines of the value; empty: not shown. */
@@ -19,6 +20,8 @@ export interface Look {
   failed: boolean;
   /** Of a folded layer or block: the part of its steps that is done. */
   part: number | null;
+  /** What it shows in place of its numbers. */
+  tone: Tone | null;
 }
 
 /** The nodes of gradients and of new values, by the node that they are of. */
@@ -43,7 +46,13 @@ export function look(session: Session, since: Since, results: Results, item: Ite
     changed: item.nodes.some((n) => session.changed(n)),
     failed: failing(session.document.graph, item),
     part,
+    tone: null,
   };
+}
+
+/** Returns the look of an item that shows a tone. */
+export function toned(tone: Tone): Look {
+  return { values: tone.text ? [tone.text] : [], below: [], pass: "gradient", dim: false, edited: false, changed: false, failed: false, part: null, tone };
 }
 
 /** The gradient of a node where it is computed, or its new value. */
@@ -85,7 +94,8 @@ export function words(item: Item, look: Look, type: string): string {
   const kind = item.kind === "small" ? item.what : item.kind === "operation" ? `operation ${item.what}` : item.kind;
   const folded = item.kind === "layer" || item.kind === "block" ? [`${item.what}, ${item.nodes.length} nodes, folded`] : [];
   const numbers = [
-    look.values.length ? `value ${look.values.join(" ")}` : "",
+    look.values.length ? `${look.tone ? "" : "value "}${look.values.join(" ")}` : "",
+    look.tone?.some ? `with nodes only in ${look.tone.some.slice(1).replace("+", " and only in ")}` : "",
     look.below.length ? `${look.pass === "update" ? "new value" : "gradient"} ${look.below.join(" ")}` : "",
   ];
   return [`${item.name.slice(0, 200)}: ${kind}`, ...folded, type, ...numbers, ...marks].filter(Boolean).join(", ");
