@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,11 @@ def test_rows_are_of_the_table_where_one_has_no_data(pair: tuple[cr.Model, cr.Mo
     cells = [x["rows"][0]["cells"] for x in (shown, shown["comparison"]["other"])]
     assert shown["rows"][0]["label"] == "a typical row"
     assert cells[0] == cells[1]
+
+
+def test_a_comparison_is_pickled(pair: tuple[cr.Model, cr.Model]) -> None:
+    again = pickle.loads(pickle.dumps(cr.compare(*pair, "penguins")))
+    assert len(again.show().document["rows"]) == 16
 
 
 def test_two_epochs_of_a_run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -307,7 +308,7 @@ class Trace:
             other: a trace of the same graph with other numbers, or of another graph.
         """
         a, b = ((x.graph, x.rows, x.value, x._gradients) for x in (self, other))
-        return compare_traces(a, b, lambda: (self.show().document, other.show().document))
+        return compare_traces(a, b, partial(_documents, self, other))
 
     def check(self, answers: Mapping[str, Any], *, rate: float | None = None) -> Checked:
         """Finds the first wrong line in numbers that were computed by hand, and its likely slip.
@@ -329,6 +330,10 @@ class Trace:
         """
         lines = Lines(self, self.built, training=self._training, rate=rate)
         return checked(lines, answers)
+
+
+def _documents(a: Trace, b: Trace) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    return a.show().document, b.show().document
 
 
 def run(

@@ -37,7 +37,10 @@ class ComparisonDisplay(ABC):
         return {}
 
     def show(self) -> Page:
-        """The page: one graph of both, coloured by what differs, the curves and the scores."""
+        """The page: one graph of both, coloured by what differs, the curves and the scores.
+
+        The graph is of both as they are now.
+        """
         return Page(compared(self._sides(), self.names, self.handout(), self._intervals()))
 
     def write(self, path: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -131,7 +132,7 @@ def _compared(
         (models[0].history, models[1].history),
         rows,
         notes,
-        lambda: documents(models, None if rows is None else data, rows),
+        partial(documents, models, None if rows is None else data, rows),
     )
 
 

@@ -23,8 +23,8 @@ def documents(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the document of each model on the same rows: at most `MAX_ROWS`.
 
-    Without data they are the typical row of A where both models read its columns, otherwise each
-    model's own.
+    Without data they are the typical row of the model that reads more columns, or where each has
+    columns of its own, each model's.
 
     Args:
         models: A and B.
@@ -70,8 +70,11 @@ def _own(model: Model, data: Any) -> Any:
 
 
 def _typical(models: tuple[Model, Model]) -> Table | None:
-    """The typical row of A, if B reads no other columns; else None."""
+    """The typical row of one model that the other can read, too; None where there is none."""
     a, b = (x.schema for x in models)
-    if a is None or b is None or not {e.name for e in b.used} <= {e.name for e in a.used}:
+    if a is None or b is None:
         return None
-    return typical_row(a)
+    names = [{e.name for e in x.used} for x in (a, b)]
+    if names[1] <= names[0]:
+        return typical_row(a)
+    return typical_row(b) if names[0] <= names[1] else None
