@@ -9,7 +9,6 @@ import numpy as np
 
 from chainrule.data.table import Table
 from chainrule.graph.step import STEP_INPUTS
-from chainrule.model.inspect import inspect
 from chainrule.model.model import Model
 from chainrule.model.onrows import OnRows
 from chainrule.model.seen import typical_row
@@ -31,6 +30,8 @@ def documents(
         data: a Table, or arrays by name; None: there is none that both can read.
         found: the models on the data.
     """
+    from chainrule.model.inspect import inspect  # noqa: PLC0415  (few programs need it)
+
     rows, why = None, dict[int, str]()
     if data is not None and found is not None:
         worst = [x.row - 1 for x in found.worst[:MAX_WORST]]
