@@ -20,6 +20,7 @@ from chainrule.live.server import Server
 from chainrule.live.watch import Watch
 from chainrule.recipe import Training, config
 
+OTHERS = ["island", "sex", "year", "body_mass_g", "bill_depth_mm"]
 HOSTILE = (
     "<img src=x onerror=\"document.title='broken'\">", "</script><script>1</script>",
     "\u202ereversed\u202c & {{7*7}}",
@@ -142,6 +143,41 @@ def test_two_designs_are_compared_and_their_link_brings_them_back(
     context.close()
 
 
+def test_a_link_trains_up_to_its_epoch_and_shows_it(
+    page: Page, browser: Browser, server: Server, playground: Playground
+) -> None:
+    opened(page, server)
+    to_epoch(page, 3)
+    page.get_by_label("Epoch that is shown").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("a.epoch=2"))
+    link = page.url[len(server.url) :]
+    page.get_by_role("button", name="Train on from here").click()
+    expect(page.get_by_text("waiting, epoch 2")).to_be_visible()
+    wanted = playground.lanes[0].training
+    assert wanted is not None
+    bits = {name: x.tobytes() for name, x in wanted.model.values.items()}
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_text("waiting, epoch 0")).to_be_visible()
+    context = browser.new_context()
+    other = opened(context.new_page(), server, link)
+    expect(other.get_by_text("waiting, epoch 2")).to_be_visible()
+    slider = other.get_by_label("Epoch that is shown")
+    expect(slider).to_have_attribute("aria-valuetext", "epoch 2 of 2")
+    again = playground.lanes[0].training
+    assert again is not None
+    assert again is not wanted
+    assert {name: x.tobytes() for name, x in again.model.values.items()} == bits
+    to_epoch(other, 3)
+    other.get_by_label("Epoch that is shown").focus()
+    other.keyboard.press("ArrowLeft")
+    expect(other).to_have_url(re.compile("a.epoch=2"))
+    other.reload()  # a run that is further is looked at, and not taken back
+    expect(slider).to_have_attribute("aria-valuetext", "epoch 2 of 3")
+    assert playground.lanes[0].epoch == 3
+    context.close()
+
+
 def test_a_run_survives_its_pages(page: Page, browser: Browser, server: Server) -> None:
     opened(page, server)
     context = browser.new_context()
@@ -250,3 +286,32 @@ def test_the_curves_of_a_trained_model_are_in_its_page(page: Page, tmp_path: Pat
     page.get_by_role("tab", name="Learning").click()
     expect(page.get_by_role("img", name="loss by epoch")).to_be_visible()
     assert page.get_by_role("slider").count() == 0
+
+
+def test_what_was_recorded_is_in_the_page_of_a_trained_model(page: Page, tmp_path: Path) -> None:
+    model = cr.train(
+        "penguins", "species", ignore=OTHERS, hidden=(4,), activation="relu", epochs=6,
+        patience=6, quality="fast", refit="no", members=1, record=cr.Record(rows=60),
+        verbose=False,
+    )  # fmt: skip
+    page.goto(model.show("penguins").write(tmp_path / "page.html").as_uri() + "#view=learning")
+    slider = page.get_by_label("Epoch that is shown")
+    expect(slider).to_have_attribute("aria-valuetext", "epoch 6 of 6")
+    last = page.locator(".square canvas").first.evaluate("x => x.toDataURL()")
+    newest = page.locator("[data-loss]").inner_text()
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_role("img", name=re.compile("Decision regions .* epoch 0"))).to_be_visible()
+    assert page.locator(".square canvas").first.evaluate("x => x.toDataURL()") != last
+    expect(page.get_by_role("heading", name="Confusion")).to_be_visible()
+    expect(page.get_by_role("region", name="Layer dense", exact=True)).to_be_visible()
+    worst = page.get_by_role("region", name="Worst rows of the sample").get_by_role("button").first
+    label = worst.inner_text()
+    worst.click()
+    expect(page.get_by_role("tab", name="Step through")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text(label, exact=True).first).to_be_visible()
+    expect(page.get_by_text("weights of epoch 0")).to_be_visible()
+    expect(page.locator("[data-loss]")).to_have_text("1.0986")  # log(3): of weights that are 0
+    assert newest != "1.0986"
+    page.reload()  # the epoch is in the address
+    expect(page.get_by_text("weights of epoch 0")).to_be_visible()

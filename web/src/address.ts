@@ -1,4 +1,5 @@
 /** The state of a page in its address, so that a link or a reload brings it back. */
+import type { Learning } from "./sections";
 import type { Edit, Session } from "./session.svelte";
 
 /** Brings back what the address holds; what does not fit the document is left out. */
@@ -18,6 +19,8 @@ export function restore(session: Session): void {
   session.edits = new Map(edits);
   session.fold = held.get("fold") ?? "";
   session.view = held.get("view") ?? session.first;
+  const epoch = Number(held.get("epoch") ?? NaN);
+  session.epoch = (session.document.learning as Learning | undefined)?.epochs.includes(epoch) ? epoch : null;
   const at = Number(held.get("at") ?? -1);
   if (Number.isInteger(at)) session.goto(at);
 }
@@ -31,6 +34,7 @@ export function written(session: Session): string {
   const edits = [...session.edits.values()];
   if (edits.length)
     held.set("edits", edits.map((e) => `${e.row ?? ""}.${e.node}.${e.entry}=${e.value}`).join(";"));
+  if (session.epoch !== null) held.set("epoch", String(session.epoch));
   if (session.fold) held.set("fold", session.fold);
   return held.toString();
 }

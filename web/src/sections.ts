@@ -34,6 +34,9 @@ export interface Learning {
   worst: { label: string; truth: string; answer: string; loss: number | null; row: number | null }[];
   /** What stopped or troubled the run, in sentences. */
   told: string[];
+  /** Of a run that has ended: the epoch of the model as it is, of which are confusion, worst rows
+   * and the rows that excite units. Absent: the newest. */
+  latest?: number;
 }
 
 /** Five quantiles (0, 25, 50, 75, 100 %) at each recorded epoch. */

@@ -49,6 +49,8 @@ export class Session {
   /** Nodes whose numbers are hidden for "Check me", by `hiding`. */
   hidden = $state.raw<ReadonlySet<number>>(new Set());
 
+  /** The recorded epoch that is looked at; null: the model as it is. */
+  epoch = $state<number | null>(null);
   /** Parameters that stand in the place of the document's: those of another epoch, by name. */
   weights = $state.raw<Readonly<Record<string, ArrayForm>>>({});
   /** Whether the document has the structure of a graph alone: no rows and no numbers. */

@@ -1,6 +1,6 @@
 /** Designs in links and files, and what is said of them. */
 import { expect, test } from "vitest";
-import { difference, fromFile, line, PAIRS, read, same, written } from "../src/play/designs";
+import { asFile, difference, fromFile, line, PAIRS, read, readEpochs, same, written } from "../src/play/designs";
 import type { Design } from "../src/sections";
 
 const DESIGN: Design = {
@@ -25,7 +25,10 @@ test("what a link says wrongly is left for the server to refuse", () => {
 });
 
 test("a file brings designs back, and one of something else is named", () => {
-  expect(fromFile(JSON.stringify({ designs: [DESIGN, DESIGN] }))).toEqual([DESIGN, DESIGN]);
+  expect(fromFile(JSON.stringify({ designs: [DESIGN, DESIGN] }))).toEqual({ designs: [DESIGN, DESIGN], epochs: [] });
+  expect(fromFile(asFile([DESIGN, DESIGN], [12, null]))).toEqual({ designs: [DESIGN, DESIGN], epochs: [12, 0] });
+  for (const epochs of [12, [-1], ["2"], [0.5], [null]])
+    expect(() => fromFile(JSON.stringify({ designs: [DESIGN], epochs }))).toThrow("epochs of this file");
   expect(() => fromFile("{")).toThrow("not JSON");
   for (const text of ["null", "[]", "{}", '{"designs": []}', '{"designs": [1]}', '{"designs": [{}, {}, {}]}', '{"designs": [[]]}'])
     expect(() => fromFile(text)).toThrow("holds no designs");
@@ -44,4 +47,15 @@ test("each pair differs in one thing, and sets the same settings on both sides",
     const keys = (Object.keys(DESIGN) as (keyof Design)[]).filter((k) => String(a[k]) !== String(b[k]));
     expect(keys, pair.name).toHaveLength(1);
   }
+});
+
+test("the link holds the epoch of each design that is looked at", () => {
+  const link = written([DESIGN, DESIGN], {}, [12, 7]);
+  expect(readEpochs(`#${link}`)).toEqual([12, 7]);
+  expect(read(link)).toHaveLength(2);
+  expect(read(link)[0]).not.toHaveProperty("epoch");
+  expect(written([DESIGN], {}, [0])).toBe(written([DESIGN]));
+  expect(written([DESIGN], {}, [null])).toBe(written([DESIGN]));
+  expect(readEpochs("#a.epoch=x&b.epoch=-3")).toEqual([null, null]);
+  expect(readEpochs("#a.epoch=1.5")).toEqual([null, null]);
 });

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chainrule.costs.profile import Profile
@@ -18,6 +18,7 @@ from chainrule.errors import SettingError
 
 SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|xls|ods|gz))+$", re.IGNORECASE)
 MODEL = "model.safetensors"
+LEARNING = "learning.json"
 SIDES = ("report.html", "history.csv", "config.toml")
 
 
@@ -28,6 +29,7 @@ class Outputs:
     Attributes:
         named: the model on a command line: the folder, or the file.
         model, report, history, config: their paths.
+        learning: of what was recorded, where it is asked for.
     """
 
     named: Path
@@ -35,15 +37,19 @@ class Outputs:
     report: Path
     history: Path
     config: Path
+    learning: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The paths of all files, the model first."""
-        return self.model, self.report, self.history, self.config
+        more = () if self.learning is None else (self.learning,)
+        return self.model, self.report, self.history, self.config, *more
 
 
 @contextlib.contextmanager
-def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
+def claimed(
+    source: str, wanted: str | None, force: bool, record: bool = False
+) -> Iterator[Outputs]:
     """The files to write, in an existing, writable folder.
 
     A folder that stays empty is removed at the end.
@@ -53,6 +59,7 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
         wanted: the folder, or the file of the model; None makes a folder NAME-model, with a
             number where that is taken.
         force: whether files of another run may be replaced.
+        record: whether what is recorded gets a file.
 
     Raises:
         SettingError: the files exist already, or cannot be written.
@@ -71,6 +78,8 @@ def claimed(source: str, wanted: str | None, force: bool) -> Iterator[Outputs]:
     else:
         folder = _numbered(name_of(source))
         created, outputs = True, _within(folder)
+    if record:
+        outputs = replace(outputs, learning=beside(outputs.model))
     _refuse_taken(outputs, force)
     try:
         yield outputs
@@ -149,6 +158,13 @@ def write_trace(profile: Profile, path: Path, screen: Screen) -> None:
     left_out = profile.trace_events()["otherData"]["left_out_slices"]
     told = f", without the {left_out:,} shortest slices" if left_out else ""
     screen.say(f"the time of a step is in {quoted(path)}{told}; ui.perfetto.dev opens it")
+
+
+def beside(model: Path) -> Path:
+    """The file of what was recorded of a model: in its folder, or by its name."""
+    if model.name == MODEL:
+        return model.with_name(LEARNING)
+    return model.with_name(f"{model.name.removesuffix('.safetensors')}.{LEARNING}")
 
 
 def _within(folder: Path) -> Outputs:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainrule.live.hub import Event
-from chainrule.live.recorder import Recorder
+from chainrule.model.learning.learner import Learner
 from chainrule.recipe.training import Training
 
 
@@ -24,7 +24,7 @@ class Feed:
     """
 
     def __init__(self, training: Training) -> None:
-        self.recorder = Recorder(training)
+        self.recorder = Learner(training.model, training.data)
         self._training, self._lock = training, threading.RLock()
         self._sent = self._row = 0
 
@@ -36,9 +36,9 @@ class Feed:
             state: of the run, for the event.
         """
         with self._lock:
-            known = len(self.recorder.epochs)
             self.recorder.record(epoch)
-            if len(self.recorder.epochs) <= known:  # some were dropped: all are sent again
+            thinned = self.recorder.thin()
+            if thinned:  # some were dropped: all are sent again
                 self._sent = 0
             frame = self.frame(state, self._sent, self._row)
             self._sent, self._row = len(self.recorder.epochs), len(self._training.model.history)

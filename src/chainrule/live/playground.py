@@ -33,12 +33,15 @@ class Playground(Hub):
         table: to learn.
         target: the column to predict.
         designs: one or two.
+        epochs: up to which each is trained at once.
 
     Raises:
         SettingError, DataError: the table cannot be learned.
     """
 
-    def __init__(self, table: Table, target: str, designs: Sequence[Design] = ()) -> None:
+    def __init__(
+        self, table: Table, target: str, designs: Sequence[Design] = (), epochs: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.notes = []
         if len(table) > MAX_ROWS:
@@ -50,6 +53,9 @@ class Playground(Hub):
         self._commands = threading.Lock()
         self.compares = len(designs) > 1
         self.lanes = [self._lane(k, x) for k, x in enumerate(designs or [Design()])]
+        for lane, epoch in zip(self.lanes, epochs, strict=False):
+            if epoch:
+                lane.train_to(epoch)
 
     def _lane(self, place: int, design: Design) -> Lane:
         return Lane(
@@ -108,7 +114,9 @@ class Playground(Hub):
                 resolved, f"chainrule train {shlex.quote(self.table.source)} --config FILE"
             )
         if form == "json":
-            return json.dumps({"designs": [x.design.to_dict() for x in self.lanes]}, indent=2)
+            designs = [x.design.to_dict() for x in self.lanes]
+            reached = [x.epoch for x in self.lanes]
+            return json.dumps({"designs": designs, "epochs": reached}, indent=2)
         raise SettingError("export", f"there is no form {form!r}", expected="python, toml or json")
 
     # ------------------------------------------------------------ commands

@@ -181,11 +181,10 @@ def _recorded(
     state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings
 ) -> FitSettings:
     """The settings with the callback that records the run, if it is to be."""
+    state.learning = None
     if not isinstance(settings.record, Record):
         return settings
-    recorder = Recorder(
-        state, settings.record, prepared.arrays, prepared.rows, settings.epochs or 0
-    )
+    recorder = Recorder(state, settings.record, prepared, settings.epochs or 0)
     recorder.begin(state, begin.values, begin.steps)
     callbacks = as_callbacks(settings.callbacks)
     return replace(settings, callbacks=(recorder, *callbacks))

@@ -28,7 +28,7 @@ from chainrule.inspector.document import document, row_forms, uncomputed
 from chainrule.inspector.page import Page
 from chainrule.interpret import initial_value
 from chainrule.model.fit import optimizer_for
-from chainrule.model.learned import learning_form
+from chainrule.model.learning.section import learning_form
 from chainrule.model.readings import reading_form
 from chainrule.model.seen import encoder_forms, typical_row
 from chainrule.model.state import Data, ModelState
@@ -107,15 +107,17 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         if target is not None and unseen[k]:  # without it the page has no loss of this row
             form["feeds"].pop(target.name, None)
         form["cells"] = [{"column": name, "raw": cells[k]} for name, cells in written.items()]
-    about = "a model" if target is None else target.name
+    count, about = len(forms), "a model" if target is None else target.name
+    learned, told = learning_form(state.history, state.learning, forms)
+    added = f" and {counted(len(forms) - count, 'recorded row')}" if len(forms) > count else ""
     return document(
         trace.form(_optimizer(state)),
         title=f"{about} from {schema.source}",
         python=f"model.run(table.take({[row for row, _ in chosen]}))",
         rows=forms,
         batch=[0],
-        holds=f"{counted(len(forms), 'row')} of {table.source}{_known(schema)}",
-        notes=[*notes, *encoded.notes, *more, *_left_out(state, trace, updates)],
+        holds=f"{counted(count, 'row')} of {table.source}{added}{_known(schema)}",
+        notes=[*notes, *encoded.notes, *more, *_left_out(state, trace, updates), *told],
         encoders=encoder_forms(state, trace),
         target=None if target is None or unseen.all() else {
             "column": target.name,
@@ -125,7 +127,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
             "reading": reading_form(target, schema) if isinstance(target, NumberTarget) else None,
             "output": trace.graph.nodes.index(trace.graph.outputs[0]),
         },
-        **learning_form(state.history),
+        **learned,
     )  # fmt: skip
 
 
@@ -164,14 +166,15 @@ def _of_arrays(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[
     forms = row_forms(trace.graph, trace.inputs, trace.rows)
     for (row, why), form in zip(chosen, forms, strict=True):
         form |= {"label": "zeros" if data is None else f"row {row + 1}", "why": why}
+    learned, told = learning_form(state.history, state.learning, forms)
     return document(
         trace.form(_optimizer(state)),
         title="A model",
         python="model.run(data)",
         rows=forms,
         batch=[0],
-        notes=[*notes, *_left_out(state, trace, updates)],
-        **learning_form(state.history),
+        notes=[*notes, *_left_out(state, trace, updates), *told],
+        **learned,
     )
 
 

@@ -73,6 +73,7 @@ class Model(ModelState, Generic[Result]):
         history: of all runs of `fit`.
         record: what `fit(..., record=...)` kept, a Recording; None where nothing was. It is not
             saved.
+        learning: what `show()` has of that run, plain values; None where nothing was recorded.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; from `train`, "config" holds the
             settings, and "data" what was left out or guessed of the table.
@@ -195,8 +196,9 @@ class Model(ModelState, Generic[Result]):
             callbacks: called after each epoch with the state of the run; a Callback also at its
                 beginning and end, and after each step.
             record: keep values and gradients of a few rows, and the parameters, after each epoch:
-                True, names of nodes, or a Record. They are then in `model.record`. It changes
-                nothing in the run, and takes the time of a few rows an epoch.
+                True, names of nodes, or a Record. They are then in `model.record`, and
+                `model.show()` has a time line of what the layers did. It changes nothing in the
+                run, and takes the time of a few rows an epoch.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.

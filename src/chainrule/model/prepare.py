@@ -31,6 +31,7 @@ class Prepared:
         held_arrays, held_rows: of the validation data; the same arrays where rows were held out.
         sentence: a description of the split.
         notes: on the table, such as the number of rows without a target.
+        places: positions in the table of the rows of `arrays`; None: the same.
     """
 
     arrays: dict[str, Array]
@@ -39,6 +40,7 @@ class Prepared:
     held_rows: Rows
     sentence: str
     notes: tuple[str, ...] = ()
+    places: Rows | None = None
 
 
 def prepare(
@@ -52,7 +54,9 @@ def prepare(
         return data
     if state.schema is not None:
         data, groups, time = encode(state.schema, data, groups, time)
-    notes = tuple(data.notes) if isinstance(data, Encoded) else ()
+    more: dict[str, Any] = {}
+    if isinstance(data, Encoded):
+        more = {"notes": tuple(data.notes), "places": data.rows}
     arrays, n = state.arrays(data)
     refuse_impossible_targets(state, arrays)
     all_rows = np.arange(n)
@@ -62,11 +66,11 @@ def prepare(
         held, m = state.arrays(validation)
         refuse_impossible_targets(state, held, "the validation data")
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
-        return Prepared(arrays, all_rows, held, np.arange(m), sentence, notes)
+        return Prepared(arrays, all_rows, held, np.arange(m), sentence, **more)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
     share = None if validation is not None and float(validation) == 0 else validation
     ways = {"stratify": stratify, "groups": groups, "time": time}
-    return replace(divide(arrays, all_rows, share, state.seed, **ways), notes=notes)
+    return replace(divide(arrays, all_rows, share, state.seed, **ways), **more)
 
 
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:

@@ -17,6 +17,9 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Scope
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import EvalSchedule
+from chainrule.model.learning.learner import SAMPLE, Learner
+from chainrule.model.learning.section import Learning
+from chainrule.model.prepare import Prepared
 from chainrule.model.state import ModelState
 from chainrule.nn.summary import layers
 from chainrule.ops.reduce import sum as total
@@ -40,7 +43,7 @@ class Recorder(Callback):
     Args:
         state: of the model; its recording goes on where it is of the same nodes and rows.
         record: what to keep.
-        data, rows: the arrays of the data set, and the training rows.
+        prepared: the data set.
         epochs: of the run.
 
     Raises:
@@ -48,10 +51,11 @@ class Recorder(Callback):
     """
 
     def __init__(
-        self, state: ModelState, record: Record, data: Mapping[str, Array], rows: Rows,
-        epochs: int,
+        self, state: ModelState, record: Record, prepared: Prepared, epochs: int
     ) -> None:  # fmt: skip
         assert state.loss is not None
+        self._model = state
+        data, rows = prepared.arrays, prepared.rows
         self._record, graph = record, state.graph
         self._nodes = _chosen(graph, state.outputs, record.nodes)
         chosen = _rows(record, rows, _size(graph, data))
@@ -74,6 +78,18 @@ class Recorder(Callback):
         self.recording = old if self.goes_on and old is not None else made
         self._before: dict[str, Array] = {}
         self._build(state, inputs)
+        self._learning(state, prepared, chosen)
+
+    def _learning(self, state: ModelState, prepared: Prepared, chosen: Rows) -> None:
+        """Measure beside it what a page shows of the run."""
+        known = self.recording.learner
+        goes_on = self.goes_on and isinstance(known, Learner) and known.fits(state, prepared)
+        wanted = self._record.rows
+        drawn = min(wanted, SAMPLE) if isinstance(wanted, int) else chosen[:SAMPLE]
+        learner = known if goes_on else Learner(state, prepared, drawn)
+        assert isinstance(learner, Learner)
+        self._learner, self.recording.learner = learner, learner
+        self._stride, self._ends = self._record.every, dict[int, int]()
 
     def _build(self, state: ModelState, inputs: Mapping[str, Array]) -> None:
         """The graph of values, gradients and slopes, in its form for prediction."""
@@ -129,6 +145,8 @@ class Recorder(Callback):
         state.record = self.recording
         if not self.goes_on:
             self._take(state.history.last_epoch, steps, values)
+        if not self._learner.epochs:
+            self._learner.record(state.history.last_epoch, values, steps)
         else:
             known = self.recording.parameters.items()
             self._before = {n: x.values[-1] for n, x in known if x.values is not None}
@@ -138,6 +156,18 @@ class Recorder(Callback):
         """See Callback."""
         if state.epoch % self._record.every == 0:
             self._take(state.epoch, state.step, state.model.values)
+        self._ends[state.step] = state.epoch
+        if state.epoch % self._stride == 0:
+            self._learner.record(state.epoch)
+            if self._learner.thin():
+                self._stride *= 2
+
+    def on_finish(self, state: State) -> None:
+        """Measure the model as it remains, and make what its page shows."""
+        epoch = self._ends.get(state.model.steps)
+        if epoch is not None:
+            self._learner.record(epoch)
+        self._model.learning = Learning(*self._learner.bounded())
 
     def _take(self, epoch: int, step: int, values: Mapping[str, Array]) -> None:
         known = self._given | {x: values[name] for name, x in self._parameters.items()}

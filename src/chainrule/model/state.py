@@ -28,6 +28,7 @@ from chainrule.graph.node import Array, Input, Node, Parameter
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.interpret import initial_value
 from chainrule.model.lastrun import LastRun
+from chainrule.model.learning.section import Learning
 from chainrule.model.stepcache import StepCache
 from chainrule.ops.build import require_scalar
 from chainrule.train.history import History
@@ -118,6 +119,7 @@ class ModelState:
         self._pull: Callable[[], Mapping[str, Array]] | None = None
         self.history, self.split = History(), ""
         self.record: Recording | None = None
+        self.learning: Learning | None = None
         self.last_run: LastRun | None = None
         self.notes: dict[str, Any] = {}
         self.trained_rows: Keys | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chainrule.graph.graph import Graph
@@ -17,6 +17,10 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
 from chainrule.train.progress import Progress
+from chainrule.train.record import Record
+
+Recorded = Record | Iterable[str] | str | bool | None
+"""The choice of what a run keeps, as `Model.fit` takes it."""
 
 REFERENCE_INPUTS = 256
 """Inputs of a layer for which the rate of the settings holds; more inputs need a smaller one."""
@@ -70,13 +74,13 @@ def rate_factors(graph: Graph) -> dict[str, float]:
 
 def fit(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] = (), record: Recorded = None,
 ) -> None:  # fmt: skip
     """Train a model with resolved settings, on data that is already split."""
     model.fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
-        callbacks=callbacks,
+        callbacks=callbacks, record=record,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
 

@@ -30,7 +30,7 @@ from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
 from chainrule.recipe.config import Config, config, resolve
 from chainrule.recipe.evaluation import evaluate, without_repeats
-from chainrule.recipe.fit import ANNEALED_SCHEDULES, fit, keeps_best
+from chainrule.recipe.fit import ANNEALED_SCHEDULES, Recorded, fit, keeps_best
 from chainrule.recipe.importance import importance
 from chainrule.recipe.kinds import shares_in_words
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
@@ -138,11 +138,13 @@ class Training:
     def _encoded(self) -> tuple[Any, ...]:
         return encode(self.schema, self.table, self.config.groups, self.config.time)
 
-    def fit(self, verbose: Verbose = True, callbacks: Sequence[Callback] = ()) -> None:
+    def fit(
+        self, verbose: Verbose = True, callbacks: Sequence[Callback] = (), record: Recorded = None
+    ) -> None:
         """Train on the training rows, and calibrate; then `config` has all settings.
 
         Args:
-            verbose: as in `Model.fit`.
+            verbose, record: as in `Model.fit`.
             callbacks: of the run on the training rows.
         """
         model, data = self.model, self.data
@@ -159,15 +161,15 @@ class Training:
                 f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
-            fit(model, data, resolved, progress, callbacks)
+            fit(model, data, resolved, progress, callbacks, record)
             best, self._fits = model.history.best, 1
             if best is not None and self._ended_early:
                 self._fits = 2
-                self._fit_shorter(best, progress)
+                self._fit_shorter(best, progress, record)
         calibrate(model, data, self.config)
         model.trained_rows = self._trained
 
-    def _fit_shorter(self, best: int, progress: Progress) -> None:
+    def _fit_shorter(self, best: int, progress: Progress, record: Recorded) -> None:
         """Train anew where patience ended the training before the rate was annealed.
 
         It takes up to twice the best number of epochs; the better of both models remains.
@@ -178,11 +180,13 @@ class Training:
         why = "the first run ended before its rate had fallen; the better one is kept"
         what = f"the same for {epochs} epochs: {why}"
         self._announce(progress, what, self._refits, False, self._refit_share)
-        fit(again, self.data, replace(resolved, epochs=epochs, patience=epochs), progress)
+        shorter = replace(resolved, epochs=epochs, patience=epochs)
+        fit(again, self.data, shorter, progress, record=record)
         losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
         if losses[1] < losses[0]:
             model.restore(again.values | again.slots, again.steps)
             model.history = again.history
+            model.record, model.learning = again.record, again.learning
 
     def refit(self, verbose: Verbose = True) -> bool:
         """Train anew on all rows, for the best number of epochs; returns whether it did.
@@ -205,6 +209,9 @@ class Training:
         chosen = weights_of(model) | temperature_of(model)
         model.restore(again.values | again.slots | chosen, again.steps)
         model.split += f"; then {sentence}"
+        if model.learning is not None:
+            told = f"what was recorded is the run on {len(data.rows):,} rows; then {sentence}"
+            model.learning = replace(model.learning, notes=[*model.learning.notes, told])
         model.trained_rows = keys_of(subset(self.encoded, rows))
         return True
 
@@ -348,7 +355,7 @@ def _kinds(chosen: Config) -> Mapping[str, str]:
 
 def train(
     source: Table | str | os.PathLike[str] | Any, target: str, *,
-    verbose: bool | str | None = True, **settings: Unpack[Options],
+    verbose: bool | str | None = True, record: Recorded = None, **settings: Unpack[Options],
 ) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
@@ -358,6 +365,8 @@ def train(
         target: the column to predict.
         settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
+        record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what
+            each layer did, epoch by epoch.
 
     What the table holds, the findings of the data check, the run and its scores are shown;
     `model.report("report.html")` writes them as a page with charts.
@@ -365,17 +374,18 @@ def train(
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
     """
-    return trained(source, config(target=target, **settings), verbose)
+    return trained(source, config(target=target, **settings), verbose, record=record)
 
 
 def trained(
     source: Any, chosen: Config, verbose: Verbose,
     watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
+    record: Recorded = None,
 ) -> Model[Predictions]:  # fmt: skip
     """A model trained by a configuration, as `train` does.
 
     Args:
-        source, verbose: as in `train`.
+        source, verbose, record: as in `train`.
         chosen: the settings.
         watching: gives callbacks of the run on the training rows.
     """
@@ -388,7 +398,7 @@ def trained(
             training.print_data(screen)
             training.print_settings(screen)
             screen.write("")
-        training.fit(progress, watching(training))
+        training.fit(progress, watching(training), record)
         training.refit(progress)
         if progress.output is not None:
             print_results(screen, training.evaluations or [training.on_training])

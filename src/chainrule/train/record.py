@@ -158,6 +158,7 @@ class Recording:
         self.rows, self.inputs = rows, dict(inputs)
         self.epochs, self.steps = np.empty(0, np.int64), np.empty(0, np.int64)
         self.loss = np.empty(0)
+        self.learner: object = None  # measures what a page shows, and goes on with the recording
         self.nodes = {name: Kept(name) for name in nodes}
         self.parameters = {name: Kept(name) for name in parameters}
 

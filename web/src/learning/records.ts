@@ -17,6 +17,11 @@ export function allEpochs(runs: readonly (Learning | null)[]): number[] {
   return [...new Set(runs.flatMap((run) => run?.epochs ?? []))].sort((a, b) => a - b);
 }
 
+/** The epoch of which confusion, worst rows and the rows that excite units are, in words. */
+export function latestText(learning: Pick<Learning, "latest">): string {
+  return learning.latest === undefined ? "latest epoch" : `epoch ${epochText(learning.latest)}`;
+}
+
 /** The first line: the loss before training beside that of a guess that looks at nothing. */
 export function firstLine(learning: Pick<Learning, "start" | "guess">): string {
   const { start, guess } = learning;

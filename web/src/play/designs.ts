@@ -3,8 +3,11 @@ import type { Design } from "../sections";
 
 const NAMES = ["a", "b"] as const;
 
-/** The designs as the part of a link after "#". */
-export function written(designs: readonly Design[], others: Record<string, string> = {}): string {
+/** The epoch of each design that is looked at; null where none is chosen. */
+export type Epochs = readonly (number | null)[];
+
+/** The designs as the part of a link after "#", each with its epoch where one is chosen. */
+export function written(designs: readonly Design[], others: Record<string, string> = {}, epochs: Epochs = []): string {
   const held = new URLSearchParams();
   designs.forEach((design, k) => {
     for (const [key, value] of Object.entries(design)) {
@@ -12,6 +15,7 @@ export function written(designs: readonly Design[], others: Record<string, strin
       if (key === "ignore") for (const column of value as string[]) held.append(name, column);
       else held.set(name, Array.isArray(value) ? value.join(",") : String(value));
     }
+    if (epochs[k]) held.set(`${NAMES[k]}.epoch`, String(epochs[k]));
   });
   for (const [key, value] of Object.entries(others)) held.set(key, value);
   return held.toString();
@@ -24,7 +28,7 @@ export function read(hash: string): Partial<Design>[] {
     const found: Record<string, unknown> = {};
     for (const [key, text] of held) {
       const setting = key.startsWith(`${name}.`) ? key.slice(2) : "";
-      if (!setting) continue;
+      if (!setting || setting === "epoch") continue;
       if (setting === "ignore") found.ignore = held.getAll(key);
       else if (setting === "hidden") found.hidden = text.split(",").filter(Boolean).map(Number);
       else found[setting] = TEXTS.has(setting) ? text : Number(text);
@@ -34,10 +38,25 @@ export function read(hash: string): Partial<Design>[] {
     .filter((design) => Object.keys(design).length > 0);
 }
 
+/** The epochs of a link. */
+export function readEpochs(hash: string): Epochs {
+  const held = new URLSearchParams(hash.replace(/^#/, ""));
+  return NAMES.map((name) => asEpoch(held.has(`${name}.epoch`) ? Number(held.get(`${name}.epoch`)) : null));
+}
+
+function asEpoch(value: unknown): number | null {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
 const TEXTS = new Set(["activation", "init", "norm", "optimizer"]);
 
-/** The designs of a saved file. Raises an Error that says what is wrong with it. */
-export function fromFile(text: string): Partial<Design>[] {
+/** The text of a file of designs, with their epochs. */
+export function asFile(designs: readonly Design[], epochs: Epochs): string {
+  return JSON.stringify({ designs, epochs: designs.map((_, k) => epochs[k] ?? 0) }, null, 2);
+}
+
+/** The designs of a saved file, and their epochs. Raises an Error that says what is wrong. */
+export function fromFile(text: string): { designs: Partial<Design>[]; epochs: Epochs } {
   let content: unknown;
   try {
     content = JSON.parse(text);
@@ -48,7 +67,10 @@ export function fromFile(text: string): Partial<Design>[] {
   const fits = Array.isArray(designs) && (designs.length === 1 || designs.length === 2)
     && designs.every((x) => typeof x === "object" && x !== null && !Array.isArray(x));
   if (!fits) throw new Error('this file holds no designs: {"designs": [...]} with one or two is expected');
-  return designs as Partial<Design>[];
+  const epochs: unknown = (content as { epochs?: unknown }).epochs ?? [];
+  if (!Array.isArray(epochs) || epochs.some((x) => asEpoch(x) === null))
+    throw new Error('the epochs of this file are not numbers from 0 on: {"epochs": [...]}, one for each design');
+  return { designs: designs as Partial<Design>[], epochs: epochs as number[] };
 }
 
 /** Whether two designs are the same. */

@@ -49,12 +49,34 @@ export class Live {
   #scheduled = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #pause = 500;
-  /** Called once, when the first events have come. */
+  /** Called once, when it is known what there is. */
   #begun: (() => void) | null;
 
   constructor(address: string | Channel, begun: () => void) {
     this.#address = address;
     this.#begun = begun;
+  }
+
+  /** The epoch of each run that is shown; null for runs that go on and are followed. */
+  get shown(): (number | null)[] {
+    if (this.running && this.chosen === null) return this.runs.map(() => null);
+    return this.runs.map((run) => Math.floor(run.learning?.epochs[this.at(run)] ?? 0));
+  }
+
+  /** Shows an epoch of a run: looks at it where it is recorded, else trains up to it.
+   *
+   * @param anew whether the run has only begun. Returns why it was refused, or null.
+   */
+  async arrive(lane: number, epoch: number, anew: boolean): Promise<string | null> {
+    const run = this.runs[lane];
+    if (anew && epoch === 0) return null;
+    if (!anew && run && epoch <= run.state.epoch) {
+      if (run.state.status === "running" || run.learning?.epochs.includes(epoch)) {
+        this.chosen = epoch === run.learning?.epochs.at(-1) ? this.chosen : epoch;
+        return null;
+      }
+    }
+    return this.command({ do: "goto", lane, epoch });
   }
 
   /** Which record of a run is shown. */
@@ -134,7 +156,8 @@ export class Live {
     const events = this.#waiting;
     this.#waiting = [];
     for (const event of events) this.apply(event);
-    if (this.#begun && this.runs.length && events.length) {
+    const told = this.runs.every((r) => !this.play || r.learning !== null || r.state.status === "failed");
+    if (this.#begun && this.runs.length && told) {
       this.#begun();
       this.#begun = null;
     }

@@ -11,12 +11,13 @@ from chainrule import recipe
 from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.modelsource import open_model, saved_config, training_table
-from chainrule.cli.outputs import output_file, quoted
+from chainrule.cli.outputs import beside, output_file, quoted
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.table import Table, counted
 from chainrule.errors import ModelFileError, SettingError
+from chainrule.model.learning.file import load_learning
 from chainrule.model.model import Model
 from chainrule.train.lbfgs import LBFGS
 
@@ -73,6 +74,7 @@ def inspect(
     if profile and isinstance(loaded.optimizer, LBFGS):
         notes.say("no kernels are shown: L-BFGS takes no steps of minibatches", label="note",
                   style="cyan")  # fmt: skip
+    _add_recorded(loaded, path, notes)
     page = loaded.show(
         table, rows=[k - 1 for k in row] if row else None,
         machine=_machine(loaded, table if profile else None),
@@ -101,6 +103,18 @@ def _name(model: str) -> str:
     """The page's file where none is named: in the model's folder, or beside its file."""
     path = Path(model)
     return str(path / "inspect.html" if path.is_dir() else path.with_suffix(".html"))
+
+
+def _add_recorded(model: Model, path: Path, notes: Console) -> None:
+    """Give a model what its training recorded, where that lies beside it."""
+    file = beside(path)
+    if not file.exists():
+        return
+    try:
+        model.learning = load_learning(file, model)
+    except ModelFileError as error:
+        why = str(error).splitlines()[0].partition("] ")
+        notes.say(f"{quoted(file)} is left out: {why[2] or why[0]}", label="note", style="cyan")
 
 
 def _machine(model: Model, table: Table | None) -> Forecast | Profile | None:

@@ -41,8 +41,8 @@ def play(
     screen = Console(sys.stdout)
     table = read(data, encoding=encoding, sheet=sheet)
     chosen = require_target(table, data, target)
-    designs = [] if design is None else [Design.of(x) for x in _designs(design)]
-    playground = Playground(table, chosen, designs)
+    saved, epochs = ([], []) if design is None else _designs(design)
+    playground = Playground(table, chosen, [Design.of(x) for x in saved], epochs)
     for note in [*table.notes, *playground.notes]:
         screen.say(note, label="note", style="cyan")
     server = Server(playground, _checked(port))
@@ -68,20 +68,24 @@ COMMAND = Command(
 )
 
 
-def _designs(path: Path) -> list[object]:
-    """The one or two designs of a file. Raises SettingError."""
+def _designs(path: Path) -> tuple[list[object], list[int]]:
+    """The one or two designs of a file, and the epoch of each. Raises SettingError."""
     try:
         content = json.loads(path.read_text("utf-8"))
         designs = content["designs"]
         if not isinstance(designs, list) or len(designs) not in (1, 2):
             raise ValueError("one or two designs")
+        epochs = content.get("epochs", [])
+        if not isinstance(epochs, list) or any(type(x) is not int or x < 0 for x in epochs):
+            raise ValueError("epochs are integers from 0 on")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingError(
             "play", "this is not a file of designs", at=path,
             got=f"{type(error).__name__}: {error}",
-            expected='{"designs": [...]}', fix="leave out --design, and save one from the page",
+            expected='{"designs": [...], "epochs": [...]}',
+            fix="leave out --design, and save one from the page",
         ) from None  # fmt: skip
-    return designs
+    return designs, epochs
 
 
 def _checked(port: int) -> int:

@@ -21,6 +21,8 @@ from chainrule.data.blocks import Encoded
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
+from chainrule.model.learning.file import save_learning
+from chainrule.model.learning.learner import SAMPLE
 from chainrule.model.model import Model
 from chainrule.recipe import Config, Training, configfile
 from chainrule.recipe.configfile import to_toml
@@ -35,9 +37,14 @@ from chainrule.report.text import (
 from chainrule.system.atomicfile import write_whole
 from chainrule.system.startup import INTERRUPTED
 from chainrule.train.progress import Progress, choose
+from chainrule.train.record import Record
 
 if TYPE_CHECKING:
     from chainrule.live.watch import Live
+
+
+FOR_PAGES = Record(nodes=(), rows=SAMPLE, gradients=False, parameters=False)
+"""The recording that pages show, without the arrays that only Python reads."""
 
 
 def train(
@@ -61,6 +68,9 @@ def train(
     ] = False,
     profile: Annotated[bool, Option("print at the end where the time of a step goes")] = False,
     live: Annotated[bool, Option("show the run on a page while it goes on")] = False,
+    record: Annotated[
+        bool, Option("keep what the layers do on some rows, epoch by epoch, for the pages")
+    ] = False,
     trace: Annotated[
         str | None,
         Option("write where the time of a step goes as trace events, for ui.perfetto.dev",
@@ -76,7 +86,7 @@ def train(
     order = Order(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
         encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
-        live=live,
+        live=live, record=record,
         trace=trace_file("train", trace, [] if is_query(data) else [Path(data)]),
         command_line=command_line,
     )  # fmt: skip
@@ -103,7 +113,7 @@ class Order:
         data, test: the training data, and rows to test on.
         chosen: the given settings.
         encoding, sheet: of the data, if given.
-        output, force, quiet, check_only, profile, live, trace: as the options.
+        output, force, quiet, check_only, profile, live, record, trace: as the options.
         command_line: as it was typed.
     """
 
@@ -118,6 +128,7 @@ class Order:
     check_only: bool
     profile: bool
     live: bool
+    record: bool
     trace: Path | None
     command_line: str
 
@@ -162,7 +173,7 @@ def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
     model = job.training.model
     if order.check_only:
         return 1 if any(x.severity == "error" for x in job.training.findings) else 0
-    with claimed(order.data, order.output, order.force) as outputs:
+    with claimed(order.data, order.output, order.force, order.record) as outputs:
         if not order.quiet:
             trouble.write("")
         stop = _run(job)
@@ -230,7 +241,8 @@ def _test_rows(model: Model, order: Order) -> Encoded:
 def _run(job: Job) -> KeyboardInterrupt | NotFinite | None:
     """Train; returns the exception that interrupted it."""
     try:
-        job.training.fit(job.progress, [] if job.live is None else [job.live.watch])
+        callbacks = [] if job.live is None else [job.live.watch]
+        job.training.fit(job.progress, callbacks, FOR_PAGES if job.order.record else None)
     except (KeyboardInterrupt, NotFinite) as stop:
         return stop
     return None
@@ -329,6 +341,8 @@ def _write_report(
         advice=as_options,
     )  # fmt: skip
     page.write(outputs.report)
+    if outputs.learning is not None and training.model.learning is not None:
+        save_learning(training.model.learning, outputs.learning)
 
 
 def _next_command(outputs: Outputs) -> str:
@@ -344,6 +358,8 @@ def _print_files(screen: Console, outputs: Outputs) -> None:
         outputs.history: "loss and metrics of each epoch",
         outputs.config: "the configuration, for --config",
     }
+    if outputs.learning is not None and outputs.learning.exists():
+        contents[outputs.learning] = "what was recorded, for chainrule inspect"
     screen.table([(str(path), content) for path, content in contents.items()])
     screen.heading("Next")
     screen.write("  " + _next_command(outputs))

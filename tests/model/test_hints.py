@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chainrule.live.hints import hints
+from chainrule.model.learning.hints import hints
 from chainrule.train.history import History
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from chainrule.data.blocks import Member
 from chainrule.data.columns.target import ClassTarget
+from chainrule.data.schema import Schema
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.graph.node import Array
 from chainrule.inspector.arrays import array_form
-from chainrule.recipe.training import Training
 
 SIDE = 40
 """Points along each side of the grid."""
@@ -40,9 +40,8 @@ class Grid:
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, training: Training) -> Grid | None:
+    def of(cls, schema: Schema) -> Grid | None:
         """The grid of a table whose network reads two numbers; None for others."""
-        schema = training.schema
         blocks = schema.blocks
         if len(blocks) != 1 or blocks[0].kind != "numbers" or blocks[0].width != 2:
             return None
