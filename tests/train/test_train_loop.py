@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ def looped(
     history: History | None = None,
     rate: float | Schedule = 0.5,
     synced: list[int] | None = None,
+    alone: bool = False,
+    scored: bool = True,
 ) -> Run:
     """A run over a program; `scores` are those of its epochs, one after the other."""
     left = iter(scores)
@@ -81,7 +84,7 @@ def looped(
             optimizer=cr.SGD(rate), batch_size=size, keep_best=keep_best, callbacks=callbacks
         ),
         state=RunState.start(history.begin_run(), epochs, program.steps, tracker, plateau),
-        score=lambda: {"score": float(next(left, 0.0))},
+        score=lambda: {"score": float(next(left, 0.0))} if scored else {}, alone=alone,
         sync=lambda: steps.append(program.steps), view=State(None, history), progress=Progress(),
     )  # fmt: skip
 
@@ -355,3 +358,124 @@ def test_a_schedule_spans_the_steps_of_its_run() -> None:
     steps = np.arange(20)[4::5]  # each row has the rate of the last step of its epoch
     npt.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * steps / 20)), atol=0.006)
     assert (np.diff(rates) < 0).all()
+
+
+# ---------------------------------------------------------------- several epochs in a call
+
+
+def rows_of(history: History) -> list[dict[str, float]]:
+    """The rows without their times."""
+    return [{n: x for n, x in row.items() if n != "seconds"} for row in history]
+
+
+class Breaking(Recorder):
+    """A program that fails before a step, and puts the losses before it where they are wanted."""
+
+    def __init__(self, at: int | None = None, error: type[BaseException] = RuntimeError) -> None:
+        super().__init__(lambda k: 1.0 / (k + 1))
+        self.at, self.error = at, error
+
+    def run(self, data: Any, batches: Any, rates: Any, into: Any = None) -> Any:
+        left = len(batches) if self.at is None else self.at - self.steps
+        losses = super().run(data, list(batches)[:left], rates[:left])
+        if into is not None:
+            into[: len(losses)] = losses
+        if left < len(batches):
+            raise self.error("now")
+        return losses
+
+
+@pytest.mark.parametrize("epochs", [2, 50, 1000])
+@pytest.mark.parametrize("rate", [0.5, cr.schedules.Cosine(0.5)])
+def test_short_epochs_share_calls_and_nothing_else_changes(
+    epochs: int, rate: float | Schedule
+) -> None:
+    together, single = Breaking(), Breaking()
+    runs = [
+        looped(program, epochs=epochs, rate=rate, criterion="loss", alone=alone, scored=False)
+        for program, alone in ((together, True), (single, False))
+    ]
+    assert [run.train() for run in runs] == [None, None]
+    assert len(single.calls) >= epochs
+    assert len(together.calls) < epochs / 5 + 5
+    assert together.rates == single.rates
+    for a, b in zip(together.batches, single.batches, strict=True):
+        npt.assert_array_equal(a, b)
+    histories = [run.view.history for run in runs]
+    assert rows_of(histories[0]) == rows_of(histories[1])
+    assert (np.diff(histories[0]["seconds"]) >= 0).all()
+    assert runs[0].state.step == 3 * epochs
+    assert runs[0].state.tracker == runs[1].state.tracker
+
+
+@pytest.mark.parametrize("patience", [1, 7, 40])
+def test_epochs_that_share_a_call_are_never_more_than_patience_allows(patience: int) -> None:
+    program = Recorder(lambda k: abs(k - 300.0))  # the lowest loss is in epoch 101
+    program.run = partial(spread, program)  # type: ignore[method-assign]
+    run = looped(program, epochs=999, patience=patience, criterion="loss", alone=True)
+    reason = run.train()
+    assert reason is not None
+    assert f"not improved for {patience} epoch" in reason
+    assert len(run.view.history) == 101 + patience
+    assert program.steps == 3 * (101 + patience)
+
+
+def spread(program: Recorder, data: Any, batches: Any, rates: Any, into: Any = None) -> Any:
+    losses = Recorder.run(program, data, batches, rates)
+    if into is not None:
+        into[:] = losses
+    return losses
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("at", [3 * 200, 3 * 200 + 1, 3 * 200 + 2])
+def test_a_call_that_breaks_off_leaves_the_rows_of_all_complete_epochs(
+    error: type[BaseException], at: int
+) -> None:
+    program, whole, synced = Breaking(at, error), Breaking(), []
+    run = looped(program, epochs=999, criterion="loss", alone=True, scored=False, synced=synced)
+    with pytest.raises(error, match="now"):
+        run.train()
+    assert program.calls[-1] > 3  # it was a call with several epochs
+    other = looped(whole, epochs=200, criterion="loss", scored=False)
+    other.train()
+    assert rows_of(run.view.history) == rows_of(other.view.history)
+    assert run.state.step == synced[-1] == at
+    assert len(run.state.losses) == at - 600
+
+
+def test_who_looks_between_epochs_gets_them_one_by_one() -> None:
+    seen, program = [], Breaking()
+    run = looped(
+        program, epochs=200, criterion="loss", alone=True, scored=False,
+        callbacks=lambda state: seen.append((state.epoch, program.steps)),
+    )  # fmt: skip
+    run.train()
+    assert seen == [(k, 3 * k) for k in range(1, 201)]
+
+
+@pytest.mark.parametrize("backend", ["native", "interpreter"])
+def test_models_have_the_same_bits_however_many_epochs_share_a_call(backend: str) -> None:
+    settings: dict[str, Any] = {
+        "optimizer": cr.Adam(cr.schedules.Cosine(0.05)), "batch_size": 8, "epochs": 60,
+        "validation": None, "verbose": False, "backend": backend,
+    }  # fmt: skip
+    together, watched = model(), model()
+    together.fit(DATA, **settings)
+    watched.fit(DATA, **settings, callbacks=lambda state: None)
+    assert same(together, watched)
+    assert rows_of(together.history) == rows_of(watched.history)
+
+
+def test_not_finite_in_a_later_epoch_of_a_call_leaves_the_rows_before_it() -> None:
+    x, t = cr.input("x", (3,)), cr.input("t", ())
+    y = cr.sum(cr.dense(x, 1, name="d"), axis=-1)
+    data, found = {"x": X, "t": X[:, 0]}, []
+    for callbacks in (None, lambda state: None):
+        m = cr.Model(y, cr.squared_error(y, t))
+        with pytest.raises(NotFinite) as caught:
+            m.fit(data, optimizer=cr.SGD(0.9), epochs=2000, batch_size=30, verbose=False,
+                  validation=None, callbacks=callbacks)  # fmt: skip
+        found.append((str(caught.value), m.steps, rows_of(m.history), m.value("d.w").tobytes()))
+    assert found[0] == found[1]
+    assert len(found[0][2]) > 20

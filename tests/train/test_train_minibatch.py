@@ -9,7 +9,8 @@ import numpy.testing as npt
 import pytest
 
 from chainrule.engine.minibatch import Minibatches
-from chainrule.train.minibatch import shuffle
+from chainrule.engine.order import NativeOrder
+from chainrule.train.minibatch import MANY, order_of, shuffle
 
 
 def test_an_order_is_a_function_of_seed_and_epoch_alone() -> None:
@@ -53,3 +54,41 @@ def test_some_of_the_minibatches() -> None:
     assert len(parts[2:2]) == len(parts[5:]) == 0
     with pytest.raises(IndexError):
         parts[3]
+
+
+@pytest.mark.parametrize("size", [3, 5, 10, 11])
+@pytest.mark.parametrize("seed", [None, 4])
+def test_several_epochs_are_cut_one_by_one(size: int, seed: int | None) -> None:
+    rows = np.arange(100, 110)
+    parts = Minibatches(order_of(rows, seed)(7, 3), size, 3)
+    orders = [rows if seed is None else shuffle(rows, seed, epoch) for epoch in (7, 8, 9)]
+    single = [Minibatches(order, size) for order in orders]
+    expected = [batch.tolist() for each in single for batch in each]
+    assert [batch.tolist() for batch in parts] == expected
+    assert parts[-1].tolist() == expected[-1]
+    assert np.diff(parts.ends).tolist() == [len(batch) for batch in expected]
+    assert parts.ends[0] == 0
+    assert [parts.epoch(k).rows.tolist() for k in range(3)] == [x.tolist() for x in orders]
+    with pytest.raises(IndexError):
+        parts[len(expected)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 33, 1000, 1023, 1024, 1025, 5000])
+def test_machine_code_gives_the_same_orders(n: int) -> None:
+    rows = np.random.default_rng(n).permutation(n) + 5
+    for seed in (0, 3, 2**63, 2**64 - 1, 2**64 + 3):
+        order = order_of(rows, seed, MANY, native=True)
+        assert isinstance(order, NativeOrder)
+        for first, count in ((1, 1), (2, 3), (10**6, 1)):
+            expected = [shuffle(rows, seed, first + k) for k in range(count)]
+            npt.assert_array_equal(order(first, count), np.concatenate(expected))
+
+
+def test_machine_code_is_loaded_for_long_runs_alone() -> None:
+    rows = np.arange(100)
+    assert isinstance(order_of(rows, 1, MANY // 100 + 1, native=True), NativeOrder)
+    short, interpreted = order_of(rows, 1, 20, native=True), order_of(rows, 1, MANY)
+    assert not isinstance(short, NativeOrder)
+    assert not isinstance(interpreted, NativeOrder)
+    npt.assert_array_equal(short(3, 2), interpreted(3, 2))
+    npt.assert_array_equal(order_of(rows, None, MANY, native=True)(3, 1), rows)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from chainrule.backend.base import Executable
+from chainrule.backend.cpu.emit.order import order_function
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.caller import compile_caller, load_caller, supported
-from chainrule.backend.cpu.run.jit import Code
+from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.registry import find_backend
 from chainrule.engine.compile import machine_code, plan_forward, plan_step
 from chainrule.engine.diskcache import cached
@@ -49,6 +50,18 @@ def caller_code() -> Code | None:
         target = find_backend("native").target()
         file = cached(code_folder(), f"caller {_sources()}", target, lambda: compile_caller(host()))
         return load_caller(file, host())
+
+
+@cache
+def order_code() -> Code:
+    """The function that shuffles rows; see backend/cpu/emit/order.py."""
+    with _lock:
+        target = find_backend("native").target()
+        file = cached(
+            code_folder(), f"order {_sources()}", target,
+            lambda: compiled(order_function(), host()),
+        )  # fmt: skip
+        return Code(file, host())
 
 
 def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -207,6 +208,8 @@ class _Whole:
     def __init__(self, graph: Graph, made: Sequence[Node]) -> None:
         self.made, self._graph = made, graph
         self._schedule = EvalSchedule(graph, graph.outputs)
+        # by BLAS, whose threads are to be limited, which takes longer than a mean of some rows
+        self._multiplies = any(x.op.kind == "contract" or x.op.serial for x in graph.operations)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows,
@@ -217,7 +220,7 @@ class _Whole:
         feeds = _feeds(graph, arrays, rows, known)
         env: dict[Node, Array] = {x: values[graph.name(x)] for x in graph.parameters}
         env |= {x: feeds[graph.name(x)] for x in graph.inputs}
-        with one_thread:
+        with one_thread if self._multiplies else nullcontext():
             env = self._schedule.run(env, rows=len(rows))
         return [env[x] for x in graph.outputs]
 

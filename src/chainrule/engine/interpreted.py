@@ -61,12 +61,16 @@ class Interpreted:
             self._data, self._encoded = data, self._encode(data)
 
     def run(
-        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+        self,
+        data: Mapping[str, Array],
+        batches: Sequence[Rows],
+        rates: Sequence[float],
+        into: npt.NDArray[np.float64] | None = None,
     ) -> npt.NDArray[np.float64]:
         """See Program."""
         if data is not self._data and len(batches):
             self.load(data)
-        losses = np.empty(len(batches))
+        losses = np.empty(len(batches)) if into is None else into
         with one_thread:
             for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
                 losses[k] = self._run_one(rows, rate)

@@ -15,13 +15,20 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Minibatches(Sequence[Rows]):
-    """`rows` cut into pieces of `size`, in order; the last may be smaller. No piece is copied."""
+    """`rows` cut into pieces of `size`, in order; the last may be smaller. No piece is copied.
+
+    Attributes:
+        rows: of one epoch, or of several with equally many, one after the other.
+        size: of a piece.
+        epochs: their number; each is cut by itself.
+    """
 
     rows: Rows
     size: int
+    epochs: int = 1
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.size)
+        return self.epochs * -(-len(self.rows) // self.epochs // self.size)
 
     @overload
     def __getitem__(self, index: int) -> Rows: ...
@@ -29,18 +36,29 @@ class Minibatches(Sequence[Rows]):
     def __getitem__(self, index: slice) -> Minibatches: ...
     def __getitem__(self, index: int | slice) -> Rows | Minibatches:
         if isinstance(index, slice):
+            assert self.epochs == 1, "several epochs are run at once"
             start, stop, _ = index.indices(len(self))
             return Minibatches(
                 self.rows[start * self.size : max(start, stop) * self.size], self.size
             )
-        start = range(len(self))[index] * self.size
-        return self.rows[start : start + self.size]
+        epoch, place = divmod(range(len(self))[index], len(self) // self.epochs)
+        rows = self.epoch(epoch).rows
+        return rows[place * self.size : (place + 1) * self.size]
+
+    def epoch(self, index: int) -> Minibatches:
+        """Those of one of the epochs."""
+        each = len(self.rows) // self.epochs
+        return Minibatches(self.rows[index * each : (index + 1) * each], self.size)
 
     @property
     def ends(self) -> Rows:
         """The start of each in `rows`, and the end of the last."""
-        ends = np.arange(0, (len(self) + 1) * self.size, self.size)
-        ends[-1] = len(self.rows)
+        each = len(self.rows) // self.epochs
+        starts = np.arange(0, each, self.size)
+        ends = np.empty(len(starts) * self.epochs + 1, np.int64)
+        if self.epochs > 1:
+            starts = np.add.outer(np.arange(self.epochs) * each, starts).ravel()
+        ends[:-1], ends[-1] = starts, len(self.rows)
         return ends
 
     def mean(self, values: npt.NDArray[np.float64]) -> float:

@@ -92,7 +92,11 @@ class NativeProgram:
         self._given = data, self._encode(data)
 
     def run(
-        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+        self,
+        data: Mapping[str, Array],
+        batches: Sequence[Rows],
+        rates: Sequence[float],
+        into: npt.NDArray[np.float64] | None = None,
     ) -> npt.NDArray[np.float64]:
         """See Program."""
         if not len(batches):
@@ -102,10 +106,12 @@ class NativeProgram:
             rows, ends = batches.rows, batches.ends
         else:
             rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
-        inputs = self._step_inputs(data, rates, np.diff(ends))
+        inputs = self._step_inputs(data, rates, ends)
         with uninterrupted():
             losses, failed = runner.run(rows, ends, inputs)
             self._steps += runner.done
+            if into is not None:
+                into[: len(losses)] = losses
         if failed is not None:
             raise self._not_finite(batches[failed], rates[failed])
         return losses
@@ -153,7 +159,7 @@ class NativeProgram:
             nonlocal count, start
             chosen = [batches[k % len(batches)] for k in range(start, start + count)]
             rows, ends = np.concatenate(chosen), np.cumsum([0, *map(len, chosen)])
-            inputs = self._step_inputs(data, [0.0] * count, np.diff(ends))
+            inputs = self._step_inputs(data, [0.0] * count, ends)
             begun = time.perf_counter()
             with uninterrupted():
                 _, failed = native.run(rows, ends, inputs)
@@ -174,18 +180,18 @@ class NativeProgram:
         return runner
 
     def _step_inputs(
-        self, data: Mapping[str, Array], rates: Sequence[float], counts: Array
+        self, data: Mapping[str, Array], rates: Sequence[float], ends: Array
     ) -> dict[str, Array]:
         """The inputs of some steps that are not rows of the data: (steps, ...), or one for all."""
-        numbers = np.arange(self._steps, self._steps + len(rates))
-        values: dict[Node, Array] = {
-            KEY: step_keys(self._seed, numbers),
-            RATE: np.asarray(rates, np.float64),
-            STEP_INDEX: (numbers + 1).astype(np.float64),
-            ROW_COUNT: counts,
-            FIRST_ROW: np.zeros(len(rates), np.int64),
+        first, count = self._steps, len(rates)
+        make: dict[Node, Callable[[], Array]] = {
+            KEY: lambda: step_keys(self._seed, np.arange(first, first + count)),
+            RATE: lambda: np.asarray(rates, np.float64),
+            STEP_INDEX: lambda: np.arange(first + 1.0, first + 1 + count),
+            ROW_COUNT: lambda: ends[1:] - ends[:-1],
+            FIRST_ROW: lambda: np.zeros(count, np.int64),
         }
-        return {name: values[x] if x in values else data[name] for x, name in self._fixed}
+        return {name: make[x]() if x in make else data[name] for x, name in self._fixed}
 
     def _not_finite(self, rows: Rows, rate: float) -> NotFinite:
         """The step once more, interpreted, with the values of all nodes."""

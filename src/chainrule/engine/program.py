@@ -43,7 +43,11 @@ class Program(Protocol):
         """
 
     def run(
-        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+        self,
+        data: Mapping[str, Array],
+        batches: Sequence[Rows],
+        rates: Sequence[float],
+        into: npt.NDArray[np.float64] | None = None,
     ) -> npt.NDArray[np.float64]:
         """Do one step for each minibatch, in order, and return the losses before each update.
 
@@ -51,6 +55,7 @@ class Program(Protocol):
             data: the mapping that was loaded; another is loaded first.
             batches: for each step, the rows of its minibatch.
             rates: for each step, its learning rate.
+            into: the losses are put here too, (steps,): also those before an error or Ctrl-C.
 
         Raises:
             NotFinite: a loss or an update is NaN or infinite; the state is that before the step.

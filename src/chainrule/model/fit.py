@@ -264,7 +264,7 @@ def _run(
         program=program, data=data, rows=prepared.rows, settings=settings, seed=state.seed,
         score=partial(_scores, state, prepared, tracker, settings), sync=sync,
         view=State(state, state.history), progress=progress, lend=lend,
-        before_best=before_best, state=told,
+        before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
     )  # fmt: skip
     return run, end
 
@@ -283,6 +283,15 @@ def _scores(
         scores = state.score(prepared.arrays, prepared.rows, [] if found else metrics)
         found |= {name: x for name, x in scores.items() if name != "loss" or judged_loss}
     return found
+
+
+def _alone(prepared: Prepared, tracker: BestTracker, settings: FitSettings) -> bool:
+    """Whether nothing is done after an epoch that needs the model or the program."""
+    scored = prepared.held_arrays is not None or (
+        bool(settings.metrics) and tracker.criterion != "loss"
+    )
+    rate = getattr(settings.optimizer, "rate", None)  # L-BFGS, which may end, has none
+    return not (scored or settings.keep_best or rate is None or isinstance(rate, ReduceOnPlateau))
 
 
 def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:

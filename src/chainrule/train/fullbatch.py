@@ -175,10 +175,14 @@ class FullBatchProgram:
         """See Program; the function has its data already."""
 
     def run(
-        self, data: Mapping[str, Array], batches: Sequence[Rows], rates: Sequence[float]
+        self,
+        data: Mapping[str, Array],
+        batches: Sequence[Rows],
+        rates: Sequence[float],
+        into: Vector | None = None,
     ) -> Vector:
         """One iteration for each batch; returns the losses before them, without weight decay."""
-        losses = np.empty(len(batches))
+        losses = np.empty(len(batches)) if into is None else into
         for k in range(len(batches)):
             losses[k] = self._here.value - self._function.penalty(self._here.point)
             self._here = next(self._iterations, self._here)

@@ -31,8 +31,9 @@ class History:
     """The rows of a run, one an epoch; rows are added at the end and never changed.
 
     `history["loss"]` is a column, (epochs,), NaN where a row has no such value. The usual columns
-    are epoch, step (updates so far), seconds (since the run began), rate, loss, validation_loss;
-    metrics stand under their names, on validation data as validation_NAME.
+    are epoch, step (updates so far), seconds (since the run began; spread evenly over short epochs
+    that ran in one call), rate, loss, validation_loss; metrics stand under their names, on
+    validation data as validation_NAME.
 
     Args:
         criterion: the column that determines the best epoch; by default validation_loss where

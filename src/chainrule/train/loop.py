@@ -12,15 +12,19 @@ from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
+from chainrule.system.signals import uninterrupted
 from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
 from chainrule.train.fitsettings import FitSettings
-from chainrule.train.minibatch import shuffle
+from chainrule.train.minibatch import Order, order_of
 from chainrule.train.progress import Progress
 from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau, rates
 
 SLICE_SECONDS = 0.03
 """The target duration of one call of the program, between progress updates and Ctrl-C."""
+
+MOST_ROWS = 1 << 18
+"""The most rows of several epochs that run in one call."""
 
 
 @dataclass(kw_only=True)
@@ -41,6 +45,8 @@ class Run:
         lend: called with True when a callback may read the model after a step, and with False
             when the program goes on.
         before_best: called at the end, before the parameters of the best epoch are put back.
+        alone: whether an epoch ends with its losses alone: no scores, no scale of the rate, and
+            no end of the program. Short ones then run several in a call, unless callbacks look.
     """
 
     program: Program
@@ -55,13 +61,18 @@ class Run:
     progress: Progress
     lend: Callable[[bool], None] = lambda _: None
     before_best: Callable[[], None] = lambda: None
+    alone: bool = False
     callbacks: Sequence[Callback] = field(init=False)
     _watching: Sequence[Callback] = field(init=False)  # those called after each step
+    _order: Order = field(init=False)
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
 
     def __post_init__(self) -> None:
         self.callbacks = as_callbacks(self.settings.callbacks)
         self._watching = [x for x in self.callbacks if watches_steps(x)]
+        seed = self.seed if self.settings.shuffle else None
+        native = self.settings.backend == "native"
+        self._order = order_of(self.rows, seed, self.state.epochs, native=native)
 
     def train(self) -> str | None:
         """Run all remaining epochs; returns the reason for an early stop, or None.
@@ -83,6 +94,10 @@ class Run:
             self.view.stop(state.tracker.reason)
         try:
             while not state.ended and self.view.stop_reason is None:
+                count = self._at_once()
+                if count > 1:
+                    self._epochs(count, begun)
+                    continue
                 row = self._epoch(begun)
                 state.seconds = row["seconds"] = time.perf_counter() - begun
                 self._end_epoch(self.view.history.append(row))
@@ -97,10 +112,8 @@ class Run:
 
     def _epoch(self, begun: float) -> dict[str, float]:
         """Train on the epoch's remaining minibatches; returns its row without the time."""
-        state, rows = self.state, self.rows
-        if self.settings.shuffle:
-            rows = shuffle(rows, self.seed, state.epoch)
-        batches = Minibatches(rows, self.settings.batch_size)
+        state = self.state
+        batches = Minibatches(self._order(state.epoch, 1), self.settings.batch_size)
         while len(state.losses) < len(batches) and self.view.stop_reason is None:
             (self._watched_steps if self._watching else self._steps)(batches)
             state.seconds = time.perf_counter() - begun
@@ -110,9 +123,51 @@ class Run:
                 loss=float(state.losses.sum()) / done, rate=state.rate,
             )  # fmt: skip
         self.sync()
-        row = {"epoch": state.epoch, "step": state.step, "rate": state.rate}
-        trained = batches[: len(state.losses)]
-        return row | {"loss": trained.mean(state.losses), **self.score()}
+        return self._row(batches[: len(state.losses)]) | dict(self.score())
+
+    def _at_once(self) -> int:
+        """The number of epochs for the next call of the program."""
+        state, rows = self.state, len(self.rows)
+        if not self.alone or self.callbacks or len(state.losses):
+            return 1
+        count = min(self._slice // -(-rows // self.settings.batch_size), MOST_ROWS // rows)
+        if state.tracker.patience is not None:
+            count = min(count, state.tracker.patience - state.tracker.stale)
+        return min(count, state.last_epoch - state.epoch + 1)
+
+    def _epochs(self, count: int, begun: float) -> None:
+        """Train on several complete epochs in one call, and then append their rows.
+
+        After an error or Ctrl-C those of all epochs are appended that are complete.
+        """
+        state, program = self.state, self.program
+        rows = self._order(state.epoch, count)
+        batches = Minibatches(rows, self.settings.batch_size, count)
+        each, first = len(batches) // count, program.steps
+        chosen, losses = self._rates(len(batches), each), np.empty(len(batches))
+        before = state.seconds
+        with uninterrupted():
+            start = time.perf_counter()
+            try:
+                program.run(self.data, batches, chosen, losses)
+                self._adapt(len(batches), time.perf_counter() - start)
+            finally:
+                done = program.steps - first
+                pace = (time.perf_counter() - begun - before) / max(done, 1)
+                for k in range(done // each):
+                    end = (k + 1) * each
+                    state.losses = losses[end - each : end]
+                    state.step, state.rate = first + end, chosen[end - 1]
+                    state.seconds = before + pace * end
+                    row = self._row(batches.epoch(k)) | {"seconds": state.seconds}
+                    self._end_epoch(self.view.history.append(row))
+                state.losses, state.step = losses[done - done % each : done], program.steps
+                self.sync()
+
+    def _row(self, trained: Minibatches) -> dict[str, float]:
+        """The row of an epoch, without scores and time."""
+        state, loss = self.state, trained.mean(self.state.losses)
+        return {"epoch": state.epoch, "step": state.step, "rate": state.rate, "loss": loss}
 
     def _watched_steps(self, batches: Minibatches) -> None:
         """Train on the next minibatches one by one, and call those who watch after each."""
@@ -137,10 +192,14 @@ class Run:
         chosen = self._rates(len(some), len(batches))
         start = time.perf_counter()
         losses = self.program.run(self.data, some, chosen)
-        elapsed = max(time.perf_counter() - start, 1e-9)
-        state.losses = np.concatenate([state.losses, losses])
+        self._adapt(len(some), time.perf_counter() - start)
+        state.losses = np.concatenate([state.losses, losses]) if done else losses
         state.step, state.rate = self.program.steps, chosen[-1]
-        self._slice = max(1, min(int(SLICE_SECONDS / elapsed * len(some)), 4 * self._slice))
+
+    def _adapt(self, steps: int, elapsed: float) -> None:
+        """Choose the length of the next call, after so many seconds for some steps."""
+        pace = steps / max(elapsed, 1e-9)
+        self._slice = max(1, min(int(SLICE_SECONDS * pace), 4 * self._slice))
 
     def _rates(self, count: int, per_epoch: int) -> list[float]:
         """The learning rates of the next steps."""

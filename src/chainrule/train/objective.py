@@ -105,6 +105,10 @@ class Objective:
                     fix="use a loss of chainrule, or compute them from predict()",
                 )
             return Scores()
+        if requested is not None:
+            requested = list(requested)
+            if not requested:
+                return Scores()
         assert self._loss is not None
         prediction, target, *rest = values
         weights = self._counted(target, rest[0] if rest else None)

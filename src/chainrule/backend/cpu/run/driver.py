@@ -114,6 +114,7 @@ class Runner:
         entries, size = self._table, self._table.strides[0]
         cut = 0 if half is None else entries_before_cut(self.signature, self.program)
         first, last = (0, cut) if half == "gradients" else (cut, len(entries))
+        self._half = half
         self._set("table", entries.ctypes.data + first * size)
         self._set("tasks", last - first)
 
@@ -143,7 +144,7 @@ class Runner:
             self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
 
     def _set(self, name: str, value: int) -> None:
-        self.frame[_WORD[name]] = value
+        self._word[_WORD[name]] = value  # quicker than an element of a NumPy array
 
     def enable_timing(self, code: Code) -> npt.NDArray[np.int64]:
         """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
@@ -229,12 +230,13 @@ class Runner:
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
             self._set(name, value)
-        self._select_tasks(half)
+        if half != self._half:
+            self._select_tasks(half)
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
             self._save()
         self._run_threads()
-        self.done = int(self.frame[_WORD["done"]])
+        self.done = self._word[_WORD["done"]]
         if overwrites and self.done < steps:
             self._rewind()
         del alive
@@ -334,8 +336,8 @@ class Runner:
         if array.shape not in (shape, (steps, *shape)):
             raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
         slot = self.program.slots[buffer]
-        self.frame[slot] = array.ctypes.data
-        self.frame[slot + 1] = 0 if array.shape == shape else array[:1].nbytes
+        self._word[slot] = array.ctypes.data
+        self._word[slot + 1] = 0 if array.shape == shape else array.nbytes // max(steps, 1)
         return array
 
 

@@ -40,11 +40,13 @@ class TunedRunner(Runner):
         for count, threads in self._tuner.slices(len(losses)):
             start, part = time.perf_counter(), slice(done, done + count)
             self.threads = threads
-            inputs = {
-                name: self._part(name, x, part)
-                for name, x in step_inputs.items()
-                if name in self._step_ndim
-            }
+            inputs = step_inputs
+            if count < len(losses):
+                inputs = {
+                    name: self._part(name, x, part)
+                    for name, x in step_inputs.items()
+                    if name in self._step_ndim
+                }
             got, failed = super().run(rows, ends[done : done + count + 1], inputs, half)
             losses[done : done + len(got)] = got
             done += len(got)
