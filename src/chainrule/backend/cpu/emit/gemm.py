@@ -21,7 +21,7 @@ from chainrule.backend.cpu.emit.packing import Chunk, Factors
 from chainrule.backend.cpu.emit.text import type_of
 from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, lengths, single_row
 from chainrule.backend.cpu.machine import Machine
-from chainrule.plan.affine import Analysis
+from chainrule.plan.affine import AffineExpr, Analysis
 from chainrule.types import N
 
 
@@ -66,9 +66,15 @@ class Gemm:
         self.factors = Factors(self.nest, shape, cut)
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
-        sizes = (shape.rows, shape.vectors, shape.lanes)
-        self._tile = Tile(self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few)
         self.roots = [p for s in self.linear.stores for p in (s.value, *s.place)]
+        needed = self._needed()
+        self.row_bytes = needed[0][2] if needed else 0
+        self.needed = [(k, offset) for k, offset, step in needed if step == self.row_bytes]
+        sizes = (shape.rows, shape.vectors, shape.lanes)
+        self._tile = Tile(
+            self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few,
+            self.factors.large, len(self.needed),
+        )  # fmt: skip
 
     def write(self) -> None:
         """Write the whole product."""
@@ -156,43 +162,42 @@ class Gemm:
         if not self.cut.single:
             later = f.value(f"icmp ne i64 {self.factors.terms(start)}, 0")
             add = f.value(f"zext i1 {later} to i64")
-        prefetches = self._prefetches()
         words = dict.fromkeys(PANEL_WORDS, "0") | {
             "b": b, "b_stride": step, "depth": depth, "add": add, "first": start,
-            "a_stride": self.factors.a_stride, "next": b,
-            "prefetches": str(len(prefetches)), **self.factors.next(start, depth, self.chunk),
+            "a_stride": self.factors.a_stride, "next": b, "row_bytes": str(self.row_bytes),
+            **self.factors.next(start, depth, self.chunk),
         }  # fmt: skip
-        pairs = [x for pair in prefetches for x in pair]
-        self.job = self.job or f.local(f"[{len(PANEL_WORDS) + len(pairs)} x i64]")
-        pointers = {
-            PANEL_WORDS.index("b"),
-            PANEL_WORDS.index("next"),
-            *range(len(PANEL_WORDS), len(PANEL_WORDS) + len(pairs), 2),
-        }
-        for k, word in enumerate([*words.values(), *pairs]):
-            kind = "ptr" if k in pointers else "i64"
+        with self.body.inside(self.shape.m, self.chunk.first):
+            needed = [
+                f.shift(self.element, f"%b{argument}", self.body.affine_scalar(offset))
+                for argument, offset in self.needed
+            ]
+        self.job = self.job or f.local(f"[{len(PANEL_WORDS) + len(needed)} x i64]")
+        pointers = {PANEL_WORDS.index("b"), PANEL_WORDS.index("next")}
+        for k, word in enumerate([*words.values(), *needed]):
+            kind = "ptr" if k in pointers or k >= len(PANEL_WORDS) else "i64"
             f.store(kind, word, f.shift("i64", self.job, str(k)), 8)
 
-    def _prefetches(self) -> list[tuple[str, str]]:
-        """(address, bytes to the next row) of state that the writes need, to be prefetched."""
-        f, body, shape = self.f, self.body, self.shape
-        places = {(s.argument, s.place) for s in self.linear.stores}
-        for instr in {i for root in self.roots for i in body.needs(root)}:
-            entry = self.linear.instrs[instr]
-            if entry.op == "read" and {shape.m, shape.n} <= body.analysis.depends[instr]:
-                places.add((int(entry.data or 0), entry.args))
-        pairs = []
+    def _needed(self) -> list[tuple[int, AffineExpr, int]]:
+        """(argument, offset, row bytes) of the state that the writes need."""
+        body, shape = self.body, self.shape
+        reads = {
+            (int(entry.data or 0), entry.args)
+            for instr in {i for root in self.roots for i in body.needs(root)}
+            if (entry := self.linear.instrs[instr]).op == "read"
+            and {shape.m, shape.n} <= body.analysis.depends[instr]
+        }
+        written = {(s.argument, s.place) for s in self.linear.stores}
+        known = {place for _, place in reads}  # new values usually lie where old ones do
+        places = reads | {(k, place) for k, place in written if place not in known}
+        found = []
         for argument, place in sorted(places):
             access = body.analysis.access(argument, place)
             stride = body.analysis.stride(access, shape.m)
             state = self.linear.arguments[argument].space == "state"
-            if not state or access.unproven or stride is None:
-                continue
-            with body.inside(shape.m, self.chunk.first):
-                offset = body.affine_scalar(access.offset)
-            pointer = f.shift(self.element, f"%b{argument}", offset)
-            pairs.append((pointer, str(stride * self.size)))
-        return pairs
+            if state and not access.unproven and stride is not None:
+                found.append((argument, access.offset, stride * self.size))
+        return found
 
     # ------------------------------------------------------------ the kernel's writes
 

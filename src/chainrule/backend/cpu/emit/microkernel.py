@@ -15,14 +15,14 @@ from chainrule.ir.kernel import BYTES
 
 PANEL_WORDS = (
     "b", "b_stride", "depth", "add", "first", "a_stride",
-    "next", "run_stride", "runs", "share", "run_lines", "prefetches",
+    "next", "run_stride", "runs", "share", "run_lines", "row_bytes",
 )  # fmt: skip
-"""The words that the strips of a panel share; pairs of words follow.
+"""The words that the strips of a panel share; addresses follow.
 
 b, b_stride, depth, add, first, a_stride: as for `sums`. next: the address of the next panel of b:
 `runs` runs of `run_lines` cache lines, `run_stride` elements apart; each strip prefetches `share`
-runs. prefetches: the number of pairs, each the address of a cache line that the first row of the
-first strip needs, and the number of bytes from it to that of the next row.
+runs. The addresses are those of what the first row of the first strip needs at the end, each row
+`row_bytes` after the one before.
 """
 
 
@@ -49,7 +49,9 @@ class Tile:
     """The sums that are held in registers: `rows` times `vectors` of `lanes` columns.
 
     With `rows_in_place`, the left factor is not a strip, but a table of the addresses of its rows.
-    `few` is the number of rows of a lower tile, for the end.
+    `few` is the number of rows of a lower tile, for the end. While the sums are made, the next
+    columns of b are prefetched if `ahead`, and for the next strip what its end needs, at `needed`
+    addresses.
     """
 
     dtype: str
@@ -59,6 +61,8 @@ class Tile:
     fused: bool
     rows_in_place: bool
     few: int
+    ahead: bool
+    needed: int
 
     @property
     def width(self) -> int:
@@ -66,28 +70,25 @@ class Tile:
         return self.vectors * self.lanes
 
     def sums(self, rows: int) -> Helper:
-        """`(a, b, b_stride, depth, sums, add, first, a_stride)`: sums of rows, for all columns.
+        """`(job, a, sums, number)`: the sums of rows of a strip, for all columns.
 
         sums[row, column] = sum over k of a[k * a_stride + row] * b[k * b_stride + column], to which
         the old value is added if `add`. With `rows_in_place`, the left factor is element
         `first + k` of the row. The order of additions does not depend on the shape of the tile.
         """
-        f = Function(
-            f"sums.{self._name(rows)}",
-            "ptr %a, ptr %b, i64 %b_stride, i64 %depth, ptr %sums, i1 %add, i64 %first, "
-            "i64 %a_stride",
-        )
+        f = Function(f"sums.{self._name(rows)}", "ptr %job, ptr %a, ptr %sums, i64 %number")
+        word = self._words(f)
         kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
         places = [(r, c) for r in range(rows) for c in range(self.vectors)]
         sums = {place: f.local(kind) for place in places}
         for place in places:
             f.store(kind, "zeroinitializer", sums[place], 64)
-        self._terms(f, rows, sums)
+        self._terms(f, word, rows, sums)
         targets = {
             (r, c): f.shift(element, "%sums", str((r * self.vectors + c) * self.lanes))
             for r, c in places
         }
-        with f.when("%add"):
+        with f.when(word["add"]):
             for place in places:
                 old, new = f.load(kind, targets[place], size), f.load(kind, sums[place], 64)
                 f.store(kind, f.value(f"fadd {kind} {old}, {new}"), sums[place], 64)
@@ -95,71 +96,103 @@ class Tile:
             f.store(kind, f.load(kind, sums[place], 64), targets[place], size)
         return _helper(f)
 
-    def _terms(self, f: Function, rows: int, sums: dict[tuple[int, int], str]) -> None:
-        """The loop over k, which adds to the sums in registers."""
-        kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
+    def _words(self, f: Function) -> dict[str, str]:
+        """The words of a job, loaded."""
+        kinds = {"b": "ptr", "next": "ptr", "add": "i1"}
+        return {
+            word: f.load(kinds.get(word, "i64"), f.shift("i64", "%job", str(k)), 8)
+            for k, word in enumerate(PANEL_WORDS)
+        }
+
+    def _terms(
+        self, f: Function, word: dict[str, str], rows: int, sums: dict[tuple[int, int], str]
+    ) -> None:
+        """The loops over k, which add to the sums in registers."""
+        element = SCALARS[self.dtype]
         a_at, b_at = f.local("ptr"), f.local("ptr")
         f.store("ptr", "%a", a_at, 8)
-        f.store("ptr", "%b", b_at, 8)
+        f.store("ptr", word["b"], b_at, 8)
         pointers = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.rows_in_place)]
-        lines = [f.shift(element, f.load("ptr", pointer, 8), "%first") for pointer in pointers]
-        with f.loop("0", "%depth") as k:
-            a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
-            if not self.rows_in_place:
-                f.store("ptr", f.shift(element, a, "%a_stride"), a_at, 8)
-            f.store("ptr", f.shift(element, b, "%b_stride"), b_at, 8)
-            columns = [f.shift(element, b, str(c * self.lanes)) for c in range(self.vectors)]
-            vectors = [f.load(kind, column, size) for column in columns]
-            for r in range(rows):
-                at = f.shift(element, *((lines[r], k) if self.rows_in_place else (a, str(r))))
-                spread = f.splat(f.load(element, at, size), element, self.lanes)
-                for c, vector in enumerate(vectors):
-                    old = f.load(kind, sums[r, c], 64)
-                    f.store(kind, self._madd(f, spread, vector, old), sums[r, c], 64)
+        lines = [f.shift(element, f.load("ptr", p, 8), word["first"]) for p in pointers]
+
+        def terms(low: str, high: str) -> None:
+            with f.loop(low, high) as k:
+                a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
+                if not self.rows_in_place:
+                    f.store("ptr", f.shift(element, a, word["a_stride"]), a_at, 8)
+                f.store("ptr", f.shift(element, b, word["b_stride"]), b_at, 8)
+                if self.rows_in_place:
+                    places = [f.shift(element, p, k) for p in lines]
+                else:
+                    places = [f.shift(element, a, str(r)) for r in range(rows)]
+                self._term(f, places, b, sums)
+
+        if not self.needed:
+            terms("0", word["depth"])
+            return
+        part = f.add(f.div(word["depth"], rows), "1")
+        begin = f.mul(f.add("%number", "1"), f.mul(word["row_bytes"], str(self.rows)))
+        with f.loop("0", str(rows)) as r:
+            row = f.add(begin, f.mul(r, word["row_bytes"]))
+            for n in range(self.needed):
+                base = f.load("ptr", f.shift("i64", "%job", str(len(PANEL_WORDS) + n)), 8)
+                self._fetch(f, f.shift("i8", base, row), 3)
+            low = f.least(f.mul(r, part), word["depth"])
+            terms(low, f.least(f.add(low, part), word["depth"]))
+
+    def _term(
+        self, f: Function, places: list[str], b: str, sums: dict[tuple[int, int], str]
+    ) -> None:
+        """Add one term to the sums.
+
+        Args:
+            places: the address of the term's element of each row of a.
+            b: the address of its row of b.
+        """
+        kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
+        if self.ahead:
+            self._fetch(f, f.shift(element, b, str(self.width)), 2)
+        vectors = [f.load(kind, f.shift(element, b, str(c * self.lanes)), size)
+                   for c in range(self.vectors)]  # fmt: skip
+        for r, at in enumerate(places):
+            spread = f.splat(f.load(element, at, size), element, self.lanes)
+            for c, vector in enumerate(vectors):
+                old = f.load(kind, sums[r, c], 64)
+                f.store(kind, self._madd(f, spread, vector, old), sums[r, c], 64)
+
+    def _fetch(self, f: Function, pointer: str, level: int) -> None:
+        """Prefetch as many columns as the tile has."""
+        for line in range(0, self.width * BYTES[self.dtype], LINE):
+            _prefetch(f, f.shift("i8", pointer, str(line)), level)
 
     def strip(self) -> tuple[Helper, ...]:
         """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
 
-        `job` has the words of PANEL_WORDS. First it prefetches this strip's share of the next panel
-        of b, and the lines of the pairs.
+        `job` has the words of PANEL_WORDS and what follows them. First it prefetches this strip's
+        share of the next panel of b.
         """
         whole, few_rows = self.sums(self.rows), self.sums(self.few)
-        element, size = SCALARS[self.dtype], BYTES[self.dtype]
+        element = SCALARS[self.dtype]
         f = Function(
             f"strip.{self._name(self.rows)}.{self.few}",
             "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left",
         )
-        kinds = {"b": "ptr", "next": "ptr", "add": "i1"}
-        words = {
-            word: f.load(kinds.get(word, "i64"), f.shift("i64", "%job", str(k)), 8)
-            for k, word in enumerate(PANEL_WORDS)
-        }
+        words = self._words(f)
         start = f.mul("%number", words["share"])
         with f.loop(start, f.least(f.add(start, words["share"]), words["runs"])) as n:
             run = f.shift(element, words["next"], f.mul(n, words["run_stride"]))
             with f.loop("0", words["run_lines"]) as piece:
                 _prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
-        needed, first = f.least("%left", str(self.rows)), f.mul("%number", str(self.rows))
-        with f.loop("0", words["prefetches"]) as n:
-            pair = f.shift("i64", "%job", f.add(f.mul(n, "2"), str(len(PANEL_WORDS))))
-            base, row_bytes = f.load("ptr", pair, 8), f.load("i64", f.shift("i64", pair, "1"), 8)
-            base = f.shift("i8", base, f.mul(first, row_bytes))
-            with f.loop("0", needed) as r:
-                row = f.shift("i8", base, f.mul(r, row_bytes))
-                for line in range(0, self.vectors * self.lanes * size, LINE):
-                    _prefetch(f, f.shift("i8", row, str(line)), 3)
         short = f.value(f"icmp sle i64 %left, {self.few}")
         function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
-        f.do(
-            f"call void {function}(ptr %a, ptr {words['b']}, i64 {words['b_stride']}, "
-            f"i64 {words['depth']}, ptr %sums, "
-            f"i1 {words['add']}, i64 {words['first']}, i64 {words['a_stride']})"
-        )
+        f.do(f"call void {function}(ptr %job, ptr %a, ptr %sums, i64 %number)")
         return _helper(f), whole, few_rows
 
     def _name(self, rows: int) -> str:
         left = "lines" if self.rows_in_place else "strips"
-        return f"{left}.{SCALARS[self.dtype]}.{rows}.{self.vectors}x{self.lanes}"
+        step = f".{self.rows}" if self.needed else ""  # of the prefetches from strip to strip
+        fetched = f"{'a' * self.ahead}{self.needed or ''}{step}"
+        return f"{left}{fetched}.{SCALARS[self.dtype]}.{rows}.{self.vectors}x{self.lanes}"
 
     @property
     def _kind(self) -> str:

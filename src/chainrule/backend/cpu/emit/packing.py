@@ -13,6 +13,9 @@ from chainrule.backend.cpu.layout import LINE
 from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import AffineExpr
 
+MAX_NEAR = 1 << 15
+"""The bytes of a factor up to which it stays in the first-level cache."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -112,6 +115,13 @@ class Factors:
     def _deep(self, k: str, start: str, expr: AffineExpr) -> str:
         with self.body.inside(self.shape.k, k):
             return self.f.shift(self.element, start, self.body.affine_scalar(expr))
+
+    @property
+    def large(self) -> bool:
+        """Whether the next columns of b, which is read in place, have probably left the cache."""
+        rows = self.linear.sizes[self.shape.k]
+        known = isinstance(rows, int) and rows * self.columns * self.size <= MAX_NEAR
+        return self.shape.right == "in_place" and self.columns > self.shape.width and not known
 
     # ------------------------------------------------------------ the left factor
 
@@ -222,20 +232,11 @@ class Factors:
     def next(self, start: str, depth: str, chunk: Chunk) -> dict[str, str]:
         """The words that locate a block of the next columns of b for the prefetch."""
         f, shape = self.f, self.shape
-        if shape.right == "pack" or self.columns <= shape.width:
+        if shape.right != "transpose" or self.columns <= shape.width:
             return {}
-        if shape.right == "in_place":
-            run_stride = self.body.analysis.stride(self.body.analysis.reads(shape.b), shape.k)
-            at = f.shift(
-                self.element, self._deep(start, self._b_here, self._b_depth), str(shape.width)
-            )
-            runs, run_lines = depth, str(-(-shape.width * self.size // LINE))
-        else:
-            run_stride = self._b_columns.axes[shape.n]
-            at = f.shift(
-                self.element, self._column("0"), f.add(start, str(run_stride * shape.width))
-            )
-            runs, run_lines = str(shape.width), f.div(f.mul(depth, str(self.size)), LINE)
+        run_stride = self._b_columns.axes[shape.n]
+        at = f.shift(self.element, self._column("0"), f.add(start, str(run_stride * shape.width)))
+        runs, run_lines = str(shape.width), f.div(f.mul(depth, str(self.size)), LINE)
         share = f.add(f.value(f"udiv i64 {runs}, {chunk.strips}"), "1")
         return {
             "next": at,
