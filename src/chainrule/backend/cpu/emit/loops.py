@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit import scalars
-from chainrule.backend.cpu.emit.body import PARAMETERS, Body
+from chainrule.backend.cpu.emit.body import PARAMETERS, Body, Vectors
 from chainrule.backend.cpu.emit.microkernel import Helper
-from chainrule.backend.cpu.emit.text import Function, constant, number, type_of
-from chainrule.backend.cpu.emit.vectors import choose
+from chainrule.backend.cpu.emit.text import SCALARS, Function, constant, number, type_of
+from chainrule.backend.cpu.emit.vectors import choose, free_allowed
 from chainrule.backend.cpu.machine import Machine
 from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Analysis
@@ -88,6 +88,9 @@ class Nest:
 
     def write(self) -> None:
         """Write the whole nest."""
+        if self._heavy_after_reduction():
+            self._in_blocks()
+            return
         vector = self.vectors.axis
         free = [a for a in range(self.linear.free) if a != vector]
         if vector is not None and vector < self.linear.free:
@@ -163,6 +166,42 @@ class Nest:
             ReductionLoops(self).write()
         if self.linear.combine != "scan":
             self.store()
+
+    def _heavy_after_reduction(self) -> bool:
+        """Whether a reduction along vectors leaves one number for functions such as log."""
+        linear, after = self.linear, {i for store in self.linear.stores
+                                      for i in self.body.needs(store.value)}  # fmt: skip
+        reads = {x.data for x in linear.instrs if x.op == "read"}
+        return (
+            linear.free == 1
+            and linear.combine in ("sum", "max", "min", "prod")
+            and self.vectors.axis in (None, *linear.over)
+            and free_allowed(self.body.analysis, 0)
+            and not linear.written() & reads
+            and any(linear.instrs[i].op in scalars.MATHS for i in after)
+        )
+
+    def _in_blocks(self) -> None:
+        """Reduce as many rows as vectors have lanes, then compute with a lane for each."""
+        f, body, dtype = self.f, self.body, self.linear.instrs[self.linear.value].dtype
+        along, across = self.vectors, Vectors(0, self.machine.vector // BYTES[dtype])
+        kind, element = type_of(dtype, across.lanes), SCALARS[dtype]
+        sums = f.local(kind)
+        f.store(kind, "zeroinitializer", sums, 64)
+        low, high = self.bounds(0)
+        with f.loop(low, high, across.lanes) as first, body.inside():
+            end = f.least(f.add(first, str(across.lanes)), high)
+            with f.loop(first, end) as row, body.inside(0, row):
+                ReductionLoops(self).write()
+                f.store(element, body.acc or "", f.shift(element, sums, f.sub(row, first)), 4)
+                body.set_acc(None, False)
+            self.vectors = body.vectors = across
+            with body.inside(0, first):
+                body.mask = self.mask(f.sub(end, first))
+                body.set_acc(f.load(kind, sums, 64), True)
+                self.store()
+                body.mask = None
+            self.vectors = body.vectors = along
 
     def store(self) -> None:
         """Write all stores."""
