@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 import chainrule as cr
+from chainrule.backend.cpu.run.orders import Orders
 from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.program import Program, compile_step
@@ -156,15 +158,29 @@ def _assert_near(got: State, want: State, moved: list[dict[str, Array]], where: 
 
 
 def _assert_same_bits(case: Network, step: Step) -> Program:
-    """For one and three threads, all steps in one call and each in one of its own."""
+    """For one and three threads, all steps in one call and each in one of its own, in any order."""
     data, batches, rates = case.data, case.batches, case.rates
     one = compile_step(step, {}, case.seed, threads=1)
     losses = one.run(data, batches, rates)
     many = compile_step(step, {}, case.seed)
     with patch("chainrule.backend.cpu.run.tuned.threads_for", lambda *_: (3, 3)):
         parts = [many.run(data, [b], [r]) for b, r in zip(batches, rates, strict=True)]
-    assert losses.tobytes() == np.concatenate(parts).tobytes(), "bits of the loss"
-    others = many.read()
-    for name, value in one.read().items():
-        assert value.tobytes() == others[name].tobytes(), f"bits of {name}"
+    shuffled = compile_step(step, {}, case.seed, threads=1)
+    with patch("chainrule.backend.cpu.run.driver.Orders", Shuffled):
+        mixed = shuffled.run(data, batches, rates)
+    for told, got, program in (("threads", np.concatenate(parts), many),
+                               ("order", mixed, shuffled)):  # fmt: skip
+        assert losses.tobytes() == got.tobytes(), f"bits of the loss by {told}"
+        others = program.read()
+        for name, value in one.read().items():
+            assert value.tobytes() == others[name].tobytes(), f"bits of {name} by {told}"
     return one
+
+
+class Shuffled(Orders):
+    """Orders in which the smallest units of a phase are done in a random order, one by one."""
+
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        numbers = random.Random(0)
+        self.force(lambda units: numbers.sample(units, len(units)))

@@ -10,7 +10,14 @@ from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.plan.plan import Plan
 
 
-def runnable(plan: Plan, max_rows: int, *, threads: int = 1, width: int | None = None) -> Runner:
+def runnable(
+    plan: Plan,
+    max_rows: int,
+    *,
+    threads: int = 1,
+    width: int | None = None,
+    shared: bool = True,
+) -> Runner:
     """A plan as machine code with memory of its own.
 
     Args:
@@ -18,8 +25,11 @@ def runnable(plan: Plan, max_rows: int, *, threads: int = 1, width: int | None =
         max_rows: of a minibatch.
         threads: that may share each step.
         width: lanes of float32 in a vector, 4, 8 or 16; the processor's own if None.
+        shared: whether threads help each other.
     """
     machine = host() if width is None else without(host(), 4 * width)
     program = build(plan, machine, max_rows)
     code = Code(compiled(program.text, machine), machine)
-    return Runner(Executable(plan.signature, program, code, max_rows), threads=threads)
+    return Runner(
+        Executable(plan.signature, program, code, max_rows), threads=threads, shared=shared
+    )

@@ -10,7 +10,7 @@ from chainrule.costs.speeds import Speeds
 from chainrule.costs.tile import best_tile
 from chainrule.costs.work import Work, is_double, rough_work, size_of, work
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.plan import Plan
+from chainrule.plan.plan import Plan, Task
 
 EXPOSED_SHARE = 0.3
 """The share of the time of moving bytes that arithmetic does not hide."""
@@ -128,6 +128,11 @@ def _seconds(each: Work, speeds: Speeds, part: float, memory: float) -> float:
     if each.product is not None:
         seconds += product_seconds(each, speeds, part)
     return max(seconds + EXPOSED_SHARE * memory, memory) + speeds.call
+
+
+def rough_seconds(task: Task, rows: int, speeds: Speeds) -> float:
+    """About the time of a kernel on one thread."""
+    return _seconds(rough_work(task, rows, speeds.vector // 4), speeds, 1.0, 0.0)
 
 
 def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:

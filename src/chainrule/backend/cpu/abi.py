@@ -1,10 +1,10 @@
-"""The calling convention of a module: launches between barriers, and the words of its frame."""
+"""The calling convention of a module: launches in phases, and the words of its frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.emit.steps import FRAME
+from chainrule.backend.cpu.emit.frame import FRAME
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import Operand
 from chainrule.plan.plan import Signature, Split
@@ -21,7 +21,9 @@ class Launch:
         operands: the buffers that it receives.
         split, owner: of the task.
         size: that of the kernel's first loop; 1 without a loop.
-        granule: threads split it at multiples of this.
+        granule: it is split at multiples of this.
+        seconds: that it takes one thread, by a rough prediction, with the most rows.
+        least: a shorter range is not worth a call.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Launch:
     owner: int
     size: Dim
     granule: int
+    seconds: float = 0.0
+    least: int = 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Program:
         slots: the word of the frame with a buffer's address; the next word has the address of the
             other side of an updated state, or the bytes from step to step of a step input.
         words: the number of words of the frame.
-        phases: the launches between barriers.
+        phases: the launches in phases.
         scratch: bytes for each thread, as (fixed, for each row).
     """
 

@@ -19,10 +19,13 @@ from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
 from chainrule.backend.cpu.emit.text import type_of
-from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, lengths, single_row
+from chainrule.backend.cpu.emit.tiling import Lengths, Right, Tiling, lengths, single_row
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import AffineExpr, Analysis
 from chainrule.types import N
+
+REPACKED: dict[Right, int] = {"in_place": 16, "pack": 64, "transpose": 256}
+"""Rows of a call, at least, by the access to the right factor, which every call packs again."""
 
 
 def gemm(
@@ -54,7 +57,8 @@ def gemm(
     scratch = tuple(max(work.factors.scratch[k] for work in works) for k in (0, 1))
     helpers = {k: h for work in works for k, h in work.factors.helpers.items()}
     granule = shape.rows if shape.m == 0 else 1
-    return finish(body, (scratch[0], scratch[1]), granule, tuple(helpers.values()))
+    least = REPACKED[shape.right] if shape.m == 0 else 1
+    return finish(body, (scratch[0], scratch[1]), granule, tuple(helpers.values()), least)
 
 
 class Gemm:

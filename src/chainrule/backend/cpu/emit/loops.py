@@ -37,6 +37,7 @@ class Compiled:
         scratch: bytes of memory for each thread, as (fixed, for each row).
         granule: threads split its first axis at multiples of this.
         helpers: functions that it calls and that kernels may share.
+        least: a shorter range of its first axis is not worth a call.
     """
 
     text: str
@@ -45,6 +46,7 @@ class Compiled:
     scratch: tuple[int, int] = (0, 0)
     granule: int = 1
     helpers: tuple[Helper, ...] = ()
+    least: int = 1
 
 
 def begin(name: str, linear: LinearKernel) -> Function:
@@ -61,11 +63,12 @@ def finish(
     scratch: tuple[int, int] = (0, 0),
     granule: int = 1,
     helpers: tuple[Helper, ...] = (),
+    least: int = 1,
 ) -> Compiled:
     """The function, with the check of the new state at its end."""
     f, start = body.f, body.finite.end()
     declared = frozenset(f.declared).union(*(helper.declared for helper in helpers))
-    return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers)
+    return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers, least)
 
 
 def loops(name: str, analysis: Analysis, machine: Machine) -> Compiled:

@@ -10,23 +10,22 @@ from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
 from chainrule.backend.cpu.emit.loops import Compiled, loops
 from chainrule.backend.cpu.emit.steps import entry, loss_task, run_function
-from chainrule.backend.cpu.emit.tiling import tiling
+from chainrule.backend.cpu.emit.tiling import TILES, tiling
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.maths import library as math
+from chainrule.costs.cost import rough_seconds
+from chainrule.costs.speeds import default_speeds
 from chainrule.plan.affine import Analysis
 from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel, laid_out
-from chainrule.plan.plan import Plan, Task
-from chainrule.types import Dim
-
-ROW_GRANULE = 4
-"""Threads split the rows at multiples of this, all kernels at the same."""
+from chainrule.plan.plan import Plan
 
 
 def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     """The module of a plan; minibatches have up to `max_rows` rows."""
     layout = partial(argument, rows=max_rows)
+    guessed = default_speeds(machine.vector, TILES[machine.registers])
     compiled: dict[LinearKernel, tuple[str, Compiled]] = {}
     phases: list[list[Launch]] = []
     for phase in plan.phases:
@@ -40,7 +39,13 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
                 made = code(name, analysis, task.contraction, machine, max_rows, plan.loss is None)
                 compiled[linear] = name, made
             name, made = compiled[linear]
-            phases[-1].append(_launch(task, name, size, made.granule))
+            seconds = rough_seconds(task, max_rows, guessed)
+            phases[-1].append(
+                Launch(
+                    task.kernel.name, name, task.operands, task.split, task.owner, size,
+                    made.granule, seconds, made.least,
+                )
+            )  # fmt: skip
     parts = [code for _, code in compiled.values()]
     entries = [
         entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
@@ -61,13 +66,6 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
     slots, words = slots_of(plan.signature)
     return Program(text, slots, words, phases, scratch)  # type: ignore[arg-type]
-
-
-def _launch(task: Task, function: str, size: Dim, granule: int) -> Launch:
-    if task.split == "rows":
-        granule = ROW_GRANULE
-    name = task.kernel.name
-    return Launch(name, function, task.operands, task.split, task.owner, size, granule)
 
 
 def code(

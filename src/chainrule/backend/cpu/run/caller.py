@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.emit.caller import CALL, FUNCTIONS, INPUT, MOST_AXES, OUTPUT, caller
-from chainrule.backend.cpu.emit.steps import FRAME
+from chainrule.backend.cpu.emit.frame import FRAME
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.jit import Code, compiled

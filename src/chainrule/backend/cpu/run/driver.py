@@ -5,25 +5,25 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.emit.steps import APART, FRAME
+from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
 from chainrule.backend.cpu.layout import Layout, Memory, layout
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.backend.cpu.run.table import entries_before_cut, table
+from chainrule.backend.cpu.run.orders import Half, Orders
+from chainrule.backend.cpu.run.table import entries, table
 from chainrule.backend.cpu.run.threads import Pool
+from chainrule.backend.cpu.run.units import Arrange
 from chainrule.errors import FeedError
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
-Half = Literal["gradients", "updates"]
-"""The parts of a step that is cut between gradients and updates."""
 
 
 class State(MutableMapping[str, Array]):
@@ -70,17 +70,25 @@ class Runner:
         threads: that may share each step; results have the same bits for any number.
         state: memory from `state_layout`, which objects may share whose plan updates nothing.
             None makes some, all zero.
+        shared: whether threads take over work of slower ones; else each does its own part.
 
     Attributes:
         parity: which copy of the updated states is the present one.
         done: how many steps the last run did.
         names: of the states.
         threads: how many share the steps from now on, at most as many as there are.
-        frame: the words that machine code finds its buffers by; see emit/steps.py.
+        frame: the words that machine code finds its buffers by; see emit/frame.py.
         caller: a function of arrays that runs it; see caller.py.
     """
 
-    def __init__(self, code: Executable, *, threads: int = 1, state: Memory | None = None) -> None:
+    def __init__(
+        self,
+        code: Executable,
+        *,
+        threads: int = 1,
+        state: Memory | None = None,
+        shared: bool = True,
+    ) -> None:
         self.code, self.signature, self.program = code, code.signature, code.program
         self.threads, self.parity, self.done = threads, 0, 0
         self.caller: Callable[..., Any] | None = None
@@ -102,21 +110,36 @@ class Runner:
         fixed, each_row = self.program.scratch
         each = -(-(fixed + each_row * code.max_rows + 128) // 128) * 128
         self._scratch = np.zeros(each * threads + 128, np.uint8)
-        self._barrier_words = np.zeros(32, np.int64)
-        self._set("words", self._barrier_words.ctypes.data + -self._barrier_words.ctypes.data % 128)
+        self._crew = np.zeros(crew_words(threads) + LINE_WORDS, np.int64)
+        self._crew = self._crew[-self._crew.ctypes.data % (8 * LINE_WORDS) // 8 :]
+        self._set("words", self._crew.ctypes.data)
         self._set("scratch", self._scratch.ctypes.data + -self._scratch.ctypes.data % 128)
         self._set("each", each)
-        self._table, self._args = table(self.signature, self.program, code.code, self.frame)
+        self._entries = entries(self.signature, self.program)
+        launches = [launch for phase in self._entries for _, launch in phase]
+        self._table, self._args = table(
+            launches, self.signature, self.program, code.code, self.frame
+        )
+        phases = [[launch for _, launch in phase] for phase in self._entries]
+        self._orders = Orders(phases, self.signature.cut, code.max_rows, self._table)
+        self._orders.shared = shared
         self._select_tasks(None)
 
     def _select_tasks(self, half: Half | None) -> None:
         """Select the entries of the table to run: all, those before the cut, or the others."""
-        entries, size = self._table, self._table.strides[0]
-        cut = 0 if half is None else entries_before_cut(self.signature, self.program)
-        first, last = (0, cut) if half == "gradients" else (cut, len(entries))
         self._half = half
-        self._set("table", entries.ctypes.data + first * size)
-        self._set("tasks", last - first)
+        first, count = self._orders.entries(half)
+        self._set("table", self._table.ctypes.data + first * self._table.strides[0])
+        self._set("tasks", count)
+        phases = self._orders.phases(half)
+        self._set("phases", phases.stop - phases.start)
+
+    def force_order(self, arrange: Arrange | None) -> None:
+        """Do the smallest units of every phase one by one, in the order that a function gives.
+
+        For tests: results have the same bits for any order. None ends it.
+        """
+        self._orders.force(arrange)
 
     @property
     def state(self) -> State:
@@ -147,12 +170,17 @@ class Runner:
         self._word[_WORD[name]] = value  # quicker than an element of a NumPy array
 
     def enable_timing(self, code: Code) -> npt.NDArray[np.int64]:
-        """Run by a timed `@run` from now on; gives where the ticks add up, (threads, entries)."""
+        """Run by a timed `@run` from now on; gives ticks, (threads, entries + phases)."""
         self._timed, self._function = code, code.function("run")
-        tasks = len(self._table)
-        self._ticks = np.zeros((self._pool.threads, tasks + APART), np.int64)
+        numbers = len(self._table) + len(self._entries)
+        self._ticks = np.zeros((self._pool.threads, numbers + APART), np.int64)
         self._set("ticks", self._ticks.ctypes.data)
-        return self._ticks[:, :tasks]
+        return self._ticks[:, :numbers]
+
+    @property
+    def entries(self) -> list[list[int]]:
+        """By phase, for each entry of the table the number of its launch in the phase."""
+        return [[k for k, _ in phase] for phase in self._entries]
 
     # ------------------------------------------------------------ data
 
@@ -235,18 +263,27 @@ class Runner:
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
             self._save()
-        self._run_threads()
+        self._run_threads(ends)
         self.done = self._word[_WORD["done"]]
         if overwrites and self.done < steps:
-            self._rewind()
+            self._rewind(ends)
         del alive
         if half != "gradients":
             self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
 
-    def _run_threads(self) -> None:
-        count = self.threads
+    def _run_threads(self, ends: Array) -> None:
+        """Do the steps, of which the ends of their rows are given."""
+        count, orders = self.threads, None
+        alone = count == 1 and self._orders.arrange is None
+        if not alone and len(ends) > 1 and self._word[_WORD["phases"]]:
+            orders = self._orders.of(np.diff(ends), count, self._half)
+            self._crew[:] = 0
+            self._crew[0] = -1
+            self._set("orders", orders.ctypes.data)
+        count = 1 if orders is None else count
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
+        self._set("orders", 0)
 
     def _save(self) -> None:
         """Keep the states that steps overwrite as they are before the first of them."""
@@ -256,7 +293,7 @@ class Runner:
             self._saved = np.empty(min(ends, default=len(self.state_memory.block)), np.uint8)
         self._saved[:] = self.state_memory.block[: len(self._saved)]
 
-    def _rewind(self) -> None:
+    def _rewind(self, ends: Array) -> None:
         """Leave the state as it was before the step that failed, of which it has a part.
 
         The steps before that one are done once more: they give the same bits.
@@ -265,7 +302,7 @@ class Runner:
         self._set("steps", self.done)
         self._set("flag", 0)
         if self.done:
-            self._run_threads()
+            self._run_threads(ends)
 
     def call(
         self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})

@@ -364,7 +364,7 @@ def _call_and_barrier() -> tuple[float, float]:
     call = max(alone / CHAIN, 1e-9)
     barrier = math.inf
     if processors() > 1:
-        both = _step(Runner(code, threads=2))
+        both = _step(Runner(code, threads=2, shared=False))
         barrier = max((both - alone) / (CHAIN // 2) + call, 1e-7)
     return max(call, 5e-9), barrier if barrier < BUSY else default_speeds(32).barrier
 
@@ -374,7 +374,9 @@ def _exchange() -> float:
     default = default_speeds(32).exchange
     if processors() == 1:
         return default
-    local, swapped = (_step(Runner(_compiled(_swap(x), 1), threads=2)) for x in (False, True))
+    local, swapped = (
+        _step(Runner(_compiled(_swap(x), 1), threads=2, shared=False)) for x in (False, True)
+    )
     bytes_a_second = 4 * SWAP_WIDTH * SWAPS / max(swapped - local, 1e-9)
     return bytes_a_second if default / 4 < bytes_a_second < 4 * default else default  # disturbed
 

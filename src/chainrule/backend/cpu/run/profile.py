@@ -71,18 +71,13 @@ def timed(
 
 def _timing(native: Runner, spent: Times, steps: int) -> Timing:
     """The ticks of the table's entries, by the phases and launches that they belong to."""
-    tasks, waiting, at = [], [], 0
-    for phase in native.program.phases:
-        of_phase = []
-        for launch in phase:
-            recorded = (
-                native.signature.loss,
-                False,
-            ) in launch.operands  # the loss, by a launch after it
-            entries = 1 + recorded
-            of_phase.append(spent[:, at : at + entries].sum(axis=1))
-            at += entries
+    tasks, at = [], 0
+    count = sum(map(len, native.entries))
+    for phase, numbers in zip(native.program.phases, native.entries, strict=True):
+        of_phase = [np.zeros(len(spent)) for _ in phase]
+        for number in numbers:  # the loss is recorded by an entry of its own
+            of_phase[number] += spent[:, at]
+            at += 1
         tasks.append(tuple(of_phase))
-        waiting.append(spent[:, at])
-        at += 1
-    return Timing(tuple(tasks), tuple(waiting), float(spent[0].sum()), steps)
+    waiting = tuple(spent[:, count + k] for k in range(len(tasks)))
+    return Timing(tuple(tasks), waiting, float(spent[0].sum()), steps)

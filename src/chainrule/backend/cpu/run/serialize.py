@@ -37,6 +37,8 @@ class LaunchForm(msgspec.Struct, array_like=True):
     owner: int
     size: int
     granule: int
+    seconds: float
+    least: int
 
 
 class ExecutableForm(msgspec.Struct, array_like=True):
@@ -76,7 +78,7 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
         [
             LaunchForm(
                 x.name, x.function, [(number[buffer], bool(new)) for buffer, new in x.operands],
-                x.split, x.owner, _integer(x.size), x.granule,
+                x.split, x.owner, _integer(x.size), x.granule, x.seconds, x.least,
             )
             for x in phase
         ]
@@ -106,7 +108,7 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
         [
             Launch(
                 x.name, x.function, tuple((places[k], new) for k, new in x.operands),
-                x.split, x.owner, _dim(x.size), x.granule,
+                x.split, x.owner, _dim(x.size), x.granule, x.seconds, x.least,
             )
             for x in phase
         ]

@@ -2,53 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.abi import Program
-from chainrule.backend.cpu.emit.steps import ENTRY, KINDS
+from chainrule.backend.cpu.abi import Launch, Program
+from chainrule.backend.cpu.emit.frame import ENTRY
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.plan.linearize import Operand
-from chainrule.plan.plan import Signature
+from chainrule.plan.plan import Signature, Split
 
 Words = npt.NDArray[np.int64]
 
 
-def table(signature: Signature, program: Program, code: Code, frame: Words) -> tuple[Words, Words]:
-    """The entries, and the words that they point to; both must outlive their use."""
-    entries: list[list[int]] = []
-    places: list[Operand] = []
+def entries(signature: Signature, program: Program) -> list[list[tuple[int, Launch]]]:
+    """By phase the entries of the table: the number of the launch in its phase, and the launch.
 
-    def add(function: str, owner: int, used: tuple[Operand, ...], **fields: int) -> None:
-        words = dict.fromkeys(ENTRY, 0) | fields
-        words |= {"function": code.address(function), "thread": owner, "even": len(places)}
-        entries.append(list(words.values()))
-        places.extend(used)
-
+    The loss is recorded by an entry after that of the launch that writes it.
+    """
+    loss, found = (signature.loss, False), list[list[tuple[int, Launch]]]()
+    recorded = signature.loss is None
     for phase in program.phases:
-        for launch in phase:
-            add(
-                f"{launch.function}.task", launch.owner, launch.operands,
-                kind=KINDS[launch.split], size=launch.size if isinstance(launch.size, int) else -1,
-                granule=launch.granule,
-            )  # fmt: skip
-            if signature.loss is not None and (signature.loss, False) in launch.operands:
-                add("loss", launch.owner, ((signature.loss, False),), size=1, granule=1)
-        entries.append([0, KINDS["barrier"], *[0] * (len(ENTRY) - 2)])
+        found.append([])
+        for k, launch in enumerate(phase):
+            found[-1].append((k, launch))
+            if not recorded and loss in launch.operands:
+                found[-1].append((k, _record(launch, loss)))
+                recorded = True
+    return found
+
+
+def _record(launch: Launch, operand: Operand) -> Launch:
+    """The launch that records the loss, for the thread that has computed it."""
+    split: Split = "every" if launch.split == "every" else "none"
+    return Launch("loss", "loss", (operand,), split, launch.owner, 1, 1)
+
+
+def table(
+    launches: Sequence[Launch], signature: Signature, program: Program, code: Code, frame: Words
+) -> tuple[Words, Words]:
+    """The entries, and the words that they point to; both must outlive their use."""
+    words_of: list[list[int]] = []
+    places: list[Operand] = []
+    for launch in launches:
+        function = launch.function if launch.function == "loss" else f"{launch.function}.task"
+        size = launch.size if isinstance(launch.size, int) else -1
+        words_of.append([code.address(function), size, len(places), len(places)])
+        places.extend(launch.operands)
     words = np.array([_words(signature, program, frame, side, places) for side in (0, 1)], np.int64)
-    table_entries = np.array(entries, np.int64).reshape(-1, len(ENTRY))
-    first = table_entries[:, ENTRY.index("even")].copy()
+    made = np.array(words_of, np.int64).reshape(-1, len(ENTRY))
     for side, name in enumerate(("even", "odd")):
-        table_entries[:, ENTRY.index(name)] = words.ctypes.data + 8 * (side * len(places) + first)
-    return table_entries, words
-
-
-def entries_before_cut(signature: Signature, program: Program) -> int:
-    """The number of entries of the table that come before the cut."""
-    before = program.phases[: signature.cut]
-    launches = [launch for phase in before for launch in phase]
-    recorded = sum((signature.loss, False) in launch.operands for launch in launches)
-    return len(launches) + recorded + len(before)
+        k = ENTRY.index(name)
+        made[:, k] = words.ctypes.data + 8 * (side * len(places) + made[:, k])
+    return made, words
 
 
 def _words(

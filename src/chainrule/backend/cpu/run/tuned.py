@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.run.driver import Half, Runner
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.orders import Half
 from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
 
 
