@@ -15,9 +15,16 @@ import pytest
 import chainrule as cr
 from chainrule.data.blocks import Described, Encoded
 from chainrule.data.check import Finding, Findings
+from chainrule.display.diagram import Picture
+from chainrule.display.lineplot import Plot
+from chainrule.explain.check import Checked
+from chainrule.explain.compare import TraceComparison
 from chainrule.explain.gradcheck import GradientReport, GradientRow
 from chainrule.explain.steps import TraceStep, TraceSteps
+from chainrule.explain.worked import Entry
+from chainrule.inspector.page import Page
 from chainrule.recipe.search import Search, Trial
+from chainrule.report.page import Report
 from chainrule.train.metrics import Scores
 from chainrule.train.metrics.registry import FoldScores
 
@@ -42,6 +49,9 @@ PARTS = {
     "Layer", "Weights", "OnRows", "PairedScore", "Disagreement", "Part", "Section",  # of two models
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
+
+LATE = (Picture, Plot, Page, Report, Checked, Entry, TraceComparison, TraceStep, TraceSteps)
+"""Classes that the modules of their methods import for types alone, as few programs need them."""
 
 
 def reachable() -> set[type]:
@@ -73,10 +83,13 @@ def _visit(x: object, found: set[type]) -> None:
 
 
 def _hints(x: object) -> dict[str, object]:
-    try:
-        return typing.get_type_hints(inspect.unwrap(x) if callable(x) else x)
-    except (NameError, TypeError):  # names of typing alone
-        return {}
+    x = inspect.unwrap(x) if callable(x) else x
+    for names in (None, {kind.__name__: kind for kind in LATE}):
+        try:
+            return typing.get_type_hints(x, localns=names)
+        except (NameError, TypeError):  # names of typing alone
+            continue
+    return {}
 
 
 def _classes(hint: object) -> Iterator[type]:

@@ -32,6 +32,9 @@ HEAVY = {
 LATE = {
     *("backend.cpu.emit.module", "backend.cpu.resources", "backend.cpu.run.microbench"),
     *("costs.cost", "costs.forecast"),
+    *("data.check", "data.readers.datasets", "data.readers.files", "display.lineplot"),
+    *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
+    *("explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
     *("plan.check", "plan.show", "plan.unit"),
     *(
         "estimators",
@@ -39,11 +42,6 @@ LATE = {
         "model.plan",
         "model.profile",
         "system.workers",
-        "live.design",
-        "live.playground",
-        "live.server",
-        "live.watch",
-        "live.widget",
     ),
 }
 """Modules that few programs need, imported by the functions that do: the package loads quickly."""

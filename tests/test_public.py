@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +53,51 @@ def test_dir_shows_the_public_names_alone() -> None:
     code = "from chainrule import *; print(train.__name__, 'Any' in dir(), 'autodiff' in dir())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["train", "False", "False"]
+
+
+STUB = Path(cr.__file__).with_name("__init__.pyi")
+
+
+def test_the_stub_says_where_each_name_is_from() -> None:
+    lines = ast.parse(STUB.read_text("utf-8")).body[1:]
+    assert all(isinstance(line, ast.ImportFrom) for line in lines)
+    listed = [
+        (x.module, alias) for x in lines if isinstance(x, ast.ImportFrom) for alias in x.names
+    ]
+    assert all(alias.name == alias.asname for _, alias in listed)  # else it is not re-exported
+    assert sorted(alias.name for _, alias in listed) == dir(cr)
+    for module, alias in listed:
+        held = vars(importlib.import_module(str(module)))[alias.name]
+        assert inspect.unwrap(getattr(cr, alias.name)) is inspect.unwrap(held), alias.name
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("print('recipe' in dir(cr), any('chainrule.recipe' in x for x in sys.modules))", "False"),
+        ("print(cr.train.__module__, cr.train.__module__ in sys.modules)", "recipe.training True"),
+        ("import chainrule.train.loop; print(cr.train.__name__)", "train"),
+        ("from chainrule import train, data; print(train.__name__, data.__name__)", "train"),
+        (
+            "from chainrule import *; print(len(cr.__all__) - len(set(cr.__all__) & {*globals()}))",
+            "0",
+        ),
+        ("cr.data.raed", "did you mean 'read'?"),
+        ("from chainrule.data import reed", "cannot import name 'reed'"),
+        ("cr.errors.ShapeEror", "did you mean 'ShapeError'?"),
+        ("cr.metrics.acuracy", "did you mean 'accuracy'?"),
+        ("cr.Model(cr.input('x', (2,))).history.plot(widht=3)", "did you mean 'width'?"),
+        ("cr.run(cr.input('x', (2,)) * 2, {'x': [[1, 2]]}).steps(digit=3)", "mean 'digits'?"),
+        ("cr.input('x', (2,)).sum(axes=1)", "did you mean 'axis'?"),
+        ("pickle.loads(pickle.dumps(cr.Adam(0.1))).to_dict(3)", "by position"),
+        ("print(pickle.loads(pickle.dumps(cr.compare)) is cr.compare)", "True"),
+        ("print(copy.deepcopy(cr.schedules.Cosine(0.1)) == cr.schedules.Cosine(0.1))", "True"),
+    ],
+)
+def test_a_new_process_loads_names_when_they_are_used(code: str, shown: str) -> None:
+    program = f"import copy, pickle, sys\nimport chainrule as cr\n{code}"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert shown in (told.stdout or told.stderr)
 
 
 @pytest.mark.parametrize("name", CALLABLES)

@@ -54,7 +54,7 @@ MODULES: tuple[tuple[str, ModuleType, str], ...] = (
 
 def page() -> str:
     """The page. Raises ValueError for an export without a heading."""
-    exported = {name: getattr(cr, name) for name in (*vars(cr), "MLPClassifier", "MLPRegressor")}
+    exported = {name: getattr(cr, name) for name in ("train", *cr.__all__)}
     public = {name: x for name, x in exported.items() if _documented(name, x)}
     parts, placed = [INTRODUCTION], set(FUNCTIONS)
     for heading, words, modules in GROUPS:

@@ -6,33 +6,31 @@ import html
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.autodiff import Backward, backward, gradients
-from chainrule.display.diagram import Picture
 from chainrule.engine.step import ExplainedStep
 from chainrule.errors import FeedError, GraphError, did_you_mean
-from chainrule.explain.check import Checked, checked
-from chainrule.explain.compare import TraceComparison, compare_traces
 from chainrule.explain.formula import SHOWN
-from chainrule.explain.lines import Lines
-from chainrule.explain.picture import Numbers, drawn
-from chainrule.explain.steps import TraceStep, TraceSteps, Writer
-from chainrule.explain.worked import Entry
-from chainrule.explain.worked import entries as entries_of
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
 from chainrule.graph.node import Array, Node, Operation, Parameter
 from chainrule.graph.step import KEY, RATE, STEP_INDEX, STEP_INPUTS
-from chainrule.inspector.document import document, graph_form, row_forms, uncomputed
-from chainrule.inspector.page import Page
 from chainrule.interpret import EvalSchedule, initial_value
 from chainrule.system.blas import one_thread
+
+if TYPE_CHECKING:
+    from chainrule.display.diagram import Picture
+    from chainrule.explain.check import Checked
+    from chainrule.explain.compare import TraceComparison
+    from chainrule.explain.steps import TraceStep, TraceSteps
+    from chainrule.explain.worked import Entry
+    from chainrule.inspector.page import Page
 
 
 class Trace:
@@ -216,6 +214,8 @@ class Trace:
             GraphError: a node is not part of the graph, or too many are chosen.
             OSError: the file cannot be written.
         """
+        from chainrule.explain.picture import Numbers, drawn  # noqa: PLC0415
+
         numbers = Numbers(self.value)
         if self.built is not None:
             numbers = Numbers(self.value, self.gradient, self.graph.name(self.built.loss))
@@ -241,6 +241,8 @@ class Trace:
             entries: an array with more entries is cut to its first three and its shape.
             digits: significant ones, of the numbers in the computations.
         """
+        from chainrule.explain.steps import TraceSteps, Writer  # noqa: PLC0415
+
         names = {x: self.graph.name(x) for x in self.graph}
         writer = Writer(names, self._values, entries, digits)
         steps = TraceSteps(writer.forward())
@@ -257,6 +259,9 @@ class Trace:
         Args:
             title: of the page.
         """
+        from chainrule.inspector.document import document, row_forms, uncomputed  # noqa: PLC0415
+        from chainrule.inspector.page import Page  # noqa: PLC0415
+
         return Page(
             document(
                 self.form(), title=title, python="trace",
@@ -271,6 +276,8 @@ class Trace:
         Args:
             optimizer: its text, where there are updates.
         """
+        from chainrule.inspector.document import graph_form  # noqa: PLC0415
+
         built = self.built
         return graph_form(
             self.graph, self._values, loss=None if built is None else built.loss, backward=built,
@@ -287,6 +294,8 @@ class Trace:
             step: of `steps`.
             digits: significant ones.
         """
+        from chainrule.explain.worked import entries  # noqa: PLC0415
+
         known, passed, built = set(self.graph), set[Node](), self.built
         if step.direction == "update":
             known.update(self.extended.inputs, self.extended.parameters)
@@ -296,7 +305,7 @@ class Trace:
             readers = (c.consumer for c in built.contributions.get(step.node, []))
             passed = {built.gradients[x] for x in readers}
         terms = [(x, x in passed) for x in step.terms]
-        return entries_of(step.value, terms, known, self._values, digits)
+        return entries(step.value, terms, known, self._values, digits)
 
     def compare(self, other: Trace) -> TraceComparison:
         """Compares this trace with another, node by node, by name.
@@ -307,6 +316,8 @@ class Trace:
         Args:
             other: a trace of the same graph with other numbers, or of another graph.
         """
+        from chainrule.explain.compare import compare_traces  # noqa: PLC0415
+
         a, b = ((x.graph, x.rows, x.value, x._gradients) for x in (self, other))
         return compare_traces(a, b, partial(_documents, self, other))
 
@@ -328,6 +339,9 @@ class Trace:
         Raises:
             GraphError: no line has such a name. FeedError: numbers that cannot be read, or too few.
         """
+        from chainrule.explain.check import checked  # noqa: PLC0415
+        from chainrule.explain.lines import Lines  # noqa: PLC0415
+
         lines = Lines(self, self.built, training=self._training, rate=rate)
         return checked(lines, answers)
 

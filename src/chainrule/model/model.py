@@ -24,7 +24,6 @@ from chainrule.explain.trace import Trace, run
 from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
-from chainrule.inspector.page import Page
 from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
@@ -33,7 +32,6 @@ from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, Tabular
 from chainrule.nn.summary import Summary, summary
-from chainrule.report.page import Report
 from chainrule.system.collector import paused_collector
 from chainrule.train.callbacks import Callback, EarlyStopping, State
 from chainrule.train.fitsettings import FitSettings
@@ -51,6 +49,8 @@ if TYPE_CHECKING:
 
     from chainrule.costs.forecast import Forecast
     from chainrule.costs.profile import Profile
+    from chainrule.inspector.page import Page
+    from chainrule.report.page import Report
 
     Result = TypeVar("Result", default=Any)
 else:  # Python 3.13 is the first whose own TypeVar has a default

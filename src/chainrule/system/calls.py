@@ -107,7 +107,7 @@ def tell_calls(namespace: dict[str, Any], names: Iterable[str]) -> None:
         x = namespace[name]
         if isinstance(x, type):
             _tell_methods(x)
-        elif isinstance(x, ModuleType):
+        elif isinstance(x, ModuleType) and "__getattr__" not in vars(x):
             tell_calls(vars(x), own_names(x))
             vars(x)["__getattr__"] = partial(_unknown, f"chainrule.{name}", own_names(x))
         elif isinstance(x, FunctionType) and not hasattr(x, "telling"):

@@ -9,17 +9,19 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.display.format import number, words
-from chainrule.display.lineplot import Plot, curves_svg
 from chainrule.display.tables import clean
 from chainrule.errors import ModelFileError, SettingError, did_you_mean
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.metrics import Direction, direction, plain_name
+
+if TYPE_CHECKING:
+    from chainrule.display.lineplot import Plot
 
 FIRST = ("epoch", "step", "seconds", "rate", "loss", "validation_loss")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -171,6 +173,8 @@ class History:
 
         A notebook shows it; `.save("curves.svg")` writes it.
         """
+        from chainrule.display.lineplot import Plot, curves_svg  # noqa: PLC0415  (few need it)
+
         columns = [plain_name(n) for n in names] or [
             n for n in ("loss", "validation_loss") if n in self
         ]

@@ -12,9 +12,7 @@ import numpy as np
 
 from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.texts import with_gaps
-from chainrule.data.readers import datasets
 from chainrule.data.readers.duck import read_query
-from chainrule.data.readers.files import SUFFIXES, read_file
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.stdin import STDIN, read_stdin
 from chainrule.data.table import Table, clip, listed
@@ -66,6 +64,8 @@ def _read(
     if isinstance(source, (str, os.PathLike)):
         if str(source) in ("-", STDIN):
             return read_stdin(header, encoding, sheet)
+        from chainrule.data.readers.files import read_file  # noqa: PLC0415  (arrays need no files)
+
         path = _find(source)
         table = read_file(path, header=header, encoding=encoding, sheet=sheet)
         return table if path.name == Path(source).name else table.called(str(source))
@@ -109,6 +109,8 @@ def _filled(table: Table) -> Table:
 
 def _find(source: str | os.PathLike[str]) -> Path:
     """The file of a path, or of a data set's name."""
+    from chainrule.data.readers import datasets  # noqa: PLC0415  (arrays need none)
+
     path = Path(source).expanduser()
     try:
         if path.is_file():
@@ -154,6 +156,9 @@ def _query_of_all(folder: Path, files: Sequence[str]) -> str | None:
 
 def _suggest(path: Path) -> str:
     """The nearest file in the folder or the nearest data set."""
+    from chainrule.data.readers import datasets  # noqa: PLC0415  (arrays need none)
+    from chainrule.data.readers.files import SUFFIXES  # noqa: PLC0415
+
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {str(folder)!r}"

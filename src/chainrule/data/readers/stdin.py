@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from chainrule.data.readers.encoding import stated_encoding
-from chainrule.data.readers.files import read_file
 from chainrule.data.table import Table
 from chainrule.errors import DataError
 
@@ -19,6 +18,8 @@ JSON = re.compile(r"\ufeff?\s*(\[\s*\{|\{\s*\")")
 
 def read_stdin(header: bool | None, encoding: str | None, sheet: str | None) -> Table:
     """The table in standard input, in any format that is read; arguments as of `read_file`."""
+    from chainrule.data.readers.files import read_file  # noqa: PLC0415  (few programs read files)
+
     if sys.stdin is None or sys.stdin.isatty():
         raise DataError(STDIN, "is a terminal, not a table", fix="send it a file: - < table.csv")
     content = sys.stdin.buffer.read()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainrule.display.format import number, words
-from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import printable
 from chainrule.errors import MissingExtra
 from chainrule.train.progress.base import Shown
@@ -82,6 +81,8 @@ class NotebookProgress(Shown):
         return _Picture(" · ".join(parts), tuple(self._notes), self._curves())
 
     def _curves(self) -> str:
+        from chainrule.display.lineplot import curves_svg  # noqa: PLC0415  (only where one is seen)
+
         if len(self._rows) < 2:
             return ""
         names = [n for n in ("loss", "validation_loss") if any(n in row for row in self._rows)]
