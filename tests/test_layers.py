@@ -41,6 +41,7 @@ LATE = {
         "model.inspect",
         "model.plan",
         "model.profile",
+        "model.recorder",
         "system.workers",
     ),
 }

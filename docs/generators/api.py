@@ -119,7 +119,8 @@ def _methods(kind: type) -> Iterator[tuple[str, str, str]]:
 
     A base is part of the class, if no other exported one has it.
     """
-    others = [x for x in vars(cr).values() if inspect.isclass(x) and x is not kind]
+    exported = [vars(cr)[name] for name in cr.__all__ if not name.startswith("MLP")]
+    others = [x for x in exported if inspect.isclass(x) and x is not kind]
     shared = {x for other in others for x in other.__mro__}
     ours = [x for x in kind.__mro__ if x.__module__.startswith("chainrule.")]
     parts = [x for x in reversed(ours) if x is kind or x not in shared]

@@ -14,7 +14,6 @@ from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
-from chainrule.model.recorder import Recorder
 from chainrule.model.state import Data, ModelState
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
 from chainrule.train.fitsettings import FitSettings, as_optimizer
@@ -184,6 +183,8 @@ def _recorded(
     state.learning = None
     if not isinstance(settings.record, Record):
         return settings
+    from chainrule.model.recorder import Recorder  # noqa: PLC0415  (few programs record)
+
     recorder = Recorder(state, settings.record, prepared, settings.epochs or 0)
     recorder.begin(state, begin.values, begin.steps)
     callbacks = as_callbacks(settings.callbacks)
