@@ -44,7 +44,7 @@ class Exports:
         self._take()
 
     def directory(self) -> list[str]:
-        """What `dir` shows."""
+        """The names that `dir` shows."""
         return sorted(self._homes)
 
     def load(self, name: str) -> Any:
