@@ -313,5 +313,6 @@ def test_what_was_recorded_is_in_the_page_of_a_trained_model(page: Page, tmp_pat
     expect(page.get_by_text("weights of epoch 0")).to_be_visible()
     expect(page.locator("[data-loss]")).to_have_text("1.0986")  # log(3): of weights that are 0
     assert newest != "1.0986"
-    page.reload()  # the epoch is in the address
+    expect(page).to_have_url(re.compile("epoch=0"))  # written when the page has rested
+    page.reload()
     expect(page.get_by_text("weights of epoch 0")).to_be_visible()
