@@ -286,6 +286,24 @@ def test_log_of_a_long_run_shows_the_first_the_last_and_the_best_in_order():
     assert told(logged(10)) == list(range(1, 11))
 
 
+def test_a_line_that_is_written_later_tells_of_its_own_epoch():
+    stream, now = io.StringIO(), [0.0]
+    progress = LogProgress(stream, lambda: now[0])
+    progress.start(1000)
+    for epoch in range(1, 301):
+        now[0] = epoch / 10
+        progress.update(epoch, 0.5, loss=77.0, rate=0.9)
+        progress.epoch({"epoch": epoch, "rate": 0.1, "loss": abs(epoch - 200.5)}, best=epoch <= 200)
+    progress.update(301, 0.5, loss=77.0, rate=0.9)
+    now[0] = 99.0
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[1] for line in lines] == ["1/1000", "125/1000", "200/1000", "300/1000"]
+    told = " ".join(lines[2].split())
+    assert told == "epoch 200/1000 loss 0.5 rate 0.1 20 s 1 min 20 s left best"
+    assert lines[3].split()[3:6] == ["99.5", "rate", "0.1"]
+
+
 def test_log_of_a_run_that_ends_early_shows_its_last_and_best_epoch():
     assert told(logged(5000, best=(1, 20), finished=29)) == [1, 20, 29]
 

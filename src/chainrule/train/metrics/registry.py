@@ -324,6 +324,8 @@ def _notes(
     metrics: Sequence[Metric], scores: Mapping[str, float], prediction: npt.NDArray[Any]
 ) -> list[str]:
     empty = [metric for metric in metrics if math.isnan(scores[metric.name])]
+    if not empty:
+        return []
     broken = int(np.isnan(prediction.reshape(len(prediction), -1)).any(axis=1).sum())
     if empty and broken:
         return [f"{broken} of {len(prediction)} predictions are NaN, and so are the scores"]

@@ -122,7 +122,8 @@ class Shown(Progress):
     ) -> None:
         self._epoch, self._fraction = epoch, min(max(fraction, 0.0), 1.0)
         current = {"loss": loss, "rate": rate}
-        self._row |= {name: value for name, value in current.items() if value is not None}
+        told = {name: value for name, value in current.items() if value is not None}
+        self._row = self._row | told  # a new one: a line may still tell of the last
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
         self._row = {plain_name(name): value for name, value in row.items()}
@@ -151,20 +152,27 @@ class Shown(Progress):
 
     def time_left(self) -> str:
         """The estimated time left, such as "12 s left"; empty if unknown or under 0.1 s."""
-        left = self.seconds_left()
-        if left is None or left < 0.1 or (self.done() == 1 and not self._later):
+        return self.left(self.seconds_left(), self.done())
+
+    def left(self, seconds: float | None, done: float) -> str:
+        """The time left as text, where a fraction of the run is done."""
+        if seconds is None or seconds < 0.1 or (done == 1 and not self._later):
             return ""
-        return f"{duration(left)} left" + (" in all" if self._later else "")
+        return f"{duration(seconds)} left" + (" in all" if self._later else "")
 
-    def position(self) -> str:
-        """The current epoch, such as "epoch 7/20", padded to a fixed width."""
+    def position(self, epoch: int | None = None) -> str:
+        """The current epoch, or another, such as "epoch 7/20", padded to a fixed width."""
+        number = self._epoch if epoch is None else epoch
         if self._total is None:
-            return f"{self._unit} {self._epoch}"
-        return f"{self._unit} {self._epoch:>{len(str(self._total))}}/{self._total}"
+            return f"{self._unit} {number}"
+        return f"{self._unit} {number:>{len(str(self._total))}}/{self._total}"
 
-    def values(self) -> list[Part]:
-        """Losses and metrics with their rank; those on validation data are adjacent."""
-        row = self._row
+    def values(self, row: Mapping[str, float] | None = None) -> list[Part]:
+        """Losses and metrics with their rank; those on validation data are adjacent.
+
+        row: of an epoch; None: the present one.
+        """
+        row = self._row if row is None else row
         parts: list[Part] = []
         if "loss" in row:
             parts.append((2, f"loss {number(row['loss']):<7}", ""))

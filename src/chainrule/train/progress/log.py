@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from chainrule.display.format import duration, number
 from chainrule.display.screen import printable
@@ -14,6 +14,24 @@ MAX_LINES = 8
 """The number of lines between the first and the last, for runs with more epochs."""
 MAX_SILENCE_SECONDS = 60.0
 """The longest time without a line, in seconds."""
+
+
+class _Line(NamedTuple):
+    """What a line tells: it becomes text when it is written, as most never are.
+
+    Attributes:
+        row, epoch: of the history.
+        seconds: of the run so far.
+        left: the seconds left, or None; `done` is the fraction that is done.
+        best: whether it is the best epoch so far.
+    """
+
+    row: Mapping[str, float]
+    epoch: int
+    seconds: float
+    left: float | None
+    done: float
+    best: bool
 
 
 class LogProgress(Shown):
@@ -28,8 +46,8 @@ class LogProgress(Shown):
         super().__init__(clock)
         self._stream: TextIO | None = stream
         self.output = stream
-        self._best_line: str | None = None  # not written yet
-        self._last_line: str | None = None
+        self._best_line: _Line | None = None  # not written yet
+        self._last_line: _Line | None = None
         self._staged = False  # whether there was a heading
         self._written_at = (-1, 0.0)  # the part of the run and the time of the last line
 
@@ -38,17 +56,21 @@ class LogProgress(Shown):
 
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
         super().epoch(row, best=best)
-        parts = [self.position(), *(text for _, text, _ in self.values())]
-        if "rate" in self._row:
-            parts.append(f"rate {number(self._row['rate']):<9}")
-        parts.append(duration(self._row.get("seconds", self._clock() - self._began)))
-        parts += [left for left in (self.time_left(),) if left]
-        line = "  ".join(parts)
+        seconds = self._row.get("seconds", self._clock() - self._began)
+        line = _Line(self._row, self._epoch, seconds, self.seconds_left(), self.done(), best)
         self._last_line = None if best else line
         if best:
-            self._best_line = line + "  best"
+            self._best_line = line
         if self._due():
             self._write(self._best_line or line)
+
+    def _text(self, line: _Line) -> str:
+        parts = [self.position(line.epoch), *(text for _, text, _ in self.values(line.row))]
+        if "rate" in line.row:
+            parts.append(f"rate {number(line.row['rate']):<9}")
+        parts.append(duration(line.seconds))
+        parts += [left for left in (self.left(line.left, line.done),) if left]
+        return "  ".join(parts) + "  best" * line.best
 
     def _due(self) -> bool:
         """Whether a line is due; if so, records the time."""
@@ -61,11 +83,11 @@ class LogProgress(Shown):
         self._written_at = (part, now)
         return True
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: _Line) -> None:
         self._best_line = None
-        if line == self._last_line:
+        if line is self._last_line:
             self._last_line = None
-        self.note(line)
+        self.note(self._text(line))
 
     def stage(self, heading: str, later: float = 0.0) -> None:
         if self._staged:

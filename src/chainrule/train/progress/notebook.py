@@ -47,7 +47,6 @@ class NotebookProgress(Shown):
     def epoch(self, row: Mapping[str, float], *, best: bool = False) -> None:
         super().epoch(row, best=best)
         self._rows.append(self._row)
-        self._row = dict(self._row)
         self._draw()
 
     def note(self, text: str) -> None:
