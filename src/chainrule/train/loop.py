@@ -12,7 +12,7 @@ from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
-from chainrule.system.signals import uninterrupted
+from chainrule.system.signals import often_uninterrupted, uninterrupted
 from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import Order, order_of
@@ -83,6 +83,10 @@ class Run:
             SettingError: the criterion is not a column of the history.
             KeyboardInterrupt: after the best state was put back.
         """
+        with often_uninterrupted():
+            return self._train()
+
+    def _train(self) -> str | None:
         state = self.state
         begun = time.perf_counter() - state.seconds
         self.progress.start(
