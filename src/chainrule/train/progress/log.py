@@ -17,7 +17,7 @@ MAX_SILENCE_SECONDS = 60.0
 
 
 class _Line(NamedTuple):
-    """What a line tells: it becomes text when it is written, as most never are.
+    """The content of a line; it becomes text when it is written, as most never are.
 
     Attributes:
         row, epoch: of the history.
