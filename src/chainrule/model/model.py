@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
+from chainrule.data.onerow import RowReader
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import repeated, sentence
@@ -28,6 +29,7 @@ from chainrule.model import file as modelfile
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
 from chainrule.model.predictor import Predictor
+from chainrule.model.quick import Quick
 from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
 from chainrule.model.state import Data, ModelState, Tabular
@@ -113,10 +115,12 @@ class Model(ModelState, Generic[Result]):
         values: Mapping[str, Array] | None = None,
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
+        self._reader = None if schema is None else RowReader(schema)
         self._forward = Forward(self.graph, self.outputs)
         forward = self._forward.graph
         self._output_inputs = {x: forward.name(x) for x in forward.inputs if x not in STEP_INPUTS}
-        self._direct, self._order = self._forward.direct(), (*self._output_inputs.values(),)
+        count = len(self.outputs)
+        self._quick = Quick(self._forward, self._output_inputs, count, single=self.single)
 
     def _begin(self, given: Mapping[str, Array]) -> None:
         super()._begin(given)
@@ -334,13 +338,15 @@ class Model(ModelState, Generic[Result]):
             An array, rows first; a list of them where the model has several outputs; for a
             table `Predictions`, with labels, probabilities or numbers, and notes on the data.
         """
-        if self.schema is not None:
-            encoded = data if isinstance(data, Encoded) else self.schema.encode(read(data), "none")
-            values = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))
+        if self.schema is not None and self._reader is not None:
+            encoded = data if isinstance(data, Encoded) else self._reader.encode(data)
+            first = self._quick.of_table(self._values, encoded)
+            if first is None:
+                first = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
             decision = getattr(self.schema.target, "decision", "")
             notes = (*encoded.notes, *([decision] if decision else []))
-            return Predictions(self.schema, values[0], notes)
-        if (found := self._of_mapping(data)) is not None:
+            return Predictions(self.schema, first, notes)
+        if (found := self._quick.of_mapping(self._values, data)) is not None:
             return found
         needed = self._output_inputs
         bound, rows = bind(needed, needed, self._needed(data, needed.values()))
@@ -355,35 +361,16 @@ class Model(ModelState, Generic[Result]):
         `model.predict({"x": x})`, sooner. The machine code is compiled, or read from the cache,
         before this returns. It follows the model: see Predictor, also on threads.
         """
-        inputs = self._output_inputs
+        quick = self._quick
+        quick.prepare(self._values)
         if self.schema is not None:
             return Predictor(("table",), ("",), lambda given: None, self.predict)
-        if self._direct is not None:
-            self._direct.prepare(self._values)
-        takes = [str(x.type) for x in inputs]
-        return Predictor(self._order, takes, self._of_arrays, self._of_anything)
-
-    def _of_anything(self, *arrays: npt.ArrayLike) -> Any:
-        """See Predictor: what `predict` says to arrays by position."""
-        return self.predict(dict(zip(self._order, arrays, strict=True)))
-
-    def _of_mapping(self, data: object) -> Any:
-        """The outputs for a dict of arrays, or None: the usual case, and the quickest.
-
-        A dict of another class may do anything when it is asked, so that it is not.
-        """
-        if type(data) is not dict or len(data) != len(self._order):
-            return None
-        try:
-            arrays = [data[name] for name in self._order]
-        except KeyError:
-            return None
-        return self._of_arrays(arrays)
-
-    def _of_arrays(self, arrays: Sequence[Any]) -> Any:
-        """The outputs for arrays in the order of the inputs, or None: see Direct."""
-        found = None if self._direct is None else self._direct(self._values, arrays)
-        return [found] if found is not None and len(self.outputs) == 1 > self.single else found
+        return Predictor(
+            quick.names,
+            [str(x.type) for x in self._output_inputs],
+            lambda given: quick.of_arrays(self._values, given),
+            lambda *given: self.predict(dict(zip(quick.names, given, strict=True))),
+        )
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
         """The values of all nodes on some examples, with the present parameters.

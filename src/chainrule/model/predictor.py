@@ -25,7 +25,7 @@ class Predictor(Generic[Result]):
 
     Attributes:
         inputs: the names of the arguments in order; of a model with a schema `("table",)`: the
-            argument is a table, which may be a dict of one row's columns.
+            argument is a table, such as `[{"age": 31.0, "city": "Rome"}]` for one row.
         takes: for each of `inputs`, its dtype and shape as text, such as `float32(N, 4)`.
     """
 
