@@ -215,6 +215,7 @@ def test_chosen_gaps_are_gaps() -> None:
     for n in (5, 7, -999, 7.0, "7", "none", "5"):
         for c in ("a", "none", "b", "-999"):
             same(reader, schema, {"n": [n], "c": [c]})
+            same(reader, schema, {"n": [n], "c": [c], "t": ["other"]})
             same(reader, schema, {"n": [n], "c": [c], "t": ["none"]})
 
 
@@ -273,3 +274,37 @@ def test_integers_that_floats_cannot_tell_apart() -> None:
         same(reader, schema, frame)
     assert not recalled(reader, pandas.DataFrame({"k": [2**53 + 1], "x": [0.5]}))
     assert recalled(reader, pandas.DataFrame({"k": [5], "x": [0.5]}))
+
+
+class Turned(datetime.tzinfo):
+    """A zone in which the clock is turned back at all times: `fold` tells times apart."""
+
+    def utcoffset(self, when: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(hours=12 * when.fold if when else 0)
+
+    def dst(self, when: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(0)
+
+
+def test_times_that_are_equal_and_yet_not_the_same() -> None:
+    zone = Turned()
+    first = datetime.datetime(2020, 5, 5, 6, tzinfo=zone)
+    again = first.replace(fold=1)
+    assert first == again
+    days = [datetime.datetime(2020, 1, 1) + datetime.timedelta(hours=7 * k) for k in range(999)]
+    schema = Schema.learn(read({"when": days, "t": list(range(999))}), "t")
+    reader = RowReader(schema)
+    for when in (first, again, first, again, first.replace(tzinfo=None)):
+        same(reader, schema, {"when": [when]}, 2)
+
+
+def test_equal_numbers_of_other_dtypes_are_other_categories() -> None:
+    narrow = float(np.float32(0.1))
+    data = {"c": [0.1, narrow, 0.5] * 20, "t": list(range(60))}
+    schema = Schema.learn(read(data), "t", kinds={"c": "category"})
+    reader = RowReader(schema)
+    for dtype in ("float64", "float32", "float64"):
+        for value in (narrow, 0.1):
+            same(reader, schema, {"c": np.array([value], dtype)}, 2)
+    wide, short = (reader.encode({"c": np.array([narrow], x)}).arrays["c"] for x in ("f8", "f4"))
+    assert wide != short

@@ -16,7 +16,6 @@ from chainrule.data.columns.cells import PLAIN_NUMBER
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table
 
 MOST_BYTES = 1 << 19
 """The most bytes of a column's cells that are remembered; beyond, it begins anew."""
@@ -76,8 +75,7 @@ class RowReader:
     """Encodes tables as a schema does; a usual row, of cells that came before, sooner.
 
     Usual is a row that has the columns of training in their order, numbers within the training
-    range, and else cells that an earlier row had, about which nothing was noted. What a cell
-    becomes depends on it alone: what does not, such as a decimal comma, is not remembered.
+    range, and else cells that an earlier row had, about which nothing was noted.
 
     Any number of threads may use it at once.
     """
@@ -118,7 +116,7 @@ class RowReader:
         table = read(data)
         encoded = self._schema.encode(table, "none")
         if row is not None and order is not None and len(table) == 1 and not encoded.notes:
-            self._remember(row, order, table, encoded)
+            self._remember(row, order, encoded)
         return encoded
 
     def _order(self, row: Row) -> list[Slot] | None:
@@ -155,8 +153,8 @@ class RowReader:
 
     def _plain(self, slot: Slot, cell: Any) -> bool:
         """Whether a cell is a number that is taken as it is, or one of which nothing is said."""
-        if not slot.places:  # a text may be a decimal comma, and then others are read otherwise
-            return self._schema.gaps is None and not (isinstance(cell, str) and "," in cell)
+        if not slot.places:
+            return self._schema.gaps is None  # else a note says what was read as a gap
         return type(cell) in NUMBERS and slot.low <= cell <= slot.high and cell not in self._gaps
 
     def _arrays(
@@ -175,10 +173,8 @@ class RowReader:
                 block[at] = number
         return arrays
 
-    def _remember(self, row: Row, order: Sequence[Slot], table: Table, encoded: Encoded) -> None:
+    def _remember(self, row: Row, order: Sequence[Slot], encoded: Encoded) -> None:
         """Note what became of the cells of a row without notes."""
-        if any(column.comma for column in table):
-            return
         for slot, kind, cell in zip(order, row.types, row.cells, strict=True):
             key = _key(kind, cell)
             if key is None:
