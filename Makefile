@@ -97,16 +97,16 @@ $(VENV)/.docs: $(VENV)/.python pyproject.toml
 	@touch $(VENV)/.train
 
 # The frameworks that Chainrule is compared with stay apart from it. PyTorch's own index has it
-# without gigabytes for GPUs.
-CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+# without gigabytes for GPUs; where that cannot be reached, pip soon takes it from the usual one.
+CPU_TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --timeout 10 --retries 1 torch==2.13.0
 $(PEERS)/.done: bench/peers.txt | $(VENV)/.python
 	@"$(PYTHON)" -m venv $(PEERS)
-	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(PEERS))
+	$(call install,--no-deps $(CPU_TORCH),PyTorch,$(PEERS))
 	$(call install,--requirement bench/peers.txt,JAX and scikit-learn (about 1.8 GB with PyTorch),$(PEERS))
 
 $(RIVALS)/.done: bench/quality/peers.txt | $(VENV)/.python
 	@"$(PYTHON)" -m venv $(RIVALS)
-	$(call install,--no-deps $(CPU_TORCH),PyTorch for CPUs,$(RIVALS))
+	$(call install,--no-deps $(CPU_TORCH),PyTorch,$(RIVALS))
 	$(call install,--requirement bench/quality/peers.txt,pytabkit and scikit-learn (about 1.6 GB with PyTorch),$(RIVALS))
 
 web/node_modules/.done: web/package.json web/package-lock.json
