@@ -30,6 +30,7 @@ from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
 from chainrule.passes.tables import update_rows
 from chainrule.plan.plan import Plan
+from chainrule.system.collector import paused_collector
 
 
 def _plan() -> ModuleType:
@@ -157,7 +158,8 @@ def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
 
 def run(value: Any, stages: Iterable[Stage]) -> Any:
     """The result of the last of the stages."""
-    *_, (_, made) = staged(value, stages)
+    with paused_collector():  # graphs are many objects, and none of them is garbage
+        *_, (_, made) = staged(value, stages)
     return made
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from functools import cache
-from types import CodeType, FrameType
+from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _COMMAND_LINE = os.path.join(_PACKAGE, "cli", "main.py")
@@ -49,18 +49,27 @@ def _user_frame() -> tuple[FrameType, bool]:
     """The frame of the user's line, and whether there is one: else it is one of this package."""
     frame: FrameType | None = sys._getframe(2)
     last = sys._getframe(2)
-    while frame and (_ours(frame.f_code) or _between(frame.f_code.co_filename)):
-        last = frame if _ours(frame.f_code) else last
-        if frame.f_code.co_filename == _COMMAND_LINE:  # what calls it is a script of an installer
+    while frame:
+        code = frame.f_code
+        kind = _kind(code.co_filename, code.co_name)
+        if kind == "user":
+            break
+        if kind != "between":
+            last = frame
+        if kind == "command":  # what calls it is a script of an installer
             return last, False
         frame = frame.f_back
     return (last, False) if frame is None else (frame, True)
 
 
-def _ours(code: CodeType) -> bool:
-    """Whether a frame is in this package, or in a dataclass's generated `__init__`."""
-    file = code.co_filename
-    return _inside(file) or (file == "<string>" and code.co_name == "__init__")
+@cache
+def _kind(file: str, function: str) -> str:
+    """The kind of a frame: of a "user", of this package, of its "command" line, or "between"."""
+    if file == _COMMAND_LINE:
+        return "command"
+    if _inside(file) or (file == "<string>" and function == "__init__"):  # that of a dataclass
+        return "package"
+    return "between" if _between(file) else "user"
 
 
 @cache
