@@ -19,7 +19,7 @@ from bench.measure import Settings
 from bench.process import CACHE, ROOT, WorkerError, python
 from bench.records import Record
 from bench.report import markdown, rewrite
-from bench.systems import OURS, SYSTEMS
+from bench.systems import OURS, OWN, SYSTEMS
 
 PAGE = ROOT / "docs" / "benchmark.md"
 PICTURE = ROOT / "docs" / "assets" / "benchmark.svg"
@@ -47,14 +47,15 @@ class Part:
 
 
 ALL = tuple(x.name for x in NETWORKS)
-ONE_JAX = [x for x in SYSTEMS if x != "JAX scan"]
+ANSWERING = [*OWN, *(x for x in SYSTEMS if x != "JAX scan")]
+"""The systems of a prediction."""
 PARTS = (
     Part("import", startup.imports),
     Part("installed size", startup.sizes),
     Part("first step", startup.first_steps, [COMPARED]),
     Part("first step", startup.first_steps, [x for x in ALL if x != COMPARED], [OURS]),
     Part("training", measure.training, ALL),
-    Part("prediction", measure.prediction, ("4-16-3", *SOME), ONE_JAX),
+    Part("prediction", measure.prediction, ("4-16-3", *SOME), ANSWERING),
     Part("two models", measure.together, SOME),
     Part("busy machine", measure.busy, SOME),
 )
@@ -113,7 +114,7 @@ def parts(only: Sequence[str], quick: bool) -> list[Part]:
 
     groups = kept(list(dict.fromkeys(x.group for x in PARTS)))
     networks = kept(ALL, QUICK if quick else ALL)
-    systems = [OURS, *kept([x for x in SYSTEMS if x != OURS])]
+    systems = [OURS, *OWN, *kept([x for x in SYSTEMS if x != OURS])]
     found = []
     for part in PARTS:
         own = [x for x in part.networks if x in networks]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.systems import OURS
+from bench.systems import OURS, OWN
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-bench"
@@ -52,7 +52,7 @@ def place(threads: int, cache: Path = CACHE) -> Place:
 
 def python(system: str) -> str:
     """The interpreter that has a system installed; ours runs this program."""
-    return sys.executable if system == OURS else str(PEERS / "bin" / "python")
+    return sys.executable if system in (OURS, *OWN) else str(PEERS / "bin" / "python")
 
 
 def environment(where: Place) -> dict[str, str]:

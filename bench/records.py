@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import exp, log
 from statistics import median
 
-from bench.systems import OURS
+from bench.systems import OURS, OWN
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Row:
     @property
     def best(self) -> tuple[str, float] | None:
         """The fastest (smallest) peer and its median."""
-        peers = [(name, value) for name, value in self.values.items() if name != OURS]
+        peers = [(name, value) for name, value in self.values.items() if name not in (OURS, *OWN)]
         return min(peers, key=lambda x: x[1]) if peers else None
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.measure import EPOCHS
 from bench.records import Record, Row, disagreement, geometric_mean, rows
-from bench.systems import SYSTEMS
+from bench.systems import OURS, OWN, SYSTEMS
 
 TITLES = {
     "training": "Training: time of a step",
@@ -23,7 +23,7 @@ MERGED = {"installed size": "import"}
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-ORDER = [*SYSTEMS, "JAX"]
+ORDER = [OURS, *OWN, *(x for x in SYSTEMS if x != OURS), "JAX"]
 
 
 def markdown(machine: Mapping[str, Any], records: Sequence[Record], settings: str) -> str:

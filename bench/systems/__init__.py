@@ -18,6 +18,9 @@ SYSTEMS = {
     "scikit-learn": ("sklearn", "Sklearn"),
 }
 """Module and class by name."""
+BOUND = f"{OURS} bound"
+OWN = {BOUND: ("chainrule", "Bound")}
+"""Chainrule in another way, shown beside the systems and no peer."""
 
 
 class System(Protocol):
@@ -38,6 +41,6 @@ class System(Protocol):
 
 def make(name: str, network: Network, optimizer: str, threads: int) -> System:
     """Imports a system."""
-    module, kind = SYSTEMS[name]
+    module, kind = (SYSTEMS | OWN)[name]
     system = getattr(import_module(f"bench.systems.{module}"), kind)
     return cast(System, system(network, optimizer, threads))

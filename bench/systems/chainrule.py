@@ -65,3 +65,14 @@ class Chainrule:
         y = y[:, 0] if network.regression else y
         loss = cr.squared_error(y, t) if network.regression else cr.cross_entropy(y, t)
         return cr.Model(y, loss, values=values)
+
+
+class Bound(Chainrule):
+    """Predictions by the function that `Model.predictor` binds."""
+
+    def predict(self, x: Array) -> Array:
+        """See System."""
+        if self._asked is None:
+            self._asked = self.model()
+            self._predict = self._asked.predictor()
+        return np.asarray(self._predict(x))

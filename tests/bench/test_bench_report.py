@@ -10,7 +10,7 @@ import pytest
 from bench.cells import NETWORKS, Network, data, start
 from bench.records import Record, disagreement, geometric_mean, rows
 from bench.report import BEGIN, END, quantity, rewrite, share, table
-from bench.systems import OURS, SYSTEMS
+from bench.systems import BOUND, OURS, SYSTEMS
 
 
 def record(system: str, *samples: float, cell: str = "a", **more: float) -> Record:
@@ -25,6 +25,13 @@ def test_a_row_has_medians_and_the_ratio_to_the_fastest_peer() -> None:
     assert list(row.values.items()) == [(OURS, 2.0), ("JAX scan", 5.5), ("PyTorch", 7.0)]
     assert row.best == ("JAX scan", 5.5)
     assert row.ratio == 2.75
+
+
+def test_chainrule_in_another_way_is_shown_and_is_no_peer() -> None:
+    found = rows([record(OURS, 3.0), record(BOUND, 1.0), record("PyTorch", 6.0)], "training")
+    assert found[0].best == ("PyTorch", 6.0)
+    assert found[0].ratio == 2
+    assert table(found, {}).startswith(f"|  | {OURS} | {BOUND} | PyTorch |")
 
 
 def test_rows_keep_their_order_and_their_group() -> None:

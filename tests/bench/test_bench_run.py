@@ -13,7 +13,7 @@ from bench.cells import NETWORKS, start
 from bench.measure import Settings, prediction
 from bench.process import Place, Worker, WorkerError, environment, place
 from bench.size import needed, size
-from bench.systems import OURS, SYSTEMS
+from bench.systems import BOUND, OURS, SYSTEMS
 from bench.systems.chainrule import Chainrule
 
 
@@ -56,8 +56,8 @@ def test_a_worker_trains_predicts_and_tells_its_memory() -> None:
 
 def test_a_prediction_has_no_loss() -> None:
     network = next(x for x in NETWORKS if x.name == "4-16-3")
-    found = list(prediction(Settings([OURS], [network], 1, 0.001, lambda text: None)))
-    assert len(found) >= 3
+    found = list(prediction(Settings([OURS, BOUND], [network], 1, 0.001, lambda text: None)))
+    assert len(found) >= 6
     assert all(x.loss == 0 and x.value > 0 for x in found)
 
 

@@ -124,6 +124,15 @@ def test_several_inputs_and_outputs_in_their_order() -> None:
     )
 
 
+@pytest.mark.parametrize(("count", "direct"), [(24, True), (47, True), (48, False)])
+def test_many_arrays(count: int, direct: bool) -> None:
+    inputs = [cr.input(f"x{k}", (2,)) for k in range(count)]
+    made = cr.Model(sum(inputs[1:], start=inputs[0]))
+    given = {f"x{k}": rows(3, 2) for k in range(count)}
+    assert (quickly(made, *given.values()) is not None) == direct
+    assert outcome(lambda: made.predict(given)) == outcome(lambda: slowly(made, given))
+
+
 def test_one_output_as_a_list() -> None:
     x = cr.input("x", (4,))
     made, values = cr.Model([x * 2]), rows(2)

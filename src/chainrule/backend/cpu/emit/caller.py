@@ -31,6 +31,9 @@ row; the format, and after the number of rows the arguments, by which numpy.empt
 MOST_AXES = 4
 """The most axes of an argument or a result."""
 
+MOST_ARRAYS = 48
+"""The most arguments and results together: their views lie on the stack, within a page of it."""
+
 FUNCTIONS = {
     "PyBuffer_Release": "void (ptr)",
     "PyErr_Clear": "void ()",
@@ -69,7 +72,7 @@ def caller(frame: Sequence[str]) -> str:
     declared = [f"declare {kind.replace(' (', f' @{name}(')}" for name, kind in FUNCTIONS.items()]
     words = {name: frame.index(name) for name in ("rows", "offsets", "steps", "flag")}
     parts = {
-        "call": _load("%call", CALL), "input": _load("%input", INPUT),
+        "most": str(MOST_ARRAYS), "call": _load("%call", CALL), "input": _load("%input", INPUT),
         "output": _load("%output", OUTPUT),
         **{f"frame_{name}": f"%at.{name} = getelementptr i64, ptr %call.frame, i64 {k}"
            for name, k in words.items()},
@@ -101,7 +104,7 @@ entry:
   %call = call ptr @PyLong_AsVoidPtr(ptr %item)
   <call>
   %all = add i64 %call.inputs, %call.outputs
-  %views = alloca %Py_buffer, i64 %all, align 16
+  %views = alloca [<most> x %Py_buffer], align 16
   %complete = icmp eq i64 %given, %call.inputs
   br i1 %complete, label %argument, label %unusual
 

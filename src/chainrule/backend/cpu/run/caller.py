@@ -12,7 +12,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.emit.caller import CALL, FUNCTIONS, INPUT, MOST_AXES, OUTPUT, caller
+from chainrule.backend.cpu.emit.caller import (
+    CALL,
+    FUNCTIONS,
+    INPUT,
+    MOST_ARRAYS,
+    MOST_AXES,
+    OUTPUT,
+    caller,
+)
 from chainrule.backend.cpu.emit.frame import FRAME
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.driver import Runner
@@ -69,7 +77,8 @@ def fits(form: Form) -> bool:
     """Whether a call may have such arguments and results."""
     shapes = [*(x.shape for _, x in form.inputs), *(x.shape for x in form.outputs)]
     rows_first = all(x[:1] == (N,) and len(x) <= MOST_AXES and 0 not in x for x in shapes)
-    return bool(form.inputs and form.outputs) and rows_first
+    some = 0 < len(form.inputs) < len(shapes) <= MOST_ARRAYS
+    return some and rows_first
 
 
 def compile_caller(machine: Machine) -> bytes:
