@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,8 +18,8 @@ from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 
-MOST_BYTES = 1 << 19
-"""The most bytes of a column's cells that are remembered; beyond, it begins anew."""
+MOST_BYTES = 1 << 23
+"""The most bytes that remembered cells take; each column begins anew at its share of them."""
 
 ORDERS = 16
 """The most orders of columns that are remembered."""
@@ -88,23 +89,25 @@ class RowReader:
             self._slots[schema.target.name] = Slot()
         for block in schema.blocks:
             self._place(block)
+        for encoder in schema.used:
+            if isinstance(encoder, NumberColumn) and encoder.stats.count:
+                low, *_, high = encoder.stats.quantiles
+                self._slots[encoder.name].low, self._slots[encoder.name].high = low, high
         texts = [text.strip() for text in schema.gaps or ()]
         self._gaps = {float(text) for text in texts if PLAIN_NUMBER.fullmatch(text)}
+        self._share = MOST_BYTES // len(self._slots)
         self._orders: dict[tuple[str, ...], list[Slot]] = {}
 
     def _place(self, block: Block) -> None:
         """Note the places of a block's columns."""
-        encoders = {x.name: x for x in self._schema.used}
         if block.kind in ("category", "array"):
             self._slots[block.columns[0]].places.append((block, 0, block.width))
             return
-        names = [x.column for x in block.members] or list(block.columns)
+        widths = Counter([x.column for x in block.members] or block.columns)
+        at = 0
         for name in block.columns:
-            slot = self._slots[name]
-            slot.places.append((block, names.index(name), names.count(name)))
-            encoder = encoders[name]
-            if isinstance(encoder, NumberColumn) and encoder.stats.count:
-                slot.low, slot.high = encoder.stats.quantiles[0], encoder.stats.quantiles[-1]
+            self._slots[name].places.append((block, at, widths[name]))
+            at += widths[name]
 
     def encode(self, data: Any) -> Encoded:
         """The arrays of a table, as `Schema.encode(read(data), "none")` makes them."""
@@ -188,7 +191,7 @@ class RowReader:
                 slot.types.add((kind, type(cell)))
                 continue
             slot.bytes += 500 + sum(x.elements.nbytes for x in pieces)
-            if slot.bytes > MOST_BYTES:
+            if slot.bytes > self._share:
                 slot.known, slot.bytes = {}, 0
             slot.known[key] = pieces
 
