@@ -182,7 +182,10 @@ def interrupt_when(ready: Callable[[], bool]) -> threading.Thread:
 
 
 @pytest.mark.usefixtures("way")
-def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("validation", [0.2, None], ids=["epoch by epoch", "many epochs a call"])
+def test_ctrl_c_stops_all_and_leaves_what_is_trained(
+    monkeypatch: pytest.MonkeyPatch, validation: float | None
+) -> None:
     models = [model(seed) for seed in range(4)]
     boards: list[ProgressBoard] = []
     made = ProgressBoard.__init__
@@ -200,10 +203,12 @@ def test_ctrl_c_stops_all_and_leaves_what_is_trained(monkeypatch: pytest.MonkeyP
     sender = interrupt_when(ready)
     endless: dict[str, Any] = {"epochs": EPOCHS}
     with pytest.raises(KeyboardInterrupt):
-        cr.fit_many(models, DATA, each=[{}, endless, endless, endless], jobs=2, **FIT)
+        cr.fit_many(
+            models, DATA, each=[{}, endless, endless, endless], jobs=2, validation=validation, **FIT
+        )
     sender.join()
     alone = model(0)
-    alone.fit(DATA, **FIT)
+    alone.fit(DATA, validation=validation, **FIT)
     assert same(models[0], alone)
     assert 0 < len(models[1].history) < EPOCHS  # the best that it was
     assert not len(models[3].history)

@@ -444,6 +444,25 @@ def test_a_call_that_breaks_off_leaves_the_rows_of_all_complete_epochs(
     assert len(run.state.losses) == at - 600
 
 
+@pytest.mark.parametrize("when", ["update", "epoch"])
+def test_a_display_that_ends_the_run_finds_the_rows_of_all_steps(when: str) -> None:
+    program, synced = Breaking(), []
+    run = looped(program, epochs=999, criterion="loss", alone=True, scored=False, synced=synced)
+    told: list[int] = []
+
+    def stop(*_: Any, **__: Any) -> None:
+        told.append(program.steps)
+        if program.steps > 600:
+            raise KeyboardInterrupt
+
+    setattr(run.progress, when, stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert program.calls[-1] > 3
+    assert run.view.history.row(-1)["step"] == program.steps == synced[-1] < 3 * 999
+    assert len(told) >= len(program.calls) - 3  # it is asked after every call
+
+
 def test_who_looks_between_epochs_gets_them_one_by_one() -> None:
     seen, program = [], Breaking()
     run = looped(

@@ -140,13 +140,24 @@ class Run:
         return min(count, state.last_epoch - state.epoch + 1)
 
     def _epochs(self, count: int, begun: float) -> None:
-        """Train on several complete epochs in one call, and then append their rows.
+        """Train on several epochs in one call; then append their rows, and report them.
 
-        After an error or Ctrl-C those of all epochs are appended that are complete.
+        After an error or Ctrl-C those of all complete epochs are appended.
         """
+        rows: list[Mapping[str, float]] = []
+        try:
+            self._train_epochs(count, begun, rows)
+        finally:
+            for row in rows:
+                self.progress.epoch(row)
+        state = self.state
+        self._stop_if_stale()
+        self.progress.update(state.epoch - 1, 1.0, loss=rows[-1]["loss"], rate=state.rate)
+
+    def _train_epochs(self, count: int, begun: float, done: list[Mapping[str, float]]) -> None:
+        """Train on several epochs in one call; the rows of those that are complete go to `done`."""
         state, program = self.state, self.program
-        rows = self._order(state.epoch, count)
-        batches = Minibatches(rows, self.settings.batch_size, count)
+        batches = Minibatches(self._order(state.epoch, count), self.settings.batch_size, count)
         each, first = len(batches) // count, program.steps
         chosen, losses = self._rates(len(batches), each), np.empty(len(batches))
         before = state.seconds
@@ -156,16 +167,17 @@ class Run:
                 program.run(self.data, batches, chosen, losses)
                 self._adapt(len(batches), time.perf_counter() - start)
             finally:
-                done = program.steps - first
-                pace = (time.perf_counter() - begun - before) / max(done, 1)
-                for k in range(done // each):
+                steps = program.steps - first
+                pace = (time.perf_counter() - begun - before) / max(steps, 1)
+                for k in range(steps // each):
                     end = (k + 1) * each
                     state.losses = losses[end - each : end]
                     state.step, state.rate = first + end, chosen[end - 1]
                     state.seconds = before + pace * end
                     row = self._row(batches.epoch(k)) | {"seconds": state.seconds}
-                    self._end_epoch(self.view.history.append(row))
-                state.losses, state.step = losses[done - done % each : done], program.steps
+                    done.append(self.view.history.append(row))
+                    self._complete(done[-1])
+                state.losses, state.step = losses[steps - steps % each : steps], program.steps
                 self.sync()
 
     def _row(self, trained: Minibatches) -> dict[str, float]:
@@ -216,7 +228,17 @@ class Run:
         return rates(schedule, self.program.steps - state.first_step, count, total, scale)
 
     def _end_epoch(self, row: Mapping[str, float]) -> None:
-        """Store the state if it is the best, report the epoch, and decide whether to stop."""
+        """Complete an epoch, report it, and decide whether to stop."""
+        best = self._complete(row)
+        self.progress.epoch(row, best=best)
+        for callback in self.callbacks:
+            callback.on_epoch(self.view)
+        if self.program.ended is not None:
+            self.view.stop(self.program.ended)
+        self._stop_if_stale()
+
+    def _complete(self, row: Mapping[str, float]) -> bool:
+        """Go on to the next epoch; stores the state if it is the best, and returns whether."""
         state, keep_best = self.state, self.settings.keep_best
         epoch, criterion = state.epoch, _criterion(row, state.tracker.criterion)
         best = state.tracker.update(criterion, epoch)
@@ -228,13 +250,11 @@ class Run:
         self.view.losses = state.losses
         state.epoch, state.losses = epoch + 1, np.empty(0)
         self.view.epoch, self.view.step, self.view.row = epoch, state.step, row
-        self.progress.epoch(row, best=best and keep_best)
-        for callback in self.callbacks:
-            callback.on_epoch(self.view)
-        if self.program.ended is not None:
-            self.view.stop(self.program.ended)
-        if state.tracker.should_stop:
-            self.view.stop(state.tracker.reason)
+        return best and keep_best
+
+    def _stop_if_stale(self) -> None:
+        if self.state.tracker.should_stop:
+            self.view.stop(self.state.tracker.reason)
 
 
 def _criterion(row: Mapping[str, float], name: str) -> float:
