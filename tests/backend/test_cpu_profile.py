@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from test_cpu_steps import OFFSETS, RATES, ROWS, SIZES, arrays, ready, training
 
@@ -41,6 +42,20 @@ def test_every_task_has_a_time_in_every_thread(threads: int) -> None:
             assert (time >= 0).all()
             assert time.max() > 0 or launch.split == "none"
     assert found.steps >= 2 * len(SIZES)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_all_threads_are_as_long_in_a_phase(threads: int) -> None:
+    native = ready(training(), arrays(), threads=threads)
+    found = timed(native, lambda: steps(native), seconds=0.02)
+    lengths = [
+        np.sum(phase, axis=0) + waited
+        for phase, waited in zip(found.tasks, found.waiting, strict=True)
+    ]
+    assert all(waited.min() >= 0 for waited in found.waiting)
+    np.testing.assert_allclose(np.sum(lengths, axis=0), found.step)
+    for length in lengths:
+        np.testing.assert_allclose(length, length[0])
 
 
 def test_the_times_of_one_thread_are_most_of_the_step() -> None:

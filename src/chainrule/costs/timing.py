@@ -16,7 +16,7 @@ class Timing:
 
     Attributes:
         tasks: by phase and task, of each thread: `tasks[phase][task][thread]`.
-        waiting: at the barrier after each phase, of each thread.
+        waiting: in each phase, of each thread, until all of its work is done.
         step: the time of a whole step.
         steps: the number that was timed.
     """

@@ -53,7 +53,7 @@ class LoopNest:
 
     @property
     def replicated(self) -> bool:
-        """Whether every thread computes all of it for itself: cheap scalars."""
+        """Whether it is computed at the start of a phase, before all else: cheap scalars."""
         return not self.axes and not self.loop
 
 

@@ -14,7 +14,8 @@ from chainrule.plan.linearize import ROWS, LinearKernel, Operand
 
 Split = Literal["rows", "first", "none", "every"]
 """The division of a kernel among threads: each runs some rows of the minibatch, or some iterations
-of the first axis; or one thread runs all of it; or every thread runs all of it for itself.
+of the first axis; or one runs all of it; or one runs all of it at the start of the phase, before
+the others go on.
 """
 
 
@@ -57,9 +58,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Phase:
-    """Tasks that all threads run without waiting for each other; a barrier follows.
+    """Tasks that threads run without waiting for each other; then all wait until they are done.
 
-    Within a phase a thread only reads what it wrote itself, or what earlier phases wrote.
+    A task reads what earlier phases wrote. Within its phase it reads of a task by rows the same
+    rows alone, of a task with an owner all where it has the same owner, and of a task at the start
+    all: so some rows of the tasks by rows are one unit of work, and the tasks of an
+    owner are another.
     """
 
     tasks: tuple[Task, ...]

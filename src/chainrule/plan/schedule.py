@@ -24,8 +24,8 @@ ASSUMED_ROWS = 64
 def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     """The kernels in phases, each as early as possible; `kernels` are in a valid order.
 
-    A task may follow another in its phase if each thread needs only its own results: both are
-    split by rows, or one thread runs both, or every thread ran all of the first. Commits come
+    A task may follow another in its phase if it needs only results of its own unit of work: both
+    are split by rows, or have one owner; or if the other comes at the start. Commits come
     after all others, in a phase of their own.
     """
     phases_open: list[_Phase] = []
@@ -89,7 +89,7 @@ def split_of(analysis: Analysis) -> Split:
 def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
     """The valid divisions of a kernel, the widest first: no two threads may write one element.
 
-    Cheap scalars may be computed by every thread: all write the same value.
+    Cheap scalars may be computed at the start of a phase, while all other threads wait.
     """
     linear = analysis.linear
     if linear.free == 0:

@@ -17,7 +17,7 @@ SPLITS: Mapping[Split, str] = {
     "rows": "by rows",
     "first": "by first axis",
     "none": "on one thread",
-    "every": "on every thread",
+    "every": "at the start",
 }
 """The division of a kernel among threads, in words."""
 

@@ -24,7 +24,7 @@ from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import AffineExpr, Analysis
 from chainrule.types import N
 
-REPACKED: dict[Right, int] = {"in_place": 16, "pack": 64, "transpose": 256}
+REPACKED: dict[Right, int] = {"in_place": 16, "pack": 64, "transpose": 64}
 """Rows of a call, at least, by the access to the right factor, which every call packs again."""
 
 

@@ -16,7 +16,7 @@ from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.costs.timing import Times, Timing
 
 FASTEST = 4
-"""Of the times of a task in all parts of a run, one in this many counts: the shortest."""
+"""Of the parts of a run one in this many counts: the shortest."""
 
 
 class Clock:
@@ -64,20 +64,45 @@ def timed(
         parts.append(ticks / done)
         steps += done
     rate = (time.perf_counter() - begun) / max(clock.now()[0] - first, 1)
-    quick = np.sort(parts, axis=0)[: 1 if best else -(-len(parts) // FASTEST)]
+    quick = _quickest(np.array(parts), 1 if best else -(-len(parts) // FASTEST))
     spent = np.maximum(quick.mean(axis=0) - clock.reading_cost, 0) * rate
     return _timing(native, spent, steps)
+
+
+def _quickest(parts: Times, count: int) -> Times:
+    """The quickest times of each task; whole parts where threads share them.
+
+    A thread may have done little in a part because another did more.
+    """
+    if parts.shape[1] == 1:
+        return np.sort(parts, axis=0)[:count]
+    return parts[np.argsort(parts[:, 0].sum(axis=1))[:count]]
 
 
 def _timing(native: Runner, spent: Times, steps: int) -> Timing:
     """The ticks of the table's entries, by the phases and launches that they belong to."""
     tasks, at = [], 0
-    count = sum(map(len, native.entries))
     for phase, numbers in zip(native.program.phases, native.entries, strict=True):
         of_phase = [np.zeros(len(spent)) for _ in phase]
         for number in numbers:  # the loss is recorded by an entry of its own
             of_phase[number] += spent[:, at]
             at += 1
         tasks.append(tuple(of_phase))
-    waiting = tuple(spent[:, count + k] for k in range(len(tasks)))
-    return Timing(tuple(tasks), waiting, float(spent[0].sum()), steps)
+    busy = np.array([np.sum(phase, axis=0) for phase in tasks]).reshape(len(tasks), len(spent))
+    lengths = _lengths(busy.max(axis=1), spent[:, at:].mean(axis=0), float(spent[0].sum()))
+    return Timing(tuple(tasks), tuple(lengths[:, None] - busy), float(lengths.sum()), steps)
+
+
+def _lengths(longest: Times, waited: Times, step: float) -> Times:
+    """The seconds of each phase.
+
+    A thread that comes late waits once for several phases, so that what it waited in one is not
+    the time that was left of it.
+
+    Args:
+        longest: of each phase, of the thread that worked longest.
+        waited: of each phase, the mean of the threads.
+        step: of a whole step.
+    """
+    rest = max(step - float(longest.sum()), 0.0)
+    return longest + rest * waited / max(float(waited.sum()), 1e-12)
