@@ -70,7 +70,8 @@ def test_folds_members_and_runs_share_what_is_built_and_compiled(
     # of the folds' network and of the members': the step, and the pass that scores or predicts
     assert counts["code"].calls <= 4
     assert counts["networks"].calls == 2
-    assert counts["steps"].calls <= usual_threads() + 1
+    # on one processor folds run in a thread, whose step names no line of the user's
+    assert counts["steps"].calls == 2 + (usual_threads() == 1)
 
 
 def test_models_of_one_shape_are_compiled_once_by_all_processes(

@@ -13,6 +13,7 @@ from chainrule.recipe.config import Config
 from chainrule.recipe.facts import MIN_HELD_ROWS
 from chainrule.train import schedules
 from chainrule.train.callbacks import Callback
+from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
@@ -83,6 +84,13 @@ def fit(
         callbacks=callbacks, record=record,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
+
+
+def build_step(model: Model, resolved: Config) -> None:
+    """Build the step that `fit` will run, so that processes that are forked later share it."""
+    settings = FitSettings(**step_settings(resolved, model.graph))
+    if isinstance(settings.optimizer, Optimizer) and model.loss is not None:
+        model.step_cache.step(model.graph, model.loss, settings.optimizer, settings)
 
 
 def step_settings(resolved: Config, graph: Graph) -> dict[str, Any]:

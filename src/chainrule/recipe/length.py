@@ -18,7 +18,7 @@ from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, classes_of, divide
 from chainrule.recipe.calibration import calibrated_losses, temperature_of
 from chainrule.recipe.config import Config
-from chainrule.recipe.fit import fit
+from chainrule.recipe.fit import build_step, fit
 from chainrule.recipe.network import build
 from chainrule.train.progress import Brief, Progress, choose
 
@@ -78,6 +78,7 @@ def _losses(
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
     first = build(resolved, schema)  # epochs and rate change no graph
+    build_step(first, configs[0])
     models = [first, *(first.untrained() for _ in configs[1:])]
     rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     tasks = [
