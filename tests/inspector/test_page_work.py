@@ -86,3 +86,76 @@ def test_of_many_rows_the_one_that_counts_is_shown(opened: Page, tmp_path: Path)
     expect(panel).to_contain_text("smaller entries of")
     expect(panel).not_to_contain_text("the other entries of")
     assert all("[0, " in x for x in rows.all_inner_texts())
+
+
+def small_steps() -> dict[str, Any]:
+    """The page of a network of equal layers on one row, small enough for cells with numbers."""
+    x, t = cr.input("x", (6,)), cr.input("t", dtype="int32")
+    h = x
+    for k in range(6):
+        h = cr.dense(h, 6, "tanh", name=f"l{k}")
+    loss = cr.cross_entropy(cr.dense(h, 3, name="scores"), t).named("loss")
+    trace = cr.run(loss, {"x": np.linspace(-1, 1, 6)[None], "t": [1]})
+    trace.backward(loss)
+    return dict(trace.show().document)
+
+
+def test_a_step_writes_into_the_cells_that_are_there(opened: Page, tmp_path: Path) -> None:
+    panel = show(opened, small_steps(), tmp_path, "#at=5")
+    expect(panel.get_by_role("gridcell").first).to_be_visible()
+    opened.evaluate("document.querySelector('.reads .operand .matrix').id = 'kept'")
+    for k in range(3):
+        opened.keyboard.press("ArrowRight")
+        expect(opened.locator(".count")).to_contain_text(f"{k + 7} of")
+        expect(panel.locator(".operand #kept")).to_have_count(1)
+
+
+def test_a_field_that_is_open_is_not_of_the_next_array(opened: Page, tmp_path: Path) -> None:
+    show(opened, small_steps(), tmp_path, "#at=0")
+    field = opened.locator(".reads .editor input[type=text]").first
+    field.fill("2.5e")  # not a number yet
+    expect(opened.locator(".reads [aria-invalid=true]")).to_have_count(1)
+    opened.evaluate("location.hash = '#at=3'")  # the field keeps the focus
+    expect(opened.locator(".count")).to_contain_text("4 of")
+    expect(opened.locator(".reads .editor")).not_to_have_count(0)
+    expect(opened.locator(".reads [aria-invalid=true]")).to_have_count(0)
+    expect(opened.locator("header")).not_to_contain_text("Reset 1 edit")
+
+
+def test_a_pulse_is_moved_by_the_compositor_and_less_motion_starts_nothing(
+    opened: Page, tmp_path: Path
+) -> None:
+    show(opened, small_steps(), tmp_path, "#at=0")
+    expect(opened.locator(".canvas .current")).to_be_visible()
+    opened.keyboard.press("ArrowRight")
+    animated = """() => document.getAnimations().flatMap((x) => x.effect.getKeyframes())
+      .flatMap((x) => Object.keys(x)).filter((x) => !/(offset|easing|composite)$/i.test(x))"""
+    assert set(opened.evaluate(animated)) == {"opacity", "transform"}
+    opened.emulate_media(reduced_motion="reduce")
+    opened.keyboard.press("ArrowRight")
+    kinds = opened.evaluate("document.getAnimations().map((x) => x.constructor.name)")
+    assert "CSSTransition" not in kinds
+
+
+def test_an_address_that_folds_the_graph_brings_it_into_view(opened: Page, tmp_path: Path) -> None:
+    show(opened, small_steps(), tmp_path, "#fold=arithmetic")
+    boxes = opened.locator(".canvas .item")
+    expect(boxes.nth(2)).to_be_visible()
+    opened.locator(".canvas").hover()
+    for _ in range(6):  # far to the right of all boxes
+        opened.mouse.down()
+        opened.mouse.move(600, 400)
+        opened.mouse.up()
+        opened.mouse.move(60, 400)
+    opened.evaluate("location.hash = '#fold=layers'")
+    expect(opened.locator(".levels [aria-pressed=true]")).to_have_text("Layers")
+    expect(boxes.first).to_be_in_viewport()
+    seen = """() => {
+      const view = document.querySelector('.canvas').getBoundingClientRect();
+      return [...document.querySelectorAll('.canvas .item')].some((x) => {
+        const b = x.getBoundingClientRect();
+        const across = b.left < view.right && b.right > view.left;
+        return across && b.top < view.bottom && b.bottom > view.top;
+      });
+    }"""
+    opened.wait_for_function(seen)

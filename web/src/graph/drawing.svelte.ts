@@ -101,8 +101,18 @@ export class Drawing {
     if (this.active === null || !scene.by.has(this.active)) this.active = this.#remaining(scene);
     if (this.#fit) this.fit(first ? 0 : 300);
     else if (this.#anchor) this.reveal(this.#anchor);
+    else if (!this.#inView()) this.fit(); // folded by the address
     this.#fit = false;
     this.#anchor = null;
+  }
+
+  /** Whether any box of the layout can be seen. */
+  #inView(): boolean {
+    const v = this.viewport.view();
+    return this.shownScene.items.some(({ id }) => {
+      const b = this.motion.goal?.boxes.get(id);
+      return b !== undefined && b.x < v.x + v.w && b.x + b.w > v.x && b.y < v.y + v.h && b.y + b.h > v.y;
+    });
   }
 
   /** Where the keyboard is after what had it was folded or unfolded. */
