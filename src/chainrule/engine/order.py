@@ -28,7 +28,8 @@ class NativeOrder:
             self._frame[FRAME.index(name)] = array.ctypes.data
         self._frame[FRAME.index("bits")] = bits
         self._at = self._frame.ctypes.data
-        self._function = order_code().function("order")
+        self._code = order_code()  # which its function needs: another thread may have made one too
+        self._function = self._code.function("order")
 
     def __call__(self, epoch: int, epochs: int) -> Rows:
         """The rows of some epochs, from this one on, one after the other: (epochs * rows,)."""
