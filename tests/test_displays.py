@@ -129,8 +129,8 @@ def shown() -> list[object]:
     scores = Scores({LONG: 0.5, "r2": float("nan")}, [LONG])
     predictions = model.predict(table)
     return [
-        x, w, loss, cr.Graph(loss), small, small.record, model, trace, trace.steps(),
-        trace.steps()[0],
+        x, w, loss, cr.Graph(loss), small, small.record, small.predictor(), model, trace,
+        trace.steps(), trace.steps()[0],
         trace.picture(), gradients, gradients.rows[0], GradientReport(()), history, cr.History(),
         history.plot(), history.plot(LONG), model.plan(), model.summary(), small.summary(),
         small.summary().shown[0], table, long, table[NAME], long["b"], long[LONG], model.schema,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from chainrule.display.tables import facts_html
 from chainrule.errors import FeedError
 
 Result = TypeVar("Result")
@@ -63,3 +64,6 @@ class Predictor(Generic[Result]):
     def __repr__(self) -> str:
         taken = zip(self.inputs, self.takes, strict=True)
         return f"<Predictor: {', '.join(f'{name} {type}'.strip() for name, type in taken)}>"
+
+    def _repr_html_(self) -> str:
+        return facts_html("predictor", *zip(self.inputs, self.takes, strict=True))
