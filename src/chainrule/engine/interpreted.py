@@ -11,9 +11,9 @@ from chainrule.engine.minibatch import Rows
 from chainrule.engine.nonfinite import not_finite
 from chainrule.errors import NotFinite
 from chainrule.graph.keys import step_key
-from chainrule.graph.node import Array, Node
+from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, STEP_INDEX, STEP_INPUTS, Step
-from chainrule.interpret import EvalSchedule, evaluate, initial_value
+from chainrule.interpret import EvalSchedule, initial_value
 from chainrule.system.blas import one_thread
 
 
@@ -78,7 +78,7 @@ class Interpreted:
 
     def _run_one(self, rows: Rows, rate: float) -> float:
         step, known = self._step, self._known(self._step, self._encoded, rows, rate)
-        env = self._schedule.run(known, rows=len(rows), training=True)
+        env = self._schedule.run(known, rows=len(rows), training=True, each=_each)
         new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
         if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
             raise self._not_finite(rows, rate)
@@ -90,7 +90,7 @@ class Interpreted:
         self, step: Step, data: Mapping[str, Array], rows: Rows, rate: float
     ) -> dict[Node, Array]:
         """The values that a step starts from."""
-        known = dict(self._values)
+        known = {x: without_subnormals(value) for x, value in self._values.items()}
         for x in step.graph.inputs:
             if x not in STEP_INPUTS:
                 array = data[step.graph.name(x)]
@@ -101,7 +101,8 @@ class Interpreted:
         """The step once more, encoders and all, with the values of all nodes."""
         whole = self._whole
         known = self._known(whole, self._data, rows, rate)
-        env = evaluate(whole.graph, known, rows=len(rows), training=True)
+        schedule = EvalSchedule(whole.graph)
+        env = schedule.run(known, rows=len(rows), training=True, each=_each)
         return not_finite(whole.graph, env, step=self._steps + 1, rows=rows, loss=whole.loss)
 
     def read(self) -> dict[str, Array]:
@@ -115,6 +116,22 @@ class Interpreted:
             if name in state:
                 self._values[node] = np.array(state[name], dtype=node.dtype)
         self._steps = self._steps if steps is None else steps
+
+
+def without_subnormals(value: Array) -> Array:
+    """The value with 0 in place of numbers too small for all of their digits.
+
+    So does machine code in a step: such numbers are slow on some processors, and never decay to 0.
+    """
+    if value.dtype.kind != "f":
+        return value
+    small = np.abs(value) < np.finfo(value.dtype).smallest_normal
+    return np.where(small, value * 0, value) if small.any() else value
+
+
+def _each(node: Operation, value: Array) -> Array:
+    """The value of a node in a step."""
+    return value if node.op.kind == "view" else without_subnormals(value)
 
 
 def step_inputs(seed: int, steps: int, rate: float, rows: int) -> dict[Node, Array]:

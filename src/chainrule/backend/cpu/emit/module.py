@@ -60,7 +60,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
             *sorted({helper.text for part in parts for helper in part.helpers}),
             *(part.text for part in parts),
             *entries,
-            run_function(machine.triple),
+            run_function(machine.triple, exact=plan.loss is None),
         ]
     )
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))

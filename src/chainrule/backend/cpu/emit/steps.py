@@ -15,6 +15,7 @@ from chainrule.backend.cpu.emit.frame import (
     set_known,
     word,
 )
+from chainrule.backend.cpu.emit.subnormals import flush, restore
 from chainrule.backend.cpu.emit.text import SCALARS, Function, number
 from chainrule.plan.linearize import Argument
 
@@ -71,13 +72,15 @@ def loss_task(dtype: str) -> str:
     return f.end()
 
 
-def run_function(triple: str, *, timed: bool = False) -> str:
+def run_function(triple: str, *, exact: bool = False, timed: bool = False) -> str:
     """The IR of `@run(ptr frame, i64 thread, i64 threads)` and what it calls.
 
     Args:
+        exact: keep subnormal numbers; else they count as 0 until it returns.
         timed: read the processor's clock around every call, and add to `ticks`.
     """
     f = Function("run", "ptr %frame, i64 %thread, i64 %threads", external=True)
+    before = "" if exact else flush(f, triple)
     f.do(f"%context = alloca [{len(CONTEXT)} x i64], align 64")
     scratch = f.shift("i8", framed(f, "scratch"), f.mul("%thread", framed(f, "each")))
     for name, value in (("scratch", scratch), ("flag", place(f, "flag")),
@@ -88,6 +91,8 @@ def run_function(triple: str, *, timed: bool = False) -> str:
         f.do("call void @alone(ptr %frame, ptr %context)")
     with f.when(f.value(f"xor i1 {alone}, true")):
         f.do("call void @together(ptr %frame, ptr %context, i64 %thread, i64 %threads)")
+    if not exact:
+        restore(f, triple, before)
     return "\n".join([_prepare(), _call(timed), ALONE, crew(triple, timed=timed), f.end()])
 
 
