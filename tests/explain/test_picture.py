@@ -76,10 +76,12 @@ def test_kinds_differ_in_shape_as_well_as_colour():
 def test_a_picture_is_light_and_dark_and_styles_nothing_else():
     svg = traced().picture().svg
     (style,) = re.findall("<style>(.*?)</style>", svg)
-    assert "prefers-color-scheme:dark" in style
-    rules = re.findall(r"(?:^|[{}])([^{}@]+)\{", style.replace("@media (", "@media("))
-    assert rules
-    assert all(rule.startswith(".chainrule-graph") for rule in rules if "prefers" not in rule)
+    assert ".chainrule-graph:root{color-scheme:light dark}" in style
+    assert "--page:#fff" in style, "for a browser without light-dark()"
+    assert "--page:light-dark(#fff," in style
+    rules = re.findall(r"(?:^|[{}])([^{}@]+)\{", style)
+    assert len(rules) > 10
+    assert all(rule.startswith(".chainrule-graph") for rule in rules)
 
 
 def test_a_large_graph_is_drawn_by_layers():

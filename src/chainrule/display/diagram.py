@@ -27,17 +27,20 @@ BACK = 4.0
 
 KINDS = ("input", "parameter", "operation", "layer")
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-_LIGHT = (
-    "--page:#fff;--ink:#1f2430;--faint:#59606e;--line:#7a8494;--gradient:#a8340f;"
-    "--input:#e3eefb;--parameter:#fdf1d0;--operation:#fff;--layer:#f1f2f5"
-)
-_DARK = (
-    "--page:#171a21;--ink:#e4e7ee;--faint:#9aa4b5;--line:#8b95a7;--gradient:#ff9a76;"
-    "--input:#1d3554;--parameter:#4a3a10;--operation:#20242d;--layer:#2b303b"
-)
+_COLOURS = {
+    "page": ("#fff", "#171a21"), "ink": ("#1f2430", "#e4e7ee"), "faint": ("#59606e", "#9aa4b5"),
+    "line": ("#7a8494", "#8b95a7"), "gradient": ("#a8340f", "#ff9a76"),
+    "input": ("#e3eefb", "#1d3554"), "parameter": ("#fdf1d0", "#4a3a10"),
+    "operation": ("#fff", "#20242d"), "layer": ("#f1f2f5", "#2b303b"),
+}  # fmt: skip
+"""Each in light and dark."""
+
+_LIGHT = ";".join(f"--{name}:{light}" for name, (light, _) in _COLOURS.items())
+_BOTH = ";".join(f"--{name}:light-dark({x},{y})" for name, (x, y) in _COLOURS.items())
 _ROOT = ".chainrule-graph"
 STYLE = (
-    f"<style>{_ROOT}{{{_LIGHT}}}@media (prefers-color-scheme:dark){{{_ROOT}{{{_DARK}}}}}"
+    f"<style>{_ROOT}:root{{color-scheme:light dark}}{_ROOT}{{{_LIGHT}}}"
+    f"@supports(color:light-dark(red,red)){{{_ROOT}{{{_BOTH}}}}}"
     f"{_ROOT} text{{font:12px {FONT};fill:var(--ink);white-space:pre;"
     "direction:ltr;unicode-bidi:embed}"
     f"{_ROOT} .name{{font-weight:bold}}{_ROOT} .faint{{fill:var(--faint)}}"
@@ -47,7 +50,8 @@ STYLE = (
     + "".join(f"{_ROOT} .{kind}{{fill:var(--{kind})}}" for kind in KINDS)
     + f"{_ROOT} .fixed{{stroke-dasharray:4 3}}</style>"
 )
-"""Colours by the reader's light or dark setting; no rule reaches beyond the picture."""
+"""Colours as the page around it is light or dark, such as that of a notebook, and of a file by the
+reader's setting; no rule reaches beyond the picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,11 @@ class Trace:
         return trace
 
     def __repr__(self) -> str:
-        return f"<Trace of {len(self.graph)} nodes on {self.rows} rows>"
+        return f"<Trace of {len(self.graph)} nodes on {self._rows_in_words}>"
+
+    @property
+    def _rows_in_words(self) -> str:
+        return "1 row" if self.rows == 1 else f"{self.rows} rows"
 
     def _repr_html_(self) -> str:
         said = f"<div>{html.escape(repr(self)[1:-1])}</div>"
@@ -219,7 +223,8 @@ class Trace:
         numbers = Numbers(self.value)
         if self.built is not None:
             numbers = Numbers(self.value, self.gradient, self.graph.name(self.built.loss))
-        title = title or f"A graph of {len(self.graph)} nodes with their values on {self.rows} rows"
+        over = f"{len(self.graph)} nodes with their values on {self._rows_in_words}"
+        title = title or f"A graph of {over}"
         return drawn(self.graph, path, nodes, title, numbers)
 
     def _evaluate(self, graph: Graph, given: Mapping[Node, Array]) -> dict[Node, Array]:
