@@ -107,3 +107,14 @@ def test_the_page_of_a_run_that_fails_says_so(shown: list[dict[str, Any]]) -> No
         "kind": "end",
         "message": "The run has ended: an error stopped it.",
     }
+
+
+def test_a_page_says_that_a_run_on_all_rows_follows(shown: list[dict[str, Any]]) -> None:
+    cr.watch("penguins", "species", quality="fast", epochs=2, refit="yes")
+    said = [x["learned"][0]["state"]["message"] for x in shown]
+    assert "Now the model is trained once more on all 344 rows" in said[-2]
+    assert shown[-1]["learned"][-1] == {
+        "kind": "end",
+        "message": "The run has ended after 2 epochs. The model was then trained once more on all "
+        "344 rows; that run is not shown.",
+    }

@@ -68,12 +68,19 @@ class Watch(Hub, Callback):
             self._record(state.epoch)
 
     def on_finish(self, state: State) -> None:
-        """Record the model as it remains."""
+        """Record the model as it remains, and say what follows that is not shown."""
+        if again := self._training.refit_in_words:
+            self._message = f"Now the model is trained {again}; this page does not follow that run."
         if self._feed is not None and self._feed.recorder.epochs[-1] != state.epoch:
             self._record(state.epoch)
+        elif again:
+            self._emit({"kind": "state", "state": self._state})
 
     def end(self, message: str) -> None:
-        """Tell the pages that the run has ended."""
+        """Tell the pages that the run has ended, and whether another followed it."""
+        if self._training.refitted:
+            again = self._training.refit_in_words
+            message += f" The model was then trained {again}; that run is not shown."
         self._status, self._message = "paused", message
         self.send({"kind": "end", "message": message})
 

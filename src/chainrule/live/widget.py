@@ -50,6 +50,7 @@ class NotebookWatch(Watch):
         super().__init__(training)
         self.widget = RunWidget()
         self._again = 0.0
+        self._ended = "The run has ended: an error stopped it."
 
     def on_start(self, state: State) -> None:
         """Record the model before training, and display the page."""
@@ -66,13 +67,13 @@ class NotebookWatch(Watch):
     def on_finish(self, state: State) -> None:
         """Show the model as it remains."""
         super().on_finish(state)
-        self._status, self._message = "paused", f"The run has ended after {state.epoch} epochs."
-        self._tell_all([{"kind": "end", "message": self._message}])
+        self._ended = f"The run has ended after {state.epoch} epochs."
+        self._tell_all()
 
     def close(self) -> None:
-        """Say on the page that the run has ended, where an error ended it."""
-        if self._status == "running" and self.widget.begun:
-            self._status, self._message = "paused", "The run has ended: an error stopped it."
+        """Say on the page how the run has ended."""
+        if self.widget.begun:
+            self.end(self._ended)
             self._tell([{"kind": "end", "message": self._message}])
 
     def _tell_all(self, more: list[Event] | None = None) -> None:

@@ -199,7 +199,7 @@ class Training:
             return False
         again = model.untrained()
         rows = np.sort(np.concatenate([data.rows, data.held_rows]))
-        sentence = f"once more on all {len(rows):,} rows"
+        sentence = self.refit_in_words
         epochs = self.kept
         all_rows = divide(data.arrays, rows, None, resolved.seed)
         with choose(verbose) as progress:
@@ -216,6 +216,17 @@ class Training:
         return True
 
     # ------------------------------------------------------------ results
+
+    @property
+    def refit_in_words(self) -> str:
+        """What `refit` does: "once more on all 344 rows"; empty where it does nothing."""
+        count = len(self.data.rows) + len(self.data.held_rows)
+        return f"once more on all {count:,} rows" if self._refits else ""
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the model is that of `refit`."""
+        return self._before_refit is not None
 
     @cached_property
     def scored(self) -> Model:
