@@ -163,7 +163,7 @@ export interface Design {
 export interface Lane {
   design: Design | null;
   status: "ready" | "running" | "paused" | "failed";
-  /** Why it stopped, where it failed. */
+  /** Why it stopped, where it failed; of a run that is only looked at, what follows it. */
   message: string;
   epoch: number;
   step: number;

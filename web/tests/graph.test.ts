@@ -152,7 +152,7 @@ test("hostile names are cut and shown as marks, not obeyed", () => {
 
 test("numbers are short, and small arrays are written in lines", () => {
   expect([0.0171234, -5.2, 1, 1e-9, 123456789, NaN, -Infinity, -0].map(short)).toEqual(
-    ["0.0171", "-5.2", "1", "1e-9", "1.23e8", "nan", "-inf", "-0"]);
+    ["0.0171", "-5.2", "1", "1e-9", "1.23e8", "nan", "-inf", "0"]);
   const value = (shape: number[], ...data: number[]) => written({ dtype: "float64", shape, data: Float64Array.from(data) });
   expect(value([1, 2], 0.9, 0.168)).toEqual(["[0.9, 0.168]"]);
   expect(value([2, 2], 1, 2, 3, 4)).toEqual(["[1, 2]", "[3, 4]"]);

@@ -79,10 +79,13 @@ test("the record of an epoch is the last one up to it", () => {
 });
 
 test("the first line compares with a guess", () => {
-  const told = (start: number | null, loss: number | null) => firstLine({ start, guess: { loss, told: "guessing" } });
+  const told = (start: number | null, loss: number | null, classes: string[] = []) =>
+    firstLine({ start, guess: { loss, told: "guessing" }, confusion: { classes, counts: [], rows: "" } });
   expect(told(1.0986, 1.0986)).toContain("knows nothing");
   expect(told(1.1, 1.05)).toContain("a little above");
   expect(told(2.1, 1.05)).toContain("100 % above");
+  expect(told(0.6931, 0.3, ["no", "yes"])).toContain("equal chances for all 2 classes");
+  expect(told(2.1, 1.05, ["no", "yes"])).toContain("wrong answers it is sure of");
   expect(told(0.5, 1)).toContain("below 1, the loss of guessing");
   expect(told(0.5, null)).toBe("Before the first step the loss is 0.5.");
   expect(told(null, 1)).toBe("");

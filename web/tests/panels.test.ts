@@ -108,7 +108,7 @@ test("a unit is written down to its weights", () => {
 });
 
 test("numbers are read and written", () => {
-  expect([short(0.90025), short(1e-9), short(-0), short(1234567), short(NaN)]).toEqual(["0.9002", "1e-9", "-0", "1.235e6", "NaN"]);
+  expect([short(0.90025), short(1e-9), short(-0), short(1234567), short(NaN)]).toEqual(["0.9002", "1e-9", "0", "1.235e6", "NaN"]);
   expect([parsed("1e3"), parsed("inf"), parsed("2,5"), parsed("x"), parsed("")]).toEqual([1000, Infinity, 2.5, null, null]);
   expect(plain(Math.fround(0.1), true)).toBe("0.1");
   expect(unravel(7, [2, 2, 3])).toEqual([1, 0, 1]);
@@ -125,4 +125,32 @@ test("columns and classes give entries their names", () => {
   expect(labels.names(node("W1"), [0])(0, 1)).toBe("size");
   expect(labels.names(node("W2"), [0])(1, 0)).toBe("yes");
   expect(labels.names(node("z2"), [0])(1, 0)).toBe("yes");
+});
+
+test("each entry of a one-hot code has the name of its level, also where some are left out", () => {
+  const form = (name: string, op: string | undefined, operands: number[], width: number, attributes = {}) =>
+    ({ name, kind: op ? "operation" : "input", part: "forward", shape: op === "constant" ? [width] : ["N", width], dtype: "int32", op, operands, attributes });
+  const chosen = btoa(String.fromCharCode(...new Uint8Array(Int32Array.of(0, 2, 3).buffer)));
+  const nodes = [
+    { ...form("sex", undefined, [], 0), shape: ["N"] },
+    form("one_hot", "one_hot", [0], 4, { depth: 4 }),
+    form("constant", "constant", [], 3, { value: { array: { dtype: "int32", shape: [3], data: chosen } } }),
+    form("sex.one_hot", "take", [1, 2], 3, { axis: 1 }),
+    form("size", "cast", [], 1),
+    form("features", "concat", [4, 3], 4, { axis: 1 }),
+  ];
+  const labels = new Labels({
+    ...lecture, target: null,
+    graph: { ...lecture.graph, nodes: nodes as unknown as typeof lecture.graph.nodes, gradients: [], updates: [] },
+    encoders: [
+      { column: "sex", kind: "category", told: "", levels: ["(gap)", "(unseen or rare)", "female", "male"], gaps: 1, reading: null,
+        parts: [{ name: "code", input: "sex", position: null, seen: [{ node: 5, entries: [1, 2, 3] }] }] },
+      { column: "size", kind: "number", told: "", levels: [], gaps: 0, reading: null,
+        parts: [{ name: "size", input: "x", position: 0, seen: [{ node: 5, entries: [0] }] }] },
+    ],
+  });
+  const names = (node: number, width: number) => Array.from({ length: width }, (_, k) => labels.names(node, [0])(1, k));
+  expect(names(1, 4)).toEqual(["sex = (gap)", "sex = (unseen or rare)", "sex = female", "sex = male"]);
+  expect(names(3, 3)).toEqual(["sex = (gap)", "sex = female", "sex = male"]);
+  expect(names(5, 4)).toEqual(["size", "sex = (gap)", "sex = female", "sex = male"]);
 });

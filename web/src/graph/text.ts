@@ -23,7 +23,7 @@ export function width(text: string): number {
 
 /** A number with three significant digits. */
 export function short(x: number | bigint): string {
-  if (typeof x === "bigint" || Number.isInteger(x)) return String(x).length > 7 ? exponential(Number(x)) : Object.is(x, -0) ? "-0" : String(x);
+  if (typeof x === "bigint" || Number.isInteger(x)) return String(x).length > 7 ? exponential(Number(x)) : String(x);
   if (Number.isNaN(x)) return "nan";
   if (!Number.isFinite(x)) return x > 0 ? "inf" : "-inf";
   const text = String(Number(x.toPrecision(3)));

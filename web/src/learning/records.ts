@@ -23,8 +23,8 @@ export function latestText(learning: Pick<Learning, "latest">): string {
 }
 
 /** The first line: the loss before training beside that of a guess that looks at nothing. */
-export function firstLine(learning: Pick<Learning, "start" | "guess">): string {
-  const { start, guess } = learning;
+export function firstLine(learning: Pick<Learning, "start" | "guess" | "confusion">): string {
+  const { start, guess, confusion } = learning;
   if (start === null) return "";
   const begins = `Before the first step the loss is ${short(start)}`;
   if (guess.loss === null) return `${begins}.`;
@@ -33,6 +33,9 @@ export function firstLine(learning: Pick<Learning, "start" | "guess">): string {
   if (Math.abs(apart) < 0.02) return `${begins}: that of a network that knows nothing (${than}).`;
   if (apart < 0) return `${begins}, below ${than}.`;
   if (apart < 0.2) return `${begins}, a little above ${than}: the network knows nothing yet.`;
+  const classes = confusion?.classes.length ?? 0;
+  if (Math.abs(start - Math.log(classes)) < 0.1 * start)
+    return `${begins}, that of equal chances for all ${classes} classes: the network does not know the class shares yet (${than}).`;
   return `${begins}, ${Math.round(apart * 100)} % above ${than}: the network begins with wrong answers it is sure of.`;
 }
 

@@ -1,4 +1,5 @@
 /** Names of the entries along the axes of a node: rows, columns, classes, units. */
+import { decode } from "../arrays";
 import type { InspectionDocument, NodeForm } from "../document";
 
 /** The name of an index along an axis; undefined where it has none but its number. */
@@ -9,6 +10,8 @@ export class Labels {
   readonly #document: InspectionDocument;
   /** The names along the last axis of forward nodes, by node. */
   readonly #last = new Map<number, (string | undefined)[]>();
+  /** The levels of the categories, by column. */
+  readonly #levels: ReadonlyMap<string, readonly string[]>;
   /** The parameters, by the node that multiplies with them. */
   readonly #product = new Map<number, number>();
   /** The forward node that a gradient, or a new value, is of. */
@@ -16,6 +19,7 @@ export class Labels {
 
   constructor(document: InspectionDocument) {
     this.#document = document;
+    this.#levels = new Map(document.encoders.map((x) => [x.column, x.levels]));
     const { nodes, gradients, updates } = document.graph;
     for (const g of gradients) if (!this.#of.has(g.gradient)) this.#of.set(g.gradient, g.node);
     for (const u of updates) this.#of.set(u.new, u.parameter);
@@ -58,14 +62,12 @@ export class Labels {
         const name = part.name === "code" || part.name === "features" || part.name === encoder.column
           ? encoder.column : `${encoder.column}: ${part.name}`;
         if (input !== undefined && part.position !== null) this.#name(input, part.position, name);
-        for (const { node, entries } of part.seen)
-          entries.forEach((entry, k) => {
-            const own = seen.get(node) ?? new Map<number, string>();
-            const level = part.name === "code" && entries.length > 1
-              ? encoder.levels.slice(-entries.length)[k] : undefined;
-            own.set(entry, level ? `${encoder.column} = ${level}` : name);
-            seen.set(node, own);
-          });
+        if (part.name === "code") continue; // the ops that spread codes say which level each entry is
+        for (const { node, entries } of part.seen) {
+          const own = seen.get(node) ?? new Map<number, string>();
+          for (const entry of entries) own.set(entry, name);
+          seen.set(node, own);
+        }
       }
     for (const [node, names] of seen)
       for (const [entry, name] of names) this.#name(node, entry, name);
@@ -74,7 +76,7 @@ export class Labels {
   #name(node: number, entry: number, name: string): void {
     const width = this.#width(node);
     if (!width) return;
-    const names = this.#last.get(node) ?? new Array<string | undefined>(width);
+    const names = this.#last.get(node) ?? new Array<string | undefined>(width).fill(undefined);
     if (entry < width) names[entry] = name;
     this.#last.set(node, names);
   }
@@ -82,17 +84,57 @@ export class Labels {
   /** Hands names on through ops that keep the last axis, and finds the products. */
   #forward(node: NodeForm, k: number): void {
     const operands = node.operands ?? [];
-    const { nodes, ops } = this.#document.graph;
+    const { nodes } = this.#document.graph;
     if (node.op === "matmul" && nodes[operands[1]!]?.kind === "parameter")
       this.#product.set(operands[1]!, k);
-    if (this.#last.has(k) || !operands.length) return;
-    if (node.op === "concat") {
-      const names = operands.flatMap((x) => this.#last.get(x) ?? new Array(this.#width(x)));
-      if (names.length === this.#width(k) && names.some(Boolean)) this.#last.set(k, names);
-    } else if (node.op && ops[node.op]?.kind === "map" || node.op === "cast") {
-      const from = operands.find((x) => this.#last.has(x) && this.#width(x) === this.#width(k));
-      if (from !== undefined) this.#last.set(k, this.#last.get(from)!);
+    if (!operands.length) return;
+    const found = this.#handed(node, operands, this.#width(k));
+    if (!found.some(Boolean)) return;
+    const own = this.#last.get(k);
+    this.#last.set(k, own ? own.map((name, entry) => name ?? found[entry]) : found);
+  }
+
+  /** The names that a node's entries have from its operands; empty where none have. */
+  #handed(node: NodeForm, operands: readonly number[], width: number): (string | undefined)[] {
+    const { ops } = this.#document.graph;
+    const of = (x: number) => this.#last.get(x) ?? new Array<undefined>(this.#width(x)).fill(undefined);
+    if (node.op === "one_hot") {
+      const column = this.#codes(operands[0]!);
+      return (column === undefined ? [] : this.#levels.get(column) ?? []).slice(0, width).map((x) => `${column} = ${x}`);
     }
+    if (node.op === "concat") {
+      const names = operands.flatMap(of);
+      return names.length === width ? names : [];
+    }
+    if (node.op === "take") {
+      const chosen = node.attributes?.axis === node.shape.length - 1 ? this.#constant(operands[1]!) : [];
+      return chosen.map((x) => of(operands[0]!)[x]);
+    }
+    if (node.op === "equal") {
+      const codes = this.#constant(operands[1]!);
+      return of(operands[0]!).map((column, k) => {
+        const level = column === undefined ? undefined : this.#levels.get(column)?.[codes[k]!];
+        return level === undefined ? column : `${column} = ${level}`;
+      });
+    }
+    const keeps = (node.op && ops[node.op]?.kind === "map") || node.op === "cast";
+    return (keeps && operands.map(of).find((x) => x.length === width && x.some(Boolean))) || [];
+  }
+
+  /** The column whose codes an input holds. */
+  #codes(node: number): string | undefined {
+    const { name, kind } = this.#document.graph.nodes[node]!;
+    const holds = (x: { name: string; input: string; position: number | null }) =>
+      x.name === "code" && x.input === name && x.position === null;
+    return kind === "input" ? this.#document.encoders.find((e) => e.parts.some(holds))?.column : undefined;
+  }
+
+  /** The numbers of a constant, also where it is broadcast along rows; empty of other nodes. */
+  #constant(node: number): number[] {
+    const form = this.#document.graph.nodes[node]!;
+    if (form.op === "broadcast_to") return this.#constant(form.operands![0]!);
+    const value = form.op === "constant" ? form.attributes?.["value"] : null;
+    return value && typeof value === "object" && "array" in value ? Array.from(decode(value.array).data, Number) : [];
   }
 
   /** Names the classes, back from the answer to the product that makes it. */

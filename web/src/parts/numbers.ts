@@ -4,7 +4,7 @@ import type { Value } from "../arrays";
 /** A number with some significant digits, without trailing zeros: 0.9002, 1.2e-7, NaN. */
 export function short(x: number, digits = 4): string {
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "inf" : "-inf";
-  if (x === 0) return Object.is(x, -0) ? "-0" : "0";
+  if (x === 0) return "0"; // -0 as well
   if (Number.isInteger(x) && Math.abs(x) < 1e6) return String(x);
   const size = Math.floor(Math.log10(Math.abs(x)));
   const text = size < -4 || size >= Math.max(digits, 6) ? x.toExponential(digits - 1) : x.toPrecision(digits);
