@@ -117,6 +117,14 @@ def test_two_epochs_of_a_run() -> None:
         model.at_epoch(9)
 
 
+def test_epochs_of_a_recipe_whose_temperature_is_a_single_number() -> None:
+    model = cr.train("penguins", "species", quality="fast", epochs=2, record=True, verbose=False)
+    found = cr.compare(model.at_epoch(1), model.at_epoch(2), "penguins")
+    assert model.at_epoch(2).value("calibration.temperature").shape == ()
+    assert found.rows is not None
+    assert found.rows.count == 344
+
+
 def test_parameters_by_layer(pair: tuple[cr.Model, cr.Model]) -> None:
     a, b = pair
     found = {x.layer: x for x in cr.compare(a, b).weights}

@@ -43,7 +43,8 @@ def _lead(found: Compared) -> Iterator[str]:
                 yield verdict(score, found.rows.count)
     structure = len(found.only_a) + len(found.only_b) + len(found.changed)
     told = "The networks have the same layers" if not structure else (
-        f"{structure} layers differ or are in one network alone")  # fmt: skip
+        f"{structure} layer{'s differ or are' if structure > 1 else ' differs or is'} in one "
+        "network alone")  # fmt: skip
     settings = len(found.settings)
     yield f"{told}; {settings} setting{'s' * (settings != 1)} differ{'s' * (settings == 1)}."
     yield from (f"{note[:1].upper()}{note[1:]}." for note in found.notes)

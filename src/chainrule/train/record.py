@@ -205,7 +205,7 @@ class Recording:
                 "record", "values of parameters were not kept: they are large",
                 fix="record=cr.Record(parameters=True)",
             )  # fmt: skip
-        return {name: x[place[0]].copy() for name, x in found.items() if x is not None}
+        return {name: np.array(x[place[0]]) for name, x in found.items() if x is not None}
 
     @property
     def stuck(self) -> list[Stuck]:
