@@ -219,7 +219,7 @@ class Training:
 
     @property
     def refit_in_words(self) -> str:
-        """What `refit` does: "once more on all 344 rows"; empty where it does nothing."""
+        """The work of `refit`: "once more on all 344 rows"; empty where it does nothing."""
         count = len(self.data.rows) + len(self.data.held_rows)
         return f"once more on all {count:,} rows" if self._refits else ""
 
