@@ -13,8 +13,8 @@ from chainrule.train.history import History
 def layer(**changes: Any) -> dict[str, Any]:
     quantiles = [[0.0, 0.1, 0.2, 0.3, 0.4]]
     return {
-        "name": "dense", "units": 8, "gradients": quantiles, "updates": [1e-3], "dead": [0],
-        "saturated": [0], "killed": [], **changes,
+        "name": "dense", "what": "dense, tanh", "units": 8, "gradients": quantiles,
+        "updates": [1e-3], "dead": [0], "saturated": [0], "killed": [], **changes,
     }  # fmt: skip
 
 
@@ -60,6 +60,13 @@ def test_a_trouble_is_named(layers: list[dict[str, Any]], losses: Losses, said: 
     (told,) = found(layers, losses)
     assert said in told
     assert "Try" in told
+
+
+def test_relu_is_not_advised_where_it_is_there_and_ratios_end_at_a_billion() -> None:
+    nothing = [[0.0, 1e-30, 1e-28, 1e-7, 1e-6]]
+    (told,) = found([layer(gradients=nothing, what="dense, relu"), layer(), layer(), layer()])
+    assert "is over 1,000,000,000 times smaller than at the last one" in told
+    assert "Try a normalisation" in told
 
 
 def test_the_output_layer_is_not_told_dead() -> None:

@@ -16,6 +16,9 @@ DEAD_SHARE = 0.25
 VANISHED = 1000.0
 """The ratio of the gradient at the last hidden layer to that at the first, to be told."""
 
+MOST_TIMES = 10**9
+"""The largest ratio that is told in full: beyond it most rows have no gradient there at all."""
+
 FAST, SLOW = 0.1, 1e-6
 """The relative change of weights in a step above and below which the rate is told."""
 
@@ -62,10 +65,12 @@ def _vanishing(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     first, last = (x["gradients"][-1][2] for x in (layers[0], layers[-2]))
     if not last or first is None or first * VANISHED > last:
         return []
-    times = f"{last / first:,.0f} times smaller than" if first else "0, and not so"
+    times = f"{last / first:,.0f}" if last < MOST_TIMES * first else f"over {MOST_TIMES:,}"
+    smaller = f"{times} times smaller than" if first else "0, and not so"
+    relu = "" if "relu" in layers[0]["what"] else "relu, "
     return [
-        f"The gradient at the first hidden layer is {times} at the last one: the early layers "
-        "hardly learn. Try relu, a normalisation, or fewer layers."
+        f"The gradient at the first hidden layer is {smaller} at the last one: the early layers "
+        f"hardly learn. Try {relu}a normalisation, or fewer layers."
     ]
 
 
