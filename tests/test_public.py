@@ -31,8 +31,11 @@ def callables() -> Iterator[tuple[str, Callable[..., Any]]]:
         if error or not callable(x) or not getattr(x, "__module__", "").startswith("chainrule"):
             continue
         yield name, x
-        for method, function in vars(x).items() if inspect.isclass(x) else []:
-            if inspect.isfunction(function) and not method.startswith("_"):
+        parts = x.__mro__ if inspect.isclass(x) else ()
+        for method, function in {m: f for part in parts for m, f in vars(part).items()}.items():
+            if not inspect.isfunction(function) or method.startswith("_"):
+                continue
+            if method in vars(x) or function.__qualname__ == f"{x.__qualname__}.{method}":
                 yield f"{name}.{method}", function
 
 

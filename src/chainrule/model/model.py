@@ -26,25 +26,17 @@ from chainrule.graph.feeds import bind
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import STEP_INPUTS
 from chainrule.model import file as modelfile
-from chainrule.model import fit as fitting
-from chainrule.model import stepping
 from chainrule.model.predictor import Predictor
 from chainrule.model.quick import Quick
 from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
-from chainrule.model.state import Data, ModelState, Tabular
+from chainrule.model.state import Data, Tabular
+from chainrule.model.trainable import Trainable
 from chainrule.nn.summary import Summary, summary
 from chainrule.system.collector import paused_collector
-from chainrule.train.callbacks import Callback, EarlyStopping, State
-from chainrule.train.fitsettings import FitSettings
-from chainrule.train.history import History
-from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
-from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_portable
-from chainrule.train.progress import Progress
-from chainrule.train.record import Record
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -60,7 +52,7 @@ else:  # Python 3.13 is the first whose own TypeVar has a default
 """The result of `predict` for arrays: an array, a list of arrays, or Predictions."""
 
 
-class Model(ModelState, Generic[Result]):
+class Model(Trainable, Generic[Result]):
     """A network that is trained, used for prediction, and saved.
 
     Args:
@@ -136,164 +128,6 @@ class Model(ModelState, Generic[Result]):
         return f"<div><div>{said}</div>{self.summary()._repr_html_()}</div>"
 
     # ------------------------------------------------------------ use
-
-    def fit(
-        self,
-        data: Data,
-        *,
-        optimizer: Optimizer | LBFGS | str | None = None,
-        batch_size: int = 32,
-        epochs: int | None = None,
-        validation: float | Data | None = 0.2,
-        groups: npt.ArrayLike | str | None = None,
-        time: npt.ArrayLike | str | None = None,
-        patience: int | EarlyStopping | None = None,
-        keep_best: bool = True,
-        new_run: bool = False,
-        total_epochs: int | None = None,
-        shuffle: bool = True,
-        metrics: Iterable[str | Metric | Function] | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        trainable: Iterable[str] | None = None,
-        callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
-        record: Record | Iterable[str] | str | bool | None = None,
-        backend: str = "native",
-        threads: int | None = None,
-        verbose: bool | str | Progress | None = True,
-    ) -> History:
-        """Train the model. Another call goes on: several are one run of all their epochs.
-
-        With the optimizer of the last call, or None, training goes on where that call ended:
-        schedules count on, and a span that is a fraction of the run is one of all epochs so far.
-        If the criterion and the rows that it judges are the same too, patience and the best score
-        go on, and the best epoch of all calls is kept. Another optimizer, even with one setting
-        that differs, or `new_run=True`, begins a new run with the present parameters. The
-        optimizer's averages are kept where its class is the same. L-BFGS keeps no memory of its
-        steps: it begins each call as the first, so that several take other steps than one.
-
-        Args:
-            data: for each input by name its array, rows first; or a table, a file or a query
-                where the model has a schema.
-            optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
-                Adam(1e-3). LBFGS uses all rows in every step, which is one of its iterations.
-            batch_size: examples a step; the last minibatch of an epoch may be smaller.
-            epochs: passes over all training rows; None: 20, or as many iterations as LBFGS has.
-            validation: the share of rows held out (shuffled, stratified by class, seeded), or
-                separate data; None or 0 holds out none.
-            groups, time: hold out complete groups, or the latest rows: an array with an entry a
-                row, or the name of a column of the table.
-            patience: stop when the validation loss, or the criterion of an EarlyStopping, has not
-                improved for this number of epochs.
-            keep_best: end with the parameters of the best epoch, where there is validation or
-                patience. The criterion of an epoch is of its last parameters: where it is the
-                loss of the training rows, `history["loss"]` is that loss, evaluated after each
-                epoch; else it is the mean over the minibatches, of the parameters before each
-                update.
-            new_run: begin a new run: schedules, patience and the best score begin anew.
-            total_epochs: of the complete run, for schedules with spans that are fractions of it,
-                where several calls make one run; None: the epochs of the calls so far.
-            shuffle: take the rows in a new order in each epoch.
-            metrics: names or functions (target, prediction); None takes the defaults of the loss.
-            clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
-            trainable: names or patterns of the parameters to train; None trains all.
-            callbacks: called after each epoch with the state of the run; a Callback also at its
-                beginning and end, and after each step.
-            record: keep values and gradients of a few rows, and the parameters, after each epoch:
-                True, names of nodes, or a Record. They are then in `model.record`, and
-                `model.show()` has a time line of what the layers did. It changes nothing in the
-                run, and takes the time of a few rows an epoch.
-            backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
-                node by node, which is slow and serves as a reference.
-            threads: the number of processors that a step may use, where it is faster; None: all.
-                Results have the same bits for any number.
-            verbose: True shows the run in a form for the terminal, notebook or file; False
-                shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
-
-        Returns:
-            The model's history: a row for each epoch of this and all earlier runs.
-
-        Raises:
-            FeedError, DataError: the data does not fit the graph or the schema.
-            SettingError: a setting is not allowed.
-            NotFinite: a loss became NaN or infinite; the model is as before that step.
-        """
-        settings = FitSettings(
-            optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
-            groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
-            total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
-            clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
-            backend=backend, threads=threads, verbose=verbose,
-        )  # fmt: skip
-        return fitting.fit(self, data, settings)
-
-    def step(
-        self,
-        batch: Data,
-        *,
-        optimizer: Optimizer | LBFGS | str | None = None,
-        total_steps: int | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        trainable: Iterable[str] | None = None,
-        backend: str = "native",
-        threads: int | None = None,
-    ) -> float:
-        """Do one update with a minibatch; returns its loss before the update.
-
-        Calls with the same optimizer, or None, are the steps of one run, as the minibatches of
-        `fit` are: schedules count on, averages go on, and each step draws its own dropout. Another
-        optimizer begins a new run with the present parameters; if its class is the same, averages
-        are kept. The compiled step is kept between calls.
-
-        The history gets no row. A later `fit` with the same optimizer goes on in the same run, from
-        these parameters; its first epoch is counted as the next one of the history. Patience and
-        the best score, which belong to epochs, begin anew.
-
-        Args:
-            batch: the rows of the minibatch: for each input by name its array, rows first; or a
-                table where the model has a schema. Where the loss weights rows, weights are
-                relative to the mean of these rows, in `fit` to that of all training rows.
-            optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
-                Adam(1e-3).
-            total_steps: of the complete run, for schedules with spans that are fractions of it.
-            clip_norm, clip_value, trainable, backend, threads: as for `fit`.
-
-        Raises:
-            FeedError, DataError: the batch does not fit the graph or the schema.
-            GraphError: the model has no loss. SettingError: a setting is not allowed.
-            NotFinite: the loss or an update is NaN or infinite; the model is as before.
-        """
-        patterns = stepping.tupled(trainable)
-        given = optimizer, total_steps, clip_norm, clip_value, patterns, backend, threads
-        return stepping.step(self, batch, given)
-
-    def trace_step(
-        self,
-        batch: Data,
-        *,
-        optimizer: Optimizer | LBFGS | str | None = None,
-        total_steps: int | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        trainable: Iterable[str] | None = None,
-    ) -> Trace:
-        """The training step that `step` would do, with every number; the model is not changed.
-
-        The values, the gradient of the loss at every node, and the new value of every parameter
-        and optimizer slot, by the interpreter: `trace.value("hidden")`, `trace.gradient("hidden")`,
-        `trace.updated("hidden.w")`. `trace.steps()` has all of them with their formulas: forward,
-        backward, and then the update, by the optimizer's own formula.
-
-        Args:
-            batch, optimizer, total_steps, clip_norm, clip_value, trainable: as for `step`.
-
-        Raises:
-            Errors as in `step`, except for numbers that are not finite, which are shown.
-        """
-        patterns = stepping.tupled(trainable)
-        given = optimizer, total_steps, clip_norm, clip_value, patterns, "interpreter", None
-        return stepping.trace(self, batch, given)
 
     def evaluate(
         self, data: Data, metrics: Iterable[str | Metric | Function] | None = None
@@ -439,77 +273,6 @@ class Model(ModelState, Generic[Result]):
         if path is not None:
             report.write(path)
         return report
-
-    def plan(
-        self,
-        batch_size: int = 32,
-        *,
-        optimizer: Optimizer | LBFGS | str | None = None,
-        threads: int | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        rows: int | None = None,
-    ) -> Forecast:
-        """A forecast of a training step as machine code: its kernels, time and memory.
-
-        `print(model.plan())` shows the passes over the graph, the kernels with the nodes that
-        each computes, phases, layout, memory, and the predicted time of a step; the first call
-        measures the speed of this machine, in about a third of a second.
-
-        Args:
-            batch_size, optimizer, clip_norm, clip_value: as for `fit`.
-            threads: that share the step, at most all processors; None: as many as are predicted
-                to be fastest.
-            rows: of the data set, for its memory.
-
-        Returns:
-            A forecast: text, and `kernels`, `phases`, `flops`, `bytes`, `seconds`, `memory`.
-
-        Raises:
-            GraphError: the model has no loss. SettingError: a setting is not allowed.
-        """
-        from chainrule.model.plan import plan  # noqa: PLC0415  (few programs need it)
-
-        settings = FitSettings(
-            optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
-            clip_value=clip_value,
-        )  # fmt: skip
-        return plan(self, settings, rows)
-
-    def profile(
-        self,
-        data: Data,
-        *,
-        batch_size: int = 32,
-        optimizer: Optimizer | LBFGS | str | None = None,
-        threads: int | None = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        seconds: float = 0.5,
-    ) -> Profile:
-        """The time that each kernel and node of a training step takes, measured and predicted.
-
-        Steps are run on the data as in `fit`, but on a copy: the model is not changed.
-
-        Args:
-            data, batch_size, optimizer, clip_norm, clip_value: as for `fit`.
-            threads: as for `plan`.
-            seconds: of measurement.
-
-        Returns:
-            A profile: text, and `kernels`, `nodes`, `waiting`, `seconds`, `forecast`.
-
-        Raises:
-            FeedError, DataError: the data does not fit. GraphError: the model has no loss.
-            SettingError: a setting is not allowed. NotFinite: a loss is NaN or infinite.
-        """
-        from chainrule.model.profile import profile  # noqa: PLC0415  (few programs need it)
-
-        settings = FitSettings(
-            optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
-            clip_value=clip_value,
-        )  # fmt: skip
-        return profile(self, data, settings, seconds)
 
     def at_epoch(self, epoch: int) -> Model[Result]:
         """Returns a copy as it was after a recorded epoch: its parameters and its history.

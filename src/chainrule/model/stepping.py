@@ -39,6 +39,21 @@ Given: TypeAlias = tuple[
 """The arguments of `Model.step` but the batch, in its order."""
 
 
+def given(
+    optimizer: Optimizer | LBFGS | str | None,
+    total_steps: int | None,
+    clip_norm: float | None,
+    clip_value: float | None,
+    trainable: Iterable[str] | None,
+    backend: str = "interpreter",
+    threads: int | None = None,
+) -> Given:
+    """The arguments as one value; of the patterns, one that is text is the only one."""
+    patterns = (trainable,) if isinstance(trainable, str) else trainable
+    chosen = None if patterns is None else tuple(patterns)
+    return optimizer, total_steps, clip_norm, clip_value, chosen, backend, threads
+
+
 def step(state: ModelState, batch: Data, given: Given) -> float:
     """One minibatch update; see Model.step."""
     arrays, rows = state.arrays(batch)
@@ -210,10 +225,3 @@ class Live:
         self._end = LastRun(self._first, steps, self._tracker, None, self._plateau)
         state.follow(self.program.read, steps)
         state.optimizer, state.last_run, state.live = self.optimizer, self._end, self
-
-
-def tupled(patterns: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Patterns as a tuple, of which one that is text is the only one."""
-    return (
-        (patterns,) if isinstance(patterns, str) else None if patterns is None else tuple(patterns)
-    )
