@@ -12,7 +12,7 @@ import numpy as np
 from chainrule.autodiff import Backward, Contribution
 from chainrule.errors import GraphError, did_you_mean
 from chainrule.explain.formula import transparent
-from chainrule.explain.slips import ACTIVATIONS, Line, Term
+from chainrule.explain.mistakes import ACTIVATIONS, Line, Term
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter, Scope
 from chainrule.interpret import EvalSchedule
