@@ -7,6 +7,7 @@ import type { InspectionDocument } from "../src/document";
 import { chain } from "../src/panels/chain";
 import { judge, linesOf, type Line } from "../src/panels/checking";
 import { slip } from "../src/panels/slips";
+import { headline, reason, sentence } from "../src/parts/sentence";
 import { agreement, halfDigit } from "../src/panels/typed";
 import { worked } from "../src/panels/worked";
 import { Labels } from "../src/parts/labels";
@@ -153,4 +154,18 @@ test("each entry of a one-hot code has the name of its level, also where some ar
   expect(names(1, 4)).toEqual(["sex = (gap)", "sex = (unseen or rare)", "sex = female", "sex = male"]);
   expect(names(3, 3)).toEqual(["sex = (gap)", "sex = female", "sex = male"]);
   expect(names(5, 4)).toEqual(["size", "sex = (gap)", "sex = female", "sex = male"]);
+});
+
+test("a note is a sentence, and a name in front keeps its case", () => {
+  expect(sentence("rows were chosen")).toBe("Rows were chosen.");
+  expect(sentence("body_mass has gaps", ["body", "body_mass"])).toBe("body_mass has gaps.");
+  expect(sentence("bodyless rows", ["body"])).toBe("Bodyless rows.");
+  expect(sentence("2 rows are left out.")).toBe("2 rows are left out.");
+});
+
+test("a failure names its node once", () => {
+  expect(reason("z", "'z' needs more memory than the browser gives")).toBe("'z' needs more memory than the browser gives");
+  expect(reason("y", "'z' needs more memory than the browser gives")).toBe("y: 'z' needs more memory than the browser gives");
+  expect(headline("[matmul] inner sizes differ\n  got", "matmul")).toBe("inner sizes differ");
+  expect(headline("[matmul] inner sizes differ", "x")).toBe("[matmul] inner sizes differ");
 });
