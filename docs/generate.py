@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import api, commands, layers, lesson, ops, options, tour
+from generators import api, commands, layers, lesson, ops, options, slips, tour
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py: change that, not this page. -->\n\n"
@@ -20,6 +20,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "assets/lecture.svg": lesson.drawing,
     "assets/tour.svg": tour.drawing,
     "../src/chainrule/recipe/options.py": options.module,
+    "../web/src/panels/slips.json": slips.sentences,
 }
 """The generator of each file."""
 

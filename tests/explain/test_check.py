@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,6 +140,42 @@ def test_each_slip_is_named(
     assert (first.slip, first.name) == (slip, line)
     assert {x.name: x for x in SLIPS}[slip].sentence.split("{")[0] in str(found)
     assert "{" not in first.sentence
+
+
+PAGE = Path(__file__).parents[2] / "web" / "tests" / "slips.json"
+"""The cases that the page is tested with, too."""
+
+
+def page_cases() -> list[dict[str, Any]]:
+    """The slips of the lecture's network, an entry each: what is typed, and what Python says."""
+    cases = []
+    for slip, network, line, wrong in CASES:
+        if network is not lesson or slip == "weights_transposed":
+            continue  # its W1 has equal rows: an entry alone may be another unit's as well
+        trace, rate = network()
+        values = texts(wrong(numbers(trace)))
+        first = trace.check({line: values}, rate=rate).first
+        assert first is not None
+        place = first.entries[0]
+        alone = np.array(texts(first.expected, 9))  # that entry is wrong, and all others right
+        alone[place] = np.array(values)[place]
+        first = trace.check({line: alone.tolist()}, rate=rate).first
+        assert first is not None
+        part = "update" if line.startswith("new ") else "backward" if "∂" in line else "forward"
+        name = line.removeprefix("∂E/∂").removeprefix("new ")
+        cases.append({
+            "direction": part, "name": name + ".new" * (part == "update"),
+            "entry": int(np.ravel_multi_index(place, np.shape(values))) if place else 0,
+            "text": str(np.array(values)[place]), "slip": first.slip, "sentence": first.sentence,
+        })  # fmt: skip
+    return cases
+
+
+def test_the_page_is_tested_with_the_same_cases_and_sentences() -> None:
+    """`UPDATE=1 pytest` writes them anew."""
+    if os.environ.get("UPDATE"):
+        PAGE.write_text(json.dumps(page_cases(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    assert json.loads(PAGE.read_text("utf-8")) == page_cases()
 
 
 def test_every_slip_has_a_case() -> None:

@@ -51,19 +51,19 @@ def test_right_numbers_are_right_to_the_digits_typed(sheet: Locator) -> None:
 
 
 SLIPS = {
-    "h": ("2.2 -1.6", "the activation is missing"),
-    "z1": ("3.7 2.9", "'b1' is not added"),
-    "u2": ("4.05", "only the product of entry 0"),
-    "d": ("-0.2355", "the sign of the error"),
-    "q": ("0.2355", "the square is missing"),
-    "∂E/∂z2": ("-0.2355", "the activation's slope is missing"),
-    "∂E/∂y": ("0.2355", "the sign of the error"),
-    "∂E/∂h": ("0.2204 -0.1908", "the neighbour"),
+    "h": ("2.2 -1.6", "the activation is not applied"),
+    "z1": ("3.7 2.9", "the bias is not added"),
+    "u2": ("4.05", "one product is missing in the sum"),
+    "d": ("-0.2355", "the operands are in the other order"),
+    "q": ("0.2355", "the number is not squared"),
+    "∂E/∂z2": ("-0.2355", "the slope of y = sigmoid(z2) is missing"),
+    "∂E/∂y": ("0.2355", "the sign is wrong"),
+    "∂E/∂h": ("0.2204 -0.1908", "of a neighbour is taken"),
     "∂E/∂d": ("0.11774", "the 2 of the square's derivative is missing"),
     "∂E/∂W2": ("0.038165 0.0071", "the sign is wrong"),
-    "b2.new": ("-1.9576", "the rate is forgotten"),
-    "W2.new": ("4.1184 -5.2712", "the step goes against the gradient"),
-    "b1.new": ("0.17131 -0.308104", "the change alone"),
+    "b2.new": ("-1.9576", "the rate is left out"),
+    "W2.new": ("4.1184 -5.2712", "the step is added"),
+    "b1.new": ("0.17131 -0.308104", "this is the step alone"),
 }
 
 
@@ -82,7 +82,7 @@ def test_what_follows_from_an_error_is_not_counted_again(sheet: Locator) -> None
     expect(verdict(sheet, "h")).to_contain_text("right, with the number of line 2")
     expect(verdict(sheet, "u2")).to_contain_text("right, with the number of line 2")
     status = sheet.get_by_role("status")
-    expect(status).to_contain_text("Line 2, z1, is the first wrong one: 'b1' is not added")
+    expect(status).to_contain_text("Line 2, z1, is the first wrong one: the bias is not added")
     expect(status).to_contain_text("1 right, 1 wrong, 2 right but for an earlier number")
 
 

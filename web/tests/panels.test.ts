@@ -6,6 +6,7 @@ import { updateSteps } from "../src/core/updates";
 import type { InspectionDocument } from "../src/document";
 import { chain } from "../src/panels/chain";
 import { judge, linesOf, type Line } from "../src/panels/checking";
+import SENTENCES from "../src/panels/slips.json";
 import { slip } from "../src/panels/slips";
 import { headline, reason, sentence } from "../src/parts/sentence";
 import { agreement, halfDigit } from "../src/panels/typed";
@@ -41,27 +42,36 @@ test("a text is as exact as its digits", () => {
 });
 
 test("the slip behind a number is named, forward", () => {
-  expect(typed("forward", "h", "2.2")).toContain("the activation is missing");
+  expect(typed("forward", "h", "2.2")).toContain("the activation is not applied");
   expect(typed("forward", "h", "0.0898")).toContain("slope of the activation");
-  expect(typed("forward", "z1", "3.7")).toBe("'b1' is not added");
+  expect(typed("forward", "z1", "3.7")).toBe("the bias is not added");
   expect(typed("forward", "z2", "5.178")).toContain("'b2' is subtracted");
-  expect(typed("forward", "u1", "2.9")).toContain("the neighbour's weights");
-  expect(typed("forward", "d", "-0.2355")).toContain("the sign of the error");
-  expect(typed("forward", "E", "0.0555")).toContain("the division by the constant is missing");
+  expect(typed("forward", "u1", "2.9")).toBe("the weights are those of another unit: a column belongs to a unit");
+  expect(typed("forward", "d", "-0.2355")).toContain("the operands are in the other order");
+  expect(typed("forward", "E", "0.0555")).toContain("the division is left out");
 });
 
 test("the slip behind a number is named, backward", () => {
-  expect(typed("backward", "z2", "-0.2355")).toContain("the activation's slope is missing");
-  expect(typed("backward", "z2", "0.04925")).toContain("with its value y, not with its argument");
-  expect(typed("backward", "h", "0.2204")).toContain("the neighbour's");
-  expect(typed("backward", "h", "-0.0424")).toContain("the weight is missing");
+  expect(typed("backward", "z2", "-0.2355")).toContain("the slope of y = sigmoid(z2) is missing");
+  expect(typed("backward", "z2", "0.04925")).toContain("with the input in place of the output of y = sigmoid(z2)");
+  expect(typed("backward", "h", "0.2204")).toContain("of a neighbour is taken");
+  expect(typed("backward", "h", "-0.0424")).toBe("the weight on the way back is missing");
   expect(typed("backward", "W2", "0.03816")).toBe("the sign is wrong");
 });
 
 test("the slip behind a number is named, update", () => {
-  expect(typed("update", "b2.new", "-1.9576")).toContain("the rate is forgotten");
-  expect(typed("update", "b2.new", "-2.4239")).toContain("the step goes against the gradient");
-  expect(typed("update", "b2.new", "0.4239")).toContain("the change alone");
+  expect(typed("update", "b2.new", "-1.9576")).toContain("the rate is left out");
+  expect(typed("update", "b2.new", "-2.4239")).toContain("the step is added: it goes against the gradient");
+  expect(typed("update", "b2.new", "0.4239")).toContain("this is the step alone");
+});
+
+// written by tests/explain/test_check.py from its cases, with the words of Python
+const shared = JSON.parse(readFileSync(new URL("./slips.json", import.meta.url), "utf8")) as {
+  direction: string; name: string; entry: number; text: string; slip: keyof typeof SENTENCES; sentence: string;
+}[];
+
+test.each(shared)("$slip of $name is told in Python's words", ({ direction, name, entry, text, sentence }) => {
+  expect(typed(direction, name, text, entry)).toBe(sentence);
 });
 
 test("of two consumers both count", () => {
@@ -77,7 +87,7 @@ test("of two consumers both count", () => {
   const step = { ...all.find((s) => s.direction === "backward" && s.name === "y")!, result: last, value: results[last]! };
   const expected = Number((results[last] as { data: ArrayLike<number> }).data[0]);
   const told = slip({ graph: two, values: results, rows: 1, step, entry: 0, text: "-0.2355", expected });
-  expect(told).toContain("sum over both consumers: only what 'd' sends is there");
+  expect(told).toContain("y is read by several, and only a part of them is counted");
 });
 
 test("what consumers send times local derivatives is the gradient, at every entry", () => {

@@ -1,9 +1,11 @@
 /** The likely slip behind a wrong number: what each common mistake would give is compared with it. */
 import type { Value } from "../arrays";
 import { isValue, type Result } from "../core/evaluate";
-import type { Step } from "../core/steps";
+import { byName, expression } from "../core/formula";
+import { forwardNames, type Step } from "../core/steps";
 import type { GraphForm, NodeForm } from "../document";
 import { unravel } from "../parts/numbers";
+import SENTENCES from "./slips.json";
 import { chain, type Term } from "./chain";
 import { means } from "./typed";
 import { flat } from "./worked";
@@ -22,6 +24,11 @@ export interface Case {
 }
 
 type Candidate = [sentence: string, number: number | undefined];
+
+/** The sentence of a slip that Python's `trace.check` knows by this name; of a gradient with its reader. */
+export function said(name: keyof typeof SENTENCES, x = "", reader = ""): string {
+  return SENTENCES[name].replaceAll("{x}", x).replaceAll("{c}", reader);
+}
 
 /** The likely slip in one sentence; null where none gives the number. */
 export function slip(c: Case): string | null {
@@ -44,13 +51,12 @@ function candidates(c: Case): Candidate[] {
 function general(c: Case): Candidate[] {
   const e = c.expected;
   return [
-    ["the sign is wrong", -e],
-    ["a factor 2 is too much", 2 * e],
-    ["a factor 2 is missing", e / 2],
+    [said("sign"), -e],
+    [said("factor_two"), 2 * e],
+    [said("factor_two"), e / 2],
     [`the mean over the ${c.rows} rows is missing: divide by ${c.rows}`, c.rows > 1 ? e * c.rows : undefined],
     [`divided by the ${c.rows} rows once too often`, c.rows > 1 ? e / c.rows : undefined],
-    ["a power of ten is wrong: look at the decimal point", e * 10],
-    ["a power of ten is wrong: look at the decimal point", e / 10],
+    ...[10, 0.1, 100, 0.01].map((f): Candidate => [said("decimal_point"), e * f]),
   ];
 }
 
@@ -86,31 +92,46 @@ function named(graph: GraphForm, k: number | undefined): string {
 function forward(c: Case): Candidate[] {
   const node = c.graph.nodes[c.step.node]!;
   const [a, b] = [operand(c, node, 0), operand(c, node, 1)];
-  const [first, second] = [named(c.graph, node.operands?.[0]), named(c.graph, node.operands?.[1])];
+  const second = named(c.graph, node.operands?.[1]);
   const two = a !== undefined && b !== undefined;
   switch (node.op) {
     case "add": return two ? [
-      [`${second} is not added`, a], [`${first} is not added`, b], [`${second} is subtracted, not added`, a - b],
+      [said(bias(c.graph, node.operands![1]!) ? "bias_forgotten" : "term_forgotten"), a], [said("term_forgotten"), b], [`${second} is subtracted, not added`, a - b],
     ] : [];
     case "subtract": return two ? [
-      [`the sign of the error: it is ${first} - ${second}, not the other way round`, b - a],
+      [said("order_reversed"), b - a],
       [`${second} is added, not subtracted`, a + b],
     ] : [];
-    case "multiply": return two ? [[`added, not multiplied`, a + b], [`the factor ${second} is missing`, a], [`the factor ${first} is missing`, b]] : [];
-    case "divide": return two ? [[`the division by ${second} is missing`, a], ["multiplied, not divided", a * b], ["the fraction is upside down", b / a]] : [];
-    case "square": case "power": return a === undefined ? [] : [["the square is missing", a], ["doubled, not squared", 2 * a]];
+    case "multiply": return two ? [[`added, not multiplied`, a + b], [said("term_forgotten"), a], [said("term_forgotten"), b]] : [];
+    case "divide": return two ? [[said("divisor_forgotten"), a], [said("divisor_forgotten"), a * b], [said("order_reversed"), b / a]] : [];
+    case "square": case "power": return a === undefined ? [] : [[said("square_forgotten"), a], [said("square_forgotten"), Math.abs(a)], [said("square_forgotten"), 2 * a]];
     case "negative": return a === undefined ? [] : [["the minus is missing", a]];
-    case "log": return a === undefined ? [] : [["the logarithm to base 10: the natural one is meant", Math.log10(a)], ["the logarithm is missing", a]];
+    case "log": return a === undefined ? [] : [[said("activation_forgotten"), a], [said("logarithm_base"), Math.log10(a)]];
     case "matmul": return products(c, node);
     case "sum": case "mean": case "sum_to": return totals(c, node);
     case "softmax": return shares(c, node);
   }
   if (node.operands?.length !== 1 || a === undefined || c.graph.ops[node.op ?? ""]?.kind !== "map") return [];
   return [
-    [`the activation is missing: '${node.op}' is not applied`, a],
+    [said("activation_forgotten"), a],
+    [said("exponent_sign"), node.op === "sigmoid" ? 1 - c.expected : undefined],
+    ...others(node.op ?? "", a),
     ["the slope of the activation, not its value", slopeAt(c)],
-    ["the activation of the number without its sign", node.op === "sigmoid" ? 1 - c.expected : undefined],
   ];
+}
+
+/** Other activations of the same number. */
+function others(op: string, z: number): Candidate[] {
+  const curves: Record<string, number> = { sigmoid: 1 / (1 + Math.exp(-z)), tanh: Math.tanh(z), relu: Math.max(z, 0) };
+  if (!(op in curves)) return [];
+  return Object.entries(curves).map(([name, y]) => [said("other_activation"), name === op ? undefined : y]);
+}
+
+/** Whether a node is a parameter of one axis, through what only repeats it. */
+function bias(graph: GraphForm, k: number): boolean {
+  let node = graph.nodes[k]!;
+  while (node.op === "broadcast_to") node = graph.nodes[node.operands![0]!]!;
+  return node.kind === "parameter" && node.shape.length <= 1;
 }
 
 /** The slope of a sigmoid or tanh at the entry. */
@@ -128,18 +149,19 @@ function products(c: Case, node: NodeForm): Candidate[] {
   const x = Array.from({ length: inner }, (_, k) => Number(a.data[i * inner + k]));
   const at = (k: number, l: number): number => Number(b.data[k * width + l]);
   const sum = (weight: (k: number) => number): number => x.reduce((total, xk, k) => total + xk * weight(k), 0);
-  const weights = named(c.graph, node.operands![1]);
   const others = Array.from({ length: Math.min(width, 64) }, (_, l): Candidate => [
-    `the neighbour's weights: unit ${j} has column ${j} of ${weights}, this is column ${l}`, l === j ? undefined : sum((k) => at(k, l)),
+    said("weights_of_neighbour"), l === j ? undefined : sum((k) => at(k, l)),
   ]);
-  const single = inner > 1 && inner <= 64 ? x.map((xk, k): Candidate => [
-    `only the product of entry ${k}: add up the products of all ${inner}`, xk * at(k, j),
-  ]) : [];
+  const parts = inner > 1 && inner <= 64 ? x.map((xk, k) => xk * at(k, j)) : [];
+  const single: Candidate[] = [
+    ...parts.map((part): Candidate => [said("product_forgotten"), c.expected - part]),
+    ...parts.map((part, k): Candidate => [`only the product of entry ${k}: add up the products of all ${inner}`, part]),
+  ];
   return [
-    [`the neighbour's weights: this is row ${j} of ${weights}, and a unit has a column`, inner === width ? sum((k) => at(j, k)) : undefined],
     ...others,
-    ["the weights are missing: each number counts times its weight", x.reduce((p, q) => p + q, 0)],
+    [said("weights_transposed"), inner === width ? sum((k) => at(j, k)) : undefined],
     ...single,
+    ["the weights are missing: each number counts times its weight", x.reduce((p, q) => p + q, 0)],
   ];
 }
 
@@ -148,8 +170,8 @@ function totals(c: Case, node: NodeForm): Candidate[] {
   if (!isValue(value) || !isValue(own)) return [];
   const n = value.data.length / Math.max(1, own.data.length);
   return [
-    ["the mean, not the sum", node.op !== "mean" && n > 1 ? c.expected / n : undefined],
-    [`the sum, not the mean: divide by ${n}`, node.op === "mean" && n > 1 ? c.expected * n : undefined],
+    [said("sum_for_mean"), node.op !== "mean" && n > 1 ? c.expected / n : undefined],
+    [said("sum_for_mean"), node.op === "mean" && n > 1 ? c.expected * n : undefined],
     ["only the first number: add up all of them", n > 1 ? Number(value.data[0]) : undefined],
   ];
 }
@@ -168,9 +190,8 @@ function backward(c: Case): Candidate[] {
   const terms = chain(c.graph, c.values, form, c.rows, c.entry);
   const found: Candidate[] = [];
   if (terms.length > 1) {
-    const consumers = terms.map((t) => `'${c.graph.nodes[t.consumer]!.name}'`);
-    const all = consumers.length === 2 ? "both consumers" : `all ${consumers.length} consumers`;
-    terms.forEach((t, k) => found.push([`sum over ${all}: only what ${consumers[k]} sends is there`, t.total]));
+    const told = said("one_reader", c.graph.nodes[c.step.node]!.name);
+    for (const t of terms) found.push([told, t.total], [told, c.expected - t.total]);
   }
   for (const term of terms) {
     const rest = c.expected - term.total;
@@ -179,48 +200,78 @@ function backward(c: Case): Candidate[] {
   return found;
 }
 
+/** A node with its formula, as `y = sigmoid(z)`. */
+function statement(graph: GraphForm, node: number): string {
+  return `${graph.nodes[node]!.name} = ${expression(graph, node, byName(graph, forwardNames(graph)))}`;
+}
+
 /** The slips in what one consumer sends. */
 function ofTerm(c: Case, term: Term): Candidate[] {
   const consumer = c.graph.nodes[term.consumer]!;
   const name = `'${consumer.name}'`;
   const only = term.sent.length === 1 ? term.sent[0] : undefined;
+  const reader = statement(c.graph, term.consumer);
   const activation = consumer.operands?.length === 1 && c.graph.ops[consumer.op ?? ""]?.kind === "map";
   const found: Candidate[] = [];
-  if (consumer.op === "subtract" && term.position === 1)
+  if (consumer.op === "subtract" && term.position === 1 && differs(term.total, c.expected))
     found.push([`the sign of the error: ${name} falls when this grows`, -term.total]);
-  if (only) {
-    const missing = activation && !["negative", "square", "cast"].includes(consumer.op ?? "")
-      ? `the activation's slope is missing: times the derivative of ${consumer.op}`
-      : consumer.op === "matmul" ? `the weight is missing: what ${name} sends counts times it`
-      : `the local derivative of ${name} is missing`;
-    found.push([missing, only.incoming], [`the gradient that ${name} sends is missing: this is the local derivative alone`, only.local]);
+  const product = consumer.op === "matmul" ? said(term.position ? "input_missing" : "weight_missing") : null;
+  if (only && activation) {
+    found.push([said("slope_missing", "", reader), only.incoming], [said("slope_alone", "", reader), only.local]);
     found.push(...slopes(c, term, only.incoming, only.local));
-  } else if (term.sent.length > 1) {
-    found.push(["the weights are missing: what each unit sends counts times its weight", term.sent.reduce((s, x) => s + x.incoming, 0)]);
-    found.push([`the gradients that ${name} sends are missing: these are the weights alone`, term.sent.reduce((s, x) => s + x.local, 0)]);
-    if (term.sent.length <= 64)
-      for (const x of term.sent)
-        found.push([`sum over all entries of ${name}: only what entry ${x.entry} sends is there`, x.incoming * x.local]);
+  } else if (only && !product) {
+    if (Math.abs(only.local) !== 1) found.push([`the local derivative of ${name} is missing`, only.incoming]);
+    found.push([`the gradient that ${name} sends is missing: this is the local derivative alone`, only.local]);
+    found.push(...slopes(c, term, only.incoming, only.local));
   }
-  if (consumer.op === "matmul") found.push(...crossed(c, term, consumer));
+  const own = c.graph.nodes[c.step.node]!.name;
+  if (term.sent.length > 1 && term.sent.length <= 64)
+    for (const x of term.sent) {
+      const one = product && !term.position ? said("unit_forgotten", own)
+        : `sum over all entries of ${name}: only what entry ${x.entry} sends is there`;
+      found.push([one, x.incoming * x.local]);
+    }
+  if (product) {
+    found.push(...crossed(c, term, consumer));
+    if (term.position) found.push([said("input_before_activation"), beforeActivation(c, term, consumer)]);
+    found.push([product, term.sent.reduce((s, x) => s + x.incoming, 0)]);
+    found.push([`the gradients that ${name} sends are missing: these are the numbers of the other side alone`, term.sent.reduce((s, x) => s + x.local, 0)]);
+  }
   return found;
 }
 
 /** Slopes taken at the wrong place, or without their square. */
 function slopes(c: Case, term: Term, incoming: number, local: number): Candidate[] {
-  const op = c.graph.nodes[term.consumer]!.op;
+  const { op } = c.graph.nodes[term.consumer]!;
+  const reader = statement(c.graph, term.consumer);
   const z = Number((c.values[c.step.node] as Value | undefined)?.data?.[c.entry]);
   const y = Number((c.values[term.consumer] as Value | undefined)?.data?.[c.entry]);
+  const again = 1 / (1 + Math.exp(-y));
   if (op === "sigmoid") return [
-    ["the slope of the sigmoid is y (1 - y) with its value y, not with its argument", incoming * z * (1 - z)],
-    ["the factor (1 - y) of the sigmoid's slope is missing", incoming * y], ["the factor y of the sigmoid's slope is missing", incoming * (1 - y)],
+    [said("slope_of_input", "", reader), incoming * z * (1 - z)],
+    [said("slope_at_output", "", reader), incoming * again * (1 - again)],
+    [said("slope_incomplete", "", reader), incoming * y], [said("slope_incomplete", "", reader), incoming * (1 - y)],
   ];
   if (op === "tanh") return [
-    ["the slope of tanh is 1 - y^2 with its value y, not with its argument", incoming * (1 - z * z)], ["the square is missing in the slope of tanh, 1 - y^2", incoming * (1 - y)],
+    [said("slope_of_input", "", reader), incoming * (1 - z * z)],
+    [said("slope_at_output", "", reader), incoming * (1 - Math.tanh(y) ** 2)], [said("slope_incomplete", "", reader), incoming * (1 - y)],
   ];
   if (op === "square") return [["the 2 of the square's derivative is missing", (incoming * local) / 2]];
   if (op === "divide") return [["multiplied, not divided, on the way back", local ? incoming / local : undefined]];
   return [];
+}
+
+/** The gradient of a weight whose input is the number before the activation. */
+function beforeActivation(c: Case, term: Term, consumer: NodeForm): number | undefined {
+  const input = c.graph.nodes[consumer.operands![0]!]!;
+  if (input.operands?.length !== 1 || c.graph.ops[input.op ?? ""]?.kind !== "map") return undefined;
+  const z = c.values[input.operands[0]!], sends = c.values[term.incoming], own = c.values[c.step.node];
+  if (!isValue(z) || !isValue(sends) || !isValue(own) || z.shape.length !== 2 || own.shape.length !== 2) return undefined;
+  const [i, j] = unravel(c.entry, own.shape) as [number, number];
+  const [rows, width] = z.shape as [number, number], units = own.shape[1]!;
+  let sum = 0;
+  for (let r = 0; r < rows; r++) sum += Number(z.data[r * width + i]) * Number(sends.data[r * units + j]);
+  return sum;
 }
 
 /** Weights of the wrong unit: those of another entry, or the matrix read the other way round. */
@@ -231,7 +282,7 @@ function crossed(c: Case, term: Term, consumer: NodeForm): Candidate[] {
     const x = c.values[consumer.operands![0]!];
     if (!isValue(x) || x.data.length > 64) return [];
     return Array.from(Array.from({ length: sends.data.length }).flatMap((_, k) => Array.from({ length: x.data.length }, (_, l): Candidate => [
-      "the neighbour's weight: another input, or another unit, belongs to this one", Number(sends.data[k]) * Number(x.data[l]),
+      said("gradient_of_neighbour"), Number(sends.data[k]) * Number(x.data[l]),
     ])));
   }
   const [rows, columns] = [weights.shape[0]!, weights.shape[1]!];
@@ -241,11 +292,10 @@ function crossed(c: Case, term: Term, consumer: NodeForm): Candidate[] {
     Array.from({ length: columns }, (_, j) => Number(sends.data[i * columns + j]) * weight(j)).reduce((p, q) => p + q, 0);
   const at = (r: number, j: number): number => Number(weights.data[r * columns + j]);
   return [
-    ["the neighbour's weight: the matrix is read the other way round", rows === columns ? sum((j) => at(j, k)) : undefined],
     ...Array.from({ length: Math.min(rows, 64) }, (_, r): Candidate => [
-      `the neighbour's weight: this unit's weights are row ${k} of ${named(c.graph, consumer.operands![1])}, these are row ${r}`,
-      r === k ? undefined : sum((j) => at(r, j)),
+      said("gradient_of_neighbour"), r === k ? undefined : sum((j) => at(r, j)),
     ]),
+    [said("gradient_transposed"), rows === columns ? sum((j) => at(j, k)) : undefined],
   ];
 }
 
@@ -259,12 +309,12 @@ function update(c: Case): Candidate[] {
   const change = c.expected - before;
   const slope = isValue(gradient) ? Number(gradient.data[c.entry]) : undefined;
   return [
-    ["the rate is forgotten: the change is the rate times the gradient", slope === undefined ? undefined : before - slope],
-    ["the step goes against the gradient: subtract, do not add", before - change],
-    ["the rate is forgotten, and the step goes against the gradient: subtract", slope === undefined ? undefined : before + slope],
-    ["the change alone: the new value is the old value and the change", change],
-    ["the change alone, and with the other sign: the new value is the old value less it", -change],
+    [said("rate_forgotten"), slope === undefined ? undefined : before - slope],
+    [said("added"), before - change],
+    [said("rate_forgotten"), slope === undefined ? undefined : before + slope],
+    [said("step_alone"), change],
+    [said("step_alone"), -change],
     ["the gradient, not the new value", slope],
-    ["the old value: it is not updated", before],
+    [said("not_updated"), before],
   ];
 }
