@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.ir.kernel import BYTES, Buffer
-from chainrule.plan.linearize import ROWS, Argument
+from chainrule.plan.linearize import ROWS, Argument, Operand
 
 LINE = 64
 """Bytes of a cache line; every buffer is aligned to one."""
@@ -114,19 +117,69 @@ class Memory:
         return np.ndarray(place.shape, buffer.dtype, self.block.data, offset, place.strides)
 
 
-def layout(buffers: Iterable[Buffer], twice: Iterable[Buffer], rows: int) -> Layout:
-    """A layout without caller-owned buffers, for `rows` rows; those in `twice` have two sides."""
+Lives: TypeAlias = Mapping[Buffer, tuple[int, int]]
+"""The first and the last phase that use a buffer; others may use its memory in other phases."""
+
+
+def lives(phases: Iterable[Iterable[Iterable[Operand]]], outputs: Iterable[Buffer]) -> Lives:
+    """When buffers between kernels are in use, from the operands of the kernels of each phase.
+
+    The outputs are read later, and what is not of the space `work` has its memory for itself.
+    Kernels of one phase never share, as no thread waits there for the others.
+    """
+    found: dict[Buffer, tuple[int, int]] = {}
+    for number, phase in enumerate(phases):
+        for buffer in {buffer for operands in phase for buffer, _ in operands}:
+            if buffer.space == "work":
+                found[buffer] = found.get(buffer, (number, number))[0], number
+    kept = set(outputs)
+    return {buffer: life for buffer, life in found.items() if buffer not in kept}
+
+
+def layout(
+    buffers: Iterable[Buffer],
+    twice: Iterable[Buffer],
+    rows: int,
+    alive: Lives = MappingProxyType({}),
+) -> Layout:
+    """A layout without caller-owned buffers, for `rows` rows; those in `twice` have two sides.
+
+    Buffers that are `alive` in different phases may lie in the same memory.
+    """
     double = set(twice)
-    places: dict[Buffer, Place] = {}
+    sides = [(b, extent(b, rows)) for b in buffers if b.space not in CALLER_OWNED
+             for _ in range(2 if b in double else 1)]  # fmt: skip
+    taken: list[tuple[int, int, int, int]] = []
+    offsets: dict[Buffer, list[int]] = {}
     end = 0
-    for buffer in buffers:
-        if buffer.space in CALLER_OWNED:
-            continue
-        offsets = []
-        for _ in range(2 if buffer in double else 1):
-            offsets.append(end)
-            end += -(-(extent(buffer, rows) + SLACK) // LINE) * LINE
-            end += LINE * (math.gcd(end, 4096) == 4096)
-        steps = (step * BYTES[buffer.dtype] for step in strides(buffer, rows))
-        places[buffer] = Place(tuple(offsets), tuple(_sizes(buffer, rows)), tuple(steps))
-    return Layout(places, end)
+    for buffer, bytes in sides:
+        first, last = alive.get(buffer, (0, sys.maxsize))
+        size = -(-(bytes + SLACK) // LINE) * LINE
+        at = end
+        if alive:
+            others = (x[:2] for x in taken if x[2] <= last and first <= x[3])
+            at = _gap(sorted(others), size)
+            taken.append((at, at + size, first, last))
+        offsets.setdefault(buffer, []).append(at)
+        end = max(end, _apart(at + size))
+    return Layout({b: _place(b, tuple(found), rows) for b, found in offsets.items()}, end)
+
+
+def _gap(taken: Iterable[tuple[int, int]], size: int) -> int:
+    """The first offset from which `size` bytes are free, between ranges that are in order."""
+    at = 0
+    for start, stop in taken:
+        if start - at >= size:
+            break
+        at = max(at, _apart(stop))
+    return at
+
+
+def _apart(end: int) -> int:
+    """Where the next buffer begins: pages have their first line for one buffer alone."""
+    return end + LINE * (end % 4096 == 0)
+
+
+def _place(buffer: Buffer, offsets: tuple[int, ...], rows: int) -> Place:
+    steps = (step * BYTES[buffer.dtype] for step in strides(buffer, rows))
+    return Place(offsets, tuple(_sizes(buffer, rows)), tuple(steps))

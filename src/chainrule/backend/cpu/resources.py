@@ -6,7 +6,7 @@ import numpy as np
 
 from chainrule.backend.base import Memory
 from chainrule.backend.cpu.emit.module import build
-from chainrule.backend.cpu.layout import layout, strides
+from chainrule.backend.cpu.layout import layout, lives, strides
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.driver import state_layout
 from chainrule.costs.forecast import Placed
@@ -18,10 +18,11 @@ def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
     """See Backend."""
     kept = layout((b for b in plan.updates if plan.signature.overwrites), plan.twice, 0).end
     others = [b for b in plan.buffers if b.space != "state"]
+    alive = lives(((x.operands for x in phase.tasks) for phase in plan.phases), plan.outputs)
     fixed, each_row = build(plan, host(), max_rows).scratch
     return Memory(
         state=state_layout(plan.signature).end + kept,
-        work=layout(others, (), max_rows).end,
+        work=layout(others, (), max_rows, alive).end,
         scratch=threads * (-(-(fixed + each_row * max_rows + 128) // 128) * 128),
     )
 

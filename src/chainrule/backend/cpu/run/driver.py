@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
-from chainrule.backend.cpu.layout import Layout, Memory, layout
+from chainrule.backend.cpu.layout import Layout, Memory, layout, lives
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.orders import Half, Orders
@@ -98,7 +98,11 @@ class Runner:
         self._pointer = ctypes.c_void_p(self.frame.ctypes.data)
         self.names = {b.name: b for b in self._spaces("state")}
         others = (b for b in self.signature.buffers if b.space != "state")
-        self.memory = layout(others, (), code.max_rows).memory()
+        alive = lives(
+            ((launch.operands for launch in phase) for phase in self.program.phases),
+            self.signature.outputs,
+        )
+        self.memory = layout(others, (), code.max_rows, alive).memory()
         self._set_addresses(self.memory)
         self.attach_state(state_layout(self.signature).memory() if state is None else state)
         self._bound: dict[str, Array] = {}
