@@ -141,7 +141,7 @@ def alive(plan: Plan) -> Lives:
 
 
 def clashes(plan: Plan, made: Layout) -> int:
-    """How many pairs of buffers lie in the same memory while both hold a value."""
+    """The number of pairs of buffers that lie in the same memory while both hold a value."""
     phases = [set().union(*(task.reads | task.writes for task in x.tasks)) for x in plan.phases]
     used = {b: [k for k, x in enumerate(phases) if b in x] for b in made.places}
     always = {b for b in used if b.space != "work" or b in plan.outputs}

@@ -122,7 +122,7 @@ Lives: TypeAlias = Mapping[Buffer, tuple[int, int]]
 
 
 def lives(phases: Iterable[Iterable[Iterable[Operand]]], outputs: Iterable[Buffer]) -> Lives:
-    """When buffers between kernels are in use, from the operands of the kernels of each phase.
+    """The times that buffers between kernels are in use, from the operands of each phase's kernels.
 
     The outputs are read later, and what is not of the space `work` has its memory for itself.
     Kernels of one phase never share, as no thread waits there for the others.
@@ -176,7 +176,7 @@ def _gap(taken: Iterable[tuple[int, int]], size: int) -> int:
 
 
 def _apart(end: int) -> int:
-    """Where the next buffer begins: pages have their first line for one buffer alone."""
+    """The begin of the next buffer: not that of a page, where many would compete for cache lines."""
     return end + LINE * (end % 4096 == 0)
 
 
