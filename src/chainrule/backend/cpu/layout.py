@@ -176,7 +176,7 @@ def _gap(taken: Iterable[tuple[int, int]], size: int) -> int:
 
 
 def _apart(end: int) -> int:
-    """The begin of the next buffer: not that of a page, where many would compete for cache lines."""
+    """The begin of the next buffer: not that of a page, whose cache lines many would share."""
     return end + LINE * (end % 4096 == 0)
 
 
