@@ -39,16 +39,21 @@ export function written(session: Session): string {
   return held.toString();
 }
 
-/** Writes the state to the address, when it has rested; where a frame has no address, nowhere. */
+const PAUSE = 200; // ms: browsers allow so many changes of an address in a time
+let last = 0;
+
+/** Writes the state to the address, at once or soon, however many changes follow; where a frame
+ * has no address, nowhere. */
 export function keep(session: Session): () => void {
   const text = written(session);
   const timer = setTimeout(() => {
     if (location.hash.slice(1) === text) return;
+    last = performance.now();
     try {
       history.replaceState(history.state, "", `#${text}`);
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
     }
-  }, 200);
+  }, Math.max(0, last + PAUSE - performance.now()));
   return () => clearTimeout(timer);
 }
