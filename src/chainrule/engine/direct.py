@@ -12,9 +12,9 @@ from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.engine.codecache import caller_code
 from chainrule.engine.nativerows import NativeRows
+from chainrule.graph.demand import turns
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Array, Operation
-from chainrule.types import static_size
+from chainrule.graph.node import Array
 
 LONG = 20.0
 """Predicted microseconds of a call from which other Python threads run meanwhile: below, giving
@@ -111,11 +111,4 @@ class Direct:
 
 def work(graph: Graph) -> float:
     """Additions, or multiplications with one, for a row; roughly, without planning."""
-    return sum(map(_work, graph.operations))
-
-
-def _work(node: Operation) -> float:
-    sizes = [static_size(x.shape) for x in (node, *node.operands)]
-    if node.op.kind == "contract":
-        return math.sqrt(math.prod(sizes))  # each axis of a product is one of two of the three
-    return float(node.op.price * max(sizes))
+    return float(sum(x.op.price * turns(x) for x in graph.operations))

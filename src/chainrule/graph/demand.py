@@ -61,7 +61,7 @@ def memory(graph: Graph) -> Demand:
 
 def work(graph: Graph) -> Demand:
     """The elements that are computed for one example, those of sums and products among them."""
-    return _total({x: _work(x) for x in graph.operations})
+    return _total({x: turns(x) for x in graph.operations})
 
 
 def _total(amounts: dict[Operation, int]) -> Demand:
@@ -69,14 +69,15 @@ def _total(amounts: dict[Operation, int]) -> Demand:
     return Demand(sum(amounts.values()), most)
 
 
-def _work(node: Operation) -> int:
-    sizes = [_volume(node.shape), *(_volume(x.shape) for x in node.operands)]
+def turns(node: Operation, rows: int = 1) -> int:
+    """The elements of a node that are computed for some rows, or the terms of its sums."""
+    sizes = [_volume(x.shape, rows) for x in (node, *node.operands)]
     if node.op.kind == "contract":
-        return _volume(tuple(_labels(node).values()))
+        return _volume(tuple(_labels(node).values()), rows)
     if isinstance(node.op.lower, Reduce) and "axis" in node.attributes:
         axis, shape = node.attributes["axis"], node.operands[0].shape
         axes = (axis,) if isinstance(axis, int) else axis
-        return sizes[0] * _volume(tuple(shape[a] for a in axes))
+        return sizes[0] * _volume(tuple(shape[a] for a in axes), rows)
     return max(sizes)
 
 
@@ -88,6 +89,6 @@ def _labels(node: Operation) -> dict[str, Dim]:
     return {s: d for term, x in pairs for s, d in zip(term, x.shape, strict=True)}
 
 
-def _volume(shape: Shape) -> int:
-    """The turns of loops over the elements of one example; an axis of size 0 counts as 1."""
-    return math.prod(max(d, 1) for d in shape if isinstance(d, int))
+def _volume(shape: Shape, rows: int = 1) -> int:
+    """The turns of loops over the elements for some rows; an axis of size 0 counts as 1."""
+    return math.prod(max(d, 1) if isinstance(d, int) else rows for d in shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 
@@ -15,12 +14,12 @@ from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.totals import with_means
+from chainrule.graph.demand import turns
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.model.plan import final_graph, forecast, step_of
 from chainrule.model.state import Data, ModelState
 from chainrule.train.fitsettings import FitSettings
-from chainrule.types import Dim, Shape
 
 
 def profile(state: ModelState, data: Data, settings: FitSettings, seconds: float) -> Profile:
@@ -73,19 +72,4 @@ def _shared(kernels: tuple[MeasuredKernel, ...], graph: Graph, rows: int) -> dic
 
 def _price(node: Node, rows: int) -> float:
     """The cost of a node, in additions."""
-    return node.op.price * _turns(node, rows) if isinstance(node, Operation) else 0.0
-
-
-def _turns(node: Operation, rows: int) -> int:
-    """The number of elements, or of terms of sums, of a node."""
-    if node.op.name != "einsum":
-        return max(_elements(x.shape, rows) for x in (node, *node.operands))
-    sizes: dict[str, Dim] = {}
-    terms = node.attributes["equation"].split("->")[0].split(",")
-    for term, x in zip(terms, node.operands, strict=True):
-        sizes |= dict(zip(term, x.shape, strict=True))
-    return _elements(tuple(sizes.values()), rows)
-
-
-def _elements(shape: Shape, rows: int) -> int:
-    return math.prod(d if isinstance(d, int) else rows for d in shape)
+    return node.op.price * turns(node, rows) if isinstance(node, Operation) else 0.0
