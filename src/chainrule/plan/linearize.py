@@ -74,6 +74,10 @@ class LinearKernel:
         """The axes that are reduced over."""
         return range(self.free, len(self.sizes))
 
+    def read(self) -> set[int]:
+        """The arguments that are read."""
+        return {int(instr.data or 0) for instr in self.instrs if instr.op == "read"}
+
     def written(self) -> set[int]:
         """The arguments that are stored to."""
         return {store.argument for store in self.stores}

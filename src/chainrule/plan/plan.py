@@ -47,8 +47,7 @@ class Task:
     @property
     def reads(self) -> frozenset[Buffer]:
         """The buffers that are read."""
-        numbers = {int(x.data or 0) for x in self.linear.instrs if x.op == "read"}
-        return frozenset(self.operands[k][0] for k in numbers) - {ROWS}
+        return frozenset(self.operands[k][0] for k in self.linear.read()) - {ROWS}
 
     @property
     def writes(self) -> frozenset[Buffer]:
@@ -161,8 +160,8 @@ def _overwritten(buffer: Buffer, accesses: Sequence[tuple[int, Task, bool]]) -> 
     ((last, writer),) = writers
     if any(phase >= last for phase, task, new in accesses if not new and task is not writer):
         return False
-    old, new = ((writer.operands.index((buffer, x)) if (buffer, x) in writer.operands else None)
-                for x in (False, True))  # fmt: skip
+    number = {operand: k for k, operand in enumerate(writer.operands)}
+    old, new = number.get((buffer, False)), number[buffer, True]
     stores = [store for store in writer.linear.stores if store.argument == new]
     places = {x.args for x in writer.linear.instrs if x.op == "read" and x.data == old}
     return len(stores) == 1 and not stores[0].add and places <= {stores[0].place}

@@ -16,12 +16,13 @@ from chainrule.plan.plan import Plan
 
 def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
     """See Backend."""
-    kept = layout((b for b in plan.updates if plan.signature.overwrites), plan.twice, 0).end
+    signature = plan.signature
+    kept = layout(plan.updates if signature.overwrites else (), plan.twice, 0).end
     others = [b for b in plan.buffers if b.space != "state"]
     alive = lives(((x.operands for x in phase.tasks) for phase in plan.phases), plan.outputs)
     fixed, each_row = build(plan, host(), max_rows).scratch
     return Memory(
-        state=state_layout(plan.signature).end + kept,
+        state=state_layout(signature).end + kept,
         work=layout(others, (), max_rows, alive).end,
         scratch=threads * (-(-(fixed + each_row * max_rows + 128) // 128) * 128),
     )

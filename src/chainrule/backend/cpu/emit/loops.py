@@ -174,13 +174,12 @@ class Nest:
         """Whether a reduction along vectors leaves one number for functions such as log."""
         linear, after = self.linear, {i for store in self.linear.stores
                                       for i in self.body.needs(store.value)}  # fmt: skip
-        reads = {x.data for x in linear.instrs if x.op == "read"}
         return (
             linear.free == 1
             and linear.combine in ("sum", "max", "min", "prod")
             and self.vectors.axis in (None, *linear.over)
             and free_allowed(self.body.analysis, 0)
-            and not linear.written() & reads
+            and not linear.written() & linear.read()
             and any(linear.instrs[i].op in scalars.MATHS for i in after)
         )
 
@@ -196,7 +195,9 @@ class Nest:
             end = f.least(f.add(first, str(across.lanes)), high)
             with f.loop(first, end) as row, body.inside(0, row):
                 ReductionLoops(self).write()
-                f.store(element, body.acc or "", f.shift(element, sums, f.sub(row, first)), 4)
+                f.store(
+                    element, body.acc or "", f.shift(element, sums, f.sub(row, first)), BYTES[dtype]
+                )
                 body.set_acc(None, False)
             self.vectors = body.vectors = across
             with body.inside(0, first):

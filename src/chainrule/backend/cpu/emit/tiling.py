@@ -101,9 +101,7 @@ def tiling(
 
 def _any_order(linear: LinearKernel) -> bool:
     """Whether elements may be computed in any order: the kernel does not read its own writes."""
-    written = linear.written()
-    reads = {instr.data for instr in linear.instrs if instr.op == "read"}
-    return not (written & reads) and not any(store.add for store in linear.stores)
+    return not (linear.written() & linear.read()) and not any(store.add for store in linear.stores)
 
 
 Roles = tuple[int, int, int, int, int]
