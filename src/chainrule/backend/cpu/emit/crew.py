@@ -18,6 +18,7 @@ from chainrule.backend.cpu.emit.frame import (
     add_ticks,
     clock,
     framed,
+    loads,
     word,
 )
 from chainrule.backend.cpu.emit.text import Function
@@ -134,8 +135,7 @@ QUEUE = f"""
 define internal i64 @queue(ptr %frame, ptr %context, i64 %thread, ptr %header, i64 %number, i64 %t)
     nounwind noinline {{
 entry:
-  %words.at = getelementptr i64, ptr %frame, i64 {FRAME.index("words")}
-  %words = load ptr, ptr %words.at, align 8
+{loads("words")}
   %shift = mul i64 %number, {LINE_WORDS}
   %place = add i64 %shift, {2 * LINE_WORDS}
   %queue = getelementptr i64, ptr %words, i64 %place
@@ -183,8 +183,7 @@ It returns how many units it took. In a phase that is not shared, only its own t
 OPEN = f"""
 define internal ptr @header(ptr %frame, ptr %context, i64 %p, i64 %threads) nounwind {{
 entry:
-  %orders.at = getelementptr i64, ptr %frame, i64 {FRAME.index("orders")}
-  %orders = load ptr, ptr %orders.at, align 8
+{loads("orders")}
   %n.at = getelementptr i64, ptr %context, i64 {CONTEXT.index("n")}
   %n = load i64, ptr %n.at, align 8
   br label %look
@@ -206,12 +205,7 @@ out:
 define internal i64 @open(ptr %frame, ptr %context, i64 %thread, i64 %threads, i64 %from)
     nounwind noinline {{
 entry:
-  %words.at = getelementptr i64, ptr %frame, i64 {FRAME.index("words")}
-  %words = load ptr, ptr %words.at, align 8
-  %phases.at = getelementptr i64, ptr %frame, i64 {FRAME.index("phases")}
-  %phases = load i64, ptr %phases.at, align 8
-  %steps.at = getelementptr i64, ptr %frame, i64 {FRAME.index("steps")}
-  %steps = load i64, ptr %steps.at, align 8
+{loads("words", "phases", "steps")}
   %flag = getelementptr i64, ptr %frame, i64 {FRAME.index("flag")}
   br label %phase
 phase:
@@ -259,8 +253,7 @@ entry:
   %some = icmp ne i64 %units, 0
   br i1 %some, label %count, label %out
 count:
-  %words.at = getelementptr i64, ptr %frame, i64 {FRAME.index("words")}
-  %words = load ptr, ptr %words.at, align 8
+{loads("words")}
   %left = getelementptr i64, ptr %words, i64 {LINE_WORDS}
   %before = atomicrmw sub ptr %left, i64 %units acq_rel, align 8
   %last = icmp eq i64 %before, %units

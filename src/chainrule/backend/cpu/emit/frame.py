@@ -47,7 +47,11 @@ LINE_WORDS = 16
 END = 2**62
 """The number of the phase after the last."""
 
-_POINTERS = ("rows", "offsets", "losses", "words", "scratch", "table", "ticks", "flag")
+_ADDRESSES = ("rows", "offsets", "losses", "words", "scratch", "table", "orders", "ticks")
+"""The words of the frame that are addresses."""
+
+_KNOWN_ADDRESSES = ("rows", "scratch", "flag", "losses")
+"""Those of the context."""
 
 
 def crew_words(threads: int) -> int:
@@ -67,13 +71,25 @@ def place(f: Function, name: str) -> str:
 
 def framed(f: Function, name: str) -> str:
     """The value of a word of `%frame`."""
-    pointer = name in _POINTERS and name != "flag"
-    return f.load("ptr" if pointer else "i64", place(f, name), 8)
+    return f.load(_kind(name), place(f, name), 8)
+
+
+def loads(*names: str) -> str:
+    """The IR that loads words of `%frame`, to values of their names."""
+    return "\n".join(
+        f"  %{name}.at = getelementptr i64, ptr %frame, i64 {FRAME.index(name)}\n"
+        f"  %{name} = load {_kind(name)}, ptr %{name}.at, align 8"
+        for name in names
+    )
+
+
+def _kind(name: str) -> str:
+    return "ptr" if name in _ADDRESSES else "i64"
 
 
 def known(f: Function, name: str) -> str:
     """The value of a word of `%context`."""
-    kind = "ptr" if name in _POINTERS else "i64"
+    kind = "ptr" if name in _KNOWN_ADDRESSES else "i64"
     return word(f, "%context", CONTEXT.index(name), kind)
 
 

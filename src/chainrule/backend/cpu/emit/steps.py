@@ -11,6 +11,7 @@ from chainrule.backend.cpu.emit.frame import (
     clock,
     framed,
     known,
+    loads,
     place,
     set_known,
     word,
@@ -86,7 +87,7 @@ def run_function(triple: str, *, exact: bool = False, timed: bool = False) -> st
     for name, value in (("scratch", scratch), ("flag", place(f, "flag")),
                         ("losses", framed(f, "losses"))):  # fmt: skip
         set_known(f, name, "ptr", value)
-    alone = f.value(f"icmp eq i64 {framed(f, 'orders')}, 0")
+    alone = f.value(f"icmp eq ptr {framed(f, 'orders')}, null")
     with f.when(alone):
         f.do("call void @alone(ptr %frame, ptr %context)")
     with f.when(f.value(f"xor i1 {alone}, true")):
@@ -140,12 +141,7 @@ def _number_of(f: Function, entry: str) -> str:
 ALONE = f"""
 define internal void @alone(ptr %frame, ptr %context) nounwind noinline {{
 entry:
-  %steps.at = getelementptr i64, ptr %frame, i64 {FRAME.index("steps")}
-  %steps = load i64, ptr %steps.at, align 8
-  %table.at = getelementptr i64, ptr %frame, i64 {FRAME.index("table")}
-  %table = load ptr, ptr %table.at, align 8
-  %tasks.at = getelementptr i64, ptr %frame, i64 {FRAME.index("tasks")}
-  %tasks = load i64, ptr %tasks.at, align 8
+{loads("steps", "table", "tasks")}
   %flag = getelementptr i64, ptr %frame, i64 {FRAME.index("flag")}
   br label %step
 step:
