@@ -42,17 +42,23 @@ def test_numbers_of_any_size_stay_in_their_cells(width: int, opened: Page, tmp_p
     expect(panel.get_by_role("heading", name="b.new", exact=True)).to_be_visible()
 
 
+def stacked(x: Any, t: Any, layers: int, units: int, activation: str) -> dict[str, Any]:
+    """The page of a network of equal layers on some rows."""
+    h = cr.input("x", (x.shape[1],))
+    for k in range(layers):
+        h = cr.dense(h, units, activation, name=f"l{k}")
+    scores = cr.dense(h, 3, name="scores")
+    loss = cr.cross_entropy(scores, cr.input("t", dtype="int32")).named("loss")
+    trace = cr.run(loss, {"x": x, "t": t})
+    trace.backward(loss)
+    return dict(trace.show().document)
+
+
 def deep() -> dict[str, Any]:
     """The page of a deep network on 60 rows together."""
-    x, t = cr.input("x", (8,)), cr.input("t", dtype="int32")
-    h = x
-    for k in range(8):
-        h = cr.dense(h, 32, "relu", name=f"l{k}")
-    loss = cr.cross_entropy(cr.dense(h, 3, name="scores"), t).named("loss")
     numbers = np.random.default_rng(0)
-    trace = cr.run(loss, {"x": numbers.normal(size=(60, 8)), "t": numbers.integers(0, 3, 60)})
-    trace.backward(loss)
-    return dict(trace.show().document) | {"batch": list(range(60))}
+    rows = numbers.normal(size=(60, 8)), numbers.integers(0, 3, 60)
+    return stacked(*rows, 8, 32, "relu") | {"batch": list(range(60))}
 
 
 def test_stepping_asks_for_no_style_and_draws_few_shapes(opened: Page, tmp_path: Path) -> None:
@@ -90,14 +96,7 @@ def test_of_many_rows_the_one_that_counts_is_shown(opened: Page, tmp_path: Path)
 
 def small_steps() -> dict[str, Any]:
     """The page of a network of equal layers on one row, small enough for cells with numbers."""
-    x, t = cr.input("x", (6,)), cr.input("t", dtype="int32")
-    h = x
-    for k in range(6):
-        h = cr.dense(h, 6, "tanh", name=f"l{k}")
-    loss = cr.cross_entropy(cr.dense(h, 3, name="scores"), t).named("loss")
-    trace = cr.run(loss, {"x": np.linspace(-1, 1, 6)[None], "t": [1]})
-    trace.backward(loss)
-    return dict(trace.show().document)
+    return stacked(np.linspace(-1, 1, 6)[None], [1], 6, 6, "tanh")
 
 
 def test_a_step_writes_into_the_cells_that_are_there(opened: Page, tmp_path: Path) -> None:
