@@ -15,6 +15,7 @@ from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
 from chainrule.data.table import clip
 from chainrule.recipe import SETTINGS
+from chainrule.system.startup import raising_interrupts
 
 if TYPE_CHECKING:
     from cyclopts import App, Parameter
@@ -117,7 +118,8 @@ def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | 
     ]
 
     def adapted(*positional: Any, **named: Any) -> int | None:
-        return run(*positional, **named, **supplied)
+        with raising_interrupts():  # until here there is nothing to save, or to tell
+            return run(*positional, **named, **supplied)
 
     adapted.__doc__ = run.__doc__
     adapted.__annotations__ = {p.name: p.annotation for p in parameters}

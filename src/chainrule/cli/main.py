@@ -16,7 +16,7 @@ from chainrule.cli.console import Console
 from chainrule.data.table import clip
 from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
-from chainrule.system.startup import INTERRUPTED, leave_interrupted, raising_interrupts
+from chainrule.system.startup import INTERRUPTED, leave_interrupted
 
 FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
 
@@ -29,8 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with raising_interrupts():
-            code = _run(given)
+        code = _run(given)
     except KeyboardInterrupt:  # while the first one was told
         code = INTERRUPTED
     if code == INTERRUPTED:
