@@ -33,6 +33,10 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
       "chainrule.nn.numeric", "chainrule.nn.summary")),
+    ("Attention", "Layers for sequences, (N, length, width). The page [Attention](attention.md) "
+     "has an example.",
+     ("chainrule.nn.attention", "chainrule.nn.encodings", "chainrule.nn.transformer",
+      "chainrule.nn.masks")),
     ("Losses and penalties", "Each gives one number, the mean over the examples.",
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",

@@ -1,12 +1,16 @@
 """Layers, losses and penalties: functions that build graph."""
 
 from chainrule.nn import layer as layer
+from chainrule.nn.attention import attention as attention
+from chainrule.nn.attention import multi_head_attention as multi_head_attention
 from chainrule.nn.classes import cross_entropy as cross_entropy
 from chainrule.nn.classes import hinge as hinge
 from chainrule.nn.classes import kl_divergence as kl_divergence
 from chainrule.nn.compose import mlp as mlp
 from chainrule.nn.compose import residual as residual
 from chainrule.nn.compose import sequential as sequential
+from chainrule.nn.encodings import positions as positions
+from chainrule.nn.encodings import rotary as rotary
 from chainrule.nn.init import Constant as Constant
 from chainrule.nn.init import GlorotNormal as GlorotNormal
 from chainrule.nn.init import GlorotUniform as GlorotUniform
@@ -30,6 +34,7 @@ from chainrule.nn.losses import huber as huber
 from chainrule.nn.losses import poisson as poisson
 from chainrule.nn.losses import quantile as quantile
 from chainrule.nn.losses import squared_error as squared_error
+from chainrule.nn.masks import sequence_pool as sequence_pool
 from chainrule.nn.normalise import batch_norm as batch_norm
 from chainrule.nn.normalise import layer_norm as layer_norm
 from chainrule.nn.normalise import rms_norm as rms_norm
@@ -40,3 +45,6 @@ from chainrule.nn.penalties import l2 as l2
 from chainrule.nn.penalties import weights_of as weights_of
 from chainrule.nn.summary import Summary as Summary
 from chainrule.nn.summary import summary as summary
+from chainrule.nn.transformer import geglu as geglu
+from chainrule.nn.transformer import swiglu as swiglu
+from chainrule.nn.transformer import transformer_encoder as transformer_encoder

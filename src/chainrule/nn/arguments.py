@@ -147,6 +147,20 @@ def features(where: str, x: object) -> tuple[Node, int]:
     return x, width
 
 
+def static(where: str, x: Node, axis: int) -> int:
+    """The size of an axis of `x`, which is not the batch axis. Raises ShapeError."""
+    size = x.shape[axis] if x.ndim >= -axis else None
+    if isinstance(size, int):
+        return size
+    raise ShapeError(
+        where,
+        "the operand has no axis of positions",
+        expected="(N, length, width)",
+        got=show(x.shape),
+        at=f"operand {x.label!r}, line {user_line()}",
+    )
+
+
 def positive(where: str, name: str, value: object) -> int:
     """`value` as an integer of at least 1. Raises SettingError."""
     try:

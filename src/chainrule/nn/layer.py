@@ -8,7 +8,8 @@ from typing import Any, Concatenate, ParamSpec
 
 from chainrule.errors import ChainruleError
 from chainrule.graph.node import Node
-from chainrule.nn import compose, layers, normalise, numeric
+from chainrule.nn import compose, encodings, layers, masks, normalise, numeric, transformer
+from chainrule.nn.attention import multi_head_attention as _attention
 from chainrule.system.calls import refuse_misfit
 
 P = ParamSpec("P")
@@ -57,3 +58,10 @@ piecewise = _waiting(numeric.piecewise)
 periodic = _waiting(numeric.periodic)
 residual = _waiting(compose.residual)
 mlp = _waiting(compose.mlp)
+multi_head_attention = _waiting(_attention)
+positions = _waiting(encodings.positions)
+rotary = _waiting(encodings.rotary)
+sequence_pool = _waiting(masks.sequence_pool)
+geglu = _waiting(transformer.geglu)
+swiglu = _waiting(transformer.swiglu)
+transformer_encoder = _waiting(transformer.transformer_encoder)

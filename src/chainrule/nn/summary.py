@@ -256,6 +256,11 @@ def _what(group: list[Node], called: str | None) -> str:
 _NUMERIC = ("piecewise", "periodic")
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "square")
 _KINDS = {
+    ".query.w": "multi_head_attention",
+    ".scores": "attention",
+    ".places": "positions",
+    ".kept": "sequence_pool",
+    ".gate.w": "gated dense",
     ".table": "embedding",
     ".running_mean": "batch_norm",
     ".shift": "layer_norm",

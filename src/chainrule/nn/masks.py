@@ -1,0 +1,175 @@
+"""Masks and biases of attention, brought to the shape of its scores; pooling under a mask."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
+from chainrule.graph.node import Node, NodeLike, Scope
+from chainrule.graph.source import user_line
+from chainrule.nn.arguments import features, static
+from chainrule.nn.naming import as_layer, layer_scope
+from chainrule.ops import bounds, reduce
+from chainrule.ops.build import as_node, broadcast_to, cast, constant
+from chainrule.ops.compare import equal, greater_equal, less, logical_and, where
+from chainrule.ops.shape import expand_dims, reshape
+from chainrule.types import INTEGERS, N, Shape, broadcast_shapes, show
+
+
+def allowed(where_: str, mask: NodeLike | None, scores: Node, causal: bool) -> Node | None:
+    """The pairs of query and key that take part, which broadcasts to `scores`; None for all.
+
+    Raises:
+        DTypeError: the mask is neither boolean nor integer.
+        ShapeError: it does not fit, or causal attention has not as many queries as keys.
+    """
+    found = None if mask is None else _mask(where_, mask, scores)
+    if not causal:
+        return found
+    queries, keys = static(where_, scores, -2), static(where_, scores, -1)
+    if queries != keys:
+        raise ShapeError(
+            where_,
+            "causal attention has as many queries as keys",
+            expected=f"{queries} keys",
+            got=f"{queries} queries and {keys} keys",
+            at="line " + user_line(),
+            fix="say which keys a query may attend to: mask=, (queries, keys)",
+        )
+    before = greater_equal(expand_dims(places(queries), 1), places(keys))
+    return before if found is None else logical_and(found, before)
+
+
+def _mask(where_: str, mask: NodeLike, scores: Node) -> Node:
+    x = _booleans(where_, mask, static(where_, scores, -1))
+    pairs = f"(N, keys), (N, queries, keys), or what broadcasts to {show(scores.shape)}"
+    return _fitted(where_, "the mask", x, scores.shape, pairs)
+
+
+def _booleans(where_: str, mask: NodeLike, length: int) -> Node:
+    """A mask as booleans, made of the lengths of sequences if it has those."""
+    x = as_node(mask)
+    if x.dtype in INTEGERS and x.shape == (N,):
+        return less(cast(places(length), x.dtype), expand_dims(x, 1))  # (N,) -> (N, length)
+    if x.dtype != "bool":
+        raise DTypeError(
+            where_,
+            "a mask is boolean, True for a key that takes part; or integer lengths, (N,)",
+            got=str(x.type),
+            at=f"operand {x.label!r}, line {user_line()}",
+            fix="compare: mask=tokens != 0 is cr.not_equal(tokens, 0); numbers to add are bias=",
+        )
+    return x
+
+
+def biased(where_: str, bias: NodeLike, scores: Node) -> Node:
+    """A bias that broadcasts to the scores. Raises ShapeError, DTypeError."""
+    numbers = isinstance(bias, Node) or np.asarray(bias).dtype != bool
+    x = as_node(bias, scores.dtype if numbers else None)
+    if x.dtype != scores.dtype:
+        raise DTypeError(
+            where_,
+            "the bias differs in dtype from queries and keys",
+            expected=scores.dtype,
+            got=str(x.type),
+            at=f"operand {x.label!r}, line {user_line()}",
+            fix="a boolean bias is a mask: mask="
+            if x.dtype == "bool"
+            else f'cast(bias, "{scores.dtype}")',
+        )
+    pairs = f"(queries, keys), or what broadcasts to {show(scores.shape)}"
+    return _fitted(where_, "the bias", x, scores.shape, pairs)
+
+
+def _fitted(where_: str, what: str, x: Node, want: Shape, expected: str) -> Node:
+    """`x` with axes of size 1 after N, so that it broadcasts to a shape. Raises ShapeError."""
+    shape = x.shape
+    if want[:1] == (N,) and shape[:1] == (N,) and x.ndim < len(want):
+        shape = (N, *(1,) * (len(want) - x.ndim), *shape[1:])
+    if _broadcasts(where_, shape, want):
+        return reshape(x, shape)
+    raise ShapeError(
+        where_,
+        f"{what} does not fit",
+        expected=expected,
+        got=show(x.shape),
+        at=f"operand {x.label!r}, line {user_line()}",
+    )
+
+
+def _broadcasts(where_: str, shape: Shape, want: Shape) -> bool:
+    try:
+        return broadcast_shapes(where_, shape, want) == want
+    except ShapeError:
+        return False
+
+
+def places(size: int) -> Node:
+    """0, 1, ... up to before `size`, as int32."""
+    return constant(np.arange(size, dtype=np.int32))
+
+
+# ---------------------------------------------------------------- pooling
+
+POOLS = ("mean", "max", "sum", "first", "last")
+
+
+def sequence_pool(
+    x: Node, kind: str = "mean", *, mask: NodeLike | None = None, name: str | None = None
+) -> Node:
+    """One vector for each sequence: (N, length, width) becomes (N, width).
+
+    Args:
+        x: (N, length, width).
+        kind: "mean", "max" or "sum" over the positions that take part, or the "first" or "last" of
+            them. Where none does, the result is 0.
+        mask: the positions that take part: booleans (N, length), or lengths (N,) as integers;
+            None: all.
+        name: of the layer.
+
+    Raises:
+        SettingError: `kind` is not known. ShapeError: `x` is not (N, length, width), or the mask
+            does not fit. DTypeError: the mask is neither boolean nor integer.
+    """
+    x, _ = features("sequence_pool", x)
+    if kind not in POOLS:
+        raise SettingError(
+            "sequence_pool", f"no pooling is named {kind!r}", at="line " + user_line(),
+            fix=did_you_mean(kind, POOLS),
+        )  # fmt: skip
+    if x.ndim != 3 or x.shape[0] is not N:
+        raise ShapeError(
+            "sequence_pool", "the operand is not a sequence", expected="(N, length, width)",
+            got=show(x.shape), at=f"operand {x.label!r}, line {user_line()}",
+        )  # fmt: skip
+    scope, operands = layer_scope(name, "sequence_pool"), [x]
+    if mask is None:
+        return as_layer(scope, _pooled_all(x, kind), operands)
+    operands += [mask] if isinstance(mask, Node) else []
+    part = _booleans("sequence_pool", mask, static("sequence_pool", x, 1 - x.ndim))
+    part = _fitted("sequence_pool", "the mask", part, x.shape[:2], f"{show(x.shape[:2])}, or (N,)")
+    return as_layer(scope, _pooled(scope, x, kind, part), operands)
+
+
+def _pooled_all(x: Node, kind: str) -> Node:
+    if kind in ("first", "last"):
+        return x[:, 0 if kind == "first" else -1]
+    return {"mean": reduce.mean, "max": reduce.max, "sum": reduce.sum}[kind](x, 1)
+
+
+def _pooled(scope: Scope, x: Node, kind: str, part: Node) -> Node:
+    """The pooling of the positions for which `part`, (N, length), holds."""
+    if kind == "max":
+        kept = where(expand_dims(part, -1), x, -np.inf).within(scope, ".kept")
+        best = reduce.max(kept, 1)
+        some = reduce.max(cast(part, "int32"), 1, keepdims=True)
+        return where(equal(some, 1), best, 0)
+    if kind in ("first", "last"):
+        order = reduce.cumsum(broadcast_to(part, x.shape[:2]), 1, reverse=kind == "last")
+        part = logical_and(part, equal(order, 1))
+    kept = where(expand_dims(part, -1), x, 0).within(scope, ".kept")
+    total = reduce.sum(kept, 1)  # (N, l, i) -> (N, i)
+    if kind != "mean":
+        return total
+    count = reduce.sum(cast(part, x.dtype), 1, keepdims=True)
+    return total / bounds.maximum(count, 1)
