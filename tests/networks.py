@@ -122,6 +122,14 @@ class Draft:
         return made
 
 
+def recurrent(d: Draft) -> Node:
+    """The last state of a sequence of a few steps."""
+    steps, width = d.pick.choice((1, 2, 6)), d.pick.choice((1, 3))
+    x = cr.reshape(d.features(steps * width), (cr.N, steps, width))
+    layer = d.pick.choice((cr.rnn, cr.lstm, cr.gru))
+    return layer(x, d.width(), outputs="last", bidirectional=d.maybe(3), layers=1 + d.maybe(4))
+
+
 def wide(x: Node) -> int:
     """The number of features of (N, width)."""
     return int(x.shape[1])
@@ -165,6 +173,7 @@ LAYERS: dict[str, Move] = {
     "sparse and shared": lambda d, x: shared_table(d, d.width()),
     "more features": lambda d, x: d.features(d.width()),
     "scaled by an input": lambda d, x: x * d.constant_input(wide(x)),
+    "recurrent": lambda d, x: recurrent(d),
 }  # fmt: skip
 
 # ---------------------------------------------------------------- one value, element by element

@@ -58,6 +58,9 @@ from chainrule.nn.numeric import piecewise as piecewise
 from chainrule.nn.penalties import l1 as l1
 from chainrule.nn.penalties import l2 as l2
 from chainrule.nn.penalties import weights_of as weights_of
+from chainrule.nn.recurrent import gru as gru
+from chainrule.nn.recurrent import lstm as lstm
+from chainrule.nn.recurrent import rnn as rnn
 from chainrule.nn.summary import summary as summary
 from chainrule.nn.transformer import geglu as geglu
 from chainrule.nn.transformer import swiglu as swiglu

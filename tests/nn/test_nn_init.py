@@ -97,7 +97,8 @@ def test_specs():
 
 @pytest.mark.parametrize("name", list(init.INITIALIZERS))
 def test_every_initializer_fulfils_the_protocol_and_comes_back(name):
-    start = init.INITIALIZERS[name](*([0.5] if name == "constant" else []))
+    needed = {"constant": [0.5], "orthogonal_gates": [2]}
+    start = init.INITIALIZERS[name](*needed.get(name, []))
     assert isinstance(start, Initializer)
     assert start.name == name
     assert parameter("p", start, (3, 2)).initial is start

@@ -21,6 +21,7 @@ from chainrule.nn.init import LeCunUniform as LeCunUniform
 from chainrule.nn.init import Normal as Normal
 from chainrule.nn.init import Ones as Ones
 from chainrule.nn.init import Orthogonal as Orthogonal
+from chainrule.nn.init import OrthogonalGates as OrthogonalGates
 from chainrule.nn.init import Uniform as Uniform
 from chainrule.nn.init import Zeros as Zeros
 from chainrule.nn.layers import dense as dense
@@ -43,6 +44,9 @@ from chainrule.nn.numeric import piecewise as piecewise
 from chainrule.nn.penalties import l1 as l1
 from chainrule.nn.penalties import l2 as l2
 from chainrule.nn.penalties import weights_of as weights_of
+from chainrule.nn.recurrent import gru as gru
+from chainrule.nn.recurrent import lstm as lstm
+from chainrule.nn.recurrent import rnn as rnn
 from chainrule.nn.summary import Summary as Summary
 from chainrule.nn.summary import summary as summary
 from chainrule.nn.transformer import geglu as geglu

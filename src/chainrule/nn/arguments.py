@@ -37,7 +37,7 @@ def activated(
     `z` becomes a part of the layer, named `.z`. The nodes of a user's function keep their names,
     as it may use other nodes of the graph.
     """
-    function = _function(where, activation)
+    function = activation_function(where, activation)
     if function is None:
         return as_layer(scope, z, operands)
     if activation_name(activation) is not None:
@@ -48,7 +48,7 @@ def activated(
 
 def activate(where: str, x: Node, activation: Activation, name: str | None) -> Node:
     """The activation of `x` as a layer of its own."""
-    function, ours = _function(where, activation), activation_name(activation)
+    function, ours = activation_function(where, activation), activation_name(activation)
     if function is None:
         return x
     if ours is None:
@@ -56,7 +56,7 @@ def activate(where: str, x: Node, activation: Activation, name: str | None) -> N
     return as_layer(layer_scope(name, ours), function(x), (x,))
 
 
-def _function(where: str, activation: Activation) -> Callable[[Node], Node] | None:
+def activation_function(where: str, activation: Activation) -> Callable[[Node], Node] | None:
     """The function of the activation, or None. Raises SettingError for an unknown name."""
     if activation is None or activation == "linear":
         return None

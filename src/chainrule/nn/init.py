@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -149,6 +149,25 @@ class Orthogonal(Start):
 
 
 @dataclass(frozen=True)
+class OrthogonalGates(Start):
+    """A matrix of `gates` blocks side by side, each orthogonal by itself: of recurrent layers."""
+
+    gates: int
+    gain: float = 1.0
+    name = "orthogonal_gates"
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
+        rows, columns = shape[0], shape[-1] // self.gates
+        if len(shape) != 2 or columns * self.gates != shape[-1]:
+            raise ShapeError(
+                "init orthogonal_gates", "needs a matrix of blocks side by side",
+                expected=f"(units, {self.gates} * units)", got=show(shape),
+            )  # fmt: skip
+        draw = Orthogonal(self.gain)
+        return np.hstack([draw((rows, columns), generator) for _ in range(self.gates)])
+
+
+@dataclass(frozen=True)
 class Constant(Start):
     """The same number for all elements."""
 
@@ -254,12 +273,12 @@ class Custom:
         return str(getattr(self.draw, "__name__", "custom"))
 
 
-NAMED_INITIALIZERS = tuple(
-    name
-    for name, rule in INITIALIZERS.items()
-    if "value" not in {x.name for x in fields(rule)}  # type: ignore[arg-type]
-    and name != "custom"
-)
+def _complete(rule: type[Start]) -> bool:
+    """Whether a name alone describes an initializer: all of its numbers have a default."""
+    return all(x.default is not MISSING for x in fields(rule))  # type: ignore[arg-type]
+
+
+NAMED_INITIALIZERS = tuple(name for name, rule in INITIALIZERS.items() if _complete(rule))
 """The initializers that a name alone describes."""
 
 RELU_FAMILY = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus")
@@ -319,8 +338,12 @@ def _by_name(name: str) -> type[Start]:
             "init", f"no initializer is named {name!r}", fix=did_you_mean(usual, INITIALIZERS)
         )
     rule = INITIALIZERS[name]
-    if any(field.name == "value" for field in fields(rule)):  # type: ignore[arg-type]
+    if rule is Constant:
         raise SettingError("init", f"{name!r} needs its number", fix="give the number itself")
+    if not _complete(rule):
+        needed = ", ".join(f"{x.name}=..." for x in fields(rule) if x.default is MISSING)  # type: ignore[arg-type]
+        fix = f"write cr.init.{rule.__name__}({needed})"
+        raise SettingError("init", f"{name!r} needs its numbers", fix=fix)
     return rule
 
 

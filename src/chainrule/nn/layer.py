@@ -8,7 +8,16 @@ from typing import Any, Concatenate, ParamSpec
 
 from chainrule.errors import ChainruleError
 from chainrule.graph.node import Node
-from chainrule.nn import compose, encodings, layers, masks, normalise, numeric, transformer
+from chainrule.nn import (
+    compose,
+    encodings,
+    layers,
+    masks,
+    normalise,
+    numeric,
+    recurrent,
+    transformer,
+)
 from chainrule.nn.attention import multi_head_attention as _attention
 from chainrule.system.calls import refuse_misfit
 
@@ -65,3 +74,6 @@ sequence_pool = _waiting(masks.sequence_pool)
 geglu = _waiting(transformer.geglu)
 swiglu = _waiting(transformer.swiglu)
 transformer_encoder = _waiting(transformer.transformer_encoder)
+rnn = _waiting(recurrent.rnn)
+lstm = _waiting(recurrent.lstm)
+gru = _waiting(recurrent.gru)

@@ -12,7 +12,15 @@ def layer_scope(name: str | None, default: str) -> Scope:
     return Scope(default) if name is None else Scope(name, given=True)
 
 
-def as_layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: str = "") -> Node:
+def as_layer(
+    scope: Scope,
+    result: Node,
+    operands: Iterable[Node],
+    *,
+    suffix: str = "",
+    prefix: str = "",
+    counts: dict[str, int] | None = None,
+) -> Node:
     """Names `result` and all nodes before it as one layer; the result gets the layer's name.
 
     Operations between the operands and the result are named after their op, `hidden.matmul`;
@@ -24,11 +32,13 @@ def as_layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: st
         result: a new node, computed from the operands and from leaves alone.
         operands: of the layer; they and all nodes before them are left unchanged.
         suffix: of the result.
+        prefix: of the suffixes of the other nodes.
+        counts: how many have each suffix already, where a layer is named in several calls.
     """
     place = {x: x for x in operands}
     if result in place or not isinstance(result, Operation):
         return result
-    counts: dict[str, int] = {}
+    counts = {} if counts is None else counts
     stack: list[Node] = [result]
     while stack:
         node = stack[-1]
@@ -45,7 +55,7 @@ def as_layer(scope: Scope, result: Node, operands: Iterable[Node], *, suffix: st
             if node is result:
                 place[node] = inner.within(scope, suffix)
             elif _unnamed(node):
-                place[node] = inner.within(scope, _numbered("." + node.op.name, counts))
+                place[node] = inner.within(scope, _numbered(f"{prefix}.{node.op.name}", counts))
             else:
                 place[node] = inner
     return place[result]

@@ -237,6 +237,8 @@ def _what(group: list[Node], called: str | None) -> str:
         return "input"
     if isinstance(head, Operation) and head.op.name == "objective":
         return str(head.attributes["kind"]) + " loss"
+    if ".u" in parts:
+        return _recurrent(group)
     if ".w" in parts and len(group) > 1:
         kind = head.scope.base if head.scope.base in _NUMERIC else "dense"
         alone = ".z" not in parts or head.suffix
@@ -253,6 +255,15 @@ def _what(group: list[Node], called: str | None) -> str:
     return ", ".join(_distinctive(ops)) or ops[-1]
 
 
+def _recurrent(group: list[Node]) -> str:
+    """The kind of a recurrent layer, by the gates of its matrix."""
+    rows, columns = next(x.shape for x in group if x.suffix == ".u")
+    steps = {x.suffix.split(".")[1] for x in group if x.suffix.startswith(".t")}
+    gates = static_size((columns,)) // static_size((rows,))
+    return f"{_GATED[gates]}, {len(steps)} steps"
+
+
+_GATED = {1: "rnn", 3: "gru", 4: "lstm"}
 _NUMERIC = ("piecewise", "periodic")
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "square")
 _KINDS = {
