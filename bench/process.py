@@ -21,9 +21,12 @@ PEERS = ROOT / ".venv-bench"
 CACHE = PEERS / "cache"
 SETTINGS = (
     "OPENBLAS_", "NVPL_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "XLA_", "JAX_", "TORCH",
-    "CHAINRULE_",
+    "CHAINRULE_", "PYTHONDONTWRITEBYTECODE",
 )  # fmt: skip
-"""Prefixes of variables that change the speed of a system; they are removed for workers."""
+"""Prefixes of variables that change the speed of a system; they are removed for workers.
+
+Among them is the one that keeps Python from storing bytecode, which installed packages have.
+"""
 
 
 class WorkerError(Exception):

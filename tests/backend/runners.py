@@ -6,7 +6,8 @@ from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import host, without
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.jit import Code, compiled
+from chainrule.backend.cpu.run.jit import Code
+from chainrule.backend.cpu.run.objects import object_files
 from chainrule.plan.plan import Plan
 
 
@@ -29,7 +30,7 @@ def runnable(
     """
     machine = host() if width is None else without(host(), 4 * width)
     program = build(plan, machine, max_rows)
-    code = Code(compiled(program.text, machine), machine)
+    code = Code(object_files(program, machine), machine)
     return Runner(
         Executable(plan.signature, program, code, max_rows), threads=threads, shared=shared
     )

@@ -53,7 +53,7 @@ def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Counter
     """Counters of what is compiled, of steps and of networks; nothing is cached before."""
     monkeypatch.setenv("CHAINRULE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("CHAINRULE_CODE_CACHE", raising=False)
-    places = {"code": (backend, "compiled"), "steps": (stepcache, "build_split"),
+    places = {"code": (backend, "object_files"), "steps": (stepcache, "build_split"),
               "networks": (network, "Model")}  # fmt: skip
     found = {}
     for name, (module, function) in places.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,13 +13,13 @@ from chainrule.backend.cpu.run.caller import compile_caller, load_caller, suppor
 from chainrule.backend.cpu.run.jit import Code, compiled
 from chainrule.backend.registry import find_backend
 from chainrule.engine.compile import machine_code, plan_forward, plan_step
-from chainrule.engine.diskcache import cached
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.graph.step import Step
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
+from chainrule.system.diskcache import cached, sources
 from chainrule.system.forklock import fork_lock
 
 MAX_CACHED = 64
@@ -48,7 +46,7 @@ def caller_code() -> Code | None:
         return None
     with _lock:
         target = find_backend("native").target()
-        file = cached(code_folder(), f"caller {_sources()}", target, lambda: compile_caller(host()))
+        file = cached(code_folder(), f"caller {sources()}", target, lambda: compile_caller(host()))
         return load_caller(file, host())
 
 
@@ -58,10 +56,10 @@ def order_code() -> Code:
     with _lock:
         target = find_backend("native").target()
         file = cached(
-            code_folder(), f"order {_sources()}", target,
+            code_folder(), f"order {sources()}", target,
             lambda: compiled(order_function(), host()),
         )  # fmt: skip
-        return Code(file, host())
+        return Code([file], host())
 
 
 def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
@@ -71,7 +69,7 @@ def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> E
             _known.move_to_end((digest, rows))
             return _known[digest, rows]
         backend = find_backend("native")
-        made_from = f"{digest.hex()} {rows} {_sources()}"
+        made_from = f"{digest.hex()} {rows} {sources()}"
         file = cached(
             code_folder() if own_ops else None,
             made_from,
@@ -82,18 +80,3 @@ def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> E
         while len(_known) > MAX_CACHED:
             _known.popitem(last=False)
         return made
-
-
-@cache
-def _sources() -> str:
-    """A digest of the dates of Chainrule's files: it differs between builds of one version."""
-    folders, files = [os.path.dirname(os.path.dirname(__file__))], []
-    for folder in folders:  # which grows
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    folders.append(entry.path)
-                elif entry.name.endswith(".py"):
-                    status = entry.stat()
-                    files.append((entry.path, status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.frame import FRAME
+from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import Operand
 from chainrule.plan.plan import Signature, Split
@@ -42,7 +43,8 @@ class Program:
     """The text of a module and its calling convention.
 
     Attributes:
-        text: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its entry point.
+        code: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its entry point, and part of
+            the shared code that it calls. None where it is loaded as machine code.
         slots: the word of the frame with a buffer's address; the next word has the address of the
             other side of an updated state, or the bytes from step to step of a step input.
         words: the number of words of the frame.
@@ -50,11 +52,22 @@ class Program:
         scratch: bytes for each thread, as (fixed, for each row).
     """
 
-    text: str
+    code: Shared | None
     slots: dict[Buffer, int]
     words: int
     phases: list[list[Launch]]
     scratch: tuple[int, int]
+
+    @property
+    def text(self) -> str:
+        """The code as one module, to read."""
+        return "" if self.code is None else self.code.whole
+
+    @property
+    def modules(self) -> tuple[str, tuple[str, ...]]:
+        """The code as modules that are linked: its own, and those that other programs share."""
+        assert self.code is not None, "it was loaded as machine code"
+        return self.code.module, tuple(x.module for x in self.code.calls)
 
 
 def slots_of(signature: Signature) -> tuple[dict[Buffer, int], int]:

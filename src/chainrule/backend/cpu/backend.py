@@ -9,7 +9,8 @@ from chainrule.backend import base
 from chainrule.backend.cpu.abi import Program
 from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.jit import compiled, llvm_versions, load_compiler
+from chainrule.backend.cpu.run.jit import llvm_versions, load_compiler
+from chainrule.backend.cpu.run.objects import object_files
 from chainrule.backend.cpu.run.serialize import pack, unpack
 from chainrule.backend.cpu.run.tuned import TunedRunner
 from chainrule.backend.cpu.run.tuner import MAX_THREADS, max_threads
@@ -42,13 +43,13 @@ class Module:
         return self.program.text
 
     def compile(self) -> bytes:
-        """The object file, what its caller must know, and the likely best number of threads."""
+        """The object files, what their caller must know, and the likely best number of threads."""
         from chainrule.backend.cpu.run.microbench import cached_or_default  # noqa: PLC0415
         from chainrule.costs.cost import best_threads  # noqa: PLC0415
 
         speeds = cached_or_default(code_folder())
         threads = best_threads(self.plan, self.max_rows, MAX_THREADS, speeds)
-        return pack(self.plan, self.program, compiled(self.text, self.machine), threads)
+        return pack(self.plan, self.program, object_files(self.program, self.machine), threads)
 
 
 class CPU:

@@ -139,8 +139,7 @@ class Gemm:
         """Sums over a block of k."""
         f, shape, chunk = self.f, self.shape, self.chunk
         self._job(start, f.sub(end, start))
-        strip, *others = self.tile.strip()
-        self.factors.helpers |= {helper.name: helper for helper in others}
+        strip = self.tile.strip()
         with f.loop("0", chunk.strips) as number, self.body.inside():
             row = f.add(chunk.first, f.mul(number, str(shape.rows)))
             self.factors.call(

@@ -67,8 +67,8 @@ def finish(
 ) -> Compiled:
     """The function, with the check of the new state at its end."""
     f, start = body.f, body.finite.end()
-    declared = frozenset(f.declared).union(*(helper.declared for helper in helpers))
-    return Compiled(f.end(start), declared, frozenset(f.maths), scratch, granule, helpers, least)
+    maths = frozenset(f.maths)
+    return Compiled(f.end(start), frozenset(f.declared), maths, scratch, granule, helpers, least)
 
 
 def loops(name: str, analysis: Analysis, machine: Machine) -> Compiled:

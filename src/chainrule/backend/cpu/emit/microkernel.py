@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.scalars import intrinsic
+from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.backend.cpu.emit.text import SCALARS, Function, type_of
 from chainrule.backend.cpu.layout import LINE
 from chainrule.ir.kernel import BYTES
@@ -27,21 +28,14 @@ runs. The addresses are those of what the first row of the first strip needs at 
 
 
 @dataclass(frozen=True)
-class Helper:
-    """A function that several kernels may call.
+class Helper(Shared):
+    """A function that several kernels may call, with those that it calls itself."""
 
-    Attributes:
-        name, text: of the function.
-        declared: the declarations that it needs in the module.
-    """
-
-    name: str
-    text: str
-    declared: frozenset[str]
+    name: str = ""
 
 
 def _helper(f: Function) -> Helper:
-    return Helper(f.name, f.end(), frozenset(f.declared))
+    return Helper(f.end(), frozenset(f.declared), name=f.name)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,9 @@ class Tile:
         the old value is added if `add`. With `rows_in_place`, the left factor is element
         `first + k` of the row. The order of additions does not depend on the shape of the tile.
         """
-        f = Function(f"sums.{self._name(rows)}", "ptr %job, ptr %a, ptr %sums, i64 %number")
+        f = Function(
+            f"sums.{self._name(rows)}.{self.few}", "ptr %job, ptr %a, ptr %sums, i64 %number"
+        )
         word = self._words(f)
         kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
         places = [(r, c) for r in range(rows) for c in range(self.vectors)]
@@ -165,7 +161,7 @@ class Tile:
         for line in range(0, self.width * BYTES[self.dtype], LINE):
             _prefetch(f, f.shift("i8", pointer, str(line)), level)
 
-    def strip(self) -> tuple[Helper, ...]:
+    def strip(self) -> Helper:
         """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
 
         `job` has the words of PANEL_WORDS and what follows them. First it prefetches this strip's
@@ -176,6 +172,7 @@ class Tile:
         f = Function(
             f"strip.{self._name(self.rows)}.{self.few}",
             "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left",
+            external=True,
         )
         words = self._words(f)
         start = f.mul("%number", words["share"])
@@ -186,7 +183,8 @@ class Tile:
         short = f.value(f"icmp sle i64 %left, {self.few}")
         function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
         f.do(f"call void {function}(ptr %job, ptr %a, ptr %sums, i64 %number)")
-        return _helper(f), whole, few_rows
+        texts = dict.fromkeys((few_rows.text, whole.text, f.end()))  # the two may be one
+        return Helper("\n".join(texts), whole.declared | f.declared, name=f.name)
 
     def _name(self, rows: int) -> str:
         left = "lines" if self.rows_in_place else "strips"
@@ -225,7 +223,7 @@ def transpose(dtype: str, lanes: int) -> Helper:
     element, size, kind = SCALARS[dtype], BYTES[dtype], type_of(dtype, lanes)
     words = ("strips", "lines", "first", "depth", "strip_stride", "height")
     parameters = "ptr %table, ptr %to, " + ", ".join(f"i64 %{word}" for word in words)
-    f = Function(f"transpose.{element}.{lanes}", parameters)
+    f = Function(f"transpose.{element}.{lanes}", parameters, external=True)
     target = f.local("ptr")
     whole = f.mul(f.div("%depth", lanes), str(lanes))
     with f.loop("0", "%strips") as number:
@@ -297,7 +295,7 @@ def pack(dtype: str, height: int) -> Helper:
     whole = 1 << (height - 1).bit_length()  # a vector of all lines of a strip, or more
     kind = f"<{whole} x {element}>"
     parameters = "ptr %table, i64 %lines, i64 %depth, i64 %strip_stride, ptr %to"
-    f = Function(f"pack.{element}.{height}", parameters)
+    f = Function(f"pack.{element}.{height}", parameters, external=True)
     room = f.add("%lines", str(height - whole))
     room = f.value(f"call i64 @llvm.smax.i64(i64 {room}, i64 0)")
     vectors = f.mul(f.div(room, height), str(height))

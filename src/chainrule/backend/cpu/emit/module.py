@@ -1,4 +1,4 @@
-"""A plan as one LLVM module: every kernel's function once, and the function that runs steps."""
+"""A plan as LLVM modules: every kernel's function once, and the code that programs share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from chainrule.backend.cpu.abi import Launch, Program, slots_of
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
 from chainrule.backend.cpu.emit.loops import Compiled, loops
+from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.backend.cpu.emit.steps import entry, loss_task, run_function
 from chainrule.backend.cpu.emit.tiling import TILES, tiling
 from chainrule.backend.cpu.layout import argument
@@ -53,19 +54,14 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     ]
     if plan.loss is not None:
         entries.append(loss_task(plan.loss.dtype))
-    text = "\n".join(
-        [
-            *sorted({x for part in parts for x in part.declared}),
-            _maths(parts, machine),
-            *sorted({helper.text for part in parts for helper in part.helpers}),
-            *(part.text for part in parts),
-            *entries,
-            run_function(machine.triple, exact=plan.loss is None),
-        ]
-    )
+    own = "\n".join([*(part.text for part in parts), *entries])
+    declared = frozenset(x for part in parts for x in part.declared)
+    run = Shared(run_function(machine.triple, exact=plan.loss is None))
+    helpers = {helper.name: helper for part in parts for helper in part.helpers}
+    shared = (*_maths(parts, machine), *(helpers[name] for name in sorted(helpers)), run)
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
     slots, words = slots_of(plan.signature)
-    return Program(text, slots, words, phases, scratch)  # type: ignore[arg-type]
+    return Program(Shared(own, declared, shared), slots, words, phases, scratch)  # type: ignore[arg-type]
 
 
 def code(
@@ -83,16 +79,19 @@ def code(
     return loops(name, analysis, machine)
 
 
-def _maths(parts: Iterable[Compiled], machine: Machine) -> str:
+def _maths(parts: Iterable[Compiled], machine: Machine) -> list[Shared]:
     """The functions of the maths library that the kernels call."""
     called = {x for part in parts for x in part.maths}
     kinds = sorted({(dtype, lanes) for _, dtype, lanes in called})
-    return "\n".join(
-        math.definitions(
-            sorted(name for name, *kind in called if tuple(kind) == (dtype, lanes)),
-            dtype,
-            lanes,
-            fma=machine.fma,
+    return [
+        Shared(
+            math.definitions(
+                sorted(name for name, *kind in called if tuple(kind) == (dtype, lanes)),
+                dtype,
+                lanes,
+                fma=machine.fma,
+                external=True,
+            )
         )
         for dtype, lanes in kinds
-    )
+    ]

@@ -56,8 +56,10 @@ def symbol(name: str, dtype: str, width: int) -> str:
     return f"@chainrule.{name}.{Kind(FLOATS[dtype], width).suffix}"
 
 
-def definitions(names: Iterable[str], dtype: str, width: int, *, fma: bool) -> str:
-    """The IR text of functions and of what they call: internal functions, no declarations.
+def definitions(
+    names: Iterable[str], dtype: str, width: int, *, fma: bool, external: bool = False
+) -> str:
+    """The IR text of functions and of what they call, without declarations.
 
     A module may hold the definitions of several types and widths; each only once. Call them with
     two registers' worth of lanes: that runs fastest, and inlining then gains little.
@@ -66,12 +68,18 @@ def definitions(names: Iterable[str], dtype: str, width: int, *, fma: bool) -> s
         names: of FUNCTIONS, in any order; repetitions count once.
         dtype, width: as for `symbol`.
         fma: whether the target has fused multiply-add (else each one would be a library call).
+        external: whether other modules may call the functions.
     """
     wanted = set(names)
     if "philox.run" in wanted and width < 4:
         wanted.add("philox")
     kind = Kind(FLOATS[dtype], width)
-    return "\n".join(_definition(name, dtype, kind, fma) for name in FUNCTIONS if name in wanted)
+    parts = (_definition(name, dtype, kind, fma) for name in FUNCTIONS if name in wanted)
+    text = "\n".join(parts)
+    for name in wanted if external else ():
+        head = f"{kind.text} {symbol(name, dtype, width)}("
+        text = text.replace(f"define internal {head}", f"define {head}")
+    return text
 
 
 def _definition(name: str, dtype: str, kind: Kind, fma: bool) -> str:

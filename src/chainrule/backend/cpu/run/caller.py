@@ -88,7 +88,7 @@ def compile_caller(machine: Machine) -> bytes:
 
 def load_caller(file: bytes, machine: Machine) -> Code:
     """The function, linked with the functions of this interpreter."""
-    return Code(file, machine, {name: _address(name) for name in FUNCTIONS})
+    return Code([file], machine, {name: _address(name) for name in FUNCTIONS})
 
 
 def make_caller(code: Code, runner: Runner, form: Form) -> Caller:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -49,7 +50,7 @@ def compiled(text: str, machine: Machine) -> bytes:
 
     with _llvm(), _plain_loops(llvm):
         _start()
-        target = _target(llvm, machine)
+        target = _kept_target(machine)
         module = llvm.parse_assembly(text, llvm.create_context())
         module.triple = machine.triple
         module.data_layout = str(target.target_data)
@@ -58,16 +59,19 @@ def compiled(text: str, machine: Machine) -> bytes:
 
 
 class Code:
-    """An object file, linked and ready to run; it lives as long as this object.
+    """Object files, linked and ready to run; they live as long as this object.
 
     Args:
-        file: from `compiled`.
+        files: from `compiled`; they may call each other's functions.
         machine: for which it was compiled.
         symbols: addresses of the functions of this process that it calls, by name.
     """
 
     def __init__(
-        self, file: bytes, machine: Machine, symbols: Mapping[str, int] = MappingProxyType({})
+        self,
+        files: Iterable[bytes],
+        machine: Machine,
+        symbols: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
@@ -78,7 +82,8 @@ class Code:
             empty = llvm.parse_assembly("")
             empty.triple = machine.triple
             self._engine = llvm.create_mcjit_compiler(empty, _target(llvm, machine))  # owns both
-            self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
+            for file in files:
+                self._engine.add_object_file(llvm.ObjectFileRef.from_data(file))
             self._engine.finalize_object()
         self._addresses: dict[str, int] = {}
 
@@ -120,6 +125,14 @@ def _target(llvm: Any, machine: Machine) -> Any:
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.cpu, features=machine.features, opt=OPT_LEVEL, jit=True
     )
+
+
+@lru_cache(8)
+def _kept_target(machine: Machine) -> Any:
+    """The target of `compiled`: what it works out of features serves all modules."""
+    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
+
+    return _target(llvm, machine)
 
 
 @contextmanager

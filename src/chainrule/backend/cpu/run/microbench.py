@@ -24,6 +24,7 @@ from chainrule.backend.cpu.machine import Machine, host
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code, compiled
+from chainrule.backend.cpu.run.objects import object_files
 from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.costs.speeds import Speeds, default_speeds, merge_best
@@ -140,7 +141,7 @@ def measured() -> Speeds:
     """Measure; it takes about a third of a second."""
     machine = host()
     lanes = machine.vector // 4
-    code = Code(compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine), machine)
+    code = Code([compiled(_fma(lanes, machine.fma) + "\n" + _copy(lanes), machine)], machine)
     peak = _peak(code, lanes)
     levels, shared = _levels(code)
     probe = Runner(_compiled(_probe(), ROWS))
@@ -179,7 +180,8 @@ def _best_time(function: Callable[[], object], times: int, seconds: float = 0.00
 
 def _compiled(plan: Plan, rows: int) -> Executable:
     program = build(plan, host(), rows)
-    return Executable(plan.signature, program, Code(compiled(program.text, host()), host()), rows)
+    code = Code(object_files(program, host()), host())
+    return Executable(plan.signature, program, code, rows)
 
 
 def _peak(code: Code, lanes: int) -> float:

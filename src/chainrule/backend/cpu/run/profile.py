@@ -25,7 +25,7 @@ class Clock:
     def __init__(self, machine: Machine | None = None) -> None:
         target = machine or host()
         text = run_function(target.triple, timed=True) + "\n" + clock_function()
-        self.code = Code(compiled(text, target), target)
+        self.code = Code([compiled(text, target)], target)
         self._look = self.code.function("clock")
         self._words = np.zeros(2, np.int64)
         self.reading_cost = min(self.now()[1] for _ in range(200))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -53,20 +54,20 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
     threads: int
-    object: bytes
+    objects: list[bytes]
 
 
 _ROWS = -1
 """Stands for N in a shape, and for the index of the minibatch's rows among buffers."""
 
 
-def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
+def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> bytes:
     """The executable of a plan, as bytes.
 
     Args:
         plan: the one to run.
         program: its module.
-        file: the object file of the module.
+        files: the object files of its modules.
         threads: the number that is probably fastest.
     """
     number = {buffer: k for k, buffer in enumerate(plan.buffers)} | {ROWS: _ROWS}
@@ -88,7 +89,7 @@ def pack(plan: Plan, program: Program, file: bytes, threads: int) -> bytes:
         buffers, [number[x] for x in plan.updates], [number[x] for x in plan.twice],
         [number[x] for x in plan.outputs],
         None if plan.loss is None else number[plan.loss], plan.cut, phases, program.scratch,
-        threads, file,
+        threads, list(files),
     )  # fmt: skip
     return msgspec.msgpack.encode(form)
 
@@ -115,8 +116,8 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
         for phase in form.phases
     ]  # fmt: skip
     slots, words = slots_of(signature)
-    program = Program("", slots, words, phases, form.scratch)
-    return Executable(signature, program, Code(form.object, machine), max_rows, form.threads)
+    program = Program(None, slots, words, phases, form.scratch)
+    return Executable(signature, program, Code(form.objects, machine), max_rows, form.threads)
 
 
 def _buffer(form: BufferForm) -> Buffer:

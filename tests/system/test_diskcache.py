@@ -15,8 +15,8 @@ import llvmlite.binding as llvm
 import pytest
 
 from chainrule.backend.cpu.backend import CPU
-from chainrule.engine import diskcache as cache
-from chainrule.engine.diskcache import cached
+from chainrule.system import diskcache as cache
+from chainrule.system.diskcache import cached
 
 TARGET = "an old processor"
 
@@ -147,7 +147,7 @@ def test_a_folder_that_may_not_be_read_or_written(tmp_path: Path, mode: int) -> 
 FULL = """
 import resource, sys
 from pathlib import Path
-from chainrule.engine.diskcache import cached
+from chainrule.system.diskcache import cached
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # as if the disk were full
 for _ in range(2):
     assert cached(Path(sys.argv[1]), "text", "target", lambda: b"code" * 1000) == b"code" * 1000
@@ -174,7 +174,7 @@ def test_what_was_never_finished_goes_after_a_day(tmp_path: Path) -> None:
 SHARED = """
 import sys
 from pathlib import Path
-from chainrule.engine import diskcache as cache
+from chainrule.system import diskcache as cache
 cache.FILES = 5
 for k in range(300):
     text = str(k % 7)
@@ -197,7 +197,7 @@ def test_processes_share_a_folder(tmp_path: Path) -> None:
 ONCE = """
 import sys, time
 from pathlib import Path
-from chainrule.engine.diskcache import cached
+from chainrule.system.diskcache import cached
 
 def make():
     with open(sys.argv[2], "a") as calls:
