@@ -37,6 +37,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      "has an example.",
      ("chainrule.nn.attention", "chainrule.nn.encodings", "chainrule.nn.transformer",
       "chainrule.nn.masks")),
+    ("Tables, interactions and experts", "The page [Embeddings](embeddings.md) has examples.",
+     ("chainrule.nn.bags", "chainrule.nn.interactions", "chainrule.nn.experts")),
     ("Losses and penalties", "Each gives one number, the mean over the examples.",
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",

@@ -30,6 +30,7 @@ from chainrule.nn import init as init
 from chainrule.nn import layer as layer
 from chainrule.nn.attention import attention as attention
 from chainrule.nn.attention import multi_head_attention as multi_head_attention
+from chainrule.nn.bags import embedding_bag as embedding_bag
 from chainrule.nn.classes import cross_entropy as cross_entropy
 from chainrule.nn.classes import hinge as hinge
 from chainrule.nn.classes import kl_divergence as kl_divergence
@@ -38,6 +39,13 @@ from chainrule.nn.compose import residual as residual
 from chainrule.nn.compose import sequential as sequential
 from chainrule.nn.encodings import positions as positions
 from chainrule.nn.encodings import rotary as rotary
+from chainrule.nn.experts import mixture_of_experts as mixture_of_experts
+from chainrule.nn.interactions import deep_factorisation as deep_factorisation
+from chainrule.nn.interactions import factorisation as factorisation
+from chainrule.nn.interactions import field_embedding as field_embedding
+from chainrule.nn.interactions import in_batch as in_batch
+from chainrule.nn.interactions import pair_interactions as pair_interactions
+from chainrule.nn.interactions import two_towers as two_towers
 from chainrule.nn.layers import dense as dense
 from chainrule.nn.layers import dropout as dropout
 from chainrule.nn.layers import embedding as embedding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +18,9 @@ from chainrule.errors import SettingError
 from chainrule.graph import Graph, Node
 from chainrule.graph.node import Parameter
 from chainrule.graph.step import Step
-from chainrule.passes.tables import DENSE_ROWS
-from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adam, AdamW, optimizer
+from chainrule.ops.rows import DENSE_ROWS
+from chainrule.passes.tables import treatments
+from chainrule.train.optim import LBFGS, OPTIMIZERS, SGD, Adagrad, Adam, AdamW, optimizer
 
 Array = np.ndarray[Any, Any]
 FIRST_ORDER = sorted(name for name, kind in OPTIMIZERS.items() if kind is not LBFGS)
@@ -74,11 +76,59 @@ def trained(step: Step, steps: int = 5) -> tuple[Array, dict[str, Array]]:
 # ---------------------------------------------------------------- which tables
 
 
-def test_by_default_tables_of_many_rows_are_updated_by_rows() -> None:
+EXACT: Mapping[str, UpdateRule] = {
+    "sgd": SGD(0.1), "adagrad": Adagrad(0.1), "biases alone decay": SGD(decay=1, decays={"*": 0}),
+}  # fmt: skip
+"""Rules under which a row moves only where its gradient is not 0."""
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("name", sorted(EXACT))
+def test_by_default_tables_of_many_rows_are_updated_by_rows_where_that_is_exact(
+    name: str, settings: Any
+) -> None:
     for count, sparse in ((DENSE_ROWS, False), (DENSE_ROWS + 1, True)):
-        step = step_of(network(None, count), Adam())
-        assert by_rows(step) == ({"table", "table.mean", "table.square"} if sparse else set())
-    assert not by_rows(step_of(network(False, DENSE_ROWS + 1), Adam()))
+        step = step_of(network(None, count), EXACT[name], **settings)
+        slots = {step.graph.name(x) for x in step.updates if x.shape == (count, WIDTH)}
+        assert by_rows(step) == (slots if sparse else set())
+        (table,) = (x for x in step.updates if step.graph.name(x) == "table")
+        assert ("exact" in treatments(step)[table]) == sparse
+    assert not by_rows(step_of(network(False, DENSE_ROWS + 1), EXACT[name], **settings))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        *(optimizer(x) for x in FIRST_ORDER if x not in ("sgd", "adagrad")),
+        SGD(momentum=0.9), SGD(decay=0.1), Adagrad(decay=0.1), AdamW(decay=0),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_by_default_a_whole_table_is_updated_where_unused_rows_move_too(rule: UpdateRule) -> None:
+    step = step_of(network(None, DENSE_ROWS + 1), rule)
+    assert not by_rows(step)
+    (said,) = treatments(step).values()
+    assert said == "the whole table, as its unused rows move too; sparse=True lets them rest"
+
+
+def test_a_plan_tells_how_each_table_is_updated() -> None:
+    codes = cr.input("c", (), dtype="int32")
+    tables = {"few": (9, None), "many": (3000, None), "asked": (9, True), "dense": (3000, False)}
+    parts = [cr.embedding(codes, n, 2, sparse=x, name=name) for name, (n, x) in tables.items()]
+    y = cr.dense(cr.concat(parts, axis=1), 1, name="y")
+    model = cr.Model(outputs=y, loss=cr.squared_error(y, cr.input("t", (1,))), seed=0)
+    told = {rule: model.plan(optimizer=rule).tables for rule in ("sgd", "adam", "lamb")}
+    for rule in told:
+        assert told[rule]["few.table"].endswith("the whole table")
+        assert told[rule]["dense.table"].endswith("the whole table")
+    assert "the rows in use, as exact" in told["sgd"]["many.table"]
+    assert "sparse=True lets them rest" in told["adam"]["many.table"]
+    assert "the rows in use; others rest" in told["adam"]["asked.table"]
+    assert "though sparse=True" in told["lamb"]["asked.table"]
+    plan = model.plan(optimizer="sgd")
+    assert plan.to_dict()["tables"] == told["sgd"]
+    for name, how in told["sgd"].items():
+        assert re.search(rf"^  {name} +{how}$", str(plan), re.MULTILINE)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -87,6 +137,8 @@ def test_all_optimizers_but_lamb_update_by_rows(name: str, settings: Any) -> Non
     step = step_of(network(True), optimizer(name), **settings)  # type: ignore[arg-type]
     slots = {step.graph.name(x) for x in step.updates if x.shape == (COUNT, WIDTH)}
     assert by_rows(step) == (slots if name != "lamb" else set())
+    (table,) = (x for x in step.updates if step.graph.name(x) == "table")
+    assert ("exact" in treatments(step)[table]) == (name in ("sgd", "adagrad"))
     if name == "lamb":
         return
     whole = [x for x in step.graph.operations if x.shape == (COUNT, WIDTH)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.costs.cost import KernelCost, PlanCost
@@ -93,6 +93,7 @@ class Forecast:
         own: nodes that the user named; the others are only counted.
         once: nodes of the graph that are computed once, before the run, as they depend on the
             data alone.
+        tables: how each table that examples look up is updated, by its name.
     """
 
     what: str
@@ -104,6 +105,7 @@ class Forecast:
     speeds: Speeds
     own: frozenset[str] = frozenset()
     once: tuple[str, ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kernels(self) -> tuple[KernelCost, ...]:
@@ -148,7 +150,7 @@ class Forecast:
         that a kernel computes, the places of its kernels in that list; the names are those of the
         graph, and those that the gradient, the update and the passes add. A node of the graph
         that is missing is computed `once` before the run, or is a constant, a view, or merged
-        into or made of others.
+        into or made of others. `tables` has the way that each table is updated, in words.
         """
         kernels = [self._plain(x) for x in self.kernels]
         nodes: dict[str, dict[str, Any]] = {}
@@ -162,6 +164,7 @@ class Forecast:
             "memory": int(self.memory.total), "processor": self.speeds.processor,
             "passes": [{"name": x.name, "what": x.what, "nodes": x.nodes} for x in self.passes],
             "kernels": kernels, "nodes": nodes, "once": list(self.once),
+            "tables": dict(self.tables),
         }  # fmt: skip
 
     def _plain(self, x: KernelCost) -> dict[str, Any]:
@@ -183,7 +186,9 @@ class Forecast:
 
     def sections(self) -> tuple[Section, ...]:
         """The forecast in parts."""
-        return (self._facts(), self._passes(), self._kernels(), self._layout(), self._memory())
+        tables = (self._tables(),) if self.tables else ()
+        parts = self._facts(), self._passes(), self._kernels(), *tables
+        return (*parts, self._layout(), self._memory())
 
     def _facts(self) -> Section:
         peak = self.speeds.peak * self.threads
@@ -239,6 +244,9 @@ class Forecast:
             f"{100 * x.seconds / total:.0f}",
             nodes_text(x.work.kernel.nodes, self.own),
         )
+
+    def _tables(self) -> Section:
+        return Section("Tables, and what of them a step updates", tuple(self.tables.items()))
 
     def _layout(self) -> Section:
         rows = [

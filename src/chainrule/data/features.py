@@ -35,6 +35,7 @@ from chainrule.ops.elementwise import rsqrt, square
 from chainrule.ops.index import one_hot, take
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
+from chainrule.ops.rows import DENSE_ROWS
 from chainrule.ops.shape import expand_dims
 
 SCALINGS = ("auto", "robust", "standard", "quantile")
@@ -207,9 +208,12 @@ def _shared(x: Node, encoder: NumericEncoder) -> Node:
 
 
 def _levels(codes: Node, count: int, name: str) -> Node:
-    """Codes (N,) as an embedding."""
+    """Codes (N,) as an embedding; of many levels, those that no example has rest in a step."""
     width = min(64, round(1.6 * count**0.56))
-    return embedding(codes, count, width, name=f"{name}.embedding", init=Normal(0.05))
+    sparse = True if count > DENSE_ROWS else None
+    return embedding(
+        codes, count, width, name=f"{name}.embedding", init=Normal(0.05), sparse=sparse
+    )
 
 
 def _select(x: Node, columns: Sequence[int] | npt.NDArray[np.int64]) -> Node:

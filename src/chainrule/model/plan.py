@@ -31,6 +31,7 @@ from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import optimizer_for
 from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
+from chainrule.passes.tables import treatments
 from chainrule.plan.plan import Plan
 from chainrule.plan.unit import unit_of_step
 from chainrule.train.fitsettings import FitSettings
@@ -89,6 +90,7 @@ def forecast(
         _memory(backend, step_plan, size, threads, rows, split.body, state.values),
         backend.placed(step_plan, size), machine_speeds,
         own_names(split.body.graph), _once(split),
+        {step.graph.name(x): how for x, how in treatments(step).items()},
     )  # fmt: skip
 
 

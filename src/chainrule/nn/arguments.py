@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import DTypeError, GraphError, SettingError, ShapeError, did_you_mean
+from chainrule.graph.leaves import check_sparse
 from chainrule.graph.node import Node, Parameter, Scope
 from chainrule.graph.op import FUNCTIONS
 from chainrule.graph.source import user_line
-from chainrule.nn.init import InitSpec, initializer
+from chainrule.nn.init import InitSpec, Normal, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
 from chainrule.system.checks import flag, integer
-from chainrule.types import Dim, TensorType, is_number, show
+from chainrule.types import INTEGERS, Dim, TensorType, is_number, show
 
 Activation: TypeAlias = str | Callable[[Node], Node] | None
 
@@ -123,6 +124,21 @@ def floats(where: str, x: object) -> Node:
     )
 
 
+def integers(where: str, x: object) -> Node:
+    """`x`, if it is a node of integers: indices. Raises GraphError, DTypeError."""
+    x = node(where, x)
+    if x.dtype in INTEGERS:
+        return x
+    raise DTypeError(
+        where,
+        "indices are integers",
+        expected="int32 or int64",
+        got=x.dtype,
+        at=f"operand {x.label!r}, line {user_line()}",
+        fix='declare them so: input("codes", (), dtype="int32")',
+    )
+
+
 def features(where: str, x: object) -> tuple[Node, int]:
     """`x` and its number of features, the size of its last axis.
 
@@ -207,6 +223,26 @@ def new_parameter(
         start = np.array(start, dtype=type.dtype, order="C")
         start.flags.writeable = False
     return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse)
+
+
+def new_table(
+    where: str,
+    scope: Scope,
+    shape: tuple[int, int],
+    init: InitSpec,
+    dtype: str,
+    *,
+    trainable: bool = True,
+    sparse: bool | None = None,
+) -> Parameter:
+    """The table of a layer that looks up rows; they start about 1 long. Raises SettingError."""
+    check_sparse(where, sparse)
+    count, width = positive(where, "count", shape[0]), positive(where, "width", shape[1])
+    start = Normal(width**-0.5) if init is None else init
+    return new_parameter(
+        scope, ".table", TensorType((count, width), dtype), start, trainable=trainable,
+        sparse=sparse,
+    )  # fmt: skip
 
 
 def class_array(

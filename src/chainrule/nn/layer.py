@@ -9,8 +9,11 @@ from typing import Any, Concatenate, ParamSpec
 from chainrule.errors import ChainruleError
 from chainrule.graph.node import Node
 from chainrule.nn import (
+    bags,
     compose,
     encodings,
+    experts,
+    interactions,
     layers,
     masks,
     normalise,
@@ -60,6 +63,7 @@ dense = _waiting(layers.dense)
 dropout = _waiting(layers.dropout)
 embedding = _waiting(layers.embedding)
 flatten = _waiting(layers.flatten)
+embedding_bag = _waiting(bags.embedding_bag)
 batch_norm = _waiting(normalise.batch_norm)
 layer_norm = _waiting(normalise.layer_norm)
 rms_norm = _waiting(normalise.rms_norm)
@@ -77,3 +81,8 @@ transformer_encoder = _waiting(transformer.transformer_encoder)
 rnn = _waiting(recurrent.rnn)
 lstm = _waiting(recurrent.lstm)
 gru = _waiting(recurrent.gru)
+mixture_of_experts = _waiting(experts.mixture_of_experts)
+field_embedding = _waiting(interactions.field_embedding)
+pair_interactions = _waiting(interactions.pair_interactions)
+factorisation = _waiting(interactions.factorisation)
+deep_factorisation = _waiting(interactions.deep_factorisation)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from chainrule.errors import DTypeError, SettingError
-from chainrule.graph.leaves import check_sparse
+from chainrule.errors import SettingError
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import (
@@ -12,17 +11,19 @@ from chainrule.nn.arguments import (
     activation_name,
     features,
     floats,
+    integers,
     new_parameter,
+    new_table,
     node,
     positive,
 )
-from chainrule.nn.init import InitSpec, Normal, Zeros
+from chainrule.nn.init import InitSpec, Zeros
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import random
 from chainrule.ops.contract import matmul
 from chainrule.ops.index import take
 from chainrule.ops.shape import reshape
-from chainrule.types import INTEGERS, N, TensorType, static_size
+from chainrule.types import N, TensorType, static_size
 
 
 def dense(
@@ -106,13 +107,14 @@ def embedding(
     The table is `name.table`, (count, width). It starts from normal numbers that make its rows
     about 1 long.
 
-    A large table is updated by rows: a training step changes the rows that its minibatch uses and
-    leaves all others alone, their momentum, averages and weight decay included. So its time does
-    not depend on `count`. Plain SGD and Adagrad without decay do the same either way. With others,
-    such as Adam, a row rests while no example uses it, and its averages with it, as with
-    TensorFlow's LazyAdam and PyTorch's SparseAdam; updated densely, it would still move on by its
-    momentum. The whole table is updated where `sparse=False`, where the loss reads it otherwise
-    too (a penalty on its weights), and by LAMB, which looks at the length of the whole table.
+    A training step may change the rows alone that its minibatch uses, so that its time does not
+    depend on `count`. With plain SGD and with Adagrad, without decay, that gives what an update of
+    the whole table gives, and large tables are updated so. With others, such as Adam, a row that
+    no example uses would still move on by its momentum or decay; `sparse=True` lets it rest, and
+    its averages with it, until it is used, as TensorFlow's LazyAdam and PyTorch's SparseAdam do.
+    The whole table is updated where the loss reads it otherwise too (a penalty on its weights),
+    and by LAMB, which looks at the length of the whole table. `model.plan(optimizer=...)` tells
+    how each table is updated.
 
     Args:
         indices: integers from 0 to `count - 1`, of any shape; the result has one axis more.
@@ -120,29 +122,17 @@ def embedding(
         name, init, trainable: as in `dense`.
         dtype: of the table.
         sparse: True to update by rows, False to update the whole table in each step; None: by
-            rows if there are more than 2,048.
+            rows if there are more than 2,048 and the optimizer makes no difference between both.
 
     Raises:
         DTypeError: the indices are not integers. FeedError, in a run: one is out of range.
         SettingError: `count` or `width` is not an integer above 0, or `sparse` is not True,
             False or None.
     """
-    check_sparse("embedding", sparse)
-    indices = node("embedding", indices)
-    if indices.dtype not in INTEGERS:
-        raise DTypeError(
-            "embedding",
-            "indices are integers",
-            expected="int32 or int64",
-            got=indices.dtype,
-            at=f"operand {indices.label!r}, line {user_line()}",
-            fix='declare them so: input("codes", (), dtype="int32")',
-        )
+    indices = integers("embedding", indices)
     scope = layer_scope(name, "embedding")
-    shape = (positive("embedding", "count", count), positive("embedding", "width", width))
-    start = Normal(shape[1] ** -0.5) if init is None else init
-    table = new_parameter(
-        scope, ".table", TensorType(shape, dtype), start, trainable=trainable, sparse=sparse
+    table = new_table(
+        "embedding", scope, (count, width), init, dtype, trainable=trainable, sparse=sparse
     )
     return as_layer(scope, take(table, indices, axis=0), (indices,))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import DTypeError, ShapeError
-from chainrule.graph.attributes import NATURAL
+from chainrule.graph.attributes import FLAG, NATURAL
 from chainrule.graph.node import Array, Node, Operation, apply
 from chainrule.graph.op import Element, LastEqual, ScatterAdd, Values, op
 from chainrule.ir.index import Place, call, div_mod, flatten_index
@@ -17,6 +17,9 @@ from chainrule.ir.kernel import Expr
 from chainrule.ops.build import accumulator
 from chainrule.ops.index import checked, require_integers
 from chainrule.types import TensorType, static_size
+
+DENSE_ROWS = 2048
+"""A table of more rows is large: it is updated by rows where that is exact."""
 
 # ---------------------------------------------------------------- last_equal
 
@@ -147,7 +150,9 @@ def read_at(x: Node, positions: Node) -> Node:
 # ---------------------------------------------------------------- put_rows
 
 
-def _infer_put_rows(table: TensorType, indices: TensorType, rows: TensorType) -> TensorType:
+def _infer_put_rows(
+    table: TensorType, indices: TensorType, rows: TensorType, exact: bool
+) -> TensorType:
     require_integers("put_rows", indices)
     if not table.ndim:
         raise ShapeError("put_rows", "a table has rows", got=table)
@@ -157,7 +162,7 @@ def _infer_put_rows(table: TensorType, indices: TensorType, rows: TensorType) ->
     return table
 
 
-def _forward_put_rows(table: Array, indices: Array, rows: Array) -> Array:
+def _forward_put_rows(table: Array, indices: Array, rows: Array, exact: bool) -> Array:
     new = table.copy()
     new[checked("put_rows", indices, len(table))] = rows
     return new
@@ -167,6 +172,7 @@ PUT_ROWS = op(
     "put_rows",
     "index",
     infer=_infer_put_rows,
+    attributes={"exact": FLAG},
     forward=_forward_put_rows,
     gradient=None,
     formula="put_rows({0}, {1}, {2})",
@@ -174,6 +180,9 @@ PUT_ROWS = op(
 )
 
 
-def put_rows(table: Node, indices: Node, rows: Node) -> Node:
-    """`table` with `rows`, (N, l, ...), in the place of its rows at `indices`, (N, l)."""
-    return apply(PUT_ROWS, table, indices, rows)
+def put_rows(table: Node, indices: Node, rows: Node, *, exact: bool = False) -> Node:
+    """`table` with `rows`, (N, l, ...), in the place of its rows at `indices`, (N, l).
+
+    exact: whether the other rows are as an update of the whole table would leave them.
+    """
+    return apply(PUT_ROWS, table, indices, rows, exact=exact)

@@ -1,8 +1,12 @@
-"""Updates by rows: a training step leaves the rows of large tables alone that no example uses."""
+"""Updates by rows: a training step leaves the rows of large tables alone that no example uses.
+
+Where a gradient of 0 changes neither a row nor its slots, as with plain SGD and Adagrad, that is
+what an update of the whole table does: the update is exact. With others, such as Adam, the rows
+that no example uses rest, and their averages with them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +19,14 @@ from chainrule.ops.compare import where
 from chainrule.ops.index import take
 from chainrule.ops.join import concat
 from chainrule.ops.reduce import sum
-from chainrule.ops.rows import add_at, is_last, last_equal, put_rows, read_at
+from chainrule.ops.rows import DENSE_ROWS, add_at, is_last, last_equal, put_rows, read_at
 from chainrule.ops.shape import reshape
 from chainrule.passes.rewrite import rewrite
 from chainrule.types import N, Shape, static_size
 
-DENSE_ROWS = 2048
-"""Tables of more rows are updated by rows, where the user does not say."""
-
 
 def update_rows(step: Step) -> Step:
-    """The step with updates by rows of the tables that are large, or made with `sparse=True`.
+    """The step with updates by rows: with `sparse=True`, or of large tables where it is exact.
 
     That a table can be updated by rows takes two things. Its gradient is a sum of scatter_adds:
     the loss reads it by look-ups of examples alone. And the new values of it and its slots are
@@ -33,11 +34,33 @@ def update_rows(step: Step) -> Step:
     gradient may be one of terms that are 0 where it is 0, such as in clipping by norm.
     """
     for table, gradient in step.gradients.items():
-        sparse = table.sparse
-        if sparse or (sparse is None and table.ndim and static_size(table.shape[:1]) > DENSE_ROWS):
+        if table.sparse or (table.sparse is None and _large(table)):
             used = _used(table, gradient)
             step = (_Rows(step, table, gradient, used).step() if used else None) or step
     return step
+
+
+def _large(table: Parameter) -> bool:
+    return table.ndim > 0 and static_size(table.shape[:1]) > DENSE_ROWS
+
+
+def treatments(step: Step) -> dict[Parameter, str]:
+    """The tables of a step that examples look up, each with the way it is updated, in words."""
+    looked_up = (x.operands[0] for x in step.graph.operations if x.op.name == "take")
+    tables = (x for x in looked_up if isinstance(x, Parameter) and x.trainable)
+    return {x: _treatment(x, step.updates[x]) for x in dict.fromkeys(tables)}
+
+
+def _treatment(table: Parameter, new: Node) -> str:
+    if isinstance(new, Operation) and new.op.name == "put_rows":
+        if new.attributes["exact"]:
+            return "the rows in use, as exact as the whole table"
+        return "the rows in use; others rest, with their averages, until they are used"
+    if table.sparse:
+        return "the whole table, though sparse=True: it is read otherwise, or by the optimizer"
+    if table.sparse is False or not _large(table):
+        return "the whole table"
+    return "the whole table, as its unused rows move too; sparse=True lets them rest"
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,7 @@ class _Rows:
         rows: of nodes of the table's shape, in their place, (N, l, ...).
         moved: those of them that depend on the gradient.
         zero: those that are 0 where the gradient is.
+        same: those that are a state where the gradient is 0, with that state.
         fails: whether a node reads all of what depends on the gradient.
     """
 
@@ -99,6 +123,7 @@ class _Rows:
         self.old, self.table, self.used = step, table, used
         self.rows: dict[Node, Node] = {gradient: used.gradient}
         self.moved, self.zero = {gradient}, {gradient}
+        self.same: dict[Node, Node] = {}
         self.fails = False
 
     def step(self) -> Step | None:
@@ -107,15 +132,19 @@ class _Rows:
         place = rewrite(old.graph, self._rule)
         if self.fails or old.updates[self.table] not in self.moved:
             return None
-        updates = {x: self._put(x, new, place) for x, new in old.updates.items()}
+        moved = {x: new for x, new in old.updates.items() if new in self.moved}
+        exact = all(self.same.get(new) is x for x, new in moved.items())
+        if not (exact or self.table.sparse):
+            return None
+        updates = {x: place[new] for x, new in old.updates.items()}
+        updates |= {x: self._put(x, new, exact) for x, new in moved.items()}
         graph = Graph([place[old.loss], *updates.values()], like=old.graph)
         gradients = {x: g for x, g in old.gradients.items() if x is not self.table}
         return Step(graph, place[old.loss], updates, gradients)
 
-    def _put(self, state: Parameter, new: Node, place: Mapping[Node, Node]) -> Node:
-        if new not in self.moved:
-            return place[new]
-        return put_rows(state, self.used.indices, self.rows[new]).within(new.scope, new.suffix)
+    def _put(self, state: Parameter, new: Node, exact: bool) -> Node:
+        made = put_rows(state, self.used.indices, self.rows[new], exact=exact)
+        return made.within(new.scope, new.suffix)
 
     def _rule(self, node: Operation, operands: tuple[Node, ...]) -> Node | None:
         if node in self.rows:
@@ -130,6 +159,10 @@ class _Rows:
                 self.moved.add(node)
             if self._vanishes(node):
                 self.zero.add(node)
+            elif node.op.name in ("add", "subtract"):
+                kept, change = node.operands
+                if change in self.zero:
+                    self.same[node] = self.same.get(kept, kept)
         self.fails |= moved and rows is None
         return None
 
@@ -148,10 +181,16 @@ class _Rows:
 
     def _vanishes(self, node: Operation) -> bool:
         """Whether a node is 0 where the gradient is."""
-        if len(node.operands) != 1 or node.operands[0] not in self.zero:
+        zero = [x in self.zero for x in node.operands]
+        if node.op.name == "multiply":
+            return any(zero)
+        if node.op.name == "divide":
+            return zero == [True, False]
+        if not zero or not all(zero):
             return False
+        zeros = (np.zeros(1, x.dtype) for x in node.operands)
         with np.errstate(all="ignore"):
-            at_zero = node.op.forward(np.zeros(1, node.operands[0].dtype), **node.attributes)
+            at_zero = node.op.forward(*zeros, **node.attributes)
         return not at_zero.any()
 
     def _sum(self, x: Node) -> Node:

@@ -86,8 +86,8 @@ def tiling(
         return found if isinstance(found, int) else max_rows
 
     for n in reversed(range(1, linear.free)):
-        if not free_allowed(analysis, n):
-            continue
+        if not isinstance(linear.sizes[n], int) or not free_allowed(analysis, n):
+            continue  # the columns of x @ x.T are as many as rows
         a, b, rows = contraction.a, contraction.b, contraction.m
         if n in contraction.m:
             a, b, rows = contraction.b, contraction.a, contraction.n

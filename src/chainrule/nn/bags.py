@@ -1,0 +1,196 @@
+"""Embedding bags: the rows of a table that an example names, as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce as folded
+
+import numpy as np
+
+from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
+from chainrule.graph.node import Node, NodeLike
+from chainrule.graph.source import user_line
+from chainrule.nn.arguments import integers, new_table
+from chainrule.nn.init import InitSpec
+from chainrule.nn.naming import as_layer, layer_scope
+from chainrule.ops import reduce
+from chainrule.ops.build import as_node, cast, constant
+from chainrule.ops.compare import equal, less, logical_and, not_equal, where
+from chainrule.ops.index import take
+from chainrule.ops.shape import expand_dims
+from chainrule.system.checks import as_integer
+from chainrule.types import INTEGERS, N, Shape, show, static_size
+
+Combined = Callable[[Node, Node | None, Node | None], Node]
+
+
+def embedding_bag(
+    indices: Node,
+    count: int,
+    width: int,
+    *,
+    combine: str = "mean",
+    padding: int | None = None,
+    lengths: NodeLike | None = None,
+    mask: NodeLike | None = None,
+    weights: NodeLike | None = None,
+    name: str | None = None,
+    init: InitSpec = None,
+    dtype: str = "float32",
+    trainable: bool = True,
+    sparse: bool | None = None,
+) -> Node:
+    """The rows that an example names in a table of trained vectors, combined to one: (N, width).
+
+    A bag is the last axis of `indices`: the words of a text, the products of a basket. It may be
+    filled up: what `padding`, `lengths` and `mask` exclude counts for nothing, whatever stands
+    there, and no gradient flows to it; several of them exclude together. A bag without an index
+    gives zeros.
+
+    The table is `name.table`, (count, width). It starts, and is updated, as that of `embedding`:
+    a training step changes the rows in use alone where it is large, or as `sparse` says. No array
+    of (N, length, width) is made.
+
+    Args:
+        indices: (N, length) or (N, ..., length) integers from 0 to `count - 1`.
+        count, width: the shape of the table.
+        combine: "mean" or "sum" of the rows, or "max", the largest of each of their elements.
+        padding: the index that fills up, such as 0 or -1; None: none does.
+        lengths: (N,) or (N, ...) integers: each bag has so many indices, at its front.
+        mask: (N, length) or (N, ..., length) booleans: True where an index counts.
+        weights: (N, length) or (N, ..., length) floats, a factor of each row. A mean divides by
+            their sum, and is 0 where that is 0.
+        name, init, dtype, trainable, sparse: as in `embedding`.
+
+    Raises:
+        DTypeError: indices or lengths are not integers, a mask not booleans, or weights not of
+            the table's type. ShapeError: they do not fit the indices.
+        SettingError: an argument is not one of those above, or there are weights for "max".
+        FeedError, in a run: an index that counts is out of range.
+    """
+    indices = integers("embedding_bag", indices)
+    length = indices.shape[-1] if indices.ndim else N
+    if length is N or not length:
+        raise ShapeError(
+            "embedding_bag", "the indices have no axis of a bag", expected="(N, length)",
+            got=show(indices.shape), at=_at(indices),
+            fix="one index an example: expand_dims(indices, -1)" if length is N else None,
+        )  # fmt: skip
+    combined = _combine(combine, weights)
+    scope = layer_scope(name, "embedding_bag")
+    table = new_table(
+        "embedding_bag", scope, (count, width), init, dtype, trainable=trainable, sparse=sparse
+    )
+    counts, given = _counted(indices, padding, lengths, mask)
+    factors = None
+    if weights is not None:
+        factors = _fitting("weights", weights, indices.shape, (dtype,))
+        given.append(factors)
+    if counts is not None:
+        indices = where(counts, indices, 0)
+        factors = None if factors is None else where(counts, factors, 0.0)
+    rows = take(table, indices, axis=0).within(scope, ".rows")
+    return as_layer(scope, combined(rows, counts, factors), given)
+
+
+def _combine(combine: str, weights: object) -> Combined:
+    """The function of that name. Raises SettingError."""
+    if combine not in COMBINE:
+        raise SettingError(
+            "embedding_bag", f"combine is {', '.join(map(repr, COMBINE))}", got=repr(combine),
+            at="line " + user_line(), fix=did_you_mean(str(combine), COMBINE),
+        )  # fmt: skip
+    if combine == "max" and weights is not None:
+        raise SettingError(
+            "embedding_bag", "a maximum takes no weights", got="combine='max' and weights",
+            at="line " + user_line(), fix='write combine="sum" or "mean", or leave weights out',
+        )  # fmt: skip
+    return COMBINE[combine]
+
+
+# ---------------------------------------------------------------- which indices count
+
+
+def _counted(
+    indices: Node, padding: int | None, lengths: NodeLike | None, mask: NodeLike | None
+) -> tuple[Node | None, list[Node]]:
+    """Whether each index counts, None where all do; and the operands of the layer."""
+    given, tests = [indices], list[Node]()
+    if padding is not None:
+        fill = as_integer(padding)
+        if fill is None:
+            raise SettingError(
+                "embedding_bag", "padding is an integer", got=repr(padding),
+                at="line " + user_line(), fix="give the index that fills up bags, such as -1",
+            )  # fmt: skip
+        tests.append(not_equal(indices, fill))
+    if lengths is not None:
+        lengths = _fitting("lengths", lengths, indices.shape[:-1], INTEGERS)
+        places = constant(np.arange(static_size(indices.shape[-1:])), lengths.dtype)
+        tests.append(less(places, expand_dims(lengths, -1)))
+        given.append(lengths)
+    if mask is not None:
+        mask = _fitting("mask", mask, indices.shape, ("bool",))
+        tests.append(mask)
+        given.append(mask)
+    return (folded(logical_and, tests) if tests else None), given
+
+
+def _fitting(what: str, given: NodeLike, shape: Shape, dtypes: tuple[str, ...]) -> Node:
+    """An operand of one value for each index or bag. Raises ShapeError, DTypeError."""
+    x = as_node(given, None if isinstance(given, Node) else dtypes[0])
+    if x.dtype not in dtypes:
+        raise DTypeError(
+            "embedding_bag", f"{what} are of another type", expected=" or ".join(dtypes),
+            got=x.dtype, at=_at(x), fix=f'cast them: cast({what}, "{dtypes[0]}")',
+        )  # fmt: skip
+    if x.shape != shape:
+        raise ShapeError(
+            "embedding_bag", f"{what} do not fit the indices", expected=show(shape),
+            got=show(x.shape), at=_at(x),
+        )  # fmt: skip
+    return x
+
+
+def _at(x: Node) -> str:
+    return f"operand {x.label!r}, line {user_line()}"
+
+
+# ---------------------------------------------------------------- how they are combined
+
+
+def _sum(rows: Node, counts: Node | None, factors: Node | None) -> Node:
+    """The sum of the rows that count, (N, length, width) -> (N, width)."""
+    if factors is not None:
+        rows = rows * expand_dims(factors, -1)
+    elif counts is not None:
+        rows = where(expand_dims(counts, -1), rows, 0.0)
+    return reduce.sum(rows, axis=-2)
+
+
+def _mean(rows: Node, counts: Node | None, factors: Node | None) -> Node:
+    """The mean of the rows that count, 0 where the sum of weights is."""
+    if factors is not None:
+        shares = factors
+    elif counts is not None:
+        shares = cast(counts, rows.dtype)
+    else:
+        return reduce.mean(rows, axis=-2)
+    total = reduce.sum(shares, axis=-1, keepdims=True)
+    none = equal(total, 0.0)
+    share = where(none, 0.0, 1.0 / where(none, 1.0, total))
+    return _sum(rows, counts, factors) * share
+
+
+def _max(rows: Node, counts: Node | None, factors: Node | None) -> Node:
+    """The largest of each element of the rows that count, 0 where none does."""
+    if counts is None:
+        return reduce.max(rows, axis=-2)
+    least = float(np.finfo(rows.dtype).min)
+    largest = reduce.max(where(expand_dims(counts, -1), rows, least), axis=-2)
+    some = reduce.sum(counts, axis=-1, keepdims=True)
+    return where(not_equal(some, 0), largest, 0.0)
+
+
+COMBINE: dict[str, Combined] = {"sum": _sum, "mean": _mean, "max": _max}
+"""The ways to combine: rows (N, length, width), which count, and their factors, to (N, width)."""
