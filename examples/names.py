@@ -6,7 +6,7 @@ import numpy as np
 
 import chainrule as cr
 
-NAMES = """
+ELEMENTS = """
 hydrogen helium lithium beryllium boron carbon nitrogen oxygen fluorine neon sodium magnesium
 aluminium silicon phosphorus sulfur chlorine argon potassium calcium scandium titanium vanadium
 chromium manganese iron cobalt nickel copper zinc gallium germanium arsenic selenium bromine krypton
@@ -18,7 +18,8 @@ thallium lead bismuth polonium astatine radon francium radium actinium thorium p
 neptunium plutonium americium curium berkelium californium einsteinium fermium mendelevium nobelium
 lawrencium rutherfordium dubnium seaborgium bohrium hassium meitnerium darmstadtium roentgenium
 copernicium nihonium flerovium moscovium livermorium tennessine oganesson
-""".split()
+"""
+NAMES = ELEMENTS.split()
 LETTERS = ".abcdefghijklmnopqrstuvwxyz"  # a dot stands before a name, and ends it
 WINDOW = 4
 
