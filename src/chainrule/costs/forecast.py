@@ -93,7 +93,7 @@ class Forecast:
         own: nodes that the user named; the others are only counted.
         once: nodes of the graph that are computed once, before the run, as they depend on the
             data alone.
-        tables: how each table that examples look up is updated, by its name.
+        tables: the way each table that examples look up is updated, by its name.
     """
 
     what: str

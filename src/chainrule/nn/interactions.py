@@ -214,7 +214,7 @@ def two_towers(
     temperature: float | Node = 1.0,
     name: str | None = None,
 ) -> Node:
-    """How well two vectors fit: their dot product divided by the temperature, (N, 1).
+    """The score of two vectors: their dot product divided by the temperature, (N, 1).
 
     The vectors come from two networks, the towers, one for each kind of thing; the score is a
     logit for `binary_cross_entropy`, or what `squared_error` compares. To train it from pairs
