@@ -130,6 +130,12 @@ def recurrent(d: Draft) -> Node:
     return layer(x, d.width(), outputs="last", bidirectional=d.maybe(3), layers=1 + d.maybe(4))
 
 
+def slid(d: Draft, x: Node, fill: float = 0.0) -> Node:
+    """Windows of three features."""
+    settings = {"stride": d.pick.choice((1, 2, 4)), "dilation": d.pick.choice((1, 2))}
+    return cr.windows(x, 3, **settings, padding=2, fill=fill)
+
+
 def wide(x: Node) -> int:
     """The number of features of (N, width)."""
     return int(x.shape[1])
@@ -247,6 +253,17 @@ SHAPES: dict[str, Move] = {
     "flip": lambda d, x: cr.flip(x, 1),
     "pad": lambda d, x: cr.pad(x, [(0, 0), (1, 2)], 0.25),
     "repeat": lambda d, x: cr.repeat(x, 2, 1),
+    "windows": lambda d, x: cr.sum(slid(d, x), 2) / 3,
+    "largest of windows": lambda d, x: cr.max(slid(d, x, -np.inf), 2),
+    "convolution": lambda d, x: cr.flatten(
+        cr.einsum("npk,ko->npo", slid(d, x), d.weights(3, d.width())) / wide(x)
+    ),
+    "overlap add": lambda d, x: (
+        cr.overlap_add(
+            slid(d, x), wide(x), stride=d.pick.choice((1, 2)), padding=d.pick.choice((0, 1))
+        )
+        / 3
+    ),
     "split": lambda d, x: sum(cr.split(cr.concat([x, cr.sin(x)], 1), 2, 1)),
     "transpose": lambda d, x: cr.flatten(
         cr.transpose(cr.reshape(cr.concat([x, x, -x], 1), (-1, 3, wide(x))), (0, 2, 1))

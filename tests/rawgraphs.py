@@ -51,6 +51,7 @@ DRAWS: dict[kinds.Attribute, Draw] = {
     kinds.PERMUTATION: lambda pick, xs: tuple(pick.sample(range(_ndim(xs)), _ndim(xs))),
     kinds.PLACES: lambda pick, xs: tuple(pick.choice((0, 0, 1, 2, -1)) for _ in range(_ndim(xs))),
     kinds.NATURAL: lambda pick, xs: pick.choice((0, 1, 2, 5)),
+    kinds.NATURALS: lambda pick, xs: (pick.choice((0, 1, 1, 1, 2, 3)),),
     kinds.WORD.or_none(): lambda pick, xs: pick.choice((None, 7)),
     kinds.FLAG.or_none(): lambda pick, xs: pick.choice((None, True, False)),
     kinds.SHAPE: shape,

@@ -38,6 +38,7 @@ GROUPS = {
     "Products of matrices": ("contract", "einsum"),
     "Shapes": ("shape",),
     "Parts, and arrays put together": ("slicing", "join"),
+    "Windows, as of convolutions": ("windows",),
     "Look-up by index": ("index",),
     "Constants, types, broadcasting": ("build",),
     "Training and randomness": ("mode", "random"),
@@ -80,6 +81,8 @@ SAMPLES: dict[str, Callable[[], cr.Node]] = {
     "concat": lambda: cr.concat([_x(), _x()]),
     "slice": lambda: cr.slice(_x(), (slice(1, 2), slice(None))),
     "pad": lambda: cr.pad(_x(), 1),
+    "windows": lambda: cr.windows(cr.input("x", (5,)), 3, padding=1),
+    "overlap_add": lambda: cr.overlap_add(cr.input("x", (5, 3)), 5, padding=1),
     "one_hot": lambda: cr.one_hot(_indices(), 10),
     "prod_others": lambda: apply(REGISTRY["prod_others"], _x(), axis=(1,)),
     **{

@@ -126,6 +126,7 @@ from chainrule.ops import negative as negative
 from chainrule.ops import norm as norm
 from chainrule.ops import not_equal as not_equal
 from chainrule.ops import one_hot as one_hot
+from chainrule.ops import overlap_add as overlap_add
 from chainrule.ops import pad as pad
 from chainrule.ops import pairs as pairs
 from chainrule.ops import power as power
@@ -163,6 +164,7 @@ from chainrule.ops import uniform as uniform
 from chainrule.ops import var as var
 from chainrule.ops import when_training as when_training
 from chainrule.ops import where as where
+from chainrule.ops import windows as windows
 from chainrule.ops.custom import op as op
 from chainrule.recipe import Config as Config
 from chainrule.recipe import train as train

@@ -51,6 +51,7 @@ NODES = {
     "einsum": cr.einsum("nij,nij->ni", X, X),
     "take": cr.take(cr.constant(np.ones((4, 2), "float32")), CODES),
     "var": cr.var(X, 1),
+    "windows": cr.windows(X, 2),
 }
 FAR = {"$array": {"dtype": "float32", "shape": [10**9, 0], "data": []}}
 
@@ -96,6 +97,11 @@ FAR = {"$array": {"dtype": "float32", "shape": [10**9, 0], "data": []}}
         ("einsum", "equation", "nij,nik->nj"),
         ("einsum", "equation", 7),
         ("take", "axis", -1),
+        ("windows", "axis", 0),
+        ("windows", "stride", {"$tuple": [0]}),
+        ("windows", "size", {"$tuple": [3]}),
+        ("windows", "before", {"$tuple": [-1]}),
+        ("windows", "dilation", {"$tuple": []}),
         ("var", "ddof", -1),
         ("var", "ddof", 0.5),
     ],

@@ -153,6 +153,9 @@ AXES = Attribute("axes of the first operand, each once, in ascending order", _ax
 PERMUTATION = Attribute("each axis of the operand, named once", _permutation, ShapeError)
 PLACES = Attribute("an integer for each axis of the operand", _places, ShapeError)
 NATURAL = Attribute("a non-negative integer", lambda x, _: _integer(x, 0, MAX_SIZE + 1), ShapeError)
+NATURALS = Attribute(
+    "non-negative integers", lambda x, _: _integers(x, 0, MAX_SIZE + 1), ShapeError
+)
 WORD = Attribute("an integer of 32 bits", lambda x, _: _integer(x, 0, 2**32))
 SHAPE = Attribute(
     f"non-negative integers, or N, for at most {MAX_AXES} axes", lambda x, _: _dims(x), ShapeError

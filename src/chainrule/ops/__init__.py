@@ -91,3 +91,5 @@ from chainrule.ops.transcendental import log as log
 from chainrule.ops.transcendental import log1p as log1p
 from chainrule.ops.transcendental import sin as sin
 from chainrule.ops.transcendental import tanh as tanh
+from chainrule.ops.windows import overlap_add as overlap_add
+from chainrule.ops.windows import windows as windows

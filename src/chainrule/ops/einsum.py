@@ -24,14 +24,15 @@ from chainrule.types import Dim, TensorType, broadcast_shapes, show
 # Each label occurs at most once in each of the three terms, and in two of them at least.
 
 
-def _terms(equation: str) -> tuple[str, str, str]:
+def labels_of(equation: str) -> tuple[str, str, str]:
+    """The labels of both operands and of the result."""
     operands, out = equation.split("->")
     a, b = operands.split(",")
     return a, b, out
 
 
 def _infer_einsum(x: TensorType, w: TensorType, equation: str) -> TensorType:
-    a, b, out = _terms(equation)
+    a, b, out = labels_of(equation)
     if x.dtype != w.dtype:
         raise DTypeError("einsum", "element types differ", got=f"{x} and {w}")
     if len(a) != x.ndim or len(b) != w.ndim:
@@ -51,7 +52,7 @@ def _sizes_differ(label: str, one: Dim, other: Dim, equation: str) -> ShapeError
 
 def _forward_einsum(x: Array, w: Array, equation: str) -> Array:
     """One product of batches of matrices: (both, left, inner) @ (both, inner, right)."""
-    a, b, out = _terms(equation)
+    a, b, out = labels_of(equation)
     both = [s for s in a if s in b and s in out]
     inner = [s for s in a if s in b and s not in out]
     left, right = [s for s in a if s not in b], [s for s in b if s not in a]
@@ -70,7 +71,7 @@ def _forward_einsum(x: Array, w: Array, equation: str) -> Array:
 def _lower_einsum(
     node: Operation, place: Place, value: Values, loop: Callable[[Dim], Expr]
 ) -> Expr:
-    *terms, out = _terms(node.attributes["equation"])
+    *terms, out = labels_of(node.attributes["equation"])
     index: dict[str, Expr] = dict(zip(out, place, strict=True))
     for term, x in zip(terms, node.operands, strict=True):
         for label, dim in zip(term, x.shape, strict=True):
@@ -90,8 +91,8 @@ EINSUM = op(
     attributes={"equation": EQUATION},
     forward=_forward_einsum,
     gradient=lambda gy, y, x, w, equation: (
-        einsum("{2},{1}->{0}".format(*_terms(equation)), gy, w),
-        einsum("{2},{0}->{1}".format(*_terms(equation)), gy, x),
+        einsum("{2},{1}->{0}".format(*labels_of(equation)), gy, w),
+        einsum("{2},{0}->{1}".format(*labels_of(equation)), gy, x),
     ),
     lower=Reduce("sum", _lower_einsum, spreads=True),
     formula='einsum("{equation}", {0}, {1})',

@@ -9,8 +9,9 @@ import { RANDOM } from "./random";
 import { REDUCTIONS } from "./reduce";
 import { ROWS } from "./rows";
 import { VIEWS } from "./views";
+import { WINDOWS } from "./windows";
 
 export const KERNELS: ReadonlyMap<string, Kernel> = new Map(Object.entries({
   ...MAPS, ...LOGIC, ...REDUCTIONS, ...PRODUCTS, ...CONTRACTIONS, ...VIEWS, ...INDEXING, ...RANDOM,
-  ...ROWS,
+  ...ROWS, ...WINDOWS,
 }));

@@ -290,12 +290,13 @@ class Body:
         if not self.varies(instr):
             pointer = self._pointer(("read", instr), argument, access.offset)
             pointer = self.f.shift(stored_type(entry.dtype), pointer, self._clamped(access))
-            return self._load(argument, pointer, 1)
+            return self.load(argument, pointer, 1)
         if axis is not None and self.analysis.stride(access, axis) == 1:
             return self._load_run(instr, argument, access)
         return self._gather(argument, access)
 
-    def _load(self, argument: int, pointer: str, lanes: int, mask: str | None = None) -> str:
+    def load(self, argument: int, pointer: str, lanes: int, mask: str | None = None) -> str:
+        """Elements of an argument at an address; 0 in lanes that a mask leaves out."""
         dtype = self.linear.arguments[argument].dtype
         kind, size = stored_type(dtype, lanes), BYTES[dtype]
         if mask is None:
@@ -327,7 +328,7 @@ class Body:
                 here = self._clamped_index(place, size)
             offset = self.f.add(offset, self.f.mul(here, str(stride)))
         kind = stored_type(self.linear.arguments[argument].dtype)
-        return self._load(argument, self.f.shift(kind, pointer, offset), lanes, mask)
+        return self.load(argument, self.f.shift(kind, pointer, offset), lanes, mask)
 
     def _both(self, a: str, b: str) -> str:
         return self.f.value(f"and <{self.vectors.lanes} x i1> {a}, {b}")
@@ -373,7 +374,7 @@ class Body:
         pointer = self.f.shift(element, pointer, self._clamped(access))
         mask = self.mask if lanes > 1 and not self._fits_padding(store) else None
         if store.add:
-            old = self._load(store.argument, pointer, lanes, mask)
+            old = self.load(store.argument, pointer, lanes, mask)
             both = (argument.dtype, argument.dtype, lanes, (old, value))
             value = scalars.apply(self.f, "add", *both)
         new = argument.space in ("state", "staged") and not self.linear.commit

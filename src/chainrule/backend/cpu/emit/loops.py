@@ -153,9 +153,9 @@ class Nest:
             return False
         return size % lanes == 0 and GRANULE % lanes == 0
 
-    def mask(self, left: str) -> str:
-        """The first `left` lanes."""
-        lanes = self.vectors.lanes
+    def mask(self, left: str, lanes: int = 0) -> str:
+        """The first `left` lanes, of as many as the kernel's vectors have if not said."""
+        lanes = lanes or self.vectors.lanes
         if left.isdigit():
             bits = ", ".join(f"i1 {'true' if k < int(left) else 'false'}" for k in range(lanes))
             return f"<{bits}>"

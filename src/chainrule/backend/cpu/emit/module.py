@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from chainrule.backend.cpu.abi import Launch, Program, slots_of
+from chainrule.backend.cpu.emit.blocks import blocks
+from chainrule.backend.cpu.emit.direct import direct
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
 from chainrule.backend.cpu.emit.loops import Compiled, loops
@@ -33,11 +35,18 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
         phases.append([])
         for task in phase.tasks:
             linear, size = laid_out(task.linear, task.operands, layout), first_size(task.linear)
-            if task.contraction is None:
+            shape = blocks(Analysis(linear), task.contraction, machine)
+            if shape is not None:
+                size = size if shape.by_rows else shape.tiles
+            elif task.contraction is None:
                 linear, size = with_runtime_length(linear)
             if linear not in compiled:
                 name, analysis = f"k{len(compiled)}", Analysis(linear)
-                made = code(name, analysis, task.contraction, machine, max_rows, plan.loss is None)
+                if shape is not None:
+                    made = direct(name, analysis, shape, machine)
+                else:
+                    forward = plan.loss is None
+                    made = code(name, analysis, task.contraction, machine, max_rows, forward)
                 compiled[linear] = name, made
             name, made = compiled[linear]
             seconds = rough_seconds(task, max_rows, guessed)
