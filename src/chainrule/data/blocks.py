@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,13 +30,15 @@ class Block(NamedTuple):
     | category   | (n,) int32              | number of codes   |
     | categories | (n, width) int32        | number of columns |
     | array      | (n, width) float32      | number of features |
+    | grid       | (n, *shape) numbers     | number of elements |
     """
 
     name: str
-    kind: Literal["numbers", "category", "categories", "array"]
+    kind: Literal["numbers", "category", "categories", "array", "grid"]
     columns: tuple[str, ...]
     width: int
     members: tuple[Member, ...] = ()
+    shape: tuple[int, ...] = ()
 
 
 class Described(NamedTuple):
@@ -60,12 +62,16 @@ class Encoded:
     """A table as arrays: one for each block, the target if requested, the rows, and notes.
 
     rows: the positions in the encoded table of the rows that the arrays hold, ascending.
+    absent: the rows whose picture cannot be read, (n,), all 0 in the arrays; None: there are none.
+    names: columns that tell which row is which, such as the files of pictures.
     """
 
     arrays: dict[str, NDArray[Any]]
     target: NDArray[Any] | None
     rows: NDArray[np.int64]
     notes: list[str]
+    absent: NDArray[np.bool_] | None = None
+    names: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,4 +87,6 @@ def subset(encoded: Encoded, rows: NDArray[np.int64]) -> Encoded:
     """Some rows of an encoded table."""
     target = None if encoded.target is None else encoded.target[rows]
     arrays = {name: array[rows] for name, array in encoded.arrays.items()}
-    return Encoded(arrays, target, encoded.rows[rows], encoded.notes)
+    absent = None if encoded.absent is None else encoded.absent[rows]
+    names = {name: cells[rows] for name, cells in encoded.names.items()}
+    return Encoded(arrays, target, encoded.rows[rows], encoded.notes, absent, names)

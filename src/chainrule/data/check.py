@@ -24,6 +24,7 @@ from chainrule.errors import DataError
 SAMPLE = 50_000
 MIN_LEAK_SHARE = 0.995  # share of held-out rows or of variance that one column alone explains
 MIN_ORDER_SHARE = 0.05  # of variance, from which the order of an id is worth a warning
+NO_TOTAL = ("date", "boolean", "array")
 Severity = Literal["error", "warning", "info"]
 
 
@@ -104,7 +105,7 @@ def _check_totals(table: Table) -> list[Finding]:
 
 def _ends_in_total(column: Column) -> bool:
     """Whether the last cell is the sum of at least ten above, and more than any of them."""
-    if len(column) < 11 or column.storage in ("date", "boolean") or column.missing[-1]:
+    if len(column) < 11 or column.storage in NO_TOTAL or column.missing[-1]:
         return False
     if column.storage == "text":
         last = column.take(np.array([len(column) - 1]))

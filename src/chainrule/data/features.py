@@ -14,6 +14,7 @@ from chainrule.data.columns.columns import UNSEEN
 from chainrule.data.columns.encoder import (
     ArrayEncoder,
     CategoryEncoder,
+    GridEncoder,
     NumericEncoder,
     Stats,
     spread_of,
@@ -66,6 +67,8 @@ class Features:
     Attributes:
         numbers: the scaled numbers that have many values, float32 (N, i), or None.
         others: flags, marks of gaps, categories and words, float32 (N, j), or None.
+        grids: pictures (N, height, width, channels) and signals (N, length, channels), float32,
+            standardised; signals of one length are channels of one node.
         target: the Input of the target, or None where the schema has none.
         treatments: for each column, in words, what its node does.
     """
@@ -74,6 +77,7 @@ class Features:
     others: Node | None
     target: Input | None
     treatments: dict[str, str]
+    grids: tuple[Node, ...] = ()
 
     @cached_property
     def node(self) -> Node:
@@ -116,11 +120,14 @@ def features(
         )
     numbers: Node | None = None
     others: list[Node] = []
+    grids: list[Node] = []
     treatments: dict[str, str] = {}
     for block in schema.blocks:
         if block.kind == "numbers":
             how = "linear" if linear else scaling
             numbers, others = _numbers(block, how, schema, treatments)
+        elif block.kind == "grid":
+            grids.append(_grid(schema, block, treatments))
         elif block.kind == "category":
             others.append(_category(schema, block, one_hot_up_to, treatments))
         elif block.kind == "categories":
@@ -132,7 +139,8 @@ def features(
                 treatments[encoder.name] = encoder.features
             elif isinstance(encoder, CategoryEncoder) and encoder.words is not None:
                 treatments[encoder.name] += f"; and {encoder.words.features}"
-    return Features(numbers, beside(others) if others else None, target_input(schema), treatments)
+    joined = beside(others) if others else None
+    return Features(numbers, joined, target_input(schema), treatments, _as_channels(grids))
 
 
 def knots(numbers: Node, schema: Schema) -> Floats:
@@ -296,6 +304,31 @@ _SCALED: dict[str, tuple[Callable[[Node, list[Stats]], Node], str]] = {
     "linear": (_linear, "standardised, without a bound"),
 }
 """By scaling, its function and its description."""
+
+
+# ---------------------------------------------------------------- pictures and signals
+
+
+def _grid(schema: Schema, block: Block, treatments: dict[str, str]) -> Node:
+    """The pictures or signals of a column, standardised by channel."""
+    encoder = next(e for e in schema.used if e.name == block.name)
+    assert isinstance(encoder, GridEncoder)
+    treatments[encoder.name] = encoder.treatment
+    x = input(block.name, block.shape)
+    mean, std = (np.array(values, np.float32) for values in (encoder.mean, encoder.std))
+    return ((x - mean) / std).within(Scope(f"{block.name}.scaled"))
+
+
+def _as_channels(grids: Sequence[Node]) -> tuple[Node, ...]:
+    """Pictures as they are; signals of one length as channels of one."""
+    alike: dict[object, list[Node]] = {}
+    for node in grids:
+        key = node.shape[1] if node.ndim == 3 else node
+        alike.setdefault(key, []).append(node)
+    return tuple(
+        concat(nodes, axis=2).within(Scope("signals")) if len(nodes) > 1 else nodes[0]
+        for nodes in alike.values()
+    )
 
 
 # ---------------------------------------------------------------- categories

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
-from chainrule.data.columns.encoder import Encoder, Infinite
+from chainrule.data.columns.encoder import ENCODERS, Encoder, GridEncoder, Infinite
 from chainrule.data.columns.kinds import Kind, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
 from chainrule.errors import DataError
 
+Options = Mapping[str, Mapping[str, Any]]
+"""Further arguments of a kind's `fit`, by its name or that of a column."""
 MAX_LOST = 0.2
 """The share of rows up to which words in place of the target are gaps without being asked."""
 
@@ -75,7 +77,7 @@ def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
 
 
 def learn_columns(
-    table: Table, features: list[Column], chosen: Mapping[str, str]
+    table: Table, features: list[Column], chosen: Mapping[str, str], options: Options
 ) -> tuple[Encoder, ...]:
     """The encoder of each column, in order. Raises DataError where none is left to learn from."""
     kinds = {column.name: kind_of(column, chosen) for column in features}
@@ -85,7 +87,16 @@ def learn_columns(
                 name = "category" if column.storage == "text" else "number"
                 kinds[column.name] = Kind(name, "looks like an id, but there is nothing else")
     encoders = tuple(
-        located(table, name, partial(learn_column, kind=kind.name, reason=kind.reason))
+        located(
+            table,
+            name,
+            partial(
+                learn_column,
+                kind=kind.name,
+                reason=kind.reason,
+                options=options.get(name, options.get(kind.name)),
+            ),
+        )
         for name, kind in kinds.items()
     )
     if all(isinstance(encoder, DroppedColumn) for encoder in encoders):
@@ -124,3 +135,34 @@ def _infinity(table: Table, name: str, row: int) -> DataError:
         at=table.place(row, name),
         fix="replace it by a gap or a large number, or leave the column out",
     )
+
+
+def absent_of(table: Table, grids: Sequence[GridEncoder]) -> NDArray[np.bool_] | None:
+    """The rows of which a picture or signal is not there, (n,); None where there are none."""
+    lost = np.zeros(len(table), bool)
+    for encoder in grids:
+        if encoder.name in table:
+            lost |= encoder.absent(table[encoder.name])
+    return lost if lost.any() else None
+
+
+def readable(
+    table: Table, target: str | None, chosen: Mapping[str, str], options: Options
+) -> tuple[Table, list[str]]:
+    """The rows whose pictures and signals can be read, and notes on the others."""
+    notes: list[str] = []
+    grids: list[GridEncoder] = []
+    for column in table:
+        kind = kind_of(column, chosen).name if column.name != target else ""
+        if issubclass(ENCODERS.get(kind, Encoder), GridEncoder):
+            given = options.get(column.name, options.get(kind))
+            encoder = learn_column(column, kind, options=given)
+            assert isinstance(encoder, GridEncoder)
+            notes += encoder.encode(column)[1]
+            grids.append(encoder)
+    absent = absent_of(table, grids)
+    if absent is None:
+        return table, notes
+    lost = counted(int(absent.sum()), "row")
+    notes.append(f"{lost} without a picture or signal that can be read left out")
+    return table.take(np.flatnonzero(~absent)), notes

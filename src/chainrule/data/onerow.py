@@ -88,7 +88,8 @@ class RowReader:
         if schema.target is not None:
             self._slots[schema.target.name] = Slot()
         for block in schema.blocks:
-            self._place(block)
+            if block.kind != "grid":
+                self._place(block)
         for encoder in schema.used:
             if isinstance(encoder, NumberColumn) and encoder.stats.count:
                 low, *_, high = encoder.stats.quantiles
@@ -96,6 +97,7 @@ class RowReader:
         texts = [text.strip() for text in schema.gaps or ()]
         self._gaps = {float(text) for text in texts if PLAIN_NUMBER.fullmatch(text)}
         self._share = MOST_BYTES // len(self._slots)
+        self._grids = any(block.kind == "grid" for block in schema.blocks)
         self._orders: dict[tuple[str, ...], list[Slot]] = {}
 
     def _place(self, block: Block) -> None:
@@ -111,7 +113,7 @@ class RowReader:
 
     def encode(self, data: Any) -> Encoded:
         """The arrays of a table, as `Schema.encode(read(data), "none")` makes them."""
-        row = given_row(data)
+        row = None if self._grids else given_row(data)
         order = None if row is None else self._order(row)
         found = None if row is None or order is None else self._recalled(row, order)
         if found is not None:

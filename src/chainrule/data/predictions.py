@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,15 @@ class Predictions:
         schema: of the model.
         values: probabilities (n, classes), or numbers (n,) in the target's unit.
         notes: on differences from the training data, a line each.
+        names: columns of the table that tell which row is which, such as the files of pictures.
+
+    Where a picture cannot be read, its values are NaN, and its label is empty.
     """
 
     schema: Schema
     values: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
+    names: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
@@ -49,7 +54,9 @@ class Predictions:
         target = self.schema.target
         if not isinstance(target, ClassTarget):
             return self.values
-        return target.decode(target.decided(self.values).argmax(axis=1))
+        known = ~np.isnan(self.values).any(axis=1)
+        labels = target.decode(target.decided(np.nan_to_num(self.values)).argmax(axis=1))
+        return labels if known.all() else np.where(known, labels.astype(object), "")
 
     @property
     def probabilities(self) -> npt.NDArray[Any] | None:
@@ -57,8 +64,9 @@ class Predictions:
         return None if self.schema.classes is None else self.values
 
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Columns by name: the target, and for classes the probability of each."""
-        columns = {self.target: self.labels}
+        """Columns by name: the files of pictures, the target, and for classes the probability of
+        each."""
+        columns = {**self.names, self.target: self.labels}
         if self.schema.classes is not None:
             for k, label in enumerate(self.schema.classes):
                 columns[f"probability of {label}"] = self.values[:, k]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, reduce
+from math import prod
 from operator import or_
 from types import GenericAlias
 from typing import Any, Literal, NamedTuple
@@ -19,18 +20,23 @@ from chainrule.data.columns.encoder import (
     ArrayEncoder,
     CategoryEncoder,
     Encoder,
+    GridEncoder,
     NumericEncoder,
     base_of,
 )
 from chainrule.data.columns.kinds import check_kinds
+from chainrule.data.columns.signals import with_signal
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.columns.told import reading_notes
 from chainrule.data.learn import (
+    Options,
+    absent_of,
     labelled,
     learn_columns,
     learn_target,
     located,
+    readable,
     refuse_infinities,
     refuse_words,
 )
@@ -97,6 +103,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         kinds: Mapping[str, str] | None = None,
         task: str | None = None,
         ignore: Sequence[str] = (),
+        options: Options | None = None,
     ) -> Schema:
         """Learn every column of a table.
 
@@ -106,6 +113,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 constant (the last two leave the column out), ignore.
             task: 'classification' or 'regression', to overrule the guess.
             ignore: columns to leave out.
+            options: further arguments of the `fit` of a kind, by its name or that of a column:
+                {"picture": {"size": (32, 32)}}.
 
         Raises:
             SettingError: an unknown column, kind or task.
@@ -115,7 +124,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ignore:
             require_column("ignore", name, table)
         chosen = check_kinds(table, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
-        learned, notes, whole = None, list(table.notes), table
+        options = options or {}
+        table, found = readable(table, target, chosen, options)
+        learned, notes, whole = None, [*table.notes, *found], table
         if target is not None:
             learned = learn_target(table, table[target], task, chosen.get(target))
             _, kept, found = labelled(table, learned)
@@ -123,7 +134,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             notes += [*found, *reading_notes(table[target], learned)]
             table = table.take(kept)
         features = [column for column in table if column.name != target]
-        encoders = learn_columns(table, features, chosen)
+        encoders = learn_columns(table, features, chosen, options)
         for encoder in encoders:
             notes += reading_notes(whole[encoder.name], encoder)
         return cls(columns=encoders, target=learned, rows=len(table), source=table.source,
@@ -192,7 +203,10 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         else:
             blocks += [Block(e.name, "category", (e.name,), e.width) for e in categories]
         for encoder in used:
-            if isinstance(encoder, ArrayEncoder):
+            if isinstance(encoder, GridEncoder):
+                size = prod(encoder.shape)
+                blocks.append(Block(encoder.name, "grid", (encoder.name,), size, (), encoder.shape))
+            elif isinstance(encoder, ArrayEncoder):
                 blocks.append(Block(encoder.name, "array", (encoder.name,), encoder.width))
             elif isinstance(encoder, CategoryEncoder) and encoder.words is not None:
                 name = self._free(f"{encoder.name}.words")
@@ -215,21 +229,39 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Raises DataError for a missing column, an infinity, an unknown class.
         """
-        table = with_gaps(table, self.gaps)
+        table = self._merged(with_gaps(table, self.gaps))
         notes = self._notes(table)
         self._check_columns(table, notes, target)
         labels, rows = None, np.arange(len(table))
+        grids = [e for e in self.used if isinstance(e, GridEncoder)]
+        absent = absent_of(table, grids)
         if target != "none" and self.target is not None and self.target.name in table:
             if target == "required":
                 labels, rows, more = labelled(table, self.target)
-                table, notes = table.take(rows), notes + more
+                notes += more
+                if absent is not None:
+                    notes += [x for e in grids for x in e.encode(table[e.name])[1]]
+                    seen = ~absent[rows]
+                    labels, rows, absent = labels[seen], rows[seen], None
+                table = table.take(rows)
             else:
                 labels = located(table, self.target.name, self.target.encode)
         arrays: dict[str, NDArray[Any]] = {}
         for block in self.blocks:
             arrays[block.name] = _encode_block(table, block, self._parts.encoders, notes)
         notes += self._parts.watch.lines(arrays)
-        return Encoded(arrays, labels, rows, notes)
+        names = {
+            e.name: np.array([cell or "" for cell in table[e.name].cells()], object)
+            for e in grids if table[e.name].storage == "text" and e.kind == "picture"
+        }  # fmt: skip
+        return Encoded(arrays, labels, rows, list(dict.fromkeys(notes)), absent, names)
+
+    def _merged(self, table: Table) -> Table:
+        """The table with the columns of each signal as one."""
+        for encoder in self.used:
+            if isinstance(encoder, GridEncoder) and encoder.sources != (encoder.name,):
+                table = with_signal(table, encoder.name, encoder.sources)
+        return table
 
     def unseen_classes(self, table: Table) -> NDArray[np.bool_]:
         """The rows whose target is a class that training did not have, (n,)."""

@@ -17,7 +17,7 @@ from chainrule.errors import DataError, SettingError, did_you_mean
 SHOWN_COLUMNS, SHOWN_ROWS = 40, 5
 """The columns and rows of a table that a notebook shows."""
 
-Storage = Literal["number", "integer", "boolean", "text", "date"]
+Storage = Literal["number", "integer", "boolean", "text", "date", "array"]
 Codes = NDArray[np.int32]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -34,10 +34,13 @@ class Column:
     | boolean | bool                          | True in `mask`   |
     | text    | int32 codes into `levels`     | code -1          |
     | date    | datetime64[us], UTC           | NaT              |
+    | array   | (n, ...) numbers              | True in `mask`   |
 
-    parsed: the levels as numbers, cached by `cells.level_numbers` for all columns that share them.
+    parsed: what the levels were found to be, for all columns that share them: numbers, cached by
+    `cells.level_numbers`, or pictures, by `pictures.decoded`.
     written: the cells as they stand, where the source has no types: CSV.
     comma: whether numbers in texts may have decimal commas, as another column of the table shows.
+    folder: that names of files in texts are relative to; empty: the working folder.
     """
 
     name: str
@@ -45,9 +48,10 @@ class Column:
     values: NDArray[Any]
     levels: NDArray[np.object_] | None = None
     mask: Flags | None = None
-    parsed: dict[Any, Floats] = field(default_factory=dict, compare=False, repr=False)
+    parsed: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     written: Written | None = None
     comma: bool = False
+    folder: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,6 +83,8 @@ class Column:
         """The number of distinct values, gaps not counted."""
         if self.storage == "text":
             return int(np.count_nonzero(self.level_counts))
+        if self.storage == "array":
+            return len({hash(cell.tobytes()) for cell in self.present})
         return len(np.unique(self.present))
 
     @property
@@ -103,7 +109,7 @@ class Column:
         mask = None if self.mask is None else self.mask[rows]
         written = None if self.written is None else self.written.take(rows)
         return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
-                      written, self.comma)  # fmt: skip
+                      written, self.comma, self.folder)  # fmt: skip
 
     @property
     def typed(self) -> Column:
@@ -127,8 +133,8 @@ class Column:
         return self.written.gap_texts(self.missing)
 
     def floats(self) -> Floats:
-        """Numbers and booleans as float64 with NaN for a gap. Text and dates have none."""
-        if self.storage in ("text", "date"):
+        """Numbers and booleans as float64 with NaN for a gap. Other storages have none."""
+        if self.storage in ("text", "date", "array"):
             raise DataError(f"column {self.name!r}", f"holds {self.storage}, not numbers")
         out = np.array(self.values, np.float64)
         if self.mask is not None:
@@ -158,6 +164,9 @@ class Column:
         if self.storage == "text":
             assert self.levels is not None
             return self.values, list(self.levels)
+        if self.storage == "array":
+            codes = np.where(self.missing, -1, np.arange(len(self))).astype(np.int32)
+            return codes, [shape_words(self.values.shape[1:])] * len(self)
         codes = np.full(len(self), -1, np.int32)
         plain, texts = self.written, ~self.missing
         odd = np.zeros(len(self), bool)
@@ -340,7 +349,13 @@ def _summary(column: Column) -> tuple[str, str, str]:
     if len(column) == column.gaps:
         return column.name, column.storage, "only gaps"
     low, high = label_of(column.present.min()), label_of(column.present.max())
-    return column.name, column.storage, f"{low} to {high}{gaps}"
+    shape = f"{shape_words(column.values.shape[1:])}, " if column.storage == "array" else ""
+    return column.name, column.storage, f"{shape}{low} to {high}{gaps}"
+
+
+def shape_words(shape: Sequence[int]) -> str:
+    """The shape of an array in words: '28 x 28 numbers'."""
+    return f"{' x '.join(map(str, shape))} numbers"
 
 
 def _first(column: Column) -> list[str]:

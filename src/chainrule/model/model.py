@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, overload
 
+import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
@@ -179,7 +180,10 @@ class Model(Trainable, Generic[Result]):
                 first = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
             decision = getattr(self.schema.target, "decision", "")
             notes = (*encoded.notes, *([decision] if decision else []))
-            return Predictions(self.schema, first, notes)
+            if encoded.absent is not None:
+                first = np.array(first)
+                first[encoded.absent] = np.nan
+            return Predictions(self.schema, first, notes, encoded.names)
         if (found := self._quick.of_mapping(self._values, data)) is not None:
             return found
         needed = self._output_inputs

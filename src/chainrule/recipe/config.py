@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chainrule.data.columns.kinds import KINDS, TASKS
+from chainrule.data.columns.pictures import COLOURS
 from chainrule.data.features import SCALINGS
 from chainrule.data.schema import Schema
 from chainrule.display.tables import Section, as_html
@@ -92,6 +93,11 @@ class Config:
         "none", "text", "Network", "normalisation after each hidden layer",
         choices=("none", "batch", "layer", "rms"),
     )  # fmt: skip
+    convolutions: tuple[int, ...] | None = setting(
+        None, "widths", "Network", "channels of the convolutions over pictures and signals",
+        least=1, more="a pooling after each, or after each pair of equal ones",
+        by_data=lambda x: x.convolutions,
+    )  # fmt: skip
     dropout: float | None = setting(
         None, "number", "Network", "share of units dropped after each hidden layer",
         least=0, below=1, by_data=lambda x: 0.3 if x.wide and not x.few else 0.15,
@@ -163,6 +169,31 @@ class Config:
         "auto", "text", "Columns", "how numbers are scaled; auto is what has learned best",
         choices=SCALINGS,
     )  # fmt: skip
+    size: tuple[int, ...] | None = setting(
+        None, "widths", "Pictures", "height and width that pictures are scaled to", least=1,
+        more="one number for both; open: the size of the files, at most 64 on the longer side",
+        by_data=lambda x: None if x.picture is None else x.picture.shape[:2],
+    )  # fmt: skip
+    colour: str | None = setting(
+        None, "text", "Pictures", "what is read of pictures", choices=COLOURS,
+        more="open: grey where a sample of them holds no colours", by_data=lambda x: x.colour,
+    )  # fmt: skip
+    flip: str | None = setting(
+        None, "text", "Pictures", "mirror half of the pictures in training", choices=("yes", "no"),
+        more="open: where mirrored pictures cannot be told from the others",
+        by_data=lambda x: x.flip,
+    )  # fmt: skip
+    shift: float | None = setting(
+        None, "number", "Pictures", "the largest shift in training, as a share of each side",
+        least=0, below=1, by_data=lambda x: x.shift,
+    )  # fmt: skip
+    zoom: float | None = setting(
+        None, "number", "Pictures", "the largest share of each side that is cut off in training",
+        least=0, below=1, by_data=lambda x: x.zoom,
+    )  # fmt: skip
+    signal: tuple[str, ...] = setting(
+        (), "names", "Columns", "columns that are moments of a signal, such as x1..x500, or lists"
+    )
     ignore: tuple[str, ...] = setting((), "names", "Columns", "columns to leave out")
     gaps: tuple[str, ...] | None = setting(
         None, "texts", "Columns", "texts that are gaps, and no others but empty cells",
@@ -243,6 +274,10 @@ def resolve(chosen: Config, schema: Schema) -> Config:
         for row in SETTINGS
         if row.by_data is not None and getattr(chosen, row.key) is None
     })  # fmt: skip
+    for key in ("size", "colour", "flip"):
+        if getattr(chosen, key) is not None and facts.picture is None:
+            raise SettingError(key, "it is for pictures, and there are none",
+                               at=schema.source, fix=f"leave out {key}=")  # fmt: skip
     if resolved.loss not in losses(facts.task):
         raise unknown("train", "loss", resolved.loss, losses(facts.task))
     for key, task in ONE_TASK.items():

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.columns.encoder import GridEncoder
+from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import MAX_TABULAR_NUMBERS
 from chainrule.data.schema import Schema
@@ -50,6 +52,18 @@ MIN_CROSSED_ROWS = 40
 MIN_CLASS_SHARE = 0.5
 """Of an equal share of the rows, what each class has where labels are smoothed: smoothing takes
 probability to all classes alike, and would say too much of a rare one."""
+MIRROR_ALIKE = 0.6
+"""The share of pictures told from mirrored ones up to which mirroring makes more of the kind."""
+SHIFT, ZOOM = 0.1, 0.2
+"""The largest shift of a picture, and the largest share of its sides that is cut off."""
+MIN_ZOOMED = 32
+"""Pixels of the shorter side from which pictures are enlarged by chance."""
+GRID_VISITS = {"fast": 1.5e5, "balanced": 6e5, "best": 1.2e6}
+"""Pictures or signals that are looked at in training, by quality."""
+GRID_RATE = 2e-3
+"""The learning rate of networks with convolutions."""
+GRID_EPOCHS = {"fast": (3, 30), "balanced": (8, 60), "best": (12, 90)}
+"""The fewest and the most passes over pictures or signals, by quality."""
 MIN_PIECEWISE_ROWS = 200
 """From this number of rows, a piece between two quantiles holds more than single rows."""
 
@@ -71,6 +85,50 @@ class Facts:
         """The task: "classification" or "regression"."""
         assert self.schema.task is not None
         return self.schema.task
+
+    @property
+    def grids(self) -> list[GridEncoder]:
+        """The columns of pictures and signals."""
+        return [x for x in self.schema.used if isinstance(x, GridEncoder)]
+
+    @property
+    def picture(self) -> PictureColumn | None:
+        """The first column of pictures; None where there is none."""
+        return next((x for x in self.grids if isinstance(x, PictureColumn)), None)
+
+    @property
+    def colour(self) -> str | None:
+        """Whether pictures are grey or in colour; None without pictures."""
+        return None if self.picture is None else "grey" if self.picture.channels == 1 else "colour"
+
+    @property
+    def flip(self) -> str | None:
+        """Whether to mirror pictures: where a linear rule cannot tell which ones are mirrored."""
+        if self.picture is None:
+            return None
+        return "yes" if self.picture.mirror <= MIRROR_ALIKE else "no"
+
+    @property
+    def shift(self) -> float | None:
+        """The largest shift of a picture or signal."""
+        return SHIFT if self.grids else None
+
+    @property
+    def zoom(self) -> float | None:
+        """The largest share of a side of a picture that is cut off: of photos, not of symbols."""
+        if self.picture is None:
+            return None
+        return ZOOM if min(self.picture.shape[:2]) >= MIN_ZOOMED else 0.0
+
+    @property
+    def convolutions(self) -> tuple[int, ...] | None:
+        """The channels of the convolutions: a pooling halves the sides after each stage."""
+        if not self.grids:
+            return None
+        shortest = min(min(x.shape[:-1]) for x in self.grids)
+        stages = 1 if shortest < 8 else 2 if shortest < 16 else 3
+        first = 16 if self.fast else 32
+        return tuple(first * 2**k for k in range(stages))
 
     @property
     def classifies(self) -> bool:
@@ -136,11 +194,16 @@ class Facts:
     @property
     def batch_size(self) -> int:
         """Examples per step: about thirty steps an epoch."""
-        return int(np.clip(2 ** round(math.log2(self.training_rows / 30 + 1)), 32, 256))
+        most = 128 if self.grids else 256
+        return int(np.clip(2 ** round(math.log2(self.training_rows / 30 + 1)), 32, most))
 
     @cached_property
     def epochs(self) -> int:
         """Passes over the training rows, where no cross-validation chooses them."""
+        if self.grids:
+            quality = self.given["quality"]
+            usual = np.clip(GRID_VISITS[quality] / self.training_rows, *GRID_EPOCHS[quality])
+            return self.given["epochs"] or int(usual)
         least, most = self.effort.epochs
         chosen = np.clip(self.effort.visits / self.training_rows, least, most * (1 + self.small))
         return self.given["epochs"] or int(chosen)
@@ -148,6 +211,8 @@ class Facts:
     @property
     def members(self) -> int:
         """The number of networks: the more, the fewer rows they visit."""
+        if self.grids:
+            return 2 if self.given["quality"] == "best" else 1
         visits = self.training_rows * self.epochs
         return int(np.clip(round(self.effort.shared / visits), *self.effort.members))
 
@@ -156,6 +221,7 @@ class Facts:
         """Whether members are of different kinds: in "best", where no kind is asked for."""
         chosen = (self.given["embedding"], self.given["hidden"], self.given["activation"])
         alike = any(x is not None for x in chosen) or self.given["norm"] != "none"
+        alike = alike or bool(self.grids)
         return self.given["quality"] == "best" and not alike
 
     @property
@@ -166,7 +232,7 @@ class Facts:
     @property
     def length_is_open(self) -> bool:
         """Whether cross-validation chooses epochs and rate."""
-        free = self.given["epochs"] is None and not self.fast
+        free = self.given["epochs"] is None and not self.fast and not self.grids
         rows_are_alike = self.given["groups"] is None and self.given["time"] is None
         return free and rows_are_alike and self.few and self.training_rows >= MIN_CROSSED_ROWS
 
@@ -174,6 +240,8 @@ class Facts:
     def hidden(self) -> tuple[int, ...]:
         """Widths of the hidden layers: small for few rows, broad for many columns of numbers."""
         width = self.effort.width
+        if self.grids:
+            return (min(width, 128),)
         if self.few:
             return (min(width, 128),) * 2
         return (2 * width,) * 2 if self.wide else (width,) * 3
@@ -186,4 +254,6 @@ class Facts:
     @property
     def rate(self) -> float:
         """The learning rate, where no cross-validation chooses it."""
+        if self.grids:
+            return GRID_RATE
         return 5e-4 if self.few else 2.5e-3 if self.classifies else 1.5e-3

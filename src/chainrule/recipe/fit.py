@@ -19,6 +19,7 @@ from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
 from chainrule.train.optim.registry import optimizer
 from chainrule.train.progress import Progress
 from chainrule.train.record import Record
+from chainrule.types import static_size
 
 Recorded = Record | Iterable[str] | str | bool | None
 """The choice of what a run keeps, as `Model.fit` takes it."""
@@ -65,8 +66,8 @@ def rate_factors(graph: Graph) -> dict[str, float]:
     """By parameter, the factor relative to the rate of a layer with 256 inputs."""
     factors = {}
     for x in graph.parameters:
-        inputs = x.shape[0] if x.ndim else 1
-        if x.trainable and x.suffix == ".w" and x.ndim == 2 and isinstance(inputs, int):
+        inputs = static_size(x.shape[:-1])
+        if x.trainable and x.suffix == ".w" and x.ndim in (2, 4):
             factors[graph.name(x)] = math.sqrt(REFERENCE_INPUTS / inputs)
         elif x.trainable and (x.suffix in RATE_FACTORS or x.suffix == ".w"):
             factors[graph.name(x)] = RATE_FACTORS.get(x.suffix, RATE_FACTORS[".f"])

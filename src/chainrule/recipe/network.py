@@ -22,6 +22,7 @@ from chainrule.ops.objective import objective
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import softmax
 from chainrule.ops.transcendental import log
+from chainrule.recipe.body import body
 from chainrule.recipe.calibration import temperature_scaled
 from chainrule.recipe.config import DEFAULT_LOSS, Config
 from chainrule.recipe.kinds import members, mixes
@@ -58,16 +59,18 @@ def _hidden(columns: Features, knot_positions: Floats | None, member: Config) ->
     """A member up to its last hidden layer; with piecewise embeddings where there are knots."""
     assert member.hidden is not None
     parts = [columns.numbers, columns.others]
+    grids = [body(x, member) for x in columns.grids]
     if columns.numbers is not None and member.hidden:
         if member.embedding == "piecewise" and knot_positions is not None:
             parts[0] = piecewise(columns.numbers, knot_positions)
         elif member.embedding == "periodic":
             parts[0] = periodic(columns.numbers)
-    h = beside([x for x in parts if x is not None])
+    given = [x for x in parts if x is not None]
     if not member.hidden:
-        return h
+        return beside([*given, *grids])
+    inputs = beside([*([scale(beside(given))] if given else []), *grids])
     return mlp(
-        scale(h), member.hidden, member.activation,
+        inputs, member.hidden, member.activation,
         dropout=member.dropout or 0.0,
         norm=None if member.norm == "none" else member.norm,
         init=None if member.init == "auto" else member.init,

@@ -14,6 +14,8 @@ import numpy as np
 
 from chainrule.data.blocks import Encoded, subset
 from chainrule.data.check import Finding, check_table
+from chainrule.data.columns.kinds import guess_kinds
+from chainrule.data.columns.signals import signal_columns, with_signal
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
@@ -88,6 +90,8 @@ class Training:
             SettingError: a setting is not valid. DataError: the table cannot be used.
         """
         if chosen.target is None:
+            chosen = replace(chosen, target=default_target(table))
+        if chosen.target is None:
             raise SettingError(
                 "train", "no target is given",
                 got="columns " + ", ".join(table.columns),
@@ -98,7 +102,16 @@ class Training:
             for name in names:
                 require_column(key, name, table)
         table = with_gaps(table, chosen.gaps)
-        schema = Schema.learn(table, chosen.target, kinds=_kinds(chosen), task=chosen.task)
+        options: dict[str, dict[str, Any]] = {
+            "picture": {"size": chosen.size or (), "colour": chosen.colour}
+        }
+        for name in chosen.signal:
+            columns = signal_columns(table, name)
+            table = with_signal(table, name, columns)
+            options[name] = {"columns": columns if columns != [name] else ()}
+        schema = Schema.learn(
+            table, chosen.target, kinds=_kinds(chosen), task=chosen.task, options=options
+        )
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
             schema = msgspec.structs.replace(schema, target=schema.target.balanced())
         return cls(table, schema, resolve(chosen, schema))
@@ -361,19 +374,29 @@ def _kinds(chosen: Config) -> Mapping[str, str]:
     """The given kinds of columns, including those left out."""
     groups = [chosen.groups] if chosen.groups is not None else []
     ignored = dict.fromkeys(chosen.ignore, "ignore")
-    return dict.fromkeys(groups, "ignore") | dict(chosen.kinds) | ignored
+    signals = dict.fromkeys(chosen.signal, "signal")
+    return dict.fromkeys(groups, "ignore") | signals | dict(chosen.kinds) | ignored
+
+
+def default_target(table: Table) -> str | None:
+    """The column to predict of a table that has pictures and one other column of use."""
+    kinds = {name: kind.name for name, kind in guess_kinds(table).items()}
+    pictures = [name for name, kind in kinds.items() if kind == "picture"]
+    others = [name for name, kind in kinds.items() if kind not in ("picture", "id")]
+    return others[0] if len(pictures) == 1 and len(others) == 1 else None
 
 
 def train(
-    source: Table | str | os.PathLike[str] | Any, target: str, *,
+    source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
     verbose: bool | str | None = True, record: Recorded = None, **settings: Unpack[Options],
 ) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
     Args:
         source: a file (CSV, TSV, Parquet, JSON, a spreadsheet), a SQL query, the name of a data
-            set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns.
-        target: the column to predict.
+            set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns; or pictures:
+            a folder with a sub-folder for each class, IDX, NPZ.
+        target: the column to predict; None: of pictures, the one column beside them.
         settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
         record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what

@@ -2,4 +2,6 @@
 
 from chainrule.data.columns import columns as columns
 from chainrule.data.columns import dates as dates
+from chainrule.data.columns import pictures as pictures
+from chainrule.data.columns import signals as signals
 from chainrule.data.columns import text as text

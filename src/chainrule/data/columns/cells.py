@@ -114,7 +114,8 @@ def level_numbers(column: Column, form: NumberForm) -> Floats:
     assert column.levels is not None
     if form not in column.parsed:
         column.parsed[form] = parse_numbers(column.levels, *form)
-    return column.parsed[form]
+    numbers: Floats = column.parsed[form]
+    return numbers
 
 
 def guess_form(texts: Sequence[str]) -> NumberForm:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 
@@ -265,10 +265,15 @@ LEFT_OUT = ("id", "constant", "ignore")
 """The kinds of columns that no network uses."""
 
 
-def learn_column(column: Column, kind: str, reason: str = "") -> Encoder:
-    """The encoder for a column of a kind. Raises DataError where the column does not fit it."""
+def learn_column(
+    column: Column, kind: str, reason: str = "", options: Mapping[str, Any] | None = None
+) -> Encoder:
+    """The encoder for a column of a kind. Raises DataError where the column does not fit it.
+
+    options: further arguments of the kind's `fit`.
+    """
     if kind not in LEFT_OUT:
-        return ENCODERS[kind].fit(column, reason)
+        return ENCODERS[kind].fit(column, reason, **(options or {}))
     return DroppedColumn(
         name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct, guessed=kind
     )

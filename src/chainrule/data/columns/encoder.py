@@ -22,6 +22,8 @@ from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError, SettingError
 
 KNOTS = 33
+MAX_GRID = 4_000_000
+"""Elements of a grid, such as a picture of 1,000 x 1,300 pixels in colour."""
 MIN_SHARED_ROWS, MAX_SHARED_VALUES = 10, 200
 """Rows from which a number counts as frequent, and the most of those that are learned."""
 
@@ -188,6 +190,38 @@ class ArrayEncoder(Encoder, frozen=True, kw_only=True):
         return self.treatment
 
 
+class GridEncoder(Encoder, frozen=True, kw_only=True):
+    """A kind whose cells become grids of numbers: (n, *shape), channels last.
+
+    mean, std: of each channel in the training data; the network scales by them.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid of a cell: (height, width, channels), or (length, channels)."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of a table that it is made of."""
+        return (self.name,)
+
+    def absent(self, column: Column) -> NDArray[np.bool_]:
+        """The cells that cannot be read, (n,); `encode` makes zeros of them."""
+        return column.missing
+
+    def __post_init__(self) -> None:
+        if not len(self.mean) == len(self.std) == self.shape[-1]:
+            raise ValueError("each channel needs its mean and standard deviation")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ValueError("statistics must be finite, and deviations above 0")
+        if min(self.shape) < 1 or math.prod(self.shape) > MAX_GRID:
+            raise ValueError(f"a grid has 1 to {MAX_GRID:,} elements")
+
+
 class CategoryEncoder(Encoder, frozen=True, kw_only=True):
     """A kind whose cells become codes, (n,) int32, one-hot encoded or embedded.
 
@@ -218,6 +252,7 @@ ENCODERS: dict[str, type[Encoder]] = {}
 
 _ABSTRACT: dict[type[Encoder], tuple[str, ...]] = {
     NumericEncoder: ("parts",), CategoryEncoder: ("width",), ArrayEncoder: ("width",),
+    GridEncoder: ("shape",),
 }  # fmt: skip
 """By base class, the members that a kind defines besides `fit`, `encode` and `treatment`."""
 

@@ -191,7 +191,7 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
                           gaps=gaps)  # fmt: skip
         if new.storage != "text":
             return new
-        return replace(new, written=column.written, comma=column.comma)
+        return replace(new, written=column.written, comma=column.comma, folder=column.folder)
     notes.gaps(column)
     codes, labels = _plain_labels(column, gaps)
     lost = np.array([*(label in gaps for label in labels), False])[codes]

@@ -9,6 +9,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+from chainrule.data.readers.arrays import is_idx, read_idx, read_npz
 from chainrule.data.readers.delimited import File, read_delimited
 from chainrule.data.readers.duck import literal_path, read_json, read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
@@ -18,7 +19,7 @@ from chainrule.errors import DataError
 
 SUFFIXES = (
     "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz; "
-    "spreadsheets (.xlsx .xls .ods)"
+    "spreadsheets (.xlsx .xls .ods); pictures: a folder, IDX, NPZ"
 )
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 UNPACKED = 1 << 20  # bytes at a time
@@ -40,6 +41,10 @@ def read_file(
         magic = opened.read(4)
     if magic == b"PAR1":
         return read_typed("SELECT * FROM read_parquet(?)", [literal_path(path)], source)
+    if path.suffix.lower() == ".npz":
+        return read_npz(path, source)
+    if magic[:2] in (b"\0\0", b"\x1f\x8b") and is_idx(path):
+        return read_idx(path, source)
     if magic in MAGIC or path.suffix.lower() in SPREADSHEETS:
         return read_workbook(path, source, header=header, sheet=sheet)
     if magic[:2] == b"\x1f\x8b":

@@ -112,6 +112,8 @@ def _from_any(name: str, values: Any, source: str, notes: Notes) -> Column:
 def _from_array_column(name: str, array: NDArray[Any], source: str, notes: Notes) -> Column:
     """A column of an array, (n,) or (n, 1); numbers are not copied."""
     array, mask = _flat(name, array, source), None
+    if array.ndim > 1:
+        return _grids(name, array, source)
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array) if np.ma.is_masked(array) else None
         array = array.data
@@ -149,9 +151,11 @@ def _from_array_column(name: str, array: NDArray[Any], source: str, notes: Notes
 
 
 def _flat(name: str, array: NDArray[Any], source: str) -> NDArray[Any]:
-    """The array as (n,). Raises DataError for more than one column."""
+    """The array as (n,), or as (n, ...) of pictures. Raises DataError for several columns."""
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
+    if array.ndim > 2:
+        return array
     if array.ndim != 1:
         raise DataError(
             source,
@@ -161,6 +165,19 @@ def _flat(name: str, array: NDArray[Any], source: str) -> NDArray[Any]:
             fix="give the 2-D array itself, or one name for each of its columns",
         )
     return array
+
+
+def _grids(name: str, array: NDArray[Any], source: str) -> Column:
+    """A column of arrays, such as pictures. Raises DataError for others than finite numbers."""
+    if array.dtype.kind not in "fiub" or np.ma.isMaskedArray(array):
+        raise DataError(source, f"column {name!r} has element type {array.dtype}",
+                        expected="numbers, none of them masked",
+                        got=f"shape {array.shape}")  # fmt: skip
+    if not np.isfinite(array).all():
+        row = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).argmax())
+        raise DataError(source, f"column {name!r} holds NaN or an infinity", at=f"row {row + 1}",
+                        expected="finite numbers in the arrays of a column")  # fmt: skip
+    return Column(name, "array", array)
 
 
 def _gapped(stamps: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:

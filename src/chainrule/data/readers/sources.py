@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chainrule.data.columns.decimals import with_one_decimal_mark
+from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers.duck import read_query
+from chainrule.data.readers.folder import holds_pictures, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.stdin import STDIN, read_stdin
 from chainrule.data.table import Table, clip, listed
@@ -35,7 +38,8 @@ def read(
 
     Args:
         source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip; .xlsx, .xls and .ods
-            with `pip install 'chainrule[excel]'`), "-" for standard input, the name of an
+            with `pip install 'chainrule[excel]'`), a folder of pictures in a sub-folder for each
+            class, IDX, NPZ, "-" for standard input, the name of an
             embedded or fetched data set, a SQL query that begins with SELECT, WITH or FROM (and
             may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
             or any data frame that narwhals knows (pandas, polars, Arrow, ...).
@@ -67,9 +71,21 @@ def _read(
         from chainrule.data.readers.files import read_file  # noqa: PLC0415  (arrays need no files)
 
         path = _find(source)
+        if path.is_dir():
+            return read_folder(path, str(source))
         table = read_file(path, header=header, encoding=encoding, sheet=sheet)
+        table = _with_folder(table, str(path.parent))
         return table if path.name == Path(source).name else table.called(str(source))
     return _filled(_from_memory(source))
+
+
+def _with_folder(table: Table, folder: str) -> Table:
+    """The table whose names of pictures are relative to the folder of its file."""
+    columns = [
+        replace(x, folder=folder) if x.storage == "text" and x.distinct and is_picture(x.texts[0])
+        else x for x in table
+    ]  # fmt: skip
+    return table if columns == list(table) else table.replaced(columns, table.notes, table.gaps)
 
 
 def _from_memory(source: Any) -> Table:
@@ -122,6 +138,8 @@ def _find(source: str | os.PathLike[str]) -> Path:
             fix=f"check it: {error.strerror}",
         ) from None  # fmt: skip
     if path.is_dir():
+        if holds_pictures(path):
+            return path
         files = sorted(entry.name for entry in path.iterdir() if entry.is_file())
         raise DataError(
             str(source),

@@ -1,0 +1,225 @@
+"""Pictures: files or arrays of pixels, brought to one size, grey or in colour."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.encoder import GridEncoder, not_all, register
+from chainrule.data.columns.picturefiles import (
+    Decoded,
+    all_grey,
+    chosen_size,
+    decode,
+    is_picture,
+    located,
+    look,
+    told,
+)
+from chainrule.data.table import Column, counted, shape_words
+from chainrule.errors import DataError
+
+LONGEST_SIDE = 64
+"""Pixels of the longer side up to which pictures keep their size."""
+COLOURS = ("grey", "colour")
+PEEKED = 5
+"""Names of a column that are looked for as files, before they are taken for pictures."""
+SAMPLE = 64
+"""Pictures that are looked at for colours, where their files could hold some."""
+MIRRORED, MIN_MIRRORED = 2_000, 60
+"""Pictures that are compared with their mirror images, and the fewest that tell something."""
+STATS_OF = 10_000
+"""Pictures of which mean and standard deviation are taken."""
+
+
+@register
+class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
+    """Pictures of one size: 0 to 255 for each pixel and channel.
+
+    Attributes:
+        height, width: to which files are scaled.
+        channels: 1 for grey, 3 for colour.
+        mirror: the share of pictures that a linear rule tells from their mirror images: 0.5 where
+            left and right are alike.
+    """
+
+    height: int
+    width: int
+    channels: int
+    mirror: float = 1.0
+
+    kind = "picture"
+
+    @classmethod
+    def guess(cls, column: Column) -> str | None:
+        """The reason why a column holds pictures: arrays of them, or names of files."""
+        if column.storage == "array" and column.values.ndim >= 3:
+            return f"arrays of {shape_words(column.values.shape[1:])}"
+        if column.storage != "text" or not column.distinct:
+            return None
+        names = column.texts
+        if not is_picture(names[0]) or sum(map(is_picture, names)) < 0.9 * len(names):
+            return None
+        path = located(column.folder)
+        if not any(os.path.exists(path(name)) for name in names[:PEEKED]):
+            return None
+        return f"{counted(len(names), 'file')} with pictures"
+
+    @classmethod
+    def fit(
+        cls, column: Column, reason: str = "", size: Sequence[int] = (), colour: str | None = None
+    ) -> Self:
+        """Choose size and channels, where they are left open, and learn mean and deviation.
+
+        Args:
+            size: height and width, or one number for both.
+            colour: "grey" or "colour".
+
+        Raises:
+            DataError: no picture can be read.
+        """
+        if column.storage == "array":
+            height, width, channels = _shape_of(column)
+        elif column.storage == "text":
+            height, width, channels = _chosen(column, size, colour)
+        else:
+            raise not_all(column, "pictures", "it holds neither arrays nor names of files")
+        blank = cls(name=column.name, reason=reason, gaps=0, distinct=column.distinct,
+                    height=height, width=width, channels=channels,
+                    mean=(0.0,) * channels, std=(1.0,) * channels)  # fmt: skip
+        absent = blank.absent(column)
+        if absent.all():
+            raise DataError(f"column {column.name!r}", "no picture can be read",
+                            got="; ".join(blank.encode(column)[1][:3]) or None)  # fmt: skip
+        rows = np.flatnonzero(~absent)
+        rows = rows[:: -(-len(rows) // STATS_OF)]
+        pictures = blank.encode(column.take(rows))[0]
+        mirror, pixels = mirror_share(pictures), pictures.reshape(-1, channels)
+        mean, std = pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
+        return msgspec.structs.replace(
+            blank, mean=tuple(mean.tolist()), gaps=int(absent.sum()), mirror=mirror,
+            std=tuple(np.where(std > 0, std, 1.0).tolist()),
+        )  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels."""
+        return self.height, self.width, self.channels
+
+    @property
+    def treatment(self) -> str:
+        """The treatment of the column in words, for display."""
+        colour = "grey" if self.channels == 1 else "colour"
+        colour = f"{self.channels} channels" if self.channels not in (1, 3) else colour
+        return f"{self.height} x {self.width} pixels, {colour}, standardised"
+
+    def absent(self, column: Column) -> NDArray[np.bool_]:
+        """The cells without a picture that can be read, (n,)."""
+        if column.storage != "text":
+            return column.missing
+        codes, decoded = self._decoded(column)
+        lost = np.zeros(len(decoded.names) + 1, bool)
+        lost[list(decoded.problems)] = True
+        lost[-1] = True  # a gap
+        return np.asarray(lost[codes])
+
+    def encode(self, column: Column) -> tuple[NDArray[Any], list[str]]:
+        """(n, height, width, channels), 0 where there is no picture, and notes."""
+        if column.storage == "array":
+            if _shape_of(column) != self.shape:
+                raise DataError(
+                    f"column {column.name!r}", "the pictures have another size",
+                    expected=shape_words(self.shape), got=shape_words(column.values.shape[1:]),
+                    fix="scale them; files of pictures are scaled when they are read",
+                )  # fmt: skip
+            return column.values.reshape(len(column), *self.shape), []
+        if column.storage != "text":
+            raise not_all(column, "pictures", "it holds neither arrays nor names of files")
+        codes, decoded = self._decoded(column)
+        notes = told(decoded, sorted({*codes.tolist()} - {-1}), self.name)
+        notes += self.new_gaps(int((codes < 0).sum()))
+        count = len(decoded.names)
+        if len(codes) == count and (codes == np.arange(count)).all():
+            return decoded.pixels, notes
+        pixels = np.zeros((len(codes), *self.shape), np.uint8)
+        pixels[codes >= 0] = decoded.pixels[codes[codes >= 0]]
+        return pixels, notes
+
+    def _decoded(self, column: Column) -> tuple[NDArray[Any], Decoded]:
+        """The place of each cell among some files, -1 for a gap, and these files decoded.
+
+        The pixels of most files of a column are remembered, so that they are decoded once.
+        """
+        assert column.levels is not None
+        used = np.unique(column.values)
+        used = used[used >= 0]
+        key = ("pictures", self.shape)
+        known, decoded = column.parsed.get(key, (None, None))
+        if known is None or not np.isin(used, known).all():
+            names = [str(column.levels[k]) for k in used]
+            size = self.height, self.width
+            known, decoded = used, decode(names, column.folder, size, self.channels)
+            if len(used) > 0.5 * len(column.levels):
+                column.parsed[key] = known, decoded
+        places = np.full(len(column.levels) + 1, -1)
+        places[known] = np.arange(len(known))
+        return places[column.values], decoded
+
+
+def _shape_of(column: Column) -> tuple[int, int, int]:
+    """Height, width and channels of arrays (n, h, w) or (n, h, w, c). Raises DataError."""
+    shape = column.values.shape[1:]
+    if len(shape) == 2:
+        return (*shape, 1)
+    if len(shape) == 3 and shape[-1] <= 4:
+        return shape[0], shape[1], shape[2]
+    raise DataError(
+        f"column {column.name!r}", "the arrays are no pictures",
+        expected="(rows, height, width), or (rows, height, width, channels) of 1 to 4 channels",
+        got=str(column.values.shape),
+        fix="x.transpose(0, 2, 3, 1) moves channels to the end" if len(shape) == 3 else None,
+    )  # fmt: skip
+
+
+def _chosen(column: Column, size: Sequence[int], colour: str | None) -> tuple[int, int, int]:
+    """Height, width and channels of files, where they are left open."""
+    names = column.texts
+    seen = look(names, column.folder)
+    if size:
+        height, width = (size[0], size[-1])
+    elif seen:
+        height, width = chosen_size(seen, LONGEST_SIDE)
+    else:
+        height = width = 1  # none can be read, which is told by whoever decodes them
+    if colour is not None:
+        return height, width, 1 if colour == "grey" else 3
+    coloured = any(x.coloured for x in seen)
+    if coloured:  # files of grey pictures may be able to hold colours
+        some = names[:: -(-len(names) // SAMPLE)]
+        coloured = not all_grey(decode(some, column.folder, (height, width), 3).pixels)
+    return height, width, 3 if coloured else 1
+
+
+def mirror_share(pictures: NDArray[Any]) -> float:
+    """The share of pictures (n, h, w, c) that a linear rule tells from their mirror images.
+
+    The rule is learned from every second one of a sample, and tried on the others. Where left and
+    right mean the same, as in most photos, it is near 0.5; letters and digits are told almost
+    always. 1.0 where there are too few to know.
+    """
+    some = pictures[:: -(-len(pictures) // MIRRORED)]
+    if len(some) < MIN_MIRRORED or some.shape[2] < 2:
+        return 1.0
+    step = max(some.shape[1] // 16, some.shape[2] // 16, 1)
+    grey = some.mean(axis=-1)[:, ::step, ::step]
+    apart = (grey - grey[:, :, ::-1])[:, :, : grey.shape[2] // 2].reshape(len(grey), -1)
+    learned, tried = apart[::2], apart[1::2]
+    inner = learned.T @ learned
+    inner[np.diag_indices(len(inner))] += 0.1 * np.trace(inner) / len(inner) + 1e-6
+    rule = np.linalg.solve(inner, learned.sum(axis=0))
+    return float((tried @ rule > 0).mean())

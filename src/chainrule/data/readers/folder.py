@@ -1,0 +1,144 @@
+"""Tables from folders of pictures: a sub-folder for each class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from chainrule.data.columns.picturefiles import is_picture
+from chainrule.data.table import Column, Table, counted, listed
+from chainrule.errors import DataError
+
+PICTURE, CLASS = "picture", "class"
+"""The columns of a table of pictures."""
+PARTS = frozenset((
+    "train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev", "holdout",
+))  # fmt: skip
+"""Names of folders that hold a part of the data, and are no classes."""
+LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+"""Files and folders that systems leave behind."""
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether there is a picture in a folder or below it."""
+    return any(map(is_picture, (name for _, _, names in os.walk(folder) for name in names)))
+
+
+def read_folder(folder: Path, source: str) -> Table:
+    """Returns a table of the pictures in a folder: their files, and their classes.
+
+    The class of a picture is the first folder on the way to it; one that is in no sub-folder has
+    none. Hidden files and those that are no pictures are left out, which is noted.
+
+    Raises:
+        DataError: there are parts of the data in place of classes, or no pictures.
+    """
+    files, notes = _files(folder)
+    tops = Counter(PurePosixPath(name).parts[0] for name in files if "/" in name)
+    alone = len(tops) == 1 and len(files) == sum(tops.values())
+    inner = folder / next(iter(tops), "")
+    if alone and any(name.count("/") > 1 for name in files) and not _names_a_part(tops):
+        table = read_folder(inner, source)
+        note = f"the classes are the folders in {inner.name!r}, the only one there"
+        return Table(table, source=source, notes=(*table.notes, note))
+    if _names_a_part(tops) and any(name.count("/") > 1 for name in files):
+        raise _parts(folder, sorted(tops))
+    if not files:
+        raise DataError(source, "holds no pictures", expected="files such as cats/1.jpg",
+                        got="; ".join(notes) or "an empty folder")  # fmt: skip
+    columns = [_texts(PICTURE, files, str(folder))]
+    if tops:
+        classes = [PurePosixPath(name).parts[0] if "/" in name else None for name in files]
+        columns.append(_texts(CLASS, classes))
+        notes += _on_classes(folder, files, tops)
+    return Table(columns, source=source, notes=notes)
+
+
+def _files(folder: Path) -> tuple[list[str], list[str]]:
+    """The pictures in and below a folder, by names relative to it, and notes on all else."""
+    found: list[str] = []
+    hidden = 0
+    others: list[str] = []
+    unnamed: list[str] = []
+    closed: list[str] = []
+    walk = os.walk(folder, onerror=lambda error: closed.append(str(error.filename)))
+    for place, folders, names in walk:
+        hidden += sum(map(_is_hidden, folders))
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        for name in sorted(names):
+            path = Path(place, name).relative_to(folder).as_posix()
+            if _is_hidden(name):
+                hidden += 1
+            elif not is_picture(name):
+                others.append(path)
+            elif not _is_unicode(path):
+                unnamed.append(ascii(path))
+            else:
+                found.append(path)
+    notes = []
+    if hidden:
+        notes.append(f"{counted(hidden, 'hidden file')} left out")
+    for files, what in (
+        (others, "with another ending than pictures have"),
+        (unnamed, "whose name is not Unicode"),
+    ):
+        if files:
+            shown = listed(list(map(repr, files)), 3)
+            notes.append(f"{counted(len(files), 'file')} {what} left out: {shown}")
+    if closed:
+        shown = listed([repr(os.path.relpath(x, folder)) for x in closed], 3)
+        notes.append(f"{counted(len(closed), 'folder')} that cannot be opened left out: {shown}")
+    return found, notes
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _texts(name: str, texts: Sequence[str | None], folder: str = "") -> Column:
+    """A column of texts, None for a gap."""
+    levels = sorted({text for text in texts if text is not None})
+    place = {text: code for code, text in enumerate(levels)}
+    codes = np.array([-1 if text is None else place[text] for text in texts], np.int32)
+    return Column(name, "text", codes, np.array(levels, object), folder=folder)
+
+
+def _names_a_part(tops: Counter[str]) -> bool:
+    return bool(tops) and {name.lower() for name in tops} <= PARTS
+
+
+def _parts(folder: Path, names: Sequence[str]) -> DataError:
+    """The error for a folder whose sub-folders hold parts of the data."""
+    train = next((x for x in names if x.lower().startswith("train")), names[0])
+    test = next((x for x in names if x.lower().startswith("test")), None)
+    more = f", --test {folder / test}" if test is not None and test != train else ""
+    return DataError(
+        str(folder), "its folders are parts of the data, and no classes", got=listed(names),
+        expected="a folder for each class", fix=f"name the part: {folder / train}{more}",
+    )  # fmt: skip
+
+
+def _on_classes(folder: Path, files: Sequence[str], tops: Counter[str]) -> list[str]:
+    """Notes on folders without pictures, pictures in no folder, and folders within folders."""
+    notes = []
+    there = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+    empty = sorted(name for name in there if name not in tops and not _is_hidden(name))
+    if empty:
+        shown = listed(list(map(repr, empty)), 6)
+        notes.append(f"{counted(len(empty), 'folder')} without pictures: {shown} is not learned")
+    if deep := sum(name.count("/") > 1 for name in files):
+        notes.append(f"{counted(deep, 'picture')} in folders within folders: the first folder is "
+                     "the class")  # fmt: skip
+    return notes
