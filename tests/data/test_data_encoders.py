@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.testing as npt
 import pytest
+from PIL import Image
 
 import chainrule as cr
 from chainrule.data import KINDS, Kind, Schema, guess_kinds, read
@@ -33,8 +34,18 @@ CELLS: dict[str, list[Any]] = {
     "date": ["2021-01-03", "2022-05-11", "2023-12-30"],
     "text": ["a fine day", "a poor old day", "fine and old"],
     "sizes": list(SIZES),
+    "signal": ["[0, 1, 2, 3]", "[3, 2, 1, 0]", "[0, 1, 1, 0]"],
+    "picture": [],
 }
-"""By kind, three cells that differ."""
+"""By kind, three cells that differ; the pictures are drawn by `pictures`."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("pictures")
+    CELLS["picture"] = [str(folder / f"{k}.png") for k in range(3)]
+    for k, path in enumerate(CELLS["picture"]):
+        Image.fromarray(np.eye(8, k=k, dtype=np.uint8) * 255).save(path)
 
 
 class SizesColumn(NumericEncoder, frozen=True, kw_only=True, tag="sizes"):

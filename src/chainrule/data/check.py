@@ -24,6 +24,7 @@ from chainrule.errors import DataError
 SAMPLE = 50_000
 MIN_LEAK_SHARE = 0.995  # share of held-out rows or of variance that one column alone explains
 MIN_ORDER_SHARE = 0.05  # of variance, from which the order of an id is worth a warning
+UNTOLD = ("text", "picture", "signal")  # kinds of columns that are not tried alone
 NO_TOTAL = ("date", "boolean", "array")
 Severity = Literal["error", "warning", "info"]
 
@@ -284,7 +285,7 @@ def _check_leak(column: Column, label: Column, task: Task, kind: Kind) -> list[F
                         f"leave it out: ignore={[column.name]}")]  # fmt: skip
     if kind.name == "id":
         return _check_order(column, label)
-    if kind.name == "text" or told_share(column, kind, label, task) < MIN_LEAK_SHARE:
+    if kind.name in UNTOLD or told_share(column, kind, label, task) < MIN_LEAK_SHARE:
         return []
     return [Finding("warning", column.name,
                     f"alone predicts the target {label.name!r} almost perfectly: it may be known "
@@ -303,7 +304,9 @@ def _check_duplicates(table: Table, guesses: Mapping[str, Kind]) -> list[Finding
     mixed = np.zeros(len(table), np.uint64)
     for column in used:
         codes = column.values
-        if column.storage in ("number", "date"):
+        if column.storage == "array":
+            codes = np.array([hash(cell.tobytes()) for cell in column.values])
+        elif column.storage in ("number", "date"):
             codes = codes.astype(np.float64).view(np.uint64)
         mixed = mix(mixed ^ codes.astype(np.int64).view(np.uint64))
     share = 1 - len(np.unique(mixed)) / len(table)

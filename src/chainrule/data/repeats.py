@@ -61,6 +61,12 @@ def keys_of(encoded: Encoded) -> Keys:
     if encoded.target is not None:
         columns.append(encoded.target)
     for array in columns:
+        if array.dtype == np.uint8:  # pictures: eight pixels at a time
+            array = array.reshape(len(keys), -1)
+            array = np.pad(array, ((0, 0), (0, -array.shape[1] % 8))).view(np.uint64)
+            for words in array.T:
+                keys = mix(keys ^ words)
+            continue
         for cells in array.reshape(len(keys), -1).T:
             exact = cells.astype(np.float64) + 0.0  # -0.0 becomes 0.0
             exact[np.isnan(exact)] = np.nan

@@ -245,6 +245,8 @@ def _what(group: list[Node], called: str | None) -> str:
         return kind if alone else f"{kind}, {called or _activation(head)}"
     if called is not None and len(parts) == 1:
         return called
+    if {".uniform", ".gather"} <= parts:
+        return "augment"
     for part, kind in _KINDS.items():
         if part in parts:
             return kind if kind != "rms_norm" or "rsqrt" in ops else "scale"

@@ -165,10 +165,6 @@ class Config:
     seed: int = setting(
         0, "integer", "Training", "the seed of everything random", least=0, most=2**63 - 1
     )
-    scaling: str = setting(
-        "auto", "text", "Columns", "how numbers are scaled; auto is what has learned best",
-        choices=SCALINGS,
-    )  # fmt: skip
     size: tuple[int, ...] | None = setting(
         None, "widths", "Pictures", "height and width that pictures are scaled to", least=1,
         more="one number for both; open: the size of the files, at most 64 on the longer side",
@@ -190,6 +186,10 @@ class Config:
     zoom: float | None = setting(
         None, "number", "Pictures", "the largest share of each side that is cut off in training",
         least=0, below=1, by_data=lambda x: x.zoom,
+    )  # fmt: skip
+    scaling: str = setting(
+        "auto", "text", "Columns", "how numbers are scaled; auto is what has learned best",
+        choices=SCALINGS,
     )  # fmt: skip
     signal: tuple[str, ...] = setting(
         (), "names", "Columns", "columns that are moments of a signal, such as x1..x500, or lists"

@@ -249,7 +249,8 @@ class Facts:
     @property
     def embeds(self) -> bool:
         """Whether embeddings of columns of numbers are worth their inputs."""
-        return self.schema.rows >= MIN_PIECEWISE_ROWS and not self.wide
+        enough = self.schema.rows >= MIN_PIECEWISE_ROWS
+        return enough and not self.wide and (not self.grids or bool(self.schema.members))
 
     @property
     def rate(self) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded, subset
+from chainrule.data.columns.encoder import GridEncoder
 from chainrule.data.schema import Schema
 from chainrule.data.split import shuffled
 from chainrule.model.model import Model
@@ -24,12 +25,15 @@ MAX_WORK = 1e11
 def importance(model: Model, evaluation: Evaluation) -> Importance:
     """The rise of the log loss, or the fall of R2, when one column's values are shuffled.
 
-    Each column is shuffled several times among a sample of the rows. Source: L. Breiman, Random
+    Each column is shuffled several times among a sample of the rows; where there is one, of
+    pictures or signals, there is nothing to compare. Source: L. Breiman, Random
     forests, 2001.
     """
     schema = model.schema
     assert schema is not None
     columns = [encoder.name for encoder in schema.used]
+    if len(columns) == 1 and isinstance(schema.used[0], GridEncoder):
+        return Importance()  # there is nothing to compare it with
     of, rows = "log_loss" if schema.classes is not None else "r2", evaluation.rows
     for shuffles in (SHUFFLES, MIN_SHUFFLES):
         size = min(rows, MAX_ROWS, int(MAX_WORK / (shuffles * len(columns) * max(model.size, 1))))

@@ -50,6 +50,9 @@ class Options(TypedDict, total=False):
     norm: Literal["none", "batch", "layer", "rms"]
     """Network: normalisation after each hidden layer."""
 
+    convolutions: int | Sequence[int] | None
+    """Network: channels of the convolutions over pictures and signals."""
+
     dropout: float | None
     """Network: share of units dropped after each hidden layer."""
 
@@ -106,8 +109,26 @@ class Options(TypedDict, total=False):
     seed: int
     """Training: the seed of everything random."""
 
+    size: int | Sequence[int] | None
+    """Pictures: height and width that pictures are scaled to."""
+
+    colour: Literal["grey", "colour"] | None
+    """Pictures: what is read of pictures."""
+
+    flip: Literal["yes", "no"] | None
+    """Pictures: mirror half of the pictures in training."""
+
+    shift: float | None
+    """Pictures: the largest shift in training, as a share of each side."""
+
+    zoom: float | None
+    """Pictures: the largest share of each side that is cut off in training."""
+
     scaling: Literal["auto", "robust", "standard", "quantile"]
     """Columns: how numbers are scaled; auto is what has learned best."""
+
+    signal: str | Sequence[str]
+    """Columns: columns that are moments of a signal, such as x1..x500, or lists."""
 
     ignore: str | Sequence[str]
     """Columns: columns to leave out."""

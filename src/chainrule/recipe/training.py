@@ -24,6 +24,7 @@ from chainrule.data.readers.sources import read
 from chainrule.data.repeats import Keys, keys_of
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table, require_column
+from chainrule.data.twins import check_pictures
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
@@ -121,9 +122,10 @@ class Training:
         """The findings of the data check, the worst first; other stages do not need them."""
         kinds, task = _kinds(self.config), self.config.task
         alike = self.config.time is None and self.config.groups is None
-        return check_table(
+        found = check_table(
             self.table, self.config.target, kinds=kinds, task=task, shuffled_split=alike
         )
+        return [*check_pictures(self.schema, self.encoded), *found]
 
     @cached_property
     def features(self) -> Features:

@@ -146,7 +146,9 @@ def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
 
 
 def print_importance(screen: Screen, found: Importance) -> None:
-    """Print the columns that the network relies on."""
+    """Print the columns that the network relies on, where that was measured."""
+    if not found.of:
+        return
     screen.heading("What it relies on")
     screen.say(found.sentence, indent=2)
     rows = found.ranked

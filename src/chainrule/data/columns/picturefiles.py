@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ SUFFIXES = frozenset((
 ))  # fmt: skip
 """Endings of the names of pictures."""
 FORMATS = (
-    "PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX",
+    "PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX",
     "JPEG2000", "AVIF",
 )  # fmt: skip
 """What Pillow may take a file for: formats that hold pixels, and none that starts a program."""
@@ -178,7 +179,7 @@ def _opened(path: str) -> Image.Image:
     if not found.st_size:
         raise Unreadable("the file is empty")
     try:
-        image = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=_formats())
     except UnidentifiedImageError:
         raise Unreadable("not a picture that can be read") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -190,6 +191,15 @@ def _opened(path: str) -> Image.Image:
         image.close()
         raise Unreadable(f"a decompression bomb: {pixels}, at most {MAX_PIXELS:,} are decoded")
     return image
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of FORMATS that this Pillow was built with."""
+    from PIL import Image  # noqa: PLC0415  (tables need no pictures)
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _pixels_in(message: str) -> str:
