@@ -24,7 +24,7 @@ DEPENDENCIES = {
     re.split("[^a-z-]", text)[0].replace("-", "_") for text in PROJECT["project"]["dependencies"]
 }
 HEAVY = {
-    *("duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2"),
+    *("duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2", "PIL"),
     "charset_normalizer",
 }
 """Libraries that take long to load, imported by the functions that use them."""

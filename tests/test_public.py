@@ -192,7 +192,7 @@ def model() -> Any:
         (lambda: cr.MLPRegressor().fit(X), "'y' is missing", None),
         (lambda: cr.MLPRegressor().partial_fit(X), "'y' is missing", None),
         (lambda: cr.MLPClassifier().predict_proba(x=X), "'x'", "did you mean 'X'?"),
-        (lambda: cr.train("penguins"), "'target' is missing", None),
+        (lambda: cr.train(), "'source' is missing", None),
         (lambda: cr.train("penguins", "species", epoch=1), "'epoch'", "did you mean 'epochs'?"),
         (lambda: cr.search("penguins", "species", trial=1), "'trial'", "did you mean 'trials'?"),
         (lambda: model().fit(X, Y), "by position, and 2", 'fit({"x": ..., "y": ...})'),

@@ -32,7 +32,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Layers", "Functions that take a node and give a node. In `cr.layer` the same functions "
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
-      "chainrule.nn.numeric", "chainrule.nn.recurrent", "chainrule.nn.summary")),
+      "chainrule.nn.numeric", "chainrule.nn.recurrent", "chainrule.nn.augmentation",
+      "chainrule.nn.summary")),
     ("Attention", "Layers for sequences, (N, length, width). The page [Attention](attention.md) "
      "has an example.",
      ("chainrule.nn.attention", "chainrule.nn.encodings", "chainrule.nn.transformer",

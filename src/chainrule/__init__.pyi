@@ -30,6 +30,7 @@ from chainrule.nn import init as init
 from chainrule.nn import layer as layer
 from chainrule.nn.attention import attention as attention
 from chainrule.nn.attention import multi_head_attention as multi_head_attention
+from chainrule.nn.augmentation import augment as augment
 from chainrule.nn.bags import embedding_bag as embedding_bag
 from chainrule.nn.classes import cross_entropy as cross_entropy
 from chainrule.nn.classes import hinge as hinge

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec
 from chainrule.errors import ChainruleError
 from chainrule.graph.node import Node
 from chainrule.nn import (
+    augmentation,
     bags,
     compose,
     encodings,
@@ -60,6 +61,7 @@ def _waiting(function: Callable[Concatenate[Node, P], Node]) -> Callable[P, Laye
 
 
 dense = _waiting(layers.dense)
+augment = _waiting(augmentation.augment)
 dropout = _waiting(layers.dropout)
 embedding = _waiting(layers.embedding)
 flatten = _waiting(layers.flatten)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule.graph.node import Node
-from chainrule.nn.augment import augment
+from chainrule.nn.augmentation import augment
 from chainrule.nn.layers import flatten
 from chainrule.recipe.config import Config
 

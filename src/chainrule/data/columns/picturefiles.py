@@ -36,14 +36,14 @@ FORMATS = (
     "PNG", "JPEG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX",
     "JPEG2000", "AVIF",
 )  # fmt: skip
-"""What Pillow may take a file for: formats that hold pixels, and none that starts a program."""
+"""The formats that Pillow may take a file for: they hold pixels, and none starts a program."""
 MAX_PIXELS = 89_478_485
 """Pixels from which a file is refused as a decompression bomb: Pillow's limit."""
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError,
     struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow raises for a file that is damaged, in its many formats."""
+"""The errors of Pillow for a file that is damaged, in its many formats."""
 ORIENTATION = 0x0112
 """The tag of EXIF data that says how the camera was held."""
 LOOKED_AT = 1000

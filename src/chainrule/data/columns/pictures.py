@@ -179,7 +179,7 @@ def _shape_of(column: Column) -> tuple[int, int, int]:
     if len(shape) == 3 and shape[-1] <= 4:
         return shape[0], shape[1], shape[2]
     raise DataError(
-        f"column {column.name!r}", "the arrays are no pictures",
+        f"column {column.name!r}", "the arrays do not have the shape of pictures",
         expected="(rows, height, width), or (rows, height, width, channels) of 1 to 4 channels",
         got=str(column.values.shape),
         fix="x.transpose(0, 2, 3, 1) moves channels to the end" if len(shape) == 3 else None,

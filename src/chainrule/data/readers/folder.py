@@ -18,7 +18,7 @@ PICTURE, CLASS = "picture", "class"
 PARTS = frozenset((
     "train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev", "holdout",
 ))  # fmt: skip
-"""Names of folders that hold a part of the data, and are no classes."""
+"""Names of folders that hold a part of the data, and are not classes."""
 LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 """Files and folders that systems leave behind."""
 
@@ -32,7 +32,7 @@ def read_folder(folder: Path, source: str) -> Table:
     """Returns a table of the pictures in a folder: their files, and their classes.
 
     The class of a picture is the first folder on the way to it; one that is in no sub-folder has
-    none. Hidden files and those that are no pictures are left out, which is noted.
+    none. Hidden files and those with other endings are left out, which is noted.
 
     Raises:
         DataError: there are parts of the data in place of classes, or no pictures.
@@ -125,7 +125,7 @@ def _parts(folder: Path, names: Sequence[str]) -> DataError:
     test = next((x for x in names if x.lower().startswith("test")), None)
     more = f", --test {folder / test}" if test is not None and test != train else ""
     return DataError(
-        str(folder), "its folders are parts of the data, and no classes", got=listed(names),
+        str(folder), "its folders are parts of the data, not classes", got=listed(names),
         expected="a folder for each class", fix=f"name the part: {folder / train}{more}",
     )  # fmt: skip
 

@@ -10,12 +10,12 @@ from chainrule.graph.source import user_line
 from chainrule.nn.arguments import floats
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.bounds import clip, floor
-from chainrule.ops.build import cast, constant
+from chainrule.ops.build import broadcast_to, cast, constant
 from chainrule.ops.compare import less, where
 from chainrule.ops.index import gather
 from chainrule.ops.mode import when_training
 from chainrule.ops.random import check_rate, uniform
-from chainrule.ops.shape import reshape
+from chainrule.ops.shape import expand_dims, reshape
 from chainrule.system.checks import flag
 from chainrule.types import N, show
 
@@ -62,10 +62,11 @@ def augment(
     ]
     if len(sides) == 2:
         rows, columns = places
-        height, width = sides
-        index = reshape(rows * width, (N, height, 1)) + reshape(columns, (N, 1, width))
+        width = sides[1]
+        index = expand_dims(rows * width, 2) + expand_dims(columns, 1)
     else:
         (index,) = places
+    index = broadcast_to(index, (N, *sides))
     flat = reshape(x, (N, math.prod(sides), x.shape[-1]))
     chosen = gather(flat, reshape(index, (N, math.prod(sides), 1)), axis=1)
     moved = when_training(reshape(chosen, x.shape), x)
@@ -73,7 +74,7 @@ def augment(
 
 
 def _place(side: int, scale: Node | None, shift: float, flip: bool) -> Node:
-    """For each position along a side the one to read from, int32 (N, side)."""
+    """For each position along a side the one to read from, int32 (N, side) or (1, side)."""
     centre = (side - 1) / 2
     place: Node = constant([[k - centre for k in range(side)]], "float32")  # (1, side)
     if scale is not None:
