@@ -90,23 +90,27 @@ def _known(schema: Schema) -> dict[str, Any]:
 def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
     """The rows with the largest errors, the worst first, with their values."""
     outcome = evaluation.outcome
-    target, prediction = np.asarray(outcome.target), np.asarray(outcome.prediction)
-    if outcome.classes:
-        sure = prediction[np.arange(len(target)), target]
-        wrong = np.flatnonzero(outcome.predicted != target)
-        worst = wrong[np.argsort(sure[wrong], kind="stable")][:MISTAKES]
-    else:
-        worst = np.argsort(-np.abs(prediction - target), kind="stable")[:MISTAKES]
+    worst = worst_rows(outcome, MISTAKES)
     shown_rows: list[dict[str, Any]] = []
     rows = evaluation.encoded.rows[worst]
     cells = {column.name: texts(column.labels()) for column in table.take(rows)}
-    for place, answer in enumerate(_answers(outcome, worst)):
+    for place, answer in enumerate(answers(outcome, worst)):
         row = {"row": int(rows[place]) + 1} | answer
         shown_rows.append(row | {n: v[place] for n, v in cells.items() if n not in row})
     return shown_rows
 
 
-def _answers(outcome: Outcome, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+def worst_rows(outcome: Outcome, most: int) -> npt.NDArray[np.int64]:
+    """The rows with the largest errors, the worst first; of classes, only those mistaken."""
+    target, prediction = np.asarray(outcome.target), np.asarray(outcome.prediction)
+    if outcome.classes:
+        sure = prediction[np.arange(len(target)), target]
+        wrong = np.flatnonzero(outcome.predicted != target)
+        return wrong[np.argsort(sure[wrong], kind="stable")][:most]
+    return np.argsort(-np.abs(prediction - target), kind="stable")[:most]
+
+
+def answers(outcome: Outcome, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
     """The target and the prediction of some rows, by the names of their columns."""
     actual, predicted = np.asarray(outcome.target)[rows], np.asarray(outcome.prediction)[rows]
     if not outcome.classes:

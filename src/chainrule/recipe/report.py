@@ -17,13 +17,17 @@ from chainrule.data.written import label_of
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config
 from chainrule.recipe.evaluation import mistakes
+from chainrule.recipe.gallery import first_filters, worst_pictures
 from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
 from chainrule.report.results import Evaluation, Importance
+from chainrule.types import static_size
 
 LEVELS = 6
 LEVELLED = ("category", "boolean", "target", "constant")
 """Kinds whose most frequent values are drawn."""
 EXAMPLES = 2
+MAX_VALUES = 200_000
+"""Values of a row up to which the report has the page to step through the network."""
 
 
 def make_report(
@@ -73,13 +77,20 @@ def make_report(
         sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
-        inside=inspect(model, table, updates=False),
+        inside=inspect(model, table, updates=False) if _fits_a_page(model) else None,
         outcome=drawn.outcome,
         evaluations=evaluations or [on_training],
         importance=importance,
         mistakes=[] if drawn.name == "test" else worst,  # its rows are of another table
+        pictures=worst_pictures(model, drawn),
+        filters=first_filters(model),
         **facts,
     )  # fmt: skip
+
+
+def _fits_a_page(model: Model) -> bool:
+    """Whether a page can hold the values of all nodes of some rows: not of large pictures."""
+    return sum(static_size(x.shape) for x in model.graph.operations) <= MAX_VALUES
 
 
 def _column_row(model: Model, column: Column, kind: str, why: str, how: str) -> ColumnRow:

@@ -124,6 +124,22 @@ class NodeRow:
     parameters: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with what was predicted of it.
+
+    Attributes:
+        uri: the address of its <img>, which holds the pixels.
+        actual, predicted: as text.
+        name: of its file, or its row.
+    """
+
+    uri: str
+    actual: str
+    predicted: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Report:
     """The contents of a report as plain data; empty fields have no section.
@@ -148,6 +164,8 @@ class Report:
         inside: the page that steps through the network on a few rows, or none.
         importance: of the columns.
         mistakes: rows with "actual", "predicted" and the columns' values, the worst first.
+        pictures: those with the largest errors, the worst first.
+        filters: the weights of the first convolution, as addresses of <img>.
         next_command: the command that predicts.
         advice: makes settings in the advice of notes and findings what a reader can type.
     """
@@ -177,6 +195,8 @@ class Report:
     inside: Page | None = None
     importance: Importance = field(default_factory=Importance)
     mistakes: Sequence[Mapping[str, Any]] = ()
+    pictures: Sequence[Picture] = ()
+    filters: Sequence[str] = ()
     next_command: str = ""
     advice: Callable[[str], str] = str
 
@@ -233,7 +253,7 @@ def _shown(report: Report) -> dict[str, Any]:
     """The values that the page shows in addition to the report's fields."""
     outcome = report.outcome
     classed = outcome is not None and bool(outcome.classes)
-    quiet = "default-src 'none'; style-src 'unsafe-inline'"
+    quiet = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return {
         "policy": quiet if report.inside is None else policy(),  # of the page within, too
         "facts": _facts(report),

@@ -266,7 +266,7 @@ def _finish(
     elif job.order.trace is not None:
         job.trouble.say(f"{quoted(job.order.trace)} is not written: the run did not end")
     _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
-    _print_files(job.screen, outputs)
+    _print_files(job.screen, outputs, job.order.data)
     if job.live is not None:
         told = "the page stays until it is closed, or Ctrl-C"
         job.live.finish(f"The run has ended; its report is {outputs.report}.",
@@ -337,7 +337,7 @@ def _write_report(
         notes.append("The run was interrupted: the model is that of the best epoch until then.")
     page = training.report(
         tests, seconds=seconds, command=job.order.command_line, notes=notes,
-        configuration=to_toml(training.config), next_command=_next_command(outputs),
+        configuration=to_toml(training.config), next_command=_next_command(outputs, job.order.data),
         advice=as_options,
     )  # fmt: skip
     page.write(outputs.report)
@@ -345,12 +345,13 @@ def _write_report(
         save_learning(training.model.learning, outputs.learning)
 
 
-def _next_command(outputs: Outputs) -> str:
+def _next_command(outputs: Outputs, data: str) -> str:
     """The command that uses the model."""
-    return f"chainrule predict {quoted(outputs.named)} NEW.csv -o predictions.csv"
+    new = "NEW_FOLDER" if Path(data).is_dir() else "NEW.csv"
+    return f"chainrule predict {quoted(outputs.named)} {new} -o predictions.csv"
 
 
-def _print_files(screen: Console, outputs: Outputs) -> None:
+def _print_files(screen: Console, outputs: Outputs, data: str) -> None:
     screen.heading("Written")
     contents = {
         outputs.model: "the model",
@@ -362,4 +363,4 @@ def _print_files(screen: Console, outputs: Outputs) -> None:
         contents[outputs.learning] = "what was recorded, for chainrule inspect"
     screen.table([(str(path), content) for path, content in contents.items()])
     screen.heading("Next")
-    screen.write("  " + _next_command(outputs))
+    screen.write("  " + _next_command(outputs, data))
