@@ -253,7 +253,8 @@ def _shown(report: Report) -> dict[str, Any]:
     """The values that the page shows in addition to the report's fields."""
     outcome = report.outcome
     classed = outcome is not None and bool(outcome.classes)
-    quiet = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    drawn = "; img-src data:" if report.pictures or report.filters else ""
+    quiet = f"default-src 'none'; style-src 'unsafe-inline'{drawn}"
     return {
         "policy": quiet if report.inside is None else policy(),  # of the page within, too
         "facts": _facts(report),
