@@ -22,7 +22,7 @@ from chainrule.types import TensorType
 
 NAMES = (
     *("specialise", "differentiate", "update", "rows", "position", "merge", "hoist"),
-    *("streams", "decompose", "fold", "merge", "fuse", "schedule", "emit", "object"),
+    *("streams", "decompose", "fold", "merge", "gather", "fuse", "schedule", "emit", "object"),
 )
 
 

@@ -42,6 +42,10 @@ class Memory:
         side = self.new if buffer.space == "state" and not commit else self.arrays
         if buffer not in side:
             assert buffer.space in ("work", "staged", "loss", "state"), buffer
+            if buffer.part is not None:
+                whole = self.to_write(buffer.whole)
+                side[buffer] = whole[(slice(None),) * buffer.part.axis + (buffer.part.index,)]
+                return side[buffer]
             side[buffer] = poisoned(resolve(buffer.shape, len(self.rows)), buffer.dtype)
         return side[buffer]
 
@@ -65,6 +69,9 @@ def run(plan: Plan, memory: Memory, threads: int = 1, *, backwards: bool = False
             for task in phase.tasks:  # so that parts poison nothing that was written
                 for write in task.kernel.writes:
                     memory.to_write(write.buffer, commit=task.kernel.commit)
+                for buffer in task.reads:
+                    if buffer.part is not None:
+                        memory.to_write(buffer)
             for thread in order:
                 for task in phase.tasks:
                     first = part(task, thread, threads, len(memory.rows))

@@ -26,6 +26,7 @@ from chainrule.graph.node import Node
 from chainrule.graph.step import Step
 from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
+from chainrule.passes.gather import gather
 from chainrule.passes.merge import merge
 from chainrule.passes.streams import fix_streams
 from chainrule.passes.tables import update_rows
@@ -128,6 +129,8 @@ KERNELS = (
           lambda unit: unit.through(fold)),
     Stage("merge", "make nodes that compute the same one node",
           lambda unit: unit.through(merge)),
+    Stage("gather", "make one array or product of sums over the steps of a sequence",
+          lambda unit: unit.through(gather)),
     Stage("fuse", "give nodes that share their loops one kernel",
           lambda unit: _plan().fuse(unit), FUSED),
     Stage("schedule", "put kernels that need not wait for each other into one phase",

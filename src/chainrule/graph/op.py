@@ -84,12 +84,14 @@ class Element:
         spreads: an element of an operand is computed for several, or for none.
         deep: the indices in the operands have several copies of each part of ours.
         choice: the operand that chooses by integers, and from how many; None: none does.
+        joins: the attribute with the axis along which the operands follow each other, if they do.
     """
 
     rule: Callable[[Operation, Place, Values], Expr]
     spreads: bool = False
     deep: bool = False
     choice: Callable[[Operation], tuple[Node, Dim]] | None = None
+    joins: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class Buffer:
         dtype: float32, float64, int32, int64, uint32 or bool.
         space: its storage.
         value: of a constant.
+        part: where it lies, if it is a part of another buffer.
     """
 
     name: str
@@ -57,6 +58,27 @@ class Buffer:
     dtype: str
     space: Space = "work"
     value: np.ndarray | None = field(default=None, repr=False)
+    part: Part | None = None
+
+    @property
+    def whole(self) -> Buffer:
+        """The buffer that it is a part of; itself, if it is not one."""
+        return self if self.part is None else self.part.whole
+
+
+@dataclass(frozen=True)
+class Part:
+    """The elements of a buffer at one index of an axis; parts of a buffer share the axis.
+
+    Attributes:
+        whole: that buffer, which is not a part itself.
+        axis: of the whole; the part has all others.
+        index: along it.
+    """
+
+    whole: Buffer
+    axis: int
+    index: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,7 +92,7 @@ EINSUM = op(
     forward=_forward_einsum,
     gradient=lambda gy, y, x, w, equation: (
         einsum("{2},{1}->{0}".format(*labels_of(equation)), gy, w),
-        einsum("{2},{0}->{1}".format(*labels_of(equation)), gy, x),
+        einsum("{0},{2}->{1}".format(*labels_of(equation)), x, gy),  # in the order of the factor
     ),
     lower=Reduce("sum", _lower_einsum, spreads=True),
     formula='einsum("{equation}", {0}, {1})',

@@ -56,7 +56,7 @@ CONCAT = op(
     attributes={"axis": AXIS},
     forward=lambda *xs, axis: np.concatenate(xs, axis=axis),
     gradient=lambda gy, y, *xs, axis: tuple(split(gy, _ends(x.shape[axis] for x in xs)[:-1], axis)),
-    lower=Element(_lower_concat, spreads=True, deep=True),
+    lower=Element(_lower_concat, spreads=True, deep=True, joins="axis"),
     formula="concat({0}, ..., axis={axis})",
 )
 

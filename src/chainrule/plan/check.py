@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from chainrule.errors import GraphError
-from chainrule.ir.kernel import Buffer, Kernel
+from chainrule.ir.kernel import At, Buffer, Call, Const, Expr, Kernel, Write
 from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan, Task
-from chainrule.plan.schedule import allowed_splits, earlier, touches
+from chainrule.plan.schedule import allowed_splits, earlier, overlapping, parts_of, touches
 from chainrule.types import N
 
 ORDERED = ("argmax", "argmin", "scan")
@@ -49,15 +49,32 @@ def check_kernels(kernels: Iterable[Kernel]) -> None:
 
     What else must hold, `check` finds in the plan.
     """
-    written: set[Buffer] = set()
+    written: set[Region] = set()
     for kernel in kernels:
         if not kernel.writes:
             raise GraphError("plan", "it writes nothing", at=f"kernel {kernel.name!r}")
         for write in kernel.writes:
-            if write.buffer in written and not (write.add or kernel.commit):
+            if _region(write) in written and not (write.add or kernel.commit):
                 at = f"kernel {kernel.name!r}, buffer {write.buffer.name!r}"
                 raise GraphError("plan", "it is written twice", at=at)
-        written |= {write.buffer for write in kernel.writes}
+        written |= {_region(write) for write in kernel.writes}
+
+
+Region = tuple[Buffer, tuple[int | float | bool, ...]]
+"""A buffer, and the index of the first element that is written: parts of a joined array differ."""
+
+
+def _region(write: Write) -> Region:
+    return write.buffer, tuple(_first(x) for x in write.place)
+
+
+def _first(index: Expr) -> int | float | bool:
+    match index:
+        case Const(value):
+            return value
+        case Call("add", (At(), Const(value))):
+            return value
+    return 0
 
 
 def _wrong(task: Task, rule: str, buffer: Buffer | None = None) -> GraphError:
@@ -115,12 +132,14 @@ def _is_row(task: Task, instr: int) -> bool:
 
 def _check_order(plan: Plan) -> None:
     """Every buffer is written before it is read, and written once: then only added to."""
-    buffers, written = set(plan.buffers), set[Buffer]()
+    buffers, written, regions = set(plan.buffers), set[Buffer](), set[Region]()
+    parts = parts_of(buffers)
     for task in plan.tasks:
         for buffer in task.reads:
-            if buffer not in buffers:
+            if buffer not in buffers or buffer.whole not in buffers:
                 raise _wrong(task, "it reads a buffer that the plan does not have", buffer)
-            if buffer.space in ("work", "staged", "gradient", "loss") and buffer not in written:
+            known = not written.isdisjoint((buffer, buffer.whole, *parts[buffer]))
+            if buffer.space in ("work", "staged", "gradient", "loss") and not known:
                 raise _wrong(task, "it reads what is not written yet", buffer)
         for write in task.kernel.writes:
             if write.buffer not in buffers:
@@ -129,10 +148,12 @@ def _check_order(plan: Plan) -> None:
             if write.buffer.space == "state" and task.kernel.commit == updated:
                 rule = "an update is not written in place" if updated else "it is not an update"
                 raise _wrong(task, rule, write.buffer)
-            if write.add != (write.buffer in written):
+            known = write.buffer in written if write.add else _region(write) in regions
+            if write.add != known:
                 rule = "it adds to what is not written yet" if write.add else "it is written twice"
                 raise _wrong(task, rule, write.buffer)
         written |= task.writes
+        regions |= {_region(write) for write in task.kernel.writes}
     loss = () if plan.loss is None else (plan.loss,)
     for buffer in (*plan.updates, *plan.outputs, *loss):
         if buffer not in written:
@@ -141,11 +162,14 @@ def _check_order(plan: Plan) -> None:
 
 def _check_phase(phase: Phase) -> None:
     """Within a phase, no thread touches an element that another thread writes."""
+    parts = parts_of(buffer for task in phase.tasks for buffer, _ in task.operands)
     wrote: defaultdict[Buffer, list[tuple[Task, bool]]] = defaultdict(list)
     read: defaultdict[Buffer, list[tuple[Task, bool]]] = defaultdict(list)
     for task in phase.tasks:
         for buffer, (writes, own) in touches(task).items():
-            for before, kept in earlier(buffer, writes, wrote[buffer], read[buffer]):
+            before_it = [(wrote[x], read[x]) for x in overlapping(buffer, parts)]
+            conflicts = [y for w, r in before_it for y in earlier(buffer, writes, w, r)]
+            for before, kept in conflicts:
                 same = before.split == task.split == "none" and before.owner == task.owner
                 each = before.split == "every" and not writes
                 if not (own and kept) and not same and not each:

@@ -19,11 +19,13 @@ from chainrule.ir.kernel import (
     Call,
     Const,
     Expr,
+    Part,
     Read,
     Reduction,
     Row,
     Space,
 )
+from chainrule.plan.joined import Joined
 from chainrule.plan.lower import constant_of, element, is_constant, is_exchanged, reduction
 from chainrule.types import N, Shape
 
@@ -36,6 +38,7 @@ class Elements:
         step_inputs: inputs whose values come with each step.
         known: buffers of parameters, where they exist already.
         loops: the nodes whose elements are reductions.
+        joined: the arrays whose parts are written in their place.
 
     Attributes:
         buffers: the buffers of leaves, and of the nodes materialized so far.
@@ -47,8 +50,11 @@ class Elements:
         step_inputs: Iterable[Node],
         known: Mapping[Node, Buffer],
         loops: Collection[Node],
+        joined: Joined,
     ) -> None:
         self._graph, self._step, self._loops = graph, set(step_inputs), loops
+        self._joined = joined
+        self._parts: dict[tuple[Buffer, int], Buffer] = {}
         self._axes: dict[Shape, tuple[Axis, ...]] = {}
         self._places: dict[Node, tuple[tuple[Axis, ...], Place]] = {}
         self._streams: dict[Node, Buffer] = {}
@@ -59,7 +65,13 @@ class Elements:
                 self._leaf(node)
 
     def materialize(self, node: Node) -> None:
-        """Give a node a buffer of its own."""
+        """Give a node a buffer of its own, or that of the array in which it lies."""
+        if node in self._joined.homes:
+            whole = self._joined.homes[node].whole
+            if whole not in self.buffers:
+                self.materialize(whole)
+            self.buffers[node] = self.buffers[whole]
+            return
         shape = tuple(node.shape[a] for a in rows_first(node.shape))
         space: Space = "gradient" if is_exchanged(node) else "work"
         self.buffers[node] = Buffer(self._graph.name(node), shape, node.dtype, space)
@@ -101,11 +113,33 @@ class Elements:
         """An element, read from memory if the node is materialized."""
         buffer = self.buffers.get(node)
         if buffer is not None:
-            return Read(buffer, stored_at(buffer, node, at))
+            return Read(*self.stored(buffer, node, at))
         assert isinstance(node, Operation)
         if is_constant(node):
             return self._scalars[node]
         return self._element(node, at, value)
+
+    def stored(self, buffer: Buffer, node: Node, at: Place) -> tuple[Buffer, Place]:
+        """A buffer of a node, or a part of it, and the index there of an element of the node."""
+        if buffer is self.buffers.get(node):
+            while node in self._joined.homes:
+                home = self._joined.homes[node]
+                node, at = home.whole, home.at(at)
+        return self._part(buffer, stored_at(buffer, node, at))
+
+    def _part(self, buffer: Buffer, place: Place) -> tuple[Buffer, Place]:
+        """The part at one index of the first static axis: so kernels of all indices share code."""
+        axis = int(buffer.shape[:1] == (N,))
+        fixed = place[axis] if len(place) > axis + 1 else None
+        if buffer.space != "work" or not isinstance(fixed, Const) or buffer.shape[axis] == 1:
+            return buffer, place
+        key = buffer, int(fixed.value)
+        if key not in self._parts:
+            rest = (*buffer.shape[:axis], *buffer.shape[axis + 1 :])
+            name = f"{buffer.name}[{key[1]}]"
+            part = Part(buffer, axis, key[1])
+            self._parts[key] = Buffer(name, rest, buffer.dtype, buffer.space, None, part)
+        return self._parts[key], (*place[:axis], *place[axis + 1 :])
 
     def _element(self, node: Operation, at: Place, value: Values) -> Expr:
         """An element; random streams are read from memory, so that equal layers share code."""

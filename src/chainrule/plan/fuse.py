@@ -85,7 +85,8 @@ class Fusion:
         self._order = {node: number for number, node in enumerate(graph)}
         found = roots_of(graph)
         self._roots, self._loops, self._depth = found.roots, found.loops, found.depth
-        self._elements = Elements(graph, step_inputs, known or {}, self._loops)
+        self._joined = found.joined
+        self._elements = Elements(graph, step_inputs, known or {}, self._loops, self._joined)
         self._nest_of: dict[Node, LoopNest] = {}
         self._nests: list[LoopNest] = []
         self._external: set[Node] = set()
@@ -172,7 +173,10 @@ class Fusion:
         found: list[tuple[Node, Place]] = []
 
         def value(node: Node, at: Place) -> Expr:
-            if node in self._nest_of or node in self._pending:
+            if node in self._joined.parts:
+                assert isinstance(node, Operation)
+                found.extend(self._joined.seen(node, at))
+            elif node in self._nest_of or node in self._pending:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
@@ -273,7 +277,7 @@ class Fusion:
             else:
                 result = value(node, place)
             for buffer in self._destinations(node):
-                writes.append(Write(buffer, stored_at(buffer, node, place), result))
+                writes.append(Write(*self._elements.stored(buffer, node, place), result))
         name = self._graph.name(nest.nodes[-1])
         return [Kernel(name, nest.axes, tuple(writes), loop, self._computed(nest, known))]
 

@@ -33,6 +33,7 @@ class Argument:
         space: that of the buffer; `rows` for the index of the minibatch's rows.
         strides: in elements, one for each axis; empty until a backend chooses a layout.
         slack: whether whole vectors may be read and written past the end of a row.
+        inside: whether it is a part of another buffer, so that they may only be read there.
     """
 
     dtype: str
@@ -40,6 +41,7 @@ class Argument:
     space: str
     strides: tuple[int, ...] = ()
     slack: bool = False
+    inside: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import Element, Exchange, Reduce, Scan, ScatterAdd, View
+from chainrule.plan.joined import Joined, joined_of
 from chainrule.plan.lower import has_loop, use_count
 
 MAX_EXPR_PRICE = 120
@@ -39,35 +40,41 @@ class Roots:
         scalar_constants: scalars computed from constants alone; never materialized.
         loops: the nodes with a reduction, each of which begins a nest.
         depth: the depth of the expression of each node.
+        joined: the arrays whose parts are materialized in their place; not materialized again.
     """
 
     roots: set[Node] = field(default_factory=set)
     scalar_constants: set[Node] = field(default_factory=set)
     loops: set[Node] = field(default_factory=set)
     depth: dict[Node, int] = field(default_factory=dict)
+    joined: Joined = field(default_factory=Joined)
 
 
 def roots_of(graph: Graph) -> Roots:
     """The roots of a graph, in one pass from the leaves."""
     found = Roots()
     found.loops.update(x for x in graph.operations if has_loop(x))
+    found.joined = joined_of(graph, found.loops)
     price: dict[Node, int] = {}
     depth = found.depth
     after: dict[Node, _Epilogue] = {}
     outputs = set(graph.outputs)
     for node in graph.operations:
+        if node in found.joined.parts:
+            continue
         inlined = [x for x in node.operands if x not in found.roots]
         below = sum(price.get(x, 0) for x in inlined) * use_count(node)
         price[node] = node.op.price + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)
         short = price[node] <= CONSTANT_PRICE and depth[node] <= MAX_EXPR_DEPTH
-        if short and _from_constants(node, found) and not isinstance(node.op.lower, Exchange):
+        own = isinstance(node.op.lower, Exchange) or node in found.joined.homes
+        if short and _from_constants(node, found) and not own:
             found.scalar_constants.add(node)
             continue
         after[node] = _epilogue(graph, node, found, after)
         large = price[node] > MAX_EXPR_PRICE or depth[node] > MAX_EXPR_DEPTH
         stored = large or node in found.loops or node in outputs
-        stored |= isinstance(node.op.lower, Exchange)
+        stored |= own
         if stored or _worth_storing(graph, node, found, price[node], after[node]):
             found.roots.add(node)
     return found

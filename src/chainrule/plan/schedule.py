@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -33,8 +33,9 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     commits: list[Task] = []
     wrote: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
     read: defaultdict[Buffer, list[_Touch]] = defaultdict(list)
-    for kernel in kernels:
-        linear, operands = linearize(kernel)
+    linears = [(kernel, *linearize(kernel)) for kernel in kernels]
+    parts = parts_of(buffer for _, _, operands in linears for buffer, _ in operands)
+    for kernel, linear, operands in linears:
         if linear not in analysed:
             analysis = Analysis(linear)
             analysed[linear] = analysis, contraction(analysis), split_of(analysis)
@@ -46,7 +47,8 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
         conflicts = [
             (before, own and before.own, writes)
             for buffer, (writes, own) in touched.items()
-            for before in earlier(buffer, writes, wrote[buffer], read[buffer])
+            for x in overlapping(buffer, parts)
+            for before in earlier(buffer, writes, wrote[x], read[x])
         ]
         number, owners = _earliest(task, conflicts)
         while len(phases_open) <= number:
@@ -130,6 +132,27 @@ def earlier(buffer: Buffer, writes: bool, wrote: list[T], read: list[T]) -> list
     if writes:
         return wrote + read
     return [] if buffer.space == "state" else wrote
+
+
+Parts = Mapping[Buffer, Sequence[Buffer]]
+"""The parts of each buffer that has some."""
+
+
+def parts_of(buffers: Iterable[Buffer]) -> Parts:
+    """The parts among some buffers, by the buffer that they are parts of."""
+    found: defaultdict[Buffer, list[Buffer]] = defaultdict(list)
+    for buffer in dict.fromkeys(buffers):
+        if buffer.part is not None:
+            found[buffer.whole].append(buffer)
+    return found
+
+
+def overlapping(buffer: Buffer, parts: Parts) -> Iterator[Buffer]:
+    """The buffers that have elements of a buffer: itself, its whole, its parts."""
+    yield buffer
+    if buffer.part is not None:
+        yield buffer.whole
+    yield from parts.get(buffer, ())
 
 
 def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:

@@ -162,4 +162,5 @@ def _used(made: Sequence[Phase], others: Sequence[Buffer]) -> tuple[Buffer, ...]
     """The buffers that kernels touch, and others."""
     tasks = (task for phase in made for task in phase.tasks)
     touched = (buffer for task in tasks for buffer, _ in task.operands if buffer is not ROWS)
-    return tuple(dict.fromkeys([*touched, *others]))
+    found = dict.fromkeys([*touched, *others])
+    return tuple(dict.fromkeys(y for x in found for y in (x.whole, x)))

@@ -29,12 +29,16 @@ def argument(buffer: Buffer, rows: int) -> Argument:
     """The layout of a buffer with room for `rows` rows."""
     if buffer is ROWS:
         return Argument("int64", (1,), "rows", (1,))
-    slack = buffer.space not in CALLER_OWNED
-    return Argument(buffer.dtype, buffer.shape, buffer.space, strides(buffer, rows), slack)
+    slack, inside = buffer.space not in CALLER_OWNED, buffer.part is not None
+    steps = strides(buffer, rows)
+    return Argument(buffer.dtype, buffer.shape, buffer.space, steps, slack, inside)
 
 
 def strides(buffer: Buffer, rows: int) -> tuple[int, ...]:
     """The strides of a buffer in elements; rows are padded unless the caller owns it."""
+    if buffer.part is not None:
+        whole, axis = strides(buffer.part.whole, rows), buffer.part.axis
+        return (*whole[:axis], *whole[axis + 1 :])
     sizes = _sizes(buffer, rows)
     inner = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
     if len(inner) > 1 and buffer.space not in CALLER_OWNED:
@@ -129,7 +133,8 @@ def lives(phases: Iterable[Iterable[Iterable[Operand]]], outputs: Iterable[Buffe
     """
     found: dict[Buffer, tuple[int, int]] = {}
     for number, phase in enumerate(phases):
-        for buffer in {buffer for operands in phase for buffer, _ in operands}:
+        touched = {buffer for operands in phase for buffer, _ in operands}
+        for buffer in touched | {x.whole for x in touched}:
             if buffer.space == "work":
                 found[buffer] = found.get(buffer, (number, number))[0], number
     kept = set(outputs)
@@ -147,7 +152,8 @@ def layout(
     Buffers that are `alive` in different phases may lie in the same memory.
     """
     double = set(twice)
-    sides = [(b, extent(b, rows)) for b in buffers if b.space not in CALLER_OWNED
+    given = list(buffers)
+    sides = [(b, extent(b, rows)) for b in given if b.space not in CALLER_OWNED and b.part is None
              for _ in range(2 if b in double else 1)]  # fmt: skip
     taken: list[tuple[int, int, int, int]] = []
     offsets: dict[Buffer, list[int]] = {}
@@ -162,6 +168,11 @@ def layout(
             taken.append((at, at + size, first, last))
         offsets.setdefault(buffer, []).append(at)
         end = max(end, _apart(at + size))
+    for buffer in given:
+        if buffer.part is not None:
+            step = strides(buffer.whole, rows)[buffer.part.axis] * BYTES[buffer.dtype]
+            first = buffer.part.index * step
+            offsets[buffer] = [at + first for at in offsets[buffer.whole]]
     return Layout({b: _place(b, tuple(found), rows) for b, found in offsets.items()}, end)
 
 

@@ -34,7 +34,7 @@ def placed(plan: Plan, max_rows: int) -> tuple[Placed, ...]:
     found = [
         _place(b, max_rows, "old and new" if b in sides else "and a copy" * (b in updates))
         for b in plan.buffers
-        if b.space in ("state", "work", "staged", "constant") and b.shape
+        if b.space in ("state", "work", "staged", "constant") and b.shape and b.part is None
     ]
     return tuple(sorted(found, key=lambda x: -x.bytes))
 

@@ -396,9 +396,12 @@ class Body:
         argument, axis, lanes = (
             self.linear.arguments[store.argument], self.vectors.axis, self.vectors.lanes,
         )  # fmt: skip
-        if not axis or not argument.slack or len(argument.shape) != 2 or store.add:
+        own = argument.slack and not argument.inside
+        if not axis or not own or len(argument.shape) != 2 or store.add:
             return False  # threads may share axis 0: then the next lanes are another's
         size = self.linear.sizes[axis]
+        if size != argument.shape[1]:
+            return False  # they are those of another part of the row
         along = self.analysis.exprs[store.place[-1]] == AffineExpr(axes={axis: 1})
         return along and isinstance(size, int) and -(-size // lanes) * lanes <= argument.strides[0]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from chainrule.backend.cpu.emit.vectors import ORDERED
-from chainrule.plan.linearize import Argument, Instr, LinearKernel, Store
+from chainrule.plan.linearize import Instr, LinearKernel, Store
 from chainrule.types import Dim
 
 
@@ -143,7 +143,7 @@ def _with_one_loop(linear: LinearKernel, traversed: set[int]) -> LinearKernel:
         for s in linear.stores
     )
     arguments = tuple(
-        Argument(x.dtype, (total,), x.space, (1,), x.slack) if k in traversed else x
+        replace(x, shape=(total,), strides=(1,)) if k in traversed else x
         for k, x in enumerate(linear.arguments)
     )
     return LinearKernel(

@@ -78,7 +78,7 @@ def tiling(
 ) -> Tiling | None:
     """The tiling of a contraction; None if there is none."""
     linear = analysis.linear
-    if not _any_order(linear):
+    if not _any_order(analysis):
         return None
 
     def size(axis: int) -> int:
@@ -99,9 +99,22 @@ def tiling(
     return None
 
 
-def _any_order(linear: LinearKernel) -> bool:
+def _any_order(analysis: Analysis) -> bool:
     """Whether elements may be computed in any order: the kernel does not read its own writes."""
-    return not (linear.written() & linear.read()) and not any(store.add for store in linear.stores)
+    linear = analysis.linear
+    both = linear.written() & linear.read()
+    reads = [(x.data, x.args) for x in linear.instrs if x.op == "read" and x.data in both]
+    writes = [(x.argument, x.place) for x in linear.stores if x.argument in both]
+    apart = all(_apart(analysis, p, q) for a, p in reads for b, q in writes if a == b)
+    return apart and not any(store.add for store in linear.stores)
+
+
+def _apart(analysis: Analysis, one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two indices never meet, as those of two parts of a joined array."""
+    bounds = (
+        (analysis.bounds(analysis.exprs[k]) for k in pair) for pair in zip(one, other, strict=True)
+    )
+    return any(a[1] < b[0] or b[1] < a[0] for a, b in bounds)
 
 
 Roles = tuple[int, int, int, int, int]

@@ -12,20 +12,21 @@ from chainrule.backend.cpu.abi import Launch, Program, slots_of
 from chainrule.backend.cpu.machine import Machine
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.ir.kernel import Buffer
+from chainrule.ir.kernel import Buffer, Part
 from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Plan, Signature, Split
 from chainrule.types import Dim, N
 
 
 class BufferForm(msgspec.Struct, array_like=True):
-    """A Buffer; a constant's value as its bytes."""
+    """A Buffer; a constant's value as its bytes; of a part the number of the whole, and where."""
 
     name: str
     shape: list[int]
     dtype: str
     space: str
     value: bytes | None
+    part: tuple[int, int, int] | None
 
 
 class LaunchForm(msgspec.Struct, array_like=True):
@@ -72,9 +73,12 @@ def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> 
     """
     number = {buffer: k for k, buffer in enumerate(plan.buffers)} | {ROWS: _ROWS}
     buffers = [
-        BufferForm(x.name, [_integer(d) for d in x.shape], x.dtype, x.space, _bytes(x))
+        BufferForm(
+            x.name, [_integer(d) for d in x.shape], x.dtype, x.space, _bytes(x),
+            None if x.part is None else (number[x.whole], x.part.axis, x.part.index),
+        )
         for x in plan.buffers
-    ]
+    ]  # fmt: skip
     phases = [
         [
             LaunchForm(
@@ -97,7 +101,9 @@ def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> 
 def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     """The executable from the bytes of `pack`."""
     form = msgspec.msgpack.decode(packed, type=ExecutableForm)
-    buffers = [_buffer(x) for x in form.buffers]
+    buffers: list[Buffer] = []
+    for x in form.buffers:  # wholes come before their parts
+        buffers.append(_buffer(x, buffers))
     places = [*buffers, ROWS]  # so that _ROWS finds it
     loss = None if form.loss is None else buffers[form.loss]
     signature = Signature(
@@ -120,12 +126,13 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     return Executable(signature, program, Code(form.objects, machine), max_rows, form.threads)
 
 
-def _buffer(form: BufferForm) -> Buffer:
+def _buffer(form: BufferForm, before: Sequence[Buffer]) -> Buffer:
     shape = tuple(_dim(d) for d in form.shape)
     value: np.ndarray[Any, Any] | None = None
     if form.value is not None:
         value = np.frombuffer(form.value, form.dtype).reshape(form.shape)
-    return Buffer(form.name, shape, form.dtype, form.space, value)  # type: ignore[arg-type]
+    part = None if form.part is None else Part(before[form.part[0]], *form.part[1:])
+    return Buffer(form.name, shape, form.dtype, form.space, value, part)  # type: ignore[arg-type]
 
 
 def _bytes(buffer: Buffer) -> bytes | None:

@@ -1,0 +1,216 @@
+"""Gathering: a sum of many parts becomes one array, or one product over all of them.
+
+Layers that share weights over the steps of a sequence give gradients that are sums of many terms:
+
+    pad(a) + pad(b) + ...            disjoint parts of an array: concat(a, b, ...)
+    x1.T @ y1 + x2.T @ y2 + ...      products over the rows: one over the stacked factors
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from chainrule.graph.node import Node, Operation, apply, rebuilt
+from chainrule.graph.op import Op
+from chainrule.ops.build import broadcast_to, constant
+from chainrule.ops.einsum import EINSUM
+from chainrule.ops.elementwise import ADD
+from chainrule.ops.join import CONCAT, stack
+from chainrule.ops.shape import RESHAPE, TRANSPOSE
+from chainrule.ops.slicing import PAD, SLICE
+from chainrule.types import Dim, N, Shape
+
+LEAST = 4
+"""Products are stacked from this many on."""
+
+
+def gather(graph: Iterable[Node]) -> dict[Node, Node]:
+    """Maps every node of a graph to its replacement."""
+    nodes = list(graph)
+    uses: dict[Node, int] = {}
+    for node in nodes:
+        for x in node.inputs:
+            uses[x] = uses.get(x, 0) + 1
+    inside = {
+        x for node in nodes if _is(node, ADD) for x in node.inputs if _is(x, ADD) and uses[x] == 1
+    }
+    found = _Gathered()
+    for node in nodes:
+        new = node
+        if isinstance(node, Operation):
+            operands = tuple(found.place[x] for x in node.operands)
+            new = node if operands == node.operands else rebuilt(node, operands)
+            if node.op is ADD and node not in inside:
+                new = found.total([found.place[x] for x in _terms(node, inside)], new)
+        found.place[node] = new
+        found.enter(new)
+    return found.place
+
+
+def _is(node: Node, op: Op) -> bool:
+    return isinstance(node, Operation) and node.op is op
+
+
+def _terms(top: Operation, inside: set[Node]) -> list[Node]:
+    """The terms of a sum of sums, in order."""
+    found: list[Node] = []
+    stacked: list[Node] = [top]
+    while stacked:
+        x = stacked.pop()
+        if x is top or x in inside:
+            stacked.extend(reversed(x.inputs))
+        else:
+            found.append(x)
+    return found
+
+
+# ---------------------------------------------------------------- terms of one form
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The form of `pad(x)`: zeros around x in an array of that shape."""
+
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Product:
+    """The form of a sum of products over the rows: the equation, and the shapes of the factors."""
+
+    left: str
+    right: str
+    out: str
+    shapes: tuple[Shape, Shape]
+    dtype: str
+
+
+def _form(x: Node) -> _Part | _Product | None:
+    if not isinstance(x, Operation):
+        return None
+    if x.op is PAD and x.attributes["value"] == 0 and set(x.attributes["step"]) == {1}:
+        return _Part(x.shape, x.dtype)
+    if x.op is EINSUM and N not in x.shape:
+        (left, a), (right, b) = _factors(x)
+        if a.shape[:1] == b.shape[:1] == (N,) and left[0] == right[0]:
+            out = x.attributes["equation"].partition("->")[2]
+            return _Product(left, right, out, (a.shape, b.shape), x.dtype)
+    return None
+
+
+def _factors(x: Node) -> list[tuple[str, Node]]:
+    """The labels and the factors of a product, transposes seen through."""
+    assert isinstance(x, Operation)
+    terms = x.attributes["equation"].partition("->")[0].split(",")
+    found = []
+    for term, y in zip(terms, x.operands, strict=True):
+        while isinstance(y, Operation) and y.op is TRANSPOSE:
+            axes = y.attributes["axes"]
+            term = "".join(term[axes.index(a)] for a in range(y.ndim))
+            y = y.operands[0]
+        found.append((term, y))
+    return found
+
+
+@dataclass
+class _Gathered:
+    """The graph as far as it is rewritten.
+
+    Attributes:
+        place: the replacement of each node.
+        homes: for an element of a stack along the second axis, the stack, and its number in it.
+    """
+
+    place: dict[Node, Node] = field(default_factory=dict)
+    homes: dict[Node, tuple[Operation, int]] = field(default_factory=dict)
+
+    def enter(self, x: Node) -> None:
+        """Note the elements of a stack."""
+        if not (isinstance(x, Operation) and x.op is CONCAT and x.attributes["axis"] == 1):
+            return
+        if x.shape[0] is N and all(_is(y, RESHAPE) and y.shape[1] == 1 for y in x.operands):
+            for number, y in enumerate(x.operands):
+                self.homes.setdefault(y.inputs[0], (x, number))
+
+    def total(self, terms: Sequence[Node], total: Node) -> Node:
+        """The sum of terms, gathered; `total` where nothing is."""
+        groups: dict[_Part | _Product | Node, list[Node]] = {}
+        for x in terms:
+            form = _form(x)
+            groups.setdefault(x if form is None else form, []).append(x)
+        sums, changed = list[Node](), False
+        for key, group in groups.items():
+            whole = None
+            if isinstance(key, _Product) and len(group) >= LEAST:
+                whole = self._product(key, [[y for _, y in _factors(x)] for x in group])
+            elif isinstance(key, _Part) and len(group) > 1:
+                whole = _joined(group)
+            changed |= whole is not None
+            sums += group if whole is None else [whole]
+        if not changed:
+            return total
+        first, *rest = sums
+        for x in rest:
+            first = first + x
+        return first.within(total.scope, total.suffix)
+
+    def _product(self, form: _Product, pairs: list[list[Node]]) -> Node:
+        """One product over stacks of the factors, in an order that one of the stacks has."""
+        for side in (0, 1):
+            homes = [self.homes[x[side]] for x in pairs if x[side] in self.homes]
+            if len(homes) == len(pairs) and all(x is homes[0][0] for x, _ in homes):
+                pairs = sorted(pairs, key=lambda x, side=side: self.homes[x[side]][1])  # type: ignore[misc]
+                break
+        left, right = (self._stack([x[side] for x in pairs]) for side in (0, 1))
+        a, b = form.left, form.right
+        step = next(s for s in string.ascii_letters if s not in a + b + form.out)
+        equation = f"{a[0]}{step}{a[1:]},{b[0]}{step}{b[1:]}->{form.out}"
+        return apply(EINSUM, left, right, equation=equation)
+
+    def _stack(self, parts: list[Node]) -> Node:
+        """The parts along a new second axis: a part of a stack that there is, or a new one."""
+        whole, first = self.homes.get(parts[0], (None, 0))
+        if whole is not None and all(
+            self.homes.get(x) == (whole, first + k) for k, x in enumerate(parts)
+        ):
+            if len(parts) == whole.shape[1]:
+                return whole
+            shape: tuple[Dim, ...] = (N, len(parts), *whole.shape[2:])
+            start = (0, first, *[0] * (whole.ndim - 2))
+            return apply(SLICE, whole, start=start, step=(1,) * whole.ndim, shape=shape)
+        return stack(parts, 1)
+
+
+def _joined(parts: list[Node]) -> Node | None:
+    """The sum of disjoint parts as one array; None where they overlap or lie otherwise."""
+    whole, given = parts[0], [x for x in parts if isinstance(x, Operation)]
+    starts = [x.attributes["start"] for x in given]
+    along = {a for x in given for a in range(x.ndim) if x.operands[0].shape[a] != x.shape[a]}
+    if len(along) != 1:
+        return None
+    (axis,) = along
+    dtype, end = whole.dtype, 0
+    found: list[Node] = []
+
+    def zeros(count: int) -> None:
+        shape = (*whole.shape[:axis], count, *whole.shape[axis + 1 :])
+        found.append(broadcast_to(constant(0.0, dtype), shape))
+
+    for start, x in sorted(zip(starts, given, strict=True), key=lambda pair: pair[0]):
+        part, first = x.operands[0], start[axis]
+        size = part.shape[axis]
+        if first < end or not isinstance(size, int):
+            return None
+        if first > end:
+            zeros(first - end)
+        same = _is(part, CONCAT) and part.attributes["axis"] == axis  # type: ignore[attr-defined]
+        found += part.inputs if same else [part]
+        end = first + size
+    last = whole.shape[axis]
+    assert isinstance(last, int)
+    if end < last:
+        zeros(last - end)
+    return apply(CONCAT, *found, axis=axis)
