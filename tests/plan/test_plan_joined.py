@@ -85,4 +85,4 @@ def test_the_code_of_a_sequence_does_not_grow_with_its_length(layer):
         counts.append(len({task.linear for task in plan.tasks}))
         assert sum("u.gradient" in k or ".u.new" in k for k in kernels(plan)) == 1
     assert counts[0] == counts[1]
-    assert abs(texts[1] - texts[0]) < texts[0] / 20
+    assert texts[1] < 1.1 * texts[0]
