@@ -97,7 +97,9 @@ def test_specs():
 
 @pytest.mark.parametrize("name", list(init.INITIALIZERS))
 def test_every_initializer_fulfils_the_protocol_and_comes_back(name):
-    needed = {"constant": [0.5], "orthogonal_gates": [2]}
+    needed = {
+        "constant": [0.5], "orthogonal_gates": [2], "grouped": [init.GlorotUniform(), 4, 0.5]
+    }  # fmt: skip
     start = init.INITIALIZERS[name](*needed.get(name, []))
     assert isinstance(start, Initializer)
     assert start.name == name

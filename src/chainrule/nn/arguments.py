@@ -13,7 +13,7 @@ from chainrule.graph.leaves import check_sparse
 from chainrule.graph.node import Node, Parameter, Scope
 from chainrule.graph.op import FUNCTIONS
 from chainrule.graph.source import user_line
-from chainrule.nn.init import InitSpec, Normal, initializer
+from chainrule.nn.init import InitSpec, Normal, Zeros, initializer
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import activations, softmax, transcendental
 from chainrule.system.checks import flag, integer
@@ -243,6 +243,20 @@ def new_table(
         scope, ".table", TensorType((count, width), dtype), start, trainable=trainable,
         sparse=sparse,
     )  # fmt: skip
+
+
+def add_bias(where: str, scope: Scope, z: Node, bias: bool | InitSpec, trainable: bool) -> Node:
+    """`z` plus the layer's parameter `.b`, one number for each of its last axis, if it has one."""
+    if bias is None:
+        raise SettingError(
+            where, "bias is False for none, True for zeros, or an initial value", got="None",
+            at="line " + user_line(), fix="leave it out, or write bias=False",
+        )  # fmt: skip
+    if bias is False:
+        return z
+    start: InitSpec = Zeros() if bias is True else bias
+    type = TensorType(z.shape[-1:], z.dtype)
+    return z + new_parameter(scope, ".b", type, start, trainable=trainable)
 
 
 def class_array(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from chainrule.errors import SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Array, Initializer, Node
+from chainrule.system.checks import as_integer
 from chainrule.types import show
 
 Shape = tuple[int, ...]
@@ -233,6 +234,50 @@ class Uniform(Start):
 
 
 @dataclass(frozen=True)
+class Grouped(Start):
+    """Each of `groups` blocks along the last axis drawn as a parameter of its own, times `gain`.
+
+    For the filters of a convolution in groups, which see a part of the channels each, and of a
+    transposed one, whose results take less than a window of elements.
+    """
+
+    start: Start
+    groups: int = 1
+    gain: float = 1.0
+    name = "grouped"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.start, _BY_FAN) or as_integer(self.groups) is None:
+            raise SettingError("init grouped", "needs a rule by fan and a number of groups")
+        if self.groups < 1 or not (isinstance(self.gain, float) and math.isfinite(self.gain)):
+            raise SettingError("init grouped", "groups are 1 or more, and gain is finite")
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
+        if not shape or shape[-1] % self.groups:
+            raise ShapeError(
+                "init grouped", "the groups do not divide the last axis",
+                expected=f"a multiple of {self.groups}", got=show(shape),
+            )  # fmt: skip
+        part = (*shape[:-1], shape[-1] // self.groups)
+        drawn = [np.asarray(self.start(part, generator)) for _ in range(self.groups)]
+        return self.gain * np.concatenate(drawn, axis=-1)
+
+
+_BY_FAN = (
+    HeNormal, HeUniform, GlorotNormal, GlorotUniform, LeCunNormal, LeCunUniform, Orthogonal,
+)  # fmt: skip
+
+
+def grouped(
+    spec: InitSpec, activation: str | None, groups: int, *, gain: float = 1.0
+) -> Array | Initializer:
+    """The initializer that a setting describes, for filters in groups; see `Grouped`."""
+    start = initializer(spec, activation)
+    plain = groups == 1 and gain == 1.0
+    return Grouped(start, groups, gain) if isinstance(start, _BY_FAN) and not plain else start
+
+
+@dataclass(frozen=True)
 class Custom:
     """A user's function of shape and generator; None for one that a file could not store."""
 
@@ -350,6 +395,8 @@ def _by_name(name: str) -> type[Start]:
 def to_dict(start: Initializer) -> dict[str, Any]:
     """An initializer as JSON: its name and its numbers."""
     numbers = asdict(start) if isinstance(start, Start) else {}  # type: ignore[call-overload]
+    if isinstance(start, Grouped):
+        numbers["start"] = to_dict(start.start)
     return {"name": start.name, **numbers}
 
 
@@ -365,6 +412,8 @@ def from_dict(data: Mapping[str, Any]) -> Initializer:
     if not isinstance(name, str) or name not in INITIALIZERS:
         raise SettingError("init", f"no initializer is named {name!r}", fix=", ".join(INITIALIZERS))
     numbers = {key: value for key, value in data.items() if key != "name"}
+    if isinstance(start := numbers.get("start"), Mapping) and "start" not in start:
+        numbers["start"] = from_dict(start)
     try:
         return INITIALIZERS[name](**numbers)
     except TypeError:

@@ -12,6 +12,7 @@ from chainrule.nn import (
     augmentation,
     bags,
     compose,
+    convolution,
     encodings,
     experts,
     interactions,
@@ -19,7 +20,9 @@ from chainrule.nn import (
     masks,
     normalise,
     numeric,
+    pooling,
     recurrent,
+    resize,
     transformer,
 )
 from chainrule.nn.attention import multi_head_attention as _attention
@@ -69,6 +72,20 @@ embedding_bag = _waiting(bags.embedding_bag)
 batch_norm = _waiting(normalise.batch_norm)
 layer_norm = _waiting(normalise.layer_norm)
 rms_norm = _waiting(normalise.rms_norm)
+group_norm = _waiting(normalise.group_norm)
+instance_norm = _waiting(normalise.instance_norm)
+local_response_norm = _waiting(normalise.local_response_norm)
+conv = _waiting(convolution.conv)
+conv_transpose = _waiting(convolution.conv_transpose)
+depthwise_conv = _waiting(convolution.depthwise_conv)
+separable_conv = _waiting(convolution.separable_conv)
+adaptive_pool = _waiting(pooling.adaptive_pool)
+average_pool = _waiting(pooling.average_pool)
+global_pool = _waiting(pooling.global_pool)
+max_pool = _waiting(pooling.max_pool)
+pixel_shuffle = _waiting(resize.pixel_shuffle)
+pixel_unshuffle = _waiting(resize.pixel_unshuffle)
+upsample = _waiting(resize.upsample)
 piecewise = _waiting(numeric.piecewise)
 periodic = _waiting(numeric.periodic)
 residual = _waiting(compose.residual)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from chainrule.errors import SettingError
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import (
     Activation,
     activated,
     activation_name,
+    add_bias,
     features,
     floats,
     integers,
@@ -17,7 +17,7 @@ from chainrule.nn.arguments import (
     node,
     positive,
 )
-from chainrule.nn.init import InitSpec, Zeros
+from chainrule.nn.init import InitSpec
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import random
 from chainrule.ops.contract import matmul
@@ -66,15 +66,7 @@ def dense(
         trainable=trainable,
     )
     z = matmul(x, w)  # (N, i) @ (i, o) -> (N, o)
-    if bias is None:
-        raise SettingError(
-            "dense", "bias is False for none, True for zeros, or an initial value", got="None",
-            at="line " + user_line(), fix="leave it out, or write bias=False",
-        )  # fmt: skip
-    if bias is not False:
-        start: InitSpec = Zeros() if bias is True else bias
-        b = new_parameter(scope, ".b", TensorType((o,), x.dtype), start, trainable=trainable)
-        z = z + b
+    z = add_bias("dense", scope, z, bias, trainable)
     return activated("dense", scope, z, activation, (x,))
 
 

@@ -16,6 +16,7 @@ from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
 from chainrule.graph.step import KEY
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.blocks import MOST, Row, folded
+from chainrule.nn.kinds import image_kind
 from chainrule.nn.recognise import activation_of
 from chainrule.types import show, static_size
 
@@ -239,10 +240,13 @@ def _what(group: list[Node], called: str | None) -> str:
         return str(head.attributes["kind"]) + " loss"
     if ".u" in parts:
         return _recurrent(group)
+    image = image_kind(group)
     if ".w" in parts and len(group) > 1:
-        kind = head.scope.base if head.scope.base in _NUMERIC else "dense"
+        kind = image or (head.scope.base if head.scope.base in _NUMERIC else "dense")
         alone = ".z" not in parts or head.suffix
         return kind if alone else f"{kind}, {called or _activation(head)}"
+    if image is not None:
+        return image
     if called is not None and len(parts) == 1:
         return called
     if {".uniform", ".gather"} <= parts:
