@@ -6,12 +6,12 @@ import enum
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import SupportsIndex
 
 import numpy as np
 
-from chainrule.errors import DTypeError, ShapeError
+from chainrule.errors import DTypeError, SettingError, ShapeError
 
 
 class Batch(enum.Enum):
@@ -28,6 +28,8 @@ class Batch(enum.Enum):
 N = Batch.N
 Dim = int | Batch
 Shape = tuple[Dim, ...]
+Names = tuple[str | None, ...]
+"""For each axis its name, or None; or () where none has one."""
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64", "uint32")
@@ -36,12 +38,18 @@ DTYPES = (*FLOATS, *INTEGERS, "bool")
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """Shape and dtype of a node's value. A dimension is an integer or the batch axis `N`."""
+    """Shape and dtype of a node's value. A dimension is an integer or the batch axis `N`.
+
+    Axes may have names, which are for readers: types that differ in them alone are equal.
+    """
 
     shape: Shape
     dtype: str = "float32"
+    axes: Names = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        if self.axes:
+            object.__setattr__(self, "axes", _names(self.axes, self.shape))
         if self.dtype not in DTYPES:
             raise DTypeError(
                 "type", "unknown dtype", expected="one of " + ", ".join(DTYPES), got=self.dtype
@@ -62,8 +70,58 @@ class TensorType:
         """Whether gradients can flow through a value of this type."""
         return self.dtype in FLOATS
 
+    @property
+    def names(self) -> Names:
+        """The name of each axis, or None."""
+        return self.axes or (None,) * len(self.shape)
+
+    @property
+    def sizes(self) -> str:
+        """The shape as text, with the names of axes if they have some: `[N, height=28, 3]`."""
+        return sizes(self.shape, self.axes)
+
     def __str__(self) -> str:
-        return f"{self.dtype}{show(self.shape)}"
+        return f"{self.dtype}{self.sizes}"
+
+
+def sizes(shape: Iterable[object], axes: Names = ()) -> str:
+    """A shape as text: `(N, 64)`, or `[N, features=64]` with names of axes."""
+    if not axes:
+        return show(shape)
+    parts = zip(shape, axes, strict=True)
+    return "[" + ", ".join(str(d) if name is None else f"{name}={d}" for d, name in parts) + "]"
+
+
+def _names(axes: Sequence[object], shape: Shape) -> Names:
+    """The names of axes, checked; () where there are none."""
+    named = [name for name in axes if name is not None]
+    words = [name for name in named if isinstance(name, str) and name.isidentifier()]
+    if len(words) < len(named) or len(set(words)) < len(words):
+        raise SettingError(
+            "type", "the names of axes are different words, or None", got=repr(tuple(axes))
+        )
+    if len(axes) != len(shape):
+        raise ShapeError(
+            "type", "there is not one name for each axis",
+            expected=f"{len(shape)} names, for {show(shape)}", got=repr(tuple(axes)),
+        )  # fmt: skip
+    return tuple(name if isinstance(name, str) else None for name in axes) if named else ()
+
+
+def joined_names(*types: TensorType) -> Names:
+    """For each axis of types of one shape the first name that one of them has."""
+    if not any(x.axes for x in types):
+        return ()
+    of_axis = zip(*(x.names for x in types), strict=True)
+    return distinct(next((x for x in names if x is not None), None) for names in of_axis)
+
+
+def distinct(names: Iterable[str | None]) -> Names:
+    """The names of axes without those that occur before."""
+    found: list[str | None] = []
+    for name in names:
+        found.append(None if name in found else name)
+    return tuple(found)
 
 
 def show(shape: Iterable[object]) -> str:

@@ -150,9 +150,7 @@ def _held(array: Array, type: TensorType, rows: int) -> Array:
     """The array as machine code reads it: nothing there asks again."""
     held = np.ascontiguousarray(array, type.dtype)
     if held.ndim != type.ndim or held.shape[1:] != type.shape[1:] or len(held) < rows:
-        raise FeedError(
-            "data", "an array does not fit", expected=show(type.shape), got=show(held.shape)
-        )
+        raise FeedError("data", "an array does not fit", expected=type.sizes, got=show(held.shape))
     return held
 
 

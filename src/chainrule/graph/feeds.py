@@ -86,7 +86,7 @@ def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
         raise FeedError(
             where,
             "the shape does not fit",
-            expected=show(type.shape),
+            expected=type.sizes,
             got=show(array.shape),
             fix=fix,
         )

@@ -12,11 +12,16 @@ import numpy.typing as npt
 from chainrule.errors import DTypeError, SettingError, ShapeError, short
 from chainrule.graph.node import Initializer, Input, Parameter, Scope
 from chainrule.system.checks import flag
-from chainrule.types import FLOATS, N, TensorType
+from chainrule.types import FLOATS, N, TensorType, show
 
 
 def input(
-    name: str, shape: int | Sequence[int] = (), dtype: str = "float32", *, batch: bool = True
+    name: str,
+    shape: int | Sequence[int] = (),
+    dtype: str = "float32",
+    *,
+    batch: bool = True,
+    axes: Sequence[str | None] = (),
 ) -> Input:
     """An input of a graph: an example's features, target or weight.
 
@@ -25,15 +30,27 @@ def input(
         shape: of one example; the batch axis `N` is put in front of it.
         dtype: float32, float64, int32, int64 or bool.
         batch: False for a value that all examples of a step share: no batch axis.
+        axes: names for the axes of one example, such as ("height", "width", "channels"), None
+            for one without; () for none at all. They are shown wherever the type is, as in
+            `float32[N, height=28, width=28, channels=3]`, and follow the axes through the graph.
 
     Raises:
-        DTypeError, ShapeError: no such dtype, or a dimension is not a non-negative integer.
-        SettingError: `batch` is not True or False.
+        DTypeError, ShapeError: no such dtype, a dimension is not a non-negative integer, or
+            there is another number of names.
+        SettingError: `batch` is not True or False, or a name is not a word or occurs twice.
     """
     batch = flag("input", "batch", batch)
     dims = (shape,) if isinstance(shape, SupportsIndex) else shape
     dims = tuple(map(_dimension, dims))
-    full = TensorType((N, *dims) if batch else dims, dtype)
+    if isinstance(axes, str):
+        raise SettingError("input", "axes are a tuple of names", got=repr(axes), fix=f"({axes!r},)")
+    if len(axes) not in (0, len(dims)):
+        raise ShapeError(
+            "input", "there is not one name for each axis of an example",
+            expected=f"{len(dims)} names, for {show(dims)}", got=repr(tuple(axes)), at=repr(name),
+        )  # fmt: skip
+    names = (None, *axes) if batch and len(axes) else tuple(axes)
+    full = TensorType((N, *dims) if batch else dims, dtype, names)
     return Input(Scope(name, given=True), full, batch=batch)
 
 

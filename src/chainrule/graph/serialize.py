@@ -61,8 +61,13 @@ class ScopeForm(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class NodeForm(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, kw_only=True):
-    """The fields of every node; `scope` is an index into the list of scopes."""
+class NodeForm(
+    msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """The fields of every node; `scope` is an index into the list of scopes.
+
+    `axes` has the names of axes where there are some.
+    """
 
     name: str
     scope: int
@@ -70,6 +75,7 @@ class NodeForm(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True, kw_
     shape: list[Dimension]
     dtype: str
     source: str
+    axes: list[str | None] = []
 
 
 class InputForm(NodeForm, tag="input"):
@@ -79,7 +85,7 @@ class InputForm(NodeForm, tag="input"):
     known: bool
 
 
-class ParameterForm(NodeForm, tag="parameter", omit_defaults=True):
+class ParameterForm(NodeForm, tag="parameter"):
     """A Parameter; `initial` is an array or an initializer's name and settings."""
 
     initial: dict[str, Any]
@@ -133,6 +139,7 @@ def to_dict(
             "suffix": node.suffix,
             "shape": ["N" if d is N else d for d in node.shape],
             "dtype": node.dtype,
+            "axes": list(node.type.axes),
             "source": "".join(c if c.isprintable() else "?" for c in node.source),
         }
         if isinstance(node, Input):
@@ -342,7 +349,8 @@ def _scope(item: ScopeForm) -> Scope:
 
 
 def _type(item: NodeForm) -> TensorType:
-    type = TensorType(tuple(N if d == "N" else d for d in item.shape), item.dtype)
+    shape = tuple(N if d == "N" else d for d in item.shape)
+    type = TensorType(shape, item.dtype, tuple(item.axes))
     if type.ndim > MAX_AXES or static_size(type.shape) > MAX_ELEMENTS:
         raise GraphError(
             "form",

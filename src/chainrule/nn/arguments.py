@@ -154,12 +154,12 @@ def features(where: str, x: object) -> tuple[Node, int]:
             where,
             "the operand has no axis of features",
             expected="(N, features) or (N, ..., features)",
-            got=show(x.shape),
+            got=x.type.sizes,
             at=at,
             fix="an axis is needed even for one number an example: expand_dims(x, -1)",
         )
     if width == 0:
-        raise ShapeError(where, "the operand has no features", got=show(x.shape), at=at)
+        raise ShapeError(where, "the operand has no features", got=x.type.sizes, at=at)
     return x, width
 
 

@@ -91,7 +91,7 @@ def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[b
             loss,
             "logits need one number a class, for two classes or more",
             expected="(N, k) or (N, ..., k)",
-            got=f"{given.prediction.label!r} {show(given.prediction.shape)}",
+            got=f"{given.prediction.label!r} {given.prediction.type.sizes}",
             at="line " + user_line(),
             fix="for yes or no, one logit an example: binary_cross_entropy(logits, target)",
         )
@@ -102,7 +102,7 @@ def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[b
         raise SettingError(
             loss,
             "ignore_index is for targets that are class indices",
-            got=f"probabilities {show(given.target.shape)}",
+            got=f"probabilities {given.target.type.sizes}",
             fix="give such examples the weight 0",
         )
     return chances, k

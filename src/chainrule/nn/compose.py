@@ -26,7 +26,6 @@ from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.nn.normalise import batch_norm, layer_norm, rms_norm
 from chainrule.ops.random import check_rate
 from chainrule.system.checks import flag
-from chainrule.types import show
 
 Transform: TypeAlias = Callable[[Node], Node]
 
@@ -83,8 +82,8 @@ def residual(
         raise ShapeError(
             "residual",
             "the layers change the shape, so that x cannot be added",
-            expected=show(x.shape),
-            got=show(y.shape),
+            expected=x.type.sizes,
+            got=y.type.sizes,
             at="line " + user_line(),
             fix=None
             if project

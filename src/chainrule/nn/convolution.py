@@ -31,7 +31,7 @@ from chainrule.ops.einsum import einsum
 from chainrule.ops.shape import reshape
 from chainrule.ops.softmax import log_softmax, softmax
 from chainrule.ops.windows import overlap_add, windows
-from chainrule.types import TensorType, show
+from chainrule.types import TensorType
 
 SPACE, WINDOW = "xyz", "uvw"
 """The labels of the spatial axes of images and of windows in equations."""
@@ -287,7 +287,7 @@ def _groups(given: Layout, groups: object, filters: int) -> int:
         common = [k for k in range(1, count) if given.channels % k == filters % k == 0]
         raise place.wrong(
             "groups do not divide channels and filters",
-            expected=f"a divisor of {given.channels} channels of {show(place.x.shape)} "
+            expected=f"a divisor of {given.channels} channels of {place.x.type.sizes} "
             f"and of {filters} filters",
             got=count,
             fix=f"groups={max(common)}",

@@ -18,7 +18,7 @@ from chainrule.ops.mode import count, tracked, when_training
 from chainrule.ops.moments import var
 from chainrule.ops.shape import reshape
 from chainrule.ops.windows import windows
-from chainrule.types import N, TensorType, show, static_size
+from chainrule.types import N, TensorType, static_size
 
 
 def batch_norm(
@@ -61,7 +61,7 @@ def batch_norm(
             "batch_norm",
             "there is no batch axis to take statistics over",
             expected="(N, features) or (N, ..., features)",
-            got=show(x.shape),
+            got=x.type.sizes,
             at=f"operand {x.label!r}, line {user_line()}",
         )
     keep = between("batch_norm", "momentum", momentum, 0, 1)
@@ -119,7 +119,7 @@ def layer_norm(
             "layer_norm",
             "over one feature every value becomes 0",
             expected="(N, ..., 2 features or more)",
-            got=show(x.shape),
+            got=x.type.sizes,
             at=f"operand {x.label!r}, line {user_line()}",
         )
     epsilon = between("layer_norm", "epsilon", epsilon, 0, np.inf)
@@ -214,7 +214,7 @@ def group_norm(
         most = max(k for k in range(1, count) if given.channels % k == 0)
         raise given.place.wrong(
             "groups do not divide the channels",
-            expected=f"a divisor of {given.channels} channels of {show(given.place.x.shape)}",
+            expected=f"a divisor of {given.channels} channels of {given.place.x.type.sizes}",
             got=count,
             fix=f"groups={most}",
         )
@@ -230,7 +230,7 @@ def _grouped(given: Layout, groups: int, epsilon: float, trainable: bool) -> Nod
         raise place.misfit(
             "over one element every value becomes 0",
             expected="two positions or channels of a group, or more",
-            got=f"{show(place.x.shape)} in {groups} groups",
+            got=f"{place.x.type.sizes} in {groups} groups",
         )
     apart = reshape(x, (*x.shape[:-1], groups, members))
     axes = (*range(1, x.ndim - 1), x.ndim)

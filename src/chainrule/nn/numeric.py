@@ -147,7 +147,7 @@ def _columns(layer: str, x: Node) -> tuple[Node, int]:
     x, i = features(layer, x)
     if x.ndim != 2:
         raise ShapeError(
-            layer, "needs (N, columns)", expected="(N, features)", got=show(x.shape),
+            layer, "needs (N, columns)", expected="(N, features)", got=x.type.sizes,
             at=f"operand {x.label!r}, line {user_line()}",
         )  # fmt: skip
     return x, i

@@ -164,7 +164,7 @@ def _windows(
         raise place.misfit(
             "a window has nothing but padding",
             expected="an element of the operand in each window",
-            got=f"size {show(shape.size)}, padding {shape.padding} of {show(place.x.shape)}",
+            got=f"size {show(shape.size)}, padding {shape.padding} of {place.x.type.sizes}",
             fix='padding="same"',
         )
     return shape

@@ -97,7 +97,7 @@ def pixel_shuffle(
         raise given.place.misfit(
             "the channels do not make blocks of pixels",
             expected=f"a multiple of {block} channels, for factor {factor}",
-            got=f"{given.channels} of {show(given.place.x.shape)}",
+            got=f"{given.channels} of {given.place.x.type.sizes}",
             fix=f"a convolution before it with {-(-given.channels // block) * block} filters",
         )
     k = given.channels // block
@@ -128,7 +128,7 @@ def pixel_unshuffle(
         raise given.place.misfit(
             "the pixels do not make blocks",
             expected=f"multiples of {show(blocks)} pixels",
-            got=f"{show(given.spatial)} of {show(given.place.x.shape)}",
+            got=f"{show(given.spatial)} of {given.place.x.type.sizes}",
         )
     small = tuple(n // r for n, r in zip(given.spatial, blocks, strict=True))
     between = [size for pair in zip(small, blocks, strict=True) for size in pair]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,6 +95,9 @@ class Layout:
 
     def restored(self, y: Node) -> Node:
         """`y`, which has its channels last, with its axes in the order of the operand's."""
+        names = self.x.type.axes
+        if names and names != y.type.axes:
+            y = replace(y, type=replace(y.type, axes=names), source=y.source)
         return transpose(y, (0, y.ndim - 1, *range(1, y.ndim - 1))) if self.first else y
 
     def layer(self, y: Node) -> Node:
@@ -135,11 +138,11 @@ def layout(layer: str, scope: Scope, x: object, channels: str, *, least: int = 1
         raise place.misfit(
             "needs examples with spatial axes and an axis of channels",
             expected=" or ".join(named) + (", or (N, channels)" if least == 0 else ""),
-            got=show(node.shape),
+            got=node.type.sizes,
             fix=f"signals of one channel: expand_dims(x, {1 if first else -1})" if one else None,
         )
     if 0 in node.shape:
-        raise place.misfit("the operand has no elements", got=show(node.shape))
+        raise place.misfit("the operand has no elements", got=node.type.sizes)
     moved = transpose(node, (0, *range(2, node.ndim), 1)) if first else node
     return Layout(place, moved)
 
@@ -158,7 +161,7 @@ def per_axis(place: Place, name: str, value: object, axes: int, least: int) -> t
     if len(numbers) != axes:
         raise place.misfit(
             f"{name} does not have one entry for each spatial axis",
-            expected=f"{axes}, for {' and '.join(SPATIAL[axes])} of {show(place.x.shape)}",
+            expected=f"{axes}, for {' and '.join(SPATIAL[axes])} of {place.x.type.sizes}",
             got=repr(value),
             fix=f"an image of one channel: expand_dims(x, {1 if place.first else -1})"
             if len(numbers) == axes + 1
@@ -288,7 +291,7 @@ def geometry(
         sides = _sides(place, padding, axes)
     for axis, (n, (before, after), k) in enumerate(zip(image, sides, spans, strict=True)):
         if n + before + after < k:
-            room = f"{n} of {show(place.x.shape)}"
+            room = f"{n} of {place.x.type.sizes}"
             raise place.misfit(
                 f"a window is longer than the {SPATIAL[axes][axis]}",
                 expected=f"at most {n + before + after}: {room}, padding {before} + {after}",

@@ -18,7 +18,7 @@ from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.blocks import MOST, Row, folded
 from chainrule.nn.kinds import image_kind
 from chainrule.nn.recognise import activation_of
-from chainrule.types import show, static_size
+from chainrule.types import static_size
 
 _QUIET = {"constant", "broadcast_to", "reshape"}
 _HEAD = ("name", "what", "shape", "parameters", "reads")
@@ -207,7 +207,7 @@ def _row(graph: Graph, group: list[Node], called: str | None, reads: list[Node])
     return Row(
         graph.name(head),
         _what(group, called),
-        show(head.shape),
+        head.type.sizes,
         head.dtype,
         sum(static_size(x.shape) for x in parameters),
         sum(static_size(x.shape) for x in parameters if x.trainable),

@@ -120,7 +120,7 @@ def differ(case: Case, expected: str, fix: str | None = None) -> ShapeError:
         case.loss,
         "prediction and target do not fit, and nothing is broadcast",
         expected=f"target {expected}",
-        got=f"prediction {p.label!r} {show(p.shape)}\ntarget {t.label!r} {show(t.shape)}",
+        got=f"prediction {p.label!r} {p.type.sizes}\ntarget {t.label!r} {t.type.sizes}",
         at="line " + user_line(),
         fix=fix,
     )
@@ -151,7 +151,7 @@ def check_weights(case: Case, shape: Shape) -> None:
             case.loss,
             "the weights do not fit the examples",
             expected=options or "no weights",
-            got=f"{weights.label!r} {show(weights.shape)}",
+            got=f"{weights.label!r} {weights.type.sizes}",
             at="line " + user_line(),
             fix='one weight an example is input("weights", ())',
         )

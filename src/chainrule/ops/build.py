@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,16 @@ from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Fixed, Scalar, View, function, op
 from chainrule.graph.source import user_line
 from chainrule.ir.index import Place, const
-from chainrule.types import DTYPES, FLOATS, Dim, Shape, TensorType, broadcast_shapes, show
+from chainrule.types import (
+    DTYPES,
+    FLOATS,
+    Dim,
+    Shape,
+    TensorType,
+    broadcast_shapes,
+    joined_names,
+    show,
+)
 
 _DEFAULT = {"f": "float32", "i": "int32", "u": "int32", "b": "bool"}
 
@@ -81,7 +91,7 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Node:
 CAST = op(
     "cast",
     "map",
-    infer=lambda x, dtype: TensorType(x.shape, dtype),
+    infer=lambda x, dtype: TensorType(x.shape, dtype, x.axes),
     attributes={"dtype": DTYPE},
     forward=lambda x, dtype: x.astype(dtype),
     gradient=lambda gy, y, x, dtype: (cast(gy, x.dtype) if x.type.floating else None,),
@@ -101,9 +111,11 @@ def cast(x: NodeLike, dtype: str) -> Node:
 def _infer_broadcast(x: TensorType, shape: Shape) -> TensorType:
     if len(shape) < x.ndim or broadcast_shapes("broadcast_to", x.shape, shape) != shape:
         raise ShapeError(
-            "broadcast_to", "the shape does not broadcast", expected=show(shape), got=show(x.shape)
+            "broadcast_to", "the shape does not broadcast", expected=show(shape), got=x.sizes
         )
-    return TensorType(shape, x.dtype)
+    lead = len(shape) - x.ndim
+    kept = (n if x.shape[a] == shape[lead + a] else None for a, n in enumerate(x.names))
+    return TensorType(shape, x.dtype, (*(None,) * lead, *kept) if x.axes else ())
 
 
 def _stretched(node: Operation, place: Place) -> Place:
@@ -218,6 +230,8 @@ def broadcast(where: str, *values: NodeLike) -> tuple[Node, ...]:
         shape = broadcast_shapes(where, *(x.shape for x in nodes))
     except ChainruleError as error:
         error.at = ", ".join(["line " + user_line(), *(f"operand {x.label!r}" for x in nodes)])
+        if any(x.type.axes for x in nodes):
+            error.got = " and ".join(x.type.sizes for x in nodes)
         raise
     return tuple(broadcast_to(x, shape) for x in nodes)
 
@@ -226,7 +240,8 @@ def same(*types: TensorType, **_: Any) -> TensorType:
     """The infer rule of elementwise ops: operands and result have the same type."""
     if types.count(types[0]) < len(types):
         raise ShapeError("map", "operands differ", got=" and ".join(map(str, types)))
-    return types[0]
+    names = joined_names(*types)
+    return types[0] if names == types[0].axes else replace(types[0], axes=names)
 
 
 def numeric(name: str) -> Callable[..., TensorType]:

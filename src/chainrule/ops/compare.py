@@ -19,7 +19,8 @@ from chainrule.types import FLOATS, TensorType, broadcast_shapes
 
 def _truth(*types: TensorType) -> TensorType:
     """The infer rule of comparisons: operands of one type give a bool."""
-    return TensorType(same(*types).shape, "bool")
+    alike = same(*types)
+    return TensorType(alike.shape, "bool", alike.axes)
 
 
 def _logical(name: str) -> Callable[..., TensorType]:

@@ -9,7 +9,7 @@ from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import function, op
 from chainrule.ops.build import promote
 from chainrule.ops.einsum import einsum
-from chainrule.types import TensorType, broadcast_shapes, show
+from chainrule.types import TensorType, broadcast_shapes, distinct
 
 
 def _infer_matmul(x: TensorType, w: TensorType) -> TensorType:
@@ -17,15 +17,16 @@ def _infer_matmul(x: TensorType, w: TensorType) -> TensorType:
         raise ShapeError("matmul", "needs two matrices of one dtype", got=f"{x} and {w}")
     if x.shape[1] != w.shape[0]:
         raise _inner_sizes(x, w)
-    return TensorType((x.shape[0], w.shape[1]), x.dtype)
+    axes = distinct((x.names[0], w.names[1]))
+    return TensorType((x.shape[0], w.shape[1]), x.dtype, axes)
 
 
-def _inner_sizes(x: TensorType | Node, w: TensorType | Node) -> ShapeError:
+def _inner_sizes(x: TensorType, w: TensorType) -> ShapeError:
     return ShapeError(
         "matmul",
         "inner sizes differ",
         expected="x.shape[-1] == w.shape[0]" if w.ndim < 3 else "x.shape[-1] == w.shape[-2]",
-        got=f"{show(x.shape)} and {show(w.shape)}",
+        got=f"{x.sizes} and {w.sizes}",
     )
 
 
@@ -55,13 +56,13 @@ def matmul(x: NodeLike, w: NodeLike) -> Node:
         raise ShapeError(
             "matmul",
             "a scalar has no inner axis",
-            got=f"{show(x.shape)} and {show(w.shape)}",
+            got=f"{x.type.sizes} and {w.type.sizes}",
             fix="multiply by it: x * w",
         )
     if x.ndim == w.ndim == 2:
         return apply(MATMUL, x, w)
     if x.shape[-1] != w.shape[-2 if w.ndim > 1 else 0]:
-        raise _inner_sizes(x, w)
+        raise _inner_sizes(x.type, w.type)
     broadcast_shapes("matmul", x.shape[:-2], w.shape[:-2])
     left, right = "...ik" if x.ndim > 1 else "...k", "...kj" if w.ndim > 1 else "...k"
     return einsum(f"{left},{right}->...{left[3:-1]}{right[4:]}", x, w)

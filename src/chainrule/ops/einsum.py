@@ -18,7 +18,7 @@ from chainrule.ops.build import constant, promote
 from chainrule.ops.compare import where
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims, squeeze, transpose
-from chainrule.types import Dim, TensorType, broadcast_shapes, show
+from chainrule.types import Dim, TensorType, broadcast_shapes, distinct, show
 
 # ---------------------------------------------------------------- the op: two operands
 # Each label occurs at most once in each of the three terms, and in two of them at least.
@@ -41,7 +41,9 @@ def _infer_einsum(x: TensorType, w: TensorType, equation: str) -> TensorType:
     for label, dim in zip(b, w.shape, strict=True):
         if sizes.setdefault(label, dim) != dim:
             raise _sizes_differ(label, sizes[label], dim, equation)
-    return TensorType(tuple(sizes[label] for label in out), x.dtype)
+    one, two = dict(zip(a, x.names, strict=True)), dict(zip(b, w.names, strict=True))
+    axes = distinct(one.get(label) or two.get(label) for label in out)
+    return TensorType(tuple(sizes[label] for label in out), x.dtype, axes)
 
 
 def _sizes_differ(label: str, one: Dim, other: Dim, equation: str) -> ShapeError:

@@ -23,6 +23,8 @@ from chainrule.types import (
     Shape,
     TensorType,
     broadcast_shapes,
+    distinct,
+    joined_names,
     normalise_axis,
     show,
 )
@@ -100,7 +102,8 @@ def _or_nan(element: Expr, index: Expr, size: Dim) -> Expr:
 def _infer_take(table: TensorType, indices: TensorType, axis: int) -> TensorType:
     require_integers("take", indices)
     lead, after = table.shape[:axis], table.shape[axis + 1 :]
-    return TensorType((*lead, *indices.shape, *after), table.dtype)
+    axes = distinct((*table.names[:axis], *indices.names, *table.names[axis + 1 :]))
+    return TensorType((*lead, *indices.shape, *after), table.dtype, axes)
 
 
 def _lower_take(node: Operation, place: Place, value: Values) -> Expr:
@@ -179,7 +182,7 @@ def _infer_gather(x: TensorType, indices: TensorType, axis: int) -> TensorType:
             f"the shapes differ on another axis than {axis}",
             got=f"{show(x.shape)} and {show(indices.shape)}",
         )
-    return TensorType(indices.shape, x.dtype)
+    return TensorType(indices.shape, x.dtype, joined_names(x, indices))
 
 
 def _lower_gather(node: Operation, place: Place, value: Values) -> Expr:

@@ -16,7 +16,7 @@ from chainrule.ir.index import Place, add, call, clamp, const, scalar
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, promote
 from chainrule.ops.shape import expand_dims, static_axis, without_axis
-from chainrule.types import TensorType, show
+from chainrule.types import TensorType, joined_names, show
 
 
 def _infer_concat(*xs: TensorType, axis: int) -> TensorType:
@@ -32,7 +32,9 @@ def _infer_concat(*xs: TensorType, axis: int) -> TensorType:
     sizes = [d for x in xs if isinstance(d := x.shape[axis], int)]
     if len(sizes) < len(xs):
         raise ShapeError("concat", "not possible along the batch axis", got=str(first))
-    return TensorType((*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :]), first.dtype)
+    cut = (TensorType((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype, x.axes) for x in xs)
+    shape = (*first.shape[:axis], sum(sizes), *first.shape[axis + 1 :])
+    return TensorType(shape, first.dtype, joined_names(*cut))
 
 
 def _lower_concat(node: Operation, place: Place, value: Values) -> Expr:

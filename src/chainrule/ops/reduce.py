@@ -27,7 +27,7 @@ from chainrule.ops.compare import equal
 from chainrule.ops.index import SCATTER_ADD_ALONG
 from chainrule.ops.mode import count
 from chainrule.ops.shape import reshape
-from chainrule.types import Dim, Shape, TensorType, normalise_axes, normalise_axis, show
+from chainrule.types import Dim, Shape, TensorType, normalise_axes, normalise_axis
 
 Axes = tuple[int, ...]
 
@@ -62,11 +62,12 @@ def reduced(
         if numbers:
             numeric(name)(x)
         if not empty and any(x.shape[a] == 0 for a in axis):
-            raise ShapeError(
-                name, "of no elements is not defined", got=f"axis {axis} of {show(x.shape)}"
-            )
-        left = tuple(dim for a, dim in enumerate(x.shape) if a not in axis)
-        return TensorType(kept_shape(x.shape, axis) if keepdims else left, x.dtype)
+            raise ShapeError(name, "of no elements is not defined", got=f"axis {axis} of {x.sizes}")
+        left = [a for a in range(x.ndim) if a not in axis]
+        if keepdims:
+            return TensorType(kept_shape(x.shape, axis), x.dtype, x.axes)
+        names = tuple(x.names[a] for a in left) if x.axes else ()
+        return TensorType(tuple(x.shape[a] for a in left), x.dtype, names)
 
     return infer
 

@@ -17,6 +17,7 @@ from chainrule.ops.build import as_node, broadcast_to
 from chainrule.types import (
     Dim,
     N,
+    Names,
     Shape,
     TensorType,
     normalise_axes,
@@ -47,11 +48,23 @@ def _infer_reshape(x: TensorType, shape: Shape) -> TensorType:
             "the batch axis N must keep its position, and the sizes before and after it"
             if batch
             else "the number of elements differs",
-            expected=f"a shape for the elements of {show(x.shape)}",
+            expected=f"a shape for the elements of {x.sizes}",
             got=show(shape),
             fix="reshape(x, (N, -1)) makes one row of each example" if batch else None,
         )
-    return TensorType(shape, x.dtype)
+    return TensorType(shape, x.dtype, _kept_names(x, shape))
+
+
+def _kept_names(x: TensorType, shape: Shape) -> Names:
+    """The names of the axes at the front and at the end that stay as they are."""
+    if not x.axes:
+        return ()
+    most = min(x.ndim, len(shape))
+    front = next((k for k in range(most) if x.shape[k] != shape[k]), most)
+    rest = most - front
+    end = next((k for k in range(rest) if x.shape[-1 - k] != shape[-1 - k]), rest)
+    between = len(shape) - front - end
+    return (*x.names[:front], *(None,) * between, *x.names[x.ndim - end :])
 
 
 RESHAPE = op(
@@ -159,7 +172,7 @@ def squeeze(x: NodeLike, axis: Axis = None) -> Node:
     gone = ones if axis is None else normalise_axes("squeeze", axis, x.ndim)
     if not set(gone) <= set(ones):
         raise ShapeError(
-            "squeeze", "only axes of size 1 can be removed", got=f"axis {axis} of {show(x.shape)}"
+            "squeeze", "only axes of size 1 can be removed", got=f"axis {axis} of {x.type.sizes}"
         )
     return reshape(x, tuple(dim for a, dim in enumerate(x.shape) if a not in gone))
 
@@ -172,7 +185,8 @@ def _infer_transpose(x: TensorType, axes: tuple[int, ...]) -> TensorType:
         raise ShapeError(
             "transpose", "each axis is named once", expected=f"{x.ndim} axes", got=axes
         )
-    return TensorType(tuple(x.shape[a] for a in axes), x.dtype)
+    names = tuple(x.axes[a] for a in axes) if x.axes else ()
+    return TensorType(tuple(x.shape[a] for a in axes), x.dtype, names)
 
 
 def _lower_transpose(node: Operation, place: Place) -> Place:
@@ -237,7 +251,7 @@ def static_axis(where: str, x: Node, axis: Any) -> int:
         raise ShapeError(
             where,
             "not possible along the batch axis: its length is known only when a step runs",
-            got=f"axis {axis} of {show(x.shape)}",
+            got=f"axis {axis} of {x.type.sizes}",
         )
     return int(axis)
 

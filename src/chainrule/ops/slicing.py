@@ -52,7 +52,7 @@ def _part(start: Starts, step: Starts, shape: tuple[int, ...]) -> tuple[builtins
 
 def _infer_slice(x: TensorType, start: Starts, step: Starts, shape: Shape) -> TensorType:
     _check_part("slice", x.shape, start, step, shape)
-    return TensorType(shape, x.dtype)
+    return TensorType(shape, x.dtype, x.axes)
 
 
 def _lower_slice(node: Operation, place: Place) -> Place:
@@ -81,7 +81,7 @@ def _infer_pad(
     x: TensorType, start: Starts, step: Starts, shape: Shape, value: float
 ) -> TensorType:
     _check_part("pad", shape, start, step, x.shape)
-    return TensorType(shape, x.dtype)
+    return TensorType(shape, x.dtype, x.axes)
 
 
 def _forward_pad(
@@ -174,7 +174,7 @@ def _one_per_axis(x: Node, key: tuple[Any, ...]) -> list[Any]:
         raise ShapeError(
             "slice",
             "'...' occurs more than once" if len(dots) > 1 else "more indices than axes",
-            expected=f"a key for {show(x.shape)}",
+            expected=f"a key for {x.type.sizes}",
             got=f"{given} indices",
         )
     at = dots[0] if dots else len(key)
@@ -190,7 +190,7 @@ def _range(x: Node, axis: int, key: Any) -> tuple[int, int, Dim]:
         raise ShapeError(
             "slice",
             "the batch axis cannot be sliced: the data selects the examples, not the graph",
-            expected=f"':' for axis {axis} of {show(x.shape)}",
+            expected=f"':' for axis {axis} of {x.type.sizes}",
             got=_shown(key),
             fix="x[:, 0] is the first element of each example",
         )
@@ -201,7 +201,7 @@ def _range(x: Node, axis: int, key: Any) -> tuple[int, int, Dim]:
     if not -dim <= place < dim:
         raise ShapeError(
             "slice",
-            f"an index is out of range for axis {axis} of {show(x.shape)}",
+            f"an index is out of range for axis {axis} of {x.type.sizes}",
             expected=f"{-dim} to {dim - 1}" if dim else "no index: there are no elements",
             got=place,
         )
@@ -251,7 +251,7 @@ def pad(x: NodeLike, widths: int | Sequence[int | tuple[int, int]], value: float
         raise ShapeError(
             "pad",
             "widths do not fit",
-            expected=f"for each axis of {show(x.shape)} a pair (before, after), 0 or more, "
+            expected=f"for each axis of {x.type.sizes} a pair (before, after), 0 or more, "
             "and (0, 0) for the batch axis",
             got=widths,
         )
