@@ -13,7 +13,7 @@ from chainrule.explain import lecture
 
 FUNCTIONS = {
     "sigmoid": lambda z: 1 / (1 + math.exp(-z)), "exp": math.exp, "log": math.log,
-    "tanh": math.tanh, "max": max,
+    "tanh": math.tanh, "max": max, "float64": float,
 }  # fmt: skip
 
 
@@ -42,7 +42,14 @@ def lesson() -> cr.Trace:
     return trace_of(lecture.network()["E"], **lecture.EXAMPLE)
 
 
-@pytest.mark.parametrize(("trace", "least"), [(lesson, 33), (classifier, 40)])
+def convolution() -> cr.Trace:
+    x = cr.input("x", (4, 5, 2), dtype="float64")
+    h = cr.conv(x, 2, (2, 2), "relu", stride=2, name="c", init="normal")
+    loss = cr.sum(cr.square(cr.average_pool(cr.max_pool(h, 2, stride=1), (1, 2)))).named("E")
+    return trace_of(loss, x=np.random.default_rng(0).normal(size=(1, 4, 5, 2)))
+
+
+@pytest.mark.parametrize(("trace", "least"), [(lesson, 33), (classifier, 40), (convolution, 140)])
 def test_the_arithmetic_of_an_entry_gives_the_entry(trace, least) -> None:
     made, done = trace(), 0
     for step in made.steps():

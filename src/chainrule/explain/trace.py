@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chainrule.display.diagram import Picture
     from chainrule.explain.check import Checked
     from chainrule.explain.compare import TraceComparison
+    from chainrule.explain.pixel import Pixel
     from chainrule.explain.steps import TraceStep, TraceSteps
     from chainrule.explain.worked import Entry
     from chainrule.inspector.page import Page
@@ -311,6 +312,29 @@ class Trace:
             passed = {built.gradients[x] for x in readers}
         terms = [(x, x in passed) for x in step.terms]
         return entries(step.value, terms, known, self._values, digits)
+
+    def pixel(
+        self, layer: str, at: int | Sequence[int], channel: int = 0, *, row: int = 0,
+        digits: int = 4,
+    ) -> Pixel:  # fmt: skip
+        """Returns how one element of a convolution or pooling layer came about: print it.
+
+        It has the window of the operand that the element sees, the weights of the filter, their
+        products, the sum, the bias and the result.
+
+        Args:
+            layer: its name.
+            at: the place of the element: an integer for each spatial axis.
+            channel: the filter; of pooling, the channel.
+            row: of the minibatch.
+            digits: significant ones.
+
+        Raises:
+            GraphError: the node is not such a layer. ShapeError: there is no such element.
+        """
+        from chainrule.explain.pixel import pixel  # noqa: PLC0415
+
+        return pixel(self, layer, at, channel, row, digits)
 
     def compare(self, other: Trace) -> TraceComparison:
         """Compares this trace with another, node by node, by name.

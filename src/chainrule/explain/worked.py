@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ MOST_TERMS = 12
 """The terms of a sum up to which all are written."""
 
 _SUMS = ("sum", "sum_to", "mean")
+_EXTREMES = ("max", "min")
+_EQUATIONS = {"matmul": "ik,kj->ij", "einsum": ""}
+"""Contractions; an einsum has its equation among its attributes."""
+
 _SOFTMAX = ("softmax", "log_softmax")
 _ENTRYWISE = ("broadcast_to", "cast", "objective", "tracked")
 """Ops that are not maps, and whose entries are those of their first operand."""
@@ -85,9 +90,14 @@ def _write(
     """Writes the computation of an entry of a node; None: it is more than maps, or one sum."""
     if not isinstance(node, Operation):
         return _number(values[node], digits)
-    if node.op.name == "matmul" and all(x.ndim == 2 and x in values for x in node.operands):
-        a, b = (values[x] for x in node.operands)
-        return lambda at: _sum(zip(a[at[0]], b[:, at[1]], strict=True), digits)
+    if node.op.name in _EQUATIONS and all(x in values for x in node.operands):
+        return _product(node, values, digits)
+    if node.op.name == "overlap_add" and node.operands[0] in values:
+        return _overlapping(node, shape, values[node.operands[0]], digits)
+    if node.op.name == "transpose" and isinstance(node.operands[0], Operation):
+        return _turned(node, shape, known, values, digits)
+    if node.op.name in _EXTREMES and node.operands[0] in values:
+        return _extreme(node, shape, values, digits)
     if node.op.name in _SUMS:
         return _total(node, shape, values, digits) if node.operands[0] in values else None
     if node.op.name in _SOFTMAX and node.operands[0].ndim == 2:
@@ -126,6 +136,88 @@ def _leaves(
     return list(found)
 
 
+def _product(node: Operation, values: Mapping[Node, Array], digits: int) -> Write:
+    """Writes the products of an entry of a contraction, such as those of a window and a filter."""
+    equation = node.attributes.get("equation", _EQUATIONS[node.op.name])
+    terms, _, out = equation.partition("->")
+    labels = terms.split(",")
+    arrays = [values[x] for x in node.operands]
+
+    def write(index: tuple[int, ...]) -> str:
+        place = dict(zip(out, index, strict=True))
+        inner = [label for label in labels[0] if label not in place]
+        rows = [
+            _at(array, label, place, inner).ravel()
+            for array, label in zip(arrays, labels, strict=True)
+        ]
+        return _sum(zip(*rows, strict=True), digits)
+
+    return write
+
+
+def _at(array: Array, labels: str, place: Mapping[str, int], inner: list[str]) -> Array:
+    """The entries of an operand at a place of the result, its summed axes in the order `inner`."""
+    part = array[tuple(place.get(label, slice(None)) for label in labels)]
+    left = [label for label in labels if label not in place]
+    return part.transpose([left.index(label) for label in inner])
+
+
+def _extreme(
+    node: Operation, shape: tuple[int, ...], values: Mapping[Node, Array], digits: int
+) -> Write:
+    """Writes the numbers among which the largest or the smallest is taken."""
+    rows = _along(node, shape, values)
+
+    def write(index: tuple[int, ...]) -> str:
+        texts = [number(x, digits) for x in rows[index]]
+        if len(texts) > MOST_TERMS:
+            texts = [*texts[:3], f"... ({len(texts)} numbers)", texts[-1]]
+        return f"{node.op.name}({', '.join(texts)})"
+
+    return write
+
+
+def _overlapping(node: Operation, shape: tuple[int, ...], value: Array, digits: int) -> Write:
+    """Writes the elements of windows that are added up at a place."""
+    axis, lengths = node.attributes["axis"], node.attributes["lengths"]
+    d = len(lengths)
+    places, sizes = value.shape[axis : axis + d], value.shape[axis + d : axis + 2 * d]
+    steps = [node.attributes[key] for key in ("stride", "dilation", "before")]
+
+    def write(index: tuple[int, ...]) -> str:
+        along = [
+            [
+                ((at + before - k * by) // stride, k)
+                for k in range(size)
+                if (at + before - k * by) % stride == 0
+                and 0 <= (at + before - k * by) // stride < count
+            ]
+            for at, count, size, stride, by, before in zip(
+                index[axis : axis + d], places, sizes, *steps, strict=True
+            )
+        ]
+        found = [
+            value[
+                (*index[:axis], *(p for p, _ in pairs), *(k for _, k in pairs), *index[axis + d :])
+            ]
+            for pairs in itertools.product(*along)
+        ]
+        return _sum(((x,) for x in found), digits)
+
+    return write
+
+
+def _turned(
+    node: Operation, shape: tuple[int, ...], known: Collection[Node],
+    values: Mapping[Node, Array], digits: int,
+) -> Write | None:  # fmt: skip
+    """Writes the computation of the entry from which a transposed one comes."""
+    axes = node.attributes["axes"]
+    back = [axes.index(k) for k in range(len(axes))]
+    inner = _write(node.operands[0], tuple(shape[k] for k in back), known, values, digits)
+    return None if inner is None else lambda index: inner(tuple(index[k] for k in back))
+
+
 def _share(node: Operation, values: Mapping[Node, Array], digits: int) -> Write | None:
     """Writes the share of an entry among the exponentials of its row, or its logarithm."""
     value, axes = values.get(node.operands[0]), node.attributes["axis"]
@@ -150,12 +242,8 @@ def _total(
     node: Operation, shape: tuple[int, ...], values: Mapping[Node, Array], digits: int
 ) -> Write:
     """Writes the sum, or the mean, of the entries of an operand along some axes."""
-    value = values[node.operands[0]]
-    axes = _summed(node, value, shape)
-    count = int(np.prod([value.shape[k] for k in axes], dtype=int))
-    kept = [k for k in range(value.ndim) if k not in axes]
-    rows = np.transpose(value, (*kept, *axes)).reshape(-1, count)
-    rows = rows.reshape((*shape, count))
+    rows = _along(node, shape, values)
+    count = rows.shape[-1]
 
     def write(index: tuple[int, ...]) -> str:
         text = _sum(((x,) for x in rows[index]), digits)
@@ -163,6 +251,16 @@ def _total(
         return f"({text}) / {count}" if mean else text
 
     return write
+
+
+def _along(node: Operation, shape: tuple[int, ...], values: Mapping[Node, Array]) -> Array:
+    """For each entry of a reduction the numbers that it is of, along a last axis."""
+    value = values[node.operands[0]]
+    axes = _summed(node, value, shape)
+    count = int(np.prod([value.shape[k] for k in axes], dtype=int))
+    kept = [k for k in range(value.ndim) if k not in axes]
+    rows: Array = np.transpose(value, (*kept, *axes)).reshape((*shape, count))
+    return rows
 
 
 def _summed(node: Operation, value: Array, shape: tuple[int, ...]) -> list[int]:

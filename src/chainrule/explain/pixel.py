@@ -1,0 +1,188 @@
+"""One element of a convolution or a pooling layer: its window, weights, products and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chainrule.display.tables import facts_html
+from chainrule.errors import GraphError, ShapeError, did_you_mean
+from chainrule.explain.formula import number
+from chainrule.graph.node import Array, Node, Operation
+from chainrule.nn.kinds import image_kind
+from chainrule.system.checks import as_integer
+from chainrule.types import N
+
+if TYPE_CHECKING:
+    from chainrule.explain.trace import Trace
+
+CHANNELS = 8
+"""Channels of a window that are written."""
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """How one element of a layer came about; `str(pixel)` shows it as grids of numbers.
+
+    Attributes:
+        layer: its name.
+        kind: of the layer, such as "conv 3x3".
+        row, at, channel: of the element.
+        window: the elements of the operand that it sees, padding included, (*size, channels).
+        weights: of the filter, in the same shape; None for pooling.
+        products: element by element.
+        bias: of the filter, or None.
+        z: what goes into the activation; without one, the result.
+        value: the element.
+    """
+
+    layer: str
+    kind: str
+    row: int
+    at: tuple[int, ...]
+    channel: int
+    window: Array
+    weights: Array | None
+    bias: float | None
+    z: float
+    value: float
+    digits: int = 4
+
+    @property
+    def products(self) -> Array | None:
+        """The window times the weights, element by element."""
+        return None if self.weights is None else self.window * self.weights
+
+    @property
+    def total(self) -> float:
+        """The sum of the products, in float64."""
+        products = self.window if self.products is None else self.products
+        return float(np.sum(products, dtype=np.float64))
+
+    def __str__(self) -> str:
+        place = ", ".join(map(str, (self.row, *self.at)))
+        lines = [f"{self.layer}[{place}], channel {self.channel}: {self.kind}"]
+        shown = min(self.window.shape[-1], CHANNELS)
+        for c in range(shown):
+            many = self.window.shape[-1] > 1
+            lines += self._grids(c, f" of channel {c}" if many else "")
+        left = self.window.shape[-1] - shown
+        lines += [f"  and {left} more channels"] if left else []
+        return "\n".join([*lines, *self._sum()])
+
+    def _grids(self, channel: int, of: str) -> list[str]:
+        grids = [("window" + of, self.window)]
+        if self.weights is not None and self.products is not None:
+            grids += [("weights", self.weights), ("products", self.products)]
+        columns = [[title, *_grid(array[..., channel], self.digits)] for title, array in grids]
+        widths = [max(map(len, column)) for column in columns]
+        rows = zip(*columns, strict=True)
+        return ["  " + "   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+    def _sum(self) -> list[str]:
+        def text(x: float) -> str:
+            return number(np.asarray(x), self.digits)
+
+        value = text(self.value)
+        if self.weights is None:
+            return [f"  {'the largest of them' if 'max' in self.kind else 'the mean'}: {value}"]
+        lines = [f"  sum of the {self.window.size} products: {text(self.total)}"]
+        if self.bias is not None:
+            lines.append(f"  plus the bias {text(self.bias)}: {text(self.z)}")
+        if self.z != self.value:
+            lines.append(f"  after the activation: {value}")
+        return lines
+
+    def _repr_html_(self) -> str:
+        first, *lines = str(self).splitlines()
+        return facts_html(first, ("", "\n".join(lines)))
+
+
+def _grid(array: Array, digits: int) -> list[str]:
+    """The numbers of a window in rows and columns; planes of a volume follow each other."""
+    table = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
+    texts = [[number(np.asarray(x), digits) for x in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return ["  ".join(map(str.rjust, row, widths)) for row in texts]
+
+
+def pixel(
+    trace: Trace, layer: str, at: int | Sequence[int], channel: int, row: int, digits: int
+) -> Pixel:
+    """The pixel of a trace; see `Trace.pixel`."""
+    graph = trace.graph
+    head = graph.find(layer)
+    group = [x for x in graph if x.scope is head.scope]
+    kind = image_kind(group) or ""
+    if kind.split(" ")[0] not in _KINDS:
+        known = dict.fromkeys(graph.scopes[x.scope] for x in graph if x.suffix == ".windows")
+        raise GraphError(
+            "pixel", f"{layer!r} is not a convolution or a pooling layer", got=kind or None,
+            fix=did_you_mean(layer, list(known)) if known else None,
+        )  # fmt: skip
+    result = next(x for x in reversed(group) if not x.suffix)
+    first = _channels_first(group)
+    spatial = result.shape[2:] if first else result.shape[1:-1]
+    count = result.shape[1 if first else -1]
+    place = tuple(at) if isinstance(at, Sequence) else (at,)
+    sizes = (trace.rows, *spatial, count)
+    _check(layer, (row, *place, channel), tuple(d for d in sizes if isinstance(d, int)))
+    index = (row, channel, *place) if first else (row, *place, channel)
+    window = _window(trace, group, first)[(row, *place)]  # (*size, channels)
+    w = next((x for x in group if x.suffix == ".w"), None)
+    value = float(trace.value(result)[index])
+    if w is None:
+        return Pixel(
+            layer, kind, row, place, channel, window[..., channel : channel + 1], None, None,
+            value, value, digits,
+        )  # fmt: skip
+    weights = trace.value(w)
+    i, o = weights.shape[-2:]
+    group_of = channel // (o // (window.shape[-1] // i))
+    b = next((x for x in group if x.suffix == ".b"), None)
+    z = next((x for x in group if x.suffix == ".z"), result)
+    return Pixel(
+        layer, kind, row, place, channel, window[..., group_of * i : (group_of + 1) * i],
+        weights[..., channel], None if b is None else float(trace.value(b)[channel]),
+        float(trace.value(z)[index]), value, digits,
+    )  # fmt: skip
+
+
+_KINDS = ("conv", "depthwise_conv", "max_pool", "average_pool")
+
+
+def _channels_first(group: Sequence[Node]) -> bool:
+    """Whether a layer moves the channels of its operand to the end."""
+    return any(
+        isinstance(x, Operation) and x.op.name == "transpose" and x.suffix == ".transpose"
+        for x in group
+    )
+
+
+def _window(trace: Trace, group: Sequence[Node], first: bool) -> Array:
+    """All windows of a layer, (N, *places, *size, channels)."""
+    found = next((x for x in group if isinstance(x, Operation) and x.op.name == "windows"), None)
+    if found is not None:
+        return trace.value(found)
+    inside = set(group)
+    x = next(y for node in group for y in node.inputs if y not in inside and y.shape[:1] == (N,))
+    value = np.moveaxis(trace.value(x), 1, -1) if first else trace.value(x)
+    d = value.ndim - 2
+    return value.reshape(*value.shape[:-1], *(1,) * d, value.shape[-1])
+
+
+def _check(layer: str, index: Sequence[object], sizes: Sequence[int]) -> None:
+    fits = len(index) == len(sizes) and all(
+        (number := as_integer(k)) is not None and 0 <= number < n
+        for k, n in zip(index, sizes, strict=False)
+    )
+    if not fits:
+        rows, *places, channels = sizes
+        raise ShapeError(
+            "pixel", f"{layer!r} has no such element",
+            expected=f"row below {rows}, at below {tuple(places)}, channel below {channels}",
+            got=f"row {index[0]}, at {tuple(index[1:-1])}, channel {index[-1]}",
+        )  # fmt: skip
