@@ -35,6 +35,8 @@ export interface NodeForm {
   part: "forward" | "backward" | "update";
   shape: Dim[];
   dtype: DType;
+  /** The names of axes, where some have one. */
+  axes?: (string | null)[];
   /** The user's line that made it: "net.py:12", or empty. */
   source: string;
   op?: string;
@@ -45,6 +47,11 @@ export interface NodeForm {
   trainable?: boolean;
   /** A call that failed: it made no node, and has neither type nor value. */
   unbuilt?: boolean;
+}
+
+/** The sizes of a node's axes, with their names: "N, height=28, 3". */
+export function sizesText(form: NodeForm): string {
+  return form.shape.map((size, k) => (form.axes?.[k] ? `${form.axes[k]}=${size}` : size)).join(", ");
 }
 
 /** A layer: nodes that a user calls by one name. Every forward node is in one. */

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { evaluate, givenOf, isValue } from "../src/core/evaluate";
 import { steps } from "../src/core/steps";
 import { updateSteps } from "../src/core/updates";
-import type { InspectionDocument } from "../src/document";
+import type { InspectionDocument, NodeForm } from "../src/document";
 import { chain } from "../src/panels/chain";
 import { judge, linesOf, type Line } from "../src/panels/checking";
 import SENTENCES from "../src/panels/slips.json";
@@ -11,6 +11,7 @@ import { slip } from "../src/panels/slips";
 import { headline, reason, sentence } from "../src/parts/sentence";
 import { agreement, halfDigit } from "../src/panels/typed";
 import { worked } from "../src/panels/worked";
+import { typeText } from "../src/panels/write";
 import { Labels } from "../src/parts/labels";
 import { parsed, plain, short, unravel } from "../src/parts/numbers";
 
@@ -178,4 +179,34 @@ test("a failure names its node once", () => {
   expect(reason("y", "'z' needs more memory than the browser gives")).toBe("y: 'z' needs more memory than the browser gives");
   expect(headline("[matmul] inner sizes differ\n  got", "matmul")).toBe("inner sizes differ");
   expect(headline("[matmul] inner sizes differ", "x")).toBe("[matmul] inner sizes differ");
+});
+
+test("one pixel of a convolution is written as products of its window and the filter", () => {
+  const value = (shape: number[], data: number[]) => ({ dtype: "float64" as const, shape, data: Float64Array.from(data) });
+  const form = (name: string, shape: NodeForm["shape"], rest: Partial<NodeForm>): NodeForm =>
+    ({ name, kind: "operation", part: "forward", shape, dtype: "float64", source: "", ...rest });
+  const seen = { axis: 1, size: [2], stride: [1], dilation: [1], before: [1], after: [0], fill: { float: "0.0" } };
+  const nodes = [
+    form("x", ["N", 3, 1], { kind: "input", axes: [null, "time", null] }),
+    form("w", [2, 1, 2], { kind: "parameter" }),
+    form("c.windows", ["N", 3, 2, 1], { op: "windows", operands: [0], attributes: seen }),
+    form("c", ["N", 3, 2], { op: "einsum", operands: [2, 1], attributes: { equation: "nxui,uio->nxo" } }),
+    form("p", ["N", 2], { op: "max", operands: [3], attributes: { axis: [1], keepdims: false } }),
+    form("back", ["N", 3, 1], { op: "overlap_add", operands: [2], attributes: { ...seen, lengths: [3] } }),
+  ];
+  const numbers = [
+    value([1, 3, 1], [5, 6, 7]), value([2, 1, 2], [1, 2, 3, -4]), value([1, 3, 2, 1], [0, 5, 5, 6, 6, 7]),
+    value([1, 3, 2], [15, -20, 23, -14, 27, -16]), value([1, 2], [27, -14]), value([1, 3, 1], [10, 12, 7]),
+  ];
+  const writer = {
+    graph: { ...graph, nodes }, values: numbers, names: new Map(nodes.map((x, k) => [k, x.name])),
+    stops: () => true, numbers: true, digits: 4,
+  };
+  expect(worked(writer, 3, 3)).toBe("5 * 2 + 6 * (-4)");
+  expect(worked(writer, 3, 0)).toBe("0 * 1 + 5 * 3");
+  expect(worked({ ...writer, numbers: false }, 3, 3)).toBe("x[0, 0] * w[0, 0, 1] + x[1, 0] * w[1, 0, 1]");
+  expect(worked(writer, 4, 1)).toBe("max(-20, -14, -16)");
+  expect(worked(writer, 5, 0)).toBe("5 + 5");
+  expect(worked(writer, 5, 2)).toBe("7");
+  expect(typeText(writer.graph, 0)).toBe("float64[N, time=3, 1]");
 });

@@ -120,6 +120,8 @@ def _node_form(whole: Graph, node: Node, part: str, index: Mapping[Node, int]) -
         "dtype": node.dtype,
         "source": node.source,
     }
+    if node.type.axes:
+        form["axes"] = list(node.type.axes)
     if isinstance(node, Operation):
         form |= {
             "op": node.op.name,

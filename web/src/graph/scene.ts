@@ -1,6 +1,6 @@
 /** The graph as it is drawn at a state of folding: items, the frames around them, and links. */
 import { transparent } from "../core/formula";
-import type { GraphForm, NodeForm } from "../document";
+import { sizesText, type GraphForm, type NodeForm } from "../document";
 
 export type Level = "network" | "layers" | "arithmetic";
 
@@ -207,7 +207,7 @@ function linked(net: Net, of: ReadonlyMap<number, Item>): Link[] {
 
 /** The type of a node: "float32[N, 64]". */
 export function typeOf(form: NodeForm): string {
-  return form.unbuilt ? "not built" : `${form.dtype}[${form.shape.join(", ")}]`;
+  return form.unbuilt ? "not built" : `${form.dtype}[${sizesText(form)}]`;
 }
 
 /** The types that go over some links, each once; that of the latest result first. */

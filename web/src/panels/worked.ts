@@ -105,7 +105,14 @@ function operation(
     case "transpose": return one(0, turned(form, index, shapes[0]!.length));
     case "cast": case "objective": case "stop_gradient": case "tracked": case "exchange":
       return one(0, index);
+    case "windows": {
+      const at = inImage(form, index, shapes[0]!);
+      return at ? one(0, at) : [filler(form), ATOM];
+    }
     case "matmul": return product(writer, operands, shapes as number[][], index, budget);
+    case "einsum": return contraction(writer, form, operands, shapes as number[][], index, budget);
+    case "overlap_add": return overlapping(writer, form, operands[0]!, shapes[0]!, index);
+    case "max": case "min": return extreme(writer, form, operands[0]!, shapes[0]!, own, index);
     case "sum": case "mean": case "sum_to": return total(writer, form, operands[0]!, shapes[0]!, own, index);
     case "softmax": case "log_softmax": return share(writer, form, operands[0]!, shapes[0]!, index);
   }
@@ -140,6 +147,32 @@ function constant(writer: Writer, form: NodeForm, index: readonly number[]): Wri
   return [text, text.startsWith("-") ? SIGN : ATOM];
 }
 
+/** The place in an image that an entry of its windows shows; null in the padding. */
+function inImage(form: NodeForm, index: readonly number[], shape: readonly number[]): number[] | null {
+  const at = (key: string): number[] => form.attributes![key] as number[];
+  const axis = form.attributes!.axis as number, count = at("size").length;
+  const places = at("size").map((_, k) =>
+    index[axis + k]! * at("stride")[k]! + index[axis + count + k]! * at("dilation")[k]! - at("before")[k]!);
+  if (places.some((place, k) => place < 0 || place >= shape[axis + k]!)) return null;
+  return [...index.slice(0, axis), ...places, ...index.slice(axis + 2 * count)];
+}
+
+/** The number in the padding of windows. */
+function filler(form: NodeForm): string {
+  const value = form.attributes!.fill;
+  const text = value && typeof value === "object" && "float" in value ? value.float : String(value);
+  return text.replace(/\.0$/, "");
+}
+
+/** An entry read through views, as a number or a name. */
+function read(writer: Writer, node: number, index: readonly number[]): string {
+  const [of, at] = source(writer, node, index);
+  const form = writer.graph.nodes[of]!;
+  const shape = form.op === "windows" ? shapeOf(writer.values[form.operands![0]!]) : null;
+  if (shape && !inImage(form, at, shape)) return filler(form);
+  return leaf(writer, of, at)[0];
+}
+
 /** Reads through views to the node whose entry it is. */
 function source(writer: Writer, node: number, index: readonly number[]): [number, readonly number[]] {
   const form = writer.graph.nodes[node]!;
@@ -150,6 +183,8 @@ function source(writer: Writer, node: number, index: readonly number[]): [number
   if (form.op === "transpose") return source(writer, inner, turned(form, index, shape.length));
   if (form.op === "broadcast_to") return source(writer, inner, aligned(index, shape));
   if (form.op === "reshape") return source(writer, inner, unravel(flat(index, own), shape));
+  const at = form.op === "windows" ? inImage(form, index, shape) : null;
+  if (at) return source(writer, inner, at);
   return [node, index];
 }
 
@@ -161,17 +196,75 @@ function product(
   if (!a || !b || a.length < 2 || b.length !== 2) return null;
   const inner = a.at(-1)!;
   const term = (k: number): string => {
-    const sides = [
-      [operands[0]!, [...index.slice(0, -1), k]] as const, [operands[1]!, [k, index.at(-1)!]] as const,
-    ].map(([node, at]) => leaf(writer, ...source(writer, node, at))[0]);
-    return `${sides[0]} * ${sides[1]!.startsWith("-") ? `(${sides[1]})` : sides[1]}`;
+    return factors(read(writer, operands[0]!, [...index.slice(0, -1), k]),
+      read(writer, operands[1]!, [k, index.at(-1)!]));
   };
   budget.left--;
-  if (writer.unit) {
-    const left = Array.from({ length: inner }, (_, k) => term(k)).filter((x) => !/^0 \* | \* 0$/.test(x));
-    return left.length ? summed(left.length, (k) => left[k]!, PRODUCT) : ["0", ATOM];
+  return products(writer, inner, term);
+}
+
+function factors(one: string, other: string): string {
+  return `${one} * ${other.startsWith("-") ? `(${other})` : other}`;
+}
+
+function products(writer: Writer, count: number, term: (k: number) => string): Written {
+  if (!writer.unit) return summed(count, term, PRODUCT);
+  const left = Array.from({ length: count }, (_, k) => term(k)).filter((x) => !/^0 \* | \* 0$/.test(x));
+  return left.length ? summed(left.length, (k) => left[k]!, PRODUCT) : ["0", ATOM];
+}
+
+/** Products over the labels that the result does not have, such as of a window and a filter. */
+function contraction(
+  writer: Writer, form: NodeForm, operands: readonly number[], shapes: readonly number[][],
+  index: readonly number[], budget: { left: number },
+): Written {
+  const [terms, out] = (form.attributes!.equation as string).split("->") as [string, string];
+  const labels = terms.split(",");
+  const inner = [...labels[0]!].filter((label) => !out.includes(label));
+  const sizes = inner.map((label) => shapes[0]![labels[0]!.indexOf(label)]!);
+  const term = (k: number): string => {
+    const within = unravel(k, sizes);
+    const place = (label: string): number =>
+      out.includes(label) ? index[out.indexOf(label)]! : within[inner.indexOf(label)]!;
+    const [one, other] = labels.map((of, side) => read(writer, operands[side]!, [...of].map(place)));
+    return factors(one!, other!);
+  };
+  budget.left--;
+  return products(writer, sizes.reduce((x, y) => x * y, 1), term);
+}
+
+/** The entries of windows that are added up at a place. */
+function overlapping(
+  writer: Writer, form: NodeForm, operand: number, shape: readonly number[], index: readonly number[],
+): Written {
+  const at = (key: string): number[] => form.attributes![key] as number[];
+  const axis = form.attributes!.axis as number, count = at("lengths").length;
+  let found: [number[], number[]][] = [[[], []]];
+  for (let k = 0; k < count; k++) {
+    const pairs: [number, number][] = [];
+    for (let inside = 0; inside < shape[axis + count + k]!; inside++) {
+      const away = index[axis + k]! + at("before")[k]! - inside * at("dilation")[k]!;
+      const window = away / at("stride")[k]!;
+      if (Number.isInteger(window) && window >= 0 && window < shape[axis + k]!) pairs.push([window, inside]);
+    }
+    found = found.flatMap(([windows, places]) =>
+      pairs.map(([w, p]): [number[], number[]] => [[...windows, w], [...places, p]]));
   }
-  return summed(inner, term, PRODUCT);
+  const entries = found.map(([windows, places]) =>
+    [...index.slice(0, axis), ...windows, ...places, ...index.slice(axis + count)]);
+  return summed(entries.length, (k) => read(writer, operand, entries[k]!), ATOM);
+}
+
+/** The entries among which the largest or the smallest is taken. */
+function extreme(
+  writer: Writer, form: NodeForm, operand: number, shape: readonly number[], own: Value,
+  index: readonly number[],
+): Written {
+  const { count, place } = along(form, shape, own, index);
+  const text = (k: number): string => read(writer, operand, place(k));
+  const texts = count <= MOST_TERMS ? Array.from({ length: count }, (_, k) => text(k))
+    : [text(0), text(1), text(2), `… (${count} numbers)`, text(count - 1)];
+  return [`${form.op}(${texts.join(", ")})`, ATOM];
 }
 
 function summed(count: number, term: (k: number) => string, single: number): Written {
@@ -187,6 +280,15 @@ function total(
   writer: Writer, form: NodeForm, operand: number, shape: readonly number[], own: Value,
   index: readonly number[],
 ): Written {
+  const { count, place } = along(form, shape, own, index);
+  const [text, level] = summed(count, (k) => read(writer, operand, place(k)), ATOM);
+  return form.op === "mean" && count > 1 ? [`(${text}) / ${count}`, PRODUCT] : [text, level];
+}
+
+/** The entries of an operand that a reduction takes together for one of its own. */
+function along(
+  form: NodeForm, shape: readonly number[], own: Value, index: readonly number[],
+): { count: number; place: (k: number) => number[] } {
   const given = form.attributes?.axis as number[] | null | undefined;
   const extra = shape.length - own.shape.length;
   const axes = new Set(
@@ -194,20 +296,17 @@ function total(
       : shape.flatMap((size, k) => (k < extra || own.shape[k - extra] !== size ? [k] : [])),
   );
   const kept = own.shape.length === shape.length;
-  const along = [...axes].sort((x, y) => x - y);
-  const sizes = along.map((k) => shape[k]!);
-  const count = sizes.reduce((x, y) => x * y, 1);
-  const term = (k: number): string => {
+  const summedAxes = [...axes].sort((x, y) => x - y);
+  const sizes = summedAxes.map((k) => shape[k]!);
+  const place = (k: number): number[] => {
     const inner = unravel(k, sizes);
     let rest = 0;
-    const at = shape.map((_, axis) => {
-      if (axes.has(axis)) { if (kept) rest++; return inner[along.indexOf(axis)]!; }
+    return shape.map((_, axis) => {
+      if (axes.has(axis)) { if (kept) rest++; return inner[summedAxes.indexOf(axis)]!; }
       return index[rest++]!;
     });
-    return leaf(writer, ...source(writer, operand, at))[0];
   };
-  const [text, level] = summed(count, term, ATOM);
-  return form.op === "mean" && count > 1 ? [`(${text}) / ${count}`, PRODUCT] : [text, level];
+  return { count: sizes.reduce((x, y) => x * y, 1), place };
 }
 
 /** The share of an entry among the exponentials of its row, or its logarithm. */

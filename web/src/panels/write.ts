@@ -1,7 +1,7 @@
 /** How a page writes single entries: by names, by numbers; of one step, of a whole layer. */
 import { transparent } from "../core/formula";
 import { namesIn } from "../core/updates";
-import type { GraphForm } from "../document";
+import { sizesText, type GraphForm } from "../document";
 import type { Session } from "../session.svelte";
 import type { Writer } from "./worked";
 
@@ -43,7 +43,7 @@ export function reads(graph: GraphForm, node: number): number[] {
 
 /** A node's type in words: "float64[N, 2]". */
 export function typeText(graph: GraphForm, node: number): string {
-  const { dtype, shape, unbuilt } = graph.nodes[node]!;
-  if (unbuilt) return "not built";
-  return shape.length ? `${dtype}[${shape.join(", ")}]` : dtype;
+  const form = graph.nodes[node]!;
+  if (form.unbuilt) return "not built";
+  return form.shape.length ? `${form.dtype}[${sizesText(form)}]` : form.dtype;
 }
