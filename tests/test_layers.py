@@ -34,7 +34,7 @@ LATE = {
     *("costs.cost", "costs.forecast"),
     *("data.check", "data.readers.datasets", "data.readers.files", "display.lineplot"),
     *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
-    *("explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
+    *("explain.pixel", "explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
     *("plan.check", "plan.show", "plan.unit"),
     *(
         "estimators",

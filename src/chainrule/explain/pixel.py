@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainrule.display.tables import facts_html
 from chainrule.errors import GraphError, ShapeError, did_you_mean
 from chainrule.explain.formula import number
+from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.nn.kinds import image_kind
 from chainrule.system.checks import as_integer
 from chainrule.types import N
-
-if TYPE_CHECKING:
-    from chainrule.explain.trace import Trace
 
 CHANNELS = 8
 """Channels of a window that are written."""
@@ -25,7 +22,7 @@ CHANNELS = 8
 
 @dataclass(frozen=True)
 class Pixel:
-    """How one element of a layer came about; `str(pixel)` shows it as grids of numbers.
+    """One element of a layer and all that it is made of; `str(pixel)` shows it as grids.
 
     Attributes:
         layer: its name.
@@ -110,10 +107,10 @@ def _grid(array: Array, digits: int) -> list[str]:
 
 
 def pixel(
-    trace: Trace, layer: str, at: int | Sequence[int], channel: int, row: int, digits: int
-) -> Pixel:
+    graph: Graph, value: Callable[[Node], Array], rows: int, layer: str, at: int | Sequence[int],
+    channel: int, row: int, digits: int,
+) -> Pixel:  # fmt: skip
     """The pixel of a trace; see `Trace.pixel`."""
-    graph = trace.graph
     head = graph.find(layer)
     group = [x for x in graph if x.scope is head.scope]
     kind = image_kind(group) or ""
@@ -128,26 +125,26 @@ def pixel(
     spatial = result.shape[2:] if first else result.shape[1:-1]
     count = result.shape[1 if first else -1]
     place = tuple(at) if isinstance(at, Sequence) else (at,)
-    sizes = (trace.rows, *spatial, count)
+    sizes = (rows, *spatial, count)
     _check(layer, (row, *place, channel), tuple(d for d in sizes if isinstance(d, int)))
     index = (row, channel, *place) if first else (row, *place, channel)
-    window = _window(trace, group, first)[(row, *place)]  # (*size, channels)
+    window = _window(value, group, first)[(row, *place)]  # (*size, channels)
     w = next((x for x in group if x.suffix == ".w"), None)
-    value = float(trace.value(result)[index])
+    element = float(value(result)[index])
     if w is None:
         return Pixel(
             layer, kind, row, place, channel, window[..., channel : channel + 1], None, None,
-            value, value, digits,
+            element, element, digits,
         )  # fmt: skip
-    weights = trace.value(w)
+    weights = value(w)
     i, o = weights.shape[-2:]
     group_of = channel // (o // (window.shape[-1] // i))
     b = next((x for x in group if x.suffix == ".b"), None)
     z = next((x for x in group if x.suffix == ".z"), result)
     return Pixel(
         layer, kind, row, place, channel, window[..., group_of * i : (group_of + 1) * i],
-        weights[..., channel], None if b is None else float(trace.value(b)[channel]),
-        float(trace.value(z)[index]), value, digits,
+        weights[..., channel], None if b is None else float(value(b)[channel]),
+        float(value(z)[index]), element, digits,
     )  # fmt: skip
 
 
@@ -162,16 +159,16 @@ def _channels_first(group: Sequence[Node]) -> bool:
     )
 
 
-def _window(trace: Trace, group: Sequence[Node], first: bool) -> Array:
+def _window(value: Callable[[Node], Array], group: Sequence[Node], first: bool) -> Array:
     """All windows of a layer, (N, *places, *size, channels)."""
     found = next((x for x in group if isinstance(x, Operation) and x.op.name == "windows"), None)
     if found is not None:
-        return trace.value(found)
+        return value(found)
     inside = set(group)
     x = next(y for node in group for y in node.inputs if y not in inside and y.shape[:1] == (N,))
-    value = np.moveaxis(trace.value(x), 1, -1) if first else trace.value(x)
-    d = value.ndim - 2
-    return value.reshape(*value.shape[:-1], *(1,) * d, value.shape[-1])
+    array = np.moveaxis(value(x), 1, -1) if first else value(x)
+    d = array.ndim - 2
+    return array.reshape(*array.shape[:-1], *(1,) * d, array.shape[-1])
 
 
 def _check(layer: str, index: Sequence[object], sizes: Sequence[int]) -> None:

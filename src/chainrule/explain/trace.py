@@ -334,7 +334,7 @@ class Trace:
         """
         from chainrule.explain.pixel import pixel  # noqa: PLC0415
 
-        return pixel(self, layer, at, channel, row, digits)
+        return pixel(self.graph, self.value, self.rows, layer, at, channel, row, digits)
 
     def compare(self, other: Trace) -> TraceComparison:
         """Compares this trace with another, node by node, by name.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from chainrule.graph.node import Node
-from chainrule.graph.source import user_line
 from chainrule.nn.arguments import (
     Activation,
     activated,

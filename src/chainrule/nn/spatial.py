@@ -44,7 +44,7 @@ class Place:
 
     @property
     def at(self) -> str:
-        """Where to look."""
+        """The place to look at: the layer, its operand and the line."""
         named = f"layer {self.scope.base!r}, " if self.scope.given else ""
         return f"{named}operand {self.x.label!r}, line {user_line()}"
 

@@ -79,7 +79,9 @@ def _infer_windows(
                 fix="choose a smaller size, or more padding",
             )
         places.append((dim + before[a] + after[a] - wide) // stride[a] + 1)
-    return TensorType((*x.shape[:axis], *places, *size, *x.shape[axis + d :]), x.dtype)
+    shape = (*x.shape[:axis], *places, *size, *x.shape[axis + d :])
+    names = (*x.names[: axis + d], *(None,) * d, *x.names[axis + d :]) if x.axes else ()
+    return TensorType(shape, x.dtype, names)
 
 
 def _forward_windows(
@@ -161,7 +163,8 @@ def _infer_overlap_add(
     if any(not isinstance(dim, int) for dim in y.shape[axis : axis + 2 * d]):
         raise ShapeError("overlap_add", "windows do not slide along the batch axis", got=str(y))
     kept = (*y.shape[:axis], *lengths, *y.shape[axis + 2 * d :])
-    return TensorType(kept, numeric("overlap_add")(y).dtype)
+    names = (*y.names[: axis + d], *y.names[axis + 2 * d :]) if y.axes else ()
+    return TensorType(kept, numeric("overlap_add")(y).dtype, names)
 
 
 def _forward_overlap_add(
