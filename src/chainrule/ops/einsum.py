@@ -222,10 +222,13 @@ def _diagonals(term: str, x: Node) -> tuple[str, Node]:
 
 
 def _product(a: str, x: Node, b: str, w: Node, later: str) -> tuple[str, Node]:
-    """The product of two operands, summed over the labels that are not needed later."""
+    """The product of two operands, summed over the labels that are not needed later.
+
+    Its axes are in the order of those, so that the last product is stored as the result has them.
+    """
     a, x = _summed(a, x, b + later)
     b, w = _summed(b, w, a + later)
-    result = "".join(dict.fromkeys(s for s in a + b if s in later))
+    result = "".join(dict.fromkeys(s for s in later if s in a + b))
     return result, apply(EINSUM, x, w, equation=f"{a},{b}->{result}")
 
 

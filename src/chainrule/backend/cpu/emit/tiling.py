@@ -33,6 +33,9 @@ MAX_LINE_IN_PLACE = 512
 MAX_COLUMNS_IN_PLACE = 64
 """The most columns for which a left factor that is contiguous along m is not packed."""
 
+ENOUGH_ROWS = 32
+"""Rows of a product that fill a few tiles."""
+
 Left = Literal["rows_in_place", "in_place", "transpose", "pack", "pack_scalar"]
 Right = Literal["in_place", "transpose", "pack"]
 
@@ -91,12 +94,20 @@ def tiling(
         a, b, rows = contraction.a, contraction.b, contraction.m
         if n in contraction.m:
             a, b, rows = contraction.b, contraction.a, contraction.n
-        for m in rows if n in (*contraction.m, *contraction.n) else ():
+        for m in _long_first(rows, size) if n in (*contraction.m, *contraction.n) else ():
             for k in sorted(contraction.k, key=size, reverse=True):
                 roles = (a, b, m, n, k)
                 if _readable(analysis, roles):
                     return _tiled(analysis, machine, roles, size)
     return None
+
+
+def _long_first(rows: tuple[int, ...], size: Callable[[int], int]) -> list[int]:
+    """The axes of rows, those first that fill a few tiles; of these the innermost comes first.
+
+    Its rows lie nearest to each other, and there are as many for every share of a minibatch.
+    """
+    return sorted(rows, key=lambda m: (min(size(m), ENOUGH_ROWS), m), reverse=True)
 
 
 def _any_order(analysis: Analysis) -> bool:
