@@ -82,6 +82,36 @@ def test_met_at_prediction(inside: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "rename 'Size' to 'size'" in err
 
 
+def test_nodes_in_place_of_the_prediction(inside: Path, capsys) -> None:
+    assert main(["predict", "prices", "h.csv", "--node", "dense", "--keep", "town"]) == 0
+    found = rows(capsys.readouterr().out)
+    model = cr.load(inside / "prices" / "model.safetensors")
+    hidden = model.predict(inside / "h.csv", outputs="dense")
+    assert list(found[0]) == ["town", *(f"dense.{k}" for k in range(hidden.shape[1]))]
+    told = np.array([[float(x) for x in list(row.values())[1:]] for row in found], np.float32)
+    assert np.array_equal(told, hidden)
+    assert main(["predict", "prices", "h.csv", "--node", "dense,numbers", "-o", "n.csv"]) == 0
+    assert f"200 rows of {hidden.shape[1] + 8} columns of dense, numbers in n.csv" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("dens", "fix       --node dense"),
+        ("dense.w", "'dense.w' has no value for each row, but float32("),
+        ("qq", "chainrule show prices/model.safetensors"),
+        (",", "--node NAME,NAME"),
+    ],
+)
+def test_nodes_that_are_refused(name: str, part: str, inside: Path, capsys) -> None:
+    assert main(["predict", "prices", "h.csv", "--node", name]) == 1
+    found = capsys.readouterr()
+    assert part in found.err
+    assert not found.out
+
+
 def test_a_kept_target_stands_beside_the_prediction(inside: Path, capsys) -> None:
     assert main(["predict", "towns", "h.csv", "--keep", "town", "-o", "both.csv"]) == 0
     assert "'predicted town'" in capsys.readouterr().err

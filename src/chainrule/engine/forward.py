@@ -112,7 +112,11 @@ class Forward:
         known: dict[Node, Array] = {}
         for stage in self._stages:
             known.update(zip(stage.made, stage(values, arrays, rows, known), strict=True))
-        return [known[x] for x in self._outputs]
+        found = (known[x] for x in self._outputs)
+        return [
+            value if x.shape[:1] == (N,) else value.copy()  # it may be a parameter's own array
+            for x, value in zip(self._outputs, found, strict=True)
+        ]
 
     def direct(self) -> Direct | None:
         """A call from arrays, in the order of `inputs`, to outputs; None where machine code does

@@ -16,11 +16,15 @@ from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import output_file, quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import Column, counted
+from chainrule.data.table import Column, Table, counted
 from chainrule.display.screen import forget
+from chainrule.errors import SettingError
+from chainrule.model.model import Model
+from chainrule.model.predicted import PredictedNodes, Unknown, named
 from chainrule.recipe.setting import split_commas
 from chainrule.system.atomicfile import replacing, write_whole
 from chainrule.system.signals import interrupted_queries
+from chainrule.types import N
 
 FORMATS = (".csv", ".tsv", ".parquet", ".jsonl")
 Columns = dict[str, npt.NDArray[Any]]
@@ -41,21 +45,35 @@ def predict(
     keep: Annotated[
         list[str] | None, Option("columns of the data to copy", metavar="COLUMN,COLUMN")
     ] = None,
+    node: Annotated[
+        list[str] | None,
+        Option("nodes of the network to write in place of the prediction; show --all and "
+               "show --graph name them", metavar="NAME,NAME"),
+    ] = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Write what a model predicts for each row of a table; no target is needed."""
+    """Write what a model predicts for each row of a table; no target is needed.
+
+    With --node, the values of the network's nodes: a column for each number of a row, `dense.0`.
+    """
     notes = Console(None if quiet else sys.stderr)
     loaded, path = open_table_model(model)
     suffix = _format(output, [path, *([] if is_query(data) else [Path(data)])])
     table = read(data, encoding=encoding, sheet=sheet)
     copied = {name: table[name] for text in keep or () for name in split_commas(text)}
-    predictions = loaded.predict(table)
-    for note in predictions.notes:
+    if node is None:
+        predictions = loaded.predict(table)
+        made, found, what = predictions.to_dict(), predictions.notes, predictions.target
+    else:
+        names = [name for text in node for name in split_commas(text) if name]
+        made, found = _nodes(loaded, path, table, names)
+        what = f"{counted(len(made), 'column')} of {', '.join(names)}"
+    for note in found:
         notes.say(notes.advice(note), label="note", style="cyan")
     predicted: Columns = {}
-    for name, values in predictions.to_dict().items():
+    for name, values in made.items():
         free = name
         while free in copied:
             free = f"predicted {free}"
@@ -71,8 +89,9 @@ def predict(
         arrays = {name: _array(column) for name, column in copied.items()}
         _write_columns(arrays | predicted, Path(output), suffix)
     if output not in (None, "-"):
-        count = counted(len(predictions), "prediction")
-        notes.say(f"{count} of {predictions.target} in {quoted(output)}")
+        rows = len(next(iter(made.values()), ()))
+        said = counted(rows, "prediction" if node is None else "row")
+        notes.say(f"{said} of {what} in {quoted(output)}")
 
 
 COMMAND = Command(
@@ -81,9 +100,40 @@ COMMAND = Command(
     """
     chainrule predict penguins-model new.csv -o predictions.csv
     chainrule predict penguins-model new.csv --keep id,name -o out.parquet
+    chainrule predict penguins-model new.csv --node dense -o features.csv
     chainrule predict model.safetensors new.csv | head
     """,
 )
+
+
+def _nodes(
+    model: Model, path: Path, table: Table, names: Sequence[str]
+) -> tuple[Columns, tuple[str, ...]]:
+    """The values of nodes as columns, `dense.0` and so on, and notes on the table.
+
+    Raises SettingError for a name that is no node's, or that of one without a value a row.
+    """
+    if not names:
+        raise SettingError("predict", "no node is named", at="--node", fix="--node NAME,NAME")
+    for name in names:
+        found = named(model.graph, name)
+        if isinstance(found, Unknown) or found.shape[:1] != (N,):
+            guess = found.guess if isinstance(found, Unknown) else None
+            raise SettingError(
+                "predict",
+                found.what if isinstance(found, Unknown)
+                else f"the node {name!r} has no value for each row, but {found.type}",
+                at=f"--node {name}",
+                fix=f"--node {guess}" if guess else "the names of layers, or of all nodes: "
+                f"chainrule show {quoted(path)} --all, or --graph",
+            )  # fmt: skip
+    values, notes = model.predict_nodes(PredictedNodes(model.graph).of(names), table)
+    columns: Columns = {}
+    for name, array in zip(names, values, strict=True):
+        flat = array.reshape(len(array), -1)
+        places = np.ndindex(array.shape[1:])
+        columns |= {".".join([name, *map(str, at)]): flat[:, k] for k, at in enumerate(places)}
+    return columns, notes
 
 
 def _format(output: str | None, sources: Sequence[Path]) -> str:
