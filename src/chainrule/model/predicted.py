@@ -18,7 +18,7 @@ KEPT = 16
 
 
 class Predicted:
-    """What computes some nodes of a model.
+    """The computation of some nodes of a model.
 
     Args:
         graph: of the model.
@@ -40,14 +40,14 @@ class Predicted:
 
 
 class PredictedNodes:
-    """What computes any nodes of a graph, by their names; the latest are kept compiled."""
+    """The computations of nodes of a graph, by their names; the latest are kept compiled."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._made: dict[tuple[tuple[Node, ...], bool], Predicted] = {}
 
     def of(self, outputs: str | Node | Sequence[str | Node]) -> Predicted:
-        """What computes a node, or several.
+        """The computation of a node, or of several.
 
         Raises:
             GraphError: the graph has no node of a name. SettingError: there is no name.
