@@ -40,7 +40,7 @@ class EvalSchedule:
                 unresolved -= {"shape"}
             if not unresolved and all(x in self._fixed for x in node.operands):
                 with np.errstate(all="ignore"):
-                    self._fixed[node] = _call(node, self._fixed, attributes)
+                    self._fixed[node] = _call(node, self._fixed, attributes, None)
                 continue
             last = [x for x in dict.fromkeys(node.operands) if last_use[x] is node]
             freed = [x for x in last if x not in kept]
@@ -73,7 +73,7 @@ class EvalSchedule:
                         attributes["shape"] = resolve(attributes["shape"], rows)
                     if "training" in unresolved:
                         attributes["training"] = training
-                value = _call(node, env, attributes)
+                value = _call(node, env, attributes, rows)
                 env[node] = value if each is None else each(node, value)
                 for operand in freed:
                     env.pop(operand, None)
@@ -84,36 +84,49 @@ _RUN_TIME = frozenset(("shape", "training"))
 """Attributes whose values may depend on the run."""
 
 
-def _call(node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, Any]) -> Array:
+def _call(
+    node: Operation, env: Mapping[Node, Array], attributes: Mapping[str, Any], rows: int | None
+) -> Array:
     operands = [env[x] for x in node.operands]
     if node.op.serial:
-        return _call_of_user(node, operands, attributes)
+        return _call_of_user(node, operands, attributes, rows)
     return np.asarray(node.op.forward(*operands, **attributes))
 
 
-def _call_of_user(node: Operation, operands: list[Array], attributes: Mapping[str, Any]) -> Array:
+def _call_of_user(
+    node: Operation, operands: list[Array], attributes: Mapping[str, Any], rows: int | None
+) -> Array:
     """An op made outside of Chainrule: its errors name the node, and its type is checked.
+
+    It gets copies, which it may change or keep; others read the operands too.
 
     Raises:
         GraphError: the value is not of the type that the op infers.
     """
-    at = f"node {node.label!r}" + (f", line {node.source}" if node.source else "")
     try:
-        value = np.asarray(node.op.forward(*operands, **attributes))
+        copies = [np.array(x, order="C") for x in operands]
+        value = np.asarray(node.op.forward(*copies, **attributes))
     except Exception as error:
-        error.add_note(f"in the forward of op {node.op.name!r}, {at}")
+        error.add_note(f"in the forward of op {node.op.name!r}, {_place(node)}")
         raise
-    sizes = zip(value.shape, node.shape, strict=False)
-    fits = value.ndim == node.ndim and all(d is N or d == size for size, d in sizes)
+    want = tuple(d if d is not N or rows is None else rows for d in node.shape)
+    sizes = zip(value.shape, want, strict=False)
+    fits = value.ndim == node.ndim and all(d in (N, size) for size, d in sizes)
     if not fits or value.dtype != node.dtype:
         raise GraphError(
             node.op.name,
             "the forward makes another type than the op infers",
-            expected=node.type,
+            expected=node.type if want == node.shape else f"{node.type}, for {rows} rows",
             got=f"{value.dtype}{value.shape}",
-            at=at,
-        )
+            at=_place(node),
+            fix=f"end the forward with .astype({node.dtype!r})" if fits
+            else "infer=... tells the TensorType of what the forward makes",
+        )  # fmt: skip
     return value
+
+
+def _place(node: Operation) -> str:
+    return f"node {node.label!r}" + (f", line {node.source}" if node.source else "")
 
 
 def evaluate(

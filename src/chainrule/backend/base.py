@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,6 +43,20 @@ class Executable(Protocol):
         """The most rows of a minibatch."""
 
 
+class Calls(Protocol):
+    """The calls of a user's ops in a step.
+
+    Attributes:
+        functions: one for each: of the operands, as they lie in memory, and the number of rows.
+        around: entered for the time of each call.
+        error: what one raised in the step that was not done; None where none did.
+    """
+
+    functions: Sequence[Callable[[Sequence[Array], int], Array]]
+    around: AbstractContextManager[object]
+    error: BaseException | None
+
+
 class Runner(Protocol):
     """An executable with memory of its own.
 
@@ -59,6 +74,10 @@ class Runner(Protocol):
     @property
     def done(self) -> int:
         """The number of steps of the last run."""
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of a user's ops in a step."""
 
     @property
     def bytes(self) -> int:

@@ -150,7 +150,8 @@ class Forecast:
         that a kernel computes, the places of its kernels in that list; the names are those of the
         graph, and those that the gradient, the update and the passes add. A node of the graph
         that is missing is computed `once` before the run, or is a constant, a view, or merged
-        into or made of others. `tables` has the way that each table is updated, in words.
+        into or made of others. `tables` has the way that each table is updated, in words, `calls`
+        the calls of a user's ops without a lowering, each after a phase.
         """
         kernels = [self._plain(x) for x in self.kernels]
         nodes: dict[str, dict[str, Any]] = {}
@@ -165,6 +166,7 @@ class Forecast:
             "passes": [{"name": x.name, "what": x.what, "nodes": x.nodes} for x in self.passes],
             "kernels": kernels, "nodes": nodes, "once": list(self.once),
             "tables": dict(self.tables),
+            "calls": [{"name": x.name, "after_phase": x.phase} for x in self.plan.calls],
         }  # fmt: skip
 
     def _plain(self, x: KernelCost) -> dict[str, Any]:
@@ -203,10 +205,25 @@ class Forecast:
                      f"{bytes_text(self.bytes)} read and written"),
             ("speed", f"{digits(rate / 1e9)} GF/s, {100 * rate / peak:.0f} % of the peak of "
                       f"{threads}"),
+            *self._calls(),
             ("memory", f"{bytes_text(self.memory.total)} at most, besides the process itself"),
             ("processor", f"{self.speeds.processor}: {digits(self.speeds.peak / 1e9)} GF/s a core; "
                           f"{levels} GB/s from the caches and memory ({source})"),
         ))  # fmt: skip
+
+    def _calls(self) -> tuple[tuple[str, str], ...]:
+        """A row on the ops of a user's own that machine code calls, where there are some."""
+        names = [x.name for x in self.plan.calls]
+        if not names:
+            return ()
+        count = f"{len(names)} call{'s' * (len(names) > 1)}"
+        return (
+            (
+                "own ops",
+                f"{count} of NumPy between machine code, whose time is not predicted: "
+                f"{', '.join(names)}; decompose= or lower= in cr.op makes machine code of them",
+            ),
+        )
 
     def _passes(self) -> Section:
         rows, before = list[tuple[str, ...]](), 0
@@ -226,6 +243,10 @@ class Forecast:
             rows.append((f"phase {number + 1}", SPLITS[most.work.split], "", "",
                          f"{time * 1e6:,.2f}", f"{100 * time / total:.0f}", ""))  # fmt: skip
             rows += [self._kernel(x, total) for x in costs]
+            rows += [
+                (f"call of {x.name}", "by NumPy", "", "", "", "", x.name)
+                for x in self.plan.calls if x.phase == number + 1
+            ]  # fmt: skip
         if self.cost.barriers:
             rows.append((f"{self.phases} barriers", "", "", "", f"{self.cost.barriers * 1e6:,.2f}",
                          f"{100 * self.cost.barriers / total:.0f}", ""))  # fmt: skip

@@ -22,7 +22,7 @@ from chainrule.engine.step import (
 from chainrule.graph.check import check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.listing import listing
-from chainrule.graph.node import Node
+from chainrule.graph.node import Node, Operation
 from chainrule.graph.step import Step
 from chainrule.passes.decompose import decompose
 from chainrule.passes.fold import fold
@@ -227,6 +227,21 @@ def plan_step(step: Step, keep: Sequence[Node] = ()) -> Plan:
     """The plan of a step's body; it leaves the values of the nodes to keep in `outputs`."""
     plan: Plan = run(_plan().unit_of_step(step, keep), KERNELS)
     return plan
+
+
+def calls_of_step(step: Step) -> list[Operation]:
+    """The nodes of the calls of a step's plan, in their order."""
+    return _calls(_plan().unit_of_step(step))
+
+
+def calls_of_forward(graph: Graph, outputs: Sequence[Node]) -> list[Operation]:
+    """The nodes of the calls of a forward pass's plan, in their order."""
+    return _calls(_plan().unit_of_forward(graph, outputs))
+
+
+def _calls(unit: Any) -> list[Operation]:
+    unit = run(unit, [x for x in KERNELS if x.form is GRAPH])
+    return [x.node for x in unit.calling().calls]
 
 
 def plan_forward(graph: Graph, outputs: Sequence[Node]) -> Plan:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend import base
 from chainrule.backend.base import Runner
 from chainrule.backend.cpu.run import driver
 from chainrule.backend.cpu.run.executable import Executable
@@ -15,9 +17,11 @@ from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.registry import find_backend
 from chainrule.costs.timing import Timing
 from chainrule.engine.codecache import forward_code, step_code
+from chainrule.engine.compile import calls_of_forward, calls_of_step
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Minibatches, Rows, all_rows
 from chainrule.engine.nonfinite import CALMER
+from chainrule.engine.usercalls import functions_of
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_keys
@@ -32,7 +36,8 @@ from chainrule.graph.step import (
     Step,
 )
 from chainrule.interpret import initial_value
-from chainrule.system.signals import uninterrupted
+from chainrule.system.blas import one_thread
+from chainrule.system.signals import interruptible, uninterrupted
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
@@ -107,13 +112,13 @@ class NativeProgram:
         else:
             rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
         inputs = self._step_inputs(data, rates, ends)
-        with uninterrupted():
+        with _undisturbed(runner):
             losses, failed = runner.run(rows, ends, inputs)
             self._steps += runner.done
             if into is not None:
                 into[: len(losses)] = losses
         if failed is not None:
-            raise self._not_finite(batches[failed], rates[failed])
+            raise runner.calls.error or self._not_finite(batches[failed], rates[failed])
         return losses
 
     def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
@@ -152,6 +157,7 @@ class NativeProgram:
         assert isinstance(code, Executable)
         native = driver.Runner(code, threads=threads)
         native.state.update(self.read())
+        native.calls.functions = self._functions(code)
         self._bind(native)
         count, start = 1, 0
 
@@ -164,7 +170,7 @@ class NativeProgram:
             with uninterrupted():
                 _, failed = native.run(rows, ends, inputs)
             if failed is not None:
-                raise self._not_finite(chosen[failed], 0.0)
+                raise native.calls.error or self._not_finite(chosen[failed], 0.0)
             start += count
             done, count = count, count * (2 if time.perf_counter() - begun < PART / 2 else 1)
             return done
@@ -175,9 +181,14 @@ class NativeProgram:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, _room(rows))
         runner = find_backend("native").runner(code, self._threads)
+        runner.calls.functions = self._functions(code)
         for name in runner.state:
             runner.state[name] = self._runner.state[name] if self._runner else self._first(name)
         return runner
+
+    def _functions(self, code: base.Executable) -> list[Callable[..., Array]]:
+        """The functions that are called for the user's ops in a step."""
+        return functions_of(calls_of_step(self._step)) if code.signature.calls else []
 
     def _step_inputs(
         self, data: Mapping[str, Array], rates: Sequence[float], ends: Array
@@ -262,6 +273,18 @@ def _room(rows: int) -> int:
     return -(-rows // grain) * grain
 
 
+@contextmanager
+def _undisturbed(runner: Runner) -> Iterator[None]:
+    """Defers Ctrl-C while machine code runs, but not while it calls a user's op."""
+    with uninterrupted():
+        if not runner.calls.functions:
+            yield
+            return
+        runner.calls.around = interruptible()
+        with one_thread:
+            yield
+
+
 class NativeFunction:
     """Nodes over a whole data set, for parameters that change: what a full-batch method asks for.
 
@@ -277,6 +300,8 @@ class NativeFunction:
     ) -> None:
         code = forward_code(graph, outputs, _room(rows))
         self._runner, self._index = find_backend("native").runner(code), all_rows(rows)
+        if code.signature.calls:
+            self._runner.calls.functions = functions_of(calls_of_forward(graph, outputs))
         names = {x: graph.name(x) for x in graph.inputs}
         self._fixed = {name: data[name] for x, name in names.items() if not x.batch or x is KEY}
         for name in names.values():
@@ -287,6 +312,8 @@ class NativeFunction:
         """The outputs, for these values of the parameters by name."""
         runner, rows = self._runner, len(self._index)
         runner.state.update({name: values[name] for name in runner.state})
-        with uninterrupted():
+        with _undisturbed(runner):
             runner.run(self._index, [0, rows], self._fixed)
+        if runner.calls.error is not None:
+            raise runner.calls.error
         return [runner.output(b, rows).copy() for b in runner.code.signature.outputs]

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
-from chainrule.engine.fallback import backend_for
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.split import SplitStep
+from chainrule.engine.usercalls import tell_of_calls
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.node import Array
 from chainrule.graph.step import Step
@@ -90,7 +90,7 @@ def compile_step(
     """
     check_backend(backend)
     split = step if isinstance(step, SplitStep) else split_step(step)
-    backend = backend_for(split.full.graph, backend)
+    tell_of_calls(split.full.graph, backend)
     encode = PrecomputedInputs(split)
     if backend == "native":
         return NativeProgram(split.body, state, seed, encode, split.full, threads)

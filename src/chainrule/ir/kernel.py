@@ -22,7 +22,7 @@ from chainrule.types import Dim, Shape
 BYTES = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint32": 4, "bool": 1}
 """The bytes of an element in memory, by dtype."""
 
-Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient", "loss"]
+Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient", "called", "loss"]
 """The storage of a buffer.
 
 | space    | what                                                        | written by             |
@@ -35,6 +35,7 @@ Space = OneOf["data", "state", "constant", "step", "work", "staged", "gradient",
 | work     | intermediate values; `N` is at most the largest minibatch   | kernels                |
 | staged   | new rows of a state, committed at the end of the step       | kernels                |
 | gradient | gradients, in a step that is cut before its updates         | kernels, exchanges     |
+| called   | what a user's op without a lowering takes, and makes        | kernels; the user's op |
 | loss     | the scalar loss of the step                                 | kernels                |
 """
 

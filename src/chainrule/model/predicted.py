@@ -84,7 +84,7 @@ class PredictedNodes:
 
 
 class Unknown(NamedTuple):
-    """The sentence that tells why a name is no node's, and the name that is meant, if any."""
+    """A name that no node has: the sentence that tells it, and the name that is meant, if any."""
 
     what: str
     guess: str | None

@@ -15,7 +15,7 @@ from chainrule.types import N
 ORDERED = ("argmax", "argmin", "scan")
 """Reductions that combine one term after another."""
 
-WRITTEN = ("work", "staged", "gradient", "loss", "state")
+WRITTEN = ("work", "staged", "gradient", "called", "loss", "state")
 """Spaces that kernels may write to."""
 
 
@@ -134,12 +134,14 @@ def _check_order(plan: Plan) -> None:
     """Every buffer is written before it is read, and written once: then only added to."""
     buffers, written, regions = set(plan.buffers), set[Buffer](), set[Region]()
     parts = parts_of(buffers)
-    for task in plan.tasks:
+    for number, task in _numbered(plan):
+        _make_calls(plan, number, written)
         for buffer in task.reads:
             if buffer not in buffers or buffer.whole not in buffers:
                 raise _wrong(task, "it reads a buffer that the plan does not have", buffer)
             known = not written.isdisjoint((buffer, buffer.whole, *parts[buffer]))
-            if buffer.space in ("work", "staged", "gradient", "loss") and not known:
+            kept = buffer.space in ("work", "staged", "gradient", "called", "loss")
+            if kept and not known:
                 raise _wrong(task, "it reads what is not written yet", buffer)
         for write in task.kernel.writes:
             if write.buffer not in buffers:
@@ -154,10 +156,26 @@ def _check_order(plan: Plan) -> None:
                 raise _wrong(task, rule, write.buffer)
         written |= task.writes
         regions |= {_region(write) for write in task.kernel.writes}
+    _make_calls(plan, len(plan.phases), written)
     loss = () if plan.loss is None else (plan.loss,)
     for buffer in (*plan.updates, *plan.outputs, *loss):
         if buffer not in written:
             raise GraphError("plan", "nothing writes it", at=f"buffer {buffer.name!r}")
+
+
+def _numbered(plan: Plan) -> Iterator[tuple[int, Task]]:
+    """The tasks in order, each with the number of its phase."""
+    return ((k, task) for k, phase in enumerate(plan.phases) for task in phase.tasks)
+
+
+def _make_calls(plan: Plan, phase: int, written: set[Buffer]) -> None:
+    """Add the results of the calls before a phase to what is written."""
+    for call in plan.calls:
+        if call.phase <= phase and not written.issuperset(call.operands):
+            at = f"the call of {call.name!r}"
+            raise GraphError("plan", "it takes what is not written yet", at=at)
+        if call.phase <= phase:
+            written.add(call.result)
 
 
 def _check_phase(phase: Phase) -> None:

@@ -11,7 +11,7 @@ from chainrule.graph.op import View
 from chainrule.ir.index import Place
 from chainrule.ir.kernel import At, Axis, Buffer, Expr, Kernel, Reduction, Write
 from chainrule.plan.elements import Elements, stored_at
-from chainrule.plan.lower import is_constant, is_exchanged
+from chainrule.plan.lower import is_called, is_constant, is_exchanged
 from chainrule.plan.materialize import MAX_FUSED_DEPTH, roots_of
 from chainrule.plan.separate import (
     is_cumsum,
@@ -22,6 +22,9 @@ from chainrule.plan.separate import (
     separate_kernels,
 )
 from chainrule.types import N
+
+CALL = 1 << 20
+"""Estimated phases from a call of a user's op to the next: more than a step has."""
 
 MAX_SCALAR_NESTS = 8
 """The number of latest scalar nests that another scalar may join."""
@@ -64,7 +67,7 @@ class Fusion:
         graph: decomposed; its outputs are computed.
         targets: for an output, the buffers that take its value: state, loss, results.
         step_inputs: inputs whose values come with each step.
-        known: buffers of parameters, where they exist already.
+        known: buffers of parameters, where they exist already, and of results of calls.
 
     The nodes that are materialized ("roots") are visited in the order of the graph. Each joins the
     latest nest that it reads from, if the loops are the same, if it reads only elements at its own
@@ -96,6 +99,8 @@ class Fusion:
         for node in graph:
             if node in self._roots:
                 self._place_root(node)
+            elif is_called(node):
+                self._place_call(node)
         for output in dict.fromkeys(graph.outputs):
             if output not in self._roots:
                 self._place_root(output)
@@ -103,6 +108,18 @@ class Fusion:
             self._new_nest(node, self._elements.place(node)[0], [])
 
     # ------------------------------------------------------------ nests
+
+    def _place_call(self, node: Operation) -> None:
+        """A call of a user's op: a nest without a kernel, after all that it reads."""
+        read: list[tuple[Node, Place]] = []
+        for x in node.operands:
+            read += self._reads(x, self._elements.place(x)[1])
+        for x, _ in read:
+            if x in self._pending:
+                self._new_nest(x, self._elements.place(x)[0], [])
+        phase = max((self._earliest_phase(x, at, (), False) for x, at in read), default=0)
+        axes = self._elements.place(node)[0]
+        self._nest_of[node] = LoopNest(-1, axes, (phase // CALL + 1) * CALL, True, [node])
 
     def _place_root(self, root: Node) -> None:
         """Append `root` to a nest that it can join, or to a new one."""
@@ -180,7 +197,9 @@ class Fusion:
                 found.append((node, at))
             return self._elements.expression(node, at, value)
 
-        if is_scatter_add(root):
+        if root in self._elements.buffers:
+            value(root, place)
+        elif is_scatter_add(root):
             scatter_loops(root, place, value)
         elif is_last_equal(root):
             value(root.operands[0], place)
@@ -211,7 +230,8 @@ class Fusion:
         for x, _ in reads:  # and so are other readers of the same arrays
             candidates |= self._readers.get(x, set()) if self._nest_of[x].axes else set()
         for nest in sorted(candidates, key=lambda x: (x.phase, x.number), reverse=True):
-            if nest.axes != axes or is_separate(nest.nodes[0]):
+            first = nest.nodes[0]
+            if nest.axes != axes or is_called(first) or is_separate(first):
                 continue
             if (
                 self._can_join(nest, reads)
@@ -291,7 +311,7 @@ class Fusion:
         return tuple(map(self._graph.name, sorted(inside, key=self._order.__getitem__)))
 
     def _destinations(self, node: Node) -> list[Buffer]:
-        own = node in self._external or is_exchanged(node)
+        own = (node in self._external and not is_called(node)) or is_exchanged(node)
         return [*([self._elements.buffers[node]] if own else []), *self._targets.get(node, [])]
 
 

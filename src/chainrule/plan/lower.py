@@ -117,6 +117,11 @@ def is_exchanged(node: Node) -> bool:
     return isinstance(node, Operation) and isinstance(node.op.lower, Exchange)
 
 
+def is_called(node: Node) -> TypeGuard[Operation]:
+    """Whether a node is of an op without a lowering: its code is called between phases."""
+    return isinstance(node, Operation) and node.op.lower is None
+
+
 def is_constant(node: Node) -> TypeGuard[Operation]:
     """Whether a node is a fixed array."""
     return isinstance(node, Operation) and isinstance(node.op.lower, Fixed)
@@ -139,5 +144,5 @@ def no_lowering(node: Operation) -> GraphError:
         "plan",
         f"the op {node.op.name!r} has no lowering, so there is no machine code of it",
         at=f"node {node.label!r}, line {node.source}",
-        fix="give the op lower=... or decompose=...; without, fit and predict interpret it",
+        fix="give the op lower=... or decompose=...",
     )

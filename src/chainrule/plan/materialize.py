@@ -60,8 +60,8 @@ def roots_of(graph: Graph) -> Roots:
     after: dict[Node, _Epilogue] = {}
     outputs = set(graph.outputs)
     for node in graph.operations:
-        if node in found.joined.parts:
-            continue
+        if node in found.joined.parts or node.op.lower is None:
+            continue  # it is written into another, or called between kernels
         inlined = [x for x in node.operands if x not in found.roots]
         below = sum(price.get(x, 0) for x in inlined) * use_count(node)
         price[node] = node.op.price + below

@@ -69,6 +69,23 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class UserCall:
+    """A call of a user's op that has no lowering, between two phases: its code is Python's.
+
+    Attributes:
+        name: that of the node.
+        phase: the number of phases before it.
+        operands: the buffers that it takes.
+        result: the buffer of what it makes.
+    """
+
+    name: str
+    phase: int
+    operands: tuple[Buffer, ...]
+    result: Buffer
+
+
+@dataclass(frozen=True)
 class Signature:
     """The interface of a plan to its runner: its buffers, without the kernels.
 
@@ -83,6 +100,7 @@ class Signature:
         loss: the buffer of the scalar loss; None for a prediction.
         cut: the number of phases before the cut, of a step that can be cut between gradients and
             updates. They write all buffers of the space `gradient`, which the others read.
+        calls: of a user's ops, in order.
     """
 
     buffers: tuple[Buffer, ...]
@@ -91,6 +109,7 @@ class Signature:
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     cut: int | None = None
+    calls: tuple[UserCall, ...] = ()
 
     @property
     def overwrites(self) -> bool:
@@ -109,7 +128,7 @@ class Plan:
 
     Attributes:
         phases: of one step, in order.
-        buffers, updates, outputs, loss, cut: see Signature.
+        buffers, updates, outputs, loss, cut, calls: see Signature.
     """
 
     phases: tuple[Phase, ...]
@@ -118,15 +137,23 @@ class Plan:
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     cut: int | None = None
+    calls: tuple[UserCall, ...] = ()
 
     @property
     def signature(self) -> Signature:
         """The plan without its kernels."""
-        return Signature(self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut)
+        return Signature(
+            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut, self.calls
+        )  # fmt: skip
 
     @cached_property
     def twice(self) -> tuple[Buffer, ...]:
-        """The updates with two sides; see Signature."""
+        """The updates with two sides; see Signature.
+
+        All have, where a user's op is called: it may raise an error after some are written.
+        """
+        if self.calls:
+            return self.updates
         accesses: dict[Buffer, list[tuple[int, Task, bool]]] = {x: [] for x in self.updates}
         for number, phase in enumerate(self.phases):
             for task in phase.tasks:

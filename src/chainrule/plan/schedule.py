@@ -77,6 +77,45 @@ def cut(kernels: Sequence[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
     return first, rest
 
 
+def between_calls(
+    kernels: Sequence[Kernel], calls: Sequence[tuple[Sequence[Buffer], Buffer]]
+) -> tuple[list[tuple[Phase, ...]], list[int]]:
+    """The phases of each stretch of a step between calls of a user's ops.
+
+    Args:
+        kernels: in a valid order.
+        calls: the operands and the result of each, in a valid order.
+
+    Returns:
+        The phases by stretch, and for each call the number of the stretch that it follows.
+    """
+    if not calls:
+        return [schedule(kernels)], []
+    made: dict[Buffer, int] = {}  # the first stretch that can read it
+    levels: list[int] = []
+    stretches: list[list[Kernel]] = [[]]
+    waiting = list(calls)
+
+    def call_what_can_be() -> None:
+        while waiting and all(x in made for x in waiting[0][0]):
+            operands, result = waiting.pop(0)
+            levels.append(max((made[x] for x in operands), default=0))
+            made[result] = levels[-1] + 1
+
+    for kernel in kernels:
+        call_what_can_be()
+        written = {write.buffer for write in kernel.writes}
+        read = {buffer for buffer, _ in linearize(kernel)[1]}
+        stretch = max((made.get(x, 0) for x in (*read, *written)), default=0)
+        if kernel.commit:
+            stretch = max(levels, default=-1) + 1
+        stretches.extend([] for _ in range(len(stretches), stretch + 1))
+        stretches[stretch].append(kernel)
+        made |= {x: stretch for x in written if x.space != "state"}
+    call_what_can_be()
+    return [schedule(x) for x in stretches], levels
+
+
 def split_of(analysis: Analysis) -> Split:
     """The division of a kernel among threads: by rows if it has rows, else if it is long enough."""
     split = allowed_splits(analysis)[0]
@@ -114,7 +153,7 @@ def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
             own[store.argument] &= _first_is_row(analysis, store.place)
     written, found = linear.written(), dict[Buffer, tuple[bool, bool]]()
     for number, (buffer, new) in enumerate(task.operands):
-        if buffer.space in ("work", "staged", "gradient", "loss", "state"):
+        if buffer.space in ("work", "staged", "gradient", "called", "loss", "state"):
             writes, before = found.get(buffer, (False, True))
             found[buffer] = writes or number in written or new, before and own[number]
     return found

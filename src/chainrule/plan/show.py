@@ -33,14 +33,24 @@ def show(plan: Plan) -> str:
     A kernel is a line with its name and loops, `n` over the rows of the minibatch, how threads
     share it, and what was fused into it; then one line for its reduction and one for each buffer
     that it stores. State is read as it was before the step. A kernel that commits runs only if all
-    new values are finite, and writes a state in place.
+    new values are finite, and writes a state in place. A call of a user's op that has no lowering
+    comes between phases.
     """
     lines: list[str] = []
     for k, phase in enumerate(plan.phases):
+        lines += _calls(plan, k)
         lines.append(f"phase {k}")
         for task in phase.tasks:
             lines += ["  " + line for line in _kernel(task.kernel, task.split)]
-    return "\n".join(lines)
+    return "\n".join(lines + _calls(plan, len(plan.phases)))
+
+
+def _calls(plan: Plan, phase: int) -> list[str]:
+    """The calls of a user's ops before a phase."""
+    return [
+        f"call {x.name}: a user's op, by its NumPy, of {', '.join(y.name for y in x.operands)}"
+        for x in plan.calls if x.phase == phase
+    ]  # fmt: skip
 
 
 def show_kernels(kernels: Iterable[Kernel]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Operation, Parameter
 from chainrule.graph.step import STEP_INPUTS, Step
@@ -15,11 +17,20 @@ from chainrule.plan import schedule as scheduling
 from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
 from chainrule.plan.linearize import ROWS
-from chainrule.plan.plan import Phase, Plan
+from chainrule.plan.plan import Phase, Plan, UserCall
 from chainrule.types import Shape
 
 GraphPass = Callable[[Iterable[Node]], Mapping[Node, Node]]
 """A rewrite: the replacement of every node of a graph."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """A node of a user's op that has no lowering, with the buffers of its operands and result."""
+
+    node: Operation
+    operands: tuple[Buffer, ...]
+    result: Buffer
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Unit:
         nodes: those of the graph after the passes so far, operands first.
         updates, results, loss: the buffers of the plan, see Plan.
         commits: kernels that put new rows into states, at the end.
+        calls: of the user's ops that have no lowering, operands first.
         kernels: the fused kernels; None before fusion.
     """
 
@@ -44,6 +56,7 @@ class Unit:
     results: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     commits: tuple[Kernel, ...] = ()
+    calls: tuple[Called, ...] = ()
     kernels: tuple[Kernel, ...] | None = None
 
     def through(self, rewrite: GraphPass) -> Unit:
@@ -51,6 +64,19 @@ class Unit:
         place = rewrite(self.nodes)
         targets = tuple((buffer, place[node]) for buffer, node in self.targets)
         return replace(self, targets=targets, nodes=_nodes(targets))
+
+    def calling(self) -> Unit:
+        """The unit with buffers for what is called: its operands become targets."""
+        graph = self.graph
+        nodes = [x for x in graph.operations if x.op.lower is None]
+        operands = dict.fromkeys(x for node in nodes for x in node.operands)
+        taken = {x: _called(x, f"{graph.name(x)}.taken") for x in operands}
+        calls = tuple(
+            Called(x, tuple(taken[y] for y in x.operands), _called(x, graph.name(x)))
+            for x in nodes
+        )  # fmt: skip
+        targets = (*self.targets, *((buffer, x) for x, buffer in taken.items()))
+        return replace(self, targets=targets, calls=calls) if calls else self
 
     @property
     def graph(self) -> Graph:
@@ -125,11 +151,13 @@ def unit_of_forward(graph: Graph, outputs: Sequence[Node]) -> Unit:
 
 def fuse(unit: Unit) -> Unit:
     """Turn nodes into kernels, in an order in which they can run."""
+    unit = unit.calling()
     targets: dict[Node, list[Buffer]] = {}
     for buffer, node in unit.targets:
         targets.setdefault(node, []).append(buffer)
     graph = unit.graph
     known: dict[Node, Buffer] = {x: unit.state[x] for x in graph.parameters}
+    known |= {x.node: x.result for x in unit.calls}
     fused = Fusion(graph, targets, STEP_INPUTS, known).kernels()
     return replace(unit, kernels=(*fused, *unit.commits))
 
@@ -138,12 +166,21 @@ def schedule(unit: Unit) -> Plan:
     """Turn kernels into phases, with a barrier after each."""
     assert unit.kernels is not None
     first, rest = scheduling.cut(unit.kernels)
-    before = scheduling.schedule(first)
-    made = (*before, *scheduling.schedule(rest))
+    if rest and unit.calls:
+        raise GraphError("plan", "a step with a user's op cannot exchange gradients",
+                         at=f"node {unit.calls[0].result.name!r}")  # fmt: skip
+    before, levels = scheduling.between_calls(first, [(x.operands, x.result) for x in unit.calls])
+    ends = list(itertools.accumulate(map(len, before)))
+    made = (*itertools.chain(*before), *scheduling.schedule(rest))
+    calls = tuple(
+        UserCall(x.result.name, ends[level], x.operands, x.result)
+        for x, level in zip(unit.calls, levels, strict=True)
+    )
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
+    others += [y for x in unit.calls for y in (*x.operands, x.result)]
     used = _used(made, others)
-    cut = len(before) if any(x.space == "gradient" for x in used) else None
-    return Plan(made, used, unit.updates, unit.results, unit.loss, cut)
+    cut = ends[-1] if any(x.space == "gradient" for x in used) else None
+    return Plan(made, used, unit.updates, unit.results, unit.loss, cut, calls)
 
 
 def _nodes(targets: Iterable[tuple[Buffer, Node]]) -> tuple[Node, ...]:
@@ -152,6 +189,10 @@ def _nodes(targets: Iterable[tuple[Buffer, Node]]) -> tuple[Node, ...]:
 
 def _stored(node: Node) -> Shape:
     return tuple(node.shape[a] for a in rows_first(node.shape))
+
+
+def _called(node: Node, name: str) -> Buffer:
+    return Buffer(name, _stored(node), node.dtype, "called")
 
 
 def _state(graph: Graph, parameter: Parameter) -> Buffer:

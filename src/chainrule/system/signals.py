@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
+from typing import TypeAlias
 
 
 @contextmanager
@@ -25,50 +26,97 @@ def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
         with previous:
             yield
         return
-    pending: list[tuple[int, FrameType | None]] = []
-
-    def defer(number: int, frame: FrameType | None) -> None:
-        pending.append((number, frame))
-        if stop is not None:
-            if len(pending) > 1:
-                pending.clear()
-                previous(number, frame)
-            stop()
-
-    if not _handled(defer):
+    deferral = _Deferral(previous, stop)
+    if not _handled(deferral):
         yield
         return
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-        if pending:
-            previous(*pending[0])
+        if deferral.pending:
+            previous(*deferral.pending[0])
+
+
+def interruptible() -> AbstractContextManager[object]:
+    """Lets Ctrl-C interrupt a block, which is inside of one that is `uninterrupted`."""
+    present = signal.getsignal(signal.SIGINT)
+    main = threading.get_ident() == threading.main_thread().ident
+    return _Opened(present) if main and isinstance(present, (_Gate, _Deferral)) else nullcontext()
+
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object]
+
+
+class _Deferral:
+    """A handler of Ctrl-C that notes it.
+
+    Args:
+        previous: the handler in whose place it stands.
+        stop: see `uninterrupted`.
+
+    Attributes:
+        open: whether it calls the previous handler for now.
+    """
+
+    def __init__(self, previous: Handler, stop: Callable[[], object] | None) -> None:
+        self.previous, self._stop, self.open = previous, stop, False
+        self.pending: list[tuple[int, FrameType | None]] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.open:
+            self.previous(number, frame)
+            return
+        self.pending.append((number, frame))
+        if self._stop is not None:
+            if len(self.pending) > 1:
+                self.pending.clear()
+                self.previous(number, frame)
+            self._stop()
 
 
 class _Gate:
     """A handler of Ctrl-C that can be shut, and opened, without another call of the system."""
 
-    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
-        self._handler, self._depth = handler, 0
-        self._pending: list[tuple[int, FrameType | None]] = []
+    def __init__(self, handler: Handler) -> None:
+        self.previous, self._depth, self.open = handler, 0, False
+        self.pending: list[tuple[int, FrameType | None]] = []
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._depth:
-            self._pending.append((number, frame))
+        if self._depth and not self.open:
+            self.pending.append((number, frame))
         else:
-            self._pending.clear()  # it came up before `__exit__` told of an earlier one
-            self._handler(number, frame)
+            self.pending.clear()  # it came up before `__exit__` told of an earlier one
+            self.previous(number, frame)
 
     def __enter__(self) -> None:
         self._depth += 1
+        self.open = False
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
-        if self._pending and not self._depth:
-            first = self._pending[0]
-            self._pending.clear()
-            self._handler(*first)
+        if self.pending and not self._depth:
+            first = self.pending[0]
+            self.pending.clear()
+            self.previous(*first)
+
+
+class _Opened:
+    """A block in which a handler that defers Ctrl-C lets it interrupt; at once, if it came up."""
+
+    def __init__(self, handler: _Gate | _Deferral) -> None:
+        self._handler = handler
+
+    def __enter__(self) -> None:
+        handler = self._handler
+        if handler.pending:
+            first = handler.pending[0]
+            handler.pending.clear()
+            handler.previous(*first)
+        handler.open = True
+
+    def __exit__(self, *_: object) -> None:
+        self._handler.open = False
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from chainrule.engine.compile import build_gradients
-from chainrule.engine.fallback import backend_for
 from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.native import NativeFunction
 from chainrule.engine.nonfinite import not_finite
+from chainrule.engine.usercalls import tell_of_calls
 from chainrule.errors import NotFinite
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import step_key
@@ -71,7 +71,8 @@ class FullBatch:
         ])  # fmt: skip
         self.start = _packed([self._constants[x] for x in parts.gradients])
         self._loss_and_gradient: NativeFunction | EvalSchedule = EvalSchedule(gradients, outputs)
-        if backend_for(gradients, backend) == "native":
+        tell_of_calls(gradients, backend)
+        if backend == "native":
             named = {gradients.name(x): self._constants[x] for x in gradients.inputs}
             self._loss_and_gradient = NativeFunction(gradients, outputs, named, self._rows)
 

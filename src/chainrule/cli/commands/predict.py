@@ -111,7 +111,7 @@ def _nodes(
 ) -> tuple[Columns, tuple[str, ...]]:
     """The values of nodes as columns, `dense.0` and so on, and notes on the table.
 
-    Raises SettingError for a name that is no node's, or that of one without a value a row.
+    Raises SettingError for a name that no node has, or a node without a value for each row.
     """
     if not names:
         raise SettingError("predict", "no node is named", at="--node", fix="--node NAME,NAME")

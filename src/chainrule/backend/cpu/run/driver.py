@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,44 +14,18 @@ from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_word
 from chainrule.backend.cpu.layout import Layout, Memory, layout, lives
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.backend.cpu.run.orders import Half, Orders
+from chainrule.backend.cpu.run.orders import Half, Orders, Part
+from chainrule.backend.cpu.run.state import State
 from chainrule.backend.cpu.run.table import entries, table
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.backend.cpu.run.units import Arrange
+from chainrule.backend.cpu.run.usercalls import UserCalls
 from chainrule.errors import FeedError
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
-
-
-class State(MutableMapping[str, Array]):
-    """The state buffers by name, as ordinary arrays: a read copies out, a write copies in."""
-
-    def __init__(self, native: Runner) -> None:
-        self._native = native
-
-    def __getitem__(self, name: str) -> Array:
-        return self._view(name).copy()
-
-    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        self._view(name)[...] = value
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a plan keeps all of its state")
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._native.names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._native.names)
-
-    def __len__(self) -> int:
-        return len(self._native.names)
-
-    def _view(self, name: str) -> Array:
-        return self._native.view(name)
 
 
 def state_layout(signature: Signature) -> Layout:
@@ -79,6 +53,7 @@ class Runner:
         threads: how many share the steps from now on, at most as many as there are.
         frame: the words that machine code finds its buffers by; see emit/frame.py.
         caller: a function of arrays that runs it; see caller.py.
+        calls: those of a user's ops, whose functions have to be given.
     """
 
     def __init__(
@@ -124,19 +99,28 @@ class Runner:
         self._table, self._args = table(
             launches, self.signature, self.program, code.code, self.frame
         )
+        self._table_at = self._table.ctypes.data
         phases = [[launch for _, launch in phase] for phase in self._entries]
-        self._orders = Orders(phases, self.signature.cut, code.max_rows, self._table)
+        self._orders = Orders(phases, code.max_rows, self._table)
         self._orders.shared = shared
-        self._select_tasks(None)
+        self.calls = UserCalls(self.signature.calls, len(phases), self.memory)
+        cut, end = self.signature.cut or 0, len(phases)
+        self._halves: dict[Half | None, Part] = {
+            None: (0, end), "gradients": (0, cut), "updates": (cut, end)
+        }  # fmt: skip
+        self._entry_of = {
+            part: self._orders.entries(part)
+            for part in (*self._halves.values(), *(x for x, _ in self.calls.parts))
+        }
+        self._select_tasks((0, end))
 
-    def _select_tasks(self, half: Half | None) -> None:
-        """Select the entries of the table to run: all, those before the cut, or the others."""
-        self._half = half
-        first, count = self._orders.entries(half)
-        self._set("table", self._table.ctypes.data + first * self._table.strides[0])
+    def _select_tasks(self, part: Part) -> None:
+        """Select the entries of the table to run."""
+        self._selected = part
+        first, count = self._entry_of[part]
+        self._set("table", self._table_at + first * self._table.strides[0])
         self._set("tasks", count)
-        phases = self._orders.phases(half)
-        self._set("phases", phases.stop - phases.start)
+        self._set("phases", part[1] - part[0])
 
     def force_order(self, arrange: Arrange | None) -> None:
         """Do the smallest units of every phase one by one, in the order that a function gives.
@@ -148,7 +132,7 @@ class Runner:
     @property
     def state(self) -> State:
         """Parameters, slots and statistics by name."""
-        return State(self)
+        return State(self.names, self.view)
 
     def attach_state(self, state: Memory) -> None:
         """Take memory for the state that is filled already."""
@@ -179,7 +163,17 @@ class Runner:
         numbers = len(self._table) + len(self._entries)
         self._ticks = np.zeros((self._pool.threads, numbers + APART), np.int64)
         self._set("ticks", self._ticks.ctypes.data)
-        return self._ticks[:, :numbers]
+        self._added = np.zeros_like(self._ticks) if self.signature.calls else self._ticks
+        return self._added[:, :numbers]
+
+    def _add_ticks(self) -> None:
+        """Add those of a part of a step to the others."""
+        (first, count), (begin, end) = self._entry_of[self._selected], self._selected
+        row, waits = count + end - begin + APART, len(self._table)
+        part = self._ticks.reshape(-1)[: len(self._ticks) * row].reshape(-1, row)
+        self._added[:, first : first + count] += part[:, :count]
+        self._added[:, waits + begin : waits + end] += part[:, count : row - APART]
+        part[:] = 0
 
     @property
     def entries(self) -> list[list[int]]:
@@ -262,12 +256,15 @@ class Runner:
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
             self._set(name, value)
-        if half != self._half:
-            self._select_tasks(half)
+        if self._halves[half] != self._selected:
+            self._select_tasks(self._halves[half])
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
             self._save()
-        self._run_threads(ends)
+        if self.signature.calls:
+            self._run_in_parts(ends)
+        else:
+            self._run_threads(ends)
         self.done = self._word[_WORD["done"]]
         if overwrites and self.done < steps:
             self._rewind(ends)
@@ -281,13 +278,46 @@ class Runner:
         count, orders = self.threads, None
         alone = count == 1 and self._orders.arrange is None
         if not alone and len(ends) > 1 and self._word[_WORD["phases"]]:
-            orders = self._orders.of(np.diff(ends), count, self._half)
+            orders = self._orders.of(np.diff(ends), count, self._selected)
             self._crew[:] = 0
             self._crew[0] = -1
             self._set("orders", orders.ctypes.data)
         count = 1 if orders is None else count
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
         self._set("orders", 0)
+
+    def _run_in_parts(self, ends: Array) -> None:
+        """Do the steps one by one, in parts with the calls of a user's ops between them.
+
+        Each step is the first one of its run: what is known of all steps moves on.
+        """
+        word, done = self._word, 0
+        steps = (self.program.slots[b] for b in self._step_buffers)
+        moving = [(_WORD[name], 8) for name in ("offsets", "losses")]
+        moving += [(slot, word[slot + 1]) for slot in steps]
+        self._set("steps", 1)
+        self.calls.error = None
+        while done < len(ends) - 1:
+            self._set("parity", (self.parity + done) % 2)
+            if not self._do_parts(ends[done : done + 2]):
+                break
+            done += 1
+            for slot, bytes in moving:
+                word[slot] += bytes
+        self._set("done", done)
+
+    def _do_parts(self, ends: Array) -> bool:
+        """Do one step in parts; returns whether it is finite, and no call raised an error."""
+        rows, flag = int(ends[1] - ends[0]), _WORD["flag"]
+        for part, calls in self.calls.parts:
+            if part[0] < part[1]:
+                self._select_tasks(part)
+                self._run_threads(ends)
+                if self._word[_WORD["ticks"]]:
+                    self._add_ticks()
+            if self._word[flag] or not self.calls.make(calls, rows):
+                return False
+        return True
 
     def _save(self) -> None:
         """Keep the states that steps overwrite as they are before the first of them."""

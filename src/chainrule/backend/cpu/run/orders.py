@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ Words = npt.NDArray[np.int64]
 Half = Literal["gradients", "updates"]
 """The parts of a step that is cut between gradients and updates."""
 
+Part: TypeAlias = tuple[int, int]
+"""A part of a step: the number of its first phase, and of the one after its last."""
+
 MOST = 64
 """Numbers of rows whose orders are kept."""
 
@@ -24,7 +27,6 @@ class Orders:
 
     Args:
         phases: of each the launches of the table's entries.
-        cut: the number of phases before gradients are exchanged, if they are.
         max_rows: of a minibatch.
         table: the entries.
 
@@ -33,28 +35,20 @@ class Orders:
         arrange: gives the smallest units of a phase an order to try, one by one.
     """
 
-    def __init__(
-        self, phases: Sequence[Sequence[Launch]], cut: int | None, max_rows: int, table: Words
-    ) -> None:
-        self._table, self._max_rows, self._cut = table, max_rows, cut or 0
+    def __init__(self, phases: Sequence[Sequence[Launch]], max_rows: int, table: Words) -> None:
+        self._table, self._max_rows = table, max_rows
         numbers = iter(range(len(table)))
         self._phases = [[(next(numbers), launch) for launch in phase] for phase in phases]
-        self._made: dict[tuple[int, int, Half | None], list[Words]] = {}
+        self._made: dict[tuple[int, int, Part], list[Words]] = {}
         self.shared = True
         self.arrange: Arrange | None = None
 
-    def phases(self, half: Half | None) -> slice:
-        """The phases of a half of a step, or all."""
-        if half is None:
-            return slice(0, len(self._phases))
-        return slice(0, self._cut) if half == "gradients" else slice(self._cut, len(self._phases))
-
-    def entries(self, half: Half | None) -> tuple[int, int]:
-        """The first entry of the table for a half of a step, or for all; and their number."""
-        tasks = [number for phase in self._phases[self.phases(half)] for number, _ in phase]
+    def entries(self, part: Part) -> tuple[int, int]:
+        """The first entry of the table for a part of a step, and their number."""
+        tasks = [number for phase in self._phases[slice(*part)] for number, _ in phase]
         return (tasks[0], len(tasks)) if tasks else (0, 0)
 
-    def of(self, sizes: Words, threads: int, half: Half | None) -> Words:
+    def of(self, sizes: Words, threads: int, part: Part) -> Words:
         """Words with each number of rows among those of the steps, and the address of its order.
 
         They must outlive the run.
@@ -63,13 +57,13 @@ class Orders:
         known = {int(sizes[0]), int(sizes[-1])} if even else set(map(int, sizes))
         if len(self._made) + len(known) > MOST:
             self._made = {}
-        orders = [(rows, self._order(rows, threads, half)) for rows in sorted(known)]
+        orders = [(rows, self._order(rows, threads, part)) for rows in sorted(known)]
         return np.array([(rows, made[0].ctypes.data) for rows, made in orders], np.int64)
 
-    def _order(self, rows: int, threads: int, half: Half | None) -> list[Words]:
-        key = rows, threads, half
+    def _order(self, rows: int, threads: int, part: Part) -> list[Words]:
+        key = rows, threads, part
         if key not in self._made:
-            phases = self._phases[self.phases(half)]
+            phases = self._phases[slice(*part)]
             if self.arrange is not None:
                 works = [forced(tasks, rows, self.arrange) for tasks in phases]
             else:

@@ -14,7 +14,7 @@ from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.ir.kernel import Buffer, Part
 from chainrule.plan.linearize import ROWS
-from chainrule.plan.plan import Plan, Signature, Split
+from chainrule.plan.plan import Plan, Signature, Split, UserCall
 from chainrule.types import Dim, N
 
 
@@ -43,6 +43,15 @@ class LaunchForm(msgspec.Struct, array_like=True):
     least: int
 
 
+class CallForm(msgspec.Struct, array_like=True):
+    """A UserCall; buffers by their numbers."""
+
+    name: str
+    phase: int
+    operands: list[int]
+    result: int
+
+
 class ExecutableForm(msgspec.Struct, array_like=True):
     """An Executable with its object file."""
 
@@ -52,6 +61,7 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     outputs: list[int]
     loss: int | None
     cut: int | None
+    calls: list[CallForm]
     phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
     threads: int
@@ -89,11 +99,15 @@ def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> 
         ]
         for phase in program.phases
     ]  # fmt: skip
+    calls = [
+        CallForm(x.name, x.phase, [number[y] for y in x.operands], number[x.result])
+        for x in plan.calls
+    ]
     form = ExecutableForm(
         buffers, [number[x] for x in plan.updates], [number[x] for x in plan.twice],
         [number[x] for x in plan.outputs],
-        None if plan.loss is None else number[plan.loss], plan.cut, phases, program.scratch,
-        threads, list(files),
+        None if plan.loss is None else number[plan.loss], plan.cut, calls, phases,
+        program.scratch, threads, list(files),
     )  # fmt: skip
     return msgspec.msgpack.encode(form)
 
@@ -109,7 +123,10 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     signature = Signature(
         tuple(buffers), tuple(buffers[k] for k in form.updates),
         tuple(buffers[k] for k in form.twice), tuple(buffers[k] for k in form.outputs), loss,
-        form.cut,
+        form.cut, tuple(
+            UserCall(x.name, x.phase, tuple(buffers[k] for k in x.operands), buffers[x.result])
+            for x in form.calls
+        ),
     )  # fmt: skip
     phases = [
         [
