@@ -94,6 +94,14 @@ def rounded(h: cr.Node) -> cr.Node:
     return h * cr.sum(cr.take(table, bins(h), 0), 2)
 
 
+def joined(h: cr.Node) -> cr.Node:
+    """As a part of an array in memory, beside others, and of all of it."""
+    a, b = curved(), plain()
+    parts = [cr.dense(h, 100) for _ in range(3)]
+    wide = cr.concat([cr.tanh(parts[0]), a(parts[1]), parts[2]], 1)
+    return cr.dense(wide, 5) + cr.dense(b(wide), 5)
+
+
 MIDDLES: dict[str, Callable[[cr.Node], cr.Node]] = {
     "one": lambda h: plain()(h),
     "gradient too": lambda h: curved()(h),
@@ -101,6 +109,7 @@ MIDDLES: dict[str, Callable[[cr.Node], cr.Node]] = {
     "with randomness and statistics": dropped,
     "of a parameter, transposed": weighed,
     "of integers": rounded,
+    "joined": joined,
     "on the data": lambda h: h + 0.0 * plain()(h) + cr.sum(plain()(h), 1, keepdims=True),
 }
 

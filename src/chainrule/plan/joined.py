@@ -130,6 +130,8 @@ def _part(x: Node, found: Joined, taken: Mapping[Node, Home]) -> Node | None:
     for node in (base, x):
         if node in found.homes or node in taken or not isinstance(node, Operation):
             continue
+        if node.op.lower is None:
+            continue  # its code is a user's, called between phases
         if not isinstance(node.op.lower, Fixed | Exchange | Scan | ScatterAdd | LastEqual):
             return node
     return None

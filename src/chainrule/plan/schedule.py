@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -98,15 +99,17 @@ def between_calls(
 
     def call_what_can_be() -> None:
         while waiting and all(x in made for x in waiting[0][0]):
-            operands, result = waiting.pop(0)
-            levels.append(max((made[x] for x in operands), default=0))
+            taken, result = waiting.pop(0)
+            levels.append(max((made[x] for x in taken), default=0))
             made[result] = levels[-1] + 1
 
-    for kernel in kernels:
+    operands = [{buffer for buffer, _ in linearize(x)[1]} for x in kernels]
+    parts = parts_of(itertools.chain(*operands))
+    for kernel, touched in zip(kernels, operands, strict=True):
         call_what_can_be()
         written = {write.buffer for write in kernel.writes}
-        read = {buffer for buffer, _ in linearize(kernel)[1]}
-        stretch = max((made.get(x, 0) for x in (*read, *written)), default=0)
+        known = (made.get(y, 0) for x in touched | written for y in overlapping(x, parts))
+        stretch = max(known, default=0)
         if kernel.commit:
             stretch = max(levels, default=-1) + 1
         stretches.extend([] for _ in range(len(stretches), stretch + 1))
