@@ -176,6 +176,15 @@ LAYERS: dict[str, Move] = {
         cr.embedding(d.codes(d.pick.choice((1, 4))), CODES, d.width(), dtype=d.dtype, sparse=True),
         1,
     ),
+    "embedding bag": lambda d, x: bag(d, d.pick.choice(("sum", "mean", "max"))),
+    "weighted bag": lambda d, x: bag(d, d.pick.choice(("sum", "mean")), cr.sigmoid(x)),
+    "fields": lambda d, x: cr.pair_interactions(
+        cr.field_embedding(d.codes(3), (CODES, CODES, CODES), d.width(), dtype=d.dtype)
+    ),
+    "factorisation": lambda d, x: cr.factorisation(cr.tanh(x), 2, d.pick.choice((1, 3)), init=0.1),
+    "experts": lambda d, x: cr.mixture_of_experts(
+        x, d.pick.choice((1, 2, 3)), cr.layer.dense(d.width(), "tanh")
+    ),
     "sparse and shared": lambda d, x: shared_table(d, d.width()),
     "more features": lambda d, x: d.features(d.width()),
     "scaled by an input": lambda d, x: x * d.constant_input(wide(x)),
@@ -310,6 +319,15 @@ EDGES: dict[str, Move] = {
     "stack of one": lambda d, x: cr.sum(cr.stack([x], 1), 1),
     "looked up in one": lambda d, x: x + cr.take(d.weights(1, wide(x)), cr.argmax(x[:, :1], 1)),
 }  # fmt: skip
+
+
+def bag(d: Draft, combine: str, weights: Node | None = None) -> Node:
+    """A bag of indices, some of which do not count."""
+    length = d.pick.choice((1, 3, 9)) if weights is None else wide(weights)
+    return cr.embedding_bag(
+        d.codes(length), CODES, d.width(), combine=combine, weights=weights, dtype=d.dtype,
+        padding=d.pick.choice((None, 0)), sparse=d.pick.choice((None, True)),
+    )  # fmt: skip
 
 
 def shared_table(d: Draft, width: int) -> Node:

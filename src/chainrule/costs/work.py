@@ -146,16 +146,17 @@ class _Counter:
     def _vector_axis(self) -> int:
         """The number of the axis that vectors go along, or -1."""
         free = len(self.kernel.axes)
-        last = At(self.kernel.axes[-1]) if free else None
-        if last is not None and all(w.place and _last(w.place) == last for w in self.kernel.writes):
-            return free - 1
+        for k in reversed(range(free)):
+            axis = At(self.kernel.axes[k])
+            if all(w.place and _last(w.place) == axis for w in self.kernel.writes):
+                return k
         return len(self.axes) - 1 if len(self.axes) > free else -1
 
     def _turns(self, depends: int) -> float:
         """The number of times that a value that depends on these axes is computed."""
         inner = depends.bit_length()
         turns = math.prod(self.sizes[:inner])
-        if self.along >= 0 and depends >> self.along & 1:
+        if 0 <= self.along < inner:
             size = self.sizes[self.along]
             turns = turns // max(size, 1) * -(-size // self.lanes)
         return turns

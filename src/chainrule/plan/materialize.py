@@ -25,6 +25,9 @@ DEEP_INDEX = MAX_EXPR_DEPTH // 4
 RECOMPUTE_PRICE = 2
 """The price up to which an expression is recomputed rather than materialized."""
 
+SCATTERED_PRICE = 8
+"""The price up to which an element is computed where a scatter-add takes it, once."""
+
 CONSTANT_PRICE = 24
 """The price up to which scalars computed from constants are recomputed in their readers."""
 
@@ -126,11 +129,13 @@ class _Uses:
         reads: the number of reads of one element, as far as that is known.
         spread: whether one element is read for several of a reader.
         needs_memory: whether a reader needs it in memory.
+        scattered: whether a scatter-add takes it, perhaps on one thread.
     """
 
     reads: int = 0
     spread: bool = False
     needs_memory: bool = False
+    scattered: bool = False
 
 
 def _uses(graph: Graph, node: Operation, found: Roots) -> _Uses:
@@ -141,6 +146,9 @@ def _uses(graph: Graph, node: Operation, found: Roots) -> _Uses:
         for consumer in graph.consumers(x):
             uses.needs_memory |= consumer in found.loops and _rereads(consumer)
             uses.spread |= _spreads(consumer, x)
+            uses.scattered |= (
+                isinstance(consumer.op.lower, ScatterAdd) and x is consumer.operands[0]
+            )
             if isinstance(consumer.op.lower, View):
                 stack.append(consumer)
             else:
@@ -150,7 +158,7 @@ def _uses(graph: Graph, node: Operation, found: Roots) -> _Uses:
 
 def _rereads(node: Operation) -> bool:
     lower = node.op.lower
-    return lower.rereads if isinstance(lower, Reduce) else isinstance(lower, Scan | ScatterAdd)
+    return lower.rereads if isinstance(lower, Reduce) else isinstance(lower, Scan)
 
 
 def _spreads(consumer: Operation, x: Node) -> bool:
@@ -172,6 +180,8 @@ def _worth_storing(
         return False
     uses = _uses(graph, node, found)
     if uses.needs_memory or (uses.spread and after.in_place):
+        return True
+    if uses.scattered and (price > SCATTERED_PRICE or after.in_place):
         return True
     return (uses.spread or uses.reads > 1) and (price > RECOMPUTE_PRICE or after.sole)
 
