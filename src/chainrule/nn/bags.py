@@ -47,9 +47,8 @@ def embedding_bag(
     there, and no gradient flows to it; several of them exclude together. A bag without an index
     gives zeros.
 
-    The table is `name.table`, (count, width). It starts, and is updated, as that of `embedding`:
-    a training step changes the rows in use alone where it is large, or as `sparse` says. No array
-    of (N, length, width) is made.
+    The table is `name.table`, (count, width), which starts and is updated as that of `embedding`.
+    Machine code makes sums and means as it reads the rows, without an array of them all.
 
     Args:
         indices: (N, length) or (N, ..., length) integers from 0 to `count - 1`.
