@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from chainrule.backend.cpu.emit.vectors import free_allowed
 from chainrule.backend.cpu.machine import Machine
@@ -13,6 +12,7 @@ from chainrule.costs.tile import MIN_SUMS
 from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Access, Analysis
 from chainrule.plan.contraction import Contraction
+from chainrule.plan.linearize import LinearKernel
 from chainrule.types import FLOATS
 
 MAX_TERMS = 2048
@@ -81,9 +81,10 @@ class Blocks:
         return tuple(found)
 
 
-def blocks(analysis: Analysis, contraction: Contraction | None, machine: Machine) -> Blocks | None:
+def blocks(
+    linear: LinearKernel, contraction: Contraction | None, machine: Machine
+) -> Blocks | None:
     """The blocking of a kernel; None if it is not such a sum."""
-    linear = analysis.linear
     if linear.combine != "sum" or linear.free < 2 or linear.commit or 0 in linear.sizes:
         return None
     value, n = linear.instrs[linear.value], linear.free - 1
@@ -94,7 +95,7 @@ def blocks(analysis: Analysis, contraction: Contraction | None, machine: Machine
         return None
     if linear.written() & linear.read() or any(s.add or s.repeats for s in linear.stores):
         return None
-    factors = value.args[0], value.args[-1]
+    factors, analysis = (value.args[0], value.args[-1]), Analysis(linear)
     reads = [analysis.reads(x) for x in factors]
     along = [analysis.stride(x, n) for x in reads]
     if not set(along) <= {0, 1} or not any(along) or not free_allowed(analysis, n):
@@ -104,7 +105,7 @@ def blocks(analysis: Analysis, contraction: Contraction | None, machine: Machine
     several = contraction is not None and max(len(contraction.m), len(contraction.k)) > 1
     if not several and not any(_slides(analysis, x) for x in factors):
         return None
-    return _blocked(analysis, (factors[0], factors[1]), n, machine)
+    return _blocked(analysis, factors, n, machine)
 
 
 def _slides(analysis: Analysis, read: int) -> bool:
@@ -216,17 +217,14 @@ class _Search:
                     break
 
     def _loads(self, vectors: int, tile: tuple[int, ...], extent: int) -> list[int]:
-        """The elements or vectors of each factor that a term of a tile reads."""
-        ranges = [range(_int(self._sizes[axis])) for axis in tile]
-        if tile:
-            ranges[0] = range(extent)
+        """The elements or vectors of each factor that a term of a tile reads, at most."""
         found = []
         for strides in self._strides:
-            places = {
-                sum(i * (strides[a] or 0) for i, a in zip(at, tile, strict=True))
-                for at in product(*ranges)
-            }
-            found.append(len(places) * (vectors if strides[self._n] else 1))
+            count = vectors if strides[self._n] else 1
+            for axis in tile:
+                size = extent if axis == tile[0] else _int(self._sizes[axis])
+                count *= size if strides[axis] else 1
+            found.append(count)
         return found
 
     def _rows(self, tile: tuple[int, ...], extent: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from chainrule.backend.cpu.abi import Launch, Program, slots_of
-from chainrule.backend.cpu.emit.blocks import blocks
+from chainrule.backend.cpu.emit.blocks import Blocks, blocks
 from chainrule.backend.cpu.emit.direct import direct
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
@@ -30,12 +30,15 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     layout = partial(argument, rows=max_rows)
     guessed = default_speeds(machine.vector, TILES[machine.registers])
     compiled: dict[LinearKernel, tuple[str, Compiled]] = {}
+    shapes: dict[LinearKernel, Blocks | None] = {}
     phases: list[list[Launch]] = []
     for phase in plan.phases:
         phases.append([])
         for task in phase.tasks:
             linear, size = laid_out(task.linear, task.operands, layout), first_size(task.linear)
-            shape = blocks(Analysis(linear), task.contraction, machine)
+            if linear not in shapes:
+                shapes[linear] = blocks(linear, task.contraction, machine)
+            shape = shapes[linear]
             if shape is not None:
                 size = size if shape.by_rows else shape.tiles
             elif task.contraction is None:
