@@ -51,9 +51,21 @@ def tower(dtype: str) -> Step:
     return build_step(Graph(loss), loss, cr.Adam(0.1), clip_norm=1.0)
 
 
+def pictures(dtype: str) -> Step:
+    """A convolution with a stride, its gradients and the largest of windows."""
+    x, t = cr.input("x", (9, 8, 3), dtype=dtype), cr.input("t", (), dtype="int32")
+    w = cr.parameter("w", cr.glorot_uniform, shape=(3, 3, 3, 17), dtype=dtype)
+    v = cr.parameter("v", cr.glorot_uniform, shape=(3, 3, 17, 5), dtype=dtype)
+    h = cr.relu(cr.einsum("nyxijc,ijco->nyxo", cr.windows(x, (3, 3), padding=1), w))
+    h = cr.einsum("nyxijc,ijco->nyxo", cr.windows(h, (3, 3), stride=2), v)
+    h = cr.max(cr.windows(h, (2, 2), padding=1, fill=-float("inf")), axis=(3, 4))
+    loss = cr.cross_entropy(cr.dense(cr.flatten(h), 3), t)
+    return build_step(Graph(loss), loss, cr.SGD(0.1))
+
+
 @cache
 def plans() -> list[Plan]:
-    steps = [tower("float32"), tower("float64")]
+    steps = [tower("float32"), tower("float64"), pictures("float32"), pictures("float64")]
     steps += [network(random.Random(seed)).step() for seed in (0, 2, 5)]
     return [plan_step(step) for step in steps]
 

@@ -102,7 +102,7 @@ def blocks(
         return None
     if any(x.unproven for x in reads):
         return None
-    several = contraction is not None and max(len(contraction.m), len(contraction.k)) > 1
+    several = contraction is not None and max(len(contraction.m), len(contraction.k)) > 2
     if not several and not any(_slides(analysis, x) for x in factors):
         return None
     return _blocked(analysis, factors, n, machine)
