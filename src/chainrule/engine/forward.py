@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.engine.direct import Direct
 from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.nativerows import NativeRows
+from chainrule.engine.repeated import Repeated
 from chainrule.errors import GraphError
 from chainrule.graph.check import check
 from chainrule.graph.graph import Graph
@@ -126,6 +127,25 @@ class Forward:
             return None
         return stage.direct(self.inputs, self._outputs)
 
+    def repeated(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> Repeated | None:
+        """A pass over the same rows for many values of the parameters; for few rows.
+
+        None where machine code does not compute all that treats each row by itself, or the rest
+        depends on parameters.
+
+        Args:
+            values, arrays, rows: as for a call.
+        """
+        if self._step_inputs or len(self._stages) != 2:
+            return None
+        first, last = self._stages
+        native = first.unchecked(len(rows)) if isinstance(first, _Native) else None
+        if native is None or not isinstance(last, _Whole) or last.graph.parameters:
+            return None
+        return Repeated(native, first.made, last.graph, self._outputs, arrays, rows, values)
+
     def _refuse_steps(self) -> None:
         """Raises GraphError where a value exists in training steps alone."""
         for x in self._step_inputs:
@@ -198,6 +218,11 @@ class _Native(_Rowwise):
         self._checked = BoundsCheckedForward(graph, graph.outputs)
         return self._checked
 
+    def unchecked(self, rows: int) -> NativeRows | None:
+        """The machine code, where a block of it holds so many rows, and whether an index is in
+        range depends on the data alone, so that one call tells for all."""
+        return self._checked.unchecked(rows)
+
     def direct(self, inputs: Sequence[str], outputs: Sequence[Node]) -> Direct | None:
         """See Forward; `outputs` are among `made`."""
         own = {self._graph.name(x) for x in self._graph.inputs if x.batch}
@@ -210,7 +235,7 @@ class _Whole:
     """A stage of a forward pass that is interpreted, all rows at once. See _Rowwise."""
 
     def __init__(self, graph: Graph, made: Sequence[Node]) -> None:
-        self.made, self._graph = made, graph
+        self.made, self.graph = made, graph
         self._schedule = EvalSchedule(graph, graph.outputs)
         # by BLAS, whose threads are to be limited, which takes longer than a mean of some rows
         self._multiplies = any(x.op.kind == "contract" or x.op.serial for x in graph.operations)
@@ -220,7 +245,7 @@ class _Whole:
         known: Mapping[Node, Array],
     ) -> list[Array]:  # fmt: skip
         """See _Rowwise."""
-        graph = self._graph
+        graph = self.graph
         feeds = _feeds(graph, arrays, rows, known)
         env: dict[Node, Array] = {x: values[graph.name(x)] for x in graph.parameters}
         env |= {x: feeds[graph.name(x)] for x in graph.inputs}
@@ -300,6 +325,12 @@ class BoundsCheckedForward:
         if self._out_of_range is not None and found.pop().any():
             self._interpreted(values, arrays, rows)  # which raises
         return found
+
+    def unchecked(self, rows: int) -> NativeRows | None:
+        """See _Native; the count of indices out of range is its last result, if there is one."""
+        counted = self._out_of_range
+        fixed = counted is None or not Graph(counted).parameters
+        return self._native if fixed and self._native.fits(rows) else None
 
     def direct(self, inputs: Sequence[str], outputs: Sequence[int]) -> Direct:
         """See Forward; the outputs are those of `nodes` with these numbers."""

@@ -14,6 +14,7 @@ from chainrule.backend.base import Runner
 from chainrule.backend.cpu.run import driver
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.profile import timed
+from chainrule.backend.cpu.run.tuned import TunedRunner
 from chainrule.backend.registry import find_backend
 from chainrule.costs.timing import Timing
 from chainrule.engine.codecache import forward_code, step_code
@@ -102,8 +103,12 @@ class NativeProgram:
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
+        pauses: driver.Pauses | None = None,
     ) -> npt.NDArray[np.float64]:
-        """See Program."""
+        """See Program.
+
+        pauses: steps, and what is called after so many of them; only where `pausing` is there.
+        """
         if not len(batches):
             return np.empty(0)
         runner = self._ready(data, _largest(batches))
@@ -113,13 +118,23 @@ class NativeProgram:
             rows, ends = np.concatenate(batches), np.cumsum([0, *map(len, batches)])
         inputs = self._step_inputs(data, rates, ends)
         with _undisturbed(runner):
-            losses, failed = runner.run(rows, ends, inputs)
+            if pauses is None:
+                losses, failed = runner.run(rows, ends, inputs)
+            else:
+                assert isinstance(runner, TunedRunner)
+                losses, failed = runner.run(rows, ends, inputs, None, pauses)
             self._steps += runner.done
             if into is not None:
                 into[: len(losses)] = losses
         if failed is not None:
             raise runner.calls.error or self._not_finite(batches[failed], rates[failed])
         return losses
+
+    @property
+    def pausing(self) -> TunedRunner | None:
+        """The runner, where it can pause: one thread does all of a step; else None."""
+        runner = self._runner
+        return runner if isinstance(runner, TunedRunner) and runner.alone else None
 
     def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
         """The machine code, with room for so many rows and the data bound to it."""
@@ -219,9 +234,12 @@ class NativeProgram:
             fix=CALMER,
         )
 
-    def read(self) -> dict[str, Array]:
-        """See Program."""
-        held = self._held()
+    def read(self, held: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """See Program.
+
+        held: the state that machine code had at a time; None: the one that it has.
+        """
+        held = self._held() if held is None else held
         return {
             name: held[name] if name in held else np.array(self._first(name))
             for name in self._parameters

@@ -59,6 +59,10 @@ class NativeRows:
         self._pool = Pool(processors())
         self._sharing = threading.Lock()
 
+    def fits(self, rows: int) -> bool:
+        """Whether one block holds so many rows, and all inputs have rows."""
+        return rows <= self._block and not self._fixed
+
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
@@ -67,7 +71,7 @@ class NativeRows:
         state = self.state(code, values)
         rows = np.ascontiguousarray(rows, np.int64)
         least = int(rows.view(np.uint64).max()) + 1 if len(rows) else 0  # a negative one is huge
-        data = {name: _held(arrays[name], x, least) for name, x in self.types.items()}
+        data = {name: held(arrays[name], x, least) for name, x in self.types.items()}
         fixed = {name: arrays[name] for name in self._fixed}
         if len(rows) > self._block:
             return self._blocks(code, state, data, fixed, rows)
@@ -146,7 +150,7 @@ class NativeRows:
         return made
 
 
-def _held(array: Array, type: TensorType, rows: int) -> Array:
+def held(array: Array, type: TensorType, rows: int) -> Array:
     """The array as machine code reads it: nothing there asks again."""
     held = np.ascontiguousarray(array, type.dtype)
     if held.ndim != type.ndim or held.shape[1:] != type.shape[1:] or len(held) < rows:

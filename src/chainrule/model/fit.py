@@ -8,6 +8,8 @@ from functools import partial
 
 from chainrule.display.format import duration, number, words
 from chainrule.engine.minibatch import Rows
+from chainrule.engine.native import NativeProgram
+from chainrule.engine.pauses import Pauses
 from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
@@ -16,6 +18,7 @@ from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
+from chainrule.train.epochends import EpochEnds
 from chainrule.train.fitsettings import FitSettings, as_optimizer
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
@@ -266,6 +269,7 @@ def _run(
         score=partial(_scores, state, prepared, tracker, settings), sync=sync,
         view=State(state, state.history), progress=progress, lend=lend,
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
+        ends=partial(_ends, state, prepared, tracker, program, settings),
     )  # fmt: skip
     return run, end
 
@@ -293,6 +297,27 @@ def _alone(prepared: Prepared, tracker: BestTracker, settings: FitSettings) -> b
     )
     rate = getattr(settings.optimizer, "rate", None)  # L-BFGS, which may end, has none
     return not (scored or settings.keep_best or rate is None or isinstance(rate, ReduceOnPlateau))
+
+
+def _ends(
+    state: ModelState, prepared: Prepared, tracker: BestTracker, program: Program,
+    settings: FitSettings,
+) -> EpochEnds | None:  # fmt: skip
+    """The scores of several epochs at once; None where an epoch needs the model or the program."""
+    if prepared.held_arrays is None or not isinstance(program, NativeProgram):
+        return None
+    if tracker.criterion == "loss" and settings.keep_best:  # the training rows are scored too
+        return None
+    if isinstance(getattr(settings.optimizer, "rate", None), ReduceOnPlateau):
+        return None
+    metrics = list(settings.metrics or ())
+    if not state.plainly_scored or (metrics and state.objective.together(metrics) is None):
+        return None
+    forward = state.repeated(prepared.held_arrays, prepared.held_rows)
+    if forward is None:
+        return None
+    pauses = Pauses(program, forward, states=settings.keep_best)
+    return EpochEnds(pauses, state.objective, metrics)
 
 
 def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:

@@ -20,6 +20,7 @@ from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
+from chainrule.engine.repeated import Repeated
 from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
@@ -314,10 +315,26 @@ class ModelState:
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays."""
         loss, *values = self.scoring_outputs(arrays, rows)
-        target = None if self.schema is None else self.schema.target
-        decided = target.decided if isinstance(target, ClassTarget) and target.weights else None
-        scores = self.objectives.score(values, metrics, decided)
+        scores = self.objectives.score(values, metrics, self._decided)
         return Scores({"loss": float(loss)} | scores, scores.notes)
+
+    @property
+    def _decided(self) -> Callable[[Array], Array] | None:
+        """The shares whose highest decides on a class, where it is not the most probable one."""
+        target = None if self.schema is None else self.schema.target
+        return target.decided if isinstance(target, ClassTarget) and target.weights else None
+
+    @property
+    def plainly_scored(self) -> bool:
+        """Whether metrics compare one objective, and the most probable class decides."""
+        return not self.objectives.several and self._decided is None
+
+    def repeated(self, arrays: Mapping[str, Array], rows: Rows) -> Repeated | None:
+        """What `scoring_outputs` computes, again and again for few rows while a program trains.
+
+        None where it is not possible; see Forward.repeated.
+        """
+        return self._scored.repeated(self._values, arrays, rows)
 
     def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
         """The loss over some rows of checked arrays, and the values of the objectives' nodes."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from chainrule.engine.minibatch import Minibatches, Rows
+from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import Program
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.system.signals import often_uninterrupted, uninterrupted
 from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
+from chainrule.train.epochends import EpochEnds
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import Order, order_of
 from chainrule.train.progress import Progress
@@ -47,6 +51,8 @@ class Run:
         before_best: called at the end, before the parameters of the best epoch are put back.
         alone: whether an epoch ends with its losses alone: no scores, no scale of the rate, and
             no end of the program. Short ones then run several in a call, unless callbacks look.
+        ends: makes what takes the scores and states of epochs that are not alone, so that they
+            too may run several in a call, where they are short; None: each has a call of its own.
     """
 
     program: Program
@@ -62,6 +68,7 @@ class Run:
     lend: Callable[[bool], None] = lambda _: None
     before_best: Callable[[], None] = lambda: None
     alone: bool = False
+    ends: Callable[[], EpochEnds | None] = lambda: None
     callbacks: Sequence[Callback] = field(init=False)
     _watching: Sequence[Callback] = field(init=False)  # those called after each step
     _order: Order = field(init=False)
@@ -132,30 +139,41 @@ class Run:
     def _at_once(self) -> int:
         """The number of epochs for the next call of the program."""
         state, rows = self.state, len(self.rows)
-        if not self.alone or self.callbacks or len(state.losses):
-            return 1
         count = min(self._slice // -(-rows // self.settings.batch_size), MOST_ROWS // rows)
+        if count < 2 or self.callbacks or len(state.losses):
+            return 1
+        if not self.alone:
+            count = min(count, 1 if self._ends is None else self._ends.most)
         if state.tracker.patience is not None:
             count = min(count, state.tracker.patience - state.tracker.stale)
         return min(count, state.last_epoch - state.epoch + 1)
+
+    @cached_property
+    def _ends(self) -> EpochEnds | None:
+        return None if self.alone else self.ends()
 
     def _epochs(self, count: int, begun: float) -> None:
         """Train on several epochs in one call; then append their rows, and report them.
 
         After an error or Ctrl-C those of all complete epochs are appended.
         """
-        rows: list[Mapping[str, float]] = []
+        done: list[tuple[Mapping[str, float], bool]] = []
         try:
-            self._train_epochs(count, begun, rows)
+            self._train_epochs(count, begun, done)
         finally:
-            for row in rows:
-                self.progress.epoch(row)
-        state = self.state
+            for row, best in done:
+                self.progress.epoch(row, best=best)
+        state, (row, _) = self.state, done[-1]
         self._stop_if_stale()
-        self.progress.update(state.epoch - 1, 1.0, loss=rows[-1]["loss"], rate=state.rate)
+        self.progress.update(state.epoch - 1, 1.0, loss=row["loss"], rate=state.rate)
 
-    def _train_epochs(self, count: int, begun: float, done: list[Mapping[str, float]]) -> None:
-        """Train on several epochs in one call; the rows of those that are complete go to `done`."""
+    def _train_epochs(
+        self, count: int, begun: float, done: list[tuple[Mapping[str, float], bool]]
+    ) -> None:
+        """Train on several epochs in one call.
+
+        The rows of those that are complete go to `done`, each with whether it is the best.
+        """
         state, program = self.state, self.program
         batches = Minibatches(self._order(state.epoch, count), self.settings.batch_size, count)
         each, first = len(batches) // count, program.steps
@@ -164,21 +182,37 @@ class Run:
         with uninterrupted():
             start = time.perf_counter()
             try:
-                program.run(self.data, batches, chosen, losses)
+                self._call(batches, chosen, losses)
                 self._adapt(len(batches), time.perf_counter() - start)
             finally:
                 steps = program.steps - first
                 pace = (time.perf_counter() - begun - before) / max(steps, 1)
+                scores = {} if self._ends is None else dict(enumerate(self._ends.scores()))
                 for k in range(steps // each):
                     end = (k + 1) * each
                     state.losses = losses[end - each : end]
                     state.step, state.rate = first + end, chosen[end - 1]
                     state.seconds = before + pace * end
-                    row = self._row(batches.epoch(k)) | {"seconds": state.seconds}
-                    done.append(self.view.history.append(row))
-                    self._complete(done[-1])
+                    row = self._row(batches.epoch(k)) | scores.get(k, {})
+                    row = self.view.history.append(row | {"seconds": state.seconds})
+                    done.append((row, self._complete(row)))
+                if self._ends is not None and (best := [k for k, (_, x) in enumerate(done) if x]):
+                    state.best_values = self._ends.state(best[-1])
+                    state.best_step = first + (best[-1] + 1) * each
                 state.losses, state.step = losses[steps - steps % each : steps], program.steps
                 self.sync()
+
+    def _call(
+        self, batches: Minibatches, chosen: list[float], losses: npt.NDArray[np.float64]
+    ) -> None:
+        """Run the steps of several epochs."""
+        if self._ends is None:
+            self.program.run(self.data, batches, chosen, losses)
+            return
+        assert isinstance(self.program, NativeProgram)
+        self._ends.begin(batches.epochs)
+        pauses = len(batches) // batches.epochs, self._ends.take
+        self.program.run(self.data, batches, chosen, losses, pauses)
 
     def _row(self, trained: Minibatches) -> dict[str, float]:
         """The row of an epoch, without scores and time."""
@@ -230,6 +264,9 @@ class Run:
     def _end_epoch(self, row: Mapping[str, float]) -> None:
         """Complete an epoch, report it, and decide whether to stop."""
         best = self._complete(row)
+        if best:
+            self.state.best_values = self.program.read()
+            self.state.best_step = self.state.step
         self.progress.epoch(row, best=best)
         for callback in self.callbacks:
             callback.on_epoch(self.view)
@@ -238,19 +275,18 @@ class Run:
         self._stop_if_stale()
 
     def _complete(self, row: Mapping[str, float]) -> bool:
-        """Go on to the next epoch; stores the state if it is the best, and returns whether."""
-        state, keep_best = self.state, self.settings.keep_best
+        """Go on to the next epoch; returns whether this one is the best, of which the state is to
+        be kept."""
+        state = self.state
         epoch, criterion = state.epoch, _criterion(row, state.tracker.criterion)
         best = state.tracker.update(criterion, epoch)
-        if best and keep_best:
-            state.best_values, state.best_step = self.program.read(), state.step
         schedule = getattr(self.settings.optimizer, "rate", None)
         if state.plateau is not None and isinstance(schedule, ReduceOnPlateau):
             state.plateau.update(criterion, schedule)
         self.view.losses = state.losses
         state.epoch, state.losses = epoch + 1, np.empty(0)
         self.view.epoch, self.view.step, self.view.row = epoch, state.step, row
-        return best and keep_best
+        return best and self.settings.keep_best
 
     def _stop_if_stale(self) -> None:
         if self.state.tracker.should_stop:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from chainrule.errors import SettingError
-from chainrule.graph.node import Array, Node, Operation
+from chainrule.graph.node import Array, Input, Node, Operation
 from chainrule.nn.loss import LOSSES, Bounds, Form, Loss
 from chainrule.train import metrics
 from chainrule.train.metrics import Metric, Scores, Task
+from chainrule.train.metrics.each import EACH, Each
 from chainrule.train.metrics.registry import Function
 
 EACH_EPOCH: dict[Task, tuple[str, ...]] = {
@@ -130,6 +131,39 @@ class Objective:
         if self.task == "regression":
             return metrics.regression(truth, scored, weights=weights)
         return metrics.quantiles(truth, scored, levels=self._levels or (0.5,), weights=weights)
+
+    def together(self, requested: Iterable[str | Metric | Function]) -> dict[str, Each] | None:
+        """By the names of metrics, the functions of many predictions at once.
+
+        None where one of the metrics has none, or rows have weights.
+        """
+        if self.task is None or self.weights is not None or not isinstance(self.target, Input):
+            return None
+        found = metrics.find_metrics(requested, self.task)
+        functions = {x.name: EACH.get(x.function(self.task)) for x in found}
+        each = {name: x for name, x in functions.items() if x is not None}
+        return each if len(each) == len(functions) else None
+
+    def score_each(
+        self, predictions: Array, target: Array, requested: Iterable[str | Metric | Function]
+    ) -> list[Scores]:
+        """The scores of many predictions of the same rows, those that `score` gives for each.
+
+        Args:
+            predictions: values of the prediction, (count, n, ...).
+            target: values of the target, (n, ...).
+            requested: metrics, which `together` has.
+        """
+        requested, functions = list(requested), self.together(requested)
+        assert self._loss is not None
+        assert functions is not None
+        count, n = predictions.shape[:2]
+        flat = self._scored(predictions.reshape(count * n, *predictions.shape[2:]), self._loss)
+        scored, truth = flat.reshape(count, n, *flat.shape[1:]), self._truth(target, self._loss)
+        found = {name: each(truth, scored) for name, each in functions.items()}
+        if any(rows.broken for rows, _ in found.values()):
+            return [self.score([x, target], requested) for x in predictions]
+        return [Scores({name: float(x[k]) for name, (_, x) in found.items()}) for k in range(count)]
 
     def _scored(self, prediction: Array, loss: Loss) -> Array:
         """The prediction for metrics: probabilities for logits, numbers for logarithms."""

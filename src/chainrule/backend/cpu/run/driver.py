@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,10 @@ from chainrule.plan.plan import Signature
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
+
+
+Pauses: TypeAlias = tuple[int, Callable[[], object]]
+"""A number of steps, and what is called after so many."""
 
 
 def state_layout(signature: Signature) -> Layout:
@@ -232,6 +236,7 @@ class Runner:
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
         half: Half | None = None,
+        pauses: Pauses | None = None,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """Do steps, and stop before the first whose loss or new state is not finite.
 
@@ -242,6 +247,8 @@ class Runner:
             half: of one step of a plan with a cut: "gradients", which leaves the state as it is,
                 or after it "updates", for the same rows. What `gradient` gives may be changed
                 in between.
+            pauses: steps, and what is called after so many of them, again and again; it may look
+                at the state.
 
         Returns:
             The losses of the steps done, (done,), and the number of the step that was not done.
@@ -261,11 +268,11 @@ class Runner:
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
             self._save()
-        if self.signature.calls:
-            self._run_in_parts(ends)
+        if pauses is not None:
+            self._run_with_pauses(ends, *pauses)
         else:
-            self._run_threads(ends)
-        self.done = self._word[_WORD["done"]]
+            (self._run_in_parts if self.signature.calls else self._run_threads)(ends)
+            self.done = self._word[_WORD["done"]]
         if overwrites and self.done < steps:
             self._rewind(ends)
         del alive
@@ -319,6 +326,28 @@ class Runner:
                 return False
         return True
 
+    def _run_with_pauses(self, ends: Array, each: int, pause: Callable[[], object]) -> None:
+        """Do the steps in parts of so many, with a pause after each that is done."""
+        word, begun = self._word, self.parity
+        pitch = {_WORD["offsets"]: 8, _WORD["losses"]: 8}  # bytes from step to step
+        pitch |= {k: word[k + 1] for k in map(self.program.slots.__getitem__, self._step_buffers)}
+        starts = {k: word[k] for k in pitch}
+        for first in range(0, len(ends) - 1, each):
+            part = ends[first : first + each + 1]
+            for k, size in pitch.items():
+                word[k] = starts[k] + first * size
+            word[_WORD["steps"]], word[_WORD["parity"]] = len(part) - 1, self.parity
+            word[_WORD["done"]] = word[_WORD["flag"]] = 0
+            self._run_threads(part)
+            self.done = first + word[_WORD["done"]]
+            if self.done < first + len(part) - 1:
+                break
+            self.parity = (begun + self.done) % 2
+            pause()
+        for k, start in starts.items():
+            word[k] = start
+        self.parity = word[_WORD["parity"]] = begun
+
     def _save(self) -> None:
         """Keep the states that steps overwrite as they are before the first of them."""
         if not len(self._saved):
@@ -369,6 +398,11 @@ class Runner:
         self._function(self._pointer, 0, 1)
         del alive
         return (view[:count] for view in self._outputs)
+
+    def again(self) -> None:
+        """The last `run_rows` once more, with the present state."""
+        self._word[_WORD["flag"]] = 0
+        self._function(self._pointer, 0, 1)
 
     def gradient(self, buffer: Buffer) -> Array:
         """A buffer between gradients and updates, where it lies in memory; to be written to."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.run.driver import Runner
+from chainrule.backend.cpu.run.driver import Pauses, Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.orders import Half
 from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
@@ -34,8 +34,14 @@ class TunedRunner(Runner):
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
         half: Half | None = None,
+        pauses: Pauses | None = None,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
-        """See Runner: the steps are run in slices, each with a number of threads."""
+        """See Runner: the steps are run in slices, each with a number of threads.
+
+        With pauses they are not; see `alone`.
+        """
+        if pauses is not None:
+            return super().run(rows, offsets, step_inputs, half, pauses)
         ends = np.asarray(offsets, np.int64)
         losses, done = np.empty(len(ends) - 1), 0
         for count, threads in self._tuner.slices(len(losses)):
@@ -56,6 +62,11 @@ class TunedRunner(Runner):
             self._tuner.record(count, time.perf_counter() - start)
         self.done = done
         return losses[:done], done if done < len(losses) else None
+
+    @property
+    def alone(self) -> bool:
+        """Whether one thread does all of every step."""
+        return self._tuner.limit == 1 and not self.signature.calls
 
     def _part(self, name: str, value: npt.ArrayLike, part: slice) -> npt.ArrayLike:
         """The values of some steps; one value stands for all of them."""

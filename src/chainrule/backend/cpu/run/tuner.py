@@ -34,10 +34,14 @@ class ThreadTuner:
     Args:
         limit: the most threads to use.
         initial: the number of threads to begin with.
+
+    Attributes:
+        threads: the number that is the fastest so far.
+        limit: as given.
     """
 
     def __init__(self, limit: int, initial: int) -> None:
-        self.threads, self._limit = initial, limit
+        self.threads, self.limit = initial, limit
         self._last = 0.0  # seconds of a step of the last slice
         self._up = initial < limit
         self._wait, self._due = MIN_INTERVAL, 0.0
@@ -46,7 +50,7 @@ class ThreadTuner:
     def slices(self, steps: int) -> Iterator[tuple[int, int]]:
         """(steps, threads) of the slices of a call; `record` the time of each before the next."""
         trial = 0
-        if self._limit > 1 and self._step and time.perf_counter() >= self._due:
+        if self.limit > 1 and self._step and time.perf_counter() >= self._due:
             least = MIN_TRIAL_STEPS if self._step < TRIAL_SECONDS else 1
             trial = max(least, int(TRIAL_SECONDS / self._step))
         if trial > max(steps // 2, 1):
@@ -65,7 +69,7 @@ class ThreadTuner:
 
     def _candidate(self) -> int:
         """Twice or half as many, in turn; within bounds."""
-        choices = [min(2 * self.threads, self._limit), max(self.threads // 2, 1)]
+        choices = [min(2 * self.threads, self.limit), max(self.threads // 2, 1)]
         first, second = choices if self._up else choices[::-1]
         self._up = not self._up
         return first if first != self.threads else second

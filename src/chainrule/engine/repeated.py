@@ -1,0 +1,102 @@
+"""A forward pass over the same rows, again and again while a program trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from chainrule.backend.cpu.run.driver import Runner, state_layout
+from chainrule.engine.minibatch import Rows
+from chainrule.engine.nativerows import NativeRows, held
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node, Operation
+from chainrule.interpret import EvalSchedule
+
+
+class Repeated:
+    """A pass after each of some epochs: the outputs have the bits of a call of `Forward` there.
+
+    Args:
+        native: what treats each row by itself, in one block.
+        made: the nodes that stand for its first results in `rest`.
+        rest: computes what depends on several rows, without parameters.
+        outputs: of the pass, nodes of `made` and `rest`.
+        arrays, rows: as `Forward` takes them.
+        values: of the parameters; those that training changes are read from its memory.
+
+    Attributes:
+        count: the number of passes since `begin`.
+    """
+
+    def __init__(
+        self,
+        native: NativeRows,
+        made: Sequence[Node],
+        rest: Graph,
+        outputs: Sequence[Node],
+        arrays: Mapping[str, Array],
+        rows: Rows,
+        values: Mapping[str, Array],
+    ) -> None:
+        code = native.executable()
+        self._memory = state_layout(code.signature).memory()
+        self._own = {x.name: self._memory.view(x) for x in self._memory.places}
+        for name, view in self._own.items():
+            view[...] = values[name]
+        self._data = {name: held(arrays[name], x, len(arrays[name]))
+                      for name, x in native.types.items()}  # fmt: skip
+        self._rows = np.ascontiguousarray(rows, np.int64)
+        self._runner = Runner(code, state=self._memory)
+        views = list(self._runner.run_rows(self._rows, self._data, {}))
+        self._views = views[: len(made)]
+        self._made, self._rest, self._outputs = made, rest, outputs
+        self._given: dict[Node, Array] = {
+            x: arrays[rest.name(x)][rows] if x.batch else arrays[rest.name(x)]
+            for x in rest.inputs
+            if x not in made
+        }
+        self._schedule = EvalSchedule(rest, rest.outputs)
+        self._found: list[Array] = []
+        self.count = 0
+
+    def begin(self, program: Runner, count: int) -> None:
+        """Make room for so many passes, with the parameters that a program trains."""
+        self._program, self.count = program, 0
+        self._trained = [x for x in self._own if x in program.names]
+        self._found = [np.empty((count, *x.shape), x.dtype) for x in self._views]
+
+    def take(self) -> None:
+        """Do a pass with the present parameters of the program."""
+        for name in self._trained:
+            self._own[name][...] = self._program.view(name)
+        self._runner.again()
+        for found, view in zip(self._found, self._views, strict=True):
+            found[self.count] = view
+        self.count += 1
+
+    def outputs(self) -> list[Array]:
+        """Of each output the values of all passes, (passes, ...); of inputs their rows once."""
+        known = {x: found[: self.count] for x, found in zip(self._made, self._found, strict=True)}
+        computed = [x for x in self._outputs if isinstance(x, Operation)]
+        each = dict(known)
+        for x in computed:
+            if (means := _means(x, known)) is not None:
+                each[x] = means
+        if not each.keys() >= {*computed}:
+            passes = [self._one(k, known) for k in range(self.count)]
+            each |= {x: np.array([one[x] for one in passes]) for x in computed}
+        return [each[x] if x in each else self._given[x] for x in self._outputs]
+
+    def _one(self, k: int, known: Mapping[Node, Array]) -> dict[Node, Array]:
+        """The values of all nodes after one pass."""
+        given = self._given | {x: found[k] for x, found in known.items()}
+        return self._schedule.run(given, rows=len(self._rows))
+
+
+def _means(node: Operation, known: Mapping[Node, Array]) -> Array | None:
+    """The values (passes,) of a mean over all of a node that is known; None for other nodes."""
+    of = known.get(node.operands[0]) if node.operands else None
+    if node.op.name != "mean" or of is None or node.shape != () or not of[0].size:
+        return None
+    return np.asarray(node.op.forward(of.reshape(len(of), -1), axis=(1,), keepdims=False))
