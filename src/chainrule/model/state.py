@@ -330,7 +330,7 @@ class ModelState:
         return not self.objectives.several and self._decided is None
 
     def repeated(self, arrays: Mapping[str, Array], rows: Rows) -> Repeated | None:
-        """What `scoring_outputs` computes, again and again for few rows while a program trains.
+        """The values of `scoring_outputs`, again and again for few rows while a program trains.
 
         None where it is not possible; see Forward.repeated.
         """
