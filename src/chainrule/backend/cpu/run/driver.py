@@ -268,11 +268,13 @@ class Runner:
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
             self._save()
-        if pauses is not None:
-            self._run_with_pauses(ends, *pauses)
+        if self.signature.calls:
+            self.calls.error = None
+            self._run_pieces(ends, 1, self._do_parts)
+        elif pauses is not None:
+            self._run_pieces(ends, pauses[0], self._do_together, pauses[1])
         else:
-            (self._run_in_parts if self.signature.calls else self._run_threads)(ends)
-            self.done = self._word[_WORD["done"]]
+            self.done = self._do_together(ends)
         if overwrites and self.done < steps:
             self._rewind(ends)
         del alive
@@ -293,28 +295,51 @@ class Runner:
         self._pool.run(lambda thread: self._function(self._pointer, thread, count), count)
         self._set("orders", 0)
 
-    def _run_in_parts(self, ends: Array) -> None:
-        """Do the steps one by one, in parts with the calls of a user's ops between them.
+    def _run_pieces(
+        self,
+        ends: Array,
+        each: int,
+        do: Callable[[Array], int],
+        pause: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Do the steps in pieces, each a run of its own: what is known of all steps moves on.
 
-        Each step is the first one of its run: what is known of all steps moves on.
+        Args:
+            ends: of the rows of the steps.
+            each: the steps of a piece.
+            do: does those with the given ends, and returns how many are done.
+            pause: called after a piece, when its state is the present one.
         """
-        word, done = self._word, 0
-        steps = (self.program.slots[b] for b in self._step_buffers)
-        moving = [(_WORD[name], 8) for name in ("offsets", "losses")]
-        moving += [(slot, word[slot + 1]) for slot in steps]
-        self._set("steps", 1)
-        self.calls.error = None
-        while done < len(ends) - 1:
-            self._set("parity", (self.parity + done) % 2)
-            if not self._do_parts(ends[done : done + 2]):
+        word, begun, self.done = self._word, self.parity, 0
+        pitch = {_WORD["offsets"]: 8, _WORD["losses"]: 8}  # bytes from step to step
+        pitch |= {k: word[k + 1] for k in map(self.program.slots.__getitem__, self._step_buffers)}
+        starts = {k: word[k] for k in pitch}
+        while self.done < len(ends) - 1:
+            piece = ends[self.done : self.done + each + 1]
+            for k, size in pitch.items():
+                word[k] = starts[k] + self.done * size
+            word[_WORD["steps"]], word[_WORD["parity"]] = len(piece) - 1, self.parity
+            word[_WORD["done"]] = word[_WORD["flag"]] = 0
+            done = do(piece)
+            self.done += done
+            if done < len(piece) - 1:
                 break
-            done += 1
-            for slot, bytes in moving:
-                word[slot] += bytes
-        self._set("done", done)
+            self.parity = (begun + self.done) % 2
+            pause()
+        for k, start in starts.items():
+            word[k] = start
+        self.parity = word[_WORD["parity"]] = begun
 
-    def _do_parts(self, ends: Array) -> bool:
-        """Do one step in parts; returns whether it is finite, and no call raised an error."""
+    def _do_together(self, ends: Array) -> int:
+        """Do steps in one run; returns how many are done."""
+        self._run_threads(ends)
+        return self._word[_WORD["done"]]
+
+    def _do_parts(self, ends: Array) -> int:
+        """Do one step in parts, with the calls of a user's ops between them.
+
+        Returns 0 where it is not finite, or a call raised an error; else 1.
+        """
         rows, flag = int(ends[1] - ends[0]), _WORD["flag"]
         for part, calls in self.calls.parts:
             if part[0] < part[1]:
@@ -323,30 +348,8 @@ class Runner:
                 if self._word[_WORD["ticks"]]:
                     self._add_ticks()
             if self._word[flag] or not self.calls.make(calls, rows):
-                return False
-        return True
-
-    def _run_with_pauses(self, ends: Array, each: int, pause: Callable[[], object]) -> None:
-        """Do the steps in parts of so many, with a pause after each that is done."""
-        word, begun = self._word, self.parity
-        pitch = {_WORD["offsets"]: 8, _WORD["losses"]: 8}  # bytes from step to step
-        pitch |= {k: word[k + 1] for k in map(self.program.slots.__getitem__, self._step_buffers)}
-        starts = {k: word[k] for k in pitch}
-        for first in range(0, len(ends) - 1, each):
-            part = ends[first : first + each + 1]
-            for k, size in pitch.items():
-                word[k] = starts[k] + first * size
-            word[_WORD["steps"]], word[_WORD["parity"]] = len(part) - 1, self.parity
-            word[_WORD["done"]] = word[_WORD["flag"]] = 0
-            self._run_threads(part)
-            self.done = first + word[_WORD["done"]]
-            if self.done < first + len(part) - 1:
-                break
-            self.parity = (begun + self.done) % 2
-            pause()
-        for k, start in starts.items():
-            word[k] = start
-        self.parity = word[_WORD["parity"]] = begun
+                return 0
+        return 1
 
     def _save(self) -> None:
         """Keep the states that steps overwrite as they are before the first of them."""
