@@ -83,7 +83,7 @@ class Config:
     )  # fmt: skip
     activation: str | None = setting(
         None, "text", "Network", "the function after each hidden layer",
-        choices=tuple(map(str, ACTIVATIONS)), by_data=lambda x: "silu",
+        choices=tuple(map(str, ACTIVATIONS)), by_data=lambda x: "relu" if x.grids else "silu",
     )  # fmt: skip
     init: str = setting(
         "auto", "text", "Network", "initial weights of hidden layers; auto suits the activation",

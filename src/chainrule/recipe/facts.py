@@ -58,6 +58,8 @@ SHIFT, ZOOM = 0.1, 0.2
 """The largest shift of a picture, and the largest share of its sides that is cut off."""
 MIN_ZOOMED = 32
 """Pixels of the shorter side from which pictures are enlarged by chance."""
+STAGED = (6, 20, 48)
+"""Pixels of the shorter side from which there is one more stage of convolutions."""
 GRID_VISITS = {"fast": 1.5e5, "balanced": 6e5, "best": 1.2e6}
 """Pictures or signals that are looked at in training, by quality."""
 GRID_RATE = 2e-3
@@ -126,9 +128,12 @@ class Facts:
         if not self.grids:
             return None
         shortest = min(min(x.shape[:-1]) for x in self.grids)
-        stages = 1 if shortest < 8 else 2 if shortest < 16 else 3
-        first = 16 if self.fast else 32
-        return tuple(first * 2**k for k in range(stages))
+        if self.picture is None:
+            stages = int(np.clip(math.log2(shortest / 4), 1, 5))
+        else:
+            stages = 1 + sum(shortest >= side for side in STAGED)
+        first = 32 if stages <= 3 and self.picture is not None else 16
+        return tuple(min((first >> self.fast) * 2**k, 128) for k in range(stages))
 
     @property
     def classifies(self) -> bool:
