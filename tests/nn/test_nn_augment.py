@@ -99,6 +99,18 @@ def test_any_number_of_threads_gives_the_same_bits(shape: tuple[int, ...]) -> No
     np.testing.assert_allclose(losses[0][1], losses[2][1], rtol=1e-5, atol=1e-6)
 
 
+def test_convolutions_behind_it_are_computed_once() -> None:
+    def products(augmented: bool) -> int:
+        x, y = cr.input("x", (8, 8, 1)), cr.input("y", (), "int32")
+        h = cr.augment(x, shift=0.2) if augmented else x
+        for _ in range(2):
+            h = cr.conv(h, 4, 3, "relu")
+        z = cr.dense(cr.global_pool(h), 3)
+        return str(cr.Model(z, cr.cross_entropy(z, y)).plan(batch_size=8)).count(" @ ")
+
+    assert products(True) == products(False) == 8
+
+
 @pytest.mark.parametrize(
     ("how", "error", "match"),
     [

@@ -42,8 +42,9 @@ def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) ->
         raise _wrong(node, "makes the wrong type", expected=node.type, got=made.type)
     if nested == MAX_NESTED:
         raise _wrong(node, f"has {node.op.name!r} in it again")
-    place = {x: x for x in operands}
-    for x in topological([made], known=operands):
+    there = [*operands, *(y for x in operands for y in x.inputs)]  # a rule may look at these, too
+    place = {x: x for x in there}
+    for x in topological([made], known=there):
         place[x] = x
         if isinstance(x, Operation):
             inner = tuple(place[y] for y in x.operands)

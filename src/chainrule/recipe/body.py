@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chainrule.graph.node import Node
-from chainrule.nn.augmentation import augment
 from chainrule.nn.arguments import activate
+from chainrule.nn.augmentation import augment
 from chainrule.nn.convolution import conv
 from chainrule.nn.layers import flatten
 from chainrule.nn.normalise import batch_norm

@@ -54,7 +54,7 @@ MIN_CLASS_SHARE = 0.5
 probability to all classes alike, and would say too much of a rare one."""
 MIRROR_ALIKE = 0.6
 """The share of pictures told from mirrored ones up to which mirroring makes more of the kind."""
-SHIFT, ZOOM = 0.1, 0.2
+SHIFT, ZOOM = 0.08, 0.2
 """The largest shift of a picture, and the largest share of its sides that is cut off."""
 MIN_ZOOMED = 32
 """Pixels of the shorter side from which pictures are enlarged by chance."""
