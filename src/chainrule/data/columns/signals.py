@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
-from chainrule.data.table import Column, Table, counted, shape_words
+from chainrule.data.table import Column, Table, counted, listed, shape_words
 from chainrule.errors import DataError, SettingError, did_you_mean
 
 SPAN = ".."
@@ -176,10 +176,18 @@ def with_signal(table: Table, name: str, sources: Sequence[str]) -> Table:
     """The table with one column, of arrays, in the place of those that are its moments.
 
     Raises:
-        DataError: a column does not hold numbers.
+        DataError: a column is missing, or does not hold numbers.
     """
-    if name in table or any(source not in table for source in sources):
+    if name in table:
         return table
+    missing = [source for source in sources if source not in table]
+    if missing:
+        raise DataError(
+            table.source, f"lacks {counted(len(missing), 'column')} of the signal {name!r}: "
+            + listed(list(map(repr, missing)), 6),
+            expected=f"{len(sources):,} columns from {sources[0]!r} to {sources[-1]!r}",
+            got=listed(table.columns, 12), fix="add them, empty where a moment is not known",
+        )  # fmt: skip
     for source in sources:
         if table[source].storage not in ("number", "integer", "boolean"):
             raise DataError(
