@@ -5,6 +5,7 @@ import { steps, type Step } from "./core/steps";
 import { updateSteps } from "./core/updates";
 import { rounded, same, withEntry } from "./core/values";
 import type { ArrayForm, InspectionDocument } from "./document";
+import { Pictures } from "./parts/images";
 import { Labels } from "./parts/labels";
 import type { Comparison } from "./sections";
 
@@ -22,6 +23,7 @@ export class Session {
   readonly document: InspectionDocument;
   /** Names of entries: rows, columns, classes. */
   readonly labels: Labels;
+  readonly pictures: Pictures;
   /** The document's rows that are shown together, as indices into `document.rows`. */
   rows = $state.raw<readonly number[]>([]);
   /** The cells of the table that the user typed, by `row:column`. */
@@ -93,6 +95,7 @@ export class Session {
     this.document = document;
     this.structure = !document.rows.length && !Object.keys(document.graph.values).length;
     this.labels = new Labels(document);
+    this.pictures = new Pictures(document.graph);
     const both = document.comparison as Comparison | undefined;
     this.other = both ? new Session(both.other) : null;
     this.view = this.first = both ? "compare" : "steps";

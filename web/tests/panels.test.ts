@@ -12,6 +12,7 @@ import { headline, reason, sentence } from "../src/parts/sentence";
 import { agreement, halfDigit } from "../src/panels/typed";
 import { worked } from "../src/panels/worked";
 import { typeText } from "../src/panels/write";
+import { arranged, axisWord, Pictures } from "../src/parts/images";
 import { Labels } from "../src/parts/labels";
 import { parsed, plain, short, unravel } from "../src/parts/numbers";
 
@@ -209,4 +210,28 @@ test("one pixel of a convolution is written as products of its window and the fi
   expect(worked(writer, 5, 0)).toBe("5 + 5");
   expect(worked(writer, 5, 2)).toBe("7");
   expect(typeText(writer.graph, 0)).toBe("float64[N, time=3, 1]");
+});
+
+test("arrays of images are shown as pictures, one of each channel", () => {
+  const form = (name: string, shape: NodeForm["shape"], rest: Partial<NodeForm>): NodeForm =>
+    ({ name, kind: "operation", part: "forward", shape, dtype: "float64", source: "", ...rest });
+  const seen = { axis: 1, size: [2, 2], stride: [1, 1], dilation: [1, 1], before: [0, 0], after: [0, 0], fill: { float: "0.0" } };
+  const nodes = [
+    form("x", ["N", 3, 4, 2], { kind: "input" }),
+    form("w", [2, 2, 2, 5], { kind: "parameter" }),
+    form("a", ["N", 3, 4, 2], { op: "relu", operands: [0] }),
+    form("seen", ["N", 2, 3, 2, 2, 2], { op: "windows", operands: [2], attributes: seen }),
+    form("c", ["N", 2, 3, 5], { op: "einsum", operands: [3, 1], attributes: { equation: "nxyuvi,uvio->nxyo" } }),
+    form("h", ["N", 2, 3, 5], { op: "relu", operands: [4] }),
+    form("scores", ["N", 2, 3, 5], { kind: "input" }),
+  ];
+  const pictures = new Pictures({ ...graph, nodes, ops: { ...graph.ops, relu: { ...graph.ops.sigmoid!, kind: "map" } } });
+  const orders = nodes.map((x, k) => pictures.order(k, x.shape.length)?.join("") ?? "");
+  expect(orders).toEqual(["0312", "2301", "0312", "012534", "0312", "0312", ""]);
+  const value = { dtype: "float64" as const, shape: [1, 2, 2, 3], data: Float64Array.from({ length: 12 }, (_, k) => k) };
+  const shown = arranged(value, [0, 3, 1, 2]);
+  expect(shown.value.shape).toEqual([1, 3, 2, 2]);
+  expect([...shown.value.data].map(Number)).toEqual([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);
+  for (let k = 0; k < 12; k++) expect([shown.from(shown.to(k)), Number(shown.value.data[shown.to(k)])]).toEqual([k, k]);
+  expect([0, 1].map((axis) => axisWord([2, 3, 0, 1], axis))).toEqual(["channel ", "filter "]);
 });

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule.errors import SettingError, ShapeError
+from chainrule.errors import SettingError, ShapeError, nearest
 from chainrule.graph.node import Array, Node, Scope
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import floats
@@ -128,7 +128,7 @@ def layout(layer: str, scope: Scope, x: object, channels: str, *, least: int = 1
     if channels not in CHANNELS:
         raise place.wrong(
             "channels are last or first", expected='"last" or "first"', got=repr(channels),
-            fix='channels="last" for (N, height, width, channels)',
+            fix=f'channels="{nearest(str(channels), CHANNELS) or "last"}"',
         )  # fmt: skip
     first, axes = place.first, node.ndim - 2
     if not least <= axes <= 3 or node.shape[:1] != (N,) or N in node.shape[1:]:
@@ -178,7 +178,7 @@ def choice(place: Place, name: str, value: object, allowed: Sequence[str]) -> st
         f"{name} is not one of its words",
         expected=" or ".join(f'"{word}"' for word in allowed),
         got=repr(value),
-        fix=f'{name}="{allowed[0]}"',
+        fix=f'{name}="{nearest(str(value), allowed) or allowed[0]}"',
     )
 
 
