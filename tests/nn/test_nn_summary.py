@@ -185,3 +185,31 @@ def test_a_small_network_is_shown_whole():
     found = summary(members(1))
     assert found.shown == found.rows
     assert "full=True" not in str(found)
+
+
+def test_layers_of_images_are_told_by_their_nodes():
+    """Whatever their names are; all rows of a network with convolutions are shown."""
+    h = input("image", (16, 16, 4), axes=("height", "width", "channels"))
+    layers = {
+        "conv 5x3, relu": lambda h: cr.conv(h, 4, (5, 3), "relu", groups=2, name="a"),
+        "depthwise_conv 3x3": lambda h: cr.depthwise_conv(h, 3, name="b"),
+        "conv 1x1": lambda h: cr.conv(h, 4, 1, name="c"),
+        "conv_transpose 2x2": lambda h: cr.conv_transpose(h, 4, 2, stride=2, name="d"),
+        "max_pool 2x2": lambda h: cr.max_pool(h, 2, name="e"),
+        "average_pool 3x3": lambda h: cr.average_pool(h, 3, stride=1, padding="same", name="f"),
+        "batch_norm": lambda h: cr.batch_norm(h, name="g"),
+        "layer_norm": lambda h: cr.layer_norm(h, name="h"),
+        "group_norm": lambda h: cr.group_norm(h, 2, name="i"),
+        "instance_norm": lambda h: cr.instance_norm(h, name="j"),
+        "local_response_norm": lambda h: cr.local_response_norm(h, 3, name="k"),
+        "upsample": lambda h: cr.upsample(h, 2),
+    }
+    for layer in layers.values():
+        h = layer(h)
+    table = summary(h)
+    assert [row.what for row in table.rows] == ["input", *layers]
+    assert table.rows[1].shape == "[N, height=16, width=16, channels=4]"
+    assert table.rows[1].parameters == 5 * 3 * 2 * 4 + 4
+    for _ in range(40):
+        h = cr.conv(h, 4, 3)
+    assert len(summary(h).shown) == len(layers) + 41 == len(summary(h).rows)

@@ -11,6 +11,7 @@ import { slip } from "../src/panels/slips";
 import { headline, reason, sentence } from "../src/parts/sentence";
 import { agreement, halfDigit } from "../src/panels/typed";
 import { worked } from "../src/panels/worked";
+import { seenBy } from "../src/panels/window";
 import { typeText } from "../src/panels/write";
 import { arranged, axisWord, Pictures } from "../src/parts/images";
 import { Labels } from "../src/parts/labels";
@@ -210,6 +211,11 @@ test("one pixel of a convolution is written as products of its window and the fi
   expect(worked(writer, 5, 0)).toBe("5 + 5");
   expect(worked(writer, 5, 2)).toBe("7");
   expect(typeText(writer.graph, 0)).toBe("float64[N, time=3, 1]");
+  expect(seenBy(writer.graph, numbers, 3, 3)).toEqual({
+    planes: [{ channel: null, window: [[5, 6]], weights: [[2, -4]], products: [[10, -24]] }], total: -14, count: 2,
+  });
+  expect(seenBy(writer.graph, numbers, 0, 0)).toBe(null);
+  expect(seenBy(writer.graph, numbers, 4, 0)).toBe(null); // the largest over all places
 });
 
 test("arrays of images are shown as pictures, one of each channel", () => {

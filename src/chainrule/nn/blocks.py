@@ -193,11 +193,17 @@ def _dense(row: Row) -> bool:
     return row.what.split(",")[0] == "dense"
 
 
+def convolution(row: Row) -> bool:
+    """Whether a row is a convolution of some kind; see kinds.py."""
+    return row.what.split(" ")[0] in ("conv", "depthwise_conv", "conv_transpose")
+
+
 def _layers(rows: list[Row], copies: dict[str, list[Row]]) -> list[_Block]:
     """The encoders, hidden layers and output of a member."""
     places = [k for k, x in enumerate(rows) if _dense(x)]
     first, last = (places[0], places[-1]) if places else (len(rows), len(rows))
-    parts = {"encoders": rows[:first], "hidden": rows[first:last], "output": rows[last:]}
+    lead = "features" if any(map(convolution, rows[:first])) else "encoders"
+    parts = {lead: rows[:first], "hidden": rows[first:last], "output": rows[last:]}
     blocks = []
     for name, part in parts.items():
         if not part:

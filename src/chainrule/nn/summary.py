@@ -15,7 +15,7 @@ from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Input, Node, Operation, Parameter, Scope
 from chainrule.graph.step import KEY
 from chainrule.nn.arguments import ACTIVATIONS
-from chainrule.nn.blocks import MOST, Row, folded
+from chainrule.nn.blocks import MOST, Row, convolution, folded
 from chainrule.nn.kinds import image_kind
 from chainrule.nn.recognise import activation_of
 from chainrule.types import static_size
@@ -43,8 +43,9 @@ class Summary:
 
     @cached_property
     def shown(self) -> tuple[Row, ...]:
-        """The rows of the table: blocks of them where there are many."""
-        return self.rows if self.full or len(self.rows) <= MOST else folded(self.rows)
+        """The rows of the table: blocks of them where there are many, but all of images."""
+        whole = self.full or len(self.rows) <= MOST or any(map(convolution, self.rows))
+        return self.rows if whole else folded(self.rows)
 
     @property
     def hidden(self) -> str:
