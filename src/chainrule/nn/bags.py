@@ -14,6 +14,7 @@ from chainrule.nn.arguments import integers, new_table
 from chainrule.nn.init import InitSpec
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import reduce
+from chainrule.ops.bounds import maximum
 from chainrule.ops.build import as_node, cast, constant
 from chainrule.ops.compare import equal, less, logical_and, not_equal, where
 from chainrule.ops.index import take
@@ -168,17 +169,15 @@ def _sum(rows: Node, counts: Node | None, factors: Node | None) -> Node:
 
 
 def _mean(rows: Node, counts: Node | None, factors: Node | None) -> Node:
-    """The mean of the rows that count, 0 where the sum of weights is."""
+    """The mean of the rows that count, 0 where there are none, or their weights add up to 0."""
     if factors is not None:
-        shares = factors
-    elif counts is not None:
-        shares = cast(counts, rows.dtype)
-    else:
+        total = reduce.sum(factors, axis=-1, keepdims=True)
+        none = equal(total, 0.0)
+        return _sum(rows, counts, factors) * where(none, 0.0, 1.0 / where(none, 1.0, total))
+    if counts is None:
         return reduce.mean(rows, axis=-2)
-    total = reduce.sum(shares, axis=-1, keepdims=True)
-    none = equal(total, 0.0)
-    share = where(none, 0.0, 1.0 / where(none, 1.0, total))
-    return _sum(rows, counts, factors) * share
+    several = maximum(reduce.sum(counts, axis=-1, keepdims=True), 1)
+    return _sum(rows, counts, factors) / cast(several, rows.dtype)
 
 
 def _max(rows: Node, counts: Node | None, factors: Node | None) -> Node:
