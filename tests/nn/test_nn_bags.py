@@ -217,6 +217,21 @@ def test_a_saved_model_predicts_the_same_and_trains_on(tmp_path: Path) -> None:
     assert read.predict(fed).tobytes() == model.predict(fed).tobytes()
 
 
+@pytest.mark.parametrize("sparse", [None, True, False])
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_fit_tells_of_large_tables_that_each_step_updates_whole(
+    rule: str, sparse: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = cr.input("x", (2,), dtype="int32")
+    y = cr.dense(cr.embedding_bag(x, 2049, 1, name="words", sparse=sparse), 1, name="y")
+    model = cr.Model(outputs=y, loss=cr.squared_error(y, cr.input("t", (1,))), seed=0)
+    data = {"x": np.zeros((9, 2), "int32"), "t": np.zeros((9, 1))}
+    model.fit(data, epochs=1, optimizer=rule, verbose=True)
+    told = "'words.table', 2,049 rows: each step updates the whole table, as its unused rows move"
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert (told in said) == (rule == "adam" and sparse is None)
+
+
 def test_an_index_that_counts_and_is_out_of_range_is_named() -> None:
     x = cr.input("x", (3,), dtype="int32")
     y = cr.dense(cr.embedding_bag(x, 5, 4, padding=-1, name="words"), 1, name="y")

@@ -14,9 +14,11 @@ from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
+from chainrule.graph.step import Step
 from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState
+from chainrule.passes.tables import MOVING, treatments
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
 from chainrule.train.epochends import EpochEnds
 from chainrule.train.fitsettings import FitSettings, as_optimizer
@@ -31,6 +33,7 @@ from chainrule.train.progress import Progress, choose
 from chainrule.train.record import Record
 from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau
+from chainrule.types import static_size
 
 EPOCHS = 20
 """The default number of epochs of a run."""
@@ -50,7 +53,8 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     notes += begin.notes
     settings = _recorded(state, prepared, begin, settings)
     arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)
-    program = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
+    program, told = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
+    notes += told
     program.write({}, begin.steps)
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
@@ -205,16 +209,26 @@ def _program(
     rows: Rows,
     optimizer: Optimizer | LBFGS,
     settings: FitSettings,
-) -> Program:
-    """The program that runs the steps: by minibatches, or on all rows at once."""
+) -> tuple[Program, list[str]]:
+    """The program that runs the steps, by minibatches or on all rows at once, and notes on it."""
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
             state.graph, loss, begin.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
         )  # fmt: skip
-        return FullBatchProgram(function, optimizer, rows)
+        return FullBatchProgram(function, optimizer, rows), []
     step = state.step_cache.step(state.graph, loss, optimizer, settings)
-    return state.step_cache.program(step, begin.values, state.seed, settings)
+    program = state.step_cache.program(step, begin.values, state.seed, settings)
+    return program, _table_notes(step.body)
+
+
+def _table_notes(step: Step) -> list[str]:
+    """A note on each large table of which every step updates all rows."""
+    return [
+        f"{step.graph.name(x)!r}, {static_size(x.shape[:1]):,} rows: each step updates {how}"
+        for x, how in treatments(step).items()
+        if how == MOVING
+    ]
 
 
 def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[str, Array]:

@@ -257,8 +257,9 @@ def in_batch(
     It is the mean cross-entropy of the scores of a query, as in `two_towers`, with all items of
     its minibatch, of which its own is the right one. So an item that stands twice in a minibatch
     counts against itself, and the loss depends on the batch size: `log(rows)` is that of chance.
-    Rows of a minibatch meet, so that time and memory grow with the square of its rows: this is
-    also so in `evaluate` and in validation, where all rows are one minibatch.
+    Rows of a minibatch meet, so that time and memory grow with the square of its rows. In
+    `evaluate` and in validation all rows are one minibatch: hold out some thousand at most, by
+    `validation=` of `fit`.
 
     Args:
         query, item, normalise, temperature: as in `two_towers`.

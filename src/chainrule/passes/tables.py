@@ -24,6 +24,9 @@ from chainrule.ops.shape import reshape
 from chainrule.passes.rewrite import rewrite
 from chainrule.types import N, Shape, static_size
 
+MOVING = "the whole table, as its unused rows move too; sparse=True lets them rest"
+"""The treatment of a large table whose update by rows would not be exact."""
+
 
 def update_rows(step: Step) -> Step:
     """The step with updates by rows: with `sparse=True`, or of large tables where it is exact.
@@ -60,7 +63,7 @@ def _treatment(table: Parameter, new: Node) -> str:
         return "the whole table, though sparse=True: it is read otherwise, or by the optimizer"
     if table.sparse is False or not _large(table):
         return "the whole table"
-    return "the whole table, as its unused rows move too; sparse=True lets them rest"
+    return MOVING
 
 
 @dataclass(frozen=True)
