@@ -165,6 +165,7 @@ LAYERS: dict[str, Move] = {
     ),
     "residual": lambda d, x: cr.residual(x, cr.layer.dense(wide(x), "silu")),
     "projected": lambda d, x: cr.residual(x, cr.layer.dense(d.width(), "elu"), project=True),
+    "attention": lambda d, x: attended(d, x),
     "embedding": lambda d, x: cr.embedding(d.codes(), CODES, d.width(), dtype=d.dtype),
     "bag of words": lambda d, x: cr.mean(
         cr.embedding(d.codes(d.pick.choice((1, 3, 9))), CODES, d.width(), dtype=d.dtype), 1
@@ -342,6 +343,19 @@ def shared_table(d: Draft, width: int) -> Node:
 def tied(x: Node, w: Node) -> Node:
     """The same weights forwards and backwards."""
     return cr.tanh(x @ w) @ cr.transpose(w)
+
+
+def attended(d: Draft, x: Node) -> Node:
+    """Positions made of a row attend to each other, some of them masked; a row may have none."""
+    width, mask = wide(x), d.codes(3) > d.pick.choice((0, 3))
+    pieces = cr.reshape(cr.concat([x, cr.sin(x), -x], 1), (-1, 3, width))
+    y = cr.multi_head_attention(
+        pieces, 2, head_width=2 * d.pick.choice((1, 2)), key_value_heads=d.pick.choice((1, 2)),
+        width=d.width(), mask=mask, causal=d.maybe(), dropout=d.pick.choice((0.0, 0.3)),
+        positions=d.pick.choice((None, "rotary", "relative", "alibi")),
+        projection_bias=False,  # that of the keys has a gradient of 0, which rounding decides
+    )  # fmt: skip
+    return cr.sequence_pool(y, d.pick.choice(("mean", "max", "last")), mask=mask)
 
 
 def chosen(d: Draft, x: Node, index: Callable[..., Node]) -> Node:

@@ -14,10 +14,10 @@ from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call
 from chainrule.ir.kernel import Expr
-from chainrule.ops.build import constant, promote
+from chainrule.ops.build import BROADCAST_TO, broadcast_to, constant, promote
 from chainrule.ops.compare import where
 from chainrule.ops.reduce import sum
-from chainrule.ops.shape import expand_dims, squeeze, transpose
+from chainrule.ops.shape import expand_dims, reshape, squeeze, transpose
 from chainrule.types import Dim, TensorType, broadcast_shapes, distinct, show
 
 # ---------------------------------------------------------------- the op: two operands
@@ -86,6 +86,48 @@ def _lower_einsum(
     return call("mul", node.dtype, *factors)
 
 
+def _decompose_einsum(x: Node, w: Node, equation: str) -> Node | None:
+    """A product with a factor that is repeated along axes, as the gradient of a mean of positions.
+
+    The result is repeated along them too; or, where it has them not, it is a product with the sum
+    of the other factor.
+    """
+    a, b, out = labels_of(equation)
+    for one, repeated, two, other in ((a, x, b, w), (b, w, a, x)):
+        along = _repeated(one, repeated) - (set(two) & set(out))
+        left, rest = (_but(along, labels) for labels in (one, out))
+        if along and left and rest:
+            assert isinstance(repeated, Operation)
+            sizes = dict(zip(a + b, x.shape + w.shape, strict=True))
+            inner = repeated.operands[0]
+            lead = repeated.ndim - inner.ndim
+            small = [
+                1 if k < lead else inner.shape[k - lead] for k, s in enumerate(one) if s in left
+            ]
+            factor = broadcast_to(reshape(inner, small), tuple(sizes[s] for s in left))
+            y = einsum(f"{left},{two}->{rest}", factor, other)
+            wide = reshape(y, tuple(1 if s in along else sizes[s] for s in out))
+            return broadcast_to(wide, tuple(sizes[s] for s in out))
+    return None
+
+
+def _but(gone: set[str], labels: str) -> str:
+    """The labels without some."""
+    return "".join(s for s in labels if s not in gone)
+
+
+def _repeated(term: str, x: Node) -> set[str]:
+    """The labels of axes along which a broadcast repeats its operand."""
+    if not isinstance(x, Operation) or x.op is not BROADCAST_TO:
+        return set()
+    shape = (1,) * (x.ndim - x.operands[0].ndim) + x.operands[0].shape
+    return {
+        s
+        for s, own, dim in zip(term, shape, x.shape, strict=True)
+        if own == 1 and dim != 1 and isinstance(dim, int)
+    }
+
+
 EINSUM = op(
     "einsum",
     "contract",
@@ -96,6 +138,7 @@ EINSUM = op(
         einsum("{2},{1}->{0}".format(*labels_of(equation)), gy, w),
         einsum("{0},{2}->{1}".format(*labels_of(equation)), x, gy),  # in the order of the factor
     ),
+    decompose=_decompose_einsum,
     lower=Reduce("sum", _lower_einsum, spreads=True),
     formula='einsum("{equation}", {0}, {1})',
 )
