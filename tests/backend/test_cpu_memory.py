@@ -15,7 +15,16 @@ import pytest
 from runners import runnable
 
 import chainrule as cr
-from chainrule.backend.cpu.layout import Layout, Lives, Memory, extent, layout, lives
+from chainrule.backend.cpu.layout import (
+    Layout,
+    Lives,
+    Memory,
+    Same,
+    extent,
+    layout,
+    lives,
+    same_rows,
+)
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run import driver
 from chainrule.engine.compile import build_step, plan_step
@@ -122,6 +131,9 @@ def test_sharing_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [network(random.Random(seed)) for seed in range(4)]
     shared = [trained(case, WIDTHS[-1]) for case in cases]
     assert sum(bool(alive(plan_step(case.step()))) for case in cases) > 2
+    assert any(taken_over(plan_step(case.step())) for case in cases)
+    monkeypatch.setattr(driver, "same_rows", lambda *_: {})
+    assert [trained(case, WIDTHS[-1]) for case in cases] == shared
     monkeypatch.setattr(driver, "lives", lambda *_: {})
     assert [trained(case, WIDTHS[-1]) for case in cases] == shared
 
@@ -138,6 +150,11 @@ def deep() -> Plan:
 def alive(plan: Plan) -> Lives:
     phases = ((task.operands for task in phase.tasks) for phase in plan.phases)
     return lives(phases, plan.outputs)
+
+
+def taken_over(plan: Plan) -> Same:
+    chains = ([(task.split, task.operands) for task in phase.tasks] for phase in plan.phases)
+    return same_rows(chains, plan.outputs)
 
 
 def clashes(plan: Plan, made: Layout) -> int:
@@ -173,7 +190,7 @@ def test_what_is_read_after_a_step_shares_with_nothing() -> None:
     assert clashes(told, layout(buffers, (), 64, alive(told))) == 0
 
 
-def test_kernels_of_one_phase_share_nothing() -> None:
+def test_other_kernels_of_one_phase_share_nothing() -> None:
     """A chain of dense layers: threads go through all of its rows without waiting."""
     h, t = cr.input("x", (64,)), cr.input("t", (), dtype="int32")
     for _ in range(5):
@@ -182,3 +199,30 @@ def test_kernels_of_one_phase_share_nothing() -> None:
     plan = plan_step(build_step(Graph(loss), loss, cr.Adam(0.1)))
     buffers = [b for b in plan.buffers if b.space != "state"]
     assert clashes(plan, layout(buffers, (), 64, alive(plan))) == 0
+
+
+def test_a_chain_of_kernels_takes_over_rows_that_it_needs_no_more() -> None:
+    """The scores of an attention lie where those of the one before it lay."""
+    h, t = cr.input("x", (16, 8)), cr.input("t", (), dtype="int32")
+    for _ in range(3):
+        h = cr.transformer_encoder(h, 2, hidden=16)
+    loss = cr.cross_entropy(cr.dense(cr.sequence_pool(h), 10), t)
+    plan = plan_step(build_step(Graph(loss), loss, cr.Adam(0.1)))
+    same, buffers = taken_over(plan), [b for b in plan.buffers if b.space != "state"]
+    apart, made = (layout(buffers, (), 64, alive(plan), x) for x in ({}, same))
+    assert made.end < 0.8 * apart.end
+    users = {
+        b: [(p, k, task.split) for p, phase in enumerate(plan.phases)
+            for k, task in enumerate(phase.tasks) if b in task.reads | task.writes]
+        for b in plan.buffers
+    }  # fmt: skip
+    for root in set(same.values()):
+        sharing = [root, *(b for b in same if same[b] is root)]
+        assert len({made.places[b].offsets for b in sharing}) == 1
+        assert len({made.places[b].strides[0] for b in sharing}) == 1
+        assert {(p, split) for b in sharing for p, _, split in users[b]} == {
+            (users[root][0][0], "rows")
+        }
+        for one, other in combinations(sharing, 2):
+            first, second = ([k for _, k, _ in users[b]] for b in (one, other))
+            assert max(first) < min(second) or max(second) < min(first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from chainrule.ir.kernel import BYTES, Buffer
 from chainrule.plan.linearize import ROWS, Argument, Operand
+from chainrule.types import N
 
 LINE = 64
 """Bytes of a cache line; every buffer is aligned to one."""
@@ -129,7 +130,8 @@ def lives(phases: Iterable[Iterable[Iterable[Operand]]], outputs: Iterable[Buffe
     """The times that buffers between kernels are in use, from the operands of each phase's kernels.
 
     The outputs are read later, and what is not of the space `work` has its memory for itself.
-    Kernels of one phase never share, as no thread waits there for the others.
+    Kernels of one phase never share otherwise than `same_rows` says, as no thread waits there for
+    the others.
     """
     found: dict[Buffer, tuple[int, int]] = {}
     for number, phase in enumerate(phases):
@@ -141,19 +143,73 @@ def lives(phases: Iterable[Iterable[Iterable[Operand]]], outputs: Iterable[Buffe
     return {buffer: life for buffer, life in found.items() if buffer not in kept}
 
 
+Same: TypeAlias = Mapping[Buffer, Buffer]
+"""Buffers, each with the one whose memory it takes over, row by row."""
+
+
+def same_rows(
+    phases: Iterable[Sequence[tuple[str, Iterable[Operand]]]], outputs: Iterable[Buffer]
+) -> Same:
+    """The buffers that take over the rows of others, from split and operands of phases' kernels.
+
+    Kernels that are split by rows are a chain: a thread runs all of them for some rows, and what
+    they use in one phase alone, they use for their own rows. So a value may lie where an earlier
+    one of the chain lay that no kernel needs any more, if the rows of both are as far apart.
+    """
+    kept, found = set(outputs), dict[Buffer, Buffer]()
+    chains: list[list[set[Buffer]]] = []
+    elsewhere = set[Buffer]()
+    for phase in phases:
+        chains.append([])
+        for split, operands in phase:
+            touched = {buffer for buffer, _ in operands}
+            (chains[-1].append if split == "rows" else elsewhere.update)(touched)
+    for chain in chains:
+        others = (x for other in chains if other is not chain for x in other)
+        outside = elsewhere.union(*others) | kept
+        free: dict[int, list[tuple[int, Buffer]]] = {}
+        for buffer, (first, last) in _spans(chain, outside).items():
+            slots = free.setdefault(_row_bytes(buffer), [])
+            place = next((k for k, (end, _) in enumerate(slots) if end < first), len(slots))
+            root = slots[place][1] if place < len(slots) else buffer
+            slots[place : place + 1] = [(last, root)]
+            if root is not buffer:
+                found[buffer] = root
+    return found
+
+
+def _spans(chain: Sequence[set[Buffer]], outside: set[Buffer]) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last kernel of a chain that use each buffer that it has for itself."""
+    wholes = {x.whole for touched in (*chain, outside) for x in touched if x.part is not None}
+    spans: dict[Buffer, tuple[int, int]] = {}
+    for number, touched in enumerate(chain):
+        for buffer in sorted(touched - outside - wholes, key=lambda x: x.name):
+            rows = buffer.shape[:1] == (N,) and buffer.shape.count(N) == 1
+            if rows and buffer.space == "work" and buffer.part is None:
+                spans[buffer] = spans.get(buffer, (number, number))[0], number
+    return spans
+
+
+def _row_bytes(buffer: Buffer) -> int:
+    return strides(buffer, 1)[0] * BYTES[buffer.dtype]
+
+
 def layout(
     buffers: Iterable[Buffer],
     twice: Iterable[Buffer],
     rows: int,
     alive: Lives = MappingProxyType({}),
+    same: Same = MappingProxyType({}),
 ) -> Layout:
     """A layout without caller-owned buffers, for `rows` rows; those in `twice` have two sides.
 
-    Buffers that are `alive` in different phases may lie in the same memory.
+    Buffers that are `alive` in different phases may lie in the same memory, and those in `same` lie
+    where the others do.
     """
     double = set(twice)
     given = list(buffers)
-    sides = [(b, extent(b, rows)) for b in given if b.space not in CALLER_OWNED and b.part is None
+    sides = [(b, extent(b, rows)) for b in given
+             if b.space not in CALLER_OWNED and b.part is None and b not in same
              for _ in range(2 if b in double else 1)]  # fmt: skip
     taken: list[tuple[int, int, int, int]] = []
     offsets: dict[Buffer, list[int]] = {}
@@ -169,6 +225,8 @@ def layout(
         offsets.setdefault(buffer, []).append(at)
         end = max(end, _apart(at + size))
     for buffer in given:
+        if buffer in same:
+            offsets[buffer] = offsets[same[buffer]]
         if buffer.part is not None:
             step = strides(buffer.whole, rows)[buffer.part.axis] * BYTES[buffer.dtype]
             first = buffer.part.index * step

@@ -6,7 +6,7 @@ import numpy as np
 
 from chainrule.backend.base import Memory
 from chainrule.backend.cpu.emit.module import build
-from chainrule.backend.cpu.layout import layout, lives, strides
+from chainrule.backend.cpu.layout import layout, lives, same_rows, strides
 from chainrule.backend.cpu.machine import host
 from chainrule.backend.cpu.run.driver import state_layout
 from chainrule.costs.forecast import Placed
@@ -20,10 +20,12 @@ def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
     kept = layout(plan.updates if signature.overwrites else (), plan.twice, 0).end
     others = [b for b in plan.buffers if b.space != "state"]
     alive = lives(((x.operands for x in phase.tasks) for phase in plan.phases), plan.outputs)
+    chains = ([(x.split, x.operands) for x in phase.tasks] for phase in plan.phases)
+    same = same_rows(chains, plan.outputs)
     fixed, each_row = build(plan, host(), max_rows).scratch
     return Memory(
         state=state_layout(signature).end + kept,
-        work=layout(others, (), max_rows, alive).end,
+        work=layout(others, (), max_rows, alive, same).end,
         scratch=threads * (-(-(fixed + each_row * max_rows + 128) // 128) * 128),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
-from chainrule.backend.cpu.layout import Layout, Memory, layout, lives
+from chainrule.backend.cpu.layout import Layout, Memory, layout, lives, same_rows
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.orders import Half, Orders, Part
@@ -81,7 +81,11 @@ class Runner:
             ((launch.operands for launch in phase) for phase in self.program.phases),
             self.signature.outputs,
         )
-        self.memory = layout(others, (), code.max_rows, alive).memory()
+        same = same_rows(
+            ([(x.split, x.operands) for x in phase] for phase in self.program.phases),
+            self.signature.outputs,
+        )
+        self.memory = layout(others, (), code.max_rows, alive, same).memory()
         self._set_addresses(self.memory)
         self.attach_state(state_layout(self.signature).memory() if state is None else state)
         self._bound: dict[str, Array] = {}
