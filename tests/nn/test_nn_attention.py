@@ -70,6 +70,23 @@ def test_values_and_gradients_are_those_of_pytorch(case: str, dtype: str, close:
         npt.assert_allclose(got, want, rtol=close, atol=close * max(1, np.abs(want).max()))
 
 
+def test_values_are_those_that_keras_prints() -> None:
+    """The numbers of the tests of its layers Attention and MultiHeadAttention, as rounded there."""
+    q, k, v = (cr.input(n, (2, 2), "float64") for n in "qkv")
+    y = cr.attention(q, k, v, scale=1.0, name="a")
+    given = {"q": [[[1, 0], [0, 1]]], "k": [[[0, 1], [1, 0]]], "v": [[[1, 2], [3, 4]]]}
+    got, weights = run([y, Graph(y)["a.weights"]], given)
+    npt.assert_allclose(got[0], [[2.462, 3.462], [1.538, 2.538]], atol=1e-3)
+    npt.assert_allclose(weights[0], [[0.269, 0.731], [0.731, 0.269]], atol=1e-3)
+    q, k, v = (cr.input(n, (8, 8), "float64") for n in "qkv")
+    y = cr.attention(q, k, v, name="a")
+    one, values = np.eye(8)[None], np.arange(64.0).reshape(1, 8, 8) / 100
+    got, weights = run([y, Graph(y)["a.weights"]], {"q": one, "k": one, "v": values})
+    sums = [2.406, 2.440, 2.473, 2.504, 2.535, 2.568, 2.602, 2.633]
+    npt.assert_allclose(got[0].sum(-1), sums, atol=5e-3)
+    npt.assert_allclose(weights[0], np.where(one[0] == 1, 0.1691, 0.1187), atol=1e-4)
+
+
 # ---------------------------------------------------------------- a slow loop
 
 
