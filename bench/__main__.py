@@ -1,9 +1,10 @@
-"""The command: `python -m bench [--quick] [--only TEXT] [--rounds N]`; `make bench` calls it."""
+"""The command: `python -m bench [--quick] [--only TEXT] [...]`; `make bench` calls it."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 from bench import measure, startup
 from bench.cells import NETWORKS
+from bench.features import CHOSEN, VARIABLES, hold_llvm
 from bench.machine import machine, slug
 from bench.measure import Settings
 from bench.process import CACHE, ROOT, WorkerError, python
@@ -67,6 +69,8 @@ def main() -> None:
     if options.page:
         renew(Path(options.page))
         return
+    os.environ[CHOSEN] = options.features
+    hold_llvm()
     if not Path(python("peers")).exists():
         raise SystemExit("the peers are not installed: `make bench` installs and measures")
     begun = time.perf_counter()
@@ -82,13 +86,14 @@ def main() -> None:
         "records": [asdict(x) for x in records],
     }
     whole = not (options.quick or options.only)
-    name = slug(f"{described['processor']} {described['cores']} cores") if whole else PARTIAL
+    place = f"{described['processor']} {described['cores']} cores {options.features}"
+    name = slug(place) if whole else PARTIAL
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(saved, indent=1) + "\n", encoding="utf-8")
     print(text(saved))
     tell(f"{minutes:.1f} minutes; wrote {path.relative_to(ROOT)}")
-    if whole:
+    if whole and not options.features:
         renew(path)
 
 
@@ -100,6 +105,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", default=[], choices=names, metavar="NAME",
         help=f"these groups, networks or peers: {', '.join(names)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--features", choices=VARIABLES, default="",
+        help="hold all systems to the vectors of an older processor; the page stays as it is",
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, help="samples of each system in each cell")
     parser.add_argument("--page", metavar="JSON", help="measure nothing; renew the page from this")

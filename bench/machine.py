@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.features import chosen
 from bench.measure import counts
 from bench.peak import bandwidth, multiply_adds
 from bench.process import all_cores, python
@@ -31,6 +32,7 @@ def machine() -> dict[str, Any]:
     """A plain description, with the measured peaks in operations and bytes per second."""
     return {
         "processor": processor(),
+        "features": chosen(),
         "cores": len(all_cores()),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.machine()}",

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.features import variables
 from bench.systems import OURS, OWN
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +22,7 @@ PEERS = ROOT / ".venv-bench"
 CACHE = PEERS / "cache"
 SETTINGS = (
     "OPENBLAS_", "NVPL_", "BLIS_", "MKL_", "OMP_", "GOMP_", "KMP_", "XLA_", "JAX_", "TORCH",
-    "CHAINRULE_", "PYTHONDONTWRITEBYTECODE",
+    "CHAINRULE_", "ATEN_", "ONEDNN_", "NPY_", "PYTHONDONTWRITEBYTECODE",
 )  # fmt: skip
 """Prefixes of variables that change the speed of a system; they are removed for workers.
 
@@ -72,9 +73,11 @@ def environment(where: Place) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(where.cache / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+    held = variables()
     if len(where.cores) == 1:
-        own["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    return kept | own
+        flags = held.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"
+        held["XLA_FLAGS"] = " ".join(flags).strip()
+    return kept | own | held
 
 
 @contextmanager

@@ -91,8 +91,11 @@ def _machine(machine: Mapping[str, Any]) -> str:
     flops = " and ".join(f"{x / 1e9:.0f}" for x in machine["flops"].values())
     memory = " and ".join(f"{x / 1e9:.1f}" for x in machine["bandwidth"].values())
     cores = " and ".join(machine["flops"])
+    features = machine.get("features", "")
+    held = f"all systems held to {features.upper()}, " if features else ""
     return (
         f"Measured on {machine['date']} on {machine['processor']}, {machine['cores']} cores, "
+        f"{held}"
         f"{quantity(machine['memory'], 'B')} of memory, {machine['system']}. On {cores} cores it "
         f"reaches {flops} GFLOP/s in float32 multiply-adds and copies {memory} GB/s (read and "
         f"written). Load when it began: {machine['load']:.1f}. Chainrule's environment: {own}. "

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import NETWORKS, Array, Network, data
+from bench.features import hold_llvm
 from bench.systems import System, make
 
 MOST_EPOCHS = 5_000
@@ -108,6 +109,7 @@ def timed(call: Callable[[], object], count: int) -> float:
 
 def main() -> None:
     """Answers requests until the pipe ends; the output of libraries goes to standard error."""
+    hold_llvm()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     desk = Desk()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from bench.process import Place, Worker, WorkerError, environment, place
 from bench.size import needed, size
 from bench.systems import BOUND, OURS, SYSTEMS
 from bench.systems.chainrule import Chainrule
+from chainrule.backend.cpu.machine import host
 
 
 def test_everything_is_measured_unless_something_is_named() -> None:
@@ -39,6 +42,30 @@ def test_no_setting_of_a_library_reaches_a_worker(monkeypatch: pytest.MonkeyPatc
     assert variables["CHAINRULE_CACHE"] != "/nowhere"
     assert variables["HARMLESS"] == "1"
     assert variables["OMP_NUM_THREADS"] == variables["OPENBLAS_NUM_THREADS"] == "1"
+
+
+HELD = """
+from bench.features import hold_llvm
+hold_llvm()
+from chainrule.backend.cpu.machine import host
+print(host().vector, "+avx512" in host().features)
+"""
+
+
+def test_all_systems_are_held_to_an_older_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_FEATURES", "avx2")
+    variables = environment(Place((0,)))
+    assert variables["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert variables["XLA_FLAGS"].split() == [
+        "--xla_cpu_max_isa=AVX2",
+        "--xla_cpu_multi_thread_eigen=false",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", HELD], env=os.environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(min(host().vector, 32)), "False"]
+    monkeypatch.delenv("BENCH_FEATURES")
+    assert "ATEN_CPU_CAPABILITY" not in environment(Place((0,)))
 
 
 def test_a_worker_trains_predicts_and_tells_its_memory() -> None:
