@@ -56,6 +56,8 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     program, told = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     notes += told
     program.write({}, begin.steps)
+    if not begin.best:  # else they may be needed at the end; they take memory all the time
+        begin = replace(begin, values={})
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
         for note in notes:
