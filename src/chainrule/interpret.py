@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import GraphError
+from chainrule.errors import FeedError, GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.keys import stream_id
 from chainrule.graph.node import Array, Node, Operation, Parameter
@@ -90,7 +90,10 @@ def _call(
     operands = [env[x] for x in node.operands]
     if node.op.serial:
         return _call_of_user(node, operands, attributes, rows)
-    return np.asarray(node.op.forward(*operands, **attributes))
+    try:
+        return np.asarray(node.op.forward(*operands, **attributes))
+    except FeedError as error:
+        raise error.within(place(node)) from None
 
 
 def _call_of_user(
@@ -107,7 +110,7 @@ def _call_of_user(
         copies = [np.array(x, order="C") for x in operands]
         value = np.asarray(node.op.forward(*copies, **attributes))
     except Exception as error:
-        error.add_note(f"in the forward of op {node.op.name!r}, {_place(node)}")
+        error.add_note(f"in the forward of op {node.op.name!r}, {place(node)}")
         raise
     want = tuple(d if d is not N or rows is None else rows for d in node.shape)
     sizes = zip(value.shape, want, strict=False)
@@ -118,14 +121,15 @@ def _call_of_user(
             "the forward makes another type than the op infers",
             expected=node.type if want == node.shape else f"{node.type}, for {rows} rows",
             got=f"{value.dtype}{value.shape}",
-            at=_place(node),
+            at=place(node),
             fix=f"end the forward with .astype({node.dtype!r})" if fits
             else "infer=... tells the TensorType of what the forward makes",
         )  # fmt: skip
     return value
 
 
-def _place(node: Operation) -> str:
+def place(node: Operation) -> str:
+    """The name of a node and the user's line that made it, for errors."""
     return f"node {node.label!r}" + (f", line {node.source}" if node.source else "")
 
 

@@ -244,6 +244,7 @@ def test_an_index_that_counts_and_is_out_of_range_is_named() -> None:
         with pytest.raises(FeedError, match="out of range") as caught:
             act()
         assert "0 to 4" in str(caught.value)
+        assert "node 'words.rows'" in str(caught.value)
         assert "row 1" in str(caught.value)
     assert np.isfinite(model.predict({"x": codes[:1]})).all()
 
@@ -259,7 +260,8 @@ X = cr.input("x", (3,), dtype="int32")
         (lambda: cr.embedding_bag(cr.input("c", (0,), "int32"), 5, 2), ShapeError, "axis of a bag"),
         (lambda: cr.embedding_bag(X, 0, 2), SettingError, "count"),
         (lambda: cr.embedding_bag(X, 5, 2, combine="men"), SettingError, "'mean'"),
-        (lambda: cr.embedding_bag(X, 5, 2, padding=0.5), SettingError, "padding is an integer"),
+        (lambda: cr.embedding_bag(X, 5, 2, padding=0.5), SettingError, "padding is an int32"),
+        (lambda: cr.embedding_bag(X, 5, 2, padding=2**31), SettingError, "int32(.|\n)*2147483648"),
         (
             lambda: cr.embedding_bag(X, 5, 2, combine="max", weights=cr.input("w", (3,))),
             SettingError, "takes no weights",

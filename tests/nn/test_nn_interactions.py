@@ -240,6 +240,7 @@ DENSE = cr.layer.dense(2)
         (lambda: cr.factorisation(X, 2, linear="no"), SettingError, "linear"),  # type: ignore[arg-type]
         (lambda: cr.pair_interactions(X), ShapeError, r"fields, features\)(.|\n)*\(N, 3\)"),
         (lambda: cr.field_embedding(C, (3, 4), 2), ShapeError, r"\(N, 2\)(.|\n)*\(N, 3"),
+        (lambda: cr.field_embedding(C, 9, 2), ShapeError, r"\(N, 1\)(.|\n)*\(N, 3\)"),  # type: ignore[arg-type]
         (lambda: cr.field_embedding(X, (3, 4, 5), 2), DTypeError, "int32 or int64"),
         (lambda: cr.field_embedding(C, (3, 0, 5), 2), SettingError, "count"),
         (lambda: cr.two_towers(X, F), ShapeError, r"\(N, k\)(.|\n)*\(N, 2, 3\)"),

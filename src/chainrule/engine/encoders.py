@@ -8,13 +8,15 @@ import numpy as np
 
 from chainrule.engine.forward import Forward
 from chainrule.engine.split import SplitStep
+from chainrule.errors import FeedError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node, Operation
 from chainrule.graph.step import STEP_INPUTS
+from chainrule.interpret import place
 from chainrule.ops.index import checked
 from chainrule.ops.shape import RESHAPE
 from chainrule.passes.hoist import by_examples
-from chainrule.passes.ranges import choices
+from chainrule.passes.ranges import Choice, choices
 
 
 class PrecomputedInputs:
@@ -45,14 +47,22 @@ class PrecomputedInputs:
             FeedError: an index is out of range.
         """
         for choice, name in self._given:
-            checked(choice.name, data[name], choice.size)
+            _check(choice, data[name])
         if not self._needed:
             return data
         rows = len(data[self._needed[0]])
         arrays = self._forward({}, data, np.arange(rows))
         for choice, indices in zip(self._choices, arrays[len(self._names) :], strict=True):
-            checked(choice.name, indices, choice.size)
+            _check(choice, indices)
         return {**data, **dict(zip(self._names, arrays, strict=False))}
+
+
+def _check(choice: Choice, indices: Array) -> None:
+    """Raises FeedError, naming the node, where an index is out of range."""
+    try:
+        checked(choice.node.op.name, indices, choice.size)
+    except FeedError as error:
+        raise error.within(place(choice.node)) from None
 
 
 def _given(indices: Node) -> Input | None:

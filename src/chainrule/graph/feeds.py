@@ -70,7 +70,10 @@ def as_feed(where: str, value: npt.ArrayLike, type: TensorType) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise FeedError(where, "rows differ in length", got=str(error)) from None
+        raise FeedError(
+            where, "rows differ in length", expected=show(type.shape), got=str(error),
+            fix="fill short rows up; of indices, such as with -1 for embedding_bag(padding=-1)",
+        ) from None  # fmt: skip
     fits = array.ndim == type.ndim and all(
         not isinstance(want, int) or want == have
         for want, have in zip(type.shape, array.shape, strict=True)

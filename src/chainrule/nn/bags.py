@@ -32,9 +32,9 @@ def embedding_bag(
     *,
     combine: str = "mean",
     padding: int | None = None,
-    lengths: NodeLike | None = None,
-    mask: NodeLike | None = None,
-    weights: NodeLike | None = None,
+    lengths: Node | None = None,
+    mask: Node | None = None,
+    weights: Node | None = None,
     name: str | None = None,
     init: InitSpec = None,
     dtype: str = "float32",
@@ -112,15 +112,15 @@ def _combine(combine: str, weights: object) -> Combined:
 
 
 def _counted(
-    indices: Node, padding: int | None, lengths: NodeLike | None, mask: NodeLike | None
+    indices: Node, padding: int | None, lengths: Node | None, mask: Node | None
 ) -> tuple[Node | None, list[Node]]:
     """Whether each index counts, None where all do; and the operands of the layer."""
     given, tests = [indices], list[Node]()
     if padding is not None:
-        fill = as_integer(padding)
-        if fill is None:
+        fill, most = as_integer(padding), np.iinfo(indices.dtype).max
+        if fill is None or abs(fill) > most:
             raise SettingError(
-                "embedding_bag", "padding is an integer", got=repr(padding),
+                "embedding_bag", f"padding is an {indices.dtype}", got=repr(padding),
                 at="line " + user_line(), fix="give the index that fills up bags, such as -1",
             )  # fmt: skip
         tests.append(not_equal(indices, fill))
@@ -141,13 +141,13 @@ def _fitting(what: str, given: NodeLike, shape: Shape, dtypes: tuple[str, ...]) 
     x = as_node(given, None if isinstance(given, Node) else dtypes[0])
     if x.dtype not in dtypes:
         raise DTypeError(
-            "embedding_bag", f"{what} are of another type", expected=" or ".join(dtypes),
+            "embedding_bag", f"the type of `{what}` does not fit", expected=" or ".join(dtypes),
             got=x.dtype, at=_at(x), fix=f'cast them: cast({what}, "{dtypes[0]}")',
         )  # fmt: skip
     if x.shape != shape:
         raise ShapeError(
-            "embedding_bag", f"{what} do not fit the indices", expected=show(shape),
-            got=show(x.shape), at=_at(x),
+            "embedding_bag", f"the shape of `{what}` does not fit the indices",
+            expected=show(shape), got=show(x.shape), at=_at(x),
         )  # fmt: skip
     return x
 

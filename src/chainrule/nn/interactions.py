@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from chainrule.errors import GraphError, ShapeError
 from chainrule.graph.node import Node
 from chainrule.graph.source import user_line
@@ -139,7 +141,7 @@ def field_embedding(
         SettingError: a count or the width is not an integer above 0.
     """
     codes = integers("field_embedding", codes)
-    sizes = list(counts)
+    sizes = list(counts) if isinstance(counts, Sequence | np.ndarray) else [counts]
     if codes.ndim != 2 or codes.shape[1] != len(sizes) or not sizes:
         expected = f"(N, {len(sizes)})" if sizes else "a count for each field"
         raise _not(codes, "field_embedding", "each field has a count", expected)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from chainrule.graph.graph import Graph
-from chainrule.graph.node import Node
+from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import Element
 from chainrule.ops.build import broadcast_to, cast
 from chainrule.ops.reduce import sum as total
@@ -19,12 +19,12 @@ class Choice:
     """An operation that reads its operand at computed indices.
 
     Attributes:
-        name: the name of the operation.
+        node: the operation.
         indices: the node of the indices.
         size: valid indices are from 0 to size - 1.
     """
 
-    name: str
+    node: Operation
     indices: Node
     size: int
 
@@ -36,7 +36,7 @@ def choices(graph: Graph) -> Iterator[Choice]:
         if isinstance(lower, Element) and lower.choice is not None:
             indices, size = lower.choice(node)
             if isinstance(size, int):
-                yield Choice(node.op.name, indices, size)
+                yield Choice(node, indices, size)
 
 
 def out_of_range(graph: Graph) -> Node | None:
