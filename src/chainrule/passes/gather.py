@@ -4,6 +4,7 @@ Layers that share weights over the steps of a sequence give gradients that are s
 
     pad(a) + pad(b) + ...            disjoint parts of an array: concat(a, b, ...)
     x1.T @ y1 + x2.T @ y2 + ...      products over the rows: one over the stacked factors
+    x + 0, slice(pad(x))             parts of what was put together: see slices.py
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from chainrule.ops.elementwise import ADD
 from chainrule.ops.join import CONCAT, stack
 from chainrule.ops.shape import RESHAPE, TRANSPOSE
 from chainrule.ops.slicing import PAD, SLICE
+from chainrule.passes.slices import is_zero, sliced
 from chainrule.types import Dim, N, Shape
 
 LEAST = 4
@@ -42,6 +44,8 @@ def gather(graph: Iterable[Node]) -> dict[Node, Node]:
         if isinstance(node, Operation):
             operands = tuple(found.place[x] for x in node.operands)
             new = node if operands == node.operands else rebuilt(node, operands)
+            if node.op is SLICE:
+                new = sliced(new)
             if node.op is ADD and node not in inside:
                 new = found.total([found.place[x] for x in _terms(node, inside)], new)
         found.place[node] = new
@@ -137,11 +141,12 @@ class _Gathered:
 
     def total(self, terms: Sequence[Node], total: Node) -> Node:
         """The sum of terms, gathered; `total` where nothing is."""
+        some = [x for x in terms if not is_zero(x)] or terms[:1]
         groups: dict[_Part | _Product | Node, list[Node]] = {}
-        for x in terms:
+        for x in some:
             form = _form(x)
             groups.setdefault(x if form is None else form, []).append(x)
-        sums, changed = list[Node](), False
+        sums, changed = list[Node](), len(some) < len(terms)
         for key, group in groups.items():
             whole = None
             if isinstance(key, _Product) and len(group) >= LEAST:
@@ -155,7 +160,7 @@ class _Gathered:
         first, *rest = sums
         for x in rest:
             first = first + x
-        return first.within(total.scope, total.suffix)
+        return first.within(total.scope, total.suffix) if first not in terms else first
 
     def _product(self, form: _Product, pairs: list[list[Node]]) -> Node:
         """One product over stacks of the factors, in an order that one of the stacks has."""
