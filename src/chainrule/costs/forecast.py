@@ -9,6 +9,7 @@ from typing import Any
 from chainrule.costs.cost import KernelCost, PlanCost
 from chainrule.costs.speeds import Speeds
 from chainrule.costs.work import Work
+from chainrule.display.repeats import Block
 from chainrule.display.tables import (
     Section,
     as_html,
@@ -20,7 +21,7 @@ from chainrule.display.tables import (
 )
 from chainrule.ir.kernel import Axis
 from chainrule.plan.plan import Plan
-from chainrule.plan.show import SPLITS, show
+from chainrule.plan.show import SPLITS, show, task_blocks
 
 LISTED = 12
 """Buffers that are listed by name."""
@@ -242,7 +243,10 @@ class Forecast:
             most = max(costs, key=lambda x: x.seconds)
             rows.append((f"phase {number + 1}", SPLITS[most.work.split], "", "",
                          f"{time * 1e6:,.2f}", f"{100 * time / total:.0f}", ""))  # fmt: skip
-            rows += [self._kernel(x, total) for x in costs]
+            for block in task_blocks([x.work.task for x in costs]):
+                if block.times > 1:
+                    rows.append(self._times(costs[block.start : block.last + 1], block, total))
+                rows += [self._kernel(costs[k], total, block.times > 1) for k in block.shown]
             rows += [
                 (f"call of {x.name}", "by NumPy", "", "", "", "", x.name)
                 for x in self.plan.calls if x.phase == number + 1
@@ -255,9 +259,17 @@ class Forecast:
         head = ("kernel", "loops", "MFLOP", "KB", "us", "%", "nodes")
         return Section("Kernels, and the nodes that each computes", tuple(rows), head, (2, 3, 4, 5))
 
-    def _kernel(self, x: KernelCost, total: float) -> tuple[str, ...]:
+    def _times(self, costs: Sequence[KernelCost], block: Block, total: float) -> tuple[str, ...]:
+        """The row of kernels that come again and again, with their sums."""
+        flops, size = (sum(getattr(x.work, name) for x in costs) for name in ("flops", "bytes"))
+        seconds = sum(x.seconds for x in costs)
+        return (f"  {block.times} times, to {costs[-1].work.kernel.name}", "",
+                f"{flops / 1e6:,.2f}", f"{size / 1e3:,.1f}", f"{seconds * 1e6:,.2f}",
+                f"{100 * seconds / total:.0f}", "each:")  # fmt: skip
+
+    def _kernel(self, x: KernelCost, total: float, repeated: bool = False) -> tuple[str, ...]:
         return (
-            "  " + x.work.kernel.name,
+            "  " + "  " * repeated + x.work.kernel.name,
             loops_text(x.work, self.cost.rows),
             f"{x.work.flops / 1e6:,.2f}",
             f"{x.work.bytes / 1e3:,.1f}",

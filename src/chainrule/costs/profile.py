@@ -11,6 +11,7 @@ from chainrule.costs.forecast import Forecast, loops_text
 from chainrule.costs.measured import MeasuredKernel
 from chainrule.costs.traceevents import events_text, trace_events
 from chainrule.display.tables import Section, as_html, as_text, digits, seconds_text
+from chainrule.plan.show import task_blocks
 from chainrule.system.atomicfile import write_whole
 
 MAX_NAME = 24
@@ -119,20 +120,28 @@ class Profile:
         return min(speeds.levels[-1][1] * self.forecast.threads, speeds.shared)
 
     def _kernels(self) -> Section:
-        rows = [self._row(x) for x in self.kernels]
+        rows: list[tuple[str, ...]] = []
+        for block in task_blocks([x.cost.work.task for x in self.kernels]):
+            if block.times > 1:
+                alike = self.kernels[block.start : block.last + 1]
+                name = _shortened(alike[-1].cost.work.kernel.name)
+                seconds, predicted = (
+                    sum(x) for x in zip(*((y.seconds, y.cost.seconds) for y in alike), strict=True)
+                )
+                rows.append(self._line(f"{block.times} times, to {name}", "", seconds, predicted))
+            rows += [self._row(self.kernels[k], block.times > 1) for k in block.shown]
         if self.forecast.threads > 1:
             rows.append(self._line("waiting", "", self.waiting, self.forecast.cost.barriers))
         rows.append(self._line("a step", "", self.seconds, self.forecast.seconds))
         head = ("kernel", "loops", "us", "%", "predicted", "GF/s", "% peak", "GB/s", "% memory")
         return Section("Kernels", tuple(rows), head, (2, 3, 4, 5, 6, 7, 8))
 
-    def _row(self, x: MeasuredKernel) -> tuple[str, ...]:
+    def _row(self, x: MeasuredKernel, repeated: bool = False) -> tuple[str, ...]:
         forecast = self.forecast
         peak = forecast.speeds.peak * forecast.threads
-        line = self._line(
-            _shortened(x.cost.work.kernel.name), loops_text(x.cost.work, forecast.cost.rows),
-            x.seconds, x.cost.seconds,
-        )  # fmt: skip
+        name = "  " * repeated + _shortened(x.cost.work.kernel.name)
+        loops = loops_text(x.cost.work, forecast.cost.rows)
+        line = self._line(name, loops, x.seconds, x.cost.seconds)
         return (
             *line[:5],
             digits(x.flops_rate / 1e9),

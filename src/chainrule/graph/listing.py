@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
+from chainrule.display.repeats import blocks, pattern
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
 
 
-def listing(graph: Graph | Node, *, sources: bool = False) -> str:
+def listing(graph: Graph | Node, *, sources: bool = False, full: bool = False) -> str:
     """The graph as text: name, type and operation, one line per node; outputs are starred.
+
+    What comes again and again, such as the steps of a sequence or equal layers, is written once:
+    after a line with how often, and from which node to which.
 
     Args:
         graph: what to list; for a node, everything that it is computed from.
         sources: also show the user's line that made each node.
+        full: write all nodes.
     """
     graph = graph if isinstance(graph, Graph) else Graph([graph])
-    rows = [(_mark(graph, x) + graph.name(x), str(x.type), _meaning(graph, x)) for x in graph]
-    name_width = max((len(row[0]) for row in rows), default=0)
+    nodes = graph.nodes
+    keys = range(len(nodes)) if full else [_key(graph, x) for x in nodes]
+    rows = list[tuple[str, str, str]]()
+    for block in blocks(keys):
+        if block.times > 1:
+            ends = graph.name(nodes[block.start]), graph.name(nodes[block.last])
+            rows.append((f"  {block.times} times, {ends[0]} to {ends[1]}:", "", ""))
+        inside = "  " * (block.times > 1)
+        for x in (nodes[k] for k in block.shown):
+            text = _meaning(graph, x) + (f"  # {x.source}" if sources and x.source else "")
+            rows.append((inside + _mark(graph, x) + graph.name(x), str(x.type), text))
+    name_width = max((len(row[0]) for row in rows if row[1]), default=0)
     type_width = max((len(row[1]) for row in rows), default=0)
-    lines = [f"{name:<{name_width}}  {kind:<{type_width}}  {text}" for name, kind, text in rows]
-    if sources:
-        lines = [
-            f"{line}  # {x.source}" if x.source else line
-            for line, x in zip(lines, graph, strict=True)
-        ]
+    lines = (f"{name:<{name_width}}  {kind:<{type_width}}  {text}" for name, kind, text in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _key(graph: Graph, x: Node) -> Hashable:
+    """What is equal for nodes that are alike: numbers in names, and where a slice begins, differ.
+
+    An output is like no other node.
+    """
+    if x in graph.outputs:
+        return x
+    known: list[Hashable] = [pattern(graph.name(x)), x.type]
+    if isinstance(x, Operation):
+        known += [x.op.name, *(pattern(graph.name(y)) for y in x.operands)]
+        known += [(k, show_attribute(v)) for k, v in x.attributes.items() if k != "start"]
+    else:
+        known.append(_meaning(graph, x))
+    return tuple(known)
 
 
 def _mark(graph: Graph, node: Node) -> str:

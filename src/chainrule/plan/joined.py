@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
-from chainrule.graph.op import Element, Exchange, Fixed, LastEqual, Reduce, Scan, ScatterAdd, View
+from chainrule.graph.op import Element, Map, Reduce, Scalar, View
 from chainrule.ir.index import Place, add, const
 from chainrule.ir.kernel import Expr
 from chainrule.types import N
@@ -132,7 +132,7 @@ def _part(x: Node, found: Joined, taken: Mapping[Node, Home]) -> Node | None:
             continue
         if node.op.lower is None:
             continue  # its code is a user's, called between phases
-        if not isinstance(node.op.lower, Fixed | Exchange | Scan | ScatterAdd | LastEqual):
+        if isinstance(node.op.lower, View | Scalar | Map | Element | Reduce):
             return node
     return None
 

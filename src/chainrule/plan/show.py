@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from chainrule.display.repeats import Block, blocks, pattern
 from chainrule.ir.kernel import Acc, At, Axis, Const, Expr, Kernel, Read, Row, Write
-from chainrule.plan.plan import Plan, Split
+from chainrule.plan.plan import Plan, Split, Task
 from chainrule.types import N
 
 _SIGNS = {
@@ -27,7 +28,7 @@ _WIDTH = 400
 _Names = Mapping[Axis, str]
 
 
-def show(plan: Plan) -> str:
+def show(plan: Plan, *, full: bool = False) -> str:
     """The plan as text.
 
     A kernel is a line with its name and loops, `n` over the rows of the minibatch, how threads
@@ -35,13 +36,22 @@ def show(plan: Plan) -> str:
     that it stores. State is read as it was before the step. A kernel that commits runs only if all
     new values are finite, and writes a state in place. A call of a user's op that has no lowering
     comes between phases.
+
+    Kernels that come again and again, with the same code on other buffers, are written once, after
+    a line with how often; `full` writes all.
     """
     lines: list[str] = []
     for k, phase in enumerate(plan.phases):
         lines += _calls(plan, k)
         lines.append(f"phase {k}")
-        for task in phase.tasks:
-            lines += ["  " + line for line in _kernel(task.kernel, task.split)]
+        for block in task_blocks(phase.tasks, full=full):
+            first, last = (phase.tasks[x].kernel.name for x in (block.start, block.last))
+            inside = "  "
+            if block.times > 1:
+                lines.append(f"  {block.times} times, {first} to {last}:")
+                inside = "    "
+            for task in (phase.tasks[x] for x in block.shown):
+                lines += [inside + line for line in _kernel(task.kernel, task.split)]
     return "\n".join(lines + _calls(plan, len(plan.phases)))
 
 
@@ -51,6 +61,12 @@ def _calls(plan: Plan, phase: int) -> list[str]:
         f"call {x.name}: a user's op, by its NumPy, of {', '.join(y.name for y in x.operands)}"
         for x in plan.calls if x.phase == phase
     ]  # fmt: skip
+
+
+def task_blocks(tasks: Sequence[Task], *, full: bool = False) -> Iterator[Block]:
+    """Tasks in blocks; those that are alike share their code, and the pattern of their names."""
+    alike = ((id(x.analysis), x.split, pattern(x.kernel.name)) for x in tasks)
+    return blocks(range(len(tasks)) if full else list(alike))
 
 
 def show_kernels(kernels: Iterable[Kernel]) -> str:
