@@ -17,6 +17,9 @@ LEAST_PART = 16
 """The least number of elements of a part, for each row: smaller ones are chosen element by element.
 """
 
+MANY_PARTS = 4
+"""From this many parts on, parts of arrays of three axes may be smaller: steps of a sequence."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -104,10 +107,11 @@ def _needed(graph: Graph, node: Operation, loops: Collection[Node]) -> bool:
 
 def _join(node: Operation, axis: int, found: Joined) -> None:
     homes: dict[Node, Home] = {}
-    end = 0
+    end, many = 0, len(node.operands) >= MANY_PARTS and node.ndim > 2
     for x in node.operands:
         size = x.shape[axis]
-        part = _part(x, found, homes)
+        large = many or math.prod(d for d in x.shape if isinstance(d, int)) >= LEAST_PART
+        part = _part(x, found, homes) if large else None
         if part is None or not isinstance(size, int):
             return
         start = tuple(end if a == axis else 0 for a in range(node.ndim))
@@ -119,8 +123,6 @@ def _join(node: Operation, axis: int, found: Joined) -> None:
 
 def _part(x: Node, found: Joined, taken: Mapping[Node, Home]) -> Node | None:
     """The node that is written for an operand: below its reshapes, or the operand, a copy."""
-    if math.prod(d for d in x.shape if isinstance(d, int)) < LEAST_PART:
-        return None
     base = x
     while isinstance(base, Operation) and isinstance(base.op.lower, View):
         view, y = base.op.lower, base.operands[0]
