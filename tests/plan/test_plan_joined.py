@@ -75,11 +75,15 @@ def test_an_array_that_is_the_output_and_read_elsewhere():
 
 
 @pytest.mark.parametrize("layer", [cr.rnn, cr.lstm, cr.gru])
-def test_the_code_of_a_sequence_does_not_grow_with_its_length(layer):
+@pytest.mark.parametrize("masked", ["", "bool", "int32"])
+@pytest.mark.parametrize("outputs", ["last", "all"])
+def test_the_code_of_a_sequence_does_not_grow_with_its_length(layer, masked, outputs):
     texts, counts = [], []
-    for length in (8, 16):
+    for length in (12, 24):
         x, t = cr.input("x", (length, 5)), cr.input("t", (17,))
-        loss = cr.squared_error(layer(x, 17, outputs="last"), t)
+        mask = cr.input("mask", (length,) if masked == "bool" else (), dtype=masked or "bool")
+        y = layer(x, 17, outputs=outputs, mask=mask if masked else None)
+        loss = cr.squared_error(y if outputs == "last" else y[:, -1], t)
         plan = plan_step(build_step(Graph(loss), loss, cr.SGD(0.1)))
         texts.append(len(find_backend("native").emit(plan, 16).text))
         counts.append(len({task.linear for task in plan.tasks}))

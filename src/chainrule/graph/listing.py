@@ -42,7 +42,7 @@ def listing(graph: Graph | Node, *, sources: bool = False, full: bool = False) -
 
 
 def _key(graph: Graph, x: Node) -> Hashable:
-    """What is equal for nodes that are alike: numbers in names, and where a slice begins, differ.
+    """A key that nodes share that differ in the numbers in names and the start of a slice alone.
 
     An output is like no other node.
     """

@@ -202,7 +202,7 @@ def _stacked(
             where, "unknown outputs", expected='"all", "last" or "states"', got=repr(outputs),
             at="line " + user_line(),
         )  # fmt: skip
-    steps = None if mask is None else _mask(where, mask, x)
+    steps = None if mask is None else _mask(where, mask, x, name)
     directions = 1 + both
     starts = _states(cell, initial, x, count * directions)
     finals: list[Node] = []
@@ -296,14 +296,15 @@ def _sequence(where: str, x: Node) -> Node:
     )  # fmt: skip
 
 
-def _mask(where: str, mask: Node, x: Node) -> Node:
+def _mask(where: str, mask: Node, x: Node, name: str | None) -> Node:
     """The mask as bool (N, t). Raises DTypeError, ShapeError."""
     mask = as_node(mask)
+    scope = layer_scope(name and f"{name}.mask", f"{where}.mask")
     if mask.dtype in INTEGERS and mask.shape == x.shape[:1]:
         length = x.shape[1]
         assert isinstance(length, int)
         times = constant(np.arange(length), mask.dtype)
-        return less(times, expand_dims(mask, -1))
+        return as_layer(scope, less(times, expand_dims(mask, -1)), (mask,))
     if mask.dtype != "bool":
         raise DTypeError(
             where, "a mask is bool, one for each step, or holds the lengths of the sequences",

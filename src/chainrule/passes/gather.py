@@ -10,10 +10,11 @@ Layers that share weights over the steps of a sequence give gradients that are s
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from chainrule.graph.node import Node, Operation, apply, rebuilt
+from chainrule.graph.node import Input, Node, Operation, Scope, apply, rebuilt
 from chainrule.graph.op import Op
 from chainrule.ops.build import broadcast_to, constant
 from chainrule.ops.einsum import EINSUM
@@ -27,6 +28,9 @@ from chainrule.types import Dim, N, Shape
 LEAST = 4
 """Products are stacked from this many on."""
 
+MANY_SLICES = 8
+"""An input of which so many parts are read is copied, so that the readers share their code."""
+
 
 def gather(graph: Iterable[Node]) -> dict[Node, Node]:
     """Maps every node of a graph to its replacement."""
@@ -39,10 +43,13 @@ def gather(graph: Iterable[Node]) -> dict[Node, Node]:
         x for node in nodes if _is(node, ADD) for x in node.inputs if _is(x, ADD) and uses[x] == 1
     }
     found = _Gathered()
+    steps = _in_steps(nodes)
     for node in nodes:
         new = node
         if isinstance(node, Operation):
             operands = tuple(found.place[x] for x in node.operands)
+            if node.op is SLICE:
+                operands = tuple(steps.get(x, x) for x in operands)
             new = node if operands == node.operands else rebuilt(node, operands)
             if node.op is SLICE:
                 new = sliced(new)
@@ -51,6 +58,16 @@ def gather(graph: Iterable[Node]) -> dict[Node, Node]:
         found.place[node] = new
         found.enter(new)
     return found.place
+
+
+def _in_steps(nodes: Iterable[Node]) -> dict[Node, Node]:
+    """Inputs of which many parts are read, each with a copy of it between kernels."""
+    sliced = Counter(x.inputs[0] for x in nodes if _is(x, SLICE))
+    found = (x for x, n in sliced.items() if n >= MANY_SLICES and isinstance(x, Input))
+    return {
+        x: apply(CONCAT, x, axis=x.ndim - 1).within(Scope(f"{x.label}.steps"))
+        for x in found if x.ndim > 1 and x.shape[-1] is not N
+    }  # fmt: skip
 
 
 def _is(node: Node, op: Op) -> bool:

@@ -18,7 +18,7 @@ def sliced(x: Operation) -> Node:
         return x
     if y.op is PAD and set(y.attributes["step"]) <= {1}:
         return _of_pad(x, y)
-    return _of_concat(x, y) if y.op is CONCAT else x
+    return _of_concat(x, y) if y.op is CONCAT and len(y.operands) > 1 else x  # one: a copy
 
 
 def is_zero(x: Node) -> bool:

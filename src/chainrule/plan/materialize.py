@@ -22,6 +22,9 @@ MAX_FUSED_DEPTH = 96
 DEEP_INDEX = MAX_EXPR_DEPTH // 4
 """The depth of a node whose index in the operand repeats the index of its own element."""
 
+MANY_READERS = 8
+"""The number of readers of parts, such as steps of a sequence, for which a node is materialized."""
+
 RECOMPUTE_PRICE = 2
 """The price up to which an expression is recomputed rather than materialized."""
 
@@ -77,7 +80,7 @@ def roots_of(graph: Graph) -> Roots:
         after[node] = _epilogue(graph, node, found, after)
         large = price[node] > MAX_EXPR_PRICE or depth[node] > MAX_EXPR_DEPTH
         stored = large or node in found.loops or node in outputs
-        stored |= own
+        stored |= own or _in_steps(graph, node)
         if stored or _worth_storing(graph, node, found, price[node], after[node]):
             found.roots.add(node)
     return found
@@ -184,6 +187,15 @@ def _worth_storing(
     if uses.scattered and (price > SCATTERED_PRICE or after.in_place):
         return True
     return (uses.spread or uses.reads > 1) and (price > RECOMPUTE_PRICE or after.sole)
+
+
+def _in_steps(graph: Graph, node: Operation) -> bool:
+    """Whether many readers take a part each: read from memory, they share their code."""
+    if isinstance(node.op.lower, View) or not node.shape:
+        return False
+    readers = graph.consumers(node)
+    parts = (x for x in readers if isinstance(x.op.lower, View) and _resized(x, node))
+    return len(readers) >= MANY_READERS and sum(1 for _ in parts) >= MANY_READERS
 
 
 def _resized(node: Node, x: Node) -> bool:
