@@ -32,7 +32,9 @@ HEAVY = {
 LATE = {
     *("backend.cpu.emit.module", "backend.cpu.resources", "backend.cpu.run.microbench"),
     *("costs.cost", "costs.forecast"),
-    *("data.check", "data.readers.datasets", "data.readers.files", "display.lineplot"),
+    *("data.blocks", "data.check", "data.columns", "data.onerow", "data.predictions"),
+    *("data.readers", "data.repeats", "data.schema", "data.split", "data.table"),
+    "display.lineplot",
     *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
     *("explain.pixel", "explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
     *("plan.check", "plan.show", "plan.unit"),

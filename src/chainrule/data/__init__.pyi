@@ -14,8 +14,8 @@ from chainrule.data.columns.kinds import guess_task as guess_task
 from chainrule.data.readers import datasets as datasets
 from chainrule.data.readers.sources import read as read
 from chainrule.data.schema import Schema as Schema
+from chainrule.data.shuffle import shuffled as shuffled
 from chainrule.data.split import folds as folds
 from chainrule.data.split import holdout as holdout
-from chainrule.data.split import shuffled as shuffled
 from chainrule.data.table import Column as Column
 from chainrule.data.table import Table as Table

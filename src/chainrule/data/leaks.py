@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task
-from chainrule.data.split import shuffled
+from chainrule.data.shuffle import shuffled
 from chainrule.data.table import Column, Floats
 
 MIN_CLASS_ROWS = 5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -12,42 +11,10 @@ from chainrule.data.columns.dates import dates_of
 from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.readers.memory import from_mapping
+from chainrule.data.shuffle import Rows, shuffled
 from chainrule.data.table import Column
 from chainrule.errors import DataError, SettingError
-from chainrule.system.checks import integer
 from chainrule.types import is_number
-
-Rows = NDArray[np.int64]
-
-
-class _Stream(threading.local):
-    """Random words by key, of a Philox for each thread: making one takes longer than setting it."""
-
-    def __init__(self) -> None:
-        self._philox = np.random.Philox(0)
-
-    def words(self, key: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
-        zeros = np.zeros(4, np.uint64)
-        self._philox.state = {
-            "bit_generator": "Philox", "state": {"counter": zeros, "key": key},
-            "buffer": zeros, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
-        }  # fmt: skip
-        return self._philox.random_raw(n)
-
-
-_stream = _Stream()
-
-
-def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
-    """The numbers 0 to n - 1, shuffled by seed and epoch alone: the same in every NumPy."""
-    key = np.array([integer("split", "seed", seed, 0) & (2**64 - 1), epoch], np.uint64)
-    words = _stream.words(key, n)
-    number = np.uint64(2 ** max(n - 1, 1).bit_length() - 1)  # the low bits hold a row's number:
-    words &= ~number
-    words |= np.arange(n, dtype=np.uint64)
-    words.sort()  # faster than argsort
-    words &= number
-    return words.view(np.int64)
 
 
 def holdout(

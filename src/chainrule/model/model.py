@@ -13,12 +13,6 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.blocks import Encoded
-from chainrule.data.onerow import RowReader
-from chainrule.data.predictions import Predictions
-from chainrule.data.readers.sources import read
-from chainrule.data.repeats import repeated, sentence
-from chainrule.data.schema import Schema
 from chainrule.display.tables import clean
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleError, ChainruleWarning, ModelFileError, SettingError
@@ -31,7 +25,7 @@ from chainrule.model.predicted import Predicted, PredictedNodes
 from chainrule.model.predictor import Predictor
 from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
-from chainrule.model.state import Data, Tabular
+from chainrule.model.state import Data, Tabular, encoded_table, is_encoded
 from chainrule.model.trainable import Trainable
 from chainrule.nn.summary import Summary, summary
 from chainrule.system.collector import paused_collector
@@ -44,6 +38,9 @@ if TYPE_CHECKING:
 
     from chainrule.costs.forecast import Forecast
     from chainrule.costs.profile import Profile
+    from chainrule.data.onerow import RowReader
+    from chainrule.data.predictions import Predictions
+    from chainrule.data.schema import Schema
     from chainrule.inspector.page import Page
     from chainrule.report.page import Report
 
@@ -108,7 +105,7 @@ class Model(Trainable, Generic[Result]):
         values: Mapping[str, Array] | None = None,
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
-        self._reader = None if schema is None else RowReader(schema)
+        self._reader = None if schema is None else _reader(schema)
         self._own = Predicted(self.graph, self.outputs, single=self.single)
         self._forward, self._output_inputs = self._own.forward, self._own.inputs
         self._quick, self._nodes = self._own.quick, PredictedNodes(self.graph)
@@ -145,8 +142,10 @@ class Model(Trainable, Generic[Result]):
             GraphError: the model has no loss.
         """
         notes: list[str] = []
-        if self.schema is not None and not isinstance(data, Encoded):
-            data = self.schema.encode(read(data), "required")
+        if self.schema is not None and not is_encoded(data):
+            from chainrule.data.repeats import repeated, sentence  # noqa: PLC0415  (tables alone need it)
+
+            data = encoded_table(self.schema, data)
             notes = list(data.notes)
             if self.trained_rows is not None:
                 again = repeated(self.schema, self.trained_rows, data)
@@ -196,7 +195,9 @@ class Model(Trainable, Generic[Result]):
             return found
         if self.schema is None or self._reader is None:
             return self._of_arrays(self._own, data)
-        encoded = data if isinstance(data, Encoded) else self._reader.encode(data)
+        from chainrule.data.predictions import Predictions  # noqa: PLC0415  (tables alone need it)
+
+        encoded = data if is_encoded(data) else self._reader.encode(data)
         first = self._quick.of_table(self._values, encoded)
         if first is None:
             first = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
@@ -211,11 +212,11 @@ class Model(Trainable, Generic[Result]):
         """The values of nodes, as `predict` gives them, and notes on a table."""
         if self.schema is None or self._reader is None:
             return self._of_arrays(asked, data), ()
-        encoded = data if isinstance(data, Encoded) else self._reader.encode(data)
+        encoded = data if is_encoded(data) else self._reader.encode(data)
         arrays, rows = encoded.arrays, len(encoded)
         if not arrays.keys() >= set(asked.inputs.values()):  # the loss, or what else is of targets
-            if not isinstance(data, Encoded):
-                encoded = self.schema.encode(read(data), "required")
+            if not is_encoded(data):
+                encoded = encoded_table(self.schema, data)
             arrays, rows = self.arrays(encoded)
         values = asked.forward(self._values, arrays, all_rows(rows))
         if encoded.absent is not None:
@@ -397,8 +398,20 @@ def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
     return model
 
 
+def _reader(schema: Schema) -> RowReader:
+    from chainrule.data.onerow import RowReader  # noqa: PLC0415  (tables alone need it)
+
+    return RowReader(schema)
+
+
+def _schema(contract: Mapping[str, Any]) -> Schema:
+    from chainrule.data.schema import Schema  # noqa: PLC0415  (tables alone need it)
+
+    return Schema.from_dict(contract)
+
+
 def _from_saved(saved: Saved) -> Model:
-    schema = None if saved.contract is None else Schema.from_dict(saved.contract)
+    schema = None if saved.contract is None else _schema(saved.contract)
     outputs = [saved.graph[name] for name in saved.outputs]
     model = Model(
         outputs[0] if saved.notes.get("single") and len(outputs) == 1 else outputs,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.blocks import Encoded
-from chainrule.data.readers.sources import read
-from chainrule.data.schema import Schema
-from chainrule.data.split import holdout
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
 from chainrule.graph.node import Array, Input, Node
-from chainrule.model.state import Data, ModelState
+from chainrule.model.state import Data, ModelState, is_encoded
 from chainrule.nn.loss import Bounds
 from chainrule.train.objective import Objective
+
+if TYPE_CHECKING:
+    from chainrule.data.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,9 @@ def prepare(
     """
     if isinstance(data, Prepared):
         return data
+    more: dict[str, Any] = {}
     if state.schema is not None:
         data, groups, time = encode(state.schema, data, groups, time)
-    more: dict[str, Any] = {}
-    if isinstance(data, Encoded):
         more = {"notes": tuple(data.notes), "places": data.rows}
     arrays, n = state.arrays(data)
     refuse_impossible_targets(state, arrays)
@@ -78,8 +76,10 @@ def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:
 
     Data that is encoded already, and columns that are not names, are returned as they are.
     """
-    if isinstance(data, Encoded):
+    if is_encoded(data):
         return data, *columns
+    from chainrule.data.readers.sources import read  # noqa: PLC0415  (tables alone need it)
+
     table = read(data)
     encoded = schema.encode(table, "required")
     taken = (table[x].take(encoded.rows) if isinstance(x, str) else x for x in columns)
@@ -93,6 +93,8 @@ def divide(
     if fraction is None:
         sentence = f"all {len(rows):,} rows train, none validate"
         return Prepared(arrays, rows, None, rows[:0], sentence)
+    from chainrule.data.split import holdout  # noqa: PLC0415  (it knows tables too)
+
     train, held, sentence = holdout(len(rows), fraction, seed, **ways)
     return Prepared(arrays, rows[train], arrays, rows[held], sentence)
 

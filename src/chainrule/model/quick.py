@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.data.blocks import Encoded
 from chainrule.engine.forward import Forward
 from chainrule.graph.node import Array, Input
+
+if TYPE_CHECKING:
+    from chainrule.data.blocks import Encoded
 
 FEW = 64
 """Rows of a table up to which its outputs may be found in the quick way."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from chainrule.data.repeats import as_text, from_text
 from chainrule.errors import ModelFileError, SettingError, short
 from chainrule.model.lastrun import LastRun
 from chainrule.model.saved import Saved, check_slots
@@ -13,6 +12,9 @@ from chainrule.model.state import ModelState
 from chainrule.train.history import History
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import is_portable, optimizer_from_dict
+
+if TYPE_CHECKING:
+    from chainrule.data.repeats import Keys
 
 
 def content(model: ModelState) -> Saved:
@@ -34,7 +36,7 @@ def content(model: ModelState) -> Saved:
             "single": model.single,
             "split": model.split,
             "notes": model.notes,
-            "rows": "" if model.trained_rows is None else as_text(model.trained_rows),
+            "rows": "" if model.trained_rows is None else _text_of(model.trained_rows),
             **({"run": model.last_run.to_dict()} if model.last_run and portable else {}),
         },
     )
@@ -57,8 +59,21 @@ def fill(model: ModelState, saved: Saved) -> None:
     if not isinstance(notes, Mapping):
         raise ModelFileError("load", "the notes are not a mapping", got=short(notes))
     model.notes = dict(notes)
+    rows = saved.notes.get("rows", "")
+    model.trained_rows = None if rows == "" else _keys_of(rows)
+
+
+def _text_of(keys: Keys) -> str:
+    from chainrule.data.repeats import as_text  # noqa: PLC0415  (tables alone need it)
+
+    return as_text(keys)
+
+
+def _keys_of(text: object) -> Keys | None:
+    from chainrule.data.repeats import from_text  # noqa: PLC0415  (tables alone need it)
+
     try:
-        model.trained_rows = from_text(saved.notes.get("rows", ""))
+        return from_text(text)
     except ValueError as error:
         raise ModelFileError("load", "the keys of rows are damaged", got=str(error)) from None
 

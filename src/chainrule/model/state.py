@@ -6,17 +6,11 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.blocks import Encoded
-from chainrule.data.columns.target import ClassTarget
-from chainrule.data.readers.sources import read
-from chainrule.data.repeats import Keys
-from chainrule.data.schema import Schema
-from chainrule.data.table import Table
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
@@ -40,10 +34,16 @@ from chainrule.train.objectives import Objectives
 from chainrule.train.optim import Optimizer
 from chainrule.train.record import Recording
 
-Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
+if TYPE_CHECKING:  # arrays do not need them, and they take long to load
+    from chainrule.data.blocks import Encoded
+    from chainrule.data.repeats import Keys
+    from chainrule.data.schema import Schema
+    from chainrule.data.table import Table
+
+Tabular: TypeAlias = "Table | Encoded | str | os.PathLike[str] | Any"
 """Data that only a model with a schema can read."""
 
-Data: TypeAlias = Mapping[str, npt.ArrayLike] | Tabular
+Data: TypeAlias = "Mapping[str, npt.ArrayLike] | Tabular"
 
 _FED = ("fit", "step", "trace_step", "evaluate", "predict", "profile")
 """Methods whose first argument is data."""
@@ -246,8 +246,8 @@ class ModelState:
         """
         inputs = self._inputs
         if self.schema is not None:
-            if not isinstance(data, Encoded):
-                data = self.schema.encode(read(data), "required")
+            if not is_encoded(data):
+                data = encoded_table(self.schema, data)
             data = self._with_target(data)
         elif not isinstance(data, Mapping):
             raise not_arrays(data, inputs.values())
@@ -321,7 +321,11 @@ class ModelState:
     @property
     def _decided(self) -> Callable[[Array], Array] | None:
         """The shares whose highest decides on a class, where it is not the most probable one."""
-        target = None if self.schema is None else self.schema.target
+        if self.schema is None:
+            return None
+        from chainrule.data.columns.target import ClassTarget  # noqa: PLC0415  (tables alone need it)
+
+        target = self.schema.target
         return target.decided if isinstance(target, ClassTarget) and target.weights else None
 
     @property
@@ -343,6 +347,20 @@ class ModelState:
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
         return self._scored(self._values, arrays, rows)
+
+
+def is_encoded(data: object) -> TypeGuard[Encoded]:
+    """Whether data is a table that is encoded already; only a model with a schema takes one."""
+    from chainrule.data.blocks import Encoded  # noqa: PLC0415  (tables alone need it)
+
+    return isinstance(data, Encoded)
+
+
+def encoded_table(schema: Schema, data: Any) -> Encoded:
+    """A table, with its target, as a schema encodes it."""
+    from chainrule.data.readers.sources import read  # noqa: PLC0415  (tables alone need it)
+
+    return schema.encode(read(data), "required")
 
 
 def not_arrays(data: object, names: Iterable[str]) -> FeedError:

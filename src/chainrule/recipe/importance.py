@@ -10,7 +10,7 @@ import numpy.typing as npt
 from chainrule.data.blocks import Encoded, subset
 from chainrule.data.columns.encoder import GridEncoder
 from chainrule.data.schema import Schema
-from chainrule.data.split import shuffled
+from chainrule.data.shuffle import shuffled
 from chainrule.model.model import Model
 from chainrule.report.results import Evaluation, Importance
 from chainrule.train.metrics import log_loss

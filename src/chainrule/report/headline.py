@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.split import shuffled
+from chainrule.data.shuffle import shuffled
 from chainrule.data.table import clip, counted
 from chainrule.display.format import number
 from chainrule.report.charts import percent, wilson

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from chainrule.data.split import shuffled
+from chainrule.data.shuffle import shuffled
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.order import NativeOrder
 
