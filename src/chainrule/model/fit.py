@@ -329,7 +329,7 @@ def _ends(
     metrics = list(settings.metrics or ())
     if not state.plainly_scored or (metrics and state.objective.together(metrics) is None):
         return None
-    forward = state.repeated(prepared.held_arrays, prepared.held_rows)
+    forward = state.scored.repeated(state.values, prepared.held_arrays, prepared.held_rows)
     if forward is None:
         return None
     pauses = Pauses(program, forward, states=settings.keep_best)

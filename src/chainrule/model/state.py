@@ -14,7 +14,6 @@ import numpy.typing as npt
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
-from chainrule.engine.repeated import Repeated
 from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
@@ -40,10 +39,12 @@ if TYPE_CHECKING:  # arrays do not need them, and they take long to load
     from chainrule.data.schema import Schema
     from chainrule.data.table import Table
 
-Tabular: TypeAlias = "Table | Encoded | str | os.PathLike[str] | Any"
+    Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
+else:
+    Tabular: TypeAlias = str | os.PathLike[str] | Any
 """Data that only a model with a schema can read."""
 
-Data: TypeAlias = "Mapping[str, npt.ArrayLike] | Tabular"
+Data: TypeAlias = Mapping[str, npt.ArrayLike] | Tabular
 
 _FED = ("fit", "step", "trace_step", "evaluate", "predict", "profile")
 """Methods whose first argument is data."""
@@ -68,6 +69,7 @@ class ModelState:
         schema: of a table, or None.
         objectives: the nodes that the loss compares, and their metrics.
         objective: that of the first output.
+        scored: the forward pass of the loss and of what metrics compare.
         optimizer: of the last run; None before the first.
         steps: the number of updates made.
         history: of all runs of `fit`.
@@ -108,7 +110,7 @@ class ModelState:
         self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         self.step_cache = StepCache()
         scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
-        self._scored = Forward(self.graph, scored)
+        self.scored = Forward(self.graph, scored)
         self._begin(values or {})
 
     def _begin(self, given: Mapping[str, Array]) -> None:
@@ -333,20 +335,13 @@ class ModelState:
         """Whether metrics compare one objective, and the most probable class decides."""
         return not self.objectives.several and self._decided is None
 
-    def repeated(self, arrays: Mapping[str, Array], rows: Rows) -> Repeated | None:
-        """The values of `scoring_outputs`, again and again for few rows while a program trains.
-
-        None where it is not possible; see Forward.repeated.
-        """
-        return self._scored.repeated(self._values, arrays, rows)
-
     def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
         """The loss over some rows of checked arrays, and the values of the objectives' nodes."""
         if self.loss is None:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        return self._scored(self._values, arrays, rows)
+        return self.scored(self._values, arrays, rows)
 
 
 def is_encoded(data: object) -> TypeGuard[Encoded]:
