@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import measure, startup
-from bench.cells import NETWORKS
+from bench.cells import CELLS
+from bench.designs import DESIGNS
 from bench.features import CHOSEN, VARIABLES, hold_llvm
 from bench.machine import machine, slug
 from bench.measure import Settings
@@ -48,7 +49,8 @@ class Part:
     systems: Sequence[str] = tuple(SYSTEMS)
 
 
-ALL = tuple(x.name for x in NETWORKS)
+ALL = tuple(x.name for x in CELLS)
+NEW = tuple(x.name for x in DESIGNS)
 ANSWERING = [*OWN, *(x for x in SYSTEMS if x != "JAX scan")]
 """The systems of a prediction."""
 PARTS = (
@@ -57,7 +59,7 @@ PARTS = (
     Part("first step", startup.first_steps, [COMPARED]),
     Part("first step", startup.first_steps, [x for x in ALL if x != COMPARED], [OURS]),
     Part("training", measure.training, ALL),
-    Part("prediction", measure.prediction, ("4-16-3", *SOME), ANSWERING),
+    Part("prediction", measure.prediction, ("4-16-3", *SOME, *NEW), ANSWERING),
     Part("two models", measure.together, SOME),
     Part("busy machine", measure.busy, SOME),
 )
@@ -136,7 +138,7 @@ def parts(only: Sequence[str], quick: bool) -> list[Part]:
 def measured(parts: Sequence[Part], rounds: int, seconds: float) -> Iterator[Record]:
     """Yields all records of the parts; a network on which a worker dies is skipped."""
     for part in parts:
-        for networks in [[x] for x in NETWORKS if x.name in part.networks] or [[]]:
+        for networks in [[x] for x in CELLS if x.name in part.networks] or [[]]:
             try:
                 yield from part.measure(Settings(part.systems, networks, rounds, seconds, tell))
             except WorkerError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.designs import DESIGNS, Design, data_of, start_of
 
 Array = npt.NDArray[np.float32]
 RATES = {"sgd": 0.01, "adam": 1e-3}
@@ -20,12 +23,14 @@ class Network:
         widths: of the input, the hidden layers and the output; one output means a number.
         batch: rows of a minibatch.
         batches: minibatches of an epoch; all are whole, so that every system does equal steps.
+        asked: rows of the predictions that are timed.
     """
 
     name: str
     widths: tuple[int, ...]
     batch: int
     batches: int
+    asked: tuple[int, ...] = (1, 100, 100_000)
 
     @property
     def rows(self) -> int:
@@ -60,13 +65,20 @@ NETWORKS = (
 )
 """The last one is the table of 10,000 rows and 20 columns; 9,984 of them are full minibatches."""
 
+Cell: TypeAlias = Network | Design
 
-def data(network: Network, rows: int | None = None) -> tuple[Array, npt.NDArray[np.generic]]:
+CELLS: tuple[Cell, ...] = (*NETWORKS, *DESIGNS)
+"""All that are measured."""
+
+
+def data(network: Cell, rows: int | None = None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Inputs (n, i) and targets: class indices (n,) or numbers (n,), one in ten at random.
 
     The classes lie around centres; the noise keeps the loss away from zero, where numbers too
     small for float32 would change how long a step takes.
     """
+    if isinstance(network, Design):
+        return data_of(network, rows)
     rng = np.random.default_rng(7)
     n, inputs, outputs = rows or network.rows, network.widths[0], network.widths[-1]
     x = rng.standard_normal((n, inputs), dtype=np.float32)
@@ -81,14 +93,15 @@ def data(network: Network, rows: int | None = None) -> tuple[Array, npt.NDArray[
     return x, classes.astype(np.int32)
 
 
-def start(network: Network) -> list[tuple[Array, Array]]:
-    """Initial weights (i, o) and biases (o,) of every layer, the same for all systems."""
+def start(network: Cell) -> dict[str, Array]:
+    """The initial parameters by name, the same for all systems: of dense layers the weights (i, o)
+    and biases (o,) in turn, `layer0.w`, `layer0.b`.
+    """
+    if isinstance(network, Design):
+        return start_of(network)
     rng = np.random.default_rng(11)
-    pairs = zip(network.widths, network.widths[1:], strict=False)
-    return [
-        (
-            (rng.standard_normal((i, o)) * np.sqrt(2 / i)).astype(np.float32),
-            np.zeros(o, np.float32),
-        )
-        for i, o in pairs
-    ]
+    made: dict[str, Array] = {}
+    for k, (i, o) in enumerate(zip(network.widths, network.widths[1:], strict=False)):
+        made[f"layer{k}.w"] = (rng.standard_normal((i, o)) * np.sqrt(2 / i)).astype(np.float32)
+        made[f"layer{k}.b"] = np.zeros(o, np.float32)
+    return made

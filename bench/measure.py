@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.cells import Network
+from bench.cells import Cell
 from bench.process import Worker, WorkerError, all_cores, place, spinning
 from bench.records import Record
 
 EPOCHS = 3
 """Epochs after which the losses of the systems are compared."""
-ROWS = (1, 100, 100_000)
-"""Rows of a prediction."""
+APART = 1e-3
+"""The greatest relative difference of the losses of the third step: all do the same work."""
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 
 
@@ -30,7 +31,7 @@ class Settings:
     """
 
     systems: Sequence[str]
-    networks: Sequence[Network]
+    networks: Sequence[Cell]
     rounds: int
     seconds: float
     tell: Callable[[str], None]
@@ -85,7 +86,7 @@ def words(count: int, what: str) -> str:
 def _train(
     settings: Settings,
     group: str,
-    network: Network,
+    network: Cell,
     optimizer: str,
     threads: Sequence[int],
     *,
@@ -109,7 +110,7 @@ def _train(
                 record = Record(group, cell, system, "s", [], threads=count, flops=flops)
                 request = {"do": "train", "seconds": settings.seconds}
                 entries.append(Entry(worker, record, request))
-        able = ready(entries, settings.tell)
+        able = alike(ready(entries, settings.tell), settings.tell)
         with spinning(taken):
             found = rounds(able, settings.rounds)
         for entry, record in zip(able, found, strict=True):
@@ -124,9 +125,7 @@ def prediction(settings: Settings) -> Iterator[Record]:
                 yield from _predict(settings, network, count, stack)
 
 
-def _predict(
-    settings: Settings, network: Network, threads: int, stack: ExitStack
-) -> Iterator[Record]:
+def _predict(settings: Settings, network: Cell, threads: int, stack: ExitStack) -> Iterator[Record]:
     settings.tell(f"prediction: {network.name}, {words(threads, 'thread')}")
     entries = []
     for system in settings.systems:
@@ -134,7 +133,7 @@ def _predict(
         worker.send("reads", system=system, network=network.name, threads=threads)
         entries.append(Entry(worker, Record("prediction", "", system, "s", [], threads), {}))
     able = ready(entries, settings.tell)
-    for rows in ROWS:
+    for rows in network.asked:
         cell = f"{network.name}, {words(rows, 'row')}, {words(threads, 'thread')}"
         request: dict[str, Any] = {"do": "predict", "rows": rows, "seconds": settings.seconds}
         for entry in able:
@@ -154,6 +153,21 @@ def ready(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
             tell(f"  left out: {error}")
         else:
             able.append(replace(entry, record=replace(entry.record, loss=answer)))
+    return able
+
+
+def alike(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
+    """The workers whose third step has the loss of the first of them, or that cannot tell."""
+    able: list[Entry] = []
+    wanted = math.nan
+    for entry in entries:
+        loss = entry.worker.ask("check")
+        wanted = loss if math.isnan(wanted) else wanted
+        if abs(loss - wanted) > APART * abs(wanted):
+            tell(f"  left out: {entry.record.system} does other steps: loss {loss:.6f}, "
+                 f"not {wanted:.6f}")  # fmt: skip
+        else:
+            able.append(entry)
     return able
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Protocol, cast
 
-from bench.cells import Array, Network
+from bench.cells import Array, Cell
 
 OURS = "Chainrule"
 SYSTEMS = {
@@ -24,7 +24,10 @@ OWN = {BOUND: ("chainrule", "Bound")}
 
 
 class System(Protocol):
-    """One network in one system, on data in memory."""
+    """One network in one system, on data in memory.
+
+    Raises ValueError where it has no such network.
+    """
 
     def first(self) -> None:
         """Builds the model and trains one epoch, including all preparation."""
@@ -35,11 +38,17 @@ class System(Protocol):
         `ready` is called when all that is done once is done, right before the time begins.
         """
 
+    def check(self) -> float:
+        """The loss of the third of three steps from the initial values, on the first rows.
+
+        It tells whether systems do the same work. NaN where a system draws its own values.
+        """
+
     def predict(self, x: Array) -> Array:
         """Predicts some rows; takes and returns a NumPy array."""
 
 
-def make(name: str, network: Network, optimizer: str, threads: int) -> System:
+def make(name: str, network: Cell, optimizer: str, threads: int) -> System:
     """Imports a system."""
     module, kind = (SYSTEMS | OWN)[name]
     system = getattr(import_module(f"bench.systems.{module}"), kind)

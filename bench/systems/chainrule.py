@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 import chainrule as cr
-from bench.cells import RATES, Array, Network, data, start
+from bench.cells import RATES, Array, Cell, Network, data, start
+from bench.systems.nets import KINDS
 
 
 class Chainrule:
     """See System."""
 
-    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         self._network, self._threads = network, threads
         self._optimizer = {"sgd": cr.SGD, "adam": cr.Adam}[optimizer](RATES[optimizer])
         x, t = data(network)
@@ -39,6 +40,14 @@ class Chainrule:
         history = self._fit(1 + epochs, first)
         return time.perf_counter() - begun, history["loss"][epochs - 1]
 
+    def check(self) -> float:
+        """See System."""
+        model, size = self.model(), self._network.batch
+        rows = [slice(k * size, (k + 1) * size) for k in range(3)]
+        steps = ({name: x[part] for name, x in self._data.items()} for part in rows)
+        *_, loss = (model.step(x, optimizer=self._optimizer, threads=self._threads) for x in steps)
+        return loss
+
     def predict(self, x: Array) -> Array:
         """See System."""
         if self._asked is None:
@@ -53,18 +62,23 @@ class Chainrule:
 
     def model(self) -> cr.Model:
         """The network with the initial values of all systems."""
-        network = self._network
-        x = cr.input("x", (network.widths[0],))
+        network, x = self._network, self._data["x"]
+        given = cr.input("x", x.shape[1:], dtype=str(x.dtype))
         t = cr.input("t", (), dtype="float32" if network.regression else "int32")
-        y: cr.Node = x
-        values: dict[str, Array] = {}
-        for k, (weights, biases) in enumerate(self._start):
-            hidden = k < len(self._start) - 1
-            y = cr.dense(y, weights.shape[1], "relu" if hidden else None, name=f"layer{k}")
-            values |= {f"layer{k}.w": weights, f"layer{k}.b": biases}
+        if isinstance(network, Network):
+            y = _dense(given, network)
+        else:
+            y = KINDS[network.kind](given, network)
         y = y[:, 0] if network.regression else y
         loss = cr.squared_error(y, t) if network.regression else cr.cross_entropy(y, t)
-        return cr.Model(y, loss, values=values)
+        return cr.Model(y, loss, values=self._start)
+
+
+def _dense(x: cr.Node, network: Network) -> cr.Node:
+    last = len(network.widths) - 2
+    for k, width in enumerate(network.widths[1:]):
+        x = cr.dense(x, width, "relu" if k < last else None, name=f"layer{k}")
+    return x
 
 
 class Bound(Chainrule):

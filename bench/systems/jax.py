@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bench.cells import RATES, Array, Network, data, start
+from bench.cells import RATES, Array, Cell, Network, data, start
+from bench.systems.jax_nets import KINDS
 
 State = Any  # parameters, slots of the optimizer, number of the step
 
@@ -22,13 +24,13 @@ class _Jax:
     permutation and indexing on a CPU.
     """
 
-    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         self._network, self._optimizer, self._rate = network, optimizer, RATES[optimizer]
         self._x, self._t = map(jnp.asarray, data(network))
         self._start = start(network)
         self._random = np.random.default_rng(0)
         self._epoch = self._compiled()
-        self._forward = jax.jit(_forward)
+        self._forward = jax.jit(partial(self._outputs, training=False))
         self._asked: Any = None
 
     def first(self) -> None:
@@ -37,10 +39,7 @@ class _Jax:
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
         """See System."""
-        parameters = jax.tree.map(jnp.array, self._start)  # a copy, to be donated
-        pair = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
-        slots = pair if self._optimizer == "adam" else []
-        state = jax.block_until_ready((parameters, slots, jnp.float32(0)))
+        state = jax.block_until_ready(self._state())
         ready()
         begun = time.perf_counter()
         for _ in range(epochs):
@@ -48,6 +47,20 @@ class _Jax:
             state, loss = self._epoch(state, order.reshape(-1, self._network.batch))
         jax.block_until_ready(state)
         return time.perf_counter() - begun, float(loss)
+
+    def check(self) -> float:
+        """See System."""
+        state, step = self._state(), jax.jit(self._step)
+        for k in range(3):
+            rows = jnp.arange(k * self._network.batch, (k + 1) * self._network.batch)
+            state, loss = step(state, self._x, self._t, rows)
+        return float(loss)
+
+    def _state(self) -> State:
+        """The initial state, to be donated."""
+        parameters = jax.tree.map(jnp.array, self._start)
+        pair = [jax.tree.map(jnp.zeros_like, parameters) for _ in range(2)]
+        return parameters, pair if self._optimizer == "adam" else [], jnp.float32(0)
 
     def predict(self, x: Array) -> Array:
         """See System."""
@@ -59,10 +72,15 @@ class _Jax:
         raise NotImplementedError
 
     def _loss(self, parameters: Any, x: Any, t: Any) -> Any:
-        y = _forward(parameters, x)
+        y = self._outputs(parameters, x, training=True)
         if self._network.regression:
             return jnp.mean((y[:, 0] - t) ** 2)
         return -jnp.mean(jnp.sum(jax.nn.log_softmax(y) * jax.nn.one_hot(t, y.shape[1]), axis=1))
+
+    def _outputs(self, parameters: Any, x: Any, *, training: bool) -> Any:
+        if isinstance(self._network, Network):
+            return _dense(parameters, x)
+        return KINDS[self._network.kind](parameters, x, training)
 
     def _step(self, state: State, x: Any, t: Any, rows: Any) -> tuple[State, Any]:
         x, t = (array.at[rows].get(mode="promise_in_bounds") for array in (x, t))
@@ -99,7 +117,15 @@ class Step(_Jax):
 
 
 class Scan(_Jax):
-    """See System. Python calls a compiled epoch."""
+    """See System. Python calls a compiled epoch.
+
+    XLA runs convolutions in a loop by its slowest code, hundreds of times slower: Step has them.
+    """
+
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
+        if not isinstance(network, Network) and network.convolves:
+            raise ValueError("XLA does not compile convolutions in a loop well: JAX step has them")
+        super().__init__(network, optimizer, threads)
 
     def _compiled(self) -> Callable[[State, Any], tuple[State, Any]]:
         def epoch(state: State, x: Any, t: Any, order: Any) -> tuple[State, Any]:
@@ -110,8 +136,8 @@ class Scan(_Jax):
         return lambda state, order: compiled(state, self._x, self._t, order)
 
 
-def _forward(parameters: Any, x: Any) -> Any:
-    *hidden, (weights, biases) = parameters
-    for w, b in hidden:
-        x = jax.nn.relu(x @ w + b)
-    return x @ weights + biases
+def _dense(parameters: Any, x: Any) -> Any:
+    last = len(parameters) // 2 - 1
+    for k in range(last):
+        x = jax.nn.relu(x @ parameters[f"layer{k}.w"] + parameters[f"layer{k}.b"])
+    return x @ parameters[f"layer{last}.w"] + parameters[f"layer{last}.b"]

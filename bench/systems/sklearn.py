@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from bench.cells import RATES, Array, Network, data
+from bench.cells import RATES, Array, Cell, Network, data
 
 warnings.filterwarnings("ignore")  # that it stops before it has converged
 
@@ -18,7 +18,9 @@ warnings.filterwarnings("ignore")  # that it stops before it has converged
 class Sklearn:
     """See System. The number of threads is that of its BLAS, which the worker's variables set."""
 
-    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
+        if not isinstance(network, Network):
+            raise ValueError("it has dense layers alone")
         self._network, self._optimizer = network, optimizer
         self._data = data(network)
         self._asked: Any = None
@@ -38,6 +40,10 @@ class Sklearn:
         loss = model.loss_curve_[epochs - 1]
         left = max(seconds - once, seconds * epochs / (1 + epochs) / 2)
         return left, 2 * loss if self._network.regression else loss
+
+    def check(self) -> float:
+        """See System."""
+        return np.nan
 
     def predict(self, x: Array) -> Array:
         """See System."""

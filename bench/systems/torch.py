@@ -12,7 +12,8 @@ from torch._inductor import config
 from torch.func import grad_and_value
 from torch.nn import functional
 
-from bench.cells import RATES, Array, Network, data, start
+from bench.cells import RATES, Array, Cell, Network, data, start
+from bench.systems.torch_nets import KINDS, converted
 
 config.cpp_wrapper = True  # less Python around a compiled step, which matters for small networks
 
@@ -20,11 +21,11 @@ config.cpp_wrapper = True  # less Python around a compiled step, which matters f
 class _Torch:
     """The base of both: the data, the parameters, the loss, prediction."""
 
-    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         self._network, self._optimizer, self._rate = network, optimizer, RATES[optimizer]
-        self._start = [(w.T.copy(), b) for w, b in start(network)]
+        self._start = {name: converted(name, array) for name, array in start(network).items()}
         x, t = data(network)
         self._x, self._t = torch.from_numpy(x), torch.from_numpy(t)
         if not network.regression:
@@ -47,20 +48,31 @@ class _Torch:
         loss = float(total) / self._network.batches
         return time.perf_counter() - begun, loss
 
+    def check(self) -> float:
+        """See System."""
+        step, size = self._step(self._parameters()), self._network.batch
+        *_, loss = (step(torch.arange(k * size, (k + 1) * size)) for k in range(3))
+        return float(loss)
+
     def predict(self, x: Array) -> Array:
         """See System."""
         self._asked = self._asked or self._parameters()
         with torch.inference_mode():
-            return np.asarray(self._forward(self._asked, torch.from_numpy(x)))
+            return np.asarray(self._forward(self._asked, torch.from_numpy(x), training=False))
 
     def _parameters(self) -> list[torch.Tensor]:
-        """Weights and biases in turn, at their initial values."""
-        return [torch.from_numpy(array.copy()) for pair in self._start for array in pair]
+        """The parameters in turn, at their initial values."""
+        return [x.clone(memory_format=torch.preserve_format) for x in self._start.values()]
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         raise NotImplementedError
 
-    def _forward(self, parameters: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    def _forward(
+        self, parameters: list[torch.Tensor], x: torch.Tensor, *, training: bool
+    ) -> torch.Tensor:
+        if not isinstance(self._network, Network):
+            named = dict(zip(self._start, parameters, strict=True))
+            return KINDS[self._network.kind](named, x, training)
         for k in range(0, len(parameters), 2):
             x = functional.linear(x, parameters[k], parameters[k + 1])
             x = functional.relu(x) if k + 2 < len(parameters) else x
@@ -69,7 +81,7 @@ class _Torch:
     def _loss(
         self, parameters: list[torch.Tensor], x: torch.Tensor, t: torch.Tensor
     ) -> torch.Tensor:
-        y = self._forward(parameters, x)
+        y = self._forward(parameters, x, training=True)
         if self._network.regression:
             return functional.mse_loss(y, t)
         return functional.cross_entropy(y, t)
@@ -82,7 +94,10 @@ class Eager(_Torch):
         kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
         for parameter in parameters:
             parameter.requires_grad_()
-        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=True)
+        tables = self._optimizer == "sgd" and "bag.table" in self._start
+        if tables:  # a step then touches the rows that it uses, which Adam's exact step cannot
+            setattr(parameters[0], "rows_alone", True)  # noqa: B010  (no attribute of tensors)
+        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=not tables)
 
         def step(rows: torch.Tensor) -> torch.Tensor:
             loss = self._loss(parameters, self._x[rows], self._t[rows])
@@ -106,7 +121,8 @@ class Compiled(_Torch):
         """See System."""
         self._asked = self._asked or self._parameters()
         with torch.inference_mode():
-            return np.asarray(self._compiled_forward(self._asked, torch.from_numpy(x)))
+            given = torch.from_numpy(x)
+            return np.asarray(self._compiled_forward(self._asked, given, training=False))
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         slots = [torch.zeros_like(p) for p in parameters * 2] if self._optimizer == "adam" else []

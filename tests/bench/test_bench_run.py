@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.__main__ import QUICK, parts
-from bench.cells import NETWORKS, start
-from bench.measure import Settings, prediction
+from bench.cells import NETWORKS, Cell, data, start
+from bench.designs import DESIGNS
+from bench.measure import Entry, Settings, alike, prediction, ready
 from bench.process import Place, Worker, WorkerError, environment, place
+from bench.records import Record
 from bench.size import needed, size
 from bench.systems import BOUND, OURS, SYSTEMS
 from bench.systems.chainrule import Chainrule
@@ -117,9 +120,38 @@ def test_the_size_counts_what_is_needed() -> None:
     assert size(found["chainrule"]) > 500_000
 
 
-def test_our_models_begin_with_the_start_values_of_all_systems() -> None:
-    network = NETWORKS[0]
-    values = Chainrule(network, "sgd", 1).model().values
-    expected = [array for pair in start(network) for array in pair]
-    for found, wanted in zip(values.values(), expected, strict=True):
-        np.testing.assert_array_equal(found, wanted)
+@pytest.mark.parametrize("network", [NETWORKS[0], *DESIGNS], ids=lambda x: x.name)
+def test_our_models_begin_with_the_start_values_of_all_systems(network: Cell) -> None:
+    network = replace(network, batches=1)
+    made = Chainrule(network, "sgd", 1).model()
+    trained = {made.graph.name(x) for x in made.graph.parameters if x.trainable}
+    expected = start(network)
+    assert trained == set(expected)
+    for name, wanted in expected.items():
+        np.testing.assert_array_equal(made.value(name), wanted)
+
+
+def test_a_worker_that_does_other_steps_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Worker(OURS, place(1)) as one, Worker(OURS, place(1)) as two:
+        entries = []
+        for worker, optimizer in ((one, "sgd"), (two, "adam")):
+            asked = {"network": "4-16-3", "threads": 1, "models": 1, "epochs": 1}
+            worker.send("open", system=OURS, optimizer=optimizer, **asked)
+            entries.append(Entry(worker, Record("training", "", OURS, "s", []), {}))
+        told: list[str] = []
+        able = ready(entries, told.append)
+        assert alike(able[:1] * 2, told.append) == able[:1] * 2
+        assert not told
+        assert alike(able, told.append) == able[:1]
+    assert "Chainrule does other steps: loss 1." in told[0]
+
+
+def test_data_of_a_design_can_be_learned() -> None:
+    for design in DESIGNS:
+        x, classes = data(design, 40)
+        assert x.shape == (40, *design.shape)
+        assert x.dtype == (np.int32 if design.words else np.float32)
+        assert 0 <= classes.min() <= classes.max() < design.classes
+        if design.words:
+            assert 0 <= x.min() <= x.max() < design.words
+            assert (x % design.classes == classes[:, None]).mean() > 0.4
