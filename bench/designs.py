@@ -50,6 +50,11 @@ class Design:
         return self.kind in ("lenet", "resnet", "separable", "signals")
 
     @property
+    def recurs(self) -> bool:
+        """Whether it is a recurrent network."""
+        return self.kind in ("lstm", "gru")
+
+    @property
     def rows(self) -> int:
         """Rows of the data set."""
         return self.batch * self.batches

@@ -86,21 +86,17 @@ class _Torch:
             return functional.mse_loss(y, t)
         return functional.cross_entropy(y, t)
 
-
-class Eager(_Torch):
-    """See System."""
-
-    def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _in_parts(
+        self, parameters: list[torch.Tensor], loss_of: Callable[..., torch.Tensor], *, fused: bool
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A step of loss, gradients and update, by an optimizer of PyTorch."""
         kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
         for parameter in parameters:
             parameter.requires_grad_()
-        tables = self._optimizer == "sgd" and "bag.table" in self._start
-        if tables:  # a step then touches the rows that it uses, which Adam's exact step cannot
-            setattr(parameters[0], "rows_alone", True)  # noqa: B010  (no attribute of tensors)
-        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=not tables)
+        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=fused)
 
         def step(rows: torch.Tensor) -> torch.Tensor:
-            loss = self._loss(parameters, self._x[rows], self._t[rows])
+            loss = loss_of(parameters, self._x[rows], self._t[rows])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -109,12 +105,23 @@ class Eager(_Torch):
         return step
 
 
+class Eager(_Torch):
+    """See System."""
+
+    def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        tables = self._optimizer == "sgd" and "bag.table" in self._start
+        if tables:  # a step then touches the rows that it uses, which Adam's exact step cannot
+            setattr(parameters[0], "rows_alone", True)  # noqa: B010  (no attribute of tensors)
+        return self._in_parts(parameters, self._loss, fused=not tables)
+
+
 class Compiled(_Torch):
     """See System. Gather, loss, gradient and update are one graph: it has the fewest calls."""
 
-    def __init__(self, network: Network, optimizer: str, threads: int) -> None:
+    def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         super().__init__(network, optimizer, threads)
         self._whole = torch.compile(self._update)
+        self._compiled_loss = torch.compile(super()._loss)
         self._compiled_forward = torch.compile(super()._forward, dynamic=False)
 
     def predict(self, x: Array) -> Array:
@@ -125,6 +132,9 @@ class Compiled(_Torch):
             return np.asarray(self._compiled_forward(self._asked, given, training=False))
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        if not isinstance(self._network, Network) and self._network.recurs:
+            # a compiled graph cannot hold the gradient of PyTorch's recurrent layers
+            return self._in_parts(parameters, self._compiled_loss, fused=True)
         slots = [torch.zeros_like(p) for p in parameters * 2] if self._optimizer == "adam" else []
         count = torch.zeros(())
 
