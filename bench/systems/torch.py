@@ -86,24 +86,6 @@ class _Torch:
             return functional.mse_loss(y, t)
         return functional.cross_entropy(y, t)
 
-    def _in_parts(
-        self, parameters: list[torch.Tensor], loss_of: Callable[..., torch.Tensor], *, fused: bool
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A step of loss, gradients and update, by an optimizer of PyTorch."""
-        kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-        for parameter in parameters:
-            parameter.requires_grad_()
-        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=fused)
-
-        def step(rows: torch.Tensor) -> torch.Tensor:
-            loss = loss_of(parameters, self._x[rows], self._t[rows])
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss.detach()
-
-        return step
-
 
 class Eager(_Torch):
     """See System."""
@@ -112,7 +94,19 @@ class Eager(_Torch):
         tables = self._optimizer == "sgd" and "bag.table" in self._start
         if tables:  # a step then touches the rows that it uses, which Adam's exact step cannot
             setattr(parameters[0], "rows_alone", True)  # noqa: B010  (no attribute of tensors)
-        return self._in_parts(parameters, self._loss, fused=not tables)
+        kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+        for parameter in parameters:
+            parameter.requires_grad_()
+        optimizer = kinds[self._optimizer](parameters, lr=self._rate, fused=not tables)
+
+        def step(rows: torch.Tensor) -> torch.Tensor:
+            loss = self._loss(parameters, self._x[rows], self._t[rows])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss.detach()
+
+        return step
 
 
 class Compiled(_Torch):
@@ -121,7 +115,6 @@ class Compiled(_Torch):
     def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         super().__init__(network, optimizer, threads)
         self._whole = torch.compile(self._update)
-        self._compiled_loss = torch.compile(super()._loss)
         self._compiled_forward = torch.compile(super()._forward, dynamic=False)
 
     def predict(self, x: Array) -> Array:
@@ -133,8 +126,7 @@ class Compiled(_Torch):
 
     def _step(self, parameters: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         if not isinstance(self._network, Network) and self._network.recurs:
-            # a compiled graph cannot hold the gradient of PyTorch's recurrent layers
-            return self._in_parts(parameters, self._compiled_loss, fused=True)
+            raise ValueError("torch.compile has no gradient of PyTorch's recurrent layers")
         slots = [torch.zeros_like(p) for p in parameters * 2] if self._optimizer == "adam" else []
         count = torch.zeros(())
 
