@@ -245,7 +245,7 @@ def _convolved(x: Node, w: Node, shape: Geometry, groups: int) -> Node:
     if i == 1:
         y = einsum(f"{n}{k}g,{k}go->{n}go", seen, reshape(w, (*size, groups, o // groups)))
     else:
-        parts = reshape(seen, (*seen.shape[:-1], groups, i))
+        parts = windows(reshape(x, (*x.shape[:-1], groups, i)), size, **shape.steps())
         y = einsum(f"{n}{k}gi,{k}igo->{n}go", parts, reshape(w, (*size, i, groups, o // groups)))
     return reshape(y, (*y.shape[:-2], o))
 
@@ -261,8 +261,8 @@ def _spread(x: Node, w: Node, shape: Geometry, groups: int) -> Node:
         parts = reshape(x, (*x.shape[:-1], groups, i))
         filters = reshape(w, (*shape.size, i, groups, o // groups))
         products = einsum(f"{n}gi,{k}igo->{n}{k}go", parts, filters)
-        products = reshape(products, (*products.shape[:-2], o))
-    return overlap_add(products, shape.image, **shape.steps())
+    y = overlap_add(products, shape.image, **shape.steps())
+    return y if groups == 1 else reshape(y, (*y.shape[:-2], o))
 
 
 def _finish(

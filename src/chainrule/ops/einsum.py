@@ -14,7 +14,7 @@ from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call
 from chainrule.ir.kernel import Expr
-from chainrule.ops.build import BROADCAST_TO, broadcast_to, constant, promote
+from chainrule.ops.build import BROADCAST_TO, CAST, broadcast_to, constant, promote
 from chainrule.ops.compare import where
 from chainrule.ops.reduce import sum
 from chainrule.ops.shape import expand_dims, reshape, squeeze, transpose
@@ -108,7 +108,7 @@ def _decompose_einsum(x: Node, w: Node, equation: str) -> Node | None:
             y = einsum(f"{left},{two}->{rest}", factor, other)
             wide = reshape(y, tuple(1 if s in along else sizes[s] for s in out))
             return broadcast_to(wide, tuple(sizes[s] for s in out))
-    return None
+    return _beside_windows(x, w, equation)
 
 
 def _but(gone: set[str], labels: str) -> str:
@@ -126,6 +126,21 @@ def _repeated(term: str, x: Node) -> set[str]:
         for s, own, dim in zip(term, shape, x.shape, strict=True)
         if own == 1 and dim != 1 and isinstance(dim, int)
     }
+
+
+def _beside_windows(x: Node, w: Node, equation: str) -> Node | None:
+    """The product with a copy of a transposed operand, where the other one is of windows.
+
+    Windows are read in place, which needs the other's columns side by side.
+    """
+    known = [y.op.name if isinstance(y, Operation) else "" for y in (x, w)]
+    if set(known) != {"windows", "transpose"}:
+        return None
+    moved = [
+        apply(CAST, y, dtype=y.dtype) if name == "transpose" else y
+        for y, name in zip((x, w), known, strict=True)
+    ]
+    return apply(EINSUM, *moved, equation=equation)
 
 
 EINSUM = op(
