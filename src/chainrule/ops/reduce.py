@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,9 +28,12 @@ from chainrule.ops.compare import equal
 from chainrule.ops.index import SCATTER_ADD_ALONG
 from chainrule.ops.mode import count
 from chainrule.ops.shape import reshape
-from chainrule.types import Dim, Shape, TensorType, normalise_axes, normalise_axis
+from chainrule.types import Dim, N, Shape, TensorType, normalise_axes, normalise_axis
 
 Axes = tuple[int, ...]
+
+LONG = 64
+"""The elements of a row from which on a sum over all rows is one of the sums of each row."""
 
 # ---------------------------------------------------------------- shared by reductions
 
@@ -139,10 +143,17 @@ def filled(x: Node, axis: Axes, keepdims: bool, value: float) -> Node:
 
 
 def _decompose_sum(x: Node, axis: Axes, keepdims: bool) -> Node | None:
-    """Sums the operand of a `scatter_add` directly where the sum is over the same axis."""
+    """The operand of a `scatter_add` is summed directly; a long row by itself, then all rows."""
     if isinstance(x, Operation) and x.op is SCATTER_ADD_ALONG and x.attributes["axis"] in axis:
         return without_axes(sum, x.operands[0], axis, keepdims)
-    return without_axes(sum, x, axis) if keepdims else None
+    if keepdims:
+        return without_axes(sum, x, axis)
+    within = tuple(a for a in axis if x.shape[a] is not N)
+    many = math.prod(d for d in map(x.shape.__getitem__, within) if isinstance(d, int))
+    if len(within) == len(axis) or many < LONG:
+        return None
+    rows = sum(x, within)  # threads share the rows
+    return sum(rows, rows.shape.index(N))
 
 
 SUM = op(
