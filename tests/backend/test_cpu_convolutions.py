@@ -18,6 +18,8 @@ from chainrule.backend.cpu.emit import direct
 from chainrule.backend.cpu.emit.blocks import Blocks, blocks
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host
+from chainrule.costs.cost import share
+from chainrule.costs.work import work
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
 from chainrule.interpret import evaluate
@@ -100,6 +102,11 @@ def test_a_tile_is_as_wide_as_registers_allow() -> None:
             rows = math.prod(extent for _, extent in shape.extents(False))
             assert rows * shape.vectors < host().registers, task.kernel.name
             assert rows * shape.vectors >= 3, task.kernel.name
+
+
+def test_threads_are_predicted_to_share_the_tiles_of_a_gradient_evenly() -> None:
+    tasks = {task.kernel.name: task for task in step_plan().tasks}
+    assert share(work(tasks["strided.new"], 32), 32, 2) < 0.6  # 3 x 3 x 6 rows
 
 
 def test_bits_do_not_depend_on_threads() -> None:

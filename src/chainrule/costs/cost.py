@@ -140,8 +140,11 @@ def share(each: Work, rows: int, threads: int, granule: int = 4) -> float:
     if threads == 1 or each.split in ("none", "every"):
         return 1.0
     size = size_of(each.kernel.axes[0], rows)
-    if each.product is not None and each.split == "first":
+    known = each.task.contraction
+    if each.product is not None and known is not None and each.split == "first":
         granule = 6
+        if len(known.k) > 1:  # tiles of all rows are shared
+            size = each.product[0]
     granules = -(-size // granule)
     return min(1.0, -(-granules // threads) * granule / max(size, 1))
 
