@@ -122,12 +122,46 @@ class Draft:
         return made
 
 
+Move = Callable[[Draft, Node], Node]
+
+
 def recurrent(d: Draft) -> Node:
     """The last state of a sequence of a few steps."""
     steps, width = d.pick.choice((1, 2, 6)), d.pick.choice((1, 3))
     x = cr.reshape(d.features(steps * width), (cr.N, steps, width))
     layer = d.pick.choice((cr.rnn, cr.lstm, cr.gru))
     return layer(x, d.width(), outputs="last", bidirectional=d.maybe(3), layers=1 + d.maybe(4))
+
+
+def convolutional(d: Draft) -> Node:
+    """The features of small images, after a few layers of images."""
+    h, w, c = d.pick.choice((1, 2, 5)), d.pick.choice((1, 3, 6)), d.pick.choice((1, 2, 4))
+    x = cr.reshape(d.features(h * w * c), (cr.N, h, w, c))
+    for _ in range(d.pick.choice((1, 2, 3))):
+        x = d.pick.choice(IMAGE_LAYERS)(d, x)
+    x = cr.global_pool(x, d.pick.choice(("average", "max"))) if d.maybe() else cr.flatten(x)
+    return cr.dense(x, d.width())
+
+
+IMAGE_LAYERS: tuple[Move, ...] = (
+    lambda d, x: cr.conv(
+        x, d.pick.choice((1, 3, 4)), d.pick.choice((1, 2, 3, (3, 1))),
+        d.pick.choice((None, "relu", "tanh")), stride=d.pick.choice((1, 2)),
+        dilation=d.pick.choice((1, 2)), bias=d.maybe(),
+    ),
+    lambda d, x: cr.conv(x, 2 * x.shape[-1], (2, 3), groups=x.shape[-1], padding=(1, (0, 2))),
+    lambda d, x: cr.depthwise_conv(x, 3, "relu", multiplier=d.pick.choice((1, 2))),
+    lambda d, x: cr.separable_conv(x, 3, 3, stride=d.pick.choice((1, 2))),
+    lambda d, x: cr.conv_transpose(x, 2, d.pick.choice((1, 2, 3)), stride=d.pick.choice((1, 2))),
+    lambda d, x: cr.max_pool(x, d.pick.choice((2, 3)), stride=d.pick.choice((1, 2)),
+                             padding="same"),
+    lambda d, x: cr.average_pool(x, 2, padding=1, ceil=True, count_padding=d.maybe()),
+    lambda d, x: cr.adaptive_pool(x, d.pick.choice((1, 2)), d.pick.choice(("average", "max"))),
+    lambda d, x: cr.upsample(x, (1, 2), method=d.pick.choice(("nearest", "linear"))),
+    lambda d, x: cr.batch_norm(x),
+    lambda d, x: cr.group_norm(cr.concat([x, -2 * x], -1), 1),
+    lambda d, x: cr.local_response_norm(x, 3, alpha=0.5),
+)  # fmt: skip
 
 
 def slid(d: Draft, x: Node, fill: float = 0.0) -> Node:
@@ -141,8 +175,6 @@ def wide(x: Node) -> int:
     return int(x.shape[1])
 
 
-Move = Callable[[Draft, Node], Node]
-
 # ---------------------------------------------------------------- layers
 
 LAYERS: dict[str, Move] = {
@@ -151,6 +183,7 @@ LAYERS: dict[str, Move] = {
     ),
     "plain dense": lambda d, x: cr.dense(x, d.width(), bias=d.maybe()),
     "relu dense": lambda d, x: cr.dense(x, d.width(), "relu"),
+    "images": lambda d, x: convolutional(d),
     "dropout": lambda d, x: cr.dropout(x, d.pick.choice((0.1, 0.5, 0.9))),
     "batch norm": lambda d, x: cr.batch_norm(x),
     "layer norm": lambda d, x: cr.layer_norm(x if wide(x) > 1 else cr.pad(x, [(0, 0), (0, 1)])),
