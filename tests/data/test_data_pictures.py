@@ -19,7 +19,7 @@ from chainrule.data.columns.pictures import PictureColumn, mirror_share
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.twins import check_pictures
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SettingError
 
 RED, GREEN = (200, 30, 30), (30, 200, 30)
 
@@ -304,6 +304,25 @@ def test_parts_of_the_data_are_no_classes(tmp_path: Path) -> None:
 def test_a_flat_folder_has_no_classes(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     assert read(str(tmp_path)).columns == ["picture"]
+
+
+def test_one_file_is_a_table_of_one_picture(tmp_path: Path) -> None:
+    table = read(str(save(tmp_path / "a.png")))
+    assert (table.columns, table["picture"].cells()) == (["picture"], ["a.png"])
+
+
+def test_pictures_without_classes_teach_nothing(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    with pytest.raises(SettingError, match=r"have no classes[^@]*1 picture and no other column"):
+        cr.train(str(tmp_path), verbose=False)
+
+
+def test_sizes_are_told_and_bounded(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", RED, (30, 20))
+    save(tmp_path / "b" / "1.png", GREEN, (10, 40))
+    assert learned(tmp_path)[1].reason.endswith(", 20 x 10 to 40 x 30 pixels")
+    with pytest.raises(SettingError, match="a height and a width"):
+        learned(tmp_path, size=(1, 2, 3))
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:

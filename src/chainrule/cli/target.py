@@ -8,7 +8,7 @@ from chainrule.cli.outputs import quoted
 from chainrule.data.readers import datasets
 from chainrule.data.table import Table, listed, require_column
 from chainrule.errors import SettingError
-from chainrule.recipe.training import default_target
+from chainrule.recipe.training import default_target, refuse_unlabelled
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
 
@@ -21,6 +21,7 @@ def require_target(table: Table, source: str, target: str | None) -> str:
     """
     target = default_target(table) if target is None else target
     if target is None:
+        refuse_unlabelled(table)
         raise _no_target(table, source)
     require_column("target", target, table)
     return target

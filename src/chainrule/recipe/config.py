@@ -69,7 +69,7 @@ class Config:
     )  # fmt: skip
     refit: str | None = setting(
         None, "text", "Effort", "train once more, on all rows, once the score is known",
-        choices=("yes", "no"), by_data=lambda x: "yes" if x.small and not x.fast else "no",
+        choices=("yes", "no"), by_data=lambda x: "yes" if x.refits else "no",
     )  # fmt: skip
     embedding: str | None = setting(
         None, "text", "Network", "functions of each column of numbers as further inputs",

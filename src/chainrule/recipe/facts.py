@@ -64,7 +64,7 @@ GRID_VISITS = {"fast": 1.5e5, "balanced": 6e5, "best": 1.2e6}
 """Pictures or signals that are looked at in training, by quality."""
 GRID_RATE = 2e-3
 """The learning rate of networks with convolutions."""
-GRID_EPOCHS = {"fast": (3, 30), "balanced": (8, 60), "best": (12, 90)}
+GRID_EPOCHS = {"fast": (3, 30), "balanced": (8, 40), "best": (12, 80)}
 """The fewest and the most passes over pictures or signals, by quality."""
 MIN_PIECEWISE_ROWS = 200
 """From this number of rows, a piece between two quantiles holds more than single rows."""
@@ -167,6 +167,11 @@ class Facts:
     def small(self) -> bool:
         """Whether training on the table is fast."""
         return self.schema.rows <= SMALL_ROWS
+
+    @property
+    def refits(self) -> bool:
+        """Whether a training on all rows is worth its time."""
+        return self.small and not self.fast and (self.few or not self.grids)
 
     @property
     def wide(self) -> bool:

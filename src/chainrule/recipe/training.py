@@ -15,6 +15,7 @@ import numpy as np
 from chainrule.data.blocks import Encoded, subset
 from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.kinds import guess_kinds
+from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.columns.signals import signal_columns, with_signal
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
@@ -23,7 +24,7 @@ from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
 from chainrule.data.repeats import Keys, keys_of
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, require_column
+from chainrule.data.table import Table, counted, require_column
 from chainrule.data.twins import check_pictures
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
@@ -93,6 +94,7 @@ class Training:
         if chosen.target is None:
             chosen = replace(chosen, target=default_target(table))
         if chosen.target is None:
+            refuse_unlabelled(table)
             raise SettingError(
                 "train", "no target is given",
                 got="columns " + ", ".join(table.columns),
@@ -378,6 +380,17 @@ def _kinds(chosen: Config) -> Mapping[str, str]:
     ignored = dict.fromkeys(chosen.ignore, "ignore")
     signals = dict.fromkeys(chosen.signal, "signal")
     return dict.fromkeys(groups, "ignore") | signals | dict(chosen.kinds) | ignored
+
+
+def refuse_unlabelled(table: Table) -> None:
+    """Raise SettingError where there are pictures, and nothing else: they have no classes."""
+    if all(PictureColumn.guess(column) for column in table):
+        raise SettingError(
+            "train", "the pictures have no classes, so that there is nothing to learn",
+            expected="a folder with a sub-folder for each class, or a table of files and labels",
+            got=f"{counted(len(table), 'picture')} and no other column", at=table.source,
+            fix="move the pictures of each class into a folder with its name",
+        )  # fmt: skip
 
 
 def default_target(table: Table) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
 from chainrule.data.columns.picturefiles import (
     Decoded,
+    Seen,
     all_grey,
     chosen_size,
     decode,
@@ -22,7 +23,7 @@ from chainrule.data.columns.picturefiles import (
     told,
 )
 from chainrule.data.table import Column, counted, shape_words
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SettingError
 
 LONGEST_SIDE = 64
 """Pixels of the longer side up to which pictures keep their size."""
@@ -86,7 +87,12 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         if column.storage == "array":
             height, width, channels = _shape_of(column)
         elif column.storage == "text":
-            height, width, channels = _chosen(column, size, colour)
+            if len(size) > 2:
+                raise SettingError("size", "a picture has a height and a width",
+                                   got=", ".join(map(str, size)), fix="size=(48, 64)")  # fmt: skip
+            seen = look(column.texts, column.folder)
+            height, width, channels = _chosen(column, seen, size, colour)
+            reason += _sizes(seen)
         else:
             raise not_all(column, "pictures", "it holds neither arrays nor names of files")
         blank = cls(name=column.name, reason=reason, gaps=0, distinct=column.distinct,
@@ -186,10 +192,22 @@ def _shape_of(column: Column) -> tuple[int, int, int]:
     )  # fmt: skip
 
 
-def _chosen(column: Column, size: Sequence[int], colour: str | None) -> tuple[int, int, int]:
+def _sizes(seen: Sequence[Seen]) -> str:
+    """The sizes of files in words: ', 80 x 60 to 200 x 300 pixels'."""
+    if not seen:
+        return ""
+    least, most = (
+        " x ".join(str(which(getattr(x, side) for x in seen)) for side in ("height", "width"))
+        for which in (min, max)
+    )
+    return f", {least} pixels" if least == most else f", {least} to {most} pixels"
+
+
+def _chosen(
+    column: Column, seen: Sequence[Seen], size: Sequence[int], colour: str | None
+) -> tuple[int, int, int]:
     """Height, width and channels of files, where they are left open."""
     names = column.texts
-    seen = look(names, column.folder)
     if size:
         height, width = (size[0], size[-1])
     elif seen:

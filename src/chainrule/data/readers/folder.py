@@ -58,6 +58,11 @@ def read_folder(folder: Path, source: str) -> Table:
     return Table(columns, source=source, notes=notes)
 
 
+def one_picture(path: Path, source: str) -> Table:
+    """Returns a table of one picture, without a class."""
+    return Table([_texts(PICTURE, [path.name], str(path.parent))], source=source)
+
+
 def _files(folder: Path) -> tuple[list[str], list[str]]:
     """The pictures in and below a folder, by names relative to it, and notes on all else."""
     found: list[str] = []

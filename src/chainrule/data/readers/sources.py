@@ -15,7 +15,7 @@ from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers.duck import read_query
-from chainrule.data.readers.folder import holds_pictures, read_folder
+from chainrule.data.readers.folder import holds_pictures, one_picture, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.stdin import STDIN, read_stdin
 from chainrule.data.table import Table, clip, listed
@@ -73,6 +73,8 @@ def _read(
         path = _find(source)
         if path.is_dir():
             return read_folder(path, str(source))
+        if is_picture(path.name):
+            return one_picture(path, str(source))
         table = read_file(path, header=header, encoding=encoding, sheet=sheet)
         table = _with_folder(table, str(path.parent))
         return table if path.name == Path(source).name else table.called(str(source))
