@@ -1,5 +1,6 @@
 """Repeats: what comes again and again is one block, and what does not stays as it is."""
 
+import numpy as np
 import pytest
 
 import chainrule as cr
@@ -64,3 +65,24 @@ def test_the_table_of_a_plan_has_what_comes_again_once():
         lines.append(text.count("\n"))
         assert f"{length - 2} times" in text
     assert abs(lines[0] - lines[1]) <= 2
+
+
+def test_a_plan_is_unfolded_on_request():
+    loss = sequence(20)
+    plan = cr.Model(outputs=loss, loss=loss).plan()
+    folded, whole = (next(s for s in plan.sections(full=full) if s.title.startswith("Kernels"))
+                     for full in (False, True))  # fmt: skip
+    names = {row[0].strip() for row in whole.rows}
+    assert {kernel.name for kernel in plan.plan.kernels} <= names
+    assert len(folded.rows) < len(whole.rows) / 2
+
+
+def test_the_steps_of_a_trace_are_folded_in_a_notebook():
+    x = cr.input("x", (20, 5))
+    model = cr.Model(outputs=cr.rnn(x, 3, outputs="last", name="r"), seed=0)
+    steps = model.run({"x": np.ones((1, 20, 5))}).steps()
+    shown = steps._repr_html_()
+    assert "18 times" in shown
+    assert "r.t1.h" in shown
+    assert "r.t7.h" not in shown
+    assert any(step.name == "r.t7.h" for step in steps)

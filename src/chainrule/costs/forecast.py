@@ -187,10 +187,10 @@ class Forecast:
     def _repr_html_(self) -> str:
         return as_html(self.sections())
 
-    def sections(self) -> tuple[Section, ...]:
-        """The forecast in parts."""
+    def sections(self, *, full: bool = False) -> tuple[Section, ...]:
+        """The forecast in parts; `full` shows also the kernels that come again and again."""
         tables = (self._tables(),) if self.tables else ()
-        parts = self._facts(), self._passes(), self._kernels(), *tables
+        parts = self._facts(), self._passes(), self._kernels(full), *tables
         return (*parts, self._layout(), self._memory())
 
     def _facts(self) -> Section:
@@ -234,7 +234,7 @@ class Forecast:
             before = x.nodes
         return Section("Passes", tuple(rows), ("nodes", "", "pass", "what it does"), (0, 1))
 
-    def _kernels(self) -> Section:
+    def _kernels(self, full: bool) -> Section:
         rows: list[tuple[str, ...]] = []
         total = self.seconds
         for number in range(self.phases):
@@ -243,7 +243,7 @@ class Forecast:
             most = max(costs, key=lambda x: x.seconds)
             rows.append((f"phase {number + 1}", SPLITS[most.work.split], "", "",
                          f"{time * 1e6:,.2f}", f"{100 * time / total:.0f}", ""))  # fmt: skip
-            for block in task_blocks([x.work.task for x in costs]):
+            for block in task_blocks([x.work.task for x in costs], full=full):
                 if block.times > 1:
                     rows.append(self._times(costs[block.start : block.last + 1], block, total))
                 rows += [self._kernel(costs[k], total, block.times > 1) for k in block.shown]

@@ -88,9 +88,9 @@ class Profile:
     def _repr_html_(self) -> str:
         return as_html(self.sections())
 
-    def sections(self) -> tuple[Section, ...]:
-        """The profile in parts."""
-        return self._facts(), self._kernels(), self._nodes()
+    def sections(self, *, full: bool = False) -> tuple[Section, ...]:
+        """The profile in parts; `full` shows also the kernels that come again and again."""
+        return self._facts(), self._kernels(full), self._nodes()
 
     def _facts(self) -> Section:
         forecast, speeds = self.forecast, self.forecast.speeds
@@ -119,9 +119,9 @@ class Profile:
         speeds = self.forecast.speeds
         return min(speeds.levels[-1][1] * self.forecast.threads, speeds.shared)
 
-    def _kernels(self) -> Section:
+    def _kernels(self, full: bool) -> Section:
         rows: list[tuple[str, ...]] = []
-        for block in task_blocks([x.cost.work.task for x in self.kernels]):
+        for block in task_blocks([x.cost.work.task for x in self.kernels], full=full):
             if block.times > 1:
                 alike = self.kernels[block.start : block.last + 1]
                 name = _shortened(alike[-1].cost.work.kernel.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.autodiff import Backward
+from chainrule.display.repeats import blocks, pattern
 from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.explain.formula import (
     SHOWN,
@@ -65,15 +66,24 @@ class TraceStep:
 
 
 class TraceSteps(list[TraceStep]):
-    """The steps of a trace in order: a list that a notebook shows as a table."""
+    """The steps of a trace in order: a list that a notebook shows as a table.
+
+    The table shows what comes again and again, such as the steps of a sequence, once: after a row
+    with how often, and the places of the others in the list.
+    """
 
     def _repr_html_(self) -> str:
-        rows = tuple(
-            (str(k), x.direction, x.formula, x.numbers, number(x.value, 6, ENTRIES))
-            for k, x in enumerate(self)
-        )
+        rows = list[tuple[str, ...]]()
+        for block in blocks([(x.direction, pattern(x.formula)) for x in self]):
+            if block.times > 1:
+                places = f"steps[{block.start}:{block.last + 1}]"
+                rows.append(("", f"{block.times} times", places, "", ""))
+            rows += [
+                (str(k), x.direction, x.formula, x.numbers, number(x.value, 6, ENTRIES))
+                for k, x in ((k, self[k]) for k in block.shown)
+            ]
         head = ("", "", "formula", "numbers", "result")
-        return as_html([Section(f"{len(self):,} steps", rows, head, (0,))])
+        return as_html([Section(f"{len(self):,} steps", tuple(rows), head, (0,))])
 
 
 @dataclass(frozen=True)

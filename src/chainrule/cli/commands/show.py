@@ -39,7 +39,9 @@ def show(
     ] = None,
     /,
     *,
-    all: Annotated[bool, Option("every layer of the network, in place of blocks")] = False,
+    all: Annotated[
+        bool, Option("every layer, node and kernel, also those that come again and again")
+    ] = False,
     graph: Annotated[bool, Option("every node, with the line that made it")] = False,
     columns: Annotated[bool, Option("the columns and how each is treated")] = False,
     config: Annotated[bool, Option("the configuration as TOML")] = False,
@@ -68,7 +70,7 @@ def show(
         distinct = (
             len({node.source for node in loaded.graph}) > 1
         )  # else the lines are not informative
-        screen.write(*listing(loaded.graph, sources=distinct).splitlines())
+        screen.write(*listing(loaded.graph, sources=distinct, full=all).splitlines())
     if config:
         if resolved is None:
             raise SettingError("show", "the model was not made by `train`", at=path,
@@ -80,9 +82,9 @@ def show(
                                at=path)  # fmt: skip
         print_columns(screen, _columns(loaded, resolved))
     if plan:
-        print_sections(screen, _plan(loaded, resolved).sections())
+        print_sections(screen, _plan(loaded, resolved).sections(full=all))
     if profile and measured is not None:
-        print_sections(screen, measured.sections())
+        print_sections(screen, measured.sections(full=all))
     if not (graph or config or columns or plan or measured):
         _print_summary(loaded, str(path), screen, full=all)
 
