@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -25,19 +24,15 @@ class Chainrule:
 
     def first(self) -> None:
         """See System."""
-        self._fit(1, lambda state: None)
+        self._fit(self.model(), 1)
 
     def train(self, epochs: int, ready: Callable[[], object]) -> tuple[float, float]:
         """See System. The epoch before the first measured one includes the compilation."""
-        begun = 0.0
-
-        def first(state: object) -> None:
-            nonlocal begun
-            if not begun:
-                ready()
-                begun = time.perf_counter()
-
-        history = self._fit(1 + epochs, first)
+        model = self.model()
+        self._fit(model, 1)
+        ready()
+        begun = time.perf_counter()
+        history = self._fit(model, epochs)  # which goes on
         return time.perf_counter() - begun, history["loss"][epochs - 1]
 
     def check(self) -> float:
@@ -54,10 +49,10 @@ class Chainrule:
             self._asked = self.model()
         return np.asarray(self._asked.predict({"x": x}))
 
-    def _fit(self, epochs: int, listen: Callable[[Any], object]) -> cr.History:
-        return self.model().fit(
+    def _fit(self, model: cr.Model, epochs: int) -> cr.History:
+        return model.fit(
             self._data, optimizer=self._optimizer, batch_size=self._network.batch, epochs=epochs,
-            validation=None, callbacks=[listen], threads=self._threads, verbose=False,
+            validation=None, threads=self._threads, verbose=False,
         )  # fmt: skip
 
     def model(self) -> cr.Model:
