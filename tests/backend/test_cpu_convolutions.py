@@ -23,6 +23,7 @@ from chainrule.costs.work import work
 from chainrule.engine.compile import build_step, plan_forward, plan_step
 from chainrule.graph import Graph
 from chainrule.interpret import evaluate
+from chainrule.passes.hoist import hoist
 from chainrule.plan.linearize import laid_out
 from chainrule.plan.plan import Plan, Task
 
@@ -68,8 +69,10 @@ def blocked(task: Task) -> Blocks | None:
     return blocks(linear, task.contraction, host())
 
 
-def natively(plan: Plan, arrays: dict[str, Array], rows: int, **options: Any) -> list[Array]:
-    native = runnable(plan, rows, **options)
+def natively(
+    plan: Plan, arrays: dict[str, Array], rows: int, room: int = 0, **options: Any
+) -> list[Array]:
+    native = runnable(plan, room or rows, **options)
     for buffer in plan.buffers:
         if buffer.space == "data":
             native.bind(buffer.name, arrays[buffer.name])
@@ -121,6 +124,23 @@ def test_bits_do_not_depend_on_threads() -> None:
     for one, other in pairwise(models):
         for name in ("first", "depthwise", "strided", "one", "b"):
             assert one.values[name].tobytes() == other.values[name].tobytes(), name
+
+
+def test_windows_of_the_data_are_not_computed_ahead() -> None:
+    x, w = cr.input("x", (5, 5, 1)), weights("w", 3, 3, 1, 2)
+    y = cr.sum(convolution(x, w, padding=1))
+    assert not hoist(Graph(y), (), math.inf).encoded
+
+
+def test_bits_do_not_depend_on_the_room_for_rows() -> None:
+    x, g = cr.input("x", (5, 3)), cr.input("g", (5, 4))
+    products = [cr.einsum("npk,npo->ko", x, g)]
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=(3, 5, 3)), "g": rng.normal(size=(3, 5, 4))}
+    arrays = {name: value.astype("float32") for name, value in arrays.items()}
+    plan = plan_forward(Graph(products), products)
+    found = [natively(plan, arrays, 3, room=room)[0].tobytes() for room in (3, 8, 100)]
+    assert len(set(found)) == 1
 
 
 EQUATIONS = {"all": "nyxijc,ijco->nyxo", "each": "nyxijc,ijc->nyxc", "some": "nyxijgc,ijcgo->nyxgo"}

@@ -84,7 +84,7 @@ def _hoisted(graph: Graph, encoders: Collection[Node]) -> list[Operation]:
 def _free(node: Operation) -> bool:
     """Whether a node only reads its operand at other indices, which costs nothing in a step."""
     if node.op.name != "reshape":
-        return node.op.name in ("slice", "broadcast_to")
+        return node.op.name in ("slice", "broadcast_to", "windows")
     have, want = ([d for d in x.shape if d != 1] for x in (node.operands[0], node))
     return have == want
 

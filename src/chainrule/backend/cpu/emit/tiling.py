@@ -14,6 +14,7 @@ from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Access, AffineExpr, Analysis
 from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel
+from chainrule.plan.schedule import ASSUMED_ROWS
 
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (16, 1))}
 """The most rows of a tile of accumulators, and its vectors, by the number of registers."""
@@ -88,6 +89,10 @@ def tiling(
         found = linear.sizes[axis]
         return found if isinstance(found, int) else max_rows
 
+    def assumed(axis: int) -> int:  # so that sums have one order for any room for rows
+        found = linear.sizes[axis]
+        return found if isinstance(found, int) else ASSUMED_ROWS
+
     for n in reversed(range(1, linear.free)):
         if not isinstance(linear.sizes[n], int) or not free_allowed(analysis, n):
             continue  # the columns of x @ x.T are as many as rows
@@ -95,7 +100,7 @@ def tiling(
         if n in contraction.m:
             a, b, rows = contraction.b, contraction.a, contraction.n
         for m in _long_first(rows, size) if n in (*contraction.m, *contraction.n) else ():
-            for k in sorted(contraction.k, key=size, reverse=True):
+            for k in sorted(contraction.k, key=assumed, reverse=True):
                 roles = (a, b, m, n, k)
                 if _readable(analysis, roles):
                     return _tiled(analysis, machine, roles, size)
