@@ -288,6 +288,18 @@ def test_machine_code_trains_the_same(kind, dtype):
     assert_agrees(network(GROUPS[kind], dtype))
 
 
+def test_a_sum_has_one_order_whatever_room_the_code_has():
+    """Of a gradient that is summed over rows and positions: first few rows, then more."""
+    x = cr.input("x", (2, 6, 1), dtype="float64")
+    h = cr.conv(x, 4, (3, 1), "relu", stride=2, bias=False)
+    loss = cr.mean(cr.square(cr.dense(cr.flatten(h), 5)))
+    data = {"x": R.normal(size=(40, 2, 6, 1))}
+    sizes = (2, 2, 2, 12)
+    batches = [R.choice(40, size, replace=False) for size in sizes]
+    rule = SGD(0.01, momentum=0.9)
+    assert_agrees(Network(loss, [h], data, rule, {}, batches, [0.1] * len(sizes), 0))
+
+
 def test_a_file_brings_the_network_back(tmp_path):
     x = cr.input("x", (9, 8, 2))
     y = cr.sequential(
