@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 
 import chainrule as cr
 from chainrule.backend.cpu.run.orders import Orders
@@ -16,12 +17,13 @@ from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.program import Program, compile_step
 from chainrule.engine.totals import with_means
+from chainrule.errors import GraphError
 from chainrule.graph import Graph, Node
-from chainrule.graph.keys import step_key
 from chainrule.graph.node import Parameter
 from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
+from chainrule.passes.specialise import specialise
 from chainrule.train.optim import SGD
 from networks import ROWS, Network
 
@@ -65,6 +67,8 @@ def check(case: Network) -> None:
 def check_prediction(case: Network) -> None:
     """Forward passes give the same outputs and the same loss, for all rows, few and one.
 
+    Where random numbers reach them outside of training too, both backends refuse.
+
     Raises:
         AssertionError: they do not.
     """
@@ -72,7 +76,13 @@ def check_prediction(case: Network) -> None:
     values = {graph.name(x): initial_value(x, graph.name(x), case.seed) for x in graph.parameters}
     wanted = [*case.outputs, case.loss]
     names = [str(k) for k in range(len(wanted))]
-    given = {**case.data, KEY.label: step_key(case.seed, 0)}
+    given = case.data
+    place = specialise(graph, training=False)
+    if KEY in Graph([place[x] for x in wanted]).inputs:
+        for backend in ("interpreter", "native"):
+            with pytest.raises(GraphError, match="no value outside"):
+                Forward(graph, wanted, backend=backend)(values, given, np.arange(ROWS))
+        return
 
     def run(backend: str, data: State, values: State, rows: Array) -> dict[str, Array]:
         forward = Forward(graph, wanted, backend=backend)
