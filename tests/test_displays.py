@@ -40,7 +40,7 @@ SETTINGS = {
 
 PARTS = {
     "Batch", "TensorType", "Scope", "Op", "BestTracker", "Kind", "Task",  # a word or two
-    "Histogram", "ColumnRow", "NodeRow", "Outcome",  # of a report
+    "Histogram", "ColumnRow", "NodeRow", "Outcome", "Picture",  # of a report
     "Given", "Line", "Entry",  # of a sheet
     "Block", "Member", "Stats", "Encoder", "ClassTarget", "NumberTarget", "NumberForm", "Written",
     "Backward", "Contribution",  # of a trace
