@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ settings.register_profile("chainrule", deadline=None, derandomize=True, print_bl
 settings.load_profile("chainrule")
 
 os.environ["CHAINRULE_CODE_CACHE"] = "off"  # what is tested is compiled
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs this behind a prompt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(name, None)
