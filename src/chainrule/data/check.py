@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.data.columns.cells import guess_form, parse_numbers, yes_or_no
 from chainrule.data.columns.encoder import Infinite, number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
+from chainrule.data.columns.pictures import lost_pictures
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.leaks import is_copy, told_share
 from chainrule.data.order import order_share
@@ -119,6 +120,10 @@ def _ends_in_total(column: Column) -> bool:
 
 def _check_column(column: Column, kind: Kind, rows: int) -> list[Finding]:
     name = column.name
+    if kind.name not in ("picture", "ignore") and (path := lost_pictures(column)):
+        return [Finding("warning", name, "names of pictures, and none of the files is there: "
+                        f"the first is looked for at {path!r}", "correct the names: they are "
+                        "relative to the folder of the table, or begin with '/'")]  # fmt: skip
     chosen = kind.reason == "chosen by you" and kind.name in ("id", "constant")
     if chosen or kind.name == "ignore":
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, reduce
 from math import prod
 from operator import or_
@@ -25,6 +26,7 @@ from chainrule.data.columns.encoder import (
     base_of,
 )
 from chainrule.data.columns.kinds import check_kinds
+from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.columns.signals import with_signal
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
@@ -229,7 +231,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Raises DataError for a missing column, an infinity, an unknown class.
         """
-        table = self._merged(with_gaps(table, self.gaps))
+        table = self.matched(with_gaps(table, self.gaps))
         notes = self._notes(table)
         self._check_columns(table, notes, target)
         labels, rows = None, np.arange(len(table))
@@ -256,8 +258,19 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         }  # fmt: skip
         return Encoded(arrays, labels, rows, list(dict.fromkeys(notes)), absent, names)
 
-    def _merged(self, table: Table) -> Table:
-        """The table with the columns of each signal as one."""
+    def matched(self, table: Table) -> Table:
+        """The table with the columns of each signal as one, and its pictures as training had them.
+
+        Where it lacks the only column of pictures, and has one of another name, that is taken for
+        it, with a note.
+        """
+        known = [e.name for e in self.used if isinstance(e, PictureColumn)]
+        if len(known) == 1 and known[0] not in table:
+            found = [x for x in table if x.name not in self._parts.names and PictureColumn.guess(x)]
+            if len(found) == 1:
+                note = f"column {found[0].name!r}, the pictures, is taken for {known[0]!r}"
+                columns = [replace(x, name=known[0]) if x is found[0] else x for x in table]
+                table = table.replaced(columns, [*table.notes, note], table.gaps)
         for encoder in self.used:
             if isinstance(encoder, GridEncoder) and encoder.sources != (encoder.name,):
                 table = with_signal(table, encoder.name, encoder.sources)

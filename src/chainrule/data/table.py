@@ -41,6 +41,7 @@ class Column:
     written: the cells as they stand, where the source has no types: CSV.
     comma: whether numbers in texts may have decimal commas, as another column of the table shows.
     folder: that names of files in texts are relative to; empty: the working folder.
+    classes: whether the source says that these are classes, as the names of folders are.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     written: Written | None = None
     comma: bool = False
     folder: str = ""
+    classes: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -109,7 +111,7 @@ class Column:
         mask = None if self.mask is None else self.mask[rows]
         written = None if self.written is None else self.written.take(rows)
         return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
-                      written, self.comma, self.folder)  # fmt: skip
+                      written, self.comma, self.folder, self.classes)  # fmt: skip
 
     @property
     def typed(self) -> Column:

@@ -87,7 +87,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
         chosen = [(0, "")]
         notes.append("without data, the row has the most typical value of each column")
     else:
-        table = read(data)
+        table = schema.matched(read(data))
         chosen = _chosen(table.source, len(table), rows)
         if not chosen:
             chosen, passed_over = _instructive(state, table)

@@ -396,8 +396,8 @@ def refuse_unlabelled(table: Table) -> None:
 def default_target(table: Table) -> str | None:
     """The column to predict of a table that has pictures and one other column of use."""
     kinds = {name: kind.name for name, kind in guess_kinds(table).items()}
-    pictures = [name for name, kind in kinds.items() if kind == "picture"]
-    others = [name for name, kind in kinds.items() if kind not in ("picture", "id")]
+    pictures = [x.name for x in table if kinds[x.name] == "picture" or PictureColumn.guess(x)]
+    others = [x for x in table.columns if x not in pictures and kinds[x] != "id"]
     return others[0] if len(pictures) == 1 and len(others) == 1 else None
 
 

@@ -121,6 +121,8 @@ def guess_kind(column: Column) -> Kind:
     if column.distinct == 1 and not column.gaps:
         codes, labels = column.labels()
         return Kind("constant", f"one value everywhere: {clip(labels[codes[0]])}")
+    if column.classes:
+        return Kind("category", f"{column.distinct:,} classes")
     for name, encoder in ENCODERS.items():
         if (reason := encoder.guess(column)) is not None:
             return Kind(name, reason)
@@ -279,6 +281,8 @@ def guess_task(column: Column, task: str | None = None, kind: str | None = None)
     if kind in ("number", "category", "boolean"):
         return Task("regression" if kind == "number" else "classification", "chosen by you")
     found = guess_kind(column)
+    if column.classes:
+        return Task("classification", found.reason)
     if column.storage == "date" or found.name == "date":
         raise DataError(
             f"target {column.name!r}",

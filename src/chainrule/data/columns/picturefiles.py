@@ -90,9 +90,9 @@ class Decoded:
     remarks: dict[int, list[str]]
 
 
-def is_picture(name: str) -> bool:
+def is_picture(name: str | os.PathLike[str]) -> bool:
     """Whether a name ends like that of a picture."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    return os.path.splitext(os.fspath(name))[1].lower() in SUFFIXES
 
 
 def look(names: Sequence[str], folder: str) -> list[Seen]:
@@ -284,9 +284,16 @@ def all_grey(pixels: Pixels) -> bool:
 
 
 def located(folder: str) -> Callable[[str], str]:
-    """From the names of files to their paths."""
+    """From the names of files to their paths; folders may be divided by backslashes."""
     base = Path(folder)
-    return lambda name: str(base / Path(name).expanduser())
+
+    def path(name: str) -> str:
+        found = str(base / Path(name).expanduser())
+        if "\\" not in name or os.path.lexists(found):
+            return found
+        return str(base / name.replace("\\", "/"))
+
+    return path
 
 
 def told(decoded: Decoded, places: Sequence[int], column: str) -> list[str]:

@@ -28,12 +28,14 @@ from chainrule.errors import DataError, SettingError
 LONGEST_SIDE = 64
 """Pixels of the longer side up to which pictures keep their size."""
 COLOURS = ("grey", "colour")
-PEEKED = 5
+PEEKED = 100
 """Names of a column that are looked for as files, before they are taken for pictures."""
 SAMPLE = 64
 """Pictures that are looked at for colours, where their files could hold some."""
 MIRRORED, MIN_MIRRORED = 2_000, 60
 """Pictures that are compared with their mirror images, and the fewest that tell something."""
+FAR = 100
+"""Times the scale of the training pixels, from which others are of another unit."""
 STATS_OF = 10_000
 """Pictures of which mean and standard deviation are taken."""
 
@@ -61,15 +63,9 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         """The reason why a column holds pictures: arrays of them, or names of files."""
         if column.storage == "array" and column.values.ndim >= 3:
             return f"arrays of {shape_words(column.values.shape[1:])}"
-        if column.storage != "text" or not column.distinct:
+        if not _named(column) or lost_pictures(column):
             return None
-        names = column.texts
-        if not is_picture(names[0]) or sum(map(is_picture, names)) < 0.9 * len(names):
-            return None
-        path = located(column.folder)
-        if not any(os.path.exists(path(name)) for name in names[:PEEKED]):
-            return None
-        return f"{counted(len(names), 'file')} with pictures"
+        return f"{counted(len(column.texts), 'file')} with pictures"
 
     @classmethod
     def fit(
@@ -141,9 +137,11 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
                 raise DataError(
                     f"column {column.name!r}", "the pictures have another size",
                     expected=shape_words(self.shape), got=shape_words(column.values.shape[1:]),
-                    fix="scale them; files of pictures are scaled when they are read",
+                    fix="scale them, as files of pictures are when they are read; one picture is "
+                    "a batch of one: x[None]",
                 )  # fmt: skip
-            return column.values.reshape(len(column), *self.shape), []
+            pixels = column.values.reshape(len(column), *self.shape)
+            return pixels, self._on_scale(pixels)
         if column.storage != "text":
             raise not_all(column, "pictures", "it holds neither arrays nor names of files")
         codes, decoded = self._decoded(column)
@@ -151,10 +149,22 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         notes += self.new_gaps(int((codes < 0).sum()))
         count = len(decoded.names)
         if len(codes) == count and (codes == np.arange(count)).all():
-            return decoded.pixels, notes
+            return decoded.pixels, notes + self._on_scale(decoded.pixels)
         pixels = np.zeros((len(codes), *self.shape), np.uint8)
         pixels[codes >= 0] = decoded.pixels[codes[codes >= 0]]
-        return pixels, notes
+        return pixels, notes + self._on_scale(pixels)
+
+    def _on_scale(self, pixels: NDArray[Any]) -> list[str]:
+        """The note on pixels of 0 to 1 where training had 0 to 255, or the reverse."""
+        if not pixels.size:
+            return []
+        high, mean = float(pixels.max()), float(np.mean(self.mean))
+        beyond = high > FAR * (abs(mean) + float(np.mean(self.std)))
+        if not beyond and not (pixels.dtype.kind == "f" and 0 < high <= 1 < mean):
+            return []
+        fix = "divide by 255" if beyond else "multiply by 255"
+        return [f"column {self.name!r}: pixels up to {high:.3g}, and their mean in training is "
+                f"{mean:.3g}: {fix}"]  # fmt: skip
 
     def _decoded(self, column: Column) -> tuple[NDArray[Any], Decoded]:
         """The place of each cell among some files, -1 for a gap, and these files decoded.
@@ -175,6 +185,22 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         places = np.full(len(column.levels) + 1, -1)
         places[known] = np.arange(len(known))
         return places[column.values], decoded
+
+
+def _named(column: Column) -> list[str]:
+    """Some of the texts that are names of pictures; none where over a tenth are others."""
+    if column.storage != "text" or not column.distinct:
+        return []
+    texts = column.texts
+    some = texts[:: -(-len(texts) // PEEKED)]
+    names = [text for text in some if is_picture(text)]
+    return names if len(names) >= 0.9 * len(some) else []
+
+
+def lost_pictures(column: Column) -> str | None:
+    """The path at which the first picture of a column is looked for, where none is there."""
+    paths = list(map(located(column.folder), _named(column)))
+    return None if not paths or any(map(os.path.exists, paths)) else paths[0]
 
 
 def _shape_of(column: Column) -> tuple[int, int, int]:

@@ -15,6 +15,8 @@ from chainrule.errors import DataError, SettingError, did_you_mean
 
 SPAN = ".."
 """Between the first and the last of the columns of a signal."""
+NUMBERS = ("number", "integer", "boolean")
+"""The storages of the columns of a signal; those without any cell may be texts."""
 
 
 @register
@@ -189,13 +191,15 @@ def with_signal(table: Table, name: str, sources: Sequence[str]) -> Table:
             got=listed(table.columns, 12), fix="add them, empty where a moment is not known",
         )  # fmt: skip
     for source in sources:
-        if table[source].storage not in ("number", "integer", "boolean"):
+        if table[source].storage not in NUMBERS and table[source].distinct:
             raise DataError(
                 table.source, f"column {source!r} of signal {name!r} does not hold numbers",
                 expected="numbers, or gaps", got=table[source].storage,
                 fix="name another span of columns",
             )  # fmt: skip
-    values = np.stack([table[source].floats() for source in sources], axis=1)
+    moments = [table[source] for source in sources]
+    gaps = np.full(len(table), np.nan)
+    values = np.stack([x.floats() if x.storage in NUMBERS else gaps for x in moments], axis=1)
     merged = Column(name, "array", values, mask=np.asarray(np.isnan(values).all(axis=1)))
     within = set(sources)
     columns = [merged if x.name == sources[0] else x for x in table

@@ -191,7 +191,8 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
                           gaps=gaps)  # fmt: skip
         if new.storage != "text":
             return new
-        return replace(new, written=column.written, comma=column.comma, folder=column.folder)
+        return replace(new, written=column.written, comma=column.comma, folder=column.folder,
+                       classes=column.classes)  # fmt: skip
     notes.gaps(column)
     codes, labels = _plain_labels(column, gaps)
     lost = np.array([*(label in gaps for label in labels), False])[codes]

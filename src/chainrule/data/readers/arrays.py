@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,7 +65,7 @@ def read_idx(path: Path, source: str) -> Table:
         raise DataError(labels.name, "has another number of labels than there are pictures",
                         expected=f"({len(array):,},)", got=str(classes.shape),
                         at=source)  # fmt: skip
-    table = from_mapping({PICTURE: array, CLASS: classes})
+    table = _of_classes(from_mapping({PICTURE: array, CLASS: classes}), CLASS)
     return Table(table, source=source, notes=[*table.notes, f"labels read from {labels.name}"])
 
 
@@ -150,7 +151,19 @@ def read_npz(path: Path, source: str) -> Table:
             )  # fmt: skip
         columns[name] = target[:, 0]
     table = from_mapping(columns)
+    for name in y:
+        if re.search("label|class", name.lower()):
+            table = _of_classes(table, name)
     return Table(table, source=source, notes=[*table.notes, *notes])
+
+
+def _of_classes(table: Table, name: str) -> Table:
+    """The table with a column that holds classes, where it holds integers or texts."""
+    columns = [
+        replace(x, classes=True) if x.name == name and x.storage in ("integer", "text") else x
+        for x in table
+    ]
+    return table.replaced(columns, table.notes, table.gaps)
 
 
 def _picked(arrays: Mapping[str, NDArray[Any]], source: str) -> tuple[list[str], list[str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,11 +22,13 @@ PARTS = frozenset((
 """Names of folders that hold a part of the data, and are not classes."""
 LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 """Files and folders that systems leave behind."""
+TABLES = frozenset((".csv", ".tsv", ".parquet", ".json", ".jsonl", ".xlsx"))
+"""Endings of files that may name pictures and their classes."""
 
 
 def holds_pictures(folder: Path) -> bool:
     """Whether there is a picture in a folder or below it."""
-    return any(map(is_picture, (name for _, _, names in os.walk(folder) for name in names)))
+    return any(map(is_picture, (name for _, _, names in _walk(folder) for name in names)))
 
 
 def read_folder(folder: Path, source: str) -> Table:
@@ -53,9 +56,17 @@ def read_folder(folder: Path, source: str) -> Table:
     columns = [_texts(PICTURE, files, str(folder))]
     if tops:
         classes = [PurePosixPath(name).parts[0] if "/" in name else None for name in files]
-        columns.append(_texts(CLASS, classes))
+        if len(tops) == 1 and (beside := _tables(folder)):
+            notes.append(f"{listed(beside, 3)} may say more of the pictures than the one folder "
+                         f"does: read {str(folder / beside[0])!r} then")  # fmt: skip
+        columns.append(replace(_texts(CLASS, classes), classes=True))
         notes += _on_classes(folder, files, tops)
     return Table(columns, source=source, notes=notes)
+
+
+def _tables(folder: Path) -> list[str]:
+    """The tables that lie in a folder."""
+    return sorted(x.name for x in folder.iterdir() if x.suffix.lower() in TABLES and x.is_file())
 
 
 def one_picture(path: Path, source: str) -> Table:
@@ -70,7 +81,7 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
     others: list[str] = []
     unnamed: list[str] = []
     closed: list[str] = []
-    walk = os.walk(folder, onerror=lambda error: closed.append(str(error.filename)))
+    walk = _walk(folder, onerror=lambda error: closed.append(str(error.filename)))
     for place, folders, names in walk:
         hidden += sum(map(_is_hidden, folders))
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
@@ -98,6 +109,24 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
         shown = listed([repr(os.path.relpath(x, folder)) for x in closed], 3)
         notes.append(f"{counted(len(closed), 'folder')} that cannot be opened left out: {shown}")
     return found, notes
+
+
+def _walk(
+    folder: Path, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` that follows links to folders, but none that leads back to where it comes from."""
+    for place, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        yield place, folders, names
+        folders[:] = [name for name in folders if not _leads_back(folder, Path(place, name))]
+
+
+def _leads_back(top: Path, path: Path) -> bool:
+    """Whether a folder is a link to one of those on the way to it, or to one above them."""
+    if not path.is_symlink():
+        return False
+    way = [path.parent, *path.parent.parents]
+    way = way[: way.index(top) + 1]
+    return any(x.resolve().is_relative_to(path.resolve()) for x in way)
 
 
 def _is_hidden(name: str) -> bool:

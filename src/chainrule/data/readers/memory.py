@@ -162,7 +162,8 @@ def _flat(name: str, array: NDArray[Any], source: str) -> NDArray[Any]:
             f"column {name!r} has {array.ndim} axes",
             expected="shape (rows,)",
             got=f"shape {array.shape}",
-            fix="give the 2-D array itself, or one name for each of its columns",
+            fix="give the 2-D array itself, or one name for each of its columns; "
+            "a signal has three axes: x[:, :, None]",
         )
     return array
 
@@ -218,12 +219,28 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
         spans = np.array(kept, "timedelta64[us]")
         return Column(name, "number", spans / np.timedelta64(1, "s"))
     if any(issubclass(kind, NESTED) for kind in kinds):
-        raise _nested(name, values, source)
+        kept = _lists(kept) or []
+        if not kept:
+            raise _nested(name, values, source)
+        kinds = {str}
+        notes.add(f"column {name!r}: lists of numbers read as text")
     if kinds != {str} and len(kinds) > 1:
         mixture = ", ".join(sorted(kind.__name__ for kind in kinds))
         notes.add(f"column {name!r}: a mixture of {mixture} read as text")
     codes, levels = coded(["" if value is None else str(value) for value in kept])
     return _texts(name, codes, levels, notes)
+
+
+def _lists(values: list[Any]) -> list[str | None] | None:
+    """Lists of numbers as texts, as files of JSON have them; None where there is anything else."""
+    try:
+        arrays = [None if x is None else np.asarray(x) for x in values]  # None within: objects
+        arrays = [x if x is None or x.dtype != object else x.astype(float) for x in arrays]
+    except (ValueError, TypeError):
+        return None
+    if any(x is not None and (x.ndim != 1 or x.dtype.kind not in "iuf") for x in arrays):
+        return None
+    return [None if x is None else str(x.tolist()) for x in arrays]
 
 
 def _nested(name: str, values: list[Any], source: str) -> DataError:

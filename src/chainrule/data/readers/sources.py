@@ -15,7 +15,7 @@ from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers.duck import read_query
-from chainrule.data.readers.folder import holds_pictures, one_picture, read_folder
+from chainrule.data.readers.folder import PICTURE, holds_pictures, one_picture, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.stdin import STDIN, read_stdin
 from chainrule.data.table import Table, clip, listed
@@ -23,6 +23,9 @@ from chainrule.errors import DataError, nearest
 from chainrule.system.signals import interrupted_queries
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
+
+FEW = 20
+"""Texts of a column of which one may be the name of a picture."""
 
 
 def is_query(source: str) -> bool:
@@ -39,9 +42,10 @@ def read(
     Args:
         source: a path (CSV, TSV, Parquet, JSON, JSON lines; plain or gzip; .xlsx, .xls and .ods
             with `pip install 'chainrule[excel]'`), a folder of pictures in a sub-folder for each
-            class, IDX, NPZ, "-" for standard input, the name of an
+            class, a list of paths of pictures, IDX, NPZ, "-" for standard input, the name of an
             embedded or fetched data set, a SQL query that begins with SELECT, WITH or FROM (and
             may name files), a dict of columns, a list of dicts, a 2-D or structured NumPy array,
+            one of pictures (rows, height, width) or (rows, height, width, channels),
             or any data frame that narwhals knows (pandas, polars, Arrow, ...).
         header: for CSV, whether the first line names the columns; None detects it.
         encoding: for CSV and JSON, any encoding that Python knows; None: as the first bytes say,
@@ -84,7 +88,7 @@ def _read(
 def _with_folder(table: Table, folder: str) -> Table:
     """The table whose names of pictures are relative to the folder of its file."""
     columns = [
-        replace(x, folder=folder) if x.storage == "text" and x.distinct and is_picture(x.texts[0])
+        replace(x, folder=folder) if x.storage == "text" and any(map(is_picture, x.texts[:FEW]))
         else x for x in table
     ]  # fmt: skip
     return table if columns == list(table) else table.replaced(columns, table.notes, table.gaps)
@@ -92,12 +96,16 @@ def _with_folder(table: Table, folder: str) -> Table:
 
 def _from_memory(source: Any) -> Table:
     if isinstance(source, np.ndarray):
+        if source.ndim in (3, 4):
+            return from_mapping({PICTURE: source}, "a NumPy array")
         return from_array(source)
     if isinstance(source, Mapping):
         return from_mapping(source)
     if isinstance(source, Sequence) and not isinstance(source, bytes):
         if source and all(isinstance(record, Mapping) for record in source):
             return from_records(source)
+        if source and all(isinstance(x, (str, os.PathLike)) and is_picture(x) for x in source):
+            return from_mapping({PICTURE: list(map(os.fspath, source))}, "a list of pictures")
     elif (table := from_frame(source)) is not None:
         return table
     raise DataError(
@@ -113,6 +121,8 @@ def _fix(source: Any) -> str | None:
     """The fix for a source that is almost a table."""
     if hasattr(source, "to_frame"):
         return "call .to_frame() of it: that is a table"
+    if hasattr(source, "getexif"):
+        return "give the path of the picture, or np.asarray(image)[None] in the model's size"
     if hasattr(source, "toarray"):
         return "call .toarray() of the sparse matrix"
     return "give np.array(...) of it" if isinstance(source, (list, tuple)) and source else None
