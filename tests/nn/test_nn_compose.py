@@ -69,6 +69,11 @@ def test_every_layer_waits(x):
         (lambda x: sequential(layer.dense(3), relu), GraphError, "first argument is a node"),
         (lambda x: residual(x), SettingError, "no layers"),
         (lambda x: residual(x, layer.dense(4)), ShapeError, "project=True"),
+        (
+            lambda x: residual(input("image", (4, 4, 2)), layer.conv(2, 3, stride=2), project=True),
+            ShapeError,
+            r"(?s)\(N, 4, 4, 2\).*\(N, 2, 2, 2\).*cr\.conv\(x, filters, 1, stride=2\)",
+        ),
         (lambda x: residual(x, lambda h: reduce.sum(h, 1, keepdims=True)), ShapeError, r"\(N, 1\)"),
         (lambda x: residual(x, layer.flatten(), lambda h: reduce.sum(h, 1)), ShapeError, r"\(N,\)"),
         (lambda x: mlp(x, (4, 0)), SettingError, "width"),

@@ -155,6 +155,15 @@ def test_transposed_is_the_adjoint(padding, groups):
     np.testing.assert_allclose(np.sum(y * feeds["b"]), np.sum(x * feeds["a"]), rtol=1e-10)
 
 
+def test_padding_may_be_an_array():
+    for layer in (cr.conv, cr.conv_transpose):
+        given = [layer(IMAGE, 2, 3, padding=p).shape for p in (np.array([1, 0]), (1, 0))]
+        assert given[0] == given[1]
+    assert cr.max_pool(IMAGE, 3, padding=np.array([[1, 0], [0, 1]])).shape == (cr.N, 3, 2, 4)
+    with pytest.raises(SettingError, match="padding does not fit"):
+        cr.conv(IMAGE, 2, 3, padding=np.array([1.5, 0]))
+
+
 def test_separable_is_two_layers():
     x = cr.input("x", (5, 4, 3), "float64")
     y = cr.separable_conv(x, 5, 3, "relu", multiplier=2, stride=2, name="s")
@@ -383,10 +392,13 @@ IMAGE = cr.input("photo", (8, 6, 4))
         (lambda: cr.depthwise_conv(IMAGE, 3, multiplier=0), SettingError, "multiplier"),
         (lambda: cr.conv_transpose(IMAGE, 4, 3, stride=2, output_padding=2, padding=0),
          SettingError, "(?s)below stride.*0 to 1"),
+        (lambda: cr.conv_transpose(IMAGE, 4, 3, stride=(1, 3), output_padding=2, padding=0),
+         SettingError, r"(?s)below stride.*0 to \(0, 2\).*output_padding=\(0, 2\)"),
         (lambda: cr.conv_transpose(IMAGE, 4, 3, stride=2, output_padding=1), SettingError, "same"),
         (lambda: cr.conv_transpose(IMAGE, 4, 1, padding=4), ShapeError, "takes away"),
         (lambda: cr.max_pool(IMAGE, 2, padding=2), ShapeError, "nothing but padding"),
         (lambda: cr.average_pool(IMAGE, 9), ShapeError, "(?s)average_pool.*longer"),
+        (lambda: cr.max_pool(IMAGE, 9, stride=1, ceil=True), ShapeError, "longer than the height"),
         (lambda: cr.max_pool(IMAGE, 2, ceil="yes"), SettingError, "ceil is neither"),
         (lambda: cr.average_pool(IMAGE, 2, count_padding=1), SettingError, "count_padding"),
         (lambda: cr.global_pool(IMAGE, "mean"), SettingError, '"average" or "max"'),

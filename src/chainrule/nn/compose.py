@@ -78,16 +78,19 @@ def residual(
     if x.shape == y.shape:
         return as_layer(scope, x + y, (x, y))
     _, width = features("residual", y)
-    if not project or x.shape[:-1] != y.shape[:-1]:
+    fits = x.shape[:-1] == y.shape[:-1]
+    if not project or not fits:
+        fix = f"end with a layer of width {x.shape[-1]}, or let x be projected: project=True"
+        if not fits:
+            fix = "add a shortcut that changes x as the layers do"
+            fix += ", such as y + cr.conv(x, filters, 1, stride=2)" if x.ndim > 2 else ""
         raise ShapeError(
             "residual",
             "the layers change the shape, so that x cannot be added",
             expected=x.type.sizes,
             got=y.type.sizes,
             at="line " + user_line(),
-            fix=None
-            if project
-            else f"end with a layer of width {x.shape[-1]}, or let x be projected: project=True",
+            fix=fix,
         )
     short = layers.dense(x, width, bias=False, name=None if name is None else f"{name}.shortcut")
     return as_layer(scope, short + y, (short, y))

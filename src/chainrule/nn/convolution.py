@@ -68,9 +68,9 @@ def conv(
         size: of the windows: an integer, or one for each spatial axis.
         activation: as in `dense`; softmax is taken over the channels.
         stride: the distance between windows: an integer, or one for each spatial axis.
-        padding: zeros around `x`. "same": so many that the result has `ceil(size / stride)`
-            positions, equal on both sides, an odd one at the end. "valid": none. A number for
-            all sides, or for each spatial axis a number or a pair (before, after).
+        padding: zeros around `x`. "same": so many that n positions give `ceil(n / stride)`,
+            equal on both sides, an odd one at the end. "valid": none. A number for all sides, or
+            for each spatial axis a number or a pair (before, after).
         dilation: the distance between the elements of a window.
         groups: channels and filters are cut into so many groups, and each group of filters sees
             one group of channels.

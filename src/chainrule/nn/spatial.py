@@ -184,12 +184,13 @@ def choice(place: Place, name: str, value: object, allowed: Sequence[str]) -> st
 
 def _sides(place: Place, padding: object, axes: int) -> tuple[tuple[int, int], ...]:
     """Padding that is given by numbers, as a pair (before, after) for each axis."""
-    one = as_integer(padding)
+    given = padding.tolist() if isinstance(padding, np.ndarray) else padding
+    one = as_integer(given)
     entries: list[Any] = (
         [one] * axes
         if one is not None
-        else list(padding)
-        if isinstance(padding, Sequence) and not isinstance(padding, str)
+        else list(given)
+        if isinstance(given, Sequence) and not isinstance(given, str)
         else []
     )
     if axes == 1 and len(entries) == 2 and all(as_integer(e) is not None for e in entries):
@@ -283,14 +284,16 @@ def geometry(
     strides = per_axis(place, "stride", stride, axes, 1)
     dilations = per_axis(place, "dilation", dilation, axes, 1)
     spans = [span(k, d) for k, d in zip(sizes, dilations, strict=True)]
-    if padding == "valid":
+    word = padding if isinstance(padding, str) else None
+    if word == "valid":
         sides = ((0, 0),) * axes
-    elif padding == "same":
+    elif word == "same":
         sides = tuple(map(same, image, spans, strides))
     else:
         sides = _sides(place, padding, axes)
     for axis, (n, (before, after), k) in enumerate(zip(image, sides, spans, strict=True)):
-        if n + before + after < k:
+        reach = strides[axis] - 1 if ceil else 0  # rows behind the padding
+        if n + before + after + reach < k:
             room = f"{n} of {place.x.type.sizes}"
             raise place.misfit(
                 f"a window is longer than the {SPATIAL[axes][axis]}",
@@ -331,20 +334,22 @@ def transposed(
     strides = per_axis(place, "stride", stride, axes, 1)
     dilations = per_axis(place, "dilation", dilation, axes, 1)
     extra = per_axis(place, "output_padding", more, axes, 0)
-    room = 0 if padding == "same" else min(s - 1 for s in strides)
-    if any(e > (room and s - 1) for e, s in zip(extra, strides, strict=True)):
+    word = padding if isinstance(padding, str) else None
+    rooms = tuple(0 if word == "same" else s - 1 for s in strides)
+    if any(e > room for e, room in zip(extra, rooms, strict=True)):
+        most = rooms[0] if len({*rooms}) == 1 else rooms
         raise place.wrong(
             "output_padding is below stride, and 0 where padding is same",
-            expected=f"0 to {room}" if room else "0",
+            expected=f"0 to {most}" if any(rooms) else "0",
             got=f"output_padding={more!r}, stride={stride!r}, padding={padding!r}",
-            fix=f"output_padding={room}",
+            fix=f"output_padding={most}",
         )
     spans = [span(k, d) for k, d in zip(sizes, dilations, strict=True)]
-    if padding == "same":
+    if word == "same":
         image = tuple(n * s for n, s in zip(counts, strides, strict=True))
         sides = tuple(map(same, image, spans, strides))
     else:
-        sides = ((0, 0),) * axes if padding == "valid" else _sides(place, padding, axes)
+        sides = ((0, 0),) * axes if word == "valid" else _sides(place, padding, axes)
         whole = zip(counts, strides, spans, extra, sides, strict=True)
         image = tuple((n - 1) * s + k + e - sum(ends) for n, s, k, e, ends in whole)
     if min(image) < 1:
