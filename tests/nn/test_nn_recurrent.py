@@ -168,6 +168,16 @@ def test_an_initial_state_for_all_examples_is_trained():
     assert Graph(one).parameters == tuple(p for p in Graph(one).parameters if p is not start)
 
 
+def test_initial_states_may_be_a_list():
+    x, h, c = (cr.input(n, s, "float64") for n, s in (("x", (4, 2)), ("h", (3,)), ("c", (3,))))
+    data, both = R.normal(size=(5, 4, 2)), R.normal(size=(5, 2, 3))
+    y = cr.lstm(x, 3, initial=[h, c], name="r", outputs="last")
+    values = parameters(y)
+    _, last = slow("lstm", data, own(values), start=both)
+    found = run(y, {"x": data, "h": both[:, 0], "c": both[:, 1]}, values)
+    np.testing.assert_allclose(found, last[:, 0], rtol=1e-12)
+
+
 def test_layers_go_on_each_other():
     x = cr.input("x", (4, 2), dtype="float64")
     y = cr.gru(x, 3, layers=2, name="r")
@@ -253,6 +263,7 @@ REFUSED = [
     (lambda: cr.lstm(X, 2, mask=cr.input("m", (4,))), DTypeError, "not_equal"),
     (lambda: cr.lstm(X, 2, initial=cr.input("s", (2,))), ShapeError, r"\(N, 2, 2\)"),
     (lambda: cr.gru(X, 2, initial=np.ones(3)), ShapeError, r"\(1, 2\)"),
+    (lambda: cr.lstm(X, 2, initial=[cr.input("h", (2,))]), ShapeError, r"\(N, 2, 2\)"),
     (lambda: cr.lstm(X, 2, init=np.ones((3, 2))), ShapeError, r"\(3, 8\)"),
     (lambda: cr.init.initializer("orthogonal_gates"), SettingError, "OrthogonalGates"),
 ]

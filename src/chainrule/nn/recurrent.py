@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +23,7 @@ from chainrule.ops.join import concat, stack
 from chainrule.ops.random import check_rate
 from chainrule.ops.shape import expand_dims
 from chainrule.system.checks import flag
-from chainrule.types import INTEGERS, Shape, is_number, show
+from chainrule.types import INTEGERS, N, Shape, is_number, show
 
 Outputs = Literal["all", "last", "states"]
 """The result of a recurrent layer: the state h of all steps, or of the last, or all last states."""
@@ -38,7 +39,7 @@ def rnn(
     layers: int = 1,
     bidirectional: bool = False,
     mask: Node | None = None,
-    initial: NodeLike | None = None,
+    initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     dropout: float = 0.0,
     init: InitSpec = None,
@@ -64,8 +65,9 @@ def rnn(
         mask: which steps count, bool (N, t), or the lengths of the sequences, integers (N,). A
             step that does not count leaves the state as it was, and gives it again.
         initial: the states before the first step, (N, s, units), or the same for all examples,
-            (s, units), as a parameter or as an array; (N, units) or (units,) where s is 1. In the
-            order of the layers: of each the state forwards, then backwards. None: zero.
+            (s, units), as a parameter or as an array; (N, units) or (units,) where s is 1. A list
+            of nodes is stacked, as [h, c] of an LSTM. In the order of the layers: of each the state
+            forwards, then backwards. None: zero.
         outputs: "all" for the states of all steps, (N, t, units); "last" for the last, (N, units),
             which is that of the last step that counts; backwards, it is that of step 0; "states"
             for the last of all layers and directions, (N, s, units), which `initial` takes.
@@ -93,7 +95,7 @@ def lstm(
     layers: int = 1,
     bidirectional: bool = False,
     mask: Node | None = None,
-    initial: NodeLike | None = None,
+    initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     dropout: float = 0.0,
     init: InitSpec = None,
@@ -144,7 +146,7 @@ def gru(
     layers: int = 1,
     bidirectional: bool = False,
     mask: Node | None = None,
-    initial: NodeLike | None = None,
+    initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     reset_after: bool = True,
     dropout: float = 0.0,
@@ -189,7 +191,7 @@ def gru(
 
 def _stacked(
     cell: Cell, x: Node, settings: Settings, layers: int, bidirectional: bool, mask: Node | None,
-    initial: NodeLike | None, outputs: Outputs, dropout: float, name: str | None,
+    initial: NodeLike | Sequence[Node] | None, outputs: Outputs, dropout: float, name: str | None,
 ) -> Node:  # fmt: skip
     """Layers and directions of a cell; see `rnn`."""
     where = cell.kind
@@ -292,7 +294,7 @@ def _sequence(where: str, x: Node) -> Node:
         where, "needs sequences of a fixed length of at least 1",
         expected="(N, steps, features)", got=show(x.shape),
         at=f"operand {x.label!r}, line {user_line()}",
-        fix="one feature a step: expand_dims(x, -1)" if x.ndim == 2 else None,
+        fix="one feature a step: expand_dims(x, -1)" if x.ndim == 2 and x.shape[0] is N else None,
     )  # fmt: skip
 
 
@@ -320,10 +322,14 @@ def _mask(where: str, mask: Node, x: Node, name: str | None) -> Node:
     return mask
 
 
-def _states(cell: Cell, initial: NodeLike | None, x: Node, count: int) -> list[State]:
+def _states(
+    cell: Cell, initial: NodeLike | Sequence[Node] | None, x: Node, count: int
+) -> list[State]:
     """The first states of each layer and direction; empty where they are zero."""
     if initial is None:
         return [()] * count
+    if isinstance(initial, list | tuple) and any(isinstance(part, Node) for part in initial):
+        initial = stack(initial, -2)  # s of (N, units)
     given = as_node(initial, x.dtype)
     total = count * cell.states
     alone: Shape = (total, cell.units)
