@@ -12,7 +12,7 @@ import chainrule as cr
 from chainrule.data.check import check_table
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.errors import DataError
+from chainrule.errors import DataError, SettingError
 
 
 def picture(path: Path, grey: int = 100) -> Path:
@@ -136,3 +136,27 @@ def test_a_table_beside_one_folder_is_named(tmp_path: Path) -> None:
     assert any(str(tmp_path / "labels.csv") in note for note in read(tmp_path).notes)
     with pytest.raises(DataError, match="single class"):
         cr.train(tmp_path, verbose=False)
+
+
+def test_a_table_of_missing_pictures_has_rows_without_predictions(
+    model: cr.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("file\nnowhere/1.png\nnowhere/2.png\n")
+    found = model.predict(tmp_path / "a.csv")
+    assert np.isnan(found.values).all()
+    assert any("2 of 2 pictures cannot be read" in note for note in found.notes)
+
+
+def test_two_arrays_are_told_apart_by_their_shapes(tmp_path: Path) -> None:
+    x = np.zeros((6, 4, 4), np.uint8)
+    np.savez(tmp_path / "a.npz", labs=np.arange(6) % 2, X_tr=x)
+    assert read(tmp_path / "a.npz").columns == ["X_tr", "labs"]
+    np.savez(tmp_path / "b.npz", labs=np.arange(5), X_tr=x)
+    with pytest.raises(DataError, match="no names that are known"):
+        read(tmp_path / "b.npz")
+
+
+def test_a_signal_does_not_hold_its_target() -> None:
+    data = {"x1": [1.0, 2] * 9, "y": [0, 1] * 9, "x2": [2.0, 1] * 9}
+    with pytest.raises(SettingError, match="target 'y' is one of its columns"):
+        cr.train(data, "y", signal="x1..x2", verbose=False)

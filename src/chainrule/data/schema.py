@@ -26,7 +26,7 @@ from chainrule.data.columns.encoder import (
     base_of,
 )
 from chainrule.data.columns.kinds import check_kinds
-from chainrule.data.columns.pictures import PictureColumn
+from chainrule.data.columns.pictures import PictureColumn, lost_pictures
 from chainrule.data.columns.signals import with_signal
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
@@ -266,7 +266,8 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         known = [e.name for e in self.used if isinstance(e, PictureColumn)]
         if len(known) == 1 and known[0] not in table:
-            found = [x for x in table if x.name not in self._parts.names and PictureColumn.guess(x)]
+            spare = [x for x in table if x.name not in self._parts.names]
+            found = [x for x in spare if PictureColumn.guess(x) or lost_pictures(x)]
             if len(found) == 1:
                 note = f"column {found[0].name!r}, the pictures, is taken for {known[0]!r}"
                 columns = [replace(x, name=known[0]) if x is found[0] else x for x in table]

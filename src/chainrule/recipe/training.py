@@ -110,6 +110,13 @@ class Training:
         }
         for name in chosen.signal:
             columns = signal_columns(table, name)
+            if chosen.target in columns:
+                raise SettingError(
+                    "signal", f"the target {chosen.target!r} is one of its columns",
+                    got=f"{name}, {counted(len(columns), 'column')}",
+                    expected="columns that are there when the target is not known",
+                    fix="name the columns before it and behind it as two signals, or move it",
+                )  # fmt: skip
             table = with_signal(table, name, columns)
             options[name] = {"columns": columns if columns != [name] else ()}
         schema = Schema.learn(

@@ -166,14 +166,24 @@ def _of_classes(table: Table, name: str) -> Table:
     return table.replaced(columns, table.notes, table.gaps)
 
 
+def _by_shape(arrays: Mapping[str, NDArray[Any]]) -> list[str] | None:
+    """The names of one array, or of one of pictures and one with a number for each of them."""
+    names = sorted(arrays, key=lambda name: -arrays[name].ndim)
+    if len(names) == 2:
+        x, y = (arrays[name].shape for name in names)
+        if len(x) < 3 or y != x[:1]:
+            return None
+    return names or None
+
+
 def _picked(arrays: Mapping[str, NDArray[Any]], source: str) -> tuple[list[str], list[str]]:
     """The names of the array and of its target, if there is one, and a note on the others."""
     low = {name.lower(): name for name in arrays}
     found = next(([low[a], low[b]] for a, b in PAIRS if a in low and b in low), None)
     if found is None:
         found = next(([low[a]] for a, _ in PAIRS if a in low), None)
-    if found is None and len(arrays) == 1:
-        found = list(arrays)
+    if found is None and len(arrays) <= 2:
+        found = _by_shape(arrays)
     if found is None:
         raise DataError(source, "its arrays have no names that are known",
                         expected="x and y, or images and labels", got=", ".join(arrays) or "none",
