@@ -46,6 +46,10 @@ LAYERS = {
     "groups": lambda x, **k: cr.conv(x, 6, (2, 3), stride=2, dilation=2, groups=2, name="l", **k),
     "depthwise": lambda x, **k: cr.depthwise_conv(x, 3, multiplier=2, name="l", **k),
     "pointwise": lambda x, **k: cr.conv(x, 6, 1, "relu", name="l", **k),
+    "transposed": lambda x, **k: cr.conv_transpose(x, 6, (2, 3), stride=2, name="l", **k),
+    "transposed groups": lambda x, **k: cr.conv_transpose(
+        x, 6, 3, "relu", stride=(1, 2), padding=1, dilation=2, groups=2, name="l", **k
+    ),
     "no bias": lambda x, **k: cr.conv(x, 2, 3, bias=False, name="l", **k),
     "max": lambda x, **k: cr.max_pool(x, 3, padding=1, stride=2, name="l", **k),
     "average": lambda x, **k: cr.average_pool(x, 2, name="l", **k),
@@ -66,7 +70,11 @@ def test_every_element_is_what_its_window_makes(name, channels):
         if pixel.weights is not None:
             z = pixel.total + (pixel.bias or 0)
             assert pixel.z == pytest.approx(z, rel=1e-12, abs=1e-12)
-            activated = {"plain": np.tanh, "pointwise": lambda z: max(z, 0)}.get(name, float)
+            activated = {
+                "plain": np.tanh,
+                "pointwise": lambda z: max(z, 0),
+                "transposed groups": lambda z: max(z, 0),
+            }.get(name, float)
             assert pixel.value == pytest.approx(activated(pixel.z), rel=1e-12)
         elif name == "max":
             assert pixel.value == pixel.window.max()

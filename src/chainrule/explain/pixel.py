@@ -12,7 +12,7 @@ from chainrule.errors import GraphError, ShapeError, did_you_mean
 from chainrule.explain.formula import number
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
-from chainrule.nn.kinds import image_kind
+from chainrule.nn.kinds import channels_first, image_kind
 from chainrule.system.checks import as_integer
 from chainrule.types import N
 
@@ -28,7 +28,9 @@ class Pixel:
         layer: its name.
         kind: of the layer, such as "conv 3x3".
         row, at, channel: of the element.
-        window: the elements of the operand that it sees, padding included, (*size, channels).
+        window: the elements of the operand that it sees, padding included, (*size, channels); of
+            a transposed convolution the element that each weight brings here, 0 where there is
+            none.
         weights: of the filter, in the same shape; None for pooling.
         products: element by element.
         bias: of the filter, or None.
@@ -121,14 +123,14 @@ def pixel(
             fix=did_you_mean(layer, list(known)) if known else None,
         )  # fmt: skip
     result = next(x for x in reversed(group) if not x.suffix)
-    first = _channels_first(group)
+    first = channels_first(group)
     spatial = result.shape[2:] if first else result.shape[1:-1]
     count = result.shape[1 if first else -1]
     place = tuple(at) if isinstance(at, Sequence) else (at,)
     sizes = (rows, *spatial, count)
     _check(layer, (row, *place, channel), tuple(d for d in sizes if isinstance(d, int)))
     index = (row, channel, *place) if first else (row, *place, channel)
-    window = _window(value, group, first)[(row, *place)]  # (*size, channels)
+    window = _window(value, group, first, row, place)  # (*size, channels)
     w = next((x for x in group if x.suffix == ".w"), None)
     element = float(value(result)[index])
     if w is None:
@@ -148,27 +150,46 @@ def pixel(
     )  # fmt: skip
 
 
-_KINDS = ("conv", "depthwise_conv", "max_pool", "average_pool")
+_KINDS = ("conv", "depthwise_conv", "conv_transpose", "max_pool", "average_pool")
 
 
-def _channels_first(group: Sequence[Node]) -> bool:
-    """Whether a layer moves the channels of its operand to the end."""
-    return any(
-        isinstance(x, Operation) and x.op.name == "transpose" and x.suffix == ".transpose"
-        for x in group
-    )
-
-
-def _window(value: Callable[[Node], Array], group: Sequence[Node], first: bool) -> Array:
-    """All windows of a layer, (N, *places, *size, channels)."""
-    found = next((x for x in group if isinstance(x, Operation) and x.op.name == "windows"), None)
-    if found is not None:
-        return value(found)
+def _window(
+    value: Callable[[Node], Array], group: Sequence[Node], first: bool, row: int,
+    place: tuple[int, ...],
+) -> Array:  # fmt: skip
+    """The window of a place, (*size, channels)."""
+    made: dict[str, Operation] = {}
+    for node in group:
+        if isinstance(node, Operation):
+            made.setdefault(node.op.name, node)
+    if "windows" in made:
+        found: Array = value(made["windows"])[(row, *place)]
+        return found.reshape(*found.shape[: len(place)], -1)  # the channels of all groups
     inside = set(group)
     x = next(y for node in group for y in node.inputs if y not in inside and y.shape[:1] == (N,))
-    array = np.moveaxis(value(x), 1, -1) if first else value(x)
-    d = array.ndim - 2
-    return array.reshape(*array.shape[:-1], *(1,) * d, array.shape[-1])
+    array = (np.moveaxis(value(x), 1, -1) if first else value(x))[row]
+    if "overlap_add" in made:
+        w = next(x for x in group if x.suffix == ".w")
+        return _brought(array, made["overlap_add"], value(w).shape[:-2], place)
+    alone: Array = array[place].reshape(*(1,) * len(place), -1)
+    return alone
+
+
+def _brought(
+    x: Array, spread: Operation, size: tuple[int, ...], place: tuple[int, ...]
+) -> Array:  # fmt: skip
+    """The elements that the weights of a transposed convolution bring to a place."""
+    stride, dilation, before = (spread.attributes[k] for k in ("stride", "dilation", "before"))
+    window = np.zeros((*size, x.shape[-1]), x.dtype)
+    for k in np.ndindex(size):
+        steps = [
+            divmod(p + b - i * d, s)
+            for p, b, i, d, s in zip(place, before, k, dilation, stride, strict=True)
+        ]
+        inside = zip(steps, x.shape[:-1], strict=True)
+        if all(rest == 0 and 0 <= at < n for (at, rest), n in inside):
+            window[k] = x[tuple(at for at, _ in steps)]
+    return window
 
 
 def _check(layer: str, index: Sequence[object], sizes: Sequence[int]) -> None:

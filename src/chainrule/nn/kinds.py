@@ -24,6 +24,14 @@ def image_kind(group: Sequence[Node]) -> str | None:
     return "instance_norm" if spread.operands[0].shape[-1] == 1 else "group_norm"
 
 
+def channels_first(group: Sequence[Node]) -> bool:
+    """Whether a layer of images moves the channels of its operand to the end, and its own back."""
+    return any(
+        isinstance(x, Operation) and x.op.name == "transpose" and x.suffix == ".transpose"
+        for x in group
+    )
+
+
 def _convolution(found: dict[str, Operation], w: Node) -> str | None:
     *size, i, _ = w.shape if w.ndim > 2 else (1, 1)
     pointwise = size and set(size) == {1} and found.keys() & {"einsum", "matmul"}
