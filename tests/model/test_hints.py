@@ -71,3 +71,11 @@ def test_relu_is_not_advised_where_it_is_there_and_ratios_end_at_a_billion() -> 
 
 def test_the_output_layer_is_not_told_dead() -> None:
     assert found([layer(), layer(dead=[8])]) == []
+
+
+def test_pixels_that_pooling_passes_by_and_tables_are_no_trouble() -> None:
+    passed = layer(what="conv 3x3, relu", gradients=[[0.0, 0.0, 0.0, 0.0, 0.3]])
+    assert found([passed, layer(), layer(), layer()]) == []
+    assert found([layer(what="embedding", dead=[8]), layer(), layer()]) == []
+    (told,) = found([{**passed, "gradients": [[0.0] * 4 + [1e-9]]}, layer(), layer(), layer()])
+    assert "smaller than at the last one" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,63 @@ def test_a_file_that_is_damaged_or_of_another_model_is_refused(
     path.write_text(json.dumps(content))
     with pytest.raises(ModelFileError, match=said):
         load_learning(path, model)
+
+
+def recorded(outputs: cr.Node, data: dict[str, np.ndarray[Any, Any]]) -> list[dict[str, Any]]:
+    """The layers of a run of two epochs of a classifier of two classes."""
+    t = cr.input("t", dtype="int64")
+    model = cr.Model(outputs, loss=cr.cross_entropy(outputs, t), seed=1)
+    count = len(next(iter(data.values())))
+    rows = {**data, "t": np.arange(count) % 2}
+    model.fit(rows, epochs=2, record=True, keep_best=False, verbose=False, validation=0)
+    assert model.learning is not None
+    trace = cr.run([outputs], data, values=model.values)
+    layers: list[dict[str, Any]] = model.learning.section["layers"]
+    for layer in layers:
+        values = np.asarray(trace.value(layer["name"]), float)
+        assert layer["values"][-1] == pytest.approx(
+            np.quantile(values, [0, 0.25, 0.5, 0.75, 1]).tolist(), rel=1e-5
+        )
+    return layers
+
+
+def test_units_of_a_convolution_are_its_filters_wherever_they_look() -> None:
+    images = np.random.default_rng(1).normal(size=(30, 2, 5, 6)).astype(np.float32)
+    x = cr.input("x", (2, 5, 6))
+    hidden = cr.conv(x, 3, (2, 3), "relu", channels="first", name="edges")
+    out = cr.dense(cr.global_pool(hidden, channels="first"), 2, name="out")
+    edges, last = recorded(out, {"x": images})
+    assert [edges["name"], edges["what"], edges["units"]] == ["edges", "conv 2x3, relu", 3]
+    assert last["name"] == "out"
+    assert edges["groups"] == []
+    best = edges["excited"][1]["rows"][0]
+    assert re.fullmatch(r"row \d+ at [0-4], [0-5]", best["label"])
+    assert re.fullmatch(r"w\[[01], [0-2], [01]\]", edges["excited"][1]["weights"][0]["name"])
+
+
+def test_a_recurrent_layer_has_its_matrices_apart(tmp_path: Path) -> None:
+    series = np.random.default_rng(1).normal(size=(24, 4, 3)).astype(np.float32)
+    x = cr.input("x", (4, 3))
+    out = cr.dense(cr.lstm(x, 5, outputs="last", name="memory"), 2, name="out")
+    memory, last = recorded(out, {"x": series})
+    assert [x["name"] for x in memory["groups"]] == ["memory.w", "memory.u"]
+    assert memory["units"] == 5
+    assert memory["updates"][0] is None
+    assert all(len(x["weights"]) == len(x["updates"]) == 3 for x in memory["groups"])
+    assert min(x["updates"][2] for x in memory["groups"]) <= memory["updates"][2]
+    names = [x["name"] for unit in memory["excited"] for x in unit["weights"]]
+    assert all(re.fullmatch(r"[wu]\[[0-4], [ifgo]\]", x) for x in names)
+    assert last["groups"] == []
+
+
+def test_attention_and_bags_are_layers_with_weights() -> None:
+    words = np.random.default_rng(1).integers(0, 9, size=(24, 4))
+    x = cr.input("x", (4,), dtype="int64")
+    h = cr.transformer_encoder(cr.embedding(x, 9, 6, name="word"), 2, hidden=8, name="block")
+    out = cr.dense(cr.mean(h, 1) + cr.embedding_bag(x, 9, 6, name="bag"), 2, name="out")
+    layers = {x["name"]: x for x in recorded(out, {"x": words})}
+    assert [*layers][-1] == "out"
+    assert {*layers} == {"word", "block.attention", "block.hidden", "block.out", "bag", "out"}
+    groups = [x["name"] for x in layers["block.attention"]["groups"]]
+    assert groups == [f"block.attention.{x}.w" for x in ("query", "key", "value", "out")]
+    assert layers["bag"]["excited"][0]["weights"][0]["name"].startswith("table[")

@@ -20,7 +20,7 @@ export interface Learning {
   guess: { loss: number | null; told: string };
   /** The recorded epochs, ascending; 0 is before training, 3.5 in the middle of the fourth. */
   epochs: number[];
-  /** By layer with parameters or an activation, in order. */
+  /** By layer with weights, in order. */
   layers: LayerRecord[];
   /** Parameters, optimizer slots and the step's number at each recorded epoch where the network
    * is small, by name; else empty. */
@@ -52,6 +52,8 @@ export interface LayerRecord {
   gradients: Quantiles;
   weights: Quantiles;
   updates: Numbers;
+  /** The layer's arrays of weights where it has several: `weights` and `updates` are of them all. */
+  groups: { name: string; weights: Quantiles; updates: Numbers }[];
   /** Units that gave the same on all rows of the sample, or lie at the ends of their activation,
    * at each recorded epoch. */
   dead: number[];

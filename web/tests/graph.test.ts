@@ -75,6 +75,21 @@ test("one block of few layers is not folded, and a layer of one node is the node
   expect(scene(net, net.level("arithmetic")).items.map((x) => [x.id, x.kind])).toEqual([["n0", "input"], ["n1", "small"], ["n2", "operation"]]);
 });
 
+test("a recurrent layer is unfolded to its time steps, the second of them open", () => {
+  const times = graph(
+    [["x", "input"], ["r.x", "multiply", 0, 0], ["r.t0.a", "tanh", 1], ["r.t0.h", "tanh", 2], ["r.t1.a", "multiply", 1, 3],
+      ["r.t1.h", "tanh", 4], ["r.t2.a", "multiply", 1, 5], ["r.t2.h", "tanh", 6], ["y", "tanh", 7]], [[0], [1, 2, 3, 4, 5, 6, 7], [8]]);
+  times.layers[1] = { ...times.layers[1]!, name: "r", what: "rnn, 3 steps" };
+  const net = new Net(times);
+  expect(ids(scene(net, net.level("layers")))).toEqual(["x", "r", "y"]);
+  const opened = scene(net, new Set([...net.level("layers"), ...net.with("l1")]));
+  expect(ids(opened)).toEqual(["x", "r.x", "r.t0", "r.t1.a", "r.t1.h", "r.t2", "y"]);
+  expect(opened.frames.map((f) => [f.name, f.frame])).toEqual([["r", null], ["r.t1", "l1"]]);
+  expect(ids(open(times, "arithmetic"))).toEqual(times.nodes.map((x) => x.name));
+  expect([...net.around(6, new Set())].sort()).toEqual(["l1", "t1_2"]);
+  expect(net.with("l2")).toEqual(["l2"]);
+});
+
 test("what a search finds is unfolded, and nothing else", () => {
   const net = new Net(twice);
   const state = net.around(4, new Set());

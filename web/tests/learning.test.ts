@@ -1,6 +1,7 @@
 /** Frames put together, records found, scales, and what is said of a run. */
 import { expect, test } from "vitest";
 import type { ArrayForm } from "../src/document";
+import { filtersOf } from "../src/learning/filters";
 import { merged } from "../src/learning/merge";
 import { allEpochs, firstLine, groups, measures, recordAt } from "../src/learning/records";
 import { around, band, line, range, scale } from "../src/learning/scale";
@@ -17,6 +18,7 @@ function section(epochs: number[], losses: number[]): Learning {
     layers: [{
       name: "dense", what: "dense", units: 2, values: q, gradients: q, weights: q, updates: epochs,
       dead: epochs, saturated: epochs, killed: [], excited: [],
+      groups: [{ name: "dense.w", weights: q, updates: epochs }],
     }],
     values: epochs.map((e) => ({ w: array(e) })),
     regions: {
@@ -33,7 +35,7 @@ function lists(known: Learning): unknown[][] {
   const layer = known.layers[0]!;
   return [
     known.epochs, layer.values.map((q) => q[0]), layer.gradients.map((q) => q[0]), layer.weights.map((q) => q[0]),
-    layer.updates, layer.dead, layer.saturated, known.values.map((v) => Number(v.w!.data)),
+    layer.updates, layer.groups[0]!.weights.map((q) => q[0]), layer.groups[0]!.updates, layer.dead, layer.saturated, known.values.map((v) => Number(v.w!.data)),
     known.regions!.answers.map((a) => Number(a.data)), known.regions!.sure!.map((a) => Number(a.data)),
     known.hidden!.points.map((a) => Number(a.data)),
   ];
@@ -44,6 +46,20 @@ test("a frame continues every list where it begins", () => {
   known = merged(known, { record: 2, row: 1, learning: section([3, 4], [4, 3, 2]) });
   for (const list of lists(known)) expect(list).toEqual([0, 1, 3, 4]);
   expect(known.history.loss).toEqual([5, 4, 3, 2]);
+});
+
+test("the filters of a convolution are pictures by unit and channel", () => {
+  const data = Float64Array.from({ length: 16 }, (_, k) => k - 8); // (2, 2, channels 2, units 2)
+  const layer = { ...section([0], []).layers[0]!, what: "conv 2x2, relu" };
+  const made = filtersOf(layer, { dtype: "float64", shape: [2, 2, 2, 2], data })!;
+  expect([made.most, made.units, made.channels]).toEqual([8, 2, 2]);
+  expect(made.kernel(1, 0)).toEqual([[-7, -3], [1, 5]]);
+  expect(made.mean(0)).toEqual([[-7, -3], [1, 5]]);
+  const line = filtersOf(layer, { dtype: "float64", shape: [4, 1, 4], data })!;
+  expect(line.kernel(0, 0)).toEqual([[-8, -4, 0, 4]]);
+  expect(filtersOf(layer, { dtype: "float64", shape: [1, 1, 4, 4], data })).toBeNull();
+  expect(filtersOf({ ...layer, what: "dense, relu" }, { dtype: "float64", shape: [2, 2, 2, 2], data })).toBeNull();
+  expect(filtersOf(layer, null)).toBeNull();
 });
 
 test("a frame that comes twice, or says what is known already, changes nothing", () => {

@@ -9,6 +9,7 @@ import { judge, linesOf, type Line } from "../src/panels/checking";
 import SENTENCES from "../src/panels/slips.json";
 import { slip } from "../src/panels/slips";
 import { headline, reason, sentence } from "../src/parts/sentence";
+import { partsOf } from "../src/panels/parts";
 import { agreement, halfDigit } from "../src/panels/typed";
 import { worked } from "../src/panels/worked";
 import { seenBy } from "../src/panels/window";
@@ -216,6 +217,45 @@ test("one pixel of a convolution is written as products of its window and the fi
   });
   expect(seenBy(writer.graph, numbers, 0, 0)).toBe(null);
   expect(seenBy(writer.graph, numbers, 4, 0)).toBe(null); // the largest over all places
+});
+
+test("an entry of a transposed convolution shows what each weight brings, and a volume its planes", () => {
+  const value = (shape: number[], data: number[]) => ({ dtype: "float64" as const, shape, data: Float64Array.from(data) });
+  const form = (name: string, shape: NodeForm["shape"], rest: Partial<NodeForm>): NodeForm =>
+    ({ name, kind: "operation", part: "forward", shape, dtype: "float64", source: "", ...rest });
+  const steps = { axis: 1, lengths: [5], stride: [2], dilation: [1], before: [0] };
+  const nodes = [
+    form("x", ["N", 2, 1], { kind: "input" }), form("w", [3, 1, 1], { kind: "parameter" }),
+    form("p", ["N", 2, 3, 1], { op: "einsum", operands: [0, 1], attributes: { equation: "nxi,uio->nxuo" } }),
+    form("t", ["N", 5, 1], { op: "overlap_add", operands: [2], attributes: steps }),
+  ];
+  const numbers = [value([1, 2, 1], [2, 3]), value([3, 1, 1], [1, 10, 100]), value([1, 2, 3, 1], [2, 20, 200, 3, 30, 300]), value([1, 5, 1], [2, 20, 203, 30, 300])];
+  expect(seenBy({ ...graph, nodes }, numbers, 3, 2)).toEqual({
+    planes: [{ channel: null, window: [[3, 0, 2]], weights: [[1, 10, 100]], products: [[3, 0, 200]] }], total: 203, count: 3,
+  });
+  expect(seenBy({ ...graph, nodes }, numbers, 3, 1)!.planes[0]!.window).toEqual([[0, 2, 0]]);
+  const pool = [
+    form("v", ["N", 2, 2, 2, 1], { kind: "input" }),
+    form("s", ["N", 1, 1, 1, 2, 2, 2, 1], { op: "windows", operands: [0], attributes: { axis: 1, size: [2, 2, 2] } }),
+    form("m", ["N", 1, 1, 1, 1], { op: "max", operands: [1], attributes: { axis: [4, 5, 6], keepdims: false } }),
+  ];
+  const eight = [1, 2, 3, 4, 5, 6, 7, 8];
+  const seen = [value([1, 2, 2, 2, 1], eight), value([1, 1, 1, 1, 2, 2, 2, 1], eight), value([1, 1, 1, 1, 1], [8])];
+  expect(seenBy({ ...graph, nodes: pool }, seen, 2, 0)!.planes[0]!.window).toEqual([[1, 2], [3, 4], [5, 6], [7, 8]]);
+});
+
+test("the parts of steps are layers by direction, and the time steps of recurrent ones", () => {
+  const names = ["x", "r.w", "r.t0.z", "r.t1.z", "r.t1.h", "r", "y"];
+  const nodes = names.map((name): NodeForm => ({ name, kind: "operation", part: "forward", shape: ["N", 1], dtype: "float64", source: "", op: "tanh", operands: [] }));
+  const layers = [{ name: "r", what: "rnn, 2 steps", nodes: [1, 2, 3, 4, 5], parameters: 1 }, { name: "y", what: "tanh", nodes: [6], parameters: 0 }];
+  const made = (direction: "forward" | "backward", node: number) => ({ direction, node }) as (typeof all)[number];
+  const list = [...[2, 3, 4, 5, 6].map((k) => made("forward", k)), ...[6, 5, 4, 2, 1].map((k) => made("backward", k))];
+  const { parts, of } = partsOf({ ...graph, nodes, layers }, list);
+  expect(parts.map((p) => `${p.direction} ${p.name} ${p.first} ${p.count}`)).toEqual([
+    "forward r, time step 0 0 1", "forward r, time step 1 1 2", "forward r 3 1", "forward y 4 1",
+    "backward y 5 1", "backward r 6 2", "backward r, time step 1 7 1", "backward r, time step 0 8 1",
+  ]);
+  expect(of).toEqual([0, 1, 1, 2, 3, 4, 5, 6, 7, 5]);
 });
 
 test("arrays of images are shown as pictures, one of each channel", () => {

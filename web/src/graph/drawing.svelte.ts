@@ -161,7 +161,7 @@ export class Drawing {
   /** Folds or unfolds a layer or block. */
   toggle(id: string): void {
     const open = new Set(this.open);
-    if (!open.delete(id)) open.add(id);
+    if (!open.delete(id)) for (const x of this.net.with(id)) open.add(x);
     this.#anchor = id;
     this.active = id;
     this.session.fold = folded(this.net, open);

@@ -1,6 +1,6 @@
 /** The graph as it is drawn at a state of folding: items, the frames around them, and links. */
 import { transparent } from "../core/formula";
-import { sizesText, type GraphForm, type NodeForm } from "../document";
+import { sizesText, type GraphForm, type LayerForm, type NodeForm } from "../document";
 
 export type Level = "network" | "layers" | "arithmetic";
 
@@ -9,7 +9,8 @@ export type Kind = "input" | "parameter" | "operation" | "small" | "layer" | "bl
 
 /** A box: a node, or a folded layer or block. */
 export interface Item {
-  /** `n` and a node, `l` and a layer, `b` and a block; kept when something else is folded. */
+  /** `n` and a node, `l` and a layer, `t` and a time step of one, `b` and a block; kept when
+   * something else is folded. */
   id: string;
   kind: Kind;
   name: string;
@@ -53,7 +54,7 @@ export interface Scene {
 /** A graph of at most so many layers needs no blocks, if there is but one. */
 const FEW = 40;
 
-/** A layer or block that can be folded. */
+/** A layer, a time step of one, or a block, that can be folded. */
 interface Group {
   id: string;
   name: string;
@@ -67,6 +68,7 @@ interface Group {
 export class Net {
   readonly forward: readonly number[];
   readonly #layer = new Map<number, Group>();
+  readonly #time = new Map<number, Group>();
   readonly #block = new Map<number, Group>();
   readonly #groups: Group[] = [];
 
@@ -76,6 +78,10 @@ export class Net {
       const nodes = form.nodes.filter((n) => graph.nodes[n]?.part === "forward");
       const real = nodes.filter((n) => !transparent(graph, n));
       this.#add({ id: `l${k}`, name: form.name, what: form.what, nodes, alone: real.length < 2 }, this.#layer);
+      for (const [time, inside] of timesOf(graph, form)) {
+        const alone = inside.filter((n) => !transparent(graph, n)).length < 2;
+        this.#add({ id: `t${k}_${time}`, name: `${form.name}.t${time}`, what: "one time step", nodes: inside, alone }, this.#time);
+      }
     });
     const blocks = graph.blocks.filter((b) => b.layers.length > 1).length > 1 || graph.layers.length > FEW ? graph.blocks : [];
     blocks.forEach((form, k) => {
@@ -91,7 +97,7 @@ export class Net {
 
   /** The ids of what is unfolded at a level. */
   level(level: Level): ReadonlySet<string> {
-    const prefixes = { network: "", layers: "b", arithmetic: "bl" }[level];
+    const prefixes = { network: "", layers: "b", arithmetic: "blt" }[level];
     return new Set(this.#groups.flatMap((g) => (prefixes.includes(g.id[0]!) ? [g.id] : [])));
   }
 
@@ -117,16 +123,40 @@ export class Net {
 
   /** What is unfolded, and the groups around a node besides. */
   around(node: number, open: ReadonlySet<string>): ReadonlySet<string> {
-    const groups = [this.#block.get(node), this.#layer.get(node)];
     const small = transparent(this.graph, node);
-    const needed = groups.filter((g) => g && (!g.alone || small)).map((g) => g!.id);
+    const needed = this.groups(node).filter((g) => !g.alone || small).map((g) => g.id);
     return needed.every((id) => open.has(id)) ? open : new Set([...open, ...needed]);
   }
 
   /** The groups of a node from the outside in, each with its frame or box. */
   groups(node: number): Group[] {
-    return [this.#block.get(node), this.#layer.get(node)].filter((g) => g !== undefined);
+    return [this.#block.get(node), this.#layer.get(node), this.#time.get(node)].filter((g) => g !== undefined);
   }
+
+  /** The layer of a node. */
+  layer(node: number): Group | undefined {
+    return this.#layer.get(node);
+  }
+
+  /** What is unfolded with a layer: of a recurrent one its second time step, which reads the first. */
+  with(id: string): string[] {
+    const times = this.#groups.filter((g) => g.id.startsWith(`t${id.slice(1)}_`) && id.startsWith("l"));
+    const shown = times[1] ?? times[0];
+    return shown ? [id, shown.id] : [id];
+  }
+}
+
+/** The forward nodes of a recurrent layer by time step, in order; empty of other layers. */
+export function timesOf(graph: GraphForm, layer: LayerForm): Map<number, number[]> {
+  const times = new Map<number, number[]>();
+  if (!/ \d+ steps?$/.test(layer.what)) return times;
+  for (const node of layer.nodes) {
+    const form = graph.nodes[node];
+    if (form?.part !== "forward" || !form.name.startsWith(`${layer.name}.t`)) continue;
+    const time = /^\d+(?=\.)/.exec(form.name.slice(layer.name.length + 2));
+    if (time) times.set(Number(time[0]), [...(times.get(Number(time[0])) ?? []), node]);
+  }
+  return new Map([...times].sort(([a], [b]) => a - b));
 }
 
 /** Returns the scene of a net, given the ids of the unfolded layers and blocks. */

@@ -52,7 +52,7 @@ export function search(net: Net, text: string): Match[] {
   if (!wanted) return [];
   const found = net.forward.flatMap((node) => {
     const form = net.graph.nodes[node]!;
-    const layer = net.groups(node).at(-1);
+    const layer = net.layer(node);
     const match = { node, name: form.name, what: form.op ?? form.kind, layer: layer?.name ?? "" };
     const rank = ranked(match, layer?.what ?? "", wanted);
     return rank === null ? [] : [{ match, rank }];

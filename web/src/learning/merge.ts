@@ -51,6 +51,11 @@ function continued(
     gradients: on(before.gradients, layer.gradients),
     weights: on(before.weights, layer.weights),
     updates: on(before.updates, layer.updates),
+    groups: layer.groups.map((group, k) => ({
+      ...group,
+      weights: on(before.groups[k]?.weights ?? [], group.weights),
+      updates: on(before.groups[k]?.updates ?? [], group.updates),
+    })),
     dead: on(before.dead, layer.dead),
     saturated: on(before.saturated, layer.saturated),
   };

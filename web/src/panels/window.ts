@@ -23,12 +23,13 @@ export interface Seen {
 
 const POOLS = ["max", "min", "sum", "mean"];
 
-/** The window of an entry; null where the node is not computed of windows along one axis or two. */
+/** The window of an entry; null where the node is not computed of windows. */
 export function seenBy(
   graph: GraphForm, values: readonly Result[], node: number, entry: number,
 ): Seen | null {
   const form = graph.nodes[node]!;
   const operand = form.operands?.[0];
+  if (form.op === "overlap_add") return brought(graph, values, node, entry);
   const d = operand === undefined ? 0 : windowed(graph, operand);
   const [own, seen] = [values[node], values[operand ?? -1]];
   if (!d || !isValue(own) || !isValue(seen)) return null;
@@ -49,8 +50,30 @@ export function seenBy(
 function windowed(graph: GraphForm, node: number): number {
   const form = graph.nodes[node]!;
   if (form.op === "reshape") return windowed(graph, form.operands![0]!);
-  const count = form.op === "windows" && form.attributes?.axis === 1 ? (form.attributes.size as number[]).length : 0;
-  return count <= 2 ? count : 0;
+  return form.op === "windows" && form.attributes?.axis === 1 ? (form.attributes.size as number[]).length : 0;
+}
+
+/** Of a transposed convolution: the elements that the weights bring to an entry, 0 where none. */
+function brought(graph: GraphForm, values: readonly Result[], node: number, entry: number): Seen | null {
+  const { attributes, operands } = graph.nodes[node]!;
+  const products = graph.nodes[operands![0]!]!;
+  const [x, w] = (products.operands ?? []).map((k) => values[k]), own = values[node];
+  const [stride, dilation, before] = ["stride", "dilation", "before"].map((key) => attributes![key] as number[]);
+  const d = stride!.length;
+  if (products.op !== "einsum" || !isValue(x) || !isValue(w) || !isValue(own)) return null;
+  if (attributes!.axis !== 1 || x.shape.length !== d + 2 || w.shape.length !== d + 2) return null;
+  const [row, ...rest] = unravel(entry, own.shape) as [number, ...number[]];
+  const filter = rest.pop()!, size = w.shape.slice(0, d);
+  const planes = Array.from({ length: x.shape.at(-1)! }, (_, c): Plane => {
+    const window = table(size, (index) => {
+      const at = index.map((i, a) => (rest[a]! + before![a]! - i * dilation![a]!) / stride![a]!);
+      const there = at.every((k, a) => Number.isInteger(k) && k >= 0 && k < x.shape[1 + a]!);
+      return there ? Number(x.data[flat([row, ...at, c], x.shape)]) : 0;
+    });
+    const weights = table(size, (index) => Number(w.data[flat([...index, c, filter], w.shape)]));
+    return { channel: x.shape.at(-1)! > 1 ? c : null, window, weights, products: multiplied(window, weights) };
+  });
+  return summed(planes);
 }
 
 function contracted(
@@ -67,22 +90,34 @@ function contracted(
       out.includes(label) ? index[out.indexOf(label)]! : label === rest[0] ? c : 0);
     const window = grid(seen, place(a), kernel);
     const own = grid(weights, place(b), inside.map((label) => b.indexOf(label)));
-    const products = window.map((row, i) => row.map((x, j) => x * own[i]![j]!));
-    return { channel: channels > 1 ? c : null, window, weights: own, products };
+    return { channel: channels > 1 ? c : null, window, weights: own, products: multiplied(window, own) };
   });
+  return summed(planes);
+}
+
+function multiplied(window: number[][], weights: number[][]): number[][] {
+  return window.map((row, i) => row.map((x, j) => x * weights[i]![j]!));
+}
+
+function summed(planes: Plane[]): Seen {
   const total = planes.flatMap((plane) => plane.products!.flat()).reduce((x, y) => x + y, 0);
   return { planes, total, count: planes.length * size(planes[0]!.window) };
 }
 
-/** The entries along one axis or two, the others at their place, in rows and columns. */
+/** The entries along some axes, the others at their place, in rows and columns. */
 function grid(value: Value, at: readonly number[], axes: readonly number[]): number[][] {
-  const [rows, columns] = axes.length > 1 ? axes.map((axis) => value.shape[axis]!) : [1, value.shape[axes[0]!]!];
-  return Array.from({ length: rows! }, (_, i) => Array.from({ length: columns! }, (_, j) => {
+  return table(axes.map((axis) => value.shape[axis]!), (inside) => {
     const index = [...at];
-    if (axes.length > 1) index[axes[0]!] = i;
-    index[axes.at(-1)!] = j;
+    axes.forEach((axis, k) => { index[axis] = inside[k]!; });
     return Number(value.data[flat(index, value.shape)]);
-  }));
+  });
+}
+
+/** Numbers by their index, the last axis along rows; planes of a volume follow each other. */
+function table(sizes: readonly number[], of: (index: number[]) => number): number[][] {
+  const columns = sizes.at(-1)!, rows = sizes.slice(0, -1);
+  return Array.from({ length: rows.reduce((a, b) => a * b, 1) }, (_, i) =>
+    Array.from({ length: columns }, (_, j) => of([...unravel(i, rows), j])));
 }
 
 function size(rows: number[][]): number {

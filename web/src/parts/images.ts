@@ -19,6 +19,15 @@ export class Pictures {
         windows.add(k);
         this.#orders.set(k, [0, 1, 2, 5, 3, 4]); // (N, h, w, kh, kw, c)
       } else if (form.op === "reshape" && windows.has(form.operands![0]!)) windows.add(k);
+      if (form.op === "overlap_add" && form.attributes?.axis === 1 && (form.attributes.lengths as number[]).length === 2) {
+        add(k); // of a transposed convolution, which reads products of an image and filters
+        const products = form.operands![0]!, [x, w] = nodes[products]!.operands ?? [];
+        if (nodes[products]!.op === "einsum" && w !== undefined && nodes[w]!.kind === "parameter") {
+          add(x);
+          this.#orders.set(w, [2, 3, 0, 1]);
+          this.#orders.set(products, [0, 1, 2, 5, 3, 4]);
+        }
+      }
       const [one, other] = form.operands ?? [];
       if (one !== undefined && windows.has(one) && form.op !== "reshape" && form.op !== "windows") {
         add(k);

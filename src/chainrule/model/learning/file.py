@@ -48,6 +48,12 @@ class _Excited(_Form, frozen=True):
     weights: list[dict[str, str | float]]
 
 
+class _Group(_Form, frozen=True):
+    name: str
+    weights: Quantiles
+    updates: Numbers
+
+
 class _Layer(_Form, frozen=True):
     name: str
     what: str
@@ -60,6 +66,7 @@ class _Layer(_Form, frozen=True):
     saturated: list[int]
     killed: list[dict[str, float]]
     excited: list[_Excited]
+    groups: list[_Group] = []
 
 
 class _Axis(_Form, frozen=True):
@@ -185,6 +192,8 @@ def _wrong(section: dict[str, Any], model: ModelState) -> str | None:
         each = ("values", "gradients", "weights", "updates", "dead", "saturated")
         if any(len(layer[x]) != count for x in each):
             return f"layer {layer['name']!r} has other epochs"
+        if any(len(g[x]) != count for g in layer["groups"] for x in ("weights", "updates")):
+            return f"the weights of layer {layer['name']!r} have other epochs"
     for held in section["values"]:
         if any(held.get(name, {}).get("shape") != shape for name, shape in arrays.items()):
             return "its parameters differ"

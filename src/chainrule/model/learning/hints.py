@@ -42,8 +42,9 @@ def hints(
     """
     if epoch == 0 or not layers or "loss" not in history:
         return []
-    found = [*_against_guess(history, guess, epoch), *_vanishing(layers), *_rates(layers)]
-    for layer in layers[:-1]:
+    hidden = [x for x in layers if not x["what"].startswith("embedding")]  # tables have no units
+    found = [*_against_guess(history, guess, epoch), *_vanishing(hidden), *_rates(layers)]
+    for layer in hidden[:-1]:
         found += _dead(layer)
         found += _saturated(layer)
     return found + _overfitting(history)
@@ -62,7 +63,10 @@ def _against_guess(history: History, guess: Mapping[str, Any], epoch: int) -> li
 def _vanishing(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(layers) < 4:
         return []
-    first, last = (x["gradients"][-1][2] for x in (layers[0], layers[-2]))
+    ends = layers[0], layers[-2]
+    # the median of an image is 0 under pooling: most of its pixels are passed by
+    measured = 4 if any("conv" in x["what"] for x in ends) else 2
+    first, last = (x["gradients"][-1][measured] for x in ends)
     if not last or first is None or first * VANISHED > last:
         return []
     times = f"{last / first:,.0f}" if last < MOST_TIMES * first else f"over {MOST_TIMES:,}"

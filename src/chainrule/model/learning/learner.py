@@ -38,6 +38,9 @@ MAX_RECORDS = 100
 MAX_BYTES = 2_000_000
 """Bytes of the records that a page holds, about; where there are more, it has fewer epochs."""
 
+MAX_NUMBERS = 1_000_000
+"""Numbers of a layer up to which all count for its quartiles."""
+
 FEW = 20
 """Epochs that are rather kept than the parameters at each."""
 
@@ -120,7 +123,7 @@ class Learner:
         trace.backward(model.loss)
         at = self._latest = bisect_left(self.epochs, epoch)
         again = self.epochs[at : at + 1] == [epoch]
-        self._outputs = [_flat(trace.value(x.output)) for x in self._layers]
+        self._outputs = [x.by_unit(trace.value(x.output)) for x in self._layers]
         layers = [
             self._of_layer(x, out, trace.gradient(x.output), own, steps)
             for x, out in zip(self._layers, self._outputs, strict=True)
@@ -128,6 +131,8 @@ class Learner:
         if again:  # a step back to it changes no weight
             for x, before in zip(layers, self._records[at]["layers"], strict=True):
                 x["update"] = before["update"]
+                for group, old in zip(x["groups"], before["groups"], strict=True):
+                    group["update"] = old["update"]
         record: dict[str, Any] = {
             "layers": layers,
             "values": _forms(values, steps) if model.size <= MAX_VALUES else {},
@@ -168,7 +173,8 @@ class Learner:
         notes = []
         last = self._records[-1]["values"]
         held = len(json.dumps(last)) if last else 0
-        each = 300 * len(self._layers) + 11 * len(self._index)
+        groups = sum(len(x.weights) for x in self._layers if len(x.weights) > 1)
+        each = 300 * len(self._layers) + 150 * groups + 11 * len(self._index)
         if self._grid is not None:
             each += 8 * len(self._grid.points)
         whole = held > 0 and (each + held) * min(FEW, len(self.epochs)) <= MAX_BYTES
@@ -225,13 +231,21 @@ class Learner:
     def _of_layer(
         self, layer: Layer, flat: Array, gradient: Array, values: Mapping[str, Array], steps: int
     ) -> dict[str, Any]:
-        weights = None if layer.weights is None else values[layer.weights]
-        dead = np.ptp(flat, axis=0) == 0 if len(flat) > 1 else np.zeros(flat.shape[1], bool)
+        dead = np.ptp(flat, axis=(0, 1)) == 0 if len(flat) > 1 else np.zeros(flat.shape[-1], bool)
+        groups = layer.weights if len(layer.weights) > 1 else ()
         return {
             "values": _quantiles(flat),
             "gradients": _quantiles(np.abs(gradient)),
-            "weights": [None] * 5 if weights is None else _quantiles(weights),
-            "update": self._update(layer, weights, steps),
+            "weights": _quantiles(_joined(values, layer.weights)),
+            "update": self._update(layer.weights, values, steps),
+            "groups": [
+                {
+                    "name": name,
+                    "weights": _quantiles(values[name]),
+                    "update": self._update((name,), values, steps),
+                }
+                for name in groups
+            ],
             "dead": np.flatnonzero(dead),
             "saturated": 0 if layer.bounds is None else int(_saturated(flat, layer.bounds)),
         }
@@ -239,17 +253,19 @@ class Learner:
     def _placed(self, at: int) -> Array:
         """The rows of the sample in the plane of the last hidden layer, (rows, 2)."""
         before = self._records[at - 1]["hidden"] if at else None
-        return projection(self._outputs[-2], before)
+        return projection(self._outputs[-2].mean(axis=1), before)
 
-    def _update(self, layer: Layer, weights: Array | None, step: int) -> float | None:
+    def _update(
+        self, names: Sequence[str], values: Mapping[str, Array], step: int
+    ) -> float | None:  # fmt: skip
         """The mean |update| / |weight| of a step since the last record."""
-        if weights is None or self._before is None or layer.weights is None:
+        if self._before is None:
             return None
-        steps, before = self._before[0], self._before[1][layer.weights]
+        steps, before = self._before[0], _joined(self._before[1], names)
         taken, size = step - steps, float(np.linalg.norm(before))
         if taken <= 0 or size == 0:
             return None
-        return finite(float(np.linalg.norm(weights - before)) / size / taken)
+        return finite(float(np.linalg.norm(_joined(values, names) - before)) / size / taken)
 
     def _layer_form(self, place: int, layer: Layer, places: Sequence[int]) -> dict[str, Any]:
         records = [r["layers"][place] for r in self._records]
@@ -262,11 +278,19 @@ class Learner:
         return {
             "name": layer.name,
             "what": layer.what,
-            "units": output.shape[1],
+            "units": output.shape[-1],
             "values": [r["values"] for r in shown],
             "gradients": [r["gradients"] for r in shown],
             "weights": [r["weights"] for r in shown],
             "updates": [r["update"] for r in shown],
+            "groups": [
+                {
+                    "name": group["name"],
+                    "weights": [r["groups"][k]["weights"] for r in shown],
+                    "updates": [r["groups"][k]["update"] for r in shown],
+                }
+                for k, group in enumerate(last["groups"])
+            ],
             "dead": [len(r["dead"]) for r in shown],
             "saturated": [r["saturated"] for r in shown],
             "killed": killed,
@@ -314,7 +338,7 @@ class Learner:
             return None
         return {
             "layer": self._layers[-2].name,
-            "told": told_of_projection(self._outputs[-2].shape[1]),
+            "told": told_of_projection(*self._outputs[-2].shape[1:]),
             "classes": self._classes,
             "points": [array_form(x.astype(np.float32)) for x in places],
             "truth": [float(v) for v in truth],
@@ -366,8 +390,10 @@ class Learner:
         return {"loss": entropy, "told": "guessing the class shares for every row"}
 
 
-def _flat(output: Array) -> Array:
-    return output.reshape(len(output), -1)
+def _joined(values: Mapping[str, Array], names: Sequence[str]) -> Array:
+    """The entries of some arrays; those of one as they are."""
+    arrays = [values[name] for name in names]
+    return arrays[0] if len(arrays) == 1 else np.concatenate([x.ravel() for x in arrays])
 
 
 def _forms(values: Mapping[str, Array], steps: int) -> dict[str, Any]:
@@ -385,16 +411,19 @@ def _some(rows: npt.NDArray[Any], count: int, random: np.random.Generator) -> np
 
 
 def _quantiles(array: Array) -> list[float | None]:
-    numbers = np.asarray(array, float).ravel()
+    """The ends and quartiles; of very many numbers the quartiles of evenly spread ones."""
+    numbers = array.ravel()
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return [None] * 5
-    return [float(v) for v in np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])]
+    some = np.asarray(numbers[:: 1 + len(numbers) // MAX_NUMBERS], float)
+    middle = np.quantile(some, [0.25, 0.5, 0.75])
+    return [float(v) for v in (numbers.min(), *middle, numbers.max())]
 
 
 def _saturated(output: Array, bounds: tuple[float, float]) -> int:
-    """The units within 1 % of a bound of their activation on nine of ten rows."""
+    """The units within 1 % of a bound of their activation at nine of ten rows and positions."""
     low, high = bounds
     edge = 0.01 * (high - low)
     at_end = (output <= low + edge) | (output >= high - edge)
-    return int(np.count_nonzero(at_end.mean(axis=0) >= 0.9))
+    return int(np.count_nonzero(at_end.mean(axis=(0, 1)) >= 0.9))

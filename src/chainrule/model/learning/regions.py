@@ -107,10 +107,11 @@ def projection(output: Array, before: Array | None) -> Array:
     return turned
 
 
-def told_of_projection(units: int) -> str:
-    """The axes of `projection` in words."""
+def told_of_projection(positions: int, units: int) -> str:
+    """The axes of `projection` in words; units of several positions are averaged over them."""
+    averaged = ", each averaged over its positions" if positions > 1 else ""
     if units == 1:
-        return "its one unit"
+        return f"its one unit{averaged}"
     if units == 2:
-        return "its two units"
-    return "the two directions of largest variance at that epoch, turned to those before"
+        return f"its two units{averaged}"
+    return f"the two directions of largest variance at that epoch, turned to those before{averaged}"
