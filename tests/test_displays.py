@@ -34,7 +34,7 @@ LONG = NAME + "x" * 1_000_000
 SETTINGS = {
     "AMSGrad", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "SGD", "Callback", "EarlyStopping", "Initializer", "Schedule",
-    "Record",
+    "Record", "Checkpoint",
 }  # fmt: skip
 """Classes whose objects are shown as the call that makes them."""
 

@@ -47,7 +47,8 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",
      ("chainrule.train.optim", "chainrule.train.lbfgs")),
-    ("Callbacks and recordings", "", ("chainrule.train.callbacks", "chainrule.train.record")),
+    ("Callbacks, recordings and checkpoints", "The page [Long runs](long-runs.md) has examples.",
+     ("chainrule.train.callbacks", "chainrule.train.record", "chainrule.train.checkpoint")),
 )  # fmt: skip
 """Headings with a sentence each, and the modules whose exports they cover."""
 

@@ -188,6 +188,7 @@ from chainrule.train import metrics as metrics
 from chainrule.train import schedules as schedules
 from chainrule.train.callbacks import Callback as Callback
 from chainrule.train.callbacks import EarlyStopping as EarlyStopping
+from chainrule.train.checkpoint import Checkpoint as Checkpoint
 from chainrule.train.history import History as History
 from chainrule.train.lbfgs import LBFGS as LBFGS
 from chainrule.train.optim import LAMB as LAMB

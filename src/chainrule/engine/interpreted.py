@@ -15,6 +15,7 @@ from chainrule.graph.node import Array, Node, Operation
 from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, STEP_INDEX, STEP_INPUTS, Step
 from chainrule.interpret import EvalSchedule, initial_value
 from chainrule.system.blas import one_thread
+from chainrule.system.signals import uninterrupted
 
 
 class Interpreted:
@@ -73,18 +74,21 @@ class Interpreted:
         losses = np.empty(len(batches)) if into is None else into
         with one_thread:
             for k, (rows, rate) in enumerate(zip(batches, rates, strict=True)):
-                losses[k] = self._run_one(rows, rate)
+                loss, new = self._step_values(rows, rate)
+                with uninterrupted():
+                    self._values |= new
+                    self._steps += 1
+                    losses[k] = loss
         return losses
 
-    def _run_one(self, rows: Rows, rate: float) -> float:
+    def _step_values(self, rows: Rows, rate: float) -> tuple[float, dict[Node, Array]]:
+        """The loss of a step, and the new values of its state."""
         step, known = self._step, self._known(self._step, self._encoded, rows, rate)
         env = self._schedule.run(known, rows=len(rows), training=True, each=_each)
         new: dict[Node, Array] = {x: env[y] for x, y in step.updates.items()}
         if not (np.isfinite(env[step.loss]) and all(np.isfinite(v).all() for v in new.values())):
             raise self._not_finite(rows, rate)
-        self._values |= new
-        self._steps += 1
-        return float(env[step.loss])
+        return float(env[step.loss]), new
 
     def _known(
         self, step: Step, data: Mapping[str, Array], rows: Rows, rate: float

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-from chainrule.display.format import duration, number, words
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.pauses import Pauses
@@ -15,6 +16,7 @@ from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import Step
+from chainrule.model.fitwords import kept, summary
 from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState
@@ -35,6 +37,9 @@ from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau
 from chainrule.types import static_size
 
+if TYPE_CHECKING:
+    from chainrule.model.resume import Survival
+
 EPOCHS = 20
 """The default number of epochs of a run."""
 
@@ -50,27 +55,45 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
     state.release()
     begin = _begin(state, prepared, optimizer, settings)
-    notes += begin.notes
+    with _survival(state, prepared, begin, settings) as survival:
+        begin = begin if survival is None else _resumed(begin, survival)
+        return _train(state, prepared, begin, survival, settings, [*notes, *begin.notes])
+
+
+def _train(
+    state: ModelState,
+    prepared: Prepared,
+    begin: _Begin,
+    survival: Survival | None,
+    settings: FitSettings,
+    notes: list[str],
+) -> History:
+    """Train a model from where a run begins, with resolved settings."""
+    optimizer = settings.optimizer
+    assert state.loss is not None
+    assert isinstance(optimizer, (Optimizer, LBFGS))
     settings = _recorded(state, prepared, begin, settings)
     arrays = with_means(state.graph, prepared.arrays, prepared.rows, begin.steps + 1)
     program, told = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     notes += told
     program.write({}, begin.steps)
+    if survival is not None:
+        survival.restore(program)
     if not begin.best:  # else they may be needed at the end; they take memory all the time
         begin = replace(begin, values={})
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
         for note in notes:
             progress.note(note)
-        run, end = _run(state, begin, prepared, arrays, program, settings, progress)
+        run, end = _run(state, begin, prepared, arrays, program, settings, progress, survival)
         try:
             reason = run.train()
         except KeyboardInterrupt:
             state.last_run = end()
-            progress.finish(f"interrupted; the model {_kept(run)}")
+            progress.finish(f"interrupted; the model {kept(run)}")
             raise
         state.last_run = end()
-        progress.finish(_summary(run, reason))
+        progress.finish(summary(run, reason))
     state.step_cache.rest(program)
     return state.history
 
@@ -157,6 +180,33 @@ def _begin(
     if another:
         values, steps = state.values, 0  # Adam's averages begin with step 1
     return _Begin(values, steps, tracker, name, last, same and tracker.best is not None, notes)
+
+
+def _survival(
+    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings
+) -> AbstractContextManager[Survival | None]:
+    """The checkpoints of a run, which hold their folder; None where it has none."""
+    if settings.checkpoint is None:
+        return nullcontext()
+    from chainrule.model import resume  # noqa: PLC0415  (few programs need it)
+
+    resume.refuse_unkept(settings)
+    beginning = begin.last, begin.tracker, begin.best
+    same = resume.identity(state, prepared, settings, begin.values, begin.steps, beginning)
+    return resume.Survival(state, settings, same)
+
+
+def _resumed(begin: _Begin, survival: Survival) -> _Begin:
+    """The beginning of a run that has checkpoints: from the last of them, where there is one."""
+    found = survival.found
+    if found is None:
+        return replace(begin, notes=begin.notes + survival.notes)
+    now = found.state
+    best = now.epoch == now.first_epoch and now.best_values is not None  # of earlier calls
+    return replace(
+        begin, values=found.values, steps=now.step, tracker=now.tracker, last=None, best=best,
+        notes=survival.notes,
+    )  # fmt: skip
 
 
 def _place(state: ModelState, steps: int) -> str:
@@ -247,15 +297,16 @@ def _run(
     program: Program,
     settings: FitSettings,
     progress: Progress,
+    survival: Survival | None,
 ) -> tuple[Run, Callable[[], LastRun]]:
     """The run of a program, with resolved settings, and what gives its end."""
     tracker, last = begin.tracker, begin.last
     state.history.judge_by(settings.stopping.criterion, tracker.better)
-    told = RunState.start(
+    told = (survival and survival.progress()) or RunState.start(
         state.history.begin_run(), settings.epochs or 0, begin.steps, tracker,
         _plateau(begin, settings), None if last is None else last.first_step,
     )  # fmt: skip
-    if begin.best and settings.keep_best:
+    if begin.best and settings.keep_best and told.best_values is None:
         told.best_values, told.best_step = state.values | state.slots, state.steps
     ended: list[tuple[Mapping[str, Array], int]] = []
 
@@ -287,6 +338,9 @@ def _run(
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
         ends=partial(_ends, state, prepared, tracker, program, settings),
     )  # fmt: skip
+    if survival is not None:
+        survival.attach(run)
+        run.keep = survival.keep
     return run, end
 
 
@@ -355,30 +409,3 @@ def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> Be
     if settings.patience is None:
         tracker.patience = None
     return tracker
-
-
-# ---------------------------------------------------------------- words
-
-
-def _kept(run: Run) -> str:
-    best = run.state.tracker.best_epoch
-    if run.settings.keep_best and best is not None:
-        return f"keeps epoch {best}, the best so far"
-    return f"is as after step {run.program.steps:,}"
-
-
-def _summary(run: Run, reason: str | None) -> str:
-    if not run.state.epochs:
-        return "no epochs to train"
-    tracker = run.state.tracker
-    ran = run.state.epoch - run.state.first_epoch
-    if not ran and reason is not None:
-        return (
-            f"no epochs: {reason}; to go on: a larger patience; to begin anew: "
-            "fit(..., new_run=True)"
-        )
-    text = f"{ran:,} epoch{'s' if ran != 1 else ''} in {duration(run.view.row['seconds'])}"
-    if run.settings.keep_best and tracker.best_epoch is not None and tracker.best is not None:
-        best = f"{words(tracker.criterion)} {number(tracker.best)}"
-        text += f"; kept epoch {tracker.best_epoch}, the best: {best}"
-    return text + (f"; stopped: {reason}" if reason else "")

@@ -112,6 +112,12 @@ def judged(
         graph: has the inputs.
         data, rows: of which the criterion is computed.
     """
+    rule = f"{tracker.criterion} {tracker.better} {tracker.minimum_improvement} {keep_best}"
+    return f"{rule} {rows_digest(graph, data, rows)}"
+
+
+def rows_digest(graph: Graph, data: Mapping[str, Array], rows: Rows) -> str:
+    """A digest of some rows of the inputs of a graph, in their order, as hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     inputs = {graph.name(x): x for x in graph.inputs if x not in STEP_INPUTS}
     for name, node in sorted(inputs.items()):
@@ -119,8 +125,7 @@ def judged(
         for first in range(0, len(rows) if node.batch else 1, BLOCK):
             part = data[name][rows[first : first + BLOCK]] if node.batch else data[name]
             digest.update(np.ascontiguousarray(part).tobytes())
-    rule = f"{tracker.criterion} {tracker.better} {tracker.minimum_improvement} {keep_best}"
-    return f"{rule} {digest.hexdigest()}"
+    return digest.hexdigest()
 
 
 def _damaged(what: str) -> ModelFileError:

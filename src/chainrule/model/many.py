@@ -200,7 +200,7 @@ def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list
             raise error.within(f"models[{index}]") from None
         settings = replace(settings, optimizer=optimizer)
         train = partial(_fit, model, data, settings)
-        here = bool(settings.callbacks) or settings.record is not None
+        here = bool(settings.callbacks or settings.record or settings.checkpoint)
         tasks.append(Task(model, train, optimizer, here=here))
     return tasks
 

@@ -24,7 +24,7 @@ MAX_VALUES = 5_000_000
 """The greatest number of values in a JSON document."""
 
 MAX_AXES = 32
-_DTYPES = {
+DTYPES = {
     "F64": "float64",
     "F32": "float32",
     "I64": "int64",
@@ -104,7 +104,7 @@ def tensors(header: Any, data: Array) -> tuple[str, dict[str, Array]]:
     position = 0
     for name, tensor in sorted(table.items(), key=lambda item: item[1].data_offsets):
         begin, end = tensor.data_offsets
-        dtype = np.dtype(_DTYPES[tensor.dtype])
+        dtype = np.dtype(DTYPES[tensor.dtype])
         if begin != position or end - begin != math.prod(tensor.shape) * dtype.itemsize:
             raise ModelFileError("file", "a tensor with wrong offsets", got=ascii(name))
         if end > len(data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeGuard
 
 import numpy as np
@@ -56,6 +56,19 @@ class HoldsProgram(Protocol):
     program: Program
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """The end of a run that was cut short, by which the same model may go on.
+
+    Attributes:
+        beginning: the digest of the values that the run began with.
+        mark: of the parameters at its end.
+    """
+
+    beginning: str
+    mark: object
+
+
 class ModelState:
     """The part of a Model that `fit`, `plan`, `profile` and the model file work on.
 
@@ -75,6 +88,7 @@ class ModelState:
         history: of all runs of `fit`.
         record: what the last run kept of its epochs, or None.
         last_run: the end of the last run, from which the next `fit` goes on, or None.
+        interrupted: the end of a run with checkpoints that was cut short, or None.
         split: a description of the last run's split of the rows.
         notes: plain values that are saved with the model; from `train`, "config" holds the
             settings, and "data" what was left out or guessed of the table.
@@ -124,6 +138,7 @@ class ModelState:
         self.record: Recording | None = None
         self.learning: Learning | None = None
         self.last_run: LastRun | None = None
+        self.interrupted: Interrupted | None = None
         self.notes: dict[str, Any] = {}
         self.trained_rows: Keys | None = None
         self._slots: dict[str, Array] = {}
@@ -183,6 +198,11 @@ class ModelState:
                 "model", f"no parameter {name!r}", fix=did_you_mean(name, self._parameters)
             )
         return name
+
+    @property
+    def mark(self) -> object:
+        """An object that is another one after every change of the parameters."""
+        return self._values
 
     @property
     def slots(self) -> dict[str, Array]:

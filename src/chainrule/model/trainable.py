@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from chainrule.model import fit as fitting
 from chainrule.model import stepping
 from chainrule.model.state import Data, ModelState
 from chainrule.train.callbacks import Callback, EarlyStopping, State
+from chainrule.train.checkpoint import Checkpoint
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
@@ -50,6 +52,7 @@ class Trainable(ModelState):
         trainable: Iterable[str] | None = None,
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
         record: Record | Iterable[str] | str | bool | None = None,
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         backend: str = "native",
         threads: int | None = None,
         verbose: bool | str | Progress | None = True,
@@ -95,6 +98,11 @@ class Trainable(ModelState):
                 True, names of nodes, or a Record. They are then in `model.record`, and
                 `model.show()` has a time line of what the layers did. It changes nothing in the
                 run, and takes the time of a few rows an epoch.
+            checkpoint: a Checkpoint, or the path of its folder: the state of the run is written
+                there from time to time. After the end of the process, the same call, on a new
+                model of the same definition, goes on from the last one, and ends with the same
+                bits, on any number of threads. Where the folder has another call's checkpoints,
+                a SettingError says what differs. Not for LBFGS, and not with `record`.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.
@@ -115,7 +123,7 @@ class Trainable(ModelState):
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
             total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
             clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
-            backend=backend, threads=threads, verbose=verbose,
+            checkpoint=checkpoint, backend=backend, threads=threads, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,7 @@ from chainrule.engine.program import check_backend
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.system.settings import require_integer
 from chainrule.train.callbacks import Callback, EarlyStopping, State, as_callbacks
+from chainrule.train.checkpoint import Checkpoint, as_checkpoint
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric
 from chainrule.train.metrics.registry import Function
@@ -23,8 +25,8 @@ from chainrule.train.record import Record, as_record
 class FitSettings:
     """The arguments of `Model.fit` besides the data; their meaning is documented there.
 
-    The optimizer may be a name, and callbacks, metrics and patterns any iterable: the record holds
-    an optimizer and tuples.
+    The optimizer may be a name, the checkpoint a path, and callbacks, metrics and patterns any
+    iterable: the record holds an optimizer, a Checkpoint and tuples.
 
     Raises:
         SettingError: a setting is not allowed.
@@ -47,6 +49,7 @@ class FitSettings:
     trainable: Iterable[str] | None = None
     callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None
     record: Record | Iterable[str] | str | bool | None = None
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None
     backend: str = "native"
     threads: int | None = None
     verbose: bool | str | Progress | None = True
@@ -68,6 +71,7 @@ class FitSettings:
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))
         object.__setattr__(self, "record", as_record(self.record))
+        object.__setattr__(self, "checkpoint", as_checkpoint(self.checkpoint))
         for name in ("metrics", "trainable"):
             object.__setattr__(self, name, _as_tuple(getattr(self, name)))
 

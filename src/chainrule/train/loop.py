@@ -53,6 +53,8 @@ class Run:
             no end of the program. Short ones then run several in a call, unless callbacks look.
         ends: makes what takes the scores and states of epochs that are not alone, so that they
             too may run several in a call, where they are short; None: each has a call of its own.
+        keep: called where the run may be written to disk, as it is now: between calls of the
+            program, and with True at its end or at Ctrl-C, before the best state is put back.
     """
 
     program: Program
@@ -69,6 +71,7 @@ class Run:
     before_best: Callable[[], None] = lambda: None
     alone: bool = False
     ends: Callable[[], EpochEnds | None] = lambda: None
+    keep: Callable[[bool], None] = lambda _: None
     callbacks: Sequence[Callback] = field(init=False)
     _watching: Sequence[Callback] = field(init=False)  # those called after each step
     _order: Order = field(init=False)
@@ -108,10 +111,15 @@ class Run:
                 count = self._at_once()
                 if count > 1:
                     self._epochs(count, begun)
-                    continue
-                row = self._epoch(begun)
-                state.seconds = row["seconds"] = time.perf_counter() - begun
-                self._end_epoch(self.view.history.append(row))
+                else:
+                    row = self._epoch(begun)
+                    state.seconds = row["seconds"] = time.perf_counter() - begun
+                    self._end_epoch(row)
+                self.keep(False)
+            self.keep(True)
+        except (KeyboardInterrupt, SystemExit):
+            self.keep(True)
+            raise
         finally:
             if state.best_values is not None and self.settings.keep_best:
                 self.before_best()
@@ -133,6 +141,7 @@ class Run:
                 state.epoch, done / len(batches),
                 loss=float(state.losses.sum()) / done, rate=state.rate,
             )  # fmt: skip
+            self.keep(False)
         self.sync()
         return self._row(batches[: len(state.losses)]) | dict(self.score())
 
@@ -239,12 +248,16 @@ class Run:
         """Train on the next slice of the minibatches."""
         state, done = self.state, len(self.state.losses)
         some = batches[done : done + self._slice]
-        chosen = self._rates(len(some), len(batches))
-        start = time.perf_counter()
-        losses = self.program.run(self.data, some, chosen)
-        self._adapt(len(some), time.perf_counter() - start)
-        state.losses = np.concatenate([state.losses, losses]) if done else losses
-        state.step, state.rate = self.program.steps, chosen[-1]
+        chosen, losses = self._rates(len(some), len(batches)), np.empty(len(some))
+        first, start = self.program.steps, time.perf_counter()
+        try:
+            self.program.run(self.data, some, chosen, losses)
+            self._adapt(len(some), time.perf_counter() - start)
+        finally:
+            new = losses[: self.program.steps - first]  # fewer after an error or Ctrl-C
+            if len(new):
+                state.losses = np.concatenate([state.losses, new]) if done else new
+                state.step, state.rate = self.program.steps, chosen[len(new) - 1]
 
     def _adapt(self, steps: int, elapsed: float) -> None:
         """Choose the length of the next call, after so many seconds for some steps."""
@@ -263,10 +276,12 @@ class Run:
 
     def _end_epoch(self, row: Mapping[str, float]) -> None:
         """Complete an epoch, report it, and decide whether to stop."""
-        best = self._complete(row)
-        if best:
-            self.state.best_values = self.program.read()
-            self.state.best_step = self.state.step
+        with uninterrupted():  # all of it, or nothing
+            row = self.view.history.append(row)
+            best = self._complete(row)
+            if best:
+                self.state.best_values = self.program.read()
+                self.state.best_step = self.state.step
         self.progress.epoch(row, best=best)
         for callback in self.callbacks:
             callback.on_epoch(self.view)

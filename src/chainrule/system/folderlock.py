@@ -1,0 +1,119 @@
+"""A lock on a folder that says whose it is, and outlives nothing: the system frees it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+if sys.platform != "win32":
+    import fcntl
+
+NAME = "lock"
+"""The file in the folder that is locked, and has the owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that holds a lock."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+class Held(OSError):
+    """The lock is held.
+
+    Attributes:
+        owner: who holds it; None where the file does not say so yet.
+    """
+
+    def __init__(self, owner: Owner | None) -> None:
+        super().__init__("the folder is in use")
+        self.owner = owner
+
+
+class FolderLock:
+    """The lock of a folder; a context manager that frees it.
+
+    The system frees it too when the process ends, however it ends. Where a file system has no
+    locks, as on Windows, nothing is locked.
+
+    Args:
+        folder: which exists.
+
+    Attributes:
+        left: the owner that ended without freeing it; None where there is none.
+
+    Raises:
+        Held: another process, or another part of this one, has it.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        self.left: Owner | None = None
+        try:
+            _lock(self._file)
+            self.left = _read(self._file)
+            self._write(Owner(os.getpid(), socket.gethostname(), _now()))
+        except BlockingIOError:
+            owner = _read(self._file)
+            os.close(self._file)
+            raise Held(owner) from None
+
+    def _write(self, owner: Owner | None) -> None:
+        """Write who holds it; a full disk does not matter."""
+        text = b"" if owner is None else json.dumps(asdict(owner)).encode()
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._write(None)
+        os.close(self._file)
+
+
+def _lock(file: int) -> None:
+    """Lock a file. Raises BlockingIOError where another has it."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:  # this file system has no locks
+        return
+
+
+def _read(file: int) -> Owner | None:
+    try:
+        os.lseek(file, 0, os.SEEK_SET)
+        found = json.loads(os.read(file, 4096))
+        return Owner(int(found["pid"]), str(found["host"]), str(found["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
