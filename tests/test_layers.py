@@ -44,6 +44,7 @@ LATE = {
         "model.plan",
         "model.profile",
         "model.recorder",
+        "model.resume",
         "system.workers",
     ),
 }

@@ -38,15 +38,17 @@ class Recorder:
         self.rates: list[float] = []
         self.loss = loss
 
-    def run(self, data: Any, batches: Sequence[Any], rates: Sequence[float]) -> Any:
-        losses = []
+    def run(
+        self, data: Any, batches: Sequence[Any], rates: Sequence[float], into: Any = None
+    ) -> Any:
+        losses = np.empty(len(batches)) if into is None else into
         self.calls.append(len(batches))
-        for batch, rate in zip(batches, rates, strict=True):
-            losses.append(self.loss(self.steps))
+        for k, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
+            losses[k] = self.loss(self.steps)
             self.batches.append(batch)
             self.rates.append(rate)
             self.steps += 1
-        return np.array(losses)
+        return losses
 
     def read(self) -> dict[str, Any]:
         return {"step": np.array(self.steps)}
