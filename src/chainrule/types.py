@@ -158,6 +158,8 @@ def broadcast_shapes(where: str, *shapes: Shape) -> Shape:
     Raises:
         ShapeError: the shapes do not broadcast, or their batch axes do not line up.
     """
+    if shapes and shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     ndim = max((len(s) for s in shapes), default=0)
     out: list[Dim] = []
     for axis in range(-ndim, 0):

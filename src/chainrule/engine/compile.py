@@ -19,7 +19,7 @@ from chainrule.engine.step import (
     differentiate,
     specialise_for_training,
 )
-from chainrule.graph.check import check_nodes
+from chainrule.graph.check import Checked, check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.listing import listing
 from chainrule.graph.node import Node, Operation
@@ -58,12 +58,12 @@ class Form:
 
     Attributes:
         text: takes a result, and returns it as text.
-        check: raises an error if a result is not well formed; its second argument are the nodes
-            that earlier stages have checked.
+        check: raises an error if a result is not well formed; its second argument is what
+            earlier stages have checked.
     """
 
     text: Callable[[Any], str]
-    check: Callable[[Any, set[Node]], object]
+    check: Callable[[Any, Checked], object]
 
 
 GRAPH = Form(lambda made: listing(made.graph), lambda made, known: check_nodes(made.nodes, known))
@@ -151,7 +151,7 @@ ORDER = (*STEP, *SPLIT, *KERNELS, *MACHINE)
 
 def staged(value: Any, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Any]]:
     """Each stage with its result, checked."""
-    known: set[Node] = set()
+    known = Checked()
     for stage in stages:
         before, value = value, stage.run(value)
         if value is not before:

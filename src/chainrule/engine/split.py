@@ -64,6 +64,6 @@ def hoist_encoders(step: Step) -> SplitStep:
     raw = sum(row_bytes(x) for x in graph.inputs if x.batch)
     hoisted = hoist(graph, STEP_INPUTS, max(ENCODED_BYTES, 2 * raw))
     outputs = [*(hoisted.replaced[x] for x in step.outputs), *step.updates]
-    body = Graph(outputs, like=graph)
+    body = graph if outputs == [*graph.outputs] else Graph(outputs, like=graph)
     encoders = {body.name(x): old for x, old in hoisted.encoded.items()}
     return SplitStep(step, step.mapped(hoisted.replaced, body), encoders)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol
@@ -157,7 +157,7 @@ def differentiate(forward: Specialised) -> Differentiated:
         GraphError: there is nothing to train. SettingError: a pattern matches no parameter.
     """
     graph, objective = forward.objective.graph, forward.objective
-    wanted = _trained(graph, Graph(forward.loss), objective.trainable)
+    wanted = _trained(graph, set(topological([forward.loss])), objective.trainable)
     built = backward(forward.graph, forward.loss, None if objective.every else wanted)
     gradients = {x: built.gradients[x] for x in wanted if x in built.gradients}
     if not gradients:
@@ -202,7 +202,9 @@ def _named(new: Node, name: str) -> Node:
     return new.within(Scope(f"{name}.new")) if plain else new
 
 
-def _trained(graph: Graph, used: Graph, patterns: Iterable[str] | None) -> list[Parameter]:
+def _trained(
+    graph: Graph, used: Collection[Node], patterns: Iterable[str] | None
+) -> list[Parameter]:
     """The parameters that the loss is computed from, that are trainable and selected."""
     candidates = [x for x in graph.parameters if x.trainable]
     if patterns is not None:

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from chainrule.errors import ChainruleError, GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Input, Node, Operation, Parameter
-from chainrule.types import N
+from chainrule.types import N, TensorType
 
 Name: TypeAlias = Callable[[Node], str]
 
 
+@dataclass
+class Checked:
+    """What has been checked: it need not be again, as nodes, types and attributes never change.
+
+    Attributes:
+        nodes: those that were checked.
+        inferred: types of results, by the identities of op, attributes and types of operands: a
+            node that is rebuilt on other operands keeps them.
+    """
+
+    nodes: set[Node] = field(default_factory=set)
+    inferred: dict[tuple[int, ...], TensorType] = field(default_factory=dict)
+
+
 def check(graph: Graph) -> Graph:
     """Returns `graph` if it is well formed; see `check_nodes`."""
-    check_nodes(graph, set(), graph.name)
+    check_nodes(graph, Checked(), graph.name)
     return graph
 
 
 def check_nodes(
-    nodes: Iterable[Node], known: set[Node], name: Name = lambda node: node.label
+    nodes: Iterable[Node], known: Checked, name: Name = lambda node: node.label
 ) -> None:
     """Checks the nodes of a graph, operands before their consumers.
 
     Args:
         nodes: the nodes to check.
-        known: nodes that were checked before; these are added.
+        known: what was checked before; these are added.
         name: gives the name of a node in errors.
 
     Raises:
@@ -38,11 +53,14 @@ def check_nodes(
         if not seen.issuperset(node.inputs):
             raise _wrong(name(node), node, "an operand does not precede its consumer")
         seen.add(node)
-        if node in known:
+        if node in known.nodes:
             continue
-        known.add(node)
+        known.nodes.add(node)
         if isinstance(node, Operation):
-            _check_type(node, name)
+            key = (id(node.op), id(node.attributes), *[id(x.type) for x in node.operands])
+            if known.inferred.get(key) is not node.type:
+                _check_type(node, name)
+                known.inferred[key] = node.type
         elif isinstance(node, Parameter) and N in node.shape:
             raise _wrong(name(node), node, "a parameter has no batch axis")
         elif isinstance(node, Input) and (

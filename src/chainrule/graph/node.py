@@ -354,15 +354,19 @@ def apply(op: Op, *operands: Node, **attributes: Any) -> Operation:
     )
 
 
-def rebuilt(node: Operation, operands: tuple[Node, ...]) -> Operation:
-    """Returns the same operation, with its name, on other operands; its type is inferred."""
+def rebuilt(node: Operation, operands: tuple[Node, ...], scope: Scope | None = None) -> Operation:
+    """Returns the same operation on other operands; its type is inferred.
+
+    It keeps its name, or gets the one of a scope.
+    """
     inferred = node.type
-    if any(new.type != old.type for new, old in zip(operands, node.operands, strict=True)):
+    types = [(new.type, old.type) for new, old in zip(operands, node.operands, strict=True)]
+    if any(new is not old and new != old for new, old in types):
         inferred = node.op.type([x.type for x in operands], node.attributes)
     return Operation(
-        node.scope,
+        node.scope if scope is None else scope,
         inferred,
-        suffix=node.suffix,
+        suffix=node.suffix if scope is None else "",
         source=node.source,
         op=node.op,
         operands=operands,

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from chainrule.errors import ChainruleError, GraphError
-from chainrule.graph.check import check_nodes
+from chainrule.graph.check import Checked, check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.jsonvalues import Decoder, Encoder, encodable
 from chainrule.graph.node import Array, Initializer, Input, Node, Operation, Parameter, Scope
@@ -265,7 +265,8 @@ class _Reader:
                 expected=_first_difference(found, list(self._nodes)),
                 got=_first_difference(list(self._nodes), found),
             )
-        check_nodes(graph, set(graph.operations), graph.name)  # their types have been checked
+        done = Checked(set(graph.operations))  # their types have been checked
+        check_nodes(graph, done, graph.name)
         return graph
 
     def _find(self, name: str, what: str) -> Node:

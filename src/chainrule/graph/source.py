@@ -29,7 +29,10 @@ def node_line() -> str:
 
 
 def _line(frame: FrameType) -> str:
-    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    return f"{_base(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+_base = cache(os.path.basename)
 
 
 def warn_user(text: str, category: type[Warning]) -> None:

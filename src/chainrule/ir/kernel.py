@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal as OneOf
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -91,34 +91,31 @@ class Axis:
 
 
 # ---------------------------------------------------------------- expressions
+# Tuples: planning makes, hashes and compares many.
 
 
-@dataclass(frozen=True)
-class Const:
+class Const(NamedTuple):
     """A number."""
 
     value: float | int | bool
     dtype: str
 
 
-@dataclass(frozen=True)
-class At:
+class At(NamedTuple):
     """The present value of a loop's axis, an int64."""
 
     axis: Axis
     dtype: str = "int64"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The row of the data set at position `at` of the minibatch, an int64."""
 
     at: Expr
     dtype: str = "int64"
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """An element of a buffer."""
 
     buffer: Buffer
@@ -130,8 +127,7 @@ class Read:
         return self.buffer.dtype
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A scalar function of expressions; a shared subexpression is one object: visit it once.
 
     `dtype` is that of the result. Functions, by name (operands of one dtype unless noted):
@@ -147,8 +143,7 @@ class Call:
     dtype: str
 
 
-@dataclass(frozen=True)
-class Acc:
+class Acc(NamedTuple):
     """The result of the reduction of this kernel."""
 
     dtype: str

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from chainrule.errors import SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Array, Initializer, Node
+from chainrule.system.blas import one_thread
 from chainrule.system.checks import as_integer
 from chainrule.types import show
 
@@ -144,7 +145,8 @@ class Orthogonal(Start):
             )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         tall = generator.normal(size=(max(rows, columns), min(rows, columns)))
-        q, r = np.linalg.qr(tall)
+        with one_thread:
+            q, r = np.linalg.qr(tall)
         q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
 

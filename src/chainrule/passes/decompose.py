@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from chainrule.errors import GraphError
 from chainrule.graph.graph import topological
@@ -48,7 +47,7 @@ def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) ->
         place[x] = x
         if isinstance(x, Operation):
             inner = tuple(place[y] for y in x.operands)
-            named = replace(rebuilt(x, inner), scope=Scope(f"{node.label}.{x.label}"), suffix="")
+            named = rebuilt(x, inner, Scope(f"{node.label}.{x.label}"))
             new = _decomposed(named, inner, nested + 1)
             place[x] = named if new is None else new
     return place[made].within(node.scope, node.suffix)

@@ -32,6 +32,8 @@ def _hashable(value: Any) -> Hashable:
     """A key that is equal only for equal values; floats by their bits: 0 differs from -0."""
     if isinstance(value, np.ndarray):
         return (value.shape, str(value.dtype), value.tobytes())
+    if type(value) in (int, str, bool):
+        return (type(value), value)
     if isinstance(value, tuple):
         return tuple(map(_hashable, value))
     return (type(value), repr(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from chainrule.plan.linearize import Instr, LinearKernel, Store, constant_value
 from chainrule.types import INTEGERS
@@ -27,6 +28,10 @@ class AffineExpr:
             _merge(self.axes, other.axes, times),
             _merge(self.symbols, other.symbols, times),
         )
+
+
+_ROW = AffineExpr(axes={0: 1})
+"""The index of the first axis."""
 
 
 def _merge(a: dict[int, int], b: dict[int, int], times: int) -> dict[int, int]:
@@ -73,6 +78,15 @@ class Analysis:
             return frozenset({int(instr.data or 0)})
         # the result of a reduction differs in each iteration of the loops around it
         return frozenset({ACC, *range(self.linear.free)} if instr.op == "acc" else ())
+
+    @cached_property
+    def by_row(self) -> tuple[bool, ...]:
+        """For each argument, whether each access is to the row that the first axis is at."""
+        linear, found = self.linear, [True] * len(self.linear.arguments)
+        reads = ((int(x.data or 0), x.args) for x in linear.instrs if x.op == "read")
+        for argument, place in (*reads, *((x.argument, x.place) for x in linear.stores)):
+            found[argument] &= bool(place) and self.exprs[place[0]] == _ROW
+        return tuple(found)
 
     def reads(self, instr: int) -> Access:
         """The address of a `read` instruction."""

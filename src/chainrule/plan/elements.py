@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -151,7 +150,7 @@ class Elements:
             number = np.asarray(node.attributes["stream"], "uint32")
             name = f"{self._graph.name(node)}.stream"
             stream = self._streams[node] = Buffer(name, (), "uint32", "constant", number)
-        return replace(made, operands=(*made.operands[:-1], Read(stream, ())))
+        return made._replace(operands=(*made.operands[:-1], Read(stream, ())))
 
     def result(self, node: Node, place: Place, value: Values) -> tuple[Expr, Reduction | None]:
         """The expression of a node's element, with the reduction that it needs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel
 from chainrule.types import Dim
 
 
-@dataclass(frozen=True)
-class Instr:
+class Instr(NamedTuple):
     """One instruction: `op` of the results of the instructions `args`.
 
     `data` is the text of a `const`, the number of the axis of an `at`, of the argument of a `read`.
@@ -24,8 +23,7 @@ class Instr:
     data: str | int | None = None
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(NamedTuple):
     """A buffer that a kernel reads or writes, with its layout in memory.
 
     Attributes:
@@ -44,8 +42,7 @@ class Argument:
     inside: bool = False
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     """`argument[place] = value`, or `+=`; see Write."""
 
     argument: int
@@ -55,8 +52,7 @@ class Store:
     repeats: bool = False
 
 
-@dataclass(frozen=True)
-class LinearKernel:
+class LinearKernel(NamedTuple):
     """A kernel whose axes and buffers are numbers; axes from `free` on are reduced over.
 
     The size None of a first loop is a run-time argument.
@@ -125,7 +121,7 @@ def laid_out(
     linear: LinearKernel, operands: tuple[Operand, ...], layout: Callable[[Buffer], Argument]
 ) -> LinearKernel:
     """The kernel with the memory layout that a backend gives to its buffers."""
-    return replace(linear, arguments=tuple(layout(buffer) for buffer, _ in operands))
+    return linear._replace(arguments=tuple(layout(buffer) for buffer, _ in operands))
 
 
 def _argument(operand: Operand) -> Argument:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from chainrule.ir.kernel import Buffer, Kernel
-from chainrule.plan.affine import AffineExpr, Analysis
+from chainrule.plan.affine import Analysis
 from chainrule.plan.contraction import Contraction, contraction
 from chainrule.plan.linearize import LinearKernel, linearize
 from chainrule.plan.plan import Phase, Split, Task
@@ -146,15 +146,9 @@ def allowed_splits(analysis: Analysis) -> tuple[Split, ...]:
 
 def touches(task: Task) -> dict[Buffer, tuple[bool, bool]]:
     """The buffers of a task that others write: whether it writes them, and only rows of its own."""
-    analysis, linear = task.analysis, task.linear
-    own = [task.split == "rows"] * len(task.operands)
-    if task.split == "rows":
-        for instr in linear.instrs:
-            if instr.op == "read":
-                own[int(instr.data or 0)] &= _first_is_row(analysis, instr.args)
-        for store in linear.stores:
-            own[store.argument] &= _first_is_row(analysis, store.place)
-    written, found = linear.written(), dict[Buffer, tuple[bool, bool]]()
+    alone = (False,) * len(task.operands)
+    own = task.analysis.by_row if task.split == "rows" else alone
+    written, found = task.linear.written(), dict[Buffer, tuple[bool, bool]]()
     for number, (buffer, new) in enumerate(task.operands):
         if buffer.space in ("work", "staged", "gradient", "called", "loss", "state"):
             writes, before = found.get(buffer, (False, True))
@@ -195,10 +189,6 @@ def overlapping(buffer: Buffer, parts: Parts) -> Iterator[Buffer]:
     if buffer.part is not None:
         yield buffer.whole
     yield from parts.get(buffer, ())
-
-
-def _first_is_row(analysis: Analysis, place: tuple[int, ...]) -> bool:
-    return bool(place) and analysis.exprs[place[0]] == AffineExpr(axes={0: 1})
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,10 @@ class Unit:
 
     def calling(self) -> Unit:
         """The unit with buffers for what is called: its operands become targets."""
+        nodes = [x for x in self.nodes if isinstance(x, Operation) and x.op.lower is None]
+        if not nodes:
+            return self
         graph = self.graph
-        nodes = [x for x in graph.operations if x.op.lower is None]
         operands = dict.fromkeys(x for node in nodes for x in node.operands)
         taken = {x: _called(x, f"{graph.name(x)}.taken") for x in operands}
         calls = tuple(
@@ -76,7 +78,7 @@ class Unit:
             for x in nodes
         )  # fmt: skip
         targets = (*self.targets, *((buffer, x) for x, buffer in taken.items()))
-        return replace(self, targets=targets, calls=calls) if calls else self
+        return replace(self, targets=targets, calls=calls)
 
     @property
     def graph(self) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -164,11 +165,13 @@ def same_rows(
         for split, operands in phase:
             touched = {buffer for buffer, _ in operands}
             (chains[-1].append if split == "rows" else elsewhere.update)(touched)
+    uses = Counter(x for chain in chains for x in set[Buffer]().union(*chain))
+    all_used = uses.keys() | elsewhere | kept
+    shared = elsewhere | kept | {x for x, n in uses.items() if n > 1}
+    shared |= {x.whole for x in all_used if x.part is not None}
     for chain in chains:
-        others = (x for other in chains if other is not chain for x in other)
-        outside = elsewhere.union(*others) | kept
         free: dict[int, list[tuple[int, Buffer]]] = {}
-        for buffer, (first, last) in _spans(chain, outside).items():
+        for buffer, (first, last) in _spans(chain, shared).items():
             slots = free.setdefault(_row_bytes(buffer), [])
             place = next((k for k, (end, _) in enumerate(slots) if end < first), len(slots))
             root = slots[place][1] if place < len(slots) else buffer
@@ -178,12 +181,11 @@ def same_rows(
     return found
 
 
-def _spans(chain: Sequence[set[Buffer]], outside: set[Buffer]) -> dict[Buffer, tuple[int, int]]:
-    """The first and the last kernel of a chain that use each buffer that it has for itself."""
-    wholes = {x.whole for touched in (*chain, outside) for x in touched if x.part is not None}
+def _spans(chain: Sequence[set[Buffer]], shared: set[Buffer]) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last kernel of a chain that use each buffer that is not shared."""
     spans: dict[Buffer, tuple[int, int]] = {}
     for number, touched in enumerate(chain):
-        for buffer in sorted(touched - outside - wholes, key=lambda x: x.name):
+        for buffer in sorted(touched - shared, key=lambda x: x.name):
             rows = buffer.shape[:1] == (N,) and buffer.shape.count(N) == 1
             if rows and buffer.space == "work" and buffer.part is None:
                 spans[buffer] = spans.get(buffer, (number, number))[0], number

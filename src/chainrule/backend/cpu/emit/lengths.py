@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from chainrule.backend.cpu.emit.vectors import ORDERED
 from chainrule.plan.linearize import Instr, LinearKernel, Store
@@ -35,10 +34,10 @@ def with_runtime_length(linear: LinearKernel) -> tuple[LinearKernel, Dim]:
         return linear, first_size(linear)
     led = _led_by_first(linear)
     arguments = tuple(
-        replace(known, shape=(None, *known.shape[1:])) if number in led else known
+        known._replace(shape=(None, *known.shape[1:])) if number in led else known
         for number, known in enumerate(linear.arguments)
     )
-    return replace(linear, sizes=(None, *linear.sizes[1:]), arguments=arguments), size
+    return linear._replace(sizes=(None, *linear.sizes[1:]), arguments=arguments), size
 
 
 def _accesses(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -131,7 +130,7 @@ def _with_one_loop(linear: LinearKernel, traversed: set[int]) -> LinearKernel:
     for old in _needed(linear, traversed):
         instr = linear.instrs[old]
         inside = instr.op == "read" and instr.data in traversed
-        made = replace(instr, args=(0,) if inside else tuple(new[a] for a in instr.args))
+        made = instr._replace(args=(0,) if inside else tuple(new[a] for a in instr.args))
         new[old] = numbers.setdefault(made, len(numbers))
     stores = tuple(
         Store(
@@ -143,7 +142,7 @@ def _with_one_loop(linear: LinearKernel, traversed: set[int]) -> LinearKernel:
         for s in linear.stores
     )
     arguments = tuple(
-        replace(x, shape=(total,), strides=(1,)) if k in traversed else x
+        x._replace(shape=(total,), strides=(1,)) if k in traversed else x
         for k, x in enumerate(linear.arguments)
     )
     return LinearKernel(

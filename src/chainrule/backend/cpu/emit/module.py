@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
+from typing import TypeAlias
 
 from chainrule.backend.cpu.abi import Launch, Program, slots_of
-from chainrule.backend.cpu.emit.blocks import Blocks, blocks
+from chainrule.backend.cpu.emit.blocks import blocks
 from chainrule.backend.cpu.emit.direct import direct
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
@@ -21,44 +22,19 @@ from chainrule.costs.cost import rough_seconds
 from chainrule.costs.speeds import default_speeds
 from chainrule.plan.affine import Analysis
 from chainrule.plan.contraction import Contraction
-from chainrule.plan.linearize import LinearKernel, laid_out
-from chainrule.plan.plan import Plan
+from chainrule.plan.linearize import Argument, LinearKernel, laid_out
+from chainrule.plan.plan import Plan, Task
+from chainrule.types import Dim
+
+_Known: TypeAlias = tuple[str, Compiled, Dim, float]
+"""A function: its name, its code, the length of its first loop, its seconds by a rough guess."""
 
 
 def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     """The module of a plan; minibatches have up to `max_rows` rows."""
-    layout = partial(argument, rows=max_rows)
-    guessed = default_speeds(machine.vector, TILES[machine.registers])
-    compiled: dict[LinearKernel, tuple[str, Compiled]] = {}
-    shapes: dict[LinearKernel, Blocks | None] = {}
-    phases: list[list[Launch]] = []
-    for phase in plan.phases:
-        phases.append([])
-        for task in phase.tasks:
-            linear, size = laid_out(task.linear, task.operands, layout), first_size(task.linear)
-            if linear not in shapes:
-                shapes[linear] = blocks(linear, task.contraction, machine)
-            shape = shapes[linear]
-            if shape is not None:
-                size = size if shape.by_rows else shape.tiles
-            elif task.contraction is None:
-                linear, size = with_runtime_length(linear)
-            if linear not in compiled:
-                name, analysis = f"k{len(compiled)}", Analysis(linear)
-                if shape is not None:
-                    made = direct(name, analysis, shape, machine)
-                else:
-                    forward = plan.loss is None
-                    made = code(name, analysis, task.contraction, machine, max_rows, forward)
-                compiled[linear] = name, made
-            name, made = compiled[linear]
-            seconds = rough_seconds(task, max_rows, guessed)
-            phases[-1].append(
-                Launch(
-                    task.kernel.name, name, task.operands, task.split, task.owner, size,
-                    made.granule, seconds, made.least,
-                )
-            )  # fmt: skip
+    functions = _Functions(machine, max_rows, forward=plan.loss is None)
+    phases = [[functions.launch(task) for task in phase.tasks] for phase in plan.phases]
+    compiled = functions.compiled
     parts = [code for _, code in compiled.values()]
     entries = [
         entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
@@ -74,6 +50,49 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
     slots, words = slots_of(plan.signature)
     return Program(Shared(own, declared, shared), slots, words, phases, scratch)  # type: ignore[arg-type]
+
+
+class _Functions:
+    """The functions of the kernels of a plan: kernels that differ in names alone share one.
+
+    Attributes:
+        compiled: the name and the code of each.
+    """
+
+    def __init__(self, machine: Machine, max_rows: int, *, forward: bool) -> None:
+        self._machine, self._max_rows, self._forward = machine, max_rows, forward
+        self._guessed = default_speeds(machine.vector, TILES[machine.registers])
+        self._layout = cache(partial(argument, rows=max_rows))
+        self._known: dict[tuple[Analysis, tuple[Argument, ...]], _Known] = {}
+        self.compiled: dict[LinearKernel, tuple[str, Compiled]] = {}
+
+    def launch(self, task: Task) -> Launch:
+        """The call of a task's function, which is written where there is none yet."""
+        key = task.analysis, tuple(self._layout(buffer) for buffer, _ in task.operands)
+        if key not in self._known:  # equal kernels have one analysis
+            self._known[key] = self._written(task)
+        name, made, size, seconds = self._known[key]
+        return Launch(
+            task.kernel.name, name, task.operands, task.split, task.owner, size, made.granule,
+            seconds, made.least,
+        )  # fmt: skip
+
+    def _written(self, task: Task) -> _Known:
+        machine, max_rows = self._machine, self._max_rows
+        linear, size = laid_out(task.linear, task.operands, self._layout), first_size(task.linear)
+        shape = blocks(linear, task.contraction, machine)
+        if shape is not None:
+            size = size if shape.by_rows else shape.tiles
+        elif task.contraction is None:
+            linear, size = with_runtime_length(linear)
+        if linear not in self.compiled:
+            name, analysis = f"k{len(self.compiled)}", Analysis(linear)
+            if shape is not None:
+                made = direct(name, analysis, shape, machine)
+            else:
+                made = code(name, analysis, task.contraction, machine, max_rows, self._forward)
+            self.compiled[linear] = name, made
+        return *self.compiled[linear], size, rough_seconds(task, max_rows, self._guessed)
 
 
 def code(
