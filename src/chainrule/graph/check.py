@@ -16,7 +16,7 @@ Name: TypeAlias = Callable[[Node], str]
 
 @dataclass
 class Checked:
-    """What has been checked: it need not be again, as nodes, types and attributes never change.
+    """The nodes and types that were checked: they never change, so they need not be again.
 
     Attributes:
         nodes: those that were checked.
@@ -41,7 +41,7 @@ def check_nodes(
 
     Args:
         nodes: the nodes to check.
-        known: what was checked before; these are added.
+        known: those that were checked before; these are added.
         name: gives the name of a node in errors.
 
     Raises:
