@@ -130,7 +130,7 @@ class Elements:
         """The part at one index of the first static axis: so kernels of all indices share code."""
         axis = int(buffer.shape[:1] == (N,))
         fixed = place[axis] if len(place) > axis else None
-        if buffer.space != "work" or not isinstance(fixed, Const) or buffer.shape[axis] == 1:
+        if buffer.space != "work" or not isinstance(fixed, Const) or buffer.shape[axis] in (0, 1):
             return buffer, place
         key = buffer, int(fixed.value)
         if key not in self._parts:
