@@ -158,7 +158,7 @@ IMAGE_LAYERS: tuple[Move, ...] = (
     lambda d, x: cr.average_pool(x, 2, padding=1, ceil=True, count_padding=d.maybe()),
     lambda d, x: cr.adaptive_pool(x, d.pick.choice((1, 2)), d.pick.choice(("average", "max"))),
     lambda d, x: cr.upsample(x, (1, 2), method=d.pick.choice(("nearest", "linear"))),
-    lambda d, x: cr.batch_norm(x),
+    lambda d, x: cr.batch_norm(cr.tanh(x)),  # else a shift before it has a gradient of 0
     lambda d, x: cr.group_norm(cr.concat([x, -2 * x], -1), 1),
     lambda d, x: cr.local_response_norm(x, 3, alpha=0.5),
 )  # fmt: skip
