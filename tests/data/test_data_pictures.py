@@ -275,8 +275,14 @@ def test_what_is_no_picture_is_left_out_and_told(tmp_path: Path) -> None:
     assert len(table) == 8
     assert table.notes == (
         "3 hidden files left out",
-        "1 file with another ending than pictures have left out: 'notes.txt'",
+        "1 file left out whose ending is not that of a picture: 'notes.txt'",
         "1 folder without pictures: 'birds' is not learned",
+    )
+    (tmp_path / "cats" / "list.csv").write_text("a")
+    (tmp_path / "fish").mkdir()
+    assert read(str(tmp_path)).notes[1:] == (
+        "2 files left out whose endings are not those of pictures: 'cats/list.csv', 'notes.txt'",
+        "2 folders without pictures: 'birds', 'fish' are not learned",
     )
 
 

@@ -98,16 +98,16 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
     notes = []
     if hidden:
         notes.append(f"{counted(hidden, 'hidden file')} left out")
-    for files, what in (
-        (others, "with another ending than pictures have"),
-        (unnamed, "whose name is not Unicode"),
-    ):
-        if files:
-            shown = listed(list(map(repr, files)), 3)
-            notes.append(f"{counted(len(files), 'file')} {what} left out: {shown}")
-    if closed:
-        shown = listed([repr(os.path.relpath(x, folder)) for x in closed], 3)
-        notes.append(f"{counted(len(closed), 'folder')} that cannot be opened left out: {shown}")
+    for names, noun, one, several in (
+        (others, "file", "whose ending is not that of a picture",
+         "whose endings are not those of pictures"),
+        (unnamed, "file", "whose name is not Unicode", "whose names are not Unicode"),
+        ([os.path.relpath(x, folder) for x in closed], "folder", *["that cannot be opened"] * 2),
+    ):  # fmt: skip
+        if names:
+            shown = listed(list(map(repr, names)), 3)
+            why = one if len(names) == 1 else several
+            notes.append(f"{counted(len(names), noun)} left out {why}: {shown}")
     return found, notes
 
 
@@ -171,7 +171,10 @@ def _on_classes(folder: Path, files: Sequence[str], tops: Counter[str]) -> list[
     empty = sorted(name for name in there if name not in tops and not _is_hidden(name))
     if empty:
         shown = listed(list(map(repr, empty)), 6)
-        notes.append(f"{counted(len(empty), 'folder')} without pictures: {shown} is not learned")
+        verb = "is" if len(empty) == 1 else "are"
+        notes.append(
+            f"{counted(len(empty), 'folder')} without pictures: {shown} {verb} not learned"
+        )
     if deep := sum(name.count("/") > 1 for name in files):
         notes.append(f"{counted(deep, 'picture')} in folders within folders: the first folder is "
                      "the class")  # fmt: skip
