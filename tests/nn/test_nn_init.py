@@ -97,9 +97,7 @@ def test_specs():
 
 @pytest.mark.parametrize("name", list(init.INITIALIZERS))
 def test_every_initializer_fulfils_the_protocol_and_comes_back(name):
-    needed = {
-        "constant": [0.5], "orthogonal_gates": [2], "grouped": [init.GlorotUniform(), 4, 0.5]
-    }  # fmt: skip
+    needed = {"constant": [0.5], "grouped": [init.GlorotUniform(), 4, 0.5]}
     start = init.INITIALIZERS[name](*needed.get(name, []))
     assert isinstance(start, Initializer)
     assert start.name == name
@@ -110,6 +108,17 @@ def test_every_initializer_fulfils_the_protocol_and_comes_back(name):
 def test_fields_come_back():
     for start in (init.Normal(0.2, 1.0), init.Uniform(0.0, 2.0), init.Orthogonal(3.0)):
         assert init.from_dict(init.to_dict(start)) == start
+
+
+def test_gates_of_recurrent_layers_are_orthogonal_each_by_itself():
+    start = init.from_dict({"name": "orthogonal_gates", "gates": 4, "gain": 2.0})
+    assert start == init.Grouped(init.Orthogonal(2.0), 4)
+    for gate in np.split(draw(start, (3, 12)), 4, axis=1):
+        np.testing.assert_allclose(gate.T @ gate, 4 * np.eye(3), atol=1e-12)
+    with pytest.raises(SettingError, match="groups are 1 or more"):
+        init.from_dict({"name": "orthogonal_gates"})
+    with pytest.raises(ShapeError, match="a multiple of 4"):
+        draw(start, (3, 10))
 
 
 def test_own_function_is_not_written():

@@ -265,7 +265,7 @@ REFUSED = [
     (lambda: cr.gru(X, 2, initial=np.ones(3)), ShapeError, r"\(1, 2\)"),
     (lambda: cr.lstm(X, 2, initial=[cr.input("h", (2,))]), ShapeError, r"\(N, 2, 2\)"),
     (lambda: cr.lstm(X, 2, init=np.ones((3, 2))), ShapeError, r"\(3, 8\)"),
-    (lambda: cr.init.initializer("orthogonal_gates"), SettingError, "OrthogonalGates"),
+    (lambda: cr.init.initializer("grouped"), SettingError, "Grouped"),
 ]
 
 

@@ -28,7 +28,6 @@ from chainrule.nn.init import LeCunUniform as LeCunUniform
 from chainrule.nn.init import Normal as Normal
 from chainrule.nn.init import Ones as Ones
 from chainrule.nn.init import Orthogonal as Orthogonal
-from chainrule.nn.init import OrthogonalGates as OrthogonalGates
 from chainrule.nn.init import Uniform as Uniform
 from chainrule.nn.init import Zeros as Zeros
 from chainrule.nn.interactions import deep_factorisation as deep_factorisation

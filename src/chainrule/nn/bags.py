@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce as folded
 
 import numpy as np
@@ -11,18 +10,15 @@ from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import integers, new_table
+from chainrule.nn.combine import COMBINE, Combined
 from chainrule.nn.init import InitSpec
+from chainrule.nn.masks import before
 from chainrule.nn.naming import as_layer, layer_scope
-from chainrule.ops import reduce
-from chainrule.ops.bounds import maximum
-from chainrule.ops.build import as_node, cast, constant
-from chainrule.ops.compare import equal, less, logical_and, not_equal, where
+from chainrule.ops.build import as_node
+from chainrule.ops.compare import logical_and, not_equal, where
 from chainrule.ops.index import take
-from chainrule.ops.shape import expand_dims
 from chainrule.system.checks import as_integer
 from chainrule.types import INTEGERS, N, Shape, show, static_size
-
-Combined = Callable[[Node, Node | None, Node | None], Node]
 
 
 def embedding_bag(
@@ -126,8 +122,7 @@ def _counted(
         tests.append(not_equal(indices, fill))
     if lengths is not None:
         lengths = _fitting("lengths", lengths, indices.shape[:-1], INTEGERS)
-        places = constant(np.arange(static_size(indices.shape[-1:])), lengths.dtype)
-        tests.append(less(places, expand_dims(lengths, -1)))
+        tests.append(before(lengths, static_size(indices.shape[-1:])))
         given.append(lengths)
     if mask is not None:
         mask = _fitting("mask", mask, indices.shape, ("bool",))
@@ -154,41 +149,3 @@ def _fitting(what: str, given: NodeLike, shape: Shape, dtypes: tuple[str, ...]) 
 
 def _at(x: Node) -> str:
     return f"operand {x.label!r}, line {user_line()}"
-
-
-# ---------------------------------------------------------------- how they are combined
-
-
-def _sum(rows: Node, counts: Node | None, factors: Node | None) -> Node:
-    """The sum of the rows that count, (N, length, width) -> (N, width)."""
-    if factors is not None:
-        rows = rows * expand_dims(factors, -1)
-    elif counts is not None:
-        rows = where(expand_dims(counts, -1), rows, 0.0)
-    return reduce.sum(rows, axis=-2)
-
-
-def _mean(rows: Node, counts: Node | None, factors: Node | None) -> Node:
-    """The mean of the rows that count, 0 where there are none, or their weights add up to 0."""
-    if factors is not None:
-        total = reduce.sum(factors, axis=-1, keepdims=True)
-        none = equal(total, 0.0)
-        return _sum(rows, counts, factors) * where(none, 0.0, 1.0 / where(none, 1.0, total))
-    if counts is None:
-        return reduce.mean(rows, axis=-2)
-    several = maximum(reduce.sum(counts, axis=-1, keepdims=True), 1)
-    return _sum(rows, counts, factors) / cast(several, rows.dtype)
-
-
-def _max(rows: Node, counts: Node | None, factors: Node | None) -> Node:
-    """The largest of each element of the rows that count, 0 where none does."""
-    if counts is None:
-        return reduce.max(rows, axis=-2)
-    least = float(np.finfo(rows.dtype).min)
-    largest = reduce.max(where(expand_dims(counts, -1), rows, least), axis=-2)
-    some = reduce.sum(counts, axis=-1, keepdims=True)
-    return where(not_equal(some, 0), largest, 0.0)
-
-
-COMBINE: dict[str, Combined] = {"sum": _sum, "mean": _mean, "max": _max}
-"""The ways to combine: rows (N, length, width), which count, and their factors, to (N, width)."""

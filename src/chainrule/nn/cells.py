@@ -17,7 +17,7 @@ from chainrule.nn.arguments import (
     call,
     new_parameter,
 )
-from chainrule.nn.init import InitSpec, OrthogonalGates, Uniform
+from chainrule.nn.init import Grouped, InitSpec, Orthogonal, Uniform
 from chainrule.nn.naming import as_layer
 from chainrule.ops.activations import sigmoid
 from chainrule.ops.compare import where
@@ -113,7 +113,7 @@ class Cell:
         bound = (6 / (width + o)) ** 0.5  # Glorot's, for each gate by itself
         start = Uniform(-bound, bound) if settings.init is None else settings.init
         again = settings.recurrent_init
-        again = OrthogonalGates(self.gates) if again is None else again
+        again = Grouped(Orthogonal(), self.gates) if again is None else again
         trained = settings.trainable
 
         def parameter(suffix: str, shape: tuple[int, ...], init: InitSpec) -> Parameter:

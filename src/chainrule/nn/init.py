@@ -152,25 +152,6 @@ class Orthogonal(Start):
 
 
 @dataclass(frozen=True)
-class OrthogonalGates(Start):
-    """A matrix of `gates` blocks side by side, each orthogonal by itself: of recurrent layers."""
-
-    gates: int
-    gain: float = 1.0
-    name = "orthogonal_gates"
-
-    def __call__(self, shape: Shape, generator: np.random.Generator) -> Array:
-        rows, columns = shape[0], shape[-1] // self.gates
-        if len(shape) != 2 or columns * self.gates != shape[-1]:
-            raise ShapeError(
-                "init orthogonal_gates", "needs a matrix of blocks side by side",
-                expected=f"(units, {self.gates} * units)", got=show(shape),
-            )  # fmt: skip
-        draw = Orthogonal(self.gain)
-        return np.hstack([draw((rows, columns), generator) for _ in range(self.gates)])
-
-
-@dataclass(frozen=True)
 class Constant(Start):
     """The same number for all elements."""
 
@@ -239,8 +220,9 @@ class Uniform(Start):
 class Grouped(Start):
     """Each of `groups` blocks along the last axis drawn as a parameter of its own, times `gain`.
 
-    For the filters of a convolution in groups, which see a part of the channels each, and of a
-    transposed one, whose results take less than a window of elements.
+    For the gates of a recurrent layer, whose matrices lie side by side; for the filters of a
+    convolution in groups, which see a part of the channels each, and of a transposed one, whose
+    results take less than a window of elements.
     """
 
     start: Start
@@ -411,6 +393,8 @@ def from_dict(data: Mapping[str, Any]) -> Initializer:
     name = data.get("name")
     if name == Custom.name:
         return Custom()
+    if name == "orthogonal_gates":  # written before `Grouped` took its place
+        return Grouped(Orthogonal(data.get("gain", 1.0)), data.get("gates", 0))
     if not isinstance(name, str) or name not in INITIALIZERS:
         raise SettingError("init", f"no initializer is named {name!r}", fix=", ".join(INITIALIZERS))
     numbers = {key: value for key, value in data.items() if key != "name"}

@@ -1,17 +1,18 @@
-"""Masks and biases of attention, brought to the shape of its scores; pooling under a mask."""
+"""Masks: of attention, brought to the shape of its scores; of sequences; pooling under one."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
-from chainrule.graph.node import Node, NodeLike, Scope
+from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import features, static
+from chainrule.nn.combine import COMBINE
 from chainrule.nn.naming import as_layer, layer_scope
-from chainrule.ops import bounds, reduce
-from chainrule.ops.build import as_node, broadcast_to, cast, constant
-from chainrule.ops.compare import equal, greater_equal, less, logical_and, where
+from chainrule.ops import reduce
+from chainrule.ops.build import as_node, broadcast_to, constant
+from chainrule.ops.compare import equal, greater_equal, less, logical_and
 from chainrule.ops.shape import expand_dims, reshape
 from chainrule.types import INTEGERS, N, Shape, broadcast_shapes, show
 
@@ -36,28 +37,46 @@ def allowed(where_: str, mask: NodeLike | None, scores: Node, causal: bool) -> N
             at="line " + user_line(),
             fix="say which keys a query may attend to: mask=, (queries, keys)",
         )
-    before = greater_equal(expand_dims(places(queries), 1), places(keys))
-    return before if found is None else logical_and(found, before)
+    past = greater_equal(expand_dims(places(queries), 1), places(keys))
+    return past if found is None else logical_and(found, past)
 
 
 def _mask(where_: str, mask: NodeLike, scores: Node) -> Node:
-    x = _booleans(where_, mask, static(where_, scores, -1))
+    x = _booleans(where_, mask, static(where_, scores, -1), fix="; numbers to add are bias=")
     pairs = f"(N, keys), (N, queries, keys), or what broadcasts to {show(scores.shape)}"
     return _fitted(where_, "the mask", x, scores.shape, pairs)
 
 
-def _booleans(where_: str, mask: NodeLike, length: int) -> Node:
+def of_sequences(where_: str, mask: NodeLike, x: Node) -> Node:
+    """The positions of the sequences `x` that take part, (N, length), of a mask or of lengths.
+
+    Raises:
+        DTypeError: the mask is neither boolean nor integer. ShapeError: it does not fit.
+    """
+    shape = x.shape[:2]
+    part = _booleans(where_, mask, static(where_, x, 1 - x.ndim), shape[:1])
+    expected = f"{show(shape)} booleans, or {show(shape[:1])} lengths"
+    return broadcast_to(_fitted(where_, "the mask", part, shape, expected), shape)
+
+
+def before(lengths: Node, size: int) -> Node:
+    """Whether each of `size` places is before the end: (...) lengths -> (..., size) booleans."""
+    return less(constant(np.arange(size), lengths.dtype), expand_dims(lengths, -1))
+
+
+def _booleans(where_: str, mask: NodeLike, size: int, batch: Shape = (N,), fix: str = "") -> Node:
     """A mask as booleans, made of the lengths of sequences if it has those."""
     x = as_node(mask)
-    if x.dtype in INTEGERS and x.shape == (N,):
-        return less(cast(places(length), x.dtype), expand_dims(x, 1))  # (N,) -> (N, length)
+    if x.dtype in INTEGERS and x.shape == batch:
+        return before(x, size)
     if x.dtype != "bool":
         raise DTypeError(
             where_,
-            "a mask is boolean, True for a key that takes part; or integer lengths, (N,)",
+            f"a mask is boolean, True for what takes part; or integer lengths, {show(batch)}",
+            expected="bool, or int32 or int64",
             got=str(x.type),
             at=f"operand {x.label!r}, line {user_line()}",
-            fix="compare: mask=tokens != 0 is cr.not_equal(tokens, 0); numbers to add are bias=",
+            fix="compare: mask=cr.not_equal(tokens, 0)" + fix,
         )
     return x
 
@@ -144,32 +163,16 @@ def sequence_pool(
         )  # fmt: skip
     scope, operands = layer_scope(name, "sequence_pool"), [x]
     if mask is None:
-        return as_layer(scope, _pooled_all(x, kind), operands)
+        return as_layer(scope, _pooled(x, kind, None), operands)
     operands += [mask] if isinstance(mask, Node) else []
-    part = _booleans("sequence_pool", mask, static("sequence_pool", x, 1 - x.ndim))
-    part = _fitted("sequence_pool", "the mask", part, x.shape[:2], f"{show(x.shape[:2])}, or (N,)")
-    return as_layer(scope, _pooled(scope, x, kind, part), operands)
+    return as_layer(scope, _pooled(x, kind, of_sequences("sequence_pool", mask, x)), operands)
 
 
-def _pooled_all(x: Node, kind: str) -> Node:
-    if kind in ("first", "last"):
+def _pooled(x: Node, kind: str, part: Node | None) -> Node:
+    """The pooling of the positions for which `part`, (N, length), holds; None: of all."""
+    if kind in COMBINE:
+        return COMBINE[kind](x, part, None)
+    if part is None:
         return x[:, 0 if kind == "first" else -1]
-    return {"mean": reduce.mean, "max": reduce.max, "sum": reduce.sum}[kind](x, 1)
-
-
-def _pooled(scope: Scope, x: Node, kind: str, part: Node) -> Node:
-    """The pooling of the positions for which `part`, (N, length), holds."""
-    if kind == "max":
-        kept = where(expand_dims(part, -1), x, -np.inf).within(scope, ".kept")
-        best = reduce.max(kept, 1)
-        some = reduce.max(cast(part, "int32"), 1, keepdims=True)
-        return where(equal(some, 1), best, 0)
-    if kind in ("first", "last"):
-        order = reduce.cumsum(broadcast_to(part, x.shape[:2]), 1, reverse=kind == "last")
-        part = logical_and(part, equal(order, 1))
-    kept = where(expand_dims(part, -1), x, 0).within(scope, ".kept")
-    total = reduce.sum(kept, 1)  # (N, l, i) -> (N, i)
-    if kind != "mean":
-        return total
-    count = reduce.sum(cast(part, x.dtype), 1, keepdims=True)
-    return total / bounds.maximum(count, 1)
+    order = reduce.cumsum(part, 1, reverse=kind == "last")
+    return COMBINE["sum"](x, logical_and(part, equal(order, 1)), None)

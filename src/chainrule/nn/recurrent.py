@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
@@ -15,15 +13,15 @@ from chainrule.nn.arguments import Activation, activation_function, features, po
 from chainrule.nn.cells import GRU, LSTM, Cell, Moment, Settings, Simple, State
 from chainrule.nn.init import InitSpec
 from chainrule.nn.layers import dropout as dropped
+from chainrule.nn.masks import of_sequences
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.build import as_node, broadcast_to, constant
-from chainrule.ops.compare import less
 from chainrule.ops.contract import matmul
 from chainrule.ops.join import concat, stack
 from chainrule.ops.random import check_rate
 from chainrule.ops.shape import expand_dims
 from chainrule.system.checks import flag
-from chainrule.types import INTEGERS, N, Shape, is_number, show
+from chainrule.types import N, Shape, is_number, show
 
 Outputs = Literal["all", "last", "states"]
 """The result of a recurrent layer: the state h of all steps, or of the last, or all last states."""
@@ -38,7 +36,7 @@ def rnn(
     *,
     layers: int = 1,
     bidirectional: bool = False,
-    mask: Node | None = None,
+    mask: NodeLike | None = None,
     initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     dropout: float = 0.0,
@@ -62,14 +60,14 @@ def rnn(
         activation: as in `dense`.
         layers: the number of layers, each on the states of the one before.
         bidirectional: join the states of a second layer that goes from the last step to the first.
-        mask: which steps count, bool (N, t), or the lengths of the sequences, integers (N,). A
-            step that does not count leaves the state as it was, and gives it again.
+        mask: the steps that take part: booleans (N, t), or lengths (N,) as integers; None: all.
+            Another step leaves the state as it was, and gives it again.
         initial: the states before the first step, (N, s, units), or the same for all examples,
             (s, units), as a parameter or as an array; (N, units) or (units,) where s is 1. A list
             of nodes is stacked, as [h, c] of an LSTM. In the order of the layers: of each the state
             forwards, then backwards. None: zero.
         outputs: "all" for the states of all steps, (N, t, units); "last" for the last, (N, units),
-            which is that of the last step that counts; backwards, it is that of step 0; "states"
+            which is that of the last step that takes part; backwards, that of step 0; "states"
             for the last of all layers and directions, (N, s, units), which `initial` takes.
             In both directions, "all" and "last" are twice as wide.
         dropout: the rate between layers; 0 for none.
@@ -94,7 +92,7 @@ def lstm(
     *,
     layers: int = 1,
     bidirectional: bool = False,
-    mask: Node | None = None,
+    mask: NodeLike | None = None,
     initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     dropout: float = 0.0,
@@ -145,7 +143,7 @@ def gru(
     *,
     layers: int = 1,
     bidirectional: bool = False,
-    mask: Node | None = None,
+    mask: NodeLike | None = None,
     initial: NodeLike | Sequence[Node] | None = None,
     outputs: Outputs = "all",
     reset_after: bool = True,
@@ -190,8 +188,9 @@ def gru(
 
 
 def _stacked(
-    cell: Cell, x: Node, settings: Settings, layers: int, bidirectional: bool, mask: Node | None,
-    initial: NodeLike | Sequence[Node] | None, outputs: Outputs, dropout: float, name: str | None,
+    cell: Cell, x: Node, settings: Settings, layers: int, bidirectional: bool,
+    mask: NodeLike | None, initial: NodeLike | Sequence[Node] | None, outputs: Outputs,
+    dropout: float, name: str | None,
 ) -> Node:  # fmt: skip
     """Layers and directions of a cell; see `rnn`."""
     where = cell.kind
@@ -204,7 +203,7 @@ def _stacked(
             where, "unknown outputs", expected='"all", "last" or "states"', got=repr(outputs),
             at="line " + user_line(),
         )  # fmt: skip
-    steps = None if mask is None else _mask(where, mask, x, name)
+    steps = None if mask is None else _steps(where, mask, x, name)
     directions = 1 + both
     starts = _states(cell, initial, x, count * directions)
     finals: list[Node] = []
@@ -298,28 +297,13 @@ def _sequence(where: str, x: Node) -> Node:
     )  # fmt: skip
 
 
-def _mask(where: str, mask: Node, x: Node, name: str | None) -> Node:
-    """The mask as bool (N, t). Raises DTypeError, ShapeError."""
+def _steps(where: str, mask: NodeLike, x: Node, name: str | None) -> Node:
+    """The steps that take part, bool (N, t). Raises DTypeError, ShapeError."""
     mask = as_node(mask)
-    scope = layer_scope(name and f"{name}.mask", f"{where}.mask")
-    if mask.dtype in INTEGERS and mask.shape == x.shape[:1]:
-        length = x.shape[1]
-        assert isinstance(length, int)
-        times = constant(np.arange(length), mask.dtype)
-        return as_layer(scope, less(times, expand_dims(mask, -1)), (mask,))
-    if mask.dtype != "bool":
-        raise DTypeError(
-            where, "a mask is bool, one for each step, or holds the lengths of the sequences",
-            expected=f"bool{show(x.shape[:2])} or int32{show(x.shape[:1])}", got=mask.type,
-            at=f"operand {mask.label!r}, line {user_line()}",
-            fix="compare: not_equal(codes, 0)" if mask.shape == x.shape[:2] else None,
-        )  # fmt: skip
-    if mask.shape != x.shape[:2]:
-        raise ShapeError(
-            where, "the mask does not fit the sequence", expected=show(x.shape[:2]),
-            got=show(mask.shape), at=f"operands {mask.label!r} and {x.label!r}, line {user_line()}",
-        )  # fmt: skip
-    return mask
+    steps = of_sequences(where, mask, x)
+    if steps is mask:
+        return steps
+    return as_layer(layer_scope(name and f"{name}.mask", f"{where}.mask"), steps, (mask,))
 
 
 def _states(
