@@ -66,8 +66,8 @@ def test_the_memory_is_what_a_run_allots(optimizer: str, threads: int) -> None:
     found = model(width=300).plan(50, optimizer=optimizer, threads=threads)
     code = CPU().load(CPU().emit(found.plan, 50).compile(), 50)
     native = Runner(code, threads=threads)
-    native._save()  # as a run does first
-    state = native.state_memory.block.nbytes + native._saved.nbytes
+    native._saved.keep()  # as a run does first
+    state = native.state_memory.block.nbytes + native._saved.copy.nbytes
     assert abs(found.memory.state - state) < 4096
     assert abs(found.memory.work - native.memory.block.nbytes) < 4096
     assert abs(found.memory.scratch - native._scratch.nbytes) <= 128

@@ -13,14 +13,14 @@ import numpy.typing as npt
 from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
 from chainrule.backend.cpu.layout import Layout, Memory, layout, lives, same_rows
 from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.given import Given
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.orders import Half, Orders, Part
-from chainrule.backend.cpu.run.state import State
+from chainrule.backend.cpu.run.state import Saved, State
 from chainrule.backend.cpu.run.table import entries, table
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.backend.cpu.run.units import Arrange
 from chainrule.backend.cpu.run.usercalls import UserCalls
-from chainrule.errors import FeedError
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
 from chainrule.types import N
@@ -88,9 +88,7 @@ class Runner:
         self.memory = layout(others, (), code.max_rows, alive, same).memory()
         self._set_addresses(self.memory)
         self.attach_state(state_layout(self.signature).memory() if state is None else state)
-        self._bound: dict[str, Array] = {}
-        self._data = [(b.name, self.program.slots[b]) for b in self._spaces("data")]
-        self._step_buffers = self._spaces("step")
+        self._given = Given(self.program.slots, self._word)
         self._outputs = [self.memory.view(b) for b in self.signature.outputs]
         self._ends = np.zeros(2, np.int64)
         self._ends_at = self._ends.ctypes.data
@@ -146,7 +144,8 @@ class Runner:
         """Take memory for the state that is filled already."""
         self.state_memory = state
         self._set_addresses(state)
-        self._saved = np.empty(0, np.uint8)
+        others = (b for b in self.names.values() if b not in self.signature.updates)
+        self._saved = Saved(state, others)
         self._views: dict[tuple[str, int], Array] = {}
 
     def view(self, name: str) -> Array:
@@ -192,11 +191,11 @@ class Runner:
 
     def reads(self, name: str) -> bool:
         """Whether there is a data buffer of that name: none where its elements have no use."""
-        return any(name == known for known, _ in self._data)
+        return any(name == known for known, _ in self._given.data)
 
     def data_word(self, name: str) -> int | None:
         """The address of the frame's word for a data buffer; None where there is none."""
-        word = dict(self._data).get(name)
+        word = dict(self._given.data).get(name)
         return None if word is None else int(self.frame[word:].ctypes.data)
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
@@ -205,32 +204,17 @@ class Runner:
         Raises:
             FeedError: there is no such buffer, or the shape does not fit.
         """
-        buffer = self._buffer(name, "data")
-        laid_out = np.ascontiguousarray(array, buffer.dtype)
-        if laid_out.ndim != len(buffer.shape) or laid_out.shape[1:] != tuple(buffer.shape[1:]):
-            want = buffer.shape
-            raise FeedError("native", "an array does not fit", expected=want, got=laid_out.shape)
-        self._bound[name] = laid_out
-        self.frame[self.program.slots[buffer]] = laid_out.ctypes.data
+        self._given.bind(name, array)
 
     @property
     def bytes(self) -> int:
         """The size of its memory, that of the threads included."""
-        blocks = self.memory.block, self.state_memory.block, self._saved, self._scratch
+        blocks = self.memory.block, self.state_memory.block, self._saved.copy, self._scratch
         return sum(block.nbytes for block in blocks)
 
     def release(self) -> None:
         """Let go of the arrays that `bind` was given; the next run needs them again."""
-        self._bound = {}
-
-    def _buffer(self, name: str, space: str) -> Buffer:
-        matching = [b for b in self.signature.buffers if b.space == space and b.name == name]
-        if not matching:
-            available = [b.name for b in self.signature.buffers if b.space == space]
-            raise FeedError(
-                "native", f"no {space} buffer has this name", expected=available, got=name
-            )
-        return matching[0]
+        self._given.release()
 
     # ------------------------------------------------------------ steps
 
@@ -259,10 +243,10 @@ class Runner:
         """
         index = np.ascontiguousarray(rows, np.int64)
         ends = np.ascontiguousarray(offsets, np.int64)
-        self._check(index, ends)
+        self._given.check(index, ends, self.code.max_rows)
         steps = len(ends) - 1
         losses = np.zeros(max(steps, 1), np.float64)
-        alive = [self._step_input(b, step_inputs, steps) for b in self._step_buffers]
+        alive = self._given.bring(step_inputs, steps)
         for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
@@ -271,7 +255,7 @@ class Runner:
             self._select_tasks(self._halves[half])
         overwrites = self.signature.overwrites and half != "gradients"
         if overwrites:
-            self._save()
+            self._saved.keep()
         if self.signature.calls:
             self.calls.error = None
             self._run_pieces(ends, 1, self._do_parts)
@@ -316,7 +300,7 @@ class Runner:
         """
         word, begun, self.done = self._word, self.parity, 0
         pitch = {_WORD["offsets"]: 8, _WORD["losses"]: 8}  # bytes from step to step
-        pitch |= {k: word[k + 1] for k in map(self.program.slots.__getitem__, self._step_buffers)}
+        pitch |= {k: word[k + 1] for _, k in self._given.step}
         starts = {k: word[k] for k in pitch}
         while self.done < len(ends) - 1:
             piece = ends[self.done : self.done + each + 1]
@@ -355,20 +339,12 @@ class Runner:
                 return 0
         return 1
 
-    def _save(self) -> None:
-        """Keep the states that steps overwrite as they are before the first of them."""
-        if not len(self._saved):
-            kept = (b for b in self.names.values() if b not in self.signature.updates)
-            ends = (self.state_memory.places[b].offsets[0] for b in kept)
-            self._saved = np.empty(min(ends, default=len(self.state_memory.block)), np.uint8)
-        self._saved[:] = self.state_memory.block[: len(self._saved)]
-
     def _rewind(self, ends: Array) -> None:
         """Leave the state as it was before the step that failed, of which it has a part.
 
         The steps before that one are done once more: they give the same bits.
         """
-        self.state_memory.block[: len(self._saved)] = self._saved
+        self._saved.restore()
         self._set("steps", self.done)
         self._set("flag", 0)
         if self.done:
@@ -395,9 +371,9 @@ class Runner:
             The outputs' rows, where they lie in memory; the next run writes over them.
         """
         word, count = self._word, len(index)
-        for name, slot in self._data:
+        for name, slot in self._given.data:
             word[slot] = data[name].__array_interface__["data"][0]
-        alive = [self._step_input(b, fixed, 1) for b in self._step_buffers] if fixed else ()
+        alive = self._given.bring(fixed, 1) if fixed else ()
         self._ends[1] = count
         word[_WORD["rows"]] = index.__array_interface__["data"][0]
         word[_WORD["offsets"]] = self._ends_at
@@ -422,40 +398,6 @@ class Runner:
 
     def _spaces(self, space: str) -> list[Buffer]:
         return [b for b in self.signature.buffers if b.space == space]
-
-    def _check(self, index: Array, ends: Array) -> None:
-        """Native code trusts these numbers."""
-        limit = self.code.max_rows
-        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index)
-        if not fits or _largest(ends[1:] - ends[:-1]) > limit:
-            raise FeedError("native", "steps do not fit the rows", expected=limit, got=ends)
-        largest = _largest(index)
-        for name, _ in self._data:
-            if name not in self._bound:
-                raise FeedError("native", "a data buffer has no array", got=name)
-            have = len(self._bound[name])
-            if len(index) and largest >= have:
-                available, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
-                raise FeedError("native", "no such row", expected=available, got=got)
-
-    def _step_input(
-        self, buffer: Buffer, step_inputs: Mapping[str, npt.ArrayLike], steps: int
-    ) -> Array:
-        if buffer.name not in step_inputs:
-            raise FeedError("native", "an input of the step is missing", got=buffer.name)
-        array = np.asarray(step_inputs[buffer.name], buffer.dtype, order="C")
-        shape = tuple(buffer.shape)
-        if array.shape not in (shape, (steps, *shape)):
-            raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
-        slot = self.program.slots[buffer]
-        self._word[slot] = array.ctypes.data
-        self._word[slot + 1] = 0 if array.shape == shape else array.nbytes // max(steps, 1)
-        return array
-
-
-def _largest(numbers: Array) -> int:
-    """Of some int64; one below zero counts as huge."""
-    return int(numbers.view(np.uint64).max(initial=0))
 
 
 _WORD = {name: k for k, name in enumerate(FRAME)}
