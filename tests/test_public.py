@@ -78,7 +78,7 @@ def test_the_stub_says_where_each_name_is_from() -> None:
     ("code", "shown"),
     [
         ("print('recipe' in dir(cr), any('chainrule.recipe' in x for x in sys.modules))", "False"),
-        ("print(cr.train.__module__, cr.train.__module__ in sys.modules)", "recipe.training True"),
+        ("print(cr.train.__module__, cr.train.__module__ in sys.modules)", "recipe.trained True"),
         ("import chainrule.train.loop; print(cr.train.__name__)", "train"),
         ("from chainrule import train, data; print(train.__name__, data.__name__)", "train"),
         (

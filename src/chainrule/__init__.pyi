@@ -7,8 +7,8 @@ from chainrule.estimators import MLPClassifier as MLPClassifier
 from chainrule.estimators import MLPRegressor as MLPRegressor
 from chainrule.explain.gradcheck import check_gradients as check_gradients
 from chainrule.explain.picture import picture as picture
+from chainrule.explain.run import run as run
 from chainrule.explain.trace import Trace as Trace
-from chainrule.explain.trace import run as run
 from chainrule.graph import Graph as Graph
 from chainrule.graph import Node as Node
 from chainrule.graph import check as check

@@ -7,7 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import ChainruleError, SettingError, ShapeError
-from chainrule.explain.trace import run
+from chainrule.explain.run import run
 
 PIXELS = np.arange(64 * 6 * 5 * 2, dtype=np.float32).reshape(64, 6, 5, 2)
 

@@ -13,15 +13,9 @@ import pytest
 from chainrule.data.check import Finding
 from chainrule.report import charts, results
 from chainrule.report.headline import headline
-from chainrule.report.page import (
-    ColumnRow,
-    Histogram,
-    NodeRow,
-    Report,
-    render,
-    size_words,
-)
+from chainrule.report.page import Report, render, size_words
 from chainrule.report.results import Importance, Outcome
+from chainrule.report.rows import ColumnRow, Histogram, NodeRow
 from chainrule.report.words import cell, metric_words
 from chainrule.train.history import History
 from chainrule.train.metrics import calibration_curve, calibration_error

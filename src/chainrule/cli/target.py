@@ -8,7 +8,7 @@ from chainrule.cli.outputs import quoted
 from chainrule.data.readers import datasets
 from chainrule.data.table import Table, listed, require_column
 from chainrule.errors import SettingError
-from chainrule.recipe.training import default_target, refuse_unlabelled
+from chainrule.recipe.target import default_target, refuse_unlabelled
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome", "response", "species", "price")
 

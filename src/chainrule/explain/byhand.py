@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.run import run
+from chainrule.explain.trace import Trace
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.leaves import input, parameter
 from chainrule.graph.node import Array, Input, Node, Operation, Parameter

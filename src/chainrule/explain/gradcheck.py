@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.display.tables import Section, as_html
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.run import run
+from chainrule.explain.trace import Trace
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Parameter
 from chainrule.interpret import EvalSchedule

@@ -12,7 +12,8 @@ from chainrule.errors import MissingExtra
 from chainrule.model.model import Model
 from chainrule.recipe.config import config
 from chainrule.recipe.options import Options
-from chainrule.recipe.training import Training, trained
+from chainrule.recipe.trained import trained
+from chainrule.recipe.training import Training
 from chainrule.train.callbacks import Callback
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from chainrule.errors import SettingError
 from chainrule.explain import lecture
 from chainrule.explain.byhand import Plain, Unit, UnitNumbers, unit_network, unit_numbers, units
 from chainrule.explain.conditions import rounded
+from chainrule.explain.run import run
 from chainrule.explain.sheet import amount
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.trace import Trace
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Input, Node
 from chainrule.model.model import Model

@@ -11,8 +11,9 @@ import numpy as np
 
 from chainrule.errors import SettingError
 from chainrule.explain.conditions import troubles
+from chainrule.explain.run import run
 from chainrule.explain.sheet import PARTS, Sheet, sheet
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.trace import Trace
 from chainrule.model.drawing import Drawing, Drawn, LectureNumbers, NumbersOfModel
 from chainrule.model.model import Model, load
 from chainrule.model.state import Data

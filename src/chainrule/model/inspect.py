@@ -19,7 +19,8 @@ from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.engine.step import named_updates
 from chainrule.errors import FeedError, SettingError
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.run import run
+from chainrule.explain.trace import Trace
 from chainrule.graph.feeds import bind
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation, Parameter

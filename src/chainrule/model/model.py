@@ -5,28 +5,20 @@ from __future__ import annotations
 import copy
 import html
 import os
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, overload
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, overload
 
 from chainrule.display.tables import clean
 from chainrule.engine.minibatch import all_rows
-from chainrule.errors import ChainruleError, ChainruleWarning, ModelFileError, SettingError
-from chainrule.explain.trace import Trace, run
-from chainrule.graph.feeds import bind
+from chainrule.errors import ChainruleError, ModelFileError, SettingError
+from chainrule.explain.run import run
+from chainrule.explain.trace import Trace
 from chainrule.graph.node import Array, Node
-from chainrule.graph.source import warn_user
 from chainrule.model import file as modelfile
-from chainrule.model.predicted import Predicted, PredictedNodes
-from chainrule.model.predictor import Predictor
+from chainrule.model.predicting import Predicting, Result
 from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
-from chainrule.model.state import Data, Tabular, encoded_table, is_encoded
-from chainrule.model.trainable import Trainable
+from chainrule.model.state import Data, encoded_table, is_encoded
 from chainrule.nn.summary import Summary, summary
 from chainrule.system.collector import paused_collector
 from chainrule.train.metrics import Metric, Scores
@@ -34,23 +26,15 @@ from chainrule.train.metrics.registry import Function
 from chainrule.train.optim.registry import is_portable
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar
-
     from chainrule.costs.forecast import Forecast
     from chainrule.costs.profile import Profile
-    from chainrule.data.onerow import RowReader
     from chainrule.data.predictions import Predictions
     from chainrule.data.schema import Schema
     from chainrule.inspector.page import Page
     from chainrule.report.page import Report
 
-    Result = TypeVar("Result", default=Any)
-else:  # Python 3.13 is the first whose own TypeVar has a default
-    Result = typing.TypeVar("Result")
-"""The result of `predict` for arrays: an array, a list of arrays, or Predictions."""
 
-
-class Model(Trainable, Generic[Result]):
+class Model(Predicting[Result]):
     """A network that is trained, used for prediction, and saved.
 
     Args:
@@ -105,10 +89,7 @@ class Model(Trainable, Generic[Result]):
         values: Mapping[str, Array] | None = None,
     ) -> None:
         super().__init__(outputs, loss, seed=seed, schema=schema, values=values)
-        self._reader = None if schema is None else _reader(schema)
-        self._own = Predicted(self.graph, self.outputs, single=self.single)
-        self._forward, self._output_inputs = self._own.forward, self._own.inputs
-        self._quick, self._nodes = self._own.quick, PredictedNodes(self.graph)
+        self._prepare_predict()
 
     def _begin(self, given: Mapping[str, Array]) -> None:
         super()._begin(given)
@@ -154,118 +135,6 @@ class Model(Trainable, Generic[Result]):
         scores = self.score(arrays, all_rows(rows), metrics)
         scores.notes = (*notes, *scores.notes)
         return scores
-
-    @overload
-    def predict(self, data: Mapping[str, npt.ArrayLike], *, outputs: None = None) -> Result: ...
-    @overload
-    def predict(self, data: Tabular, *, outputs: None = None) -> Predictions: ...
-    @overload
-    def predict(self, data: Data, *, outputs: str | Node) -> Array: ...
-    @overload
-    def predict(
-        self, data: Data, *, outputs: list[str] | list[Node] | tuple[str | Node, ...]
-    ) -> list[Array]: ...
-    def predict(
-        self, data: Data, *, outputs: str | Node | Sequence[str | Node] | None = None
-    ) -> Any:
-        """The outputs for each example, or the values of any other nodes.
-
-        Args:
-            data: the inputs that the outputs depend on, by name; other inputs may be there. Or,
-                where the model has a schema, a table, a file or a query; no target is needed.
-            outputs: nodes of the graph in place of the model's outputs: a name, as `summary()`
-                and `cr.listing(model.graph)` show it, or several. They are compiled as outputs are.
-
-        Returns:
-            An array, rows first; a list of them where the model has several outputs; for a
-            table `Predictions`, with labels, probabilities or numbers, and notes on the data.
-            With `outputs`, an array for a name and a list for several, for a table too; a node
-            that does not depend on the rows, such as a parameter, has no axis for them. Notes on
-            a table are warnings then.
-
-        Raises:
-            FeedError, DataError: the data does not fit the graph or the schema.
-            GraphError: no node has such a name, or it has a value in training steps alone.
-        """
-        if outputs is not None:
-            asked = self._nodes.of(outputs)
-            found, notes = self.predict_nodes(asked, data)
-            if notes:
-                warn_user("\n".join(notes), ChainruleWarning)
-            return found
-        if self.schema is None or self._reader is None:
-            return self._of_arrays(self._own, data)
-        from chainrule.data.predictions import Predictions  # noqa: PLC0415  (tables alone need it)
-
-        encoded = data if is_encoded(data) else self._reader.encode(data)
-        first = self._quick.of_table(self._values, encoded)
-        if first is None:
-            first = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
-        decision = getattr(self.schema.target, "decision", "")
-        notes = (*encoded.notes, *([decision] if decision else []))
-        if encoded.absent is not None:
-            first = np.array(first)
-            first[encoded.absent] = np.nan
-        return Predictions(self.schema, first, notes, encoded.names)
-
-    def predict_nodes(self, asked: Predicted, data: Data) -> tuple[Any, tuple[str, ...]]:
-        """The values of nodes, as `predict` gives them, and notes on a table."""
-        if self.schema is None or self._reader is None:
-            return self._of_arrays(asked, data), ()
-        encoded = data if is_encoded(data) else self._reader.encode(data)
-        arrays, rows = encoded.arrays, len(encoded)
-        if not arrays.keys() >= set(asked.inputs.values()):  # the loss, or what else is of targets
-            if not is_encoded(data):
-                encoded = encoded_table(self.schema, data)
-            arrays, rows = self.arrays(encoded)
-        values = asked.forward(self._values, arrays, all_rows(rows))
-        if encoded.absent is not None:
-            for value in values:
-                if value.dtype.kind == "f" and len(value) == rows:
-                    value[encoded.absent] = np.nan
-        return values[0] if asked.single else values, tuple(encoded.notes)
-
-    def _of_arrays(self, asked: Predicted, data: Data) -> Any:
-        if (found := asked.quick.of_mapping(self._values, data)) is not None:
-            return found
-        needed = asked.inputs
-        bound, rows = bind(needed, needed, self._needed(data, needed.values()))
-        arrays = {name: bound[x] for x, name in needed.items()}
-        if not any(x.batch for x in needed):  # it may have as many rows as the data
-            batched = [name for x, name in self._inputs.items() if x.batch]
-            rows = len(next(iter(self._needed(data, batched).values()), ()))
-        values = asked.forward(self._values, arrays, all_rows(rows))
-        return values[0] if asked.single else values
-
-    @overload
-    def predictor(self, *, outputs: None = None) -> Predictor[Result]: ...
-    @overload
-    def predictor(self, *, outputs: str | Node) -> Predictor[Array]: ...
-    @overload
-    def predictor(
-        self, *, outputs: list[str] | list[Node] | tuple[str | Node, ...]
-    ) -> Predictor[list[Array]]: ...
-    def predictor(self, *, outputs: str | Node | Sequence[str | Node] | None = None) -> Any:
-        """`predict` bound for a server: a function of the inputs' arrays, by position.
-
-        `predict = model.predictor()`, then `predict(x)` for each request: the same result as
-        `model.predict({"x": x})`, sooner. The machine code is compiled, or read from the cache,
-        before this returns. It follows the model: see Predictor, also on threads.
-
-        outputs: other nodes than the outputs, as for `predict`.
-        """
-        asked = self._own if outputs is None else self._nodes.of(outputs)
-        quick = asked.quick
-        quick.prepare(self._values)
-        predict = partial(self.predict, outputs=outputs)
-        if self.schema is not None:
-            return Predictor(("table",), ("",), lambda given: None, predict)
-        return Predictor(
-            quick.names,
-            [str(x.type) for x in asked.inputs],
-            lambda given: quick.of_arrays(self._values, given),
-            lambda *given: predict(dict(zip(quick.names, given, strict=True))),
-        )
 
     def run(self, data: Data, *, training: bool = False) -> Trace:
         """The values of all nodes on some examples, with the present parameters.
@@ -396,12 +265,6 @@ def _from_bytes(content: bytes, extra: Mapping[str, Any] | None) -> Model:
         model.optimizer, model.slots = extra["optimizer"], dict(extra["slots"])
         model.last_run = extra["run"]
     return model
-
-
-def _reader(schema: Schema) -> RowReader:
-    from chainrule.data.onerow import RowReader  # noqa: PLC0415  (tables alone need it)
-
-    return RowReader(schema)
 
 
 def _schema(contract: Mapping[str, Any]) -> Schema:

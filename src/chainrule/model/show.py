@@ -8,7 +8,8 @@ from typing import Any
 import numpy.typing as npt
 
 from chainrule.errors import ChainruleError, SettingError, short
-from chainrule.explain.trace import Trace, run
+from chainrule.explain.run import run
+from chainrule.explain.trace import Trace
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node
 from chainrule.inspector.document import document, graph_form

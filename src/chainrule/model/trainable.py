@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Trainable(ModelState):
-    """A ModelState with the methods that train it; `Model` adds the rest."""
+    """A ModelState with the methods that train it; `Predicting` and `Model` add the rest."""
 
     def fit(
         self,

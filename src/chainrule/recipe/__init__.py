@@ -14,5 +14,5 @@ from chainrule.recipe.length import LENGTHS as LENGTHS
 from chainrule.recipe.length import default_length as default_length
 from chainrule.recipe.network import build as build
 from chainrule.recipe.setting import Setting as Setting
+from chainrule.recipe.trained import train as train
 from chainrule.recipe.training import Training as Training
-from chainrule.recipe.training import train as train

@@ -13,8 +13,8 @@ from chainrule.display.png import between, data_uri
 from chainrule.graph.node import Parameter
 from chainrule.model.model import Model
 from chainrule.recipe.evaluation import answers, worst_rows
-from chainrule.report.page import Picture
 from chainrule.report.results import Evaluation
+from chainrule.report.rows import Picture
 
 WORST = 18
 """Pictures that were predicted worst."""

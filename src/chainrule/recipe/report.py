@@ -18,8 +18,9 @@ from chainrule.model.model import Model
 from chainrule.recipe.config import Config
 from chainrule.recipe.evaluation import mistakes
 from chainrule.recipe.gallery import first_filters, worst_pictures
-from chainrule.report.page import ColumnRow, Histogram, NodeRow, Report
+from chainrule.report.page import Report
 from chainrule.report.results import Evaluation, Importance
+from chainrule.report.rows import ColumnRow, Histogram, NodeRow
 from chainrule.types import static_size
 
 LEVELS = 6

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Unpack
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from chainrule.data.blocks import Encoded, subset
 from chainrule.data.check import Finding, check_table
-from chainrule.data.columns.kinds import guess_kinds
-from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.columns.signals import signal_columns, with_signal
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
-from chainrule.data.readers.sources import read
 from chainrule.data.repeats import Keys, keys_of
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted, require_column
+from chainrule.data.table import Table, require_column
 from chainrule.data.twins import check_pictures
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
@@ -32,7 +27,7 @@ from chainrule.graph.node import Array
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
 from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
-from chainrule.recipe.config import Config, config, resolve
+from chainrule.recipe.config import Config, resolve
 from chainrule.recipe.evaluation import evaluate, without_repeats
 from chainrule.recipe.fit import ANNEALED_SCHEDULES, Recorded, fit, keeps_best
 from chainrule.recipe.importance import importance
@@ -40,9 +35,9 @@ from chainrule.recipe.kinds import shares_in_words
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
 from chainrule.recipe.mixture import weights_of
 from chainrule.recipe.network import build
-from chainrule.recipe.options import Options
 from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation, on_weights
 from chainrule.recipe.report import make_report
+from chainrule.recipe.target import default_target, refuse_unlabelled
 from chainrule.recipe.telling import print_config
 from chainrule.report.page import Report
 from chainrule.report.results import Evaluation, Importance
@@ -51,10 +46,7 @@ from chainrule.report.text import (
     column_rows,
     print_columns,
     print_findings,
-    print_importance,
     print_notes,
-    print_results,
-    print_source,
 )
 from chainrule.train.callbacks import Callback
 from chainrule.train.progress import Progress, choose
@@ -387,78 +379,3 @@ def _kinds(chosen: Config) -> Mapping[str, str]:
     ignored = dict.fromkeys(chosen.ignore, "ignore")
     signals = dict.fromkeys(chosen.signal, "signal")
     return dict.fromkeys(groups, "ignore") | signals | dict(chosen.kinds) | ignored
-
-
-def refuse_unlabelled(table: Table) -> None:
-    """Raise SettingError where there are pictures, and nothing else: they have no classes."""
-    if all(PictureColumn.guess(column) for column in table):
-        raise SettingError(
-            "train", "the pictures have no classes, so that there is nothing to learn",
-            expected="a folder with a sub-folder for each class, or a table of files and labels",
-            got=f"{counted(len(table), 'picture')} and no other column", at=table.source,
-            fix="move the pictures of each class into a folder with its name",
-        )  # fmt: skip
-
-
-def default_target(table: Table) -> str | None:
-    """The column to predict of a table that has pictures and one other column of use."""
-    kinds = {name: kind.name for name, kind in guess_kinds(table).items()}
-    pictures = [x.name for x in table if kinds[x.name] == "picture" or PictureColumn.guess(x)]
-    others = [x for x in table.columns if x not in pictures and kinds[x] != "id"]
-    return others[0] if len(pictures) == 1 and len(others) == 1 else None
-
-
-def train(
-    source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
-    verbose: bool | str | None = True, record: Recorded = None, **settings: Unpack[Options],
-) -> Model[Predictions]:  # fmt: skip
-    """A trained model from a table: `cr.train("penguins", target="species")`.
-
-    Args:
-        source: a file (CSV, TSV, Parquet, JSON, a spreadsheet), a SQL query, the name of a data
-            set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns; or pictures:
-            a folder with a sub-folder for each class, IDX, NPZ.
-        target: the column to predict; None: of pictures, the one column beside them.
-        settings: as in `Config`; the others are chosen by the data.
-        verbose: as in `Model.fit`.
-        record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what
-            each layer did, epoch by epoch.
-
-    What the table holds, the findings of the data check, the run and its scores are shown;
-    `model.report("report.html")` writes them as a page with charts.
-
-    Raises:
-        DataError: the table cannot be used. SettingError: a setting is not valid.
-    """
-    return trained(source, config(target=target, **settings), verbose, record=record)
-
-
-def trained(
-    source: Any, chosen: Config, verbose: Verbose,
-    watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
-    record: Recorded = None,
-) -> Model[Predictions]:  # fmt: skip
-    """A model trained by a configuration, as `train` does.
-
-    Args:
-        source, verbose, record: as in `train`.
-        chosen: the settings.
-        watching: gives callbacks of the run on the training rows.
-    """
-    begun, table = time.perf_counter(), read(source)
-    with choose(verbose) as progress:
-        screen = Screen(progress.output)
-        print_source(screen, table.source, len(table), len(table.columns), table.notes)
-        training = Training.of(table, chosen)
-        if progress.output is not None:
-            training.print_data(screen)
-            training.print_settings(screen)
-            screen.write("")
-        training.fit(progress, watching(training), record)
-        training.refit(progress)
-        if progress.output is not None:
-            print_results(screen, training.evaluations or [training.on_training])
-            print_importance(screen, training.importance)
-    seconds = time.perf_counter() - begun
-    training.model.reporter = lambda: training.report(seconds=seconds)
-    return training.model

@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from chainrule.data.check import Finding, Findings
 from chainrule.data.table import clip
-from chainrule.display.format import duration, number
+from chainrule.display.format import duration
 from chainrule.display.handout import render as filled
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
-from chainrule.display.svg import drawable
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError
 from chainrule.inspector.page import Page, policy
@@ -28,12 +27,12 @@ from chainrule.report import text as printing
 from chainrule.report.charts import percent
 from chainrule.report.headline import headline
 from chainrule.report.results import Evaluation, Figure, Importance, Outcome
+from chainrule.report.rows import ColumnRow, NodeRow, Picture
 from chainrule.report.words import aligned, cell, metric_words
 from chainrule.system.atomicfile import write_whole
 from chainrule.train.history import History
 from chainrule.train.metrics import direction
 
-BINS = 24  # of a column's small histogram
 LEVELS = 4  # of a category in its small bar
 MAX_MISTAKE_COLUMNS = 8  # in the table of the largest mistakes, besides the answer
 MISTAKES = 10
@@ -59,85 +58,6 @@ MEANINGS = {
     "crossing": "share of rows whose quantiles are out of order",
     "loss": "what training minimises, without penalties",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts of numbers in equal intervals from low to high; the ends as text, and their unit."""
-
-    low: str
-    high: str
-    counts: tuple[int, ...]
-    unit: str = ""
-
-    @classmethod
-    def of(cls, values: npt.ArrayLike, unit: str = "", bins: int = BINS) -> Histogram | None:
-        """The histogram of numbers (n,), gaps and infinities left out; None without any."""
-        numbers = np.asarray(values, dtype=np.float64)
-        numbers = numbers[drawable(numbers)]
-        if not len(numbers):
-            return None
-        low, high = float(numbers.min()), float(numbers.max())
-        if 0 < high - low < bins and (numbers == np.floor(numbers)).all():  # a bar for each integer
-            bins, room = int(high - low) + 1, (low - 0.5, high + 0.5)
-        else:
-            room = (low, high) if low < high else (low - 0.5, low + 0.5)
-        place = ((numbers - room[0]) / (room[1] - room[0]) * bins).astype(np.int64)
-        counts = np.bincount(np.minimum(place, bins - 1), minlength=bins)
-        return cls(number(low), number(high), tuple(int(c) for c in counts), unit)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnRow:
-    """A column and its treatment.
-
-    Attributes:
-        name, kind: as in "number", "category".
-        reason: for that kind.
-        treatment: as nodes of the graph: "standardised, gaps filled by the median".
-        gaps, distinct: the numbers of missing cells and of different values.
-        histogram: the distribution of numbers or dates.
-        levels: the most frequent values and their numbers of rows, out of `rows`.
-        rows: the number of cells that have a value.
-        examples: cells of a column of which nothing else is shown.
-    """
-
-    name: str
-    kind: str
-    reason: str = ""
-    treatment: str = ""
-    gaps: int = 0
-    distinct: int = 0
-    histogram: Histogram | None = None
-    levels: Sequence[tuple[str, int]] = ()
-    rows: int = 0
-    examples: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRow:
-    """A node of the network: its name, op, shape as text, and number of parameters."""
-
-    name: str
-    op: str
-    shape: str
-    parameters: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture with what was predicted of it.
-
-    Attributes:
-        uri: the address of its <img>, which holds the pixels.
-        actual, predicted: as text.
-        name: of its file, or its row.
-    """
-
-    uri: str
-    actual: str
-    predicted: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

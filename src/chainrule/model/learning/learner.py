@@ -14,7 +14,7 @@ import numpy.typing as npt
 from chainrule.data.columns.target import ClassTarget
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
-from chainrule.explain.trace import run
+from chainrule.explain.run import run
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array
 from chainrule.graph.step import STEP_INDEX

@@ -1,0 +1,77 @@
+"""Training by a recipe in one call, `cr.train`, which shows each stage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
+
+from chainrule.data.predictions import Predictions
+from chainrule.data.readers.sources import read
+from chainrule.data.table import Table
+from chainrule.display.screen import Screen
+from chainrule.model.model import Model
+from chainrule.recipe.config import Config, config
+from chainrule.recipe.fit import Recorded
+from chainrule.recipe.options import Options
+from chainrule.recipe.training import Training, Verbose
+from chainrule.report.text import print_importance, print_results, print_source
+from chainrule.train.callbacks import Callback
+from chainrule.train.progress import choose
+
+
+def train(
+    source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
+    verbose: bool | str | None = True, record: Recorded = None, **settings: Unpack[Options],
+) -> Model[Predictions]:  # fmt: skip
+    """A trained model from a table: `cr.train("penguins", target="species")`.
+
+    Args:
+        source: a file (CSV, TSV, Parquet, JSON, a spreadsheet), a SQL query, the name of a data
+            set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns; or pictures:
+            a folder with a sub-folder for each class, IDX, NPZ.
+        target: the column to predict; None: of pictures, the one column beside them.
+        settings: as in `Config`; the others are chosen by the data.
+        verbose: as in `Model.fit`.
+        record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what
+            each layer did, epoch by epoch.
+
+    What the table holds, the findings of the data check, the run and its scores are shown;
+    `model.report("report.html")` writes them as a page with charts.
+
+    Raises:
+        DataError: the table cannot be used. SettingError: a setting is not valid.
+    """
+    return trained(source, config(target=target, **settings), verbose, record=record)
+
+
+def trained(
+    source: Any, chosen: Config, verbose: Verbose,
+    watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
+    record: Recorded = None,
+) -> Model[Predictions]:  # fmt: skip
+    """A model trained by a configuration, as `train` does.
+
+    Args:
+        source, verbose, record: as in `train`.
+        chosen: the settings.
+        watching: gives callbacks of the run on the training rows.
+    """
+    begun, table = time.perf_counter(), read(source)
+    with choose(verbose) as progress:
+        screen = Screen(progress.output)
+        print_source(screen, table.source, len(table), len(table.columns), table.notes)
+        training = Training.of(table, chosen)
+        if progress.output is not None:
+            training.print_data(screen)
+            training.print_settings(screen)
+            screen.write("")
+        training.fit(progress, watching(training), record)
+        training.refit(progress)
+        if progress.output is not None:
+            print_results(screen, training.evaluations or [training.on_training])
+            print_importance(screen, training.importance)
+    seconds = time.perf_counter() - begun
+    training.model.reporter = lambda: training.report(seconds=seconds)
+    return training.model
