@@ -43,7 +43,7 @@ def test_other_nodes_are_predicted_as_they_are_asked_for() -> None:
 
 def test_layers_of_images_give_nodes() -> None:
     x = cr.input("x", (8, 8, 4))
-    wide = cr.conv(cr.augment(x, flip=True, shift=1.0), 8, 3, "relu", stride=2)
+    wide = cr.conv(cr.augment(x, flip=True, shift=0.1), 8, 3, "relu", stride=2)
     assert_type(wide, cr.Node)
     assert_type(cr.depthwise_conv(x, (3, 1), multiplier=2), cr.Node)
     assert_type(cr.separable_conv(x, 8, 3, padding="valid", bias=False), cr.Node)
@@ -52,7 +52,7 @@ def test_layers_of_images_give_nodes() -> None:
     assert_type(cr.average_pool(x, (2, 2), ceil=True), cr.Node)
     assert_type(cr.global_pool(x, "max", channels="last"), cr.Node)
     assert_type(cr.adaptive_pool(x, 3), cr.Node)
-    assert_type(cr.upsample(x, 2, method="bilinear"), cr.Node)
+    assert_type(cr.upsample(x, 2, method="linear"), cr.Node)
     assert_type(cr.pixel_unshuffle(cr.pixel_shuffle(x, 2), 2), cr.Node)
     assert_type(cr.instance_norm(cr.group_norm(x, 2)), cr.Node)
     assert_type(cr.local_response_norm(x, 3), cr.Node)

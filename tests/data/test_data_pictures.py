@@ -281,7 +281,7 @@ def test_what_is_no_picture_is_left_out_and_told(tmp_path: Path) -> None:
     (tmp_path / "cats" / "list.csv").write_text("a")
     (tmp_path / "fish").mkdir()
     assert read(str(tmp_path)).notes[1:] == (
-        "2 files left out whose endings are not those of pictures: 'cats/list.csv', 'notes.txt'",
+        "2 files left out whose endings are not those of pictures: 'notes.txt', 'cats/list.csv'",
         "2 folders without pictures: 'birds', 'fish' are not learned",
     )
 

@@ -98,16 +98,13 @@ def _files(folder: Path) -> tuple[list[str], list[str]]:
     notes = []
     if hidden:
         notes.append(f"{counted(hidden, 'hidden file')} left out")
-    for names, noun, one, several in (
-        (others, "file", "whose ending is not that of a picture",
-         "whose endings are not those of pictures"),
-        (unnamed, "file", "whose name is not Unicode", "whose names are not Unicode"),
-        ([os.path.relpath(x, folder) for x in closed], "folder", *["that cannot be opened"] * 2),
-    ):  # fmt: skip
-        if names:
-            shown = listed(list(map(repr, names)), 3)
-            why = one if len(names) == 1 else several
-            notes.append(f"{counted(len(names), noun)} left out {why}: {shown}")
+    gone = [os.path.relpath(x, folder) for x in closed]
+    notes += _left_out(
+        others, "file", "whose ending is not that of a picture",
+        "whose endings are not those of pictures",
+    )  # fmt: skip
+    notes += _left_out(unnamed, "file", "whose name is not Unicode", "whose names are not Unicode")
+    notes += _left_out(gone, "folder", "that cannot be opened", "that cannot be opened")
     return found, notes
 
 
@@ -127,6 +124,14 @@ def _leads_back(top: Path, path: Path) -> bool:
     way = [path.parent, *path.parent.parents]
     way = way[: way.index(top) + 1]
     return any(x.resolve().is_relative_to(path.resolve()) for x in way)
+
+
+def _left_out(names: Sequence[str], noun: str, one: str, several: str) -> list[str]:
+    """A note on what is left out and why, in words for one and for several; none of nothing."""
+    if not names:
+        return []
+    shown, why = listed(list(map(repr, names)), 3), one if len(names) == 1 else several
+    return [f"{counted(len(names), noun)} left out {why}: {shown}"]
 
 
 def _is_hidden(name: str) -> bool:
