@@ -71,3 +71,10 @@ def test_a_bag_and_a_sequence_are_combined_alike(kind: str) -> None:
     trace = cr.run([bag, pooled], {"codes": R.integers(0, 6, (3, 4)), "m": FRONT})
     np.testing.assert_array_equal(trace.value(bag), trace.value(pooled))
     assert not trace.value(bag)[2].any()
+
+
+@pytest.mark.parametrize("kind", ["mean", "max", "sum", "first", "last"])
+def test_the_summary_knows_pooling_under_a_mask(kind: str) -> None:
+    x, length = cr.input("x", (4, 2)), cr.input("length", (), dtype="int32")
+    y = cr.sequence_pool(x, kind, mask=length, name="pooled")
+    assert cr.Model(y).summary().rows[-1].what == "sequence_pool"

@@ -86,7 +86,7 @@ def embedding_bag(
         indices = where(counts, indices, 0)
         factors = None if factors is None else where(counts, factors, 0.0)
     rows = take(table, indices, axis=0).within(scope, ".rows")
-    return as_layer(scope, combined(rows, counts, factors), given)
+    return as_layer(scope, combined(rows, counts, factors, None), given)
 
 
 def _combine(combine: str, weights: object) -> Combined:

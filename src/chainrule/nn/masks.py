@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
-from chainrule.graph.node import Node, NodeLike
+from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import features, static
 from chainrule.nn.combine import COMBINE
@@ -163,16 +163,17 @@ def sequence_pool(
         )  # fmt: skip
     scope, operands = layer_scope(name, "sequence_pool"), [x]
     if mask is None:
-        return as_layer(scope, _pooled(x, kind, None), operands)
+        return as_layer(scope, _pooled(scope, x, kind, None), operands)
     operands += [mask] if isinstance(mask, Node) else []
-    return as_layer(scope, _pooled(x, kind, of_sequences("sequence_pool", mask, x)), operands)
+    part = of_sequences("sequence_pool", mask, x)
+    return as_layer(scope, _pooled(scope, x, kind, part), operands)
 
 
-def _pooled(x: Node, kind: str, part: Node | None) -> Node:
+def _pooled(scope: Scope, x: Node, kind: str, part: Node | None) -> Node:
     """The pooling of the positions for which `part`, (N, length), holds; None: of all."""
     if kind in COMBINE:
-        return COMBINE[kind](x, part, None)
+        return COMBINE[kind](x, part, None, scope)
     if part is None:
         return x[:, 0 if kind == "first" else -1]
     order = reduce.cumsum(part, 1, reverse=kind == "last")
-    return COMBINE["sum"](x, logical_and(part, equal(order, 1)), None)
+    return COMBINE["sum"](x, logical_and(part, equal(order, 1)), None, scope)
