@@ -80,7 +80,7 @@ def _train(
     if survival is not None:
         survival.restore(program)
     if not begin.best:  # else they may be needed at the end; they take memory all the time
-        begin = replace(begin, values={})
+        begin.values = {}
     state.optimizer, state.split = optimizer, prepared.sentence
     with choose(settings.verbose) as progress:
         for note in notes:
@@ -135,7 +135,7 @@ def _metrics(
 # ---------------------------------------------------------------- where a run begins
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Begin:
     """The beginning of a call of `fit`.
 
