@@ -108,6 +108,11 @@ def node(where: str, x: object) -> Node:
     )
 
 
+def operand_at(x: Node) -> str:
+    """The place to look at where an operand does not fit: its name, and the user's line."""
+    return f"operand {x.label!r}, line {user_line()}"
+
+
 def floats(where: str, x: object) -> Node:
     """`x`, if it is a floating-point node. Raises GraphError, DTypeError."""
     x = node(where, x)
@@ -118,7 +123,7 @@ def floats(where: str, x: object) -> Node:
         "needs floating-point numbers",
         expected="float32 or float64",
         got=x.dtype,
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
         fix="for codes of categories: embedding(x, count, width) or one_hot(x, count)\n"
         'for numbers: cast(x, "float32")',
     )
@@ -134,7 +139,7 @@ def integers(where: str, x: object) -> Node:
         "indices are integers",
         expected="int32 or int64",
         got=x.dtype,
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
         fix='declare them so: input("codes", (), dtype="int32")',
     )
 
@@ -147,7 +152,7 @@ def features(where: str, x: object) -> tuple[Node, int]:
         ShapeError: it has no axis of features.
     """
     x = floats(where, x)
-    at = f"operand {x.label!r}, line {user_line()}"
+    at = operand_at(x)
     width = x.shape[-1] if x.ndim else None
     if not isinstance(width, int):
         raise ShapeError(
@@ -173,7 +178,7 @@ def static(where: str, x: Node, axis: int) -> int:
         "the operand has no axis of positions",
         expected="(N, length, width)",
         got=show(x.shape),
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
     )
 
 

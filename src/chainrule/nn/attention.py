@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import features, new_parameter, positive, static
+from chainrule.nn.arguments import features, new_parameter, operand_at, positive, static
 from chainrule.nn.encodings import RELATIVE, alibi, relative, rotated
 from chainrule.nn.init import InitSpec
 from chainrule.nn.masks import allowed, biased
@@ -255,7 +255,7 @@ def _sequence(where_: str, what: str, x: object) -> Node:
         f"{what} has no axis of positions",
         expected="(N, length, width), or more axes between N and the length",
         got=show(found.shape),
-        at=f"operand {found.label!r}, line {user_line()}",
+        at=operand_at(found),
         fix="a sequence of one position is (N, 1, width): expand_dims(x, 1)",
     )
 

@@ -6,8 +6,7 @@ import math
 
 from chainrule.errors import ShapeError
 from chainrule.graph.node import Node
-from chainrule.graph.source import user_line
-from chainrule.nn.arguments import floats
+from chainrule.nn.arguments import floats, operand_at
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.bounds import clip, floor
 from chainrule.ops.build import broadcast_to, cast, constant
@@ -50,7 +49,7 @@ def augment(
         raise ShapeError(
             "augment", "it is for pictures and signals",
             expected="(N, height, width, channels) or (N, length, channels)", got=show(x.shape),
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
         )  # fmt: skip
     if not flip and not shift and not zoom:
         return x

@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, NodeLike
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import integers, new_table
+from chainrule.nn.arguments import integers, new_table, operand_at
 from chainrule.nn.combine import COMBINE, Combined
 from chainrule.nn.init import InitSpec
 from chainrule.nn.masks import before
@@ -69,7 +69,7 @@ def embedding_bag(
     if length is N or not length:
         raise ShapeError(
             "embedding_bag", "the indices have no axis of a bag", expected="(N, length)",
-            got=show(indices.shape), at=_at(indices),
+            got=show(indices.shape), at=operand_at(indices),
             fix="one index an example: expand_dims(indices, -1)" if length is N else None,
         )  # fmt: skip
     combined = _combine(combine, weights)
@@ -137,15 +137,11 @@ def _fitting(what: str, given: NodeLike, shape: Shape, dtypes: tuple[str, ...]) 
     if x.dtype not in dtypes:
         raise DTypeError(
             "embedding_bag", f"the type of `{what}` does not fit", expected=" or ".join(dtypes),
-            got=x.dtype, at=_at(x), fix=f'cast them: cast({what}, "{dtypes[0]}")',
+            got=x.dtype, at=operand_at(x), fix=f'cast them: cast({what}, "{dtypes[0]}")',
         )  # fmt: skip
     if x.shape != shape:
         raise ShapeError(
             "embedding_bag", f"the shape of `{what}` does not fit the indices",
-            expected=show(shape), got=show(x.shape), at=_at(x),
+            expected=show(shape), got=show(x.shape), at=operand_at(x),
         )  # fmt: skip
     return x
-
-
-def _at(x: Node) -> str:
-    return f"operand {x.label!r}, line {user_line()}"

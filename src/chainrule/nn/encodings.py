@@ -9,7 +9,7 @@ import numpy as np
 from chainrule.errors import SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, Scope
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import between, features, new_parameter, static
+from chainrule.nn.arguments import between, features, new_parameter, operand_at, static
 from chainrule.nn.init import InitSpec, Normal
 from chainrule.nn.masks import places
 from chainrule.nn.naming import as_layer, layer_scope
@@ -101,7 +101,7 @@ def rotated(x: Node, axis: int, base: float = 10000.0) -> Node:
             "the width is odd: features are rotated in pairs",
             expected="(..., length, an even width)",
             got=show(x.shape),
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
         )
     half = width // 2
     angles = np.arange(length)[:, None] * base ** (-np.arange(half) / half)  # (l, d / 2)

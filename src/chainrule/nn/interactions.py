@@ -17,6 +17,7 @@ from chainrule.nn.arguments import (
     floats,
     integers,
     new_parameter,
+    operand_at,
     positive,
 )
 from chainrule.nn.compose import mlp
@@ -317,7 +318,7 @@ def _temperature(where: str, value: float | Node, dtype: str) -> Node:
             return cast(value, dtype)
         raise GraphError(
             where, "a temperature is a floating-point scalar", got=value.type,
-            at=f"operand {value.label!r}, line {user_line()}",
+            at=operand_at(value),
             fix='write cr.exp(cr.parameter("temperature", 0.0))',
         )  # fmt: skip
     return constant(between(where, "temperature", value, 0.0, math.inf), dtype)
@@ -327,5 +328,5 @@ def _not(x: Node, where: str, what: str, expected: str) -> ShapeError:
     """The error for an operand of another shape."""
     return ShapeError(
         where, what, expected=expected, got=show(x.shape),
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
     )  # fmt: skip

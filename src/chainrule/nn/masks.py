@@ -7,7 +7,7 @@ import numpy as np
 from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import features, static
+from chainrule.nn.arguments import features, operand_at, static
 from chainrule.nn.combine import COMBINE
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import reduce
@@ -75,7 +75,7 @@ def _booleans(where_: str, mask: NodeLike, size: int, batch: Shape = (N,), fix: 
             f"a mask is boolean, True for what takes part; or integer lengths, {show(batch)}",
             expected="bool, or int32 or int64",
             got=str(x.type),
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
             fix="compare: mask=cr.not_equal(tokens, 0)" + fix,
         )
     return x
@@ -91,7 +91,7 @@ def biased(where_: str, bias: NodeLike, scores: Node) -> Node:
             "the bias differs in dtype from queries and keys",
             expected=scores.dtype,
             got=str(x.type),
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
             fix="a boolean bias is a mask: mask="
             if x.dtype == "bool"
             else f'cast(bias, "{scores.dtype}")',
@@ -112,7 +112,7 @@ def _fitted(where_: str, what: str, x: Node, want: Shape, expected: str) -> Node
         f"{what} does not fit",
         expected=expected,
         got=show(x.shape),
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
     )
 
 
@@ -159,7 +159,7 @@ def sequence_pool(
     if x.ndim != 3 or x.shape[0] is not N:
         raise ShapeError(
             "sequence_pool", "the operand is not a sequence", expected="(N, length, width)",
-            got=show(x.shape), at=f"operand {x.label!r}, line {user_line()}",
+            got=show(x.shape), at=operand_at(x),
         )  # fmt: skip
     scope, operands = layer_scope(name, "sequence_pool"), [x]
     if mask is None:

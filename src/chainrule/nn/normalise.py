@@ -6,8 +6,7 @@ import numpy as np
 
 from chainrule.errors import ShapeError
 from chainrule.graph.node import Node, Scope
-from chainrule.graph.source import user_line
-from chainrule.nn.arguments import between, features, new_parameter, positive
+from chainrule.nn.arguments import between, features, new_parameter, operand_at, positive
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.nn.spatial import Layout, layout
 from chainrule.ops import bounds, reduce
@@ -62,7 +61,7 @@ def batch_norm(
             "there is no batch axis to take statistics over",
             expected="(N, features) or (N, ..., features)",
             got=x.type.sizes,
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
         )
     keep = between("batch_norm", "momentum", momentum, 0, 1)
     epsilon = between("batch_norm", "epsilon", epsilon, 0, np.inf)
@@ -120,7 +119,7 @@ def layer_norm(
             "over one feature every value becomes 0",
             expected="(N, ..., 2 features or more)",
             got=x.type.sizes,
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
         )
     epsilon = between("layer_norm", "epsilon", epsilon, 0, np.inf)
     centred = x - reduce.mean(x, -1, keepdims=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from chainrule.errors import SettingError, ShapeError
 from chainrule.graph.node import Array, Node
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import between, features, new_parameter, positive
+from chainrule.nn.arguments import between, features, new_parameter, operand_at, positive
 from chainrule.nn.init import Normal, Uniform
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops.bounds import clip
@@ -86,7 +86,7 @@ def _pieces(knots: Array, i: int, x: Node) -> tuple[Array, Array]:
     if knots.ndim != 2 or len(knots) != i or knots.shape[1] < 2:
         raise ShapeError(
             "piecewise", "takes knots for each column", expected=f"({i}, pieces + 1)",
-            got=show(knots.shape), at=f"operand {x.label!r}, line {user_line()}",
+            got=show(knots.shape), at=operand_at(x),
         )  # fmt: skip
     lengths = np.diff(knots)
     if not (np.isfinite(knots).all() and (lengths >= 0).all()):
@@ -148,6 +148,6 @@ def _columns(layer: str, x: Node) -> tuple[Node, int]:
     if x.ndim != 2:
         raise ShapeError(
             layer, "needs (N, columns)", expected="(N, features)", got=x.type.sizes,
-            at=f"operand {x.label!r}, line {user_line()}",
+            at=operand_at(x),
         )  # fmt: skip
     return x, i

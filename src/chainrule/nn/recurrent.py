@@ -9,7 +9,7 @@ from typing import Literal
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
-from chainrule.nn.arguments import Activation, activation_function, features, positive
+from chainrule.nn.arguments import Activation, activation_function, features, operand_at, positive
 from chainrule.nn.cells import GRU, LSTM, Cell, Moment, Settings, Simple, State
 from chainrule.nn.init import InitSpec
 from chainrule.nn.layers import dropout as dropped
@@ -292,7 +292,7 @@ def _sequence(where: str, x: Node) -> Node:
     raise ShapeError(
         where, "needs sequences of a fixed length of at least 1",
         expected="(N, steps, features)", got=show(x.shape),
-        at=f"operand {x.label!r}, line {user_line()}",
+        at=operand_at(x),
         fix="one feature a step: expand_dims(x, -1)" if x.ndim == 2 and x.shape[0] is N else None,
     )  # fmt: skip
 
@@ -329,7 +329,7 @@ def _states(
         raise ShapeError(
             cell.kind, "the initial states do not fit",
             expected=f"{show(shape)} or {show(alone)}", got=show(given.shape),
-            at=f"operand {given.label!r}, line {user_line()}",
+            at=operand_at(given),
         )  # fmt: skip
     whole = broadcast_to(given, shape)
     each = [whole[:, k] for k in range(total)]

@@ -12,8 +12,7 @@ import numpy as np
 
 from chainrule.errors import SettingError, ShapeError, nearest
 from chainrule.graph.node import Array, Node, Scope
-from chainrule.graph.source import user_line
-from chainrule.nn.arguments import floats
+from chainrule.nn.arguments import floats, operand_at
 from chainrule.nn.naming import as_layer
 from chainrule.ops.shape import transpose
 from chainrule.system.checks import as_integer
@@ -46,7 +45,7 @@ class Place:
     def at(self) -> str:
         """The place to look at: the layer, its operand and the line."""
         named = f"layer {self.scope.base!r}, " if self.scope.given else ""
-        return f"{named}operand {self.x.label!r}, line {user_line()}"
+        return named + operand_at(self.x)
 
     def misfit(
         self, what: str, *, expected: object = None, got: object = None, fix: str | None = None

@@ -130,13 +130,13 @@ def _blocked(
     assert isinstance(columns, int)
     full = machine.vector // BYTES[linear.instrs[linear.value].dtype]
     lanes = min(full, max(4, 1 << (columns - 1).bit_length()))
-    terms = block * math.prod(_int(sizes[k]) for k in inner)
+    terms = block * math.prod(fixed(sizes[k]) for k in inner)
     search = _Search(analysis, reads, free, n, lanes, machine.registers, terms)
     vectors, tile, extent = search.best()
     order = []
     rest = 0
     for axis in free:
-        size = _int(sizes[axis])
+        size = fixed(sizes[axis])
         if axis not in tile:
             order.append((axis, size, 1))
         elif axis == tile[0]:
@@ -149,7 +149,8 @@ def _blocked(
     )
 
 
-def _int(size: object) -> int:
+def fixed(size: object) -> int:
+    """A size that a kernel has whatever the number of rows."""
     assert isinstance(size, int)
     return size
 
@@ -189,7 +190,7 @@ class _Search:
         self._sizes = analysis.linear.sizes
         self._strides = [[analysis.stride(x, axis) for axis in range(n + 1)] for x in reads]
         self._free, self._n, self._terms, self._registers = free, n, terms, registers
-        self._wide = -(-_int(self._sizes[n]) // lanes)
+        self._wide = -(-fixed(self._sizes[n]) // lanes)
 
     def best(self) -> tuple[int, tuple[int, ...], int]:
         """(vectors, axes of a tile, indices of the first of them)."""
@@ -210,7 +211,7 @@ class _Search:
                 if any(strides[axis] is None for strides in self._strides):
                     break
                 tile = (axis, *tile)
-                size = _int(self._sizes[axis])
+                size = fixed(self._sizes[axis])
                 yield from ((tile, e) for e in range(2, size + 1) if e * rows <= self._registers)
                 rows *= size
                 if rows > self._registers:
@@ -222,13 +223,13 @@ class _Search:
         for strides in self._strides:
             count = vectors if strides[self._n] else 1
             for axis in tile:
-                size = extent if axis == tile[0] else _int(self._sizes[axis])
+                size = extent if axis == tile[0] else fixed(self._sizes[axis])
                 count *= size if strides[axis] else 1
             found.append(count)
         return found
 
     def _rows(self, tile: tuple[int, ...], extent: int) -> int:
-        return extent * math.prod(_int(self._sizes[a]) for a in tile[1:])
+        return extent * math.prod(fixed(self._sizes[a]) for a in tile[1:])
 
     def _fits(self, vectors: int, tile: tuple[int, ...], extent: int) -> bool:
         held = min(self._loads(vectors, tile, extent)) + 1
@@ -241,8 +242,8 @@ class _Search:
         return each * self._terms + TILE_TURNS + 8 * sums
 
     def _cost(self, vectors: int, tile: tuple[int, ...], extent: int) -> float:
-        others = math.prod(_int(self._sizes[a]) for a in self._free if a not in tile)
-        size = _int(self._sizes[tile[0]]) if tile else 1
+        others = math.prod(fixed(self._sizes[a]) for a in self._free if a not in tile)
+        size = fixed(self._sizes[tile[0]]) if tile else 1
         panels, tail = divmod(self._wide, vectors)
 
         def panel(wide: int) -> float:

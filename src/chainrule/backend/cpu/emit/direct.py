@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import product
 
-from chainrule.backend.cpu.emit.blocks import MAX_SUMS_BYTES, Blocks
+from chainrule.backend.cpu.emit.blocks import MAX_SUMS_BYTES, Blocks, fixed
 from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.scalars import intrinsic
@@ -60,8 +60,8 @@ class Direct:
             self.chunk = max(1, min(shape.tiles, most))
             self.scratch = (self.chunk * self.panels * self.each + 2 * shape.width) * self.size
             self.scratch += LINE
-        self.wide = Vectors(shape.n, min(shape.width & -shape.width, 2 * shape.lanes))
-        self.nest.vectors = body.vectors = self.wide
+        body.vectors = Vectors(shape.n, min(shape.width & -shape.width, 2 * shape.lanes))
+        self.nest.vectors = body.vectors
         self._tile_sums = "" if shape.outer else self._tile_memory()
 
     def _tile_memory(self) -> str:
@@ -222,7 +222,7 @@ class Direct:
         if self.shape.outer and self.shape.block > 1:
             found.append((self._count, self._strides(self.shape.outer[-1])))
         for axis in self.shape.inner:
-            size, strides = int(self.linear.sizes[axis] or 1), self._strides(axis)  # type: ignore[arg-type]
+            size, strides = fixed(self.linear.sizes[axis]), self._strides(axis)
             joins = found and found[-1][1] == [s * size for s in strides]
             if joins and found[-1][0].isdigit():
                 found[-1] = (str(int(found[-1][0]) * size), strides)
@@ -321,17 +321,4 @@ class Direct:
         body.hoist(self.roots, self.linear.stores)
         width = -(-used // self.shape.lanes) * self.shape.lanes
         line = f.shift(self.element, sums, f.mul(row, str(width)))
-        step = self.wide.lanes
-        for offset in range(0, used, step):
-            self._write(line, offset, min(used - offset, step))
-
-    def _write(self, line: str, offset: int, used: int) -> None:
-        f, body, step = self.f, self.body, self.wide.lanes
-        with body.inside(self.shape.n, f.add(self._column, str(offset))):
-            kind = type_of(self.dtype, step)
-            body.set_acc(f.load(kind, f.shift(self.element, line, str(offset)), self.size), True)
-            body.mask = None if used == step else self.nest.mask(str(used))
-            for store in self.linear.stores:
-                body.store(store)
-            body.mask = None
-            body.set_acc(None, False)
+        self.nest.write_sums(self.dtype, self._column, used, line)

@@ -18,7 +18,6 @@ from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
-from chainrule.backend.cpu.emit.text import type_of
 from chainrule.backend.cpu.emit.tiling import Lengths, Right, Tiling, lengths, single_row
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import AffineExpr, Analysis
@@ -207,24 +206,11 @@ class Gemm:
     def _finish(self, row: str) -> None:
         """The writes for the rows of a tile, from the sums in memory."""
         f, body, shape = self.f, self.body, self.shape
-        column, step, tile = body.at[shape.n], body.vectors.lanes, self._sums(row)
+        column, tile = body.at[shape.n], self._sums(row)
         del body.at[shape.n]
         end = f.least(f.add(row, str(shape.rows)), self.chunk.last)
         with body.finite.scope(), f.loop(row, end) as r, body.inside(shape.m, r):
             body.hoist(self.roots, self.linear.stores)
             sums = f.shift(self.element, tile, f.mul(f.sub(r, row), str(self.tile.width)))
-            for offset in range(0, self.used, step):
-                self._write(column, sums, offset, min(self.used - offset, step))
+            self.nest.write_sums(self.dtype, column, self.used, sums)
         body.at[shape.n] = column
-
-    def _write(self, column: str, sums: str, offset: int, used: int) -> None:
-        f, body = self.f, self.body
-        step = body.vectors.lanes
-        with body.inside(self.shape.n, f.add(column, str(offset))):
-            kind = type_of(self.dtype, step)
-            body.set_acc(f.load(kind, f.shift(self.element, sums, str(offset)), self.size), True)
-            body.mask = None if used == step else self.nest.mask(str(used))
-            for store in self.linear.stores:
-                body.store(store)
-            body.mask = None
-            body.set_acc(None, False)

@@ -130,6 +130,21 @@ class Nest:
             with self.f.loop(low, high) as name, self.body.inside(axis, name):
                 self.nest(rest, roots, stores, inner)
 
+    def write_sums(self, dtype: str, column: str, columns: int, sums: str) -> None:
+        """The kernel's writes for a row of columns, in vectors, with the sums at an address."""
+        f, body, axis, step = self.f, self.body, self.vectors.axis, self.vectors.lanes
+        kind, element, size = type_of(dtype, step), SCALARS[dtype], BYTES[dtype]
+        for offset in range(0, columns, step):
+            used = min(columns - offset, step)
+            with body.inside(axis, f.add(column, str(offset))):
+                acc = f.load(kind, f.shift(element, sums, str(offset)), size)
+                body.set_acc(acc, True)
+                body.mask = None if used == step else self.mask(str(used))
+                for store in self.linear.stores:
+                    body.store(store)
+                body.mask = None
+                body.set_acc(None, False)
+
     def vector_loop(self, low: str, high: str, inner: Callable[[], None]) -> None:
         """A loop over full vectors, then the remainder under a mask."""
         axis, lanes, f = int(self.vectors.axis or 0), self.vectors.lanes, self.f
