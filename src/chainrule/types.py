@@ -193,6 +193,11 @@ def is_number(value: object) -> bool:
     return array.ndim == 0 and array.dtype.kind in "iuf" and bool(np.isfinite(array))
 
 
+def rows_first(shape: Shape) -> list[int]:
+    """The axes of a shape as they lie in memory: N first, the others in order."""
+    return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
+
+
 def static_size(shape: Shape) -> int:
     """The number of elements of one example: the product of all dimensions but N."""
     return math.prod(d for d in shape if isinstance(d, int))

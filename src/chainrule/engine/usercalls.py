@@ -12,7 +12,7 @@ from chainrule.graph.node import Array, Input, Node, Operation, Scope, rebuilt
 from chainrule.graph.source import warn_user
 from chainrule.interpret import EvalSchedule
 from chainrule.passes.decompose import lowers
-from chainrule.types import N, Shape
+from chainrule.types import N, rows_first
 
 
 def functions_of(nodes: Iterable[Operation]) -> list[Callable[[Sequence[Array], int], Array]]:
@@ -27,29 +27,17 @@ def _function(node: Operation) -> Callable[[Sequence[Array], int], Array]:
     )
     alone = rebuilt(node, given)
     schedule = EvalSchedule(Graph([alone]), [alone])
-    orders = [_from_rows_first(x.shape) for x in given]
-    back = _rows_first(node.shape)
+    orders = [np.argsort(rows_first(x.shape)) for x in given]
+    back = rows_first(node.shape)
 
     def call(operands: Sequence[Array], rows: int) -> Array:
         known: dict[Node, Array] = {
-            x: array if order is None else array.transpose(order)
+            x: array.transpose(order)
             for x, array, order in zip(given, operands, orders, strict=True)
         }
-        made = schedule.run(known, rows=rows, training=True)[alone]
-        return made if back is None else made.transpose(back)
+        return schedule.run(known, rows=rows, training=True)[alone].transpose(back)
 
     return call
-
-
-def _rows_first(shape: Shape) -> list[int] | None:
-    """The axes of a shape as they lie in memory, N first; None where they do already."""
-    order = sorted(range(len(shape)), key=lambda a: shape[a] is not N)
-    return None if order == list(range(len(shape))) else order
-
-
-def _from_rows_first(shape: Shape) -> list[int] | None:
-    order = _rows_first(shape)
-    return None if order is None else np.argsort(order).tolist()
 
 
 def tell_of_calls(graph: Graph, backend: str) -> None:

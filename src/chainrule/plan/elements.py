@@ -26,7 +26,7 @@ from chainrule.ir.kernel import (
 )
 from chainrule.plan.joined import Joined
 from chainrule.plan.lower import constant_of, element, is_constant, is_exchanged, reduction
-from chainrule.types import N, Shape
+from chainrule.types import N, Shape, rows_first
 
 
 class Elements:
@@ -162,11 +162,6 @@ class Elements:
         if result.dtype != node.dtype:
             result = Call("cast", (result,), node.dtype)
         return result, made
-
-
-def rows_first(shape: Shape) -> list[int]:
-    """The axes of a shape in the order of its buffer: N first, the others in order."""
-    return sorted(range(len(shape)), key=lambda a: shape[a] is not N)
 
 
 def stored_at(buffer: Buffer, node: Node, at: Place) -> Place:

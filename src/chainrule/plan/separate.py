@@ -21,9 +21,9 @@ from chainrule.ir.kernel import (
     Reduction,
     Write,
 )
-from chainrule.plan.elements import Elements, rows_first, stored_at
+from chainrule.plan.elements import Elements, stored_at
 from chainrule.plan.lower import has_loop
-from chainrule.types import N
+from chainrule.types import N, rows_first
 
 
 def is_separate(node: Node) -> TypeGuard[Operation]:

@@ -14,11 +14,10 @@ from chainrule.ir.index import call, clamp, const
 from chainrule.ir.kernel import At, Axis, Buffer, Kernel, Read, Write
 from chainrule.ops.rows import PUT_ROWS
 from chainrule.plan import schedule as scheduling
-from chainrule.plan.elements import rows_first
 from chainrule.plan.fuse import Fusion
 from chainrule.plan.linearize import ROWS
 from chainrule.plan.plan import Phase, Plan, UserCall
-from chainrule.types import Shape
+from chainrule.types import Shape, rows_first
 
 GraphPass = Callable[[Iterable[Node]], Mapping[Node, Node]]
 """A rewrite: the replacement of every node of a graph."""

@@ -43,12 +43,12 @@ def read_folder(folder: Path, source: str) -> Table:
     files, notes = _files(folder)
     tops = Counter(PurePosixPath(name).parts[0] for name in files if "/" in name)
     alone = len(tops) == 1 and len(files) == sum(tops.values())
-    inner = folder / next(iter(tops), "")
-    if alone and any(name.count("/") > 1 for name in files) and not _names_a_part(tops):
+    deep, inner = any(name.count("/") > 1 for name in files), folder / next(iter(tops), "")
+    if alone and deep and not _names_a_part(tops):
         table = read_folder(inner, source)
         note = f"the classes are the folders in {inner.name!r}, the only one there"
         return Table(table, source=source, notes=(*table.notes, note))
-    if _names_a_part(tops) and any(name.count("/") > 1 for name in files):
+    if deep and _names_a_part(tops):
         raise _parts(folder, sorted(tops))
     if not files:
         raise DataError(source, "holds no pictures", expected="files such as cats/1.jpg",
