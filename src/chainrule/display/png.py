@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,12 @@ import numpy.typing as npt
 
 def png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """A PNG file of pixels, (h, w) or (h, w, 1) grey, or (h, w, 3) in colour."""
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    height, width, channels = pixels.shape
-    lines = np.zeros((height, 1 + width * channels), np.uint8)  # each begins with its filter: none
-    lines[:, 1:] = pixels.reshape(height, -1)
-    head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
+    from PIL import Image  # noqa: PLC0415  (few reports have pictures)
+
+    file = io.BytesIO()
+    grey = pixels.ndim == 3 and pixels.shape[-1] == 1
+    Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def data_uri(pixels: npt.NDArray[np.uint8]) -> str:

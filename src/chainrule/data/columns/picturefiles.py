@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.table import counted
 from chainrule.errors import DataError
 from chainrule.system.processors import processors
 
@@ -312,10 +313,9 @@ def told(decoded: Decoded, places: Sequence[int], column: str) -> list[str]:
             parts.append(f"{why} ({len(files):,}: {shown})")
         more = f"; and {len(parts) - 5} more reasons" if len(parts) > 5 else ""
         count = sum(map(len, lost.values()))
-        lines.append(f"column {column!r}: {count:,} of {_pictures(len(places))} cannot be read: "
+        of = counted(len(places), "picture")
+        lines.append(f"column {column!r}: {count:,} of {of} cannot be read: "
                      + "; ".join(parts[:5]) + more)  # fmt: skip
-    return lines + [f"column {column!r}: {_pictures(done[x])} {x}" for x in REMARKS if done[x]]
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} {'picture' if count == 1 else 'pictures'}"
+    return lines + [
+        f"column {column!r}: {counted(done[x], 'picture')} {x}" for x in REMARKS if done[x]
+    ]
