@@ -101,7 +101,7 @@ def test_a_kept_program_holds_no_data_and_follows_the_parameters() -> None:
     call = started(model, "MLPRegressor")
     (program,) = model.model_.step_cache._resting
     assert program._given == ({}, {})
-    assert program._runner._bound == {}
+    assert program._runner._given._bound == {}
     twin = cr.MLPRegressor(random_state=0, shuffle=False)
     other = started(twin, "MLPRegressor")
     twin.model_.step_cache._resting.clear()
