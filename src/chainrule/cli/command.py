@@ -67,4 +67,13 @@ Sheet = Annotated[
     str | None, Option("the sheet of a spreadsheet; without it the first", metavar="NAME")
 ]
 ModelSource = Annotated[str, Option("the folder that train made, or a model file")]
+InPartsOption = Annotated[
+    bool, Option("read the data in parts, whatever their size: for more than fits in memory",
+                 "--stream"),
+]  # fmt: skip
+Memory = Annotated[
+    str | None,
+    Option("the memory that may be taken, such as 1GB; data that take more are read in parts",
+           metavar="SIZE"),
+]  # fmt: skip
 Quiet = Annotated[bool, Option("print nothing but errors", "--quiet", "-q")]

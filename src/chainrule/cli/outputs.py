@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chainrule.costs.profile import Profile
+from chainrule.data.readers.several import PATTERN
 from chainrule.data.readers.sources import is_query
 from chainrule.data.readers.stdin import STDIN
 from chainrule.display.screen import Screen
@@ -95,7 +96,10 @@ def name_of(source: str) -> str:
         return "query"
     if source == STDIN:
         return "stdin"
-    name = SUFFIX.sub("", Path(source).name)
+    path = Path(source)
+    while not PATTERN.isdisjoint(path.name) and path.parent != path:
+        path = path.parent
+    name = SUFFIX.sub("", path.name)
     return name[:60].strip(". ") or "data"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from chainrule.recipe import SETTINGS
 
 OPTIONS = {x.key: x.flag for x in SETTINGS} | {
-    key: f"--{key}" for key in ("encoding", "keep", "output", "sheet", "test")
+    key: f"--{key}" for key in ("encoding", "keep", "memory", "output", "sheet", "stream", "test")
 }
 """The option of each setting, by its name in Python."""
 
@@ -33,7 +33,7 @@ def as_options(text: str) -> str:
         if found["key"] is None:
             return found[0]
         flag, value = OPTIONS[found["key"]], found["value"]
-        return flag if value is None else f"{flag} {_typed(value)}"
+        return flag if value in (None, "True") else f"{flag} {_typed(value)}"
 
     return _CALL.sub(r"\1", _SETTING.sub(option, text))
 

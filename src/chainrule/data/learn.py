@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,35 @@ from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
 from chainrule.data.columns.encoder import ENCODERS, Encoder, GridEncoder, Infinite
 from chainrule.data.columns.kinds import Kind, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
-from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
+from chainrule.data.table import Column, Table, clip, counted, listed
 from chainrule.errors import DataError
 
 Options = Mapping[str, Mapping[str, Any]]
 """Further arguments of a kind's `fit`, by its name or that of a column."""
+
+
+class Cells(Protocol):
+    """The columns of a table, or condensed ones, as they are learned from."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def gaps(self) -> tuple[str, ...] | None: ...
+    def __getitem__(self, name: str) -> Column: ...
+    def place(self, row: int, column: str) -> str: ...
+
+
 MAX_LOST = 0.2
 """The share of rows up to which words in place of the target are gaps without being asked."""
 
 
-def learn_target(table: Table, column: Column, task: str | None, kind: str | None) -> Target:
+def learn_target(table: Cells, column: Column, task: str | None, kind: str | None) -> Target:
     """The encoder of the target. Raises DataError for gaps alone, an infinity, a single value."""
-    if column.gaps == len(column):
+    if column.gaps == column.rows:
         raise DataError(
             f"target {column.name!r}",
             "has no values, only gaps",
-            got=", ".join([counted(len(column), "gap"), *map(repr, column.gap_texts)]),
+            got=", ".join([counted(column.rows, "gap"), *map(repr, column.gap_texts)]),
             at=table.source,
             fix="choose another target, or data that has labels"
             + (", or read these words as values: gaps=[]" if column.gap_texts else ""),
@@ -41,27 +54,27 @@ def learn_target(table: Table, column: Column, task: str | None, kind: str | Non
     return learned
 
 
-def labelled(table: Table, target: Target) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
+def labelled(table: Cells, target: Target) -> tuple[NDArray[Any], NDArray[np.int64], list[str]]:
     """The target of the rows that have one, encoded, these rows, and a note on the others."""
-    codes = located(table, target.name, target.encode)
+    codes, column = located(table, target.name, target.encode), table[target.name]
     missing = codes < 0 if isinstance(target, ClassTarget) else np.isnan(codes)
-    lost = int(missing.sum())
-    if lost == len(table):
+    lost = column.tally(missing)
+    if lost == column.rows:
         raise DataError(f"target {target.name!r}", "has no values, only gaps", at=table.source)
     note = f"{counted(lost, 'row')} without a target {target.name!r} left out"
     return codes[~missing], np.flatnonzero(~missing), [note] if lost else []
 
 
-def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
+def refuse_words(table: Cells, target: Target, kept: NDArray[np.int64]) -> None:
     """Raise where words, not empty cells, would cost more than a fifth of the rows."""
     if table.gaps is not None:
         return
-    lost = np.ones(len(table), bool)
+    rows, lost = table[target.name].rows, np.ones(len(table[target.name]), bool)
     lost[kept] = False
     column = table[target.name].take(np.flatnonzero(lost))
     codes, labels = column.labels(known=column.gap_texts)
-    counts = code_counts(codes, len(labels))
-    if counts.sum() <= MAX_LOST * len(table):
+    counts = column.counts(codes, len(labels))
+    if counts.sum() <= MAX_LOST * rows:
         return
     used = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
     cells = [f"{clip(labels[k])!r} in {counts[k]:,}" for k in used]
@@ -69,7 +82,7 @@ def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
     raise DataError(
         f"target {target.name!r}",
         "too many rows would be left out, as words in its place are read as gaps",
-        expected=f"at most {MAX_LOST:.0%} of {counted(len(table), 'row')}",
+        expected=f"at most {MAX_LOST:.0%} of {counted(rows, 'row')}",
         got=f"{listed(cells, 5)} rows",
         at=table.source,
         fix=f"leave them out: gaps={[labels[k] for k in used[:5]]!r}" + classes,
@@ -77,7 +90,7 @@ def refuse_words(table: Table, target: Target, kept: NDArray[np.int64]) -> None:
 
 
 def learn_columns(
-    table: Table, features: list[Column], chosen: Mapping[str, str], options: Options
+    table: Cells, features: list[Column], chosen: Mapping[str, str], options: Options
 ) -> tuple[Encoder, ...]:
     """The encoder of each column, in order. Raises DataError where none is left to learn from."""
     kinds = {column.name: kind_of(column, chosen) for column in features}
@@ -111,7 +124,7 @@ def learn_columns(
     return encoders
 
 
-def located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
+def located(table: Cells, name: str, work: Callable[[Column], Any]) -> Any:
     """`work` on a column; an infinity is reported with file, row and column."""
     try:
         return work(table[name])
@@ -119,7 +132,7 @@ def located(table: Table, name: str, work: Callable[[Column], Any]) -> Any:
         raise _infinity(table, name, infinite.row) from None
 
 
-def refuse_infinities(table: Table, names: Sequence[str], values: NDArray[Any]) -> None:
+def refuse_infinities(table: Cells, names: Sequence[str], values: NDArray[Any]) -> None:
     """Raise DataError where values (n, parts) hold an infinity; `names` are the parts' columns."""
     infinite = np.isinf(values)
     if infinite.any():
@@ -127,7 +140,7 @@ def refuse_infinities(table: Table, names: Sequence[str], values: NDArray[Any]) 
         raise _infinity(table, names[part], int(infinite[:, part].argmax()))
 
 
-def _infinity(table: Table, name: str, row: int) -> DataError:
+def _infinity(table: Cells, name: str, row: int) -> DataError:
     return DataError(
         table.source,
         f"column {name!r} holds an infinity",

@@ -222,12 +222,13 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             name += "_"
         return name
 
-    def encode(self, table: Table, target: Want = "optional") -> Encoded:
+    def encode(self, table: Table, target: Want = "optional", *, watch: bool = True) -> Encoded:
         """A table as arrays, by the fitted encoders, with notes on differences from training.
 
         target: 'required' leaves out rows without one, and is an error where the column is
         absent; 'optional' keeps all rows (gaps are -1 or NaN), and gives None where the column is
-        absent; 'none' does not look at it.
+        absent; 'none' does not look at it. watch: whether notes tell of numbers and categories in
+        grossly other shares, which a part of a table may have.
 
         Raises DataError for a missing column, an infinity, an unknown class.
         """
@@ -251,12 +252,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         arrays: dict[str, NDArray[Any]] = {}
         for block in self.blocks:
             arrays[block.name] = _encode_block(table, block, self._parts.encoders, notes)
-        notes += self._parts.watch.lines(arrays)
+        notes += self.unlike(arrays) if watch else []
         names = {
             e.name: np.array([cell or "" for cell in table[e.name].cells()], object)
             for e in grids if table[e.name].storage == "text" and e.kind == "picture"
         }  # fmt: skip
         return Encoded(arrays, labels, rows, list(dict.fromkeys(notes)), absent, names)
+
+    def unlike(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Notes on numbers and categories in grossly other shares than in training."""
+        return self._parts.watch.lines(arrays)
 
     def matched(self, table: Table) -> Table:
         """The table with the columns of each signal as one, and its pictures as training had them.

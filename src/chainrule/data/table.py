@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +25,31 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
+class Condensed:
+    """The rows that the cells of a column stand for, where it has each distinct one once.
+
+    Attributes:
+        counts: of each cell, the rows that hold it, (n,).
+        first: of each cell, the number of the first of them, (n,); they rise.
+        others: rows of further cells, of which there are too many.
+        distinct: the number of distinct cells; None: those that are there.
+        shared: the share of the rows whose cell another row has too; None: by the counts.
+        numbered: whether integers rise by one from row to row; None: those that are there say it.
+    """
+
+    counts: NDArray[np.int64]
+    first: NDArray[np.int64]
+    others: int = 0
+    distinct: int | None = None
+    shared: float | None = None
+    numbered: bool | None = None
+
+    def take(self, rows: NDArray[Any]) -> Condensed:
+        """Those of the cells at `rows`, of which nothing else is known."""
+        return Condensed(self.counts[rows], self.first[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Column:
     """One column of n rows.
 
@@ -42,6 +68,7 @@ class Column:
     comma: whether numbers in texts may have decimal commas, as another column of the table shows.
     folder: that names of files in texts are relative to; empty: the working folder.
     classes: whether the source says that these are classes, as the names of folders are.
+    condensed: the rows that each cell stands for; None: one.
     """
 
     name: str
@@ -54,6 +81,7 @@ class Column:
     comma: bool = False
     folder: str = ""
     classes: bool = False
+    condensed: Condensed | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -78,11 +106,42 @@ class Column:
     @cached_property
     def gaps(self) -> int:
         """The number of gaps."""
-        return int(np.count_nonzero(self.missing))
+        return self.tally(self.missing)
+
+    @property
+    def weights(self) -> NDArray[np.int64] | None:
+        """The rows that each cell stands for, (n,); None: one."""
+        return None if self.condensed is None else self.condensed.counts
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        if self.condensed is None:
+            return len(self)
+        return int(self.condensed.counts.sum()) + self.condensed.others
+
+    @property
+    def count(self) -> int:
+        """The number of rows that are not gaps."""
+        return self.rows - self.gaps
+
+    def tally(self, cells: Flags) -> int:
+        """The number of rows of some cells, (n,) True or False."""
+        return int(np.count_nonzero(cells) if self.weights is None else self.weights[cells].sum())
+
+    def row(self, cell: int) -> int:
+        """The number of the first row that holds a cell."""
+        return cell if self.condensed is None else int(self.condensed.first[cell])
+
+    def counts(self, codes: Codes, labels: int) -> NDArray[np.int64]:
+        """The number of rows with each of the codes from 0 to labels - 1; `codes` of the cells."""
+        return code_counts(codes, labels, self.weights)
 
     @cached_property
     def distinct(self) -> int:
         """The number of distinct values, gaps not counted."""
+        if self.condensed is not None and self.condensed.distinct is not None:
+            return self.condensed.distinct
         if self.storage == "text":
             return int(np.count_nonzero(self.level_counts))
         if self.storage == "array":
@@ -98,7 +157,7 @@ class Column:
     def level_counts(self) -> NDArray[np.int64]:
         """For text: how many rows hold each level."""
         assert self.levels is not None
-        return code_counts(self.values, len(self.levels))
+        return self.counts(self.values, len(self.levels))
 
     @property
     def texts(self) -> list[str]:
@@ -110,8 +169,9 @@ class Column:
         """The column at `rows`, an index or boolean array."""
         mask = None if self.mask is None else self.mask[rows]
         written = None if self.written is None else self.written.take(rows)
+        condensed = None if self.condensed is None else self.condensed.take(rows)
         return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
-                      written, self.comma, self.folder, self.classes)  # fmt: skip
+                      written, self.comma, self.folder, self.classes, condensed)  # fmt: skip
 
     @property
     def typed(self) -> Column:
@@ -132,7 +192,7 @@ class Column:
         """The texts that were read as gaps, with the number of cells of each."""
         if self.written is None or not self.gaps:
             return {}
-        return self.written.gap_texts(self.missing)
+        return self.written.gap_texts(self.missing, self.weights)
 
     def floats(self) -> Floats:
         """Numbers and booleans as float64 with NaN for a gap. Other storages have none."""
@@ -220,6 +280,7 @@ class Table:
     """Ordered, named columns of equal length. It is immutable; methods return new tables.
 
     gaps: the texts that were chosen as gaps; None: those of the container.
+    parts: the files that the rows are of, each with the number of its first row; empty: `source`.
     """
 
     def __init__(
@@ -231,9 +292,10 @@ class Table:
         origin: NDArray[np.int64] | None = None,
         rows: int | None = None,
         gaps: tuple[str, ...] | None = None,
+        parts: Sequence[tuple[int, str]] = (),
     ) -> None:
         columns = list(columns)
-        self.gaps = gaps
+        self.gaps, self.parts = gaps, parts
         self._columns = {column.name: column for column in columns}
         self.source, self.notes, self._origin = source, tuple(notes), origin
         self.rows = len(columns[0]) if columns else int(rows or 0)
@@ -274,7 +336,7 @@ class Table:
     def called(self, source: str) -> Table:
         """The same table with another source."""
         return Table(self, source=source, notes=self.notes, origin=self._origin, rows=self.rows,
-                     gaps=self.gaps)  # fmt: skip
+                     gaps=self.gaps, parts=self.parts)  # fmt: skip
 
     def select(self, names: Iterable[str]) -> Table:
         """Only these columns, in this order."""
@@ -293,12 +355,12 @@ class Table:
         origin = index if self._origin is None else self._origin[index]
         columns = [column.take(index) for column in self]
         return Table(columns, source=self.source, notes=self.notes, origin=origin,
-                     rows=len(index), gaps=self.gaps)  # fmt: skip
+                     rows=len(index), gaps=self.gaps, parts=self.parts)  # fmt: skip
 
     def place(self, row: int, column: str) -> str:
         """The position of a cell, for an error: file, row (from 1, without the header), column."""
         row = int(row if self._origin is None else self._origin[row])
-        return f"{self.source}, row {row + 1}, column {column!r}"
+        return f"{place(self.source, self.parts, row)}, column {column!r}"
 
     def to_dict(self) -> dict[str, NDArray[Any]]:
         """The columns as plain NumPy arrays by name."""
@@ -309,7 +371,7 @@ class Table:
     ) -> Table:
         """The same rows with other columns, notes, and texts that were chosen as gaps."""
         return Table(columns, source=self.source, notes=notes, origin=self._origin,
-                     rows=self.rows, gaps=gaps)  # fmt: skip
+                     rows=self.rows, gaps=gaps, parts=self.parts)  # fmt: skip
 
     def _with(self, columns: list[Column]) -> Table:
         return self.replaced(columns, self.notes, self.gaps)
@@ -340,6 +402,13 @@ class Table:
         ])  # fmt: skip
 
 
+def place(source: str, parts: Sequence[tuple[int, str]], row: int) -> str:
+    """The file and the row in it, from 1, of a row of a table; `parts` as in Table."""
+    at = bisect_right(parts, row, key=lambda part: part[0]) - 1
+    first, name = parts[at] if at >= 0 else (0, source)
+    return f"{name}, row {row - first + 1:,}" if parts else f"{name}, row {row + 1}"
+
+
 def _summary(column: Column) -> tuple[str, str, str]:
     """The cells of a column in the table's repr: its name, its storage, and what it holds."""
     gaps = f", {column.gaps:,} gaps" if column.gaps else ""
@@ -366,9 +435,14 @@ def _first(column: Column) -> list[str]:
     return ["" if code < 0 else labels[code] for code in codes]
 
 
-def code_counts(codes: Codes, labels: int) -> NDArray[np.int64]:
-    """The number of cells with each of the codes from 0 to labels - 1; gaps, -1, have none."""
-    return np.bincount(codes + 1, minlength=labels + 1)[1:]
+def code_counts(
+    codes: Codes, labels: int, weights: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """The number of cells with each of the codes from 0 to labels - 1; gaps, -1, have none.
+
+    weights: the rows that each cell stands for.
+    """
+    return np.bincount(codes + 1, weights, minlength=labels + 1)[1:].astype(np.int64, copy=False)
 
 
 def require_column(setting: str, name: str | None, table: Table) -> None:

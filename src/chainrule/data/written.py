@@ -46,12 +46,18 @@ class Written:
         """Values as the form of the column writes them."""
         return [written(value, self.form) for value in values]
 
-    def gap_texts(self, missing: NDArray[np.bool_]) -> dict[str, int]:
-        """The texts of the cells where `missing` is True, with the number of cells of each."""
+    def gap_texts(
+        self, missing: NDArray[np.bool_], weights: NDArray[np.int64] | None = None
+    ) -> dict[str, int]:
+        """The texts of the cells where `missing` is True, with the number of rows of each.
+
+        weights: the rows of each cell.
+        """
         if self.codes is None:
             return {}
-        codes = self.codes[missing]
-        counts = np.bincount(codes[codes >= 0], minlength=len(self.texts))
+        rows = missing & (self.codes >= 0)
+        some = None if weights is None else weights[rows]
+        counts = np.bincount(self.codes[rows], some, minlength=len(self.texts))
         found: dict[str, int] = {}
         for k in np.flatnonzero(counts):
             if text := self.texts[k].strip():

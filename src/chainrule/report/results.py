@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,14 +185,18 @@ def mixups(outcome: Outcome, most: int) -> list[Mixup]:
     """The pairs of classes confused most often, the most frequent first."""
     if not usable(outcome):
         return []
-    counts = counts_of(outcome)
+    return mixups_of(outcome.classes, counts_of(outcome), most)
+
+
+def mixups_of(classes: Sequence[str], counts: Floats, most: int) -> list[Mixup]:
+    """The same of the rows by actual and predicted class, (k, k)."""
+    counts = np.array(counts, float)
     support = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[:most]
     pairs = [(i, j) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)
              if counts[i, j] > 0]  # fmt: skip
-    names = outcome.classes
-    return [Mixup(names[i], names[j], int(counts[i, j]), float(counts[i, j] / support[i]))
+    return [Mixup(classes[i], classes[j], int(counts[i, j]), float(counts[i, j] / support[i]))
             for i, j in pairs]  # fmt: skip
 
 

@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
@@ -14,8 +17,9 @@ from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results
 from chainrule.report.headline import headline
-from chainrule.report.results import Evaluation, Importance, Outcome
+from chainrule.report.results import Evaluation, Importance
 from chainrule.report.words import aligned, metric_words
+from chainrule.train.metrics import Scores
 
 ColumnRow = tuple[str, str, str, str]
 """The name, kind, reason and treatment of a column."""
@@ -124,6 +128,30 @@ def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
         for remark in evaluation.remarks:
             if remark not in later:  # one that holds for several stands after the last
                 screen.say(remark, indent=2)
+    outcome = evaluations[-1].outcome
+    counts = results.counts_of(outcome) if results.usable(outcome) else None
+    print_scores(screen, evaluations, outcome.classes, counts)
+
+
+class Scored(Protocol):
+    """Scores of a model and of the best constant guess, with the name of their rows."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def scores(self) -> Scores: ...
+    @property
+    def guess(self) -> Scores: ...
+
+
+def print_scores(
+    screen: Screen, evaluations: Sequence[Scored], classes: Sequence[str],
+    counts: npt.NDArray[Any] | None,
+) -> None:  # fmt: skip
+    """Print scores in a table, and the rows of the last by actual and predicted class.
+
+    counts: (k, k) of the k classes, or None.
+    """
     screen.write("")
     head, columns = [""], []
     for evaluation in evaluations:
@@ -135,14 +163,13 @@ def print_results(screen: Screen, evaluations: Sequence[Evaluation]) -> None:
         for name in names
     ]
     screen.table(rows, head, right=range(1, len(head)))
-    last = evaluations[-1]
-    if len(last.outcome.classes) == 2 and "recall" in names:
-        screen.say(f"F1, precision and recall are those of {last.outcome.classes[1]}", indent=2)
+    if len(classes) == 2 and "recall" in names:
+        screen.say(f"F1, precision and recall are those of {classes[1]}", indent=2)
     for evaluation in evaluations:
         for note in evaluation.scores.notes:
             screen.say(f"{evaluation.name}: {note}", indent=2, label="note", style="cyan")
-    if last.outcome.classes:
-        print_confusion(screen, last.outcome)
+    if classes and counts is not None:
+        print_confusion(screen, classes, counts, evaluations[-1].name)
 
 
 def print_importance(screen: Screen, found: Importance) -> None:
@@ -173,22 +200,21 @@ def _figures(values: Sequence[float]) -> list[str]:
     return aligned(values)
 
 
-def print_confusion(screen: Screen, outcome: Outcome) -> None:
+def print_confusion(
+    screen: Screen, classes: Sequence[str], counts: npt.NDArray[Any], rows_name: str
+) -> None:
     """Print the confusion matrix where it is small enough, else the most frequent mix-ups."""
-    if not results.usable(outcome):
-        return
-    names = [clip(name, 16) for name in outcome.classes]
-    counts = results.counts_of(outcome)
+    names = [clip(name, 16) for name in classes]
     rows = [[name, *(f"{int(n):,}" for n in row)] for name, row in zip(names, counts, strict=True)]
     width = sum(max(map(cells, column)) + 2 for column in zip(["", *names], *rows, strict=True))
     width += max(map(cells, names))
     if len(names) <= CLASSES_SHOWN and width <= screen.width:
-        screen.heading(f"Confusion on {outcome.name} rows (rows: actual, columns: predicted)")
+        screen.heading(f"Confusion on {rows_name} rows (rows: actual, columns: predicted)")
         screen.table(rows, ["", *names], right=range(1, len(names) + 1))
         return
-    pairs = results.mixups(outcome, 8)
+    pairs = results.mixups_of(classes, counts, 8)
     if pairs:
-        screen.heading(f"Most confused on {outcome.name} rows")
+        screen.heading(f"Most confused on {rows_name} rows")
         screen.table(
             [(clip(p.actual, 30), "taken for", clip(p.predicted, 30), counted(p.rows, "row"),
               f"{100 * p.share:.1f} % of them") for p in pairs],

@@ -6,10 +6,22 @@ import sys
 from dataclasses import replace
 from typing import Annotated, Any
 
-from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Sheet
+from chainrule.cli.command import (
+    Command,
+    Data,
+    Encoding,
+    InPartsOption,
+    Memory,
+    ModelSource,
+    Option,
+    Sheet,
+)
 from chainrule.cli.console import Console
+from chainrule.cli.inparts import Evaluated
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
+from chainrule.data.columns.target import ClassTarget
+from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
 from chainrule.errors import DataError
@@ -17,7 +29,7 @@ from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
 from chainrule.recipe.evaluation import without_repeats
 from chainrule.report.results import counts_of
-from chainrule.report.text import print_results
+from chainrule.report.text import print_results, print_scores
 
 
 def evaluate(
@@ -28,6 +40,8 @@ def evaluate(
     json: Annotated[bool, Option("as JSON")] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    stream: InPartsOption = False,
+    memory: Memory = None,
 ) -> None:
     """Print how good a model is on rows whose target is known."""
     screen, notes = Console(sys.stdout), Console(sys.stderr)
@@ -35,6 +49,13 @@ def evaluate(
     schema = loaded.schema
     assert schema is not None
     assert schema.target is not None
+    parts = None if sheet is not None else in_parts(data, stream=stream, memory=memory)
+    if parts is not None:
+        notes.say(parts.sentence)
+        with parts.spool(encoding=encoding) as spool:
+            found_in_parts = Evaluated(loaded, spool, parts.memory)
+        _print_parts(found_in_parts, str(path), spool.source, json, screen, notes)
+        return
     table = read(data, encoding=encoding, sheet=sheet)
     encoded = schema.encode(table, "required")
     if not len(encoded):
@@ -65,6 +86,35 @@ def evaluate(
         notes.say(notes.advice(note), label="note", style="cyan")
     screen.write(screen.styled(f"{path} on {table.source}", "bold"))
     print_results(screen, [replace(x, remarks=()) for x in evaluations])
+
+
+def _print_parts(
+    found: Evaluated, model: str, source: str, json: bool, screen: Console, notes: Console
+) -> None:
+    """Print the scores on a table that was read in parts."""
+    scores, tally = found.scored, found.all
+    if json:
+        content: dict[str, Any] = {
+            "model": model, "data": source, "target": found.target.name,
+            "task": found.target.task, "rows": tally.rows, "metrics": scores[0].scores,
+            "constant_guess": scores[0].guess, "notes": [*found.notes, *scores[0].scores.notes],
+        }  # fmt: skip
+        for other in scores[1:]:
+            content["unrepeated"] = {
+                "rows": other.rows, "metrics": other.scores, "constant_guess": other.guess,
+            }  # fmt: skip
+        if isinstance(found.target, ClassTarget):
+            content["classes"] = list(map(str, found.target.classes))
+            content["confusion"] = tally.counts.tolist()
+        screen.write(json_text(content))
+        return
+    for note in found.notes:
+        notes.say(notes.advice(note), label="note", style="cyan")
+    screen.write(screen.styled(f"{model} on {source}", "bold"))
+    screen.heading("Results")
+    screen.say(f"scores on {tally.rows:,} rows, added up part by part", indent=2)
+    classes = found.target.classes if isinstance(found.target, ClassTarget) else ()
+    print_scores(screen, scores, list(map(str, classes)), scores[-1].counts)
 
 
 COMMAND = Command(

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
+from chainrule.cli.command import (
+    Command,
+    Data,
+    Encoding,
+    InPartsOption,
+    Memory,
+    ModelSource,
+    Option,
+    Quiet,
+    Sheet,
+)
 from chainrule.cli.console import Console
+from chainrule.cli.inparts import unlike, write_column_parts, write_text_parts
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import output_file, quoted
 from chainrule.data.predictions import csv_text
+from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import Column, Table, counted
+from chainrule.data.readers.spool import Spool
+from chainrule.data.table import Column, Table, counted, require_column
 from chainrule.display.screen import forget
 from chainrule.errors import SettingError
 from chainrule.model.model import Model
@@ -52,6 +66,8 @@ def predict(
     ] = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    stream: InPartsOption = False,
+    memory: Memory = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write what a model predicts for each row of a table; no target is needed.
@@ -60,38 +76,27 @@ def predict(
     """
     notes = Console(None if quiet else sys.stderr)
     loaded, path = open_table_model(model)
-    suffix = _format(output, [path, *([] if is_query(data) else [Path(data)])])
-    table = read(data, encoding=encoding, sheet=sheet)
-    copied = {name: table[name] for text in keep or () for name in split_commas(text)}
-    if node is None:
-        predictions = loaded.predict(table)
-        made, found, what = predictions.to_dict(), predictions.notes, predictions.target
+    sources = [] if is_query(data) else [Path(data)]
+    suffix = _format(output, [path, *sources])
+    kept = [name for text in keep or () for name in split_commas(text)]
+    names = None if node is None else [x for text in node for x in split_commas(text) if x]
+    parts = None if sheet is not None else in_parts(data, stream=stream, memory=memory)
+    asked = _Asked(loaded, path, kept, names)
+    if parts is None:
+        table = read(data, encoding=encoding, sheet=sheet)
+        copied = {name: table[name] for name in kept}
+        made, found = asked.predicted(table)
+        _tell(notes, [*found, *asked.renamed])
+        _write(copied, made, output, suffix)
+        rows = len(table)
     else:
-        names = [name for text in node for name in split_commas(text) if name]
-        made, found = _nodes(loaded, path, table, names)
-        what = f"{counted(len(made), 'column')} of {', '.join(names)}"
-    for note in found:
-        notes.say(notes.advice(note), label="note", style="cyan")
-    predicted: Columns = {}
-    for name, values in made.items():
-        free = name
-        while free in copied:
-            free = f"predicted {free}"
-        if free != name:
-            notes.say(f"column {name!r} is copied: the prediction is {free!r}", label="note",
-                      style="cyan")  # fmt: skip
-        predicted[free] = values
-    if suffix in (".csv", ".tsv"):
-        columns = {name: _texts(column) for name, column in copied.items()} | predicted
-        _write_text(csv_text(columns, "\t" if suffix == ".tsv" else ","), output)
-    else:
-        assert output is not None
-        arrays = {name: _array(column) for name, column in copied.items()}
-        _write_columns(arrays | predicted, Path(output), suffix)
+        notes.say(parts.sentence)
+        with parts.spool(encoding=encoding) as spool:
+            rows, found = _write_parts(spool, parts.memory, asked, output, suffix)
+            _tell(notes, [*spool.notes, *found, *unlike(loaded, spool), *asked.renamed])
     if output not in (None, "-"):
-        rows = len(next(iter(made.values()), ()))
-        said = counted(rows, "prediction" if node is None else "row")
-        notes.say(f"{said} of {what} in {quoted(output)}")
+        said = counted(rows, "prediction" if names is None else "row")
+        notes.say(f"{said} of {asked.what} in {quoted(output)}")
 
 
 COMMAND = Command(
@@ -101,9 +106,72 @@ COMMAND = Command(
     chainrule predict penguins-model new.csv -o predictions.csv
     chainrule predict penguins-model new.csv --keep id,name -o out.parquet
     chainrule predict penguins-model new.csv --node dense -o features.csv
+    chainrule predict penguins-model 'new/*.parquet' --keep id -o out.parquet
     chainrule predict model.safetensors new.csv | head
     """,
 )
+
+
+class _Asked:
+    """The columns that are written of each row.
+
+    Attributes:
+        kept: columns of the table to copy.
+        what: the columns that are made, in words.
+        renamed: notes on those whose name is that of one that is copied.
+    """
+
+    def __init__(
+        self, model: Model, path: Path, kept: Sequence[str], nodes: Sequence[str] | None
+    ) -> None:
+        """`nodes` whose values are written in place of the prediction."""
+        self.model, self.kept, self.what = model, kept, ""
+        self.renamed: list[str] = []
+        self._path, self._nodes = path, nodes
+
+    def predicted(self, table: Table, *, watch: bool = True) -> tuple[Columns, Sequence[str]]:
+        """The columns that are made of a table or a part of it, and notes on it.
+
+        watch: as of `Schema.encode`.
+        """
+        if self._nodes is None:
+            assert self.model.schema is not None
+            schema = self.model.schema
+            encoded = table if watch else schema.encode(table, "none", watch=False)
+            predictions = self.model.predict(encoded)
+            made, found, self.what = predictions.to_dict(), predictions.notes, predictions.target
+        else:
+            made, found = _nodes(self.model, self._path, table, self._nodes)
+            self.what = f"{counted(len(made), 'column')} of {', '.join(self._nodes)}"
+        self.renamed, predicted = [], {}
+        for name, values in made.items():
+            free = name
+            while free in self.kept:
+                free = f"predicted {free}"
+            if free != name:
+                self.renamed.append(f"column {name!r} is copied: the prediction is {free!r}")
+            predicted[free] = values
+        return predicted, found
+
+
+def _tell(screen: Console, notes: Sequence[str]) -> None:
+    for note in notes:
+        screen.say(screen.advice(note), label="note", style="cyan")
+
+
+def _write_parts(
+    spool: Spool, memory: int, asked: _Asked, output: str | None, suffix: str
+) -> tuple[int, list[str]]:
+    """Write the predictions for a table in parts; returns the rows, and notes."""
+    for name in asked.kept:
+        require_column("keep", name, spool.table(0, 1))
+    made = partial(asked.predicted, watch=False)
+    if suffix in (".csv", ".tsv"):
+        mark = "\t" if suffix == ".tsv" else ","
+        return write_text_parts(spool, memory, made, asked.kept, output, mark)
+    assert output is not None
+    form = "parquet" if suffix == ".parquet" else "json"
+    return write_column_parts(spool, memory, made, asked.kept, Path(output), form)
 
 
 def _nodes(
@@ -156,6 +224,16 @@ def _array(column: Column) -> npt.NDArray[Any]:
     if column.storage == "text" or (codes is not None and (codes[~column.missing] >= 0).any()):
         return np.array(column.cells(), object)
     return column.to_numpy()
+
+
+def _write(copied: dict[str, Column], made: Columns, output: str | None, suffix: str) -> None:
+    if suffix in (".csv", ".tsv"):
+        columns = {name: _texts(column) for name, column in copied.items()} | made
+        _write_text(csv_text(columns, "\t" if suffix == ".tsv" else ","), output)
+    else:
+        assert output is not None
+        arrays = {name: _array(column) for name, column in copied.items()}
+        _write_columns(arrays | made, Path(output), suffix)
 
 
 def _write_text(text: str, output: str | None) -> None:

@@ -26,7 +26,7 @@ from chainrule.data.columns.encoder import (
     unseen_note,
 )
 from chainrule.data.columns.names import NameWords
-from chainrule.data.table import Codes, Column, Floats, code_counts, counted
+from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000
@@ -57,12 +57,12 @@ class NumberColumn(NumericEncoder, frozen=True, kw_only=True, tag="number"):
         """Learn the statistics and, from texts, the decimal mark and the unit."""
         form = number_form(column)
         values, _ = numbers_of(column, form)
-        stats = stats_of(refuse_infinite(values, column.name))
+        stats = stats_of(refuse_infinite(values, column.name), column.weights)
         if not stats.count and column.distinct:
             raise not_all(column, "number", "no cell is a number")
         return cls(name=column.name, reason=reason, gaps=stats.gaps, distinct=column.distinct,
                    stats=stats, decimal=form.decimal, unit=form.unit,
-                   shared=shared_values(values, stats))  # fmt: skip
+                   shared=shared_values(values, stats, column.weights))  # fmt: skip
 
     @property
     def form(self) -> NumberForm:
@@ -126,7 +126,7 @@ class BooleanColumn(NumericEncoder, frozen=True, kw_only=True, tag="boolean"):
         false, true = used if len(used) == 2 else ("False", used[0] if used else "True")
         values = _flags(codes, labels, false, true)
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct,
-                   false=false, true=true, stats=stats_of(values))  # fmt: skip
+                   false=false, true=true, stats=stats_of(values, column.weights))  # fmt: skip
 
     @property
     def parts(self) -> tuple[tuple[str, Stats], ...]:
@@ -185,14 +185,14 @@ class CategoryColumn(CategoryEncoder, frozen=True, kw_only=True, tag="category")
     def fit(cls, column: Column, reason: str = "") -> Self:
         """Learn the levels: of over 50, those that occur once are grouped; at most 1,000 stay."""
         codes, labels = column.labels()
-        counts = code_counts(codes, len(labels))
+        counts = column.counts(codes, len(labels))
         used = np.flatnonzero(counts)
         kept = used if len(used) <= MAX_UNGROUPED_LEVELS else used[counts[used] > 1]
         if len(kept) > MAX_LEVELS:
             kept = np.sort(kept[np.argsort(-counts[kept], kind="stable")[:MAX_LEVELS]])
-        rows = [column.gaps, int(counts.sum() - counts[kept].sum()), *counts[kept].tolist()]
-        return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=len(used),
-                   levels=tuple(labels[i] for i in kept), rare=len(used) - len(kept),
+        rows = [column.gaps, int(column.count - counts[kept].sum()), *counts[kept].tolist()]
+        return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct,
+                   levels=tuple(labels[i] for i in kept), rare=column.distinct - len(kept),
                    gap_texts=tuple(column.gap_texts),
                    by_number=column.storage != "text" and column.written is None,
                    words=NameWords.of(column), counts=tuple(rows))  # fmt: skip

@@ -54,10 +54,10 @@ class DateColumn(NumericEncoder, frozen=True, kw_only=True, tag="date"):
             raise not_all(column, "date", "no cell is a date that can be read")
         parts = []
         for name, part in DATE_PARTS.items():
-            stats = stats_of(part(stamps))
+            stats = stats_of(part(stamps), column.weights)
             if stats.quantiles[0] < stats.quantiles[-1] or name == "days":
                 parts.append((f"{column.name}.{name}", stats))
-        return cls(name=column.name, reason=reason, gaps=int(np.isnat(stamps).sum()),
+        return cls(name=column.name, reason=reason, gaps=column.tally(np.isnat(stamps)),
                    distinct=column.distinct, form=form, parts=tuple(parts),
                    others=tuple(others))  # fmt: skip
 

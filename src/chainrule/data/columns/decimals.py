@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,11 +23,19 @@ def with_one_decimal_mark(table: Table) -> Table:
     It concerns texts, and numbers of a file without types whose points are all followed by three
     digits; these are noted.
     """
-    by = next((column for column in table if _has_commas(column)), None)
-    if by is None:
+    columns, notes = one_decimal_mark(list(table))
+    if columns == list(table):
         return table
-    columns, notes = [], list(table.notes)
-    for column in table:
+    return table.replaced(columns, [*table.notes, *notes], table.gaps)
+
+
+def one_decimal_mark(given: Sequence[Column]) -> tuple[list[Column], list[str]]:
+    """The same of the columns of a table, and the notes."""
+    by = next((column for column in given if _has_commas(column)), None)
+    if by is None:
+        return list(given), []
+    columns, notes = list[Column](), list[str]()
+    for column in given:
         if column.storage == "text":
             columns.append(replace(column, comma=True))
         elif _grouped(column):
@@ -34,7 +43,7 @@ def with_one_decimal_mark(table: Table) -> Table:
             notes.append(_note(columns[-1], by))
         else:
             columns.append(column)
-    return table.replaced(columns, notes, table.gaps)
+    return columns, notes
 
 
 def _has_commas(column: Column) -> bool:
@@ -73,7 +82,7 @@ def _by_comma(column: Column) -> Column:
     numbers = np.append(parse_numbers(labels, ","), np.nan)[codes]
     values = np.where(column.missing, np.nan, numbers)
     written = Written(GENERAL, codes, np.array(labels, object), ",")
-    return Column(column.name, "number", values, written=written)
+    return Column(column.name, "number", values, written=written, condensed=column.condensed)
 
 
 def _note(column: Column, by: Column) -> str:
@@ -85,4 +94,5 @@ def _note(column: Column, by: Column) -> str:
     text = written.texts[written.codes[first]]
     return (f"column {column.name!r}: '.' taken for thousands, as column {by.name!r} has decimal "
             f"commas: {text!r} is {column.values[first]:.15g} "
-            f"({counted(int(rows.sum()), 'cell')}, the first in row {first + 1})")  # fmt: skip
+            f"({counted(column.tally(rows), 'cell')}, the first in row {column.row(first) + 1})"
+            )  # fmt: skip

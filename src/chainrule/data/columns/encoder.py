@@ -57,8 +57,10 @@ class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("counts must not be negative")
 
 
-def stats_of(values: Floats) -> Stats:
-    """The statistics of finite numbers with NaN gaps, (n,)."""
+def stats_of(values: Floats, weights: NDArray[np.int64] | None = None) -> Stats:
+    """The statistics of finite numbers with NaN gaps, (n,); weights: the rows of each."""
+    if weights is not None:
+        return _weighted_stats(values, weights)
     present = values[~np.isnan(values)]
     gaps = len(values) - len(present)
     if not len(present):
@@ -70,18 +72,61 @@ def stats_of(values: Floats) -> Stats:
     return Stats(len(present), gaps, mean, std, float(knots[KNOTS // 2]), tuple(knots.tolist()))
 
 
-def tail_share(values: Floats) -> float:
+def _weighted_stats(values: Floats, weights: NDArray[np.int64]) -> Stats:
+    """The same of numbers that stand for several rows each, to the last digits of the moments."""
+    known = ~np.isnan(values)
+    gaps = int(weights[~known].sum())
+    present, rows = values[known], weights[known]
+    n = int(rows.sum())
+    if not n:
+        return Stats(0, gaps, 0.0, 0.0, 0.0, (0.0,) * KNOTS)
+    scale = float(np.abs(present).max()) or 1.0
+    mean = float((present / scale) @ rows / n)
+    std = math.sqrt(np.square(present / scale - mean) @ rows / n)
+    knots = weighted_quantiles(present / scale, rows, np.linspace(0, 1, KNOTS)) * scale
+    knots = np.maximum.accumulate(np.clip(knots, present.min(), present.max()))
+    median = float(knots[KNOTS // 2])
+    return Stats(n, gaps, mean * scale, std * scale, median, tuple(knots.tolist()))
+
+
+def weighted_quantiles(values: Floats, weights: NDArray[np.int64], shares: Floats) -> Floats:
+    """The quantiles of numbers (n,), each of which `weights` rows have; as `np.quantile`."""
+    order = np.argsort(values, kind="stable")
+    values, ends = values[order], np.cumsum(weights[order])
+    places = shares * (ends[-1] - 1)
+    below = np.floor(places)
+    low = values[np.searchsorted(ends, below, "right")]
+    high = values[np.searchsorted(ends, np.minimum(below + 1, ends[-1] - 1), "right")]
+    t = places - below
+    return np.asarray(np.where(t < 0.5, low + (high - low) * t, high - (high - low) * (1 - t)))
+
+
+def tail_share(values: Floats, weights: NDArray[np.int64] | None = None) -> float:
     """The share of the 5 % farthest numbers in the sum of squared distances to the median.
 
     0.28 for normally distributed numbers, 0.5 for exponentially distributed ones; near 1 where a
-    few outliers hide all others. (n,), NaN for a gap.
+    few outliers hide all others. (n,), NaN for a gap; weights: the rows of each.
     """
-    present = values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    present = values[known]
     if not len(present):
         return 0.0
+    if weights is not None:
+        return _weighted_tail_share(present, weights[known])
     far = np.abs(present / 4 - np.median(present) / 4)  # huge numbers stay finite
     squares = np.sort(np.square(far / (far.max() or 1.0)))
     return float(squares[-math.ceil(len(far) / 20) :].sum() / (squares.sum() or 1.0))
+
+
+def _weighted_tail_share(present: Floats, weights: NDArray[np.int64]) -> float:
+    median = weighted_quantiles(present / 4, weights, np.array([0.5]))[0]
+    far = np.abs(present / 4 - median)
+    squares = np.square(far / (far.max() or 1.0))
+    order = np.argsort(-squares, kind="stable")
+    squares, rows = squares[order], weights[order]
+    most = math.ceil(rows.sum() / 20)
+    taken = np.clip(most - (np.cumsum(rows) - rows), 0, rows)  # of each, the farthest first
+    return float(squares @ taken / (squares @ rows or 1.0))
 
 
 def spread_of(stats: Stats) -> float:
@@ -94,15 +139,21 @@ def spread_of(stats: Stats) -> float:
     return stats.std or 1.0
 
 
-def shared_values(values: Floats, stats: Stats) -> tuple[float, ...]:
+def shared_values(
+    values: Floats, stats: Stats, weights: NDArray[np.int64] | None = None
+) -> tuple[float, ...]:
     """The frequent numbers, ascending, where both quartiles are equal; else none.
 
     Distances carry little information there, as in a column of amounts that are mostly 0.
+    weights: the rows of each.
     """
     low, high = stats.quartiles
     if low != high:
         return ()
-    numbers, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    known = ~np.isnan(values)
+    numbers, codes, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    if weights is not None:
+        counts = np.bincount(codes, weights[known])
     order = np.argsort(-counts, kind="stable")[:MAX_SHARED_VALUES]
     chosen = numbers[order[counts[order] >= MIN_SHARED_ROWS]]
     return tuple(np.sort(chosen).tolist()) if len(chosen) > 2 else ()

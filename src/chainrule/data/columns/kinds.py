@@ -137,7 +137,7 @@ def _integral(column: Column) -> bool:
 
 
 def _guess_integer(column: Column) -> Kind:
-    values, n = column.present, len(column.present)
+    values, n = column.present, column.count
     distinct = column.distinct
     named_id = ID_NAME.fullmatch(column.name) or CAMEL_ID.fullmatch(column.name)
     if named_id and n >= 10 and distinct == n:
@@ -159,7 +159,7 @@ def _guess_integer(column: Column) -> Kind:
 
 def _counter(column: Column) -> Kind | None:
     """An id, where integers number the rows and do not seem to mean anything else."""
-    n, distinct = len(column.present), column.distinct
+    n, distinct = column.count, column.distinct
     if n < 10 or distinct < n or column.gaps:
         return None
     low, high = int(column.present.min()), int(column.present.max())
@@ -167,7 +167,10 @@ def _counter(column: Column) -> Kind | None:
         return None
     if COUNTER_NAME.fullmatch(column.name):
         return Kind("id", f"named like a counter, and each integer from {low:,} to {high:,} once")
-    in_order = low in (0, 1) and bool((np.diff(column.present) == 1).all())
+    numbered = None if column.condensed is None else column.condensed.numbered
+    if numbered is None:
+        numbered = bool((np.diff(column.present) == 1).all())
+    in_order = low in (0, 1) and numbered
     if in_order and n >= MIN_COUNTED_ROWS and not SCALE_NAME.fullmatch(column.name):
         return Kind("id", f"numbers the rows from {low} to {high:,}, in the order of the file")
     return None
@@ -175,10 +178,14 @@ def _counter(column: Column) -> Kind | None:
 
 def shared_rows(column: Column) -> float:
     """The share of the cells that are not gaps whose value occurs in another row too."""
+    if column.condensed is not None and column.condensed.shared is not None:
+        return column.condensed.shared
     if column.storage == "text":
         counts = column.level_counts
     else:
-        counts = np.unique(column.present, return_counts=True)[1]
+        _, codes, counts = np.unique(column.present, return_inverse=True, return_counts=True)
+        if column.weights is not None:
+            counts = np.bincount(codes, column.weights[~column.missing])
     return float(counts[counts > 1].sum() / max(counts.sum(), 1))
 
 
@@ -191,7 +198,7 @@ def _packed_dates(column: Column) -> bool:
 
 def _guess_text(column: Column) -> Kind:
     levels, counts = column.texts, column.level_counts[column.level_counts > 0]
-    n, distinct = int(counts.sum()), len(levels)
+    n, distinct = column.count, column.distinct
     usual = np.array([not gap_among_numbers(level) for level in levels], bool)
     if usual.any():
         bare = [level for level, keep in zip(levels, usual, strict=True) if keep]
@@ -295,9 +302,9 @@ def guess_task(column: Column, task: str | None = None, kind: str | None = None)
         if found.name == "number":
             return Task("regression", found.reason)
         return Task("classification", f"{column.distinct:,} distinct texts")
-    values, distinct = column.present, column.distinct
+    distinct = column.distinct
     if column.storage == "number" and not _integral(column):
         return Task("regression", f"numbers with decimals, {distinct:,} distinct")
-    if distinct <= 20 and len(values) >= 2 * distinct:
+    if distinct <= 20 and column.count >= 2 * distinct:
         return Task("classification", f"{distinct} distinct integers")
     return Task("regression", f"{distinct:,} distinct integers")

@@ -20,7 +20,7 @@ from chainrule.data.columns.encoder import (
     stats_of,
     tail_share,
 )
-from chainrule.data.table import Codes, Column, Floats, clip, code_counts, counted, listed
+from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 
 MIN_OUTLIER_IQRS = 20
@@ -72,13 +72,13 @@ class ClassTarget(
     def fit(cls, column: Column, reason: str = "") -> ClassTarget:
         """Learn the classes. Raises DataError for one class, or one class a row."""
         codes, labels = column.labels()
-        counts = code_counts(codes, len(labels))
+        counts = column.counts(codes, len(labels))
         used = np.flatnonzero(counts)
         if len(used) == 1:
             raise DataError(
                 f"target {column.name!r}",
                 "has a single class: there is nothing to predict",
-                got=f"{labels[used[0]]!r} in all {counted(len(column), 'row')}",
+                got=f"{labels[used[0]]!r} in all {counted(column.rows, 'row')}",
             )
         if len(used) > 50 and counts.max() == 1:
             raise DataError(
@@ -92,7 +92,7 @@ class ClassTarget(
                 f"target {column.name!r}",
                 f"has {len(used):,} classes: too many to distinguish",
                 expected=f"at most {MAX_CLASSES:,}",
-                got=f"{len(column) / len(used):.1f} rows a class",
+                got=f"{column.rows / len(used):.1f} rows a class",
                 fix="choose another target, or join classes",
             )
         if len(used) > 2 and yes_or_no(words := [labels[i] for i in used]):  # yes, Y and TRUE
@@ -204,7 +204,7 @@ class NumberTarget(
         """Learn the statistics. Raises DataError where no cell is a number, or all are equal."""
         form = number_form(column)
         values = refuse_infinite(numbers_of(column, form)[0], column.name)
-        stats = stats_of(values)
+        stats = stats_of(values, column.weights)
         if not stats.count:
             raise not_all(column, "number", "no cell is a number")
         if stats.quantiles[0] == stats.quantiles[-1]:
@@ -214,7 +214,7 @@ class NumberTarget(
                 got=stats.median,
             )
         return cls(name=column.name, reason=reason, stats=stats, decimal=form.decimal,
-                   unit=form.unit, tail=tail_share(values))  # fmt: skip
+                   unit=form.unit, tail=tail_share(values, column.weights))  # fmt: skip
 
     @property
     def form(self) -> NumberForm:

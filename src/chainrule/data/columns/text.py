@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.bags import WordEncoder, learn_words
 from chainrule.data.columns.encoder import not_all, register
-from chainrule.data.table import Column, code_counts, counted
+from chainrule.data.table import Column, counted
 
 
 @register
@@ -22,7 +22,7 @@ class TextColumn(WordEncoder, frozen=True, kw_only=True, tag="text"):
     def fit(cls, column: Column, reason: str = "", width: int = 1000) -> Self:
         """Learn the `width` words in most rows, and their weights."""
         codes, labels = column.labels()
-        words, weights = learn_words(labels, code_counts(codes, len(labels)), width)
+        words, weights = learn_words(labels, column.counts(codes, len(labels)), width)
         if not words:
             raise not_all(column, "text", "it holds no words")
         return cls(name=column.name, reason=reason, gaps=column.gaps, distinct=column.distinct,

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import PLAIN_NUMBER, is_code, number_storage
 from chainrule.data.columns.gaps import QUOTED, QUOTED_GAPS, WORDS, default_gaps, gap_among_numbers
-from chainrule.data.table import Codes, Column, Flags, Table, code_counts, counted, listed
+from chainrule.data.table import (
+    Codes,
+    Column,
+    Condensed,
+    Table,
+    code_counts,
+    counted,
+    listed,
+)
 from chainrule.data.written import GENERAL, Written
 
 
@@ -69,15 +77,19 @@ def text_column(
     *,
     typed: bool,
     gaps: Collection[str] | None = None,
+    condensed: Condensed | None = None,
 ) -> Column:
     """A text column with trimmed, sorted levels; an empty text is a gap.
+
+    condensed: the rows that each cell stands for.
 
     gaps: the texts that are gaps besides. None: none where the source has types; else those of
     `default_gaps`, and then a column whose texts are all plain numbers becomes numbers.
     """
     texts = list(map(str, levels))
+    weights = None if condensed is None else condensed.counts
     marked = [text.strip() for text in texts]
-    cells = code_counts(codes, len(marked)).tolist()
+    cells = code_counts(codes, len(marked), weights).tolist()
     counts = dict(zip(marked, cells, strict=True))
     if len(counts) < len(marked):
         counts = dict.fromkeys(marked, 0)
@@ -88,6 +100,7 @@ def text_column(
     if not typed:
         column = _numbers(name, codes, texts, counts, gaps)
         if column is not None:
+            column = replace(column, condensed=condensed)
             notes.gaps(column)
             return column
     lost = counts.keys() & (
@@ -100,11 +113,12 @@ def text_column(
         for text in sorted(x for x in WORDS & counts.keys() - lost if counts[x]):
             notes.add(GapNote(
                 f"column {name!r}: {text!r} is frequent, and read as a value: "
-                f"{counts[text]:,} of {counted(len(codes), 'cell')}"
+                f"{counts[text]:,} of "
+                + counted(len(codes) if weights is None else int(weights.sum()), "cell")
             ))  # fmt: skip
     written = None if typed else Written(codes=codes, texts=np.array(texts, object))
     codes, kept = _sorted(codes, marked, lost)
-    return Column(name, "text", codes, np.array(kept, object), written=written)
+    return Column(name, "text", codes, np.array(kept, object), written=written, condensed=condensed)
 
 
 def _sorted(codes: Codes, marked: list[str], lost: Set[str]) -> tuple[Codes, list[str]]:
@@ -152,18 +166,19 @@ def _is_gap(text: str, gaps: Collection[str] | None) -> bool:
     return not text or gap_among_numbers(text)
 
 
-def zero_note(name: str, written: Written, missing: Flags) -> list[str]:
+def zero_note(column: Column) -> list[str]:
     """The note on digits with leading zeros that became numbers."""
-    if written.codes is None:
+    written = column.written
+    if written is None or written.codes is None:
         return []
-    rows = written.rows({text for text in written.stripped if is_code(text)}) & ~missing
+    rows = written.rows({text for text in written.stripped if is_code(text)}) & ~column.missing
     if not rows.any():
         return []
     first = int(rows.argmax())
     text = str(written.texts[written.codes[first]]).strip()
-    return [f"column {name!r}: {text!r} read as the number {float(text):g}, as the column has "
-            f"decimals: {counted(int(rows.sum()), 'cell')}, the first in row {first + 1}"
-            ]  # fmt: skip
+    return [f"column {column.name!r}: {text!r} read as the number {float(text):g}, as the column "
+            f"has decimals: {counted(column.tally(rows), 'cell')}, the first in row "
+            f"{column.row(first) + 1}"]  # fmt: skip
 
 
 # ---------------------------------------------------------------- gaps by choice
@@ -179,16 +194,17 @@ def with_gaps(table: Table, gaps: Collection[str] | None) -> Table:
         return table
     texts = frozenset(text.strip() for text in gaps)
     notes = Notes([note for note in table.notes if not isinstance(note, GapNote)])
-    columns = [_with_gaps(column, texts, notes) for column in table]
+    columns = [column_with_gaps(column, texts, notes) for column in table]
     return table.replaced(columns, notes.lines(), tuple(gaps))
 
 
-def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
+def column_with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
+    """The same of one column."""
     restored = any(text not in gaps for text in column.gap_texts)
     if column.storage == "text" or restored:
         codes, labels = column.labels(known=column.gap_texts)
         new = text_column(column.name, codes, labels, notes, typed=column.written is None,
-                          gaps=gaps)  # fmt: skip
+                          gaps=gaps, condensed=column.condensed)  # fmt: skip
         if new.storage != "text":
             return new
         return replace(new, written=column.written, comma=column.comma, folder=column.folder,
@@ -198,7 +214,7 @@ def _with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Column:
     lost = np.array([*(label in gaps for label in labels), False])[codes]
     if not lost.any():
         return column
-    for text, cells in zip(labels, code_counts(codes, len(labels)), strict=True):
+    for text, cells in zip(labels, column.counts(codes, len(labels)), strict=True):
         if text in gaps and cells:
             notes.gap(column.name, text, int(cells))
     return column.without(lost)

@@ -75,8 +75,8 @@ def _typed_zone_notes(column: Column) -> list[str]:
         return []
     first = int(bare.argmax())
     return [f"column {column.name!r}: times without an offset are taken as UTC, since others have "
-            f"one: {counted(int(bare.sum()), 'cell')}, the first {column.cells()[first]!r} in row "
-            f"{first + 1}"]  # fmt: skip
+            f"one: {counted(column.tally(bare), 'cell')}, the first {column.cells()[first]!r} in "
+            f"row {column.row(first) + 1}"]  # fmt: skip
 
 
 def _number_notes(column: Column, form: NumberForm) -> list[str]:
@@ -154,5 +154,5 @@ def _cells(column: Column, rows: NDArray[np.bool_]) -> str:
     more = [text for k in kinds[: SHOWN + 1] if (text := _level(column, k)) != first][: SHOWN - 1]
     also = f", also {', '.join(map(repr, more))}" if more else ""
     dots = ", ..." if more and len(kinds) > 1 + len(more) else ""
-    return (f"{counted(len(places), 'cell')}, the first {first!r} in row {places[0] + 1}"
-            f"{also}{dots}")  # fmt: skip
+    row = column.row(int(places[0])) + 1
+    return f"{counted(column.tally(rows), 'cell')}, the first {first!r} in row {row}{also}{dots}"

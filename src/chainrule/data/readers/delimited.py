@@ -9,7 +9,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.dialect import Dialect, guess_dialect
@@ -50,20 +50,56 @@ class File:
         return self.path.read_bytes()
 
 
+class Loaded(NamedTuple):
+    """The names of the columns of a delimited text, whose cells are in a table t, and its quotes.
+
+    quotes: None where quoted cells are marked already.
+    """
+
+    names: list[str]
+    quotes: Quotes | None
+
+
 def read_delimited(file: File, head: bytes, *, header: bool | None, encoding: str | None) -> Table:
     """The table in a delimited text. Raises DataError with the line of what cannot be read."""
     notes = Notes()
+    _, connection = connect()
+    with connection:
+        names, quotes = load_delimited(connection, file, head, notes, header, encoding)
+        return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
+
+
+def load_delimited(
+    connection: Any, file: File, head: bytes, notes: Notes, header: bool | None,
+    encoding: str | None, most: int | None = None,
+) -> Loaded:  # fmt: skip
+    """Makes a table t of the cells of a delimited text, c0, c1, ..., as they stand.
+
+    most: bytes up to which a text is read that needs more than DuckDB: it has to be in memory.
+
+    Raises DataError with the line of what cannot be read.
+    """
     encoding = encoding or stated_encoding(head)
     with any_length():
         if encoding in (None, "utf-8", "utf-8-sig"):
-            table = _regular(file, head, notes, header)
-            if table is not None:
-                return table
-        return _irregular(file, encoding, notes, header)
+            loaded = _regular(connection, file, head, notes, header)
+            if loaded is not None:
+                return loaded
+        size = file.path.stat().st_size
+        if most is not None and size > most:
+            raise DataError(
+                file.source, "has to be read whole, as it is not plain UTF-8 with equal records",
+                expected=f"at most {most / 1e6:,.0f} MB of such text",
+                got=f"{size / 1e6:,.0f} MB",
+                fix="write it anew as UTF-8 with one delimiter and equal records, or as Parquet",
+            )  # fmt: skip
+        return _irregular(connection, file, encoding, notes, header)
 
 
-def _regular(file: File, head: bytes, notes: Notes, header: bool | None) -> Table | None:
-    """The table in UTF-8 whose records all have one form, by DuckDB; None: it is not so."""
+def _regular(
+    connection: Any, file: File, head: bytes, notes: Notes, header: bool | None
+) -> Loaded | None:
+    """Loads UTF-8 whose records all have one form, by DuckDB; None: it is not so."""
     text = head.decode("utf-8", "ignore").removeprefix("\ufeff")
     _refuse_page(text, file.source)
     sample = _whole_lines(text)
@@ -83,12 +119,14 @@ def _regular(file: File, head: bytes, notes: Notes, header: bool | None) -> Tabl
         above = padded_titles(rows) or comments_above(rows)
         if not above and not (found.quoted and len(rows[0]) > BLOCK):
             _tell_dialect(dialect, notes)
-            return _load(file.path, file, rows, dialect, found, notes, header)
+            return _load(connection, file.path, file, rows, dialect, found, notes, header)
     return None
 
 
-def _irregular(file: File, encoding: str | None, notes: Notes, header: bool | None) -> Table:
-    """The table in a text that needs more than DuckDB: its rows are written anew for it."""
+def _irregular(
+    connection: Any, file: File, encoding: str | None, notes: Notes, header: bool | None
+) -> Loaded:
+    """Loads a text that needs more than DuckDB: its rows are written anew for it."""
     content = file.content()
     try:
         text = decode(content, encoding or "utf-8", file.source)
@@ -112,14 +150,16 @@ def _irregular(file: File, encoding: str | None, notes: Notes, header: bool | No
             found = scan(opened, plain.delimiter, plain.quote)
         apostrophes = f"{dialect.delimiter}'" in text and dialect.quote != "'"
         found.apostrophes |= apostrophes
-        return _load(copy, file, layout.head(), plain, found, notes, header)
+        return _load(connection, copy, file, layout.head(), plain, found, notes, header)
 
 
 def _load(
-    path: Path, file: File, rows: list[list[str]], dialect: Dialect, found: Scan, notes: Notes,
-    header: bool | None,
-) -> Table:  # fmt: skip
-    """The table in a regular file, of which `rows` are the first."""
+    connection: Any, path: Path, file: File, rows: list[list[str]], dialect: Dialect, found: Scan,
+    notes: Notes, header: bool | None,
+) -> Loaded:  # fmt: skip
+    """Loads a regular file, of which `rows` are the first."""
+    import duckdb  # noqa: PLC0415  (150 ms)
+
     if not rows:
         raise DataError(file.source, "the file holds no rows")
     names, has_header, below = read_header(rows, header, file.source, notes)
@@ -133,19 +173,16 @@ def _load(
         literal_path(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,
         max(LINE_LIMIT, 2 * found.longest), "\\r\\n" if found.returns else "\\n",
     ]  # fmt: skip
-    duckdb, connection = connect()
-    with connection:
-        try:
-            connection.execute(f"CREATE TABLE t AS {query}", options)
-        except duckdb.Error as error:
-            raise _csv_error(file.source, str(error)) from None
-        connection.execute(f"DELETE FROM t WHERE rowid < {below}")
-        tidy(connection, rows[0] if has_header else None, rows[1 + below :], len(names), notes)
-        if found.apostrophes:
-            tell_apostrophes(connection, names, notes)
-        marked = path != file.path or len(names) > BLOCK
-        quotes = None if marked else Quotes(path, query, options, dialect.quote)
-        return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
+    try:
+        connection.execute(f"CREATE TABLE t AS {query}", options)
+    except duckdb.Error as error:
+        raise _csv_error(file.source, str(error)) from None
+    connection.execute(f"DELETE FROM t WHERE rowid < {below}")
+    tidy(connection, rows[0] if has_header else None, rows[1 + below :], len(names), notes)
+    if found.apostrophes:
+        tell_apostrophes(connection, names, notes)
+    marked = path != file.path or len(names) > BLOCK
+    return Loaded(names, None if marked else Quotes(path, query, options, dialect.quote))
 
 
 def _tell_dialect(dialect: Dialect, notes: Notes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
-from chainrule.data.table import Codes, Column, Table, clip, listed, refuse_duplicates
+from chainrule.data.table import (
+    Codes,
+    Column,
+    Condensed,
+    Table,
+    clip,
+    listed,
+    refuse_duplicates,
+)
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"
@@ -36,19 +45,24 @@ SETTINGS = (
 
 def read_query(query: str) -> Table:
     """Returns the result of one SELECT. All other statements are rejected: nothing is written."""
+    refuse_changes(query)
+    return read_typed(query, [], QUERY)
+
+
+def refuse_changes(query: str) -> None:
+    """Raises DataError for all but one SELECT."""
     duckdb, connection = connect()
     with connection:
         try:
             statements = connection.extract_statements(query)
         except duckdb.Error as error:
-            raise _sql_error(QUERY, error) from None
+            raise sql_error(QUERY, error) from None
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise DataError(
                 QUERY,
                 "only one SELECT is run, so that a query cannot change anything",
                 got=f"{len(statements)} statements" if len(statements) != 1 else query.strip(),
             )
-    return read_typed(query, [], QUERY)
 
 
 def literal_path(path: Path) -> str:
@@ -56,12 +70,15 @@ def literal_path(path: Path) -> str:
     return re.sub(r"[\[*?]", lambda found: f"[{found[0]}]", str(path))
 
 
-def connect() -> tuple[Any, Any]:
-    """The duckdb module and an in-memory database that loads no extensions or Python objects."""
+def connect(settings: Sequence[str] = (), *, lock: bool = True) -> tuple[Any, Any]:
+    """The duckdb module and an in-memory database that loads no extensions or Python objects.
+
+    settings: further ones, as SQL; lock: whether they are the last.
+    """
     import duckdb  # noqa: PLC0415  (150 ms)
 
     connection = duckdb.connect(":memory:")
-    for setting in SETTINGS:
+    for setting in (*settings, *(SETTINGS if lock else SETTINGS[:-1])):
         connection.execute(setting)
     return duckdb, connection
 
@@ -71,35 +88,48 @@ def read_typed(query: str, parameters: list[Any], source: str) -> Table:
     duckdb, connection = connect()
     with connection:
         try:
-            described = connection.execute(f"DESCRIBE {query}", parameters).fetchall()
-            names = [str(row[0]) for row in described]
-            refuse_duplicates(names, source)
+            names, kinds = described(connection, query, parameters, source)
             renamed = ", ".join(f"c{i}" for i in range(len(names)))
-            cells = ", ".join(map(_cell, names, (row[1] for row in described)))
+            cells = ", ".join(map(cell, names, kinds))
             connection.execute(f"CREATE TABLE q AS {query}", parameters)
             connection.execute(f"CREATE VIEW t({renamed}) AS SELECT {cells} FROM q")
             return collect(connection, names, source, Notes(), typed=True)
         except duckdb.Error as error:
-            raise _sql_error(source, error) from None
+            raise sql_error(source, error) from None
+
+
+def described(
+    connection: Any, query: str, parameters: list[Any], source: str
+) -> tuple[list[str], list[str]]:
+    """The names and the types of the columns of a query. Raises DataError for equal names."""
+    rows = connection.execute(f"DESCRIBE {query}", parameters).fetchall()
+    names = [str(row[0]) for row in rows]
+    refuse_duplicates(names, source)
+    return names, [str(row[1]) for row in rows]
 
 
 def read_json(path: str, source: str) -> Table:
     """Returns the table in a JSON file. Its texts stay texts, also those that are like dates."""
+    return read_typed(*json_query(path, source), source)
+
+
+def json_query(path: str, source: str) -> tuple[str, list[Any]]:
+    """The query of a JSON file, and its parameters. Raises DataError for other content."""
     query = "SELECT * FROM read_json(?, sample_size=-1)"
     duckdb, connection = connect()
     with connection:
         try:
-            described = connection.execute(f"DESCRIBE {query}", [path]).fetchall()
-            kinds = {str(row[0]): str(row[1]) for row in described}
+            rows = connection.execute(f"DESCRIBE {query}", [path]).fetchall()
+            kinds = {str(row[0]): str(row[1]) for row in rows}
             if list(kinds) == ["json"]:
                 _refuse_others(connection, path, source)
             _refuse_same_names(connection, path, list(kinds), source)
         except duckdb.Error as error:
-            raise _sql_error(source, error) from None
+            raise sql_error(source, error) from None
     if any(LIKE_DATES.match(kind) for kind in kinds.values()) and list(kinds) != ["json"]:
         texts = {x: "VARCHAR" if LIKE_DATES.match(kind) else kind for x, kind in kinds.items()}
-        return read_typed("SELECT * FROM read_json(?, columns=?)", [path, texts], source)
-    return read_typed(query, [path], source)
+        return "SELECT * FROM read_json(?, columns=?)", [path, texts]
+    return query, [path]
 
 
 def _refuse_others(connection: Any, path: str, source: str) -> None:
@@ -132,13 +162,13 @@ def _refuse_same_names(connection: Any, path: str, names: Sequence[str], source:
                         got=listed(alike), fix="rename one of them")  # fmt: skip
 
 
-def _cell(name: str, kind: str) -> str:
+def cell(name: str, kind: str) -> str:
     """The SQL of a column; one of JSON, such as numbers and texts, gives texts without quotes."""
     quoted = '"' + name.replace('"', '""') + '"'
     return f"{quoted} ->> '$'" if kind == "JSON" else quoted
 
 
-def _sql_error(source: str, error: Exception) -> DataError:
+def sql_error(source: str, error: Exception) -> DataError:
     """DuckDB's message, without its trace; for a file, without our query."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     what = re.sub(r"^(\w+ )+Error: ", "", lines[0]).strip() if lines else "DuckDB rejected it"
@@ -163,20 +193,21 @@ def collect(
         raise DataError(source, "has no rows", got=f"columns {listed(names)}")
     columns = []
     if len(names) <= BLOCK:
-        columns = _columns(connection, names, notes, typed, quotes)
+        columns = columns_of(connection, names, notes, typed=typed, quotes=quotes)
     else:
         connection.execute(f"ALTER {'VIEW' if typed else 'TABLE'} t RENAME TO wide")
         for start in range(0, len(names), BLOCK):
             block = names[start : start + BLOCK]
             cells = ", ".join(f"c{start + k} AS c{k}" for k in range(len(block)))
             connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT {cells} FROM wide")
-            columns += _columns(connection, block, notes, typed, None)
+            columns += columns_of(connection, block, notes, typed=typed)
     return Table(columns, source=source, notes=notes.lines())
 
 
-def _columns(
-    connection: Any, names: list[str], notes: Notes, typed: bool, quotes: Quotes | None
-) -> list[Column]:
+def columns_of(
+    connection: Any, names: list[str], notes: Notes, *, typed: bool, quotes: Quotes | None = None,
+    condensed: Condensed | None = None,
+) -> list[Column]:  # fmt: skip
     """The columns c0, c1, ... of t under their real names."""
     kinds = [row[1] for row in connection.execute("DESCRIBE t").fetchall()]
     forms = [None] * len(names) if typed else guess_plain(connection)
@@ -187,13 +218,15 @@ def _columns(
     for i, (name, kind, form) in enumerate(zip(names, kinds, forms, strict=True)):
         column = _typed(connection, i, name, kind, notes) if typed else None
         if form is not None:
-            column = read_plain(connection, i, name, form, present[i], next(regular), notes)
+            column = read_plain(
+                connection, i, name, form, present[i], next(regular), notes, condensed
+            )
         if column is None:
             codes, levels = _texts(connection, i)
             if quotes is not None:
                 codes, levels = _marked(connection, i, codes, levels, quotes)
-            column = text_column(name, codes, levels, notes, typed=typed)
-        columns.append(column)
+            column = text_column(name, codes, levels, notes, typed=typed, condensed=condensed)
+        columns.append(column if condensed is None else replace(column, condensed=condensed))
     return columns
 
 

@@ -50,7 +50,7 @@ def read_file(
     if magic[:2] == b"\x1f\x8b":
         with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
             copy = Path(folder) / (path.stem if path.suffix == ".gz" else path.name)
-            _unpack(path, copy, source)
+            unpack(path, copy, source)
             return read_file(copy, header=header, encoding=encoding, sheet=sheet, source=source)
     file = File(path, source)
     if path.suffix.lower() in JSON:
@@ -67,7 +67,7 @@ def read_file(
     return read_delimited(file, head, header=header, encoding=encoding)
 
 
-def _unpack(path: Path, copy: Path, source: str) -> None:
+def unpack(path: Path, copy: Path, source: str) -> None:
     """Writes the content of a gzip file, so that it is unpacked once for all who read it."""
     try:
         with gzip.open(path) as packed, copy.open("wb") as plain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from chainrule.data.columns.cells import PLAIN_NUMBER, are_digits, number_storag
 from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
 from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
 from chainrule.data.columns.texts import Notes, coded, zero_note
-from chainrule.data.table import Column
+from chainrule.data.table import Column, Condensed
 from chainrule.data.written import GENERAL, SHORTEST, Written
 
 SAMPLE = 1000
@@ -135,12 +136,15 @@ def _odd_cells(
 def read_plain(
     connection: Any, i: int, name: str, form: Form, present: int,
     regular: tuple[NDArray[Any], NDArray[np.bool_]], notes: Notes,
+    condensed: Condensed | None = None,
 ) -> Column | None:  # fmt: skip
     """Column i of t as numbers or dates; None if a cell is neither one nor a gap: it is text.
 
-    present: the number of its cells that are not NULL; regular: see `regular_cells`.
+    present: the number of its cells that are not NULL; regular: see `regular_cells`;
+    condensed: the rows that each cell stands for.
     """
     values, missing = regular
+    weights = None if condensed is None else condensed.counts
     if len(values) - int(missing.sum()) == present:
         return _column(name, form, values, missing, Written(form.written))
     odd, texts = _odd_cells(connection, i, form, missing)
@@ -148,10 +152,12 @@ def read_plain(
     stripped = [text.strip() for text in levels]
     gaps = np.array([not text or gap_among_numbers(text) for text in stripped])
     numbers: dict[str, int] = {}
-    for text, gap, count in zip(stripped, gaps, np.bincount(kinds).tolist(), strict=True):
+    some = np.bincount(kinds, None if weights is None else weights[odd])
+    for text, gap, count in zip(stripped, gaps, some.astype(int).tolist(), strict=True):
         if not gap:
             numbers[text] = numbers.get(text, 0) + count
-    read = _read(numbers, form, len(values) - int(missing.sum()))
+    usual = ~missing
+    read = _read(numbers, form, int(usual.sum() if weights is None else weights[usual].sum()))
     if read is None:
         again = form.storage == "integer" and all(map(PLAIN_NUMBER.fullmatch, numbers))
         decimals = again and not are_digits(numbers)
@@ -159,7 +165,7 @@ def read_plain(
         if not decimals:
             return None
         cells = regular_cells(connection, {i: other})[i]
-        return read_plain(connection, i, name, other, present, cells, notes)
+        return read_plain(connection, i, name, other, present, cells, notes, condensed)
     values = values.copy()
     missing[odd] = gaps[kinds]
     known = np.array([read.get(text, _gap(form)) for text in stripped], values.dtype)
@@ -167,10 +173,10 @@ def read_plain(
     codes = np.full(len(values), -1, np.int32)
     codes[odd] = kinds
     written = Written(form.written, codes, np.array(levels, object))
-    column = _column(name, form, values, missing, written)
+    column = replace(_column(name, form, values, missing, written), condensed=condensed)
     notes.gaps(column)
     if form.storage == "number":
-        for note in zero_note(name, written, column.missing):
+        for note in zero_note(column):
             notes.add(note)
     return column
 

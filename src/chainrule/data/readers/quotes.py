@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.gaps import NO_VALUE
+from chainrule.data.columns.gaps import GAP_TEXTS, NO_VALUE, QUOTED
+
+PIECE = 1 << 22
+"""Bytes of a file at a time."""
 
 
 class Quotes:
@@ -32,24 +34,41 @@ class Quotes:
 
         texts: those in the column that look like gaps.
         """
-        if not self._read and not self._holds(texts):
+        if not self._found(connection, texts):
             return None
-        if not self._read:
-            width = range(len(connection.execute("DESCRIBE t").fetchall()))
-            flags = ", ".join(f"c{k} IS NOT NULL AS c{k}" for k in width)
-            query = f"CREATE TABLE quoted AS SELECT {flags} FROM ({self._query})"
-            connection.execute(query, self._options)
-            self._read = True
         found: NDArray[np.bool_] = connection.execute(
             f"SELECT q.c{i} AS c FROM t JOIN quoted AS q ON t.rowid = q.rowid ORDER BY t.rowid"
         ).fetchnumpy()["c"]
         return np.ma.getdata(found)
 
+    def mark(self, connection: Any, width: int) -> None:
+        """Put QUOTED before the cells of t that look like gaps but are quoted, in all columns."""
+        words = "[" + ", ".join(f"'{text}'" for text in sorted(GAP_TEXTS)) + "]"
+        for i in range(width if self._found(connection, GAP_TEXTS) else 0):
+            connection.execute(
+                f"UPDATE t SET c{i} = chr({ord(QUOTED)}) || c{i} FROM quoted AS q WHERE "
+                f"q.rowid = t.rowid AND q.c{i} AND list_contains({words}, t.c{i})"
+            )
+        if self._read:
+            connection.execute("DROP TABLE quoted")
+
+    def _found(self, connection: Any, texts: Collection[str]) -> bool:
+        """Whether one of the texts is quoted in the file, which is read again in that case."""
+        if not self._read and self._holds(texts):
+            width = range(len(connection.execute("DESCRIBE t").fetchall()))
+            flags = ", ".join(f"c{k} IS NOT NULL AS c{k}" for k in width)
+            query = f"CREATE TABLE quoted AS SELECT {flags} FROM ({self._query})"
+            connection.execute(query, self._options)
+            self._read = True
+        return self._read
+
     def _holds(self, texts: Collection[str]) -> bool:
         """Whether one of the texts stands in quotes somewhere in the file."""
         wanted = [f"{self._quote}{text}{self._quote}".encode() for text in texts]
-        with (
-            self._path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            return any(content.find(text) >= 0 for text in wanted)
+        longest, rest = max(map(len, wanted)), b""
+        with self._path.open("rb") as file:
+            while piece := file.read(PIECE):
+                rest = rest[-longest:] + piece
+                if any(text in rest for text in wanted):
+                    return True
+        return False

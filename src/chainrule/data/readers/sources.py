@@ -15,11 +15,13 @@ from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers.duck import read_query
-from chainrule.data.readers.folder import PICTURE, holds_pictures, one_picture, read_folder
+from chainrule.data.readers.folder import PICTURE, one_picture, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
+from chainrule.data.readers.several import name_of, several
 from chainrule.data.readers.stdin import STDIN, read_stdin
-from chainrule.data.table import Table, clip, listed
+from chainrule.data.table import Table, clip
 from chainrule.errors import DataError, nearest
+from chainrule.system.memory import free_memory
 from chainrule.system.signals import interrupted_queries
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
@@ -69,12 +71,20 @@ def _read(
         return source
     if isinstance(source, str) and is_query(source):
         return read_query(source)
+    if (files := several(source)) is not None and len(files) != 1:
+        from chainrule.data.readers.spool import Spool  # noqa: PLC0415  (few tables need it)
+
+        name = name_of(files) if isinstance(source, (list, tuple)) else str(source)
+        with Spool(files, name, memory=free_memory(), header=header, encoding=encoding) as spool:
+            table = spool.table()
+            return table.replaced(table, [*spool.notes, *table.notes], None)
+    source = source if files is None else files[0]
     if isinstance(source, (str, os.PathLike)):
         if str(source) in ("-", STDIN):
             return read_stdin(header, encoding, sheet)
         from chainrule.data.readers.files import read_file  # noqa: PLC0415  (arrays need no files)
 
-        path = _find(source)
+        path = find(source)
         if path.is_dir():
             return read_folder(path, str(source))
         if is_picture(path.name):
@@ -135,7 +145,7 @@ def _filled(table: Table) -> Table:
     return table
 
 
-def _find(source: str | os.PathLike[str]) -> Path:
+def find(source: str | os.PathLike[str]) -> Path:
     """The file of a path, or of a data set's name."""
     from chainrule.data.readers import datasets  # noqa: PLC0415  (arrays need none)
 
@@ -150,15 +160,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
             fix=f"check it: {error.strerror}",
         ) from None  # fmt: skip
     if path.is_dir():
-        if holds_pictures(path):
-            return path
-        files = sorted(entry.name for entry in path.iterdir() if entry.is_file())
-        raise DataError(
-            str(source),
-            "is a folder, not a file",
-            got=listed(files, 8) or "an empty folder",
-            fix=_query_of_all(path, files),
-        )
+        return path
     if path.exists():
         raise DataError(str(source), "is a pipe, not a file", fix="write it to a file first")
     if isinstance(source, str):
@@ -169,19 +171,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
             raise DataError("read", "web addresses are not read", got=source, fix="download it")
         if (advice := datasets.explain(source)) is not None:
             raise DataError("read", "this data set is not fetched yet", got=source, fix=advice)
-        if "*" in source:
-            raise DataError(
-                "read", "no such file", got=source, fix=f"a query: \"FROM '{source}'\" reads many"
-            )
     raise DataError("read", "no such file or data set", got=str(source), fix=_suggest(path))
-
-
-def _query_of_all(folder: Path, files: Sequence[str]) -> str | None:
-    """The query that reads all files of a folder as one table, if they have one type."""
-    suffixes = {Path(name).suffix for name in files}
-    if len(suffixes) != 1 or not min(suffixes):
-        return f"name one of them: {str(folder / files[0])!r}" if files else None
-    return f"a query reads all of them: \"FROM '{folder}/*{min(suffixes)}'\""
 
 
 def _suggest(path: Path) -> str:

@@ -1,0 +1,455 @@
+"""The rows of files or of a query in a database on disk: read once, in order, in bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.data.columns.texts import Notes
+from chainrule.data.readers.delimited import File, load_delimited
+from chainrule.data.readers.duck import (
+    BLOCK,
+    QUERY,
+    cell,
+    columns_of,
+    connect,
+    described,
+    json_query,
+    literal_path,
+    refuse_changes,
+    sql_error,
+)
+from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
+from chainrule.data.shuffle import shuffled
+from chainrule.data.table import Column, Table, counted, listed, place
+from chainrule.errors import DataError
+from chainrule.system.memory import in_words
+from chainrule.system.signals import interrupted_queries
+
+THREADS = 4
+MOST_DUCKDB, LEAST_DUCKDB = 4 * 10**9, 128 * 10**6
+"""Bounds of the bytes that DuckDB may take."""
+FULL = re.compile(
+    r"no space left|file too large|max_temp_directory_size|failed to offload|disk quota|"
+    r"could not write",
+    re.I,
+)
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
+REALS = ("FLOAT", "DOUBLE", "DECIMAL")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file of a source: the query that selects its rows, and its name."""
+
+    path: Path | None
+    query: str
+    parameters: list[Any]
+    name: str
+
+
+class Spool:
+    """The rows of a source, in order, which stay what they are whatever becomes of its files.
+
+    A context manager; its end removes the database.
+
+    Attributes:
+        names: of the columns; in the table `spool.rows` they are c0, c1, ...
+        kinds: the types of the columns in DuckDB.
+        typed: whether the source has types; else all cells are texts as they stand in CSV.
+        rows: their number.
+        parts: the files, each with its first row.
+        source, notes: as of a Table.
+        folder: on disk, for what else is temporary; empty when this begins.
+    """
+
+    def __init__(
+        self, source: str | Sequence[Path], name: str, *, memory: int,
+        header: bool | None = None, encoding: str | None = None, folder: str | None = None,
+    ) -> None:  # fmt: skip
+        """Read all rows.
+
+        Args:
+            source: a query, or files.
+            name: of the source in messages.
+            memory: the bytes that the process may take; DuckDB has a third.
+            header, encoding: as of `read`.
+            folder: for temporary data; None: that of the system.
+
+        Raises:
+            DataError: a file cannot be read, changes, or differs from the others; the disk is full.
+        """
+        self.source, self.notes, self.parts = name, list[str](), list[tuple[int, str]]()
+        self.names, self.kinds, self.typed, self.rows = list[str](), list[str](), True, 0
+        self._memory, self._header, self._encoding = memory, header, encoding
+        self.folder = Path(tempfile.mkdtemp(prefix="chainrule-", dir=folder or disk_folder()))
+        try:
+            with interrupted_queries():
+                self._open(source)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, source: str | Sequence[Path]) -> None:
+        taken = int(np.clip(self._memory // 3, LEAST_DUCKDB, MOST_DUCKDB))
+        settings = [
+            f"SET memory_limit='{taken // 10**6}MB'",
+            f"SET threads={min(THREADS, os.cpu_count() or 1)}",
+            f"SET temp_directory={_text(self.folder / 'spill')}",
+            f"ATTACH {_text(self.folder / 'rows.duckdb')} AS spool",
+        ]
+        self._duckdb, self.connection = connect(settings=settings, lock=False)
+        self.connection.execute("USE spool")
+        try:
+            if isinstance(source, str):
+                refuse_changes(source)
+                self._load_typed([Piece(None, source.strip().rstrip(";"), [], QUERY)])
+            else:
+                self._load_files(list(source))
+            self._contiguous()
+        except self._duckdb.Error as error:
+            raise self._failed(self.source, error) from None
+        self.connection.execute("USE memory")
+        self.connection.execute("SET lock_configuration=true")
+        if not self.rows:
+            raise DataError(self.source, "has no rows", got=f"columns {listed(self.names)}")
+
+    def _load_files(self, files: list[Path]) -> None:
+        names = _short_names(files)
+        formats = {path: _format(path, name) for path, name in zip(files, names, strict=True)}
+        if len(set(formats.values())) > 1:
+            first = files[0]
+            other = next(x for x in files if formats[x] != formats[first])
+            raise DataError(
+                self.source, "has files of several kinds", at=str(other),
+                expected=f"{formats[first]}, as {first.name}", got=formats[other],
+            )  # fmt: skip
+        if formats[files[0]] == "text":
+            self._load_texts(list(zip(files, names, strict=True)))
+            return
+        pieces = []
+        for path, name in zip(files, names, strict=True):
+            if formats[path] == "json":
+                query, parameters = json_query(literal_path(self._plain(path, name)), name)
+            else:
+                query, parameters = "SELECT * FROM read_parquet(?)", [literal_path(path)]
+            pieces.append(Piece(path, query, parameters, name))
+        self._load_typed(pieces)
+
+    # ------------------------------------------------------------ sources with types
+
+    def _load_typed(self, pieces: list[Piece]) -> None:
+        tables = []
+        for piece in pieces:
+            with self.named(piece.name), _unchanged(piece):
+                tables.append(described(self.connection, piece.query, piece.parameters, piece.name))
+        self.names = tables[0][0]
+        for piece, (names, _) in zip(pieces, tables, strict=True):
+            self._compare(names, piece.name, pieces[0].name)
+        found = [dict(zip(*table, strict=True)) for table in tables]
+        files = [piece.name for piece in pieces]
+        self.kinds = [_common(name, [kinds[name] for kinds in found], files) for name in self.names]
+        for k, piece in enumerate(pieces):
+            cells = ", ".join(
+                self._cell(name, found[k][name], kind, i)
+                for i, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True))
+            )
+            into = "INSERT INTO rows" if k else "CREATE TABLE rows AS"
+            with self.named(piece.name), _unchanged(piece):
+                query = f"{into} SELECT {cells} FROM ({piece.query}\n)"
+                self._add(piece.name, query, piece.parameters)
+
+    def _cell(self, name: str, own: str, common: str, i: int) -> str:
+        written = cell(name, own)
+        return f"{written if own == common else f'({written})::{common}'} AS c{i}"
+
+    # ------------------------------------------------------------ CSV
+
+    def _load_texts(self, files: list[tuple[Path, str]]) -> None:
+        self.typed = False
+        notes: dict[str, list[str]] = {}
+        for k, (path, name) in enumerate(files):
+            with self.named(name), _unchanged(Piece(path, "", [], name)):
+                found, more = self._load_text(path, name)
+                self.names = self.names or found
+                self._compare(found, name, files[0][1])
+                cells = ", ".join(f"c{found.index(x)} AS c{i}" for i, x in enumerate(self.names))
+                into = "INSERT INTO rows" if k else "CREATE TABLE rows AS"
+                self._add(name, f"{into} SELECT {cells} FROM t", [])
+                self.connection.execute("DROP TABLE t")
+            for note in more:
+                notes.setdefault(note, []).append(name)
+        self.kinds = ["VARCHAR"] * len(self.names)
+        for note, where in notes.items():
+            self.notes.append(note if len(files) == 1 else f"{listed(where, 3)}: {note}")
+
+    def _load_text(self, path: Path, name: str) -> tuple[list[str], list[str]]:
+        """Makes the table t of a file; returns its names, and notes."""
+        notes = Notes()
+        file = File(self._plain(path, name), name)
+        most = self._memory // 12  # it is taken apart by Python, as several copies
+        found, quotes = load_delimited(
+            self.connection, file, file.head(), notes, self._header, self._encoding, most
+        )
+        if quotes is not None:
+            quotes.mark(self.connection, len(found))
+        return found, notes.lines()
+
+    def _plain(self, path: Path, name: str) -> Path:
+        """The file, or what is packed in it."""
+        with path.open("rb") as opened:
+            if opened.read(2) != b"\x1f\x8b":
+                return path
+        copy = self.folder / f"unpacked-{len(self.parts)}{path.with_suffix('').suffix}"
+        unpack(path, copy, name)
+        return copy
+
+    # ------------------------------------------------------------ both
+
+    def _add(self, name: str, query: str, parameters: list[Any]) -> None:
+        self.connection.execute(query, parameters)
+        rows = self.connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+        self.parts.append((self.rows, name))
+        self.rows = rows
+        for path in self.folder.glob("unpacked-*"):
+            path.unlink()
+
+    def _compare(self, names: list[str], file: str, first: str) -> None:
+        """Raise DataError where a file has other columns than the first; note another order."""
+        lost, more = [x for x in self.names if x not in names], set(names) - set(self.names)
+        if not lost and not more:
+            if names != self.names:
+                self.notes.append(f"{file}: columns in another order than in {first}: matched by "
+                                  "name")  # fmt: skip
+            return
+        what = f"lacks column {lost[0]!r}" if lost else f"has one more column, {min(more)!r}"
+        raise DataError(
+            file, f"{what}: the files of a table have the same columns",
+            expected=f"{listed(self.names)}, as in {first}", got=listed(names),
+            fix="leave the file out, or a query with the columns that all have: \"SELECT a, b FROM "
+                "read_parquet('*.parquet', union_by_name=true)\" (of CSV: read_csv)",
+        )  # fmt: skip
+
+    def _contiguous(self) -> None:
+        """Number the rows from 0, where some were left out while reading."""
+        last = self.connection.execute("SELECT max(rowid) FROM rows").fetchone()[0]
+        if last is not None and last + 1 != self.rows:
+            self.connection.execute("CREATE TABLE again AS FROM rows ORDER BY rowid")
+            self.connection.execute("DROP TABLE rows")
+            self.connection.execute("ALTER TABLE again RENAME TO rows")
+
+    @contextlib.contextmanager
+    def named(self, name: str) -> Iterator[None]:
+        """Names the file in an error of DuckDB."""
+        try:
+            yield
+        except self._duckdb.Error as error:
+            raise self._failed(name, error) from None
+
+    def _failed(self, name: str, error: Exception) -> DataError:
+        text = str(error)
+        if FULL.search(text):
+            return full_disk(self.source, self.folder)
+        if "Out of Memory" in text:
+            return DataError(self.source, "needs more memory than it may take",
+                             got=in_words(self._memory),
+                             fix=f'memory="{2 * self._memory // 10**6}MB"')  # fmt: skip
+        return sql_error(name, error)
+
+    def table(self, begin: int = 0, end: int | None = None) -> Table:
+        """The rows from `begin` to before `end`, as `read` gives them."""
+        end = self.rows if end is None else end
+        return self.table_of(f"rowid >= {begin} AND rowid < {end}", np.arange(begin, end))
+
+    def table_of(self, which: str, origin: Any = None) -> Table:
+        """The rows that fulfil a condition in SQL, in order; `origin` are their numbers."""
+        notes, columns = Notes(), list[Column]()
+        with interrupted_queries(), self.named(self.source):
+            for start in range(0, len(self.names), BLOCK):
+                block = self.names[start : start + BLOCK]
+                cells = ", ".join(f"c{start + k} AS c{k}" for k in range(len(block)))
+                self.connection.execute(
+                    f"CREATE OR REPLACE TABLE t AS SELECT {cells} FROM spool.rows WHERE {which} "
+                    "ORDER BY rowid"
+                )
+                columns += columns_of(self.connection, block, notes, typed=self.typed)
+        parts = self.parts if len(self.parts) > 1 else ()
+        return Table(columns, source=self.source, notes=notes.lines(), origin=origin, parts=parts)
+
+    def blocks(self, size: int) -> Iterator[Table]:
+        """All rows in order, `size` at a time."""
+        for begin in range(0, self.rows, size):
+            yield self.table(begin, min(begin + size, self.rows))
+
+    def random_rows(self, most: int) -> NDArray[np.int64]:
+        """Numbers of rows at random, ascending, the same for the same number of rows."""
+        if self.rows <= most:
+            return np.arange(self.rows)
+        drawn = np.random.Generator(np.random.Philox(0)).integers(0, self.rows, 2 * most)
+        drawn = np.unique(drawn)
+        return np.sort(drawn[shuffled(len(drawn), 0)[:most]])
+
+    def sample(self, most: int) -> Table:
+        """Rows at random as a table, in their order; all where they are few."""
+        rows = self.random_rows(most)
+        if len(rows) == self.rows:
+            return self.table()
+        self.connection.execute(
+            "CREATE OR REPLACE TABLE sampled AS SELECT unnest(?) AS r", [rows.tolist()]
+        )
+        return self.table_of("rowid IN (SELECT r FROM sampled)", rows)
+
+    def place(self, row: int) -> str:
+        """The file of a row and its number in it, for a message."""
+        return place(self.source, self.parts if len(self.parts) > 1 else (), row)
+
+    @property
+    def bytes(self) -> int:
+        """Of the database on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("rows.duckdb*"))
+
+    def close(self) -> None:
+        """Remove the database."""
+        if hasattr(self, "connection"):
+            self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+
+def block_rows(memory: int, columns: int) -> int:
+    """The rows of a block, so that its cells and their copies take a small part of the memory."""
+    return int(np.clip(memory // 8 // (200 * max(columns, 1)), 1000, 1 << 17))
+
+
+def disk_folder() -> str:
+    """The folder for large temporary data: $TMPDIR, or one that is not in memory."""
+    if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK):
+        return tempfile.gettempdir()
+    return "/var/tmp"
+
+
+def full_disk(source: str, folder: Path) -> DataError:
+    """The error where the folder for temporary data is full."""
+    free = shutil.disk_usage(folder).free if folder.exists() else 0
+    return DataError(
+        source, "the disk for temporary data is full", got=f"{in_words(free)} free",
+        at=str(folder.parent), fix="free some, or name another folder: TMPDIR=/path/to/folder",
+    )  # fmt: skip
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _short_names(files: Sequence[Path]) -> list[str]:
+    """The names of files in messages: without their folders, where these are not needed."""
+    short = [path.name for path in files]
+    return short if len(set(short)) == len(short) else [str(path) for path in files]
+
+
+def _format(path: Path, name: str) -> str:
+    """The format of a file: parquet, json or text. Raises DataError where it has none of them."""
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(name, "the file is empty", fix="leave it out, or write it again")
+        with path.open("rb") as opened:
+            magic = opened.read(4)
+    except OSError as error:
+        raise DataError(name, "cannot be read", got=error.strerror) from None
+    if magic == b"PAR1":
+        return "parquet"
+    endings = [x.lower() for x in path.suffixes]
+    if magic[:2] == b"\0\0" or {*SPREADSHEETS, ".npz", ".idx", ".parquet"} & set(endings):
+        what = "is damaged or truncated" if ".parquet" in endings else "has to be read whole"
+        raise DataError(
+            name, f"{what}, and is not read in parts", expected="CSV, Parquet, JSON, or a query",
+            got=f"a file that begins with {magic!r}", fix="write it again, as Parquet or CSV",
+        )  # fmt: skip
+    return "json" if set(JSON) & set(endings) else "text"
+
+
+def _common(name: str, kinds: list[str], files: list[str]) -> str:
+    """The type of a column in all files. Raises DataError for numbers in one, texts in another."""
+    first, bases = kinds[0], [kind.split("(")[0] for kind in kinds]
+    if len(set(kinds)) == 1:
+        return first
+    known = [(base, kind) for base, kind in zip(bases, kinds, strict=True) if kind != '"NULL"']
+    some = {base for base, _ in known}
+    if len({kind for _, kind in known}) == 1:
+        return known[0][1]
+    if some <= {*INTEGERS}:
+        return "BIGINT"
+    if some <= {*INTEGERS, *WIDE}:
+        return "HUGEINT"
+    if some <= {*INTEGERS, *WIDE, *REALS}:
+        return "DOUBLE"
+    if all(base == "DATE" or base.startswith("TIMESTAMP") for base in some):
+        return "TIMESTAMP"
+    if some <= {"VARCHAR", "ENUM"}:
+        return "VARCHAR"
+    other = next(k for k, base in enumerate(bases) if base != bases[0])
+    same = counted(len([x for x in kinds if x == kinds[other]]), "file")
+    raise DataError(
+        files[other], f"column {name!r} is of another type", expected=f"{first}, as in {files[0]}",
+        got=f"{kinds[other]}, in {same} of {len(files)}",
+        fix="leave the file out, or a query that converts it: \"SELECT * REPLACE "
+            f"(TRY_CAST({name} AS {first}) AS {name}) FROM '*.parquet'\"",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _unchanged(piece: Piece) -> Iterator[None]:
+    """Raises DataError where a file becomes another, or goes, while the block reads it."""
+    if piece.path is None:
+        yield
+        return
+    before = _state(piece.path)
+    try:
+        yield
+    except (DataError, OSError):
+        _compare_states(piece, before)
+        raise
+    _compare_states(piece, before)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _compare_states(piece: Piece, before: tuple[int, int, int] | None) -> None:
+    assert piece.path is not None
+    after = _state(piece.path)
+    if after == before:
+        return
+    what = "changed" if after is not None and before is not None else "disappeared"
+    sizes = [f"{x[0]:,} bytes" if x else "no file" for x in (before, after)]
+    if sizes[0] == sizes[1]:
+        sizes[1] += ", written again"
+    raise DataError(
+        piece.name, f"{what} while it was read", expected=sizes[0], got=sizes[1],
+        at=str(piece.path), fix="start again when it is complete",
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""`train`, `predict` and `evaluate` of data in parts, as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from command import houses, run
+
+import chainrule as cr
+from chainrule.cli import main
+
+MODEL = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a classifier of towns, a regressor of prices, and rows in three files."""
+    folder = tmp_path_factory.mktemp("parts")
+    whole = houses(folder / "h.csv", 3000)
+    for target, name in (("town", "towns"), ("price", "prices")):
+        cr.train(whole, target, quality="fast", epochs=1, verbose=False).save(
+            folder / f"{name}.safetensors"
+        )
+    head, *lines = whole.read_text(encoding="utf-8").splitlines()
+    (folder / "parts").mkdir()
+    for k in range(3):
+        text = "\n".join([head, *lines[1000 * k : 1000 * (k + 1)]]) + "\n"
+        (folder / "parts" / f"{k}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("chainrule.cli.inparts.block_rows", lambda memory, columns: 700)
+    return folder
+
+
+def rows(path: str) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("model", ["towns", "prices"])
+def test_the_same_predictions(inside: Path, model: str) -> None:
+    whole = ["predict", f"{model}.safetensors", "h.csv", "--keep", "id,town", "-q", "-o"]
+    assert main([*whole, "whole.csv"]) == 0
+    parts = [
+        "predict",
+        f"{model}.safetensors",
+        "parts/*.csv",
+        "--stream",
+        "--keep",
+        "id,town",
+        "-q",
+        "-o",
+    ]
+    assert main([*parts, "parts.csv"]) == 0
+    assert Path("parts.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert main([*whole, "whole.parquet"]) == 0
+    assert main([*parts, "parts.parquet"]) == 0
+    a, b = cr.data.read("whole.parquet"), cr.data.read("parts.parquet")
+    assert a.columns == b.columns
+    for x, y in zip(a, b, strict=True):
+        assert x.storage == y.storage
+        assert x.cells() == y.cells()
+
+
+def test_kept_columns_have_their_types(inside: Path) -> None:
+    whole = ["predict", "towns.safetensors", "h.csv", "--keep", "age,size,sold", "-q", "-o"]
+    assert main([*whole, "types.parquet"]) == 0
+    assert main([*whole, "types-parts.parquet", "--stream"]) == 0
+    a, b = cr.data.read("types.parquet"), cr.data.read("types-parts.parquet")
+    for name in ("age", "size", "sold"):
+        assert (a[name].storage, a[name].cells()) == (b[name].storage, b[name].cells())
+
+
+@pytest.mark.parametrize("model", ["towns", "prices"])
+def test_the_same_scores(inside: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    found = []
+    for more in ([], ["--stream"]):
+        assert main(["evaluate", f"{model}.safetensors", "h.csv", "--json", *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    whole, parts = found
+    assert parts["rows"] == whole["rows"]
+    assert list(parts["metrics"]) == list(whole["metrics"])
+    for part in ("metrics", "constant_guess"):
+        for name, value in whole[part].items():
+            rough = 1e-3 if name == "median_absolute_error" else 1e-5
+            assert parts[part][name] == pytest.approx(value, rel=rough), name
+    assert parts.get("confusion") == whole.get("confusion")
+    assert main(["evaluate", f"{model}.safetensors", "parts", "--stream"]) == 0
+    shown = capsys.readouterr()
+    assert "3,000 rows" in shown.out
+    assert "streamed" in shown.err
+
+
+def test_a_fault_in_the_last_part_leaves_the_old_file(inside: Path) -> None:
+    lines = Path("h.csv").read_text(encoding="utf-8").splitlines()
+    lines[-1] = lines[-1].replace(lines[-1].split(",")[2], "inf", 1)
+    Path("broken.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    Path("out.csv").write_text("before")
+    assert (
+        main(["predict", "prices.safetensors", "broken.csv", "--stream", "-q", "-o", "out.csv"])
+        != 0
+    )
+    assert Path("out.csv").read_text() == "before"
+    assert not [x for x in os.listdir() if "partial" in x]
+
+
+def test_notes_are_told_once(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("h.csv").read_text(encoding="utf-8").replace("Bonn", "Rome")
+    Path("rome.csv").write_text(text, encoding="utf-8")
+    assert (
+        main(["predict", "prices.safetensors", "rome.csv", "--stream", "-o", "rome-out.csv"]) == 0
+    )
+    assert capsys.readouterr().err.count("'Rome'") == 1
+
+
+def test_a_name_for_a_pattern(folder: Path) -> None:
+    run("train", "parts/*.csv", "--target", "price", "--quality", "fast", "--epochs", "1", "-q",
+        cwd=folder)  # fmt: skip
+    assert (folder / "parts-model" / MODEL).is_file()
