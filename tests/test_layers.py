@@ -45,6 +45,7 @@ LATE = {
         "model.profile",
         "model.recorder",
         "model.resume",
+        "system.ranks.mpi",
         "system.workers",
     ),
 }
@@ -58,7 +59,7 @@ WRAPPED = {
 }
 """By part, a library that the user installs for it; such a part is imported late."""
 
-OPTIONAL = {"IPython", "python_calamine"}
+OPTIONAL = {"mpi4py", "IPython", "python_calamine"}
 """Libraries that are used where the user has them, and are no dependency."""
 
 

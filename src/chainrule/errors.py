@@ -128,6 +128,10 @@ class WorkerDied(ChainruleError, RuntimeError):
     """A process that died in the middle of its work, for example for lack of memory."""
 
 
+class RankLost(ChainruleError, RuntimeError):
+    """A process of a run on several that ended, or does not answer: the others end too."""
+
+
 class MissingExtra(ChainruleError, ImportError):
     """A missing optional dependency."""
 

@@ -1,4 +1,4 @@
-"""A step that is cut between gradients and updates, and nodes that a plan keeps."""
+"""A step that is cut where sums over rows are exchanged, and nodes that a plan keeps."""
 
 from __future__ import annotations
 
@@ -51,30 +51,32 @@ def native(step: Step, threads: int = 1) -> Runner:
     return made
 
 
-def inputs(step: int, made: Runner) -> Mapping[str, Array]:
+def inputs(step: int, made: Runner, count: int = ROWS, first: int = 0) -> Mapping[str, Array]:
     known: dict[str, Array] = {
         "step.key": step_keys(0, np.array([step]))[0],
         "step.rate": np.array(0.05),
         "step.number": np.array(step + 1.0),
+        "step.rows": np.array(count),
+        "step.first_row": np.array(first),
     }
     return {b.name: known[b.name] for b in made.signature.buffers if b.space == "step"}
 
 
 def whole(made: Runner, step: int, rows: Array) -> None:
-    _, failed = made.run(rows, [0, len(rows)], inputs(step, made))
+    _, failed = made.run(rows, [0, len(rows)], inputs(step, made, len(rows)))
     assert failed is None
 
 
-def halves(made: Runner, step: int, rows: Array) -> None:
-    for half in ("gradients", "updates"):
-        _, failed = made.run(rows, [0, len(rows)], inputs(step, made), half)  # type: ignore[arg-type]
+def in_parts(made: Runner, step: int, rows: Array) -> None:
+    for part in range(len(made.signature.cuts) + 1):
+        _, failed = made.run(rows, [0, len(rows)], inputs(step, made, len(rows)), part)
         assert failed is None
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("settings", [{}, {"clip_norm": 0.3}, {"clip_value": 0.01}], ids=str)
-def test_two_halves_are_one_step(
+def test_two_parts_are_one_step(
     rule: cr.Optimizer, settings: dict[str, float], threads: int
 ) -> None:
     step = network(rule, exchange=True, **settings)
@@ -83,23 +85,23 @@ def test_two_halves_are_one_step(
         rows = np.random.default_rng(k).permutation(ROWS)[: 9 + k]
         whole(one, k, rows)
         before = dict(two.state)
-        two.run(rows, [0, len(rows)], inputs(k, two), "gradients")
+        two.run(rows, [0, len(rows)], inputs(k, two, len(rows)), 0)
         for name, value in two.state.items():
             npt.assert_array_equal(value, before[name], err_msg="gradients leave the state alone")
-        two.run(rows, [0, len(rows)], inputs(k, two), "updates")
+        two.run(rows, [0, len(rows)], inputs(k, two, len(rows)), 1)
         for name, value in one.state.items():
             assert value.tobytes() == two.state[name].tobytes(), name
 
 
 def test_a_cut_changes_no_result() -> None:
     plain, cut = (network(cr.Adam(0.01), exchange=x, clip_norm=0.5) for x in (False, True))
-    assert plan_step(plain).cut is None
+    assert not plan_step(plain).cuts
     one, two = native(plain), native(cut)
     interpreted = Interpreted(cut, {})
     for k in range(3):
         rows = np.arange(k, ROWS, 2)
         whole(one, k, rows)
-        halves(two, k, rows)
+        in_parts(two, k, rows)
         interpreted.run(DATA, [rows], [0.05])
         for name, value in one.state.items():
             npt.assert_allclose(two.state[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
@@ -109,16 +111,18 @@ def test_a_cut_changes_no_result() -> None:
 def test_the_plan_writes_every_gradient_before_the_cut_and_updates_after_it() -> None:
     step = network(cr.Adam(0.01), exchange=True)
     plan = plan_step(step)
-    assert plan.cut is not None
-    first = {b for phase in plan.phases[: plan.cut] for task in phase.tasks for b in task.writes}
-    rest = {b for phase in plan.phases[plan.cut :] for task in phase.tasks for b in task.writes}
+    (cut,) = plan.cuts
+    first = {b for phase in plan.phases[:cut] for task in phase.tasks for b in task.writes}
+    rest = {b for phase in plan.phases[cut:] for task in phase.tasks for b in task.writes}
     gradients = set(plan.signature.gradients)
-    assert len(gradients) == len(step.gradients) == 5
+    named = {x.name for x in gradients}
+    assert {f"{x}.gradient.total" for x in ("h.w", "h.b", "y.w", "y.b")} <= named
+    assert len(gradients) == 7, "two sums of the shared parameter, without its penalty; the loss"
     assert gradients <= first
     assert not gradients & rest
     assert set(plan.updates) <= rest
-    assert plan.loss in first
-    read = {b for phase in plan.phases[plan.cut :] for task in phase.tasks for b in task.reads}
+    assert plan.loss in rest
+    read = {b for phase in plan.phases[cut:] for task in phase.tasks for b in task.reads}
     assert gradients <= read
     work = {b.name for b in read if b.space == "work"}
     assert not {name for name in work if name.endswith(".gradient")}, "updates read the exchanged"
@@ -129,15 +133,16 @@ def test_ranks_that_exchange_gradients_stay_equal_and_do_the_step_of_all_rows() 
     alone, ranks = native(step), [native(step), native(step)]
     for k in range(5):
         rows = np.random.default_rng(k).permutation(ROWS)
-        parts = np.split(rows, 2)
+        parts = np.split(rows, [9])
         whole(alone, k, rows)
         for rank, part in zip(ranks, parts, strict=True):
-            rank.run(part, [0, len(part)], inputs(k, rank), "gradients")
+            first = 0 if part is parts[0] else len(parts[0])
+            rank.run(part, [0, len(part)], inputs(k, rank, len(rows), first), 0)
         for buffers in zip(*(rank.signature.gradients for rank in ranks), strict=True):
             views = [rank.gradient(b) for rank, b in zip(ranks, buffers, strict=True)]
-            views[0][...] = views[1][...] = (views[0] + views[1]) / 2
+            views[0][...] = views[1][...] = views[0] + views[1]
         for rank, part in zip(ranks, parts, strict=True):
-            rank.run(part, [0, len(part)], inputs(k, rank), "updates")
+            rank.run(part, [0, len(part)], inputs(k, rank, len(rows)), 1)
         for name, value in ranks[0].state.items():
             assert value.tobytes() == ranks[1].state[name].tobytes(), name
             npt.assert_allclose(value, alone.state[name], rtol=1e-3, atol=1e-5, err_msg=name)
@@ -181,8 +186,8 @@ def test_the_rows_of_a_step_are_counted_and_numbered_among_those_of_all_programs
         given = {"step.key": step_keys(3, np.array([5]))[0], "step.rate": np.array(0.1), **place}
         needed = {b.name for b in made.signature.buffers if b.space == "step"}
         brought = {name: array for name, array in given.items() if name in needed}
-        made.run(rows, [0, len(rows)], brought, "gradients")
-        (buffer,) = made.signature.gradients
+        made.run(rows, [0, len(rows)], brought, 0)
+        (buffer,) = (b for b in made.signature.gradients if b.shape == (7,))
         return made.gradient(buffer).copy()
 
     rows = np.random.default_rng(0).permutation(ROWS)
@@ -217,7 +222,7 @@ def test_weights_count_alike_in_programs_that_share_a_step() -> None:
         given = {"step.rows": np.array(ROWS), "step.rate": np.array(0.1), **data}
         needed = {b.name for b in made.signature.buffers if b.space == "step"}
         brought = {name: array for name, array in given.items() if name in needed}
-        made.run(rows, [0, len(rows)], brought, "gradients")
+        made.run(rows, [0, len(rows)], brought, 0)
         return [made.gradient(b).copy() for b in made.signature.gradients]
 
     rows = np.arange(ROWS)

@@ -21,7 +21,7 @@ from chainrule.plan.unit import unit_of_step
 from chainrule.types import TensorType
 
 NAMES = (
-    *("specialise", "differentiate", "update", "rows", "position", "merge", "hoist"),
+    *("specialise", "differentiate", "update", "rows", "exchange", "merge", "hoist"),
     *("streams", "decompose", "fold", "merge", "gather", "fuse", "schedule", "emit", "object"),
 )
 
@@ -69,8 +69,8 @@ def test_every_result_has_a_text_that_tells_it_from_the_one_before() -> None:
     }
     assert "h.w.gradient" in texts["differentiate"]
     assert "h.w.new" in texts["update"]
-    assert "step.rows" in texts["position"]
-    assert "exchange(" in texts["update"]
+    assert "step.rows" in texts["exchange"]
+    assert "exchange(" in texts["exchange"]
     assert "encoded." in texts["hoist"]
     assert "matmul(" in texts["streams"]
     assert "einsum(" in texts["decompose"]

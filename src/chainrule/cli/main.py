@@ -16,6 +16,8 @@ from chainrule.cli.console import Console
 from chainrule.data.table import clip
 from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
+from chainrule.system.ranks.marker import write_marker
+from chainrule.system.ranks.world import in_group, speaks
 from chainrule.system.startup import INTERRUPTED, leave_interrupted
 
 FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(given)
     except KeyboardInterrupt:  # while the first one was told
         code = INTERRUPTED
+    if code and in_group():
+        write_marker("failed", "it was interrupted" if code == INTERRUPTED else f"exit code {code}")
     if code == INTERRUPTED:
         leave_interrupted()
     return code
@@ -41,7 +45,7 @@ def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [text for text in given if text != "--debug"]
     _prepare_streams()
-    trouble = Console(sys.stderr)
+    trouble = Console(sys.stderr if speaks() else None)
     try:
         with warnings.catch_warnings():
             _show_warnings(trouble)

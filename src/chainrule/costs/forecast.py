@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainrule.costs.cost import KernelCost, PlanCost
+from chainrule.costs.shared import SharedCost
 from chainrule.costs.speeds import Speeds
 from chainrule.costs.work import Work
 from chainrule.display.repeats import Block
@@ -95,6 +96,7 @@ class Forecast:
         once: nodes of the graph that are computed once, before the run, as they depend on the
             data alone.
         tables: the way each table that examples look up is updated, by its name.
+        shared: the cost on several processes, where it was asked for.
     """
 
     what: str
@@ -107,6 +109,7 @@ class Forecast:
     own: frozenset[str] = frozenset()
     once: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedCost | None = None
 
     @property
     def kernels(self) -> tuple[KernelCost, ...]:
@@ -168,6 +171,12 @@ class Forecast:
             "kernels": kernels, "nodes": nodes, "once": list(self.once),
             "tables": dict(self.tables),
             "calls": [{"name": x.name, "after_phase": x.phase} for x in self.plan.calls],
+            **({} if self.shared is None else {"shared": {
+                "ranks": self.shared.ranks, "blocks": self.shared.blocks,
+                "predicted": self.shared.seconds, "computing": self.shared.computing,
+                "exchanging": self.shared.exchanging, "bytes": self.shared.sums,
+                "speedup": self.shared.speedup,
+            }}),
         }  # fmt: skip
 
     def _plain(self, x: KernelCost) -> dict[str, Any]:
@@ -190,7 +199,8 @@ class Forecast:
     def sections(self, *, full: bool = False) -> tuple[Section, ...]:
         """The forecast in parts; `full` shows also the kernels that come again and again."""
         tables = (self._tables(),) if self.tables else ()
-        parts = self._facts(), self._passes(), self._kernels(full), *tables
+        shared = () if self.shared is None else (self.shared.section(),)
+        parts = self._facts(), *shared, self._passes(), self._kernels(full), *tables
         return (*parts, self._layout(), self._memory())
 
     def _facts(self) -> Section:

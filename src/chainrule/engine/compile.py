@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from chainrule.backend.base import Backend, Job
-from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal, position_rows
+from chainrule.engine.split import SplitStep, hoist_encoders, merge_equal
 from chainrule.engine.step import (
     Differentiated,
     ExplainedStep,
@@ -25,6 +25,7 @@ from chainrule.graph.listing import listing
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.step import Step
 from chainrule.passes.decompose import decompose
+from chainrule.passes.exchange import exchange_rows
 from chainrule.passes.fold import fold
 from chainrule.passes.gather import gather
 from chainrule.passes.merge import merge
@@ -103,6 +104,7 @@ GRADIENT = (
 UPDATE = (
     Stage("update", "add the new value of every parameter and slot", add_updates),
     Stage("rows", "update only the rows of large tables that examples use", update_rows),
+    Stage("exchange", "in a step that programs share, exchange the sums over rows", exchange_rows),
 )
 """Loss and gradients become a Step."""
 
@@ -110,11 +112,6 @@ STEP = (*GRADIENT, *UPDATE)
 """An Objective becomes a Step."""
 
 SPLIT = (
-    Stage(
-        "position",
-        "in a step that programs share, read row count and offset from inputs",
-        position_rows,
-    ),
     Stage("merge", "make nodes that compute the same one node", merge_equal),
     Stage("hoist", "compute what depends on the data alone once, before the run", hoist_encoders),
 )

@@ -17,6 +17,7 @@ from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.tuned import TunedRunner
 from chainrule.backend.registry import find_backend
 from chainrule.costs.timing import Timing
+from chainrule.engine.blocks import BlockRunner, Blocks
 from chainrule.engine.codecache import forward_code, step_code
 from chainrule.engine.compile import calls_of_forward, calls_of_step
 from chainrule.engine.interpreted import Interpreted
@@ -62,6 +63,7 @@ class NativeProgram:
         encode: adds to a data set the inputs that the step has in place of encoders.
         whole: the step with its encoders: it tells where a NaN came up.
         threads: how many may share a step, where that is quicker; None: all processors.
+        blocks: into which each minibatch is cut; None: it is not, and no other program has a part.
     """
 
     ended = None
@@ -74,8 +76,10 @@ class NativeProgram:
         encode: Encode,
         whole: Step,
         threads: int | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         self._step, self._seed, self._steps = step, seed, 0
+        self._blocks = blocks
         self._encode, self._whole, self._threads = encode, whole, threads
         graph = step.graph
         self._parameters = {graph.name(x): x for x in graph.parameters}
@@ -139,6 +143,7 @@ class NativeProgram:
     def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
         """The machine code, with room for so many rows and the data bound to it."""
         runner = self._runner
+        rows = rows if self._blocks is None else self._blocks.largest(rows)
         if runner is None or rows > runner.code.max_rows:
             self._bound = None
             runner = self._runner = self._with_room(rows)
@@ -195,7 +200,12 @@ class NativeProgram:
     def _with_room(self, rows: int) -> Runner:
         """Machine code for minibatches of so many rows, with the present state."""
         code = step_code(self._step, _room(rows))
-        runner = find_backend("native").runner(code, self._threads)
+        runner: Runner
+        if self._blocks is None:
+            runner = find_backend("native").runner(code, self._threads)
+        else:
+            assert isinstance(code, Executable)
+            runner = BlockRunner(code, self._blocks, self._threads)
         runner.calls.functions = self._functions(code)
         for name in runner.state:
             runner.state[name] = self._runner.state[name] if self._runner else self._first(name)
@@ -263,9 +273,15 @@ class NativeProgram:
         self._runner.release()
         return self._runner.bytes <= MAX_RESTING_BYTES
 
-    def continues(self, step: Step, state: Mapping[str, Array], threads: int | None) -> bool:
+    def continues(
+        self,
+        step: Step,
+        state: Mapping[str, Array],
+        threads: int | None,
+        blocks: Blocks | None = None,
+    ) -> bool:
         """Whether it runs this very step, and the state has a value for all that it updates."""
-        same = step is self._step and threads == self._threads
+        same = step is self._step and threads == self._threads and blocks == self._blocks
         return same and self._parameters.keys() <= state.keys()
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.interpreted import Interpreted
@@ -75,6 +76,7 @@ def compile_step(
     *,
     backend: str = "native",
     threads: int | None = None,
+    blocks: Blocks | None = None,
 ) -> Program:
     """The program of a training step, starting from `state`.
 
@@ -84,6 +86,7 @@ def compile_step(
         seed: of what is random in a step.
         backend: "native" for machine code, or "interpreter".
         threads: that machine code may use where they make it quicker; None: all processors.
+        blocks: into which minibatches are cut, for a step made with `exchange=True`.
 
     Raises:
         SettingError: there is no such backend.
@@ -93,7 +96,7 @@ def compile_step(
     tell_of_calls(split.full.graph, backend)
     encode = PrecomputedInputs(split)
     if backend == "native":
-        return NativeProgram(split.body, state, seed, encode, split.full, threads)
+        return NativeProgram(split.body, state, seed, encode, split.full, threads, blocks)
     return Interpreted(split.body, state, seed, encode, split.full)
 
 

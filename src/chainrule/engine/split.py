@@ -10,7 +10,6 @@ from chainrule.graph.node import Node
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.passes.hoist import hoist, row_bytes
 from chainrule.passes.merge import merge
-from chainrule.passes.position import position
 
 ENCODED_BYTES = 1024
 """Bytes an example that encoded columns may take in any case; else twice those of its inputs."""
@@ -40,15 +39,6 @@ class SplitStep:
     def nodes(self) -> tuple[Node, ...]:
         """The nodes of the body, operands first."""
         return self.body.graph.nodes
-
-
-def position_rows(step: Step) -> Step:
-    """The step with its row count and offset as inputs, where programs share it."""
-    place = position(step.graph)
-    if place is None:
-        return step
-    outputs = [*(place[x] for x in step.outputs), *step.updates]
-    return step.mapped(place, Graph(outputs, like=step.graph))
 
 
 def merge_equal(step: Step) -> Step:

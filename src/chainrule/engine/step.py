@@ -16,7 +16,6 @@ from chainrule.graph.step import RATE, STEP_INDEX, Step
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
-from chainrule.ops.mode import exchange
 from chainrule.ops.reduce import sum
 from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.system.settings import Within
@@ -49,7 +48,8 @@ class Objective:
         clip_value: the greatest size of each single entry of a gradient, cut before `clip_norm`.
         trainable: names, or patterns of names, of the parameters to train; None trains all that
             were made with `trainable=True`.
-        exchange: make a step that can be cut between gradients and updates.
+        exchange: make a step whose rows programs share: it can be cut where sums over rows are
+            exchanged.
         every: differentiate with respect to every node, and keep the names of layers: for reading.
     """
 
@@ -177,8 +177,6 @@ def add_updates(parts: Differentiated) -> Step:
     rule.check_names(graph.name(x) for x in graph.parameters if x.trainable)
     updates: dict[Parameter, Node] = {}
     gradients = parts.gradients
-    if objective.exchange:
-        gradients = {x: exchange(g) for x, g in gradients.items()}
     clipped = _clipped(graph, gradients, objective.clip_norm, objective.clip_value)
     for parameter, gradient in clipped.items():
         name = graph.name(parameter)
@@ -187,7 +185,7 @@ def add_updates(parts: Differentiated) -> Step:
     updates |= parts.tracked
     updates = named_updates(updates, graph)
     made = Graph([parts.loss, *updates.values()], like=graph)
-    return Step(made, parts.loss, updates, gradients)
+    return Step(made, parts.loss, updates, gradients, objective.exchange)
 
 
 def named_updates(updates: Mapping[Parameter, Node], graph: Graph) -> dict[Parameter, Node]:

@@ -42,14 +42,15 @@ class Step:
         updates: the new value of each parameter, optimizer slot and tracked statistic.
         gradients: of the loss with respect to each trained parameter, as they enter clipping and
             updates: nodes of the same computation, which need not be outputs of the graph. Those
-            of tables that are updated by rows are missing. In a step that can be cut between
-            gradients and updates, the nodes whose values may be exchanged there.
+            of tables that are updated by rows are missing.
+        shared: whether programs share the rows of a step: its sums over rows are exchanged.
     """
 
     graph: Graph
     loss: Node
     updates: Mapping[Parameter, Node]
     gradients: Mapping[Parameter, Node] = field(default_factory=dict)
+    shared: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -77,4 +78,5 @@ class Step:
             replaced[self.loss],
             {x: replaced[new] for x, new in self.updates.items()},
             {x: replaced[g] for x, g in self.gradients.items() if g in replaced},
+            self.shared,
         )

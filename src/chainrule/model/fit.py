@@ -19,8 +19,11 @@ from chainrule.graph.step import Step
 from chainrule.model.fitwords import kept, summary
 from chainrule.model.lastrun import LastRun, judged
 from chainrule.model.prepare import Prepared, prepare
+from chainrule.model.ranked import blocks_of, first_reason, require_equal
 from chainrule.model.state import Data, ModelState
 from chainrule.passes.tables import MOVING, treatments
+from chainrule.system.ranks.communicator import Communicator, from_first, together
+from chainrule.system.ranks.world import world
 from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
 from chainrule.train.epochends import EpochEnds
 from chainrule.train.fitsettings import FitSettings, as_optimizer
@@ -48,16 +51,18 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
     """Train a model; see Model.fit."""
     if state.loss is None:
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
-    prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
-    optimizer = optimizer_for(state, settings.optimizer)
-    settings = _resolved(state, prepared, optimizer, settings)
-    # else they are reported already
-    notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
-    state.release()
-    begin = _begin(state, prepared, optimizer, settings)
-    with _survival(state, prepared, begin, settings) as survival:
-        begin = begin if survival is None else _resumed(begin, survival)
-        return _train(state, prepared, begin, survival, settings, [*notes, *begin.notes])
+    ranks = world()
+    with together(ranks):
+        prepared = prepare(state, data, settings.validation, settings.groups, settings.time)
+        optimizer = optimizer_for(state, settings.optimizer)
+        settings = _resolved(state, prepared, optimizer, settings, ranks)
+        # else they are reported already
+        notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
+        state.release()
+        begin = _begin(state, prepared, optimizer, settings)
+        with _survival(state, prepared, begin, settings, ranks) as survival:
+            begin = begin if survival is None else _resumed(begin, survival)
+            return _train(state, prepared, begin, survival, settings, [*notes, *begin.notes])
 
 
 def _train(
@@ -104,9 +109,10 @@ def optimizer_for(state: ModelState, given: Optimizer | LBFGS | str | None) -> O
 
 
 def _resolved(
-    state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings
-) -> FitSettings:
-    """The settings with values for all that were left open, for this model and data."""
+    state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings,
+    ranks: Communicator,
+) -> FitSettings:  # fmt: skip
+    """The settings with values for all that were left open, for this model, data and ranks."""
     epochs, size = EPOCHS, settings.batch_size
     if isinstance(optimizer, LBFGS):
         epochs, size = optimizer.iterations, len(prepared.rows)
@@ -116,6 +122,8 @@ def _resolved(
         optimizer=optimizer,
         epochs=epochs if settings.epochs is None else settings.epochs,
         batch_size=size,
+        blocks=1 if isinstance(optimizer, LBFGS) else blocks_of(settings, ranks),
+        verbose=settings.verbose if ranks.rank == 0 else False,
         keep_best=settings.keep_best and evaluated,
         metrics=_metrics(state, settings.metrics),
     )
@@ -183,17 +191,29 @@ def _begin(
 
 
 def _survival(
-    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings
-) -> AbstractContextManager[Survival | None]:
-    """The checkpoints of a run, which hold their folder; None where it has none."""
-    if settings.checkpoint is None:
+    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings,
+    ranks: Communicator,
+) -> AbstractContextManager[Survival | None]:  # fmt: skip
+    """The checkpoints of a run, which hold their folder; None where it has none.
+
+    Ranks agree on the run that they begin; the first alone reads and writes the folder.
+    """
+    if settings.checkpoint is None and ranks.size == 1:
         return nullcontext()
     from chainrule.model import resume  # noqa: PLC0415  (few programs need it)
 
-    resume.refuse_unkept(settings)
+    if settings.checkpoint is not None:
+        resume.refuse_unkept(settings)
     beginning = begin.last, begin.tracker, begin.best
     same = resume.identity(state, prepared, settings, begin.values, begin.steps, beginning)
-    return resume.Survival(state, settings, same)
+    require_equal(ranks, same)
+    if settings.checkpoint is None:
+        return nullcontext()
+    if ranks.rank > 0:
+        return resume.Following(state, from_first(ranks, None))
+    survival = resume.Survival(state, settings, same)
+    from_first(ranks, survival.found)
+    return survival
 
 
 def _resumed(begin: _Begin, survival: Survival) -> _Begin:
@@ -270,7 +290,7 @@ def _program(
         )  # fmt: skip
         return FullBatchProgram(function, optimizer, rows), []
     step = state.step_cache.step(state.graph, loss, optimizer, settings)
-    program = state.step_cache.program(step, begin.values, state.seed, settings)
+    program = state.step_cache.program(step, begin.values, state.seed, settings, world())
     return program, _table_notes(step.body)
 
 
@@ -337,6 +357,7 @@ def _run(
         view=State(state, state.history), progress=progress, lend=lend,
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
         ends=partial(_ends, state, prepared, tracker, program, settings),
+        agree=partial(first_reason, world()),
     )  # fmt: skip
     if survival is not None:
         survival.attach(run)

@@ -24,6 +24,7 @@ from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, encode
 from chainrule.model.state import Data
 from chainrule.system.processors import usual_threads
+from chainrule.system.ranks.world import SERIAL, acting_as
 from chainrule.system.settings import require_integer
 from chainrule.system.signals import uninterrupted
 from chainrule.train.fitsettings import NAMES, FitSettings, require_known
@@ -154,7 +155,8 @@ def _train(task: Task, progress: SharedProgress) -> Exception | None:
     """Train one model; returns its error in a form that can be pickled."""
     try:
         progress.raise_if_cancelled()
-        task.train(verbose=progress)
+        with acting_as(SERIAL):
+            task.train(verbose=progress)
     except KeyboardInterrupt:
         return None
     except Exception as error:

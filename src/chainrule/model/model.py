@@ -21,6 +21,7 @@ from chainrule.model.saved import Saved
 from chainrule.model.state import Data, encoded_table, is_encoded
 from chainrule.nn.summary import Summary, summary
 from chainrule.system.collector import paused_collector
+from chainrule.system.ranks.world import speaks
 from chainrule.train.metrics import Metric, Scores
 from chainrule.train.metrics.registry import Function
 from chainrule.train.optim.registry import is_portable
@@ -223,12 +224,14 @@ class Model(Predicting[Result]):
         """Write the complete model to a safetensors file; an old file is replaced at the end.
 
         An optimizer or schedule that you wrote is code, and no code is saved: training that
-        continues from such a file begins with a new optimizer.
+        continues from such a file begins with a new optimizer. Of several processes that share a
+        run, the first alone writes.
 
         Raises:
             ModelFileError: the file cannot be written; an old one is left as it was.
         """
-        modelfile.write(path, content(self))
+        if speaks():
+            modelfile.write(path, content(self))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle and copy by the bytes of the model file, with a user's optimizer beside them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from chainrule.backend.base import Backend
 from chainrule.backend.registry import find_backend
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass
+from chainrule.costs.shared import SharedCost
 from chainrule.engine.compile import (
     GRAPH,
     KERNELS,
@@ -29,14 +31,36 @@ from chainrule.graph.node import Operation
 from chainrule.graph.step import STEP_INPUTS, Step
 from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import optimizer_for
+from chainrule.model.ranked import BLOCKS
 from chainrule.model.state import ModelState
 from chainrule.passes.hoist import row_bytes
 from chainrule.passes.tables import treatments
 from chainrule.plan.plan import Plan
 from chainrule.plan.unit import unit_of_step
+from chainrule.system.settings import Within, require_integer
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Network:
+    """Several processes that share a step, and what connects them.
+
+    Attributes:
+        ranks: the processes.
+        bandwidth: bytes a second between two of them.
+        latency: seconds of a message.
+    """
+
+    ranks: int
+    bandwidth: float
+    latency: float
+
+    def __post_init__(self) -> None:
+        require_integer("plan.ranks", self.ranks, 1)
+        Within(above=0)("bandwidth", self.bandwidth)
+        Within(least=0)("latency", self.latency)
 
 
 def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
@@ -51,14 +75,34 @@ def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
     step = build_step(
         state.graph, state.loss, chosen,
         clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+        exchange=settings.blocks is not None,
     )  # fmt: skip
     return step, chosen
 
 
-def plan(state: ModelState, settings: FitSettings, rows: int | None = None) -> Forecast:
+def plan(
+    state: ModelState, settings: FitSettings, rows: int | None = None,
+    network: Network | None = None,
+) -> Forecast:  # fmt: skip
     """See Model.plan."""
-    step, optimizer = step_of(state, settings)
-    return forecast(state, step, split_step(step), type(optimizer).__name__, settings, rows)
+    step, optimizer = step_of(state, replace(settings, blocks=None))
+    made = forecast(state, step, split_step(step), type(optimizer).__name__, settings, rows)
+    return made if network is None else replace(made, shared=_shared(state, settings, network))
+
+
+def _shared(state: ModelState, settings: FitSettings, network: Network) -> SharedCost:
+    """The forecast of a step that several processes share."""
+    blocks = settings.blocks or max(BLOCKS, network.ranks)
+    step, _ = step_of(state, replace(settings, blocks=blocks))
+    made, backend = plan_step(split_step(step).body), find_backend("native")
+    rows = -(-settings.batch_size // blocks)
+    speeds, most = backend.speeds(), backend.max_threads(settings.threads)
+    threads = most if settings.threads else best_threads(made, rows, most, speeds)
+    cost = PlanCosts(made, rows, speeds).at(threads)
+    sums = sum(map(_bytes, made.signature.gradients))
+    return SharedCost(
+        network.ranks, blocks, rows, cost, made.cuts, sums, network.bandwidth, network.latency
+    )
 
 
 def forecast(

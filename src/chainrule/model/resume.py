@@ -207,6 +207,25 @@ class Survival:
             self._writer.wait()
 
 
+class Following(Survival):
+    """The checkpoints of a run on a rank that neither reads nor writes them.
+
+    Args:
+        state: the model.
+        found: the snapshot to go on from, which the first rank has read, or None.
+    """
+
+    def __init__(self, state: ModelState, found: Snapshot | None) -> None:
+        self._model, self._where = state, "the folder of rank 0"
+        self.found, self.notes = found, []
+
+    def keep(self, last: bool) -> None:
+        """The first rank does it."""
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 def _types(values: Mapping[str, Array]) -> dict[str, object]:
     return {name: (x.shape, x.dtype) for name, x in values.items()}
 
@@ -249,6 +268,7 @@ def identity(
         "validation data": "none" if held is None else _rows(state, held, prepared.held_rows),
         "optimizer": _ADDRESS.sub("", repr(settings.optimizer)),
         **{x: repr(getattr(settings, x)) for x in _SETTINGS},
+        **({} if settings.blocks in (None, 1) else {"blocks": str(settings.blocks)}),
         "metrics": metrics,
     }
 

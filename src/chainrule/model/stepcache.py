@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
+from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import build_split
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import Program, compile_step
@@ -16,6 +17,7 @@ from chainrule.engine.step import Objective
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.graph.source import user_line
+from chainrule.system.ranks.communicator import Communicator
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.optim import OPTIMIZERS, Optimizer
 
@@ -39,13 +41,19 @@ class StepCache:
             Objective(
                 graph, loss, optimizer,
                 settings.clip_norm, settings.clip_value, settings.trainable,
+                exchange=(settings.blocks or 1) > 1,
             )
         )  # fmt: skip
         self._last = None if key is None else (key, split)
         return split
 
     def program(
-        self, split: SplitStep, state: Mapping[str, Array], seed: int, settings: FitSettings
+        self,
+        split: SplitStep,
+        state: Mapping[str, Array],
+        seed: int,
+        settings: FitSettings,
+        ranks: Communicator,
     ) -> Program:
         """A program of the step in this state; it is the resting one where that runs the step.
 
@@ -53,15 +61,21 @@ class StepCache:
             split: what `step` gave.
             state: values of parameters and slots.
             seed: of the model.
-            settings: of the run.
+            settings: of the run, with a number of blocks.
+            ranks: that share it.
         """
-        threads = settings.threads
+        threads, count = settings.threads, settings.blocks or 1
+        blocks = Blocks(count, ranks) if count > 1 else None
         with suppress(IndexError):  # none rests, or another thread was first
             resting = self._resting.pop()
-            if settings.backend == "native" and resting.continues(split.body, state, threads):
+            if settings.backend == "native" and resting.continues(
+                split.body, state, threads, blocks
+            ):
                 resting.write(state)
                 return resting
-        return compile_step(split, state, seed, backend=settings.backend, threads=threads)
+        return compile_step(
+            split, state, seed, backend=settings.backend, threads=threads, blocks=blocks
+        )
 
     def rest(self, program: Program) -> None:
         """Keep a program whose run is complete for the next run, if its memory is small."""
@@ -81,7 +95,8 @@ def _key(
     values = {x.name: _fixed(getattr(optimizer, x.name)) for x in fields(optimizer)}
     values.pop("rate")
     clipping = _fixed(settings.clip_norm), _fixed(settings.clip_value)
-    return graph, loss, type(optimizer), values, clipping, settings.trainable, user_line()
+    blocks = (settings.blocks or 1) > 1
+    return graph, loss, type(optimizer), values, clipping, settings.trainable, blocks, user_line()
 
 
 def _fixed(value: Any) -> object:

@@ -25,6 +25,7 @@ from chainrule.model.lastrun import LastRun
 from chainrule.model.prepare import refuse_impossible_targets
 from chainrule.model.state import Data, ModelState
 from chainrule.passes.totals import means_of_rows
+from chainrule.system.ranks.world import SERIAL
 from chainrule.system.settings import require_integer
 from chainrule.train.callbacks import BestTracker, PlateauTracker
 from chainrule.train.fitsettings import FitSettings
@@ -199,7 +200,7 @@ class Live:
             split = state.step_cache.step(state.graph, loss, self.optimizer, settings)
         state.release()
         self.split: SplitStep = split
-        self.program = state.step_cache.program(split, begin.values, state.seed, settings)
+        self.program = state.step_cache.program(split, begin.values, state.seed, settings, SERIAL)
         self.program.write({}, begin.steps)
         self._end: LastRun | None = None
 

@@ -55,6 +55,7 @@ class Trainable(ModelState):
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         backend: str = "native",
         threads: int | None = None,
+        blocks: int | None = None,
         verbose: bool | str | Progress | None = True,
     ) -> History:
         """Train the model. Another call goes on: several are one run of all their epochs.
@@ -107,6 +108,9 @@ class Trainable(ModelState):
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.
                 Results have the same bits for any number.
+            blocks: cut each minibatch into so many blocks, whose sums are added in a fixed order:
+                the results have the same bits on any number of processes that share the run, see
+                "Several machines" in the guide, or on one. None: 8 under `mpiexec`, else 1.
             verbose: True shows the run in a form for the terminal, notebook or file; False
                 shows nothing; "terminal", "log" or "notebook" choose one; or a Progress.
 
@@ -117,13 +121,17 @@ class Trainable(ModelState):
             FeedError, DataError: the data does not fit the graph or the schema.
             SettingError: a setting is not allowed.
             NotFinite: a loss became NaN or infinite; the model is as before that step.
+            GraphError: with blocks, the network mixes the rows of a minibatch otherwise than by
+                sums and means.
+            RankLost: a process that shares the run has ended, or does not answer.
         """
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, epochs=epochs, validation=validation,
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
             total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
             clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
-            checkpoint=checkpoint, backend=backend, threads=threads, verbose=verbose,
+            checkpoint=checkpoint, backend=backend, threads=threads, blocks=blocks,
+            verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 
@@ -204,6 +212,10 @@ class Trainable(ModelState):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         rows: int | None = None,
+        ranks: int | None = None,
+        blocks: int | None = None,
+        bandwidth: float = 1e9,
+        latency: float = 1e-4,
     ) -> Forecast:
         """A forecast of a training step as machine code: its kernels, time and memory.
 
@@ -216,6 +228,10 @@ class Trainable(ModelState):
             threads: that share the step, at most all processors; None: as many as are predicted
                 to be fastest.
             rows: of the data set, for its memory.
+            ranks: processes that share each minibatch: the forecast of one process stays, and
+                `shared` is that of all.
+            blocks: of a minibatch that processes share; None: 8, or as many as there are.
+            bandwidth, latency: between two processes: bytes a second, and seconds of a message.
 
         Returns:
             A forecast: text, and `kernels`, `phases`, `flops`, `bytes`, `seconds`, `memory`.
@@ -223,13 +239,14 @@ class Trainable(ModelState):
         Raises:
             GraphError: the model has no loss. SettingError: a setting is not allowed.
         """
-        from chainrule.model.plan import plan  # noqa: PLC0415  (few programs need it)
+        from chainrule.model.plan import Network, plan  # noqa: PLC0415  (few programs need it)
 
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
-            clip_value=clip_value,
+            clip_value=clip_value, blocks=blocks,
         )  # fmt: skip
-        return plan(self, settings, rows)
+        network = None if ranks is None else Network(ranks, bandwidth, latency)
+        return plan(self, settings, rows, network)
 
     def profile(
         self,

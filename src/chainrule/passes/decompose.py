@@ -15,19 +15,19 @@ MAX_NESTED = 30
 
 def decompose(graph: Iterable[Node]) -> dict[Node, Node]:
     """The replacement of every node of a graph, without ops that can be decomposed."""
-    return rewrite(graph, _decomposed)
+    return rewrite(graph, decomposed)
 
 
 def lowers(node: Operation) -> bool:
     """Whether a node can be compiled; all of Chainrule's own ops can."""
     if not node.op.serial:
         return True
-    made = _decomposed(node, node.operands)
+    made = decomposed(node, node.operands)
     new = topological([node if made is None else made], known=node.operands)
     return all(x.op.lower is not None for x in new if isinstance(x, Operation))
 
 
-def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) -> Node | None:
+def decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) -> Node | None:
     """An equal node on these operands with the same name, decomposed; None keeps the node.
 
     The nodes before it are named after it: `log_softmax.max`, `log_softmax.exp`.
@@ -48,7 +48,7 @@ def _decomposed(node: Operation, operands: tuple[Node, ...], nested: int = 0) ->
         if isinstance(x, Operation):
             inner = tuple(place[y] for y in x.operands)
             named = rebuilt(x, inner, Scope(f"{node.label}.{x.label}"))
-            new = _decomposed(named, inner, nested + 1)
+            new = decomposed(named, inner, nested + 1)
             place[x] = named if new is None else new
     return place[made].within(node.scope, node.suffix)
 

@@ -38,7 +38,7 @@ def rowwise(
 
 def mixes_rows(node: Operation) -> bool:
     """Whether an operation reduces, contracts, orders or indexes along the batch axis."""
-    if node.op.name in ("count", "last_equal") or len(_batch_labels(node)) > 1:
+    if node.op.name in ("count", "last_equal") or len(batch_labels(node)) > 1:
         return True
     axis = node.attributes.get("axis")
     axes = (axis,) if isinstance(axis, int) else axis or ()
@@ -54,7 +54,7 @@ def mixes_rows(node: Operation) -> bool:
     return False
 
 
-def _batch_labels(node: Operation) -> set[str]:
+def batch_labels(node: Operation) -> set[str]:
     """The letters that stand for the batch axis in the equation of a contraction."""
     terms = node.attributes.get("equation", "").split("->")[0].split(",")
     return {

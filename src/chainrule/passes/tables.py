@@ -7,10 +7,12 @@ that no example uses rest, and their averages with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation, Parameter, apply
 from chainrule.graph.step import Step
@@ -34,13 +36,30 @@ def update_rows(step: Step) -> Step:
     That a table can be updated by rows takes two things. Its gradient is a sum of scatter_adds:
     the loss reads it by look-ups of examples alone. And the new values of it and its slots are
     computed element by element from them, the gradient and scalars; the only sum over the whole
-    gradient may be one of terms that are 0 where it is 0, such as in clipping by norm.
+    gradient may be one of terms that are 0 where it is 0, such as in clipping by norm. A step whose
+    rows programs share updates whole tables.
+
+    Raises:
+        GraphError: programs share the rows of a step, and a table has `sparse=True`.
     """
+    if step.shared:
+        _refuse_sparse(step.gradients)
+        return step
     for table, gradient in step.gradients.items():
         if table.sparse or (table.sparse is None and _large(table)):
             used = _used(table, gradient)
             step = (_Rows(step, table, gradient, used).step() if used else None) or step
     return step
+
+
+def _refuse_sparse(tables: Iterable[Parameter]) -> None:
+    for table in tables:
+        if table.sparse:
+            raise GraphError(
+                "fit.blocks", "a minibatch in blocks updates whole tables, not the rows in use",
+                got="sparse=True", at=f"table {table.label!r}, line {table.source}",
+                fix="sparse=False, or blocks=1 and one process",
+            )  # fmt: skip
 
 
 def _large(table: Parameter) -> bool:

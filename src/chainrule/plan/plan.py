@@ -98,8 +98,8 @@ class Signature:
         outputs: buffers to be read after a run: the results of a prediction, or the nodes of a
             step that were requested.
         loss: the buffer of the scalar loss; None for a prediction.
-        cut: the number of phases before the cut, of a step that can be cut between gradients and
-            updates. They write all buffers of the space `gradient`, which the others read.
+        cuts: the phases before each exchange, of a step whose rows programs share. Those before
+            one write buffers of the space `gradient`, which later ones read.
         calls: of a user's ops, in order.
     """
 
@@ -108,7 +108,7 @@ class Signature:
     twice: tuple[Buffer, ...] = ()
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
-    cut: int | None = None
+    cuts: tuple[int, ...] = ()
     calls: tuple[UserCall, ...] = ()
 
     @property
@@ -118,7 +118,7 @@ class Signature:
 
     @property
     def gradients(self) -> tuple[Buffer, ...]:
-        """The buffers between gradients and updates, of a step that can be cut there."""
+        """The sums over rows that programs exchange which share a step."""
         return tuple(buffer for buffer in self.buffers if buffer.space == "gradient")
 
 
@@ -128,7 +128,7 @@ class Plan:
 
     Attributes:
         phases: of one step, in order.
-        buffers, updates, outputs, loss, cut, calls: see Signature.
+        buffers, updates, outputs, loss, cuts, calls: see Signature.
     """
 
     phases: tuple[Phase, ...]
@@ -136,23 +136,24 @@ class Plan:
     updates: tuple[Buffer, ...] = ()
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
-    cut: int | None = None
+    cuts: tuple[int, ...] = ()
     calls: tuple[UserCall, ...] = ()
 
     @property
     def signature(self) -> Signature:
         """The plan without its kernels."""
         return Signature(
-            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cut, self.calls
+            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cuts, self.calls
         )  # fmt: skip
 
     @cached_property
     def twice(self) -> tuple[Buffer, ...]:
         """The updates with two sides; see Signature.
 
-        All have, where a user's op is called: it may raise an error after some are written.
+        All have, where a user's op is called: it may raise an error after some are written. So
+        have those of a step whose rows programs share, which ends early where one program does.
         """
-        if self.calls:
+        if self.calls or self.cuts:
             return self.updates
         accesses: dict[Buffer, list[tuple[int, Task, bool]]] = {x: [] for x in self.updates}
         for number, phase in enumerate(self.phases):

@@ -61,21 +61,24 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     return tuple(Phase(tuple(tasks)) for tasks in phases)
 
 
-def cut(kernels: Sequence[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
-    """The kernels that come before gradients are exchanged, and those that read them after it."""
-    if not any(write.buffer.space == "gradient" for x in kernels for write in x.writes):
-        return list(kernels), []
-    first, rest, after_cut = list[Kernel](), list[Kernel](), set[Buffer]()
-    for kernel in kernels:
-        _, operands = linearize(kernel)
+def between_exchanges(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
+    """The kernels by the number of exchanges of sums that come before them; in a valid order."""
+    made: dict[Buffer, int] = {}  # the number of exchanges before it is written
+    stretches: list[list[Kernel]] = [[]]
+    operands = [linearize(x)[1] for x in kernels]
+    parts = parts_of(buffer for each in operands for buffer, _ in each)
+    for kernel, touched in zip(kernels, operands, strict=True):
         written = {write.buffer for write in kernel.writes}
-        read = {buffer for buffer, _ in operands} - written
-        if kernel.commit or any(x.space == "gradient" or x in after_cut for x in read):
-            rest.append(kernel)
-            after_cut |= written
-        else:
-            first.append(kernel)
-    return first, rest
+        known = [
+            made[y] + (y.space == "gradient" and x not in written)
+            for x, new in touched if x.space != "state" or new
+            for y in overlapping(x, parts) if y in made
+        ]  # fmt: skip
+        number = len(stretches) - 1 if kernel.commit else max(known, default=0)
+        stretches.extend([] for _ in range(len(stretches), number + 1))
+        stretches[number].append(kernel)
+        made |= dict.fromkeys(written, number)
+    return stretches
 
 
 def between_calls(

@@ -166,13 +166,15 @@ def fuse(unit: Unit) -> Unit:
 def schedule(unit: Unit) -> Plan:
     """Turn kernels into phases, with a barrier after each."""
     assert unit.kernels is not None
-    first, rest = scheduling.cut(unit.kernels)
+    first, *rest = scheduling.between_exchanges(unit.kernels)
     if rest and unit.calls:
-        raise GraphError("plan", "a step with a user's op cannot exchange gradients",
+        raise GraphError("plan", "a step with a user's op cannot exchange sums",
                          at=f"node {unit.calls[0].result.name!r}")  # fmt: skip
     before, levels = scheduling.between_calls(first, [(x.operands, x.result) for x in unit.calls])
     ends = list(itertools.accumulate(map(len, before)))
-    made = (*itertools.chain(*before), *scheduling.schedule(rest))
+    stretches = [tuple(itertools.chain(*before)), *map(scheduling.schedule, rest)]
+    made = tuple(itertools.chain(*stretches))
+    cuts = tuple(itertools.accumulate(map(len, stretches[:-1])))
     calls = tuple(
         UserCall(x.result.name, ends[level], x.operands, x.result)
         for x, level in zip(unit.calls, levels, strict=True)
@@ -180,8 +182,7 @@ def schedule(unit: Unit) -> Plan:
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
     others += [y for x in unit.calls for y in (*x.operands, x.result)]
     used = _used(made, others)
-    cut = ends[-1] if any(x.space == "gradient" for x in used) else None
-    return Plan(made, used, unit.updates, unit.results, unit.loss, cut, calls)
+    return Plan(made, used, unit.updates, unit.results, unit.loss, cuts, calls)
 
 
 def _nodes(targets: Iterable[tuple[Buffer, Node]]) -> tuple[Node, ...]:

@@ -12,11 +12,13 @@ from chainrule.data.features import SCALINGS
 from chainrule.data.schema import Schema
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import SettingError, did_you_mean
+from chainrule.model.ranked import BLOCKS
 from chainrule.nn.arguments import ACTIVATIONS
 from chainrule.nn.init import NAMED_INITIALIZERS
 from chainrule.nn.loss import LOSSES
 from chainrule.recipe.facts import EFFORTS, Facts
 from chainrule.recipe.setting import setting, settings_of, unknown
+from chainrule.system.ranks.world import in_group
 from chainrule.train.optim import OPTIMIZERS
 
 DEFAULT_LOSS = {"classification": "cross_entropy", "regression": "huber"}
@@ -162,6 +164,12 @@ class Config:
     time: str | None = setting(
         None, "column", "Training", "a column by which the latest rows are held out"
     )
+    blocks: int | None = setting(
+        None, "integer", "Training", "blocks of each minibatch, which processes may share", least=1,
+        more="results have the same bits on any number of processes, and on one with the same "
+        "number of blocks; open: 8 where several processes train, else minibatches are not cut",
+        by_data=lambda x: BLOCKS if in_group() else None,
+    )  # fmt: skip
     seed: int = setting(
         0, "integer", "Training", "the seed of everything random", least=0, most=2**63 - 1
     )

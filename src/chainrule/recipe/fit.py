@@ -82,14 +82,14 @@ def fit(
     model.fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
-        callbacks=callbacks, record=record,
+        callbacks=callbacks, record=record, blocks=resolved.blocks,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
 
 
 def build_step(model: Model, resolved: Config) -> None:
     """Build the step that `fit` will run, so that processes that are forked later share it."""
-    settings = FitSettings(**step_settings(resolved, model.graph))
+    settings = FitSettings(**step_settings(resolved, model.graph), blocks=resolved.blocks)
     if isinstance(settings.optimizer, Optimizer) and model.loss is not None:
         model.step_cache.step(model.graph, model.loss, settings.optimizer, settings)
 

@@ -106,6 +106,9 @@ class Options(TypedDict, total=False):
     time: str | None
     """Training: a column by which the latest rows are held out."""
 
+    blocks: int | None
+    """Training: blocks of each minibatch, which processes may share."""
+
     seed: int
     """Training: the seed of everything random."""
 

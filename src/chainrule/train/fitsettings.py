@@ -52,11 +52,12 @@ class FitSettings:
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None
     backend: str = "native"
     threads: int | None = None
+    blocks: int | None = None
     verbose: bool | str | Progress | None = True
 
     def __post_init__(self) -> None:
         require_integer("fit.batch_size", self.batch_size, 1)
-        for name, least in (("epochs", 0), ("threads", 1), ("total_epochs", 1)):
+        for name, least in (("epochs", 0), ("threads", 1), ("total_epochs", 1), ("blocks", 1)):
             if getattr(self, name) is not None:
                 require_integer(f"fit.{name}", getattr(self, name), least)
         epochs, total = self.epochs, self.total_epochs
@@ -67,6 +68,11 @@ class FitSettings:
                 fix=f"total_epochs={epochs}, or more where other calls belong to the run",
             )  # fmt: skip
         check_backend(self.backend)
+        if self.backend != "native" and (self.blocks or 1) > 1:
+            raise SettingError(
+                "fit.blocks", "only machine code cuts minibatches into blocks",
+                got=f"backend={self.backend!r}", fix="backend='native', or blocks=1",
+            )  # fmt: skip
         optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))

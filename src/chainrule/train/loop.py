@@ -13,7 +13,7 @@ import numpy.typing as npt
 from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import Program
-from chainrule.errors import SettingError
+from chainrule.errors import RankLost, SettingError
 from chainrule.graph.node import Array
 from chainrule.system.signals import often_uninterrupted, uninterrupted
 from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
@@ -55,6 +55,7 @@ class Run:
             too may run several in a call, where they are short; None: each has a call of its own.
         keep: called where the run may be written to disk, as it is now: between calls of the
             program, and with True at its end or at Ctrl-C, before the best state is put back.
+        agree: the reason to stop that all ranks go by, of this one's.
     """
 
     program: Program
@@ -72,6 +73,7 @@ class Run:
     alone: bool = False
     ends: Callable[[], EpochEnds | None] = lambda: None
     keep: Callable[[bool], None] = lambda _: None
+    agree: Callable[[str | None], str | None] = lambda reason: reason
     callbacks: Sequence[Callback] = field(init=False)
     _watching: Sequence[Callback] = field(init=False)  # those called after each step
     _order: Order = field(init=False)
@@ -115,9 +117,10 @@ class Run:
                     row = self._epoch(begun)
                     state.seconds = row["seconds"] = time.perf_counter() - begun
                     self._end_epoch(row)
+                self._agree()
                 self.keep(False)
             self.keep(True)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, RankLost):
             self.keep(True)
             raise
         finally:
@@ -240,6 +243,7 @@ class Run:
             for callback in self._watching:
                 callback.on_step(view)
             self.lend(False)
+            self._agree()
             ended = len(state.losses) == len(batches) or view.stop_reason is not None
             if ended or time.perf_counter() > until:
                 return
@@ -302,6 +306,12 @@ class Run:
         state.epoch, state.losses = epoch + 1, np.empty(0)
         self.view.epoch, self.view.step, self.view.row = epoch, state.step, row
         return best and self.settings.keep_best
+
+    def _agree(self) -> None:
+        """Stop where another rank has been stopped, by a callback of its own."""
+        reason = self.agree(self.view.stop_reason)
+        if reason is not None and self.view.stop_reason is None:
+            self.view.stop(reason)
 
     def _stop_if_stale(self) -> None:
         if self.state.tracker.should_stop:

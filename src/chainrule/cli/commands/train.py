@@ -6,13 +6,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from chainrule import recipe
 from chainrule.cli.command import Command, CommandLine, Data, Encoding, Option, Quiet, Sheet
 from chainrule.cli.console import Console
+from chainrule.cli.mpiexec import start_ranks
 from chainrule.cli.outputs import Outputs, claimed, quoted, trace_file, write_trace
 from chainrule.cli.spelling import as_options
 from chainrule.cli.target import require_target
@@ -35,6 +36,8 @@ from chainrule.report.text import (
     print_source,
 )
 from chainrule.system.atomicfile import write_whole
+from chainrule.system.ranks.communicator import ending_together
+from chainrule.system.ranks.world import speaks, world
 from chainrule.system.startup import INTERRUPTED
 from chainrule.train.progress import Progress, choose
 from chainrule.train.record import Record
@@ -76,6 +79,9 @@ def train(
         Option("write where the time of a step goes as trace events, for ui.perfetto.dev",
                metavar="FILE.json"),
     ] = None,
+    ranks: Annotated[
+        int | None, Option("train in so many processes on this machine, by MPI", metavar="N")
+    ] = None,
     command_line: CommandLine = "",
     **settings: Any,
 ) -> int:  # fmt: skip
@@ -83,6 +89,8 @@ def train(
 
     DATA and --target are enough; all else is chosen by the data, and printed.
     """
+    if ranks is not None:
+        return start_ranks(ranks, command_line, data)
     order = Order(
         data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
         encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
@@ -90,7 +98,10 @@ def train(
         trace=trace_file("train", trace, [] if is_query(data) else [Path(data)]),
         command_line=command_line,
     )  # fmt: skip
-    return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
+    with ending_together(world()):
+        if not speaks():
+            return _take_part(order)
+        return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
 
 
 COMMAND = Command(
@@ -190,6 +201,19 @@ def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
             return INTERRUPTED
     if isinstance(stop, NotFinite):
         raise stop
+    return 0 if stop is None else INTERRUPTED
+
+
+def _take_part(order: Order) -> int:
+    """Train as ordered, on a rank that neither prints nor writes; returns the exit code."""
+    job = _prepared(replace(order, quiet=True, live=False), Console(None), Console(None))
+    if order.check_only:
+        return 0
+    stop = _run(job)
+    if isinstance(stop, NotFinite):
+        raise stop
+    if stop is None:
+        job.training.refit(job.progress)
     return 0 if stop is None else INTERRUPTED
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from chainrule.backend.cpu.layout import Layout, Memory, layout, lives, same_row
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.given import Given
 from chainrule.backend.cpu.run.jit import Code
-from chainrule.backend.cpu.run.orders import Half, Orders, Part
+from chainrule.backend.cpu.run.orders import Orders, Part
 from chainrule.backend.cpu.run.state import Saved, State
 from chainrule.backend.cpu.run.table import entries, table
 from chainrule.backend.cpu.run.threads import Pool
@@ -110,15 +111,13 @@ class Runner:
         self._orders = Orders(phases, code.max_rows, self._table)
         self._orders.shared = shared
         self.calls = UserCalls(self.signature.calls, len(phases), self.memory)
-        cut, end = self.signature.cut or 0, len(phases)
-        self._halves: dict[Half | None, Part] = {
-            None: (0, end), "gradients": (0, cut), "updates": (cut, end)
-        }  # fmt: skip
+        self._all: Part = (0, len(phases))
+        self._parts = [*itertools.pairwise((0, *self.signature.cuts, len(phases)))]
         self._entry_of = {
             part: self._orders.entries(part)
-            for part in (*self._halves.values(), *(x for x, _ in self.calls.parts))
+            for part in (self._all, *self._parts, *(x for x, _ in self.calls.parts))
         }
-        self._select_tasks((0, end))
+        self._select_tasks(self._all)
 
     def _select_tasks(self, part: Part) -> None:
         """Select the entries of the table to run."""
@@ -223,7 +222,7 @@ class Runner:
         rows: npt.ArrayLike,
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
-        half: Half | None = None,
+        part: int | None = None,
         pauses: Pauses | None = None,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """Do steps, and stop before the first whose loss or new state is not finite.
@@ -232,9 +231,8 @@ class Runner:
             rows: of the data set, of all steps one after the other.
             offsets: where each step's rows begin, and at last their end: (steps + 1,).
             step_inputs: by name, (steps, ...), or one value for all steps.
-            half: of one step of a plan with a cut: "gradients", which leaves the state as it is,
-                or after it "updates", for the same rows. What `gradient` gives may be changed
-                in between.
+            part: of one step of a plan with cuts: all parts are done in turn, for the same rows.
+                What `gradient` gives may be changed in between.
             pauses: steps, and what is called after so many of them, again and again; it may look
                 at the state.
 
@@ -251,9 +249,10 @@ class Runner:
             self._set(name, array.ctypes.data)
         for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
             self._set(name, value)
-        if self._halves[half] != self._selected:
-            self._select_tasks(self._halves[half])
-        overwrites = self.signature.overwrites and half != "gradients"
+        chosen = self._all if part is None else self._parts[part]
+        if chosen != self._selected:
+            self._select_tasks(chosen)
+        overwrites = self.signature.overwrites
         if overwrites:
             self._saved.keep()
         if self.signature.calls:
@@ -266,7 +265,7 @@ class Runner:
         if overwrites and self.done < steps:
             self._rewind(ends)
         del alive
-        if half != "gradients":
+        if part is None or part == len(self.signature.cuts):
             self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
 
@@ -388,7 +387,7 @@ class Runner:
         self._function(self._pointer, 0, 1)
 
     def gradient(self, buffer: Buffer) -> Array:
-        """A buffer between gradients and updates, where it lies in memory; to be written to."""
+        """A sum that is exchanged, where it lies in memory; to be written to."""
         return self.memory.view(buffer)
 
     def output(self, buffer: Buffer, rows: int) -> Array:

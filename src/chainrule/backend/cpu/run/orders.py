@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,6 @@ from chainrule.backend.cpu.abi import Launch
 from chainrule.backend.cpu.run.units import Arrange, Call, Work, forced, work
 
 Words = npt.NDArray[np.int64]
-Half = Literal["gradients", "updates"]
-"""The parts of a step that is cut between gradients and updates."""
-
 Part: TypeAlias = tuple[int, int]
 """A part of a step: the number of its first phase, and of the one after its last."""
 

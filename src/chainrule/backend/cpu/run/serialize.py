@@ -60,7 +60,7 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     twice: list[int]
     outputs: list[int]
     loss: int | None
-    cut: int | None
+    cuts: list[int]
     calls: list[CallForm]
     phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
@@ -106,7 +106,7 @@ def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> 
     form = ExecutableForm(
         buffers, [number[x] for x in plan.updates], [number[x] for x in plan.twice],
         [number[x] for x in plan.outputs],
-        None if plan.loss is None else number[plan.loss], plan.cut, calls, phases,
+        None if plan.loss is None else number[plan.loss], list(plan.cuts), calls, phases,
         program.scratch, threads, list(files),
     )  # fmt: skip
     return msgspec.msgpack.encode(form)
@@ -123,7 +123,7 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     signature = Signature(
         tuple(buffers), tuple(buffers[k] for k in form.updates),
         tuple(buffers[k] for k in form.twice), tuple(buffers[k] for k in form.outputs), loss,
-        form.cut, tuple(
+        tuple(form.cuts), tuple(
             UserCall(x.name, x.phase, tuple(buffers[k] for k in x.operands), buffers[x.result])
             for x in form.calls
         ),

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.run.driver import Pauses, Runner
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.orders import Half
 from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
 
 
@@ -33,7 +32,7 @@ class TunedRunner(Runner):
         rows: npt.ArrayLike,
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
-        half: Half | None = None,
+        part: int | None = None,
         pauses: Pauses | None = None,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """See Runner: the steps are run in slices, each with a number of threads.
@@ -41,20 +40,20 @@ class TunedRunner(Runner):
         With pauses they are not; see `alone`.
         """
         if pauses is not None:
-            return super().run(rows, offsets, step_inputs, half, pauses)
+            return super().run(rows, offsets, step_inputs, part, pauses)
         ends = np.asarray(offsets, np.int64)
         losses, done = np.empty(len(ends) - 1), 0
         for count, threads in self._tuner.slices(len(losses)):
-            start, part = time.perf_counter(), slice(done, done + count)
+            start, some = time.perf_counter(), slice(done, done + count)
             self.threads = threads
             inputs = step_inputs
             if count < len(losses):
                 inputs = {
-                    name: self._part(name, x, part)
+                    name: self._part(name, x, some)
                     for name, x in step_inputs.items()
                     if name in self._step_ndim
                 }
-            got, failed = super().run(rows, ends[done : done + count + 1], inputs, half)
+            got, failed = super().run(rows, ends[done : done + count + 1], inputs, part)
             losses[done : done + len(got)] = got
             done += len(got)
             if failed is not None:

@@ -1,0 +1,112 @@
+"""The protocol of ranks: how the processes that share a run exchange arrays and end together."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.errors import RankLost
+
+Array: TypeAlias = npt.NDArray[Any]
+Messages: TypeAlias = Sequence[tuple[int, Array]]
+"""Contiguous arrays, each with the rank that it goes to or comes from."""
+
+PIECE = 1 << 20
+"""Bytes of the largest piece in which an array is sent."""
+
+
+class Communicator(Protocol):
+    """The ranks of a run, as one of them sees them.
+
+    Attributes:
+        rank: the number of this one, from 0.
+        size: how many there are.
+        grouped: whether the process is one of a group, though it be the only one.
+    """
+
+    rank: int
+    size: int
+    grouped: bool
+
+    def exchange(self, sent: Messages, received: Messages) -> None:
+        """Send arrays and fill others, all at once; messages of two ranks keep their order.
+
+        Raises:
+            RankLost: another rank has ended, stopped, or does not answer in time.
+        """
+
+    def watch(self, working: bool) -> None:
+        """Tell the others whether this rank trains, so that silence is a failure at once."""
+
+    def abort(self, reason: str) -> None:
+        """Tell the other ranks that this one ends, and why: their next exchange raises an error."""
+
+
+class Serial:
+    """The Communicator of a process by itself."""
+
+    rank, size, grouped = 0, 1, False
+
+    def exchange(self, sent: Messages, received: Messages) -> None:
+        """See Communicator; there is no other rank."""
+        assert not sent
+        assert not received
+
+    def watch(self, working: bool) -> None:
+        """See Communicator."""
+
+    def abort(self, reason: str) -> None:
+        """See Communicator."""
+
+
+def gather(ranks: Communicator, value: object) -> list[Any]:
+    """The values of all ranks, in order, on each of them; they are plain values and arrays."""
+    if ranks.size == 1:
+        return [value]
+    mine = np.frombuffer(pickle.dumps(value), np.uint8)
+    others = [k for k in range(ranks.size) if k != ranks.rank]
+    sizes = {k: np.zeros(1, np.int64) for k in others}
+    length = np.array([len(mine)], np.int64)
+    ranks.exchange([(k, length) for k in others], list(sizes.items()))
+    texts = {k: np.empty(int(size[0]), np.uint8) for k, size in sizes.items()}
+    ranks.exchange([(k, mine) for k in others], list(texts.items()))
+    return [value if k == ranks.rank else pickle.loads(texts[k].data) for k in range(ranks.size)]
+
+
+def from_first(ranks: Communicator, value: object) -> Any:
+    """The value of rank 0, on every rank."""
+    return gather(ranks, value if ranks.rank == 0 else None)[0]
+
+
+@contextmanager
+def ending_together(ranks: Communicator) -> Iterator[None]:
+    """A block whose error on one rank ends the others too, with its reason."""
+    try:
+        yield
+    except RankLost:
+        raise
+    except BaseException as error:
+        ranks.abort(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        raise
+
+
+@contextmanager
+def together(ranks: Communicator) -> Iterator[None]:
+    """A block in which the ranks train, and wait for each other; an error of one ends all."""
+    ranks.watch(True)
+    try:
+        with ending_together(ranks):
+            yield
+    finally:
+        ranks.watch(False)
+
+
+def this_host() -> str:
+    """The name of this machine."""
+    return socket.gethostname()

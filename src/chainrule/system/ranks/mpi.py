@@ -1,0 +1,127 @@
+"""The ranks of MPI: arrays by mpi4py, signs of life by connections of their own."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from chainrule.errors import MissingExtra
+from chainrule.system.ranks.communicator import PIECE, Array, Messages, gather
+from chainrule.system.ranks.marker import write_marker
+from chainrule.system.ranks.watch import FAILED, GRACE, IDLE, WAITING, WORKING, Watch
+
+SPINS = 200
+"""Looks for messages without a pause, each of which gives way to other processes."""
+
+PAUSE = 5e-5
+"""Seconds between later looks: a rank that waits leaves its processor to others."""
+
+TELL = 0.2
+"""Seconds of waiting from which a rank says that it waits."""
+
+
+class MPIRanks:
+    """The Communicator of a process that a launcher of MPI has started.
+
+    Raises:
+        MissingExtra: mpi4py cannot be loaded.
+    """
+
+    grouped = True
+
+    def __init__(self) -> None:
+        self._mpi = _loaded()
+        self._comm = self._mpi.COMM_WORLD.Dup()
+        self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        self._watch: Watch | None = None
+        if self.size > 1:
+            self._watch = Watch(self.rank, self.size, lambda value: gather(self, value))
+            _end_at_terminate()
+        atexit.register(self._leave)
+
+    def exchange(self, sent: Messages, received: Messages) -> None:
+        """See Communicator."""
+        comm, byte = self._comm, self._mpi.BYTE
+        requests = [comm.Irecv([x, byte], source=k) for k, a in received for x in _pieces(a)]
+        requests += [comm.Isend([x, byte], dest=k) for k, a in sent for x in _pieces(a)]
+        looks, begun = 0, time.monotonic()
+        while not self._mpi.Request.Testall(requests):
+            looks += 1
+            if looks < SPINS:
+                os.sched_yield()
+                continue
+            time.sleep(PAUSE)
+            if self._watch is not None:
+                waited = time.monotonic() - begun
+                self._watch.check([k for k, _ in received] if waited > GRACE else ())
+                if self._watch.state == WORKING and waited > TELL:
+                    self._watch.now(WAITING)
+        if self._watch is not None and self._watch.state == WAITING:
+            self._watch.now(WORKING)
+
+    def watch(self, working: bool) -> None:
+        """See Communicator."""
+        if self._watch is not None:
+            self._watch.now(WORKING if working else IDLE)
+
+    def abort(self, reason: str) -> None:
+        """See Communicator."""
+        if self._watch is not None:
+            self._watch.abort(reason)
+
+    def _leave(self) -> None:
+        """At the end of the process: wait for the others, or end at once where one is lost."""
+        uncaught = getattr(sys, "last_value", None)
+        if uncaught is not None:
+            self.abort(f"{type(uncaught).__name__}: {uncaught}")
+        if self._watch is not None:
+            if self._watch.lost is None:
+                self._watch.end()
+            if self._watch.lost is not None:
+                if self.rank:  # the first one's error is told
+                    self._watch.tell()
+                for stream in (sys.stdout, sys.stderr):
+                    with suppress(OSError, ValueError, AttributeError):
+                        stream.flush()
+                os._exit(FAILED)
+        if self.rank == 0:
+            write_marker("failed" if uncaught is not None else "done", str(uncaught))
+        if not self._mpi.Is_finalized():
+            self._mpi.Finalize()
+
+
+def _pieces(array: Array) -> Iterator[Array]:
+    """An array in pieces to send."""
+    flat = array.reshape(-1)
+    each = max(PIECE // max(array.itemsize, 1), 1)
+    for k in range(0, max(flat.size, 1), each):
+        yield flat[k : k + each]
+
+
+def _loaded() -> Any:
+    """The module of mpi4py, which ends MPI only when it is told."""
+    try:
+        import mpi4py  # noqa: PLC0415  (an extra)
+
+        mpi4py.rc.finalize = False
+        from mpi4py import MPI  # noqa: PLC0415
+    except (ImportError, RuntimeError) as error:
+        raise MissingExtra(
+            "ranks", "several processes were started by MPI, for which mpi4py is needed",
+            got=str(error).splitlines()[0], fix="pip install 'chainrule[mpi]'",
+        ) from None  # fmt: skip
+    return MPI
+
+
+def _end_at_terminate() -> None:
+    """Make a Ctrl-C of SIGTERM, by which a launcher ends its ranks: a checkpoint is written."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))

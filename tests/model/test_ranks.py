@@ -1,0 +1,233 @@
+"""Training that ranks share: the same bits on any number of them, and one end for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+
+import chainrule as cr
+from chainrule.errors import GraphError, NotFinite, RankLost, SettingError
+from chainrule.system.ranks.local import run_threads
+from chainrule.system.ranks.world import world
+
+ROWS = 150
+R = np.random.default_rng(3)
+DATA: dict[str, Any] = {
+    "x": R.normal(size=(ROWS, 6)).astype("float32"),
+    "k": R.integers(0, 9, (ROWS, 2)).astype("int32"),
+    "p": R.normal(size=(ROWS, 6, 6, 2)).astype("float32"),
+    "s": R.normal(size=(ROWS, 5, 3)).astype("float32"),
+    "w": R.uniform(0.5, 2, ROWS).astype("float32"),
+    "t": R.integers(0, 3, ROWS).astype("int32"),
+}
+
+
+def dense() -> cr.Model:
+    x, t, w = cr.input("x", (6,)), cr.input("t", (), dtype="int32"), cr.input("w")
+    shared = cr.parameter("shared", np.linspace(-1, 1, 8, dtype="float32"))
+    h = cr.dropout(cr.dense(x, 8, "tanh", name="h"), 0.3) * shared + shared
+    y = cr.dense(h, 3, name="y")
+    loss = cr.cross_entropy(y, t, weights=w, class_weights=[1, 2, 5])
+    return cr.Model(y, loss + cr.l2(shared, strength=0.01), seed=1)
+
+
+def normalised() -> cr.Model:
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    h = cr.relu(cr.batch_norm(cr.dense(x, 8, bias=False, name="h"), name="n"))
+    h = cr.batch_norm(cr.dense(h, 7, "tanh", name="g"), name="m")
+    y = cr.dense(h, 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=2)
+
+
+def table() -> cr.Model:
+    k, t = cr.input("k", (2,), dtype="int32"), cr.input("t", (), dtype="int32")
+    e = cr.embedding(k, 9, 4, name="e")
+    y = cr.dense(cr.reshape(e, (cr.N, 8)), 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=3)
+
+
+def picture() -> cr.Model:
+    p, t = cr.input("p", (6, 6, 2)), cr.input("t", (), dtype="int32")
+    h = cr.relu(cr.batch_norm(cr.conv(p, 4, 3, bias=False, name="c"), name="n"))
+    y = cr.dense(cr.global_pool(h), 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=4)
+
+
+def sequence() -> cr.Model:
+    s, t = cr.input("s", (5, 3)), cr.input("t", (), dtype="int32")
+    y = cr.dense(cr.lstm(s, 6, outputs="last", name="r"), 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=5)
+
+
+def data_of(model: cr.Model) -> dict[str, Any]:
+    return {x.label: DATA[x.label] for x in model.graph.inputs if x.label in DATA}
+
+
+def trained(make: Callable[[], cr.Model], **more: Any) -> dict[str, Any]:
+    model = make()
+    settings = {"epochs": 3, "batch_size": 50, "optimizer": cr.Adam(0.02), "verbose": False,
+                "validation": 0.2, "patience": 2, "blocks": 8, **more}  # fmt: skip
+    model.fit(data_of(model), **settings)
+    names = [name for name in model.history.columns if name != "seconds"]
+    return {
+        **model.values,
+        **model.slots,
+        **{f"history {x}": np.asarray(model.history[x]) for x in names},
+    }
+
+
+def bits(found: dict[str, Any]) -> dict[str, bytes]:
+    return {name: x.tobytes() for name, x in found.items()}
+
+
+@pytest.mark.parametrize("make", [dense, normalised, table, picture, sequence])
+def test_any_number_of_ranks_gives_the_bits_of_one(make: Callable[[], cr.Model]) -> None:
+    alone = bits(trained(make))
+    for size in (2, 3, 8):
+        for found in run_threads(size, lambda: bits(trained(make))):
+            assert found == alone, size
+
+
+@pytest.mark.parametrize("make", [dense, normalised, table, picture, sequence])
+def test_blocks_change_no_more_than_rounding(make: Callable[[], cr.Model]) -> None:
+    plain, cut = trained(make, blocks=None), trained(make)
+    assert plain.keys() == cut.keys()
+    for name, value in plain.items():
+        npt.assert_allclose(cut[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "more", [{"clip_norm": 0.1}, {"clip_value": 0.01}, {"optimizer": cr.LAMB(0.01)},
+             {"optimizer": cr.SGD(0.1, momentum=0.9), "threads": 1}], ids=str,
+)  # fmt: skip
+def test_clipping_and_optimizers_are_of_the_whole_minibatch(more: dict[str, Any]) -> None:
+    alone = trained(dense, **more)
+    assert run_threads(3, lambda: bits(trained(dense, **more)))[2] == bits(alone)
+    for name, value in trained(dense, **more, blocks=None).items():
+        npt.assert_allclose(alone[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_minibatches_smaller_than_their_blocks_are_trained_on_too() -> None:
+    more = {"batch_size": 7, "epochs": 1, "validation": None, "patience": None}
+    alone, plain = trained(dense, **more), trained(dense, **more, blocks=None)
+    assert run_threads(4, lambda: bits(trained(dense, **more)))[1] == bits(alone)
+    for name, value in plain.items():
+        npt.assert_allclose(alone[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_a_checkpoint_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    alone = bits(trained(dense, epochs=4))
+
+    class Stop(cr.Callback):
+        def on_step(self, state: Any) -> None:
+            if state.step == 5 and world().rank == 1:
+                raise KeyboardInterrupt
+
+    def begin() -> None:
+        trained(dense, epochs=4, checkpoint=tmp_path / "c", callbacks=Stop())
+
+    with pytest.raises(KeyboardInterrupt):
+        run_threads(4, begin)
+    assert list((tmp_path / "c").iterdir())
+    for found in run_threads(3, lambda: bits(trained(dense, epochs=4, checkpoint=tmp_path / "c"))):
+        assert found == alone
+
+
+def test_a_callback_that_stops_one_rank_stops_all_after_the_same_step() -> None:
+    def stop(state: Any) -> None:
+        if world().rank == 2 and state.epoch == 2:
+            state.stop("enough")
+
+    def run() -> tuple[int, str]:
+        model = dense()
+        model.fit(data_of(model), epochs=9, verbose=False, callbacks=stop)
+        return model.history.last_epoch, bits(dict(model.values))["h.w"].hex()
+
+    found = run_threads(3, run)
+    assert found[0][0] == 2
+    assert len(set(found)) == 1
+
+
+def test_an_error_on_one_rank_ends_the_others_with_its_reason() -> None:
+    class Fail(cr.Callback):
+        def on_epoch(self, state: Any) -> None:
+            if world().rank == 1:
+                raise ValueError("the disk is full")
+
+    lost: list[str] = []
+
+    def run() -> None:
+        try:
+            trained(dense, callbacks=Fail())
+        except RankLost as error:
+            lost.append(str(error))
+            raise
+
+    with pytest.raises(ValueError, match="the disk is full"):
+        run_threads(3, run)
+    assert len(lost) == 2
+    assert all("rank 1" in x and "the disk is full" in x for x in lost)
+
+
+def test_ranks_that_begin_with_other_data_are_told_so() -> None:
+    def run() -> None:
+        model = dense()
+        data = data_of(model)
+        if world().rank == 1:
+            data["x"] = data["x"] * 2
+        model.fit(data, epochs=1, verbose=False)
+
+    with pytest.raises(SettingError, match=r"rank 1 .* begins another run") as told:
+        run_threads(2, run)
+    assert "training data" in str(told.value)
+
+
+def test_a_loss_that_is_not_finite_ends_all_ranks_alike() -> None:
+    def run() -> str:
+        model = dense()
+        data = data_of(model)
+        data["x"] = data["x"].copy()
+        data["x"][7, 2] = np.nan
+        with pytest.raises(NotFinite) as told:
+            model.fit(data, epochs=1, verbose=False, shuffle=False)
+        return str(told.value)
+
+    found = run_threads(2, run)
+    assert found[0] == found[1]
+    assert "h" in found[0]
+
+
+def test_ops_over_all_rows_are_refused_before_training() -> None:
+    x = cr.input("x", (6,))
+    for loss in (
+        cr.mean(cr.max(cr.dense(x, 3), 0)),
+        cr.mean(cr.softmax(cr.dense(x, 3), axis=0)),
+        cr.mean(cr.matmul(cr.dense(x, 3), cr.transpose(cr.dense(x, 3)))),
+    ):
+        model = cr.Model(cr.dense(x, 3), loss)
+        before = {name: value.copy() for name, value in model.values.items()}
+        with pytest.raises(GraphError, match="all rows of a minibatch at once") as told:
+            model.fit({"x": DATA["x"]}, blocks=4, verbose=False, epochs=1)
+        assert "blocks=1" in str(told.value)
+        for name, value in before.items():
+            npt.assert_array_equal(model.values[name], value)
+
+
+def test_settings_that_do_not_go_with_blocks_are_refused() -> None:
+    model = dense()
+    with pytest.raises(SettingError, match="only machine code"):
+        model.fit(data_of(model), blocks=2, backend="interpreter")
+    with pytest.raises(SettingError, match="blocks"):
+        model.fit(data_of(model), blocks=0)
+    with pytest.raises(SettingError, match="more ranks than blocks"):
+        run_threads(3, lambda: trained(dense, blocks=2))
+    k = cr.input("k", (2,), dtype="int32")
+    y = cr.sum(cr.embedding(k, 9, 4, sparse=True), 1)
+    sparse = cr.Model(y, cr.mean(cr.square(y)))
+    with pytest.raises(GraphError, match="updates whole tables"):
+        sparse.fit({"k": DATA["k"]}, blocks=2)
