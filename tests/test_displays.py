@@ -34,7 +34,7 @@ LONG = NAME + "x" * 1_000_000
 SETTINGS = {
     "AMSGrad", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "SGD", "Callback", "EarlyStopping", "Initializer", "Schedule",
-    "Record", "Checkpoint",
+    "Record", "Checkpoint", "Blocks",
 }  # fmt: skip
 """Classes whose objects are shown as the call that makes them."""
 
@@ -46,6 +46,7 @@ PARTS = {
     "Backward", "Contribution",  # of a trace
     "Kept", "Stuck",  # of a recording
     "CheckedLine", "NodeDifference", "Difference",  # of a check, and of two traces
+    "Field", "Extremes",  # of a stream
     "Layer", "Weights", "OnRows", "PairedScore", "Disagreement", "Part", "Section",  # of two models
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
@@ -140,6 +141,7 @@ def shown() -> list[object]:
         cr.exercise(variants=1)[0], report_config, trace.check({}),
         trace.compare(cr.run(x, feeds)), compared := cr.compare(model, small), compared.handout(),
         small.profile({LONG: random.normal(size=(64, 3))}, seconds=0.01),
+        cr.data.stream({LONG: random.normal(size=(64, 3)), NAME: np.arange(64)}),
     ]  # fmt: skip
 
 

@@ -47,8 +47,10 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("chainrule.nn.classes", "chainrule.nn.losses", "chainrule.nn.penalties")),
     ("Optimizers", "`rate` is a number or a schedule.",
      ("chainrule.train.optim", "chainrule.train.lbfgs")),
-    ("Callbacks, recordings and checkpoints", "The page [Long runs](long-runs.md) has examples.",
-     ("chainrule.train.callbacks", "chainrule.train.record", "chainrule.train.checkpoint")),
+    ("Callbacks, recordings, checkpoints and streams",
+     "The page [Long runs](long-runs.md) has examples.",
+     ("chainrule.train.callbacks", "chainrule.train.record", "chainrule.train.checkpoint",
+      "chainrule.data.windows")),
 )  # fmt: skip
 """Headings with a sentence each, and the modules whose exports they cover."""
 

@@ -17,5 +17,7 @@ from chainrule.data.schema import Schema as Schema
 from chainrule.data.shuffle import shuffled as shuffled
 from chainrule.data.split import folds as folds
 from chainrule.data.split import holdout as holdout
+from chainrule.data.streams.sources import stream as stream
+from chainrule.data.streams.stream import Stream as Stream
 from chainrule.data.table import Column as Column
 from chainrule.data.table import Table as Table

@@ -14,9 +14,9 @@ from chainrule.data.columns.pictures import lost_pictures
 from chainrule.data.columns.target import NumberTarget
 from chainrule.data.leaks import is_copy, told_share
 from chainrule.data.order import order_share
-from chainrule.data.repeats import MIN_SHARE, alike_by_chance, mix
+from chainrule.data.repeats import MIN_SHARE, alike_by_chance
 from chainrule.data.series import orders
-from chainrule.data.shuffle import shuffled
+from chainrule.data.shuffle import mix, shuffled
 from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
 from chainrule.display.format import number
 from chainrule.display.tables import Section, as_html

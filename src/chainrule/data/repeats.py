@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
+from chainrule.data.shuffle import mix
 from chainrule.data.table import counted
 
 MAX_SAVED = 100_000
@@ -85,11 +86,3 @@ def from_text(text: object) -> Keys | None:
     if not isinstance(text, str):
         raise ValueError("keys of rows must be a text")
     return np.frombuffer(base64.b64decode(text, validate=True), "<u4") if text else None
-
-
-def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One round of the splitmix64 finaliser (Steele, Lea, Flood 2014)."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))

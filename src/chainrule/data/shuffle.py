@@ -40,3 +40,11 @@ def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
     words.sort()  # faster than argsort
     words &= number
     return words.view(np.int64)
+
+
+def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One round of the splitmix64 finaliser (Steele, Lea, Flood 2014)."""
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.engine.minibatch import Rows
+from chainrule.engine.minibatch import Chunk, Rows, numbers_of
 from chainrule.engine.nonfinite import not_finite
 from chainrule.errors import NotFinite
 from chainrule.graph.keys import step_key
@@ -56,10 +56,15 @@ class Interpreted:
         """The number of steps done."""
         return self._steps
 
-    def load(self, data: Mapping[str, Array]) -> None:
+    def encode(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
         """See Program."""
         with one_thread:
-            self._data, self._encoded = data, self._encode(data)
+            return self._encode(data)
+
+    def load(self, data: Mapping[str, Array]) -> None:
+        """See Program."""
+        made = data.encoded if isinstance(data, Chunk) else None
+        self._data, self._encoded = data, self.encode(data) if made is None else made
 
     def run(
         self,
@@ -107,7 +112,8 @@ class Interpreted:
         known = self._known(whole, self._data, rows, rate)
         schedule = EvalSchedule(whole.graph)
         env = schedule.run(known, rows=len(rows), training=True, each=_each)
-        return not_finite(whole.graph, env, step=self._steps + 1, rows=rows, loss=whole.loss)
+        numbers = numbers_of(self._data, rows)
+        return not_finite(whole.graph, env, step=self._steps + 1, rows=numbers, loss=whole.loss)
 
     def read(self) -> dict[str, Array]:
         """See Program."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,25 @@ class Minibatches(Sequence[Rows]):
         """The mean over all rows, from the means of the minibatches."""
         short = len(self) * self.size - len(self.rows)  # rows that the last one lacks
         return float(values.sum() * self.size - values[-1] * short) / len(self.rows)
+
+
+class Chunk(dict[str, npt.NDArray[Any]]):
+    """Some rows of a data set that is not in memory as a whole: for each input its array.
+
+    Attributes:
+        numbers: of the rows in the data set, (n,): messages name rows by them.
+        encoded: what `Program.encode` made of it; None: nothing yet.
+    """
+
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]], numbers: Rows) -> None:
+        super().__init__(arrays)
+        self.numbers = numbers
+        self.encoded: Mapping[str, npt.NDArray[Any]] | None = None
+
+
+def numbers_of(data: Mapping[str, npt.NDArray[Any]], rows: Rows) -> Rows:
+    """The numbers, as a user counts them, of some rows of a data set or of a chunk of one."""
+    return data.numbers[rows] if isinstance(data, Chunk) else rows
 
 
 _FIRST: Rows = np.arange(4096)

@@ -21,7 +21,7 @@ from chainrule.engine.blocks import BlockRunner, Blocks
 from chainrule.engine.codecache import forward_code, step_code
 from chainrule.engine.compile import calls_of_forward, calls_of_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.minibatch import Minibatches, Rows, all_rows
+from chainrule.engine.minibatch import Chunk, Minibatches, Rows, all_rows
 from chainrule.engine.nonfinite import CALMER
 from chainrule.engine.usercalls import functions_of
 from chainrule.errors import NotFinite
@@ -97,9 +97,14 @@ class NativeProgram:
         """The number of steps done."""
         return self._steps
 
+    def encode(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """See Program."""
+        return self._encode(data)
+
     def load(self, data: Mapping[str, Array]) -> None:
         """See Program."""
-        self._given = data, self._encode(data)
+        made = data.encoded if isinstance(data, Chunk) else None
+        self._given = data, self._encode(data) if made is None else made
 
     def run(
         self,

@@ -34,10 +34,18 @@ class Program(Protocol):
     def ended(self) -> str | None:
         """The reason why nothing is left to do; None while there is."""
 
+    def encode(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """A data set, or a chunk of one, with what depends on it alone; on any thread.
+
+        Raises:
+            FeedError: an index among the data is out of range.
+        """
+
     def load(self, data: Mapping[str, Array]) -> None:
         """Take a data set, or a chunk of one, in the place of the last: for each input its array.
 
-        Rows of minibatches are counted from its first. What depends on it alone is computed now.
+        Rows of minibatches are counted from its first. What depends on it alone is computed now,
+        unless a chunk has it.
 
         Raises:
             FeedError: an index among the data is out of range.

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from chainrule.display.format import duration, number, words
+from chainrule.model.prepare import Prepared
 from chainrule.train.loop import Run
+
+SLOW = 0.1
+"""The share of the time that a run waits for its data from which that is told."""
 
 
 def kept(run: Run) -> str:
@@ -30,3 +34,11 @@ def summary(run: Run, reason: str | None) -> str:
         best = f"{words(tracker.criterion)} {number(tracker.best)}"
         text += f"; kept epoch {tracker.best_epoch}, the best: {best}"
     return text + (f"; stopped: {reason}" if reason else "")
+
+
+def waited(prepared: Prepared) -> str:
+    """The words on a run that waited for its stream more than a tenth of the time."""
+    share = None if prepared.stream is None else prepared.stream.stream.waiting
+    if share is None or share < SLOW:
+        return ""
+    return f"; waited for data {share:.0%} of the time: it comes slower than it is trained on"

@@ -18,7 +18,7 @@ from chainrule.model import file as modelfile
 from chainrule.model.predicting import Predicting, Result
 from chainrule.model.restore import at_epoch, content, fill
 from chainrule.model.saved import Saved
-from chainrule.model.state import Data, encoded_table, is_encoded
+from chainrule.model.state import Data, encoded_table, is_encoded, is_stream
 from chainrule.nn.summary import Summary, summary
 from chainrule.system.collector import paused_collector
 from chainrule.system.ranks.world import speaks
@@ -118,11 +118,16 @@ class Model(Predicting[Result]):
 
         Where the loss weights examples and the data has no weights, all have equal weight. The
         `notes` of the scores tell of a table how it differs from the training data, how many of
-        its rows repeat training rows, and which are left out.
+        its rows repeat training rows, and which are left out. Of a stream of more rows than are
+        held in memory, what is not a mean over rows is of some of them, which the notes tell.
 
         Raises:
             GraphError: the model has no loss.
         """
+        if is_stream(data):
+            from chainrule.model.streamed import evaluate_stream  # noqa: PLC0415  (few programs need it)
+
+            return evaluate_stream(self, data, metrics)
         notes: list[str] = []
         if self.schema is not None and not is_encoded(data):
             from chainrule.data.repeats import repeated, sentence  # noqa: PLC0415  (tables alone need it)

@@ -17,7 +17,7 @@ from chainrule.graph.node import Array, Node
 from chainrule.graph.source import warn_user
 from chainrule.model.predicted import Predicted, PredictedNodes
 from chainrule.model.predictor import Predictor
-from chainrule.model.state import Data, Tabular, encoded_table, is_encoded
+from chainrule.model.state import Data, Tabular, encoded_table, is_encoded, is_stream
 from chainrule.model.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chainrule.data.onerow import RowReader
     from chainrule.data.predictions import Predictions
     from chainrule.data.schema import Schema
+    from chainrule.data.streams.stream import Stream
 
     Result = TypeVar("Result", default=Any)
 else:  # Python 3.13 is the first whose own TypeVar has a default
@@ -60,7 +61,8 @@ class Predicting(Trainable, Generic[Result]):
 
         Args:
             data: the inputs that the outputs depend on, by name; other inputs may be there. Or,
-                where the model has a schema, a table, a file or a query; no target is needed.
+                where the model has a schema, a table, a file or a query; no target is needed. Or
+                a stream, of which a part at a time is in memory.
             outputs: nodes of the graph in place of the model's outputs: a name, as `summary()`
                 and `cr.listing(model.graph)` show it, or several. They are compiled as outputs are.
 
@@ -75,6 +77,8 @@ class Predicting(Trainable, Generic[Result]):
             FeedError, DataError: the data does not fit the graph or the schema.
             GraphError: no node has such a name, or it has a value in training steps alone.
         """
+        if is_stream(data):
+            return self._of_stream(data, outputs)
         if outputs is not None:
             asked = self._nodes.of(outputs)
             found, notes = self.predict_nodes(asked, data)
@@ -95,6 +99,19 @@ class Predicting(Trainable, Generic[Result]):
             first = np.array(first)
             first[encoded.absent] = np.nan
         return Predictions(self.schema, first, notes, encoded.names)
+
+    def _of_stream(self, data: Stream, outputs: Any) -> Any:
+        from chainrule.model.streamed import predict_stream  # noqa: PLC0415  (few programs need it)
+
+        asked = self._own if outputs is None else self._nodes.of(outputs)
+        found = predict_stream(self, asked, data, lambda x: self.predict_nodes(asked, x)[0])
+        if self.schema is None or outputs is not None:
+            return found
+        from chainrule.data.predictions import Predictions  # noqa: PLC0415  (tables alone need it)
+
+        decision = getattr(self.schema.target, "decision", "")
+        first = found if self._own.single else found[0]
+        return Predictions(self.schema, first, (decision,) if decision else (), {})
 
     def predict_nodes(self, asked: Predicted, data: Data) -> tuple[Any, tuple[str, ...]]:
         """The values of nodes, as `predict` gives them, and notes on a table."""

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.windows import Blocks, Windows, held_rows, split_sentence, windows_of
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
-from chainrule.errors import FeedError
+from chainrule.errors import DataError, FeedError
 from chainrule.graph.node import Array, Input, Node
 from chainrule.model.state import Data, ModelState, is_encoded
 from chainrule.nn.loss import Bounds
+from chainrule.passes.hoist import row_bytes
 from chainrule.train.objective import Objective
 
 if TYPE_CHECKING:
     from chainrule.data.schema import Schema
+    from chainrule.train.streaming import StreamRows
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Prepared:
         sentence: a description of the split.
         notes: on the table, such as the number of rows without a target.
         places: positions in the table of the rows of `arrays`; None: the same.
+        stream: the training rows where they are those of a stream; `arrays` and `rows` are empty.
+        windows: the order of `rows` in memory where it is that of a stream.
     """
 
     arrays: dict[str, Array]
@@ -40,14 +45,23 @@ class Prepared:
     sentence: str
     notes: tuple[str, ...] = ()
     places: Rows | None = None
+    stream: StreamRows | None = None
+    windows: Windows | None = None
 
 
 def prepare(
-    state: ModelState, data: Data | Prepared, validation: Any, groups: Any, time: Any
+    state: ModelState,
+    data: Data | Prepared,
+    validation: Any,
+    groups: Any,
+    time: Any,
+    blocks: Blocks | None = None,
 ) -> Prepared:
     """Check data and split its rows into training and validation rows.
 
     Data that is prepared already is returned as it is.
+
+    blocks: the order of a stream, which arrays in memory are to have too.
     """
     if isinstance(data, Prepared):
         return data
@@ -64,11 +78,40 @@ def prepare(
         held, m = state.arrays(validation)
         refuse_impossible_targets(state, held, "the validation data")
         sentence = f"{n:,} rows to train, {m:,} of their own to validate"
-        return Prepared(arrays, all_rows, held, np.arange(m), sentence, **more)
+        whole = Prepared(arrays, all_rows, held, np.arange(m), sentence, **more)
+        return whole if blocks is None else _windowed(state, whole, n, blocks)
+    if blocks is not None and groups is None and time is None:
+        return replace(_hashed(state, arrays, n, validation, blocks), **more)
     stratify = classes_of(state, arrays) if groups is None and time is None else None
     share = None if validation is not None and float(validation) == 0 else validation
     ways = {"stratify": stratify, "groups": groups, "time": time}
-    return replace(divide(arrays, all_rows, share, state.seed, **ways), **more)
+    divided = replace(divide(arrays, all_rows, share, state.seed, **ways), **more)
+    return divided if blocks is None else _windowed(state, divided, n, blocks)
+
+
+def _hashed(
+    state: ModelState, arrays: dict[str, Array], n: int, validation: Any, blocks: Blocks
+) -> Prepared:
+    """The rows in memory divided as those of a stream are, and in its order."""
+    held = held_rows(n, validation, state.seed, _row_bytes(state))
+    train, validates = held.numbers(n)
+    if held.fraction and not (len(train) and len(validates)):
+        raise DataError("fit", "too few rows to split", got=f"{n:,}",
+                        fix="hold out none: validation=0")  # fmt: skip
+    sentence = split_sentence(len(train), len(validates), validation)
+    held_arrays = arrays if held.fraction else None
+    prepared = Prepared(arrays, train, held_arrays, validates, sentence)
+    return _windowed(state, prepared, n, blocks)
+
+
+def _windowed(state: ModelState, prepared: Prepared, n: int, blocks: Blocks) -> Prepared:
+    """The same, with the order of a stream of so many rows."""
+    sized = blocks.sized(_row_bytes(state))
+    return replace(prepared, windows=windows_of(prepared.rows, n, sized, state.seed))
+
+
+def _row_bytes(state: ModelState) -> int:
+    return sum(row_bytes(x) for x in state.inputs if x.batch)
 
 
 def encode(schema: Schema, data: Any, *columns: Any) -> tuple[Any, ...]:

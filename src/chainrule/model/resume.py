@@ -264,7 +264,7 @@ def identity(
         "model": fingerprint(graph, nodes).hex()[:16],
         "seed": str(state.seed),
         "beginning": f"step {steps:,}, values {_digest(values, beginning)}",
-        "training data": _rows(state, prepared.arrays, prepared.rows),
+        "training data": _training(state, prepared),
         "validation data": "none" if held is None else _rows(state, held, prepared.held_rows),
         "optimizer": _ADDRESS.sub("", repr(settings.optimizer)),
         **{x: repr(getattr(settings, x)) for x in _SETTINGS},
@@ -275,6 +275,18 @@ def identity(
 
 def _rows(state: ModelState, arrays: Mapping[str, Array], rows: Any) -> str:
     return f"{len(rows):,} rows, {rows_digest(state.graph, arrays, rows)[:16]}"
+
+
+def _training(state: ModelState, prepared: Prepared) -> str:
+    """The training rows in words: of a stream with the blocks that its order is made of."""
+    rows = prepared.stream
+    if rows is None:
+        return _rows(state, prepared.arrays, prepared.rows)
+    blocks, stream = rows.windows, rows.stream
+    return (
+        f"{rows.rows:,} of {stream.rows:,} rows of a stream, {stream.digest[:16]}, {blocks.size} "
+        f"blocks of {blocks.block_rows:,} rows"
+    )
 
 
 def _digest(

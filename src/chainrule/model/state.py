@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,9 +38,10 @@ if TYPE_CHECKING:  # arrays do not need them, and they take long to load
     from chainrule.data.blocks import Encoded
     from chainrule.data.repeats import Keys
     from chainrule.data.schema import Schema
+    from chainrule.data.streams.stream import Stream
     from chainrule.data.table import Table
 
-    Tabular: TypeAlias = Table | Encoded | str | os.PathLike[str] | Any
+    Tabular: TypeAlias = Table | Encoded | Stream | str | os.PathLike[str] | Any
 else:
     Tabular: TypeAlias = str | os.PathLike[str] | Any
 """Data that only a model with a schema can read."""
@@ -261,6 +263,11 @@ class ModelState:
 
     # ------------------------------------------------------------ data and scores
 
+    @property
+    def inputs(self) -> Mapping[Input, str]:
+        """The inputs that data feeds, with their names."""
+        return self._inputs
+
     def arrays(self, data: Data, *, weighted: bool = True) -> tuple[dict[str, Array], int]:
         """All inputs of the graph from `data`, checked, and the number of rows.
 
@@ -362,6 +369,12 @@ class ModelState:
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
         return self.scored(self._values, arrays, rows)
+
+
+def is_stream(data: object) -> TypeGuard[Stream]:
+    """Whether data is a stream, which is read block by block."""
+    module = sys.modules.get("chainrule.data.streams.stream")  # else there is none yet
+    return module is not None and isinstance(data, module.Stream)
 
 
 def is_encoded(data: object) -> TypeGuard[Encoded]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
+from chainrule.data.windows import Blocks
 from chainrule.explain.trace import Trace
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
@@ -45,7 +46,7 @@ class Trainable(ModelState):
         keep_best: bool = True,
         new_run: bool = False,
         total_epochs: int | None = None,
-        shuffle: bool = True,
+        shuffle: bool | Blocks = True,
         metrics: Iterable[str | Metric | Function] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -70,13 +71,15 @@ class Trainable(ModelState):
 
         Args:
             data: for each input by name its array, rows first; or a table, a file or a query
-                where the model has a schema.
+                where the model has a schema; or a stream, `cr.data.stream(...)`, of which a part
+                at a time is in memory.
             optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
                 Adam(1e-3). LBFGS uses all rows in every step, which is one of its iterations.
             batch_size: examples a step; the last minibatch of an epoch may be smaller.
             epochs: passes over all training rows; None: 20, or as many iterations as LBFGS has.
             validation: the share of rows held out (shuffled, stratified by class, seeded), or
-                separate data; None or 0 holds out none.
+                separate data; None or 0 holds out none. Of a stream they are chosen by a hash of
+                their number, at most 1,048,576 of them or 128 MiB, which are held in memory.
             groups, time: hold out complete groups, or the latest rows: an array with an entry a
                 row, or the name of a column of the table.
             patience: stop when the validation loss, or the criterion of an EarlyStopping, has not
@@ -89,7 +92,9 @@ class Trainable(ModelState):
             new_run: begin a new run: schedules, patience and the best score begin anew.
             total_epochs: of the complete run, for schedules with spans that are fractions of it,
                 where several calls make one run; None: the epochs of the calls so far.
-            shuffle: take the rows in a new order in each epoch.
+            shuffle: take the rows in a new order in each epoch. A stream's are shuffled block by
+                block; `cr.Blocks()` takes arrays in memory in the same order, and holds out the
+                same rows.
             metrics: names or functions (target, prediction); None takes the defaults of the loss.
             clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
             trainable: names or patterns of the parameters to train; None trains all.

@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     remove_leftovers(target)
-    folder, lock = _work_folder(target)
+    folder, lock = work_folder(target)
     try:
         new = folder / "new"
         yield new
@@ -66,8 +66,11 @@ def _prefix(target: Path) -> str:
     return f".{target.name[:40]}-{zlib.crc32(name):08x}-"
 
 
-def _work_folder(target: Path) -> tuple[Path, int | None]:
-    """Creates a hidden folder beside `target`; returns it and the descriptor that locks it."""
+def work_folder(target: Path) -> tuple[Path, int | None]:
+    """Creates a hidden folder beside `target`; returns it and the descriptor that locks it.
+
+    `remove_leftovers(target)` removes those of killed processes.
+    """
     while True:
         folder = target.parent / (_prefix(target) + secrets.token_hex(4) + _SUFFIX)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from chainrule.data.windows import Blocks
 from chainrule.engine.program import check_backend
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.system.settings import require_integer
@@ -42,7 +43,7 @@ class FitSettings:
     keep_best: bool = True
     new_run: bool = False
     total_epochs: int | None = None
-    shuffle: bool = True
+    shuffle: bool | Blocks = True
     metrics: Iterable[str | Metric | Function] | None = None
     clip_norm: float | None = None
     clip_value: float | None = None

@@ -172,6 +172,10 @@ class FullBatchProgram:
         """See Program."""
         return self._steps
 
+    def encode(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
+        """See Program."""
+        return data
+
     def load(self, data: Mapping[str, Array]) -> None:
         """See Program; the function has its data already."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,15 @@ from chainrule.graph.node import Array
 from chainrule.system.signals import often_uninterrupted, uninterrupted
 from chainrule.train.callbacks import Callback, State, as_callbacks, watches_steps
 from chainrule.train.epochends import EpochEnds
+from chainrule.train.feeding import Feed, HeldFeed
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import Order, order_of
 from chainrule.train.progress import Progress
 from chainrule.train.runstate import RunState
 from chainrule.train.schedules import ReduceOnPlateau, rates
+
+if TYPE_CHECKING:
+    from chainrule.train.streaming import StreamFeed
 
 SLICE_SECONDS = 0.03
 """The target duration of one call of the program, between progress updates and Ctrl-C."""
@@ -37,8 +42,10 @@ class Run:
 
     Attributes:
         program: runs the steps; it holds parameters and optimizer slots.
-        data: the arrays of the complete data set, by input.
-        rows: the training rows.
+        data: the arrays of the complete data set, by input; empty where `feed` has them.
+        rows: the training rows; empty likewise.
+        feed: gives the minibatches of a stream; None: they are rows of `data`.
+        order: of the rows in the epochs; None: shuffled, or as they are, as the settings say.
         settings: of the run; batch size, shuffle, keep_best, callbacks and learning rate are used.
         seed: of the order of the rows.
         state: the progress of the run.
@@ -74,9 +81,13 @@ class Run:
     ends: Callable[[], EpochEnds | None] = lambda: None
     keep: Callable[[bool], None] = lambda _: None
     agree: Callable[[str | None], str | None] = lambda reason: reason
+    feed: StreamFeed | None = None
+    order: Order | None = None
     callbacks: Sequence[Callback] = field(init=False)
     _watching: Sequence[Callback] = field(init=False)  # those called after each step
     _order: Order = field(init=False)
+    _feed: Feed = field(init=False)
+    _room: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), init=False)
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
 
     def __post_init__(self) -> None:
@@ -84,7 +95,8 @@ class Run:
         self._watching = [x for x in self.callbacks if watches_steps(x)]
         seed = self.seed if self.settings.shuffle else None
         native = self.settings.backend == "native"
-        self._order = order_of(self.rows, seed, self.state.epochs, native=native)
+        self._order = self.order or order_of(self.rows, seed, self.state.epochs, native=native)
+        self._feed = self.feed or HeldFeed(self.data, self._order)
 
     def train(self) -> str | None:
         """Run all remaining epochs; returns the reason for an early stop, or None.
@@ -135,15 +147,15 @@ class Run:
     def _epoch(self, begun: float) -> dict[str, float]:
         """Train on the epoch's remaining minibatches; returns its row without the time."""
         state = self.state
-        batches = Minibatches(self._order(state.epoch, 1), self.settings.batch_size)
+        batches = self._feed.epoch(state.epoch, self.settings.batch_size)
+        total, summed = 0.0, 0
         while len(state.losses) < len(batches) and self.view.stop_reason is None:
             (self._watched_steps if self._watching else self._steps)(batches)
             state.seconds = time.perf_counter() - begun
-            done = len(state.losses)
+            total, summed = total + float(state.losses[summed:].sum()), len(state.losses)
             self.progress.update(
-                state.epoch, done / len(batches),
-                loss=float(state.losses.sum()) / done, rate=state.rate,
-            )  # fmt: skip
+                state.epoch, summed / len(batches), loss=total / summed, rate=state.rate
+            )
             self.keep(False)
         self.sync()
         return self._row(batches[: len(state.losses)]) | dict(self.score())
@@ -151,6 +163,8 @@ class Run:
     def _at_once(self) -> int:
         """The number of epochs for the next call of the program."""
         state, rows = self.state, len(self.rows)
+        if self.feed is not None:
+            return 1
         count = min(self._slice // -(-rows // self.settings.batch_size), MOST_ROWS // rows)
         if count < 2 or self.callbacks or len(state.losses):
             return 1
@@ -251,17 +265,29 @@ class Run:
     def _steps(self, batches: Minibatches) -> None:
         """Train on the next slice of the minibatches."""
         state, done = self.state, len(self.state.losses)
-        some = batches[done : done + self._slice]
+        data, some = self._feed.take(state.epoch, batches[done : done + self._slice])
         chosen, losses = self._rates(len(some), len(batches)), np.empty(len(some))
         first, start = self.program.steps, time.perf_counter()
         try:
-            self.program.run(self.data, some, chosen, losses)
+            self.program.run(data, some, chosen, losses)
             self._adapt(len(some), time.perf_counter() - start)
         finally:
             new = losses[: self.program.steps - first]  # fewer after an error or Ctrl-C
             if len(new):
-                state.losses = np.concatenate([state.losses, new]) if done else new
+                self._append(new, len(batches))
                 state.step, state.rate = self.program.steps, chosen[len(new) - 1]
+
+    def _append(self, new: npt.NDArray[np.float64], each: int) -> None:
+        """Add to the losses of the epoch, which has `each` minibatches; earlier ones stay there."""
+        state, done = self.state, len(self.state.losses)
+        if not done:
+            state.losses = new
+            return
+        if state.losses.base is not self._room:
+            self._room = np.empty(each)
+            self._room[:done] = state.losses
+        self._room[done : done + len(new)] = new
+        state.losses = self._room[: done + len(new)]
 
     def _adapt(self, steps: int, elapsed: float) -> None:
         """Choose the length of the next call, after so many seconds for some steps."""

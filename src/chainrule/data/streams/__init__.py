@@ -1,0 +1,1 @@
+"""Data larger than memory: arrays on disk, read block by block."""
