@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from chainrule.data.windows import Blocks, order_of_windows
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.pauses import Pauses
 from chainrule.engine.program import Program
-from chainrule.engine.totals import with_means
 from chainrule.errors import GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import Step
+from chainrule.model.fitdata import divided, feed, fixed_data, order
 from chainrule.model.fitwords import kept, summary, waited
 from chainrule.model.lastrun import LastRun, judged
-from chainrule.model.prepare import Prepared, prepare
+from chainrule.model.prepare import Prepared
 from chainrule.model.ranked import blocks_of, first_reason, require_equal
-from chainrule.model.state import Data, ModelState, is_stream
+from chainrule.model.state import Data, ModelState
 from chainrule.passes.tables import MOVING, treatments
 from chainrule.system.ranks.communicator import Communicator, from_first, together
 from chainrule.system.ranks.world import world
@@ -34,7 +33,6 @@ from chainrule.train.lbfgs import LBFGS
 from chainrule.train.loop import Run
 from chainrule.train.metrics import Metric
 from chainrule.train.metrics.registry import Function
-from chainrule.train.minibatch import Order
 from chainrule.train.optim import Adam, Optimizer
 from chainrule.train.progress import Progress, choose
 from chainrule.train.record import Record
@@ -44,7 +42,6 @@ from chainrule.types import static_size
 
 if TYPE_CHECKING:
     from chainrule.model.resume import Survival
-    from chainrule.train.streaming import StreamFeed
 
 EPOCHS = 20
 """The default number of epochs of a run."""
@@ -56,7 +53,7 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
         raise GraphError("fit", "the model has no loss", fix="Model(outputs=..., loss=...)")
     ranks = world()
     with together(ranks):
-        prepared = _prepared(state, data, settings)
+        prepared = divided(state, data, settings)
         optimizer = optimizer_for(state, settings.optimizer)
         settings = _resolved(state, prepared, optimizer, settings, ranks)
         # else they are reported already
@@ -66,16 +63,6 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
         with _survival(state, prepared, begin, settings, ranks) as survival:
             begin = begin if survival is None else _resumed(begin, survival)
             return _train(state, prepared, begin, survival, settings, [*notes, *begin.notes])
-
-
-def _prepared(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Prepared:
-    """The data of a run, checked and divided."""
-    if is_stream(data):
-        from chainrule.model.streaming import prepare_stream  # noqa: PLC0415  (few programs need it)
-
-        return prepare_stream(state, data, settings)
-    blocks = settings.shuffle if isinstance(settings.shuffle, Blocks) else None
-    return prepare(state, data, settings.validation, settings.groups, settings.time, blocks)
 
 
 def _train(
@@ -91,7 +78,7 @@ def _train(
     assert state.loss is not None
     assert isinstance(optimizer, (Optimizer, LBFGS))
     settings = _recorded(state, prepared, begin, settings)
-    arrays = _arrays(state, prepared, begin.steps + 1)
+    arrays = fixed_data(state, prepared, begin.steps + 1)
     program, told = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     notes += told
     program.write({}, begin.steps)
@@ -372,47 +359,12 @@ def _run(
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
         ends=partial(_ends, state, prepared, tracker, program, settings),
         agree=partial(first_reason, world()),
-        feed=_feed(prepared, program, data, settings, told.last_epoch), order=_order(prepared),
+        feed=feed(prepared, program, data, settings, told.last_epoch), order=order(prepared),
     )  # fmt: skip
     if survival is not None:
         survival.attach(run)
         run.keep = survival.keep
     return run, end
-
-
-def _arrays(state: ModelState, prepared: Prepared, step: int) -> Mapping[str, Array]:
-    """The arrays of a run that are in memory: of a stream those alone that have no rows."""
-    if prepared.stream is None:
-        in_blocks = prepared.windows is not None
-        return with_means(state.graph, prepared.arrays, prepared.rows, step, in_blocks=in_blocks)
-    from chainrule.model.streaming import fixed_arrays  # noqa: PLC0415  (few programs need it)
-
-    return fixed_arrays(state, prepared.stream, step)
-
-
-def _feed(
-    prepared: Prepared, program: Program, fixed: Mapping[str, Array], settings: FitSettings,
-    last: int,
-) -> StreamFeed | None:  # fmt: skip
-    """The minibatches of a stream up to an epoch; None where all rows are in memory.
-
-    Raises:
-        FeedError: an index among the data is out of range.
-    """
-    if prepared.stream is None:
-        return None
-    from chainrule.model.streaming import check_indices  # noqa: PLC0415  (few programs need it)
-    from chainrule.train.streaming import StreamFeed  # noqa: PLC0415  (few programs need it)
-
-    check_indices(program, prepared.stream)
-    size = settings.batch_size
-    return StreamFeed(prepared.stream, size, last, fixed, program.encode)
-
-
-def _order(prepared: Prepared) -> Order | None:
-    """The order of rows in memory where it is that of a stream."""
-    windows = prepared.windows
-    return None if windows is None else order_of_windows(prepared.rows, windows)
 
 
 def _scores(
