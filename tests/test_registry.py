@@ -53,6 +53,7 @@ NOT_DIFFERENTIABLE = {
 """The ops without a gradient, by the reason."""
 
 COVERED_ELSEWHERE = {
+    **dict.fromkeys(("again", "recomputed"), "nn/test_nn_recompute.py"),
     "constant": "ops/test_ops_build.py",
     "count": "ops/test_ops_mode.py",
     "exchange": "engine/test_exchange.py",

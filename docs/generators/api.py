@@ -33,7 +33,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      "wait for their operand, for use in `cr.sequential`.",
      ("chainrule.nn.layers", "chainrule.nn.compose", "chainrule.nn.normalise",
       "chainrule.nn.numeric", "chainrule.nn.recurrent", "chainrule.nn.augmentation",
-      "chainrule.nn.summary")),
+      "chainrule.nn.shared", "chainrule.nn.recompute", "chainrule.nn.summary")),
     ("Images and signals", "Layers for (N, length, channels), (N, height, width, channels) and "
      "volumes. The page [Images and signals](images.md) has an example.",
      ("chainrule.nn.convolution", "chainrule.nn.pooling", "chainrule.nn.resize")),

@@ -12,6 +12,7 @@ import chainrule.ops
 from chainrule.explain.formula import expression, transparent
 from chainrule.graph.node import Operation, apply
 from chainrule.graph.op import FUNCTIONS, REGISTRY, Op
+from chainrule.ops.again import again, recomputed
 from chainrule.ops.objective import objective
 from generators.signatures import cell, first_sentence, signature
 
@@ -59,6 +60,8 @@ def _indices(*shape: int) -> cr.Node:
 
 
 SAMPLES: dict[str, Callable[[], cr.Node]] = {
+    "recomputed": lambda: recomputed(_x(), [_x()]),
+    "again": lambda: again(_x(), [_x()]),
     "objective": lambda: objective(cr.sum(_x()), cr.sum(_x()), cr.sum(_x()), kind="own"),
     "cast": lambda: cr.cast(_x(), "float64"),
     "broadcast_to": lambda: cr.broadcast_to(_floats(3), (2, 3)),

@@ -79,12 +79,14 @@ from chainrule.nn.pooling import adaptive_pool as adaptive_pool
 from chainrule.nn.pooling import average_pool as average_pool
 from chainrule.nn.pooling import global_pool as global_pool
 from chainrule.nn.pooling import max_pool as max_pool
+from chainrule.nn.recompute import recompute as recompute
 from chainrule.nn.recurrent import gru as gru
 from chainrule.nn.recurrent import lstm as lstm
 from chainrule.nn.recurrent import rnn as rnn
 from chainrule.nn.resize import pixel_shuffle as pixel_shuffle
 from chainrule.nn.resize import pixel_unshuffle as pixel_unshuffle
 from chainrule.nn.resize import upsample as upsample
+from chainrule.nn.shared import shared as shared
 from chainrule.nn.summary import summary as summary
 from chainrule.nn.transformer import geglu as geglu
 from chainrule.nn.transformer import swiglu as swiglu

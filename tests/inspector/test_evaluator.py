@@ -22,6 +22,7 @@ from chainrule.graph.op import FUNCTIONS, REGISTRY
 from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, STEP_INDEX
 from chainrule.inspector.document import _node_form
 from chainrule.interpret import initial_value
+from chainrule.ops.again import again, recomputed
 from chainrule.ops.build import constant, sum_to
 from chainrule.ops.mode import COUNT, exchange
 from chainrule.ops.random import UNIFORM
@@ -139,7 +140,8 @@ def extra_graphs() -> Iterator[Example]:
     yield example(Graph(placed), {**key, ROW_COUNT: np.asarray(70)}, rows=4)
     for dtype in ("float32", "float64"):
         drawn = [cr.uniform(shape, dtype) for shape in ((), (5,), (3, 7), x.shape)]
-        yield example(Graph([*drawn, exchange(x), cr.mean(x, 0)]), {**feeds, **key}, rows=3)
+        same = [exchange(x), again(x, [cr.sum(x)]), recomputed(x, [x])]
+        yield example(Graph([*drawn, *same, cr.mean(x, 0)]), {**feeds, **key}, rows=3)
     noisy = cr.dropout(cr.batch_norm(x), 0.4)
     for training in (True, False):
         graph = Graph([noisy, cr.squared_error(noisy, x)])

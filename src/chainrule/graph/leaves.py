@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -13,6 +14,14 @@ from chainrule.errors import DTypeError, SettingError, ShapeError, short
 from chainrule.graph.node import Initializer, Input, Parameter, Scope
 from chainrule.system.checks import flag
 from chainrule.types import FLOATS, N, TensorType, show
+
+TAKEN: ContextVar[Callable[[Parameter], Parameter]] = ContextVar("TAKEN", default=lambda x: x)
+"""Gives the parameter to use in place of a new one: layers that are shared have theirs already."""
+
+
+def taken(new: Parameter) -> Parameter:
+    """The parameter to use in place of a new one: itself, but in layers that are shared."""
+    return TAKEN.get()(new)
 
 
 def input(
@@ -90,7 +99,7 @@ def parameter(
                 "parameter", "an initializer needs a shape", at=repr(name), fix="give shape=(...)"
             )
         type = TensorType(tuple(map(_dimension, shape)), dtype)
-        return Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse)
+        return taken(Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse))
     try:
         if np.asarray(value).dtype.kind not in "fiub":
             raise TypeError(short(value))
@@ -109,7 +118,7 @@ def parameter(
         )
     array.flags.writeable = False
     type = TensorType(array.shape, dtype)
-    return Parameter(scope, type, initial=array, trainable=trainable, sparse=sparse)
+    return taken(Parameter(scope, type, initial=array, trainable=trainable, sparse=sparse))
 
 
 def check_sparse(where: str, sparse: object) -> None:

@@ -85,6 +85,7 @@ class Element:
         deep: the indices in the operands have several copies of each part of ours.
         choice: the operand that chooses by integers, and from how many; None: none does.
         joins: the attribute with the axis along which the operands follow each other, if they do.
+        stored: the elements are kept in memory, however cheap they are.
     """
 
     rule: Callable[[Operation, Place, Values], Expr]
@@ -92,6 +93,7 @@ class Element:
     deep: bool = False
     choice: Callable[[Operation], tuple[Node, Dim]] | None = None
     joins: str = ""
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.errors import DTypeError, GraphError, SettingError, ShapeError, did_you_mean
-from chainrule.graph.leaves import check_sparse
+from chainrule.graph.leaves import check_sparse, taken
 from chainrule.graph.node import Node, Parameter, Scope
 from chainrule.graph.op import FUNCTIONS
 from chainrule.graph.source import user_line
@@ -227,7 +227,8 @@ def new_parameter(
             )
         start = np.array(start, dtype=type.dtype, order="C")
         start.flags.writeable = False
-    return Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse)
+    new = Parameter(scope, type, suffix=suffix, initial=start, trainable=trainable, sparse=sparse)
+    return taken(new)
 
 
 def new_table(

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph.node import Node, NodeLike, Scope
 from chainrule.graph.source import user_line
 from chainrule.nn.arguments import features, new_parameter, operand_at, positive, static
 from chainrule.nn.encodings import RELATIVE, alibi, relative, rotated
 from chainrule.nn.init import InitSpec
-from chainrule.nn.masks import allowed, biased
+from chainrule.nn.masks import of_sequences
 from chainrule.nn.naming import as_layer, layer_scope
-from chainrule.ops import random
+from chainrule.nn.pairs import GROUPED, HEADS, PLAIN, Pairs, split
+from chainrule.ops.build import as_node
 from chainrule.ops.compare import where
 from chainrule.ops.contract import matmul
-from chainrule.ops.einsum import einsum
 from chainrule.ops.random import check_rate
-from chainrule.ops.shape import reshape
-from chainrule.ops.softmax import softmax
+from chainrule.ops.shape import expand_dims, reshape
 from chainrule.system.checks import flag
 from chainrule.types import Dim, Shape, TensorType, broadcast_shapes, is_number, show
-
-Equations = tuple[str, str]
-"""Of the products of queries with keys, and of weights with values."""
-
-PLAIN: Equations = ("...qd,...kd->...qk", "...qk,...kd->...qd")
-GROUPED: Equations = ("...gqd,...kd->...gqk", "...gqk,...kd->...gqd")
-HEADS: Equations = ("...qhgd,...khd->...hgqk", "...hgqk,...khd->...qhgd")
 
 
 def attention(
@@ -42,6 +32,7 @@ def attention(
     causal: bool = False,
     scale: float | None = None,
     dropout: float = 0.0,
+    block: int | None = None,
     name: str | None = None,
 ) -> Node:
     """`softmax(scale * q @ k.T + bias) @ v`: for each query a weighted mean of the values.
@@ -61,6 +52,9 @@ def attention(
         causal: a query attends to the keys up to its own place.
         scale: of the scores; None: 1 / sqrt(width).
         dropout: the rate at which weights are set to 0 in training.
+        block: the number of queries whose scores are in memory at a time. The scores of fewer than
+            all are computed again in the backward pass, and the weights of the second block
+            are `name.block1.weights`. None: all, or a part of 512 and more.
         name: of the layer.
 
     Source: A. Vaswani et al., Attention is all you need, 2017.
@@ -74,17 +68,15 @@ def attention(
     q, k, v = (_sequence("attention", what, x) for what, x in (("q", q), ("k", k), ("v", v)))
     group = _check(q, k, v)
     operands = [x for x in (q, k, v, mask, bias) if isinstance(x, Node)]
-    equations = PLAIN
-    if group > 1:
-        q, equations = reshape(q, _split(q.shape, -3, group)), GROUPED
-    scores = einsum(equations[0], q, k) * _scaled(scale, q.shape[-1])
-    if group > 1:
-        scores = reshape(scores, (*scores.shape[:-4], -1, *scores.shape[-2:]))
-    weights = _weights("attention", scope, scores, mask, bias, causal, dropout)
-    if group > 1:
-        weights = reshape(weights, _split(weights.shape, -3, group))
-    y = einsum(equations[1], weights, v)
-    if group > 1:
+    pairs = Pairs(
+        "attention", scope, PLAIN if group == 1 else GROUPED, None if group == 1 else group,
+        _scaled(scale, q.shape[-1]), mask, bias, flag("attention", "causal", causal),
+        check_rate("attention", dropout), block,
+    )  # fmt: skip
+    if group == 1:
+        y = pairs.attend(q, k, v)
+    else:
+        y = pairs.attend(reshape(q, split(q.shape, -3, group)), k, v)
         y = reshape(y, (*y.shape[:-4], -1, *y.shape[-2:]))
     return as_layer(scope, y, operands)
 
@@ -102,6 +94,7 @@ def multi_head_attention(
     causal: bool = False,
     positions: str | None = None,
     dropout: float = 0.0,
+    block: int | None = None,
     projection_bias: bool = True,
     init: InitSpec = None,
     trainable: bool = True,
@@ -122,7 +115,7 @@ def multi_head_attention(
             `heads / key_value_heads` heads of queries. 1 is multi-query attention; None: `heads`.
         head_width: of queries, keys and values in a head; None: i / heads.
         width: of the result, (N, queries, width); None: i.
-        mask, bias, causal, dropout: as in `attention`; (N, keys), or lengths (N,), for padding.
+        mask, bias, causal, dropout, block: as in `attention`; padding: (N, keys), or lengths (N,).
         positions: what queries and keys know of their places. "rotary": they are rotated by
             angles that grow with it; see `rotary`. "relative": each head has a trained number
             for each distance, `name.distances`, which is added to the scores. "alibi": the scores
@@ -144,6 +137,7 @@ def multi_head_attention(
     x = _sequence(where_, "x", x)
     source = x if memory is None else _sequence(where_, "memory", memory)
     _one_dtype(where_, x, source)
+    source = source if memory is None else _without_padding(where_, source, mask)
     heads, shared, each = _heads(x, heads, key_value_heads, head_width)
     out = static(where_, x, -1) if width is None else positive(where_, "width", width)
     rule = _Dense(scope, init, flag(where_, "projection_bias", projection_bias), trainable)
@@ -153,17 +147,16 @@ def multi_head_attention(
     if _known(positions) == "rotary":
         q, k = rotated(q, -3), rotated(k, -3)
     lengths = static(where_, x, -2), static(where_, source, -2)
-    q = reshape(q, _split(q.shape, -2, heads // shared))  # (N, l, groups, heads, d)
-    scores = einsum(HEADS[0], q, k) * _scaled(None, each)
-    flat = (*scores.shape[:-4], heads, *scores.shape[-2:])
-    scores = reshape(scores, flat)
+    encoding = None
     if positions == "alibi":
-        scores = scores + alibi(heads, lengths, x.dtype)
+        encoding = alibi(heads, x.dtype)
     elif positions == "relative":
-        scores = scores + relative(scope, heads, lengths, x.dtype, trainable)
-    weights = _weights(where_, scope, scores, mask, bias, causal, dropout)
-    weights = reshape(weights, _split(weights.shape, -3, heads // shared))
-    y = einsum(HEADS[1], weights, v)  # (N, l, groups, heads, d)
+        encoding = relative(scope, heads, lengths, x.dtype, trainable)
+    pairs = Pairs(
+        where_, scope, HEADS, heads // shared, _scaled(None, each), mask, bias,
+        flag(where_, "causal", causal), check_rate(where_, dropout), block, encoding,
+    )  # fmt: skip
+    y = pairs.attend(reshape(q, split(q.shape, -2, heads // shared)), k, v)
     y = reshape(y, (*x.shape[:-1], heads * each)).within(scope, ".heads")
     operands = [n for n in (x, source, mask, bias) if isinstance(n, Node)]
     return as_layer(scope, rule.plain(y, ".out", out), operands)
@@ -193,32 +186,16 @@ class _Dense:
         return new_parameter(self._scope, suffix, kind, init, trainable=self._trainable)
 
 
-def _weights(
-    where_: str, scope: Scope, scores: Node, mask: NodeLike | None, bias: NodeLike | None,
-    causal: bool, dropout: float,
-) -> Node:  # fmt: skip
-    """The softmax of the scores over the keys, 0 for keys that are masked."""
-    rate = check_rate(where_, dropout)
-    if bias is not None:
-        scores = scores + biased(where_, bias, scores)
-    open_ = allowed(where_, mask, scores, flag(where_, "causal", causal))
-    scores = scores.within(scope, ".scores")
-    if open_ is not None:
-        scores = where(open_, scores, -np.inf)
-    return random.dropout(softmax(scores).within(scope, ".weights"), rate)
+def _without_padding(where_: str, x: Node, mask: NodeLike | None) -> Node:
+    """`x` with zeros where a mask of lengths or of keys leaves out a position: it may hold NaN."""
+    if mask is None or x.ndim != 3 or as_node(mask).shape not in (x.shape[:1], x.shape[:2]):
+        return x
+    return where(expand_dims(of_sequences(where_, mask, x), -1), x, 0)
 
 
 def _in_heads(x: Node, heads: int, width: int) -> Node:
     """(..., l, heads * width) as (..., l, heads, width)."""
     return reshape(x, (*x.shape[:-1], heads, width))
-
-
-def _split(shape: Shape, axis: int, group: int) -> Shape:
-    """The shape with an axis of heads split into groups of that many."""
-    at = len(shape) + axis
-    heads = shape[at]
-    assert isinstance(heads, int)
-    return (*shape[:at], heads // group, group, *shape[at + 1 :])
 
 
 def _scaled(scale: float | None, width: Dim) -> float:

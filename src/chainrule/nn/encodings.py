@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from chainrule.errors import SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, Scope
@@ -19,6 +22,12 @@ from chainrule.ops.index import take
 from chainrule.ops.shape import expand_dims, reshape
 from chainrule.ops.slicing import flip
 from chainrule.types import TensorType, show
+
+Places: TypeAlias = npt.NDArray[np.int32]
+"""The places of some queries."""
+
+Encoding: TypeAlias = Callable[[Places, int], Node]
+"""Takes places of queries, and how many keys; gives numbers for scores: (heads, queries, keys)."""
 
 KINDS = ("sinusoidal", "learned")
 RELATIVE = ("rotary", "relative", "alibi")
@@ -115,27 +124,26 @@ def rotated(x: Node, axis: int, base: float = 10000.0) -> Node:
 
 def relative(
     scope: Scope, heads: int, lengths: tuple[int, int], dtype: str, trainable: bool
-) -> Node:
-    """A trained number for each head and distance, as (heads, queries, keys)."""
+) -> Encoding:
+    """A trained number for each head and distance."""
     queries, keys = lengths
     kind = TensorType((heads, queries + keys - 1), dtype)
     table = new_parameter(scope, ".distances", kind, "zeros", trainable=trainable)
-    return take(table, _distance(lengths) + (queries - 1), axis=1)
+    return lambda at, count: take(table, _distance(at, count) + (queries - 1), axis=1)
 
 
-def alibi(heads: int, lengths: tuple[int, int], dtype: str) -> Node:
-    """The distance times a slope for each head, below 0: (heads, queries, keys)."""
+def alibi(heads: int, dtype: str) -> Encoding:
+    """The distance times a slope for each head, below 0."""
     whole = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * (h + 1) / whole) for h in range(whole)]
     slopes += [2 ** (-4 * (2 * h + 1) / whole) for h in range(heads - whole)]
     slope = constant(-np.array(slopes).reshape(heads, 1, 1), dtype)
-    return slope * cast(abs(_distance(lengths)), dtype)
+    return lambda at, keys: slope * cast(abs(_distance(at, keys)), dtype)
 
 
-def _distance(lengths: tuple[int, int]) -> Node:
+def _distance(at: Places, keys: int) -> Node:
     """The place of a key minus that of a query: (queries, keys)."""
-    queries, keys = lengths
-    return places(keys) - expand_dims(places(queries), 1)
+    return places(keys) - expand_dims(constant(at), 1)
 
 
 def _waves(length: int, width: int, base: float) -> np.ndarray:

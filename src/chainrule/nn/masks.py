@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from chainrule.errors import DTypeError, SettingError, ShapeError, did_you_mean
 from chainrule.graph.node import Node, NodeLike, Scope
@@ -12,23 +13,20 @@ from chainrule.nn.combine import COMBINE
 from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import reduce
 from chainrule.ops.build import as_node, broadcast_to, constant
-from chainrule.ops.compare import equal, greater_equal, less, logical_and
+from chainrule.ops.compare import equal, greater_equal, less, logical_and, where
 from chainrule.ops.shape import expand_dims, reshape
-from chainrule.types import INTEGERS, N, Shape, broadcast_shapes, show
+from chainrule.types import INTEGERS, Dim, N, Shape, broadcast_shapes, show
 
 
 def allowed(where_: str, mask: NodeLike | None, scores: Node, causal: bool) -> Node | None:
-    """The pairs of query and key that take part, which broadcasts to `scores`; None for all.
+    """The pairs of query and key that a mask lets take part, broadcasting to `scores`; or None.
 
     Raises:
         DTypeError: the mask is neither boolean nor integer.
         ShapeError: it does not fit, or causal attention has not as many queries as keys.
     """
-    found = None if mask is None else _mask(where_, mask, scores)
-    if not causal:
-        return found
     queries, keys = static(where_, scores, -2), static(where_, scores, -1)
-    if queries != keys:
+    if causal and queries != keys:
         raise ShapeError(
             where_,
             "causal attention has as many queries as keys",
@@ -37,8 +35,27 @@ def allowed(where_: str, mask: NodeLike | None, scores: Node, causal: bool) -> N
             at="line " + user_line(),
             fix="say which keys a query may attend to: mask=, (queries, keys)",
         )
-    past = greater_equal(expand_dims(places(queries), 1), places(keys))
-    return past if found is None else logical_and(found, past)
+    return None if mask is None else _mask(where_, mask, scores)
+
+
+def past(queries: npt.NDArray[np.int32], keys: int) -> Node:
+    """Whether a key is not after a query, by the places of the queries: (queries, keys)."""
+    return greater_equal(expand_dims(constant(queries), 1), places(keys))
+
+
+def of_keys(mask: Node | None, x: Node, axis: int) -> Node:
+    """`x` with zeros where a mask lets no query see a key, so that nothing there counts, NaN too.
+
+    Args:
+        mask: as `allowed` returns it. One that differs from query to query changes nothing.
+        x: keys or values.
+        axis: that of the keys.
+    """
+    if mask is None or mask.shape[:1] != (N,) or set(mask.shape[1:-1]) - {1}:
+        return x
+    shape: list[Dim] = [1] * x.ndim
+    shape[0], shape[axis] = N, mask.shape[-1]
+    return where(reshape(mask, tuple(shape)), x, 0)
 
 
 def _mask(where_: str, mask: NodeLike, scores: Node) -> Node:

@@ -20,7 +20,7 @@ from chainrule.nn.kinds import image_kind
 from chainrule.nn.recognise import activation_of
 from chainrule.types import static_size
 
-_QUIET = {"constant", "broadcast_to", "reshape"}
+_QUIET = {"constant", "broadcast_to", "recomputed", "reshape"}
 _HEAD = ("name", "what", "shape", "parameters", "reads")
 
 
@@ -220,15 +220,21 @@ def _row(graph: Graph, group: list[Node], called: str | None, reads: list[Node])
 def _reads(group: list[Node], heads: dict[Scope | Node, Node], owners: Owners) -> list[Node]:
     """The heads of the other rows that the group reads, directly or through nodes without a row."""
     members, read = set(group), dict[Node, None]()
-    stack = [x for node in reversed(group) for x in reversed(node.inputs)]
+    stack = [x for node in reversed(group) for x in reversed(_seen(node))]
     while stack:
         x = stack.pop()
         head = heads.get(owners[x])
         if head is None:
-            stack.extend(reversed(x.inputs))
+            stack.extend(reversed(_seen(x)))
         elif x not in members:
             read[head] = None
     return list(read)
+
+
+def _seen(node: Node) -> tuple[Node, ...]:
+    """The nodes that a reader of the table takes a node to read."""
+    again = isinstance(node, Operation) and node.op.name == "recomputed"
+    return node.inputs[:1] if again else node.inputs
 
 
 def _what(group: list[Node], called: str | None) -> str:
@@ -276,6 +282,7 @@ _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "square")
 _KINDS = {
     ".query.w": "multi_head_attention",
     ".scores": "attention",
+    ".block0.scores": "attention",
     ".places": "positions",
     ".kept": "sequence_pool",
     ".shares": "mixture_of_experts",

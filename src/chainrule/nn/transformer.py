@@ -85,6 +85,7 @@ def transformer_encoder(
     causal: bool = False,
     positions: str | None = None,
     key_value_heads: int | None = None,
+    block: int | None = None,
     init: InitSpec = None,
     name: str | None = None,
 ) -> Node:
@@ -102,7 +103,7 @@ def transformer_encoder(
         norm: "layer" or "rms".
         norm_first: whether the normalisations come before the layers, or after the sums.
         dropout: the rate for attention weights, hidden units, and what is added to the shortcuts.
-        mask, bias, causal, positions, key_value_heads: as in `multi_head_attention`.
+        mask, bias, causal, positions, key_value_heads, block: as in `multi_head_attention`.
         init: the initial weights.
         name: its layers are `name.attention`, `name.norm1`, `name.hidden`, ...; the result is
             `name`.
@@ -132,7 +133,7 @@ def transformer_encoder(
     def attend(h: Node) -> Node:
         return multi_head_attention(
             h, heads, key_value_heads=key_value_heads, mask=mask, bias=bias, causal=causal,
-            positions=positions, dropout=rate, init=init, name=called("attention"),
+            positions=positions, dropout=rate, block=block, init=init, name=called("attention"),
         )  # fmt: skip
 
     def feed_forward(h: Node) -> Node:

@@ -25,7 +25,8 @@ def specialise(graph: Graph, *, training: bool, named: bool = False) -> dict[Nod
             return renamed(operands[0 if training else 1], node)
         if node in means:
             return means[node] * count((N,), node.dtype)
-        if node.op.name in ("tracked", "objective", "data_total"):
+        kept = node.op.name == "recomputed" and (named or not training)
+        if kept or node.op.name in ("tracked", "objective", "data_total"):
             return renamed(operands[0], node)
         return None
 
@@ -43,8 +44,16 @@ def tracked_updates(graph: Graph, specialised: dict[Node, Node]) -> dict[Paramet
         graph: the graph before specialisation.
         specialised: the result of `specialise` for it.
     """
-    return {
-        node.operands[0]: specialised[node.operands[1]]
-        for node in graph.operations
-        if node.op.name == "tracked" and isinstance(node.operands[0], Parameter)
-    }
+    found: dict[Parameter, list[Node]] = {}
+    for node in graph.operations:
+        if node.op.name == "tracked" and isinstance(node.operands[0], Parameter):
+            found.setdefault(node.operands[0], []).append(specialised[node.operands[1]])
+    return {x: _mean(new) for x, new in found.items()}
+
+
+def _mean(nodes: list[Node]) -> Node:
+    """The mean of some nodes: of what several uses of shared layers track."""
+    total = nodes[0]
+    for x in nodes[1:]:
+        total = total + x
+    return total / len(nodes) if len(nodes) > 1 else total

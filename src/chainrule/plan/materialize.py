@@ -73,7 +73,7 @@ def roots_of(graph: Graph) -> Roots:
         price[node] = node.op.price + below
         depth[node] = _depth(node) + max((depth.get(x, 0) for x in inlined), default=0)
         short = price[node] <= CONSTANT_PRICE and depth[node] <= MAX_EXPR_DEPTH
-        own = isinstance(node.op.lower, Exchange) or node in found.joined.homes
+        own = _is_stored(node) or node in found.joined.homes
         if short and _from_constants(node, found) and not own:
             found.scalar_constants.add(node)
             continue
@@ -189,9 +189,14 @@ def _worth_storing(
     return (uses.spread or uses.reads > 1) and (price > RECOMPUTE_PRICE or after.sole)
 
 
+def _is_stored(node: Operation) -> bool:
+    lower = node.op.lower
+    return isinstance(lower, Exchange) or (isinstance(lower, Element) and lower.stored)
+
+
 def _in_steps(graph: Graph, node: Operation) -> bool:
     """Whether many readers take a part each: read from memory, they share their code."""
-    if isinstance(node.op.lower, View) or not node.shape:
+    if not node.shape:
         return False
     readers = graph.consumers(node)
     parts = (x for x in readers if isinstance(x.op.lower, View) and _resized(x, node))

@@ -104,6 +104,7 @@ function operation(
     case "reshape": return one(0, unravel(flat(index, own.shape), shapes[0]!));
     case "transpose": return one(0, turned(form, index, shapes[0]!.length));
     case "cast": case "objective": case "stop_gradient": case "tracked": case "exchange":
+    case "recomputed": case "again":
       return one(0, index);
     case "windows": {
       const at = inImage(form, index, shapes[0]!);

@@ -69,4 +69,6 @@ export const VIEWS: Record<string, Kernel> = {
   data_total: first,
   exchange: first,
   objective: first,
+  recomputed: first,
+  again: first,
 };
