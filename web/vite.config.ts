@@ -53,5 +53,5 @@ export default defineConfig({
     reportCompressedSize: false,
     lib: { entry: "src/main.ts", name: "chainrule", formats: ["iife"], fileName: () => "inspector.js", cssFileName: "inspector" },
   },
-  test: { include: ["tests/**/*.test.ts"] },
+  test: { include: ["tests/**/*.test.ts"], testTimeout: 60_000 }, // a busy machine is slow
 });
