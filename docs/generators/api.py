@@ -14,7 +14,7 @@ from generators.signatures import cell, signature
 
 GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Training on a table", "", ("chainrule.recipe", "chainrule.recipe.search",
-                                "chainrule.live.notebook")),
+                                "chainrule.recipe.reproduce", "chainrule.live.notebook")),
     ("Estimators", "In scikit-learn's contract; they need `pip install \"chainrule[sklearn]\"`.",
      ("chainrule.estimators",)),
     ("Model", "", ("chainrule.model.model", "chainrule.model.predictor",

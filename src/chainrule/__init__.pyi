@@ -186,6 +186,8 @@ from chainrule.ops import windows as windows
 from chainrule.ops.custom import op as op
 from chainrule.recipe import Config as Config
 from chainrule.recipe import train as train
+from chainrule.recipe.reproduce import Reproduction as Reproduction
+from chainrule.recipe.reproduce import reproduce as reproduce
 from chainrule.recipe.search import search as search
 from chainrule.train import metrics as metrics
 from chainrule.train import schedules as schedules

@@ -107,6 +107,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "losses alone": {"validation": None, "keep_best": False, "metrics": []},
     "the last kept": {"keep_best": False, "metrics": ["accuracy"]},
     "some trained": {"trainable": ["*.w"], "shuffle": False},
+    "l-bfgs": {"optimizer": cr.LBFGS(iterations=20, memory=4), "epochs": None},
     "interpreted": {"backend": "interpreter", "epochs": 3},
 }  # fmt: skip
 
@@ -240,7 +241,6 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"optimizer": cr.LBFGS()}, "L-BFGS"),
         ({"record": True}, "recorded"),
         ({"checkpoint": 3}, "not a checkpoint"),
     ],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import chainrule
-from chainrule.cli.command import Command, CommandLine, Option
+from chainrule.cli.command import USAGE, Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
 from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
@@ -19,8 +19,6 @@ from chainrule.system.startup import raising_interrupts
 
 if TYPE_CHECKING:
     from cyclopts import App, Parameter
-
-USAGE = 2
 
 CHAINRULE = Command(
     "chainrule",

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+USAGE = 2
+"""The exit code of a command line that is not understood."""
+
 
 class Option:
     """An argument of a command: `Annotated[str, Option("the file to write", "--output", "-o")]`.
@@ -54,11 +57,10 @@ def paths(commands: Iterable[Command], before: str = "") -> Iterator[tuple[str, 
 
 
 CommandLine = Annotated[str, "the command line as it was typed; no argument"]
-Data = Annotated[
-    str,
-    Option("a file (CSV, TSV, Parquet, JSON, .xlsx), a SQL query, the name of a data set, or - for "
-           "standard input"),
-]  # fmt: skip
+_SOURCE = Option("a file (CSV, TSV, Parquet, JSON, .xlsx), a SQL query, the name of a data set, "
+                 "or - for standard input")  # fmt: skip
+Data = Annotated[str, _SOURCE]
+MaybeData = Annotated[str | None, _SOURCE]
 Encoding = Annotated[
     str | None,
     Option("the encoding of text that is not UTF-8, such as windows-1251", metavar="NAME"),

@@ -6,6 +6,11 @@ from chainrule.cli.spelling import OPTIONS, as_options
 from chainrule.display.screen import Screen
 from chainrule.errors import ChainruleError, rebuilt
 
+NAMES = OPTIONS | {
+    "Checkpoint.every": "--every", "Checkpoint.keep": "--keep", "fit.checkpoint": "--checkpoint",
+}  # fmt: skip
+"""The option of each place in errors."""
+
 
 class Console(Screen):
     """A screen on which settings in advice are options of the command line."""
@@ -19,4 +24,4 @@ class Console(Screen):
         if where == "config":  # the advice is for the file, whose notation is Python's here
             Screen(self.stream).error(error)
             return
-        super().error(rebuilt(type(error), OPTIONS.get(where, where), *parts))
+        super().error(rebuilt(type(error), NAMES.get(where, where), *parts))

@@ -11,8 +11,12 @@ from typing import Any
 from chainrule.recipe import SETTINGS
 
 OPTIONS = {x.key: x.flag for x in SETTINGS} | {
-    key: f"--{key}" for key in ("encoding", "keep", "memory", "output", "sheet", "stream", "test")
-}
+    key: f"--{key}"
+    for key in (
+        "checkpoint", "encoding", "keep", "memory", "output", "record", "resume", "sheet", "stream",
+        "test", "threads",
+    )
+}  # fmt: skip
 """The option of each setting, by its name in Python."""
 
 _QUOTED = r"(?<!\w)'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""

@@ -7,13 +7,16 @@ import os
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from chainrule.errors import ChainruleError, ModelFileError
+from chainrule.errors import ChainruleError, ModelFileError, SettingError
 from chainrule.graph.node import Array
 from chainrule.model.checkpointfile import NewerFormat, read, write
+from chainrule.system.atomicfile import make_folder
+from chainrule.system.folderlock import FolderLock, Held
 from chainrule.system.signals import uninterrupted
 from chainrule.train.history import History
 from chainrule.train.runstate import RunState
@@ -32,6 +35,7 @@ class Snapshot:
         values: parameters and slots, by name.
         history: of the model.
         stop_reason: why the run ended early; None where it did not.
+        memory: of L-BFGS, besides the values; None for other optimizers.
         version: of the program that wrote it.
     """
 
@@ -40,6 +44,7 @@ class Snapshot:
     values: Mapping[str, Array]
     history: dict[str, Any]
     stop_reason: str | None = None
+    memory: dict[str, Any] | None = None
     version: str = __version__
 
     @property
@@ -57,6 +62,7 @@ class Snapshot:
             "stop_reason": self.stop_reason,
             "history": self.history,
             "values": dict(self.values),
+            "memory": self.memory,
         }
 
     @classmethod
@@ -66,12 +72,40 @@ class Snapshot:
             History.from_dict(saved["history"])
             return cls(
                 saved["identity"], RunState.from_dict(saved["run"]), saved["values"],
-                saved["history"], saved["stop_reason"], saved["version"],
+                saved["history"], saved["stop_reason"], saved.get("memory"), saved["version"],
             )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ModelFileError(
                 "checkpoint", "the checkpoint is damaged", got=f"{type(error).__name__}: {error}"
             ) from None
+
+
+def take_folder(where: str, folder: Path, stack: ExitStack) -> list[str]:
+    """Make and lock a folder until a stack is closed; returns what is to be told of it.
+
+    Args:
+        where: the setting that names it, for errors.
+
+    Raises:
+        SettingError: it is in use, or cannot be written.
+    """
+    try:
+        make_folder(folder)
+        lock = stack.enter_context(FolderLock(folder))
+    except Held as error:
+        raise SettingError(
+            where, "another run writes its checkpoints to this folder",
+            got="" if error.owner is None else str(error.owner), at=folder,
+            fix="wait for its end, or give another folder",
+        ) from None  # fmt: skip
+    except OSError as error:
+        raise SettingError(
+            where, "the folder cannot be written", got=error.strerror,
+            at=folder, fix="give a folder that you may write to",
+        ) from None  # fmt: skip
+    if lock.left is None:
+        return []
+    return [f"{lock.left}, ended without leaving {folder}: taken over"]
 
 
 class CheckpointFolder:
@@ -115,6 +149,11 @@ class CheckpointFolder:
         write(self._folder / f"step-{snapshot.state.step:010d}.safetensors", snapshot.to_dict())
         for old in self._files()[self._keep :]:
             old.unlink(missing_ok=True)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no checkpoint."""
+        return not self._files()
 
     def _files(self) -> list[Path]:
         """The files, the last one first."""

@@ -22,11 +22,12 @@ from chainrule.model import fit as fitting
 from chainrule.model.lastrun import LastRun
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, encode
-from chainrule.model.state import Data
+from chainrule.model.state import Data, Interrupted
 from chainrule.system.processors import usual_threads
 from chainrule.system.ranks.world import SERIAL, acting_as
 from chainrule.system.settings import require_integer
 from chainrule.system.signals import uninterrupted
+from chainrule.train.checkpoint import as_checkpoint, within
 from chainrule.train.fitsettings import NAMES, FitSettings, require_known
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
@@ -74,7 +75,8 @@ def fit_many(
             them replaces the data for a model.
         jobs: the number that train at a time; None: one on each processor.
         verbose: one line reports all; as for `Model.fit`.
-        settings: of `Model.fit`, for all.
+        settings: of `Model.fit`, for all. With `checkpoint` each model has a folder within, called
+            model-0 and so on; the same call goes on with those that are not complete.
 
     Returns:
         The models' histories, in order.
@@ -89,8 +91,8 @@ def fit_many(
     _check(models, each, settings)
     _, threads = _shares(jobs, len(models))
     merged = [
-        {"data": data, "threads": threads, **settings, **overrides}
-        for overrides in each or [{}] * len(models)
+        {"data": data, "threads": threads, **settings, **_kept(settings, k), **overrides}
+        for k, overrides in enumerate(each or [{}] * len(models))
     ]
     failed = train_many(_tasks(models, merged), jobs, verbose)
     for index, error in failed.items():
@@ -202,9 +204,15 @@ def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list
             raise error.within(f"models[{index}]") from None
         settings = replace(settings, optimizer=optimizer)
         train = partial(_fit, model, data, settings)
-        here = bool(settings.callbacks or settings.record or settings.checkpoint)
+        here = bool(settings.callbacks or settings.record)
         tasks.append(Task(model, train, optimizer, here=here))
     return tasks
+
+
+def _kept(settings: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """The checkpoint of one of the models, where all have one."""
+    kept = within(as_checkpoint(settings.get("checkpoint")), f"model-{index}")
+    return {} if kept is None else {"checkpoint": kept}
 
 
 def _fit(model: Model, data: Data | Prepared, settings: FitSettings, verbose: Progress) -> None:
@@ -316,13 +324,15 @@ class Trained:
     split: str
     optimizer: Optimizer | LBFGS | None
     last_run: LastRun | None
+    beginning: str | None = None  # of a run with checkpoints that was cut short
 
     @classmethod
     def of(cls, task: Task) -> Trained:
         """Returns the part of a trained model."""
         model, state = task.model, task.model.values | task.model.slots
         optimizer = model.optimizer if task.optimizer is None else None
-        return cls(state, model.steps, model.history, model.split, optimizer, model.last_run)
+        cut = None if model.interrupted is None else model.interrupted.beginning
+        return cls(state, model.steps, model.history, model.split, optimizer, model.last_run, cut)
 
     def apply(self, task: Task) -> None:
         """Write the part to the model of this process."""
@@ -331,6 +341,8 @@ class Trained:
             model.optimizer = self.optimizer or task.optimizer
         model.restore(self.state, self.steps)
         model.history, model.split, model.last_run = self.history, self.split, self.last_run
+        cut = self.beginning
+        model.interrupted = None if cut is None else Interrupted(cut, model.mark)
 
 
 # ---------------------------------------------------------------- words

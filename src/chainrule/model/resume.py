@@ -17,16 +17,15 @@ from chainrule.engine.program import Program
 from chainrule.errors import ModelFileError, SettingError
 from chainrule.graph.fingerprint import fingerprint
 from chainrule.graph.node import Array
-from chainrule.model.checkpoints import CheckpointFolder, Snapshot, Writer
+from chainrule.model.checkpoints import CheckpointFolder, Snapshot, Writer, take_folder
 from chainrule.model.lastrun import LastRun, rows_digest
 from chainrule.model.prepare import Prepared
 from chainrule.model.state import Interrupted, ModelState
-from chainrule.system.folderlock import FolderLock, Held
 from chainrule.train.callbacks import BestTracker
-from chainrule.train.checkpoint import Checkpoint
+from chainrule.train.checkpoint import RUN_FILE, Checkpoint
 from chainrule.train.fitsettings import FitSettings
+from chainrule.train.fullbatch import FullBatchProgram
 from chainrule.train.history import History
-from chainrule.train.lbfgs import LBFGS
 from chainrule.train.loop import Run
 from chainrule.train.runstate import RunState
 from chainrule.version import __version__
@@ -69,8 +68,9 @@ class Survival:
         self._stack = ExitStack()
         self.notes: list[str] = []
         folder = Path(self._where)
-        self._lock(folder)
+        self.notes += take_folder("fit.checkpoint", folder, self._stack)
         try:
+            _refuse_run(folder)
             files = CheckpointFolder(folder, settings.checkpoint.keep)
             self._writer = Writer(files)
             self.found = self._agreed(files.last())
@@ -81,24 +81,6 @@ class Survival:
         self.notes += files.notes
         if self.found is not None:
             self.notes += self._going_on(self.found)
-
-    def _lock(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = self._stack.enter_context(FolderLock(folder))
-        except Held as error:
-            raise SettingError(
-                "fit.checkpoint", "another run writes its checkpoints to this folder",
-                got="" if error.owner is None else str(error.owner), at=self._where,
-                fix="wait for its end, or give another folder",
-            ) from None  # fmt: skip
-        except OSError as error:
-            raise SettingError(
-                "fit.checkpoint", "the folder cannot be written", got=error.strerror,
-                at=self._where, fix="give a folder that you may write to",
-            ) from None  # fmt: skip
-        if lock.left is not None:
-            self.notes.append(f"{lock.left}, ended without leaving {self._where}: taken over")
 
     def _agreed(self, found: Snapshot | None) -> Snapshot | None:
         """The snapshot, if it is of this call. Raises SettingError, with what differs."""
@@ -148,6 +130,8 @@ class Survival:
                 "checkpoint", "the checkpoint does not fit the parameters", at=self._where,
                 fix="give another folder",
             )  # fmt: skip
+        if isinstance(program, FullBatchProgram) and found.memory is not None:
+            program.go_on(found.memory)
         state.restore(found.values, found.state.step)
         state.history = History.from_dict(found.history)
 
@@ -189,7 +173,8 @@ class Survival:
         plateau = None if now.plateau is None else replace(now.plateau)
         state = replace(now, tracker=replace(now.tracker), plateau=plateau)
         values, history = run.program.read(), run.view.history.to_dict()
-        return Snapshot(self._identity, state, values, history, run.view.stop_reason)
+        memory = run.program.memory if isinstance(run.program, FullBatchProgram) else None
+        return Snapshot(self._identity, state, values, history, run.view.stop_reason, memory)
 
     def __enter__(self) -> Self:
         return self
@@ -226,17 +211,22 @@ class Following(Survival):
         pass
 
 
+def _refuse_run(folder: Path) -> None:
+    """Raises SettingError for the folder of a run of several fits."""
+    if (folder / RUN_FILE).exists():
+        raise SettingError(
+            "fit.checkpoint", "the folder has the checkpoints of another call",
+            expected="those of `fit`", got="those of `train` or `search`", at=folder,
+            fix="give another folder",
+        )  # fmt: skip
+
+
 def _types(values: Mapping[str, Array]) -> dict[str, object]:
     return {name: (x.shape, x.dtype) for name, x in values.items()}
 
 
 def refuse_unkept(settings: FitSettings) -> None:
     """Raises SettingError for what a checkpoint does not have."""
-    if isinstance(settings.optimizer, LBFGS):
-        raise SettingError(
-            "fit.checkpoint", "a run of L-BFGS has no checkpoints",
-            fix="leave checkpoint= out, or optimizer=cr.Adam(1e-3)",
-        )  # fmt: skip
     if settings.record is not None:
         raise SettingError(
             "fit.checkpoint", "a checkpoint does not have what is recorded",

@@ -108,7 +108,7 @@ class Trainable(ModelState):
                 there from time to time. After the end of the process, the same call, on a new
                 model of the same definition, goes on from the last one, and ends with the same
                 bits, on any number of threads. Where the folder has another call's checkpoints,
-                a SettingError says what differs. Not for LBFGS, and not with `record`.
+                a SettingError says what differs. Not with `record`.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.

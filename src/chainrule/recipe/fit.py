@@ -13,6 +13,7 @@ from chainrule.recipe.config import Config
 from chainrule.recipe.facts import MIN_HELD_ROWS
 from chainrule.train import schedules
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Checkpoint
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.optim import OPTIMIZERS, AdamW, Optimizer
@@ -77,12 +78,17 @@ def rate_factors(graph: Graph) -> dict[str, float]:
 def fit(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
     callbacks: Sequence[Callback] = (), record: Recorded = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:  # fmt: skip
-    """Train a model with resolved settings, on data that is already split."""
+    """Train a model with resolved settings, on data that is already split.
+
+    Args:
+        checkpoint: of this fit alone; where it is complete there, its end is taken.
+    """
     model.fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
-        callbacks=callbacks, record=record, blocks=resolved.blocks,
+        callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
 

@@ -20,6 +20,7 @@ from chainrule.recipe.calibration import calibrated_losses, temperature_of
 from chainrule.recipe.config import Config
 from chainrule.recipe.fit import build_step, fit
 from chainrule.recipe.network import build
+from chainrule.train.checkpoint import Checkpoint, within
 from chainrule.train.progress import Brief, Progress, choose
 
 LENGTHS = ((15, 5e-4), (40, 5e-4), (100, 5e-4), (100, 2e-3))
@@ -35,13 +36,17 @@ class Crossed(NamedTuple):
 
 
 def choose_length(
-    model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True
-) -> tuple[Config, Crossed | None]:
+    model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Config, Crossed | None]:  # fmt: skip
     """`resolved` with the epochs and the rate that predict best, where they were left open.
 
     For each of LENGTHS, single networks are trained on three quarters of the training rows, and
     scored on the rest, in turn. Rows held out by `data` are not used. The loss of the best is
     returned too.
+
+    Args:
+        checkpoint: of all networks, each in a folder within.
     """
     if resolved.epochs is not None:
         return resolved, None
@@ -50,7 +55,8 @@ def choose_length(
     classes = None if classes is None else classes[data.rows]
     parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
-        losses = _losses(model.schema, data, replace(resolved, members=1), parts, progress)
+        single = replace(resolved, members=1)
+        losses = _losses(model.schema, data, single, parts, progress, checkpoint)
         (epochs, rate), least = min(losses.items(), key=lambda x: x[1].loss)
         others = sorted(x.loss for x in losses.values())[1:]
         text = f"loss {number(least.loss)}, others {number(others[0])} to {number(others[-1])}"
@@ -72,8 +78,9 @@ def default_length(resolved: Config) -> Config:
 
 
 def _losses(
-    schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows], progress: Progress
-) -> dict[tuple[int, float], Crossed]:
+    schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows], progress: Progress,
+    checkpoint: Checkpoint | None,
+) -> dict[tuple[int, float], Crossed]:  # fmt: skip
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
@@ -81,9 +88,10 @@ def _losses(
     build_step(first, configs[0])
     models = [first, *(first.untrained() for _ in configs[1:])]
     rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
+    each = enumerate(zip(models, rests * len(lengths), configs, strict=True))
     tasks = [
-        Task(model, partial(fit, model, rest, config))
-        for model, rest, config in zip(models, rests * len(lengths), configs, strict=True)
+        Task(model, partial(fit, model, rest, config, checkpoint=within(checkpoint, f"{k:02d}")))
+        for k, (model, rest, config) in each
     ]
     failed = train_many(tasks, verbose=Brief(progress))
     losses = {}

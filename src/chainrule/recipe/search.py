@@ -22,8 +22,10 @@ from chainrule.model.model import Model
 from chainrule.recipe.config import Config, config, require_known, resolve
 from chainrule.recipe.length import LENGTHS, default_length
 from chainrule.recipe.options import Options
+from chainrule.recipe.runfolder import kept_folder
 from chainrule.recipe.training import Training
 from chainrule.system.settings import require_integer
+from chainrule.train.checkpoint import Checkpoint, as_checkpoint, within
 from chainrule.train.metrics import direction
 from chainrule.train.progress import Progress, choose
 
@@ -32,7 +34,7 @@ MAX_ROUNDS = 3
 DEFAULT_METRICS = {"classification": "log_loss", "regression": "rmse"}
 """The default metrics: unlike accuracy they vary continuously with each prediction."""
 
-OWN = ("trials", "space", "factor", "metric", "jobs", "verbose")
+OWN = ("trials", "space", "factor", "metric", "jobs", "checkpoint", "verbose")
 """The arguments of `search` besides the settings of the recipe."""
 
 Space = Mapping[str, Any]
@@ -48,6 +50,7 @@ class Trial:
         epochs: the maximum in its last training.
         score: on the validation rows, after its last training; NaN where training failed.
         error: the reason why it failed.
+        number: in the order of the draws, from 0.
     """
 
     settings: dict[str, Any]
@@ -55,6 +58,7 @@ class Trial:
     epochs: int = 0
     score: float = math.nan
     error: Exception | None = None
+    number: int = 0
 
     @property
     def drawn(self) -> str:
@@ -112,6 +116,7 @@ def search(
     factor: int = 3,
     metric: str | None = None,
     jobs: int | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     verbose: bool | str | None = True,
     **settings: Unpack[Options],
 ) -> Search:
@@ -131,6 +136,7 @@ def search(
         factor: one of this number of trials enters the next round; 1 trains all to the end.
         metric: computed on the validation rows; None: log_loss, or rmse.
         jobs: the number trained at a time; None: one on each processor.
+        checkpoint: as for `train`: the same call goes on, and ends with the same bits.
         verbose: as for `Model.fit`.
         settings: as in `Config`, for all trials; `seed` is also that of the draws.
 
@@ -163,9 +169,16 @@ def search(
         drawn = {key: draw(key, x, random) for key, x in ranges.items()}
         every = {"mixed": base.config.mixed} | given | drawn
         resolved = resolve(config(target=target, **every), base.schema)
-        tried.append(Trial(drawn, default_length(resolved)))
+        tried.append(Trial(drawn, default_length(resolved), number=len(tried)))
     study = _Study(base, metric, better, jobs, choose(verbose))
-    return study.run(tried, factor)
+    with kept_folder(as_checkpoint(checkpoint)) as kept:
+        if kept is not None:
+            draws = "; ".join(x.drawn for x in tried)
+            more = {"metric": metric, "factor": str(factor), "trials": draws}
+            kept.begin(chosen, base, more=more)
+            for note in kept.notes:
+                study.tell(note)
+        return study.run(tried, factor)
 
 
 def around(base: Config) -> dict[str, Any]:
@@ -218,6 +231,10 @@ class _Study:
         self._base, self._progress = base, progress
         self._metric, self._better, self._jobs = metric, better, jobs
 
+    def tell(self, note: str) -> None:
+        """Show a note."""
+        self._progress.note(note)
+
     def run(self, tried: Sequence[Trial], factor: int) -> Search:
         """Train in rounds, each with the best trials of the last one."""
         rounds = 1
@@ -228,7 +245,7 @@ class _Study:
             text = f"round {rounds - left} of {rounds}: {len(going)} settings"
             self._progress.note(text + (f", 1/{factor**left} of the epochs" if left else ""))
             try:
-                best = self._train(going, 1 / factor**left)
+                best = self._train(going, 1 / factor**left, f"round-{rounds - left}")
             except KeyboardInterrupt:
                 if best is None:
                     raise
@@ -251,12 +268,16 @@ class _Study:
     def _rank(self, trial: Trial) -> float:
         return math.inf if math.isnan(trial.score) else self._better * trial.score
 
-    def _train(self, trials: Sequence[Trial], share: float) -> Training:
+    def _train(self, trials: Sequence[Trial], share: float, name: str) -> Training:
         """Train all trials for a share of their epochs and score them; returns the best.
+
+        `name` is that of the round.
 
         Raises the error of the first one where all fail.
         """
         trainings = [self._training(trial.config, share) for trial in trials]
+        for trial, training in zip(trials, trainings, strict=True):
+            training.checkpoint = within(self._base.checkpoint, name, f"trial-{trial.number:03d}")
         tasks = [Task(training.model, training.fit) for training in trainings]
         failed = train_many(tasks, self._jobs, self._progress)
         if len(failed) == len(tasks):
@@ -273,6 +294,7 @@ class _Study:
         training = Training(self._base.table, self._base.schema, config)
         training.data = self._base.data
         training.encoded = self._base.encoded
+        training.digest = self._base.digest
         return training
 
     def _score(self, training: Training) -> float:

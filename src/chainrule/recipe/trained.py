@@ -15,15 +15,18 @@ from chainrule.model.model import Model
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import Recorded
 from chainrule.recipe.options import Options
+from chainrule.recipe.runfolder import kept_folder
 from chainrule.recipe.training import Training, Verbose
 from chainrule.report.text import print_importance, print_results, print_source
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Checkpoint, as_checkpoint
 from chainrule.train.progress import choose
 
 
 def train(
     source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
-    verbose: bool | str | None = True, record: Recorded = None, **settings: Unpack[Options],
+    verbose: bool | str | None = True, record: Recorded = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None, **settings: Unpack[Options],
 ) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
@@ -36,6 +39,9 @@ def train(
         verbose: as in `Model.fit`.
         record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what
             each layer did, epoch by epoch.
+        checkpoint: a Checkpoint, or the path of its folder: the state of the run is written there
+            from time to time. After the end of the process the same call goes on from it, and
+            ends with the same bits, on any number of threads. Not with `record`.
 
     What the table holds, the findings of the data check, the run and its scores are shown;
     `model.report("report.html")` writes them as a page with charts.
@@ -43,26 +49,32 @@ def train(
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
     """
-    return trained(source, config(target=target, **settings), verbose, record=record)
+    chosen = config(target=target, **settings)
+    return trained(source, chosen, verbose, record=record, checkpoint=as_checkpoint(checkpoint))
 
 
 def trained(
     source: Any, chosen: Config, verbose: Verbose,
     watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
-    record: Recorded = None,
+    record: Recorded = None, checkpoint: Checkpoint | None = None,
 ) -> Model[Predictions]:  # fmt: skip
     """A model trained by a configuration, as `train` does.
 
     Args:
-        source, verbose, record: as in `train`.
+        source, verbose, record, checkpoint: as in `train`.
         chosen: the settings.
         watching: gives callbacks of the run on the training rows.
     """
-    begun, table = time.perf_counter(), read(source)
-    with choose(verbose) as progress:
-        screen = Screen(progress.output)
+    begun = time.perf_counter()
+    with choose(verbose) as progress, kept_folder(checkpoint, record) as kept:
+        table, screen = read(source), Screen(progress.output)
         print_source(screen, table.source, len(table), len(table.columns), table.notes)
         training = Training.of(table, chosen)
+        training.checkpoint = checkpoint
+        if kept is not None:
+            kept.begin(chosen, training)
+            for note in kept.notes:
+                progress.note(note)
         if progress.output is not None:
             training.print_data(screen)
             training.print_settings(screen)

@@ -15,6 +15,7 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.signals import signal_columns, with_signal
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
+from chainrule.data.digest import TableDigest
 from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
 from chainrule.data.repeats import Keys, keys_of
@@ -33,6 +34,7 @@ from chainrule.recipe.fit import ANNEALED_SCHEDULES, Recorded, fit, keeps_best
 from chainrule.recipe.importance import importance
 from chainrule.recipe.kinds import shares_in_words
 from chainrule.recipe.length import FOLDS, Crossed, choose_length, work_after
+from chainrule.recipe.made import Made
 from chainrule.recipe.mixture import weights_of
 from chainrule.recipe.network import build
 from chainrule.recipe.remarks import AFTER_REFIT, on_choice, on_crossvalidation, on_weights
@@ -48,7 +50,9 @@ from chainrule.report.text import (
     print_findings,
     print_notes,
 )
+from chainrule.system.ranks.world import speaks
 from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import Checkpoint, within
 from chainrule.train.progress import Progress, choose
 from chainrule.version import __version__
 
@@ -66,11 +70,13 @@ class Training:
         table: the training data.
         schema: of its columns.
         config: all settings; `fit` chooses epochs and rate where they are open.
+        checkpoint: of the run, whose fits each have a folder within; None: nothing is kept.
     """
 
     table: Table
     schema: Schema
     config: Config
+    checkpoint: Checkpoint | None = None
     _runs: int = field(default=0, init=False)
     _fits: int = field(default=0, init=False)
     _crossed: Crossed | None = field(default=None, init=False)
@@ -151,6 +157,13 @@ class Training:
         return prepare(self.model, encoded, self.config.validation or None, groups, time)
 
     @cached_property
+    def digest(self) -> TableDigest:
+        """The digest of the table, by which it is known again."""
+        grids = {x.columns[0]: x.name for x in self.schema.blocks if x.kind == "grid"}
+        arrays = self.encoded.arrays if grids else {}
+        return TableDigest.of(self.table, {column: arrays[x] for column, x in grids.items()})
+
+    @cached_property
     def _encoded(self) -> tuple[Any, ...]:
         return encode(self.schema, self.table, self.config.groups, self.config.time)
 
@@ -170,20 +183,25 @@ class Training:
                 rows = f"{FOLDS}-fold cross-validation on the {len(data.rows):,} training rows"
                 later = work_after(self.config, refits)
                 self._announce(progress, f"how long to train, by {rows}", 1 + refits, maybe, later)
-                self.config, self._crossed = choose_length(model, data, self.config, progress)
+                # each rank trains all of these networks, and one alone keeps them
+                kept = within(self.checkpoint, "cross-validation") if speaks() else None
+                self.config, self._crossed = choose_length(model, data, self.config, progress, kept)
             resolved = self.config
             model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
+            model.notes |= Made.here(self.digest, complete=False).noted()
             what = (
                 f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
-            fit(model, data, resolved, progress, callbacks, record)
+            kept = within(self.checkpoint, "training")
+            fit(model, data, resolved, progress, callbacks, record, kept)
             best, self._fits = model.history.best, 1
             if best is not None and self._ended_early:
                 self._fits = 2
                 self._fit_shorter(best, progress, record)
         calibrate(model, data, self.config)
         model.trained_rows = self._trained
+        model.notes |= Made.here(self.digest, complete=not self._refits).noted()
 
     def _fit_shorter(self, best: int, progress: Progress, record: Recorded) -> None:
         """Train anew where patience ended the training before the rate was annealed.
@@ -197,7 +215,8 @@ class Training:
         what = f"the same for {epochs} epochs: {why}"
         self._announce(progress, what, self._refits, False, self._refit_share)
         shorter = replace(resolved, epochs=epochs, patience=epochs)
-        fit(again, self.data, shorter, progress, record=record)
+        kept = within(self.checkpoint, "shorter")
+        fit(again, self.data, shorter, progress, record=record, checkpoint=kept)
         losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
         if losses[1] < losses[0]:
             model.restore(again.values | again.slots, again.steps)
@@ -220,7 +239,8 @@ class Training:
         all_rows = divide(data.arrays, rows, None, resolved.seed)
         with choose(verbose) as progress:
             self._announce(progress, f"{sentence}, for {epochs} epochs", 0)
-            fit(again, all_rows, replace(resolved, epochs=epochs, patience=None), progress)
+            whole, kept = replace(resolved, epochs=epochs, patience=None), "all-rows"
+            fit(again, all_rows, whole, progress, checkpoint=within(self.checkpoint, kept))
         self._before_refit = model.values, model.steps
         chosen = weights_of(model) | temperature_of(model)
         model.restore(again.values | again.slots | chosen, again.steps)
@@ -229,6 +249,7 @@ class Training:
             told = f"what was recorded is the run on {len(data.rows):,} rows; then {sentence}"
             model.learning = replace(model.learning, notes=[*model.learning.notes, told])
         model.trained_rows = keys_of(subset(self.encoded, rows))
+        model.notes |= Made.here(self.digest, complete=True).noted()
         return True
 
     # ------------------------------------------------------------ results

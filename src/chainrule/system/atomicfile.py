@@ -49,6 +49,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.close(lock)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder with its parents, which a loss of power does not take away.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
 def write_whole(path: str | os.PathLike[str], text: str) -> Path:
     """Writes text as UTF-8, atomically: a kill leaves the old file or the new one.
 

@@ -19,6 +19,9 @@ if sys.platform != "win32":
 NAME = "lock"
 """The file in the folder that is locked, and has the owner."""
 
+PATIENCE = 5.0
+"""Seconds to wait for a lock whose owner has ended: processes that it forked are ending too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -48,7 +51,7 @@ class FolderLock:
     """The lock of a folder; a context manager that frees it.
 
     The system frees it too when the process ends, however it ends. Where a file system has no
-    locks, as on Windows, nothing is locked.
+    locks, as on Windows, nothing is locked. Processes that are forked meanwhile have it too.
 
     Args:
         folder: which exists.
@@ -64,14 +67,15 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
         self.left: Owner | None = None
-        try:
-            _lock(self._file)
-            self.left = _read(self._file)
-            self._write(Owner(os.getpid(), socket.gethostname(), _now()))
-        except BlockingIOError:
+        until = time.monotonic() + PATIENCE
+        while not _locked(self._file):
             owner = _read(self._file)
-            os.close(self._file)
-            raise Held(owner) from None
+            if owner is None or not _ended(owner) or time.monotonic() > until:
+                os.close(self._file)
+                raise Held(owner)
+            time.sleep(0.02)
+        self.left = _read(self._file)
+        self._write(Owner(os.getpid(), socket.gethostname(), _now()))
 
     def _write(self, owner: Owner | None) -> None:
         """Write who holds it; a full disk does not matter."""
@@ -94,16 +98,29 @@ class FolderLock:
         os.close(self._file)
 
 
-def _lock(file: int) -> None:
-    """Lock a file. Raises BlockingIOError where another has it."""
-    if sys.platform == "win32":
-        return
+def _locked(file: int) -> bool:
+    """Lock a file; returns whether no other has it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # this file system has no locks
+            return True
+    return True
+
+
+def _ended(owner: Owner) -> bool:
+    """Whether the process is known to have ended."""
+    if owner.host != socket.gethostname() or owner.pid == os.getpid():
+        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # this file system has no locks
-        return
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _read(file: int) -> Owner | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import mmap
 import multiprocessing
@@ -22,6 +23,9 @@ from chainrule.errors import WorkerDied
 
 TICK = 0.1
 """The longest time between two calls of `tick`, in seconds."""
+
+END_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux."""
 
 WORD = 4
 """The size of a call's index, in bytes."""
@@ -49,7 +53,8 @@ def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object
         workers: the number of processes; each runs one call at a time.
         tick: called repeatedly while they work.
 
-    A process that dies yields `WorkerDied` as the result of its call, and is replaced.
+    A process that dies yields `WorkerDied` as the result of its call, and is replaced. On Linux
+    they end when this process does, however that ends.
     """
     processes = list[_Process]()
     with tempfile.TemporaryFile() as todo:  # its position is shared: each call is read once
@@ -97,7 +102,7 @@ class _Process:
         self.link, sender = fork.Pipe(duplex=False)
         closed = [self.link, *(x.link for x in others)]
         self._call = mmap.mmap(-1, WORD)  # the index of its call, plus 1
-        arguments = (work, todo, sender, self._call, closed)
+        arguments = (work, todo, sender, self._call, closed, os.getpid())
         self._process = fork.Process(target=_serve, args=arguments, daemon=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: see forklock.py
@@ -125,10 +130,12 @@ class _Process:
 
 
 def _serve(
-    work: Work, todo: int, link: Connection, current: mmap.mmap, closed: Iterable[Connection]
-) -> None:
+    work: Work, todo: int, link: Connection, current: mmap.mmap, closed: Iterable[Connection],
+    parent: int,
+) -> None:  # fmt: skip
     """Runs calls in the child until none are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with(parent)
     gc.freeze()  # the collector must not touch inherited pages, which would copy them
     for end in closed:
         end.close()
@@ -138,6 +145,14 @@ def _serve(
             current[:] = (call + 1).to_bytes(WORD, sys.byteorder)
             link.send((call, work(call)))
             current[:] = bytes(WORD)
+
+
+def _end_with(parent: int) -> None:
+    """Makes the system kill this process when its parent ends; else it would train on."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).prctl(END_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
 
 
 def in_threads(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:

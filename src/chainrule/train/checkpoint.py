@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from chainrule.errors import SettingError
 from chainrule.system.settings import refuse, require_integer
 from chainrule.types import is_number
+
+RUN_FILE = "run.json"
+"""The file in the folder of a run of several fits, such as those of `train`."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(s|min|h)")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -70,3 +73,8 @@ def as_checkpoint(given: Any) -> Checkpoint | None:
         "fit.checkpoint", "this is not a checkpoint", expected='cr.Checkpoint("FOLDER")',
         got=repr(given), fix='fit(..., checkpoint=cr.Checkpoint("runs/first"))',
     )  # fmt: skip
+
+
+def within(kept: Checkpoint | None, *names: str) -> Checkpoint | None:
+    """The checkpoint of one fit of several, in a folder within; None where none is kept."""
+    return None if kept is None else replace(kept, folder=os.path.join(kept.folder, *names))

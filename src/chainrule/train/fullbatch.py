@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from chainrule.graph.patterns import require_match
 from chainrule.graph.step import KEY
 from chainrule.interpret import EvalSchedule, evaluate, initial_value
 from chainrule.system.blas import one_thread
-from chainrule.train.lbfgs import LBFGS, Minimiser, Vector
+from chainrule.train.lbfgs import LBFGS, Memory, Minimiser, Vector
 from chainrule.train.optim.base import decay_factor
 
 
@@ -153,9 +155,9 @@ class FullBatchProgram:
         self._rows = rows
         self._begin()
 
-    def _begin(self) -> None:
-        """Start the method from the function's parameters. Raises NotFinite."""
-        self._minimiser = Minimiser(self._function, self._function.start, self._settings)
+    def _begin(self, memory: Memory | None = None) -> None:
+        """Start the method from the function's parameters, or go on. Raises NotFinite."""
+        self._minimiser = Minimiser(self._function, self._function.start, self._settings, memory)
         self._iterations = iter(self._minimiser)
         try:
             self._here = next(self._iterations)
@@ -198,6 +200,15 @@ class FullBatchProgram:
     def read(self) -> dict[str, Array]:
         """See Program."""
         return self._function.state(self._here.point)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """All that the method goes on from but the parameters, as plain values and arrays."""
+        return asdict(self._minimiser.memory(self._here))
+
+    def go_on(self, memory: Mapping[str, Any]) -> None:
+        """Go on from the `memory` of another program, which had these parameters."""
+        self._begin(Memory(**memory))
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
         """See Program; the method restarts from the parameters of `state`."""

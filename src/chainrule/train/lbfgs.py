@@ -90,6 +90,26 @@ class _Trial:
         return math.isfinite(self.value) and math.isfinite(self.slope)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """All that a minimisation goes on from.
+
+    Attributes:
+        point: the present one.
+        steps, changes: of the last iterations, and of their gradients: (pairs, n).
+        number: of iterations.
+        evaluations: of the function.
+        fall: of the value in the last iteration, as a fraction.
+    """
+
+    point: Vector
+    steps: Vector
+    changes: Vector
+    number: int
+    evaluations: int
+    fall: float
+
+
 class Minimiser:
     """The minimisation of a function: an iterable of its iterations.
 
@@ -97,25 +117,29 @@ class Minimiser:
         function: from a point to value and gradient, both float64.
         start: the initial point.
         settings: of the method.
+        memory: of a minimisation that was cut short, to go on with; `start` is then not used.
 
     Attributes:
         reason: for the end, in words; None before.
         converged: whether the gradient is within `tolerance`.
 
-    Iterating yields an Iteration for the start and for each step; the value never increases, and
-    iteration may stop at any time.
+    Iterating, once, yields an Iteration for the start and for each step; the value never
+    increases, and iteration may stop at any time.
 
     Raises:
         NotFinite: value or gradient are not finite at the start.
     """
 
-    def __init__(self, function: Function, start: npt.ArrayLike, settings: LBFGS) -> None:
-        self._function, self._settings = function, settings
-        self._start = np.array(start, np.float64)
+    def __init__(
+        self, function: Function, start: npt.ArrayLike, settings: LBFGS,
+        memory: Memory | None = None,
+    ) -> None:  # fmt: skip
+        self._function, self._settings, self._given = function, settings, memory
+        self._start = np.array(start if memory is None else memory.point, np.float64)
         if self._start.ndim != 1:
             raise SettingError("LBFGS", "the start is a vector", got=self._start.shape)
         self._pairs: deque[tuple[Vector, Vector]] = deque(maxlen=settings.memory)
-        self._evaluations = 0
+        self._evaluations, self._number, self._fall = 0, 0, math.inf
         self.reason: str | None = None
         self.converged = False
 
@@ -126,10 +150,10 @@ class Minimiser:
                 "LBFGS", "the loss or its gradient is not finite at the start",
                 got=here.value, fix="scale the inputs, or start from other parameters",
             )  # fmt: skip
-        number = 0
-        yield self._record(number, here, 0.0)
-        fall = math.inf
-        while not self._ended(number, here, fall):
+        if self._given is not None:
+            self._recall(self._given)
+        yield self._record(here, 0.0)
+        while not self._ended(here):
             new = self._step(here)
             if new is None:
                 self.reason = (
@@ -139,15 +163,29 @@ class Minimiser:
                 return
             fall = (here.value - new.value) / max(abs(here.value), abs(new.value), 1e-300)
             length = float(np.linalg.norm(new.point - here.point))
-            here, number = new, number + 1
-            yield self._record(number, here, length)
+            here, self._number, self._fall = new, self._number + 1, fall
+            yield self._record(here, length)
 
-    def _record(self, number: int, here: _Trial, length: float) -> Iteration:
+    def memory(self, here: Iteration) -> Memory:
+        """The memory of which another minimisation goes on, as of the last iteration."""
+        steps, changes = ([x[k] for x in self._pairs] for k in (0, 1))
+        shape = (len(self._pairs), len(here.point))
+        return Memory(
+            here.point, np.reshape(steps, shape), np.reshape(changes, shape), self._number,
+            self._evaluations, self._fall,
+        )  # fmt: skip
+
+    def _recall(self, memory: Memory) -> None:
+        self._pairs.extend(zip(memory.steps, memory.changes, strict=True))
+        self._evaluations, self._number = memory.evaluations, memory.number
+        self._fall = memory.fall
+
+    def _record(self, here: _Trial, length: float) -> Iteration:
         slope = float(np.max(np.abs(here.gradient), initial=0.0))
-        return Iteration(number, here.point, here.value, slope, length, self._evaluations)
+        return Iteration(self._number, here.point, here.value, slope, length, self._evaluations)
 
-    def _ended(self, number: int, here: _Trial, fall: float) -> bool:
-        settings = self._settings
+    def _ended(self, here: _Trial) -> bool:
+        settings, number, fall = self._settings, self._number, self._fall
         if np.max(np.abs(here.gradient), initial=0.0) <= settings.tolerance:
             self.converged = True
             self.reason = f"the gradient is below {settings.tolerance:g}"

@@ -8,12 +8,12 @@ from chainrule.cli.commands import (
     inspect,
     play,
     predict,
+    reproduce,
     show,
     train,
 )
 
-COMMANDS = tuple(
-    module.COMMAND
-    for module in (train, predict, evaluate, show, inspect, play, compare, exercise, data)
-)
+_MODULES = (train, predict, evaluate, reproduce, show, inspect, play, compare, exercise, data)
+
+COMMANDS = tuple(module.COMMAND for module in _MODULES)
 """All commands, in the order of the documentation."""

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from chainrule import recipe
-from chainrule.cli.command import Command, CommandLine, Data, Encoding, Option, Quiet, Sheet
+from chainrule.cli.command import (
+    USAGE,
+    Command,
+    CommandLine,
+    Encoding,
+    MaybeData,
+    Option,
+    Quiet,
+    Sheet,
+)
 from chainrule.cli.console import Console
 from chainrule.cli.mpiexec import start_ranks
+from chainrule.cli.order import Job, Order, chosen_config
 from chainrule.cli.outputs import Outputs, claimed, quoted, trace_file, write_trace
+from chainrule.cli.resume import (
+    begun_in,
+    checkpoint_of,
+    command_of,
+    place,
+    resumed,
+    tell_how_to_go_on,
+)
 from chainrule.cli.spelling import as_options
 from chainrule.cli.target import require_target
 from chainrule.costs.profile import Profile
@@ -25,8 +44,9 @@ from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.learning.file import save_learning
 from chainrule.model.learning.learner import SAMPLE
 from chainrule.model.model import Model
-from chainrule.recipe import Config, Training, configfile
+from chainrule.recipe import Training
 from chainrule.recipe.configfile import to_toml
+from chainrule.recipe.runfolder import RunFolder, kept_folder
 from chainrule.report.results import Evaluation
 from chainrule.report.text import (
     print_importance,
@@ -38,8 +58,9 @@ from chainrule.report.text import (
 from chainrule.system.atomicfile import write_whole
 from chainrule.system.ranks.communicator import ending_together
 from chainrule.system.ranks.world import speaks, world
+from chainrule.system.settings import require_integer
 from chainrule.system.startup import INTERRUPTED
-from chainrule.train.progress import Progress, choose
+from chainrule.train.progress import choose
 from chainrule.train.record import Record
 
 if TYPE_CHECKING:
@@ -51,7 +72,7 @@ FOR_PAGES = Record(nodes=(), rows=SAMPLE, gradients=False, parameters=False)
 
 
 def train(
-    data: Data,
+    data: MaybeData = None,
     /,
     *,
     config: Annotated[
@@ -82,6 +103,27 @@ def train(
     ranks: Annotated[
         int | None, Option("train in so many processes on this machine, by MPI", metavar="N")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        Option("keep the state of the run in a folder: the same command, or --resume, goes on",
+               metavar="FOLDER"),
+    ] = None,
+    every: Annotated[
+        str | None, Option("the time between two checkpoints, such as 60s, 5min, 1h", metavar="T")
+    ] = None,
+    keep: Annotated[
+        int | None, Option("how many checkpoints of each fit are kept", metavar="N")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        Option("go on with the run in this folder, which --checkpoint made; no other argument is "
+               "needed", metavar="FOLDER"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        Option("the number of processors to use, where that is faster; results are the same for "
+               "any", metavar="N"),
+    ] = None,
     command_line: CommandLine = "",
     **settings: Any,
 ) -> int:  # fmt: skip
@@ -89,19 +131,34 @@ def train(
 
     DATA and --target are enough; all else is chosen by the data, and printed.
     """
+    trouble = Console(sys.stderr)
+    if data is None and resume is None:
+        what = "DATA is missing"
+        trouble.error(SettingError("chainrule train", what, fix="chainrule train --help"))
+        return USAGE
     if ranks is not None:
-        return start_ranks(ranks, command_line, data)
+        return start_ranks(ranks, command_line, data or "")
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(require_integer("threads", threads, 1))
+    begun = None
+    if resume is not None:
+        own = {"config": config, "test": test, "encoding": encoding, "sheet": sheet}
+        begun = begun_in(resume, {"checkpoint": checkpoint, **own, **settings})
+        checkpoint = os.path.abspath(resume)
+    kept = checkpoint_of(checkpoint, every, keep, {} if begun is None else begun.command)
     order = Order(
-        data=data, chosen=chosen_config(settings, config), test=test, output=output, force=force,
-        encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only, profile=profile,
-        live=live, record=record,
-        trace=trace_file("train", trace, [] if is_query(data) else [Path(data)]),
+        data=data or "", chosen=chosen_config(settings, config), test=test, output=output,
+        force=force, encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only,
+        profile=profile, live=live, record=record, checkpoint=kept,
+        trace=trace_file("train", trace, [] if not data or is_query(data) else [Path(data)]),
         command_line=command_line,
     )  # fmt: skip
-    with ending_together(world()):
+    if begun is not None:
+        order = replace(order, **resumed(begun, data, output, order.trace))
+    with ending_together(world()), kept_folder(None if check_only else kept, record) as folder:
         if not speaks():
             return _take_part(order)
-        return _carry_out(order, Console(None if quiet else sys.stdout), Console(sys.stderr))
+        return _carry_out(order, folder, Console(None if quiet else sys.stdout), trouble)
 
 
 COMMAND = Command(
@@ -116,75 +173,17 @@ COMMAND = Command(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """The arguments of the command.
-
-    Attributes:
-        data, test: the training data, and rows to test on.
-        chosen: the given settings.
-        encoding, sheet: of the data, if given.
-        output, force, quiet, check_only, profile, live, record, trace: as the options.
-        command_line: as it was typed.
-    """
-
-    data: str
-    chosen: Config
-    test: str | None
-    output: str | None
-    force: bool
-    encoding: str | None
-    sheet: str | None
-    quiet: bool
-    check_only: bool
-    profile: bool
-    live: bool
-    record: bool
-    trace: Path | None
-    command_line: str
-
-
-@dataclass(eq=False)
-class Job:
-    """An order with its training, and further data for its results.
-
-    Attributes:
-        trouble: the screen for interruptions.
-        progress: shows the runs.
-        test: the rows to test on.
-        live: the page of the run, or None.
-    """
-
-    order: Order
-    screen: Console
-    trouble: Console
-    training: Training
-    progress: Progress
-    test: Encoded | None
-    live: Live | None
-
-
-def chosen_config(settings: dict[str, Any], config: Path | None) -> Config:
-    """The settings of a file, overridden by those of the command line. Raises SettingError."""
-    chosen = configfile.from_toml(config) if config is not None else {}
-    for key, value in settings.items():
-        if value is None:
-            continue
-        setting = recipe.BY_KEY[key]
-        if isinstance(value, list):
-            value = setting.from_texts(value)
-        chosen[key] = setting.check(value, setting.flag)
-    return recipe.config(**chosen)
-
-
-def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
+def _carry_out(order: Order, kept: RunFolder | None, screen: Console, trouble: Console) -> int:
     """Train as ordered; returns the exit code. Raises ChainruleError."""
     begun = time.perf_counter()
-    job = _prepared(order, screen, trouble)
+    job = _prepared(order, kept, screen, trouble)
     model = job.training.model
     if order.check_only:
         return 1 if any(x.severity == "error" for x in job.training.findings) else 0
-    with claimed(order.data, order.output, order.force, order.record) as outputs:
+    output, force = place(kept, order.output, order.force)
+    with claimed(order.data, output, force, order.record) as outputs:
+        if kept is not None:
+            kept.keep(output=str(outputs.named))
         if not order.quiet:
             trouble.write("")
         stop = _run(job)
@@ -192,23 +191,27 @@ def _carry_out(order: Order, screen: Console, trouble: Console) -> int:
             if isinstance(stop, NotFinite):
                 raise stop
             trouble.say("interrupted before the end of the first epoch: nothing was written")
+            tell_how_to_go_on(kept, trouble)
             return INTERRUPTED
         try:
             _finish(job, outputs, stop, begun)
         except KeyboardInterrupt:
             there = [path.name for path in outputs.files if path.exists()]
             trouble.say(f"interrupted; written: {', '.join(there) or 'nothing'}")
-            return INTERRUPTED
+            stop = KeyboardInterrupt()
     if isinstance(stop, NotFinite):
         raise stop
+    if stop is not None:
+        tell_how_to_go_on(kept, trouble)
     return 0 if stop is None else INTERRUPTED
 
 
 def _take_part(order: Order) -> int:
     """Train as ordered, on a rank that neither prints nor writes; returns the exit code."""
-    job = _prepared(replace(order, quiet=True, live=False), Console(None), Console(None))
+    job = _prepared(replace(order, quiet=True, live=False), None, Console(None), Console(None))
     if order.check_only:
         return 0
+    job.training.checkpoint = order.checkpoint
     stop = _run(job)
     if isinstance(stop, NotFinite):
         raise stop
@@ -217,12 +220,16 @@ def _take_part(order: Order) -> int:
     return 0 if stop is None else INTERRUPTED
 
 
-def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
+def _prepared(
+    order: Order, kept: RunFolder | None, screen: Console, trouble: Console
+) -> Job:  # fmt: skip
     """Read, check and resolve, and print the results of each stage."""
     table = read(order.data, encoding=order.encoding, sheet=order.sheet, gaps=order.chosen.gaps)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
     require_target(table, order.data, order.chosen.target)
     training = Training.of(table, order.chosen)
+    if kept is not None:
+        _keep(order, training, kept, trouble)
     training.print_data(screen)
     resolved, model = training.config, training.model
     # its errors are raised before the long run
@@ -242,7 +249,16 @@ def _prepared(order: Order, screen: Console, trouble: Console) -> Job:
         live = _live(training)
         trouble.write(trouble.styled(live.url, "bold"))
         trouble.say("this page shows the run, on this machine")
-    return Job(order, screen, trouble, training, choose(not order.quiet), test, live)
+    return Job(order, screen, trouble, training, choose(not order.quiet), test, live, kept)
+
+
+def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -> None:
+    """Keep the command beside its checkpoints, or compare it. Raises SettingError."""
+    more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
+    command = command_of(kept, order.data, order.command_line, more)
+    kept.begin(order.chosen, training, command=command)
+    for note in kept.notes:
+        trouble.say(note, label="note", style="cyan")
 
 
 def _live(training: Training) -> Live:
@@ -340,6 +356,8 @@ def _repeat(order: Order, outputs: Outputs) -> str:
 def _write_first(job: Job, outputs: Outputs) -> None:
     """Write the essential files: the model, its history and its configuration."""
     model = job.training.model
+    if job.kept is not None:
+        job.kept.keep(written=True)
     try:
         model.save(outputs.model)
     except ModelFileError:

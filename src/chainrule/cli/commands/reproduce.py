@@ -1,0 +1,65 @@
+"""`chainrule reproduce`: trains a saved model again, and says whether the bits agree."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
+from chainrule.cli.console import Console
+from chainrule.cli.modelsource import open_table_model, saved_config
+from chainrule.cli.outputs import output_file, quoted
+from chainrule.data.readers.sources import is_query, read
+from chainrule.recipe.reproduce import reproduce as reproduced
+
+DIFFERENT = 1
+"""The exit code where the bits differ."""
+
+
+def reproduce(
+    model: ModelSource,
+    data: Data,
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Option("where to write the new model", "--output", "-o", metavar="FILE.safetensors"),
+    ] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    quiet: Quiet = False,
+) -> int:
+    """Train a model again as its file records, and compare it bit by bit.
+
+    The exit code is 0 where all parameters have the same bits, and 1 where they differ; then it
+    says which of data, version and processor differ. The number of threads makes no difference.
+    Where the data are not those that the model was trained on, nothing is trained.
+    """
+    screen = Console(None if quiet else sys.stdout)
+    old, path = open_table_model(model)
+    sources = [path, *([] if is_query(data) else [Path(data)])]
+    new = None
+    if output is not None:
+        new = output_file("reproduce", output, sources, (".safetensors",), "reproduced")
+    config = saved_config(old)
+    table = read(data, encoding=encoding, sheet=sheet, gaps=None if config is None else config.gaps)
+    found = reproduced(old, table, verbose=not quiet)
+    screen.write(screen.styled(f"{path}, made again from {table.source}", "bold"))
+    screen.table([(name, text) for name, text in found.facts.items()])
+    if new is not None and found.model is not None:
+        found.model.save(new)
+        screen.say(f"the new model is in {quoted(new)}", indent=2)
+    screen.say(found.verdict)
+    return 0 if found.agrees else DIFFERENT
+
+
+COMMAND = Command(
+    "reproduce",
+    reproduce,
+    """
+    chainrule reproduce penguins-model penguins
+    chainrule reproduce houses-model houses.csv -o again.safetensors
+    chainrule reproduce model.safetensors "from 'logs/*.parquet'" --quiet && echo same bits
+    """,
+)
