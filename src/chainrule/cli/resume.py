@@ -83,7 +83,7 @@ def resumed(
         data, output, trace: as they are given anew, if they are.
     """
     told = begun.command
-    data, output = (_whole(x) for x in (data, output))
+    data, output = _whole(data), None if output is None else os.path.abspath(output)
     trace = None if trace is None else trace.absolute()
     folder = Path(told["folder"])
     if folder.is_dir():
@@ -142,8 +142,9 @@ def place(kept: RunFolder | None, output: str | None, force: bool) -> tuple[str 
         return output, force
     before = kept.begun.command.get("output")
     output = output or before
-    ours = bool(kept.begun.command.get("written")) and output == before
-    return output, force or ours
+    if output is None or before is None or os.path.abspath(output) != os.path.abspath(before):
+        return output, force
+    return output, force or bool(kept.begun.command.get("written"))
 
 
 def tell_how_to_go_on(kept: RunFolder | None, trouble: Console) -> None:
