@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import houses, run
 
@@ -121,7 +122,36 @@ def test_notes_are_told_once(inside: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.count("'Rome'") == 1
 
 
+def test_training_in_parts(folder: Path) -> None:
+    out, err = run("train", "parts/*.csv", "--target", "price", "--stream", "--quality", "fast",
+                   "-o", "streamed", cwd=folder)  # fmt: skip
+    assert "streamed, with at most" in out
+    assert "no cross-validation" in out
+    assert "3,000 rows" in out
+    assert {x.name for x in (folder / "streamed").iterdir()} >= {
+        MODEL,
+        "report.html",
+        "history.csv",
+    }
+    model = cr.load(folder / "streamed" / MODEL)
+    assert model.evaluate(cr.data.read(folder / "h.csv"))["r2"] > 0.5
+    assert "--stream" in (folder / "streamed" / "config.toml").read_text()
+    _, err = run("train", "parts/*.csv", "--target", "town", "--stream", "--time", "sold",
+                 cwd=folder, code=1)  # fmt: skip
+    assert "--time" in err
+
+
 def test_a_name_for_a_pattern(folder: Path) -> None:
     run("train", "parts/*.csv", "--target", "price", "--quality", "fast", "--epochs", "1", "-q",
         cwd=folder)  # fmt: skip
     assert (folder / "parts-model" / MODEL).is_file()
+
+
+def test_python(folder: Path) -> None:
+    model = cr.train(
+        folder / "h.csv", "price", stream=True, memory="600MB", quality="fast", verbose=False
+    )
+    whole = cr.train(folder / "h.csv", "price", quality="fast", verbose=False)
+    table = cr.data.read(folder / "h.csv")
+    assert model.evaluate(table)["r2"] == pytest.approx(whole.evaluate(table)["r2"], abs=0.05)
+    assert np.isfinite(model.predict(table).values).all()

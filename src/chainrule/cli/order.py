@@ -26,6 +26,7 @@ class Order:
         data, test: the training data, and rows to test on.
         chosen: the given settings.
         encoding, sheet: of the data, if given.
+        stream, memory: whether the data are read in parts, and what they may take.
         output, force, quiet, check_only, profile, live, record, trace: as the options.
         checkpoint: of the run, or None.
         command_line: as it was typed.
@@ -38,6 +39,8 @@ class Order:
     force: bool
     encoding: str | None
     sheet: str | None
+    stream: bool
+    memory: str | None
     quiet: bool
     check_only: bool
     profile: bool

@@ -94,7 +94,8 @@ def resumed(
             got=f"no file {told['data']}", at=f"the folder {Path.cwd()}",
             fix="chainrule train NEW_PLACE --resume FOLDER",
         )  # fmt: skip
-    same = {x: told.get(x) for x in ("test", "encoding", "sheet")}
+    same = {x: told.get(x) for x in ("test", "encoding", "sheet", "memory")}
+    same["stream"] = bool(told.get("stream"))
     return {
         **same, "data": data or told["data"], "output": output or told.get("output"),
         "trace": trace, "command_line": told["typed"],
@@ -114,9 +115,7 @@ def _whole(path: str | None) -> str | None:
     return os.path.abspath(path) if path is not None and given else path
 
 
-def command_of(
-    kept: RunFolder, data: str, typed: str, more: Mapping[str, str | None]
-) -> dict[str, Any]:
+def command_of(kept: RunFolder, data: str, typed: str, more: Mapping[str, Any]) -> dict[str, Any]:
     """The command as the folder of its run keeps it.
 
     Args:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from chainrule.data.streams.stream import Stream
 from chainrule.graph.graph import Graph
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared
@@ -91,6 +92,21 @@ def fit(
         callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
+
+
+def fit_stream(
+    model: Model, stream: Stream, resolved: Config, held: int,
+    verbose: bool | str | Progress | None = True, callbacks: Sequence[Callback] = (),
+    record: Recorded = None, checkpoint: Checkpoint | None = None,
+) -> None:  # fmt: skip
+    """Train a model with resolved settings on a stream; held: the rows that are held out."""
+    model.fit(
+        stream, **step_settings(resolved, model.graph), epochs=resolved.epochs,
+        patience=resolved.patience, validation=resolved.validation or None,
+        keep_best=resolved.patience is not None or held >= MIN_HELD_ROWS, verbose=verbose,
+        callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
+    )  # fmt: skip
+    model.last_run = None
 
 
 def build_step(model: Model, resolved: Config) -> None:

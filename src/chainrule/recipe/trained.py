@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from chainrule.data.predictions import Predictions
+from chainrule.data.readers.inparts import InParts, in_parts
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
 from chainrule.display.screen import Screen
@@ -25,7 +26,8 @@ from chainrule.train.progress import choose
 
 def train(
     source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
-    verbose: bool | str | None = True, record: Recorded = None,
+    stream: bool = False, memory: str | float | None = None, verbose: bool | str | None = True,
+    record: Recorded = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None, **settings: Unpack[Options],
 ) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
@@ -33,8 +35,12 @@ def train(
     Args:
         source: a file (CSV, TSV, Parquet, JSON, a spreadsheet), a SQL query, the name of a data
             set, or a table in memory: pandas, polars, Arrow, NumPy, a dict of columns; or pictures:
-            a folder with a sub-folder for each class, IDX, NPZ.
+            a folder with a sub-folder for each class, IDX, NPZ. Several files with the same
+            columns are one table: a pattern such as "logs/*.parquet", a folder, a list of paths.
         target: the column to predict; None: of pictures, the one column beside them.
+        stream: whether the data are read in parts, and encoded to disk, whatever their size; also
+            where they would take more than half of the free memory.
+        memory: the bytes that all may take, such as "1GB"; data that take more are read in parts.
         settings: as in `Config`; the others are chosen by the data.
         verbose: as in `Model.fit`.
         record: as in `Model.fit`, of the run on the training rows; `model.show()` then has what
@@ -49,8 +55,12 @@ def train(
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
     """
+    parts = in_parts(source, stream=stream, memory=memory)
     chosen = config(target=target, **settings)
-    return trained(source, chosen, verbose, record=record, checkpoint=as_checkpoint(checkpoint))
+    return trained(
+        source if parts is None else parts, chosen, verbose, record=record,
+        checkpoint=as_checkpoint(checkpoint),
+    )  # fmt: skip
 
 
 def trained(
@@ -61,15 +71,14 @@ def trained(
     """A model trained by a configuration, as `train` does.
 
     Args:
-        source, verbose, record, checkpoint: as in `train`.
+        source, verbose, record, checkpoint: as in `train`; `InParts` for data in parts.
         chosen: the settings.
         watching: gives callbacks of the run on the training rows.
     """
     begun = time.perf_counter()
     with choose(verbose) as progress, kept_folder(checkpoint, record) as kept:
-        table, screen = read(source), Screen(progress.output)
-        print_source(screen, table.source, len(table), len(table.columns), table.notes)
-        training = Training.of(table, chosen)
+        screen = Screen(progress.output)
+        training = _training(source, chosen, screen)
         training.checkpoint = checkpoint
         if kept is not None:
             kept.begin(chosen, training)
@@ -87,3 +96,14 @@ def trained(
     seconds = time.perf_counter() - begun
     training.model.reporter = lambda: training.report(seconds=seconds)
     return training.model
+
+
+def _training(source: Any, chosen: Config, screen: Screen) -> Training:
+    """The data, read as a whole or in parts, and what was learned of them."""
+    if isinstance(source, InParts):
+        from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)
+
+        return of_parts(source, chosen, screen)
+    table = read(source)
+    print_source(screen, table.source, len(table), len(table.columns), table.notes)
+    return Training.of(table, chosen)

@@ -118,7 +118,7 @@ class Training:
             table = with_signal(table, name, columns)
             options[name] = {"columns": columns if columns != [name] else ()}
         schema = Schema.learn(
-            table, chosen.target, kinds=_kinds(chosen), task=chosen.task, options=options
+            table, chosen.target, kinds=kinds_of(chosen), task=chosen.task, options=options
         )
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
             schema = msgspec.structs.replace(schema, target=schema.target.balanced())
@@ -127,7 +127,7 @@ class Training:
     @cached_property
     def findings(self) -> list[Finding]:
         """The findings of the data check, the worst first; other stages do not need them."""
-        kinds, task = _kinds(self.config), self.config.task
+        kinds, task = kinds_of(self.config), self.config.task
         alike = self.config.time is None and self.config.groups is None
         found = check_table(
             self.table, self.config.target, kinds=kinds, task=task, shuffled_split=alike
@@ -394,7 +394,7 @@ class Training:
             progress.stage(f"Run {self._runs} of {'up to ' * maybe}{count}: {what}", later)
 
 
-def _kinds(chosen: Config) -> Mapping[str, str]:
+def kinds_of(chosen: Config) -> Mapping[str, str]:
     """The given kinds of columns, including those left out."""
     groups = [chosen.groups] if chosen.groups is not None else []
     ignored = dict.fromkeys(chosen.ignore, "ignore")

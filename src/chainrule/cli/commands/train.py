@@ -17,7 +17,9 @@ from chainrule.cli.command import (
     Command,
     CommandLine,
     Encoding,
+    InPartsOption,
     MaybeData,
+    Memory,
     Option,
     Quiet,
     Sheet,
@@ -38,6 +40,7 @@ from chainrule.cli.spelling import as_options
 from chainrule.cli.target import require_target
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
+from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
@@ -86,6 +89,8 @@ def train(
     force: Annotated[bool, Option("replace the files of another run")] = False,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    stream: InPartsOption = False,
+    memory: Memory = None,
     quiet: Quiet = False,
     check_only: Annotated[
         bool, Option("read, check and resolve the settings; do not train")
@@ -148,8 +153,8 @@ def train(
     kept = checkpoint_of(checkpoint, every, keep, {} if begun is None else begun.command)
     order = Order(
         data=data or "", chosen=chosen_config(settings, config), test=test, output=output,
-        force=force, encoding=encoding, sheet=sheet, quiet=quiet, check_only=check_only,
-        profile=profile, live=live, record=record, checkpoint=kept,
+        force=force, encoding=encoding, sheet=sheet, stream=stream, memory=memory, quiet=quiet,
+        check_only=check_only, profile=profile, live=live, record=record, checkpoint=kept,
         trace=trace_file("train", trace, [] if not data or is_query(data) else [Path(data)]),
         command_line=command_line,
     )  # fmt: skip
@@ -167,6 +172,7 @@ COMMAND = Command(
     """
     chainrule train penguins --target species
     chainrule train houses.csv --target price --hidden 256,128 --seed 7
+    chainrule train 'logs/*.parquet' --target failed --memory 2GB
     chainrule train "from 'logs/*.parquet' where day > 9" --target failed
     chainrule train new.csv --config penguins-model/config.toml
     """,
@@ -224,10 +230,7 @@ def _prepared(
     order: Order, kept: RunFolder | None, screen: Console, trouble: Console
 ) -> Job:  # fmt: skip
     """Read, check and resolve, and print the results of each stage."""
-    table = read(order.data, encoding=order.encoding, sheet=order.sheet, gaps=order.chosen.gaps)
-    print_source(screen, table.source, len(table), len(table.columns), table.notes)
-    require_target(table, order.data, order.chosen.target)
-    training = Training.of(table, order.chosen)
+    training = _training(order, screen)
     if kept is not None:
         _keep(order, training, kept, trouble)
     training.print_data(screen)
@@ -254,11 +257,27 @@ def _prepared(
 
 def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -> None:
     """Keep the command beside its checkpoints, or compare it. Raises SettingError."""
-    more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
+    more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet,
+            "stream": order.stream, "memory": order.memory}  # fmt: skip
     command = command_of(kept, order.data, order.command_line, more)
     kept.begin(order.chosen, training, command=command)
     for note in kept.notes:
         trouble.say(note, label="note", style="cyan")
+
+
+def _training(order: Order, screen: Console) -> Training:
+    """The data, read as a whole or in parts, and what was learned of them."""
+    data, chosen = order.data, order.chosen
+    parts = None if order.sheet else in_parts(data, stream=order.stream, memory=order.memory)
+    if parts is not None:
+        from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)
+
+        return of_parts(parts, chosen, screen, order.encoding,
+                        lambda table: require_target(table, data, chosen.target))  # fmt: skip
+    table = read(data, encoding=order.encoding, sheet=order.sheet, gaps=chosen.gaps)
+    print_source(screen, table.source, len(table), len(table.columns), table.notes)
+    require_target(table, data, chosen.target)
+    return Training.of(table, chosen)
 
 
 def _live(training: Training) -> Live:
@@ -348,7 +367,9 @@ def _profile(job: Job) -> Profile:
 def _repeat(order: Order, outputs: Outputs) -> str:
     """The command that trains the same model again."""
     more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
+    more["memory"] = order.memory
     told = "".join(f" --{name} {quoted(value)}" for name, value in more.items() if value)
+    told += " --stream" if order.stream else ""
     data = "-" if order.data == STDIN else quoted(order.data)
     return f"chainrule train {data}{told} --config {quoted(outputs.config)}"
 

@@ -333,7 +333,10 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        told = self._failed(self.source, error) if isinstance(error, self._duckdb.Error) else None
         self.close()
+        if told is not None:
+            raise told from None
 
 
 def block_rows(memory: int, columns: int) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -13,10 +14,13 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.schema import Schema
 from chainrule.data.streams.fields import NONE, Array, Extremes, Field, FileRows, extremes_of
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError, did_you_mean
 
+SCHEMA = "schema"
+"""The name of the schema of a table among the facts of a stream."""
 READ_BYTES = 1 << 23
 """Bytes that are read at a time where all rows are read in their order."""
 
@@ -66,6 +70,14 @@ class Stream:
     def names(self) -> list[str]:
         """The names of the arrays: those of the inputs that they feed."""
         return list(self.fields)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The schema of a table, by which its rows are encoded. Raises DataError for arrays."""
+        if SCHEMA not in self.facts:
+            raise DataError("stream", "arrays have no schema, tables have one",
+                            at=self.source or None)  # fmt: skip
+        return Schema.from_dict(self.facts[SCHEMA])
 
     @property
     def row_bytes(self) -> int:

@@ -1,0 +1,261 @@
+"""Training by a recipe on data in parts: a run on all rows, looked at through a sample of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from chainrule.data.check import Finding, check_table
+from chainrule.data.columns.columns import DroppedColumn
+from chainrule.data.columns.target import ClassTarget
+from chainrule.data.columns.texts import with_gaps
+from chainrule.data.digest import TableDigest
+from chainrule.data.readers.inparts import InParts
+from chainrule.data.readers.spool import Spool
+from chainrule.data.repeats import Keys
+from chainrule.data.shuffle import Rows, shuffled
+from chainrule.data.streams.stream import Stream
+from chainrule.data.streams.tables import rows_at, stream_of
+from chainrule.data.table import Table, counted, require_column
+from chainrule.data.windows import HASHED, Held, held_rows, split_sentence
+from chainrule.display.screen import Screen
+from chainrule.errors import SettingError
+from chainrule.model.prepare import Prepared
+from chainrule.recipe.calibration import calibrate
+from chainrule.recipe.config import Config, resolve
+from chainrule.recipe.fit import Recorded, fit_stream
+from chainrule.recipe.length import default_length
+from chainrule.recipe.target import default_target
+from chainrule.recipe.training import Training, Verbose, kinds_of
+from chainrule.report.page import Report
+from chainrule.report.results import Evaluation
+from chainrule.report.text import print_source
+from chainrule.system.memory import in_words
+from chainrule.system.ranks.world import world
+from chainrule.train.callbacks import Callback
+from chainrule.train.checkpoint import within
+from chainrule.train.progress import choose
+
+HELD, TRAINING = 100_000, 50_000
+"""Rows held out, and rows to train, that are looked at after the run."""
+CELLS = 10_000_000
+"""Cells of these rows together."""
+
+
+@dataclass(eq=False, kw_only=True)
+class StreamTraining(Training):
+    """The stages of `Training` on data in parts; `table` is a sample of their rows.
+
+    There is one run, on the rows that are not held out: no cross-validation, no second run where
+    the first ends early, no training on all rows.
+
+    Attributes:
+        stream: all rows that have a target.
+        held: the numbers of its rows that validate, ascending.
+        numbers: of the rows of `table` in the stream.
+        read: the number of rows of the source.
+    """
+
+    stream: Stream
+    held: Rows
+    numbers: Rows
+    read: int
+
+    @classmethod
+    def of_spool(cls, spool: Spool, chosen: Config, memory: int) -> StreamTraining:
+        """Learn the columns of a table, encode its rows, and resolve the settings.
+
+        Raises:
+            SettingError: a setting is not valid, or needs all rows at once.
+            DataError: the table cannot be used.
+        """
+        first = spool.table(0, 1)
+        if chosen.target is None:
+            chosen = replace(chosen, target=default_target(first))
+        _refuse(chosen, first)
+        stream, where = stream_of(
+            spool, chosen.target, kinds=kinds_of(chosen), task=chosen.task, gaps=chosen.gaps,
+            memory=memory,
+        )  # fmt: skip
+        schema = stream.schema
+        if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
+            schema = msgspec.structs.replace(schema, target=schema.target.balanced())
+        config = replace(default_length(resolve(chosen, schema)), refit="no")
+        split = held_rows(stream.rows, config.validation, config.seed, stream.row_bytes)
+        held = _numbers(split, stream.rows)
+        numbers = _looked_at(held, stream.rows, len(spool.names), config.seed)
+        table = with_gaps(rows_at(spool, where, numbers), chosen.gaps)
+        table = table.replaced(table, spool.notes, table.gaps)
+        return cls(
+            table, schema, config, stream=stream, held=held, numbers=numbers, read=spool.rows
+        )
+
+    @property
+    def left_out(self) -> str:
+        """The stages that a run on data in parts leaves out, in words."""
+        return (f"{counted(self.stream.rows, 'row')} encoded once, {in_words(self.stream.bytes)} "
+                "on disk until the end; one run: no cross-validation, no second fit")  # fmt: skip
+
+    @property
+    def looked_at(self) -> str:
+        """Of how many rows scores, importance and charts are, in words."""
+        held, all_held = len(self.data.held_rows), len(self.held)
+        of_held = "all" if held == all_held else f"{held:,} of the"
+        return (f"findings, scores, importance and charts are of {of_held} {all_held:,} rows held "
+                f"out and {len(self.data.rows):,} of the others, at random")  # fmt: skip
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The findings of the data check on the sample, the worst first."""
+        known = {x.name: x.kind for x in self.schema.columns if not isinstance(x, DroppedColumn)}
+        kinds = dict(kinds_of(self.config)) | known
+        return list(check_table(self.table, self.config.target, kinds=kinds, task=self.schema.task))
+
+    @cached_property
+    def digest(self) -> TableDigest:
+        """The digest of all rows as they are encoded."""
+        return TableDigest(self.stream.rows, {"all columns": self.stream.digest})
+
+    @cached_property
+    def data(self) -> Prepared:
+        """The sample as arrays, split as the stream is."""
+        arrays, _ = self.model.arrays(self.encoded)
+        held = np.isin(self.numbers, self.held, assume_unique=True)
+        trains = self.stream.rows - len(self.held)
+        sentence = split_sentence(trains, len(self.held), self.config.validation)
+        return Prepared(
+            arrays, np.flatnonzero(~held), arrays if held.any() else None, np.flatnonzero(held),
+            sentence,
+        )  # fmt: skip
+
+    def fit(
+        self, verbose: Verbose = True, callbacks: Sequence[Callback] = (), record: Recorded = None
+    ) -> None:
+        """Train on all rows that are not held out, and calibrate by those of the sample that are.
+
+        Args:
+            verbose, callbacks, record: as of `Training.fit`.
+        """
+        model, data, resolved = self.model, self.data, self.config
+        model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
+        with choose(verbose) as progress:
+            kept = within(self.checkpoint, "training")
+            fit_stream(
+                model,
+                self.stream,
+                resolved,
+                len(data.held_rows),
+                progress,
+                callbacks,
+                record,
+                kept,
+            )
+        self._fits = 1
+        if len(data.held_rows):
+            calibrate(model, data, resolved)
+        model.trained_rows = None
+
+    @property
+    def _refits(self) -> bool:
+        return False
+
+    @cached_property
+    def _trained(self) -> Keys:
+        return np.empty(0, np.uint32)  # all of them would take memory for each row
+
+    @cached_property
+    def on_training(self) -> Evaluation:
+        """The scores on training rows at random."""
+        return super().on_training
+
+    def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
+        """The report of the training; counts of columns are those of all rows."""
+        notes = [*facts.pop("notes", self.schema.notes), self.left_out + ".", self.looked_at + "."]
+        page = super().report(tests, notes=notes, **facts)
+        known = {x.name: x for x in self.schema.columns}
+        columns = [
+            replace(row, gaps=known[row.name].gaps, distinct=known[row.name].distinct,
+                    rows=self.stream.rows - known[row.name].gaps) if row.name in known else row
+            for row in page.columns
+        ]  # fmt: skip
+        return replace(page, columns=columns, rows=self.read)
+
+
+def _numbers(split: Held, rows: int) -> Rows:
+    """The numbers of the rows that validate, ascending, in little memory."""
+    parts = [
+        start + np.flatnonzero(split.of(start, min(start + HASHED, rows)))
+        for start in range(0, rows, HASHED)
+    ]
+    return np.concatenate(parts)
+
+
+def _looked_at(held: Rows, rows: int, columns: int, seed: int) -> Rows:
+    """The numbers of the rows that are looked at, ascending."""
+    most = CELLS // max(columns, 1)
+    if rows <= 4 * TRAINING:
+        some = np.arange(rows)
+    else:
+        drawn = np.random.Generator(np.random.Philox(seed)).integers(0, rows, 2 * TRAINING)
+        some = np.unique(drawn)
+    train = np.setdiff1d(some, held, assume_unique=True)
+    parts = [
+        x[shuffled(len(x), seed)[: min(limit, most)]]
+        for x, limit in ((train, TRAINING), (held, HELD))
+    ]
+    return np.sort(np.concatenate(parts))
+
+
+def _refuse(chosen: Config, table: Table) -> None:
+    """Raise SettingError for columns that are not there."""
+    if chosen.target is None:
+        raise SettingError(
+            "train", "no target is given", got="columns " + ", ".join(table.columns),
+            fix="name the column to predict: target=...",
+        )  # fmt: skip
+    named = {"target": [chosen.target], "ignore": chosen.ignore}
+    for key, names in named.items():
+        for name in names:
+            require_column(key, name, table)
+
+
+def refuse_whole(chosen: Config) -> None:
+    """Raise SettingError for settings that need all rows at once."""
+    for key in ("groups", "time", "signal"):
+        if value := getattr(chosen, key):
+            raise SettingError(
+                "train", f"{key}= needs all rows at once, and the data are read in parts",
+                got=f"{key}={value!r}", fix=f"leave out {key}=, or read the table whole: a larger "
+                "memory=, and no stream=True",
+            )  # fmt: skip
+    if world().size > 1:
+        raise SettingError("train", "data in parts are not shared among ranks yet",
+                           got=f"{world().size} ranks", fix="one process, or a table that fits "
+                           "in memory, without stream=True")  # fmt: skip
+    if chosen.optimizer == "lbfgs":
+        raise SettingError("train", "lbfgs needs all rows at once, and the data are read in parts",
+                           fix="leave out optimizer='lbfgs'")  # fmt: skip
+
+
+def of_parts(
+    parts: InParts, chosen: Config, screen: Screen, encoding: str | None = None,
+    check: Callable[[Table], object] = lambda table: None,
+) -> StreamTraining:  # fmt: skip
+    """Read a source in parts, prepare the training on it, and print what was read.
+
+    check: looks at the columns before all else.
+    """
+    refuse_whole(chosen)
+    with parts.spool(encoding=encoding) as spool:
+        print_source(screen, spool.source, spool.rows, len(spool.names), spool.notes)
+        screen.say(parts.sentence, indent=2)
+        check(spool.table(0, 1))
+        training = StreamTraining.of_spool(spool, chosen, parts.memory)
+    screen.say(training.left_out, indent=2)
+    screen.say(training.looked_at, indent=2)
+    return training
