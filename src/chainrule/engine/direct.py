@@ -12,16 +12,11 @@ from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.engine.codecache import caller_code
 from chainrule.engine.nativerows import NativeRows
-from chainrule.graph.demand import turns
-from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array
 
 LONG = 20.0
 """Predicted microseconds of a call from which other Python threads run meanwhile: below, giving
 the interpreter's lock away and waiting for it takes longer than the call."""
-
-SPEED = 25_000.0
-"""Additions, or multiplications with an addition, in a microsecond."""
 
 
 class Direct:
@@ -49,8 +44,8 @@ class Direct:
         """The outputs for all rows of the arrays: one array, or a list of several.
 
         None where the arrays are not NumPy's own, of the inputs' types, contiguous, and of one
-        number of rows that one block holds; where a result does not hold; in the first call, which
-        may be the only one; and where this interpreter cannot.
+        number of rows that one thread computes; where a result does not hold; in the first call,
+        which may be the only one; and where this interpreter cannot.
 
         Args:
             values: of the parameters, by name; the mapping and its arrays are never changed.
@@ -98,7 +93,8 @@ class Direct:
             tuple((name, types[name]) for name in self._inputs),
             tuple(buffers[k] for k in self._outputs),
             buffers[-1] if self._checked else None,
-            math.ceil(LONG * SPEED / max(work(self._rows.graph), 1.0)),
+            self._rows.most,
+            math.ceil(LONG / max(self._rows.time, 1e-9)),
         )
 
     def _made(self, runner: Runner) -> Any:
@@ -107,8 +103,3 @@ class Direct:
         assert self._form is not None
         runner.caller = make_caller(code, runner, self._form)
         return runner.caller
-
-
-def work(graph: Graph) -> float:
-    """Additions, or multiplications with one, for a row; roughly, without planning."""
-    return float(sum(x.op.price * turns(x) for x in graph.operations))

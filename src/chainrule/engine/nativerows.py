@@ -16,6 +16,7 @@ from chainrule.backend.cpu.run.threads import Pool
 from chainrule.engine.codecache import forward_code
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import FeedError
+from chainrule.graph.demand import turns
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node
 from chainrule.system.processors import processors, usual_threads
@@ -27,8 +28,11 @@ BLOCK_BYTES = 2**20
 LEAST, MOST = 64, 4096
 """Bounds of the rows of a block."""
 
-SHARED = 4
-"""Blocks from which on all processors share them."""
+SPEED = 25_000.0
+"""Additions, or multiplications with an addition, in a microsecond."""
+
+SHARED_BLOCKS, SHARED_TIME = 4, 800.0
+"""More blocks, or more predicted microseconds, than that are shared by all processors."""
 
 
 Arrays: TypeAlias = Mapping[str, Array]
@@ -44,6 +48,7 @@ class NativeRows:
     Attributes:
         graph: that graph.
         types: of its inputs that have rows, by name.
+        time: predicted microseconds of a row; roughly, without planning.
     """
 
     def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
@@ -52,6 +57,7 @@ class NativeRows:
         self.types = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
+        self.time = sum(float(x.op.price * turns(x)) for x in graph.operations) / SPEED
         self._code: Executable | None = None
         self._layout: Layout | None = None
         self._held: tuple[list[Array], Memory] | None = None
@@ -59,9 +65,16 @@ class NativeRows:
         self._pool = Pool(processors())
         self._sharing = threading.Lock()
 
+    @property
+    def most(self) -> int:
+        """The most rows that one thread computes as one block."""
+        if usual_threads() == 1 or self._block * self.time <= SHARED_TIME:
+            return self._block
+        return max(int(SHARED_TIME / self.time), 1)
+
     def fits(self, rows: int) -> bool:
-        """Whether one block holds so many rows, and all inputs have rows."""
-        return rows <= self._block and not self._fixed
+        """Whether one thread computes so many rows as one block, and all inputs have rows."""
+        return rows <= self.most and not self._fixed
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
@@ -73,7 +86,7 @@ class NativeRows:
         least = int(rows.view(np.uint64).max()) + 1 if len(rows) else 0  # a negative one is huge
         data = {name: held(arrays[name], x, least) for name, x in self.types.items()}
         fixed = {name: arrays[name] for name in self._fixed}
-        if len(rows) > self._block:
+        if len(rows) > self.most:
             return self._blocks(code, state, data, fixed, rows)
         native = self.take(code, state)
         results = [view.copy() for view in native.run_rows(rows, data, fixed)]
@@ -83,9 +96,11 @@ class NativeRows:
     def _blocks(
         self, code: Executable, state: Memory, data: Arrays, fixed: Arrays, rows: Rows
     ) -> list[Array]:
-        """Block by block, on all processors where there are many rows and no other thread runs."""
-        count, size = len(rows), self._block
+        """Block by block, on all processors where it is worth it and no other call has them."""
+        count, threads = len(rows), min(usual_threads(), self._pool.threads)
+        long = count > SHARED_BLOCKS * self._block or count * self.time > SHARED_TIME
         results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
+        size = self._block
         starts: Iterator[int] = iter(range(0, count, size))
 
         def work(_: int) -> None:
@@ -102,9 +117,12 @@ class NativeRows:
                 raise
             self.put(native)
 
-        if count > SHARED * size and self._sharing.acquire(blocking=False):
+        if threads > 1 and long and self._sharing.acquire(blocking=False):
             try:
-                self._pool.run(work, min(usual_threads(), self._pool.threads))
+                each = -(-count // (threads * size))  # blocks of a thread
+                size = -(-count // (threads * each))
+                starts = iter(range(0, count, size))
+                self._pool.run(work, threads)
             finally:
                 starts = iter(())
                 self._sharing.release()

@@ -50,12 +50,14 @@ class Form:
         inputs: name and type of each argument; the first axis is that of the rows.
         outputs: the buffers of the results.
         check: a buffer with a float32 for each row that is 0 where the results hold, or None.
+        most: the most rows of a call.
         long: rows from which other Python threads run meanwhile.
     """
 
     inputs: tuple[tuple[str, TensorType], ...]
     outputs: tuple[Buffer, ...]
     check: Buffer | None
+    most: int
     long: int
 
 
@@ -101,7 +103,7 @@ def make_caller(code: Code, runner: Runner, form: Form) -> Caller:
         runner: its data is set by each call.
         form: which `fits`.
     """
-    most = runner.code.max_rows
+    most = min(form.most, runner.code.max_rows)
     spare, ends, rows = np.zeros(1, np.int64), np.zeros(2, np.int64), np.arange(most)
     taken = [_input(runner.data_word(name) or spare.ctypes.data, x) for name, x in form.inputs]
     texts = [ctypes.create_string_buffer(f"({'n' * len(b.shape)})O".encode()) for b in form.outputs]
