@@ -39,7 +39,12 @@ class Recorder:
         self.loss = loss
 
     def run(
-        self, data: Any, batches: Sequence[Any], rates: Sequence[float], into: Any = None
+        self,
+        data: Any,
+        batches: Sequence[Any],
+        rates: Sequence[float],
+        into: Any = None,
+        follows: bool = False,
     ) -> Any:
         losses = np.empty(len(batches)) if into is None else into
         self.calls.append(len(batches))
@@ -259,7 +264,7 @@ def test_whatever_ends_a_run_the_best_is_kept(error: type[BaseException], when: 
 
     if when == "run":
         whole = program.run
-        program.run = lambda *a: interrupt() if program.steps >= 6 else whole(*a)  # type: ignore[method-assign]
+        program.run = lambda *a, **k: interrupt() if program.steps >= 6 else whole(*a, **k)  # type: ignore[method-assign]
     elif when == "score":
         run.score = interrupt
     elif when == "progress":
@@ -377,7 +382,9 @@ class Breaking(Recorder):
         super().__init__(lambda k: 1.0 / (k + 1))
         self.at, self.error = at, error
 
-    def run(self, data: Any, batches: Any, rates: Any, into: Any = None) -> Any:
+    def run(
+        self, data: Any, batches: Any, rates: Any, into: Any = None, follows: bool = False
+    ) -> Any:
         left = len(batches) if self.at is None else self.at - self.steps
         losses = super().run(data, list(batches)[:left], rates[:left])
         if into is not None:
@@ -422,7 +429,9 @@ def test_epochs_that_share_a_call_are_never_more_than_patience_allows(patience: 
     assert program.steps == 3 * (101 + patience)
 
 
-def spread(program: Recorder, data: Any, batches: Any, rates: Any, into: Any = None) -> Any:
+def spread(
+    program: Recorder, data: Any, batches: Any, rates: Any, into: Any = None, follows: bool = False
+) -> Any:
     losses = Recorder.run(program, data, batches, rates)
     if into is not None:
         into[:] = losses

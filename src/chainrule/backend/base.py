@@ -97,7 +97,12 @@ class Runner(Protocol):
         """
 
     def run(
-        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        *,
+        follows: bool = False,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """Do steps, and stop before the first whose loss or new state is not finite.
 
@@ -105,6 +110,7 @@ class Runner(Protocol):
             rows: of the data set, of all steps one after the other.
             offsets: where each step's rows begin, and at last their end: (steps + 1,).
             step_inputs: by name, (steps, ...), or one value for all steps.
+            follows: whether neither state nor data were changed since the last run.
 
         Returns:
             The losses of the steps done, (done,), and the index of the step that was not done.

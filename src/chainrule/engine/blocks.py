@@ -114,7 +114,12 @@ class BlockRunner:
         return self._first.output(buffer, rows)
 
     def run(
-        self, rows: npt.ArrayLike, offsets: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike]
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        *,
+        follows: bool = False,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """See Runner; where another rank is lost, `calls.error` says so of the step not done."""
         index, ends = np.ascontiguousarray(rows, np.int64), np.asarray(offsets, np.int64)

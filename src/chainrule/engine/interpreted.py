@@ -72,6 +72,8 @@ class Interpreted:
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
+        *,
+        follows: bool = False,
     ) -> npt.NDArray[np.float64]:
         """See Program."""
         if data is not self._data and len(batches):

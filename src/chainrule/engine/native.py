@@ -113,6 +113,8 @@ class NativeProgram:
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
         pauses: driver.Pauses | None = None,
+        *,
+        follows: bool = False,
     ) -> npt.NDArray[np.float64]:
         """See Program.
 
@@ -128,7 +130,7 @@ class NativeProgram:
         inputs = self._step_inputs(data, rates, ends)
         with _undisturbed(runner):
             if pauses is None:
-                losses, failed = runner.run(rows, ends, inputs)
+                losses, failed = runner.run(rows, ends, inputs, follows=follows)
             else:
                 assert isinstance(runner, TunedRunner)
                 losses, failed = runner.run(rows, ends, inputs, None, pauses)

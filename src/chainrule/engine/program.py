@@ -57,6 +57,8 @@ class Program(Protocol):
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
+        *,
+        follows: bool = False,
     ) -> npt.NDArray[np.float64]:
         """Do one step for each minibatch, in order, and return the losses before each update.
 
@@ -65,6 +67,7 @@ class Program(Protocol):
             batches: for each step, the rows of its minibatch.
             rates: for each step, its learning rate.
             into: the losses are put here too, (steps,): also those before an error or Ctrl-C.
+            follows: whether neither state nor data were changed since the last call.
 
         Raises:
             NotFinite: a loss or an update is NaN or infinite; the state is that before the step.

@@ -187,6 +187,8 @@ class FullBatchProgram:
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: Vector | None = None,
+        *,
+        follows: bool = False,
     ) -> Vector:
         """One iteration for each batch; returns the losses before them, without weight decay."""
         losses = np.empty(len(batches)) if into is None else into

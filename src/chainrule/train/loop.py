@@ -53,7 +53,7 @@ class Run:
         sync: copies the program's parameters to the model; called before the model is read.
         view: the view of the run that callbacks receive.
         progress: reports the run.
-        lend: called with True when a callback may read the model after a step, and with False
+        lend: called with True when the model may be read after a step or epoch, and with False
             when the program goes on.
         before_best: called at the end, before the parameters of the best epoch are put back.
         alone: whether an epoch ends with its losses alone: no scores, no scale of the rate, and
@@ -129,6 +129,7 @@ class Run:
                     row = self._epoch(begun)
                     state.seconds = row["seconds"] = time.perf_counter() - begun
                     self._end_epoch(row)
+                    self.lend(False)
                 self._agree()
                 self.keep(False)
             self.keep(True)
@@ -157,7 +158,10 @@ class Run:
                 state.epoch, summed / len(batches), loss=total / summed, rate=state.rate
             )
             self.keep(False)
-        self.sync()
+        if self.settings.keep_best:  # the model is to have the end, when the best is put back
+            self.sync()
+        else:
+            self.lend(True)
         return self._row(batches[: len(state.losses)]) | dict(self.score())
 
     def _at_once(self) -> int:
@@ -269,7 +273,8 @@ class Run:
         chosen, losses = self._rates(len(some), len(batches)), np.empty(len(some))
         first, start = self.program.steps, time.perf_counter()
         try:
-            self.program.run(data, some, chosen, losses)
+            follows = done > 0 and not self._watching  # who might change data
+            self.program.run(data, some, chosen, losses, follows=follows)
             self._adapt(len(some), time.perf_counter() - start)
         finally:
             new = losses[: self.program.steps - first]  # fewer after an error or Ctrl-C

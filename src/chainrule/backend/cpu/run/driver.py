@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -204,6 +205,7 @@ class Runner:
             FeedError: there is no such buffer, or the shape does not fit.
         """
         self._given.bind(name, array)
+        self._saved.forget()
 
     @property
     def bytes(self) -> int:
@@ -224,6 +226,8 @@ class Runner:
         step_inputs: Mapping[str, npt.ArrayLike],
         part: int | None = None,
         pauses: Pauses | None = None,
+        *,
+        follows: bool = False,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """Do steps, and stop before the first whose loss or new state is not finite.
 
@@ -235,6 +239,8 @@ class Runner:
                 What `gradient` gives may be changed in between.
             pauses: steps, and what is called after so many of them, again and again; it may look
                 at the state.
+            follows: whether neither state nor data were changed since the last run. Then the state
+                need not be copied: where a step fails, steps of earlier runs are done again.
 
         Returns:
             The losses of the steps done, (done,), and the number of the step that was not done.
@@ -244,17 +250,13 @@ class Runner:
         self._given.check(index, ends, self.code.max_rows)
         steps = len(ends) - 1
         losses = np.zeros(max(steps, 1), np.float64)
-        alive = self._given.bring(step_inputs, steps)
-        for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
-            self._set(name, array.ctypes.data)
-        for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
-            self._set(name, value)
+        alive = self._begin(index, ends, step_inputs, losses)
         chosen = self._all if part is None else self._parts[part]
         if chosen != self._selected:
             self._select_tasks(chosen)
         overwrites = self.signature.overwrites
-        if overwrites:
-            self._saved.keep()
+        if overwrites and not (follows and self._saved.recent):
+            self._saved.keep(self.parity)
         if self.signature.calls:
             self.calls.error = None
             self._run_pieces(ends, 1, self._do_parts)
@@ -262,12 +264,25 @@ class Runner:
             self._run_pieces(ends, pauses[0], self._do_together, pauses[1])
         else:
             self.done = self._do_together(ends)
-        if overwrites and self.done < steps:
-            self._rewind(ends)
         del alive
+        if overwrites and self.done < steps:
+            self._rewind(index, ends, step_inputs)
+        elif overwrites:
+            self._saved.runs.append(partial(self._repeat, index, ends, step_inputs, steps))
         if part is None or part == len(self.signature.cuts):
             self.parity = (self.parity + self.done) % 2
         return losses[: self.done], self.done if self.done < steps else None
+
+    def _begin(
+        self, index: Array, ends: Array, step_inputs: Mapping[str, npt.ArrayLike], losses: Array
+    ) -> list[Array]:
+        """Set the frame for steps; returns arrays that have to live until they are done."""
+        steps = len(ends) - 1
+        for name, array in (("rows", index), ("offsets", ends), ("losses", losses)):
+            self._set(name, array.ctypes.data)
+        for name, value in (("steps", steps), ("parity", self.parity), ("done", 0), ("flag", 0)):
+            self._set(name, value)
+        return self._given.bring(step_inputs, steps)
 
     def _run_threads(self, ends: Array) -> None:
         """Do the steps, of which the ends of their rows are given."""
@@ -338,16 +353,29 @@ class Runner:
                 return 0
         return 1
 
-    def _rewind(self, ends: Array) -> None:
+    def _rewind(self, index: Array, ends: Array, step_inputs: Mapping[str, npt.ArrayLike]) -> None:
         """Leave the state as it was before the step that failed, of which it has a part.
 
         The steps before that one are done once more: they give the same bits.
         """
-        self._saved.restore()
-        self._set("steps", self.done)
-        self._set("flag", 0)
-        if self.done:
-            self._run_threads(ends)
+        before, self.parity = self.parity, self._saved.restore()
+        for repeat in self._saved.runs:
+            repeat()
+        self._repeat(index, ends, step_inputs, self.done)
+        self._saved.forget()
+        self.parity = before
+
+    def _repeat(
+        self, index: Array, ends: Array, step_inputs: Mapping[str, npt.ArrayLike], steps: int
+    ) -> None:
+        """Do the first steps of a run once more."""
+        losses = np.zeros(len(ends))
+        alive = losses, self._begin(index, ends, step_inputs, losses)
+        self._set("steps", steps)
+        if steps:
+            self._run_threads(ends[: steps + 1])
+        self.parity = (self.parity + steps) % 2
+        del alive
 
     def call(
         self, rows: npt.ArrayLike, step_inputs: Mapping[str, npt.ArrayLike] = MappingProxyType({})

@@ -34,13 +34,15 @@ class TunedRunner(Runner):
         step_inputs: Mapping[str, npt.ArrayLike],
         part: int | None = None,
         pauses: Pauses | None = None,
+        *,
+        follows: bool = False,
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """See Runner: the steps are run in slices, each with a number of threads.
 
         With pauses they are not; see `alone`.
         """
         if pauses is not None:
-            return super().run(rows, offsets, step_inputs, part, pauses)
+            return super().run(rows, offsets, step_inputs, part, pauses, follows=follows)
         ends = np.asarray(offsets, np.int64)
         losses, done = np.empty(len(ends) - 1), 0
         for count, threads in self._tuner.slices(len(losses)):
@@ -53,7 +55,8 @@ class TunedRunner(Runner):
                     for name, x in step_inputs.items()
                     if name in self._step_ndim
                 }
-            got, failed = super().run(rows, ends[done : done + count + 1], inputs, part)
+            part_ends, goes_on = ends[done : done + count + 1], follows or done > 0
+            got, failed = super().run(rows, part_ends, inputs, part, follows=goes_on)
             losses[done : done + len(got)] = got
             done += len(got)
             if failed is not None:
