@@ -32,7 +32,7 @@ KINDS = {
 GROUPS = {
     "Arithmetic and powers": ("elementwise",),
     "Exponentials, logarithms, sine and cosine": ("transcendental",),
-    "Signs, bounds and rounding": ("bounds",),
+    "Signs, bounds and rounding": ("bounds", "bfloat16"),
     "Activations": ("activations", "softmax"),
     "Comparisons, logic and choice": ("compare",),
     "Sums, means, extremes": ("reduce", "moments", "product"),

@@ -176,6 +176,7 @@ from chainrule.ops import sum as sum
 from chainrule.ops import swapaxes as swapaxes
 from chainrule.ops import take as take
 from chainrule.ops import tanh as tanh
+from chainrule.ops import to_bfloat16 as to_bfloat16
 from chainrule.ops import tracked as tracked
 from chainrule.ops import transpose as transpose
 from chainrule.ops import uniform as uniform

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.ir.kernel import Acc, At, Axis, Call, Const, Expr, Kernel, Read, Row
+from chainrule.ops.bfloat16 import TO_BFLOAT16
 from chainrule.ops.random import philox
 from chainrule.plan.plan import Plan
 from chainrule.types import N
@@ -32,7 +33,8 @@ FUNCTIONS = {
     "pow": np.power, "floor": np.floor, "round": np.rint, "eq": np.equal, "ne": np.not_equal,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not,
-    "select": np.where, "mod": np.mod, "floordiv": np.floor_divide,
+    "bfloat16": TO_BFLOAT16.forward, "select": np.where, "mod": np.mod,
+    "floordiv": np.floor_divide,
 }  # fmt: skip
 COMBINE = {"sum": np.sum, "prod": np.prod, "max": np.max, "min": np.min, "any": np.any}
 

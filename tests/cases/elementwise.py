@@ -10,6 +10,7 @@ from cases.case import BINARY, UNARY, Bad, Case
 from chainrule.errors import DTypeError, SettingError, ShapeError
 from chainrule.graph import Input, Node, Scope
 from chainrule.ops import bounds, elementwise, transcendental
+from chainrule.ops.bfloat16 import to_bfloat16
 from chainrule.ops.build import cast
 from chainrule.types import TensorType
 
@@ -28,6 +29,12 @@ def node(dtype: str = "float32", shape: tuple[int, ...] = (3,)) -> Node:
 def whole(function, name):  # type: ignore[no-untyped-def]
     """The misuse of a function that is defined for floats alone."""
     return Bad(lambda: function(node("int32")), DTypeError, rf"{name}\] defined for floating")
+
+
+def eight_bits(x):  # type: ignore[no-untyped-def]
+    """Numbers with a significand of 8 bits."""
+    part, exponent = np.frexp(x)
+    return np.ldexp(np.rint(part * 256) / 256, exponent)
 
 
 ARITHMETIC = (
@@ -361,6 +368,19 @@ BOUNDS = (
         domain=(-9.0, 9.0),
         kinks=(((HALVES,), [-2.0, -2.0, 0.0, 0.0, 2.0, 2.0], ([0] * 6,)),),
         bad=(whole(bounds.round, "round"),),
+    ),
+    Case(
+        "to_bfloat16",
+        to_bfloat16,
+        eight_bits,
+        UNARY,
+        order=0,
+        ops=("to_bfloat16",),
+        kinks=(
+            (([1 + 1 / 256, 1 + 3 / 256, -3.1415927],), [1.0, 1.015625, -3.140625], ([1] * 3,)),
+            (([INF, -INF, NAN, 1e-40, -0.0],), [INF, -INF, NAN, 0.0, -0.0], ([1] * 5,)),
+        ),
+        bad=(whole(to_bfloat16, "to_bfloat16"),),
     ),
 )
 

@@ -21,7 +21,7 @@ from chainrule.plan.unit import unit_of_step
 from chainrule.types import TensorType
 
 NAMES = (
-    *("specialise", "differentiate", "update", "rows", "exchange", "merge", "hoist"),
+    *("specialise", "precision", "differentiate", "update", "rows", "exchange", "merge", "hoist"),
     *("streams", "decompose", "fold", "merge", "gather", "fuse", "schedule", "emit", "object"),
 )
 

@@ -170,7 +170,7 @@ ONE = (
     "negative",
 )
 ONE += ("reciprocal", "relu", "round", "rsqrt", "sigmoid", "sign", "sin", "softplus", "softsign")
-ONE += ("sqrt", "square", "tanh")
+ONE += ("sqrt", "square", "tanh", "to_bfloat16")
 TWO = ("add", "divide", "equal", "less", "maximum", "minimum", "multiply", "power", "subtract")
 
 

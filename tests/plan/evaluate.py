@@ -15,6 +15,7 @@ import numpy as np
 
 from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Const, Expr, Kernel, Read, Row, Write
 from chainrule.ops.activations import SIGMOID, SOFTPLUS
+from chainrule.ops.bfloat16 import TO_BFLOAT16
 from chainrule.ops.random import philox
 from chainrule.ops.special import erf
 from chainrule.plan.check import check
@@ -215,7 +216,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "pow": np.power, "floor": np.floor, "round": np.rint, "eq": np.equal, "ne": np.not_equal,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
     "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor, "not": np.logical_not,
-    "select": np.where, "mod": np.mod, "floordiv": np.floor_divide,
+    "bfloat16": TO_BFLOAT16.forward, "select": np.where, "mod": np.mod,
+    "floordiv": np.floor_divide,
 }  # fmt: skip
 
 COMBINE: Mapping[str, Callable[..., Any]] = {

@@ -19,7 +19,9 @@ OURS = sorted(name for name, op in REGISTRY.items() if not op.serial)
 SPECIALISED = {"put_rows", "when_training"}
 """Ops that planning takes out of the graph: no kernel computes them."""
 
-FREE = {"constant", "data_total", "objective", "recomputed", "stop_gradient", "tracked"}
+FREE = {
+    "constant", "data_total", "objective", "recomputed", "stop_gradient", "to_bfloat16", "tracked",
+}  # fmt: skip
 """Ops that are no view, and cost nothing."""
 
 

@@ -127,6 +127,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """As `fit(backend=...)` takes it."""
 
+    @property
+    def bfloat16(self) -> bool:
+        """Whether it has products of bfloat16; without, rounded factors are multiplied slowly."""
+
     def target(self) -> str:
         """All that machine code depends on besides the plan: the processor, the compilers."""
 

@@ -137,6 +137,11 @@ class Forecast:
         return self.cost.seconds
 
     @property
+    def rounded(self) -> bool:
+        """Whether some kernels multiply bfloat16, which may be quicker than the peak of float32."""
+        return any(x.work.rounded for x in self.kernels)
+
+    @property
     def threads(self) -> int:
         """The number of threads that share a step."""
         return self.cost.threads
@@ -215,7 +220,7 @@ class Forecast:
             ("work", f"{flops_text(self.flops)} floating-point operations, "
                      f"{bytes_text(self.bytes)} read and written"),
             ("speed", f"{digits(rate / 1e9)} GF/s, {100 * rate / peak:.0f} % of the peak of "
-                      f"{threads}"),
+                      f"{threads}{' in float32' * self.rounded}"),
             *self._calls(),
             ("memory", f"{bytes_text(self.memory.total)} at most, besides the process itself"),
             ("processor", f"{self.speeds.processor}: {digits(self.speeds.peak / 1e9)} GF/s a core; "
@@ -336,7 +341,8 @@ def loops_text(work: Work, rows: int) -> str:
     """The iteration space of a kernel: the three sizes of a product, or its loops and sums."""
     if work.product is not None:
         m, v, k, repeats = work.product
-        return f"{m} x {k} @ {k} x {v}" + (f", {repeats} times" if repeats > 1 else "")
+        times = f", {repeats} times" if repeats > 1 else ""
+        return f"{m} x {k} @ {k} x {v}" + times + ", bfloat16" * work.rounded
 
     def format_axes(axes: Sequence[Axis]) -> str:
         return " x ".join(str(x.size if isinstance(x.size, int) else rows) for x in axes)

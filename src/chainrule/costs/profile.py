@@ -106,7 +106,8 @@ class Profile:
             ("measured", f"{seconds_text(self.seconds)} a step with {threads} ({said}), "
                          f"{digits(forecast.cost.rows / self.seconds)} rows a second"),
             ("speed", f"{digits(rate / 1e9)} GF/s, {100 * rate / peak:.0f} % of the "
-                      f"{digits(peak / 1e9)} GF/s that {threads} can do"),
+                      f"{digits(peak / 1e9)} GF/s that {threads} can do"
+                      f"{' in float32' * forecast.rounded}"),
             ("memory", f"{digits(forecast.bytes / self.seconds / 1e9)} GB/s; from memory "
                        f"{digits(self._memory() / 1e9)} GB/s can come, from the caches more"),
             ("called", f"{self.steps:,} times each kernel; the time is that of the quicker parts"),

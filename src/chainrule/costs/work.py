@@ -11,12 +11,13 @@ from chainrule.plan.plan import Split, Task
 PRICES = {
     "div": 12, "sqrt": 12, "floor": 1, "round": 1, "mod": 20, "floordiv": 20, "pow": 98,
     "exp": 27, "expm1": 26, "log": 34, "log1p": 41, "sin": 49, "cos": 46, "tanh": 36,
-    "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 75, "select": 1,
+    "sigmoid": 38, "softplus": 64, "erf": 42, "philox": 75, "select": 1, "bfloat16": 9,
 }  # fmt: skip
 """Vector instructions of a function; for the maths library, the number in its code."""
 
 NOT_FLOPS = (
     "cast", "select", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "not", "count",
+    "bfloat16",
 )  # fmt: skip
 """Functions that do not count as floating-point operations."""
 
@@ -71,6 +72,12 @@ class Work:
     def kernel(self) -> Kernel:
         """The kernel itself."""
         return self.task.kernel
+
+    @property
+    def rounded(self) -> bool:
+        """Whether it is a product of factors rounded to bfloat16."""
+        known = self.task.contraction
+        return known is not None and known.rounded
 
     @property
     def split(self) -> Split:

@@ -17,6 +17,7 @@ from chainrule.engine.step import (
     UpdateRule,
     add_updates,
     differentiate,
+    round_factors,
     specialise_for_training,
 )
 from chainrule.graph.check import Checked, check_nodes
@@ -97,6 +98,8 @@ class Stage:
 GRADIENT = (
     Stage("specialise", "take the training side of what differs from prediction",
           specialise_for_training),
+    Stage("precision", "round the factors of large products to bfloat16, if asked for",
+          round_factors),
     Stage("differentiate", "add the gradient of the loss", differentiate),
 )  # fmt: skip
 """An Objective becomes its loss and gradients, as Differentiated."""
@@ -178,8 +181,8 @@ def build_explained(objective: Objective, outputs: Iterable[Node]) -> ExplainedS
         objective: whose `every` is set.
         outputs: other nodes of its graph that are to be computed.
     """
-    forward: Specialised = run(objective, GRADIENT[:1])
-    parts: Differentiated = run(forward, GRADIENT[1:])
+    forward: Specialised = run(objective, GRADIENT[:-1])
+    parts: Differentiated = run(forward, GRADIENT[-1:])
     step: Step = run(parts, UPDATE)
     wanted = [forward.loss, *(forward.place[x] for x in outputs)]
     shown = Graph(wanted, like=objective.graph)
@@ -195,6 +198,7 @@ def build_step(
     clip_value: float | None = None,
     trainable: Iterable[str] | None = None,
     exchange: bool = False,
+    precision: str = "float32",
 ) -> Step:
     """The whole training step of a model; see Objective for the arguments.
 
@@ -204,7 +208,10 @@ def build_step(
         GraphError: the loss is not a scalar, or there is nothing to train.
         SettingError: a bound is not above 0, or a pattern matches no parameter.
     """
-    step: Step = run(Objective(graph, loss, rule, clip_norm, clip_value, trainable, exchange), STEP)
+    objective = Objective(
+        graph, loss, rule, clip_norm, clip_value, trainable, exchange, precision=precision
+    )
+    step: Step = run(objective, STEP)
     return step
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend.registry import find_backend
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import split_step
 from chainrule.engine.encoders import PrecomputedInputs
@@ -21,6 +22,7 @@ from chainrule.graph.node import Array
 from chainrule.graph.step import Step
 
 BACKENDS = ("native", "interpreter")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Program(Protocol):
@@ -115,3 +117,18 @@ def check_backend(name: str) -> None:
     """Raises SettingError where no backend has this name."""
     if name not in BACKENDS:
         raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))
+
+
+def check_precision(name: str, backend: str) -> None:
+    """Raises SettingError where there is no such precision, or the processor does not have it."""
+    if name not in PRECISIONS:
+        raise SettingError(
+            "fit.precision", f"there is no precision {name!r}",
+            expected=" or ".join(PRECISIONS), fix=did_you_mean(name, PRECISIONS),
+        )  # fmt: skip
+    if name == "bfloat16" and backend == "native" and not find_backend(backend).bfloat16:
+        raise SettingError(
+            "fit.precision", "this processor has no products of bfloat16",
+            expected="AVX512_BF16, as AMD has from Zen 4 on, and Intel from Cooper Lake on",
+            fix='precision="float32"',
+        )  # fmt: skip

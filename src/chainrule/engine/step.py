@@ -17,6 +17,7 @@ from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
 from chainrule.ops.reduce import sum
+from chainrule.passes.precision import in_bfloat16
 from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.system.settings import Within
 
@@ -51,6 +52,8 @@ class Objective:
         exchange: make a step whose rows programs share: it can be cut where sums over rows are
             exchanged.
         every: differentiate with respect to every node, and keep the names of layers: for reading.
+        precision: of the factors of products: "float32", or "bfloat16" to round those of large
+            ones.
     """
 
     graph: Graph
@@ -61,6 +64,7 @@ class Objective:
     trainable: Iterable[str] | None = None
     exchange: bool = False
     every: bool = False
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,18 @@ def specialise_for_training(objective: Objective) -> Specialised:
     tracked = tracked_updates(graph, place)
     forward = Graph([place[loss], *tracked.values()], like=graph)
     return Specialised(objective, place[loss], tracked, forward, place)
+
+
+def round_factors(forward: Specialised) -> Specialised:
+    """The forward pass with rounded factors of products, if the objective asks for them."""
+    if forward.objective.precision == "float32":
+        return forward
+    new = in_bfloat16(topological(forward.place.values()))
+    place = {old: new[x] for old, x in forward.place.items()}
+    tracked = {x: new[y] for x, y in forward.tracked.items()}
+    loss = new[forward.loss]
+    graph = Graph([loss, *tracked.values()], like=forward.objective.graph)
+    return Specialised(forward.objective, loss, tracked, graph, place)
 
 
 def differentiate(forward: Specialised) -> Differentiated:

@@ -23,7 +23,8 @@ from sklearn.utils.validation import (
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import Target
 from chainrule.data.schema import Schema
-from chainrule.errors import NotFinite
+from chainrule.engine.program import check_precision
+from chainrule.errors import NotFinite, SettingError
 from chainrule.estimators import inputs, settings
 from chainrule.estimators.convergence import Convergence
 from chainrule.estimators.endings import end_with_best, in_words_of, limit_reached
@@ -138,11 +139,21 @@ class BaseMLP(Fitted):
     def _precision(self, X: Any, schema: Schema | None) -> str:
         """float32, or float64 where the data are float64 and it is requested or costs no time."""
         if self.precision != "auto":
-            return "float32" if self.precision == "single" else "float64"
+            return "float64" if self.precision == "double" else "float32"
         rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
         exact = self.solver == "lbfgs" or rows <= MAX_FLOAT64_ROWS
         single = getattr(X, "dtype", None) == np.float32 or schema is not None
         return "float64" if exact and not single else "float32"
+
+    def _refuse_bfloat16(self) -> None:
+        """Raise where the solver, or the processor, has no products of bfloat16."""
+        if self._lbfgs:
+            raise ValueError("precision='bfloat16' is not for L-BFGS: give precision='single'")
+        try:
+            check_precision("bfloat16", "native")
+        except SettingError as error:
+            error.fix = 'precision="single"'
+            raise
 
     def _feeds(self, X: Any, y: Array, weights: Array | None) -> Mapping[str, Array] | Encoded:
         """All inputs of the graph."""
@@ -162,6 +173,8 @@ class BaseMLP(Fitted):
     ) -> None:  # fmt: skip
         losses = tuple(offered(*self.tasks))
         settings.check(type(self).__name__, self._parameters(), losses)
+        if self.precision == "bfloat16":
+            self._refuse_bfloat16()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if incremental and isinstance(self.schedule or getattr(self.optimizer, "rate", 0), PLANNED):
@@ -272,6 +285,7 @@ class BaseMLP(Fitted):
                 prepared, optimizer=optimizer, batch_size=size, epochs=epochs, patience=best,
                 keep_best=self._early, new_run=self.schedule is not None,
                 shuffle=self.shuffle, clip_norm=self.clip_norm,
+                precision="bfloat16" if self.precision == "bfloat16" else "float32",
                 metrics=[score] if validates and score else [],
                 callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
                 verbose=self.verbose if isinstance(self.verbose, str) else False,

@@ -49,7 +49,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             are categories, whatever their type.
         callbacks: as in `Model.fit`.
         precision: "single", "double", or "auto": double for float64 data of up to 1,000 rows or
-            with L-BFGS, else single.
+            with L-BFGS, else single; or "bfloat16": single, with factors of products in training
+            rounded as by `Model.fit`.
         threads: as in `Model.fit`.
 
     Attributes:

@@ -105,7 +105,7 @@ CHECKS: dict[str, Check] = {
         lambda x: isinstance(x, bool) or (isinstance(x, str) and x == "auto"),
         "True, False or 'auto'",
     ),
-    "precision": _one_of("auto", "single", "double"),
+    "precision": _one_of("auto", "single", "double", "bfloat16"),
     "categorical_features": (
         lambda x: x is None or (x == "from_dtype" if isinstance(x, str) else _listed(x)),
         "'from_dtype', None, or names, positions or a mask of columns",

@@ -132,10 +132,11 @@ class Call(NamedTuple):
 
     `dtype` is that of the result. Functions, by name (operands of one dtype unless noted):
     add sub mul div neg abs min max (NaN wins) sqrt exp expm1 log log1p sin cos tanh sigmoid
-    softplus erf pow floor round; eq ne lt le gt ge (to bool); and or xor not (bool); select
-    (bool, a, b); cast (any to `dtype`); mod floordiv (int); count (no operands: the number of
-    rows of the minibatch, cast to `dtype`); philox (int64 element-in-row, int64 row, uint32 x 3
-    key words, uint32 stream: uniform in [0, 1) by chainrule.ops.random).
+    softplus erf pow floor round; bfloat16 (rounds to it, the dtype remains); eq ne lt le gt ge
+    (to bool); and or xor not (bool); select (bool, a, b); cast (any to `dtype`); mod floordiv
+    (int); count (no operands: the number of rows of the minibatch, cast to `dtype`); philox
+    (int64 element-in-row, int64 row, uint32 x 3 key words, uint32 stream: uniform in [0, 1) by
+    chainrule.ops.random).
     """
 
     function: str

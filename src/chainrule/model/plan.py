@@ -75,7 +75,7 @@ def step_of(state: ModelState, settings: FitSettings) -> tuple[Step, Optimizer]:
     step = build_step(
         state.graph, state.loss, chosen,
         clip_norm=settings.clip_norm, clip_value=settings.clip_value,
-        exchange=settings.blocks is not None,
+        exchange=settings.blocks is not None, precision=settings.precision,
     )  # fmt: skip
     return step, chosen
 
@@ -129,6 +129,7 @@ def forecast(
     threads = most if settings.threads else best_threads(step_plan, size, most, machine_speeds)
     cost = PlanCosts(step_plan, size, machine_speeds).at(threads)
     what = f"A training step of {size:,} row{'s' * (size != 1)}, {rule}"
+    what += ", products of bfloat16" * (settings.precision == "bfloat16")
     return Forecast(
         what, tuple(_passes(step, split.body)), step_plan, cost,
         _memory(backend, step_plan, size, threads, rows, split.body, state.values),

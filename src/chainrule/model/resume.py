@@ -259,6 +259,7 @@ def identity(
         "optimizer": _ADDRESS.sub("", repr(settings.optimizer)),
         **{x: repr(getattr(settings, x)) for x in _SETTINGS},
         **({} if settings.blocks in (None, 1) else {"blocks": str(settings.blocks)}),
+        **({} if settings.precision == "float32" else {"precision": settings.precision}),
         "metrics": metrics,
     }
 

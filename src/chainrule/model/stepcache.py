@@ -41,7 +41,7 @@ class StepCache:
             Objective(
                 graph, loss, optimizer,
                 settings.clip_norm, settings.clip_value, settings.trainable,
-                exchange=(settings.blocks or 1) > 1,
+                exchange=(settings.blocks or 1) > 1, precision=settings.precision,
             )
         )  # fmt: skip
         self._last = None if key is None else (key, split)
@@ -96,7 +96,8 @@ def _key(
     values.pop("rate")
     clipping = _fixed(settings.clip_norm), _fixed(settings.clip_value)
     blocks = (settings.blocks or 1) > 1
-    return graph, loss, type(optimizer), values, clipping, settings.trainable, blocks, user_line()
+    chosen = clipping, settings.trainable, settings.precision, blocks
+    return graph, loss, type(optimizer), values, chosen, user_line()
 
 
 def _fixed(value: Any) -> object:

@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.engine.compile import build_explained
 from chainrule.engine.interpreted import step_inputs
 from chainrule.engine.minibatch import all_rows
+from chainrule.engine.program import check_precision
 from chainrule.engine.split import SplitStep
 from chainrule.engine.step import Objective
 from chainrule.engine.totals import with_means
@@ -35,7 +36,7 @@ from chainrule.train.schedules import Schedule, rates
 
 Given: TypeAlias = tuple[
     "Optimizer | LBFGS | str | None", "int | None", "float | None", "float | None",
-    "tuple[str, ...] | None", str, "int | None",
+    "tuple[str, ...] | None", str, str, "int | None",
 ]  # fmt: skip
 """The arguments of `Model.step` but the batch, in its order."""
 
@@ -46,13 +47,14 @@ def given(
     clip_norm: float | None,
     clip_value: float | None,
     trainable: Iterable[str] | None,
+    precision: str,
     backend: str = "interpreter",
     threads: int | None = None,
 ) -> Given:
     """The arguments as one value; of the patterns, one that is text is the only one."""
     patterns = (trainable,) if isinstance(trainable, str) else trainable
     chosen = None if patterns is None else tuple(patterns)
-    return optimizer, total_steps, clip_norm, clip_value, chosen, backend, threads
+    return optimizer, total_steps, clip_norm, clip_value, chosen, precision, backend, threads
 
 
 def step(state: ModelState, batch: Data, given: Given) -> float:
@@ -73,14 +75,16 @@ def step(state: ModelState, batch: Data, given: Given) -> float:
 
 def trace(state: ModelState, batch: Data, given: Given) -> Trace:
     """The step that `step` would do, with all of its numbers; see Model.trace_step."""
-    chosen, total, clip_norm, clip_value, trainable, *_ = given
+    chosen, total, clip_norm, clip_value, trainable, precision, *_ = given
+    check_precision(precision, "interpreter")
     loss, optimizer = require_loss(state), minibatch_optimizer(state, chosen)
     arrays, rows = state.arrays(batch)
     refuse_impossible_targets(state, arrays)
     begin = next_step(state, optimizer, total)
     explained = build_explained(
         Objective(
-            state.graph, loss, optimizer, clip_norm, clip_value, trainable, every=True
+            state.graph, loss, optimizer, clip_norm, clip_value, trainable, every=True,
+            precision=precision,
         ), state.outputs,
     )  # fmt: skip
     arrays = with_means(state.graph, arrays, step=begin.steps + 1)
@@ -181,12 +185,12 @@ class Live:
     """
 
     def __init__(self, state: ModelState, given: Given) -> None:
-        chosen, total, clip_norm, clip_value, trainable, backend, threads = given
+        chosen, total, clip_norm, clip_value, trainable, precision, backend, threads = given
         loss = require_loss(state)
         self.optimizer = minibatch_optimizer(state, chosen)
         settings = FitSettings(
             optimizer=self.optimizer, clip_norm=clip_norm, clip_value=clip_value,
-            trainable=trainable, backend=backend, threads=threads,
+            trainable=trainable, precision=precision, backend=backend, threads=threads,
         )  # fmt: skip
         begin = next_step(state, self.optimizer, total)
         self._given, self._total, self._graph = given, total, state.graph

@@ -54,6 +54,7 @@ class Trainable(ModelState):
         callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None,
         record: Record | Iterable[str] | str | bool | None = None,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        precision: str = "float32",
         backend: str = "native",
         threads: int | None = None,
         blocks: int | None = None,
@@ -109,6 +110,9 @@ class Trainable(ModelState):
                 model of the same definition, goes on from the last one, and ends with the same
                 bits, on any number of threads. Where the folder has another call's checkpoints,
                 a SettingError says what differs. Not with `record`.
+            precision: "bfloat16" rounds the factors of large products to it, and adds up in
+                float32; loss, parameters and updates stay float32. It is for processors that
+                multiply bfloat16, and not for L-BFGS. Predictions are as always.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
             threads: the number of processors that a step may use, where it is faster; None: all.
@@ -135,8 +139,8 @@ class Trainable(ModelState):
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
             total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
             clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
-            checkpoint=checkpoint, backend=backend, threads=threads, blocks=blocks,
-            verbose=verbose,
+            checkpoint=checkpoint, precision=precision, backend=backend, threads=threads,
+            blocks=blocks, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 
@@ -149,6 +153,7 @@ class Trainable(ModelState):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         trainable: Iterable[str] | None = None,
+        precision: str = "float32",
         backend: str = "native",
         threads: int | None = None,
     ) -> float:
@@ -170,7 +175,7 @@ class Trainable(ModelState):
             optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
                 Adam(1e-3).
             total_steps: of the complete run, for schedules with spans that are fractions of it.
-            clip_norm, clip_value, trainable, backend, threads: as for `fit`.
+            clip_norm, clip_value, trainable, precision, backend, threads: as for `fit`.
 
         Raises:
             FeedError, DataError: the batch does not fit the graph or the schema.
@@ -178,7 +183,7 @@ class Trainable(ModelState):
             NotFinite: the loss or an update is NaN or infinite; the model is as before.
         """
         given = stepping.given(
-            optimizer, total_steps, clip_norm, clip_value, trainable, backend, threads
+            optimizer, total_steps, clip_norm, clip_value, trainable, precision, backend, threads
         )
         return stepping.step(self, batch, given)
 
@@ -191,6 +196,7 @@ class Trainable(ModelState):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         trainable: Iterable[str] | None = None,
+        precision: str = "float32",
     ) -> Trace:
         """The training step that `step` would do, with every number; the model is not changed.
 
@@ -200,12 +206,13 @@ class Trainable(ModelState):
         backward, and then the update, by the optimizer's own formula.
 
         Args:
-            batch, optimizer, total_steps, clip_norm, clip_value, trainable: as for `step`.
+            batch, optimizer, total_steps, clip_norm, clip_value, trainable, precision: as for
+                `step`; any processor can trace bfloat16.
 
         Raises:
             Errors as in `step`, except for numbers that are not finite, which are shown.
         """
-        given = stepping.given(optimizer, total_steps, clip_norm, clip_value, trainable)
+        given = stepping.given(optimizer, total_steps, clip_norm, clip_value, trainable, precision)
         return stepping.trace(self, batch, given)
 
     def plan(
@@ -216,6 +223,7 @@ class Trainable(ModelState):
         threads: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        precision: str = "float32",
         rows: int | None = None,
         ranks: int | None = None,
         blocks: int | None = None,
@@ -229,7 +237,7 @@ class Trainable(ModelState):
         measures the speed of this machine, in about a third of a second.
 
         Args:
-            batch_size, optimizer, clip_norm, clip_value: as for `fit`.
+            batch_size, optimizer, clip_norm, clip_value, precision: as for `fit`.
             threads: that share the step, at most all processors; None: as many as are predicted
                 to be fastest.
             rows: of the data set, for its memory.
@@ -248,7 +256,7 @@ class Trainable(ModelState):
 
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
-            clip_value=clip_value, blocks=blocks,
+            clip_value=clip_value, blocks=blocks, precision=precision,
         )  # fmt: skip
         network = None if ranks is None else Network(ranks, bandwidth, latency)
         return plan(self, settings, rows, network)
@@ -262,6 +270,7 @@ class Trainable(ModelState):
         threads: int | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        precision: str = "float32",
         seconds: float = 0.5,
     ) -> Profile:
         """The time that each kernel and node of a training step takes, measured and predicted.
@@ -269,7 +278,7 @@ class Trainable(ModelState):
         Steps are run on the data as in `fit`, but on a copy: the model is not changed.
 
         Args:
-            data, batch_size, optimizer, clip_norm, clip_value: as for `fit`.
+            data, batch_size, optimizer, clip_norm, clip_value, precision: as for `fit`.
             threads: as for `plan`.
             seconds: of measurement.
 
@@ -284,7 +293,7 @@ class Trainable(ModelState):
 
         settings = FitSettings(
             optimizer=optimizer, batch_size=batch_size, threads=threads, clip_norm=clip_norm,
-            clip_value=clip_value,
+            clip_value=clip_value, precision=precision,
         )  # fmt: skip
         return profile(self, data, settings, seconds)
 

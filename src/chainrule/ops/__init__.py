@@ -13,6 +13,7 @@ from chainrule.ops.activations import sigmoid as sigmoid
 from chainrule.ops.activations import silu as silu
 from chainrule.ops.activations import softplus as softplus
 from chainrule.ops.activations import softsign as softsign
+from chainrule.ops.bfloat16 import to_bfloat16 as to_bfloat16
 from chainrule.ops.bounds import abs as abs
 from chainrule.ops.bounds import clip as clip
 from chainrule.ops.bounds import floor as floor

@@ -7,6 +7,7 @@ import numpy as np
 from chainrule.errors import ShapeError
 from chainrule.graph.node import Node, NodeLike, apply
 from chainrule.graph.op import function, op
+from chainrule.ops.bfloat16 import as_factor
 from chainrule.ops.build import promote
 from chainrule.ops.einsum import einsum
 from chainrule.types import TensorType, broadcast_shapes, distinct
@@ -36,8 +37,8 @@ MATMUL = op(
     infer=_infer_matmul,
     forward=np.matmul,
     gradient=lambda gy, y, x, w: (
-        matmul(gy, w.T),  # (n, o) @ (o, i) -> (n, i)
-        matmul(x.T, gy),  # (i, n) @ (n, o) -> (i, o)
+        matmul(as_factor(gy, w), w.T),  # (n, o) @ (o, i) -> (n, i)
+        matmul(x.T, as_factor(gy, x)),  # (i, n) @ (n, o) -> (i, o)
     ),
     decompose=lambda x, w: einsum("ik,kj->ij", x, w),
     formula="{0} @ {1}",

@@ -14,6 +14,7 @@ from chainrule.graph.node import Array, Node, NodeLike, Operation, apply
 from chainrule.graph.op import Reduce, Values, function, op
 from chainrule.ir.index import Place, call
 from chainrule.ir.kernel import Expr
+from chainrule.ops.bfloat16 import as_factor, is_rounded
 from chainrule.ops.build import BROADCAST_TO, CAST, broadcast_to, constant, promote
 from chainrule.ops.compare import where
 from chainrule.ops.reduce import sum
@@ -108,7 +109,7 @@ def _decompose_einsum(x: Node, w: Node, equation: str) -> Node | None:
             y = einsum(f"{left},{two}->{rest}", factor, other)
             wide = reshape(y, tuple(1 if s in along else sizes[s] for s in out))
             return broadcast_to(wide, tuple(sizes[s] for s in out))
-    return _beside_windows(x, w, equation)
+    return _beside_windows(x, w, equation) or _beside_rounded(x, w, equation)
 
 
 def _but(gone: set[str], labels: str) -> str:
@@ -143,6 +144,14 @@ def _beside_windows(x: Node, w: Node, equation: str) -> Node | None:
     return apply(EINSUM, *moved, equation=equation)
 
 
+def _beside_rounded(x: Node, w: Node, equation: str) -> Node | None:
+    """The product with a copy of a rounded factor, where the other one is not: both are float32."""
+    if is_rounded(x) == is_rounded(w):
+        return None
+    both = (apply(CAST, y, dtype=y.dtype) if is_rounded(y) else y for y in (x, w))
+    return apply(EINSUM, *both, equation=equation)
+
+
 EINSUM = op(
     "einsum",
     "contract",
@@ -150,8 +159,9 @@ EINSUM = op(
     attributes={"equation": EQUATION},
     forward=_forward_einsum,
     gradient=lambda gy, y, x, w, equation: (
-        einsum("{2},{1}->{0}".format(*labels_of(equation)), gy, w),
-        einsum("{0},{2}->{1}".format(*labels_of(equation)), x, gy),  # in the order of the factor
+        einsum("{2},{1}->{0}".format(*labels_of(equation)), as_factor(gy, w), w),
+        # in the order of the factor
+        einsum("{0},{2}->{1}".format(*labels_of(equation)), x, as_factor(gy, x)),
     ),
     decompose=_decompose_einsum,
     lower=Reduce("sum", _lower_einsum, spreads=True),

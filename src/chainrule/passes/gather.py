@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from chainrule.graph.node import Input, Node, Operation, Scope, apply, rebuilt
 from chainrule.graph.op import Op
+from chainrule.ops.bfloat16 import TO_BFLOAT16, is_rounded, to_bfloat16
 from chainrule.ops.build import broadcast_to, constant
 from chainrule.ops.einsum import EINSUM
 from chainrule.ops.elementwise import ADD
@@ -100,13 +101,21 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Product:
-    """The form of a sum of products over the rows: the equation, and the shapes of the factors."""
+    """The form of a sum of products over the rows: the equation, and the factors.
+
+    Attributes:
+        left, right, out: the labels of the factors and of the result.
+        shapes: of the factors.
+        dtype: of the result.
+        rounded: the factors that are rounded to bfloat16.
+    """
 
     left: str
     right: str
     out: str
     shapes: tuple[Shape, Shape]
     dtype: str
+    rounded: tuple[bool, bool]
 
 
 def _form(x: Node) -> _Part | _Product | None:
@@ -116,21 +125,23 @@ def _form(x: Node) -> _Part | _Product | None:
         return _Part(x.shape, x.dtype)
     if x.op is EINSUM and N not in x.shape:
         (left, a), (right, b) = _factors(x)
+        rounded = is_rounded(x.operands[0]), is_rounded(x.operands[1])
         if a.shape[:1] == b.shape[:1] == (N,) and left[0] == right[0]:
             out = x.attributes["equation"].partition("->")[2]
-            return _Product(left, right, out, (a.shape, b.shape), x.dtype)
+            return _Product(left, right, out, (a.shape, b.shape), x.dtype, rounded)
     return None
 
 
 def _factors(x: Node) -> list[tuple[str, Node]]:
-    """The labels and the factors of a product, transposes seen through."""
+    """The labels and the factors of a product, transposes and rounding seen through."""
     assert isinstance(x, Operation)
     terms = x.attributes["equation"].partition("->")[0].split(",")
     found = []
     for term, y in zip(terms, x.operands, strict=True):
-        while isinstance(y, Operation) and y.op is TRANSPOSE:
-            axes = y.attributes["axes"]
-            term = "".join(term[axes.index(a)] for a in range(y.ndim))
+        while isinstance(y, Operation) and y.op in (TRANSPOSE, TO_BFLOAT16):
+            if y.op is TRANSPOSE:
+                axes = y.attributes["axes"]
+                term = "".join(term[axes.index(a)] for a in range(y.ndim))
             y = y.operands[0]
         found.append((term, y))
     return found
@@ -187,6 +198,10 @@ class _Gathered:
                 pairs = sorted(pairs, key=lambda x, side=side: self.homes[x[side]][1])  # type: ignore[misc]
                 break
         left, right = (self._stack([x[side] for x in pairs]) for side in (0, 1))
+        left, right = (
+            to_bfloat16(x) if round_it else x
+            for x, round_it in zip((left, right), form.rounded, strict=True)
+        )
         a, b = form.left, form.right
         step = next(s for s in string.ascii_letters if s not in a + b + form.out)
         equation = f"{a[0]}{step}{a[1:]},{b[0]}{step}{b[1:]}->{form.out}"

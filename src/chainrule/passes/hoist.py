@@ -82,9 +82,12 @@ def _hoisted(graph: Graph, encoders: Collection[Node]) -> list[Operation]:
 
 
 def _free(node: Operation) -> bool:
-    """Whether a node only reads its operand at other indices, which costs nothing in a step."""
+    """Whether a node only reads its operand at other indices, or rounds what a product reads.
+
+    Either costs nothing in a step.
+    """
     if node.op.name != "reshape":
-        return node.op.name in ("slice", "broadcast_to", "windows")
+        return node.op.name in ("slice", "broadcast_to", "windows", "to_bfloat16")
     have, want = ([d for d in x.shape if d != 1] for x in (node.operands[0], node))
     return have == want
 

@@ -19,6 +19,7 @@ class Contraction:
         m, n: the axes that only a, and only b, depends on; n has the innermost of them.
         k: the axes that are summed over.
         batch: the free axes that both factors depend on, or neither.
+        rounded: whether both factors are rounded to bfloat16 after they are read.
     """
 
     a: int
@@ -27,6 +28,7 @@ class Contraction:
     n: tuple[int, ...]
     k: tuple[int, ...]
     batch: tuple[int, ...]
+    rounded: bool = False
 
     def dims(self, size: Callable[[int], int]) -> tuple[int, int, int, int]:
         """(m, n, k, batch) as numbers of rows, columns, terms and repetitions."""
@@ -45,16 +47,19 @@ def contraction(analysis: Analysis) -> Contraction | None:
     value = linear.instrs[linear.value]
     if value.op != "mul" or value.dtype not in FLOATS:
         return None
-    if any(linear.instrs[x].op != "read" for x in value.args):
+    rounded = {linear.instrs[x].op for x in value.args} == {"bfloat16"}
+    if rounded and value.dtype != "float32":
         return None
-    left, right = (analysis.depends[x] for x in value.args)
+    a, b = (linear.instrs[x].args[0] if rounded else x for x in (value.args[0], value.args[-1]))
+    if any(linear.instrs[x].op != "read" for x in (a, b)):
+        return None
+    left, right = (analysis.depends[x] for x in (a, b))
     free = range(linear.free)
     m = tuple(x for x in free if x in left and x not in right)
     n = tuple(x for x in free if x in right and x not in left)
     if not m or not n:
         return None
     batch = tuple(x for x in free if (x in left) == (x in right))
-    a, b = value.args
     if m[-1] > n[-1]:
         a, b, m, n = b, a, n, m
-    return Contraction(a, b, m, n, tuple(linear.over), batch)
+    return Contraction(a, b, m, n, tuple(linear.over), batch, rounded)

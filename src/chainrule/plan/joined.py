@@ -11,6 +11,7 @@ from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import Element, Map, Reduce, Scalar, View
 from chainrule.ir.index import Place, add, const
 from chainrule.ir.kernel import Expr
+from chainrule.plan.lower import seen_through
 from chainrule.types import N
 
 LEAST_PART = 16
@@ -99,7 +100,7 @@ def _needed(graph: Graph, node: Operation, loops: Collection[Node]) -> bool:
                 return True
             if isinstance(lower, Element) and lower.joins:
                 return True
-            if isinstance(lower, View) and reader not in seen:
+            if seen_through(reader) and reader not in seen:
                 seen.add(reader)
                 stack.append(reader)
     return False

@@ -29,6 +29,8 @@ from chainrule.types import Dim
 LOOPS = (Reduce, Scan, ScatterAdd, LastEqual)
 """Lowerings that may take loops of their own."""
 
+ROUNDING = Scalar("bfloat16")
+
 
 def element(node: Operation, place: Place, value: Values) -> Expr:
     """The expression of one element of a node without a loop of its own."""
@@ -120,6 +122,16 @@ def is_exchanged(node: Node) -> bool:
 def is_called(node: Node) -> TypeGuard[Operation]:
     """Whether a node is of an op without a lowering: its code is called between phases."""
     return isinstance(node, Operation) and node.op.lower is None
+
+
+def is_rounding(node: Node) -> TypeGuard[Operation]:
+    """Whether a node is its operand rounded to bfloat16, which a product does as it reads."""
+    return isinstance(node, Operation) and node.op.lower == ROUNDING
+
+
+def seen_through(node: Operation) -> bool:
+    """Whether an element of a node is read where one of its operand lies in memory."""
+    return isinstance(node.op.lower, View) or is_rounding(node)
 
 
 def is_constant(node: Node) -> TypeGuard[Operation]:

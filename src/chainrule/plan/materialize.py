@@ -8,7 +8,7 @@ from chainrule.graph.graph import Graph
 from chainrule.graph.node import Node, Operation
 from chainrule.graph.op import Element, Exchange, Reduce, Scan, ScatterAdd, View
 from chainrule.plan.joined import Joined, joined_of
-from chainrule.plan.lower import has_loop, use_count
+from chainrule.plan.lower import has_loop, seen_through, use_count
 
 MAX_EXPR_PRICE = 120
 """The price of an expression beyond which it is materialized."""
@@ -152,7 +152,7 @@ def _uses(graph: Graph, node: Operation, found: Roots) -> _Uses:
             uses.scattered |= (
                 isinstance(consumer.op.lower, ScatterAdd) and x is consumer.operands[0]
             )
-            if isinstance(consumer.op.lower, View):
+            if seen_through(consumer):
                 stack.append(consumer)
             else:
                 uses.reads += consumer.operands.count(x)

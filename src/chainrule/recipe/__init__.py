@@ -10,6 +10,7 @@ from chainrule.recipe.config import resolve as resolve
 from chainrule.recipe.fit import build_optimizer as build_optimizer
 from chainrule.recipe.fit import keeps_best as keeps_best
 from chainrule.recipe.fit import step_settings as step_settings
+from chainrule.recipe.fit import step_settings_here as step_settings_here
 from chainrule.recipe.length import LENGTHS as LENGTHS
 from chainrule.recipe.length import default_length as default_length
 from chainrule.recipe.network import build as build

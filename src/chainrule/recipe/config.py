@@ -142,6 +142,12 @@ class Config:
     clip_norm: float | None = setting(
         None, "number", "Optimizer", "upper bound on the norm of the gradient", above=0
     )
+    precision: str = setting(
+        "float32", "text", "Training", "of the factors of products; bfloat16 is quicker on some",
+        choices=("float32", "bfloat16"),
+        more="bfloat16 is for wide networks, on processors that multiply it; parameters and "
+        "predictions stay float32",
+    )  # fmt: skip
     batch_size: int | None = setting(
         None, "integer", "Training", "examples per step", least=1,
         by_data=lambda x: x.batch_size,

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from chainrule.data.streams.stream import Stream
+from chainrule.engine.program import check_precision
+from chainrule.errors import SettingError
 from chainrule.graph.graph import Graph
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared
@@ -123,7 +125,18 @@ def step_settings(resolved: Config, graph: Graph) -> dict[str, Any]:
         "optimizer": build_optimizer(resolved, graph),
         "batch_size": resolved.batch_size,
         "clip_norm": resolved.clip_norm,
+        "precision": resolved.precision,
     }
+
+
+def step_settings_here(resolved: Config, graph: Graph) -> dict[str, Any]:
+    """The settings of a step of a model from elsewhere; float32 where that is all there is here."""
+    settings = step_settings(resolved, graph)
+    try:
+        check_precision(resolved.precision, "native")
+    except SettingError:
+        settings["precision"] = "float32"
+    return settings
 
 
 def keeps_best(data: Prepared, resolved: Config) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from chainrule.data.windows import Blocks
-from chainrule.engine.program import check_backend
+from chainrule.engine.program import check_backend, check_precision
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.system.settings import require_integer
 from chainrule.train.callbacks import Callback, EarlyStopping, State, as_callbacks
@@ -51,6 +51,7 @@ class FitSettings:
     callbacks: Iterable[Callback | Callable[[State], object]] | Callback | None = None
     record: Record | Iterable[str] | str | bool | None = None
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None
+    precision: str = "float32"
     backend: str = "native"
     threads: int | None = None
     blocks: int | None = None
@@ -74,7 +75,13 @@ class FitSettings:
                 "fit.blocks", "only machine code cuts minibatches into blocks",
                 got=f"backend={self.backend!r}", fix="backend='native', or blocks=1",
             )  # fmt: skip
+        check_precision(self.precision, self.backend)
         optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
+        if isinstance(optimizer, LBFGS) and self.precision != "float32":
+            raise SettingError(
+                "fit.precision", "L-BFGS compares losses that are alike in all digits of bfloat16",
+                fix='precision="float32", or another optimizer',
+            )  # fmt: skip
         object.__setattr__(self, "optimizer", optimizer)
         object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))
         object.__setattr__(self, "record", as_record(self.record))

@@ -57,6 +57,11 @@ class CPU:
 
     name = "native"
 
+    @property
+    def bfloat16(self) -> bool:
+        """See Backend."""
+        return host().bfloat16
+
     def target(self) -> str:
         """See Backend."""
         return repr((host(), llvm_versions()))

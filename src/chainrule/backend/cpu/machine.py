@@ -16,6 +16,7 @@ class Machine:
         vector: bytes of a vector register.
         registers: the number of vector registers.
         fma: whether there is a fused multiply-add.
+        bfloat16: whether there are products of bfloat16, two at once in a lane of float32.
     """
 
     triple: str
@@ -24,6 +25,7 @@ class Machine:
     vector: int
     registers: int
     fma: bool
+    bfloat16: bool = False
 
 
 @cache
@@ -42,7 +44,8 @@ def machine(triple: str, cpu: str, features: Mapping[str, bool]) -> Machine:
         return Machine(triple, cpu, text, 16, 32, True)
     wide = all(features.get(name) for name in ("avx512f", "avx512dq", "avx512bw", "avx512vl"))
     vector = 64 if wide else 32 if features.get("avx2") else 16
-    return Machine(triple, cpu, text, vector, 32 if wide else 16, bool(features.get("fma")))
+    pairs = wide and bool(features.get("avx512bf16"))
+    return Machine(triple, cpu, text, vector, 32 if wide else 16, bool(features.get("fma")), pairs)
 
 
 def without(base: Machine, vector: int) -> Machine:

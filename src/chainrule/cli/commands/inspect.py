@@ -122,5 +122,5 @@ def _machine(model: Model, table: Table | None) -> Forecast | Profile | None:
     if model.loss is None or isinstance(model.optimizer, LBFGS):
         return None
     saved = saved_config(model)
-    settings = {} if saved is None else recipe.step_settings(saved, model.graph)
+    settings = {} if saved is None else recipe.step_settings_here(saved, model.graph)
     return model.plan(**settings) if table is None else model.profile(table, **settings)

@@ -109,7 +109,7 @@ def _plan(model: Model, resolved: Config | None) -> Forecast:
     if resolved is None:
         return model.plan()
     rows = None if model.schema is None else model.schema.rows
-    return model.plan(**recipe.step_settings(resolved, model.graph), rows=rows)
+    return model.plan(**recipe.step_settings_here(resolved, model.graph), rows=rows)
 
 
 def _measured(
@@ -135,7 +135,7 @@ def _measured(
     if table is None:
         raise SettingError("show", "there is no data to measure with",
                            fix=f"chainrule show {quoted(path)} DATA {option}")  # fmt: skip
-    settings = {} if resolved is None else recipe.step_settings(resolved, model.graph)
+    settings = {} if resolved is None else recipe.step_settings_here(resolved, model.graph)
     found = model.profile(table, **settings)
     if events is not None:
         write_trace(found, events, screen)

@@ -4,7 +4,7 @@ import {
   type Call, isBig, isFloat, type Kernel, type Numbers, numbers, operand, result, Uncomputable,
 } from "../call";
 import {
-  erf, larger, power, rint, type Round, sigmoid, sign, smaller, softplus,
+  bfloat16, erf, larger, power, rint, type Round, sigmoid, sign, smaller, softplus,
 } from "./scalars";
 
 // ---------------------------------------------------------------- loops
@@ -204,5 +204,6 @@ export const MAPS: Record<string, Kernel> = {
   clip,
   floor: ofOne((x) => Math.floor(x)),
   round: ofOne(rint),
+  to_bfloat16: ofOne(bfloat16),
   cast,
 };

@@ -17,6 +17,19 @@ export function rint(x: number): number {
   return nearest === 0 && (x < 0 || Object.is(x, -0)) ? -0 : nearest;
 }
 
+const SINGLE = new Float32Array(1);
+const BITS = new Uint32Array(SINGLE.buffer);
+
+/** Rounded to bfloat16, the upper half of a float32; halves go to the even one, subnormal numbers to 0. */
+export function bfloat16(x: number): number {
+  if (x !== x) return x;
+  SINGLE[0] = x;
+  const bits = BITS[0]!;
+  const small = (bits & 0x7f800000) === 0;
+  BITS[0] = small ? bits & 0x80000000 : (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000;
+  return SINGLE[0]!;
+}
+
 /** -1, 0 or 1; NaN for NaN. */
 export function sign(x: number): number {
   return x > 0 ? 1 : x < 0 ? -1 : x === 0 ? 0 : NaN;

@@ -1,5 +1,6 @@
 """Matrix products: factors packed into strips, tiles of sums in registers, any epilogue.
 
+    [pack all of b, as pairs of bfloat16 that several products need]
     for rows in chunks: pack the chunk's part of a
         for panels of columns:
             for blocks of k: [pack the block of b]; for tiles of rows: sums of the tile += a * b
@@ -12,6 +13,7 @@ computed from its last row and not used; columns past the end are not stored.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
@@ -76,7 +78,7 @@ class Gemm:
         sizes = (shape.rows, shape.vectors, shape.lanes)
         self._tile = Tile(
             self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few,
-            self.factors.large, len(self.needed),
+            self.factors.large, len(self.needed), shape.pairs,
         )  # fmt: skip
 
     def write(self) -> None:
@@ -85,6 +87,9 @@ class Gemm:
         self.body.vectors = Vectors(self.shape.n, min(whole, 2 * self.shape.lanes))
         self.nest.vectors = self.body.vectors
         needed = [*self.roots, self.shape.a, self.shape.b]
+        if self.factors.keeps:
+            self.factors.begin((self.shape.b,))
+            self._panels(lambda: self.factors.keep(self.used))
         self.nest.nest(self.shape.outer, needed, self.linear.stores, self._chunks)
 
     def _chunks(self) -> None:
@@ -98,24 +103,24 @@ class Gemm:
             strips = f.div(f.add(lines, str(rows - 1)), rows)
             self.chunk = chunk = Chunk(first, last, lines, strips)
             self.nest.nest(self.shape.outer_k, [self.shape.a], (), lambda: self.factors.copy(chunk))
-            self._panels()
+            self._panels(self._panel)
 
-    def _panels(self) -> None:
+    def _panels(self, inner: Callable[[], None]) -> None:
         """Full panels of columns, then the rest, in as few vectors as it takes."""
         full = self.columns // self.shape.width * self.shape.width
         if full:
             with self.f.loop("0", str(full), self.shape.width) as column:
-                self._columns(column, self.shape.width)
+                self._columns(column, self.shape.width, inner)
         if full < self.columns:
-            self._columns(str(full), self.columns - full)
+            self._columns(str(full), self.columns - full, inner)
 
-    def _columns(self, column: str, used: int) -> None:
+    def _columns(self, column: str, used: int, inner: Callable[[], None]) -> None:
         """A panel of `used` columns."""
         shape = self.shape
         vectors = min(shape.vectors, -(-used // shape.lanes))
         self.used, self.tile = used, replace(self._tile, vectors=vectors)
         with self.body.inside(shape.n, column):
-            self._panel()
+            inner()
 
     def _panel(self) -> None:
         f, rows = self.f, self.shape.rows

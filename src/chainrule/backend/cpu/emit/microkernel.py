@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.emit.scalars import intrinsic
+from chainrule.backend.cpu.emit.scalars import intrinsic, pairs_added
 from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.backend.cpu.emit.text import SCALARS, Function, type_of
 from chainrule.backend.cpu.layout import LINE
@@ -34,7 +34,8 @@ class Helper(Shared):
     name: str = ""
 
 
-def _helper(f: Function) -> Helper:
+def helper(f: Function) -> Helper:
+    """A function that is written, to be shared."""
     return Helper(f.end(), frozenset(f.declared), name=f.name)
 
 
@@ -45,7 +46,8 @@ class Tile:
     With `rows_in_place`, the left factor is not a strip, but a table of the addresses of its rows.
     `few` is the number of rows of a lower tile, for the end. While the sums are made, the next
     columns of b are prefetched if `ahead`, and for the next strip what its end needs, at `needed`
-    addresses.
+    addresses. With `pairs`, an element of a factor is two bfloat16, of two terms, and the products
+    of both are added; the depth counts pairs.
     """
 
     dtype: str
@@ -57,6 +59,7 @@ class Tile:
     few: int
     ahead: bool
     needed: int
+    pairs: bool = False
 
     @property
     def width(self) -> int:
@@ -90,7 +93,7 @@ class Tile:
                 f.store(kind, f.value(f"fadd {kind} {old}, {new}"), sums[place], 64)
         for place in places:
             f.store(kind, f.load(kind, sums[place], 64), targets[place], size)
-        return _helper(f)
+        return helper(f)
 
     def _words(self, f: Function) -> dict[str, str]:
         """The words of a job, loaded."""
@@ -159,7 +162,7 @@ class Tile:
     def _fetch(self, f: Function, pointer: str, level: int) -> None:
         """Prefetch as many columns as the tile has."""
         for line in range(0, self.width * BYTES[self.dtype], LINE):
-            _prefetch(f, f.shift("i8", pointer, str(line)), level)
+            prefetch(f, f.shift("i8", pointer, str(line)), level)
 
     def strip(self) -> Helper:
         """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
@@ -179,7 +182,7 @@ class Tile:
         with f.loop(start, f.least(f.add(start, words["share"]), words["runs"])) as n:
             run = f.shift(element, words["next"], f.mul(n, words["run_stride"]))
             with f.loop("0", words["run_lines"]) as piece:
-                _prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
+                prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
         short = f.value(f"icmp sle i64 %left, {self.few}")
         function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
         f.do(f"call void {function}(ptr %job, ptr %a, ptr %sums, i64 %number)")
@@ -190,20 +193,23 @@ class Tile:
         left = "lines" if self.rows_in_place else "strips"
         step = f".{self.rows}" if self.needed else ""  # of the prefetches from strip to strip
         fetched = f"{'a' * self.ahead}{self.needed or ''}{step}"
-        return f"{left}{fetched}.{SCALARS[self.dtype]}.{rows}.{self.vectors}x{self.lanes}"
+        element = "pairs" if self.pairs else SCALARS[self.dtype]
+        return f"{left}{fetched}.{element}.{rows}.{self.vectors}x{self.lanes}"
 
     @property
     def _kind(self) -> str:
         return type_of(self.dtype, self.lanes)
 
     def _madd(self, f: Function, a: str, b: str, c: str) -> str:
+        if self.pairs:
+            return pairs_added(f, a, b, c)
         if self.fused:
             return intrinsic(f, "fma", self.dtype, self.lanes, a, b, c)
         product = f.value(f"fmul {self._kind} {a}, {b}")
         return f.value(f"fadd {self._kind} {product}, {c}")
 
 
-def _prefetch(f: Function, pointer: str, level: int) -> None:
+def prefetch(f: Function, pointer: str, level: int) -> None:
     """Prefetch a line of memory into the first-level cache, 3, or the second-level one, 2."""
     f.do(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {level}, i32 1)")
 
@@ -244,7 +250,7 @@ def transpose(dtype: str, lanes: int) -> Helper:
                 one = f.load(element, f.shift(element, p, k), size)
                 f.store(element, one, f.shift(element, at, str(r)), size)
             f.store("ptr", f.shift(element, at, "%height"), target, 8)
-    return _helper(f)
+    return helper(f)
 
 
 def transposed(f: Function, kind: str, rows: list[str]) -> list[str]:
@@ -312,4 +318,4 @@ def pack(dtype: str, height: int) -> Helper:
             with f.loop("0", str(height)) as r:
                 one = f.load(element, f.shift(element, source, f.least(f.add(line, r), last)), size)
                 f.store(element, one, f.shift(element, at, r), size)
-    return _helper(f)
+    return helper(f)

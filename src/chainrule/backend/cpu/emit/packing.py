@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.loops import Nest
 from chainrule.backend.cpu.emit.microkernel import Helper, pack, transpose
+from chainrule.backend.cpu.emit.pairs import pack_pairs, pair_of, transpose_pairs
 from chainrule.backend.cpu.emit.text import SCALARS
 from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, split_terms
 from chainrule.backend.cpu.layout import LINE
@@ -15,6 +16,10 @@ from chainrule.plan.affine import AffineExpr
 
 MAX_NEAR = 1 << 15
 """The bytes of a factor up to which it stays in the first-level cache."""
+
+
+MAX_KEPT = 1 << 19
+"""The bytes of a right factor up to which all of it is packed, for several products."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Chunk:
 class Factors:
     """Writes the code that addresses and packs the factors.
 
+    Lengths along k count what a packed factor consists of, terms or pairs of them; addresses of
+    the factors in memory count terms.
     The thread's memory begins with the sums of a chunk; then follow a panel of b, addresses of
     lines, and packed a.
     """
@@ -41,7 +48,9 @@ class Factors:
         self.element, self.size = SCALARS[self.dtype], BYTES[self.dtype]
         columns = self.linear.sizes[shape.n]
         assert isinstance(columns, int)
-        self.columns, self.depth = columns, nest.bounds(shape.k)[1]
+        self.columns, self.all_terms = columns, nest.bounds(shape.k)[1]
+        self.each = 2 if shape.pairs else 1
+        self.depth = self.f.div(self.f.add(self.all_terms, str(self.each - 1)), self.each)
         self._split_offsets()
         self._memory(lengths)
 
@@ -56,42 +65,59 @@ class Factors:
 
     def _memory(self, lengths: Lengths) -> None:
         f, shape = self.f, self.shape
-        fixed, by_rows = 1, False
+        fixed, total, by_rows = 1, "1", False
         for axis in (*shape.outer_k, shape.k):
             size = self.linear.sizes[axis]
-            fixed, by_rows = (fixed * size, by_rows) if isinstance(size, int) else (fixed, True)
-        total = f.mul(str(fixed), "%n") if by_rows else str(fixed)
+            if not isinstance(size, int):
+                total, by_rows = self.depth if axis == shape.k else "%n", True
+            else:
+                fixed *= -(-size // self.each) if axis == shape.k else size
+        total = f.mul(str(fixed), total)
         pad = max(shape.rows, shape.lanes)
-        self._strip_stride = f.add(f.mul(total, str(shape.rows)), str(pad))
+        room = pad + (shape.lanes * shape.rows if shape.pairs else 0)  # after a strip
+        self._strip_stride = f.add(f.mul(total, str(shape.rows)), str(room))
         rows = lengths.chunk + shape.rows
         sums = (shape.rows if lengths.single else rows) * shape.width
-        lines = max(lengths.block, shape.width)
+        lines = max(lengths.block * self.each, shape.width)
         panel = 0 if shape.right == "in_place" else (lengths.block + shape.lanes) * shape.width
+        self.keeps = self._keeps()
+        if self.keeps:
+            wide = -(-self.columns // shape.width) * shape.width
+            panel, lines = (int(self.depth) + shape.lanes) * wide, 2 * int(self.depth) + shape.width
         packs_lines, copies = shape.left == "pack", shape.left not in ("rows_in_place", "in_place")
         self._panel = f.shift(self.element, "%scratch", str(sums))
         self._b_table = f.shift(self.element, self._panel, str(panel))
         self._a_table = f.shift("ptr", self._b_table, str(lines))
-        runs = total if packs_lines else str(rows + 2 * pad)
+        runs = f.mul(total, str(self.each)) if packs_lines else str(rows + 2 * pad)
         self._copied = f.shift("ptr", self._a_table, runs)
         strips = rows // shape.rows * copies
-        each = strips * shape.rows * fixed * self.size + 8 * fixed * packs_lines
-        here = (sums + panel + strips * pad) * self.size + 8 * (lines + rows + 2 * pad) + 2 * LINE
+        each = strips * shape.rows * fixed * self.size + 8 * fixed * self.each * packs_lines
+        here = (sums + panel + strips * room) * self.size + 8 * (lines + rows + 2 * pad) + 2 * LINE
         self.scratch = (here, each) if by_rows else (here + each, 0)
+
+    def _keeps(self) -> bool:
+        """Whether all of b is packed at once, as each of several products would pack it again."""
+        shape = self.shape
+        if not (shape.pairs and shape.outer and self.depth.isdigit()) or shape.outer_k:
+            return False
+        steady = self.body.analysis.depends[shape.b].isdisjoint(shape.outer)
+        return steady and int(self.depth) * self.columns * self.size <= MAX_KEPT
 
     def call(self, helper: Helper, *operands: str) -> None:
         """Call a helper; each operand is a type and a value."""
         self.helpers[helper.name] = helper
         self.f.do(f"call void @{helper.name}({', '.join(operands)})")
 
-    def begin(self) -> None:
-        """Compute the addresses of the factors, as far as they are invariant here."""
-        bases = ((self.shape.a, self._a_base), (self.shape.b, self._b_base))
-        self._a_start, self._b_start = (
-            self.f.shift(
-                self.element, f"%b{self.linear.instrs[instr].data}", self.body.affine_scalar(expr)
-            )
-            for instr, expr in bases
-        )
+    def begin(self, factors: tuple[int, ...] = ()) -> None:
+        """Compute the addresses of both factors, or of some, as far as they are invariant here."""
+        bases = {self.shape.a: self._a_base, self.shape.b: self._b_base}
+        for instr in factors or bases:
+            offset = self.body.affine_scalar(bases[instr])
+            start = self.f.shift(self.element, f"%b{self.linear.instrs[instr].data}", offset)
+            if instr == self.shape.a:
+                self._a_start = start
+            else:
+                self._b_start = start
 
     def panel(self, used: int) -> None:
         """Compute the address of the current columns of b, of which `used` are used."""
@@ -128,7 +154,7 @@ class Factors:
     def copy(self, chunk: Chunk) -> None:
         """Pack a chunk's part of a into strips, or fill a table with the addresses of its rows."""
         f, shape, body = self.f, self.shape, self.body
-        done = self.terms("0")
+        done, depth = self.terms("0"), self.all_terms
         to = f.shift(self.element, self._copied, f.mul(done, str(shape.rows)))
         if shape.left in ("rows_in_place", "transpose"):
             others, _ = split_terms(body.analysis, self._a_depth, shape.outer_k)
@@ -138,19 +164,19 @@ class Factors:
         if shape.left == "transpose":
             for group in reversed(range(0, shape.rows, shape.lanes)):
                 self.call(
-                    transpose(self.dtype, shape.lanes),
+                    self._transpose(),
                     f"ptr {f.shift('ptr', self._a_table, str(group))}",
                     f"ptr {f.shift(self.element, to, str(group))}",
-                    f"i64 {chunk.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {self.depth}",
+                    f"i64 {chunk.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {depth}",
                     f"i64 {self._strip_stride}", f"i64 {shape.rows}",
                 )  # fmt: skip
         elif shape.left == "pack":
-            table = f.shift("ptr", self._a_table, done)
+            table = f.shift("ptr", self._a_table, f.mul(done, str(self.each)))
             start = self._row(chunk.first, self._a_start, chunk)
-            self._table(table, "0", self.depth, lambda k: self._deep(k, start, self._a_depth))
+            self._table(table, "0", depth, lambda k: self._deep(k, start, self._a_depth))
             self.call(
-                pack(self.dtype, shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
-                f"i64 {self.depth}", f"i64 {self._strip_stride}", f"ptr {to}",
+                self._pack(shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
+                f"i64 {depth}", f"i64 {self._strip_stride}", f"ptr {to}",
             )  # fmt: skip
         elif shape.left == "pack_scalar":
             self._pack_scalars(to, chunk)
@@ -165,10 +191,29 @@ class Factors:
                 source = self._row(row, self._a_start, chunk)
                 line = f.shift(self.element, begin_at, r)
                 with f.loop("0", self.depth) as k, self.body.inside():
-                    one = f.load(self.element, self._deep(k, source, self._a_depth), self.size)
-                    f.store(
-                        self.element, one, f.shift(self.element, line, f.mul(k, tile)), self.size
-                    )
+                    at = f.shift(self.element, line, f.mul(k, tile))
+                    f.store(self.element, self._scalar(k, source), at, self.size)
+
+    def _scalar(self, k: str, source: str) -> str:
+        """Element k of a packed line of a, from where the line begins."""
+        f = self.f
+
+        def term(number: str) -> str:
+            return f.load(self.element, self._deep(number, source, self._a_depth), self.size)
+
+        if self.each == 1:
+            return term(k)
+        first = f.mul(k, "2")
+        second, last = f.add(first, "1"), f.sub(self.all_terms, "1")
+        there, value = f.less(first, last), term(f.least(second, last))
+        return pair_of(f, term(first), f.value(f"select i1 {there}, float {value}, float 0.0"))
+
+    def _transpose(self) -> Helper:
+        lanes = self.shape.lanes
+        return transpose_pairs() if self.shape.pairs else transpose(self.dtype, lanes)
+
+    def _pack(self, height: int) -> Helper:
+        return pack_pairs(height) if self.shape.pairs else pack(self.dtype, height)
 
     def _row(self, row: str, start: str, chunk: Chunk) -> str:
         """The address of a row of a; the last one for rows past the end of the chunk."""
@@ -203,10 +248,34 @@ class Factors:
         if shape.right == "in_place":
             b_stride = body.analysis.stride(body.analysis.reads(shape.b), shape.k)
             return self._deep(start, self._b_here, self._b_depth), str(b_stride)
+        if self.keeps:
+            return f.shift(self.element, self._kept(), f.mul(start, str(shape.width))), str(
+                shape.width
+            )
+        if shape.pairs:
+            start = f.mul(start, "2")
+            depth = f.least(f.mul(depth, "2"), f.sub(self.all_terms, start))
+        self._pack_right(start, depth, self._panel)
+        return self._panel, str(shape.width)
+
+    def keep(self, used: int) -> None:
+        """Pack all terms of the current columns of b, of which `used` are used."""
+        self.panel(used)
+        self._pack_right("0", self.all_terms, self._kept())
+
+    def _kept(self) -> str:
+        """The address of the current columns, where all of b is packed."""
+        each = f"{int(self.depth) + self.shape.lanes}"
+        place = self.f.mul(self.body.at[self.shape.n], each)
+        return self.f.shift(self.element, self._panel, place)
+
+    def _pack_right(self, start: str, depth: str, to: str) -> None:
+        """Pack terms of the current columns of b."""
+        f, shape = self.f, self.shape
         if shape.right == "transpose":
             self._table(self._b_table, "0", str(shape.width), self._column)
             self.call(
-                transpose(self.dtype, shape.lanes), f"ptr {self._b_table}", f"ptr {self._panel}",
+                self._transpose(), f"ptr {self._b_table}", f"ptr {to}",
                 f"i64 {shape.vectors}", f"i64 {shape.lanes}", f"i64 {start}", f"i64 {depth}",
                 f"i64 {shape.lanes}", f"i64 {shape.width}",
             )  # fmt: skip
@@ -214,11 +283,10 @@ class Factors:
             end, at = f.add(start, depth), self._b_here
             self._table(self._b_table, start, end, lambda k: self._deep(k, at, self._b_depth))
             self.call(
-                pack(self.dtype, shape.width), f"ptr {self._b_table}",
+                self._pack(shape.width), f"ptr {self._b_table}",
                 f"i64 {self._used}", f"i64 {depth}", "i64 0",
-                f"ptr {self._panel}",
+                f"ptr {to}",
             )  # fmt: skip
-        return self._panel, str(shape.width)
 
     def _column(self, number: str) -> str:
         """The address of a column of b, contiguous along k; past the end that of the last one."""
@@ -232,11 +300,12 @@ class Factors:
     def next(self, start: str, depth: str, chunk: Chunk) -> dict[str, str]:
         """The words that locate a block of the next columns of b for the prefetch."""
         f, shape = self.f, self.shape
-        if shape.right != "transpose" or self.columns <= shape.width:
+        if shape.right != "transpose" or self.columns <= shape.width or self.keeps:
             return {}
         run_stride = self._b_columns.axes[shape.n]
-        at = f.shift(self.element, self._column("0"), f.add(start, str(run_stride * shape.width)))
-        runs, run_lines = str(shape.width), f.div(f.mul(depth, str(self.size)), LINE)
+        first = f.add(f.mul(start, str(self.each)), str(run_stride * shape.width))
+        at = f.shift(self.element, self._column("0"), first)
+        runs, run_lines = str(shape.width), f.div(f.mul(depth, str(self.size * self.each)), LINE)
         share = f.add(f.value(f"udiv i64 {runs}, {chunk.strips}"), "1")
         return {
             "next": at,

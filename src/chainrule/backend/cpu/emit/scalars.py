@@ -32,6 +32,13 @@ def intrinsic(f: Function, name: str, dtype: str, lanes: int, *operands: str) ->
     return f.call(kind, f"llvm.{name}.{suffix}", *((kind, x) for x in operands))
 
 
+def pairs_added(f: Function, a: str, b: str, c: str) -> str:
+    """c plus the products of both bfloat16 in each of 16 lanes of a and b."""
+    pairs, kind = "<32 x bfloat>", "<16 x float>"
+    x, y = (f.value(f"bitcast {kind} {v} to {pairs}") for v in (a, b))
+    return f.call(kind, "llvm.x86.avx512bf16.dpbf16ps.512", (kind, c), (pairs, x), (pairs, y))
+
+
 def apply(
     f: Function, name: str, dtype: str, source: str, lanes: int, operands: tuple[str, ...]
 ) -> str:
@@ -171,6 +178,25 @@ def _cast(f: Function, dtype: str, source: str, lanes: int, a: str) -> str:
     return f.value(f"{'zext' if source in UNSIGNED else 'sext'} {old} {a} to {new}")
 
 
+def _bfloat16(f: Function, dtype: str, source: str, lanes: int, a: str) -> str:
+    """The upper half of a float32, rounded half to even; what is subnormal becomes 0."""
+    a = _cast(f, "float32", source, lanes, a)
+    real, kind = type_of("float32", lanes), type_of("uint32", lanes)
+
+    def bits(operation: str, x: str, value: int) -> str:
+        return f.value(f"{operation} {kind} {x}, {constant(str(value), 'uint32', lanes)}")
+
+    whole = f.value(f"bitcast {real} {a} to {kind}")
+    odd = bits("and", bits("lshr", whole, 16), 1)
+    up = bits("add", f.value(f"add {kind} {whole}, {odd}"), 0x7FFF)
+    nan = f.value(f"fcmp uno {real} {a}, {a}")
+    y = choose(f, "uint32", lanes, nan, bits("or", whole, 0x400000), up)
+    small = bits("icmp eq", bits("and", whole, 0x7F800000), 0)
+    y = choose(f, "uint32", lanes, small, bits("and", whole, 0x80000000), y)
+    y = f.value(f"bitcast {kind} {bits('and', y, 0xFFFF0000)} to {real}")
+    return _cast(f, dtype, "float32", lanes, y)
+
+
 def _maths(name: str) -> Callable[..., str]:
     def write(f: Function, dtype: str, source: str, lanes: int, *operands: str) -> str:
         return maths(f, name, dtype, lanes, operands)
@@ -201,5 +227,6 @@ TABLE: dict[str, Callable[..., str]] = {
     "mod": _mod,
     "floordiv": _floordiv,
     "cast": _cast,
+    "bfloat16": _bfloat16,
     **{name: _maths(name) for name in MATHS},
 }

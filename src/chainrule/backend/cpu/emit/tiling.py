@@ -55,6 +55,7 @@ class Tiling:
             else the method of packing: `transpose` if it is contiguous along k, `pack` if along n.
         rows, vectors, lanes: the size of a tile.
         few: the rows of the lower tile at the end.
+        pairs: whether the factors are packed as pairs of bfloat16, each two terms of a sum.
     """
 
     a: int
@@ -70,6 +71,7 @@ class Tiling:
     vectors: int
     lanes: int
     few: int
+    pairs: bool = False
 
     @property
     def width(self) -> int:
@@ -81,8 +83,8 @@ def tiling(
     analysis: Analysis, contraction: Contraction, machine: Machine, max_rows: int
 ) -> Tiling | None:
     """The tiling of a contraction; None if there is none."""
-    linear = analysis.linear
-    if not _any_order(analysis):
+    linear, pairs = analysis.linear, contraction.rounded
+    if not _any_order(analysis) or (pairs and not machine.bfloat16):
         return None
 
     def size(axis: int) -> int:
@@ -103,7 +105,7 @@ def tiling(
             for k in sorted(contraction.k, key=assumed, reverse=True):
                 roles = (a, b, m, n, k)
                 if _readable(analysis, roles):
-                    return _tiled(analysis, machine, roles, size)
+                    return _tiled(analysis, machine, roles, size, pairs)
     return None
 
 
@@ -154,11 +156,14 @@ def _mixes_m_and_k(analysis: Analysis, access: Access, m: int) -> bool:
     return any(m in depends and depends & over for depends in symbols)
 
 
-def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...]) -> Left:
-    """The access to the left factor."""
+def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...], pairs: bool) -> Left:
+    """The access to the left factor; pairs are always packed."""
     linear = analysis.linear
     a, _, m, n, k = roles
     access, size = analysis.reads(a), linear.sizes[k]
+    if pairs:
+        along = analysis.stride(access, k), analysis.stride(access, m)
+        return "transpose" if along[0] == 1 else "pack" if along[1] == 1 else "pack_scalar"
     external = not linear.arguments[int(linear.instrs[a].data or 0)].slack
     if analysis.stride(access, k) != 1:
         if analysis.stride(access, m) != 1:
@@ -173,31 +178,32 @@ def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...]) -> Left:
     )
 
 
-def _right(analysis: Analysis, b: int, n: int, k: int, lanes: int) -> Right:
-    """The access to the right factor."""
+def _right(analysis: Analysis, b: int, n: int, k: int, lanes: int, pairs: bool) -> Right:
+    """The access to the right factor; pairs are always packed."""
     linear = analysis.linear
     access, argument = analysis.reads(b), linear.arguments[int(linear.instrs[b].data or 0)]
     if analysis.stride(access, n) != 1:
         return "transpose"
     size = linear.sizes[n]
     inside = argument.slack or (isinstance(size, int) and size % lanes == 0)
-    return "in_place" if inside and analysis.stride(access, k) is not None else "pack"
+    return "in_place" if inside and not pairs and analysis.stride(access, k) is not None else "pack"
 
 
 def _tiled(
-    analysis: Analysis, machine: Machine, roles: Roles, size: Callable[[int], int]
+    analysis: Analysis, machine: Machine, roles: Roles, size: Callable[[int], int], pairs: bool
 ) -> Tiling:
     a, b, m, n, k = roles
     linear = analysis.linear
     lanes = machine.vector // BYTES[linear.instrs[linear.value].dtype]
     columns = linear.sizes[n]
     wide = -(-columns // lanes) if isinstance(columns, int) else 64
-    tile = best_tile(TILES[machine.registers], size(m), wide, size(k))
+    tile = best_tile(TILES[machine.registers], size(m), wide, -(-size(k) // (1 + pairs)))
     outer = tuple(x for x in range(linear.free) if x not in (m, n))
     outer_k = tuple(x for x in linear.over if x != k)
-    right = _right(analysis, b, n, k, lanes)
-    left = _left(analysis, roles, outer_k)
-    return Tiling(a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few_rows(size(m), tile))
+    right = _right(analysis, b, n, k, lanes, pairs)
+    left = _left(analysis, roles, outer_k, pairs)
+    few = few_rows(size(m), tile)
+    return Tiling(a, b, m, n, k, outer, outer_k, left, right, *tile, lanes, few, pairs)
 
 
 def split_terms(
@@ -228,7 +234,7 @@ class Lengths:
     """The blocking of the loops of a product.
 
     Attributes:
-        block: length of a block of k.
+        block: length of a block of k, in terms or pairs of them.
         chunk: rows whose part of the left factor is packed at once.
         single: whether one block covers the whole sum.
     """
@@ -242,6 +248,9 @@ def lengths(linear: LinearKernel, shape: Tiling, max_rows: int) -> Lengths:
     """The blocking of a product; code differs only between powers of two of `max_rows`."""
     sizes = [s if isinstance(s, int) else 1 << (max_rows - 1).bit_length() for s in linear.sizes]
     k, m = linear.sizes[shape.k], linear.sizes[shape.m]
+    if shape.pairs:
+        sizes[shape.k] = -(-sizes[shape.k] // 2)
+        k = sizes[shape.k] if isinstance(k, int) else k
     block = even(k, MAX_BLOCK, 1) if isinstance(k, int) else MAX_BLOCK
     single = sizes[shape.k] <= block and not shape.outer_k
     copied = BYTES[linear.instrs[linear.value].dtype] * math.prod(
