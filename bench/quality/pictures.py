@@ -1,86 +1,153 @@
-"""The quality of the recipe on pictures: `python -m bench.quality.pictures digits`.
+"""The quality of pictures: `python -m bench.quality.pictures [SET ...]` prints a table.
 
-Test rows have no part in any choice: of Fashion-MNIST its own test part, of the others a
-quarter of the rows, another one for each seed. It prints a row of the table in docs/pictures.md.
+It runs `chainrule train` without options, as a process of its own, and a support vector machine of
+scikit-learn on the pixels beside it. Test rows have no part in any choice: of Fashion-MNIST its own
+test part, of the others a quarter of the rows, another one for each seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
 import time
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 import chainrule as cr
+from bench.machine import processor
+from bench.process import ROOT, all_cores
+from bench.quality.process import commit
 
 SETS = {"digits": (8, 8), "mnist-5k": (28, 28), "fashion-mnist": (28, 28)}
 """The height and width of the pictures of a set of the catalogue."""
 OWN_TEST = "fashion-mnist"
-"""A set whose test part is a set of its own."""
+"""A set whose test part is a set of its own; a support vector machine would take an hour on it."""
+LEARNERS = ("chainrule", "vectors")
+HEAD = ("set", "trained on", "tested on", "learner", "accuracy, a seed each", "log loss",
+        "processor seconds", "seconds", "peak memory")  # fmt: skip
 
-Pictures = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""Pixels (n, h, w), and classes (n,)."""
+VECTORS = """
+import json, sys, numpy as np
+from sklearn.svm import SVC
+parts = map(np.load, sys.argv[1:])
+(x, y), (u, v) = ((f["x"].reshape(len(f["x"]), -1) / 255, f["y"]) for f in parts)
+print(json.dumps({"accuracy": SVC(C=10).fit(x, y).score(u, v)}))
+"""
+"""The program of the support vector machine, on two files."""
+
+Array = npt.NDArray[np.generic]
 
 
-def load(name: str, shape: tuple[int, int]) -> Pictures:
-    """The pictures of a set of the catalogue, which has been fetched."""
+@dataclass(frozen=True)
+class Found:
+    """One run: its scores on the test rows, and what learning took."""
+
+    accuracy: float
+    log_loss: float | None
+    processor_seconds: float
+    seconds: float
+    memory: int
+
+
+def load(name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Pixels (n, h, w) and classes (n,) of a set of the catalogue, which has been fetched."""
     columns = dict(cr.data.read(name).to_dict())
-    label = next(x for x in columns if x in ("digit", "label"))
-    classes = columns.pop(label)
-    pixels = np.stack(list(columns.values()), axis=1)
-    return pixels.reshape(-1, *shape).astype(np.uint8), classes
+    classes = columns.pop(next(x for x in columns if x in ("digit", "label")))
+    pixels = np.stack([x.astype(np.uint8) for x in columns.values()], axis=1)
+    return pixels.reshape(-1, *shape), classes
 
 
-def divided(name: str, seed: int) -> tuple[Pictures, Pictures]:
-    """Training and test pictures."""
+def write_parts(name: str, seed: int, folder: Path) -> tuple[int, int]:
+    """Write train.npz and test.npz; returns how many rows each has."""
     x, y = load(name, SETS[name])
     if name == OWN_TEST:
-        return (x, y), load(f"{name}-test", SETS[name])
-    order = cr.data.shuffled(len(x), seed + 1000)
-    test, train = order[: len(x) // 4], order[len(x) // 4 :]
-    return (x[train], y[train]), (x[test], y[test])
+        train, test = (x, y), load(f"{name}-test", SETS[name])
+    else:
+        order, cut = cr.data.shuffled(len(x), seed + 1000), len(x) // 4
+        train, test = ((x[rows], y[rows]) for rows in (order[cut:], order[:cut]))
+    for part, (pixels, classes) in {"train": train, "test": test}.items():
+        np.savez(folder / part, x=pixels, y=classes)
+    return len(train[1]), len(test[1])
 
 
-def measured(name: str, seed: int, **settings: Any) -> dict[str, Any]:
-    """The scores of one run on the test rows, and its time."""
-    train, test = divided(name, seed)
-    wall, processor = time.perf_counter(), time.process_time()
-    model = cr.train(_table(*train), "class", seed=seed, verbose=False, **settings)
-    seconds = time.perf_counter() - wall
-    scores = model.evaluate(_table(*test))
-    return {
-        "set": name, "seed": seed, "rows": len(train[0]), "test_rows": len(test[0]),
-        "accuracy": scores["accuracy"], "log_loss": scores["log_loss"], "seconds": seconds,
-        "processor_seconds": time.process_time() - processor, "epochs": model.history.last_epoch,
-        "parameters": model.size,
-    }  # fmt: skip
+def measured(learner: str, seed: int, quality: str, folder: Path) -> Found:
+    """The scores of a learner on the parts in a folder, and what it took to learn."""
+    command = [sys.executable, "-m", "chainrule", "train", "train.npz", "--task", "classification",
+               "-o", "model", "--force", "--seed", str(seed), "--quality", quality]  # fmt: skip
+    if learner == "vectors":
+        command = [sys.executable, "-c", VECTORS, "train.npz", "test.npz"]
+    begun = time.perf_counter()
+    with (folder / "out.txt").open("w") as out:
+        child = subprocess.Popen(command, cwd=folder, stdout=out, env=_variables())
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - begun
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    told = (folder / "out.txt").read_text()
+    if learner == "chainrule":
+        asked = [sys.executable, "-m", "chainrule", "evaluate", "model", "test.npz", "--json"]
+        told = subprocess.run(
+            asked, cwd=folder, env=_variables(), capture_output=True, text=True, check=True
+        ).stdout
+    scores = json.loads(told)
+    scores = scores.get("metrics", scores)
+    return Found(scores["accuracy"], scores.get("log_loss"), used.ru_utime + used.ru_stime, seconds,
+                 used.ru_maxrss << 10)  # fmt: skip
 
 
-def _table(pixels: npt.NDArray[Any], classes: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    return {"picture": pixels, "class": classes}
+def _variables() -> dict[str, str]:
+    """The variables of a process that imports this checkout."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "src")}
+
+
+def row(name: str, rows: tuple[int, int], learner: str, runs: Sequence[Found]) -> str:
+    """A row of the table."""
+    called = {"chainrule": "Chainrule", "vectors": "support vectors"}[learner]
+    losses = [x.log_loss for x in runs if x.log_loss is not None]
+    cells = (
+        name, *(f"{x:,}" for x in rows), called, ", ".join(f"{x.accuracy:.4f}" for x in runs),
+        f"{np.mean(losses):.4f}" if losses else "",
+        *(f"{np.mean(x):,.0f}" for x in ([r.processor_seconds for r in runs],
+                                         [r.seconds for r in runs])),
+        f"{max(x.memory for x in runs) >> 20:,} MiB",
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Run what the command line asks for, and print a line of JSON for each seed, and a row."""
+    """Measure what the command line asks for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("set", choices=SETS)
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {', '.join(SETS)}; all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--quality", default="balanced", choices=("fast", "balanced", "best"))
+    parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=LEARNERS)
     given = parser.parse_args()
-    runs = []
-    for seed in given.seeds:
-        runs.append(measured(given.set, seed, quality=given.quality))
-        print(json.dumps(runs[-1]), flush=True)
-    accuracy, loss, seconds = (
-        np.array([run[key] for run in runs])
-        for key in ("accuracy", "log_loss", "processor_seconds")
-    )
-    print(f"| {given.set} | {runs[0]['rows']:,} | {runs[0]['test_rows']:,} | "
-          f"{', '.join(f'{x:.4f}' for x in accuracy)} | {loss.mean():.4f} | "
-          f"{seconds.mean():.0f} |")  # fmt: skip
+    if unknown := set(given.sets) - set(SETS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; the sets are {', '.join(SETS)}")
+    print(f"Commit {commit()}, {processor()}, {len(all_cores())} processors, "
+          f"Python {platform.python_version()}; "
+          f"load {os.getloadavg()[0]:.1f} at the begin.")  # fmt: skip
+    print(f"\n| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
+    for name in given.sets or SETS:
+        for learner in given.learners:
+            if (name, learner) == (OWN_TEST, "vectors"):
+                continue
+            runs = []
+            for seed in given.seeds:
+                with tempfile.TemporaryDirectory() as folder:
+                    rows = write_parts(name, seed, Path(folder))
+                    runs.append(measured(learner, seed, given.quality, Path(folder)))
+            print(row(name, rows, learner, runs), flush=True)
 
 
 if __name__ == "__main__":

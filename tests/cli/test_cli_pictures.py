@@ -72,3 +72,22 @@ def test_no_classes_and_no_pictures(folder: Path) -> None:
     (folder / "empty").mkdir()
     _, told = run("train", "empty", cwd=folder, code=1)
     assert "an empty folder" in told
+
+
+def test_ids_of_a_table_stand_once_in_the_predictions(folder: Path) -> None:
+    names = [f"across/{k}" for k in range(3)]
+    (folder / "photos" / "ids.csv").write_text("\n".join(["picture", *names]))
+    out, told = run("predict", "photos-model", "photos/ids.csv", "--keep", "picture", cwd=folder)
+    assert [line.split(",")[0] for line in out.splitlines()] == ["picture", *names]
+    assert out.splitlines()[0].startswith("picture,class,")
+    assert "'across/0.png'" in told
+
+
+def test_a_file_of_arrays_names_its_own_kind(folder: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (40, 6, 6), np.uint8)
+    np.savez(folder / "all.npz", images=x, labels=np.arange(40) % 2)
+    out, told = run("train", "all.npz", "--epochs", "1", "--validation", "0", cwd=folder)
+    assert "1 epoch in " in out + told
+    assert out.splitlines()[-1].split() == [
+        "chainrule", "predict", "all-model", "NEW.npz", "-o", "predictions.csv"
+    ]  # fmt: skip

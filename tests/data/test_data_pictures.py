@@ -14,12 +14,14 @@ from PIL import Image
 
 import chainrule as cr
 from chainrule.data.check import check_table
+from chainrule.data.columns.mirror import mirror_share, swapped_share
 from chainrule.data.columns.picturefiles import decode, look
-from chainrule.data.columns.pictures import PictureColumn, mirror_share
+from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
 from chainrule.data.twins import check_pictures
 from chainrule.errors import DataError, SettingError
+from chainrule.recipe import Training
 
 RED, GREEN = (200, 30, 30), (30, 200, 30)
 
@@ -251,6 +253,27 @@ def test_mirror_images_are_told_where_left_and_right_differ() -> None:
     leaning[:, :, :3] //= 2
     assert mirror_share(leaning) > 0.9
     assert mirror_share(noise[:20]) == 1.0
+
+
+def arrows(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bright spots on a noisy ground, at the left of class 0 and at the right of class 1."""
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 80, (count, 9, 9, 1)).astype(np.uint8), np.arange(count) // 2 % 2
+    for k in range(count):
+        x[k, generator.integers(0, 9), 1 + 6 * y[k]] += 150
+    return x, y
+
+
+def test_classes_that_mirroring_swaps_are_not_mirrored(tmp_path: Path) -> None:
+    x, y = arrows(120)
+    assert mirror_share(x) < 0.6
+    assert swapped_share(x, y) > 0.3
+    assert swapped_share(x, np.random.default_rng(1).integers(0, 2, 120)) < 0.1
+    data = {"picture": x, "class": np.array(["left", "right"])[y]}
+    chosen = cr.Config(target="class")
+    assert Training.of(cr.data.read(data), chosen).config.flip == "no"
+    data["class"] = np.array(["dark", "light"])[(np.arange(120) % 3 > 0) * 1]
+    assert Training.of(cr.data.read(data), chosen).config.flip == "yes"
 
 
 # ---------------------------------------------------------------- folders

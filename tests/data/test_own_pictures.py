@@ -160,3 +160,30 @@ def test_a_signal_does_not_hold_its_target() -> None:
     data = {"x1": [1.0, 2] * 9, "y": [0, 1] * 9, "x2": [2.0, 1] * 9}
     with pytest.raises(SettingError, match="target 'y' is one of its columns"):
         cr.train(data, "y", signal="x1..x2", verbose=False)
+
+
+@pytest.mark.parametrize("ids", ["a{:03}", "{:05}", "{}"])
+def test_ids_name_pictures_without_their_ending(tmp_path: Path, ids: str) -> None:
+    names = [ids.format(k) for k in range(1, 13)]
+    for k, name in enumerate(names):
+        picture(tmp_path / ("train" if k < 8 else "test") / f"{name}.jpg", 20 * k)
+        picture(tmp_path / "other" / f"x{k}.png")
+    rows = [f"{name},{'ab'[k % 2]}" for k, name in enumerate(names[:8])]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,breed", *rows]))
+    (tmp_path / "sample.csv").write_text("\n".join(["id", *names[8:]]))
+    table = read(tmp_path / "labels.csv")
+    assert f"column 'id' names pictures, such as 'train/{names[0]}.jpg'" in table.notes
+    schema = Schema.learn(table, "breed")
+    assert [x.kind for x in schema.used] == ["picture"]
+    model = cr.train(tmp_path / "labels.csv", "breed", epochs=1, validation=0, verbose=False)
+    found = model.predict(tmp_path / "sample.csv")
+    assert found.to_dict()["id"].tolist() == names[8:]
+    assert np.isfinite(found.values).all()
+
+
+def test_numbers_that_are_no_names_stay_numbers(tmp_path: Path) -> None:
+    picture(tmp_path / "1.png")
+    (tmp_path / "a.csv").write_text("age,y\n" + "".join(f"{k},{k % 2}\n" for k in range(1, 30)))
+    table = read(tmp_path / "a.csv")
+    assert table["age"].storage == "integer"
+    assert table.notes == ()

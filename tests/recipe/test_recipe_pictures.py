@@ -49,6 +49,13 @@ def test_any_number_of_threads_gives_the_same_model(bars: cr.Model) -> None:
     assert all((values[0][name] == values[1][name]).all() for name in values[0])
 
 
+def test_an_epoch_and_a_row_are_one(bars: cr.Model) -> None:
+    model = cr.train(shapes(), epochs=1, validation=0, verbose=False)
+    assert repr(model).endswith("; 1 epoch>")
+    assert repr(bars).endswith("; 25 epochs>")
+    assert repr(model.predict({"picture": shapes(1)["picture"]})).startswith("1 prediction of")
+
+
 def test_settings_of_pictures(tmp_path: Path) -> None:
     for k in range(6):
         for name, colour in (("a", (200, k, 9)), ("b", (9, k, 200))):

@@ -17,7 +17,9 @@ from chainrule.data.readers.stdin import STDIN
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 
-SUFFIX = re.compile(r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|xls|ods|gz))+$", re.IGNORECASE)
+SUFFIX = re.compile(
+    r"(\.(csv|tsv|txt|parquet|json|jsonl|ndjson|xlsx|xls|ods|npz|gz))+$", re.IGNORECASE
+)
 MODEL = "model.safetensors"
 LEARNING = "learning.json"
 SIDES = ("report.html", "history.csv", "config.toml")

@@ -88,10 +88,11 @@ def check_table(
 def _check_size(table: Table, features: list[Column]) -> list[Finding]:
     rows, width = len(table), len(features)
     if rows < 50:
-        return [Finding("info", None, f"only {rows} rows: scores will vary with the split",
+        few = f"only {counted(rows, 'row')}: scores will vary with the split"
+        return [Finding("info", None, few,
                         "collect more rows, or trust the scores little")]  # fmt: skip
     if width > rows:
-        return [Finding("info", None, f"{width:,} columns but only {rows:,} rows",
+        return [Finding("info", None, f"{width:,} columns but only {counted(rows, 'row')}",
                         "keep fewer columns, or raise decay= or dropout=")]  # fmt: skip
     return []
 

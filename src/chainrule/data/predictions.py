@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
+from chainrule.data.table import counted
 from chainrule.display.tables import Section, as_html
 from chainrule.system.atomicfile import write_whole
 
@@ -77,7 +78,7 @@ class Predictions:
 
     def __repr__(self) -> str:
         columns = self.to_dict()
-        lines = [f"{len(self):,} predictions of {self.target!r}"]
+        lines = [f"{counted(len(self), 'prediction')} of {self.target!r}"]
         for row in range(min(5, len(self))):
             lines.append("  " + ", ".join(f"{k} {_text(v[row])}" for k, v in columns.items()))
         if len(self) > 5:
@@ -92,9 +93,9 @@ class Predictions:
         right = tuple(k for k, x in enumerate(columns.values()) if x.dtype.kind in "fiu")
         rows = tuple(zip(*texts, strict=True))
         if len(self) > SHOWN:
-            rows += ((f"{len(self) - SHOWN:,} more rows", *[""] * (len(columns) - 1)),)
+            rows += ((counted(len(self) - SHOWN, "more row"), *[""] * (len(columns) - 1)),)
         table = Section(
-            f"{len(self):,} predictions of {self.target!r}", rows, tuple(columns), right
+            f"{counted(len(self), 'prediction')} of {self.target!r}", rows, tuple(columns), right
         )
         notes = Section("", tuple(("note", note) for note in self.notes))
         return as_html([table, notes] if self.notes else [table])

@@ -131,10 +131,12 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         learned, notes, whole = None, [*table.notes, *found], table
         if target is not None:
             learned = learn_target(table, table[target], task, chosen.get(target))
-            _, kept, found = labelled(table, learned)
+            codes, kept, found = labelled(table, learned)
             refuse_words(table, learned, kept)
             notes += [*found, *reading_notes(table[target], learned)]
             table = table.take(kept)
+            if isinstance(learned, ClassTarget):
+                options = {**options, "picture": {**options.get("picture", {}), "classes": codes}}
         features = [column for column in table if column.name != target]
         encoders = learn_columns(table, features, chosen, options)
         for encoder in encoders:

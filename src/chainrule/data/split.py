@@ -12,7 +12,7 @@ from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.readers.memory import from_mapping
 from chainrule.data.shuffle import Rows, shuffled
-from chainrule.data.table import Column
+from chainrule.data.table import Column, counted
 from chainrule.errors import DataError, SettingError
 from chainrule.types import is_number
 
@@ -72,7 +72,7 @@ def holdout(
     train, validation = np.flatnonzero(~validates), np.flatnonzero(validates)
     share = round(100 * len(validation) / n)
     sentence = (
-        f"{100 - share} % / {share} %: {len(train):,} rows to train, "
+        f"{100 - share} % / {share} %: {counted(len(train), 'row')} to train, "
         f"{len(validation):,} to validate, {how}"
     )
     return train, validation, sentence

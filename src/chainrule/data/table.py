@@ -67,6 +67,7 @@ class Column:
     written: the cells as they stand, where the source has no types: CSV.
     comma: whether numbers in texts may have decimal commas, as another column of the table shows.
     folder: that names of files in texts are relative to; empty: the working folder.
+    ending: of the files that texts name without it, such as ".jpg" of ids.
     classes: whether the source says that these are classes, as the names of folders are.
     condensed: the rows that each cell stands for; None: one.
     """
@@ -82,6 +83,7 @@ class Column:
     folder: str = ""
     classes: bool = False
     condensed: Condensed | None = None
+    ending: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -171,7 +173,8 @@ class Column:
         written = None if self.written is None else self.written.take(rows)
         condensed = None if self.condensed is None else self.condensed.take(rows)
         return Column(self.name, self.storage, self.values[rows], self.levels, mask, self.parsed,
-                      written, self.comma, self.folder, self.classes, condensed)  # fmt: skip
+                      written, self.comma, self.folder, self.classes, condensed,
+                      self.ending)  # fmt: skip
 
     @property
     def typed(self) -> Column:
@@ -378,7 +381,8 @@ class Table:
 
     @property
     def _head(self) -> str:
-        return f"Table of {self.rows:,} rows x {len(self._columns)} columns from {self.source}"
+        size = f"{counted(self.rows, 'row')} x {counted(len(self._columns), 'column')}"
+        return f"Table of {size} from {self.source}"
 
     def __repr__(self) -> str:
         shown = [_summary(column) for column in list(self)[:SHOWN_COLUMNS]]

@@ -98,7 +98,8 @@ class Model(Predicting[Result]):
 
     def __repr__(self) -> str:
         outputs = ", ".join(f"{self.graph.name(x)} {x.type}" for x in self.outputs)
-        trained = f"{len(self.history)} epochs" if len(self.history) else "not trained"
+        epochs = len(self.history)
+        trained = f"{epochs:,} epoch{'s' * (epochs != 1)}" if epochs else "not trained"
         return f"<Model: {outputs}; {self.size:,} parameters; {trained}>"
 
     def _repr_html_(self) -> str:

@@ -77,7 +77,7 @@ def prepare(
     ):
         held, m = state.arrays(validation)
         refuse_impossible_targets(state, held, "the validation data")
-        sentence = f"{n:,} rows to train, {m:,} of their own to validate"
+        sentence = f"{n:,} row{'s' * (n != 1)} to train, {m:,} of their own to validate"
         whole = Prepared(arrays, all_rows, held, np.arange(m), sentence, **more)
         return whole if blocks is None else _windowed(state, whole, n, blocks)
     if blocks is not None and groups is None and time is None:

@@ -54,6 +54,8 @@ MIN_CLASS_SHARE = 0.5
 probability to all classes alike, and would say too much of a rare one."""
 MIRROR_ALIKE = 0.6
 """The share of pictures told from mirrored ones up to which mirroring makes more of the kind."""
+MOST_SWAPPED = 0.1
+"""The share of pictures that mirroring may take to another class."""
 SHIFT, ZOOM = 0.08, 0.2
 """The largest shift of a picture, and the largest share of its sides that is cut off."""
 MIN_ZOOMED = 32
@@ -105,10 +107,12 @@ class Facts:
 
     @property
     def flip(self) -> str | None:
-        """Whether to mirror pictures: where a linear rule cannot tell which ones are mirrored."""
+        """Whether to mirror pictures: where a linear rule cannot tell which ones are mirrored, and
+        tells their classes nevertheless."""
         if self.picture is None:
             return None
-        return "yes" if self.picture.mirror <= MIRROR_ALIKE else "no"
+        alike = self.picture.mirror <= MIRROR_ALIKE and self.picture.swapped <= MOST_SWAPPED
+        return "yes" if alike else "no"
 
     @property
     def shift(self) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table, listed
+from chainrule.data.table import Table, counted, listed
 from chainrule.display.format import number, words
 from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.errors import SettingError
@@ -102,7 +102,7 @@ class Search:
         )
         head = (words(self.metric), "epochs", "settings", "failed")
         failed = any(x.error for x in self.trials)
-        title = f"{len(self.trials):,} trials, the best first"
+        title = f"{counted(len(self.trials), 'trial')}, the best first"
         kept = rows if failed else tuple(row[:-1] for row in rows)
         return as_html([Section(title, kept, head if failed else head[:-1], (0, 1))])
 
@@ -242,7 +242,7 @@ class _Study:
             rounds += 1
         going, out, best = list(tried), list[Trial](), None
         for left in reversed(range(rounds)):
-            text = f"round {rounds - left} of {rounds}: {len(going)} settings"
+            text = f"round {rounds - left} of {rounds}: {counted(len(going), 'trial')}"
             self._progress.note(text + (f", 1/{factor**left} of the epochs" if left else ""))
             try:
                 best = self._train(going, 1 / factor**left, f"round-{rounds - left}")

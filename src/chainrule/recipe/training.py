@@ -190,7 +190,8 @@ class Training:
             model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
             model.notes |= Made.here(self.digest, complete=False).noted()
             what = (
-                f"training on {len(data.rows):,} rows, {'up to ' * maybe}{resolved.epochs} epochs"
+                f"training on {counted(len(data.rows), 'row')}, {'up to ' * maybe}"
+                f"{counted(resolved.epochs or 0, 'epoch')}"
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
             kept = within(self.checkpoint, "training")
@@ -212,7 +213,7 @@ class Training:
         assert resolved.epochs is not None
         again, epochs = model.untrained(), min(2 * best, resolved.epochs)
         why = "the first run ended before its rate had fallen; the better one is kept"
-        what = f"the same for {epochs} epochs: {why}"
+        what = f"the same for {counted(epochs, 'epoch')}: {why}"
         self._announce(progress, what, self._refits, False, self._refit_share)
         shorter = replace(resolved, epochs=epochs, patience=epochs)
         kept = within(self.checkpoint, "shorter")
@@ -238,7 +239,7 @@ class Training:
         epochs = self.kept
         all_rows = divide(data.arrays, rows, None, resolved.seed)
         with choose(verbose) as progress:
-            self._announce(progress, f"{sentence}, for {epochs} epochs", 0)
+            self._announce(progress, f"{sentence}, for {counted(epochs or 0, 'epoch')}", 0)
             whole, kept = replace(resolved, epochs=epochs, patience=None), "all-rows"
             fit(again, all_rows, whole, progress, checkpoint=within(self.checkpoint, kept))
         self._before_refit = model.values, model.steps
@@ -246,7 +247,8 @@ class Training:
         model.restore(again.values | again.slots | chosen, again.steps)
         model.split += f"; then {sentence}"
         if model.learning is not None:
-            told = f"what was recorded is the run on {len(data.rows):,} rows; then {sentence}"
+            ran = counted(len(data.rows), "row")
+            told = f"what was recorded is the run on {ran}; then {sentence}"
             model.learning = replace(model.learning, notes=[*model.learning.notes, told])
         model.trained_rows = keys_of(subset(self.encoded, rows))
         model.notes |= Made.here(self.digest, complete=True).noted()
@@ -258,7 +260,7 @@ class Training:
     def refit_in_words(self) -> str:
         """The work of `refit`: "once more on all 344 rows"; empty where it does nothing."""
         count = len(self.data.rows) + len(self.data.held_rows)
-        return f"once more on all {count:,} rows" if self._refits else ""
+        return f"once more on all {counted(count, 'row')}" if self._refits else ""
 
     @property
     def refitted(self) -> bool:

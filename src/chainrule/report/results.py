@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import decided
-from chainrule.data.table import clip
+from chainrule.data.table import clip, counted
 from chainrule.display.format import number, words
 from chainrule.display.svg import Floats
 from chainrule.display.tables import Section, as_html
@@ -76,7 +76,7 @@ class Evaluation:
             for name, value in self.scores.items()
         )
         said = tuple((text, "", "") for text in self.remarks)
-        title = f"Scores on {self.rows:,} {self.name} rows"
+        title = f"Scores on {counted(self.rows, f'{self.name} row')}"
         return as_html([Section(title, rows + said, ("score", "model", "guess"), (1, 2))])
 
     @property
@@ -114,9 +114,10 @@ class Importance:
         if not self.columns:
             return f"It is not measured: {self.why}."
         which = "log loss rises" if self.of == "log_loss" else "R² falls"
+        rows = counted(self.rows, f"{self.name} row")
         return (
             f"How much {'the ' * (self.of == 'log_loss')}{which} when the values of one column are "
-            f"shuffled among {self.rows:,} {self.name} rows: the mean of {self.shuffles} shuffles, "
+            f"shuffled among {rows}: the mean of {self.shuffles} shuffles, "
             "± twice their standard deviation. Within that, nothing shows that the network relies "
             "on the column. Columns that hold the same information share their importance."
         )

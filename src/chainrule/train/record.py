@@ -168,7 +168,8 @@ class Recording:
     def __repr__(self) -> str:
         span = f"epochs {self.epochs[0]} to {self.epochs[-1]}, " if len(self) else ""
         return (
-            f"<Recording of {len(self)} epochs: {span}{len(self.rows)} rows, "
+            f"<Recording of {len(self)} epoch{'s' * (len(self) != 1)}: {span}"
+            f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}, "
             f"{', '.join(self.nodes)}>"
         )
 

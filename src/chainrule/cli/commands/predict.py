@@ -139,7 +139,9 @@ class _Asked:
             schema = self.model.schema
             encoded = table if watch else schema.encode(table, "none", watch=False)
             predictions = self.model.predict(encoded)
-            made, found, self.what = predictions.to_dict(), predictions.notes, predictions.target
+            named = predictions.names.keys() & self.kept  # the files of pictures: written once
+            made = {k: x for k, x in predictions.to_dict().items() if k not in named}
+            found, self.what = predictions.notes, predictions.target
         else:
             made, found = _nodes(self.model, self._path, table, self._nodes)
             self.what = f"{counted(len(made), 'column')} of {', '.join(self._nodes)}"

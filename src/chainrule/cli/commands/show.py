@@ -17,6 +17,7 @@ from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
 from chainrule.data.features import features
 from chainrule.data.readers.sources import is_query, read
+from chainrule.data.table import counted
 from chainrule.display.format import duration
 from chainrule.errors import ModelFileError, SettingError
 from chainrule.graph.listing import listing
@@ -153,12 +154,12 @@ def _print_summary(model: Model, path: str, screen: Console, *, full: bool) -> N
     screen.write(screen.styled(path, "bold"))
     if schema is not None and schema.target is not None:
         facts.append(("predicts", f"{schema.target.name} ({schema.task})"))
-        used = f"{len(schema.used)} of {len(schema.columns)} columns"
-        facts.append(("learned from", f"{schema.rows:,} rows of {schema.source}, {used}"))
+        used = f"{len(schema.used)} of {counted(len(schema.columns), 'column')}"
+        facts.append(("learned from", f"{counted(schema.rows, 'row')} of {schema.source}, {used}"))
     if model.split:
         facts.append(("split", model.split))
     if len(history):
-        ran = f"{len(history)} epochs in {duration(float(history['seconds'][-1]))}"
+        ran = f"{counted(len(history), 'epoch')} in {duration(float(history['seconds'][-1]))}"
         facts.append(("trained", "; ".join(filter(None, [ran, history.extreme()]))))
     facts.append(("seed", str(model.seed)))
     screen.table(facts)

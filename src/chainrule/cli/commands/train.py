@@ -43,6 +43,7 @@ from chainrule.data.blocks import Encoded
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
+from chainrule.data.table import counted
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.learning.file import save_learning
 from chainrule.model.learning.learner import SAMPLE
@@ -245,7 +246,7 @@ def _prepared(
     training.print_settings(screen)
     if test is not None:
         screen.heading("Test")
-        screen.say(f"{len(test):,} rows of {order.test}", indent=2)
+        screen.say(f"{counted(len(test), 'row')} of {order.test}", indent=2)
         print_notes(screen, test.notes)
     live = None
     if order.live:
@@ -410,8 +411,16 @@ def _write_report(
 
 def _next_command(outputs: Outputs, data: str) -> str:
     """The command that uses the model."""
-    new = "NEW_FOLDER" if Path(data).is_dir() else "NEW.csv"
+    new = "NEW_FOLDER" if Path(data).is_dir() else f"NEW{_ending(data)}"
     return f"chainrule predict {quoted(outputs.named)} {new} -o predictions.csv"
+
+
+def _ending(data: str) -> str:
+    """The ending of new data for a model: files of pictures have their own."""
+    path = Path(data)
+    if path.suffix == ".npz":
+        return ".npz"
+    return "-images-idx3-ubyte" if path.name.removesuffix(".gz").endswith("-ubyte") else ".csv"
 
 
 def _print_files(screen: Console, outputs: Outputs, data: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
+from chainrule.data.columns.mirror import mirror_share, swapped_share
 from chainrule.data.columns.picturefiles import (
     Decoded,
     Seen,
@@ -32,8 +33,6 @@ PEEKED = 100
 """Names of a column that are looked for as files, before they are taken for pictures."""
 SAMPLE = 64
 """Pictures that are looked at for colours, where their files could hold some."""
-MIRRORED, MIN_MIRRORED = 2_000, 60
-"""Pictures that are compared with their mirror images, and the fewest that tell something."""
 FAR = 100
 """Times the scale of the training pixels, from which others are of another unit."""
 STATS_OF = 10_000
@@ -49,12 +48,15 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         channels: 1 for grey, 3 for colour.
         mirror: the share of pictures that a linear rule tells from their mirror images: 0.5 where
             left and right are alike.
+        swapped: how much smaller the share of pictures is whose class a linear rule tells, beyond
+            chance, where they are mirrored: near 1 for arrows to the left and to the right.
     """
 
     height: int
     width: int
     channels: int
     mirror: float = 1.0
+    swapped: float = 0.0
 
     kind = "picture"
 
@@ -69,13 +71,15 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
 
     @classmethod
     def fit(
-        cls, column: Column, reason: str = "", size: Sequence[int] = (), colour: str | None = None
-    ) -> Self:
+        cls, column: Column, reason: str = "", size: Sequence[int] = (), colour: str | None = None,
+        classes: NDArray[Any] | None = None,
+    ) -> Self:  # fmt: skip
         """Choose size and channels, where they are left open, and learn mean and deviation.
 
         Args:
             size: height and width, or one number for both.
             colour: "grey" or "colour".
+            classes: the code of the class of each picture, (n,).
 
         Raises:
             DataError: no picture can be read.
@@ -86,7 +90,7 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
             if len(size) > 2:
                 raise SettingError("size", "a picture has a height and a width",
                                    got=", ".join(map(str, size)), fix="size=(48, 64)")  # fmt: skip
-            seen = look(column.texts, column.folder)
+            seen = look(_files(column), column.folder)
             height, width, channels = _chosen(column, seen, size, colour)
             reason += _sizes(seen)
         else:
@@ -101,11 +105,13 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         rows = np.flatnonzero(~absent)
         rows = rows[:: -(-len(rows) // STATS_OF)]
         pictures = blank.encode(column.take(rows))[0]
-        mirror, pixels = mirror_share(pictures), pictures.reshape(-1, channels)
+        pixels, mirror, swapped = pictures.reshape(-1, channels), mirror_share(pictures), 0.0
+        if classes is not None:
+            swapped = swapped_share(pictures, classes[rows])
         mean, std = pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
         return msgspec.structs.replace(
             blank, mean=tuple(mean.tolist()), gaps=int(absent.sum()), mirror=mirror,
-            std=tuple(np.where(std > 0, std, 1.0).tolist()),
+            swapped=swapped, std=tuple(np.where(std > 0, std, 1.0).tolist()),
         )  # fmt: skip
 
     @property
@@ -177,7 +183,7 @@ class PictureColumn(GridEncoder, frozen=True, kw_only=True, tag="picture"):
         key = ("pictures", self.shape)
         known, decoded = column.parsed.get(key, (None, None))
         if known is None or not np.isin(used, known).all():
-            names = [str(column.levels[k]) for k in used]
+            names = [f"{column.levels[k]}{column.ending}" for k in used]
             size = self.height, self.width
             known, decoded = used, decode(names, column.folder, size, self.channels)
             if len(used) > 0.5 * len(column.levels):
@@ -191,10 +197,15 @@ def _named(column: Column) -> list[str]:
     """Some of the texts that are names of pictures; none where over a tenth are others."""
     if column.storage != "text" or not column.distinct:
         return []
-    texts = column.texts
+    texts = _files(column)
     some = texts[:: -(-len(texts) // PEEKED)]
     names = [text for text in some if is_picture(text)]
     return names if len(names) >= 0.9 * len(some) else []
+
+
+def _files(column: Column) -> list[str]:
+    """The names of files that the texts of a column stand for."""
+    return [text + column.ending for text in column.texts]
 
 
 def lost_pictures(column: Column) -> str | None:
@@ -233,7 +244,7 @@ def _chosen(
     column: Column, seen: Sequence[Seen], size: Sequence[int], colour: str | None
 ) -> tuple[int, int, int]:
     """Height, width and channels of files, where they are left open."""
-    names = column.texts
+    names = _files(column)
     if size:
         height, width = (size[0], size[-1])
     elif seen:
@@ -247,23 +258,3 @@ def _chosen(
         some = names[:: -(-len(names) // SAMPLE)]
         coloured = not all_grey(decode(some, column.folder, (height, width), 3).pixels)
     return height, width, 3 if coloured else 1
-
-
-def mirror_share(pictures: NDArray[Any]) -> float:
-    """The share of pictures (n, h, w, c) that a linear rule tells from their mirror images.
-
-    The rule is learned from every second one of a sample, and tried on the others. Where left and
-    right mean the same, as in most photos, it is near 0.5; letters and digits are told almost
-    always. 1.0 where there are too few to know.
-    """
-    some = pictures[:: -(-len(pictures) // MIRRORED)]
-    if len(some) < MIN_MIRRORED or some.shape[2] < 2:
-        return 1.0
-    step = max(some.shape[1] // 16, some.shape[2] // 16, 1)
-    grey = some.mean(axis=-1)[:, ::step, ::step]
-    apart = (grey - grey[:, :, ::-1])[:, :, : grey.shape[2] // 2].reshape(len(grey), -1)
-    learned, tried = apart[::2], apart[1::2]
-    inner = learned.T @ learned
-    inner[np.diag_indices(len(inner))] += 0.1 * np.trace(inner) / len(inner) + 1e-6
-    rule = np.linalg.solve(inner, learned.sum(axis=0))
-    return float((tried @ rule > 0).mean())

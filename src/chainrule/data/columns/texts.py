@@ -208,7 +208,7 @@ def column_with_gaps(column: Column, gaps: frozenset[str], notes: Notes) -> Colu
         if new.storage != "text":
             return new
         return replace(new, written=column.written, comma=column.comma, folder=column.folder,
-                       classes=column.classes)  # fmt: skip
+                       classes=column.classes, ending=column.ending)  # fmt: skip
     notes.gaps(column)
     codes, labels = _plain_labels(column, gaps)
     lost = np.array([*(label in gaps for label in labels), False])[codes]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from chainrule.data.columns.decimals import with_one_decimal_mark
 from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.columns.texts import with_gaps
 from chainrule.data.readers.duck import read_query
+from chainrule.data.readers.filenames import with_files
 from chainrule.data.readers.folder import PICTURE, one_picture, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.several import name_of, several
@@ -25,9 +25,6 @@ from chainrule.system.memory import free_memory
 from chainrule.system.signals import interrupted_queries
 
 QUERY = re.compile(r"\s*(select|with|from)\s", re.IGNORECASE)
-
-FEW = 20
-"""Texts of a column of which one may be the name of a picture."""
 
 
 def is_query(source: str) -> bool:
@@ -90,18 +87,9 @@ def _read(
         if is_picture(path.name):
             return one_picture(path, str(source))
         table = read_file(path, header=header, encoding=encoding, sheet=sheet)
-        table = _with_folder(table, str(path.parent))
+        table = with_files(table, path)
         return table if path.name == Path(source).name else table.called(str(source))
     return _filled(_from_memory(source))
-
-
-def _with_folder(table: Table, folder: str) -> Table:
-    """The table whose names of pictures are relative to the folder of its file."""
-    columns = [
-        replace(x, folder=folder) if x.storage == "text" and any(map(is_picture, x.texts[:FEW]))
-        else x for x in table
-    ]  # fmt: skip
-    return table if columns == list(table) else table.replaced(columns, table.notes, table.gaps)
 
 
 def _from_memory(source: Any) -> Table:
