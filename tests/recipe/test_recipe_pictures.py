@@ -12,7 +12,9 @@ from PIL import Image
 import chainrule as cr
 from chainrule.display.png import between, data_uri, png
 from chainrule.errors import SettingError
+from chainrule.nn.numeric import scale
 from chainrule.recipe import Training
+from chainrule.recipe.fit import rate_factors
 
 
 def shapes(count: int = 80, side: int = 12) -> dict[str, object]:
@@ -47,6 +49,17 @@ def test_any_number_of_threads_gives_the_same_model(bars: cr.Model) -> None:
         model.fit(training.data, epochs=2, batch_size=32, threads=threads, verbose=False)
         values.append(model.values)
     assert all((values[0][name] == values[1][name]).all() for name in values[0])
+
+
+def test_batch_norms_learn_at_the_rate_itself() -> None:
+    x = cr.input("x", (8, 8, 1))
+    top = cr.dense(scale(cr.global_pool(cr.batch_norm(cr.conv(x, 4, 3)))), 2)
+    loss = cr.cross_entropy(top, cr.input("y", (), "int32"))
+    factors = rate_factors(cr.Model(outputs=top, loss=loss).graph)
+    assert factors == pytest.approx({
+        "conv.w": (256 / 9) ** 0.5, "conv.b": 1.6, "scale.scale": 96.0, "dense.w": 8.0,
+        "dense.b": 1.6,
+    })  # fmt: skip
 
 
 def test_an_epoch_and_a_row_are_one(bars: cr.Model) -> None:

@@ -19,8 +19,9 @@ def body(x: Node, resolved: Config) -> Node:
     """The features (N, width) of pictures or signals: augmented in training, then convolved.
 
     Each stage has twice the field of view of the one before: convolution, normalisation and
-    activation, twice but in the first, and a pooling that halves the sides. The last one ends in
-    the mean of each channel.
+    activation, twice but in the first. A stage ends with a pooling that halves the sides, before
+    the normalisation, which then has a quarter of the work; the last one ends in the mean of each
+    channel.
     """
     x = augment(
         x, flip=resolved.flip == "yes" and x.ndim == 4, shift=resolved.shift or 0.0,
@@ -30,9 +31,15 @@ def body(x: Node, resolved: Config) -> Node:
     if not widths:
         return flatten(x)
     for stage, width in enumerate(widths):
-        for _ in range(1 if stage == 0 else 2):
+        last = 0 if stage == 0 else 1
+        for k in range(last + 1):
             x = conv(x, width, WINDOW[x.ndim], bias=False)
+            if k == last and stage < len(widths) - 1 and _shortest(x) > 1:
+                x = max_pool(x, 2)
             x = activate("body", batch_norm(x), resolved.activation, None)
-        if stage < len(widths) - 1 and min(d for d in x.shape[1:-1] if isinstance(d, int)) > 1:
-            x = max_pool(x, 2)
     return global_pool(x)
+
+
+def _shortest(x: Node) -> int:
+    """The shortest side of pictures or signals."""
+    return min(d for d in x.shape[1:-1] if isinstance(d, int))

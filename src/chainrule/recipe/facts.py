@@ -208,7 +208,7 @@ class Facts:
     @property
     def batch_size(self) -> int:
         """Examples per step: about thirty steps an epoch."""
-        most = 128 if self.grids else 256
+        most = 64 if self.grids else 256
         return int(np.clip(2 ** round(math.log2(self.training_rows / 30 + 1)), 32, most))
 
     @cached_property

@@ -67,10 +67,16 @@ def build_optimizer(resolved: Config, graph: Graph) -> Optimizer | LBFGS:
 
 
 def rate_factors(graph: Graph) -> dict[str, float]:
-    """By parameter, the factor relative to the rate of a layer with 256 inputs."""
+    """By parameter, the factor relative to the rate of a layer with 256 inputs.
+
+    Batch normalisation learns at that rate: at the factor of other scales it would be noise.
+    """
     factors = {}
+    batch_norms = {x.scope for x in graph.parameters if x.suffix == ".running_mean"}
     for x in graph.parameters:
         inputs = static_size(x.shape[:-1])
+        if x.scope in batch_norms:
+            continue
         if x.trainable and x.suffix == ".w" and x.ndim in (2, 4):
             factors[graph.name(x)] = math.sqrt(REFERENCE_INPUTS / inputs)
         elif x.trainable and (x.suffix in RATE_FACTORS or x.suffix == ".w"):
