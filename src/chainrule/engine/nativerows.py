@@ -31,8 +31,9 @@ LEAST, MOST = 64, 4096
 SPEED = 25_000.0
 """Additions, or multiplications with an addition, in a microsecond."""
 
-SHARED_BLOCKS, SHARED_TIME = 4, 800.0
-"""More blocks, or more predicted microseconds, than that are shared by all processors."""
+SHARED_BLOCKS, SHARED_TIME = 16, 6_000.0
+"""More blocks, or more predicted microseconds, than that are shared by all processors: before, the
+work is done by the time that another processor has woken up."""
 
 
 Arrays: TypeAlias = Mapping[str, Array]

@@ -1,0 +1,48 @@
+"""Forward passes that processors share have the same bits as those of one thread."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import chainrule as cr
+from chainrule.engine import nativerows
+from chainrule.system.processors import processors
+
+
+@pytest.fixture(scope="module")
+def model():
+    x = cr.input("x", (6, 5))
+    return cr.Model(cr.dense(cr.gru(x, 7), 3), seed=0)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 63, 64, 65, 130, 257])
+def test_shared_and_alone(model, rows, monkeypatch):
+    x = np.random.default_rng(rows).normal(size=(rows, 6, 5)).astype("float32")
+    parts = []
+    run = nativerows.Pool.run
+    monkeypatch.setattr(nativerows, "SHARED_TIME", float("inf"))
+    monkeypatch.setattr(nativerows, "SHARED_BLOCKS", float("inf"))
+    alone = cr.Model(*model.outputs, values=model.values).predict({"x": x})
+    monkeypatch.setattr(nativerows, "SHARED_TIME", 0.0)
+    monkeypatch.setattr(nativerows.Pool, "run", lambda *a: (parts.append(a[2]), run(*a)))
+    shared = cr.Model(*model.outputs, values=model.values)
+    for _ in range(3):  # the second call may be a direct one
+        assert_array_equal(shared.predict({"x": x}), alone)
+    if processors() > 1:
+        expected = [processors()] * 3 if rows > 1 else []
+        assert parts == expected
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        assert_array_equal(shared.predict({"x": x}), alone)
+        assert parts == expected
+
+
+def test_long_passes_alone_are_shared(model, monkeypatch):
+    graph = model.graph
+    short = nativerows.NativeRows(graph, list(model.outputs))
+    assert short.fits(64)
+    monkeypatch.setattr(nativerows, "SHARED_TIME", 10 * short.time)
+    if processors() > 1:
+        assert short.fits(10)
+        assert not short.fits(11)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert short.fits(64)
