@@ -44,7 +44,7 @@ from chainrule.system.signals import interruptible, uninterrupted
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
 
-MAX_RESTING_BYTES = 1 << 24
+MAX_RESTING_BYTES = 1 << 26
 """The most memory of a program that is kept between two runs."""
 
 COARSE = 256

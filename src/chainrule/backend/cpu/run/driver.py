@@ -216,6 +216,7 @@ class Runner:
     def release(self) -> None:
         """Let go of the arrays that `bind` was given; the next run needs them again."""
         self._given.release()
+        self._saved.release()
 
     # ------------------------------------------------------------ steps
 

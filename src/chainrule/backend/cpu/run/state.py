@@ -79,6 +79,11 @@ class Saved:
         self._block[: self._size] = self.copy
         return self._parity
 
+    def release(self) -> None:
+        """Let go of the copy."""
+        self.copy = np.empty(0, np.uint8)
+        self.forget()
+
     def forget(self) -> None:
         """The next run needs a new copy."""
         self.runs, self._until = [], 0.0
