@@ -63,6 +63,8 @@ def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
 
 def between_exchanges(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
     """The kernels by the number of exchanges of sums that come before them; in a valid order."""
+    if not any(write.buffer.space == "gradient" for x in kernels for write in x.writes):
+        return [list(kernels)]
     made: dict[Buffer, int] = {}  # the number of exchanges before it is written
     stretches: list[list[Kernel]] = [[]]
     operands = [linearize(x)[1] for x in kernels]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -213,17 +214,12 @@ def layout(
     sides = [(b, extent(b, rows)) for b in given
              if b.space not in CALLER_OWNED and b.part is None and b not in same
              for _ in range(2 if b in double else 1)]  # fmt: skip
-    taken: list[tuple[int, int, int, int]] = []
+    taken = Taken()
     offsets: dict[Buffer, list[int]] = {}
     end = 0
     for buffer, bytes in sides:
-        first, last = alive.get(buffer, (0, sys.maxsize))
         size = -(-(bytes + SLACK) // LINE) * LINE
-        at = end
-        if alive:
-            others = (x[:2] for x in taken if x[2] <= last and first <= x[3])
-            at = _gap(sorted(others), size)
-            taken.append((at, at + size, first, last))
+        at = taken.place(size, *alive.get(buffer, (0, sys.maxsize))) if alive else end
         offsets.setdefault(buffer, []).append(at)
         end = max(end, _apart(at + size))
     for buffer in given:
@@ -236,14 +232,40 @@ def layout(
     return Layout({b: _place(b, tuple(found), rows) for b, found in offsets.items()}, end)
 
 
-def _gap(taken: Iterable[tuple[int, int]], size: int) -> int:
-    """The first offset from which `size` bytes are free, between ranges that are in order."""
-    at = 0
-    for start, stop in taken:
-        if start - at >= size:
-            break
-        at = max(at, _apart(stop))
-    return at
+class Taken:
+    """The ranges of a block that buffers take, each for some phases, in the order of their starts.
+
+    Before what an equal request found there is still nothing, so a search goes on there.
+    """
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ranges: list[tuple[int, int, int, int]] = []  # start, stop, first and last phase
+        self._stops: list[int] = []  # the greatest stop up to each of them
+        self._found: dict[tuple[int, int, int], int] = {}
+
+    def place(self, size: int, first: int, last: int) -> int:
+        """Takes the first `size` bytes that are free from a phase to another; their offset."""
+        at = self._found.get((size, first, last), 0)
+        for k in range(bisect_left(self._stops, at), len(self._starts)):
+            start, stop, begin, end = self._ranges[k]
+            if begin <= last and first <= end:
+                if start - at >= size:
+                    break
+                at = max(at, _apart(stop))
+        self._found[size, first, last] = at
+        self._take(at, at + size, first, last)
+        return at
+
+    def _take(self, start: int, stop: int, first: int, last: int) -> None:
+        k = bisect_left(self._starts, start)
+        self._starts.insert(k, start)
+        self._ranges.insert(k, (start, stop, first, last))
+        self._stops.insert(k, max(stop, self._stops[k - 1] if k else 0))
+        for later in range(k + 1, len(self._stops)):
+            if self._stops[later] >= stop:
+                break
+            self._stops[later] = stop
 
 
 def _apart(end: int) -> int:

@@ -28,6 +28,9 @@ from chainrule.plan.affine import Analysis
 UNROLLED = 8
 """The turns of an innermost loop up to which it is written out."""
 
+LIMIT = 96
+"""The products up to which it is: more take long to compile, and hide the cost of a loop."""
+
 Extents = tuple[tuple[int, int], ...]
 
 
@@ -186,6 +189,7 @@ class Direct:
         starts = [self._start(x) for x in shape.factors]
         loops = self._loops()
         offsets = [self._offsets(x, extents, rows) for x in shape.factors]
+        self._turns = min(UNROLLED, LIMIT // len(places))
         self._terms(loops, starts, lambda at: self._term(at, offsets, acc, vectors, used))
         for r, v in places:
             to = f.shift(self.element, sums, str((r * vectors + v) * shape.lanes))
@@ -246,7 +250,7 @@ class Direct:
                 f.shift(self.element, p, f.mul(k, str(s))) for p, s in zip(at, strides, strict=True)
             ]
 
-        if len(loops) == 1 and length.isdigit() and int(length) <= UNROLLED:
+        if len(loops) == 1 and length.isdigit() and int(length) <= self._turns:
             for turn in range(int(length)):
                 term(there(str(turn)))
             return

@@ -1,0 +1,48 @@
+"""The places of buffers in a block: the first that is free, found in time for many of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule.backend.cpu.layout import Taken
+
+
+def first_gap(taken: list[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
+    """The place of a request by a search over all ranges in order."""
+    at = 0
+    for start, stop in sorted(x[:2] for x in taken if x[2] <= last and first <= x[3]):
+        if start - at >= size:
+            break
+        at = max(at, stop + 64 * (stop % 4096 == 0))
+    return at
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_buffers_get_the_first_place_that_is_free(seed: int) -> None:
+    rng, ours = np.random.default_rng(seed), Taken()
+    taken: list[tuple[int, int, int, int]] = []
+    for _ in range(60):
+        size = 64 * int(rng.choice([1, 2, 3, 64, 100]))
+        first, last = sorted(map(int, rng.integers(0, 6, 2)))
+        want = first_gap(taken, size, first, last)
+        assert ours.place(size, first, last) == want
+        taken.append((want, want + size, first, last))
+
+
+def test_a_layout_of_many_equal_buffers_looks_at_each_a_few_times() -> None:
+    looks = 0
+
+    class Counting(list[Any]):
+        def __getitem__(self, key: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return super().__getitem__(key)
+
+    ours = Taken()
+    ours._ranges = Counting()
+    for k in range(2000):
+        ours.place(256, k % 2, 2)
+    assert looks < 5 * 2000
