@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.backend.cpu.run.orders import Orders
+from chainrule.engine.blocks import Blocks
 from chainrule.engine.forward import Forward
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.program import Program, compile_step
@@ -24,6 +25,7 @@ from chainrule.graph.step import KEY, Step
 from chainrule.interpret import initial_value
 from chainrule.ops.build import constant
 from chainrule.passes.specialise import specialise
+from chainrule.system.ranks.communicator import Serial
 from chainrule.train.optim import SGD
 from networks import ROWS, Network
 
@@ -62,6 +64,32 @@ def check(case: Network) -> None:
         for name, program in (("passes", passed), ("native", native)):
             got = _after(program, case.data, rows, rate)
             _assert_near(got, want, moved, f"step {k + 1}, {name}")
+
+
+def check_blocks(case: Network, blocks: int = 3) -> bool:
+    """Every step on minibatches in blocks gives what the interpreter gives for whole ones.
+
+    Returns whether it was trained: False where rows meet otherwise than by sums.
+
+    Raises:
+        AssertionError: they differ by more than rounding does, see `check`.
+    """
+    case = replace(case, data=with_means(Graph([*case.outputs, case.loss]), case.data))
+    try:
+        cut = replace(case, settings={**case.settings, "exchange": True}).step()
+    except GraphError as error:
+        if error.where != "fit.blocks":
+            raise
+        return False
+    plain, shaken = Interpreted(case.step(), {}, case.seed), _shaken(case)
+    native = compile_step(cut, {}, case.seed, blocks=Blocks(blocks, Serial()))
+    for k, (rows, rate) in enumerate(zip(case.batches, case.rates, strict=True)):
+        before = plain.read()
+        moved = [_moved(case, other, before, k, seed) for seed, other in enumerate(shaken)]
+        native.write(before, k)
+        want = _after(plain, case.data, rows, rate)
+        _assert_near(_after(native, case.data, rows, rate), want, moved, f"step {k + 1}, blocks")
+    return True
 
 
 def check_prediction(case: Network) -> None:

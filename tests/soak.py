@@ -13,7 +13,7 @@ import time
 import traceback
 import warnings
 
-from agreement import check, check_prediction
+from agreement import check, check_blocks, check_prediction
 from networks import network
 
 
@@ -30,6 +30,7 @@ def main() -> int:
         try:
             case = network(random.Random(seed))
             check(case)
+            check_blocks(case)
             check_prediction(case)
         except Exception:
             failed.append(seed)

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 
-from agreement import check, check_prediction
+from agreement import check, check_blocks, check_prediction
 from chainrule.graph import Graph, listing
 from networks import Network, network, networks
 
@@ -20,6 +20,11 @@ def test_interpreter_passes_and_machine_code_agree(case: Network) -> None:
     note(f"{case.rule} {case.settings}\n{listing(Graph(case.loss))}")
     check(case)
     check_prediction(case)
+
+
+@pytest.mark.parametrize("seed", [21, 1, 4])  # 21: attention, and minibatches of few rows
+def test_minibatches_in_blocks_are_trained_on_as_whole_ones(seed: int) -> None:
+    assert check_blocks(network(random.Random(seed)), 5)
 
 
 def test_a_seed_makes_the_same_network_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import chainrule as cr
 
 BESIDE = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
+ALLOWED = ["--oversubscribe", "--allow-run-as-root"]
 pytestmark = pytest.mark.skipif(
     MPIEXEC is None or importlib.util.find_spec("mpi4py") is None,
     reason="the extra [mpi] is not installed: pip install 'chainrule[mpi]'",
@@ -53,14 +55,14 @@ def environment() -> dict[str, str]:
 
 def started(folder: Path, ranks: int, *command: str) -> subprocess.CompletedProcess[str]:
     assert MPIEXEC is not None
-    launcher = [MPIEXEC, "-n", str(ranks), "--oversubscribe", "--allow-run-as-root"]
+    launcher = [MPIEXEC, "-n", str(ranks), *ALLOWED]
     return subprocess.run([*launcher, sys.executable, *command], cwd=folder, env=environment(),
                           capture_output=True, text=True, timeout=120)  # fmt: skip
 
 
-def write_table(path: Path) -> None:
+def write_table(path: Path, count: int = 90) -> None:
     rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(2, 90))
+    a, b = rng.normal(size=(2, count))
     rows = [f"{x:.4f},{y:.4f},{'yes' if x * y > 0 else 'no'}" for x, y in zip(a, b, strict=True)]
     path.write_text("\n".join(["a,b,c", *rows]) + "\n")
 
@@ -93,3 +95,39 @@ def test_a_rank_that_is_lost_ends_all_with_its_name(how: str, tmp_path: Path) ->
     assert "rank 1" in run.stderr
     assert not (tmp_path / "m.safetensors").exists()
     assert time.monotonic() - begun < 60, "it hangs"
+
+
+@pytest.mark.soak
+def test_a_run_that_is_killed_goes_on_with_any_number_of_ranks(tmp_path: Path) -> None:
+    """Killed is the launcher: no process of it remains, and the bits are those of one alone."""
+    write_table(tmp_path / "t.csv", 2000)
+    options = ["train", "t.csv", "--target", "c", "--quality", "fast", "--refit", "no", "-q"]
+    options += ["--epochs", "30", "--patience", "30", "--blocks", "8"]
+    command, pick = [sys.executable, "-m", "chainrule"], random.Random()
+    checkpoints: set[Path] = set()
+    for begun in range(100):
+        assert MPIEXEC is not None
+        launcher = [MPIEXEC, "-n", str(pick.choice((1, 2, 3, 4))), *ALLOWED]
+        more = ["train", "--resume", "run"] if begun else [*options, "--checkpoint", "run"]
+        more += ["--every", "0.2s"] + ([] if begun else ["-o", "cut"])
+        with subprocess.Popen([*launcher, *command, *more], cwd=tmp_path, env=environment(),
+                              stderr=subprocess.PIPE, text=True) as process:  # fmt: skip
+            while process.poll() is None:
+                there = set((tmp_path / "run").rglob("*.safetensors"))
+                if there - checkpoints:
+                    break
+                time.sleep(0.02)
+            time.sleep(pick.uniform(0, 1.5))
+            process.kill()
+            assert process.stderr is not None
+            process.stderr.read()  # until the last process has ended
+        checkpoints |= there
+        if (tmp_path / "cut" / "report.html").exists():
+            break
+    alone = subprocess.run([*command, *options, "-o", "whole"], cwd=tmp_path, env=environment(),
+                           capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    one, two = (cr.load(tmp_path / x / "model.safetensors") for x in ("whole", "cut"))
+    assert begun > 1, "it was never killed"
+    for name, value in one.values.items():
+        assert value.tobytes() == two.values[name].tobytes(), name

@@ -45,6 +45,8 @@ def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [text for text in given if text != "--debug"]
     _prepare_streams()
+    if in_group():
+        os.environ.setdefault("NO_COLOR", "1")  # a launcher makes a terminal of any stream
     trouble = Console(sys.stderr if speaks() else None)
     try:
         with warnings.catch_warnings():

@@ -45,8 +45,8 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
         command = [*_launcher(count), sys.executable, "-m", "chainrule", *_without(command_line)]
         code = _run(command, os.environ | {VARIABLE: marker})
         done, reason = read_marker(marker)
-    if done and code == 0:
-        return 0
+    if code == INTERRUPTED or (done and code == 0):
+        return code
     if reason:
         Console(sys.stderr).say(f"[--ranks] the run has ended early: {reason}")
     return code if code > 0 and not reason else FAILED

@@ -141,7 +141,10 @@ class BlockRunner:
         return losses, None
 
     def _step(self, rows: Array, inputs: dict[str, Array]) -> bool:
-        """Do a step on the rows of a minibatch; returns whether all is finite."""
+        """Do a step on the rows of a minibatch; returns whether all is finite.
+
+        A block without rows is run too, for what later parts need of it; its sums are 0.
+        """
         count, parts = self._blocks.count, len(self._exchanged)
         starts = [k * len(rows) // count for k in range(count + 1)]
         blocks = [(k, rows[starts[k] : starts[k + 1]], starts[k]) for k in self._mine]
@@ -150,7 +153,7 @@ class BlockRunner:
             for runner, (k, some, first) in zip(self._runners, blocks, strict=True):
                 if not _run(runner, some, inputs | {FIRST_ROW.label: np.asarray(first)}, part):
                     return False
-                sums.add(k, self._views[runner][part])
+                sums.add(k, self._views[runner][part] if len(some) else sums.zeros)
             totals = sums.total()
             for runner in self._distinct:
                 for view, x in zip(self._views[runner][part], totals, strict=True):

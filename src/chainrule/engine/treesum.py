@@ -129,6 +129,11 @@ class TreeSum:
     _parts: list[tuple[Span, _Sums]] = field(default_factory=list, init=False)
     _free: list[_Sums] = field(default_factory=list, init=False)
 
+    @property
+    def zeros(self) -> list[Array]:
+        """The arrays of a block without rows."""
+        return [np.zeros((), dtype) for _, dtype in self.shapes]
+
     def begin(self) -> None:
         """Forget what a step that was not done has added."""
         self._free += [sums for _, sums in self._parts]

@@ -48,6 +48,7 @@ from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.learning.file import save_learning
 from chainrule.model.learning.learner import SAMPLE
 from chainrule.model.model import Model
+from chainrule.model.ranked import BLOCKS
 from chainrule.recipe import Training
 from chainrule.recipe.configfile import to_toml
 from chainrule.recipe.runfolder import RunFolder, kept_folder
@@ -61,7 +62,7 @@ from chainrule.report.text import (
 )
 from chainrule.system.atomicfile import write_whole
 from chainrule.system.ranks.communicator import ending_together
-from chainrule.system.ranks.world import speaks, world
+from chainrule.system.ranks.world import in_group, speaks, world
 from chainrule.system.settings import require_integer
 from chainrule.system.startup import INTERRUPTED
 from chainrule.train.progress import choose
@@ -137,7 +138,7 @@ def train(
 
     DATA and --target are enough; all else is chosen by the data, and printed.
     """
-    trouble = Console(sys.stderr)
+    trouble = Console(sys.stderr if speaks() else None)
     if data is None and resume is None:
         what = "DATA is missing"
         trouble.error(SettingError("chainrule train", what, fix="chainrule train --help"))
@@ -161,6 +162,8 @@ def train(
     )  # fmt: skip
     if begun is not None:
         order = replace(order, **resumed(begun, data, output, order.trace))
+    if in_group() and order.chosen.blocks is None:  # kept for one that goes on alone
+        order = replace(order, chosen=replace(order.chosen, blocks=BLOCKS))
     with ending_together(world()), kept_folder(None if check_only else kept, record) as folder:
         if not speaks():
             return _take_part(order)

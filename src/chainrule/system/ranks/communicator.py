@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
@@ -19,6 +20,10 @@ Messages: TypeAlias = Sequence[tuple[int, Array]]
 
 PIECE = 1 << 20
 """Bytes of the largest piece in which an array is sent."""
+
+
+LATER = 0.3
+"""Seconds by which other ranks end later at Ctrl-C than the first, which has something to write."""
 
 
 class Communicator(Protocol):
@@ -92,6 +97,8 @@ def ending_together(ranks: Communicator) -> Iterator[None]:
     except RankLost:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and ranks.rank:
+            time.sleep(LATER)
         ranks.abort(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         raise
 

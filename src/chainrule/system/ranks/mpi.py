@@ -15,7 +15,8 @@ from typing import Any
 from chainrule.errors import MissingExtra
 from chainrule.system.ranks.communicator import PIECE, Array, Messages, gather
 from chainrule.system.ranks.marker import write_marker
-from chainrule.system.ranks.watch import FAILED, GRACE, IDLE, WAITING, WORKING, Watch
+from chainrule.system.ranks.watch import BEAT, FAILED, GRACE, IDLE, WAITING, WORKING, Watch
+from chainrule.system.ranks.world import LAUNCHER
 
 SPINS = 200
 """Looks for messages without a pause, each of which gives way to other processes."""
@@ -37,10 +38,11 @@ class MPIRanks:
     grouped = True
 
     def __init__(self) -> None:
+        self._watch: Watch | None = None
+        threading.Thread(target=self._guard, name="chainrule-guard", daemon=True).start()
         self._mpi = _loaded()
         self._comm = self._mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
-        self._watch: Watch | None = None
         if self.size > 1:
             self._watch = Watch(self.rank, self.size, lambda value: gather(self, value))
             _end_at_terminate()
@@ -75,6 +77,15 @@ class MPIRanks:
         """See Communicator."""
         if self._watch is not None:
             self._watch.abort(reason)
+
+    def _guard(self) -> None:
+        """End the process where its launcher has ended, also while MPI waits for it to begin."""
+        while os.getppid() == LAUNCHER:
+            time.sleep(BEAT)
+        if self._watch is not None:
+            self._watch.abort("the launcher that started it has ended")
+            time.sleep(2 * GRACE)
+        os._exit(FAILED)
 
     def _leave(self) -> None:
         """At the end of the process: wait for the others, or end at once where one is lost."""

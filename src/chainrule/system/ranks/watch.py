@@ -89,6 +89,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self.state, self._ending, self._told = IDLE, False, False
+        self._since = 0.0
         self.ended: set[int] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -128,7 +129,7 @@ class Watch:
     def now(self, state: str) -> None:
         """Tell what this rank does."""
         if state != self.state:
-            self.state = state
+            self.state, self._since = state, time.monotonic()
 
     def tell(self) -> None:
         """Say on the standard error which rank is lost: once, and of all others the first does."""
@@ -206,20 +207,22 @@ class Watch:
     def _look(self) -> None:
         """Find ranks that give no sign of life, or for which the others wait too long."""
         now = time.monotonic()
-        waits = self.state == WAITING or any(x.state == WAITING for x in self.peers.values())
+        waiting = [x.since for x in self.peers.values() if x.state == WAITING]
+        waiting += [self._since] if self.state == WAITING else []
         for x in self.peers.values():
             limit = IDLE_SILENCE if x.state == IDLE else SILENCE
             if not x.ended and now - x.heard > limit:
                 self._lose(x.rank, f"no sign of life for {limit:.0f} s: it is stopped, or its "
                                    "host cannot be reached")  # fmt: skip
-            if self.rank or not waits or x.state != WORKING:
+            if self.rank or not waiting or x.state != WORKING:
                 continue
-            if now - x.since > self.patience:
+            waited = now - max(min(waiting), x.since)
+            if waited > self.patience:
                 self._lose(x.rank, f"the others have waited {self.patience:.0f} s for it")
-            elif now - x.since > SLOW and not x.told:
+            elif waited > SLOW and now - x.heard < 2 * BEAT and not x.told:
                 x.told = True
-                _say(f"note  the others wait for rank {x.rank} on {x.host}, which is alive, since "
-                     f"{now - x.since:.0f} s")  # fmt: skip
+                _say(f"note  the others have waited {waited:.0f} s for rank {x.rank} on {x.host}, "
+                     "which is alive")  # fmt: skip
 
     def _lose(self, rank: int, reason: str) -> None:
         """Note that a rank is lost, and tell the others."""

@@ -18,6 +18,9 @@ RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 OWNER = "CHAINRULE_RANK_PROCESS"
 """The process that is a rank: its children inherit the launcher's variables, and are none."""
 
+LAUNCHER = os.getppid()
+"""The process that started this one: of a rank, its launcher."""
+
 SERIAL = Serial()
 _acting = threading.local()
 _world: Communicator | None = None
