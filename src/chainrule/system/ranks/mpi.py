@@ -16,7 +16,6 @@ from chainrule.errors import MissingExtra
 from chainrule.system.ranks.communicator import PIECE, Array, Messages, gather
 from chainrule.system.ranks.marker import write_marker
 from chainrule.system.ranks.watch import BEAT, FAILED, GRACE, IDLE, WAITING, WORKING, Watch
-from chainrule.system.ranks.world import LAUNCHER
 
 SPINS = 200
 """Looks for messages without a pause, each of which gives way to other processes."""
@@ -31,15 +30,18 @@ TELL = 0.2
 class MPIRanks:
     """The Communicator of a process that a launcher of MPI has started.
 
+    Args:
+        launcher: the process that started this one.
+
     Raises:
         MissingExtra: mpi4py cannot be loaded.
     """
 
     grouped = True
 
-    def __init__(self) -> None:
+    def __init__(self, launcher: int) -> None:
         self._watch: Watch | None = None
-        threading.Thread(target=self._guard, name="chainrule-guard", daemon=True).start()
+        threading.Thread(target=self._guard, args=(launcher,), daemon=True).start()
         self._mpi = _loaded()
         self._comm = self._mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
@@ -78,9 +80,9 @@ class MPIRanks:
         if self._watch is not None:
             self._watch.abort(reason)
 
-    def _guard(self) -> None:
+    def _guard(self, launcher: int) -> None:
         """End the process where its launcher has ended, also while MPI waits for it to begin."""
-        while os.getppid() == LAUNCHER:
+        while os.getppid() == launcher:
             time.sleep(BEAT)
         if self._watch is not None:
             self._watch.abort("the launcher that started it has ended")

@@ -43,7 +43,7 @@ def world() -> Communicator:
     if _world is None:
         from chainrule.system.ranks.mpi import MPIRanks  # noqa: PLC0415  (under MPI alone)
 
-        _world = MPIRanks()
+        _world = MPIRanks(LAUNCHER)
     return _world
 
 
