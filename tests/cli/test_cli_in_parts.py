@@ -13,6 +13,9 @@ from command import houses, run
 
 import chainrule as cr
 from chainrule.cli import main
+from chainrule.data.readers.inparts import in_parts
+from chainrule.display.screen import Screen
+from chainrule.recipe import config, streamed
 
 MODEL = "model.safetensors"
 
@@ -155,3 +158,20 @@ def test_python(folder: Path) -> None:
     table = cr.data.read(folder / "h.csv")
     assert model.evaluate(table)["r2"] == pytest.approx(whole.evaluate(table)["r2"], abs=0.05)
     assert np.isfinite(model.predict(table).values).all()
+
+
+def test_a_report_has_the_rows_of_the_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sample too, mistakes and counts of columns are told as they are in the source."""
+    monkeypatch.setattr(streamed, "TRAINING", 100)
+    monkeypatch.setattr(streamed, "HELD", 200)
+    parts = in_parts(folder / "h.csv", stream=True)
+    assert parts is not None
+    chosen = config(target="price", quality="fast", epochs=1)
+    training = streamed.of_parts(parts, chosen, Screen(None))
+    training.fit(False)
+    page, table = training.report(), cr.data.read(folder / "h.csv")
+    assert (len(training.table), page.rows) == (300, 3000)
+    for row in page.mistakes:
+        assert table["price"].values[row["row"] - 1] == row["actual"]
+    gaps = {x.name: x.gaps for x in page.columns}
+    assert gaps["size"] == table["size"].gaps

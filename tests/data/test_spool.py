@@ -15,6 +15,7 @@ from pollution import polluted
 import chainrule as cr
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.spool import Spool
+from chainrule.data.readers.stdin import STDIN
 from chainrule.data.table import Table
 from chainrule.errors import DataError, SettingError
 from chainrule.system.memory import free_memory, parse_size
@@ -196,7 +197,8 @@ def test_read_in_parts_by_size_or_by_choice(tmp_path):
     assert limited.memory == 450 * 10**6
     assert "in memory" in limited.sentence
     assert in_parts(f"SELECT * FROM '{big}'", memory="450MB") is not None
-    assert in_parts({"a": [1]}) is None
+    for whole in ({"a": [1]}, "-", STDIN):
+        assert in_parts(whole) is None
     with pytest.raises(DataError, match="not read in parts"):
         in_parts({"a": [1]}, stream=True)
 

@@ -365,6 +365,10 @@ class Table:
         row = int(row if self._origin is None else self._origin[row])
         return f"{place(self.source, self.parts, row)}, column {column!r}"
 
+    def number(self, row: int) -> int:
+        """The number of a row in the table that this one was taken from, from 1."""
+        return int(row if self._origin is None else self._origin[row]) + 1
+
     def to_dict(self) -> dict[str, NDArray[Any]]:
         """The columns as plain NumPy arrays by name."""
         return {column.name: column.to_numpy() for column in self}

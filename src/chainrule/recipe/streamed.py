@@ -174,16 +174,18 @@ class StreamTraining(Training):
         return super().on_training
 
     def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
-        """The report of the training; counts of columns are those of all rows."""
-        notes = [*facts.pop("notes", self.schema.notes), self.left_out + ".", self.looked_at + "."]
+        """The report of the training; gaps and distinct values of columns are those of all rows."""
+        told = [x[0].upper() + x[1:] + "." for x in (self.left_out, self.looked_at)]
+        notes = [*facts.pop("notes", self.schema.notes), *told]
         page = super().report(tests, notes=notes, **facts)
         known = {x.name: x for x in self.schema.columns}
         columns = [
-            replace(row, gaps=known[row.name].gaps, distinct=known[row.name].distinct,
-                    rows=self.stream.rows - known[row.name].gaps) if row.name in known else row
+            replace(row, gaps=known[row.name].gaps, distinct=known[row.name].distinct)
+            if row.name in known else row
             for row in page.columns
         ]  # fmt: skip
-        return replace(page, columns=columns, rows=self.read)
+        mistakes = [{**x, "row": self.table.number(x["row"] - 1)} for x in page.mistakes]
+        return replace(page, columns=columns, mistakes=mistakes, rows=self.read)
 
 
 def _numbers(split: Held, rows: int) -> Rows:

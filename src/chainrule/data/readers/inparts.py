@@ -12,6 +12,7 @@ from chainrule.data.readers.duck import connect, literal_path
 from chainrule.data.readers.several import name_of, several
 from chainrule.data.readers.sources import find, is_query
 from chainrule.data.readers.spool import Spool
+from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import DataError, SettingError
 from chainrule.system.memory import free_memory, in_words, parse_size
 
@@ -102,7 +103,7 @@ def _files(source: Any) -> tuple[str | Sequence[Path], str] | None:
     if files is not None:
         name = name_of(files) if isinstance(source, (list, tuple)) else str(source)
         return files, name
-    if not isinstance(source, (str, os.PathLike)) or str(source) == "-":
+    if not isinstance(source, (str, os.PathLike)) or str(source) in ("-", STDIN):
         return None
     path = find(source)
     if not path.is_file() or not _streamed(path):
