@@ -152,6 +152,22 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch, change):
     assert not os.listdir(folder)
 
 
+def test_the_rows_of_a_killed_process_are_removed(tmp_path):
+    code = (
+        "import os, signal\n"
+        "from chainrule.data.readers.spool import Spool\n"
+        f"Spool('SELECT 1 AS a', 'q', memory=500 * 10**6, folder={str(tmp_path)!r})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = os.pathsep.join(sys.path)
+    given = {**os.environ, "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], env=given, check=False)
+    assert len(os.listdir(tmp_path)) == 1
+    with Spool("SELECT 1 AS a", "q", memory=MEMORY, folder=str(tmp_path)) as spool:
+        assert os.listdir(tmp_path) == [spool.folder.name]
+    assert not os.listdir(tmp_path)
+
+
 def test_a_query_that_fails_half_way():
     query = (
         "SELECT CASE WHEN i = 90000 THEN error('row 90000') ELSE i END AS a FROM range(100000) t(i)"

@@ -34,6 +34,7 @@ from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
 from chainrule.data.shuffle import shuffled
 from chainrule.data.table import Column, Table, counted, listed, place
 from chainrule.errors import DataError
+from chainrule.system.atomicfile import remove_leftovers, work_folder
 from chainrule.system.memory import in_words
 from chainrule.system.signals import interrupted_queries
 
@@ -94,7 +95,9 @@ class Spool:
         self.source, self.notes, self.parts = name, list[str](), list[tuple[int, str]]()
         self.names, self.kinds, self.typed, self.rows = list[str](), list[str](), True, 0
         self._memory, self._header, self._encoding = memory, header, encoding
-        self.folder = Path(tempfile.mkdtemp(prefix="chainrule-", dir=folder or disk_folder()))
+        place = Path(folder or disk_folder()) / "chainrule-rows"
+        remove_leftovers(place)  # of processes that were killed
+        self.folder, self._lock = work_folder(place)
         try:
             with interrupted_queries():
                 self._open(source)
@@ -325,6 +328,9 @@ class Spool:
         if hasattr(self, "connection"):
             self.connection.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self
