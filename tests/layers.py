@@ -42,11 +42,15 @@ WALLS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("display", ("graph", "train", "model"), "numbers and charts know no network"),
     ("report", ("graph", "engine"), "a report is plain data"),
     ("backend.cpu.emit", ("backend.cpu.run",), "emitters write text, and load nothing"),
+    ("backend.gpu.emit", ("backend.gpu.run",), "emitters write text, and load nothing"),
     ("backend.cpu.maths", ("backend.cpu.run", "plan"), "the maths library stands alone"),
 )
 """(part, what it never imports, why), beside the floors."""
 
-INSIDES: tuple[tuple[str, tuple[str, ...]], ...] = (("backend.cpu", ("backend", "engine")),)
+INSIDES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("backend.cpu", ("backend", "engine")),
+    ("backend.gpu", ("backend", "engine")),
+)
 """(part, who alone may import it from outside)."""
 
 CYCLES: tuple[tuple[str, ...], ...] = (("graph.node", "graph.op"),)

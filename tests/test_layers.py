@@ -41,6 +41,7 @@ LATE = {
     *("plan.check", "plan.show", "plan.unit"),
     "train.streaming",
     *(
+        "backend.gpu",
         "estimators",
         "model.inspect",
         "model.plan",
@@ -63,7 +64,7 @@ WRAPPED = {
 }
 """By part, a library that the user installs for it; such a part is imported late."""
 
-OPTIONAL = {"mpi4py", "IPython", "python_calamine"}
+OPTIONAL = {"mpi4py", "IPython", "pyopencl", "python_calamine"}
 """Libraries that are used where the user has them, and are no dependency."""
 
 

@@ -182,7 +182,7 @@ def test_a_place_added_later_is_told_and_kept():
         ("ShapeError", ValueError), ("DTypeError", TypeError), ("GraphError", ValueError),
         ("FeedError", ValueError), ("DataError", ValueError), ("SettingError", ValueError),
         ("ModelFileError", ValueError), ("NotFinite", ArithmeticError),
-        ("MissingExtra", ImportError),
+        ("MissingExtra", ImportError), ("DeviceError", RuntimeError),
     ],
 )  # fmt: skip
 def test_errors_are_of_the_builtin_kinds_too(kind, builtin):

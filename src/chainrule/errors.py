@@ -132,6 +132,10 @@ class RankLost(ChainruleError, RuntimeError):
     """A process of a run on several that ended, or does not answer: the others end too."""
 
 
+class DeviceError(ChainruleError, RuntimeError):
+    """A graphics processor, or another device, whose driver is missing or fails."""
+
+
 class MissingExtra(ChainruleError, ImportError):
     """A missing optional dependency."""
 

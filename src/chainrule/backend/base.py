@@ -143,6 +143,13 @@ class Backend(Protocol):
     def runner(self, code: Executable, threads: int | None = None) -> Runner:
         """A runner of loaded code; at most so many threads share a step, None: all processors."""
 
+    def warm_up(self) -> None:
+        """Load what compiling needs: before processes are forked that all need it."""
+
+
+class Forecaster(Backend, Protocol):
+    """A backend that tells what a step will take."""
+
     def speeds(self) -> Speeds:
         """The speeds of this processor, measured where that is not done yet."""
 
@@ -154,9 +161,6 @@ class Backend(Protocol):
 
     def placed(self, plan: Plan, max_rows: int) -> tuple[Placed, ...]:
         """The layout of the buffers of a plan in memory, the largest first."""
-
-    def warm_up(self) -> None:
-        """Load what compiling needs: before processes are forked that all need it."""
 
 
 @dataclass(frozen=True)

@@ -78,4 +78,8 @@ Memory = Annotated[
     Option("the memory that may be taken, such as 1GB; data that take more are read in parts",
            metavar="SIZE"),
 ]  # fmt: skip
+Device = Annotated[
+    str,
+    Option("what computes: cpu, gpu, gpu:1, opencl or opencl:NAME, as `chainrule devices` lists"),
+]
 Quiet = Annotated[bool, Option("print nothing but errors", "--quiet", "-q")]

@@ -30,6 +30,7 @@ class Order:
         output, force, quiet, check_only, profile, live, record, trace: as the options.
         checkpoint: of the run, or None.
         command_line: as it was typed.
+        device: that trains.
     """
 
     data: str
@@ -49,6 +50,7 @@ class Order:
     trace: Path | None
     checkpoint: Checkpoint | None
     command_line: str
+    device: str = "cpu"
 
 
 @dataclass(eq=False)

@@ -97,7 +97,8 @@ def resumed(
     same = {x: told.get(x) for x in ("test", "encoding", "sheet", "memory")}
     same["stream"] = bool(told.get("stream"))
     return {
-        **same, "data": data or told["data"], "output": output or told.get("output"),
+        **same, "device": told.get("device") or "cpu", "data": data or told["data"],
+        "output": output or told.get("output"),
         "trace": trace, "command_line": told["typed"],
         "chosen": recipe.config(**settings_of(begun)),
     }  # fmt: skip

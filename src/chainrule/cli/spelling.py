@@ -13,8 +13,8 @@ from chainrule.recipe import SETTINGS
 OPTIONS = {x.key: x.flag for x in SETTINGS} | {
     key: f"--{key}"
     for key in (
-        "checkpoint", "encoding", "keep", "memory", "output", "record", "resume", "sheet", "stream",
-        "test", "threads",
+        "checkpoint", "device", "encoding", "keep", "memory", "output", "record", "resume", "sheet",
+        "stream", "test", "threads",
     )
 }  # fmt: skip
 """The option of each setting, by its name in Python."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from chainrule.backend.base import Calls
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
-from chainrule.backend.cpu.run.state import State
 from chainrule.backend.cpu.run.tuned import threads_for
+from chainrule.backend.statemapping import State
 from chainrule.engine.treesum import Tree, TreeSum
 from chainrule.errors import RankLost
 from chainrule.graph.node import Array

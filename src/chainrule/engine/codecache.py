@@ -25,18 +25,21 @@ from chainrule.system.forklock import fork_lock
 MAX_CACHED = 64
 """The most executables that are cached; the least recently used go first."""
 
-_known: OrderedDict[tuple[bytes, int], Executable] = OrderedDict()
+_known: OrderedDict[tuple[bytes, int, str], Executable] = OrderedDict()
 _lock = fork_lock()
 
 
-def step_code(step: Step, rows: int) -> Executable:
-    """The machine code of a training step on minibatches of up to `rows` rows."""
-    return _code(step.graph, step.digest, rows, lambda: plan_step(step))
+def step_code(step: Step, rows: int, device: str = "cpu") -> Executable:
+    """The code of a training step on minibatches of up to `rows` rows."""
+    return _code(step.graph, step.digest, rows, device, lambda: plan_step(step))
 
 
-def forward_code(graph: Graph, outputs: Sequence[Node], rows: int) -> Executable:
-    """The machine code of a forward pass, specialised already, on up to `rows` rows at a time."""
-    return _code(graph, fingerprint(graph, outputs), rows, lambda: plan_forward(graph, outputs))
+def forward_code(
+    graph: Graph, outputs: Sequence[Node], rows: int, device: str = "cpu"
+) -> Executable:
+    """The code of a forward pass, specialised already, on up to `rows` rows at a time."""
+    digest = fingerprint(graph, outputs)
+    return _code(graph, digest, rows, device, lambda: plan_forward(graph, outputs))
 
 
 @cache
@@ -62,13 +65,16 @@ def order_code() -> Code:
         return Code([file], host())
 
 
-def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> Executable:
+def _code(
+    graph: Graph, digest: bytes, rows: int, device: str, plan: Callable[[], Plan]
+) -> Executable:
     own_ops = not any(x.op.serial for x in graph.operations)  # others may change with their code
     with _lock:
-        if (digest, rows) in _known:
-            _known.move_to_end((digest, rows))
-            return _known[digest, rows]
-        backend = find_backend("native")
+        backend = find_backend(device)
+        key = digest, rows, backend.name
+        if key in _known:
+            _known.move_to_end(key)
+            return _known[key]
         made_from = f"{digest.hex()} {rows} {sources()}"
         file = cached(
             code_folder() if own_ops else None,
@@ -76,7 +82,7 @@ def _code(graph: Graph, digest: bytes, rows: int, plan: Callable[[], Plan]) -> E
             backend.target(),
             lambda: machine_code(plan(), backend, rows),
         )
-        made = _known[digest, rows] = backend.load(file, rows)
+        made = _known[key] = backend.load(file, rows)
         while len(_known) > MAX_CACHED:
             _known.popitem(last=False)
         return made

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from chainrule.engine.devicerows import DeviceRows
 from chainrule.engine.direct import Direct
 from chainrule.engine.minibatch import Rows, all_rows
 from chainrule.engine.nativerows import NativeRows
@@ -56,15 +58,24 @@ class Forward:
         graph: contains `outputs`; its names are those of inputs and values.
         outputs: what to compute.
         backend: "native" or "interpreter".
+        device: that runs machine code.
     """
 
-    def __init__(self, graph: Graph, outputs: Sequence[Node], *, backend: str = "native") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        outputs: Sequence[Node],
+        *,
+        backend: str = "native",
+        device: str = "cpu",
+    ) -> None:
         place = specialise(graph, training=False)
         self.graph = rest = check(Graph([place[x] for x in outputs], like=graph))
         self._stages: list[_Rowwise | _Whole] = []
         native = backend == "native"
+        by_rows: _Maker = partial(_Native, device=device) if native else _Rowwise
         while True:
-            rest = self._cut(rest, _parts(rest, native), _Native if native else _Rowwise)
+            rest = self._cut(rest, _parts(rest, native), by_rows)
             gaps = _gaps(rest) if native else []
             if not gaps:
                 break
@@ -76,9 +87,7 @@ class Forward:
         if left:
             self._stages.append(_Whole(Graph(left, like=rest), left))
 
-    def _cut(
-        self, rest: Graph, nodes: Sequence[Node], stage: type[_Rowwise] | type[_Whole]
-    ) -> Graph:
+    def _cut(self, rest: Graph, nodes: Sequence[Node], stage: _Maker) -> Graph:
         """The graph with inputs in the place of nodes, which a new stage computes."""
         if not nodes:
             return rest
@@ -212,10 +221,14 @@ class _Rowwise:
 
 
 class _Native(_Rowwise):
-    """The same as machine code."""
+    """The same as machine code, on a device."""
+
+    def __init__(self, graph: Graph, made: Sequence[Node], device: str = "cpu") -> None:
+        self._device = device
+        super().__init__(graph, made)
 
     def _compiled(self, graph: Graph) -> BoundsCheckedForward:
-        self._checked = BoundsCheckedForward(graph, graph.outputs)
+        self._checked = BoundsCheckedForward(graph, graph.outputs, self._device)
         return self._checked
 
     def unchecked(self, rows: int) -> NativeRows | None:
@@ -229,6 +242,10 @@ class _Native(_Rowwise):
         if own != set(inputs) or len(own) < len(self._graph.inputs):
             return None
         return self._checked.direct(inputs, [self.made.index(x) for x in outputs])
+
+
+_Maker: TypeAlias = "Callable[[Graph, Sequence[Node]], _Rowwise | _Whole]"
+"""Makes a stage of its graph, and of what takes the place of the outputs."""
 
 
 class _Whole:
@@ -307,15 +324,20 @@ class BoundsCheckedForward:
     Args:
         graph: contains the nodes.
         nodes: what to compute.
+        device: that computes it.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+    def __init__(self, graph: Graph, nodes: Sequence[Node], device: str = "cpu") -> None:
         self._out_of_range = out_of_range(graph)
         if self._out_of_range is not None:
             self._interpreted = InterpretedForward(graph, nodes)
             nodes = [*nodes, self._out_of_range]
             graph = Graph(nodes, like=graph)
-        self._native = NativeRows(graph, nodes)
+        self._native: NativeRows | DeviceRows
+        if device == "cpu":
+            self._native = NativeRows(graph, nodes)
+        else:
+            self._native = DeviceRows(graph, nodes, device)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
@@ -330,8 +352,11 @@ class BoundsCheckedForward:
         """See _Native; the count of indices out of range is its last result, if there is one."""
         counted = self._out_of_range
         fixed = counted is None or not Graph(counted).parameters
-        return self._native if fixed and self._native.fits(rows) else None
+        native = self._native
+        return native if fixed and isinstance(native, NativeRows) and native.fits(rows) else None
 
-    def direct(self, inputs: Sequence[str], outputs: Sequence[int]) -> Direct:
+    def direct(self, inputs: Sequence[str], outputs: Sequence[int]) -> Direct | None:
         """See Forward; the outputs are those of `nodes` with these numbers."""
+        if not isinstance(self._native, NativeRows):
+            return None
         return Direct(self._native, inputs, outputs, self._out_of_range is not None)

@@ -64,6 +64,7 @@ class NativeProgram:
         whole: the step with its encoders: it tells where a NaN came up.
         threads: how many may share a step, where that is quicker; None: all processors.
         blocks: into which each minibatch is cut; None: it is not, and no other program has a part.
+        device: that does the steps.
     """
 
     ended = None
@@ -77,9 +78,10 @@ class NativeProgram:
         whole: Step,
         threads: int | None = None,
         blocks: Blocks | None = None,
+        device: str = "cpu",
     ) -> None:
         self._step, self._seed, self._steps = step, seed, 0
-        self._blocks = blocks
+        self._blocks, self._device = blocks, device
         self._encode, self._whole, self._threads = encode, whole, threads
         graph = step.graph
         self._parameters = {graph.name(x): x for x in graph.parameters}
@@ -206,10 +208,10 @@ class NativeProgram:
 
     def _with_room(self, rows: int) -> Runner:
         """Machine code for minibatches of so many rows, with the present state."""
-        code = step_code(self._step, _room(rows))
+        code = step_code(self._step, _room(rows), self._device)
         runner: Runner
         if self._blocks is None:
-            runner = find_backend("native").runner(code, self._threads)
+            runner = find_backend(self._device).runner(code, self._threads)
         else:
             assert isinstance(code, Executable)
             runner = BlockRunner(code, self._blocks, self._threads)
@@ -286,9 +288,11 @@ class NativeProgram:
         state: Mapping[str, Array],
         threads: int | None,
         blocks: Blocks | None = None,
+        device: str = "cpu",
     ) -> bool:
         """Whether it runs this very step, and the state has a value for all that it updates."""
-        same = step is self._step and threads == self._threads and blocks == self._blocks
+        own = self._threads, self._blocks, self._device
+        same = step is self._step and (threads, blocks, device) == own
         return same and self._parameters.keys() <= state.keys()
 
     def write(self, state: Mapping[str, Array], steps: int | None = None) -> None:
@@ -334,13 +338,19 @@ class NativeFunction:
         outputs: what to compute.
         data: for each input of the graph its array, by name, rows first.
         rows: how many there are.
+        device: that computes.
     """
 
     def __init__(
-        self, graph: Graph, outputs: Sequence[Node], data: Mapping[str, Array], rows: int
+        self,
+        graph: Graph,
+        outputs: Sequence[Node],
+        data: Mapping[str, Array],
+        rows: int,
+        device: str = "cpu",
     ) -> None:
-        code = forward_code(graph, outputs, _room(rows))
-        self._runner, self._index = find_backend("native").runner(code), all_rows(rows)
+        code = forward_code(graph, outputs, _room(rows), device)
+        self._runner, self._index = find_backend(device).runner(code), all_rows(rows)
         if code.signature.calls:
             self._runner.calls.functions = functions_of(calls_of_forward(graph, outputs))
         names = {x: graph.name(x) for x in graph.inputs}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from chainrule.backend.registry import find_backend
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import split_step
+from chainrule.engine.devices import check_device
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Rows
@@ -90,6 +91,7 @@ def compile_step(
     backend: str = "native",
     threads: int | None = None,
     blocks: Blocks | None = None,
+    device: str = "cpu",
 ) -> Program:
     """The program of a training step, starting from `state`.
 
@@ -100,31 +102,46 @@ def compile_step(
         backend: "native" for machine code, or "interpreter".
         threads: that machine code may use where they make it quicker; None: all processors.
         blocks: into which minibatches are cut, for a step made with `exchange=True`.
+        device: that does the steps: "cpu", or the word of another.
 
     Raises:
-        SettingError: there is no such backend.
+        SettingError: there is no such backend or device.
     """
-    check_backend(backend)
+    check_backend(backend, device)
     split = step if isinstance(step, SplitStep) else split_step(step)
-    tell_of_calls(split.full.graph, backend)
+    if device == "cpu":
+        tell_of_calls(split.full.graph, backend)
     encode = PrecomputedInputs(split)
     if backend == "native":
-        return NativeProgram(split.body, state, seed, encode, split.full, threads, blocks)
+        return NativeProgram(split.body, state, seed, encode, split.full, threads, blocks, device)
     return Interpreted(split.body, state, seed, encode, split.full)
 
 
-def check_backend(name: str) -> None:
-    """Raises SettingError where no backend has this name."""
+def check_backend(name: str, device: str = "cpu") -> None:
+    """Raises SettingError where no backend has this name, or it is not for this device."""
     if name not in BACKENDS:
         raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))
+    if device == "cpu":
+        return
+    if name == "interpreter":
+        raise SettingError(
+            "fit", "the interpreter runs on the processor alone", got=f"device={device!r}",
+            fix='leave out device=, or backend="interpreter"',
+        )  # fmt: skip
+    check_device(device)
 
 
-def check_precision(name: str, backend: str) -> None:
+def check_precision(name: str, backend: str, device: str = "cpu") -> None:
     """Raises SettingError where there is no such precision, or the processor does not have it."""
     if name not in PRECISIONS:
         raise SettingError(
             "fit.precision", f"there is no precision {name!r}",
             expected=" or ".join(PRECISIONS), fix=did_you_mean(name, PRECISIONS),
+        )  # fmt: skip
+    if name == "bfloat16" and device != "cpu":
+        raise SettingError(
+            "fit.precision", "products of bfloat16 run on the processor alone",
+            got=f"device={device!r}", fix="precision='float32', or device='cpu'",
         )  # fmt: skip
     if name == "bfloat16" and backend == "native" and not find_backend(backend).bfloat16:
         raise SettingError(

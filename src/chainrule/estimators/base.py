@@ -288,6 +288,7 @@ class BaseMLP(Fitted):
                 precision="bfloat16" if self.precision == "bfloat16" else "float32",
                 metrics=[score] if validates and score else [],
                 callbacks=[watch, *as_callbacks(self.callbacks)], threads=self.threads,
+                device=self.device,
                 verbose=self.verbose if isinstance(self.verbose, str) else False,
             )  # fmt: skip
         except KeyboardInterrupt:

@@ -51,7 +51,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         precision: "single", "double", or "auto": double for float64 data of up to 1,000 rows or
             with L-BFGS, else single; or "bfloat16": single, with factors of products in training
             rounded as by `Model.fit`.
-        threads: as in `Model.fit`.
+        threads, device: as in `Model.fit`; predictions are computed on the processor.
 
     Attributes:
         model_: the trained `Model`: its graph, history and parameters. Scikit-learn's attributes
@@ -100,6 +100,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         callbacks: Any = None,
         precision: str = "auto",
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self._store(locals())
 

@@ -288,6 +288,7 @@ def _program(
         function = FullBatch(
             state.graph, loss, begin.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
+            device=settings.device,
         )  # fmt: skip
         return FullBatchProgram(function, optimizer, rows), []
     step = state.step_cache.step(state.graph, loss, optimizer, settings)

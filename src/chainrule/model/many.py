@@ -45,7 +45,7 @@ class Task:
     Attributes:
         train: trains the model; called with `verbose`, the progress display that it uses.
         optimizer: of the trained model; None: a process sends it.
-        here: whether it must run in this process, because callbacks act here.
+        here: whether it must run in this process, because callbacks act here, or on a device.
     """
 
     model: Model
@@ -205,6 +205,7 @@ def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list
         settings = replace(settings, optimizer=optimizer)
         train = partial(_fit, model, data, settings)
         here = bool(settings.callbacks or settings.record)
+        here |= settings.device != "cpu"  # a driver does not survive a fork
         tasks.append(Task(model, train, optimizer, here=here))
     return tasks
 

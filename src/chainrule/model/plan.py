@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.backend.base import Backend
-from chainrule.backend.registry import find_backend
+from chainrule.backend.base import Forecaster
+from chainrule.backend.registry import forecaster
 from chainrule.costs.cost import PlanCosts, best_threads
 from chainrule.costs.forecast import Forecast, MemoryNeed, Pass
 from chainrule.costs.shared import SharedCost
@@ -94,7 +94,7 @@ def _shared(state: ModelState, settings: FitSettings, network: Network) -> Share
     """The forecast of a step that several processes share."""
     blocks = settings.blocks or max(BLOCKS, network.ranks)
     step, _ = step_of(state, replace(settings, blocks=blocks))
-    made, backend = plan_step(split_step(step).body), find_backend("native")
+    made, backend = plan_step(split_step(step).body), forecaster()
     rows = -(-settings.batch_size // blocks)
     speeds, most = backend.speeds(), backend.max_threads(settings.threads)
     threads = most if settings.threads else best_threads(made, rows, most, speeds)
@@ -123,7 +123,7 @@ def forecast(
         rows: of the data set.
     """
     size = settings.batch_size
-    step_plan, backend = plan_step(split.body), find_backend("native")
+    step_plan, backend = plan_step(split.body), forecaster()
     machine_speeds = backend.speeds()
     most = backend.max_threads(settings.threads)
     threads = most if settings.threads else best_threads(step_plan, size, most, machine_speeds)
@@ -177,7 +177,7 @@ def _passes(step: Step, body: Step) -> list[Pass]:
 
 
 def _memory(
-    backend: Backend, plan: Plan, size: int, threads: int, rows: int | None, body: Step,
+    backend: Forecaster, plan: Plan, size: int, threads: int, rows: int | None, body: Step,
     parameters: Container[str],
 ) -> MemoryNeed:  # fmt: skip
     """The memory of a run; `parameters` are the model's, other states are the optimizer's."""

@@ -24,6 +24,7 @@ class Predicted:
         graph: of the model.
         nodes: of it.
         single: whether they were given as one node, not as a list.
+        device: that computes them.
 
     Attributes:
         forward: the compiled forward pass.
@@ -32,8 +33,10 @@ class Predicted:
         single: as given.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], *, single: bool) -> None:
-        self.forward, self.single = Forward(graph, nodes), single
+    def __init__(
+        self, graph: Graph, nodes: Sequence[Node], *, single: bool, device: str = "cpu"
+    ) -> None:
+        self.forward, self.single = Forward(graph, nodes, device=device), single
         inner = self.forward.graph
         self.inputs = {x: inner.name(x) for x in inner.inputs if x not in STEP_INPUTS}
         self.quick = Quick(self.forward, self.inputs, len(nodes), single=single)
@@ -44,10 +47,10 @@ class PredictedNodes:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._made: dict[tuple[tuple[Node, ...], bool], Predicted] = {}
+        self._made: dict[tuple[tuple[Node, ...], bool, str], Predicted] = {}
 
-    def of(self, outputs: str | Node | Sequence[str | Node]) -> Predicted:
-        """The computation of a node, or of several.
+    def of(self, outputs: str | Node | Sequence[str | Node], device: str = "cpu") -> Predicted:
+        """The computation of a node, or of several, on a device.
 
         Raises:
             GraphError: the graph has no node of a name. SettingError: there is no name.
@@ -62,11 +65,16 @@ class PredictedNodes:
                 "predict", "`outputs` is the name of a node, or a list of names",
                 got=repr(outputs)[:60], fix=f'outputs="{self._graph.name(self._graph.outputs[0])}"',
             )  # fmt: skip
-        made = self._made.get((nodes, single))
+        return self.made(nodes, single=single, device=device)
+
+    def made(self, nodes: tuple[Node, ...], *, single: bool, device: str = "cpu") -> Predicted:
+        """The computation of nodes of the graph, on a device."""
+        key = nodes, single, device
+        made = self._made.get(key)
         if made is None:
             if len(self._made) >= KEPT:
                 self._made.clear()
-            made = self._made[nodes, single] = Predicted(self._graph, nodes, single=single)
+            made = self._made[key] = Predicted(self._graph, nodes, single=single, device=device)
         return made
 
     def _found(self, wanted: str | Node) -> Node:

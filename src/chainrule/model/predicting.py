@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.engine.devices import check_device
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleWarning
 from chainrule.graph.feeds import bind
@@ -45,17 +46,29 @@ class Predicting(Trainable, Generic[Result]):
         self._quick, self._nodes = self._own.quick, PredictedNodes(self.graph)
 
     @overload
-    def predict(self, data: Mapping[str, npt.ArrayLike], *, outputs: None = None) -> Result: ...
-    @overload
-    def predict(self, data: Tabular, *, outputs: None = None) -> Predictions: ...
-    @overload
-    def predict(self, data: Data, *, outputs: str | Node) -> Array: ...
+    def predict(
+        self, data: Mapping[str, npt.ArrayLike], *, outputs: None = None, device: str = "cpu"
+    ) -> Result: ...
     @overload
     def predict(
-        self, data: Data, *, outputs: list[str] | list[Node] | tuple[str | Node, ...]
+        self, data: Tabular, *, outputs: None = None, device: str = "cpu"
+    ) -> Predictions: ...
+    @overload
+    def predict(self, data: Data, *, outputs: str | Node, device: str = "cpu") -> Array: ...
+    @overload
+    def predict(
+        self,
+        data: Data,
+        *,
+        outputs: list[str] | list[Node] | tuple[str | Node, ...],
+        device: str = "cpu",
     ) -> list[Array]: ...
     def predict(
-        self, data: Data, *, outputs: str | Node | Sequence[str | Node] | None = None
+        self,
+        data: Data,
+        *,
+        outputs: str | Node | Sequence[str | Node] | None = None,
+        device: str = "cpu",
     ) -> Any:
         """The outputs for each example, or the values of any other nodes.
 
@@ -65,6 +78,7 @@ class Predicting(Trainable, Generic[Result]):
                 a stream, of which a part at a time is in memory.
             outputs: nodes of the graph in place of the model's outputs: a name, as `summary()`
                 and `cr.listing(model.graph)` show it, or several. They are compiled as outputs are.
+            device: what computes: "cpu", "gpu" and others, as for `fit`.
 
         Returns:
             An array, rows first; a list of them where the model has several outputs; for a
@@ -76,23 +90,27 @@ class Predicting(Trainable, Generic[Result]):
         Raises:
             FeedError, DataError: the data does not fit the graph or the schema.
             GraphError: no node has such a name, or it has a value in training steps alone.
+            SettingError, MissingExtra, DeviceError: there is no such device, or it fails.
         """
+        if device != "cpu":
+            check_device(device, "predict")
         if is_stream(data):
-            return self._of_stream(data, outputs)
+            return self._of_stream(data, outputs, device)
         if outputs is not None:
-            asked = self._nodes.of(outputs)
+            asked = self._nodes.of(outputs, device)
             found, notes = self.predict_nodes(asked, data)
             if notes:
                 warn_user("\n".join(notes), ChainruleWarning)
             return found
+        own = self._on(device)
         if self.schema is None or self._reader is None:
-            return self._of_arrays(self._own, data)
+            return self._of_arrays(own, data)
         from chainrule.data.predictions import Predictions  # noqa: PLC0415  (tables alone need it)
 
         encoded = data if is_encoded(data) else self._reader.encode(data)
-        first = self._quick.of_table(self._values, encoded)
+        first = own.quick.of_table(self._values, encoded)
         if first is None:
-            first = self._forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
+            first = own.forward(self._values, encoded.arrays, all_rows(len(encoded)))[0]
         decision = getattr(self.schema.target, "decision", "")
         notes = (*encoded.notes, *([decision] if decision else []))
         if encoded.absent is not None:
@@ -100,10 +118,16 @@ class Predicting(Trainable, Generic[Result]):
             first[encoded.absent] = np.nan
         return Predictions(self.schema, first, notes, encoded.names)
 
-    def _of_stream(self, data: Stream, outputs: Any) -> Any:
+    def _on(self, device: str) -> Predicted:
+        """The outputs, computed by a device."""
+        if device == "cpu":
+            return self._own
+        return self._nodes.made(tuple(self.outputs), single=self.single, device=device)
+
+    def _of_stream(self, data: Stream, outputs: Any, device: str) -> Any:
         from chainrule.model.streamed import predict_stream  # noqa: PLC0415  (few programs need it)
 
-        asked = self._own if outputs is None else self._nodes.of(outputs)
+        asked = self._on(device) if outputs is None else self._nodes.of(outputs, device)
         found = predict_stream(self, asked, data, lambda x: self.predict_nodes(asked, x)[0])
         if self.schema is None or outputs is not None:
             return found

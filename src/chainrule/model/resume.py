@@ -260,6 +260,7 @@ def identity(
         **{x: repr(getattr(settings, x)) for x in _SETTINGS},
         **({} if settings.blocks in (None, 1) else {"blocks": str(settings.blocks)}),
         **({} if settings.precision == "float32" else {"precision": settings.precision}),
+        **({} if settings.device == "cpu" else {"device": repr(settings.device)}),
         "metrics": metrics,
     }
 

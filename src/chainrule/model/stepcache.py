@@ -64,17 +64,23 @@ class StepCache:
             settings: of the run, with a number of blocks.
             ranks: that share it.
         """
-        threads, count = settings.threads, settings.blocks or 1
+        threads, device, count = settings.threads, settings.device, settings.blocks or 1
         blocks = Blocks(count, ranks) if count > 1 else None
         with suppress(IndexError):  # none rests, or another thread was first
             resting = self._resting.pop()
             if settings.backend == "native" and resting.continues(
-                split.body, state, threads, blocks
+                split.body, state, threads, blocks, device
             ):
                 resting.write(state)
                 return resting
         return compile_step(
-            split, state, seed, backend=settings.backend, threads=threads, blocks=blocks
+            split,
+            state,
+            seed,
+            backend=settings.backend,
+            threads=threads,
+            blocks=blocks,
+            device=device,
         )
 
     def rest(self, program: Program) -> None:

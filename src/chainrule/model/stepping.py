@@ -36,7 +36,7 @@ from chainrule.train.schedules import Schedule, rates
 
 Given: TypeAlias = tuple[
     "Optimizer | LBFGS | str | None", "int | None", "float | None", "float | None",
-    "tuple[str, ...] | None", str, str, "int | None",
+    "tuple[str, ...] | None", str, str, "int | None", str,
 ]  # fmt: skip
 """The arguments of `Model.step` but the batch, in its order."""
 
@@ -50,11 +50,22 @@ def given(
     precision: str,
     backend: str = "interpreter",
     threads: int | None = None,
+    device: str = "cpu",
 ) -> Given:
     """The arguments as one value; of the patterns, one that is text is the only one."""
     patterns = (trainable,) if isinstance(trainable, str) else trainable
     chosen = None if patterns is None else tuple(patterns)
-    return optimizer, total_steps, clip_norm, clip_value, chosen, precision, backend, threads
+    return (
+        optimizer,
+        total_steps,
+        clip_norm,
+        clip_value,
+        chosen,
+        precision,
+        backend,
+        threads,
+        device,
+    )
 
 
 def step(state: ModelState, batch: Data, given: Given) -> float:
@@ -185,12 +196,14 @@ class Live:
     """
 
     def __init__(self, state: ModelState, given: Given) -> None:
-        chosen, total, clip_norm, clip_value, trainable, precision, backend, threads = given
+        chosen, total, clip_norm, clip_value, trainable = given[:5]
+        precision, backend, threads, device = given[5:]
         loss = require_loss(state)
         self.optimizer = minibatch_optimizer(state, chosen)
         settings = FitSettings(
             optimizer=self.optimizer, clip_norm=clip_norm, clip_value=clip_value,
             trainable=trainable, precision=precision, backend=backend, threads=threads,
+            device=device,
         )  # fmt: skip
         begin = next_step(state, self.optimizer, total)
         self._given, self._total, self._graph = given, total, state.graph

@@ -56,6 +56,7 @@ class Trainable(ModelState):
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         precision: str = "float32",
         backend: str = "native",
+        device: str = "cpu",
         threads: int | None = None,
         blocks: int | None = None,
         verbose: bool | str | Progress | None = True,
@@ -115,6 +116,10 @@ class Trainable(ModelState):
                 multiply bfloat16, and not for L-BFGS. Predictions are as always.
             backend: "native" compiles the step to machine code; "interpreter" computes with NumPy,
                 node by node, which is slow and serves as a reference.
+            device: what does the steps: "cpu"; "gpu" or "gpu:1", the first or the second graphics
+                processor; "opencl", "opencl:1" or "opencl:NAME", a device of OpenCL by its number
+                or a part of its name. `chainrule devices` lists those that are there. Scores of
+                epochs are computed on the processor. Results differ in last bits between devices.
             threads: the number of processors that a step may use, where it is faster; None: all.
                 Results have the same bits for any number.
             blocks: cut each minibatch into so many blocks, whose sums are added in a fixed order:
@@ -128,7 +133,8 @@ class Trainable(ModelState):
 
         Raises:
             FeedError, DataError: the data does not fit the graph or the schema.
-            SettingError: a setting is not allowed.
+            SettingError: a setting is not allowed, or there is no such device.
+            MissingExtra, DeviceError: the library of a device is missing, or its driver fails.
             NotFinite: a loss became NaN or infinite; the model is as before that step.
             GraphError: with blocks, the network mixes the rows of a minibatch otherwise than by
                 sums and means.
@@ -139,8 +145,8 @@ class Trainable(ModelState):
             groups=groups, time=time, patience=patience, keep_best=keep_best, new_run=new_run,
             total_epochs=total_epochs, shuffle=shuffle, metrics=metrics, clip_norm=clip_norm,
             clip_value=clip_value, trainable=trainable, callbacks=callbacks, record=record,
-            checkpoint=checkpoint, precision=precision, backend=backend, threads=threads,
-            blocks=blocks, verbose=verbose,
+            checkpoint=checkpoint, precision=precision, backend=backend, device=device,
+            threads=threads, blocks=blocks, verbose=verbose,
         )  # fmt: skip
         return fitting.fit(self, data, settings)
 
@@ -155,6 +161,7 @@ class Trainable(ModelState):
         trainable: Iterable[str] | None = None,
         precision: str = "float32",
         backend: str = "native",
+        device: str = "cpu",
         threads: int | None = None,
     ) -> float:
         """Do one update with a minibatch; returns its loss before the update.
@@ -175,7 +182,7 @@ class Trainable(ModelState):
             optimizer: such as Adam(1e-3), or its name. None continues with the last one, at first
                 Adam(1e-3).
             total_steps: of the complete run, for schedules with spans that are fractions of it.
-            clip_norm, clip_value, trainable, precision, backend, threads: as for `fit`.
+            clip_norm, clip_value, trainable, precision, backend, device, threads: as for `fit`.
 
         Raises:
             FeedError, DataError: the batch does not fit the graph or the schema.
@@ -183,7 +190,15 @@ class Trainable(ModelState):
             NotFinite: the loss or an update is NaN or infinite; the model is as before.
         """
         given = stepping.given(
-            optimizer, total_steps, clip_norm, clip_value, trainable, precision, backend, threads
+            optimizer,
+            total_steps,
+            clip_norm,
+            clip_value,
+            trainable,
+            precision,
+            backend,
+            threads,
+            device,
         )
         return stepping.step(self, batch, given)
 

@@ -87,7 +87,7 @@ def rate_factors(graph: Graph) -> dict[str, float]:
 def fit(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
     callbacks: Sequence[Callback] = (), record: Recorded = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a model with resolved settings, on data that is already split.
 
@@ -98,6 +98,7 @@ def fit(
         data, **step_settings(resolved, model.graph), epochs=resolved.epochs,
         patience=resolved.patience, keep_best=keeps_best(data, resolved), verbose=verbose,
         callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
+        device=device,
     )  # fmt: skip
     model.last_run = None  # the run is complete: its end need not be kept, nor saved
 

@@ -37,7 +37,7 @@ class Crossed(NamedTuple):
 
 def choose_length(
     model: Model, data: Prepared, resolved: Config, verbose: bool | str | Progress | None = True,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | None = None, device: str = "cpu",
 ) -> tuple[Config, Crossed | None]:  # fmt: skip
     """`resolved` with the epochs and the rate that predict best, where they were left open.
 
@@ -47,6 +47,7 @@ def choose_length(
 
     Args:
         checkpoint: of all networks, each in a folder within.
+        device: that trains, as in `Model.fit`.
     """
     if resolved.epochs is not None:
         return resolved, None
@@ -56,7 +57,7 @@ def choose_length(
     parts = folds(len(data.rows), FOLDS, resolved.seed, stratify=classes)
     with choose(verbose) as progress:
         single = replace(resolved, members=1)
-        losses = _losses(model.schema, data, single, parts, progress, checkpoint)
+        losses = _losses(model.schema, data, single, parts, progress, checkpoint, device)
         (epochs, rate), least = min(losses.items(), key=lambda x: x[1].loss)
         others = sorted(x.loss for x in losses.values())[1:]
         text = f"loss {number(least.loss)}, others {number(others[0])} to {number(others[-1])}"
@@ -79,7 +80,7 @@ def default_length(resolved: Config) -> Config:
 
 def _losses(
     schema: Schema, data: Prepared, resolved: Config, parts: Sequence[Rows], progress: Progress,
-    checkpoint: Checkpoint | None,
+    checkpoint: Checkpoint | None, device: str,
 ) -> dict[tuple[int, float], Crossed]:  # fmt: skip
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
@@ -90,7 +91,13 @@ def _losses(
     rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]
     each = enumerate(zip(models, rests * len(lengths), configs, strict=True))
     tasks = [
-        Task(model, partial(fit, model, rest, config, checkpoint=within(checkpoint, f"{k:02d}")))
+        Task(
+            model,
+            partial(
+                fit, model, rest, config, checkpoint=within(checkpoint, f"{k:02d}"), device=device
+            ),
+            here=device != "cpu",
+        )
         for k, (model, rest, config) in each
     ]
     failed = train_many(tasks, verbose=Brief(progress))

@@ -12,6 +12,7 @@ from chainrule.data.readers.inparts import InParts, in_parts
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table
 from chainrule.display.screen import Screen
+from chainrule.engine.devices import check_device
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config, config
 from chainrule.recipe.fit import Recorded
@@ -28,7 +29,8 @@ def train(
     source: Table | str | os.PathLike[str] | Any, target: str | None = None, *,
     stream: bool = False, memory: str | float | None = None, verbose: bool | str | None = True,
     record: Recorded = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None, **settings: Unpack[Options],
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None, device: str = "cpu",
+    **settings: Unpack[Options],
 ) -> Model[Predictions]:  # fmt: skip
     """A trained model from a table: `cr.train("penguins", target="species")`.
 
@@ -48,30 +50,33 @@ def train(
         checkpoint: a Checkpoint, or the path of its folder: the state of the run is written there
             from time to time. After the end of the process the same call goes on from it, and
             ends with the same bits, on any number of threads. Not with `record`.
+        device: as in `Model.fit`: "cpu", "gpu" and others. The model does not depend on it later.
 
     What the table holds, the findings of the data check, the run and its scores are shown;
     `model.report("report.html")` writes them as a page with charts.
 
     Raises:
         DataError: the table cannot be used. SettingError: a setting is not valid.
+        MissingExtra, DeviceError: the library of a device is missing, or its driver fails.
     """
+    check_device(device, "train")
     parts = in_parts(source, stream=stream, memory=memory)
     chosen = config(target=target, **settings)
     return trained(
         source if parts is None else parts, chosen, verbose, record=record,
-        checkpoint=as_checkpoint(checkpoint),
+        checkpoint=as_checkpoint(checkpoint), device=device,
     )  # fmt: skip
 
 
 def trained(
     source: Any, chosen: Config, verbose: Verbose,
     watching: Callable[[Training], Sequence[Callback]] = lambda training: (),
-    record: Recorded = None, checkpoint: Checkpoint | None = None,
+    record: Recorded = None, checkpoint: Checkpoint | None = None, device: str = "cpu",
 ) -> Model[Predictions]:  # fmt: skip
     """A model trained by a configuration, as `train` does.
 
     Args:
-        source, verbose, record, checkpoint: as in `train`; `InParts` for data in parts.
+        source, verbose, record, checkpoint, device: as in `train`; `InParts` for data in parts.
         chosen: the settings.
         watching: gives callbacks of the run on the training rows.
     """
@@ -79,7 +84,7 @@ def trained(
     with choose(verbose) as progress, kept_folder(checkpoint, record) as kept:
         screen = Screen(progress.output)
         training = _training(source, chosen, screen)
-        training.checkpoint = checkpoint
+        training.checkpoint, training.device = checkpoint, device
         if kept is not None:
             kept.begin(chosen, training)
             for note in kept.notes:

@@ -71,12 +71,14 @@ class Training:
         schema: of its columns.
         config: all settings; `fit` chooses epochs and rate where they are open.
         checkpoint: of the run, whose fits each have a folder within; None: nothing is kept.
+        device: that trains, as in `Model.fit`.
     """
 
     table: Table
     schema: Schema
     config: Config
     checkpoint: Checkpoint | None = None
+    device: str = "cpu"
     _runs: int = field(default=0, init=False)
     _fits: int = field(default=0, init=False)
     _crossed: Crossed | None = field(default=None, init=False)
@@ -185,7 +187,9 @@ class Training:
                 self._announce(progress, f"how long to train, by {rows}", 1 + refits, maybe, later)
                 # each rank trains all of these networks, and one alone keeps them
                 kept = within(self.checkpoint, "cross-validation") if speaks() else None
-                self.config, self._crossed = choose_length(model, data, self.config, progress, kept)
+                self.config, self._crossed = choose_length(
+                    model, data, self.config, progress, kept, self.device
+                )
             resolved = self.config
             model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
             model.notes |= Made.here(self.digest, complete=False).noted()
@@ -195,7 +199,7 @@ class Training:
             )
             self._announce(progress, what, refits, maybe, self._refit_share)
             kept = within(self.checkpoint, "training")
-            fit(model, data, resolved, progress, callbacks, record, kept)
+            fit(model, data, resolved, progress, callbacks, record, kept, self.device)
             best, self._fits = model.history.best, 1
             if best is not None and self._ended_early:
                 self._fits = 2
@@ -217,7 +221,7 @@ class Training:
         self._announce(progress, what, self._refits, False, self._refit_share)
         shorter = replace(resolved, epochs=epochs, patience=epochs)
         kept = within(self.checkpoint, "shorter")
-        fit(again, self.data, shorter, progress, record=record, checkpoint=kept)
+        fit(again, self.data, shorter, progress, (), record, kept, self.device)
         losses = [np.nanmin(x.history["validation_loss"]) for x in (model, again)]
         if losses[1] < losses[0]:
             model.restore(again.values | again.slots, again.steps)
@@ -240,8 +244,9 @@ class Training:
         all_rows = divide(data.arrays, rows, None, resolved.seed)
         with choose(verbose) as progress:
             self._announce(progress, f"{sentence}, for {counted(epochs or 0, 'epoch')}", 0)
-            whole, kept = replace(resolved, epochs=epochs, patience=None), "all-rows"
-            fit(again, all_rows, whole, progress, checkpoint=within(self.checkpoint, kept))
+            whole = replace(resolved, epochs=epochs, patience=None)
+            kept = within(self.checkpoint, "all-rows")
+            fit(again, all_rows, whole, progress, checkpoint=kept, device=self.device)
         self._before_refit = model.values, model.steps
         chosen = weights_of(model) | temperature_of(model)
         model.restore(again.values | again.slots | chosen, again.steps)

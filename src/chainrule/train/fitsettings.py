@@ -53,6 +53,7 @@ class FitSettings:
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None
     precision: str = "float32"
     backend: str = "native"
+    device: str = "cpu"
     threads: int | None = None
     blocks: int | None = None
     verbose: bool | str | Progress | None = True
@@ -69,13 +70,18 @@ class FitSettings:
                 expected=f"at least epochs={epochs}", got=str(total),
                 fix=f"total_epochs={epochs}, or more where other calls belong to the run",
             )  # fmt: skip
-        check_backend(self.backend)
+        check_backend(self.backend, self.device)
         if self.backend != "native" and (self.blocks or 1) > 1:
             raise SettingError(
                 "fit.blocks", "only machine code cuts minibatches into blocks",
                 got=f"backend={self.backend!r}", fix="backend='native', or blocks=1",
             )  # fmt: skip
-        check_precision(self.precision, self.backend)
+        if self.device != "cpu" and (self.blocks or 1) > 1:
+            raise SettingError(
+                "fit.blocks", "only the processor cuts minibatches into blocks",
+                got=f"device={self.device!r}", fix="device='cpu', or blocks=1",
+            )  # fmt: skip
+        check_precision(self.precision, self.backend, self.device)
         optimizer = None if self.optimizer is None else as_optimizer(self.optimizer)
         if isinstance(optimizer, LBFGS) and self.precision != "float32":
             raise SettingError(

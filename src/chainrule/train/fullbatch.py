@@ -37,6 +37,7 @@ class FullBatch:
         trainable: patterns of the names of parameters to train; None: all trainable ones.
         seed: of all random numbers, which are drawn once and the same in each call.
         backend: "native" or "interpreter".
+        device: that computes them.
 
     Attributes:
         start: the parameters as one float64 vector.
@@ -48,7 +49,7 @@ class FullBatch:
     def __init__(
         self, graph: Graph, loss: Node, state: Mapping[str, Array], data: Mapping[str, Array],
         settings: LBFGS, *, trainable: Iterable[str] | None = None, seed: int = 0,
-        backend: str = "native",
+        backend: str = "native", device: str = "cpu",
     ) -> None:  # fmt: skip
         self._parts = parts = build_gradients(graph, loss, trainable)
         outputs = [parts.loss, *parts.gradients.values()]
@@ -73,10 +74,11 @@ class FullBatch:
         ])  # fmt: skip
         self.start = _packed([self._constants[x] for x in parts.gradients])
         self._loss_and_gradient: NativeFunction | EvalSchedule = EvalSchedule(gradients, outputs)
-        tell_of_calls(gradients, backend)
+        if device == "cpu":
+            tell_of_calls(gradients, backend)
         if backend == "native":
             named = {gradients.name(x): self._constants[x] for x in gradients.inputs}
-            self._loss_and_gradient = NativeFunction(gradients, outputs, named, self._rows)
+            self._loss_and_gradient = NativeFunction(gradients, outputs, named, self._rows, device)
 
     def __call__(self, point: Vector) -> tuple[float, Vector]:
         """Loss and gradient, weight decay included."""

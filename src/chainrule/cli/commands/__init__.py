@@ -3,6 +3,7 @@
 from chainrule.cli.commands import (
     compare,
     data,
+    devices,
     evaluate,
     exercise,
     inspect,
@@ -13,7 +14,9 @@ from chainrule.cli.commands import (
     train,
 )
 
-_MODULES = (train, predict, evaluate, reproduce, show, inspect, play, compare, exercise, data)
+_MODULES = (
+    train, predict, evaluate, reproduce, show, inspect, play, compare, exercise, data, devices
+)  # fmt: skip
 
 COMMANDS = tuple(module.COMMAND for module in _MODULES)
 """All commands, in the order of the documentation."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from chainrule.cli.command import (
     Command,
     Data,
+    Device,
     Encoding,
     InPartsOption,
     Memory,
@@ -68,6 +69,7 @@ def predict(
     sheet: Sheet = None,
     stream: InPartsOption = False,
     memory: Memory = None,
+    device: Device = "cpu",
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write what a model predicts for each row of a table; no target is needed.
@@ -81,7 +83,7 @@ def predict(
     kept = [name for text in keep or () for name in split_commas(text)]
     names = None if node is None else [x for text in node for x in split_commas(text) if x]
     parts = None if sheet is not None else in_parts(data, stream=stream, memory=memory)
-    asked = _Asked(loaded, path, kept, names)
+    asked = _Asked(loaded, path, kept, names, device)
     if parts is None:
         table = read(data, encoding=encoding, sheet=sheet)
         copied = {name: table[name] for name in kept}
@@ -122,12 +124,13 @@ class _Asked:
     """
 
     def __init__(
-        self, model: Model, path: Path, kept: Sequence[str], nodes: Sequence[str] | None
-    ) -> None:
-        """`nodes` whose values are written in place of the prediction."""
+        self, model: Model, path: Path, kept: Sequence[str], nodes: Sequence[str] | None,
+        device: str,
+    ) -> None:  # fmt: skip
+        """`nodes` whose values are written in place of the prediction, made by a device."""
         self.model, self.kept, self.what = model, kept, ""
         self.renamed: list[str] = []
-        self._path, self._nodes = path, nodes
+        self._path, self._nodes, self._device = path, nodes, device
 
     def predicted(self, table: Table, *, watch: bool = True) -> tuple[Columns, Sequence[str]]:
         """The columns that are made of a table or a part of it, and notes on it.
@@ -138,12 +141,12 @@ class _Asked:
             assert self.model.schema is not None
             schema = self.model.schema
             encoded = table if watch else schema.encode(table, "none", watch=False)
-            predictions = self.model.predict(encoded)
+            predictions = self.model.predict(encoded, device=self._device)
             named = predictions.names.keys() & self.kept  # the files of pictures: written once
             made = {k: x for k, x in predictions.to_dict().items() if k not in named}
             found, self.what = predictions.notes, predictions.target
         else:
-            made, found = _nodes(self.model, self._path, table, self._nodes)
+            made, found = _nodes(self.model, self._path, table, self._nodes, self._device)
             self.what = f"{counted(len(made), 'column')} of {', '.join(self._nodes)}"
         self.renamed, predicted = [], {}
         for name, values in made.items():
@@ -177,7 +180,7 @@ def _write_parts(
 
 
 def _nodes(
-    model: Model, path: Path, table: Table, names: Sequence[str]
+    model: Model, path: Path, table: Table, names: Sequence[str], device: str
 ) -> tuple[Columns, tuple[str, ...]]:
     """The values of nodes as columns, `dense.0` and so on, and notes on the table.
 
@@ -197,7 +200,7 @@ def _nodes(
                 fix=f"--node {guess}" if guess else "the names of layers, or of all nodes: "
                 f"chainrule show {quoted(path)} --all, or --graph",
             )  # fmt: skip
-    values, notes = model.predict_nodes(PredictedNodes(model.graph).of(names), table)
+    values, notes = model.predict_nodes(PredictedNodes(model.graph).of(names, device), table)
     columns: Columns = {}
     for name, array in zip(names, values, strict=True):
         flat = array.reshape(len(array), -1)

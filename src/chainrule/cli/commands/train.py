@@ -16,6 +16,7 @@ from chainrule.cli.command import (
     USAGE,
     Command,
     CommandLine,
+    Device,
     Encoding,
     InPartsOption,
     MaybeData,
@@ -44,6 +45,7 @@ from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
 from chainrule.data.table import counted
+from chainrule.engine.devices import check_device
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.learning.file import save_learning
 from chainrule.model.learning.learner import SAMPLE
@@ -131,6 +133,7 @@ def train(
         Option("the number of processors to use, where that is faster; results are the same for "
                "any", metavar="N"),
     ] = None,
+    device: Device = "cpu",
     command_line: CommandLine = "",
     **settings: Any,
 ) -> int:  # fmt: skip
@@ -149,7 +152,8 @@ def train(
         os.environ["OMP_NUM_THREADS"] = str(require_integer("threads", threads, 1))
     begun = None
     if resume is not None:
-        own = {"config": config, "test": test, "encoding": encoding, "sheet": sheet}
+        own = {"config": config, "test": test, "encoding": encoding, "sheet": sheet,
+               "device": None if device == "cpu" else device}  # fmt: skip
         begun = begun_in(resume, {"checkpoint": checkpoint, **own, **settings})
         checkpoint = os.path.abspath(resume)
     kept = checkpoint_of(checkpoint, every, keep, {} if begun is None else begun.command)
@@ -158,7 +162,7 @@ def train(
         force=force, encoding=encoding, sheet=sheet, stream=stream, memory=memory, quiet=quiet,
         check_only=check_only, profile=profile, live=live, record=record, checkpoint=kept,
         trace=trace_file("train", trace, [] if not data or is_query(data) else [Path(data)]),
-        command_line=command_line,
+        command_line=command_line, device=device,
     )  # fmt: skip
     if begun is not None:
         order = replace(order, **resumed(begun, data, output, order.trace))
@@ -234,7 +238,9 @@ def _prepared(
     order: Order, kept: RunFolder | None, screen: Console, trouble: Console
 ) -> Job:  # fmt: skip
     """Read, check and resolve, and print the results of each stage."""
+    check_device(order.device, "train")
     training = _training(order, screen)
+    training.device = order.device
     if kept is not None:
         _keep(order, training, kept, trouble)
     training.print_data(screen)
@@ -262,7 +268,8 @@ def _prepared(
 def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -> None:
     """Keep the command beside its checkpoints, or compare it. Raises SettingError."""
     more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet,
-            "stream": order.stream, "memory": order.memory}  # fmt: skip
+            "stream": order.stream, "memory": order.memory,
+            "device": None if order.device == "cpu" else order.device}  # fmt: skip
     command = command_of(kept, order.data, order.command_line, more)
     kept.begin(order.chosen, training, command=command)
     for note in kept.notes:
@@ -371,7 +378,7 @@ def _profile(job: Job) -> Profile:
 def _repeat(order: Order, outputs: Outputs) -> str:
     """The command that trains the same model again."""
     more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
-    more["memory"] = order.memory
+    more |= {"memory": order.memory, "device": None if order.device == "cpu" else order.device}
     told = "".join(f" --{name} {quoted(value)}" for name, value in more.items() if value)
     told += " --stream" if order.stream else ""
     data = "-" if order.data == STDIN else quoted(order.data)

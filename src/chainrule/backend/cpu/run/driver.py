@@ -18,11 +18,12 @@ from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.given import Given
 from chainrule.backend.cpu.run.jit import Code
 from chainrule.backend.cpu.run.orders import Orders, Part
-from chainrule.backend.cpu.run.state import Saved, State
+from chainrule.backend.cpu.run.state import Saved
 from chainrule.backend.cpu.run.table import entries, table
 from chainrule.backend.cpu.run.threads import Pool
 from chainrule.backend.cpu.run.units import Arrange
 from chainrule.backend.cpu.run.usercalls import UserCalls
+from chainrule.backend.statemapping import State
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
 from chainrule.types import N
@@ -138,7 +139,10 @@ class Runner:
     @property
     def state(self) -> State:
         """Parameters, slots and statistics by name."""
-        return State(self.names, self.view)
+        return State(self.names, lambda name: self.view(name).copy(), self._set_state)
+
+    def _set_state(self, name: str, value: npt.ArrayLike) -> None:
+        self.view(name)[...] = value
 
     def attach_state(self, state: Memory) -> None:
         """Take memory for the state that is filled already."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import FeedError
+from chainrule.backend.feeding import check_rows, data_array, step_array
 from chainrule.ir.kernel import Buffer
 
 Array = npt.NDArray[Any]
@@ -35,16 +34,7 @@ class Given:
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """Give a data buffer its array; see `Runner.bind`."""
-        if name not in self._buffers:
-            raise FeedError(
-                "native", "no data buffer has this name", expected=[*self._buffers], got=name
-            )
-        buffer = self._buffers[name]
-        laid_out = np.ascontiguousarray(array, buffer.dtype)
-        if laid_out.ndim != len(buffer.shape) or laid_out.shape[1:] != tuple(buffer.shape[1:]):
-            want = buffer.shape
-            raise FeedError("native", "an array does not fit", expected=want, got=laid_out.shape)
-        self._bound[name] = laid_out
+        self._bound[name] = laid_out = data_array(self._buffers, name, array)
         self._word[dict(self.data)[name]] = laid_out.ctypes.data
 
     def release(self) -> None:
@@ -59,17 +49,7 @@ class Given:
             ends: where those of each begin, and the end of the last.
             limit: the rows that a step may have.
         """
-        fits = len(ends) and ends[0] >= 0 and ends[-1] <= len(index)
-        if not fits or _largest(ends[1:] - ends[:-1]) > limit:
-            raise FeedError("native", "steps do not fit the rows", expected=limit, got=ends)
-        largest = _largest(index)
-        for name, _ in self.data:
-            if name not in self._bound:
-                raise FeedError("native", "a data buffer has no array", got=name)
-            have = len(self._bound[name])
-            if len(index) and largest >= have:
-                available, got = f"0 to {have - 1}", f"{index.min()} to {index.max()}"
-                raise FeedError("native", "no such row", expected=available, got=got)
+        check_rows(self._buffers, self._bound, index, ends, limit)
 
     def bring(self, step_inputs: Mapping[str, npt.ArrayLike], steps: int) -> list[Array]:
         """The arrays of the step buffers, which have to live until the steps are done.
@@ -83,17 +63,8 @@ class Given:
     def _brought(
         self, buffer: Buffer, slot: int, step_inputs: Mapping[str, npt.ArrayLike], steps: int
     ) -> Array:
-        if buffer.name not in step_inputs:
-            raise FeedError("native", "an input of the step is missing", got=buffer.name)
-        array = np.asarray(step_inputs[buffer.name], buffer.dtype, order="C")
-        shape = tuple(buffer.shape)
-        if array.shape not in (shape, (steps, *shape)):
-            raise FeedError("native", "an input does not fit", expected=shape, got=array.shape)
+        array = step_array(buffer, step_inputs, steps)
         self._word[slot] = array.ctypes.data
-        self._word[slot + 1] = 0 if array.shape == shape else array.nbytes // max(steps, 1)
+        same = array.shape == tuple(buffer.shape)
+        self._word[slot + 1] = 0 if same else array.nbytes // max(steps, 1)
         return array
-
-
-def _largest(numbers: Array) -> int:
-    """Of some int64; one below zero counts as huge."""
-    return int(numbers.view(np.uint64).max(initial=0))

@@ -1,46 +1,17 @@
-"""The state of a runner: by name, and a copy of it from before a run of steps."""
+"""A copy of the state of a runner, from before a run of steps."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from chainrule.backend.cpu.layout import Memory
 from chainrule.ir.kernel import Buffer
 
-Array = npt.NDArray[Any]
-
 LONG = 1.0
 """Seconds after which the state is copied anew: steps that are done again last no longer."""
-
-
-class State(MutableMapping[str, Array]):
-    """The state buffers by name, as ordinary arrays: a read copies out, a write copies in."""
-
-    def __init__(self, names: Collection[str], view: Callable[[str], Array]) -> None:
-        self._names, self._view = names, view
-
-    def __getitem__(self, name: str) -> Array:
-        return self._view(name).copy()
-
-    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        self._view(name)[...] = value
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("a plan keeps all of its state")
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 class Saved:

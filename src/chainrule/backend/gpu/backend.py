@@ -1,0 +1,100 @@
+"""A device as a backend: kernels in C, built and run by the device's driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.backend import base
+from chainrule.backend.gpu.emit.module import build
+from chainrule.backend.gpu.program import Program
+from chainrule.backend.gpu.run.devices import driver_of
+from chainrule.backend.gpu.run.driver import Device
+from chainrule.backend.gpu.run.runner import Executable, Runner
+from chainrule.backend.gpu.serialize import pack, unpack
+from chainrule.errors import DTypeError, GraphError
+from chainrule.plan.plan import Plan
+
+
+@dataclass(frozen=True)
+class Module:
+    """See Module in base.py."""
+
+    program: Program
+
+    @property
+    def text(self) -> str:
+        """C, for OpenCL and CUDA."""
+        return self.program.text
+
+    def compile(self) -> bytes:
+        """The text with its launches; the device's driver compiles it."""
+        return pack(self.program)
+
+
+@dataclass(frozen=True)
+class GPU:
+    """See Backend in base.py.
+
+    Attributes:
+        device: that runs the kernels.
+    """
+
+    device: Device
+
+    @property
+    def name(self) -> str:
+        """The word of the device."""
+        return self.device.word
+
+    @property
+    def bfloat16(self) -> bool:
+        """See Backend."""
+        return False
+
+    def target(self) -> str:
+        """See Backend."""
+        return repr(self.device.traits)
+
+    def emit(self, plan: Plan, max_rows: int) -> Module:
+        """See Backend.
+
+        Raises:
+            GraphError: a user's op has no lowering.
+            DTypeError: the data or the state are float64, which the device does not have.
+        """
+        _refuse_calls(plan)
+        if not self.device.traits.float64:
+            _refuse_float64(plan, self.device)
+        return Module(build(plan, max_rows, self.device.traits))
+
+    def load(self, code: bytes, max_rows: int) -> Executable:
+        """See Backend."""
+        return Executable(unpack(code, max_rows), self.device)
+
+    def runner(self, code: base.Executable, threads: int | None = None) -> Runner:
+        """See Backend; a device has no threads."""
+        assert isinstance(code, Executable)
+        return Runner(code, driver_of(self.device).session(self.device))
+
+    def warm_up(self) -> None:
+        """See Backend."""
+
+
+def _refuse_calls(plan: Plan) -> None:
+    """Raises GraphError where a step calls a user's op."""
+    for call in plan.calls:
+        raise GraphError(
+            "device", "an op of your own that has no lowering runs on the processor alone",
+            at=f"node {call.name!r}",
+            fix="decompose=... or lower=... in cr.op, or device='cpu'",
+        )  # fmt: skip
+
+
+def _refuse_float64(plan: Plan, device: Device) -> None:
+    """Raises DTypeError where data or state are float64; step inputs are float32 then."""
+    for buffer in plan.buffers:
+        if buffer.dtype == "float64" and buffer.space in ("data", "state"):
+            raise DTypeError(
+                "device", "the device has no float64", got=f"{buffer.name!r} of float64",
+                at=f"{device.word}, {device.name}", fix="a model of float32, or device='cpu'",
+            )  # fmt: skip

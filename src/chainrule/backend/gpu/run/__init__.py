@@ -1,0 +1,1 @@
+"""Devices, their memory, and the steps that run on them."""

@@ -1,0 +1,237 @@
+"""The driver of OpenCL, by PyOpenCL: the graphics processors of all vendors, and processors."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from chainrule.backend.gpu.program import Traits
+from chainrule.backend.gpu.run.driver import Array, Device, Function, Memory
+from chainrule.errors import DeviceError, MissingExtra
+
+BUILT = 32
+"""The most texts whose code is kept for a device."""
+
+INSTALL = 'pip install "chainrule[gpu]"'
+NO_PLATFORM = (
+    "install the driver of the graphics processor's vendor: it has OpenCL for NVIDIA, AMD and "
+    "Intel; on Linux also the package ocl-icd-libopencl1"
+)
+
+
+def _library() -> Any:
+    """PyOpenCL. Raises MissingExtra."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pyopencl  # noqa: PLC0415  (loaded for devices alone)
+    except ImportError as error:
+        raise MissingExtra(
+            "device", "OpenCL needs PyOpenCL, which cannot be loaded", got=str(error), fix=INSTALL
+        ) from None
+    return pyopencl
+
+
+class OpenCL:
+    """See Driver."""
+
+    name = "opencl"
+
+    def devices(self) -> tuple[list[Device], list[str]]:
+        """See Driver."""
+        cl = _library()
+        try:
+            platforms = cl.get_platforms()
+        except cl.Error:  # there is no platform
+            platforms = []
+        found, refused = list[Device](), list[str]()
+        if not platforms:
+            refused.append(f"OpenCL has no platform here: {NO_PLATFORM}")
+        for platform in platforms:
+            try:
+                owns = platform.get_devices()
+            except cl.Error as error:
+                refused.append(f"{platform.name.strip()}: its devices cannot be listed: {error}")
+                continue
+            for own in owns:
+                try:
+                    found.append(_device(cl, len(found), own))
+                except (cl.Error, _Unusable) as error:
+                    refused.append(f"{platform.name.strip()}: a device cannot be used: {error}")
+        return found, refused
+
+    def session(self, device: Device) -> OpenCLSession:
+        """See Driver."""
+        return OpenCLSession(device)
+
+
+class _Unusable(Exception):
+    """A device lacks what kernels need; the text says what."""
+
+
+def _device(cl: Any, number: int, own: Any) -> Device:
+    if not own.available:
+        raise _Unusable(f"{own.name.strip()}: its driver says that it is not available")
+    if not own.compiler_available:
+        raise _Unusable(f"{own.name.strip()}: its driver has no compiler")
+    if not own.endian_little:
+        raise _Unusable(f"{own.name.strip()}: its bytes are in another order")
+    float64 = bool(own.double_fp_config)
+    traits = Traits(float64, own.max_work_group_size, own.local_mem_size)
+    return Device(
+        "opencl", number, " ".join(own.name.split()), own.platform.name.strip(),
+        f"{own.version.strip()}, driver {own.driver_version.strip()}",
+        bool(own.type & cl.device_type.GPU), own.global_mem_size, own.max_mem_alloc_size, traits,
+        own,
+    )  # fmt: skip
+
+
+class _Context:
+    """A device in this process: its context, and code by text, which sessions share."""
+
+    def __init__(self, device: Device) -> None:
+        cl = _library()
+        self.device, self.context = device, cl.Context([device.own])
+        self._built: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def program(self, text: str) -> Any:
+        """The code of a text. Raises DeviceError, with the node and the compiler's words."""
+        with self._lock:
+            if text not in self._built:
+                self._built[text] = self._build(text)
+                while len(self._built) > BUILT:
+                    self._built.popitem(last=False)
+            self._built.move_to_end(text)
+            return self._built[text]
+
+    def _build(self, text: str) -> Any:
+        cl = _library()
+        options = ["-cl-denorms-are-zero", "-w"]
+        if _rounds_correctly(cl, self.device.own):
+            options.append("-cl-fp32-correctly-rounded-divide-sqrt")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what compilers remark
+            try:
+                return cl.Program(self.context, text).build(options=options, cache_dir=False)
+            except cl.RuntimeError as error:
+                raise not_built(text, str(error), self.device) from None
+
+
+def _rounds_correctly(cl: Any, own: Any) -> bool:
+    config = own.single_fp_config
+    return bool(config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT)
+
+
+@cache
+def _context(device: Device, process: int) -> _Context:
+    return _Context(device)
+
+
+_users: set[int] = set()
+"""The processes that opened a device."""
+
+
+def _refuse_fork(device: Device) -> None:
+    """Raises DeviceError in a fork of a process that had opened a device: its driver would hang."""
+    here = os.getpid()
+    if _users - {here}:
+        raise DeviceError(
+            "device", "a device was in use before this process was forked, and cannot be now",
+            at=device.name, fix="train one model after the other: jobs=1",
+        )  # fmt: skip
+    _users.add(here)
+
+
+class OpenCLSession:
+    """See Session."""
+
+    def __init__(self, device: Device) -> None:
+        _refuse_fork(device)
+        self._cl, self._device, self._process = _library(), device, os.getpid()
+        with self._told("opened"):
+            self._context = _context(device, os.getpid())
+            self._queue = self._cl.CommandQueue(self._context.context)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Turns an error of the driver into a DeviceError."""
+        try:
+            yield
+        except self._cl.Error as error:
+            raise DeviceError(
+                "device", f"the driver failed: {what}", got=str(error).strip(),
+                at=f"{self._device.word}, {self._device.name}",
+                fix="device='cpu', or look at the driver with `chainrule devices`",
+            ) from None  # fmt: skip
+
+    def allocate(self, size: int) -> Memory:
+        """See Session."""
+        with self._told(f"memory of {size:,} bytes"):
+            return self._cl.Buffer(self._context.context, self._cl.mem_flags.READ_WRITE, size)
+
+    def write(self, memory: Memory, array: Array, offset: int = 0) -> None:
+        """See Session."""
+        if self._process != os.getpid():
+            _refuse_fork(self._device)
+        if array.nbytes:
+            with self._told("a copy to the device"):
+                self._cl.enqueue_copy(
+                    self._queue, memory, array, dst_offset=offset, is_blocking=True
+                )
+
+    def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
+        """See Session."""
+        if array.nbytes:
+            with self._told("a copy from the device"):
+                self._cl.enqueue_copy(
+                    self._queue, array, memory, src_offset=offset, is_blocking=True
+                )
+
+    def function(self, text: str, name: str) -> Function:
+        """See Session."""
+        with self._told("loading kernels"):
+            return self._cl.Kernel(self._context.program(text), name)
+
+    def arguments(self, function: Function, values: Sequence[Any]) -> None:
+        """See Session."""
+        with self._told("arguments of a kernel"):
+            function.set_args(*values)
+
+    def launch(self, function: Function, groups: int, items: int) -> None:
+        """See Session."""
+        with self._told("launching a kernel"):
+            self._cl.enqueue_nd_range_kernel(self._queue, function, (groups * items,), (items,))
+
+    def start(self) -> None:
+        """See Session."""
+        with self._told("launching kernels"):
+            self._queue.flush()
+
+    def wait(self) -> None:
+        """See Session."""
+        with self._told("waiting for kernels"):
+            self._queue.finish()
+
+
+def not_built(text: str, log: str, device: Device) -> DeviceError:
+    """The error for a text that a compiler refuses: with the node, and the compiler's words."""
+    wrong = "\n".join(x for x in log.splitlines() if "error" in x.lower())
+    lines, found = text.splitlines(), re.search(r"[:(](\d+)[:)]", wrong)
+    node = ""
+    if found is not None:
+        above = lines[: int(found[1])]
+        node = next((x[3:] for x in reversed(above) if x.startswith("// ")), "")
+    errors = [x.strip() for x in log.splitlines() if "error" in x.lower()]
+    return DeviceError(
+        "device", "the driver's compiler refuses a kernel", got="\n".join(errors[:5]) or log[:500],
+        at=", ".join([*([f"kernel {node!r}"] if node else []), f"{device.word}, {device.name}"]),
+        fix="device='cpu'; please report this, with the output of `chainrule devices`",
+    )  # fmt: skip

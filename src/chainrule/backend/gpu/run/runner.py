@@ -1,0 +1,236 @@
+"""A plan that runs on a device: its memory there, its kernels, its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from operator import is_
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chainrule.backend.gpu.emit.dialect import FRAME, advance_for
+from chainrule.backend.gpu.emit.scalars import STORED
+from chainrule.backend.gpu.layout import layout, sizes
+from chainrule.backend.gpu.program import Program
+from chainrule.backend.gpu.run.data import Data, Given, Room, require_room
+from chainrule.backend.gpu.run.driver import Device, Memory, Session
+from chainrule.backend.statemapping import State
+from chainrule.ir.kernel import Buffer
+from chainrule.plan.plan import Signature
+from chainrule.types import N
+
+Array = npt.NDArray[Any]
+
+AHEAD = 64
+"""Steps that are launched before the device is told to begin with them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Executable:
+    """See Executable in backend/base.py.
+
+    Attributes:
+        program: the text and its launches.
+        device: that it is for.
+    """
+
+    program: Program
+    device: Device
+
+    @property
+    def signature(self) -> Signature:
+        """The buffers that it works on."""
+        return self.program.signature
+
+    @property
+    def max_rows(self) -> int:
+        """The most rows of a minibatch."""
+        return self.program.max_rows
+
+
+@dataclass
+class NoCalls:
+    """See Calls in backend/base.py: a device makes none."""
+
+    functions: Sequence[Callable[[Sequence[Array], int], Array]] = ()
+    around: AbstractContextManager[object] = field(default_factory=nullcontext)
+    error: BaseException | None = None
+
+
+class Runner:
+    """See Runner in backend/base.py. The state stays on the device, and is read when asked for.
+
+    Args:
+        code: what to run.
+        session: a queue of its device.
+
+    Raises:
+        SettingError: the memory of the device is too small.
+    """
+
+    def __init__(self, code: Executable, session: Session) -> None:
+        self.code, self.done, self.calls = code, 0, NoCalls()
+        self._session, self._side = session, 0
+        program, traits = code.program, code.device.traits
+        self._float64 = traits.float64
+        self._layout = layout(
+            program.signature, program.launches, code.max_rows, float64=traits.float64
+        )
+        require_room(code.device, (self._layout.state, self._layout.work))
+        self._state = session.allocate(self._layout.state)
+        self._work = session.allocate(self._layout.work)
+        self._frame = session.allocate(8 * len(FRAME))
+        self._index, self._ends, self._losses = (Room(session) for _ in range(3))
+        self._data = Data(program, code.device, session, self.bytes)
+        table, self._starts = self._places()
+        self._given = Given(program, session, table, float64=traits.float64)
+        self._names = {b.name: b for b in program.signature.buffers if b.space == "state"}
+        for buffer in program.signature.buffers:
+            if buffer.value is not None:
+                self._write(self._work, buffer, np.asarray(buffer.value))
+        self._functions = [session.function(program.text, x.function) for x in program.launches]
+        loss = program.signature.loss
+        advance = advance_for(None if loss is None else STORED[loss.dtype])
+        self._advance = session.function(program.text, advance)
+        self._bound: tuple[Memory, ...] = ()
+
+    # ------------------------------------------------------------ memory
+
+    def _places(self) -> tuple[Array, list[int]]:
+        """The table of places of all launches, and where those of each begin."""
+        words, starts = list[int](), list[int]()
+        for launch in self.code.program.launches:
+            starts.append(len(words))
+            for buffer, new in launch.operands:
+                place = self._layout.offsets.get(buffer, (0, 0))
+                words += reversed(place) if new else place
+        return np.array(words or [0], np.int64), starts
+
+    def _stored(self, buffer: Buffer) -> np.dtype[Any]:
+        """The dtype of a buffer on the device."""
+        single = buffer.dtype == "float64" and not self._float64
+        return np.dtype("float32" if single else buffer.dtype)
+
+    def _write(self, memory: Memory, buffer: Buffer, value: Array, side: int = 0) -> None:
+        """Fill a buffer that is not a part of another."""
+        shape = sizes(buffer, self.code.max_rows)
+        full = np.empty(shape, self._stored(buffer))
+        full[...] = value
+        self._session.write(memory, full.reshape(-1), self._layout.offsets[buffer][side])
+
+    def _read(self, memory: Memory, buffer: Buffer, side: int = 0) -> Array:
+        """A copy of a buffer; of a part of another too."""
+        whole = buffer.whole
+        full = np.empty(sizes(whole, self.code.max_rows), self._stored(whole))
+        self._session.read(memory, full.reshape(-1), self._layout.offsets[whole][side])
+        if buffer.part is not None:
+            full = full.take(buffer.part.index, buffer.part.axis)
+        return full.astype(buffer.dtype, copy=False)
+
+    @property
+    def state(self) -> State:
+        """Parameters, slots and statistics by name."""
+        return State(self._names, self._read_state, self._write_state)
+
+    def _read_state(self, name: str) -> Array:
+        return self._read(self._state, self._names[name], self._side)
+
+    def _write_state(self, name: str, value: npt.ArrayLike) -> None:
+        self._write(self._state, self._names[name], np.asarray(value), self._side)
+
+    @property
+    def bytes(self) -> int:
+        """The size of its memory, but for the data."""
+        return self._layout.state + self._layout.work
+
+    def reads(self, name: str) -> bool:
+        """See Runner."""
+        return name in self._data.buffers
+
+    def bind(self, name: str, array: npt.ArrayLike) -> None:
+        """See Runner. The array is copied to the device when the next run begins."""
+        self._data.bind(name, array)
+
+    def release(self) -> None:
+        """See Runner."""
+        self._data.release()
+
+    # ------------------------------------------------------------ steps
+
+    def run(
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        *,
+        follows: bool = False,  # old values stay on the other side: nothing is copied before steps
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """See Runner."""
+        index = np.ascontiguousarray(rows, np.int64)
+        ends = np.ascontiguousarray(offsets, np.int64)
+        self._data.check(index, ends, self.code.max_rows)
+        steps = len(ends) - 1
+        session, kind = self._session, np.dtype("float64" if self._float64 else "float32")
+        self._data.upload()
+        self._given.bring(step_inputs, steps)
+        self._index.fill(index)
+        self._ends.fill(ends)
+        self._losses.reserve(max(steps, 1) * kind.itemsize)
+        frame = dict.fromkeys(FRAME, 0) | {"side": self._side, "steps": steps}
+        if steps:
+            frame |= {"first": int(ends[0]), "count": int(ends[1] - ends[0])}
+        session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
+        self._bind_all()
+        self._launch(np.diff(ends))
+        found = np.empty(len(FRAME), np.int64)
+        session.read(self._frame, found)
+        after = dict(zip(FRAME, found.tolist(), strict=True))
+        losses = np.zeros(max(steps, 1), kind)
+        session.read(self._losses.memory, losses)
+        self.done, self._side = after["step"], after["side"]
+        done = losses[: self.done].astype(np.float64)
+        return done, self.done if self.done < steps else None
+
+    def _launch(self, counts: Array) -> None:
+        """Launch all steps, of which the numbers of rows are given."""
+        launches, groups = self.code.program.launches, dict[int, list[int]]()
+        for step, rows in enumerate(counts.tolist()):
+            if rows not in groups:
+                groups[rows] = [x.groups(rows) for x in launches]
+            for launch, function, count in zip(
+                launches, self._functions, groups[rows], strict=True
+            ):
+                if count:
+                    self._session.launch(function, count, launch.items)
+            self._session.launch(self._advance, 1, 1)
+            if step % AHEAD == 0:
+                self._session.start()
+
+    def _bind_all(self) -> None:
+        """Set the arguments of all kernels, where some memory is another than the last time."""
+        given, data = self._given, self._data.memories
+        now = (self._index.memory, self._ends.memory, self._losses.memory, given.memory,
+               given.table, *data.values())  # fmt: skip
+        if len(now) == len(self._bound) and all(map(is_, now, self._bound)):
+            return
+        launches = zip(self.code.program.launches, self._functions, self._starts, strict=True)
+        for launch, function, start in launches:
+            own = [data[x.name] for x, _ in launch.operands if x.space == "data"]
+            self._session.arguments(function, [
+                self._frame, self._index.memory, self._state, self._work, given.memory,
+                given.table, np.int64(start), *own,
+            ])  # fmt: skip
+        loss = self.code.signature.loss
+        place = 0 if loss is None else self._layout.offsets[loss][0]
+        self._session.arguments(self._advance, [
+            self._frame, self._ends.memory, self._losses.memory, self._work, np.int64(place)
+        ])  # fmt: skip
+        self._bound = now
+
+    def output(self, buffer: Buffer, rows: int) -> Array:
+        """The first rows of a result, as a copy."""
+        value = self._read(self._work, buffer)
+        return value[tuple(slice(rows if d is N else None) for d in buffer.shape)]

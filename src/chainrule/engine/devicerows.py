@@ -1,0 +1,92 @@
+"""Forward passes on a device, block by block."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from chainrule.backend.base import Runner
+from chainrule.backend.registry import find_backend
+from chainrule.engine.codecache import forward_code
+from chainrule.engine.minibatch import Rows, all_rows
+from chainrule.graph.graph import Graph
+from chainrule.graph.node import Array, Node
+from chainrule.system.signals import uninterrupted
+from chainrule.types import resolve, static_size
+
+BLOCK_BYTES = 2**26
+"""Bytes of the values of a block of rows."""
+
+LEAST, MOST = 64, 16_384
+"""Bounds of the rows of a block."""
+
+
+class DeviceRows:
+    """See RowwiseForward in forward.py; threads that call it at once wait for each other.
+
+    Args:
+        graph: contains the nodes; specialised.
+        nodes: what to compute.
+        device: its word.
+    """
+
+    def __init__(self, graph: Graph, nodes: Sequence[Node], device: str) -> None:
+        self._graph, self._nodes, self._device = graph, nodes, device
+        self._parameters = [graph.name(x) for x in graph.parameters]
+        self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
+        self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
+        self._block = _block(graph)
+        self._runner: Runner | None = None
+        self._held: list[Array] = []
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[DeviceRows], tuple[Graph, Sequence[Node], str]]:
+        return DeviceRows, (self._graph, self._nodes, self._device)
+
+    def __call__(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
+    ) -> list[Array]:
+        """See RowwiseForward."""
+        results = [np.empty(resolve(x.shape, len(rows)), x.dtype) for x in self._nodes]
+        fixed = {name: arrays[name] for name in self._fixed}
+        with self._lock:
+            runner = self._ready(values)
+            for start in range(0, max(len(rows), 1), self._block):
+                part = rows[start : start + self._block]
+                for name, type in self._batched.items():
+                    if runner.reads(name):
+                        runner.bind(name, np.asarray(arrays[name], type.dtype)[part])
+                with uninterrupted():
+                    runner.run(all_rows(len(part)), [0, len(part)], fixed)
+                outputs = runner.code.signature.outputs
+                for result, buffer in zip(results, outputs, strict=True):
+                    found = runner.output(buffer, len(part))
+                    result[start : start + len(part)] = found
+            runner.release()
+        return results
+
+    def _ready(self, values: Mapping[str, Array]) -> Runner:
+        """The runner, with these values of the parameters."""
+        if self._runner is None:
+            code = forward_code(self._graph, self._nodes, self._block, self._device)
+            self._runner = find_backend(self._device).runner(code)
+        now = [values[name] for name in self._parameters]
+        if len(now) != len(self._held) or any(
+            a is not b for a, b in zip(now, self._held, strict=False)
+        ):
+            known = dict(zip(self._parameters, now, strict=True))
+            for name in self._runner.state:
+                self._runner.state[name] = known[name]
+            self._held = now
+        return self._runner
+
+
+def _block(graph: Graph) -> int:
+    """The number of rows to compute at a time, a power of two."""
+    each = sum(
+        static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in graph.operations if x.shape
+    )
+    rows = BLOCK_BYTES // max(each, 1)
+    return min(max(1 << max(rows, 1).bit_length() - 1, LEAST), MOST)
