@@ -23,7 +23,8 @@ def test_every_row_goes_to_one_side(n, fraction):
     train, validation, sentence = holdout(n, fraction, 1)
     assert sorted([*train, *validation]) == list(range(n))
     assert len(validation) == min(max(round(n * fraction), 1), n - 1)
-    assert f"{len(train)} rows to train, {len(validation)} to validate" in sentence
+    rows = "1 row" if len(train) == 1 else f"{len(train)} rows"
+    assert f"{rows} to train, {len(validation)} to validate" in sentence
 
 
 def test_sentence_is_the_promised_one():
