@@ -137,7 +137,7 @@ class Config:
     )  # fmt: skip
     schedule: str | None = setting(
         None, "text", "Optimizer", "how the learning rate changes", choices=SCHEDULES,
-        by_data=lambda x: "cosine",
+        by_data=lambda x: "one_cycle" if x.grids else "cosine",
     )  # fmt: skip
     clip_norm: float | None = setting(
         None, "number", "Optimizer", "upper bound on the norm of the gradient", above=0

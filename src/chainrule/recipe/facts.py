@@ -64,8 +64,8 @@ STAGED = (6, 20, 48)
 """Pixels of the shorter side from which there is one more stage of convolutions."""
 GRID_VISITS = {"fast": 1.5e5, "balanced": 6e5, "best": 1.2e6}
 """Pictures or signals that are looked at in training, by quality."""
-GRID_RATE = 2e-3
-"""The learning rate of networks with convolutions."""
+GRID_RATE = 4e-3
+"""The highest learning rate of networks with convolutions, after a rise."""
 GRID_EPOCHS = {"fast": (3, 30), "balanced": (8, 40), "best": (12, 80)}
 """The fewest and the most passes over pictures or signals, by quality."""
 MIN_PIECEWISE_ROWS = 200
