@@ -111,6 +111,11 @@ def test_files_that_lack_something(place: Path, capsys: pytest.CaptureFixture[st
     model.save("cut.safetensors")
     said = told(capsys, "cut.safetensors", "houses.csv", code=1)
     assert "the model is of a run that was interrupted" in said
+    parts = {"rows": 120, "columns": {"all columns": "00"}}
+    model.notes[KEY] = {**made, "data": parts}
+    model.save("parts.safetensors")
+    said = told(capsys, "parts.safetensors", "houses.csv", code=1)
+    assert "the model was trained on data in parts" in said
     model.notes[KEY] = {"data": 3}
     model.save("damaged.safetensors")
     said = told(capsys, "damaged.safetensors", "houses.csv", code=1)

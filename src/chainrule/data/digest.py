@@ -15,6 +15,9 @@ from chainrule.data.table import Column, Table, counted, listed
 BYTES = 8
 """The size of a digest: an accident makes equal ones of different data once in 10^19 times."""
 
+ALL = "all columns"
+"""The name in the place of columns, where there is one digest of all rows as they are encoded."""
+
 
 class TableDigest(msgspec.Struct, frozen=True):
     """The rows of a table, and a digest of each column, by name, in order."""

@@ -20,8 +20,8 @@ def blocks_of(settings: FitSettings, ranks: Communicator) -> int:
     Raises:
         SettingError: there are more ranks than blocks.
     """
-    plain = settings.backend != "native" or not ranks.grouped
-    count = settings.blocks or (1 if plain else max(BLOCKS, ranks.size))
+    usual = usual_blocks(ranks) if settings.backend == "native" else None
+    count = settings.blocks or usual or 1
     if count < ranks.size and settings.backend == "native":
         raise SettingError(
             "fit.blocks", "there are more ranks than blocks of a minibatch to share",
@@ -29,6 +29,11 @@ def blocks_of(settings: FitSettings, ranks: Communicator) -> int:
             fix=f"blocks={ranks.size}, or fewer ranks",
         )  # fmt: skip
     return count
+
+
+def usual_blocks(ranks: Communicator) -> int | None:
+    """The number of blocks that ranks have if none is given; None of a process that is alone."""
+    return max(BLOCKS, ranks.size) if ranks.grouped else None
 
 
 def first_reason(ranks: Communicator, reason: str | None) -> str | None:

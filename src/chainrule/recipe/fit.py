@@ -8,7 +8,7 @@ from typing import Any
 
 from chainrule.data.streams.stream import Stream
 from chainrule.engine.program import check_precision
-from chainrule.errors import SettingError
+from chainrule.errors import NotFinite, SettingError
 from chainrule.graph.graph import Graph
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared
@@ -116,6 +116,17 @@ def fit_stream(
         callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
     )  # fmt: skip
     model.last_run = None
+
+
+def raise_unkept(errors: Iterable[Exception]) -> None:
+    """Raise the first error of fits with checkpoints by which another result would be chosen.
+
+    Those of numbers that are not finite come again in each run; others are of a folder, or of a
+    process that died, and the same run goes on without them.
+    """
+    for error in errors:
+        if not isinstance(error, NotFinite):
+            raise error
 
 
 def build_step(model: Model, resolved: Config) -> None:

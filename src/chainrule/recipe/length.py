@@ -18,7 +18,7 @@ from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, classes_of, divide
 from chainrule.recipe.calibration import calibrated_losses, temperature_of
 from chainrule.recipe.config import Config
-from chainrule.recipe.fit import build_step, fit
+from chainrule.recipe.fit import build_step, fit, raise_unkept
 from chainrule.recipe.network import build
 from chainrule.train.checkpoint import Checkpoint, within
 from chainrule.train.progress import Brief, Progress, choose
@@ -101,6 +101,8 @@ def _losses(
         for k, (model, rest, config) in each
     ]
     failed = train_many(tasks, verbose=Brief(progress))
+    if checkpoint is not None:
+        raise_unkept(failed.values())
     losses = {}
     for k, length in enumerate(lengths):
         indices = range(k * len(parts), (k + 1) * len(parts))

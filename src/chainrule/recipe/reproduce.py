@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.data.digest import ALL
 from chainrule.data.readers.sources import read
 from chainrule.data.table import counted
 from chainrule.display.format import number
@@ -110,6 +111,11 @@ def _config(old: Model) -> Config:
             "reproduce", "the model is of a run that was interrupted, at an instant of chance",
             got=counted(old.history.last_epoch, "epoch"),
             fix="train it to its end first: chainrule train DATA --config config.toml",
+        )  # fmt: skip
+    if made is not None and ALL in made.data.columns:
+        raise ModelFileError(
+            "reproduce", "the model was trained on data in parts, and here they are read at once",
+            fix="chainrule train DATA --stream --config config.toml, and chainrule compare",
         )  # fmt: skip
     return Config(**{name: x for name, x in saved.items() if name in KEYS})
 

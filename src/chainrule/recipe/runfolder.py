@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -100,6 +100,10 @@ class RunFolder:
             SettingError: the folder is of other data or settings, or cannot be written.
         """
         training.checkpoint = self.checkpoint
+        if self.begun is not None and chosen.blocks is None:  # other ranks, or none, go on
+            chosen = replace(chosen, blocks=self.begun.settings.get("blocks"))
+            training.config = replace(training.config, blocks=chosen.blocks)
+        chosen = replace(chosen, blocks=training.config.blocks)
         now = Begun(
             FORMAT, __version__, _plain(chosen), training.digest, dict(more or {}),
             dict(command or {}),

@@ -16,10 +16,11 @@ from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, counted, listed
 from chainrule.display.format import number, words
 from chainrule.display.tables import Section, as_html, facts_html
-from chainrule.errors import SettingError
+from chainrule.errors import ChainruleError, SettingError, WorkerDied
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config, config, require_known, resolve
+from chainrule.recipe.fit import raise_unkept
 from chainrule.recipe.length import LENGTHS, default_length
 from chainrule.recipe.options import Options
 from chainrule.recipe.runfolder import kept_folder
@@ -222,6 +223,15 @@ def _shown(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
+def _of_settings(error: Exception) -> bool:
+    """Whether drawn settings cannot be trained, as in each run."""
+    return (
+        isinstance(error, ChainruleError)
+        and error.where != "fit.checkpoint"
+        and not isinstance(error, WorkerDied)
+    )
+
+
 class _Study:
     """The rounds of a search on one table."""
 
@@ -280,6 +290,8 @@ class _Study:
             training.checkpoint = within(self._base.checkpoint, name, f"trial-{trial.number:03d}")
         tasks = [Task(training.model, training.fit) for training in trainings]
         failed = train_many(tasks, self._jobs, self._progress)
+        if self._base.checkpoint is not None:
+            raise_unkept(x for x in failed.values() if not _of_settings(x))
         if len(failed) == len(tasks):
             raise failed[0]
         for place, (trial, training) in enumerate(zip(trials, trainings, strict=True)):

@@ -14,7 +14,7 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.columns import DroppedColumn
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
-from chainrule.data.digest import TableDigest
+from chainrule.data.digest import ALL, TableDigest
 from chainrule.data.readers.inparts import InParts
 from chainrule.data.readers.spool import Spool
 from chainrule.data.repeats import Keys
@@ -30,6 +30,7 @@ from chainrule.recipe.calibration import calibrate
 from chainrule.recipe.config import Config, resolve
 from chainrule.recipe.fit import Recorded, fit_stream
 from chainrule.recipe.length import default_length
+from chainrule.recipe.made import Made
 from chainrule.recipe.target import default_target
 from chainrule.recipe.training import Training, Verbose, kinds_of
 from chainrule.report.page import Report
@@ -119,7 +120,7 @@ class StreamTraining(Training):
     @cached_property
     def digest(self) -> TableDigest:
         """The digest of all rows as they are encoded."""
-        return TableDigest(self.stream.rows, {"all columns": self.stream.digest})
+        return TableDigest(self.stream.rows, {ALL: self.stream.digest})
 
     @cached_property
     def data(self) -> Prepared:
@@ -143,6 +144,7 @@ class StreamTraining(Training):
         """
         model, data, resolved = self.model, self.data, self.config
         model.notes |= {"config": asdict(resolved), "data": list(self.schema.notes)}
+        model.notes |= Made.here(self.digest, complete=False).noted()
         with choose(verbose) as progress:
             kept = within(self.checkpoint, "training")
             fit_stream(
@@ -159,6 +161,7 @@ class StreamTraining(Training):
         if len(data.held_rows):
             calibrate(model, data, resolved)
         model.trained_rows = None
+        model.notes |= Made.here(self.digest, complete=True).noted()
 
     @property
     def _refits(self) -> bool:

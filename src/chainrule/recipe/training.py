@@ -27,6 +27,7 @@ from chainrule.errors import SettingError
 from chainrule.graph.node import Array
 from chainrule.model.model import Model
 from chainrule.model.prepare import Prepared, divide, encode, prepare
+from chainrule.model.ranked import usual_blocks
 from chainrule.recipe.calibration import calibrate, crossfitted, temperature_of
 from chainrule.recipe.config import Config, resolve
 from chainrule.recipe.evaluation import evaluate, without_repeats
@@ -50,7 +51,7 @@ from chainrule.report.text import (
     print_findings,
     print_notes,
 )
-from chainrule.system.ranks.world import speaks
+from chainrule.system.ranks.world import speaks, world
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Checkpoint, within
 from chainrule.train.progress import Progress, choose
@@ -124,7 +125,9 @@ class Training:
         )
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
             schema = msgspec.structs.replace(schema, target=schema.target.balanced())
-        return cls(table, schema, resolve(chosen, schema))
+        resolved = resolve(chosen, schema)
+        blocks = resolved.blocks or usual_blocks(world())  # so that one process can repeat it
+        return cls(table, schema, replace(resolved, blocks=blocks))
 
     @cached_property
     def findings(self) -> list[Finding]:

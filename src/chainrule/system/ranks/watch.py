@@ -122,8 +122,8 @@ class Watch:
             rank, reason = self.lost
             raise RankLost(
                 "ranks", f"rank {rank} on {self.hosts[rank]} is lost: {reason}",
-                fix="start again; with checkpoint= or --checkpoint the run goes on, also with "
-                "another number of ranks",
+                fix="start again; with checkpoint= the run goes on, also with another number of "
+                "ranks",
             )  # fmt: skip
 
     def now(self, state: str) -> None:
