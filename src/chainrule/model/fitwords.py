@@ -41,4 +41,4 @@ def waited(prepared: Prepared) -> str:
     share = None if prepared.stream is None else prepared.stream.stream.waiting
     if share is None or share < SLOW:
         return ""
-    return f"; waited for data {100 * share:.0f} % of the time: it comes slower than it is trained on"
+    return f"; waited for data {100 * share:.0f} % of the time: reading is slower than training"
