@@ -23,6 +23,7 @@ from chainrule.explain.gradcheck import GradientReport, GradientRow
 from chainrule.explain.steps import TraceStep, TraceSteps
 from chainrule.explain.worked import Entry
 from chainrule.inspector.page import Page
+from chainrule.recipe.reproduce import Reproduction
 from chainrule.recipe.search import Search, Trial
 from chainrule.report.page import Report
 from chainrule.train.metrics import Scores
@@ -34,7 +35,7 @@ LONG = NAME + "x" * 1_000_000
 SETTINGS = {
     "AMSGrad", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "SGD", "Callback", "EarlyStopping", "Initializer", "Schedule",
-    "Record", "Checkpoint", "Blocks",
+    "Record", "Checkpoint", "Blocks", "Shared",
 }  # fmt: skip
 """Classes whose objects are shown as the call that makes them."""
 
@@ -46,7 +47,7 @@ PARTS = {
     "Backward", "Contribution",  # of a trace
     "Kept", "Stuck",  # of a recording
     "CheckedLine", "NodeDifference", "Difference",  # of a check, and of two traces
-    "Field", "Extremes",  # of a stream
+    "Field", "Extremes", "Condensed",  # of a stream
     "Layer", "Weights", "OnRows", "PairedScore", "Disagreement", "Part", "Section",  # of two models
 }  # fmt: skip
 """Classes of attributes that the display of their owner shows."""
@@ -141,6 +142,7 @@ def shown() -> list[object]:
         cr.exercise(variants=1)[0], report_config, trace.check({}),
         trace.compare(cr.run(x, feeds)), compared := cr.compare(model, small), compared.handout(),
         small.profile({LONG: random.normal(size=(64, 3))}, seconds=0.01),
+        Reproduction(False, None, {"data": LONG, NAME: NAME}, (NAME,)),
         cr.data.stream({LONG: random.normal(size=(64, 3)), NAME: np.arange(64)}),
     ]  # fmt: skip
 

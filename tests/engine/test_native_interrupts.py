@@ -196,9 +196,9 @@ def test_a_native_function_is_not_left_to_half_of_its_threads(
     want = function({"w": np.ones((100, 300), "float32")})[0]
     once, done = Runner.run, []
 
-    def run(self: Runner, *given: Any) -> Any:
+    def run(self: Runner, *given: Any, **named: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
-        found = once(self, *given)
+        found = once(self, *given, **named)
         done.append(True)
         return found
 

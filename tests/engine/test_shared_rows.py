@@ -46,3 +46,12 @@ def test_long_passes_alone_are_shared(model, monkeypatch):
         assert not short.fits(11)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert short.fits(64)
+
+
+def test_rows_of_many_values_are_computed_by_fewer(monkeypatch):
+    x = cr.input("x", (3000, 4))
+    model = cr.Model(cr.sum(cr.softmax(x @ cr.transpose(x, (0, 2, 1))), (1, 2)), seed=0)
+    rows = np.random.default_rng(0).normal(size=(5, 3000, 4)).astype("float32")
+    native = nativerows.NativeRows(model.graph, list(model.outputs))
+    assert native.executable().max_rows < 8  # 36 MB each
+    np.testing.assert_allclose(model.predict({"x": rows}), np.full(5, 3000), rtol=1e-4)

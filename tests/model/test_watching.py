@@ -115,9 +115,9 @@ def test_without_a_watcher_many_steps_are_one_call(monkeypatch: pytest.MonkeyPat
     calls: list[int] = []
     run = NativeProgram.run
 
-    def counted(self: Any, data: Any, batches: Any, *rest: Any) -> Any:
+    def counted(self: Any, data: Any, batches: Any, *rest: Any, **named: Any) -> Any:
         calls.append(len(batches))
-        return run(self, data, batches, *rest)
+        return run(self, data, batches, *rest, **named)
 
     monkeypatch.setattr(NativeProgram, "run", counted)
     settings = RUN | {"batch_size": 1, "epochs": 5}

@@ -296,7 +296,7 @@ def test_wrong_records() -> None:
 def test_a_decomposition_into_itself_is_an_error() -> None:
     made: list[Callable[..., cr.Node]] = []
     made.append(
-        cr.op("again", forward=np.tanh, gradient=None, decompose=lambda x: made[0](x) * 1.0)
+        cr.op("into_itself", forward=np.tanh, gradient=None, decompose=lambda x: made[0](x) * 1.0)
     )
-    with pytest.raises(GraphError, match="has 'again' in it again"):
+    with pytest.raises(GraphError, match="has 'into_itself' in it again"):
         cr.Model(outputs=made[0](cr.input("x", (3,))))

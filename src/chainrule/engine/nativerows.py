@@ -28,6 +28,9 @@ BLOCK_BYTES = 2**20
 LEAST, MOST = 64, 4096
 """Bounds of the rows of a block."""
 
+LARGE_BYTES = 2**28
+"""Bytes of the values of a block that has fewer rows than the least, down to one."""
+
 SPEED = 25_000.0
 """Additions, or multiplications with an addition, in a microsecond."""
 
@@ -181,5 +184,5 @@ def _block(graph: Graph) -> int:
     """The number of rows to compute at a time, a power of two."""
     kept = [x for x in graph.operations if x.op.kind in ("contract", "reduce")]
     each = sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in kept if x.shape)
-    rows = BLOCK_BYTES // max(each, 1)
-    return min(max(1 << max(rows, 1).bit_length() - 1, LEAST), MOST)
+    least, rows = (max(size // max(each, 1), 1) for size in (LARGE_BYTES, BLOCK_BYTES))
+    return min(max(1 << rows.bit_length() - 1, min(LEAST, 1 << least.bit_length() - 1)), MOST)

@@ -109,7 +109,8 @@ def _decompose_einsum(x: Node, w: Node, equation: str) -> Node | None:
             y = einsum(f"{left},{two}->{rest}", factor, other)
             wide = reshape(y, tuple(1 if s in along else sizes[s] for s in out))
             return broadcast_to(wide, tuple(sizes[s] for s in out))
-    return _beside_windows(x, w, equation) or _beside_rounded(x, w, equation)
+    found = _beside_windows(x, w, equation)
+    return _beside_rounded(x, w, equation) if found is None else found
 
 
 def _but(gone: set[str], labels: str) -> str:

@@ -14,6 +14,7 @@ from chainrule.data.digest import ALL
 from chainrule.data.readers.sources import read
 from chainrule.data.table import counted
 from chainrule.display.format import number
+from chainrule.display.tables import Section, as_html
 from chainrule.errors import ModelFileError
 from chainrule.graph.node import Array
 from chainrule.model.model import Model, load
@@ -51,6 +52,9 @@ class Reproduction:
         if why:
             return f"The bits differ; what differs besides is {why}."
         return "The bits differ, and nothing does that the file records."
+
+    def _repr_html_(self) -> str:
+        return as_html([Section(self.verdict, tuple(self.facts.items()))])
 
     def __str__(self) -> str:
         width = max(map(len, self.facts))

@@ -158,7 +158,8 @@ class Run:
                 state.epoch, summed / len(batches), loss=total / summed, rate=state.rate
             )
             self.keep(False)
-        if self.settings.keep_best:  # the model is to have the end, when the best is put back
+        # the model is to have the end, when the best is put back; the first values are let go
+        if self.settings.keep_best or state.epoch == state.first_epoch:
             self.sync()
         else:
             self.lend(True)

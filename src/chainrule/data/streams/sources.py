@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ def stream(
     """
     if isinstance(source, (str, os.PathLike)) and (Path(source) / INDEX).exists():
         return opened(Path(source))[0]
-    if isinstance(source, (str, os.PathLike, list, tuple)):
+    if _names_files(source):
         from chainrule.data.readers.inparts import in_parts  # noqa: PLC0415  (arrays need neither)
         from chainrule.data.streams.tables import table_stream  # noqa: PLC0415
 
@@ -98,6 +98,12 @@ def _told(blocks: Iterator[Block], writer: StoreWriter) -> Iterator[Block]:
             error.add_note(f"in {writer.place}; nothing was kept")
             raise
         yield block
+
+
+def _names_files(source: object) -> TypeGuard[Paths]:
+    """Whether a source is of a table: a path, a pattern, a query, or paths."""
+    some = source if isinstance(source, (list, tuple)) and source else [source]
+    return all(isinstance(x, (str, os.PathLike)) for x in some)
 
 
 def _of_arrays(arrays: Block) -> Stream:
