@@ -63,7 +63,7 @@ def load(name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
     columns = dict(cr.data.read(name).to_dict())
     classes = columns.pop(next(x for x in columns if x in ("digit", "label")))
     pixels = np.stack([x.astype(np.uint8) for x in columns.values()], axis=1)
-    return pixels.reshape(-1, *shape), classes
+    return pixels.reshape(-1, *shape), classes.astype(str)
 
 
 def write_parts(name: str, seed: int, folder: Path) -> tuple[int, int]:

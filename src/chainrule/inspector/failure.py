@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from chainrule.errors import ChainruleError
@@ -40,12 +43,13 @@ def _apart(nodes: tuple[Node, ...]) -> dict[Scope, str]:
     """A name for each scope, also where the user gave one name twice."""
     scopes = dict.fromkeys(x.scope for x in nodes)
     bases, names = {x.base for x in scopes}, dict[Scope, str]()
-    taken = set[str]()
+    taken, numbers = set[str](), defaultdict[str, Iterator[int]](partial(itertools.count, 2))
     for scope in scopes:
-        free = (f"{scope.base}_{k}" for k in itertools.count(2))
-        own = scope.base not in taken
-        names[scope] = scope.base if own else next(x for x in free if x not in bases | taken)
-        taken.add(names[scope])
+        name = base = scope.base
+        while name in taken or (name != base and name in bases):
+            name = f"{base}_{next(numbers[base])}"
+        names[scope] = name
+        taken.add(name)
     return names
 
 
