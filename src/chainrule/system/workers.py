@@ -20,6 +20,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from chainrule.errors import WorkerDied
+from chainrule.system.ranks.world import in_group
 
 TICK = 0.1
 """The longest time between two calls of `tick`, in seconds."""
@@ -37,8 +38,12 @@ Results = Iterator[tuple[int, Any]]
 
 
 def can_fork() -> bool:
-    """Whether processes can be forked here: on Linux, except in a daemonic worker."""
-    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+    """Whether processes can be forked here: on Linux, except in a daemonic worker or under MPI.
+
+    MPI makes no promise to a process that forks.
+    """
+    daemon = multiprocessing.current_process().daemon
+    return sys.platform == "linux" and not daemon and not in_group()
 
 
 def in_processes(work: Work, count: int, workers: int, tick: Callable[[], object]) -> Results:
