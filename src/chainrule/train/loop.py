@@ -53,7 +53,7 @@ class Run:
         sync: copies the program's parameters to the model; called before the model is read.
         view: the view of the run that callbacks receive.
         progress: reports the run.
-        lend: called with True when the model may be read after a step or epoch, and with False
+        lend: called with True when a callback may read the model after a step, and with False
             when the program goes on.
         before_best: called at the end, before the parameters of the best epoch are put back.
         alone: whether an epoch ends with its losses alone: no scores, no scale of the rate, and
@@ -129,7 +129,6 @@ class Run:
                     row = self._epoch(begun)
                     state.seconds = row["seconds"] = time.perf_counter() - begun
                     self._end_epoch(row)
-                    self.lend(False)
                 self._agree()
                 self.keep(False)
             self.keep(True)
@@ -158,11 +157,7 @@ class Run:
                 state.epoch, summed / len(batches), loss=total / summed, rate=state.rate
             )
             self.keep(False)
-        # the model is to have the end, when the best is put back; the first values are let go
-        if self.settings.keep_best or state.epoch == state.first_epoch:
-            self.sync()
-        else:
-            self.lend(True)
+        self.sync()
         return self._row(batches[: len(state.losses)]) | dict(self.score())
 
     def _at_once(self) -> int:
