@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -66,6 +67,7 @@ class Analysis:
         self.depends: list[frozenset[int]] = []
         self.exprs: list[AffineExpr] = []
         self._accesses: dict[tuple[int, tuple[int, ...]], Access] = {}
+        self._needs: dict[int, tuple[int, ...]] = {}
         for place, instr in enumerate(linear.instrs):
             direct = self._direct(instr)
             self.depends.append(direct.union(*(self.depends[a] for a in instr.args)))
@@ -109,6 +111,32 @@ class Analysis:
             else:
                 expr = expr.plus(here, stride)
         return Access(_rejoined(self.linear, expr, self.exprs), tuple(unproven))
+
+    def needs(self, root: int) -> tuple[int, ...]:
+        """The instructions that must be computed for one, in order, itself the last."""
+        if root not in self._needs:
+            found, stack = set[int](), [root]
+            while stack:
+                instr = stack.pop()
+                if instr not in found:
+                    found.add(instr)
+                    stack.extend(self._operands(instr))
+            self._needs[root] = tuple(sorted(found))
+        return self._needs[root]
+
+    def _operands(self, instr: int) -> Iterable[int]:
+        if self.linear.instrs[instr].op != "read":
+            return self.linear.instrs[instr].args
+        return {x for expr in self.reads(instr).exprs() for x in expr.symbols}
+
+    @cached_property
+    def _written(self) -> set[int]:
+        return self.linear.written()
+
+    def reads_own_writes(self, instr: int) -> bool:
+        """Whether an instruction depends on a buffer that this kernel writes."""
+        needed = (self.linear.instrs[x] for x in self.needs(instr))
+        return any(x.op == "read" and x.data in self._written for x in needed)
 
     def stride(self, access: Access, axis: int) -> int | None:
         """The stride of the access along the axis; None if it is not constant."""

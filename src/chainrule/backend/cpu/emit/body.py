@@ -51,8 +51,6 @@ class Body:
         self._acc_varies = False
         self._scopes: list[dict[object, str]] = [{}]
         self._pointers: list[dict[object, tuple[str, frozenset[object]]]] = [{}]
-        self._written = self.linear.written()
-        self._needs: dict[int, tuple[int, ...]] = {}
         self.finite = FiniteCheck(f)
 
     # ------------------------------------------------------------ scopes
@@ -109,35 +107,17 @@ class Body:
 
     def value(self, instr: int) -> str:
         """The value: a vector if it varies along the vector axis, else a scalar."""
-        for place in self.needs(instr):
+        for place in self.analysis.needs(instr):
             if self._lookup(place) is None:
                 self._remember(place, self._compute(place))
         return self._lookup(instr) or ""
 
-    def needs(self, root: int) -> tuple[int, ...]:
-        """The instructions that must be computed for `root`, in order, itself the last."""
-        if root not in self._needs:
-            found: set[int] = set()
-            stack = [root]
-            while stack:
-                instr = stack.pop()
-                if instr not in found:
-                    found.add(instr)
-                    stack.extend(self._operands(instr))
-            self._needs[root] = tuple(sorted(found))
-        return self._needs[root]
-
-    def _operands(self, instr: int) -> Iterable[int]:
-        if self.linear.instrs[instr].op != "read":
-            return self.linear.instrs[instr].args
-        return {i for expr in self.analysis.reads(instr).exprs() for i in expr.symbols}
-
     def hoist(self, roots: Iterable[int], stores: Iterable[Store] = ()) -> None:
         """Compute the loop invariants that `roots` need, before the loops in here."""
         available = frozenset(self.at)
-        for instr in sorted({instr for root in roots for instr in self.needs(root)}):
+        for instr in sorted({instr for root in roots for instr in self.analysis.needs(root)}):
             entry = self.linear.instrs[instr]
-            if entry.op == "const" or self._reads_own_writes(instr):
+            if entry.op == "const" or self.analysis.reads_own_writes(instr):
                 continue
             access = self.analysis.reads(instr) if entry.op == "read" else None
             if self.analysis.depends[instr] <= available:
@@ -147,18 +127,13 @@ class Body:
                 self._pointer(("read", instr), int(entry.data or 0), access.offset)
         for store in stores:
             access = self.analysis.access(store.argument, store.place)
-            if not any(self._reads_own_writes(i) for i in access.offset.symbols):
+            if not any(self.analysis.reads_own_writes(i) for i in access.offset.symbols):
                 self._pointer(("store", store), store.argument, access.offset)
 
     def _needs_gather(self, access: Access) -> bool:
         """Whether the lanes of a read are neither equal nor contiguous."""
         axis = self.vectors.axis
         return axis is not None and self.analysis.stride(access, axis) not in (0, 1)
-
-    def _reads_own_writes(self, instr: int) -> bool:
-        """Whether an instruction depends on a buffer that this kernel writes."""
-        needs = (self.linear.instrs[i] for i in self.needs(instr))
-        return any(x.op == "read" and x.data in self._written for x in needs)
 
     def _compute(self, instr: int) -> str:
         entry, lanes = self.linear.instrs[instr], self.lanes(instr)

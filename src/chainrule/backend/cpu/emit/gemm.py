@@ -190,7 +190,7 @@ class Gemm:
         body, shape = self.body, self.shape
         reads = {
             (int(entry.data or 0), entry.args)
-            for instr in {i for root in self.roots for i in body.needs(root)}
+            for instr in {i for root in self.roots for i in body.analysis.needs(root)}
             if (entry := self.linear.instrs[instr]).op == "read"
             and {shape.m, shape.n} <= body.analysis.depends[instr]
         }

@@ -188,7 +188,7 @@ class Nest:
     def _heavy_after_reduction(self) -> bool:
         """Whether a reduction along vectors leaves one number for functions such as log."""
         linear, after = self.linear, {i for store in self.linear.stores
-                                      for i in self.body.needs(store.value)}  # fmt: skip
+                                      for i in self.body.analysis.needs(store.value)}  # fmt: skip
         return (
             linear.free == 1
             and linear.combine in ("sum", "max", "min", "prod")

@@ -40,8 +40,6 @@ class Body:
         self.acc = ""
         self._rows = rows
         self._scopes: list[dict[int, str]] = [{}]
-        self._written = self.linear.written()
-        self._needs: dict[int, tuple[int, ...]] = {}
 
     # ------------------------------------------------------------ scopes
 
@@ -108,7 +106,7 @@ class Body:
 
     def value(self, instr: int) -> str:
         """The value of an instruction; what it needs is computed here if it is not known."""
-        for place in self.needs(instr):
+        for place in self.analysis.needs(instr):
             if self._known(place) is None:
                 self._scopes[-1][place] = self._computed(place)
         return self._known(instr) or ""
@@ -116,34 +114,12 @@ class Body:
     def hoist(self, roots: Iterable[int]) -> None:
         """Compute now what the roots need and the axes known so far decide."""
         known = frozenset(self.at)
-        for instr in sorted({x for root in roots for x in self.needs(root)}):
-            if self.analysis.depends[instr] <= known and not self._reads_own(instr):
+        for instr in sorted({x for root in roots for x in self.analysis.needs(root)}):
+            if self.analysis.depends[instr] <= known and not self.analysis.reads_own_writes(instr):
                 self.value(instr)
-
-    def needs(self, root: int) -> tuple[int, ...]:
-        """The instructions that must be computed for one, in order, itself the last."""
-        if root not in self._needs:
-            found, stack = set[int](), [root]
-            while stack:
-                instr = stack.pop()
-                if instr not in found:
-                    found.add(instr)
-                    stack.extend(self._operands(instr))
-            self._needs[root] = tuple(sorted(found))
-        return self._needs[root]
-
-    def _operands(self, instr: int) -> Iterable[int]:
-        if self.linear.instrs[instr].op != "read":
-            return self.linear.instrs[instr].args
-        return {x for expr in self.analysis.reads(instr).exprs() for x in expr.symbols}
 
     def _known(self, instr: int) -> str | None:
         return next((scope[instr] for scope in reversed(self._scopes) if instr in scope), None)
-
-    def _reads_own(self, instr: int) -> bool:
-        """Whether an instruction depends on a buffer that this kernel writes."""
-        needed = (self.linear.instrs[x] for x in self.needs(instr))
-        return any(x.op == "read" and x.data in self._written for x in needed)
 
     def _computed(self, instr: int) -> str:
         entry = self.linear.instrs[instr]
