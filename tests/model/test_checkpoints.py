@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ended import ended
 
 import chainrule as cr
 from chainrule import schedules as s
@@ -72,19 +73,6 @@ def cut(at: int, folder: Path, error: type[BaseException] = Cut, **settings: Any
     with pytest.raises(error):
         fitted(model, checkpoint=kept, verbose=Shown(at, error), **settings)
     return model
-
-
-def ended(model: cr.Model) -> tuple[Any, ...]:
-    """All that a run leaves, but for its duration."""
-    last = model.last_run
-    assert last is not None
-    plain = last.to_dict()
-    values = plain.pop("values") or {}
-    return (
-        {name: x.tobytes() for name, x in (model.values | model.slots).items()},
-        [{k: x for k, x in row.items() if k != "seconds"} for row in model.history],
-        model.history.runs, model.steps, plain, {name: x.tobytes() for name, x in values.items()},
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.testing as npt
 import pytest
+from ended import ended
 
 import chainrule as cr
 from chainrule import schedules as s
@@ -56,20 +57,6 @@ def fitted(data: Any, model: cr.Model | None = None, **settings: Any) -> cr.Mode
     usual = {"epochs": 4, "batch_size": 48, "verbose": False, "shuffle": BLOCKS}
     model.fit(data, **{**usual, **settings})
     return model
-
-
-def ended(model: cr.Model) -> tuple[Any, ...]:
-    """All that a run leaves, but for its duration."""
-    last = model.last_run
-    assert last is not None
-    plain = last.to_dict()
-    values = plain.pop("values") or {}
-    return (
-        {name: x.tobytes() for name, x in (model.values | model.slots).items()},
-        [{k: x for k, x in row.items() if k != "seconds"} for row in model.history],
-        model.history.runs, model.steps, plain, {name: x.tobytes() for name, x in values.items()},
-        model.split,
-    )  # fmt: skip
 
 
 RUNS: dict[str, dict[str, Any]] = {

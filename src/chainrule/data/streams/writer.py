@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from io import BufferedIOBase, BufferedWriter, FileIO
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -153,12 +152,7 @@ class StoreWriter:
             ) from None  # fmt: skip
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for x in self._written:
             with contextlib.suppress(OSError):  # what is not on disk yet is thrown away
                 x.file.close()
