@@ -16,6 +16,7 @@ from chainrule.data.blocks import Encoded, subset
 from chainrule.data.columns.gaps import QUOTED
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.spool import Spool, block_rows
+from chainrule.data.readers.sqltext import sql_text
 from chainrule.data.repeats import MIN_SHARE, repeated
 from chainrule.data.table import Column, Table, counted
 from chainrule.display.screen import forget
@@ -123,7 +124,7 @@ def write_column_parts(
         for begin, table in parts_of(spool, memory):
             columns, found = made(table)
             notes.add(found)
-            connection.register("part", {n: _plain(v) for n, v in columns.items()})
+            connection.register("part", {n: plain(v) for n, v in columns.items()})
             query = "SELECT * FROM part"
             if keep:
                 which = f"rowid >= {begin} AND rowid < {begin + len(table)} ORDER BY rowid"
@@ -135,8 +136,7 @@ def write_column_parts(
             connection.execute(f"{into} {query}")
             connection.unregister("part")
             rows += len(table)
-        name = str(new).replace("'", "''")
-        connection.execute(f"COPY spool.out TO '{name}' (FORMAT {form})")
+        connection.execute(f"COPY spool.out TO {sql_text(str(new))} (FORMAT {form})")
         connection.execute("DROP TABLE spool.out")
     return rows, notes.lines()
 
@@ -163,7 +163,7 @@ def _name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Text as objects: DuckDB would make an enum of it."""
     return values.astype(object) if values.dtype.kind == "U" else values
 

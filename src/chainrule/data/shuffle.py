@@ -42,6 +42,12 @@ def shuffled(n: int, seed: int, epoch: int = 0) -> Rows:
     return words.view(np.int64)
 
 
+def drawn(rows: int, draws: int, seed: int) -> Rows:
+    """The numbers, ascending, of rows drawn at random so many times, each once."""
+    found = np.random.Generator(np.random.Philox(seed)).integers(0, rows, draws)
+    return np.unique(found)
+
+
 def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """One round of the splitmix64 finaliser (Steele, Lea, Flood 2014)."""
     words = words + np.uint64(0x9E3779B97F4A7C15)

@@ -18,7 +18,7 @@ from chainrule.data.digest import ALL, TableDigest
 from chainrule.data.readers.inparts import InParts
 from chainrule.data.readers.spool import Spool
 from chainrule.data.repeats import Keys
-from chainrule.data.shuffle import Rows, shuffled
+from chainrule.data.shuffle import Rows, drawn, shuffled
 from chainrule.data.streams.stream import Stream
 from chainrule.data.streams.tables import rows_at, stream_of
 from chainrule.data.table import Table, counted, require_column
@@ -148,14 +148,7 @@ class StreamTraining(Training):
         with choose(verbose) as progress:
             kept = within(self.checkpoint, "training")
             fit_stream(
-                model,
-                self.stream,
-                resolved,
-                len(data.held_rows),
-                progress,
-                callbacks,
-                record,
-                kept,
+                model, self.stream, resolved, len(data.held_rows), progress, callbacks, record, kept
             )
         self._fits = 1
         if len(data.held_rows):
@@ -170,11 +163,6 @@ class StreamTraining(Training):
     @cached_property
     def _trained(self) -> Keys:
         return np.empty(0, np.uint32)  # all of them would take memory for each row
-
-    @cached_property
-    def on_training(self) -> Evaluation:
-        """The scores on training rows at random."""
-        return super().on_training
 
     def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
         """The report of the training; gaps and distinct values of columns are those of all rows."""
@@ -203,11 +191,7 @@ def _numbers(split: Held, rows: int) -> Rows:
 def _looked_at(held: Rows, rows: int, columns: int, seed: int) -> Rows:
     """The numbers of the rows that are looked at, ascending."""
     most = CELLS // max(columns, 1)
-    if rows <= 4 * TRAINING:
-        some = np.arange(rows)
-    else:
-        drawn = np.random.Generator(np.random.Philox(seed)).integers(0, rows, 2 * TRAINING)
-        some = np.unique(drawn)
+    some = np.arange(rows) if rows <= 4 * TRAINING else drawn(rows, 2 * TRAINING, seed)
     train = np.setdiff1d(some, held, assume_unique=True)
     parts = [
         x[shuffled(len(x), seed)[: min(limit, most)]]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from chainrule.data.readers.sqltext import sql_text
+
 
 @dataclass(frozen=True)
 class Member:
@@ -55,14 +57,9 @@ def _uci(set_name: str, authors: str, number: int) -> str:
     return f"{authors}: {set_name}, {UCI}, archive.ics.uci.edu/dataset/{number}"
 
 
-def quoted(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _csv(columns: dict[str, str], slot: str = "{0}", skip: int = 0, delimiter: str = ",") -> str:
     """The DuckDB call that reads a delimited file with exactly these columns and types."""
-    types = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in columns.items())
+    types = ", ".join(f"{sql_text(name)}: '{kind}'" for name, kind in columns.items())
     return (
         f"read_csv({slot}, auto_detect=false, header=false, skip={skip}, delim='{delimiter}', "
         f"quote='\"', columns={{{{{types}}}}})"
@@ -72,7 +69,7 @@ def _csv(columns: dict[str, str], slot: str = "{0}", skip: int = 0, delimiter: s
 def _labelled(names: list[str], target: str, labels: list[str]) -> str:
     """SQL for scikit-learn's files: a line of counts, number columns, the class as a code."""
     table = _csv(dict.fromkeys(names, "DOUBLE") | {"code": "INTEGER"}, skip=1)
-    words = ", ".join(map(quoted, labels))
+    words = ", ".join(map(sql_text, labels))
     return f'select * exclude (code), [{words}][code + 1] as "{target}" from {table}'
 
 

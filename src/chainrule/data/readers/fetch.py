@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.readers.catalogue import DataSet, Member, quoted
+from chainrule.data.readers.catalogue import DataSet, Member
 from chainrule.data.readers.duck import connect
+from chainrule.data.readers.sqltext import sql_text
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import replacing
 from chainrule.system.cachedir import cache_folder
@@ -204,11 +205,11 @@ def _convert(entry: DataSet, files: list[Path], table: Path) -> None:
     duckdb, connection = connect()
     try:
         with connection:
-            query = entry.query.format(*(quoted(str(path)) for path in files))
+            query = entry.query.format(*(sql_text(str(path)) for path in files))
             if not query:
                 connection.register("images", _images(*files))
                 query = "from images"
-            path = quoted(str(table))
+            path = sql_text(str(table))
             connection.execute(f"copy ({query}) to {path} (format parquet, codec zstd)")
             source = f"from read_parquet({path})"
             columns = len(connection.execute(f"describe {source}").fetchall())

@@ -24,6 +24,8 @@ PACKED = {".gz": 6, ".json": 0.5, ".jsonl": 0.5, ".ndjson": 0.5}
 """Bytes of cells for each byte of a file, by its ending; of others 1."""
 FREE_SHARE = 0.5
 """The share of the free memory that a table may take."""
+LEAST = 400 * 10**6
+"""Bytes that a process with less than a table takes."""
 USUAL = 10**9
 """Bytes of memory that reading in parts takes at most, where it is not chosen."""
 FEW = 1 << 20
@@ -85,10 +87,6 @@ def in_parts(
     limit = min(USUAL, max(most, LEAST)) if budget is None else budget
     why = f"{in_words(taken)} in memory, {in_words(free)} free" if taken else "as asked for"
     return InParts(what, name, limit, f"{why}: streamed, with at most {in_words(limit)}")
-
-
-LEAST = 400 * 10**6
-"""Bytes that a process with less than a table takes."""
 
 
 def _words(source: Any) -> str:

@@ -17,6 +17,7 @@ from chainrule.data.readers.header import (
     padded_titles,
 )  # fmt: skip
 from chainrule.data.readers.records import Record, records
+from chainrule.data.readers.sqltext import sql_text
 from chainrule.data.table import clip, counted
 from chainrule.errors import DataError
 
@@ -276,9 +277,8 @@ def _misfit(layout: Layout, wrong: Sequence[int]) -> DataError:
     empty = ", the last one empty, as most rows have" if layout.cut else ""
     fix = "quote cells that hold the delimiter, or repair that line"
     if short and not (layout.dialect.pattern or layout.dialect.escaped):
-        name = layout.source.replace("'", "''")
         fix = ("repair that line; to fill short rows with gaps at their end, read it by a query: "
-               f"\"FROM read_csv('{name}', null_padding=true)\"")  # fmt: skip
+               f"\"FROM read_csv({sql_text(layout.source)}, null_padding=true)\"")  # fmt: skip
     return DataError(
         layout.source,
         "a row and the header differ in their number of cells",

@@ -30,7 +30,8 @@ from chainrule.data.readers.duck import (
     sql_error,
 )
 from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
-from chainrule.data.shuffle import shuffled
+from chainrule.data.readers.sqltext import sql_text
+from chainrule.data.shuffle import drawn, shuffled
 from chainrule.data.table import Column, Table, counted, listed, place
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import remove_leftovers, work_folder
@@ -109,8 +110,8 @@ class Spool:
         settings = [
             f"SET memory_limit='{taken // 10**6}MB'",
             f"SET threads={min(THREADS, os.cpu_count() or 1)}",
-            f"SET temp_directory={_text(self.folder / 'spill')}",
-            f"ATTACH {_text(self.folder / 'rows.duckdb')} AS spool",
+            f"SET temp_directory={sql_text(str(self.folder / 'spill'))}",
+            f"ATTACH {sql_text(str(self.folder / 'rows.duckdb'))} AS spool",
         ]
         self._duckdb, self.connection = connect(settings=settings, lock=False)
         self.connection.execute("USE spool")
@@ -299,9 +300,8 @@ class Spool:
         """Numbers of rows at random, ascending, the same for the same number of rows."""
         if self.rows <= most:
             return np.arange(self.rows)
-        drawn = np.random.Generator(np.random.Philox(0)).integers(0, self.rows, 2 * most)
-        drawn = np.unique(drawn)
-        return np.sort(drawn[shuffled(len(drawn), 0)[:most]])
+        some = drawn(self.rows, 2 * most, 0)
+        return np.sort(some[shuffled(len(some), 0)[:most]])
 
     def sample(self, most: int) -> Table:
         """Rows at random as a table, in their order; all where they are few."""
@@ -360,10 +360,6 @@ def full_disk(source: str, folder: Path) -> DataError:
         source, "the disk for temporary data is full", got=f"{in_words(free)} free",
         at=str(folder.parent), fix="free some, or name another folder: TMPDIR=/path/to/folder",
     )  # fmt: skip
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _short_names(files: Sequence[Path]) -> list[str]:
