@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from chainrule.system.signals import often_uninterrupted, uninterrupted
+from chainrule.system.signals import none_ignored, often_uninterrupted, uninterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +126,41 @@ def test_other_threads_and_ignored_signals_change_nothing() -> None:
         found.append(signal.getsignal(signal.SIGINT))
     assert found == [signal.default_int_handler, signal.SIG_IGN]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Finalized:
+    """An object that is being freed when Ctrl-C comes."""
+
+    def __del__(self) -> None:
+        press()
+
+
+def test_ctrl_c_while_an_object_is_freed_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sys.unraisablehook
+    done: list[str] = []
+
+    def work() -> None:
+        Finalized()
+        done.append("freed")
+        time.sleep(30)
+        done.append("slept")
+
+    with pytest.raises(KeyboardInterrupt), none_ignored():
+        work()
+    assert done == ["freed"]
+    assert sys.unraisablehook is before
+    assert capsys.readouterr().err == ""
+
+
+def test_other_errors_that_are_ignored_are_told_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing:
+        def __del__(self) -> None:
+            raise ValueError("in a finalizer")
+
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: told.append(str(error.exc_value)))
+    with none_ignored():
+        Failing()
+    assert told == ["in a finalizer"]

@@ -15,6 +15,7 @@ from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
 from chainrule.data.table import clip
 from chainrule.recipe import SETTINGS
+from chainrule.system.signals import none_ignored
 from chainrule.system.startup import raising_interrupts
 
 if TYPE_CHECKING:
@@ -116,7 +117,10 @@ def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | 
     ]
 
     def adapted(*positional: Any, **named: Any) -> int | None:
-        with raising_interrupts():  # until here there is nothing to save, or to tell
+        with (
+            raising_interrupts(),
+            none_ignored(),
+        ):  # until here there is nothing to save, or to tell
             return run(*positional, **named, **supplied)
 
     adapted.__doc__ = run.__doc__

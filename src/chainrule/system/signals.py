@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 @contextmanager
@@ -156,3 +158,39 @@ def interrupted_queries() -> Iterator[None]:
         if str(error) != "Query interrupted":
             raise
         raise KeyboardInterrupt from None
+
+
+AGAIN = 0.02
+"""Seconds after which a KeyboardInterrupt that was ignored is raised once more."""
+
+
+@contextmanager
+def none_ignored() -> Iterator[None]:
+    """Raises KeyboardInterrupt once more, where it came up in code whose errors Python ignores.
+
+    Such code is a finalizer (`__del__`), or the callback of a weak reference: it runs wherever the
+    last reference goes, so Ctrl-C would be lost by chance.
+    """
+    hook = sys.unraisablehook
+
+    def ignored(error: Any) -> None:
+        if issubclass(error.exc_type, KeyboardInterrupt):
+            again = threading.Timer(AGAIN, _press)
+            again.daemon = True
+            again.start()
+        else:
+            hook(error)
+
+    sys.unraisablehook = ignored
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+
+
+def _press() -> None:
+    """Send SIGINT to the main thread, out of what it waits for."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()

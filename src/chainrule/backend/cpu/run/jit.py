@@ -49,13 +49,7 @@ def compiled(text: str, machine: Machine) -> bytes:
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     with _llvm(), _quick(llvm):
-        _start()
-        target = _kept_target(machine)
-        module = llvm.parse_assembly(text, llvm.create_context())
-        module.triple = machine.triple
-        module.data_layout = str(target.target_data)
-        _promote(llvm, module, target)
-        return bytes(target.emit_object(module))
+        return _object_file(llvm, text, machine)
 
 
 class Code:
@@ -125,6 +119,16 @@ def _target(llvm: Any, machine: Machine) -> Any:
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.cpu, features=machine.features, opt=OPT_LEVEL, jit=True
     )
+
+
+def _object_file(llvm: Any, text: str, machine: Machine) -> bytes:
+    _start()
+    target = _kept_target(machine)
+    module = llvm.parse_assembly(text, llvm.create_context())
+    module.triple = machine.triple
+    module.data_layout = str(target.target_data)
+    _promote(llvm, module, target)
+    return bytes(target.emit_object(module))
 
 
 @lru_cache(8)
