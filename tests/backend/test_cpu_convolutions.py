@@ -107,6 +107,15 @@ def test_a_tile_is_as_wide_as_registers_allow() -> None:
             assert rows * shape.vectors >= 3, task.kernel.name
 
 
+def test_a_tile_of_a_square_image_has_neighbours_in_memory() -> None:
+    """Rows of a tile that lie far apart share few sets of the cache."""
+    x, w = cr.input("x", (32, 32, 16)), weights("w", 3, 3, 16, 16)
+    y = convolution(cr.tanh(x), w, padding=1)
+    plan = plan_forward(Graph(y), [y])
+    (shape,) = filter(None, map(blocked, plan.tasks))
+    assert shape.tile == (2,)
+
+
 def test_threads_are_predicted_to_share_the_tiles_of_a_gradient_evenly() -> None:
     tasks = {task.kernel.name: task for task in step_plan().tasks}
     assert share(work(tasks["strided.new"], 32), 32, 2) < 0.6  # 3 x 3 x 6 rows

@@ -193,14 +193,17 @@ class _Search:
         self._wide = -(-fixed(self._sizes[n]) // lanes)
 
     def best(self) -> tuple[int, tuple[int, ...], int]:
-        """(vectors, axes of a tile, indices of the first of them)."""
+        """(vectors, axes of a tile, indices of the first of them).
+
+        Of several with one cost, that along the last axis: its rows lie side by side in memory.
+        """
         found = [
-            (self._cost(vectors, tile, extent), vectors, tile, extent)
+            (vectors, tile, extent)
             for vectors in range(1, min(MAX_VECTORS, self._wide) + 1)
             for tile, extent in self._tiles()
             if self._fits(vectors, tile, extent)
         ]
-        return min(found)[1:]
+        return min(found, key=lambda x: (self._cost(*x), x[0], [-axis for axis in x[1]], x[2]))
 
     def _tiles(self) -> Iterator[tuple[tuple[int, ...], int]]:
         yield (), 1
