@@ -43,6 +43,7 @@ LATE = {
     *(
         "backend.gpu",
         "estimators",
+        "model.automatic",
         "model.inspect",
         "model.plan",
         "model.profile",

@@ -80,6 +80,9 @@ Memory = Annotated[
 ]  # fmt: skip
 Device = Annotated[
     str,
-    Option("what computes: cpu, gpu, gpu:1, opencl or opencl:NAME, as `chainrule devices` lists"),
+    Option(
+        "what computes: cpu, gpu, gpu:1, cuda, opencl or opencl:NAME, as `chainrule devices` "
+        "lists; or auto, the one that is predicted to be the quickest"
+    ),
 ]
 Quiet = Annotated[bool, Option("print nothing but errors", "--quiet", "-q")]

@@ -37,7 +37,7 @@ class DeviceRows:
         self._parameters = [graph.name(x) for x in graph.parameters]
         self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
-        self._block = _block(graph)
+        self._block = rows_of_block(graph)
         self._runner: Runner | None = None
         self._held: list[Array] = []
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class DeviceRows:
         return self._runner
 
 
-def _block(graph: Graph) -> int:
+def rows_of_block(graph: Graph) -> int:
     """The number of rows to compute at a time, a power of two."""
     each = sum(
         static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in graph.operations if x.shape

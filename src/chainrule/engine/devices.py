@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chainrule.errors import ChainruleError
+
 if TYPE_CHECKING:
     from chainrule.backend.gpu.run.driver import Device
+
+AUTO = "auto"
+"""The word for the device that forecasts are best for; see engine/auto.py."""
+
+FAILED: dict[str, str] = {}
+"""The devices that failed in this process, and how: "auto" does not try them again."""
 
 
 def check_device(device: str, where: str = "fit") -> None:
@@ -13,10 +21,20 @@ def check_device(device: str, where: str = "fit") -> None:
 
     where: the function that it was given to.
     """
-    if device != "cpu":
+    if device not in ("cpu", AUTO):
         from chainrule.backend.gpu.run.devices import choose  # noqa: PLC0415  (for devices alone)
 
         choose(device, where)
+
+
+def settled(device: str) -> str:
+    """The device for models that may train in processes of their own: no driver survives a fork.
+
+    "auto" is the processor where there is no graphics processor.
+    """
+    if device == AUTO and not any(x.graphics for _, x in candidates()):
+        return "cpu"
+    return device
 
 
 def all_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
@@ -24,3 +42,17 @@ def all_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     from chainrule.backend.gpu.run import devices  # noqa: PLC0415  (for devices alone)
 
     return devices.all_devices()
+
+
+def candidates() -> list[tuple[str, Device]]:
+    """The devices that "auto" compares, each with how it is called."""
+    from chainrule.backend.gpu.run import devices  # noqa: PLC0415  (for devices alone)
+
+    return devices.candidates()
+
+
+def gave_up(device: str, error: ChainruleError) -> str:
+    """Note that a device failed; returns the line that tells it."""
+    FAILED[device] = error.what
+    got = str(error.got or "").strip().split("\n")[0]
+    return f"device {device} failed, and cpu goes on: {error.what}{f': {got}' if got else ''}"

@@ -101,6 +101,13 @@ class Forward:
         return Graph([place[x] for x in rest.outputs], like=rest)
 
     @property
+    def largest(self) -> Graph | None:
+        """The graph of the part with the most operations that is machine code; None: there is
+        none."""
+        parts = [x.graph for x in self._stages if isinstance(x, _Native)]
+        return max(parts, key=lambda x: len(x.operations), default=None)
+
+    @property
     def inputs(self) -> list[str]:
         """The names of the inputs that the outputs depend on."""
         return [self.graph.name(x) for x in self.graph.inputs]
@@ -204,7 +211,7 @@ class _Rowwise:
     """
 
     def __init__(self, graph: Graph, made: Sequence[Node]) -> None:
-        self.made, self._graph = made, graph
+        self.made, self.graph = made, graph
         self._forward = self._compiled(graph)
 
     def _compiled(self, graph: Graph) -> RowwiseForward:
@@ -216,7 +223,7 @@ class _Rowwise:
     ) -> list[Array]:  # fmt: skip
         """The outputs; `known` are results of earlier stages, for these rows alone."""
         if known:
-            arrays, rows = _feeds(self._graph, arrays, rows, known), all_rows(len(rows))
+            arrays, rows = _feeds(self.graph, arrays, rows, known), all_rows(len(rows))
         return self._forward(values, arrays, rows)
 
 
@@ -238,8 +245,8 @@ class _Native(_Rowwise):
 
     def direct(self, inputs: Sequence[str], outputs: Sequence[Node]) -> Direct | None:
         """See Forward; `outputs` are among `made`."""
-        own = {self._graph.name(x) for x in self._graph.inputs if x.batch}
-        if own != set(inputs) or len(own) < len(self._graph.inputs):
+        own = {self.graph.name(x) for x in self.graph.inputs if x.batch}
+        if own != set(inputs) or len(own) < len(self.graph.inputs):
             return None
         return self._checked.direct(inputs, [self.made.index(x) for x in outputs])
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from chainrule.backend.registry import find_backend
 from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import split_step
-from chainrule.engine.devices import check_device
+from chainrule.engine.deviceprogram import DeviceProgram
+from chainrule.engine.devices import AUTO, check_device
 from chainrule.engine.encoders import PrecomputedInputs
 from chainrule.engine.interpreted import Interpreted
 from chainrule.engine.minibatch import Rows
@@ -113,7 +114,8 @@ def compile_step(
         tell_of_calls(split.full.graph, backend)
     encode = PrecomputedInputs(split)
     if backend == "native":
-        return NativeProgram(split.body, state, seed, encode, split.full, threads, blocks, device)
+        kind = NativeProgram if device == "cpu" else DeviceProgram
+        return kind(split.body, state, seed, encode, split.full, threads, blocks, device)
     return Interpreted(split.body, state, seed, encode, split.full)
 
 
@@ -121,7 +123,7 @@ def check_backend(name: str, device: str = "cpu") -> None:
     """Raises SettingError where no backend has this name, or it is not for this device."""
     if name not in BACKENDS:
         raise SettingError("fit", f"no backend is named {name!r}", fix=did_you_mean(name, BACKENDS))
-    if device == "cpu":
+    if device in ("cpu", AUTO):
         return
     if name == "interpreter":
         raise SettingError(
@@ -138,7 +140,7 @@ def check_precision(name: str, backend: str, device: str = "cpu") -> None:
             "fit.precision", f"there is no precision {name!r}",
             expected=" or ".join(PRECISIONS), fix=did_you_mean(name, PRECISIONS),
         )  # fmt: skip
-    if name == "bfloat16" and device != "cpu":
+    if name == "bfloat16" and device not in ("cpu", AUTO):
         raise SettingError(
             "fit.precision", "products of bfloat16 run on the processor alone",
             got=f"device={device!r}", fix="precision='float32', or device='cpu'",

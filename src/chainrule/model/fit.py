@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from chainrule.engine.devices import AUTO
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.pauses import Pauses
@@ -90,6 +91,10 @@ def _train(
     with choose(settings.verbose) as progress:
         for note in notes:
             progress.note(note)
+        if settings.device == AUTO:
+            from chainrule.model.automatic import guard  # noqa: PLC0415  (few programs need it)
+
+            guard(program, progress)
         run, end = _run(state, begin, prepared, arrays, program, settings, progress, survival)
         try:
             with run.feed or nullcontext():
@@ -284,16 +289,25 @@ def _program(
     settings: FitSettings,
 ) -> tuple[Program, list[str]]:
     """The program that runs the steps, by minibatches or on all rows at once, and notes on it."""
+    step, told = None, list[str]()
+    if isinstance(optimizer, Optimizer):
+        step = state.step_cache.step(state.graph, loss, optimizer, settings)
+        told += _table_notes(step.body)
+    if settings.device == AUTO:
+        from chainrule.model.automatic import chosen  # noqa: PLC0415  (few programs need it)
+
+        settings, why = chosen(settings, step, data, len(rows), settings.epochs or 0)
+        told.insert(0, why)
     if isinstance(optimizer, LBFGS):
         function = FullBatch(
             state.graph, loss, begin.values, _rows_of(state, data, rows), optimizer,
             trainable=settings.trainable, seed=state.seed, backend=settings.backend,
             device=settings.device,
         )  # fmt: skip
-        return FullBatchProgram(function, optimizer, rows), []
-    step = state.step_cache.step(state.graph, loss, optimizer, settings)
+        return FullBatchProgram(function, optimizer, rows), told
+    assert step is not None
     program = state.step_cache.program(step, begin.values, state.seed, settings, world())
-    return program, _table_notes(step.body)
+    return program, told
 
 
 def _table_notes(step: Step) -> list[str]:

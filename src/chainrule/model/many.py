@@ -16,6 +16,7 @@ import numpy as np
 
 from chainrule.backend.registry import find_backend
 from chainrule.display.format import duration, number, words
+from chainrule.engine.devices import settled
 from chainrule.errors import ChainruleError, SettingError
 from chainrule.graph.node import Array
 from chainrule.model import fit as fitting
@@ -202,7 +203,7 @@ def _tasks(models: Sequence[Model], merged: Sequence[Mapping[str, Any]]) -> list
             data, settings = shared.converted(model, arguments["data"], settings)
         except ChainruleError as error:
             raise error.within(f"models[{index}]") from None
-        settings = replace(settings, optimizer=optimizer)
+        settings = replace(settings, optimizer=optimizer, device=settled(settings.device))
         train = partial(_fit, model, data, settings)
         here = bool(settings.callbacks or settings.record)
         here |= settings.device != "cpu"  # a driver does not survive a fork

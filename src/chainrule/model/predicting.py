@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.engine.devices import check_device
+from chainrule.engine.devices import AUTO, check_device
 from chainrule.engine.minibatch import all_rows
 from chainrule.errors import ChainruleWarning
 from chainrule.graph.feeds import bind
@@ -78,7 +79,7 @@ class Predicting(Trainable, Generic[Result]):
                 a stream, of which a part at a time is in memory.
             outputs: nodes of the graph in place of the model's outputs: a name, as `summary()`
                 and `cr.listing(model.graph)` show it, or several. They are compiled as outputs are.
-            device: what computes: "cpu", "gpu" and others, as for `fit`.
+            device: what computes: "cpu", "gpu", "auto" and others, as for `fit`.
 
         Returns:
             An array, rows first; a list of them where the model has several outputs; for a
@@ -92,6 +93,8 @@ class Predicting(Trainable, Generic[Result]):
             GraphError: no node has such a name, or it has a value in training steps alone.
             SettingError, MissingExtra, DeviceError: there is no such device, or it fails.
         """
+        if device == AUTO:
+            return self._by_forecast(data, outputs)
         if device != "cpu":
             check_device(device, "predict")
         if is_stream(data):
@@ -117,6 +120,21 @@ class Predicting(Trainable, Generic[Result]):
             first = np.array(first)
             first[encoded.absent] = np.nan
         return Predictions(self.schema, first, notes, encoded.names)
+
+    def _by_forecast(self, data: Data, outputs: Any) -> Any:
+        """The prediction by the device that forecasts are best for."""
+        from chainrule.data.predictions import Predictions  # noqa: PLC0415  (tables alone need it)
+        from chainrule.model.automatic import predicted  # noqa: PLC0415  (few programs need it)
+
+        asked = self._own if outputs is None else self._nodes.of(outputs)
+        if self._reader is not None and outputs is None:
+            data = data if is_encoded(data) or is_stream(data) else self._reader.encode(data)
+        found, why = predicted(
+            data, asked, lambda device: self.predict(data, outputs=outputs, device=device)
+        )
+        if isinstance(found, Predictions):
+            return replace(found, notes=(*found.notes, why))
+        return found
 
     def _on(self, device: str) -> Predicted:
         """The outputs, computed by a device."""

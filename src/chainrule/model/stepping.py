@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from chainrule.engine.compile import build_explained
+from chainrule.engine.devices import AUTO
 from chainrule.engine.interpreted import step_inputs
 from chainrule.engine.minibatch import all_rows
 from chainrule.engine.program import check_precision
@@ -75,12 +76,12 @@ def step(state: ModelState, batch: Data, given: Given) -> float:
     with state.lock:
         live = state.live
         if not isinstance(live, Live) or not live.continues(state, given):
-            live = Live(state, given)
+            live = Live(state, given, arrays, rows)
         before = live.program.steps
         try:
             return live.run(arrays, rows)
         finally:
-            if live.program.steps > before:  # also where Ctrl-C came up in it
+            if live.program.steps != before:  # also after Ctrl-C, or where a device was lost
                 live.commit(state)
 
 
@@ -193,9 +194,12 @@ class Live:
     Args:
         state: of the model; it is not changed before `commit`.
         given: the arguments of the steps.
+        arrays, rows: the first minibatch, and the number of its rows.
     """
 
-    def __init__(self, state: ModelState, given: Given) -> None:
+    def __init__(
+        self, state: ModelState, given: Given, arrays: Mapping[str, Array], rows: int
+    ) -> None:
         chosen, total, clip_norm, clip_value, trainable = given[:5]
         precision, backend, threads, device = given[5:]
         loss = require_loss(state)
@@ -217,7 +221,14 @@ class Live:
             split = state.step_cache.step(state.graph, loss, self.optimizer, settings)
         state.release()
         self.split: SplitStep = split
+        auto = device == AUTO
+        if auto:
+            from chainrule.model import automatic  # noqa: PLC0415  (few programs need it)
+
+            settings = automatic.of_single_steps(settings, split, arrays, rows)
         self.program = state.step_cache.program(split, begin.values, state.seed, settings, SERIAL)
+        if auto:
+            automatic.guard(self.program)
         self.program.write({}, begin.steps)
         self._end: LastRun | None = None
 

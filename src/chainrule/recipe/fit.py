@@ -106,7 +106,7 @@ def fit(
 def fit_stream(
     model: Model, stream: Stream, resolved: Config, held: int,
     verbose: bool | str | Progress | None = True, callbacks: Sequence[Callback] = (),
-    record: Recorded = None, checkpoint: Checkpoint | None = None,
+    record: Recorded = None, checkpoint: Checkpoint | None = None, device: str = "cpu",
 ) -> None:  # fmt: skip
     """Train a model with resolved settings on a stream; held: the rows that are held out."""
     model.fit(
@@ -114,6 +114,7 @@ def fit_stream(
         patience=resolved.patience, validation=resolved.validation or None,
         keep_best=resolved.patience is not None or held >= MIN_HELD_ROWS, verbose=verbose,
         callbacks=callbacks, record=record, checkpoint=checkpoint, blocks=resolved.blocks,
+        device=device,
     )  # fmt: skip
     model.last_run = None
 

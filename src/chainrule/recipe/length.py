@@ -12,6 +12,7 @@ import numpy as np
 from chainrule.data.schema import Schema
 from chainrule.data.split import folds
 from chainrule.display.format import number
+from chainrule.engine.devices import settled
 from chainrule.engine.minibatch import Rows
 from chainrule.model.many import Task, train_many
 from chainrule.model.model import Model
@@ -85,7 +86,7 @@ def _losses(
     """By epochs and rate, the loss on the parts held out."""
     lengths = list(dict.fromkeys((epochs, resolved.rate or rate) for epochs, rate in LENGTHS))
     configs = [replace(resolved, epochs=epochs, rate=x) for epochs, x in lengths for _ in parts]
-    first = build(resolved, schema)  # epochs and rate change no graph
+    first, device = build(resolved, schema), settled(device)  # epochs and rate change no graph
     build_step(first, configs[0])
     models = [first, *(first.untrained() for _ in configs[1:])]
     rests = [divide(data.arrays, np.delete(data.rows, part), None, 0) for part in parts]

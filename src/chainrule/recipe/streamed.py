@@ -148,8 +148,9 @@ class StreamTraining(Training):
         with choose(verbose) as progress:
             kept = within(self.checkpoint, "training")
             fit_stream(
-                model, self.stream, resolved, len(data.held_rows), progress, callbacks, record, kept
-            )
+                model, self.stream, resolved, len(data.held_rows), progress, callbacks, record,
+                kept, self.device,
+            )  # fmt: skip
         self._fits = 1
         if len(data.held_rows):
             calibrate(model, data, resolved)

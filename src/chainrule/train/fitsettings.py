@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from chainrule.data.windows import Blocks
+from chainrule.engine.devices import AUTO
 from chainrule.engine.program import check_backend, check_precision
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.system.settings import require_integer
@@ -76,7 +77,7 @@ class FitSettings:
                 "fit.blocks", "only machine code cuts minibatches into blocks",
                 got=f"backend={self.backend!r}", fix="backend='native', or blocks=1",
             )  # fmt: skip
-        if self.device != "cpu" and (self.blocks or 1) > 1:
+        if self.device not in ("cpu", AUTO) and (self.blocks or 1) > 1:
             raise SettingError(
                 "fit.blocks", "only the processor cuts minibatches into blocks",
                 got=f"device={self.device!r}", fix="device='cpu', or blocks=1",

@@ -211,7 +211,7 @@ class Run:
                 self._call(batches, chosen, losses)
                 self._adapt(len(batches), time.perf_counter() - start)
             finally:
-                steps = program.steps - first
+                steps = max(program.steps - first, 0)
                 pace = (time.perf_counter() - begun - before) / max(steps, 1)
                 scores = {} if self._ends is None else dict(enumerate(self._ends.scores()))
                 for k in range(steps // each):
@@ -273,7 +273,7 @@ class Run:
             self.program.run(data, some, chosen, losses, follows=follows)
             self._adapt(len(some), time.perf_counter() - start)
         finally:
-            new = losses[: self.program.steps - first]  # fewer after an error or Ctrl-C
+            new = losses[: max(self.program.steps - first, 0)]  # fewer after an error or Ctrl-C
             if len(new):
                 self._append(new, len(batches))
                 state.step, state.rate = self.program.steps, chosen[len(new) - 1]

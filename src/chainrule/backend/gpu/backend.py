@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 from chainrule.backend import base
 from chainrule.backend.gpu.emit.module import build
+from chainrule.backend.gpu.layout import layout
 from chainrule.backend.gpu.program import Program
+from chainrule.backend.gpu.run.data import require_room
 from chainrule.backend.gpu.run.devices import driver_of
 from chainrule.backend.gpu.run.driver import Device
+from chainrule.backend.gpu.run.microbench import speeds
 from chainrule.backend.gpu.run.runner import Executable, Runner
 from chainrule.backend.gpu.serialize import pack, unpack
+from chainrule.costs.device import DeviceCost, DeviceSpeeds, device_cost
 from chainrule.errors import DTypeError, GraphError
 from chainrule.plan.plan import Plan
+from chainrule.system.cachedir import code_folder
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,30 @@ class GPU:
 
     def warm_up(self) -> None:
         """See Backend."""
+
+    def speeds(self) -> DeviceSpeeds:
+        """The speeds of the device, measured where that is not done yet. Raises DeviceError."""
+        return speeds(self.device, driver_of(self.device), code_folder())
+
+    def forecast(self, plan: Plan, rows: int, held: int, moved: int) -> DeviceCost:
+        """The predicted time of a plan.
+
+        Args:
+            plan: to run, on so many rows at a time.
+            rows: of a minibatch.
+            held: bytes of the data set, which the device holds too.
+            moved: bytes that are copied for a step.
+
+        Raises:
+            GraphError, DTypeError: the device cannot run it.
+            SettingError: its memory is too small.
+            DeviceError: the device fails.
+        """
+        program = self.emit(plan, rows).program
+        own = layout(program.signature, program.launches, rows, float64=self.device.traits.float64)
+        require_room(self.device, (own.state, own.work))
+        require_room(self.device, (own.state, own.work, held), data=True)
+        return device_cost(plan, rows, len(program.launches) + 1, moved, self.speeds())
 
 
 def _refuse_calls(plan: Plan) -> None:

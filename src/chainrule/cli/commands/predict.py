@@ -34,7 +34,9 @@ from chainrule.data.readers.spool import Spool
 from chainrule.data.readers.sqltext import sql_text
 from chainrule.data.table import Column, Table, counted, require_column
 from chainrule.display.screen import forget
+from chainrule.engine.devices import AUTO
 from chainrule.errors import SettingError
+from chainrule.model.automatic import predicted
 from chainrule.model.model import Model
 from chainrule.model.predicted import PredictedNodes, Unknown, named
 from chainrule.recipe.setting import split_commas
@@ -201,7 +203,16 @@ def _nodes(
                 fix=f"--node {guess}" if guess else "the names of layers, or of all nodes: "
                 f"chainrule show {quoted(path)} --all, or --graph",
             )  # fmt: skip
-    values, notes = model.predict_nodes(PredictedNodes(model.graph).of(names, device), table)
+    nodes = PredictedNodes(model.graph)
+
+    def run(device: str) -> tuple[Any, tuple[str, ...]]:
+        return model.predict_nodes(nodes.of(names, device), table)
+
+    if device == AUTO:
+        (values, notes), why = predicted(table, nodes.of(names), run)
+        notes = (*notes, why)
+    else:
+        values, notes = run(device)
     columns: Columns = {}
     for name, array in zip(names, values, strict=True):
         flat = array.reshape(len(array), -1)

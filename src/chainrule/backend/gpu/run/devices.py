@@ -13,7 +13,7 @@ from chainrule.errors import DeviceError, MissingExtra, SettingError
 DRIVERS: tuple[Driver, ...] = (OpenCL(),)
 """All drivers."""
 
-FORMS = '"cpu", "gpu", "gpu:1", "opencl" or "opencl:NAME"'
+FORMS = '"auto", "cpu", "gpu", "gpu:1", "opencl" or "opencl:NAME"'
 
 
 def is_word(word: object) -> bool:
@@ -35,6 +35,24 @@ def all_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
         found += more
         refused += why
     return tuple(found), tuple(refused)
+
+
+def graphics() -> list[Device]:
+    """All graphics processors, in the order of "gpu", "gpu:1"; one of two drivers counts once."""
+    chosen: list[Device] = []
+    for driver in DRIVERS:
+        names = {x.name for x in chosen}
+        own = (x for x in all_devices()[0] if x.graphics and x.driver == driver.name)
+        chosen += [x for x in own if x.name not in names]
+    return chosen
+
+
+def candidates() -> list[tuple[str, Device]]:
+    """The devices to choose from by forecasts, each with how it is called."""
+    some = graphics()
+    called = [("gpu" if len(some) == 1 else f"gpu:{k}", x) for k, x in enumerate(some)]
+    others = (x for x in all_devices()[0] if not x.graphics)
+    return called + [(f"{x.word}, a processor", x) for x in others]
 
 
 def driver_of(device: Device) -> Driver:
@@ -65,7 +83,7 @@ def choose(word: str, where: str = "fit") -> Device:
     for driver in DRIVERS:
         if kind in ("gpu", driver.name):
             _require_library(driver)
-    some = [x for x in found if (x.graphics if kind == "gpu" else x.driver == kind)]
+    some = graphics() if kind == "gpu" else [x for x in found if x.driver == kind]
     if not some:
         raise _none(where, word, found, refused)
     if not rest:

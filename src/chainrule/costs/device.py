@@ -1,0 +1,67 @@
+"""The predicted time of a plan on a device, from its launches and the device's measured speeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainrule.costs.work import work
+from chainrule.plan.plan import Plan
+
+CALL_SECONDS = 0.03
+"""Seconds of steps that are done in one call of a runner."""
+
+
+@dataclass(frozen=True)
+class DeviceSpeeds:
+    """Measured rates of a device.
+
+    Attributes:
+        launch: seconds from the start of a small kernel to that of the next.
+        call: seconds of a call that does next to nothing: what it copies to and from the device.
+        peak: floating-point operations a second of a large product of float32.
+        bandwidth: bytes a second that a simple kernel reads and writes in the device's memory.
+        transfer: bytes a second that are copied to the device.
+        build: seconds until the first kernels were built.
+    """
+
+    launch: float
+    call: float
+    peak: float
+    bandwidth: float
+    transfer: float
+    build: float
+
+
+@dataclass(frozen=True)
+class DeviceCost:
+    """The predicted time of a step on a device.
+
+    Attributes:
+        launches: kernels of a step.
+        begin: seconds before the first step: to build kernels.
+        seconds: of a step, with its share of what every call takes.
+    """
+
+    launches: int
+    begin: float
+    seconds: float
+
+
+def device_cost(
+    plan: Plan, rows: int, launches: int, moved: int, speeds: DeviceSpeeds
+) -> DeviceCost:
+    """The cost of a step of a plan on a device: each kernel takes a launch, or its own time.
+
+    Args:
+        plan: the one to run.
+        rows: of a minibatch.
+        launches: the kernels that the device's code has for it.
+        moved: bytes that are copied for it, to the device and from it.
+        speeds: of the device.
+    """
+    seconds = launches * speeds.launch + moved / speeds.transfer
+    for task in plan.tasks:
+        counted = work(task, rows)
+        own = counted.flops / speeds.peak + counted.bytes / speeds.bandwidth
+        seconds += max(own - speeds.launch, 0.0)
+    return DeviceCost(launches, speeds.build, seconds * (1 + speeds.call / CALL_SECONDS))
