@@ -92,3 +92,51 @@ def test_an_axis_is_an_integer(make: Callable[[Any], object], axis: object) -> N
 def test_an_equation_is_text_that_fits(equation: Any) -> None:
     with pytest.raises(SettingError):
         cr.einsum(equation, X, X)
+
+
+STEPS = cr.input("steps", (6, 4))
+MISFITS: dict[str, Callable[[Any], object]] = {
+    "reshape.shape": lambda v: cr.reshape(STEPS, v),
+    "transpose.axes": lambda v: cr.transpose(STEPS, v),
+    "broadcast_to.shape": lambda v: cr.broadcast_to(STEPS, v),
+    "uniform.shape": lambda v: cr.uniform(v),
+    "concat.nodes": lambda v: cr.concat(v),
+    "stack.nodes": lambda v: cr.stack(v),
+    "split.sections": lambda v: cr.split(STEPS, v),
+    "input.shape": lambda v: cr.input("q", v),
+    "input.axes": lambda v: cr.input("q", (3,), axes=v),
+    "conv.size": lambda v: cr.conv(STEPS, 2, v),
+    "periodic.width": lambda v: cr.periodic(X, v),
+    "quantile.quantiles": lambda v: cr.quantile(X, X, quantiles=v),
+    "cross_entropy.label_smoothing": lambda v: cr.cross_entropy(
+        X, cr.input("t", (), "int32"), label_smoothing=v
+    ),
+    "Model.outputs": lambda v: cr.Model(v),
+    "Model.outputs, with a loss": lambda v: cr.Model(v, cr.mean(X)),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.parametrize("value", [1.5, len, {"a": 1}, [[1], None]], ids=str)
+def test_an_argument_of_another_kind_is_refused_with_its_value(name: str, value: Any) -> None:
+    with pytest.raises(ChainruleError) as caught:
+        MISFITS[name](value)
+    assert caught.value.got is not None
+
+
+@pytest.mark.parametrize("name", ["Model.outputs", "Model.outputs, with a loss", "conv.size"])
+def test_nothing_at_all_is_refused_too(name: str) -> None:
+    with pytest.raises(ChainruleError):
+        MISFITS[name](())
+
+
+def test_a_shape_is_of_integers_of_any_kind_and_names_the_batch_axis() -> None:
+    for shape in ((cr.N, 24), (-1, 24), np.array([-1, 24]), [cr.N, np.int64(24)]):
+        assert cr.reshape(STEPS, shape).type.shape == (cr.N, 24)
+    with pytest.raises(ShapeError, match=r"cr\.N"):
+        cr.reshape(STEPS, ("N", 24))
+
+
+def test_so_many_groups_that_they_could_not_be_counted_are_refused() -> None:
+    with pytest.raises(SettingError, match="groups do not divide"):
+        cr.conv(STEPS, 4, 3, groups=10**12)

@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -130,6 +130,17 @@ def show(shape: Iterable[object]) -> str:
     return f"({dims[0]},)" if len(dims) == 1 else "(" + ", ".join(dims) + ")"
 
 
+def shape_of(where: str, shape: Any) -> Shape:
+    """An argument as a shape: one size or several, each an integer or N. Raises ShapeError."""
+    try:
+        dims = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+        return tuple(dim if dim is N else operator.index(dim) for dim in dims)
+    except TypeError:
+        raise ShapeError(
+            where, "a shape has integers, and cr.N for the batch axis", got=repr(shape)
+        ) from None
+
+
 def normalise_axis(where: str, axis: object, ndim: int) -> int:
     """The non-negative index of `axis`. Raises ShapeError if there is no such axis."""
     other = isinstance(axis, bool) or (isinstance(axis, np.ndarray) and axis.ndim > 0)
@@ -139,11 +150,11 @@ def normalise_axis(where: str, axis: object, ndim: int) -> int:
     return operator.index(axis) % ndim
 
 
-def normalise_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+def normalise_axes(where: str, axis: object, ndim: int) -> tuple[int, ...]:
     """The axes that a NumPy-style `axis` argument selects, sorted; None selects all of them."""
     if axis is None:
         return tuple(range(ndim))
-    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,)
+    axes = tuple(axis) if isinstance(axis, Sequence) and not isinstance(axis, str) else (axis,)
     out = tuple(sorted(normalise_axis(where, a, ndim) for a in axes))
     if len(set(out)) != len(out):
         raise ShapeError(where, "an axis is repeated", got=axes)

@@ -220,3 +220,11 @@ def test_date_formats(texts, form, first):
 @pytest.mark.parametrize("texts", [["a-b-c", "d e f"], ["10:30"], ["1.2.3"], ["north", "south"]])
 def test_texts_that_are_not_dates(texts):
     assert guess_date_forms(texts) == ()
+
+
+def test_infinities_among_integers_make_no_kind_of_integers():
+    for name in ("a", "id", "date", "zip"):
+        column = read({name: [np.inf, *range(1, 60)]})[name]
+        assert guess_kind(column).name == "number"
+    with pytest.raises(DataError, match="holds an infinity"):
+        Schema.learn(read({"a": [np.inf, *range(1, 60)], "t": [0.5, *range(1, 60)]}), "t")

@@ -187,6 +187,16 @@ def test_a_wrong_parameter_is_told_among_right_ones(make: Any) -> None:
     assert repr(report) == text
 
 
+def test_right_gradients_pass_among_thousands_of_kinks() -> None:
+    """A bias of a layer with many units: each of the wider differences crosses some kinks."""
+    x, bias = cr.input("x", (50_000,)), cr.parameter("bias", 0.0)
+    loss = cr.mean(cr.relu(x + bias))
+    values = np.linspace(-1.0, 1.0, 50_000)[None] + 1.3e-6
+    assert cr.check_gradients(loss, {"x": values}, entries=1), "right"
+    wrong = cr.mean(cr.relu(x + bias)) + 1e-4 * (bias - cr.stop_gradient(bias))
+    assert not cr.check_gradients(wrong, {"x": values}, entries=1).rows[0].ok
+
+
 # ---------------------------------------------------------------- corners and jumps
 
 

@@ -62,6 +62,36 @@ def test_a_loss_of_ones_own_has_no_metrics() -> None:
         own.score([], ["accuracy"])
 
 
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (cr.cross_entropy(*pair((5, 3), (5,), "int32")), r"\(N, k\)\n.*\(N, 5, 3\)"),
+        (
+            cr.squared_error(*pair((2,)), weights=cr.input("each", (2,))),
+            r"weights \(N,\)\n.*weights \(N, 2\)",
+        ),
+    ],
+)
+def test_a_loss_of_ours_without_metrics_tells_what_it_compares(
+    loss: cr.Node, expected: str
+) -> None:
+    with pytest.raises(SettingError, match=expected):
+        objective(loss).score([], ["accuracy"])
+
+
+def test_one_metric_needs_no_list() -> None:
+    y, t = pair((3,), (), "int32")
+    model = cr.Model(y, cr.cross_entropy(y, t))
+    data = {"y": np.eye(3, dtype="float32"), "t": np.array([0, 1, 1], "int32")}
+
+    def hits(target: np.ndarray, chances: np.ndarray) -> float:
+        return float((chances.argmax(1) == target).mean())
+
+    assert model.evaluate(data, hits)["hits"] == model.evaluate(data, "accuracy")["accuracy"]
+    with pytest.raises(SettingError, match="these are not metrics"):
+        model.evaluate(data, 3)  # type: ignore[arg-type]
+
+
 def test_the_nodes_of_several_losses_in_the_order_of_the_outputs() -> None:
     y, t = pair((3,), (), "int32")
     z, u, w = cr.input("z"), cr.input("u"), cr.input("w")

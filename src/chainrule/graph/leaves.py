@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,7 @@ import numpy.typing as npt
 from chainrule.errors import DTypeError, SettingError, ShapeError, short
 from chainrule.graph.node import Initializer, Input, Parameter, Scope
 from chainrule.system.checks import flag
-from chainrule.types import FLOATS, N, TensorType, show
+from chainrule.types import FLOATS, N, TensorType, shape_of, show
 
 TAKEN: ContextVar[Callable[[Parameter], Parameter]] = ContextVar("TAKEN", default=lambda x: x)
 """Gives the parameter to use in place of a new one: layers that are shared have theirs already."""
@@ -49,10 +47,10 @@ def input(
         SettingError: `batch` is not True or False, or a name is not a word or occurs twice.
     """
     batch = flag("input", "batch", batch)
-    dims = (shape,) if isinstance(shape, SupportsIndex) else shape
-    dims = tuple(map(_dimension, dims))
-    if isinstance(axes, str):
-        raise SettingError("input", "axes are a tuple of names", got=repr(axes), fix=f"({axes!r},)")
+    dims = shape_of("input", shape)
+    if isinstance(axes, str) or not isinstance(axes, Sequence):
+        fix = f"({axes!r},)" if isinstance(axes, str) else None
+        raise SettingError("input", "axes are a tuple of names", got=repr(axes), fix=fix)
     if len(axes) not in (0, len(dims)):
         raise ShapeError(
             "input", "there is not one name for each axis of an example",
@@ -98,7 +96,7 @@ def parameter(
             raise ShapeError(
                 "parameter", "an initializer needs a shape", at=repr(name), fix="give shape=(...)"
             )
-        type = TensorType(tuple(map(_dimension, shape)), dtype)
+        type = TensorType(shape_of("parameter", shape), dtype)
         return taken(Parameter(scope, type, initial=value, trainable=trainable, sparse=sparse))
     try:
         if np.asarray(value).dtype.kind not in "fiub":
@@ -125,8 +123,3 @@ def check_sparse(where: str, sparse: object) -> None:
     """Raises SettingError where `sparse` is not True, False or None."""
     if sparse is not None and not isinstance(sparse, bool):
         raise SettingError(where, "sparse is True, False or None", got=repr(sparse))
-
-
-def _dimension(value: Any) -> Any:
-    """A dimension as a plain int if it is an integer; TensorType checks it."""
-    return operator.index(value) if isinstance(value, SupportsIndex) else value

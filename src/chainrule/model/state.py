@@ -15,7 +15,7 @@ import numpy.typing as npt
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.program import Program
-from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean
+from chainrule.errors import FeedError, GraphError, SettingError, did_you_mean, short
 from chainrule.graph.check import check
 from chainrule.graph.feeds import as_feed, bind
 from chainrule.graph.graph import Graph
@@ -114,7 +114,7 @@ class ModelState:
         values: Mapping[str, Array] | None = None,
     ) -> None:
         self.single = isinstance(outputs, Node)
-        self.outputs = (outputs,) if isinstance(outputs, Node) else tuple(outputs)
+        self.outputs = _outputs(outputs)
         self.loss = None if loss is None else require_scalar("Model", loss)
         self.graph = check(Graph([*self.outputs, *([] if loss is None else [loss])]))
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -399,3 +399,12 @@ def not_arrays(data: object, names: Iterable[str]) -> FeedError:
         expected="{" + ", ".join(f"{name!r}: array" for name in names) + "}",
         got=type(data).__name__,
     )
+
+
+def _outputs(given: Any) -> tuple[Node, ...]:
+    """The outputs of a model as a tuple. Raises GraphError where they are not nodes."""
+    several = isinstance(given, Iterable) and not isinstance(given, Mapping)
+    nodes = tuple(given) if several else (given,)
+    if not nodes or not all(isinstance(x, Node) for x in nodes):
+        raise GraphError("Model", "outputs are a node, or a list of one or more", got=short(given))
+    return nodes

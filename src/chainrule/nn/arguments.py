@@ -182,10 +182,10 @@ def static(where: str, x: Node, axis: int) -> int:
     )
 
 
-def positive(where: str, name: str, value: object) -> int:
-    """`value` as an integer of at least 1. Raises SettingError."""
+def positive(where: str, name: str, value: object, least: int = 1) -> int:
+    """`value` as an integer of at least `least`. Raises SettingError."""
     try:
-        return integer(where, name, value, 1)
+        return integer(where, name, value, least)
     except SettingError as error:
         raise error.within("line " + user_line()) from None
 

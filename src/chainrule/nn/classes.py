@@ -18,7 +18,7 @@ from chainrule.ops.index import gather, one_hot, take
 from chainrule.ops.shape import expand_dims, squeeze
 from chainrule.ops.softmax import log_softmax
 from chainrule.ops.transcendental import log
-from chainrule.types import show
+from chainrule.types import is_number, show
 
 
 def cross_entropy(
@@ -96,8 +96,8 @@ def _checked(given: Case, ignore_index: int | None, smoothing: float) -> tuple[b
             fix="for yes or no, one logit an example: binary_cross_entropy(logits, target)",
         )
     chances = given.target.shape == given.prediction.shape
-    if not 0 <= smoothing < 1:
-        raise SettingError(loss, "label_smoothing is a share, 0 <= s < 1", got=smoothing)
+    if not is_number(smoothing) or not 0 <= smoothing < 1:
+        raise SettingError(loss, "label_smoothing is a share, 0 <= s < 1", got=repr(smoothing))
     if chances and ignore_index is not None:
         raise SettingError(
             loss,

@@ -284,7 +284,11 @@ def _groups(given: Layout, groups: object, filters: int) -> int:
     place = given.place
     count = positive(place.layer, "groups", groups)
     if given.channels % count or filters % count:
-        common = [k for k in range(1, count) if given.channels % k == filters % k == 0]
+        common = [
+            k
+            for k in range(1, min(count, given.channels) + 1)
+            if given.channels % k == filters % k == 0
+        ]
         raise place.wrong(
             "groups do not divide channels and filters",
             expected=f"a divisor of {given.channels} channels of {place.x.type.sizes} "

@@ -19,7 +19,7 @@ sigmoid: pass them the output of the last layer, without an activation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -175,6 +175,8 @@ def quantile(
         q = constant(levels[0], given.prediction.dtype)
         y, wanted = same_shape(given)
     else:
+        if not isinstance(quantiles, Iterable):
+            raise SettingError("quantile", "quantiles are numbers from 0 to 1", got=repr(quantiles))
         levels = tuple(between("quantile", "quantile", q, 0, 1) for q in quantiles)
         if not levels or len(set(levels)) < len(levels):
             raise SettingError("quantile", "name each quantile once", got=str(levels))

@@ -68,7 +68,7 @@ def piecewise(
     """
     x, i = _columns("piecewise", x)
     starts, slopes = _pieces(np.asarray(knots, dtype=x.dtype), i, x)
-    functions, pieces = positive("piecewise", "width", width - 1), starts.shape[1]
+    functions, pieces = positive("piecewise", "width", width, 2) - 1, starts.shape[1]
     scope, edge = layer_scope(name, "piecewise"), Uniform(-(pieces**-0.5), pieces**-0.5)
     types = (TensorType(shape, x.dtype) for shape in ((i, pieces, functions), (i, functions)))
     w, b = (
@@ -126,7 +126,7 @@ def periodic(
         ShapeError: `x` is not (N, i). SettingError: `width` is below 2, or `waves` below 1.
     """
     x, i = _columns("periodic", x)
-    mixtures = positive("periodic", "width", width - 1)
+    mixtures = positive("periodic", "width", width, 2) - 1
     waves, sigma = positive("periodic", "waves", waves), between("periodic", "sigma", sigma, 0, 1e6)
     scope, edge = layer_scope(name, "periodic"), waves**-0.5
 

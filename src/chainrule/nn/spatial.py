@@ -154,7 +154,7 @@ def per_axis(place: Place, name: str, value: object, axes: int, least: int) -> t
     single = as_integer(value)
     many = list(value) if isinstance(value, Sequence | np.ndarray) else [None]
     numbers = [as_integer(v) for v in ([single] * axes if single is not None else many)]
-    if any(v is None or not least <= v < MOST for v in numbers):
+    if not numbers or any(v is None or not least <= v < MOST for v in numbers):
         words = f"an integer of at least {least}" + f", or {axes} of them" * (axes > 1)
         raise place.wrong(f"{name} is not {words}", got=repr(value))
     if len(numbers) != axes:

@@ -23,6 +23,7 @@ from chainrule.types import (
     TensorType,
     broadcast_shapes,
     joined_names,
+    shape_of,
     show,
 )
 
@@ -142,7 +143,7 @@ BROADCAST_TO = op(
 @function
 def broadcast_to(x: NodeLike, shape: tuple[Dim, ...]) -> Node:
     """`x` repeated along new axes and axes of size 1 until it has `shape` (`N` is allowed)."""
-    x, shape = as_node(x), tuple(shape)
+    x, shape = as_node(x), shape_of("broadcast_to", shape)
     return x if x.shape == shape else apply(BROADCAST_TO, x, shape=shape)
 
 

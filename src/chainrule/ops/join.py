@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -16,6 +15,7 @@ from chainrule.ir.index import Place, add, call, clamp, const, scalar
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, promote
 from chainrule.ops.shape import expand_dims, static_axis, without_axis
+from chainrule.system.checks import as_integer
 from chainrule.types import TensorType, joined_names, show
 
 
@@ -99,7 +99,7 @@ def stack(nodes: Sequence[NodeLike], axis: int = -1) -> Node:
 
 
 def _several(where: str, nodes: Sequence[NodeLike] | Node) -> tuple[Node, ...]:
-    if isinstance(nodes, Node) or not len(nodes):
+    if isinstance(nodes, Node) or not isinstance(nodes, Iterable) or not (nodes := tuple(nodes)):
         raise ShapeError(
             where,
             "needs a list of one node or more",
@@ -129,13 +129,15 @@ def split(x: NodeLike, sections: int | Sequence[int], axis: int = -1) -> list[No
                 "split", f"{size} elements do not make {sections} equal parts", got=show(x.shape)
             )
         sections = range(size // sections, size, size // sections) if size else [0] * (sections - 1)
-    ends = [0, *map(operator.index, sections), size]
-    if ends != sorted(ends):
+    given = tuple(sections) if isinstance(sections, Iterable) else (None,)
+    cuts = [x for x in map(as_integer, given) if x is not None]
+    ends = [0, *cuts, size]
+    if len(cuts) != len(given) or ends != sorted(ends):
         raise ShapeError(
             "split",
             "cuts must be ascending and in range",
             expected=f"0 to {size}",
-            got=list(ends[1:-1]),
+            got=repr(sections),
         )
     lead = (slice(None),) * axis
     return [x[(*lead, slice(a, b))] for a, b in pairwise(ends)]

@@ -15,7 +15,7 @@ from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
 from chainrule.ops.mode import when_training
-from chainrule.types import N, Shape, TensorType, is_number, show
+from chainrule.types import N, Shape, TensorType, is_number, shape_of, show
 
 U32 = npt.NDArray[np.uint32]
 
@@ -111,7 +111,7 @@ UNIFORM = op(
 @function
 def uniform(shape: Shape, dtype: str = "float32") -> Node:
     """Numbers drawn uniformly from [0, 1) in each step; `N` may be the first axis."""
-    return apply(UNIFORM, KEY, shape=tuple(shape), dtype=dtype, stream=None)
+    return apply(UNIFORM, KEY, shape=shape_of("uniform", shape), dtype=dtype, stream=None)
 
 
 @function

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from chainrule.types import (
     TensorType,
     normalise_axes,
     normalise_axis,
+    shape_of,
     show,
     static_size,
 )
@@ -50,7 +51,7 @@ def _infer_reshape(x: TensorType, shape: Shape) -> TensorType:
             else "the number of elements differs",
             expected=f"a shape for the elements of {x.sizes}",
             got=show(shape),
-            fix="reshape(x, (N, -1)) makes one row of each example" if batch else None,
+            fix="reshape(x, (cr.N, -1)) makes one row of each example" if batch else None,
         )
     return TensorType(shape, x.dtype, _kept_names(x, shape))
 
@@ -96,8 +97,7 @@ def reshape(x: NodeLike, shape: Dim | Sequence[Dim]) -> Node:
         ShapeError: the number of elements differs, or the batch axis would move or be merged.
     """
     x = as_node(x)
-    dims = (shape,) if shape is N or not isinstance(shape, Sequence) else tuple(shape)
-    wanted = _filled(x.shape, tuple(d if d is N else operator.index(d) for d in dims))
+    wanted = _filled(x.shape, shape_of("reshape", shape))
     return x if x.shape == wanted else apply(RESHAPE, x, shape=wanted)
 
 
@@ -210,7 +210,7 @@ TRANSPOSE = op(
 def transpose(x: NodeLike, axes: Sequence[int] | None = None) -> Node:
     """`x` with its axes in the order `axes`; None reverses them. The batch axis may move."""
     x = as_node(x)
-    order = range(x.ndim)[::-1] if axes is None else axes
+    order = range(x.ndim)[::-1] if axes is None else axes if isinstance(axes, Iterable) else (axes,)
     permutation = tuple(normalise_axis("transpose", a, x.ndim) for a in order)
     return x if permutation == tuple(range(x.ndim)) else apply(TRANSPOSE, x, axes=permutation)
 

@@ -16,7 +16,7 @@ from chainrule.train.callbacks import Callback, EarlyStopping, State, as_callbac
 from chainrule.train.checkpoint import Checkpoint, as_checkpoint
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric
-from chainrule.train.metrics.registry import Function
+from chainrule.train.metrics.registry import Function, several
 from chainrule.train.optim import Optimizer
 from chainrule.train.optim.registry import optimizer as optimizer_named
 from chainrule.train.progress import Progress
@@ -93,8 +93,13 @@ class FitSettings:
         object.__setattr__(self, "callbacks", tuple(as_callbacks(self.callbacks)))
         object.__setattr__(self, "record", as_record(self.record))
         object.__setattr__(self, "checkpoint", as_checkpoint(self.checkpoint))
-        for name in ("metrics", "trainable"):
-            object.__setattr__(self, name, _as_tuple(getattr(self, name)))
+        if self.metrics is not None:
+            object.__setattr__(self, "metrics", several(self.metrics))
+        if self.trainable is not None:
+            one = isinstance(self.trainable, str)
+            object.__setattr__(
+                self, "trainable", (self.trainable,) if one else tuple(self.trainable)
+            )
 
     @property
     def stopping(self) -> EarlyStopping:
@@ -126,7 +131,3 @@ def as_optimizer(given: Optimizer | LBFGS | str) -> Optimizer | LBFGS:
     raise SettingError(
         "fit", "this is not an optimizer", expected="such as cr.Adam(1e-3)", got=repr(given)
     )
-
-
-def _as_tuple(given: Any) -> tuple[Any, ...] | None:
-    return given if given is None else (given,) if isinstance(given, str) else tuple(given)

@@ -12,7 +12,7 @@ from chainrule.nn.loss import LOSSES, Bounds, Form, Loss
 from chainrule.train import metrics
 from chainrule.train.metrics import Metric, Scores, Task
 from chainrule.train.metrics.each import EACH, Each
-from chainrule.train.metrics.registry import Function
+from chainrule.train.metrics.registry import Function, several
 
 EACH_EPOCH: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy",),
@@ -99,15 +99,10 @@ class Objective:
         """
         if self.task is None:
             if requested:
-                raise SettingError(
-                    "metrics",
-                    "no metrics are known for this loss",
-                    got=self.kind or "a loss of your own",
-                    fix="use a loss of chainrule, or compute them from predict()",
-                )
+                raise _no_metrics(self.kind, self.prediction, self.weights)
             return Scores()
         if requested is not None:
-            requested = list(requested)
+            requested = several(requested)
             if not requested:
                 return Scores()
         assert self._loss is not None
@@ -188,6 +183,23 @@ class Objective:
             return target
         classes = target.argmax(axis=1) if target.ndim == 2 else np.maximum(target, 0)
         return classes.astype(np.int64)
+
+
+def _no_metrics(kind: str | None, prediction: Node | None, weights: Node | None) -> SettingError:
+    """The error about metrics of a loss that has none for what it compares."""
+    if kind is None or prediction is None:
+        return SettingError(
+            "metrics", "no metrics are known for this loss", got="a loss of your own",
+            fix="use a loss of chainrule, or compute them from predict()",
+        )  # fmt: skip
+    each = "" if weights is None or weights.ndim < 2 else f", weights {weights.type.sizes}"
+    return SettingError(
+        "metrics", "metrics compare one prediction an example",
+        expected="weights (N,)" if each else "a prediction (N,) or (N, k)",
+        got=f"{kind} of {prediction.type.sizes}{each}",
+        fix="compute them from predict(), where each position is a row: "
+        "predict(data).reshape(-1, k)",
+    )  # fmt: skip
 
 
 _TASKS: dict[Form, Task] = {

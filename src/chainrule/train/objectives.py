@@ -8,7 +8,7 @@ from dataclasses import replace
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Array, Node, Operation
 from chainrule.train.metrics import Metric, Scores, find_metric, find_metrics
-from chainrule.train.metrics.registry import Function, plain_name
+from chainrule.train.metrics.registry import Function, plain_name, several
 from chainrule.train.objective import Objective
 
 Requested = Iterable[str | Metric | Function]
@@ -79,7 +79,7 @@ class Objectives:
         Raises:
             SettingError: a metric does not exist, or fits none of the objectives.
         """
-        asked = [requested] if isinstance(requested, str) else list(requested)
+        asked = list(several(requested))
         if not self.several:
             return [] if self.first.task is None else find_metrics(asked, self.first.task)
         found = [Metric(_joined(name, "loss"), {}, "min") for name in self._names]

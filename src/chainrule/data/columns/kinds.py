@@ -133,7 +133,7 @@ def guess_kind(column: Column) -> Kind:
 
 def _integral(column: Column) -> bool:
     """Whether numbers are integers, as ids beside a gap are in many files: 83.0."""
-    return bool((np.floor(column.present) == column.present).all())
+    return bool((np.isfinite(column.present) & (np.floor(column.present) == column.present)).all())
 
 
 def _guess_integer(column: Column) -> Kind:

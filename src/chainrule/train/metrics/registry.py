@@ -158,16 +158,30 @@ def find_metric(name: str, task: Task | None = None) -> Metric:
     return METRICS[plain]
 
 
-def find_metrics(requested: Iterable[str | Metric | Function], task: Task) -> list[Metric]:
+def several(
+    requested: str | Metric | Function | Iterable[str | Metric | Function],
+) -> tuple[str | Metric | Function, ...]:
+    """Metrics that are requested as a tuple; one needs no list around it. Raises SettingError."""
+    if isinstance(requested, str | Metric) or callable(requested):
+        return (requested,)
+    if isinstance(requested, Iterable):
+        return tuple(requested)
+    raise SettingError(
+        "metrics", "these are not metrics", got=repr(requested),
+        expected="names, functions (target, prediction), or Metric objects",
+    )  # fmt: skip
+
+
+def find_metrics(
+    requested: str | Metric | Function | Iterable[str | Metric | Function], task: Task
+) -> list[Metric]:
     """Returns metrics from names, `Metric` objects, or functions (target, prediction).
 
     Raises:
         SettingError: unknown name, wrong task, or two metrics of one name.
     """
-    if isinstance(requested, str):
-        requested = [requested]
     metrics: list[Metric] = []
-    for item in requested:
+    for item in several(requested):
         if isinstance(item, str):
             item = find_metric(item, task)
         elif not isinstance(item, Metric):
