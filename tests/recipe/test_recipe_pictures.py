@@ -39,6 +39,8 @@ def test_a_convolutional_network_learns_bars(bars: cr.Model) -> None:
     assert [x.shape for x in bars.graph.parameters if x.suffix == ".w" and x.ndim == 4] == [
         (3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 64)
     ]  # fmt: skip
+    hidden = next(x for x in bars.graph.parameters if x.suffix == ".w" and x.ndim == 2)
+    assert hidden.shape == (2 * 64, 128)  # the mean and the maximum of each channel
 
 
 def test_any_number_of_threads_gives_the_same_model(bars: cr.Model) -> None:

@@ -9,6 +9,7 @@ from chainrule.nn.convolution import conv
 from chainrule.nn.layers import flatten
 from chainrule.nn.normalise import batch_norm
 from chainrule.nn.pooling import global_pool, max_pool
+from chainrule.ops.join import concat
 from chainrule.recipe.config import Config
 
 WINDOW = {4: 3, 3: 5}
@@ -20,8 +21,8 @@ def body(x: Node, resolved: Config) -> Node:
 
     Each stage has twice the field of view of the one before: convolution, normalisation and
     activation, twice but in the first. A stage ends with a pooling that halves the sides, before
-    the normalisation, which then has a quarter of the work; the last one ends in the mean of each
-    channel.
+    the normalisation, which then has a quarter of the work; the last one ends in the mean and the
+    maximum of each channel: how much there is of something, and whether it is there.
     """
     x = augment(
         x, flip=resolved.flip == "yes" and x.ndim == 4, shift=resolved.shift or 0.0,
@@ -37,7 +38,7 @@ def body(x: Node, resolved: Config) -> Node:
             if k == last and stage < len(widths) - 1 and _shortest(x) > 1:
                 x = max_pool(x, 2)
             x = activate("body", batch_norm(x), resolved.activation, None)
-    return global_pool(x)
+    return concat([global_pool(x), global_pool(x, "max")], axis=1)
 
 
 def _shortest(x: Node) -> int:

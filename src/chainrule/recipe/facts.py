@@ -62,7 +62,7 @@ MIN_ZOOMED = 32
 """Pixels of the shorter side from which pictures are enlarged by chance."""
 STAGED = (6, 20, 48)
 """Pixels of the shorter side from which there is one more stage of convolutions."""
-GRID_VISITS = {"fast": 1.5e5, "balanced": 6e5, "best": 1.2e6}
+GRID_VISITS = {"fast": 1.5e5, "balanced": 7e5, "best": 1.2e6}
 """Pictures or signals that are looked at in training, by quality."""
 GRID_RATE = 4e-3
 """The highest learning rate of networks with convolutions, after a rise."""
