@@ -112,6 +112,19 @@ def test_transparent_parts_lie_on_white(tmp_path: Path) -> None:
     assert found.remarks == {0: ["partly transparent: laid on white"]}
 
 
+def test_grey_files_among_coloured_ones_are_told(tmp_path: Path) -> None:
+    for k in range(4):
+        save(tmp_path / "a" / f"{k}.png", 60 * k, mode="L")
+        save(tmp_path / "b" / f"{k}.png", (60 * k, 0, 200))
+    assert (one(tmp_path / "a" / "2.png") == 120).all()
+    schema, column = learned(tmp_path)
+    assert column.channels == 3
+    told = "column 'picture': 4 pictures grey: read in colour, as the network takes them"
+    assert told in schema.encode(read(str(tmp_path)), "required").notes
+    grey = schema.encode(read(str(tmp_path / "b")), "none").notes
+    assert not any("grey" in note for note in grey)
+
+
 def test_transparency_of_a_palette(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])

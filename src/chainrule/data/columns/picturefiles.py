@@ -58,7 +58,10 @@ TURNED = "turned as their EXIF data say"
 ALPHA = "partly transparent: laid on white"
 DEEP = "of 16 bits a channel: reduced to 8"
 PRINTED = "in the colours of print (CMYK): converted"
-REMARKS = (ANIMATED, TURNED, ALPHA, DEEP, PRINTED)
+GREY = "grey: read in colour, as the network takes them"
+REMARKS = (ANIMATED, TURNED, ALPHA, DEEP, PRINTED, GREY)
+GREYS = ("1", "L", "LA", "I", "F", "I;16")
+"""Pillow's modes of files that can hold no colours."""
 
 
 class Unreadable(ValueError):
@@ -110,7 +113,7 @@ def _look(path: str) -> Seen | None:
             height, width = image.height, image.width
             if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
                 height, width = width, height
-            return Seen(height, width, image.mode not in ("1", "L", "LA", "I", "F", "I;16"))
+            return Seen(height, width, image.mode not in GREYS)
     except (Unreadable, *DAMAGED):
         return None
 
@@ -223,6 +226,8 @@ def _decode(path: str, size: Size, channels: int, done: list[str]) -> Pixels:
     with _opened(path) as opened:
         if getattr(opened, "is_animated", False) and opened.format != "MPO":
             done.append(ANIMATED)
+        if channels == 3 and opened.mode in GREYS:
+            done.append(GREY)
         side = 2 * max(size)
         opened.draft("L" if channels == 1 else "RGB", (side, side))  # JPEG: decoded smaller
         opened.load()
