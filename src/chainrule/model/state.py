@@ -343,7 +343,13 @@ class ModelState:
         metrics: Iterable[str | Metric | Function] | None = None,
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays."""
-        loss, *values = self.scoring_outputs(arrays, rows)
+        return self.scores_of(self.scoring_outputs(arrays, rows), metrics)
+
+    def scores_of(
+        self, outputs: list[Array], metrics: Iterable[str | Metric | Function] | None = None
+    ) -> Scores:
+        """Loss and metrics, from what `scoring_outputs` gives."""
+        loss, *values = outputs
         scores = self.objectives.score(values, metrics, self._decided)
         return Scores({"loss": float(loss)} | scores, scores.notes)
 

@@ -14,7 +14,9 @@ from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.repeats import Keys, repeated, sentence
 from chainrule.data.schema import Schema
 from chainrule.data.table import Table
+from chainrule.engine.minibatch import all_rows
 from chainrule.model.model import Model
+from chainrule.ops.softmax import SOFTMAX
 from chainrule.report.results import Evaluation, Outcome
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
@@ -25,7 +27,7 @@ MISTAKES = 10
 def evaluate(
     model: Model, encoded: Encoded, name: str, prediction: npt.NDArray[Any] | None = None
 ) -> Evaluation:
-    """Score a model on rows that have a target.
+    """Score a model on rows that have a target, in one pass over them.
 
     Args:
         prediction: of the rows, where it is not that of the model.
@@ -33,9 +35,13 @@ def evaluate(
     schema = model.schema
     assert schema is not None
     assert encoded.target is not None
-    scores = model.evaluate(encoded)
-    if prediction is None:
-        prediction = model.predict(encoded).values
+    arrays, rows = model.arrays(encoded)
+    found = model.scoring_outputs(arrays, all_rows(rows))
+    scores = model.scores_of(found)
+    if prediction is None:  # logits, or the numbers themselves
+        prediction = (
+            SOFTMAX.forward(found[1], axis=(-1,)) if schema.task == "classification" else found[1]
+        )
     else:
         scores |= _scores(schema, encoded.target, prediction)
     outcome = Outcome(name, encoded.target, prediction, **_known(schema))
