@@ -2,7 +2,8 @@
 
 It runs `chainrule train` without options, as a process of its own, and a support vector machine of
 scikit-learn on the pixels beside it. Test rows have no part in any choice: of Fashion-MNIST its own
-test part, of the others a quarter of the rows, another one for each seed.
+test part, of the others a quarter of the rows, another one for each seed. `--page` puts the rows
+into docs/quality.md, in the place of those of the same set and learner.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,12 @@ SETS = {"digits": (8, 8), "mnist-5k": (28, 28), "fashion-mnist": (28, 28)}
 """The height and width of the pictures of a set of the catalogue."""
 OWN_TEST = "fashion-mnist"
 """A set whose test part is a set of its own; a support vector machine would take an hour on it."""
-LEARNERS = ("chainrule", "vectors")
-HEAD = ("set", "trained on", "tested on", "learner", "accuracy, a seed each", "log loss",
-        "processor seconds", "seconds", "peak memory")  # fmt: skip
+LEARNERS = {"chainrule": "Chainrule", "vectors": "support vectors"}
+HEAD = ("set", "learner", "trained on", "tested on", "accuracy, a seed each", "log loss",
+        "processor seconds", "seconds", "peak memory", "commit", "load")  # fmt: skip
+PAGE = ROOT / "docs" / "quality.md"
+BEGIN, END = "<!-- pictures: begin -->", "<!-- pictures: end -->"
+"""The marks around the table of the page."""
 
 VECTORS = """
 import json, sys, numpy as np
@@ -110,18 +114,36 @@ def _variables() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT / "src")}
 
 
-def row(name: str, rows: tuple[int, int], learner: str, runs: Sequence[Found]) -> str:
-    """A row of the table."""
-    called = {"chainrule": "Chainrule", "vectors": "support vectors"}[learner]
+def row(
+    name: str, rows: tuple[int, int], learner: str, runs: Sequence[Found], load: float
+) -> list[str]:
+    """The cells of a row of the table; load: of the machine before the runs."""
     losses = [x.log_loss for x in runs if x.log_loss is not None]
-    cells = (
-        name, *(f"{x:,}" for x in rows), called, ", ".join(f"{x.accuracy:.4f}" for x in runs),
+    return [
+        name, LEARNERS[learner], *(f"{x:,}" for x in rows),
+        ", ".join(f"{x.accuracy:.4f}" for x in runs),
         f"{np.mean(losses):.4f}" if losses else "",
         *(f"{np.mean(x):,.0f}" for x in ([r.processor_seconds for r in runs],
                                          [r.seconds for r in runs])),
-        f"{max(x.memory for x in runs) >> 20:,} MiB",
-    )  # fmt: skip
-    return f"| {' | '.join(cells)} |"
+        f"{max(x.memory for x in runs) >> 20:,} MiB", commit(), f"{load:.1f}",
+    ]  # fmt: skip
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as Markdown, in the order of sets and learners."""
+    order = [(name, shown) for name in SETS for shown in LEARNERS.values()]
+    lines = sorted(rows, key=lambda x: order.index((x[0], x[1])))
+    return "\n".join(f"| {' | '.join(x)} |" for x in (HEAD, ["---"] * len(HEAD), *lines))
+
+
+def merged(page: str, rows: Iterable[Sequence[str]]) -> str:
+    """A page whose table has some rows instead of those of the same set and learner."""
+    head, _, rest = page.partition(BEGIN)
+    old, _, tail = rest.partition(END)
+    lines = [line.strip("|").split("|") for line in old.splitlines() if line][2:]
+    lines = [[x.strip() for x in cells] for cells in lines]
+    kept = {(x[0], x[1]): x for x in (*lines, *map(list, rows))}
+    return f"{head}{BEGIN}\n\n{table(kept.values())}\n\n{END}{tail}"
 
 
 def main() -> None:
@@ -131,23 +153,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--quality", default="balanced", choices=("fast", "balanced", "best"))
     parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=LEARNERS)
+    parser.add_argument("--page", action="store_true", help="put the rows into docs/quality.md")
     given = parser.parse_args()
     if unknown := set(given.sets) - set(SETS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; the sets are {', '.join(SETS)}")
-    print(f"Commit {commit()}, {processor()}, {len(all_cores())} processors, "
-          f"Python {platform.python_version()}; "
-          f"load {os.getloadavg()[0]:.1f} at the begin.")  # fmt: skip
-    print(f"\n| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
+    print(f"{processor()}, {len(all_cores())} processors, Python {platform.python_version()}")
     for name in given.sets or SETS:
         for learner in given.learners:
             if (name, learner) == (OWN_TEST, "vectors"):
                 continue
-            runs = []
+            runs, before = [], os.getloadavg()[0]
             for seed in given.seeds:
                 with tempfile.TemporaryDirectory() as folder:
                     rows = write_parts(name, seed, Path(folder))
                     runs.append(measured(learner, seed, given.quality, Path(folder)))
-            print(row(name, rows, learner, runs), flush=True)
+            found = row(name, rows, learner, runs, before)
+            print(table([found]), flush=True)
+            if given.page:
+                PAGE.write_text(merged(PAGE.read_text(), [found]))
 
 
 if __name__ == "__main__":
