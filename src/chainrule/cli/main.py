@@ -18,7 +18,7 @@ from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning
 from chainrule.system.ranks.marker import write_marker
 from chainrule.system.ranks.world import in_group, speaks
-from chainrule.system.startup import INTERRUPTED, leave_interrupted
+from chainrule.system.startup import INTERRUPTED, leave_interrupted, spare_collector
 
 FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     130: an interruption.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    spare_collector()
     try:
         code = _run(given)
     except KeyboardInterrupt:  # while the first one was told
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_marker("failed", "it was interrupted" if code == INTERRUPTED else f"exit code {code}")
     if code == INTERRUPTED:
         leave_interrupted()
+    spare_collector()
     return code
 
 

@@ -125,8 +125,11 @@ def policy(more: str = "") -> str:
 
 
 def packed(name: str) -> str:
-    """Returns a static file as base64 of gzip, a third of its size; the browser unpacks it."""
-    content = gzip.compress(static(name).encode(), mtime=0)
+    """Returns a static file as base64 of gzip, a third of its size; the browser unpacks it.
+
+    The level takes a quarter of the time of the highest, and leaves a twentieth more.
+    """
+    content = gzip.compress(static(name).encode(), 4, mtime=0)
     return base64.b64encode(content).decode("ascii")
 
 

@@ -1,7 +1,8 @@
-"""Ends the command line without a trace where Ctrl-C comes before or after its work."""
+"""Starts and ends the command line: no trace after Ctrl-C, and no search for garbage in vain."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -57,6 +58,17 @@ def leave_interrupted() -> None:
         os._exit(INTERRUPTED)
 
 
+def spare_collector() -> None:
+    """Let the search for cycles of garbage pass over all objects that live now.
+
+    After the start of the command line these are its modules. At its end they are all that is
+    left, which the exit of Python would search twice: a tenth of a run on a small table.
+    """
+    if STARTED:
+        gc.freeze()
+        gc.enable()
+
+
 def _end(number: int, frame: object) -> None:
     os._exit(INTERRUPTED)
 
@@ -66,3 +78,4 @@ STARTED = is_command()
 
 if STARTED:
     end_at_interrupts()
+    gc.disable()  # until all is imported: modules are many objects, and none of them is garbage
