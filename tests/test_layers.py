@@ -65,7 +65,7 @@ WRAPPED = {
 }
 """By part, a library that the user installs for it; such a part is imported late."""
 
-OPTIONAL = {"mpi4py", "IPython", "pyopencl", "python_calamine"}
+OPTIONAL = {"mpi4py", "IPython", "pyopencl", "cuda", "python_calamine"}
 """Libraries that are used where the user has them, and are no dependency."""
 
 

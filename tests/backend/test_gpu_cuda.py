@@ -1,11 +1,11 @@
-"""The kernels of every op case are CUDA C too: NVRTC compiles them without a graphics processor."""
+"""CUDA without a graphics processor: NVRTC compiles the kernels of every op case, and errors tell
+what is missing."""
 
 from __future__ import annotations
 
-import ctypes
+import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +14,11 @@ from backend.test_gpu_ops import part
 from chainrule.backend.gpu.emit.dialect import head
 from chainrule.backend.gpu.emit.module import build, functions
 from chainrule.backend.gpu.program import Traits
+from chainrule.backend.gpu.run import cuda, devices
+from chainrule.backend.gpu.run.driver import Device
 from chainrule.engine.compile import build_split, plan_step
 from chainrule.engine.step import Objective
+from chainrule.errors import DeviceError, MissingExtra
 from engine.test_native_training import NETWORKS, Made
 from opcases import CASES
 from ops.test_ops_cases import variants
@@ -25,54 +28,125 @@ GROUP = 24
 """Cases whose code is built at once."""
 
 
-@pytest.fixture(scope="module")
-def nvrtc() -> Any:
-    """The library of NVIDIA's compiler, from the wheel nvidia-cuda-nvrtc."""
-    places = (Path(x) / "nvidia" for x in sys.path)
-    found = [y for x in places if x.is_dir() for y in x.glob("*/lib/libnvrtc.so.*[0-9]")]
-    if not found:
-        pytest.skip("no NVRTC: pip install nvidia-cuda-nvrtc")
-    return ctypes.CDLL(str(found[0]))
+def code(text: str) -> bytes:
+    """The code of a text, by the driver's own function."""
+    try:
+        cuda._library()
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    made: bytes = cuda.compiled(text, "80").code
+    return made
 
 
-def ptx(nvrtc: Any, text: str) -> int:
-    """The bytes of a text as PTX."""
-    made, size = ctypes.c_void_p(), ctypes.c_size_t()
-    name = b"plan.cu"
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(made), text.encode(), name, 0, None, None) == 0
-    options = (ctypes.c_char_p * 2)(b"--gpu-architecture=compute_80", b"--fmad=false")
-    failed = nvrtc.nvrtcCompileProgram(made, len(options), options)
-    nvrtc.nvrtcGetProgramLogSize(made, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(made, log)
-    assert not failed, log.value.decode()[:2000]
-    nvrtc.nvrtcGetPTXSize(made, ctypes.byref(size))
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(made))
-    return size.value
-
-
-@pytest.mark.parametrize("first", range(0, len(CASES), GROUP))
-def test_kernels_of_every_case(nvrtc: Any, first: int) -> None:
+def check(numbers: range, dtypes: tuple[str, ...]) -> None:
     texts = []
-    for number in range(first, min(first + GROUP, len(CASES))):
+    for number in numbers:
         every = list(variants(CASES[number]))
-        for turn, dtype in enumerate(("float32", "float64")):
+        for turn, dtype in enumerate(dtypes):
             made = part(CASES[number], dtype, every[(number + turn) % len(every)])
             name = f"case_{number}_{dtype}_"
             texts.append(functions(made.plan, max(made.rows, 1), TRAITS, name)[0])
-    assert ptx(nvrtc, head(float64=True) + "\n".join(texts)) > 1000
+    assert code(head(float64=True) + "\n".join(texts)).startswith(b"\x7fELF")
 
 
-@pytest.mark.parametrize("made", NETWORKS)
-def test_kernels_of_steps(nvrtc: Any, made: Made) -> None:
+@pytest.mark.parametrize("first", range(0, len(CASES), 2 * GROUP))
+def test_kernels_of_every_second_case(first: int) -> None:
+    numbers = range(first, min(first + 2 * GROUP, len(CASES)), 2)
+    check(numbers, (("float32", "float64")[first // (2 * GROUP) % 2],))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, len(CASES), GROUP))
+def test_kernels_of_every_case_in_both_precisions(first: int) -> None:
+    check(range(first, min(first + GROUP, len(CASES))), ("float32", "float64"))
+
+
+@pytest.mark.parametrize(
+    "made", [NETWORKS[0], *(pytest.param(x, marks=pytest.mark.soak) for x in NETWORKS[1:])]
+)
+def test_kernels_of_steps(made: Made) -> None:
     model, options = made("float32")
     assert model.loss is not None
     split = build_split(Objective(model.graph, model.loss, options["optimizer"]))
     for float64 in (True, False):
         program = build(plan_step(split.body), 64, replace(TRAITS, float64=float64))
-        assert ptx(nvrtc, program.text) > 1000
+        assert len(code(program.text)) > 1000
 
 
-def test_a_text_that_is_wrong_is_refused(nvrtc: Any) -> None:
-    with pytest.raises(AssertionError, match="nonsense"):
-        ptx(nvrtc, head(float64=True) + "KERNEL(1) broken(GLOBAL i64 *frame) { nonsense; }")
+# ---------------------------------------------------------------- what is missing
+
+
+def test_a_text_that_is_wrong_is_told_with_its_node() -> None:
+    text = head(float64=True) + "// hidden.matmul\nKERNEL(1) wrong(GLOBAL i64 *f) { nonsense; }\n"
+    code(head(float64=True))
+    device = Device("cuda", 0, "a card", "NVIDIA CUDA", "", True, 1, 1, TRAITS, "80")
+    with pytest.raises(DeviceError, match="compiler refuses a kernel") as error:
+        cuda._program(device, text)
+    assert "kernel 'hidden.matmul', cuda:0, a card" in str(error.value)
+    assert 'identifier "nonsense" is undefined' in str(error.value)
+
+
+def told(before: str, word: str) -> str:
+    """The error of a fit on a device, in a process of its own."""
+    script = (
+        f"import sys; {before}\n"
+        "import chainrule as cr\n"
+        f"try: cr.train('penguins', 'species', device={word!r}, verbose=False)\n"
+        "except cr.errors.ChainruleError as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_without_cuda_core_the_extra_is_named() -> None:
+    found = told("sys.modules['cuda'] = None", "cuda")
+    assert found.startswith("MissingExtra [device] CUDA, for NVIDIA's graphics processors, needs")
+    assert 'pip install "chainrule[cuda]"' in found
+
+
+def test_without_a_driver_of_nvidia_the_reason_is_told() -> None:
+    found, refused = cuda.CUDA().devices()
+    if found:
+        pytest.skip("there is a device of CUDA")
+    assert len(refused) == 1
+    assert "CUDA has no device here" in refused[0]
+    assert "install its driver, or update it" in refused[0]
+    error = told("", "cuda")
+    assert "no device can be used as 'cuda'" in error or "no graphics processor" in error
+    assert "CUDA has no device here" in error
+    assert "fix       device=" in error
+
+
+@pytest.mark.parametrize("broken", ["driver that answers with an error", "device", "old device"])
+def test_a_driver_that_is_broken_is_told(broken: str, monkeypatch: Any) -> None:
+    """The functions of cuda-bindings answer with the errors that they have for it."""
+    try:
+        own = cuda._library()
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    results = own.driver.CUresult
+    good, bad = results.CUDA_SUCCESS, results.CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+    driver = type("", (), {
+        "cuInit": staticmethod(lambda _: (bad if broken.startswith("driver") else good,)),
+        "cuDriverGetVersion": staticmethod(lambda: (good, 13000)),
+        "cuDeviceGetCount": staticmethod(lambda: (good, 1)),
+        "cuDeviceTotalMem": staticmethod(lambda _: (bad, 0)),
+    })  # fmt: skip
+    card = type("", (), {"name": "a card", "arch": "61" if broken == "old device" else "90"})
+    card.properties = type("", (), {  # type: ignore[attr-defined]
+        "max_threads_per_block": 1024, "max_shared_memory_per_block": 49152,
+    })  # fmt: skip
+    core = type("", (), {"Device": staticmethod(lambda _: card)})
+    changed = type(own)(**vars(own) | {"driver": driver, "core": core})
+    monkeypatch.setattr(cuda, "_library", lambda: changed)
+    found, (why,) = cuda.CUDA().devices()
+    assert not found
+    if broken == "old device":
+        assert "compute capability 6.1, and this NVRTC compiles for 7.5 and newer" in why
+    else:
+        assert "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH" in why
+        assert ("device 0 cannot be used" in why) == (broken == "device")
+
+
+def test_every_driver_tells_what_it_has_run_on() -> None:
+    assert all(x.tested for x in devices.DRIVERS)

@@ -16,7 +16,7 @@ import pytest
 import chainrule as cr
 from backend.opencl import WORD, device
 from chainrule.backend.gpu.emit import dialect
-from chainrule.backend.gpu.run import devices, opencl
+from chainrule.backend.gpu.run import devices, failures
 from chainrule.backend.registry import _device
 from chainrule.engine.codecache import _known
 from chainrule.errors import DeviceError, DTypeError, GraphError, NotFinite, SettingError
@@ -288,7 +288,7 @@ def test_an_op_that_has_no_lowering_is_refused() -> None:
 
 
 def test_a_process_that_was_forked_from_one_with_a_device_is_refused() -> None:
-    with patch.object(opencl, "_users", {1}), pytest.raises(DeviceError, match="forked"):
+    with patch.object(failures, "_users", {1}), pytest.raises(DeviceError, match="forked"):
         devices.driver_of(device()).session(device())
 
 

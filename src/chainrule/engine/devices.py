@@ -8,6 +8,7 @@ from chainrule.errors import ChainruleError
 
 if TYPE_CHECKING:
     from chainrule.backend.gpu.run.driver import Device
+    from chainrule.costs.device import DeviceSpeeds
 
 AUTO = "auto"
 """The word for the device that forecasts are best for; see engine/auto.py."""
@@ -42,6 +43,27 @@ def all_devices() -> tuple[tuple[Device, ...], tuple[str, ...]]:
     from chainrule.backend.gpu.run import devices  # noqa: PLC0415  (for devices alone)
 
     return devices.all_devices()
+
+
+def graphics() -> list[Device]:
+    """All graphics processors, in the order of "gpu:0", "gpu:1"."""
+    from chainrule.backend.gpu.run import devices  # noqa: PLC0415  (for devices alone)
+
+    return devices.graphics()
+
+
+def speeds_of(device: Device) -> DeviceSpeeds:
+    """The measured speeds of a device. Raises DeviceError."""
+    from chainrule.backend.gpu.backend import GPU  # noqa: PLC0415  (for devices alone)
+
+    return GPU(device).speeds()
+
+
+def tested() -> list[tuple[str, str]]:
+    """The drivers, with the kinds of devices that they have been run on."""
+    from chainrule.backend.gpu.run import devices  # noqa: PLC0415  (for devices alone)
+
+    return [(x.name, x.tested) for x in devices.DRIVERS]
 
 
 def candidates() -> list[tuple[str, Device]]:

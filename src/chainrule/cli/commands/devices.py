@@ -6,24 +6,35 @@ import sys
 
 from chainrule.cli.command import Command
 from chainrule.cli.console import Console
-from chainrule.engine.devices import all_devices
+from chainrule.costs.device import DeviceSpeeds
+from chainrule.display.tables import digits, seconds_text
+from chainrule.engine.devices import all_devices, graphics, speeds_of, tested
+from chainrule.errors import DeviceError
 from chainrule.system.processors import processors
 
 
 def devices() -> None:
     """List the devices for --device: graphics processors, and what else has a driver.
 
-    Below stands why a device or a driver that is here cannot be used.
+    The speeds are measured the first time, and kept. Below stands why a device or a driver that is
+    here cannot be used.
     """
     screen = Console(sys.stdout)
-    found, refused = all_devices()
+    found, why = all_devices()
+    refused = list(why)
     screen.heading("Devices")
     screen.table([("cpu", f"this computer's {processors()} processors, by machine code")])
-    graphics = [x for x in found if x.graphics]
+    known = graphics()
     for device in found:
         words = [device.word]
-        if device.graphics:
-            words.insert(0, f"gpu:{graphics.index(device)}")
+        if device in known:
+            words.insert(0, f"gpu:{known.index(device)}")
+        try:
+            speed = _speeds(speeds_of(device))
+        except DeviceError as error:
+            speed = "not known, as it fails: see below"
+            got = str(error.got or "").strip().split("\n")[0]
+            refused.append(f"{device.word}: {error.what}{f': {got}' if got else ''}")
         float64 = "float32 and float64" if device.traits.float64 else "float32 alone"
         screen.write("")
         screen.table([
@@ -31,11 +42,22 @@ def devices() -> None:
             ("driver", f"{device.platform}: {device.version}"),
             ("memory", f"{_size(device.memory)}, {_size(device.largest)} in one piece"),
             ("numbers", float64),
+            ("speed", speed),
         ])  # fmt: skip
+    screen.heading("What the drivers have run on")
+    screen.table(tested())
     if refused:
         screen.heading("Cannot be used")
         for line in refused:
             screen.say(line, indent=2)
+
+
+def _speeds(found: DeviceSpeeds) -> str:
+    return (
+        f"{seconds_text(found.launch)} a kernel, {digits(found.peak / 1e9)} GFLOP/s in products, "
+        f"{digits(found.bandwidth / 1e9)} GB/s in its memory, "
+        f"{digits(found.transfer / 1e9)} GB/s copied to it"
+    )
 
 
 def _size(bytes: int) -> str:

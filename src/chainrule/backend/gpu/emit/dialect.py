@@ -29,6 +29,7 @@ typedef int i32;
 typedef uint u32;
 typedef long i64;
 typedef ulong u64;
+#define OF32(x) as_uint(x)
 #define BITS32(x) as_float((u32)(x))
 #define BITS64(x) as_double((u64)(x))
 #ifdef FP_FAST_FMAF
@@ -50,6 +51,7 @@ typedef int i32;
 typedef unsigned int u32;
 typedef long long i64;
 typedef unsigned long long u64;
+#define OF32(x) __float_as_uint(x)
 #define BITS32(x) __uint_as_float((u32)(x))
 #define BITS64(x) __longlong_as_double((i64)(x))
 #define FMA32(a, b, c) fmaf(a, b, c)
@@ -93,6 +95,16 @@ FUNCTION u32 mod_u32(u32 a, u32 b) { return b == 0 ? 0 : a % b; }
 FUNCTION i64 inside(i64 place, i64 last) { return place < 0 ? 0 : place > last ? last : place; }
 """
 
+_BFLOAT16 = """\
+FUNCTION f32 bfloat16_f32(f32 x) {
+  const u32 bits = OF32(x);
+  if (x != x) return BITS32((bits | 0x400000u) & 0xFFFF0000u);
+  if (!(bits & 0x7F800000u)) return BITS32(bits & 0x80000000u);
+  return BITS32((bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u);
+}
+"""
+"""See `chainrule.ops.bfloat16`: half goes to even, and what is subnormal becomes 0."""
+
 _PHILOX = """\
 FUNCTION i32 philox(i64 element, i64 row, u32 low, u32 high, u32 step, u32 stream) {
   u32 c0 = (u32)(element >> 2), c1 = (u32)row, c2 = step, c3 = stream;
@@ -121,11 +133,12 @@ def head(*, float64: bool) -> str:
     parts = ["#define FP64\n" if float64 else "", _LANGUAGES]
     parts += [_EXTREMES.format(t=t) for t in ("f32", "i32", "u32", "i64")]
     parts += [_FLOATS.format(t="f32"), _SIGNED.format(t="i32", u="u32")]
-    parts += [_SIGNED.format(t="i64", u="u64"), _OTHERS, _PHILOX]
+    parts += [_SIGNED.format(t="i64", u="u64"), _OTHERS, _BFLOAT16, _PHILOX]
     if float64:
         parts += [_EXTREMES.format(t="f64"), _FLOATS.format(t="f64")]
+        parts.append("FUNCTION f64 bfloat16_f64(f64 x) { return bfloat16_f32((f32)x); }\n")
     else:
-        names = ("min", "max", "sigmoid", "softplus")
+        names = ("min", "max", "sigmoid", "softplus", "bfloat16")
         parts += [f"#define {name}_f64 {name}_f32\n" for name in names]
     parts += [f"#define {name.upper()} {k}\n" for k, name in enumerate(FRAME)]
     parts += [_advance(dtype) for dtype in (None, "f32", "f64")]

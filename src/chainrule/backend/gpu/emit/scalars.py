@@ -20,7 +20,7 @@ _BETWEEN = {
     "gt": ">", "ge": ">=", "and": "&", "or": "|", "xor": "^",
 }  # fmt: skip
 _SAME = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "pow")
-_OWN = ("sigmoid", "softplus", "floordiv", "mod")
+_OWN = ("sigmoid", "softplus", "floordiv", "mod", "bfloat16")
 _ROUNDED = {"floor": "floor", "round": "rint"}
 
 

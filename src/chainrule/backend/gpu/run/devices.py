@@ -6,14 +6,15 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
+from chainrule.backend.gpu.run.cuda import CUDA
 from chainrule.backend.gpu.run.driver import Device, Driver
 from chainrule.backend.gpu.run.opencl import OpenCL
 from chainrule.errors import DeviceError, MissingExtra, SettingError
 
-DRIVERS: tuple[Driver, ...] = (OpenCL(),)
-"""All drivers."""
+DRIVERS: tuple[Driver, ...] = (OpenCL(), CUDA())
+"""All drivers; a graphics processor that has both is reached by the first."""
 
-FORMS = '"auto", "cpu", "gpu", "gpu:1", "opencl" or "opencl:NAME"'
+FORMS = '"auto", "cpu", "gpu", "gpu:1", "cuda", "opencl" or "opencl:NAME"'
 
 
 def is_word(word: object) -> bool:
@@ -80,11 +81,11 @@ def choose(word: str, where: str = "fit") -> Device:
             fix="`chainrule devices` lists those that are there",
         )  # fmt: skip
     found, refused = all_devices()
-    for driver in DRIVERS:
-        if kind in ("gpu", driver.name):
-            _require_library(driver)
     some = graphics() if kind == "gpu" else [x for x in found if x.driver == kind]
     if not some:
+        for driver in DRIVERS:
+            if kind == driver.name or (kind == "gpu" and driver is DRIVERS[0]):
+                driver.devices()  # raises MissingExtra
         raise _none(where, word, found, refused)
     if not rest:
         return some[0]
@@ -99,10 +100,6 @@ def choose(word: str, where: str = "fit") -> Device:
     raise SettingError(
         where, f"{several} {rest!r} in the name", expected=_listed(kind, named or some), got=word
     )
-
-
-def _require_library(driver: Driver) -> None:
-    driver.devices()  # raises MissingExtra
 
 
 def _none(

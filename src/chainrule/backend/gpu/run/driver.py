@@ -89,6 +89,10 @@ class Driver(Protocol):
     def name(self) -> str:
         """As the words of devices begin."""
 
+    @property
+    def tested(self) -> str:
+        """The kinds of devices that it has been run on, in words."""
+
     def devices(self) -> tuple[list[Device], list[str]]:
         """The devices that can be used, and why others cannot.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import warnings
 from collections import OrderedDict
@@ -14,10 +13,8 @@ from typing import Any
 
 from chainrule.backend.gpu.program import Traits
 from chainrule.backend.gpu.run.driver import Array, Device, Function, Memory
-from chainrule.errors import DeviceError, MissingExtra
-
-BUILT = 32
-"""The most texts whose code is kept for a device."""
+from chainrule.backend.gpu.run.failures import BUILT, driver_failed, not_built, refuse_fork
+from chainrule.errors import MissingExtra
 
 INSTALL = 'pip install "chainrule[gpu]"'
 NO_PLATFORM = (
@@ -43,6 +40,7 @@ class OpenCL:
     """See Driver."""
 
     name = "opencl"
+    tested = "its tests run on a processor (PoCL); it has not been run on a graphics processor yet"
 
     def devices(self) -> tuple[list[Device], list[str]]:
         """See Driver."""
@@ -135,26 +133,11 @@ def _context(device: Device, process: int) -> _Context:
     return _Context(device)
 
 
-_users: set[int] = set()
-"""The processes that opened a device."""
-
-
-def _refuse_fork(device: Device) -> None:
-    """Raises DeviceError in a fork of a process that had opened a device: its driver would hang."""
-    here = os.getpid()
-    if _users - {here}:
-        raise DeviceError(
-            "device", "a device was in use before this process was forked, and cannot be now",
-            at=device.name, fix="train one model after the other: jobs=1",
-        )  # fmt: skip
-    _users.add(here)
-
-
 class OpenCLSession:
     """See Session."""
 
     def __init__(self, device: Device) -> None:
-        _refuse_fork(device)
+        refuse_fork(device)
         self._cl, self._device, self._process = _library(), device, os.getpid()
         with self._told("opened"):
             self._context = _context(device, os.getpid())
@@ -166,11 +149,7 @@ class OpenCLSession:
         try:
             yield
         except self._cl.Error as error:
-            raise DeviceError(
-                "device", f"the driver failed: {what}", got=str(error).strip(),
-                at=f"{self._device.word}, {self._device.name}",
-                fix="device='cpu', or look at the driver with `chainrule devices`",
-            ) from None  # fmt: skip
+            raise driver_failed(what, error, self._device) from None
 
     def allocate(self, size: int) -> Memory:
         """See Session."""
@@ -180,7 +159,7 @@ class OpenCLSession:
     def write(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """See Session."""
         if self._process != os.getpid():
-            _refuse_fork(self._device)
+            refuse_fork(self._device)
         if array.nbytes:
             with self._told("a copy to the device"):
                 self._cl.enqueue_copy(
@@ -219,19 +198,3 @@ class OpenCLSession:
         """See Session."""
         with self._told("waiting for kernels"):
             self._queue.finish()
-
-
-def not_built(text: str, log: str, device: Device) -> DeviceError:
-    """The error for a text that a compiler refuses: with the node, and the compiler's words."""
-    wrong = "\n".join(x for x in log.splitlines() if "error" in x.lower())
-    lines, found = text.splitlines(), re.search(r"[:(](\d+)[:)]", wrong)
-    node = ""
-    if found is not None:
-        above = lines[: int(found[1])]
-        node = next((x[3:] for x in reversed(above) if x.startswith("// ")), "")
-    errors = [x.strip() for x in log.splitlines() if "error" in x.lower()]
-    return DeviceError(
-        "device", "the driver's compiler refuses a kernel", got="\n".join(errors[:5]) or log[:500],
-        at=", ".join([*([f"kernel {node!r}"] if node else []), f"{device.word}, {device.name}"]),
-        fix="device='cpu'; please report this, with the output of `chainrule devices`",
-    )  # fmt: skip
