@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 TESTS  := -n auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint types web web-check test-data soak bench quality docs clean
+.PHONY: train test lint types web web-check test-data soak bench device quality docs clean
 .NOTPARALLEL:
 
 train: $(VENV)/.train
@@ -50,6 +50,10 @@ soak: $(VENV)/.dev
 # BENCH="--quick" makes it short; `make bench BENCH=--help` has the rest.
 bench: $(VENV)/.dev $(PEERS)/.done
 	$(BIN)/python -m bench $(BENCH)
+
+# A quarter of an hour; DEVICE="--device opencl --quick" is short, DEVICE=--help has the rest.
+device: $(VENV)/.dev
+	$(BIN)/python -m bench.device $(DEVICE)
 
 # Hours where all is run; QUALITY="--only wine --seeds 0" is short, QUALITY=--help has the rest.
 quality: $(VENV)/.dev $(RIVALS)/.done

@@ -13,7 +13,9 @@ from bench.systems.nets import KINDS
 
 
 class Chainrule:
-    """See System."""
+    """See System. `device` does the steps."""
+
+    device = "cpu"
 
     def __init__(self, network: Cell, optimizer: str, threads: int) -> None:
         self._network, self._threads = network, threads
@@ -40,7 +42,10 @@ class Chainrule:
         model, size = self.model(), self._network.batch
         rows = [slice(k * size, (k + 1) * size) for k in range(3)]
         steps = ({name: x[part] for name, x in self._data.items()} for part in rows)
-        *_, loss = (model.step(x, optimizer=self._optimizer, threads=self._threads) for x in steps)
+        *_, loss = (
+            model.step(x, optimizer=self._optimizer, threads=self._threads, device=self.device)
+            for x in steps
+        )
         return loss
 
     def predict(self, x: Array) -> Array:
@@ -52,7 +57,7 @@ class Chainrule:
     def _fit(self, model: cr.Model, epochs: int) -> cr.History:
         return model.fit(
             self._data, optimizer=self._optimizer, batch_size=self._network.batch, epochs=epochs,
-            validation=None, threads=self._threads, verbose=False,
+            validation=None, threads=self._threads, verbose=False, device=self.device,
         )  # fmt: skip
 
     def model(self) -> cr.Model:
