@@ -100,7 +100,7 @@ def told(before: str, word: str) -> str:
 
 def test_without_cuda_core_the_extra_is_named() -> None:
     found = told("sys.modules['cuda'] = None", "cuda")
-    assert found.startswith("MissingExtra [device] CUDA, for NVIDIA's graphics processors, needs")
+    assert found.startswith("MissingExtra [device] CUDA, for processors of NVIDIA, needs")
     assert 'pip install "chainrule[cuda]"' in found
 
 

@@ -32,7 +32,7 @@ def _library() -> SimpleNamespace:
             from cuda.core._utils.cuda_utils import CUDAError  # noqa: PLC0415
     except (ImportError, RuntimeError) as error:
         raise MissingExtra(
-            "device", "CUDA, for NVIDIA's graphics processors, needs cuda-core, which cannot be loaded",
+            "device", "CUDA, for processors of NVIDIA, needs cuda-core, which cannot be loaded",
             got=str(error), fix=INSTALL,
         ) from None  # fmt: skip
     return SimpleNamespace(
@@ -155,7 +155,7 @@ class CUDASession:
         self._cuda, self._device, self._process = _library(), device, os.getpid()
         self._shapes: dict[tuple[int, int], Any] = {}
         with self._told("opened"):
-            self._stream = self._own.create_stream()
+            self._stream, self._copies = (self._own.create_stream() for _ in "ab")
 
     @property
     def _own(self) -> Any:
@@ -184,13 +184,19 @@ class CUDASession:
         """See Session."""
         if self._process != os.getpid():
             refuse_fork(self._device)
+        self._copy(self._stream, memory, array, offset)
+
+    def bring(self, memory: Memory, array: Array) -> None:
+        """Copy a contiguous array to memory, from its beginning, without waiting for launches."""
+        self._copy(self._copies, memory, array, 0)
+
+    def _copy(self, stream: Any, memory: Memory, array: Array, offset: int) -> None:
         if array.nbytes:
             with self._told("a copy to the device"):
                 _checked(self._cuda.driver.cuMemcpyHtoDAsync(
-                    int(memory.handle) + offset, array.ctypes.data, array.nbytes,
-                    self._stream.handle,
+                    int(memory.handle) + offset, array.ctypes.data, array.nbytes, stream.handle
                 ))  # fmt: skip
-                self._stream.sync()
+                stream.sync()
 
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """See Session."""

@@ -74,12 +74,12 @@ def choose(word: str, where: str = "fit") -> Device:
         SettingError: the word means no device, or several.
         MissingExtra: the library of the driver is not installed.
     """
-    kind, _, rest = word.partition(":")
     if not is_word(word) or word == "cpu":
         raise SettingError(
             where, f"no device is named {word!r}", expected=FORMS,
             fix="`chainrule devices` lists those that are there",
         )  # fmt: skip
+    kind, _, rest = word.partition(":")
     found, refused = all_devices()
     some = graphics() if kind == "gpu" else [x for x in found if x.driver == kind]
     if not some:
@@ -92,14 +92,19 @@ def choose(word: str, where: str = "fit") -> Device:
     if rest.isdigit():
         if int(rest) < len(some):
             return some[int(rest)]
-        raise SettingError(where, f"there is no device {word!r}", expected=_listed(kind, some))
+        raise SettingError(
+            where, f"there is no device {word!r}", expected=_listed(kind, some),
+            fix=f"device='{kind}:{len(some) - 1}', or device='cpu'",
+        )  # fmt: skip
     named = [x for x in some if rest.lower() in f"{x.name} {x.platform}".lower()]
     if len(named) == 1:
         return named[0]
     several = "several devices have" if named else "no device has"
+    first = some.index((named or some)[0])
     raise SettingError(
-        where, f"{several} {rest!r} in the name", expected=_listed(kind, named or some), got=word
-    )
+        where, f"{several} {rest!r} in the name", expected=_listed(kind, some), got=word,
+        fix=f"device='{kind}:{first}', or device='cpu'",
+    )  # fmt: skip
 
 
 def _none(
@@ -109,7 +114,7 @@ def _none(
         return SettingError(
             where, "there is no graphics processor that can be used",
             got="\n".join([*(f"{x.word}: {x.name}, a processor" for x in found), *refused]),
-            fix=f"device={found[0].word!r}, which is slower than device='cpu'",
+            fix=f"device='cpu', or device={found[0].word!r}, which is slower",
         )  # fmt: skip
     return DeviceError(
         where, f"no device can be used as {word!r}", got="\n".join(refused) or None,
