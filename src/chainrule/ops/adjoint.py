@@ -35,6 +35,7 @@ class _Axis:
         reach: the length of g'.
         dilation: between the windows of g'.
         cut: the first place of the result, rests and places counted together.
+        shift: zeros before a window that let the first place of the result have rest 0.
     """
 
     turns: int
@@ -46,6 +47,7 @@ class _Axis:
     reach: int
     dilation: int
     cut: int
+    shift: int = 0
 
 
 def _axis(size: int, length: int, stride: int, dilation: int, before: int) -> _Axis:
@@ -53,12 +55,16 @@ def _axis(size: int, length: int, stride: int, dilation: int, before: int) -> _A
         reach = (size - 1) * dilation
         first = reach - before
         return _Axis(size, 1, 1, first, stride, length, length + reach, dilation, 0)
-    turns, low = -(-size // stride), before // stride
+    turns, shift = -(-size // stride), -before % stride
+    if size < stride or size + shift > turns * stride:
+        shift = 0
+    size, before = size + shift, before + shift
+    low = before // stride
     places = (before + length - 1) // stride - low + 1
     first = turns - 1 - low
     rests = min(size, stride)
     cut = before - stride * low
-    return _Axis(turns, rests, stride, first, 1, places, places + turns - 1, 1, cut)
+    return _Axis(turns, rests, stride, first, 1, places, places + turns - 1, 1, cut, shift)
 
 
 def product_of_windows(
@@ -131,13 +137,14 @@ def _backwards(
             names += s
             continue
         x, turn = along[within.index(s)], within.index(s)
-        widths[k] = (0, x.turns * x.rests - int(w.shape[k]))  # type: ignore[arg-type]
+        widths[k] = (x.shift, x.turns * x.rests - int(w.shape[k]))  # type: ignore[arg-type]
         keys[len(shape)] = slice(None, None, -1)
         shape += [x.turns, x.rests]
         names += turns[turn] + rests[turn]
-    if any(after for _, after in widths):
-        whole = tuple(int(n) + after for n, (_, after) in zip(w.shape, widths, strict=True))  # type: ignore[arg-type]
-        w = apply(PAD, w, start=(0,) * w.ndim, step=(1,) * w.ndim, shape=whole, value=0.0)
+    if any(more for _, more in widths):
+        start = tuple(first for first, _ in widths)
+        whole = tuple(int(n) + more for n, (_, more) in zip(w.shape, widths, strict=True))  # type: ignore[arg-type]
+        w = apply(PAD, w, start=start, step=(1,) * w.ndim, shape=whole, value=0.0)
     w = reshape(w, shape)[(*keys,)]
     rest = [s for s in names if s not in (*turns, *rests)]
     order = [
