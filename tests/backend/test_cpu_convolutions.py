@@ -116,6 +116,16 @@ def test_a_tile_of_a_square_image_has_neighbours_in_memory() -> None:
     assert shape.tile == (2,)
 
 
+def test_tiles_have_one_size_where_that_costs_little() -> None:
+    """Those of 64 channels would have 13 or 12, and twice as much code."""
+    x, w = cr.input("x", (8, 8, 64)), weights("w", 3, 3, 64, 64)
+    loss = cr.mean(cr.square(convolution(x, w, padding=1)))
+    plan = plan_step(build_step(Graph(loss), loss, cr.SGD(0.1)))
+    shapes = [shape for shape in map(blocked, plan.tasks) if shape is not None]
+    assert len(shapes) == 2
+    assert not any(shape.rest for shape in shapes)
+
+
 def test_threads_are_predicted_to_share_the_tiles_of_a_gradient_evenly() -> None:
     tasks = {task.kernel.name: task for task in step_plan().tasks}
     assert share(work(tasks["strided.new"], 32), 32, 2) < 0.6  # 3 x 3 x 6 rows

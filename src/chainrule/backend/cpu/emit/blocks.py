@@ -27,6 +27,9 @@ MAX_SUMS_BYTES = 1 << 19
 MAX_VECTORS = 4
 """The most vectors of columns of a tile."""
 
+UNEVEN = 1.03
+"""The factor for tiles of two sizes: their code is as long again, and takes as long to compile."""
+
 TILE_TURNS = 60
 """The turns of the multiply-add unit that the begin and the end of a tile take."""
 
@@ -253,4 +256,5 @@ class _Search:
             turns = size // extent * self._turns(wide, tile, extent)
             return turns + (self._turns(wide, tile, size % extent) if size % extent else 0)
 
-        return others * (panels * panel(vectors) + (panel(tail) if tail else 0))
+        turns = others * (panels * panel(vectors) + (panel(tail) if tail else 0))
+        return turns * (UNEVEN if size % extent else 1)
