@@ -28,8 +28,11 @@ from chainrule.plan.affine import Analysis
 UNROLLED = 8
 """The turns of an innermost loop up to which it is written out."""
 
-LIMIT = 96
-"""The products up to which it is: more take long to compile, and hide the cost of a loop."""
+LIMIT = 60
+"""The products up to which it is: more hide the cost of a loop, and take long to compile.
+
+LLVM reads ahead for all of them, and so has to store sums of depthwise convolutions in memory.
+"""
 
 Extents = tuple[tuple[int, int], ...]
 
