@@ -1,4 +1,4 @@
-"""Ctrl-C while training: the best model so far is kept, or nothing is written; and it is said."""
+"""Ctrl-C or SIGTERM while training: the best model is kept, or nothing is written; it is said."""
 
 from __future__ import annotations
 
@@ -38,15 +38,26 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     return out, err
 
 
+def slow(folder: Path) -> subprocess.Popen[str]:
+    """A command that trains, and is not at the end of the first epoch for a long time."""
+    rows = "".join(f"{k % 97},{k % 89},{'ab'[k % 2]}\n" for k in range(30_000))
+    (folder / "d.csv").write_text("x,z,y\n" + rows)
+    process = start("train", "d.csv", "--target", "y", "--batch-size", "1", cwd=folder)
+    until(process, "columns    scaling", error=False)
+    time.sleep(0.5)
+    return process
+
+
 def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*partial*")]
 
 
-def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_some_epochs_the_best_model_is_kept(number: int, tmp_path: Path) -> None:
     with start("train", "penguins", "--target", "species", "--epochs", "5000", "--patience",
                "4999", "--schedule", "constant", cwd=tmp_path) as process:  # fmt: skip
         until(process, "epoch    1/5000")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = ended(process)
     assert "interrupted; the model keeps epoch" in err
     assert "is in penguins-model/model.safetensors" in err
@@ -65,12 +76,25 @@ def test_after_some_epochs_the_best_model_is_kept(tmp_path: Path) -> None:
 
 
 def test_before_the_first_epoch_nothing_is_written(tmp_path: Path) -> None:
-    rows = "".join(f"{k % 97},{k % 89},{'ab'[k % 2]}\n" for k in range(30_000))
-    (tmp_path / "d.csv").write_text("x,z,y\n" + rows)
-    with start("train", "d.csv", "--target", "y", "--batch-size", "1", cwd=tmp_path) as process:
-        until(process, "columns    scaling", error=False)
-        time.sleep(0.5)
+    with slow(tmp_path) as process:
         process.send_signal(signal.SIGINT)
+        _, err = ended(process)
+    assert "nothing was written" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]
+
+
+def test_sigterm_interrupts_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
+    """As in the background of a script, which Ctrl-C is not meant for."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child inherits it
+    try:
+        process = slow(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
         _, err = ended(process)
     assert "nothing was written" in err
     assert [path.name for path in tmp_path.iterdir()] == ["d.csv"]

@@ -31,18 +31,26 @@ def end_at_interrupts() -> None:
 
 @contextmanager
 def raising_interrupts() -> Iterator[None]:
-    """Make Ctrl-C a KeyboardInterrupt in the block, where it would end the process.
+    """Make Ctrl-C and SIGTERM a KeyboardInterrupt in the block, where they would end the process.
 
-    After the block it has no effect: the work is done, and the exit code is known.
+    After the block Ctrl-C has no effect: the work is done, and the exit code is known. Where it is
+    ignored, as in the background of a script, it remains so.
     """
-    if signal.getsignal(signal.SIGINT) is not _end:
+    present = signal.getsignal(signal.SIGINT)
+    ignored = present is signal.SIG_IGN and STARTED
+    if present is not _end and not ignored:
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    handler = _Ignored() if ignored else signal.default_int_handler
+    signal.signal(signal.SIGINT, handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        terminate = handler.terminate if isinstance(handler, _Ignored) else _terminate
+        signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def leave_interrupted() -> None:
@@ -71,6 +79,26 @@ def spare_collector() -> None:
 
 def _end(number: int, frame: object) -> None:
     os._exit(INTERRUPTED)
+
+
+def _terminate(number: int, frame: object) -> None:
+    """Makes a Ctrl-C of SIGTERM, which then waits for the end of a critical section too."""
+    signal.raise_signal(signal.SIGINT)
+
+
+class _Ignored:
+    """A handler of Ctrl-C that ignores it, unless SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self._terminated = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        if self._terminated:
+            raise KeyboardInterrupt
+
+    def terminate(self, number: int, frame: object) -> None:
+        self._terminated = True
+        signal.raise_signal(signal.SIGINT)
 
 
 STARTED = is_command()
