@@ -209,3 +209,16 @@ def test_times_without_an_offset_beside_others_are_told(container: str, tmp_path
     for alike in (texts[1:3] * 14, [t[:19] for t in texts], [t[:19] + "Z" for t in texts]):
         whole = read({"when": alike, "y": list(range(28))})
         assert not [x for x in Schema.learn(whole, "y").notes if "offset" in x]
+
+
+def test_a_column_that_turns_from_numbers_to_texts_is_told():
+    rows = [*map(str, range(600)), *("late" + "abcde"[k % 5] for k in range(300))]
+    notes = Schema.learn(read({"a": rows, "y": [0, 1] * 450}), "y").notes
+    assert notes == (
+        "column 'a': 600 of 900 cells are numbers, and it is read as texts for the others: 300 "
+        "cells, the first 'latea' in row 601, also 'lateb', 'latec', ...",
+    )
+    chosen = Schema.learn(read({"a": rows, "y": [0, 1] * 450}), "y", kinds={"a": "category"})
+    assert chosen.notes == ()
+    few = [*map(str, range(99)), *(f"x{k}" for k in range(20))]  # as names of rooms may be
+    assert Schema.learn(read({"a": few * 4, "y": [0, 1] * 238}), "y").notes == ()

@@ -168,6 +168,23 @@ def test_the_rows_of_a_killed_process_are_removed(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_a_query_that_fails_at_a_line_of_a_file_names_it(tmp_path):
+    path = tmp_path / "t.csv"
+    lines = [f"{k / 4},{k % 5}\n" for k in range(30_000)]
+    path.write_text("".join(["a,b\n", *lines, "oops,3\n", *lines[:9]]))
+    for how in ({}, {"stream": True}):
+        with pytest.raises(DataError) as told:
+            cr.train(f"SELECT a::double AS a, b FROM '{path}'", "b", verbose=False, **how)
+        assert "of column 'a' does not fit the type of the others" in told.value.what
+        assert (told.value.got, told.value.at) == ("oops,3", f"{path}, line 30002")
+        fix = f"read_csv('{path}', types={{'a': 'VARCHAR'}})"
+        assert fix in told.value.fix
+    schema = cr.data.Schema.learn(cr.data.read(f"SELECT a, b FROM {fix}"), "b")
+    assert "1 cell, the first 'oops' in row 30001" in schema.notes[0]
+    with pytest.raises(DataError, match="TRY_CAST"):
+        cr.data.read("SELECT (CASE WHEN i = 900 THEN 'x' ELSE '1' END)::INT FROM range(999) r(i)")
+
+
 def test_a_query_that_fails_half_way():
     query = (
         "SELECT CASE WHEN i = 90000 THEN error('row 90000') ELSE i END AS a FROM range(100000) t(i)"

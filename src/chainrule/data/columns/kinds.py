@@ -64,6 +64,8 @@ MIN_COUNTED_ROWS = 50
 """From this number of rows, integers that rise by one from row to row are a counter."""
 MIN_SHARED = 0.5
 """The share of rows whose value occurs again, from which an id is of groups of rows."""
+CHOSEN = "chosen by you"
+"""The reason for a kind or task that the user gave."""
 CODE_NAME = re.compile(r"(.*[_\W])?(zip|zip_?code|postal_?code|postcode|code)", re.IGNORECASE)
 DATE_NAME = re.compile(r".*(date|day|time).*", re.IGNORECASE)
 
@@ -96,7 +98,7 @@ def guess_kinds(table: Table, kinds: Mapping[str, str] | None = None) -> dict[st
 def kind_of(column: Column, chosen: Mapping[str, str]) -> Kind:
     """The kind that the user chose for a column, else the guess."""
     name = chosen.get(column.name)
-    return guess_kind(column) if name is None else Kind(name, "chosen by you")
+    return guess_kind(column) if name is None else Kind(name, CHOSEN)
 
 
 def check_kinds(table: Table, kinds: Mapping[str, str]) -> dict[str, str]:
@@ -284,9 +286,9 @@ def guess_task(column: Column, task: str | None = None, kind: str | None = None)
             fix=did_you_mean(task, TASKS),
         )  # fmt: skip
     if task is not None:
-        return Task(cast(TaskName, task), "chosen by you")
+        return Task(cast(TaskName, task), CHOSEN)
     if kind in ("number", "category", "boolean"):
-        return Task("regression" if kind == "number" else "classification", "chosen by you")
+        return Task("regression" if kind == "number" else "classification", CHOSEN)
     found = guess_kind(column)
     if column.classes:
         return Task("classification", found.reason)

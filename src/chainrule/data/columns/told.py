@@ -7,15 +7,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.cells import THOUSANDS, NumberForm, is_code, level_numbers
+from chainrule.data.columns.cells import THOUSANDS, NumberForm, form_of, is_code, level_numbers
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.datetexts import clock_kind, either_order, form_words
 from chainrule.data.columns.encoder import Encoder
+from chainrule.data.columns.kinds import CHOSEN, CODE_NAME
 from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.data.table import Column, clip, counted
 
 SHOWN = 3
+MIN_NUMBERS = 100
+"""Distinct numbers among texts from which the column may have been meant as one of numbers."""
 ZONES = ("Z", "UTC", "+00:00")
 """The ends of patterns of times with their offset."""
 CURRENCIES = "$€£¥"
@@ -31,7 +34,21 @@ def reading_notes(column: Column, encoder: Encoder | Target) -> list[str]:
         return _date_notes(column, encoder) + _zone_notes(column)
     if isinstance(encoder, (NumberColumn, NumberTarget)):
         return _number_notes(column, encoder.form)
-    return []
+    return [] if encoder.reason == CHOSEN else _mixed_notes(column)
+
+
+def _mixed_notes(column: Column) -> list[str]:
+    """The note on a column that turns from numbers to texts, so that all are learned as texts."""
+    if CODE_NAME.fullmatch(column.name) or not column.count:
+        return []
+    read = ~np.isnan(np.append(level_numbers(column, form_of(column)), np.nan))
+    numbers = read[column.values]
+    cells = column.tally(numbers)
+    if np.count_nonzero(read) < MIN_NUMBERS or cells <= column.count / 2 or cells == column.count:
+        return []
+    others = _cells(column, ~numbers & ~column.missing)
+    return [f"column {column.name!r}: {cells:,} of {column.count:,} cells are numbers, and it is "
+            f"read as texts for the others: {others}"]  # fmt: skip
 
 
 def _date_notes(column: Column, encoder: DateColumn) -> list[str]:

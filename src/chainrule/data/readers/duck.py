@@ -33,6 +33,11 @@ LIKE_DATES = re.compile(r"(DATE|TIME(STAMP)?|UUID)\b")
 CELLS = 1 << 20  # of columns that are read by one query
 NUMBERED = re.compile(r"_\d+$")
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
+CSV_LINE = re.compile(
+    r"CSV Error on Line: (\d+)\nOriginal Line: (.*?)\n"
+    r'Error when converting column "(.*?)"\. (.*?)\n.*?\n  file = (.*?)\n', re.S
+)  # fmt: skip
+"""A line of a CSV file that a query cannot read, in DuckDB's words."""
 SETTINGS = (
     "SET python_enable_replacements=false",
     "SET autoinstall_known_extensions=false",
@@ -174,10 +179,25 @@ def sql_error(source: str, error: Exception) -> DataError:
     what = re.sub(r"^(\w+ )+Error: ", "", lines[0]).strip() if lines else "DuckDB rejected it"
     if source != QUERY:
         return DataError(source, what, fix="the file may be damaged or truncated: get it again")
+    if found := CSV_LINE.search(str(error)):
+        return _csv_line_error(source, found)
     fix = "check names and quotes; files need '...'"
+    if str(error).startswith(("Conversion Error", "Out of Range Error")):
+        fix = "TRY_CAST(x AS TYPE) in the place of CAST or ::TYPE, for gaps where none can be made"
     if "httpfs" in what:
         return DataError(source, "web addresses are not read", got=what, fix="download the file")
     return DataError(source, what, got="\n".join(lines[1:5]) or None, fix=fix)
+
+
+def _csv_line_error(source: str, found: re.Match[str]) -> DataError:
+    """The error of a query at a line of a CSV file, in our words."""
+    line, text, column, what, file = map(str.strip, found.groups())
+    return DataError(
+        source, f"a cell of column {column!r} does not fit the type of the others: {what}",
+        got=text, at=f"{file}, line {line}",
+        fix=f"read_csv('{file}', types={{'{column}': 'VARCHAR'}}) in the query, and no CAST of "
+            f"{column}: texts that are numbers count as such here, and others are gaps",
+    )  # fmt: skip
 
 
 def collect(

@@ -248,7 +248,8 @@ class StoreWriter:
             "stream", "the disk is full: nothing was kept", got=got,
             expected=f"{free / 1e6:,.0f} MB are free, of which {stays / 1e6:,.0f} MB stay free",
             at=f"{self._folder.parent}, {self.place}",
-            fix="make room, or give a folder on another disk: folder=",
+            fix="make room, or name a folder on another disk: "
+                + ("CHAINRULE_CACHE=/path/to/folder" if self._target is None else "folder="),
         )  # fmt: skip
 
     def finish(self) -> Stream:
