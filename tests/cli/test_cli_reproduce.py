@@ -12,6 +12,7 @@ from command import houses, run
 
 import chainrule as cr
 from chainrule.cli.main import main
+from chainrule.data.streams import tables
 from chainrule.recipe.made import KEY
 
 SETTINGS = ("--target", "price", "--quality", "fast", "--hidden", "12", "--ignore", "id")
@@ -111,11 +112,6 @@ def test_files_that_lack_something(place: Path, capsys: pytest.CaptureFixture[st
     model.save("cut.safetensors")
     said = told(capsys, "cut.safetensors", "houses.csv", code=1)
     assert "the model is of a run that was interrupted" in said
-    parts = {"rows": 120, "columns": {"all columns": "00"}}
-    model.notes[KEY] = {**made, "data": parts}
-    model.save("parts.safetensors")
-    said = told(capsys, "parts.safetensors", "houses.csv", code=1)
-    assert "the model was trained on data in parts" in said
     model.notes[KEY] = {"data": 3}
     model.save("damaged.safetensors")
     said = told(capsys, "damaged.safetensors", "houses.csv", code=1)
@@ -124,6 +120,31 @@ def test_files_that_lack_something(place: Path, capsys: pytest.CaptureFixture[st
     model.save("fit.safetensors")
     said = told(capsys, "fit.safetensors", "houses.csv", code=1)
     assert "the file has no settings of `train`" in said
+
+
+def test_data_in_parts(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    houses(place / "h.csv", rows=3000)
+    text = Path("h.csv").read_text("utf-8")
+    train = ["train", "h.csv", *SETTINGS, "--epochs", "2", "--stream", "-q"]
+    assert main([*train, "-o", "once"]) == 0
+    said = told(capsys, "once", "h.csv", "--memory", "400MB", "-o", "again.safetensors")
+    assert "data the same: 3,000 rows, as they are encoded" in said
+    assert said.endswith("The bits agree.")
+    # the blocks of reading depend on the memory: the numbers that are learned do not
+    monkeypatch.setattr(tables, "block_rows", lambda memory, columns: 1001)
+    assert main([*train, "-o", "other"]) == 0
+    schemas = [cr.load(f"{x}/model.safetensors").schema for x in ("once", "other")]
+    assert schemas[0] == schemas[1]
+    assert told(capsys, "once", "h.csv").endswith("The bits agree.")
+    Path("h.csv").write_text(text.replace("Ulm", "Bonn", 1), "utf-8")
+    assert "data some cells are others" in told(capsys, "once", "h.csv", code=1)
+    Path("h.csv").write_text(text[: text.rindex("\n", 0, -1) + 1], "utf-8")
+    assert "data 2,999 rows, which were 3,000" in told(capsys, "once", "h.csv", code=1)
+    table = cr.data.read("h.csv")
+    with pytest.raises(cr.errors.DataError, match="the files or the query"):
+        cr.reproduce("once/model.safetensors", table, verbose=False)
 
 
 def test_a_classifier_of_a_search_in_python() -> None:

@@ -41,6 +41,10 @@ class TableDigest(msgspec.Struct, frozen=True):
             now: of the table.
             ignored: columns that do not matter.
         """
+        if (ALL in self.columns) != (ALL in now.columns):
+            ways = "read in parts", "read as a whole"
+            then, here = ways if ALL in self.columns else ways[::-1]
+            return [f"they were {then}, and are now {here}"]
         old, new = ({n: x for n, x in t.columns.items() if n not in ignored} for t in (self, now))
         found = []
         if self.rows != now.rows:
@@ -49,7 +53,10 @@ class TableDigest(msgspec.Struct, frozen=True):
         found += _named("column", "is new", [n for n in new if n not in old])
         if self.rows == now.rows:
             changed = [n for n, x in new.items() if old.get(n, x) != x]
-            found += _named("column", "has other cells", changed)
+            if ALL in changed:
+                found.append("some cells are others")
+            else:
+                found += _named("column", "has other cells", changed)
         both = [n for n in old if n in new]
         if both != [n for n in new if n in old]:
             found.append("the columns are in another order")

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from chainrule.data.digest import ALL
+from chainrule.data.readers.inparts import InParts, in_parts
 from chainrule.data.readers.sources import read
-from chainrule.data.table import counted
+from chainrule.data.table import Table, counted
 from chainrule.display.format import number
+from chainrule.display.screen import Screen
 from chainrule.display.tables import Section, as_html
-from chainrule.errors import ModelFileError
+from chainrule.errors import DataError, ModelFileError
 from chainrule.graph.node import Array
 from chainrule.model.model import Model, load
 from chainrule.recipe.config import KEYS, Config
@@ -63,16 +65,19 @@ class Reproduction:
 
 
 def reproduce(
-    model: Model | str | os.PathLike[str], data: Any, *, verbose: bool | str | None = True
-) -> Reproduction:
+    model: Model | str | os.PathLike[str], data: Any, *, memory: str | float | None = None,
+    verbose: bool | str | None = True,
+) -> Reproduction:  # fmt: skip
     """Train a model again as `train` did, and compare all parameters bit by bit.
 
     The settings and the seed are those that the model file records. Data are compared first, by
-    a digest of each column: where they differ, nothing is trained.
+    a digest of each column: where they differ, nothing is trained. Data that were read in parts
+    are read so again, and have one digest of all rows.
 
     Args:
         model: that `train` made, or its file.
         data: its table, as `train` was given it.
+        memory: the bytes that all may take where data are read in parts, such as "1GB".
         verbose: as for `train`.
 
     Raises:
@@ -80,9 +85,9 @@ def reproduce(
         DataError: the table cannot be used.
     """
     old = model if isinstance(model, Model) else load(model)
-    config = _config(old)
+    source = source_of(old, data, memory=memory)
     with choose(verbose) as progress:
-        training = Training.of(read(data, gaps=config.gaps), config)
+        training = _training(source, _config(old))
         facts, differs = compared(Made.of(old.notes), training)
         if "data" not in differs:
             training.fit(progress)
@@ -116,12 +121,50 @@ def _config(old: Model) -> Config:
             got=counted(old.history.last_epoch, "epoch"),
             fix="train it to its end first: chainrule train DATA --config config.toml",
         )  # fmt: skip
-    if made is not None and ALL in made.data.columns:
-        raise ModelFileError(
-            "reproduce", "the model was trained on data in parts, and here they are read at once",
-            fix="chainrule train DATA --stream --config config.toml, and chainrule compare",
-        )  # fmt: skip
     return Config(**{name: x for name, x in saved.items() if name in KEYS})
+
+
+def source_of(
+    old: Model, data: Any, *, memory: str | float | None = None, encoding: str | None = None,
+    sheet: str | None = None,
+) -> Table | InParts:  # fmt: skip
+    """The data of a model, read as they were for its training: as a whole, or in parts.
+
+    Args:
+        old: the model.
+        data: as of `reproduce`, or a result of this function.
+        memory: as of `reproduce`.
+        encoding, sheet: as of `read`.
+
+    Raises:
+        ModelFileError: the model cannot be made again. DataError: the data cannot be read.
+    """
+    config, made = _config(old), Made.of(old.notes)
+    if isinstance(data, InParts):
+        return data
+    if made is not None and ALL in made.data.columns:
+        return _parts(data, memory, encoding)
+    return read(data, encoding=encoding, sheet=sheet, gaps=config.gaps)
+
+
+def _parts(data: Any, memory: str | float | None, encoding: str | None) -> InParts:
+    """A source in parts. Raises DataError where it is not read so."""
+    try:
+        parts = in_parts(data, stream=True, memory=memory, encoding=encoding)
+    except DataError as error:
+        error.what = "the model was trained on data in parts, and this is not read so"
+        error.where, error.fix = "reproduce", "give the files or the query that it was trained on"
+        raise
+    assert parts is not None
+    return parts
+
+
+def _training(source: Table | InParts, config: Config) -> Training:
+    if isinstance(source, InParts):
+        from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)
+
+        return of_parts(source, config, Screen(None))
+    return Training.of(source, config)
 
 
 def compared(made: Made | None, training: Training) -> tuple[dict[str, str], list[str]]:
@@ -136,7 +179,9 @@ def compared(made: Made | None, training: Training) -> tuple[dict[str, str], lis
         unknown = "the file does not record it: it is of an earlier version"
         return dict.fromkeys(("data", "version", "processor"), unknown), []
     changed = made.data.differences(now.data, training.config.ignore)
-    size = f"{counted(now.data.rows, 'row')}, {counted(len(now.data.columns), 'column')}"
+    columns = counted(len(now.data.columns), "column")
+    what = "as they are encoded" if ALL in now.data.columns else columns
+    size = f"{counted(now.data.rows, 'row')}, {what}"
     facts = {"data": "; ".join(changed) or f"the same: {size}"}
     differs = ["data"] if changed else []
     pairs = {

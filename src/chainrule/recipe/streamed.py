@@ -158,6 +158,11 @@ class StreamTraining(Training):
         model.notes |= Made.here(self.digest, complete=True).noted()
 
     @property
+    def in_parts(self) -> bool:
+        """Whether the data were read in parts."""
+        return True
+
+    @property
     def _refits(self) -> bool:
         return False
 
@@ -233,7 +238,7 @@ def refuse_whole(chosen: Config) -> None:
 
 
 def of_parts(
-    parts: InParts, chosen: Config, screen: Screen, encoding: str | None = None,
+    parts: InParts, chosen: Config, screen: Screen,
     check: Callable[[Table], object] = lambda table: None,
 ) -> StreamTraining:  # fmt: skip
     """Read a source in parts, prepare the training on it, and print what was read.
@@ -241,7 +246,7 @@ def of_parts(
     check: looks at the columns before all else.
     """
     refuse_whole(chosen)
-    with parts.spool(encoding=encoding) as spool:
+    with parts.spool() as spool:
         print_source(screen, spool.source, spool.rows, len(spool.names), spool.notes)
         screen.say(parts.sentence, indent=2)
         check(spool.table(0, 1))

@@ -271,6 +271,11 @@ class Training:
         return f"once more on all {counted(count, 'row')}" if self._refits else ""
 
     @property
+    def in_parts(self) -> bool:
+        """Whether the data were read in parts."""
+        return False
+
+    @property
     def refitted(self) -> bool:
         """Whether the model is that of `refit`."""
         return self._before_refit is not None

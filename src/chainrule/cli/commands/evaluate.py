@@ -49,10 +49,12 @@ def evaluate(
     schema = loaded.schema
     assert schema is not None
     assert schema.target is not None
-    parts = None if sheet is not None else in_parts(data, stream=stream, memory=memory)
+    parts = None
+    if sheet is None:
+        parts = in_parts(data, stream=stream, memory=memory, encoding=encoding)
     if parts is not None:
         notes.say(parts.sentence)
-        with parts.spool(encoding=encoding) as spool:
+        with parts.spool() as spool:
             found_in_parts = Evaluated(loaded, spool, parts.memory)
         _print_parts(found_in_parts, str(path), spool.source, json, screen, notes)
         return

@@ -85,7 +85,9 @@ def predict(
     suffix = _format(output, [path, *sources])
     kept = [name for text in keep or () for name in split_commas(text)]
     names = None if node is None else [x for text in node for x in split_commas(text) if x]
-    parts = None if sheet is not None else in_parts(data, stream=stream, memory=memory)
+    parts = None
+    if sheet is None:
+        parts = in_parts(data, stream=stream, memory=memory, encoding=encoding)
     asked = _Asked(loaded, path, kept, names, device)
     if parts is None:
         table = read(data, encoding=encoding, sheet=sheet)
@@ -96,7 +98,7 @@ def predict(
         rows = len(table)
     else:
         notes.say(parts.sentence)
-        with parts.spool(encoding=encoding) as spool:
+        with parts.spool() as spool:
             rows, found = _write_parts(spool, parts.memory, asked, output, suffix)
             _tell(notes, [*spool.notes, *found, *unlike(loaded, spool), *asked.renamed])
     if output not in (None, "-"):

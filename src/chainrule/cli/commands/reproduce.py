@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from chainrule.cli.command import Command, Data, Encoding, ModelSource, Option, Quiet, Sheet
+from chainrule.cli.command import Command, Data, Encoding, Memory, ModelSource, Option, Quiet, Sheet
 from chainrule.cli.console import Console
-from chainrule.cli.modelsource import open_table_model, saved_config
+from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import output_file, quoted
-from chainrule.data.readers.sources import is_query, read
+from chainrule.data.readers.inparts import InParts
+from chainrule.data.readers.sources import is_query
 from chainrule.recipe.reproduce import reproduce as reproduced
+from chainrule.recipe.reproduce import source_of
 
 DIFFERENT = 1
 """The exit code where the bits differ."""
@@ -28,13 +30,15 @@ def reproduce(
     ] = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
+    memory: Memory = None,
     quiet: Quiet = False,
 ) -> int:
     """Train a model again as its file records, and compare it bit by bit.
 
     The exit code is 0 where all parameters have the same bits, and 1 where they differ; then it
     says which of data, version and processor differ. The number of threads makes no difference.
-    Where the data are not those that the model was trained on, nothing is trained.
+    Where the data are not those that the model was trained on, nothing is trained. Data that were
+    read in parts are read so again.
     """
     screen = Console(None if quiet else sys.stdout)
     old, path = open_table_model(model)
@@ -42,10 +46,10 @@ def reproduce(
     new = None
     if output is not None:
         new = output_file("reproduce", output, sources, (".safetensors",), "reproduced")
-    config = saved_config(old)
-    table = read(data, encoding=encoding, sheet=sheet, gaps=None if config is None else config.gaps)
-    found = reproduced(old, table, verbose=not quiet)
-    screen.write(screen.styled(f"{path}, made again from {table.source}", "bold"))
+    source = source_of(old, data, memory=memory, encoding=encoding, sheet=sheet)
+    found = reproduced(old, source, verbose=not quiet)
+    name = source.name if isinstance(source, InParts) else source.source
+    screen.write(screen.styled(f"{path}, made again from {name}", "bold"))
     screen.table([(name, text) for name, text in found.facts.items()])
     if new is not None and found.model is not None:
         found.model.save(new)

@@ -268,7 +268,7 @@ def _prepared(
 def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -> None:
     """Keep the command beside its checkpoints, or compare it. Raises SettingError."""
     more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet,
-            "stream": order.stream, "memory": order.memory,
+            "stream": training.in_parts, "memory": order.memory,
             "device": None if order.device == "cpu" else order.device}  # fmt: skip
     command = command_of(kept, order.data, order.command_line, more)
     kept.begin(order.chosen, training, command=command)
@@ -279,12 +279,15 @@ def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -
 def _training(order: Order, screen: Console) -> Training:
     """The data, read as a whole or in parts, and what was learned of them."""
     data, chosen = order.data, order.chosen
-    parts = None if order.sheet else in_parts(data, stream=order.stream, memory=order.memory)
+    parts = None
+    if not order.sheet:
+        parts = in_parts(data, stream=order.stream, memory=order.memory, encoding=order.encoding)
     if parts is not None:
         from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)
 
-        return of_parts(parts, chosen, screen, order.encoding,
-                        lambda table: require_target(table, data, chosen.target))  # fmt: skip
+        return of_parts(
+            parts, chosen, screen, lambda table: require_target(table, data, chosen.target)
+        )
     table = read(data, encoding=order.encoding, sheet=order.sheet, gaps=chosen.gaps)
     print_source(screen, table.source, len(table), len(table.columns), table.notes)
     require_target(table, data, chosen.target)

@@ -41,27 +41,33 @@ class InParts(NamedTuple):
         name: in messages.
         memory: the bytes that it may take.
         sentence: why it is read so.
+        encoding: of text, where it is given.
     """
 
     source: str | Sequence[Path]
     name: str
     memory: int
     sentence: str
+    encoding: str | None = None
 
-    def spool(self, *, header: bool | None = None, encoding: str | None = None) -> Spool:
+    def spool(self, *, header: bool | None = None) -> Spool:
         """Read all rows to disk. Raises DataError."""
-        return Spool(self.source, self.name, memory=self.memory, header=header, encoding=encoding)
+        return Spool(
+            self.source, self.name, memory=self.memory, header=header, encoding=self.encoding
+        )
 
 
 def in_parts(
-    source: Any, *, stream: bool = False, memory: str | float | None = None
-) -> InParts | None:
+    source: Any, *, stream: bool = False, memory: str | float | None = None,
+    encoding: str | None = None,
+) -> InParts | None:  # fmt: skip
     """The way to read a source in parts; None: it is read as a whole.
 
     Args:
         stream: whether it is chosen.
         memory: the bytes that all may take, as '1GB'; None: half of what is free, or 1 GB where it
             is read in parts.
+        encoding: of text, as of `read`.
 
     Raises:
         SettingError: not a size. DataError: a source that cannot be read in parts was asked to be.
@@ -86,7 +92,8 @@ def in_parts(
         return None
     limit = min(USUAL, max(most, LEAST)) if budget is None else budget
     why = f"{in_words(taken)} in memory, {in_words(free)} free" if taken else "as asked for"
-    return InParts(what, name, limit, f"{why}: streamed, with at most {in_words(limit)}")
+    told = f"{why}: streamed, with at most {in_words(limit)}"
+    return InParts(what, name, limit, told, encoding)
 
 
 def _words(source: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,10 +18,17 @@ from chainrule.data.columns.target import NumberTarget
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats
 
+PIECE = 4096
+"""Numbers that are summed at a time, so that the last digits do not depend on the blocks."""
+
 
 @dataclass
 class Moment:
-    """The count, gaps, mean, sum of squared distances to it, and extremes of some numbers."""
+    """The count, gaps, mean, sum of squared distances to it, and extremes of some numbers.
+
+    `gaps` is that of all numbers that came, the rest that of those whose pieces are complete; all
+    of them after `finish`.
+    """
 
     count: int = 0
     gaps: int = 0
@@ -29,19 +36,31 @@ class Moment:
     squares: float = 0.0
     low: float = math.inf
     high: float = -math.inf
+    _rest: Floats = field(default_factory=lambda: np.empty(0))
 
     def add(self, values: Floats) -> None:
-        """Take more numbers (n,), NaN for a gap.
+        """Take more numbers (n,), NaN for a gap, in blocks of any size."""
+        present = values[~np.isnan(values)]
+        self.gaps += len(values) - len(present)
+        numbers = np.concatenate([self._rest, present])
+        whole = len(numbers) // PIECE * PIECE
+        for first in range(0, whole, PIECE):
+            self._join(numbers[first : first + PIECE])
+        self._rest = numbers[whole:].copy()
+
+    def finish(self) -> None:
+        """Take the numbers that are left of a piece."""
+        if len(self._rest):
+            self._join(self._rest)
+            self._rest = np.empty(0)
+
+    def _join(self, present: Floats) -> None:
+        """Take numbers without gaps.
 
         Source: T. F. Chan, G. H. Golub and R. J. LeVeque, Updating formulae and a pairwise
         algorithm for computing sample variances, 1982.
         """
-        present = values[~np.isnan(values)]
-        n = len(present)
-        self.gaps += len(values) - n
-        if not n:
-            return
-        mean = float(present.mean())
+        n, mean = len(present), float(present.mean())
         apart, total = mean - self.mean, self.count + n
         with np.errstate(over="ignore"):
             self.squares += float(np.square(present - mean).sum())
@@ -90,6 +109,8 @@ class Moments:
 
     def exact(self, schema: Schema) -> Schema:
         """The schema with exact moments of all rows."""
+        for moment in (*self._found.values(), *([self._target] if self._target else [])):
+            moment.finish()
         target: Any = schema.target
         if self._target is not None:
             self._target.gaps = target.stats.gaps  # rows without a target are not encoded

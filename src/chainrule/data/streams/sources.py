@@ -60,11 +60,11 @@ def stream(
         from chainrule.data.readers.inparts import in_parts  # noqa: PLC0415  (arrays need neither)
         from chainrule.data.streams.tables import table_stream  # noqa: PLC0415
 
-        parts = in_parts(source, stream=True, memory=memory)
+        parts = in_parts(source, stream=True, memory=memory, encoding=encoding)
         assert parts is not None
         return table_stream(
             parts, target, folder=None if folder is None else Path(folder), header=header,
-            encoding=encoding, kinds=kinds, task=task, ignore=ignore, gaps=gaps,
+            kinds=kinds, task=task, ignore=ignore, gaps=gaps,
         )  # fmt: skip
     if isinstance(source, Mapping):
         return _of_arrays(source)

@@ -33,13 +33,13 @@ from chainrule.version import __version__
 
 def table_stream(
     parts: InParts, target: str | None, *, folder: Path | None = None, header: bool | None = None,
-    encoding: str | None = None, **how: Any,
+    **how: Any,
 ) -> Stream:  # fmt: skip
     """The stream of files or a query; see `cr.data.stream`. `how` as of `stream_of`."""
-    made_of = "" if folder is None else fingerprint(parts, target, header, encoding, how)
+    made_of = "" if folder is None else fingerprint(parts, target, header, parts.encoding, how)
     if folder is not None and (found := kept(folder, made_of)) is not None:
         return found
-    with parts.spool(header=header, encoding=encoding) as spool:
+    with parts.spool(header=header) as spool:
         writer = StoreWriter(folder, source=spool.source, fingerprint=made_of)
         stream, _ = stream_of(spool, target, memory=parts.memory, writer=writer, **how)
         return stream
