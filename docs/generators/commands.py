@@ -92,4 +92,4 @@ CODES = """## Exit codes
 | 1 | the data, a file or a setting cannot be used; the message says which, and what to try |
 | 2 | the command line is not understood |
 | 70 | a mistake in Chainrule itself; the message says how to report it |
-| 130 | Ctrl-C; `train` has saved the best model so far |"""
+| 130 | Ctrl-C or SIGTERM; `train` has saved the best model so far |"""
