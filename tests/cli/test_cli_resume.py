@@ -203,10 +203,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "none kept": ((*BEGIN, "--keep", "0"), ("--keep", "at least 1")),
     "nothing": ((), ("DATA is missing",)),
     "no threads": (("--resume", "runs/a", "--threads", "0"), ("--threads",)),
-    "recorded": (
-        ("houses.csv", "--target", "price", "--record", "--checkpoint", "c"),
-        ("--checkpoint", "leave out --record or --checkpoint"),
-    ),
+    "recorded now": (("--resume", "runs/a", "--record"), ("--record", "leave out --record")),
 }  # fmt: skip
 
 

@@ -144,6 +144,34 @@ def test_epochs_that_run_in_one_call(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_by_one")
+@pytest.mark.usefixtures("one_by_one")
+def test_what_is_recorded_goes_on(tmp_path: Path) -> None:
+    run: dict[str, Any] = {"record": cr.Record(rows=5), "epochs": 5}
+    counted = Shown()
+    whole = fitted(network(), verbose=counted, **run)
+    assert whole.record is not None
+    for at in range(1, counted.updates + 1, 4):
+        folder = tmp_path / str(at)
+        cut(at, folder, **run)
+        resumed = fitted(network(), checkpoint=folder, **run)
+        assert ended(resumed) == ended(whole), at
+        assert resumed.record is not None
+        assert resumed.record.to_dict() == whole.record.to_dict(), at
+        assert shown_of(resumed) == shown_of(whole), at
+    last = tmp_path / str(at)
+    with pytest.raises(SettingError, match="another call") as caught:
+        fitted(network(), checkpoint=last, epochs=5)
+    assert "record" in str(caught.value.expected)
+    fitted(resumed, epochs=2, record=cr.Record(rows=5))  # arrays of a file are copies, and grow
+    assert resumed.record.epochs.tolist() == [*range(8)]
+
+
+def shown_of(model: cr.Model) -> dict[str, Any]:
+    """What a page shows of the layers of a run."""
+    assert model.learning is not None
+    return {name: x for name, x in model.learning.section.items() if name != "history"}
+
+
 def test_the_same_model_goes_on_after_ctrl_c(tmp_path: Path) -> None:
     model = cut(7, tmp_path, KeyboardInterrupt)
     assert ended(fitted(model, checkpoint=tmp_path)) == ended(fitted(network()))
@@ -229,7 +257,6 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"record": True}, "recorded"),
         ({"checkpoint": 3}, "not a checkpoint"),
     ],
 )

@@ -94,8 +94,8 @@ def resumed(
             got=f"no file {told['data']}", at=f"the folder {Path.cwd()}",
             fix="chainrule train NEW_PLACE --resume FOLDER",
         )  # fmt: skip
-    same = {x: told.get(x) for x in ("test", "encoding", "sheet", "memory")}
-    same["stream"] = bool(told.get("stream"))
+    same: dict[str, Any] = {x: told.get(x) for x in ("test", "encoding", "sheet", "memory")}
+    same |= {x: bool(told.get(x)) for x in ("stream", "record")}
     return {
         **same, "device": told.get("device") or "cpu", "data": data or told["data"],
         "output": output or told.get("output"),

@@ -36,6 +36,7 @@ class Snapshot:
         history: of the model.
         stop_reason: why the run ended early; None where it did not.
         memory: of L-BFGS, besides the values; None for other optimizers.
+        recorded: what `Recorder` has of the run; None where it is not recorded.
         version: of the program that wrote it.
     """
 
@@ -45,6 +46,7 @@ class Snapshot:
     history: dict[str, Any]
     stop_reason: str | None = None
     memory: dict[str, Any] | None = None
+    recorded: dict[str, Any] | None = None
     version: str = __version__
 
     @property
@@ -63,6 +65,7 @@ class Snapshot:
             "history": self.history,
             "values": dict(self.values),
             "memory": self.memory,
+            "recorded": self.recorded,
         }
 
     @classmethod
@@ -72,7 +75,8 @@ class Snapshot:
             History.from_dict(saved["history"])
             return cls(
                 saved["identity"], RunState.from_dict(saved["run"]), saved["values"],
-                saved["history"], saved["stop_reason"], saved.get("memory"), saved["version"],
+                saved["history"], saved["stop_reason"], saved.get("memory"),
+                saved.get("recorded"), saved["version"],
             )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ModelFileError(

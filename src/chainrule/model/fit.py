@@ -78,7 +78,7 @@ def _train(
     optimizer = settings.optimizer
     assert state.loss is not None
     assert isinstance(optimizer, (Optimizer, LBFGS))
-    settings = _recorded(state, prepared, begin, settings)
+    settings = _recorded(state, prepared, begin, settings, survival)
     arrays = fixed_data(state, prepared, begin.steps + 1)
     program, told = _program(state, state.loss, begin, arrays, prepared.rows, optimizer, settings)
     notes += told
@@ -208,8 +208,6 @@ def _survival(
         return nullcontext()
     from chainrule.model import resume  # noqa: PLC0415  (few programs need it)
 
-    if settings.checkpoint is not None:
-        resume.refuse_unkept(settings)
     beginning = begin.last, begin.tracker, begin.best
     same = resume.identity(state, prepared, settings, begin.values, begin.steps, beginning)
     require_equal(ranks, same)
@@ -262,8 +260,9 @@ def _judged(
 
 
 def _recorded(
-    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings
-) -> FitSettings:
+    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings,
+    survival: Survival | None,
+) -> FitSettings:  # fmt: skip
     """The settings with the callback that records the run, if it is to be."""
     state.learning = None
     if not isinstance(settings.record, Record):
@@ -271,7 +270,12 @@ def _recorded(
     from chainrule.model.recorder import Recorder  # noqa: PLC0415  (few programs record)
 
     recorder = Recorder(state, settings.record, prepared, settings.epochs or 0)
-    recorder.begin(state, begin.values, begin.steps)
+    if survival is not None:
+        survival.recorded = recorder.kept
+    if survival is not None and survival.found is not None and survival.found.recorded is not None:
+        recorder.go_on(state, survival.found.recorded)
+    else:
+        recorder.begin(state, begin.values, begin.steps)
     callbacks = as_callbacks(settings.callbacks)
     return replace(settings, callbacks=(recorder, *callbacks))
 

@@ -152,6 +152,23 @@ class Recorder(Callback):
             self._before = {n: x.values[-1] for n, x in known if x.values is not None}
             self._before = self._before or dict(values)
 
+    def kept(self) -> dict[str, Any]:
+        """What was recorded, as plain values and arrays, from which `go_on` takes it."""
+        return {
+            "recording": self.recording.kept(), "learner": self._learner.kept(),
+            "before": dict(self._before), "stride": self._stride, "ends": [*self._ends.items()],
+        }  # fmt: skip
+
+    def go_on(self, state: ModelState, kept: Mapping[str, Any]) -> None:
+        """Take what was recorded of the same run until a checkpoint, in the place of `begin`."""
+        old = self.recording
+        state.record = self.recording = Recording(old.rows, old.inputs, self._nodes, state.values)
+        self.recording.go_on(kept["recording"])
+        self._learner.go_on(kept["learner"])
+        self.recording.learner = self._learner
+        self._before, self._stride = dict(kept["before"]), kept["stride"]
+        self._ends = dict(kept["ends"])
+
     def on_epoch(self, state: State) -> None:
         """See Callback."""
         if state.epoch % self._record.every == 0:

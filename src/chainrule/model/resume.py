@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +47,7 @@ class Survival:
     Attributes:
         found: the snapshot to go on from, or None.
         notes: what is to be told before the run.
+        recorded: gives what `Recorder` has of the run, for each checkpoint.
 
     Raises:
         SettingError: the folder is in use, cannot be written, or has the checkpoints of another
@@ -63,6 +64,7 @@ class Survival:
             os.fspath(settings.checkpoint.folder),
         )
         self._run: Run | None = None
+        self.recorded: Callable[[], dict[str, Any] | None] = lambda: None
         self._due = time.monotonic() + self._every
         self._stack = ExitStack()
         self.notes: list[str] = []
@@ -173,7 +175,9 @@ class Survival:
         state = replace(now, tracker=replace(now.tracker), plateau=plateau)
         values, history = run.program.read(), run.view.history.to_dict()
         memory = run.program.memory if isinstance(run.program, FullBatchProgram) else None
-        return Snapshot(self._identity, state, values, history, run.view.stop_reason, memory)
+        return Snapshot(
+            self._identity, state, values, history, run.view.stop_reason, memory, self.recorded()
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -219,15 +223,6 @@ def _types(values: Mapping[str, Array]) -> dict[str, object]:
     return {name: (x.shape, x.dtype) for name, x in values.items()}
 
 
-def refuse_unkept(settings: FitSettings) -> None:
-    """Raises SettingError for what a checkpoint does not have."""
-    if settings.record is not None:
-        raise SettingError(
-            "fit.checkpoint", "a checkpoint does not have what is recorded",
-            fix="leave out record= or checkpoint=",
-        )  # fmt: skip
-
-
 def identity(
     state: ModelState, prepared: Prepared, settings: FitSettings, values: Mapping[str, Array],
     steps: int, beginning: tuple[LastRun | None, BestTracker, bool],
@@ -255,6 +250,7 @@ def identity(
         **({} if settings.blocks in (None, 1) else {"blocks": str(settings.blocks)}),
         **({} if settings.precision == "float32" else {"precision": settings.precision}),
         **({} if settings.device == "cpu" else {"device": repr(settings.device)}),
+        **({} if settings.record is None else {"record": repr(settings.record)}),
         "metrics": metrics,
     }
 

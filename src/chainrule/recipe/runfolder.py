@@ -16,12 +16,10 @@ from chainrule.data.digest import TableDigest
 from chainrule.errors import SettingError
 from chainrule.model.checkpoints import CheckpointFolder, take_folder
 from chainrule.recipe.config import KEYS, Config, config
-from chainrule.recipe.fit import Recorded
 from chainrule.recipe.training import Training
 from chainrule.system.atomicfile import write_whole
 from chainrule.system.ranks.world import speaks
 from chainrule.train.checkpoint import RUN_FILE, Checkpoint
-from chainrule.train.record import as_record
 from chainrule.version import __version__
 
 FORMAT = 1
@@ -158,15 +156,6 @@ class RunFolder:
         self._stack.close()
 
 
-def _refuse_unkept(record: Recorded) -> None:
-    """Raises SettingError for what a checkpoint does not have, before anything is trained."""
-    if as_record(record) is not None:
-        raise SettingError(
-            WHERE, "a checkpoint does not have what is recorded",
-            fix="leave out record= or checkpoint=",
-        )  # fmt: skip
-
-
 def read_begun(folder: Path) -> Begun | None:
     """The beginning of the run of a folder; None where there is none.
 
@@ -210,7 +199,7 @@ def _shown(value: Any) -> str:
 
 
 def kept_folder(
-    checkpoint: Checkpoint | None, record: Recorded = None
+    checkpoint: Checkpoint | None,
 ) -> RunFolder | contextlib.nullcontext[None]:
     """The folder of a run, which holds it; None within where nothing is kept.
 
@@ -218,12 +207,10 @@ def kept_folder(
 
     Args:
         checkpoint: names the folder.
-        record: what is to be recorded of the run.
 
     Raises:
-        SettingError: as RunFolder; or the run can have no checkpoints.
+        SettingError: as RunFolder.
     """
     if checkpoint is None:
         return contextlib.nullcontext()
-    _refuse_unkept(record)
     return RunFolder(checkpoint) if speaks() else contextlib.nullcontext()

@@ -49,7 +49,7 @@ def train(
             each layer did, epoch by epoch.
         checkpoint: a Checkpoint, or the path of its folder: the state of the run is written there
             from time to time. After the end of the process the same call goes on from it, and
-            ends with the same bits, on any number of threads. Not with `record`.
+            ends with the same bits, on any number of threads.
         device: as in `Model.fit`: "cpu", "gpu" and others. The model does not depend on it later.
 
     What the table holds, the findings of the data check, the run and its scores are shown;
@@ -81,7 +81,7 @@ def trained(
         watching: gives callbacks of the run on the training rows.
     """
     begun = time.perf_counter()
-    with choose(verbose) as progress, kept_folder(checkpoint, record) as kept:
+    with choose(verbose) as progress, kept_folder(checkpoint) as kept:
         screen = Screen(progress.output)
         training = _training(source, chosen, screen)
         training.checkpoint, training.device = checkpoint, device

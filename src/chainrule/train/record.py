@@ -226,6 +226,21 @@ class Recording:
                 int(self.steps[first]),
             )  # fmt: skip
 
+    def kept(self) -> dict[str, Any]:
+        """The recorded epochs as plain values and arrays, from which `go_on` takes them."""
+        parts = {"nodes": self.nodes, "parameters": self.parameters}
+        kept = {part: {n: dict(vars(x)) for n, x in of.items()} for part, of in parts.items()}
+        return {"epochs": self.epochs, "steps": self.steps, "loss": self.loss, **kept}
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Take the epochs of a recording of the same nodes and rows, of which arrays are copied."""
+        for name in ("epochs", "steps", "loss"):
+            setattr(self, name, np.array(kept[name]))
+        for name, parts in (("nodes", self.nodes), ("parameters", self.parameters)):
+            for part, found in kept[name].items():
+                arrays = {k: np.array(x) for k, x in found.items() if k != "name" and x is not None}
+                parts[part] = Kept(part, **arrays)
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values: arrays as nested lists, NaN and infinities as None."""
         return {

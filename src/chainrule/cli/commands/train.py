@@ -153,7 +153,7 @@ def train(
     begun = None
     if resume is not None:
         own = {"config": config, "test": test, "encoding": encoding, "sheet": sheet,
-               "device": None if device == "cpu" else device}  # fmt: skip
+               "device": None if device == "cpu" else device, "record": record or None}  # fmt: skip
         begun = begun_in(resume, {"checkpoint": checkpoint, **own, **settings})
         checkpoint = os.path.abspath(resume)
     kept = checkpoint_of(checkpoint, every, keep, {} if begun is None else begun.command)
@@ -168,7 +168,7 @@ def train(
         order = replace(order, **resumed(begun, data, output, order.trace))
     if in_group() and order.chosen.blocks is None:  # kept for one that goes on alone
         order = replace(order, chosen=replace(order.chosen, blocks=BLOCKS))
-    with ending_together(world()), kept_folder(None if check_only else kept, record) as folder:
+    with ending_together(world()), kept_folder(None if check_only else kept) as folder:
         if not speaks():
             return _take_part(order)
         return _carry_out(order, folder, Console(None if quiet else sys.stdout), trouble)
@@ -269,6 +269,7 @@ def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -
     """Keep the command beside its checkpoints, or compare it. Raises SettingError."""
     more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet,
             "stream": training.in_parts, "memory": order.memory,
+            "record": order.record,
             "device": None if order.device == "cpu" else order.device}  # fmt: skip
     command = command_of(kept, order.data, order.command_line, more)
     kept.begin(order.chosen, training, command=command)
