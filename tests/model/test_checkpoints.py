@@ -144,7 +144,6 @@ def test_epochs_that_run_in_one_call(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_by_one")
-@pytest.mark.usefixtures("one_by_one")
 def test_what_is_recorded_goes_on(tmp_path: Path) -> None:
     run: dict[str, Any] = {"record": cr.Record(rows=5), "epochs": 5}
     counted = Shown()
@@ -172,6 +171,7 @@ def shown_of(model: cr.Model) -> dict[str, Any]:
     return {name: x for name, x in model.learning.section.items() if name != "history"}
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_the_same_model_goes_on_after_ctrl_c(tmp_path: Path) -> None:
     model = cut(7, tmp_path, KeyboardInterrupt)
     assert ended(fitted(model, checkpoint=tmp_path)) == ended(fitted(network()))
