@@ -153,14 +153,14 @@ class Recorder(Callback):
             self._before = self._before or dict(values)
 
     def kept(self) -> dict[str, Any]:
-        """What was recorded, as plain values and arrays, from which `go_on` takes it."""
+        """The recording as plain values and arrays, from which `go_on` takes it."""
         return {
             "recording": self.recording.kept(), "learner": self._learner.kept(),
             "before": dict(self._before), "stride": self._stride, "ends": [*self._ends.items()],
         }  # fmt: skip
 
     def go_on(self, state: ModelState, kept: Mapping[str, Any]) -> None:
-        """Take what was recorded of the same run until a checkpoint, in the place of `begin`."""
+        """Take the recording of the same run until a checkpoint, in the place of `begin`."""
         old = self.recording
         state.record = self.recording = Recording(old.rows, old.inputs, self._nodes, state.values)
         self.recording.go_on(kept["recording"])

@@ -146,14 +146,14 @@ class Learner:
         self._records[at : at + again] = [record]
 
     def kept(self) -> dict[str, Any]:
-        """What was measured, as plain values and arrays, from which `go_on` takes it."""
+        """The measurements as plain values and arrays, from which `go_on` takes them."""
         return {
             "epochs": [*self.epochs], "records": [*self._records], "outputs": [*self._outputs],
             "latest": self._latest, "start": self.start, "before": self._before,
         }  # fmt: skip
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
-        """Take what was measured of the same model and rows."""
+        """Take the measurements of the same model and rows."""
         self.epochs, self._records = [*kept["epochs"]], [*kept["records"]]
         self._outputs, self._latest = [*kept["outputs"]], kept["latest"]
         self.start, self._before = kept["start"], kept["before"]
