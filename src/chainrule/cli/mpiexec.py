@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,14 +54,16 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    """Run a launcher, which Ctrl-C reaches by itself; returns its exit code."""
+    """Run a launcher, which Ctrl-C reaches by itself, and SIGTERM by us; returns its exit code."""
     with subprocess.Popen(command, env=environment) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                process.wait()
-                return INTERRUPTED
+        before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            return INTERRUPTED
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _launcher(count: int) -> list[str]:
