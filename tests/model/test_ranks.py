@@ -14,6 +14,7 @@ import chainrule as cr
 from chainrule.errors import GraphError, NotFinite, RankLost, SettingError
 from chainrule.system.ranks.local import run_threads
 from chainrule.system.ranks.world import world
+from chainrule.train.loop import Run
 
 ROWS = 150
 R = np.random.default_rng(3)
@@ -151,6 +152,35 @@ def test_a_callback_that_stops_one_rank_stops_all_after_the_same_step() -> None:
     found = run_threads(3, run)
     assert found[0][0] == 2
     assert len(set(found)) == 1
+
+
+def test_ranks_need_not_be_equally_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick one does more steps in a call of the program than a slow one."""
+    settings = {"epochs": 12, "validation": None, "patience": None}
+    one = trained(dense, **settings)
+    usual = Run._adapt
+
+    def adapt(run: Run, steps: int, elapsed: float) -> None:
+        usual(run, steps, 1e-6 if world().rank else 10.0)
+
+    monkeypatch.setattr(Run, "_adapt", adapt)
+    for found in run_threads(2, lambda: trained(dense, **settings)):
+        npt.assert_equal(found, one)
+
+
+def test_a_callback_may_be_given_on_one_rank_alone() -> None:
+    one = trained(dense)
+    steps: list[int] = []
+
+    class Seen(cr.Callback):
+        def on_step(self, state: Any) -> None:
+            steps.append(state.step)
+
+    both = run_threads(2, lambda: trained(dense, callbacks=None if world().rank else Seen()))
+    for found in both:
+        npt.assert_equal(found, one)
+    assert steps == [*range(1, len(steps) + 1)]
+    assert steps
 
 
 def test_an_error_on_one_rank_ends_the_others_with_its_reason() -> None:

@@ -23,9 +23,15 @@ from chainrule.model.prepare import Prepared
 from chainrule.model.ranked import blocks_of, first_reason, require_equal
 from chainrule.model.state import Data, ModelState
 from chainrule.passes.tables import MOVING, treatments
-from chainrule.system.ranks.communicator import Communicator, from_first, together
+from chainrule.system.ranks.communicator import Communicator, from_first, gather, together
 from chainrule.system.ranks.world import world
-from chainrule.train.callbacks import BestTracker, PlateauTracker, State, as_callbacks
+from chainrule.train.callbacks import (
+    BestTracker,
+    PlateauTracker,
+    State,
+    as_callbacks,
+    watches_steps,
+)
 from chainrule.train.epochends import EpochEnds
 from chainrule.train.fitsettings import FitSettings, as_optimizer
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
@@ -349,6 +355,7 @@ def _run(
     if begin.best and settings.keep_best and told.best_values is None:
         told.best_values, told.best_step = state.values | state.slots, state.steps
     ended: list[tuple[Mapping[str, Array], int]] = []
+    ranks = world()
 
     def lend(ready: bool) -> None:
         state.follow(program.read if ready else None, program.steps)
@@ -377,7 +384,8 @@ def _run(
         view=State(state, state.history), progress=progress, lend=lend,
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
         ends=partial(_ends, state, prepared, tracker, program, settings),
-        agree=partial(first_reason, world()),
+        agree=None if ranks.size == 1 else partial(first_reason, ranks),
+        watched=any(gather(ranks, any(map(watches_steps, as_callbacks(settings.callbacks))))),
         feed=feed(prepared, program, data, settings, told.last_epoch), order=order(prepared),
     )  # fmt: skip
     if survival is not None:

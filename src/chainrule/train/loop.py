@@ -62,7 +62,10 @@ class Run:
             too may run several in a call, where they are short; None: each has a call of its own.
         keep: called where the run may be written to disk, as it is now: between calls of the
             program, and with True at its end or at Ctrl-C, before the best state is put back.
-        agree: the reason to stop that all ranks go by, of this one's.
+        agree: the reason to stop that all ranks go by, of this one's, which they exchange after
+            each epoch; None for a process alone.
+        watched: whether callbacks of any rank are called after each step: then it is exchanged
+            after each step too.
     """
 
     program: Program
@@ -80,7 +83,8 @@ class Run:
     alone: bool = False
     ends: Callable[[], EpochEnds | None] = lambda: None
     keep: Callable[[bool], None] = lambda _: None
-    agree: Callable[[str | None], str | None] = lambda reason: reason
+    agree: Callable[[str | None], str | None] | None = None
+    watched: bool = False
     feed: StreamFeed | None = None
     order: Order | None = None
     callbacks: Sequence[Callback] = field(init=False)
@@ -150,7 +154,7 @@ class Run:
         batches = self._feed.epoch(state.epoch, self.settings.batch_size)
         total, summed = 0.0, 0
         while len(state.losses) < len(batches) and self.view.stop_reason is None:
-            (self._watched_steps if self._watching else self._steps)(batches)
+            (self._watched_steps if self._watching or self.watched else self._steps)(batches)
             state.seconds = time.perf_counter() - begun
             total, summed = total + float(state.losses[summed:].sum()), len(state.losses)
             self.progress.update(
@@ -163,7 +167,7 @@ class Run:
     def _at_once(self) -> int:
         """The number of epochs for the next call of the program."""
         state, rows = self.state, len(self.rows)
-        if self.feed is not None:
+        if self.feed is not None or self.agree is not None:  # `_slice` differs between ranks
             return 1
         count = min(self._slice // -(-rows // self.settings.batch_size), MOST_ROWS // rows)
         if count < 2 or self.callbacks or len(state.losses):
@@ -336,7 +340,7 @@ class Run:
 
     def _agree(self) -> None:
         """Stop where another rank has been stopped, by a callback of its own."""
-        reason = self.agree(self.view.stop_reason)
+        reason = None if self.agree is None else self.agree(self.view.stop_reason)
         if reason is not None and self.view.stop_reason is None:
             self.view.stop(reason)
 

@@ -23,6 +23,9 @@ SPINS = 200
 PAUSE = 5e-5
 """Seconds between later looks: a rank that waits leaves its processor to others."""
 
+TAGS = 1 << 15
+"""Tags that every MPI has."""
+
 TELL = 0.2
 """Seconds of waiting from which a rank says that it waits."""
 
@@ -53,8 +56,8 @@ class MPIRanks:
     def exchange(self, sent: Messages, received: Messages) -> None:
         """See Communicator."""
         comm, byte = self._comm, self._mpi.BYTE
-        requests = [comm.Irecv([x, byte], source=k) for k, a in received for x in _pieces(a)]
-        requests += [comm.Isend([x, byte], dest=k) for k, a in sent for x in _pieces(a)]
+        requests = [comm.Irecv([x, byte], k, _tag(x)) for k, a in received for x in _pieces(a)]
+        requests += [comm.Isend([x, byte], k, _tag(x)) for k, a in sent for x in _pieces(a)]
         looks, begun = 0, time.monotonic()
         while not self._mpi.Request.Testall(requests):
             looks += 1
@@ -116,6 +119,14 @@ def _pieces(array: Array) -> Iterator[Array]:
     each = max(PIECE // max(array.itemsize, 1), 1)
     for k in range(0, max(flat.size, 1), each):
         yield flat[k : k + each]
+
+
+def _tag(piece: Array) -> int:
+    """A tag of the size: a message is received only where one of its size is expected.
+
+    Open MPI may write all of a message to memory that is too small for it.
+    """
+    return int(piece.nbytes) % TAGS
 
 
 def _loaded() -> Any:
