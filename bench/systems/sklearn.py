@@ -59,7 +59,8 @@ class Sklearn:
             rate *= 2
         kind = MLPRegressor if self._network.regression else MLPClassifier
         model = kind(
-            self._network.widths[1:-1], solver=self._optimizer, alpha=0.0, momentum=0.0,
+            hidden_layer_sizes=self._network.widths[1:-1], solver=self._optimizer, alpha=0.0,
+            momentum=0.0,
             nesterovs_momentum=False, learning_rate_init=rate, batch_size=self._network.batch,
             max_iter=epochs, tol=0.0, n_iter_no_change=np.inf, random_state=0,
         )  # fmt: skip
