@@ -312,13 +312,13 @@ def test_what_is_no_picture_is_left_out_and_told(tmp_path: Path) -> None:
     assert table.notes == (
         "3 hidden files left out",
         "1 file left out whose ending is not that of a picture: 'notes.txt'",
-        "1 folder without pictures: 'birds' is not learned",
+        "1 folder without pictures: 'birds' has no rows",
     )
     (tmp_path / "cats" / "list.csv").write_text("a")
     (tmp_path / "fish").mkdir()
     assert read(str(tmp_path)).notes[1:] == (
         "2 files left out whose endings are not those of pictures: 'notes.txt', 'cats/list.csv'",
-        "2 folders without pictures: 'birds', 'fish' are not learned",
+        "2 folders without pictures: 'birds', 'fish' have no rows",
     )
 
 

@@ -43,6 +43,17 @@ def test_a_convolutional_network_learns_bars(bars: cr.Model) -> None:
     assert hidden.shape == (2 * 64, 128)  # the mean and the maximum of each channel
 
 
+def test_pictures_that_are_seen_rarely_are_moved_less_and_no_unit_is_dropped() -> None:
+    def chosen(side: int, epochs: int) -> tuple[float | None, float | None]:
+        given = cr.Config(target="class", epochs=epochs)
+        resolved = Training.of(cr.data.read(shapes(40, side)), given).config
+        return resolved.shift, resolved.dropout
+
+    assert chosen(28, 20) == chosen(8, 20) == (0.08, 0.15)  # 2 pixels of 28, and 1 of 8
+    assert chosen(28, 19) == (0.04, 0.0)  # 1 pixel of 28
+    assert chosen(8, 19) == (0.08, 0.0)
+
+
 def test_any_number_of_threads_gives_the_same_model(bars: cr.Model) -> None:
     values = []
     for threads in (1, 2):

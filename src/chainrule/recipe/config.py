@@ -102,7 +102,7 @@ class Config:
     )  # fmt: skip
     dropout: float | None = setting(
         None, "number", "Network", "share of units dropped after each hidden layer",
-        least=0, below=1, by_data=lambda x: 0.3 if x.wide and not x.few else 0.15,
+        least=0, below=1, by_data=lambda x: x.dropout,
     )  # fmt: skip
     loss: str | None = setting(
         None, "text", "Loss",

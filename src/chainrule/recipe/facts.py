@@ -58,6 +58,9 @@ MOST_SWAPPED = 0.1
 """The share of pictures that mirroring may take to another class."""
 SHIFT, ZOOM = 0.08, 0.2
 """The largest shift of a picture, and the largest share of its sides that is cut off."""
+OFTEN = 20
+"""Epochs below which pictures and signals are seen too rarely for a network to learn them by heart:
+it drops no units, and a picture is moved half as far, a pixel at least."""
 MIN_ZOOMED = 32
 """Pixels of the shorter side from which pictures are enlarged by chance."""
 STAGED = (6, 20, 48)
@@ -115,9 +118,21 @@ class Facts:
         return "yes" if alike else "no"
 
     @property
+    def rare(self) -> bool:
+        """Whether there are pictures or signals, and each is seen a few times only."""
+        return bool(self.grids) and self.epochs < OFTEN
+
+    @property
     def shift(self) -> float | None:
         """The largest shift of a picture or signal."""
-        return SHIFT if self.grids else None
+        if self.picture is None or not self.rare:
+            return SHIFT if self.grids else None
+        return min(SHIFT, max(SHIFT / 2, 1 / min(self.picture.shape[:2])))
+
+    @property
+    def dropout(self) -> float:
+        """The share of units dropped after each hidden layer."""
+        return 0.0 if self.rare else 0.3 if self.wide and not self.few else 0.15
 
     @property
     def zoom(self) -> float | None:

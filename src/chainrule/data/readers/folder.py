@@ -176,10 +176,8 @@ def _on_classes(folder: Path, files: Sequence[str], tops: Counter[str]) -> list[
     empty = sorted(name for name in there if name not in tops and not _is_hidden(name))
     if empty:
         shown = listed(list(map(repr, empty)), 6)
-        verb = "is" if len(empty) == 1 else "are"
-        notes.append(
-            f"{counted(len(empty), 'folder')} without pictures: {shown} {verb} not learned"
-        )
+        verb = "has" if len(empty) == 1 else "have"
+        notes.append(f"{counted(len(empty), 'folder')} without pictures: {shown} {verb} no rows")
     if deep := sum(name.count("/") > 1 for name in files):
         notes.append(f"{counted(deep, 'picture')} in folders within folders: the first folder is "
                      "the class")  # fmt: skip
