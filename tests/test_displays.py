@@ -35,7 +35,7 @@ LONG = NAME + "x" * 1_000_000
 SETTINGS = {
     "AMSGrad", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "LBFGS", "Lion", "NAdam",
     "Optimizer", "RAdam", "RMSprop", "SGD", "Callback", "EarlyStopping", "Initializer", "Schedule",
-    "Record", "Checkpoint", "Blocks", "Shared",
+    "Record", "Checkpoint", "BlockShuffle", "Shared",
 }  # fmt: skip
 """Classes whose objects are shown as the call that makes them."""
 

@@ -3,7 +3,7 @@
 from chainrule import data as data
 from chainrule import errors as errors
 from chainrule.autodiff import gradients as gradients
-from chainrule.data.windows import Blocks as Blocks
+from chainrule.data.windows import BlockShuffle as BlockShuffle
 from chainrule.estimators import MLPClassifier as MLPClassifier
 from chainrule.estimators import MLPRegressor as MLPRegressor
 from chainrule.explain.gradcheck import check_gradients as check_gradients

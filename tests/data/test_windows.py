@@ -14,7 +14,7 @@ from chainrule.data.windows import (
     HELD_ROWS,
     WINDOW_BYTES,
     WINDOW_ROWS,
-    Blocks,
+    BlockShuffle,
     Held,
     held_rows,
     order_of_windows,
@@ -24,7 +24,7 @@ from chainrule.errors import DataError, SettingError
 
 
 def orders(taken: Any, total: int, seed: int | None, rows: int, window: int) -> Any:
-    windows = windows_of(taken, total, Blocks(rows, window=window), seed)
+    windows = windows_of(taken, total, BlockShuffle(rows, window=window), seed)
     order = order_of_windows(taken, windows)
     return lambda epoch: order(epoch, 1)
 
@@ -48,7 +48,7 @@ def test_the_order_is_fixed() -> None:
     """Fixed numbers: another order would be another training run for everybody."""
     order = orders(np.arange(12), 12, 7, rows=2, window=2)
     assert order(1).tolist() == orders(np.arange(12), 12, 7, rows=2, window=2)(1).tolist()
-    windows = windows_of(np.arange(12), 12, Blocks(2, window=2), 7).epoch(1).windows
+    windows = windows_of(np.arange(12), 12, BlockShuffle(2, window=2), 7).epoch(1).windows
     assert [sorted(x // 3 for x in w) for w in windows] == [[0, 1]] * 3, "one of each stretch"
 
 
@@ -77,19 +77,19 @@ def test_minibatches_of_a_sorted_file_are_as_mixed_as_those_of_a_shuffled_one() 
 
 def test_the_size_of_a_block_follows_from_that_of_a_row() -> None:
     for row_bytes in (1, 24, 3072, 1 << 30):
-        rows = Blocks().sized(row_bytes).rows
+        rows = BlockShuffle().sized(row_bytes).rows
         assert rows is not None
         assert rows & (rows - 1) == 0
-        window = rows * Blocks().window
+        window = rows * BlockShuffle().window
         most = min(WINDOW_ROWS, WINDOW_BYTES // row_bytes)
         assert rows == 1 or window <= most < 2 * window
-    assert Blocks(5).sized(24) == Blocks(5)
+    assert BlockShuffle(5).sized(24) == BlockShuffle(5)
 
 
 @pytest.mark.parametrize("wrong", [{"rows": 0}, {"window": 0}, {"rows": 1.5}, {"window": True}])
 def test_a_wrong_size_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match="at least 1"):
-        cr.Blocks(**wrong)
+        cr.BlockShuffle(**wrong)
 
 
 def test_rows_validate_by_their_number_alone() -> None:

@@ -30,7 +30,7 @@ N = 3000
 X = R.normal(size=(N, 4)).astype("float32")
 K = R.integers(0, 6, N).astype("int8")
 DATA: dict[str, Any] = {"x": X, "k": K, "t": ((X[:, 0] * X[:, 1] > 0) ^ (K > 4)).astype("uint8")}
-BLOCKS = cr.Blocks(64, window=5)
+BLOCKS = cr.BlockShuffle(64, window=5)
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +66,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "early stop": {"optimizer": cr.SGD(1.5), "patience": 2, "epochs": 12},
     "plateau": {"optimizer": cr.SGD(s.ReduceOnPlateau(0.9, patience=1, factor=0.5))},
     "last kept": {"keep_best": False, "metrics": ["accuracy", "auc"]},
-    "one block": {"shuffle": cr.Blocks(N)},
-    "rows alone": {"shuffle": cr.Blocks(1, window=7), "epochs": 2},
-    "default blocks": {"shuffle": cr.Blocks(), "epochs": 2},
+    "one block": {"shuffle": cr.BlockShuffle(N)},
+    "rows alone": {"shuffle": cr.BlockShuffle(1, window=7), "epochs": 2},
+    "default blocks": {"shuffle": cr.BlockShuffle(), "epochs": 2},
     "large minibatches": {"batch_size": 5000},
     "interpreted": {"backend": "interpreter", "epochs": 1},
     "one thread": {"threads": 1},
@@ -88,7 +88,7 @@ def test_a_stream_trains_to_the_bits_of_arrays_in_memory(
 
 def test_the_default_order_of_a_stream_is_that_of_blocks() -> None:
     streamed = fitted(cr.data.stream(DATA), shuffle=True)
-    assert ended(streamed) == ended(fitted(DATA, shuffle=cr.Blocks()))
+    assert ended(streamed) == ended(fitted(DATA, shuffle=cr.BlockShuffle()))
 
 
 def test_weights_are_relative_to_the_mean_of_all_training_rows(
@@ -172,8 +172,8 @@ def test_a_file_sorted_by_class_trains_as_well_as_a_shuffled_one() -> None:
                   verbose=False, **settings)  # fmt: skip
         return float(model.evaluate({"x": x, "t": t})["loss"])
 
-    best = score(np.random.default_rng(0).permutation(8000), shuffle=cr.Blocks(32, window=16))
-    assert score(order, shuffle=cr.Blocks(32, window=16)) < best + 0.02
+    best = score(np.random.default_rng(0).permutation(8000), shuffle=cr.BlockShuffle(32, window=16))
+    assert score(order, shuffle=cr.BlockShuffle(32, window=16)) < best + 0.02
     assert score(order, shuffle=False) > best + 0.1, "the test sees the order"
 
 
@@ -237,7 +237,7 @@ x, t = cr.input("x", (32,)), cr.input("t", (), dtype="int32")
 logits = cr.dense(cr.dense(x, 8, "relu"), 2)
 model = cr.Model(logits, cr.cross_entropy(logits, t))
 stream = cr.data.stream(blocks)
-model.fit(stream, epochs=1, batch_size=4096, shuffle=cr.Blocks(256), verbose=False)
+model.fit(stream, epochs=1, batch_size=4096, shuffle=cr.BlockShuffle(256), verbose=False)
 scores = model.evaluate(stream)
 assert scores.notes, "of some rows"
 print(peak())
@@ -288,7 +288,7 @@ def test_other_rows_or_blocks_do_not_go_on(tmp_path: Path) -> None:
     kept = cr.Checkpoint(tmp_path / "run", every=0)
     fitted(cr.data.stream(DATA), checkpoint=kept)
     other = {**DATA, "k": DATA["k"][::-1].copy()}
-    for data, settings in ((other, {}), (DATA, {"shuffle": cr.Blocks(32, window=5)})):
+    for data, settings in ((other, {}), (DATA, {"shuffle": cr.BlockShuffle(32, window=5)})):
         with pytest.raises(SettingError, match="checkpoints of another call") as told:
             fitted(cr.data.stream(data), checkpoint=kept, **settings)
         assert "training data" in str(told.value)

@@ -25,15 +25,15 @@ HASHED = 1 << 18
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockShuffle:
     """The order of a stream: blocks of rows at random, several at a time, and shuffled together.
 
     `window` blocks, which lie evenly over the data, are shuffled together: so the minibatches of
     a file that is sorted, by class or by time, are as mixed as those of one that is not. The order
     follows from the seed of the model, the epoch and the numbers of the rows.
 
-    A stream is always read like this. `fit(arrays, shuffle=cr.Blocks())` takes arrays in memory in
-    the same order, and holds out the same rows: the results have the same bits.
+    A stream is always read like this. `fit(arrays, shuffle=cr.BlockShuffle())` takes arrays in
+    memory in the same order, and holds out the same rows: the results have the same bits.
 
     Args:
         rows: of a block; None: a power of two, so that a window has at most 64 MiB and 1,048,576
@@ -50,10 +50,10 @@ class Blocks:
 
     def __post_init__(self) -> None:
         if self.rows is not None:
-            object.__setattr__(self, "rows", require_integer("Blocks.rows", self.rows, 1))
-        object.__setattr__(self, "window", require_integer("Blocks.window", self.window, 1))
+            object.__setattr__(self, "rows", require_integer("BlockShuffle.rows", self.rows, 1))
+        object.__setattr__(self, "window", require_integer("BlockShuffle.window", self.window, 1))
 
-    def sized(self, row_bytes: int) -> Blocks:
+    def sized(self, row_bytes: int) -> BlockShuffle:
         """The same with the rows of a block, for rows of so many bytes."""
         if self.rows is not None:
             return self
@@ -100,7 +100,7 @@ class Windows:
     each stretch, chosen at random.
     """
 
-    def __init__(self, counts: NDArray[np.int64], blocks: Blocks, seed: int | None) -> None:
+    def __init__(self, counts: NDArray[np.int64], blocks: BlockShuffle, seed: int | None) -> None:
         assert blocks.rows is not None
         self.counts, self.block_rows, self._seed = counts, blocks.rows, seed
         self._windows = -(-len(counts) // blocks.window)
@@ -123,7 +123,7 @@ class Windows:
         return Epoch(windows, np.append(0, np.cumsum(sizes, dtype=np.int64)), keys)
 
 
-def windows_of(rows: Rows, total: int, blocks: Blocks, seed: int | None) -> Windows:
+def windows_of(rows: Rows, total: int, blocks: BlockShuffle, seed: int | None) -> Windows:
     """The windows of some rows, ascending, of so many."""
     assert blocks.rows is not None
     counts = np.bincount(rows // blocks.rows, minlength=-(-total // blocks.rows))

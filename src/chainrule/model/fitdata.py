@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from chainrule.data.windows import Blocks, order_of_windows
+from chainrule.data.windows import BlockShuffle, order_of_windows
 from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.graph.node import Array
@@ -24,7 +24,7 @@ def divided(state: ModelState, data: Data | Prepared, settings: FitSettings) -> 
         from chainrule.model.streaming import prepare_stream  # noqa: PLC0415  (few programs need it)
 
         return prepare_stream(state, data, settings)
-    blocks = settings.shuffle if isinstance(settings.shuffle, Blocks) else None
+    blocks = settings.shuffle if isinstance(settings.shuffle, BlockShuffle) else None
     return prepare(state, data, settings.validation, settings.groups, settings.time, blocks)
 
 

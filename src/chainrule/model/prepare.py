@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.data.windows import Blocks, Windows, held_rows, split_sentence, windows_of
+from chainrule.data.windows import BlockShuffle, Windows, held_rows, split_sentence, windows_of
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.errors import DataError, FeedError
@@ -55,7 +55,7 @@ def prepare(
     validation: Any,
     groups: Any,
     time: Any,
-    blocks: Blocks | None = None,
+    blocks: BlockShuffle | None = None,
 ) -> Prepared:
     """Check data and split its rows into training and validation rows.
 
@@ -90,7 +90,7 @@ def prepare(
 
 
 def _hashed(
-    state: ModelState, arrays: dict[str, Array], n: int, validation: Any, blocks: Blocks
+    state: ModelState, arrays: dict[str, Array], n: int, validation: Any, blocks: BlockShuffle
 ) -> Prepared:
     """The rows in memory divided as those of a stream are, and in its order."""
     held = held_rows(n, validation, state.seed, _row_bytes(state))
@@ -104,7 +104,7 @@ def _hashed(
     return _windowed(state, prepared, n, blocks)
 
 
-def _windowed(state: ModelState, prepared: Prepared, n: int, blocks: Blocks) -> Prepared:
+def _windowed(state: ModelState, prepared: Prepared, n: int, blocks: BlockShuffle) -> Prepared:
     """The same, with the order of a stream of so many rows."""
     sized = blocks.sized(_row_bytes(state))
     return replace(prepared, windows=windows_of(prepared.rows, n, sized, state.seed))

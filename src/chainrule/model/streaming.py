@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.data.streams.stream import Stream
-from chainrule.data.windows import Blocks, Held, Windows, held_rows, split_sentence
+from chainrule.data.windows import BlockShuffle, Held, Windows, held_rows, split_sentence
 from chainrule.engine.minibatch import Chunk, Rows, all_rows
 from chainrule.engine.totals import BLOCK, means
 from chainrule.errors import DataError, FeedError, SettingError, did_you_mean
@@ -37,7 +37,7 @@ def prepare_stream(state: ModelState, stream: Stream, settings: FitSettings) -> 
     check_extremes(state, stream, types)
     held_arrays: dict[str, Array] | None = None
     validation, size = settings.validation, feed_bytes(types)
-    blocks = blocks_of(settings).sized(size)
+    blocks = block_shuffle_of(settings).sized(size)
     assert blocks.rows is not None
     separate = validation is not None and (
         isinstance(validation, bool) or not isinstance(validation, (int, float))
@@ -64,9 +64,9 @@ def prepare_stream(state: ModelState, stream: Stream, settings: FitSettings) -> 
     )
 
 
-def blocks_of(settings: FitSettings) -> Blocks:
+def block_shuffle_of(settings: FitSettings) -> BlockShuffle:
     """The blocks of the order of a stream."""
-    return settings.shuffle if isinstance(settings.shuffle, Blocks) else Blocks()
+    return settings.shuffle if isinstance(settings.shuffle, BlockShuffle) else BlockShuffle()
 
 
 def refuse_unstreamed(settings: FitSettings) -> None:

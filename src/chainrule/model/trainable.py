@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
-from chainrule.data.windows import Blocks
+from chainrule.data.windows import BlockShuffle
 from chainrule.explain.trace import Trace
 from chainrule.model import fit as fitting
 from chainrule.model import stepping
@@ -46,7 +46,7 @@ class Trainable(ModelState):
         keep_best: bool = True,
         new_run: bool = False,
         total_epochs: int | None = None,
-        shuffle: bool | Blocks = True,
+        shuffle: bool | BlockShuffle = True,
         metrics: Iterable[str | Metric | Function] | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
@@ -95,8 +95,8 @@ class Trainable(ModelState):
             total_epochs: of the complete run, for schedules with spans that are fractions of it,
                 where several calls make one run; None: the epochs of the calls so far.
             shuffle: take the rows in a new order in each epoch. A stream's are shuffled block by
-                block; `cr.Blocks()` takes arrays in memory in the same order, and holds out the
-                same rows.
+                block; `cr.BlockShuffle()` takes arrays in memory in the same order, and holds out
+                the same rows.
             metrics: names or functions (target, prediction); None takes the defaults of the loss.
             clip_norm, clip_value: bounds on the gradients' joint norm, or on each entry.
             trainable: names or patterns of the parameters to train; None trains all.

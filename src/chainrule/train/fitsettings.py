@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from chainrule.data.windows import Blocks
+from chainrule.data.windows import BlockShuffle
 from chainrule.engine.devices import AUTO
 from chainrule.engine.program import check_backend, check_precision
 from chainrule.errors import SettingError, did_you_mean
@@ -44,7 +44,7 @@ class FitSettings:
     keep_best: bool = True
     new_run: bool = False
     total_epochs: int | None = None
-    shuffle: bool | Blocks = True
+    shuffle: bool | BlockShuffle = True
     metrics: Iterable[str | Metric | Function] | None = None
     clip_norm: float | None = None
     clip_value: float | None = None
