@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,9 @@ from chainrule.costs.work import work
 from chainrule.engine.compile import plan_step
 from chainrule.errors import GraphError, SettingError
 from chainrule.model.plan import step_of
+from chainrule.system.ranks.communicator import Messages
+from chainrule.system.ranks.local import Group, Local
+from chainrule.system.ranks.world import acting_as
 from chainrule.train.fitsettings import FitSettings
 
 
@@ -116,3 +121,79 @@ def test_the_row_count_of_a_program_alone_takes_no_kernel() -> None:
     listing = cr.Model(y, cr.huber(y, t)).plan(8, optimizer="sgd").listing
     assert "(1 / count())" in listing
     assert "step.rows" not in listing
+
+
+RANKS = {"ranks": 8, "bandwidth": 1e9, "latency": 5e-5}
+
+
+def test_a_forecast_of_several_processes_states_what_it_assumes() -> None:
+    made = model().plan(256, **RANKS)
+    text = str(made)
+    assert made.seconds == model().plan(256).seconds, "that of one process stays"
+    for part in ("On 8 processes", "1 of 8 blocks of up to 32 rows", "1.00 GB/s and 50.0 us a message",
+                 "processors like this one", "validation and reading are not counted"):  # fmt: skip
+        assert part in " ".join(text.split()), part
+    with pytest.raises(SettingError, match="bandwidth"):
+        model().plan(ranks=2, bandwidth=0)
+    with pytest.raises(SettingError, match="ranks"):
+        model().plan(ranks=0)
+
+
+def test_a_forecast_of_several_processes_is_between_its_bounds() -> None:
+    wide = model(width=900)
+    found = {n: wide.plan(512, **RANKS | {"ranks": n, "blocks": 8}).shared for n in (1, 2, 4, 8)}
+    alone = found[1]
+    assert alone is not None
+    assert alone.exchanging == alone.waiting == 0
+    assert alone.speedup == 1
+    for n, shared in found.items():
+        assert shared is not None
+        assert 0 < shared.speedup <= n
+        assert shared.waiting <= 1.000001 * shared.exchanging
+        assert shared.seconds == pytest.approx(alone.seconds / shared.speedup)
+        assert shared.computing >= alone.computing / n
+        assert shared.exchanging == pytest.approx(
+            shared.rounds * (shared.sums / 1e9 + 5e-5), rel=1e-6
+        )
+    slow = wide.plan(512, ranks=8, bandwidth=1e6).shared
+    assert slow is not None
+    assert slow.speedup < 1, "a network may be slower than one process"
+    assert slow.waiting > 0.9 * slow.exchanging
+
+
+def test_a_forecast_hides_exchanges_behind_the_sums_that_are_made_after_them() -> None:
+    x, t = cr.input("x", (20,)), cr.input("t", (), dtype="int32")
+    y = cr.dense(cr.mlp(x, (700, 700, 700, 700), "relu"), 3)
+    shared = cr.Model(y, cr.cross_entropy(y, t)).plan(512, **RANKS | {"latency": 0.0}).shared
+    assert shared is not None
+    last = 2 * 700 * 700 * 4  # exchanged when nothing is left to compute, or almost
+    hidden = shared.exchanging - shared.waiting
+    assert 0 < hidden < shared.exchanging * (1 - last / shared.sums / 2)
+
+
+def test_a_forecast_counts_the_bytes_that_processes_exchange() -> None:
+    made, sent = model(width=480), list[int]()
+    exchange = Local.exchange
+
+    class Counted(Local):
+        def exchange(self, sent_: Messages, received: Messages) -> None:
+            sent.extend(x.nbytes for _, x in sent_ if x.dtype == np.float32)
+            exchange(self, sent_, received)
+
+    rows = 8 * 16
+    data = {"x": np.ones((rows, 20), "float32"), "t": np.zeros(rows, "int32")}
+    group = Group(2)
+
+    def work(rank: int) -> None:
+        with acting_as(Counted(group, rank)):
+            made.untrained().fit(data, batch_size=rows, epochs=1, verbose=False)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for x in threads:
+        x.start()
+    for x in threads:
+        x.join()
+    shared = made.plan(rows, ranks=2).shared
+    assert shared is not None
+    gaps = 1.1  # rows are padded where machine code writes them
+    assert 2 * shared.sums <= sum(sent) <= gaps * 2 * shared.sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
+from chainrule.engine.blocks import THREAD, Block
 from chainrule.errors import GraphError, NotFinite, RankLost, SettingError
-from chainrule.system.ranks.local import run_threads
+from chainrule.system.ranks.local import Local, run_threads
 from chainrule.system.ranks.world import world
 from chainrule.train.loop import Run
 
@@ -261,3 +263,50 @@ def test_settings_that_do_not_go_with_blocks_are_refused() -> None:
     sparse = cr.Model(y, cr.mean(cr.square(y)))
     with pytest.raises(GraphError, match="updates whole tables"):
         sparse.fit({"k": DATA["k"]}, blocks=2)
+
+
+def wide() -> cr.Model:
+    """A network whose sums fill several buckets."""
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    h = cr.batch_norm(cr.dense(x, 600, "tanh", name="f"), name="n")
+    y = cr.dense(cr.mlp(h, (600, 600), "tanh", name="h"), 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=6)
+
+
+def test_sums_that_are_exchanged_while_a_block_goes_on_give_the_bits_of_one() -> None:
+    alone = bits(trained(wide, epochs=1))
+    for size in (2, 8):
+        for found in run_threads(size, lambda: bits(trained(wide, epochs=1))):
+            assert found == alone, size
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sums_are_exchanged_while_the_last_block_computes_the_next(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of each last block waits for an exchange: without one beside it, none comes."""
+    exchange, run, hidden = Local.exchange, Block.run, list[bool]()
+    begun = {rank: threading.Semaphore(0) for rank in range(2)}
+
+    def noted(self: Local, sent: Any, received: Any) -> None:
+        if threading.current_thread().name.startswith(THREAD):
+            begun[self.rank].release()
+        exchange(self, sent, received)
+
+    def waiting(self: Block, part: Any) -> bool:
+        if isinstance(part, tuple) and self.number in (3, 7) and part[0]:
+            hidden.append(begun[world().rank].acquire(timeout=20))
+        return run(self, part)
+
+    monkeypatch.setattr(Local, "exchange", noted)
+    monkeypatch.setattr(Block, "run", waiting)
+    plain = {"validation": None, "patience": None, "epochs": 1, "threads": threads}
+    run_threads(2, lambda: trained(plain_wide, **plain))
+    assert len(hidden) >= 2 * 3
+    assert all(hidden)
+
+
+def plain_wide() -> cr.Model:
+    x, t = cr.input("x", (6,)), cr.input("t", (), dtype="int32")
+    y = cr.dense(cr.mlp(x, (600, 600, 600), "tanh", name="h"), 3, name="y")
+    return cr.Model(y, cr.cross_entropy(y, t), seed=6)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from chainrule.costs.cost import KernelCost, PlanCost
 from chainrule.display.tables import Section, bytes_text, digits, seconds_text
+from chainrule.plan.schedule import BUCKET
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class SharedCost:
         rows: of a block.
         block: the cost of a step on the rows of one block.
         cuts: the phases before each exchange.
-        sums: bytes of all sums that a step exchanges.
+        made: bytes of the sums that each phase makes, which are exchanged.
         bandwidth, latency: bytes a second, and seconds of each message, between two processes.
     """
 
@@ -26,7 +27,7 @@ class SharedCost:
     rows: int
     block: PlanCost
     cuts: tuple[int, ...]
-    sums: int
+    made: tuple[int, ...]
     bandwidth: float
     latency: float
 
@@ -41,14 +42,45 @@ class SharedCost:
         return self._computing(-(-self.blocks // self.ranks))
 
     @property
+    def sums(self) -> int:
+        """The bytes of all sums that a step exchanges."""
+        return sum(self.made)
+
+    @property
     def exchanging(self) -> float:
-        """Seconds in which a process sends sums, and waits for those of others."""
-        return self.rounds * (self.sums / self.bandwidth + len(self.cuts) * self.latency)
+        """Seconds in which sums are sent and received, also while a process computes."""
+        return sum(seconds for _, seconds in self._exchanges)
+
+    @property
+    def waiting(self) -> float:
+        """Seconds in which a process waits for sums: the rest is hidden behind its last block."""
+        computed = clock = exchanged = 0.0
+        exchanges = dict(self._exchanges)
+        for phase in range(self.cuts[-1]):
+            seconds = sum(x.seconds for x in self.block.kernels if x.phase == phase)
+            clock, computed = clock + seconds, computed + seconds
+            if phase in exchanges:
+                exchanged = max(exchanged, clock) + exchanges[phase]
+            if phase + 1 in self.cuts:
+                clock = max(clock, exchanged)
+        return clock - computed
+
+    @property
+    def _exchanges(self) -> list[tuple[int, float]]:
+        """The phases after which sums are sent, bucket by bucket, and the seconds that it takes."""
+        found: list[tuple[int, float]] = []
+        size = 0
+        for phase, made in enumerate(self.made[: self.cuts[-1]]):
+            size += made
+            if size >= BUCKET or phase + 1 in self.cuts:
+                found.append((phase, self.rounds * (size / self.bandwidth + self.latency)))
+                size = 0
+        return found
 
     @property
     def seconds(self) -> float:
-        """The time of a step: nothing is sent while a process computes."""
-        return self.computing + self.exchanging
+        """The time of a step."""
+        return self.computing + self.waiting
 
     @property
     def speedup(self) -> float:
@@ -71,11 +103,13 @@ class SharedCost:
                           "as one process with the same blocks"),
             ("computing", f"{seconds_text(self.computing)}: {-(-self.blocks // self.ranks)} of "
                           f"{self.blocks} blocks of up to {self.rows:,} rows, and the update"),
-            ("exchanging", f"{seconds_text(self.exchanging)}, "
-                           f"{100 * self.exchanging / self.seconds:.0f} % of the step: "
-                           f"{bytes_text(self.sums)} of sums, {self.rounds} times"),
+            ("exchanging", f"{seconds_text(self.exchanging)}: {bytes_text(self.sums)} of sums, "
+                           f"{self.rounds} time{'s' * (self.rounds != 1)}"),
+            ("waiting", f"{seconds_text(self.waiting)}, "
+                        f"{100 * self.waiting / self.seconds:.0f} % of the step: what is not "
+                        "exchanged while the last block is computed"),
             ("assumed", f"{digits(self.bandwidth / 1e9)} GB/s and "
                         f"{seconds_text(self.latency)} a message between any two at once; "
-                        "processors like this one, each with memory of its own; nothing is sent "
-                        "while a process computes; validation and reading are not counted"),
+                        "processors like this one, each with memory of its own, and equally fast; "
+                        "adding, validation and reading are not counted"),
         ))  # fmt: skip

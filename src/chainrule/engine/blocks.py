@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.base import Calls
+from chainrule.backend.cpu.layout import Layout, layout
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.orders import Part
 from chainrule.backend.cpu.run.tuned import threads_for
 from chainrule.backend.statemapping import State
 from chainrule.engine.treesum import Tree, TreeSum
@@ -18,7 +22,11 @@ from chainrule.errors import RankLost
 from chainrule.graph.node import Array
 from chainrule.graph.step import FIRST_ROW
 from chainrule.ir.kernel import Buffer
+from chainrule.plan.schedule import BUCKET
 from chainrule.system.ranks.communicator import Communicator
+
+THREAD = "chainrule-exchange"
+"""The name of the thread that exchanges sums."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class BlockRunner:
     Each block of a minibatch is computed by itself, and what is summed over rows is added in a
     fixed tree. So the bits depend on the number of blocks, and not on that of ranks. Where a step
     exchanges sums more than once, as for statistics of the minibatch, each block of this rank has
-    memory of its own between the exchanges.
+    memory of its own between the exchanges. Large sums are exchanged bucket by bucket, by a thread,
+    while the last block of this rank computes the next ones.
 
     Args:
         code: of the step.
@@ -64,15 +73,13 @@ class BlockRunner:
                 Runner(code, threads=count, state=first.state_memory) for _ in self._mine[1:]
             ]
         self._distinct = list(dict.fromkeys(self._runners))
-        self._exchanged = _by_part(code)
-        self._sums = [
-            TreeSum(tree, blocks.ranks, [(_sizes(x), x.dtype) for x in buffers])
-            for buffers in self._exchanged
+        self._parts = [
+            [Bucket(phases, TreeSum(tree, blocks.ranks, sums_of(x))) for phases, x in buckets]
+            for buckets in by_part(code)
         ]
-        self._views = {
-            runner: [[runner.gradient(x) for x in buffers] for buffers in self._exchanged]
-            for runner in self._distinct
-        }
+        self._thread: ThreadPoolExecutor | None = None
+        if blocks.ranks.beside and any(len(x) > 1 for x in self._parts):
+            self._thread = ThreadPoolExecutor(1, THREAD)
         loss = code.signature.loss
         assert loss is not None
         self._loss = first.memory.view(loss)
@@ -99,6 +106,9 @@ class BlockRunner:
         """See Runner."""
         for x in self._distinct:
             x.release()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = ThreadPoolExecutor(1, THREAD)
 
     def reads(self, name: str) -> bool:
         """See Runner."""
@@ -141,54 +151,132 @@ class BlockRunner:
         return losses, None
 
     def _step(self, rows: Array, inputs: dict[str, Array]) -> bool:
-        """Do a step on the rows of a minibatch; returns whether all is finite.
-
-        A block without rows is run too, for what later parts need of it; its sums are 0.
-        """
-        count, parts = self._blocks.count, len(self._exchanged)
+        """Do a step on the rows of a minibatch; returns whether all is finite."""
+        count, parts = self._blocks.count, len(self._parts)
         starts = [k * len(rows) // count for k in range(count + 1)]
-        blocks = [(k, rows[starts[k] : starts[k + 1]], starts[k]) for k in self._mine]
-        for part, sums in enumerate(self._sums):
-            sums.begin()
-            for runner, (k, some, first) in zip(self._runners, blocks, strict=True):
-                if not _run(runner, some, inputs | {FIRST_ROW.label: np.asarray(first)}, part):
-                    return False
-                sums.add(k, self._views[runner][part] if len(some) else sums.zeros)
-            totals = sums.total()
+        blocks = [
+            Block(k, runner, rows[starts[k] : starts[k + 1]],
+                  inputs | {FIRST_ROW.label: np.asarray(starts[k])})
+            for k, runner in zip(self._mine, self._runners, strict=True)
+        ]  # fmt: skip
+        for buckets in self._parts:
+            if (totals := self._totals(buckets, blocks)) is None:
+                return False
             for runner in self._distinct:
-                for view, x in zip(self._views[runner][part], totals, strict=True):
-                    view[...] = x
-        _, some, first = blocks[0]
-        finite = _run(self._first, some, inputs | {FIRST_ROW.label: np.asarray(first)}, parts)
+                for x in totals:
+                    x.place(runner)
+        finite = blocks[0].run(parts)
         for runner in self._distinct:
             runner.parity = self._first.parity
         return finite
 
+    def _totals(self, buckets: Sequence[Bucket], blocks: Sequence[Block]) -> list[Made] | None:
+        """The sums over all blocks that a part of a step makes; None where not all is finite.
 
-def _run(runner: Runner, rows: Array, inputs: Mapping[str, Array], part: int) -> bool:
-    """Do a part of a step; returns whether the new state is finite so far."""
-    _, failed = runner.run(rows, [0, len(rows)], inputs, part)
-    return failed is None
+        A block without rows is run too, for what later parts need of it; its sums are 0.
+        """
+        coming: list[Future[Made]] = []
+        try:
+            for x in buckets:
+                x.sums.begin()
+            for block in blocks:
+                taken = [x.sums.take() for x in buckets]
+                for made in taken:
+                    made.place(block.runner)
+                for bucket, made in zip(buckets, taken, strict=True):
+                    if not block.run(bucket.phases):
+                        return None
+                    if not len(block.rows):
+                        made.clear()
+                    bucket.sums.add(block.number, made)
+                    if self._thread is not None and block is blocks[-1]:
+                        coming.append(self._thread.submit(bucket.sums.total))
+        finally:
+            wait(coming)
+        return [x.result() for x in coming] or [x.sums.total() for x in buckets]
 
 
-def _sizes(buffer: Buffer) -> tuple[int, ...]:
-    return tuple(d for d in buffer.shape if isinstance(d, int))
+class Block(NamedTuple):
+    """A block of a minibatch: its number, what runs it, its rows, and what a step brings."""
+
+    number: int
+    runner: Runner
+    rows: Array
+    inputs: Mapping[str, Array]
+
+    def run(self, part: int | Part) -> bool:
+        """Do a part of a step; returns whether the new state is finite so far."""
+        _, failed = self.runner.run(self.rows, [0, len(self.rows)], self.inputs, part)
+        return failed is None
 
 
-def _by_part(code: Executable) -> list[list[Buffer]]:
-    """The sums that are exchanged after each part of a step: those that it is the first to use."""
-    seen = set[Buffer]()
-    found: list[list[Buffer]] = []
-    start = 0
+class Made:
+    """The sums of a bucket, where machine code writes and reads them.
+
+    Args:
+        places: for each type, the layout of its buffers.
+    """
+
+    def __init__(self, places: Mapping[str, Layout]) -> None:
+        self._memories = [x.memory() for x in places.values()]
+        self.flats = [x.block.view(dtype) for dtype, x in zip(places, self._memories, strict=True)]
+
+    def place(self, runner: Runner) -> None:
+        """Have a runner write and read them from now on."""
+        for x in self._memories:
+            runner.place(x)
+
+    def clear(self) -> None:
+        """Make them 0."""
+        for x in self.flats:
+            x[...] = 0
+
+
+class Bucket(NamedTuple):
+    """Sums that are exchanged together.
+
+    Attributes:
+        phases: after which they are there: all since those of the bucket before.
+        sums: over blocks.
+    """
+
+    phases: Part
+    sums: TreeSum[Made]
+
+
+def sums_of(buffers: Sequence[Buffer]) -> Callable[[], Made]:
+    """The function that makes sums for some buffers, those of a type next to each other."""
+    types = dict.fromkeys(x.dtype for x in buffers)
+    places = {dtype: layout((x for x in buffers if x.dtype == dtype), (), 1) for dtype in types}
+    return lambda: Made(places)
+
+
+def by_part(code: Executable) -> list[list[tuple[Part, list[Buffer]]]]:
+    """For each part of a step the buckets of the sums that it is the first to use."""
+    seen, start = set[Buffer](), 0
+    found: list[list[tuple[Part, list[Buffer]]]] = []
     for end in code.signature.cuts:
-        used = {
-            buffer
-            for phase in code.program.phases[start:end]
-            for launch in phase
-            for buffer, _ in launch.operands
-            if buffer.space == "gradient"
-        }
-        found.append(sorted(used - seen, key=lambda x: x.name))
-        seen |= used
+        last: dict[Buffer, int] = {}
+        for number in range(start, end):
+            for launch in code.program.phases[number]:
+                for buffer, _ in launch.operands:
+                    if buffer.space == "gradient" and buffer not in seen:
+                        last[buffer] = max(number, last.get(buffer.whole, 0))
+                        last[buffer.whole] = last[buffer]
+        seen |= last.keys()
+        found.append(_buckets((start, end), {x: last[x.whole] for x in last}))
         start = end
+    return found
+
+
+def _buckets(part: Part, last: Mapping[Buffer, int]) -> list[tuple[Part, list[Buffer]]]:
+    """The buckets of a part, from the last phase that touches each sum."""
+    found: list[tuple[Part, list[Buffer]]] = []
+    first, some = part[0], list[Buffer]()
+    for number in range(*part):
+        some += sorted((x for x, k in last.items() if k == number), key=lambda x: x.name)
+        full = sum(x.bytes for x in some if x.part is None) >= BUCKET
+        if full or number == part[1] - 1:
+            found.append(((first, number + 1), some))
+            first, some = number + 1, []
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -96,69 +95,56 @@ class Tree:
         return Join(left, right, tuple(sent), received)
 
 
-class _Sums:
-    """Arrays of given shapes, those of one type next to each other, to be sent in one piece."""
+class Sums(Protocol):
+    """The sums of some rows: arrays of numbers, the same number of the same sizes everywhere.
 
-    def __init__(self, shapes: Sequence[tuple[tuple[int, ...], str]]) -> None:
-        sizes: dict[str, int] = {}
-        places = []
-        for shape, dtype in shapes:
-            size, start = math.prod(shape), sizes.get(dtype, 0)
-            sizes[dtype] = start + size
-            places.append((dtype, start, start + size, shape))
-        flats = {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
-        self.flats: list[Array] = list(flats.values())
-        self.arrays: list[Array] = [
-            flats[dtype][start:end].reshape(shape) for dtype, start, end, shape in places
-        ]
+    Attributes:
+        flats: all elements, as arrays of one axis; what lies between them counts for nothing.
+    """
+
+    @property
+    def flats(self) -> Sequence[Array]: ...
+
+
+S = TypeVar("S", bound=Sums)
 
 
 @dataclass
-class TreeSum:
-    """The sums of one exchange: the arrays of each block in turn, then those of all blocks.
+class TreeSum(Generic[S]):
+    """The sums of one exchange: those of each block in turn, then those of all blocks.
 
     Args:
         tree: of the blocks.
         ranks: that have them.
-        shapes: of the arrays, with their types.
+        make: makes sums, to be filled.
     """
 
     tree: Tree
     ranks: Communicator
-    shapes: Sequence[tuple[tuple[int, ...], str]]
-    _parts: list[tuple[Span, _Sums]] = field(default_factory=list, init=False)
-    _free: list[_Sums] = field(default_factory=list, init=False)
-
-    @property
-    def zeros(self) -> list[Array]:
-        """The arrays of a block without rows."""
-        return [np.zeros((), dtype) for _, dtype in self.shapes]
+    make: Callable[[], S]
+    _parts: list[tuple[Span, S]] = field(default_factory=list, init=False)
+    _free: list[S] = field(default_factory=list, init=False)
 
     def begin(self) -> None:
         """Forget what a step that was not done has added."""
         self._free += [sums for _, sums in self._parts]
         self._parts = []
 
-    def add(self, block: int, arrays: Sequence[Array]) -> None:
-        """Take the arrays of a block of this rank; its blocks come in order."""
-        parts, here = self._parts, (block, block + 1)
-        if parts and self.tree.siblings(parts[-1][0], here):
-            span, sums = parts.pop()
-            here = span[0], block + 1
-            for x, y in zip(sums.arrays, arrays, strict=True):
-                x += y
-        else:
-            sums = self._take()
-            for x, y in zip(sums.arrays, arrays, strict=True):
-                x[...] = y
-        parts.append((here, sums))
+    def take(self) -> S:
+        """Sums to fill, which `add` takes."""
+        return self._free.pop() if self._free else self.make()
+
+    def add(self, block: int, sums: S) -> None:
+        """Take the sums of a block of this rank; its blocks come in order."""
+        parts = self._parts
+        parts.append(((block, block + 1), sums))
         while len(parts) > 1 and self.tree.siblings(parts[-2][0], parts[-1][0]):
             (right, more), (left, sums) = parts.pop(), parts.pop()
             self._join(sums, more)
             parts.append(((left[0], right[1]), sums))
 
-    def total(self) -> list[Array]:
-        """The sums over all blocks, the same on every rank; the next `add` writes over them."""
+    def total(self) -> S:
+        """The sums over all blocks, the same on every rank; the next `take` may give them again."""
         have = dict(self._parts)
         self._parts = []
         for join in self.tree.joins:
@@ -166,7 +152,7 @@ class TreeSum:
             received: list[tuple[int, Array]] = []
             if join.received is not None:
                 source, span = join.received
-                have[span] = self._take()
+                have[span] = self.take()
                 received = [(source, x) for x in have[span].flats]
             self.ranks.exchange(sent, received)
             left, right = have.pop(join.left), have.pop(join.right)
@@ -174,13 +160,10 @@ class TreeSum:
             have[join.left[0], join.right[1]] = left
         (sums,) = have.values()
         self._free.append(sums)
-        return sums.arrays
+        return sums
 
-    def _join(self, left: _Sums, right: _Sums) -> None:
-        for x, y in zip(left.flats, right.flats, strict=True):
-            x += y
+    def _join(self, left: S, right: S) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # the step that follows finds it
+            for x, y in zip(left.flats, right.flats, strict=True):
+                x += y
         self._free.append(right)
-
-    def _take(self) -> _Sums:
-        """Arrays to fill."""
-        return self._free.pop() if self._free else _Sums(self.shapes)

@@ -11,6 +11,7 @@ step runs. A place has one integer expression for each axis of the buffer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal as OneOf
 from typing import NamedTuple, TypeAlias
@@ -65,6 +66,11 @@ class Buffer:
     def whole(self) -> Buffer:
         """The buffer that it is a part of; itself, if it is not one."""
         return self if self.part is None else self.part.whole
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of its elements, without gaps; of those with rows for each row."""
+        return math.prod(d for d in self.shape if isinstance(d, int)) * BYTES[self.dtype]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from chainrule.backend.base import Forecaster
 from chainrule.backend.registry import forecaster
@@ -29,7 +26,6 @@ from chainrule.errors import GraphError, SettingError
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Operation
 from chainrule.graph.step import STEP_INPUTS, Step
-from chainrule.ir.kernel import Buffer
 from chainrule.model.fit import optimizer_for
 from chainrule.model.ranked import BLOCKS
 from chainrule.model.state import ModelState
@@ -99,7 +95,10 @@ def _shared(state: ModelState, settings: FitSettings, network: Network) -> Share
     speeds, most = backend.speeds(), backend.max_threads(settings.threads)
     threads = most if settings.threads else best_threads(made, rows, most, speeds)
     cost = PlanCosts(made, rows, speeds).at(threads)
-    sums = sum(map(_bytes, made.signature.gradients))
+    sums = tuple(
+        sum(y.bytes for x in phase.tasks for y in x.writes if y.space == "gradient")
+        for phase in made.phases
+    )
     return SharedCost(
         network.ranks, blocks, rows, cost, made.cuts, sums, network.bandwidth, network.latency
     )
@@ -186,15 +185,9 @@ def _memory(
     need = backend.memory(plan, size, threads)
     return MemoryNeed(
         state=need.state,
-        copies=sum(_bytes(b) * (2 if b.name in parameters else 1) for b in states),
+        copies=sum(b.bytes * (2 if b.name in parameters else 1) for b in states),
         work=need.work,
         scratch=need.scratch,
         row=sum(map(row_bytes, inputs)),
         rows=rows,
     )
-
-
-def _bytes(buffer: Buffer) -> int:
-    """The bytes of a state as an array without gaps."""
-    shape = [d for d in buffer.shape if isinstance(d, int)]
-    return math.prod(shape) * np.dtype(buffer.dtype).itemsize

@@ -22,6 +22,10 @@ ASSUMED_ROWS = 64
 """The size assumed for N in choices that depend on size."""
 
 
+BUCKET = 1 << 20
+"""Bytes of sums over rows from which they are exchanged while the phases after them run."""
+
+
 def schedule(kernels: Iterable[Kernel]) -> tuple[Phase, ...]:
     """The kernels in phases, each as early as possible; `kernels` are in a valid order.
 
@@ -81,6 +85,24 @@ def between_exchanges(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
         stretches[number].append(kernel)
         made |= dict.fromkeys(written, number)
     return stretches
+
+
+def in_buckets(phases: Iterable[Phase]) -> Iterator[Phase]:
+    """The phases before an exchange, each cut behind so many of its sums that they fill a bucket.
+
+    Tasks keep their order, and so what one follows is done before it.
+    """
+    size = 0
+    for phase in phases:
+        tasks: list[Task] = []
+        for task in phase.tasks:
+            if tasks and size >= BUCKET:
+                yield Phase(tuple(tasks))
+                tasks, size = [], 0
+            tasks.append(task)
+            size += sum(x.bytes for x in task.writes if x.space == "gradient")
+        yield Phase(tuple(tasks))
+        size = 0 if size >= BUCKET else size
 
 
 def between_calls(

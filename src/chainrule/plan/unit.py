@@ -173,6 +173,7 @@ def schedule(unit: Unit) -> Plan:
     before, levels = scheduling.between_calls(first, [(x.operands, x.result) for x in unit.calls])
     ends = list(itertools.accumulate(map(len, before)))
     stretches = [tuple(itertools.chain(*before)), *map(scheduling.schedule, rest)]
+    stretches[:-1] = [tuple(scheduling.in_buckets(x)) for x in stretches[:-1]]
     made = tuple(itertools.chain(*stretches))
     cuts = tuple(itertools.accumulate(map(len, stretches[:-1])))
     calls = tuple(

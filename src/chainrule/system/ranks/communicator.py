@@ -33,11 +33,13 @@ class Communicator(Protocol):
         rank: the number of this one, from 0.
         size: how many there are.
         grouped: whether the process is one of a group, though it be the only one.
+        beside: whether there are others, and a thread may exchange while another one computes.
     """
 
     rank: int
     size: int
     grouped: bool
+    beside: bool
 
     def exchange(self, sent: Messages, received: Messages) -> None:
         """Send arrays and fill others, all at once; messages of two ranks keep their order.
@@ -56,7 +58,7 @@ class Communicator(Protocol):
 class Serial:
     """The Communicator of a process by itself."""
 
-    rank, size, grouped = 0, 1, False
+    rank, size, grouped, beside = 0, 1, False, False
 
     def exchange(self, sent: Messages, received: Messages) -> None:
         """See Communicator; there is no other rank."""

@@ -42,6 +42,7 @@ class Local:
 
     def __init__(self, group: Group, rank: int) -> None:
         self._group, self.rank, self.size = group, rank, group.size
+        self.beside = group.size > 1
 
     def exchange(self, sent: Messages, received: Messages) -> None:
         """See Communicator."""

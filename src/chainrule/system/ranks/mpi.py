@@ -48,6 +48,8 @@ class MPIRanks:
         self._mpi = _loaded()
         self._comm = self._mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
+        serialized = self._mpi.Query_thread() >= self._mpi.THREAD_SERIALIZED
+        self.beside = self.size > 1 and serialized
         if self.size > 1:
             self._watch = Watch(self.rank, self.size, lambda value: gather(self, value))
             _end_at_terminate()

@@ -89,7 +89,7 @@ class Runner:
             self.signature.outputs,
         )
         self.memory = layout(others, (), code.max_rows, alive, same).memory()
-        self._set_addresses(self.memory)
+        self.place(self.memory)
         self.attach_state(state_layout(self.signature).memory() if state is None else state)
         self._given = Given(self.program.slots, self._word)
         self._outputs = [self.memory.view(b) for b in self.signature.outputs]
@@ -124,6 +124,8 @@ class Runner:
     def _select_tasks(self, part: Part) -> None:
         """Select the entries of the table to run."""
         self._selected = part
+        if part not in self._entry_of:
+            self._entry_of[part] = self._orders.entries(part)
         first, count = self._entry_of[part]
         self._set("table", self._table_at + first * self._table.strides[0])
         self._set("tasks", count)
@@ -147,7 +149,7 @@ class Runner:
     def attach_state(self, state: Memory) -> None:
         """Take memory for the state that is filled already."""
         self.state_memory = state
-        self._set_addresses(state)
+        self.place(state)
         others = (b for b in self.names.values() if b not in self.signature.updates)
         self._saved = Saved(state, others)
         self._views: dict[tuple[str, int], Array] = {}
@@ -159,7 +161,8 @@ class Runner:
             self._views[key] = self.state_memory.view(self.names[name], self.parity)
         return self._views[key]
 
-    def _set_addresses(self, memory: Memory) -> None:
+    def place(self, memory: Memory) -> None:
+        """Have the buffers of a memory where they lie there, from the next run on."""
         base = int(memory.block.ctypes.data)
         for buffer, place in memory.places.items():
             slot, offsets = self.program.slots[buffer], place.offsets
@@ -229,7 +232,7 @@ class Runner:
         rows: npt.ArrayLike,
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
-        part: int | None = None,
+        part: int | Part | None = None,
         pauses: Pauses | None = None,
         *,
         follows: bool = False,
@@ -240,8 +243,8 @@ class Runner:
             rows: of the data set, of all steps one after the other.
             offsets: where each step's rows begin, and at last their end: (steps + 1,).
             step_inputs: by name, (steps, ...), or one value for all steps.
-            part: of one step of a plan with cuts: all parts are done in turn, for the same rows.
-                What `gradient` gives may be changed in between.
+            part: of one step of a plan with cuts: all parts are done in turn, for the same rows;
+                or some phases of a part. What `gradient` gives may be changed in between.
             pauses: steps, and what is called after so many of them, again and again; it may look
                 at the state.
             follows: whether neither state nor data were changed since the last run. Then the state
@@ -256,7 +259,9 @@ class Runner:
         steps = len(ends) - 1
         losses = np.zeros(max(steps, 1), np.float64)
         alive = self._begin(index, ends, step_inputs, losses)
-        chosen = self._all if part is None else self._parts[part]
+        chosen = self._all if part is None else part
+        if isinstance(chosen, int):
+            chosen = self._parts[chosen]
         if chosen != self._selected:
             self._select_tasks(chosen)
         overwrites = self.signature.overwrites

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from chainrule.backend.cpu.run.driver import Pauses, Runner
 from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.orders import Part
 from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads
 
 
@@ -32,7 +33,7 @@ class TunedRunner(Runner):
         rows: npt.ArrayLike,
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
-        part: int | None = None,
+        part: int | Part | None = None,
         pauses: Pauses | None = None,
         *,
         follows: bool = False,
