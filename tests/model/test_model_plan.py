@@ -130,7 +130,8 @@ def test_a_forecast_of_several_processes_states_what_it_assumes() -> None:
     made = model().plan(256, **RANKS)
     text = str(made)
     assert made.seconds == model().plan(256).seconds, "that of one process stays"
-    for part in ("On 8 processes", "1 of 8 blocks of up to 32 rows", "1.00 GB/s and 50.0 us a message",
+    for part in ("On 8 processes", "1 of 8 blocks of up to 32 rows",
+                 "1.00 GB/s and 50.0 us a message",
                  "processors like this one", "validation and reading are not counted"):  # fmt: skip
         assert part in " ".join(text.split()), part
     with pytest.raises(SettingError, match="bandwidth"):
