@@ -85,6 +85,26 @@ def test_the_command_trains_one_model_with_the_bits_of_a_process_alone(tmp_path:
         assert value.tobytes() == two.values[name].tobytes(), name
 
 
+def test_data_in_parts_are_read_once_and_give_the_bits_of_a_process_alone(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for k in range(2):
+        write_table(tmp_path / "parts" / f"{k}.csv", 120)
+    options = ["train", "parts/*.csv", "--target", "c", "--stream", "--quality", "fast"]
+    options += ["--epochs", "3", "--seed", "4"]
+    run = started(tmp_path, 2, "-m", "chainrule", *options, "-o", "two")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("240 rows encoded once") == 1, "rank 0 alone talks"
+    assert {x.name for x in tmp_path.iterdir()} == {"parts", "two"}
+    alone = subprocess.run(
+        [sys.executable, "-m", "chainrule", *options, "-o", "one", "--blocks", "8", "-q"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    one, two = (cr.load(tmp_path / x / "model.safetensors") for x in ("one", "two"))
+    for name, value in one.values.items():
+        assert value.tobytes() == two.values[name].tobytes(), name
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
 def test_a_rank_that_is_lost_ends_all_with_its_name(how: str, tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(SCRIPT)

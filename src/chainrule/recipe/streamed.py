@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,11 +22,13 @@ from chainrule.data.repeats import Keys
 from chainrule.data.shuffle import Rows, drawn, shuffled
 from chainrule.data.streams.stream import Stream
 from chainrule.data.streams.tables import rows_at, stream_of
+from chainrule.data.streams.writer import StoreWriter, opened
 from chainrule.data.table import Table, counted, require_column
 from chainrule.data.windows import HASHED, Held, held_rows, split_sentence
 from chainrule.display.screen import Screen
-from chainrule.errors import SettingError
+from chainrule.errors import ChainruleError, RankLost, SettingError
 from chainrule.model.prepare import Prepared
+from chainrule.model.ranked import usual_blocks
 from chainrule.recipe.calibration import calibrate
 from chainrule.recipe.config import Config, resolve
 from chainrule.recipe.fit import Recorded, fit_stream
@@ -37,11 +40,14 @@ from chainrule.report.page import Report
 from chainrule.report.results import Evaluation
 from chainrule.report.text import print_source
 from chainrule.system.memory import in_words
+from chainrule.system.ranks.communicator import gather, of_host
 from chainrule.system.ranks.world import world
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import within
 from chainrule.train.progress import choose
 
+STORE = "store"
+"""The folder of the rows that the ranks of a host open, within that of the database."""
 HELD, TRAINING = 100_000, 50_000
 """Rows held out, and rows to train, that are looked at after the run."""
 CELLS = 10_000_000
@@ -68,8 +74,12 @@ class StreamTraining(Training):
     read: int
 
     @classmethod
-    def of_spool(cls, spool: Spool, chosen: Config, memory: int) -> StreamTraining:
+    def of_spool(
+        cls, spool: Spool, chosen: Config, memory: int, folder: Path | None = None
+    ) -> StreamTraining:  # fmt: skip
         """Learn the columns of a table, encode its rows, and resolve the settings.
+
+        folder: of the encoded rows, which other processes open; None: for this one alone.
 
         Raises:
             SettingError: a setting is not valid, or needs all rows at once.
@@ -81,12 +91,13 @@ class StreamTraining(Training):
         _refuse(chosen, first)
         stream, where = stream_of(
             spool, chosen.target, kinds=kinds_of(chosen), task=chosen.task, gaps=chosen.gaps,
-            memory=memory,
+            memory=memory, writer=StoreWriter(folder, source=spool.source),
         )  # fmt: skip
         schema = stream.schema
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
             schema = msgspec.structs.replace(schema, target=schema.target.balanced())
         config = replace(default_length(resolve(chosen, schema)), refit="no")
+        config = replace(config, blocks=config.blocks or usual_blocks(world()))
         split = held_rows(stream.rows, config.validation, config.seed, stream.row_bytes)
         held = _numbers(split, stream.rows)
         numbers = _looked_at(held, stream.rows, len(spool.names), config.seed)
@@ -95,6 +106,12 @@ class StreamTraining(Training):
         return cls(
             table, schema, config, stream=stream, held=held, numbers=numbers, read=spool.rows
         )
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """All that another process needs which opens the same encoded rows."""
+        names = "table", "schema", "config", "held", "numbers", "read"
+        return {name: getattr(self, name) for name in names}
 
     @property
     def left_out(self) -> str:
@@ -228,10 +245,6 @@ def refuse_whole(chosen: Config) -> None:
                 got=f"{key}={value!r}", fix=f"leave out {key}=, or read the table whole: a larger "
                 "memory=, and no stream=True",
             )  # fmt: skip
-    if world().size > 1:
-        raise SettingError("train", "data in parts are not shared among ranks yet",
-                           got=f"{world().size} ranks", fix="one process, or a table that fits "
-                           "in memory, without stream=True")  # fmt: skip
     if chosen.optimizer == "lbfgs":
         raise SettingError("train", "lbfgs needs all rows at once, and the data are read in parts",
                            fix="leave out optimizer='lbfgs'")  # fmt: skip
@@ -243,14 +256,38 @@ def of_parts(
 ) -> StreamTraining:  # fmt: skip
     """Read a source in parts, prepare the training on it, and print what was read.
 
+    Of the ranks on a machine the first reads and encodes; the others open what it wrote.
+
     check: looks at the columns before all else.
     """
     refuse_whole(chosen)
-    with parts.spool() as spool:
-        print_source(screen, spool.source, spool.rows, len(spool.names), spool.notes)
-        screen.say(parts.sentence, indent=2)
-        check(spool.table(0, 1))
-        training = StreamTraining.of_spool(spool, chosen, parts.memory)
+    host = of_host(world())
+    if world().rank != host[0]:
+        return _opened(host)
+    try:
+        with parts.spool() as spool:
+            print_source(screen, spool.source, spool.rows, len(spool.names), spool.notes)
+            screen.say(parts.sentence, indent=2)
+            check(spool.table(0, 1))
+            folder = spool.folder / STORE if len(host) > 1 else None
+            training = StreamTraining.of_spool(spool, chosen, parts.memory, folder)
+            gather(world(), (folder, training.shared), host)
+            gather(world(), None, host)  # all have opened the files, which are removed now
+    except ChainruleError as error:
+        if not isinstance(error, RankLost):
+            gather(world(), error, host)
+        raise
     screen.say(training.left_out, indent=2)
     screen.say(training.looked_at, indent=2)
     return training
+
+
+def _opened(host: Sequence[int]) -> StreamTraining:
+    """The training of what the first rank of a host has read and encoded, on another one."""
+    found = gather(world(), None, host)[0]
+    if isinstance(found, ChainruleError):
+        raise found
+    folder, shared = found
+    stream, _ = opened(folder)
+    gather(world(), None, host)
+    return StreamTraining(stream=stream, **shared)

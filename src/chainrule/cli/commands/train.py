@@ -63,7 +63,7 @@ from chainrule.report.text import (
     print_source,
 )
 from chainrule.system.atomicfile import write_whole
-from chainrule.system.ranks.communicator import ending_together
+from chainrule.system.ranks.communicator import ending_together, from_first
 from chainrule.system.ranks.world import in_group, speaks, world
 from chainrule.system.settings import require_integer
 from chainrule.system.startup import INTERRUPTED
@@ -283,6 +283,7 @@ def _training(order: Order, screen: Console) -> Training:
     parts = None
     if not order.sheet:
         parts = in_parts(data, stream=order.stream, memory=order.memory, encoding=order.encoding)
+    parts = from_first(world(), parts)  # others may have less free memory
     if parts is not None:
         from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)
 

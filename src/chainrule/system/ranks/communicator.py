@@ -72,23 +72,35 @@ class Serial:
         """See Communicator."""
 
 
-def gather(ranks: Communicator, value: object) -> list[Any]:
-    """The values of all ranks, in order, on each of them; they are plain values and arrays."""
-    if ranks.size == 1:
+def gather(
+    ranks: Communicator, value: object, among: Sequence[int] | None = None
+) -> list[Any]:  # fmt: skip
+    """The values of all ranks, in order, on each of them; they are plain values and arrays.
+
+    among: those that take part, this one too; None: all.
+    """
+    some = range(ranks.size) if among is None else among
+    others = [k for k in some if k != ranks.rank]
+    if not others:
         return [value]
     mine = np.frombuffer(pickle.dumps(value), np.uint8)
-    others = [k for k in range(ranks.size) if k != ranks.rank]
     sizes = {k: np.zeros(1, np.int64) for k in others}
     length = np.array([len(mine)], np.int64)
     ranks.exchange([(k, length) for k in others], list(sizes.items()))
     texts = {k: np.empty(int(size[0]), np.uint8) for k, size in sizes.items()}
     ranks.exchange([(k, mine) for k in others], list(texts.items()))
-    return [value if k == ranks.rank else pickle.loads(texts[k].data) for k in range(ranks.size)]
+    return [value if k == ranks.rank else pickle.loads(texts[k].data) for k in some]
 
 
 def from_first(ranks: Communicator, value: object) -> Any:
     """The value of rank 0, on every rank."""
     return gather(ranks, value if ranks.rank == 0 else None)[0]
+
+
+def of_host(ranks: Communicator) -> list[int]:
+    """The ranks on the machine of this one, of which the first may do what one does for all."""
+    hosts = gather(ranks, this_host())
+    return [k for k, host in enumerate(hosts) if host == hosts[ranks.rank]]
 
 
 @contextmanager
