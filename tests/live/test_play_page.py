@@ -316,3 +316,30 @@ def test_what_was_recorded_is_in_the_page_of_a_trained_model(page: Page, tmp_pat
     expect(page).to_have_url(re.compile("epoch=0"))  # written when the page has rested
     page.reload()
     expect(page.get_by_text("weights of epoch 0")).to_be_visible()
+
+
+def test_a_click_counts_for_the_design_that_is_seen(
+    page: Page, server: Server, playground: Playground
+) -> None:
+    """A form keeps a change for a moment, in which others may follow; what is asked next sends it."""
+    opened(page, server)
+    page.evaluate("""() => {
+        const units = document.querySelector('[aria-label="units of layer 1"]');
+        units.value = '7';
+        units.dispatchEvent(new Event('change', { bubbles: true }));
+        [...document.querySelectorAll('button')].find((b) => b.textContent === 'One epoch').click();
+    }""")
+    expect(page.locator(".line .title b")).to_have_text("1")
+    page.wait_for_timeout(400)  # longer than a form keeps anything
+    lane = playground.lanes[0]
+    assert (lane.design.hidden, lane.epoch) == ((7,), 1)
+    page.get_by_label("Compare").select_option("two")
+    expect(page.get_by_role("button", name="Copy to A")).to_be_visible()
+    page.evaluate("""() => {
+        const units = document.querySelector('[aria-label="B: units of layer 1"]');
+        units.value = '3';
+        units.dispatchEvent(new Event('change', { bubbles: true }));
+        [...document.querySelectorAll('button')].find((b) => b.textContent === 'Copy to A').click();
+    }""")
+    expect(page.get_by_label("A: units of layer 1")).to_have_value("3")
+    assert [x.design.hidden for x in playground.lanes] == [(3,), (3,)]
