@@ -141,12 +141,12 @@ def test_numbers_of_a_narrow_terminal_have_their_names(
     monkeypatch.setenv("COLUMNS", "50")
     assert main(["show", folder, "--plan"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert re.search(r" MFLOP: [\d.]+; KB: [\d.]+; us: [\d.]+; %: \d+; nodes: ", text)
+    assert re.search(r" MFLOP: [\d.]+; kB: [\d.]+; us: [\d.]+; %: \d+; nodes: ", text)
     monkeypatch.setenv("COLUMNS", "100")  # as in a pipe
     assert main(["show", folder, "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(line for line in lines if line.split()[:1] == ["kernel"])
-    assert head.split() == ["kernel", "loops", "MFLOP", "KB", "us", "%", "nodes"]
+    assert head.split() == ["kernel", "loops", "MFLOP", "kB", "us", "%", "nodes"]
     assert max(map(len, lines)) <= 100
 
 

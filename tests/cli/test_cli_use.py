@@ -271,6 +271,16 @@ def test_every_setting_is_a_flag(capsys) -> None:
         assert f"--{key.replace('_', '-')} " in out
 
 
+def test_help_in_a_pipe_has_an_option_a_line(capsys) -> None:
+    main(["train", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if line.startswith("  --") and ": " in line]
+    assert len(told) > len(cr.recipe.KEYS)  # type: ignore[attr-defined]
+    for setting in cr.recipe.SETTINGS:  # type: ignore[attr-defined]
+        option = f"--{setting.key.replace('_', '-')} "
+        assert any(option in line and setting.help in line for line in told), setting.key
+
+
 def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path) == (cr.__version__ + "\n", "")
 

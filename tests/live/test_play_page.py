@@ -321,7 +321,7 @@ def test_what_was_recorded_is_in_the_page_of_a_trained_model(page: Page, tmp_pat
 def test_a_click_counts_for_the_design_that_is_seen(
     page: Page, server: Server, playground: Playground
 ) -> None:
-    """A form keeps a change for a moment, in which others may follow; what is asked next sends it."""
+    """A form keeps a change for a moment, for others to follow; what is asked next sends it."""
     opened(page, server)
     page.evaluate("""() => {
         const units = document.querySelector('[aria-label="units of layer 1"]');

@@ -20,6 +20,7 @@ from chainrule.system.startup import raising_interrupts
 
 if TYPE_CHECKING:
     from cyclopts import App, Parameter
+    from rich.console import Console as Terminal
 
 CHAINRULE = Command(
     "chainrule",
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
 
     given = list(arguments) or ["--help"]
     try:
-        code = application(given)(_with_stdin(given))
+        code = application(given)(_with_stdin(given), console=_unbroken(given))
     except CycloptsError as error:
         command = " ".join(["chainrule", *(error.command_chain or ())])
         text = str(error).replace("\n", " ")
@@ -59,6 +60,19 @@ def run(arguments: Sequence[str], trouble: Console) -> int:
         trouble.say(f"{command} --help", indent=2, label="fix     ", style="bold")
         return USAGE
     return code if isinstance(code, int) else 0
+
+
+def _unbroken(arguments: Sequence[str]) -> Terminal | None:
+    """Writes help to a pipe or a file with an option a line, which `grep` finds whole; or None."""
+    if _on_terminal() or not {"--help", "-h"} & set(arguments):
+        return None
+    from rich.console import Console as Terminal  # noqa: PLC0415  (heavy)
+
+    return Terminal(width=10_000)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _with_stdin(arguments: Sequence[str]) -> list[str]:
@@ -96,7 +110,7 @@ def _options(command: Command) -> dict[str, Any]:
     return {
         "help_epilogue": f"Examples:\n\n{lines}",
         "help_format": "plaintext",
-        "help_formatter": None if sys.stdout is not None and sys.stdout.isatty() else "plain",
+        "help_formatter": None if _on_terminal() else "plain",
         "exit_on_error": False,
         "print_error": False,
         "result_action": "return_value",

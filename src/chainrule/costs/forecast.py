@@ -271,7 +271,7 @@ class Forecast:
                          f"{100 * self.cost.barriers / total:.0f}", ""))  # fmt: skip
         rows.append(("a step", "", f"{self.flops / 1e6:,.2f}", f"{self.bytes / 1e3:,.1f}",
                      f"{total * 1e6:,.2f}", "100", ""))  # fmt: skip
-        head = ("kernel", "loops", "MFLOP", "KB", "us", "%", "nodes")
+        head = ("kernel", "loops", "MFLOP", "kB", "us", "%", "nodes")
         return Section("Kernels, and the nodes that each computes", tuple(rows), head, (2, 3, 4, 5))
 
     def _times(self, costs: Sequence[KernelCost], block: Block, total: float) -> tuple[str, ...]:

@@ -131,8 +131,8 @@ def seconds_text(seconds: float) -> str:
 
 
 def bytes_text(count: float) -> str:
-    """A size with its unit: 512 B, 1.5 KB, 12.3 MB."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+    """A size with its unit: 512 B, 1.50 kB, 12.3 MB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{digits(count / size)} {unit}"
     return f"{count:.0f} B"

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.data.streams.stream import Stream
 from chainrule.data.windows import BlockShuffle, Held, Windows, held_rows, split_sentence
+from chainrule.display.tables import bytes_text
 from chainrule.engine.minibatch import Chunk, Rows, all_rows
 from chainrule.engine.totals import BLOCK, means
 from chainrule.errors import DataError, FeedError, SettingError, did_you_mean
@@ -57,7 +58,7 @@ def prepare_stream(state: ModelState, stream: Stream, settings: FitSettings) -> 
                             fix="hold out none: validation=0")  # fmt: skip
         if held.fraction:
             held_arrays = gathered(stream, types, held, count)
-    told = f"a stream of {stream.rows:,} rows, {stream.bytes / 1e6:,.1f} MB: {blocks.window} blocks"
+    told = f"a stream of {stream.rows:,} rows, {bytes_text(stream.bytes)}: {blocks.window} blocks"
     notes = (*stream.notes, f"{told} of {blocks.rows:,} rows are shuffled at a time")
     return Prepared(
         {}, np.arange(0), held_arrays, np.arange(count), sentence, notes=notes, stream=rows

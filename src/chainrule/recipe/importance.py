@@ -40,7 +40,7 @@ def importance(model: Model, evaluation: Evaluation) -> Importance:
         if size >= min(rows, MIN_ROWS):
             break
     else:
-        why = f"{len(columns)} columns of so large a network would take long"
+        why = f"{len(columns):,} columns of so large a network would take long"
         return Importance(of, evaluation.name, why=why)
     sample = subset(evaluation.encoded, np.sort(shuffled(rows, model.seed)[:size]))
     assert sample.target is not None

@@ -26,6 +26,7 @@ from chainrule.data.streams.writer import StoreWriter, opened
 from chainrule.data.table import Table, counted, require_column
 from chainrule.data.windows import HASHED, Held, held_rows, split_sentence
 from chainrule.display.screen import Screen
+from chainrule.display.tables import bytes_text
 from chainrule.errors import ChainruleError, RankLost, SettingError
 from chainrule.model.prepare import Prepared
 from chainrule.model.ranked import usual_blocks
@@ -39,7 +40,6 @@ from chainrule.recipe.training import Training, Verbose, kinds_of
 from chainrule.report.page import Report
 from chainrule.report.results import Evaluation
 from chainrule.report.text import print_source
-from chainrule.system.memory import in_words
 from chainrule.system.ranks.communicator import gather, of_host
 from chainrule.system.ranks.world import world
 from chainrule.train.callbacks import Callback
@@ -116,7 +116,7 @@ class StreamTraining(Training):
     @property
     def left_out(self) -> str:
         """The stages that a run on data in parts leaves out, in words."""
-        return (f"{counted(self.stream.rows, 'row')} encoded once, {in_words(self.stream.bytes)} "
+        return (f"{counted(self.stream.rows, 'row')} encoded once, {bytes_text(self.stream.bytes)} "
                 "on disk until the end; one run: no cross-validation, no second fit")  # fmt: skip
 
     @property

@@ -23,7 +23,7 @@ def print_config(screen: Screen, config: Config) -> None:
             for row in settings
             if values[row.key] not in (None, {}) and (values[row.key] != () or row.key == "hidden")
         ]
-        if group != "data":  # the first line
+        if group != "data" and parts:  # the first line has those of the data
             rows.append((group, "; ".join(parts)))
     screen.table(rows)
 

@@ -19,7 +19,7 @@ from chainrule.display.format import duration
 from chainrule.display.handout import render as filled
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
-from chainrule.display.tables import Section, as_html
+from chainrule.display.tables import Section, as_html, bytes_text
 from chainrule.errors import SettingError
 from chainrule.inspector.page import Page, policy
 from chainrule.report import charts, results
@@ -162,7 +162,7 @@ class Report:
 def render(report: Report) -> str:
     """The report as one HTML page, which fetches nothing; only its inner page has a script."""
     filters: dict[str, Callable[..., object]] = {
-        "cell": cell, "clip": clip, "percent": percent, "bytes": size_words,
+        "cell": cell, "clip": clip, "percent": percent, "bytes": bytes_text,
         "metric": metric_words, "count": "{:,}".format,
     }  # fmt: skip
     folder = Path(__file__).with_name("templates")
@@ -316,11 +316,3 @@ def _mistakes(report: Report) -> dict[str, Any]:
         ],
         "left_out": len(keys) - len(head),
     }
-
-
-def size_words(size: int) -> str:
-    """Bytes in their largest unit: 812 bytes, 1.2 MB."""
-    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= power:
-            return f"{size / power:.1f} {unit}"
-    return f"{size} bytes"

@@ -58,8 +58,3 @@ def parse_size(text: str | float, setting: str = "memory") -> int:
     unit = found[2].upper()
     factor = 1024 ** "KMGT".index(unit) * 1024 if found[3] and unit else UNITS[unit]
     return int(float(found[1]) * factor)
-
-
-def in_words(size: float) -> str:
-    """Bytes as '12.3 GB' or '800 MB'."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 1):.0f} MB"

@@ -7,7 +7,7 @@ import sys
 from chainrule.cli.command import Command
 from chainrule.cli.console import Console
 from chainrule.costs.device import DeviceSpeeds
-from chainrule.display.tables import digits, seconds_text
+from chainrule.display.tables import bytes_text, digits, seconds_text
 from chainrule.engine.devices import all_devices, graphics, speeds_of, tested
 from chainrule.errors import DeviceError
 from chainrule.system.processors import processors
@@ -40,7 +40,7 @@ def devices() -> None:
         screen.table([
             (", ".join(words), f"{device.name}{'' if device.graphics else ', a processor'}"),
             ("driver", f"{device.platform}: {device.version}"),
-            ("memory", f"{_size(device.memory)}, {_size(device.largest)} in one piece"),
+            ("memory", f"{bytes_text(device.memory)}, {bytes_text(device.largest)} in one piece"),
             ("numbers", float64),
             ("speed", speed),
         ])  # fmt: skip
@@ -58,10 +58,6 @@ def _speeds(found: DeviceSpeeds) -> str:
         f"{digits(found.bandwidth / 1e9)} GB/s in its memory, "
         f"{digits(found.transfer / 1e9)} GB/s copied to it"
     )
-
-
-def _size(bytes: int) -> str:
-    return f"{bytes / 2**30:.1f} GiB"
 
 
 COMMAND = Command(

@@ -16,6 +16,7 @@ from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.table import Table, counted
+from chainrule.display.tables import bytes_text
 from chainrule.errors import ModelFileError, SettingError
 from chainrule.model.learning.file import load_learning
 from chainrule.model.model import Model
@@ -82,8 +83,8 @@ def inspect(
     for note in page.document["notes"]:
         notes.say(note, label="note", style="cyan")
     page.write(written)
-    rows, size = counted(len(page.document["rows"]), "row"), written.stat().st_size / 1e6
-    notes.say(f"{rows} in {quoted(written)}, {size:.1f} MB: open it in a browser")
+    rows, size = counted(len(page.document["rows"]), "row"), written.stat().st_size
+    notes.say(f"{rows} in {quoted(written)}, {bytes_text(size)}: open it in a browser")
     if open:
         webbrowser.open(written.resolve().as_uri())
 

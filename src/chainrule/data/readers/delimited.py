@@ -22,6 +22,7 @@ from chainrule.data.readers.records import any_length
 from chainrule.data.readers.scan import Scan, scan
 from chainrule.data.readers.tidy import tell_apostrophes, tidy
 from chainrule.data.table import Table
+from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 
 PREVIEW, LARGEST = 1 << 18, 1 << 23
@@ -89,8 +90,8 @@ def load_delimited(
         if most is not None and size > most:
             raise DataError(
                 file.source, "has to be read whole, as it is not plain UTF-8 with equal records",
-                expected=f"at most {most / 1e6:,.0f} MB of such text",
-                got=f"{size / 1e6:,.0f} MB",
+                expected=f"at most {bytes_text(most)} of such text",
+                got=bytes_text(size),
                 fix="write it anew as UTF-8 with one delimiter and equal records, or as Parquet",
             )  # fmt: skip
         return _irregular(connection, file, encoding, notes, header)

@@ -13,8 +13,9 @@ from chainrule.data.readers.several import name_of, several
 from chainrule.data.readers.sources import find, is_query
 from chainrule.data.readers.spool import Spool
 from chainrule.data.readers.stdin import STDIN
+from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError, SettingError
-from chainrule.system.memory import free_memory, in_words, parse_size
+from chainrule.system.memory import free_memory, parse_size
 
 TAKEN = 10
 """Bytes that a table takes, in all steps of training, for each byte of its cells as numbers."""
@@ -75,7 +76,7 @@ def in_parts(
     budget = None if memory is None else parse_size(memory)
     if budget is not None and budget < LEAST:
         raise SettingError("memory", "is too little to read anything", got=str(memory),
-                           expected=f"at least {in_words(LEAST)}")  # fmt: skip
+                           expected=f"at least {bytes_text(LEAST)}")  # fmt: skip
     found = _files(source)
     if found is None:
         if stream:
@@ -91,8 +92,8 @@ def in_parts(
     if not stream and taken <= most:
         return None
     limit = min(USUAL, max(most, LEAST)) if budget is None else budget
-    why = f"{in_words(taken)} in memory, {in_words(free)} free" if taken else "as asked for"
-    told = f"{why}: streamed, with at most {in_words(limit)}"
+    why = f"{bytes_text(taken)} in memory, {bytes_text(free)} free" if taken else "as asked for"
+    told = f"{why}: streamed, with at most {bytes_text(limit)}"
     return InParts(what, name, limit, told, encoding)
 
 

@@ -33,9 +33,9 @@ from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
 from chainrule.data.readers.sqltext import sql_text
 from chainrule.data.shuffle import drawn, shuffled
 from chainrule.data.table import Column, Table, counted, listed, place
+from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import remove_leftovers, work_folder
-from chainrule.system.memory import in_words
 from chainrule.system.signals import interrupted_queries
 
 THREADS = 4
@@ -267,7 +267,7 @@ class Spool:
             return full_disk(self.source, self.folder)
         if "Out of Memory" in text:
             return DataError(self.source, "needs more memory than it may take",
-                             got=in_words(self._memory),
+                             got=bytes_text(self._memory),
                              fix=f'memory="{2 * self._memory // 10**6}MB"')  # fmt: skip
         return sql_error(name, error)
 
@@ -357,7 +357,7 @@ def full_disk(source: str, folder: Path) -> DataError:
     """The error where the folder for temporary data is full."""
     free = shutil.disk_usage(folder).free if folder.exists() else 0
     return DataError(
-        source, "the disk for temporary data is full", got=f"{in_words(free)} free",
+        source, "the disk for temporary data is full", got=f"{bytes_text(free)} free",
         at=str(folder.parent), fix="free some, or name another folder: TMPDIR=/path/to/folder",
     )  # fmt: skip
 

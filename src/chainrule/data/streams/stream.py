@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from chainrule.data.schema import Schema
 from chainrule.data.streams.fields import NONE, Array, Extremes, Field, FileRows, extremes_of
-from chainrule.display.tables import Section, as_html
+from chainrule.display.tables import Section, as_html, bytes_text
 from chainrule.errors import DataError, did_you_mean
 
 SCHEMA = "schema"
@@ -93,11 +93,11 @@ class Stream:
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{x.name} {x.dtype}{list(x.shape)}" for x in self.fields.values())
-        return f"<Stream: {self.rows:,} rows, {self.bytes / 1e6:,.1f} MB; {arrays}>"
+        return f"<Stream: {self.rows:,} rows, {bytes_text(self.bytes)}; {arrays}>"
 
     def _repr_html_(self) -> str:
         arrays = tuple((x.name, f"{x.dtype}{list(x.shape)}") for x in self.fields.values())
-        size = ("size", f"{self.bytes / 1e6:,.1f} MB")
+        size = ("size", bytes_text(self.bytes))
         return as_html([Section(f"A stream of {self.rows:,} rows", (*arrays, size))])
 
     def read(self, first: int, count: int, names: Sequence[str] | None = None) -> dict[str, Array]:

@@ -26,6 +26,7 @@ from chainrule.data.streams.fields import (
     extremes_of,
 )
 from chainrule.data.streams.stream import Digests, Stream
+from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError, SettingError
 from chainrule.system.atomicfile import remove_leftovers, work_folder
 from chainrule.system.cachedir import cache_folder
@@ -240,13 +241,13 @@ class StoreWriter:
 
     def _require_disk(self, size: int) -> None:
         if size + RESERVE > shutil.disk_usage(self._folder).free:
-            raise self._full(f"{size / 1e6:,.0f} MB more are to be written")
+            raise self._full(f"{bytes_text(size)} more are to be written")
 
     def _full(self, got: str | None) -> DataError:
         free, stays = shutil.disk_usage(self._folder).free, RESERVE
         return DataError(
             "stream", "the disk is full: nothing was kept", got=got,
-            expected=f"{free / 1e6:,.0f} MB are free, of which {stays / 1e6:,.0f} MB stay free",
+            expected=f"{bytes_text(free)} are free, of which {bytes_text(stays)} stay free",
             at=f"{self._folder.parent}, {self.place}",
             fix="make room, or name a folder on another disk: "
                 + ("CHAINRULE_CACHE=/path/to/folder" if self._target is None else "folder="),
