@@ -142,6 +142,13 @@ def table() -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("given", [model(0), 3, [model(0), 3]], ids=["one", "none", "some"])
+def test_what_is_trained_is_a_list_of_models(given: object) -> None:
+    for train in (cr.fit_many, cr.cross_validate):
+        with pytest.raises(SettingError, match="models come first"):
+            train(given, DATA)  # type: ignore[operator]
+
+
 def test_models_with_a_schema_take_a_table() -> None:
     rows = table()
     alone = [cr.train(rows, "y", seed=seed, epochs=2, hidden=4, ignore="day", verbose=False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from chainrule.data.split import folds
 from chainrule.data.table import Column
 from chainrule.errors import SettingError
-from chainrule.model.many import fit_many
+from chainrule.model.many import fit_many, several
 from chainrule.model.model import Model
 from chainrule.model.prepare import classes_of, divide, encode, prepare
 from chainrule.model.state import Data
@@ -49,13 +49,7 @@ def cross_validate(
     Raises:
         SettingError, DataError: there are too few models, rows or groups, or as `fit_many`.
     """
-    models = list(models)
-    if not all(isinstance(model, Model) for model in models):
-        raise SettingError(
-            "cross_validate", "models come first, then their data", expected="untrained models",
-            got=type(next(x for x in models if not isinstance(x, Model))).__name__,
-            fix="[make(seed) for seed in range(5)]; cr.train(table, target) scores a table",
-        )  # fmt: skip
+    models = several("cross_validate", models)
     if len(models) < 2:
         raise SettingError("cross_validate", "a model for each part", got=f"{len(models)} models")
     first = models[0]

@@ -88,7 +88,7 @@ def fit_many(
             `models`. The others are trained all the same.
         KeyboardInterrupt: after all have stopped; each is then as after Ctrl-C in `fit`.
     """
-    models = list(models)
+    models = several("fit_many", models)
     _check(models, each, settings)
     _, threads = _shares(jobs, len(models))
     merged = [
@@ -99,6 +99,19 @@ def fit_many(
     for index, error in failed.items():
         raise _with_index(error, index, list(failed))
     return [model.history for model in models]
+
+
+def several(where: str, models: Any) -> list[Model]:
+    """The models of a list or of another iterable. Raises SettingError for anything else."""
+    given = list(models) if isinstance(models, Iterable) else [models]
+    other = [x for x in given if not isinstance(x, Model)]
+    if other or not isinstance(models, Iterable):
+        raise SettingError(
+            where, "models come first, then their data", expected="a list of untrained models",
+            got=type(other[0] if other else models).__name__,
+            fix="[make(seed) for seed in range(5)]; cr.train(table, target) scores a table",
+        )  # fmt: skip
+    return given
 
 
 def train_many(
