@@ -540,7 +540,7 @@ def test_mistakes_show_the_answer_first_and_the_columns_that_matter():
 def test_network_sums_its_parameters():
     nodes = [NodeRow("w", "parameter", "(64, 32)", 2048), NodeRow("h", "relu", "(N, 32)")]
     text = page(network=nodes, memory=3_400_000).text
-    assert "2,048 parameters in 2 nodes; training took 3.4 MB of memory." in text
+    assert "2,048 parameters in 2 nodes; training took 3.40 MB of memory." in text
 
 
 def test_findings_name_column_and_remedy():
