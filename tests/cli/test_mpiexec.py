@@ -56,8 +56,13 @@ def environment() -> dict[str, str]:
 def started(folder: Path, ranks: int, *command: str) -> subprocess.CompletedProcess[str]:
     assert MPIEXEC is not None
     launcher = [MPIEXEC, "-n", str(ranks), *ALLOWED]
-    return subprocess.run([*launcher, sys.executable, *command], cwd=folder, env=environment(),
-                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    for _ in range(3):  # on a busy machine Open MPI's launcher may fail before it starts anything
+        ended = subprocess.run([*launcher, sys.executable, *command], cwd=folder,
+                               env=environment(), capture_output=True, text=True,
+                               timeout=120)  # fmt: skip
+        if "listener thread failed to start" not in ended.stderr + ended.stdout:
+            break
+    return ended
 
 
 def write_table(path: Path, count: int = 90) -> None:

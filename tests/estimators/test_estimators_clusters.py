@@ -72,12 +72,16 @@ def compared(script: str, folder: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="needs Dask")
+@pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="pip install 'chainrule[clusters]'"
+)
 def test_a_search_on_dask_has_the_scores_of_one_process(tmp_path: Path) -> None:
     compared(DASK, tmp_path)
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="pip install 'chainrule[clusters]'"
+)
 def test_a_search_on_ray_has_the_scores_of_one_process(tmp_path: Path) -> None:
     compared(RAY, tmp_path)

@@ -92,7 +92,6 @@ class Watch:
         self._since = 0.0
         self.ended: set[int] = set()
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         server = _server() if self.rank == 0 else None
         secret = secrets.token_bytes(16)
         told = self.gather((this_host(), _addresses(), _port(server), secret))
@@ -127,9 +126,10 @@ class Watch:
             )  # fmt: skip
 
     def now(self, state: str) -> None:
-        """Tell what this rank does."""
+        """Tell what this rank does, at once: it may be stopped before its next sign of life."""
         if state != self.state:
             self.state, self._since = state, time.monotonic()
+            self._tell(f"beat {state}")
 
     def tell(self) -> None:
         """Say on the standard error which rank is lost: once, and of all others the first does."""
