@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from chainrule.backend.gpu.emit.dialect import head
-from chainrule.backend.gpu.emit.module import functions, program
+from chainrule.backend.gpu.emit.module import functions
 from chainrule.backend.gpu.run.devices import choose, driver_of
 from chainrule.backend.gpu.run.driver import Device
 from chainrule.backend.gpu.run.runner import Executable, Runner
@@ -47,9 +48,7 @@ def runners(plans: Sequence[Plan], rows: Sequence[int]) -> list[Runner]:
         functions(plan, max(most, 1), here.traits, f"plan_{k}_")
         for k, (plan, most) in enumerate(zip(plans, rows, strict=True))
     ]
-    text = head(float64=here.traits.float64) + "\n".join(text for text, *_ in made)
-    found = []
-    for plan, most, (_, launches, scratch) in zip(plans, rows, made, strict=True):
-        whole = program(text, launches, scratch, plan, max(most, 1))
-        found.append(Runner(Executable(whole, here), driver_of(here).session(here)))
-    return found
+    text = head(float64=here.traits.float64) + "\n".join(x.text for x in made)
+    return [
+        Runner(Executable(replace(x, text=text), here), driver_of(here).session(here)) for x in made
+    ]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import chainrule as cr
+from backend.test_gpu_launches import plan_of
 from backend.test_gpu_ops import part
 from chainrule.backend.gpu.emit.dialect import head
 from chainrule.backend.gpu.emit.module import build, functions
@@ -39,13 +41,13 @@ def code(text: str) -> bytes:
 
 
 def check(numbers: range, dtypes: tuple[str, ...]) -> None:
-    texts = []
+    texts, alone = [], replace(TRAITS, joins=False)
     for number in numbers:
         every = list(variants(CASES[number]))
         for turn, dtype in enumerate(dtypes):
             made = part(CASES[number], dtype, every[(number + turn) % len(every)])
             name = f"case_{number}_{dtype}_"
-            texts.append(functions(made.plan, max(made.rows, 1), TRAITS, name)[0])
+            texts.append(functions(made.plan, max(made.rows, 1), alone, name).text)
     assert code(head(float64=True) + "\n".join(texts)).startswith(b"\x7fELF")
 
 
@@ -68,8 +70,17 @@ def test_kernels_of_steps(made: Made) -> None:
     model, options = made("float32")
     assert model.loss is not None
     split = build_split(Objective(model.graph, model.loss, options["optimizer"]))
-    for float64 in (True, False):
-        program = build(plan_step(split.body), 64, replace(TRAITS, float64=float64))
+    for float64, rows in ((True, 64), (False, 4)):
+        program = build(plan_step(split.body), rows, replace(TRAITS, float64=float64))
+        assert len(code(program.text)) > 1000
+
+
+def test_kernels_of_many_steps() -> None:
+    """States, and what lies between kernels, in local memory and elsewhere."""
+    plan = plan_of((6, 8, 3), cr.Adam(1e-3))
+    for local in (48 * 1024, 2000):
+        program = build(plan, 32, replace(TRAITS, local=local))
+        assert program.steps
         assert len(code(program.text)) > 1000
 
 

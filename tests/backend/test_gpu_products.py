@@ -10,9 +10,9 @@ from opencl import device, runners
 import chainrule as cr
 from chainrule.backend.gpu.emit.module import build
 from chainrule.backend.gpu.program import Program
-from chainrule.engine.compile import build_split, plan_forward, plan_step
-from chainrule.engine.step import Objective
+from chainrule.engine.compile import plan_forward
 from chainrule.graph import Graph, Node
+from chainrule.ops.bfloat16 import to_bfloat16
 from chainrule.plan.plan import Plan
 
 SHAPES = [(1, 8, 8), (33, 17, 9), (70, 100, 65), (129, 40, 10), (5, 300, 12)]
@@ -56,7 +56,7 @@ def weight_gradient(rows: int) -> tuple[Plan, Program]:
 def test_a_sum_over_many_rows_is_cut_into_parts(numbers: np.random.Generator) -> None:
     rows = 3000
     plan, program = weight_gradient(rows)
-    assert [x.function for x in program.launches] == ["kernel_0", "kernel_0_sums"]
+    assert [x.function for x in program.parts] == ["kernel_0", "kernel_0_sums"]
     assert program.launches[0].groups(rows) > 2
     (runner,) = runners([plan], [rows])
     x, y = numbers.standard_normal((rows, 30)), numbers.standard_normal((rows, 20))
@@ -93,13 +93,22 @@ def test_the_room_for_rows_does_not_change_the_order_of_sums(
     assert len(bits) == 1
 
 
-def test_the_launches_of_a_step() -> None:
-    x, t = cr.input("x", (20,)), cr.input("t", (), dtype="int32")
-    z = cr.dense(cr.dense(x, 64, "relu"), 10)
-    model = cr.Model(z, cr.cross_entropy(z, t), seed=0)
-    assert model.loss is not None
-    split = build_split(Objective(model.graph, model.loss, cr.Adam(1e-3)))
-    plan = plan_step(split.body)
-    program = build(plan, 64, device().traits)
-    assert len(program.launches) == len(plan.tasks)
-    assert len(program.launches) <= 20
+def test_rounded_factors_are_rounded_in_tiles_too(numbers: np.random.Generator) -> None:
+    x, same = cr.input("x", (30,)), cr.input("same", (30,))
+    w = cr.input("w", (30, 20), batch=False)
+    plan = forward(cr.matmul(to_bfloat16(x), to_bfloat16(w)), to_bfloat16(same))
+    assert any(task.contraction and task.contraction.rounded for task in plan.tasks)
+    (runner,) = runners([plan], [40])
+    left, right = numbers.standard_normal((40, 30)), numbers.standard_normal((30, 20))
+    left[0, :4] = 1e-39, -1e-39, 1.00390625, 1.01171875  # subnormal; two in the middle of others
+    runner.bind("x", left)
+    runner.bind("same", left)
+    runner.run(np.arange(40), [0, 40], {"w": right})
+    product, rounded = (runner.output(x, 40) for x in plan.outputs)
+    npt.assert_array_equal(rounded[0, :4], [0, 0, 1, 1.015625])
+    kept = np.frexp(rounded)[0] * 256
+    npt.assert_array_equal(kept, np.rint(kept))
+    npt.assert_allclose(rounded[1:], left[1:], 2**-8)
+    other = right.astype("float32")
+    other = np.ldexp(np.rint(np.frexp(other)[0] * 256) / 256, np.frexp(other)[1])
+    npt.assert_allclose(product, rounded @ other, 1e-5, 1e-5)

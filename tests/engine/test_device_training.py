@@ -17,8 +17,10 @@ import chainrule as cr
 from backend.opencl import WORD, device
 from chainrule.backend.gpu.emit import dialect
 from chainrule.backend.gpu.run import devices, failures
+from chainrule.backend.gpu.run.data import Data
 from chainrule.backend.registry import _device
 from chainrule.engine.codecache import _known
+from chainrule.engine.devicerows import DeviceRows
 from chainrule.errors import DeviceError, DTypeError, GraphError, NotFinite, SettingError
 from chainrule.train import loop
 from chainrule.train.optim import OPTIMIZERS, Optimizer
@@ -251,12 +253,19 @@ def changed() -> Iterator[Any]:
 
 def test_too_little_memory_is_told_before_training(changed: Any) -> None:
     changed(memory=2000)
-    with pytest.raises(SettingError, match="too small for the data set") as error:
+    with pytest.raises(SettingError, match="two minibatches of the data set") as error:
         linear(device=WORD)
-    assert "device='cpu'" in str(error.value)
+    assert "a smaller batch_size, or device='cpu'" in str(error.value)
     changed(memory=1000)
     with pytest.raises(SettingError, match="too small for the parameters"):
         linear(device=WORD)
+
+
+def test_a_data_set_larger_than_the_memory_gives_the_same_bits(changed: Any) -> None:
+    want = bits(linear(device=WORD))
+    changed(memory=5400)
+    with patch.object(Data, "_upload", side_effect=AssertionError("it fits")):
+        assert bits(linear(device=WORD)) == want
 
 
 def test_a_device_without_float64(changed: Any) -> None:
@@ -303,3 +312,24 @@ def test_models_of_many_train_on_a_device() -> None:
 def test_the_interpreter_is_of_the_processor_alone() -> None:
     with pytest.raises(SettingError, match="the interpreter runs on the processor alone"):
         linear(device=WORD, backend="interpreter")
+
+
+def test_scores_of_epochs_are_computed_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss and metrics of rows held out, whose copies stay there."""
+    computed: list[int] = []
+    ran = DeviceRows.__call__
+
+    def counted(self: DeviceRows, *given: Any) -> Any:
+        computed.append(len(given[2]))
+        return ran(self, *given)
+
+    monkeypatch.setattr(DeviceRows, "__call__", counted)
+    data = {"x": DATA["x"].astype("float32"), "t": DATA["t"]}
+    found = []
+    for options in ({"device": WORD}, {}):
+        model = small("float32")[0]
+        model.fit(data, epochs=3, validation=0.25, metrics=["accuracy"], verbose=False, **options)
+        found.append(model.history)
+    assert computed == 3 * [-(-len(DATA["x"]) // 4)]
+    for name in ("validation_loss", "validation_accuracy"):
+        npt.assert_allclose(found[0][name], found[1][name], 1e-4)

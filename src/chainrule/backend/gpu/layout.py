@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chainrule.backend.gpu.program import Launch
+from chainrule.backend.gpu.program import Part
 from chainrule.ir.kernel import BYTES, Buffer
 from chainrule.plan.linearize import ROWS, Argument
 from chainrule.plan.plan import Signature
@@ -55,11 +55,13 @@ class Layout:
     work: int
 
 
-def layout(signature: Signature, launches: Sequence[Launch], rows: int, *, float64: bool) -> Layout:
+def layout(
+    signature: Signature, levels: Sequence[Sequence[Part]], rows: int, *, float64: bool
+) -> Layout:
     """The layout for minibatches of up to `rows` rows.
 
-    All states that a step writes have two sides. What lies between kernels shares memory with what
-    other kernels use alone.
+    All states that a step writes have two sides. What lies between levels of kernels shares memory
+    with what other levels use alone.
     """
     offsets: dict[Buffer, tuple[int, int]] = {}
     state, work = 0, 0
@@ -69,12 +71,12 @@ def layout(signature: Signature, launches: Sequence[Launch], rows: int, *, float
             second = state + size if buffer in signature.updates else state
             offsets[buffer] = state, second
             state = second + size
-    lives = _lives(signature, launches)
+    lives = _lives(signature, levels)
     taken: list[tuple[int, int, int, int]] = []
     for buffer in signature.buffers:
         if buffer.space in ("state", "data", "step") or buffer.part is not None:
             continue
-        first, last = lives.get(buffer, (0, len(launches)))
+        first, last = lives.get(buffer, (0, len(levels)))
         size = _room(buffer, rows, float64=float64)
         at = _gap(sorted(x[:2] for x in taken if x[2] <= last and first <= x[3]), size)
         taken.append((at, at + size, first, last))
@@ -94,11 +96,11 @@ def _room(buffer: Buffer, rows: int, *, float64: bool) -> int:
     return max(-(-size // LINE), 1) * LINE
 
 
-def _lives(signature: Signature, launches: Sequence[Launch]) -> dict[Buffer, tuple[int, int]]:
-    """The first and the last launch that use each buffer between kernels."""
+def _lives(signature: Signature, levels: Sequence[Sequence[Part]]) -> dict[Buffer, tuple[int, int]]:
+    """The first and the last level that use each buffer between kernels."""
     found: dict[Buffer, tuple[int, int]] = {}
-    for number, launch in enumerate(launches):
-        touched = {buffer.whole for buffer, _ in launch.operands}
+    for number, level in enumerate(levels):
+        touched = {buffer.whole for part in level for buffer, _ in part.operands}
         for buffer in touched:
             if buffer.space == "work" and buffer is not ROWS:
                 found[buffer] = found.get(buffer, (number, number))[0], number

@@ -27,6 +27,7 @@ class Body:
     Args:
         analysis: of the kernel.
         rows: the most of a minibatch.
+        items: the work-items of a group.
 
     Attributes:
         code: what is written.
@@ -34,11 +35,11 @@ class Body:
         acc: the result of the reduction.
     """
 
-    def __init__(self, analysis: Analysis, rows: int) -> None:
+    def __init__(self, analysis: Analysis, rows: int, items: int) -> None:
         self.code, self.analysis, self.linear = Code(), analysis, analysis.linear
         self.at: dict[int, str] = {}
         self.acc = ""
-        self._rows = rows
+        self._rows, self.items = rows, items
         self._scopes: list[dict[int, str]] = [{}]
 
     # ------------------------------------------------------------ scopes

@@ -20,10 +20,12 @@ _LANGUAGES = """\
 #define FUNCTION static inline
 #define GLOBAL __global
 #define LOCAL __local
+#define NEAR __local
 #define GROUP ((int)get_group_id(0))
 #define ITEM ((int)get_local_id(0))
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
-#define MARK(word) atomic_or((volatile __global int *)(word), 1)
+#define SYNC barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
+#define MARK(word) atomic_or((volatile FRAME_AT int *)(word), 1)
 typedef uchar u8;
 typedef int i32;
 typedef uint u32;
@@ -42,9 +44,11 @@ typedef ulong u64;
 #define FUNCTION static __device__ __forceinline__
 #define GLOBAL
 #define LOCAL __shared__
+#define NEAR
 #define GROUP ((int)blockIdx.x)
 #define ITEM ((int)threadIdx.x)
 #define BARRIER __syncthreads()
+#define SYNC __syncthreads()
 #define MARK(word) atomicOr((int *)(word), 1)
 typedef unsigned char u8;
 typedef int i32;
@@ -141,35 +145,4 @@ def head(*, float64: bool) -> str:
         names = ("min", "max", "sigmoid", "softplus", "bfloat16")
         parts += [f"#define {name}_f64 {name}_f32\n" for name in names]
     parts += [f"#define {name.upper()} {k}\n" for k, name in enumerate(FRAME)]
-    parts += [_advance(dtype) for dtype in (None, "f32", "f64")]
     return "".join(parts)
-
-
-def advance_for(dtype: str | None) -> str:
-    """The name of the kernel at the end of a step, by the C type of its loss, if it has one."""
-    return f"advance_{dtype or 'alone'}"
-
-
-def _advance(dtype: str | None) -> str:
-    """The kernel at the end of a step: it notes the loss, and goes on to the next step."""
-    noted = ""
-    if dtype is not None:
-        noted = f"  losses[s] = (f64)*(GLOBAL const {dtype} *)(work + at);\n"
-    return (
-        f"KERNEL(1) {advance_for(dtype)}(GLOBAL i64 *frame, GLOBAL const i64 *ends,\n"
-        "    GLOBAL f64 *losses, GLOBAL const u8 *work, const i64 at) {\n"
-        "  if (frame[STOPPED]) return;\n"
-        "  const i64 s = frame[STEP];\n"
-        f"{noted}"
-        "  if (frame[FAILED]) {\n"
-        "    frame[STOPPED] = 1;\n"
-        "    return;\n"
-        "  }\n"
-        "  frame[STEP] = s + 1;\n"
-        "  frame[SIDE] = 1 - frame[SIDE];\n"
-        "  if (s + 1 < frame[STEPS]) {\n"
-        "    frame[FIRST] = ends[s + 1];\n"
-        "    frame[COUNT] = ends[s + 2] - ends[s + 1];\n"
-        "  }\n"
-        "}\n"
-    )

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from chainrule.backend.gpu.emit import scalars
 from chainrule.backend.gpu.emit.body import MOST, Body
-from chainrule.backend.gpu.emit.scalars import TYPES
+from chainrule.backend.gpu.emit.scalars import SIZES, TYPES
 from chainrule.backend.gpu.program import Count
 from chainrule.plan.affine import Analysis
 from chainrule.types import FLOATS
 
-ITEMS = 64
-"""The work-items of a group."""
+TEAM = 64
+"""The work-items that work together on a reduction; a group has several teams."""
 
 BLOCK = 512
 """The terms of a block, added up in order; block sums are added up in order."""
 
 SHARED_OUTPUTS, SHARED_TERMS = 4096, 128
-"""A group works together on each reduction where there are fewer, of more terms."""
+"""A team works together on each reduction where there are fewer, of more terms."""
 
 
 @dataclass(frozen=True)
@@ -28,41 +28,52 @@ class Written:
 
     Attributes:
         text: the statements of its function.
-        counts, items: see Launch.
+        counts: see Part.
+        local: the bytes of local memory that a group needs, `room`.
         scratch: the elements of memory that it shares with the next one of its kernel, by a
             further argument; 0 for none.
     """
 
     text: str
     counts: tuple[Count, ...]
-    items: int
+    local: int = 0
     scratch: int = 0
 
 
-def loops(analysis: Analysis, rows: int) -> Written:
+def loops(analysis: Analysis, rows: int, items: int) -> Written:
     """The kernel as a loop nest.
 
     Args:
         analysis: of the kernel.
         rows: the most of a minibatch.
+        items: the work-items of a group.
     """
-    body = Body(analysis, rows)
+    body = Body(analysis, rows, items)
     shared = _shared(body)
     alone = [] if shared else [a for a in range(body.linear.free) if not _separated(analysis, a)]
     spread = [a for a in range(body.linear.free) if a not in alone]
     kind = "int" if body.most(spread) <= MOST else "i64"
-    groups = count(body, spread, 1 if shared else ITEMS)
     if shared:
-        kind, place = "int", body.code.value("int", "GROUP")
-    else:
-        place = body.code.value(kind, f"({kind})GROUP * {ITEMS} + ITEM")
-        body.code.do(f"if ({place} >= {body.total(spread)}) return;")
+        return _by_teams(body, spread)
+    place = body.code.value(kind, f"({kind})group * {items} + ITEM")
+    body.code.do(f"if ({place} >= {body.total(spread)}) return;")
     with body.inside(at=body.decode(spread, place, kind)):
-        if shared:
-            Reduction(body).together()
-        else:
-            _nest(body, alone, lambda: _element(body))
-    return Written(body.code.text, (groups,), ITEMS)
+        _nest(body, alone, lambda: _element(body))
+    return Written(body.code.text, (count(body, spread, items),))
+
+
+def _by_teams(body: Body, spread: Sequence[int]) -> Written:
+    """A loop nest of reductions, on each of which a team works together."""
+    team = min(TEAM, body.items)
+    teams, total = body.items // team, body.total(spread)
+    place = body.code.value("int", f"group * {teams} + ITEM / {team}")
+    there = body.code.value("int", f"{place} < {total}")  # others wait at barriers with these
+    place = body.code.value("int", f"{there} ? {place} : 0")
+    with body.inside(at=body.decode(spread, place)):
+        reduction = Reduction(body)
+        reduction.together(team, there)
+    local = body.items * SIZES[reduction.kind]
+    return Written(body.code.text, (count(body, spread, teams),), local)
 
 
 def count(body: Body, axes: Sequence[int], group: int) -> Count:
@@ -201,35 +212,41 @@ class Reduction:
             self.code.do(f"{best} = {value};")
             self.code.do(f"{self.place} = {self.body.at[self.linear.free]};")
 
-    def together(self) -> None:
-        """By a group: each work-item takes every so many terms, and halves are put together."""
+    def together(self, team: int, there: str) -> None:
+        """By a team: each work-item takes every so many terms, and halves are put together.
+
+        Args:
+            team: the work-items of one.
+            there: whether this one has an element of the result.
+        """
         body, code = self.body, self.code
         over = list(self.linear.over)
         body.hoist([self.linear.value])
         self.total = code.variable(self.kind, self.start)
         size = body.total(over)
-        if self._long(BLOCK * ITEMS):
-            step = BLOCK * ITEMS
+        lane = code.value("int", f"ITEM % {team}")
+        step = BLOCK * team
+        if self._long(step):
             with body.inside(f"for (int s = 0; s < {size}; s += {step})"):
                 part = code.variable(self.kind, self.start)
                 end = code.value("int", f"{size} - s < {step} ? {size} : s + {step}")
-                self._strided("s", end, over, part)
+                self._strided(f"s + {lane}", end, team, part)
                 code.do(f"{self.total} = {self.total} + {part};")
         else:
-            self._strided("0", size, over, self.total)
-        code.do(f"LOCAL {self.kind} parts[{ITEMS}];")
+            self._strided(lane, size, team, self.total)
+        code.do(f"NEAR {self.kind} *parts = (NEAR {self.kind} *)room;")
         code.do(f"parts[ITEM] = {self.total};")
         code.do("BARRIER;")
-        with code.block(f"for (int gap = {ITEMS // 2}; gap > 0; gap >>= 1)"):
+        with code.block(f"for (int gap = {team // 2}; gap > 0; gap >>= 1)"):
             both = scalars.combined(self.combine, self.dtype, "parts[ITEM]", "parts[ITEM + gap]")
-            code.do(f"if (ITEM < gap) parts[ITEM] = {both};")
+            code.do(f"if ({lane} < gap) parts[ITEM] = {both};")
             code.do("BARRIER;")
-        with body.inside("if (ITEM == 0)"):
-            body.acc = code.value(self.kind, "parts[0]")
+        with body.inside(f"if ({lane} == 0 && {there})"):
+            body.acc = code.value(self.kind, "parts[ITEM]")
             _store(body)
 
-    def _strided(self, first: str, end: str, over: list[int], total: str) -> None:
-        with self.body.inside(f"for (int term = {first} + ITEM; term < {end}; term += {ITEMS})"):
-            at = self.body.decode(over, "term")
+    def _strided(self, first: str, end: str, team: int, total: str) -> None:
+        with self.body.inside(f"for (int term = {first}; term < {end}; term += {team})"):
+            at = self.body.decode(self.linear.over, "term")
             with self.body.inside(at=at):
                 self._term(total)

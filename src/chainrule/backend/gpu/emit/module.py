@@ -1,19 +1,33 @@
-"""The text of a plan: a function for each kernel that differs, and the launches of a step."""
+"""The text of a plan: a function for each kernel that differs, and what is launched of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 from chainrule.backend.gpu.emit.dialect import head
+from chainrule.backend.gpu.emit.launches import Function, Launches
+from chainrule.backend.gpu.emit.levels import joined, levels
 from chainrule.backend.gpu.emit.loops import Written, loops
 from chainrule.backend.gpu.emit.products import product
-from chainrule.backend.gpu.emit.scalars import STORED
 from chainrule.backend.gpu.layout import argument
-from chainrule.backend.gpu.program import Launch, Program, Traits
+from chainrule.backend.gpu.program import Part, Program, Traits
 from chainrule.ir.kernel import Buffer
-from chainrule.plan.affine import Analysis
-from chainrule.plan.linearize import Argument, LinearKernel, Operand, laid_out
+from chainrule.plan.affine import ACC, Analysis
+from chainrule.plan.linearize import LinearKernel, laid_out
 from chainrule.plan.plan import Plan, Task
+
+ITEMS = 256
+"""The most work-items of a group."""
+
+SMALL = 2**21
+"""The most operations of a step that one group does, many steps in a launch."""
+
+BRIEF = 2**18
+"""The most operations that one group does in a launch, where others would wait for its end."""
+
+PARTS = 64
+"""The most parts of a step whose levels are put together: each is written once more."""
 
 
 def build(plan: Plan, max_rows: int, traits: Traits) -> Program:
@@ -21,102 +35,94 @@ def build(plan: Plan, max_rows: int, traits: Traits) -> Program:
 
     Kernels that differ in their buffers alone share code.
     """
-    text, launches, scratch = functions(plan, max_rows, traits)
-    return program(head(float64=traits.float64) + text, launches, scratch, plan, max_rows)
+    made = functions(plan, max_rows, traits)
+    return replace(made, text=head(float64=traits.float64) + made.text)
 
 
-def program(
-    text: str, launches: tuple[Launch, ...], scratch: tuple[Buffer, ...], plan: Plan, max_rows: int
-) -> Program:
-    """The program of a whole text; its signature has the scratch memory too."""
-    signature = replace(plan.signature, buffers=(*plan.buffers, *scratch))
-    return Program(text, launches, signature, max_rows)
+def functions(plan: Plan, max_rows: int, traits: Traits, prefix: str = "") -> Program:
+    """The program of a plan, its text without the head.
 
-
-def functions(
-    plan: Plan, max_rows: int, traits: Traits, prefix: str = ""
-) -> tuple[str, tuple[Launch, ...], tuple[Buffer, ...]]:
-    """The functions of a plan without the head of the text, their launches, their scratch memory.
-
-    prefix: of their names, where plans share a text.
+    prefix: of the names of functions, where plans share a text.
     """
-    known: dict[LinearKernel, list[tuple[str, Written]]] = {}
-    texts, launches, scratch = list[str](), list[Launch](), list[Buffer]()
-    for task in plan.tasks:
-        linear = laid_out(task.linear, task.operands, lambda x: argument(x, max_rows))
+    items = next(x for x in (ITEMS, 64, 32, 16, 8, 4, 2, 1) if x <= traits.items)
+    kernels = _Kernels(max_rows, items, traits.local, prefix)
+    ordered = levels([(x, kernels.parts(x)) for x in plan.tasks], plan.updates)
+    signature = replace(plan.signature, buffers=(*plan.buffers, *kernels.scratch))
+    total = sum(kernels.work(part) for level in ordered for part in level)
+    few = traits.joins and sum(map(len, ordered)) <= PARTS
+    write = Launches(kernels.functions, signature, max_rows, items, traits, prefix)
+    if few and plan.loss is not None and total <= SMALL:
+        return write.steps(ordered, total)
+    if not traits.joins:
+        return write.each([[[part]] for level in ordered for part in level])
+    return write.each(joined(ordered, kernels.work, BRIEF if few else 0))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is written for a kernel, one or two functions."""
+
+    functions: list[str]
+    written: list[Written]
+
+
+class _Kernels:
+    """The functions of kernels, each written once.
+
+    Attributes:
+        functions: by name.
+        scratch: the memory that parts of kernels share.
+    """
+
+    def __init__(self, rows: int, items: int, local: int, prefix: str) -> None:
+        self._rows, self._items, self._local, self._prefix = rows, items, local, prefix
+        self._known: dict[LinearKernel, _Known] = {}
+        self._work: dict[str, int] = {}
+        self.functions: dict[str, Function] = {}
+        self.scratch: list[Buffer] = []
+
+    def work(self, part: Part) -> int:
+        """The operations of a part, about."""
+        return self._work[part.function]
+
+    def parts(self, task: Task) -> list[Part]:
+        """The parts of a task."""
+        linear = laid_out(task.linear, task.operands, lambda x: argument(x, self._rows))
         name = task.kernel.name
-        if linear not in known:
-            number, known[linear] = len(known), []
-            for part, made in enumerate(_written(task, linear, max_rows, traits)):
-                function = f"{prefix}kernel_{number}{'_sums' * part}"
-                known[linear].append((function, made))
-                texts.append(_function(function, made, linear, name))
-        more: tuple[Operand, ...] = ()
-        if known[linear][0][1].scratch:
+        if linear not in self._known:
+            self._known[linear] = self._write(task, linear)
+        known, operands = self._known[linear], task.operands
+        if elements := known.written[0].scratch:
             dtype = linear.instrs[linear.value].dtype
-            scratch.append(Buffer(f"parts of {name}", (known[linear][0][1].scratch,), dtype))
-            more = ((scratch[-1], False),)
-        for function, made in known[linear]:
-            operands = (*task.operands, *more)
-            launches.append(Launch(name, function, operands, made.counts, made.items))
-    return "\n".join(texts), tuple(launches), tuple(scratch)
+            self.scratch.append(Buffer(f"parts of {name}", (elements,), dtype))
+            operands = (*operands, (self.scratch[-1], False))
+        return [
+            Part(name, function, operands, written.counts)
+            for function, written in zip(known.functions, known.written, strict=True)
+        ]
+
+    def _write(self, task: Task, linear: LinearKernel) -> _Known:
+        analysis, made = Analysis(linear), list[Written]()
+        if task.contraction is not None:
+            made = product(analysis, task.contraction, self._rows, self._items, self._local)
+        made = made or [loops(analysis, self._rows, self._items)]
+        names = list[str]()
+        for number, written in enumerate(made):
+            name = f"{self._prefix}kernel_{len(self._known)}{'_sums' * number}"
+            self.functions[name] = Function(name, task.kernel.name, linear, written)
+            self._work[name] = written.scratch if number else _work(analysis, self._rows)
+            names.append(name)
+        return _Known(names, made)
 
 
-def _written(task: Task, linear: LinearKernel, rows: int, traits: Traits) -> list[Written]:
-    analysis = Analysis(linear)
-    if task.contraction is not None:
-        made = product(analysis, task.contraction, rows, traits)
-        if made:
-            return made
-    return [loops(analysis, rows)]
-
-
-def _function(name: str, written: Written, linear: LinearKernel, node: str) -> str:
-    """The function of a kernel.
-
-    Its parameters are the frame, the index of rows, the blocks of states, of what lies between
-    kernels and of step inputs; the table of places, and where those of this launch stand in it: for
-    each argument the offsets of both sides, or that of a step input and its bytes from step to
-    step; then the data.
-    """
-    data = [k for k, x in enumerate(linear.arguments) if x.space == "data"]
-    more = [f"GLOBAL const {STORED[linear.arguments[k].dtype]} *d{k}" for k in data]
-    parameters = ", ".join([
-        "GLOBAL i64 *frame", "GLOBAL const i64 *index", "GLOBAL u8 *state", "GLOBAL u8 *work",
-        "GLOBAL const u8 *given", "GLOBAL const i64 *table", "const i64 at", *more,
-    ])  # fmt: skip
-    lines = [f"// {_printable(node)}", f"KERNEL({written.items}) {name}({parameters}) {{"]
-    lines.append("  if (frame[STOPPED]) return;")
-    if linear.commit:
-        lines.append("  if (frame[FAILED]) return;")
-    lines.append("  const int n = (int)frame[COUNT];")
-    stored = linear.written()
-    for k, x in enumerate(linear.arguments):
-        lines.append(f"  {_pointer(k, x, written=k in stored)}")
-    if written.scratch:
-        kind = linear.instrs[linear.value].dtype
-        sums = Argument(kind, (written.scratch,), "work", (1,))
-        lines.append(f"  {_pointer(len(linear.arguments), sums, written=True)}")
-    return "\n".join([*lines, written.text, "}"]) + "\n"
-
-
-def _pointer(number: int, argument: Argument, *, written: bool) -> str:
-    """The declaration of the pointer to an argument's elements."""
-    kind = f"GLOBAL {'' if written else 'const '}{STORED[argument.dtype]} *"
-    name, place = f"b{number}", f"table[at + {2 * number}]"
-    match argument.space:
-        case "rows":
-            return f"GLOBAL const i64 *{name} = index + frame[FIRST];"
-        case "data":
-            return f"{kind}{name} = d{number};"
-        case "state":
-            return f"{kind}{name} = ({kind})(state + table[at + {2 * number} + frame[SIDE]]);"
-        case "step":
-            along = f"table[at + {2 * number + 1}] * frame[STEP]"
-            return f"{kind}{name} = ({kind})(given + {place} + {along});"
-    return f"{kind}{name} = ({kind})(work + {place});"
-
-
-def _printable(name: str) -> str:
-    """The name of a node for a comment: one line, and no end of a line that goes on."""
-    return name.encode("ascii", "replace").decode().replace("\\", "/").replace("\n", " ")[:80]
+def _work(analysis: Analysis, rows: int) -> int:
+    """The operations of a kernel, about: of each instruction but reads, as often as it is done."""
+    linear, total = analysis.linear, 0
+    for number, instr in enumerate(linear.instrs):
+        if instr.op not in ("read", "at", "const", "acc", "count"):
+            axes = set(analysis.depends[number])
+            if ACC in axes:
+                axes = (axes | set(range(linear.free))) - {ACC}
+            sizes = (linear.sizes[axis] for axis in axes)
+            total += math.prod(x if isinstance(x, int) else rows for x in sizes)
+    return total

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 
 from chainrule.backend.gpu.emit import scalars
 from chainrule.backend.gpu.emit.body import Body
-from chainrule.backend.gpu.emit.loops import BLOCK, ITEMS, Written, count
-from chainrule.backend.gpu.emit.scalars import TYPES
-from chainrule.backend.gpu.program import Traits
+from chainrule.backend.gpu.emit.loops import BLOCK, Written, count
+from chainrule.backend.gpu.emit.scalars import SIZES, TYPES
 from chainrule.plan.affine import Analysis
 from chainrule.plan.contraction import Contraction
 
@@ -33,7 +32,7 @@ LEAST = 8
 
 
 def product(
-    analysis: Analysis, contraction: Contraction, rows: int, traits: Traits
+    analysis: Analysis, contraction: Contraction, rows: int, items: int, local: int
 ) -> list[Written]:
     """The kernel by tiles, as one function, or as two for a long sum; none where they do not fit.
 
@@ -41,18 +40,19 @@ def product(
         analysis: of the kernel.
         contraction: what it is.
         rows: the most of a minibatch.
-        traits: of the device.
+        items: the work-items of a group.
+        local: bytes of local memory that it may have.
     """
-    body = Body(analysis, rows)
+    body = Body(analysis, rows, items)
     m, n = body.most(contraction.m), body.most(contraction.n)
     sums = any(x.add or x.repeats for x in analysis.linear.stores)
     least = min(body.likely(contraction.m), body.likely(contraction.n))
-    if sums or least < LEAST or traits.items < 64 or traits.local < LOCAL:
+    if sums or least < LEAST or items < 64 or local < LOCAL:
         return []
-    side = 16 if traits.items >= 256 and m > 8 and n > 8 else 8
+    side = 16 if items >= 256 else 8
     split = _splits(body, contraction, side)
     first = _Tiles(body, contraction, (side, _sums(m, side), _sums(n, side)), split).write()
-    return [first, _put_together(analysis, contraction, rows)] if split else [first]
+    return [first, _put_together(analysis, contraction, rows, items)] if split else [first]
 
 
 def _splits(body: Body, contraction: Contraction, side: int) -> bool:
@@ -70,13 +70,13 @@ def _splits(body: Body, contraction: Contraction, side: int) -> bool:
     return tiles < GROUPS and blocks * body.most(range(body.linear.free)) <= SCRATCH
 
 
-def _put_together(analysis: Analysis, contraction: Contraction, rows: int) -> Written:
+def _put_together(analysis: Analysis, contraction: Contraction, rows: int, items: int) -> Written:
     """The function that adds up the blocks of each sum, in order, and stores what is made of it."""
-    body, c = Body(analysis, rows), contraction
+    body, c = Body(analysis, rows, items), contraction
     code, axes = body.code, [*c.batch, *c.m, *c.n]
     dtype = body.linear.instrs[body.linear.value].dtype
     total, scratch = body.most(axes), len(body.linear.arguments)
-    place = code.value("int", f"GROUP * {ITEMS} + ITEM")
+    place = code.value("int", f"group * {items} + ITEM")
     code.do(f"if ({place} >= {total}) return;")
     with body.inside(at=body.decode(axes, place)):
         acc = code.variable(TYPES[dtype], "0")
@@ -86,9 +86,8 @@ def _put_together(analysis: Analysis, contraction: Contraction, rows: int) -> Wr
         body.acc = acc
         for store in body.linear.stores:
             body.store(store)
-    return Written(
-        code.text, (count(body, axes, ITEMS),), ITEMS, -(-body.most(c.k) // BLOCK) * total
-    )
+    parts = -(-body.most(c.k) // BLOCK) * total
+    return Written(code.text, (count(body, axes, items),), scratch=parts)
 
 
 def _sums(length: int, side: int) -> int:
@@ -125,8 +124,8 @@ class _Tiles:
         m, n, k = (code.value("int", body.total(x)) for x in (c.m, c.n, c.k))
         across = code.value("int", f"({n} + {self.width - 1}) / {self.width}")
         down = code.value("int", f"({m} + {self.height - 1}) / {self.height}")
-        tile = code.value("int", f"GROUP % ({across} * {down})")
-        batch = code.value("int", f"GROUP / ({across} * {down})")
+        tile = code.value("int", f"group % ({across} * {down})")
+        batch = code.value("int", f"group / ({across} * {down})")
         first, end = "0", k
         if self.split:
             repeats = body.most(c.batch)
@@ -137,8 +136,7 @@ class _Tiles:
         self.first_column = code.value("int", f"{tile} % {across} * {self.width}")
         self.row = code.value("int", f"ITEM / {self.side}")
         self.column = code.value("int", f"ITEM % {self.side}")
-        code.do(f"LOCAL {self.kind} left[{TERMS}][{self.height + 1}];")
-        code.do(f"LOCAL {self.kind} right[{TERMS}][{self.width + 1}];")
+        local = self._local()
         blocked = not self.split and body.most(c.k) > BLOCK
         self._sums("sums")
         if blocked:
@@ -166,7 +164,17 @@ class _Tiles:
         if self.split:
             counts = (count(body, c.k, BLOCK), *counts)
             scratch = -(-body.most(c.k) // BLOCK) * body.most(range(body.linear.free))
-        return Written(code.text, counts, self.side**2, scratch)
+        return Written(code.text, counts, local, scratch)
+
+    def _local(self) -> int:
+        """Declare the places of both factors in local memory; returns their bytes."""
+        taken = 0
+        for name, length in (("left", self.height + 1), ("right", self.width + 1)):
+            place = f"((NEAR {self.kind} *)room + {taken})"
+            kind = f"(NEAR {self.kind} (*)[{length}])"
+            self.code.do(f"NEAR {self.kind} (*{name})[{length}] = {kind}{place};")
+            taken += TERMS * length
+        return taken * SIZES[self.kind]
 
     def _sums(self, name: str) -> None:
         self.code.do(f"{self.kind} {name}[{self.down}][{self.across}];")
@@ -213,7 +221,9 @@ class _Tiles:
             with body.inside(f"if ({here} < {end} && {there} < {terms})"):
                 at = body.decode(along, here) | body.decode(over, there)
                 with body.inside(at=at):
-                    code.do(f"{held} = {body.value(factor)};")
+                    value = body.value(factor)
+                    value = f"bfloat16_{self.kind}({value})" if self.contraction.rounded else value
+                    code.do(f"{held} = {value};")
             code.do(f"{name}[{k}][{x}] = {held};")
 
     def _runs_along(self, factor: int, over: Sequence[int], along: Sequence[int]) -> bool:

@@ -15,6 +15,9 @@ TYPES = {
 
 STORED = TYPES | {"bool": "u8"}
 
+SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "u32": 4, "int": 4}
+"""The most bytes of a value."""
+
 _BETWEEN = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "eq": "==", "ne": "!=", "lt": "<", "le": "<=",
     "gt": ">", "ge": ">=", "and": "&", "or": "|", "xor": "^",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,37 +18,46 @@ from chainrule.errors import SettingError
 Array = npt.NDArray[Any]
 
 
+SLICE = 2**24
+"""Bytes of a part of a data set that is too large for the device."""
+
+
+def fits(device: Device, pieces: Sequence[int]) -> bool:
+    """Whether a device has room for pieces of so many bytes."""
+    return sum(pieces) <= device.memory and max(pieces, default=0) <= device.largest
+
+
 def require_room(device: Device, pieces: Sequence[int], *, data: bool = False) -> None:
     """Raises SettingError where a device has no room for pieces of so many bytes.
 
-    data: whether the data set is among them.
+    data: whether two minibatches are among them.
     """
-    total, largest = sum(pieces), max(pieces, default=0)
-    if total <= device.memory and largest <= device.largest:
+    if fits(device, pieces):
         return
-    what = "for the data set" if data else "for the parameters and values of a step"
-    fits = f"{device.memory:,} bytes"
+    total, room = sum(pieces), f"{device.memory:,} bytes"
+    what = "for the parameters and values of a step"
+    what += ", and two minibatches of the data set" * data
     if total <= device.memory:
-        total, fits = largest, f"{device.largest:,} bytes in one piece"
+        total, room = max(pieces), f"{device.largest:,} bytes in one piece"
     raise SettingError(
-        "device", f"the memory of the device is too small {what}", expected=fits,
+        "device", f"the memory of the device is too small {what}", expected=room,
         got=f"{total:,} bytes", at=f"{device.word}, {device.name}",
-        fix="device='cpu'" if data else "a smaller batch_size, or device='cpu'",
+        fix="a smaller batch_size, or device='cpu'",
     )  # fmt: skip
 
 
 class Room:
-    """Memory that grows where it must."""
+    """Memory that grows where it must: at least twofold, or exactly as much."""
 
-    def __init__(self, session: Session) -> None:
-        self._session, self._size = session, 0
+    def __init__(self, session: Session, *, exact: bool = False) -> None:
+        self._session, self._size, self._exact = session, 0, exact
         self.memory: Memory = None
         self.reserve(LINE)
 
     def reserve(self, size: int) -> None:
         """Have at least so many bytes; what was there may be lost."""
         if size > self._size:
-            self._size = max(size, 2 * self._size)
+            self._size = size if self._exact else max(size, 2 * self._size)
             self.memory = self._session.allocate(self._size)
 
     def fill(self, array: Array) -> None:
@@ -55,9 +65,14 @@ class Room:
         self.reserve(array.nbytes)
         self._session.write(self.memory, array)
 
+    def bring(self, array: Array) -> None:
+        """Put an array at the beginning while the device computes, with other memory."""
+        self.reserve(array.nbytes)
+        self._session.bring(self.memory, array)
+
 
 class Data:
-    """The arrays of a data set on a device.
+    """The arrays of a data set on a device: all of them, or the rows of some steps at a time.
 
     Args:
         program: that reads them.
@@ -66,7 +81,7 @@ class Data:
 
     Attributes:
         buffers: of the data, by name.
-        memories: those that are uploaded, by name.
+        memories: what steps read that are launched now, by name.
     """
 
     def __init__(self, program: Program, device: Device, session: Session, own: int) -> None:
@@ -74,32 +89,89 @@ class Data:
         self.memories: dict[str, Memory] = {}
         self._device, self._session, self._own = device, session, own
         self._bound: dict[str, Array] = {}
+        self._whole: dict[str, Memory] = {}
+        self._rooms = tuple(
+            {name: Room(session, exact=True) for name in self.buffers} for _ in "ab"
+        )
+        self._slices: list[Array] = []
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
-        """Give a data buffer its array, which `upload` copies. Raises FeedError."""
+        """Give a data buffer its array, which `windows` copies. Raises FeedError."""
         self._bound[name] = data_array(self.buffers, name, array)
-        self.memories.pop(name, None)
+        self._whole.pop(name, None)
 
     def release(self) -> None:
         """Let go of the data."""
-        self._bound, self.memories = {}, {}
+        self._bound, self.memories, self._whole, self._slices = {}, {}, {}, []
 
     def check(self, index: Array, ends: Array, limit: int) -> None:
         """See `check_rows`."""
         check_rows(self.buffers, self._bound, index, ends, limit)
 
-    def upload(self) -> None:
-        """Copy to the device what is not there yet. Raises SettingError where it has no room."""
-        if self.memories.keys() == self._bound.keys():
-            return
-        arrays = {name: x.astype(self._stored(x), copy=False) for name, x in self._bound.items()}
-        pieces = [self._own, *(x.nbytes for x in arrays.values())]
-        require_room(self._device, pieces, data=True)
-        for name, array in arrays.items():
-            if name not in self.memories:
+    def windows(self, index: Array, ends: Array) -> tuple[Array, list[tuple[int, int]]]:
+        """Cut steps into windows, of which each reads what is on the device at one time.
+
+        Where the device has no room for all data, it has two slices of it: the rows of the
+        minibatches of a window, and those of the next, which are copied meanwhile.
+
+        Args:
+            index, ends: the rows of all steps, and where those of each begin and end.
+
+        Returns:
+            The index of the rows as they lie on the device, and of each window the first step and
+            the one after its last.
+
+        Raises:
+            SettingError: the device has no room for two minibatches.
+        """
+        steps = len(ends) - 1
+        sizes = [x.size * self._stored(x).itemsize for x in self._bound.values()]
+        if fits(self._device, (self._own, *sizes)):
+            self._upload()
+            return index, [(0, steps)] if steps else []
+        windows = self._cut(ends)
+        self._slices, near = [index[ends[a] : ends[b]] for a, b in windows], index.copy()
+        for (a, b), rows in zip(windows, self._slices, strict=True):
+            near[ends[a] : ends[b]] = np.arange(len(rows))
+        return near, windows
+
+    def bring(self, number: int) -> None:
+        """Copy the slice of a window to the device, while the window before is computed."""
+        if number < len(self._slices):
+            rows, rooms = self._slices[number], self._rooms[number % 2]
+            for name, array in self._bound.items():
+                rooms[name].bring(array[rows].astype(self._stored(array), copy=False))
+
+    def turn(self, number: int) -> None:
+        """Let the steps that are launched next read the slice of a window."""
+        if self._slices:
+            self.memories = {name: x.memory for name, x in self._rooms[number % 2].items()}
+
+    def _upload(self) -> None:
+        """Copy to the device what is not there yet."""
+        self._slices = []
+        for name, x in self._bound.items():
+            if name not in self._whole:
+                array = x.astype(self._stored(x), copy=False)
                 memory = self._session.allocate(max(array.nbytes, LINE))
                 self._session.write(memory, array.reshape(-1))
-                self.memories[name] = memory
+                self._whole[name] = memory
+        self.memories = {name: self._whole[name] for name in self._bound}
+
+    def _cut(self, ends: Array) -> list[tuple[int, int]]:
+        """Windows as long as their rows have room. Raises SettingError."""
+        each = [self._stored(x).itemsize * x[:1].size for x in self._bound.values()]
+        most = max(int(np.diff(ends).max()), SLICE // max(sum(each), 1))
+        while not fits(self._device, (self._own, *(2 * LINE + 2 * size * most for size in each))):
+            if most == np.diff(ends).max():
+                pieces = (self._own, *(2 * LINE + 2 * size * most for size in each))
+                require_room(self._device, pieces, data=True)
+            most = max(int(np.diff(ends).max()), most // 2)
+        cuts = [0]
+        for step in range(1, len(ends) - 1):
+            if ends[step + 1] - ends[cuts[-1]] > most:
+                cuts.append(step)
+        return list(pairwise([*cuts, len(ends) - 1]))
 
     def _stored(self, array: Array) -> np.dtype[Any]:
         single = array.dtype == np.float64 and not self._device.traits.float64
@@ -123,7 +195,7 @@ class Given:
     def __init__(self, program: Program, session: Session, table: Array, *, float64: bool) -> None:
         self._session, self._words, self._float64 = session, table, float64
         self._buffers = [b for b in program.signature.buffers if b.space == "step"]
-        operands = [buffer for launch in program.launches for buffer, _ in launch.operands]
+        operands = [buffer for part in program.parts for buffer, _ in part.operands]
         self._uses = {b: [k for k, x in enumerate(operands) if x is b] for b in self._buffers}
         self._known: tuple[int, tuple[bool, ...]] | None = None
         self._room, self._capacity = Room(session), 1

@@ -63,6 +63,12 @@ class Session(Protocol):
     def write(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """Copy a contiguous array to memory, from a byte on."""
 
+    def bring(self, memory: Memory, array: Array) -> None:
+        """Copy a contiguous array to memory, from its beginning, without waiting for launches.
+
+        Nothing that was launched and is not done uses the memory; what is launched next may.
+        """
+
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """Fill a contiguous array from memory, once all that was launched is done."""
 

@@ -82,11 +82,12 @@ def _device(cl: Any, number: int, own: Any) -> Device:
     if not own.endian_little:
         raise _Unusable(f"{own.name.strip()}: its bytes are in another order")
     float64 = bool(own.double_fp_config)
-    traits = Traits(float64, own.max_work_group_size, own.local_mem_size)
+    graphics = bool(own.type & cl.device_type.GPU)
+    traits = Traits(float64, own.max_work_group_size, own.local_mem_size, graphics)
     return Device(
         "opencl", number, " ".join(own.name.split()), own.platform.name.strip(),
         f"{own.version.strip()}, driver {own.driver_version.strip()}",
-        bool(own.type & cl.device_type.GPU), own.global_mem_size, own.max_mem_alloc_size, traits,
+        graphics, own.global_mem_size, own.max_mem_alloc_size, traits,
         own,
     )  # fmt: skip
 
@@ -142,6 +143,7 @@ class OpenCLSession:
         with self._told("opened"):
             self._context = _context(device, os.getpid())
             self._queue = self._cl.CommandQueue(self._context.context)
+            self._copies = self._cl.CommandQueue(self._context.context)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -165,6 +167,12 @@ class OpenCLSession:
                 self._cl.enqueue_copy(
                     self._queue, memory, array, dst_offset=offset, is_blocking=True
                 )
+
+    def bring(self, memory: Memory, array: Array) -> None:
+        """See Session."""
+        if array.nbytes:
+            with self._told("a copy to the device"):
+                self._cl.enqueue_copy(self._copies, memory, array, is_blocking=True)
 
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """See Session."""

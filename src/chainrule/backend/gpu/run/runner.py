@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.gpu.emit.dialect import FRAME, advance_for
-from chainrule.backend.gpu.emit.scalars import STORED
+from chainrule.backend.gpu.emit.dialect import FRAME
 from chainrule.backend.gpu.layout import layout, sizes
 from chainrule.backend.gpu.program import Program
 from chainrule.backend.gpu.run.data import Data, Given, Room, require_room
@@ -77,7 +76,7 @@ class Runner:
         program, traits = code.program, code.device.traits
         self._float64 = traits.float64
         self._layout = layout(
-            program.signature, program.launches, code.max_rows, float64=traits.float64
+            program.signature, program.levels, code.max_rows, float64=traits.float64
         )
         require_room(code.device, (self._layout.state, self._layout.work))
         self._state = session.allocate(self._layout.state)
@@ -92,9 +91,8 @@ class Runner:
             if buffer.value is not None:
                 self._write(self._work, buffer, np.asarray(buffer.value))
         self._functions = [session.function(program.text, x.function) for x in program.launches]
-        loss = program.signature.loss
-        advance = advance_for(None if loss is None else STORED[loss.dtype])
-        self._advance = session.function(program.text, advance)
+        if not program.steps:
+            self._advance = session.function(program.text, program.advance)
         self._bound: tuple[Memory, ...] = ()
 
     # ------------------------------------------------------------ memory
@@ -104,7 +102,7 @@ class Runner:
         words, starts = list[int](), list[int]()
         for launch in self.code.program.launches:
             starts.append(len(words))
-            for buffer, new in launch.operands:
+            for buffer, new in (x for part in launch.parts for x in part.operands):
                 place = self._layout.offsets.get(buffer, (0, 0))
                 words += reversed(place) if new else place
         return np.array(words or [0], np.int64), starts
@@ -172,62 +170,80 @@ class Runner:
         index = np.ascontiguousarray(rows, np.int64)
         ends = np.ascontiguousarray(offsets, np.int64)
         self._data.check(index, ends, self.code.max_rows)
-        steps = len(ends) - 1
-        session, kind = self._session, np.dtype("float64" if self._float64 else "float32")
-        self._data.upload()
+        steps, kind = len(ends) - 1, np.dtype("float64" if self._float64 else "float32")
+        index, windows = self._data.windows(index, ends)
         self._given.bring(step_inputs, steps)
         self._index.fill(index)
         self._ends.fill(ends)
         self._losses.reserve(max(steps, 1) * kind.itemsize)
-        frame = dict.fromkeys(FRAME, 0) | {"side": self._side, "steps": steps}
-        if steps:
-            frame |= {"first": int(ends[0]), "count": int(ends[1] - ends[0])}
-        session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
-        self._bind_all()
-        self._launch(np.diff(ends))
-        found = np.empty(len(FRAME), np.int64)
-        session.read(self._frame, found)
-        after = dict(zip(FRAME, found.tolist(), strict=True))
+        self.done = 0
+        self._data.bring(0)
+        for number, (first, last) in enumerate(windows):
+            self._data.turn(number)
+            self._begin(ends, first, last)
+            self._data.bring(number + 1)
+            if self._end() < last:
+                break
         losses = np.zeros(max(steps, 1), kind)
-        session.read(self._losses.memory, losses)
-        self.done, self._side = after["step"], after["side"]
+        self._session.read(self._losses.memory, losses)
         done = losses[: self.done].astype(np.float64)
         return done, self.done if self.done < steps else None
 
+    def _begin(self, ends: Array, first: int, last: int) -> None:
+        """Launch steps from one on up to another, whose rows of the data are on the device."""
+        frame = dict.fromkeys(FRAME, 0) | {"side": self._side, "step": first, "steps": last}
+        frame |= {"first": int(ends[first]), "count": int(ends[first + 1] - ends[first])}
+        self._session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
+        self._bind_all()
+        self._launch(np.diff(ends[first : last + 1]))
+        self._session.start()
+
+    def _end(self) -> int:
+        """Wait until what was launched is done; returns the number of steps done."""
+        found = np.empty(len(FRAME), np.int64)
+        self._session.read(self._frame, found)
+        after = dict(zip(FRAME, found.tolist(), strict=True))
+        self.done, self._side = after["step"], after["side"]
+        return self.done
+
     def _launch(self, counts: Array) -> None:
-        """Launch all steps, of which the numbers of rows are given."""
-        launches, groups = self.code.program.launches, dict[int, list[int]]()
+        """Launch steps, of which the numbers of rows are given."""
+        program, session, groups = self.code.program, self._session, dict[int, list[int]]()
+        if program.steps:
+            for _ in range(0, len(counts), program.steps):
+                session.launch(self._functions[0], 1, program.items)
+            return
         for step, rows in enumerate(counts.tolist()):
             if rows not in groups:
-                groups[rows] = [x.groups(rows) for x in launches]
-            for launch, function, count in zip(
-                launches, self._functions, groups[rows], strict=True
-            ):
+                groups[rows] = [x.groups(rows) for x in program.launches]
+            for function, count in zip(self._functions, groups[rows], strict=True):
                 if count:
-                    self._session.launch(function, count, launch.items)
-            self._session.launch(self._advance, 1, 1)
+                    session.launch(function, count, program.items)
+            session.launch(self._advance, 1, 1)
             if step % AHEAD == 0:
-                self._session.start()
+                session.start()
 
     def _bind_all(self) -> None:
         """Set the arguments of all kernels, where some memory is another than the last time."""
-        given, data = self._given, self._data.memories
+        given, data, program = self._given, self._data.memories, self.code.program
         now = (self._index.memory, self._ends.memory, self._losses.memory, given.memory,
                given.table, *data.values())  # fmt: skip
         if len(now) == len(self._bound) and all(map(is_, now, self._bound)):
             return
-        launches = zip(self.code.program.launches, self._functions, self._starts, strict=True)
+        loss = self.code.signature.loss
+        place = np.int64(0 if loss is None else self._layout.offsets[loss][0])
+        ended = self._ends.memory, self._losses.memory
+        launches = zip(program.launches, self._functions, self._starts, strict=True)
         for launch, function, start in launches:
-            own = [data[x.name] for x, _ in launch.operands if x.space == "data"]
+            operands = (x for part in launch.parts for x, _ in part.operands)
+            own = [data[x.name] for x in operands if x.space == "data"]
+            more = [*ended, place] if program.steps else []
             self._session.arguments(function, [
                 self._frame, self._index.memory, self._state, self._work, given.memory,
-                given.table, np.int64(start), *own,
+                given.table, np.int64(start), *own, *more,
             ])  # fmt: skip
-        loss = self.code.signature.loss
-        place = 0 if loss is None else self._layout.offsets[loss][0]
-        self._session.arguments(self._advance, [
-            self._frame, self._ends.memory, self._losses.memory, self._work, np.int64(place)
-        ])  # fmt: skip
+        if not program.steps:
+            self._session.arguments(self._advance, [self._frame, *ended, self._work, place])
         self._bound = now
 
     def output(self, buffer: Buffer, rows: int) -> Array:

@@ -1,0 +1,181 @@
+"""What is launched on a device: many steps at once, few kernels a step, the same numbers always."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.testing as npt
+import pytest
+from opencl import device
+
+import chainrule as cr
+from chainrule.backend.gpu.emit import module
+from chainrule.backend.gpu.emit.module import build
+from chainrule.backend.gpu.program import Program, Traits
+from chainrule.backend.gpu.run.devices import driver_of
+from chainrule.backend.gpu.run.driver import Function
+from chainrule.backend.gpu.run.opencl import OpenCLSession
+from chainrule.backend.gpu.run.runner import Executable, Runner
+from chainrule.engine.compile import build_split, plan_step
+from chainrule.engine.step import Objective
+from chainrule.errors import SettingError
+from chainrule.plan.plan import Plan
+from chainrule.train.optim import Optimizer
+
+Array = np.ndarray[Any, Any]
+GRAPHICS = Traits(float64=True, items=1024, local=48 * 1024)
+"""Those of a graphics processor: it joins launches."""
+
+ROWS = 200
+DATA = {
+    "x": np.random.default_rng(0).standard_normal((ROWS, 6)).astype("float32"),
+    "t": np.random.default_rng(1).integers(0, 3, ROWS).astype("int32"),
+}
+
+
+def plan_of(widths: Sequence[int], optimizer: Optimizer) -> Plan:
+    """The plan of a classifier's step."""
+    x, t = cr.input("x", (widths[0],)), cr.input("t", (), dtype="int32")
+    z = x
+    for width in widths[1:-1]:
+        z = cr.dense(z, width, "relu")
+    z = cr.dense(z, widths[-1])
+    model = cr.Model(z, cr.cross_entropy(z, t), seed=0)
+    assert model.loss is not None
+    return plan_step(build_split(Objective(model.graph, model.loss, optimizer)).body)
+
+
+class Counting(OpenCLSession):
+    """Counts launches, and copies that go on meanwhile."""
+
+    launched = brought = 0
+
+    def launch(self, function: Function, groups: int, items: int) -> None:
+        self.launched += 1
+        super().launch(function, groups, items)
+
+    def bring(self, memory: Any, array: Array) -> None:
+        self.brought += 1
+        super().bring(memory, array)
+
+
+def runner(program: Program, **changed: int) -> tuple[Runner, Counting]:
+    """A runner on a device with some other sizes."""
+    here = replace(device(), **changed)
+    assert driver_of(here).name == "opencl"
+    session = Counting(here)
+    made = Runner(Executable(program, here), session)
+    numbers = np.random.default_rng(5)
+    for name in made.state:
+        made.state[name] = numbers.uniform(0.0, 0.5, made.state[name].shape)
+    for name, array in DATA.items():
+        made.bind(name, array)
+    return made, session
+
+
+INDEX = np.random.default_rng(2).integers(0, ROWS, 20 * 32 + 7)
+ENDS = np.array([*range(0, 20 * 32 + 1, 32), 20 * 32 + 7])
+RATES = {
+    "step.rate": np.linspace(0.1, 0.2, len(ENDS) - 1),
+    "step.number": np.arange(1.0, len(ENDS)),
+}
+
+
+def results(made: Runner) -> tuple[bytes, ...]:
+    losses, failed = made.run(INDEX, ENDS, RATES)
+    assert failed is None
+    assert np.isfinite(losses).all()
+    return (losses.tobytes(), *(made.state[name].tobytes() for name in made.state))
+
+
+@pytest.mark.parametrize(
+    ("widths", "optimizer", "most"),
+    [
+        ((4, 16, 3), cr.SGD(0.1), 256), ((4, 16, 3), cr.Adam(1e-3), 256),
+        ((64, 64, 10), cr.SGD(0.1), 100), ((64, 64, 10), cr.Adam(1e-3), 100),
+    ],
+)  # fmt: skip
+def test_a_small_network_does_many_steps_in_a_launch(
+    widths: Sequence[int], optimizer: Optimizer, most: int
+) -> None:
+    program = build(plan_of(widths, optimizer), 64, GRAPHICS)
+    assert len(program.launches) == 1
+    assert program.steps >= most
+
+
+@pytest.mark.parametrize("optimizer", [cr.SGD(0.1), cr.Adam(1e-3)])
+def test_a_larger_one_takes_four_launches_and_the_end_of_the_step(optimizer: Optimizer) -> None:
+    program = build(plan_of((784, 128, 10), optimizer), 64, GRAPHICS)
+    assert program.steps == 0
+    assert len(program.launches) == 4
+    assert [len(x.levels) for x in program.launches] == [1, 5, 1, 1]
+
+
+def test_what_lies_in_local_memory_fits() -> None:
+    """States, where there is room for them beside what kernels need."""
+    plan = plan_of((6, 8, 3), cr.SGD(0.1))
+    near = [build(plan, 32, replace(GRAPHICS, local=x)).text for x in (48 * 1024, 4000, 2000)]
+    assert ["#define STATE_AT NEAR" in x for x in near] == [True, True, False]
+    assert ["#define WORK_AT NEAR" in x for x in near] == [True, False, False]
+
+
+def test_one_group_has_the_bits_of_many_and_takes_one_launch() -> None:
+    plan, found, launched = plan_of((6, 3), cr.SGD(0.1)), set(), []
+    for traits in (replace(GRAPHICS, joins=False), GRAPHICS):
+        program = build(plan, 32, replace(traits, items=device().traits.items))
+        made, session = runner(program)
+        found.add(results(made))
+        launched.append(session.launched)
+    assert len(found) == 1
+    assert launched[0] > 4 * len(RATES["step.rate"])
+    assert launched[1] == 1
+
+
+def test_kernels_that_are_launched_together_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By groups of one work-item, as drivers of processors fail at barriers in branches."""
+    monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(module, "BRIEF", 2000)
+    plan, found, launched = plan_of((6, 3), cr.Adam(1e-2)), set(), []
+    for joins in (False, True):
+        made, session = runner(build(plan, 32, replace(GRAPHICS, items=1, joins=joins)))
+        found.add(results(made))
+        launched.append(session.launched / len(RATES["step.rate"]))
+        levels = [len(x.levels) for x in made.code.program.launches]
+        parts = [len(x.parts) for x in made.code.program.launches]
+        if joins:
+            assert max(levels) > 1
+            assert any(a == 1 and b > 1 for a, b in zip(levels, parts, strict=True))
+    assert len(found) == 1
+    assert launched[1] < launched[0]
+
+
+def test_a_data_set_that_does_not_fit_is_read_in_slices_with_the_same_bits() -> None:
+    program = build(plan_of((6, 3), cr.SGD(0.1)), 32, device().traits)
+    whole, session = runner(program)
+    want = results(whole)
+    assert session.brought == 0
+    data = sum(x.nbytes for x in DATA.values())
+    some, session = runner(program, memory=whole.bytes + 4000)
+    assert data > 4000
+    assert results(some) == want
+    assert session.brought > 10
+    with pytest.raises(SettingError, match="two minibatches of the data set") as error:
+        results(runner(program, memory=whole.bytes + 2000)[0])
+    assert "a smaller batch_size" in str(error.value)
+
+
+def test_a_failed_step_in_a_slice_is_not_taken() -> None:
+    program, stopped = build(plan_of((6, 3), cr.SGD(0.1)), 32, device().traits), []
+    rates = {"step.rate": np.where(np.arange(len(ENDS) - 1) == 13, np.inf, 0.1)}
+    for room in (1 << 30, 4000):
+        made, _ = runner(program, memory=runner(program)[0].bytes + room)
+        losses, failed = made.run(INDEX, ENDS, rates)
+        assert (len(losses), failed, made.done) == (13, 13, 13)
+        stopped.append([made.state[name].copy() for name in made.state])
+    for one, other in zip(*stopped, strict=True):
+        npt.assert_array_equal(one, other)
