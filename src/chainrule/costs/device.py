@@ -10,6 +10,12 @@ from chainrule.plan.plan import Plan
 CALL_SECONDS = 0.03
 """Seconds of steps that are done in one call of a runner."""
 
+PARTS = 64
+"""A group of work-items has one of so many parts of a device's speed, about."""
+
+WAIT = 1e-6
+"""Seconds after which a group goes on to its next kernel, about."""
+
 
 @dataclass(frozen=True)
 class DeviceSpeeds:
@@ -37,31 +43,32 @@ class DeviceCost:
     """The predicted time of a step on a device.
 
     Attributes:
-        launches: kernels of a step.
+        launches: kernels of a step; below 1 where a launch does several steps.
         begin: seconds before the first step: to build kernels.
         seconds: of a step, with its share of what every call takes.
     """
 
-    launches: int
+    launches: float
     begin: float
     seconds: float
 
 
 def device_cost(
-    plan: Plan, rows: int, launches: int, moved: int, speeds: DeviceSpeeds
+    plan: Plan, rows: int, launches: float, moved: int, speeds: DeviceSpeeds, *, alone: bool = False
 ) -> DeviceCost:
     """The cost of a step of a plan on a device: each kernel takes a launch, or its own time.
 
     Args:
         plan: the one to run.
         rows: of a minibatch.
-        launches: the kernels that the device's code has for it.
+        launches: the kernels that the device's code has for it; see DeviceCost.
         moved: bytes that are copied for it, to the device and from it.
         speeds: of the device.
+        alone: whether one group of work-items does all of it.
     """
     seconds = launches * speeds.launch + moved / speeds.transfer
     for task in plan.tasks:
         counted = work(task, rows)
         own = counted.flops / speeds.peak + counted.bytes / speeds.bandwidth
-        seconds += max(own - speeds.launch, 0.0)
+        seconds += PARTS * own + WAIT if alone else max(own - speeds.launch, 0.0)
     return DeviceCost(launches, speeds.build, seconds * (1 + speeds.call / CALL_SECONDS))

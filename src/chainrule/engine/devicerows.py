@@ -30,16 +30,20 @@ class DeviceRows:
         graph: contains the nodes; specialised.
         nodes: what to compute.
         device: its word.
+        held: whether it keeps the arrays of a call, as the next is given the same ones.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], device: str) -> None:
-        self._graph, self._nodes, self._device = graph, nodes, device
+    def __init__(
+        self, graph: Graph, nodes: Sequence[Node], device: str, *, held: bool = False
+    ) -> None:
+        self._graph, self._nodes, self._device, self._keeps = graph, nodes, device, held
         self._parameters = [graph.name(x) for x in graph.parameters]
         self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = rows_of_block(graph)
         self._runner: Runner | None = None
         self._held: list[Array] = []
+        self._bound: dict[str, Array] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[DeviceRows], tuple[Graph, Sequence[Node], str]]:
@@ -55,17 +59,27 @@ class DeviceRows:
             runner = self._ready(values)
             for start in range(0, max(len(rows), 1), self._block):
                 part = rows[start : start + self._block]
-                for name, type in self._batched.items():
-                    if runner.reads(name):
-                        runner.bind(name, np.asarray(arrays[name], type.dtype)[part])
+                index = self._bind(runner, arrays, part)
                 with uninterrupted():
-                    runner.run(all_rows(len(part)), [0, len(part)], fixed)
+                    runner.run(index, [0, len(part)], fixed)
                 outputs = runner.code.signature.outputs
                 for result, buffer in zip(results, outputs, strict=True):
                     found = runner.output(buffer, len(part))
                     result[start : start + len(part)] = found
-            runner.release()
+            if not self._keeps:
+                runner.release()
         return results
+
+    def _bind(self, runner: Runner, arrays: Mapping[str, Array], rows: Rows) -> Rows:
+        """Give the runner the rows, or all of arrays that it keeps; returns where those are."""
+        for name, type in self._batched.items():
+            array = arrays[name]
+            if not runner.reads(name) or (self._keeps and self._bound.get(name) is array):
+                continue
+            runner.bind(name, np.asarray(array if self._keeps else array[rows], type.dtype))
+            if self._keeps:
+                self._bound[name] = array
+        return rows if self._keeps else all_rows(len(rows))
 
     def _ready(self, values: Mapping[str, Array]) -> Runner:
         """The runner, with these values of the parameters."""

@@ -59,6 +59,7 @@ class Forward:
         outputs: what to compute.
         backend: "native" or "interpreter".
         device: that runs machine code.
+        held: whether calls are given the same arrays, so that another device keeps its copies.
     """
 
     def __init__(
@@ -68,12 +69,13 @@ class Forward:
         *,
         backend: str = "native",
         device: str = "cpu",
+        held: bool = False,
     ) -> None:
         place = specialise(graph, training=False)
         self.graph = rest = check(Graph([place[x] for x in outputs], like=graph))
         self._stages: list[_Rowwise | _Whole] = []
         native = backend == "native"
-        by_rows: _Maker = partial(_Native, device=device) if native else _Rowwise
+        by_rows: _Maker = partial(_Native, device=device, held=held) if native else _Rowwise
         while True:
             rest = self._cut(rest, _parts(rest, native), by_rows)
             gaps = _gaps(rest) if native else []
@@ -230,12 +232,14 @@ class _Rowwise:
 class _Native(_Rowwise):
     """The same as machine code, on a device."""
 
-    def __init__(self, graph: Graph, made: Sequence[Node], device: str = "cpu") -> None:
-        self._device = device
+    def __init__(
+        self, graph: Graph, made: Sequence[Node], device: str = "cpu", *, held: bool = False
+    ) -> None:
+        self._device, self._held = device, held
         super().__init__(graph, made)
 
     def _compiled(self, graph: Graph) -> BoundsCheckedForward:
-        self._checked = BoundsCheckedForward(graph, graph.outputs, self._device)
+        self._checked = BoundsCheckedForward(graph, graph.outputs, self._device, held=self._held)
         return self._checked
 
     def unchecked(self, rows: int) -> NativeRows | None:
@@ -332,9 +336,12 @@ class BoundsCheckedForward:
         graph: contains the nodes.
         nodes: what to compute.
         device: that computes it.
+        held: see Forward.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], device: str = "cpu") -> None:
+    def __init__(
+        self, graph: Graph, nodes: Sequence[Node], device: str = "cpu", *, held: bool = False
+    ) -> None:
         self._out_of_range = out_of_range(graph)
         if self._out_of_range is not None:
             self._interpreted = InterpretedForward(graph, nodes)
@@ -344,7 +351,7 @@ class BoundsCheckedForward:
         if device == "cpu":
             self._native = NativeRows(graph, nodes)
         else:
-            self._native = DeviceRows(graph, nodes, device)
+            self._native = DeviceRows(graph, nodes, device, held=held)
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows

@@ -99,6 +99,11 @@ class NativeProgram:
         """The number of steps done."""
         return self._steps
 
+    @property
+    def device(self) -> str:
+        """The word of what does the steps."""
+        return self._device
+
     def encode(self, data: Mapping[str, Array]) -> Mapping[str, Array]:
         """See Program."""
         return self._encode(data)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from chainrule.engine.devices import AUTO
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.pauses import Pauses
 from chainrule.engine.program import Program
-from chainrule.errors import GraphError
+from chainrule.errors import DeviceError, GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import Step
 from chainrule.model.fitdata import divided, feed, fixed_data, order
@@ -32,7 +32,7 @@ from chainrule.train.callbacks import (
     as_callbacks,
     watches_steps,
 )
-from chainrule.train.epochends import EpochEnds
+from chainrule.train.epochends import EpochEnds, Requested
 from chainrule.train.fitsettings import FitSettings, as_optimizer
 from chainrule.train.fullbatch import FullBatch, FullBatchProgram
 from chainrule.train.history import History
@@ -378,9 +378,10 @@ def _run(
             None if values is None or steps == state.steps else dict(values),
         )  # fmt: skip
 
+    scored = _scorer(state, program, settings)
     run = Run(
         program=program, data=data, rows=prepared.rows, settings=settings, seed=state.seed,
-        score=partial(_scores, state, prepared, tracker, settings), sync=sync,
+        score=partial(_scores, state, prepared, tracker, settings, scored), sync=sync,
         view=State(state, state.history), progress=progress, lend=lend,
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
         ends=partial(_ends, state, prepared, tracker, program, settings),
@@ -394,18 +395,40 @@ def _run(
     return run, end
 
 
+_Scorer: TypeAlias = "Callable[[Mapping[str, Array], Rows, Requested], Mapping[str, float]]"
+"""Computes loss and metrics over some rows."""
+
+
+def _scorer(state: ModelState, program: Program, settings: FitSettings) -> _Scorer:
+    """Computes scores where the steps are done."""
+    device = program.device if isinstance(program, NativeProgram) else settings.device
+    there = state.scored_on("cpu" if device == AUTO else device)
+
+    def score(arrays: Mapping[str, Array], rows: Rows, metrics: Requested) -> Mapping[str, float]:
+        lost = isinstance(program, NativeProgram) and program.device == "cpu"
+        try:
+            return state.score(arrays, rows, metrics, None if lost else there)
+        except DeviceError:
+            if settings.device != AUTO:
+                raise
+        return state.score(arrays, rows, metrics)
+
+    return score
+
+
 def _scores(
-    state: ModelState, prepared: Prepared, tracker: BestTracker, settings: FitSettings
-) -> Mapping[str, float]:
+    state: ModelState, prepared: Prepared, tracker: BestTracker, settings: FitSettings,
+    scored: _Scorer,
+) -> Mapping[str, float]:  # fmt: skip
     """The scores after an epoch, of the rows held out, or else of the training rows."""
     metrics = list(settings.metrics or ())
     judged_loss = settings.keep_best and tracker.criterion == "loss"
     found: dict[str, float] = {}
     if prepared.held_arrays is not None:
-        scores = state.score(prepared.held_arrays, prepared.held_rows, metrics)
+        scores = scored(prepared.held_arrays, prepared.held_rows, metrics)
         found = {f"validation_{name}": value for name, value in scores.items()}
     if judged_loss or (metrics and not found and tracker.criterion != "loss"):
-        scores = state.score(prepared.arrays, prepared.rows, [] if found else metrics)
+        scores = scored(prepared.arrays, prepared.rows, [] if found else metrics)
         found |= {name: x for name, x in scores.items() if name != "loss" or judged_loss}
     return found
 

@@ -125,8 +125,8 @@ class ModelState:
         self._parameters = {self.graph.name(x): x for x in self.graph.parameters}
         self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         self.step_cache = StepCache()
-        scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
-        self.scored = Forward(self.graph, scored)
+        self._scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
+        self.scored = Forward(self.graph, self._scored)
         self._begin(values or {})
 
     def _begin(self, given: Mapping[str, Array]) -> None:
@@ -341,9 +341,13 @@ class ModelState:
         arrays: Mapping[str, Array],
         rows: Rows,
         metrics: Iterable[str | Metric | Function] | None = None,
+        by: Forward | None = None,
     ) -> Scores:
-        """Loss and metrics over some rows of checked arrays."""
-        return self.scores_of(self.scoring_outputs(arrays, rows), metrics)
+        """Loss and metrics over some rows of checked arrays.
+
+        by: what computes them, as `scored_on` makes it; None: the processor.
+        """
+        return self.scores_of(self.scoring_outputs(arrays, rows, by), metrics)
 
     def scores_of(
         self, outputs: list[Array], metrics: Iterable[str | Metric | Function] | None = None
@@ -368,13 +372,21 @@ class ModelState:
         """Whether metrics compare one objective, and the most probable class decides."""
         return not self.objectives.several and self._decided is None
 
-    def scoring_outputs(self, arrays: Mapping[str, Array], rows: Rows) -> list[Array]:
+    def scoring_outputs(
+        self, arrays: Mapping[str, Array], rows: Rows, by: Forward | None = None
+    ) -> list[Array]:
         """The loss over some rows of checked arrays, and the values of the objectives' nodes."""
         if self.loss is None:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        return self.scored(self._values, arrays, rows)
+        return (by or self.scored)(self._values, arrays, rows)
+
+    def scored_on(self, device: str) -> Forward:
+        """The computation of scores by a device, for the same arrays again and again."""
+        if device == "cpu":
+            return self.scored
+        return Forward(self.graph, self._scored, device=device, held=True)
 
 
 def is_stream(data: object) -> TypeGuard[Stream]:

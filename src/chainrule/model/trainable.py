@@ -120,8 +120,8 @@ class Trainable(ModelState):
                 processor; "opencl", "opencl:1" or "opencl:NAME", a device of OpenCL by its number
                 or a part of its name; "auto", the one that is predicted to be the quickest, or
                 the processor where that one fails, and a line says why. `chainrule devices` lists
-                those that are there. Scores of epochs are computed on the processor. Results
-                differ in last bits between devices.
+                those that are there. It computes the scores of epochs too. Results differ in last
+                bits between devices.
             threads: the number of processors that a step may use, where it is faster; None: all.
                 Results have the same bits for any number.
             blocks: cut each minibatch into so many blocks, whose sums are added in a fixed order:

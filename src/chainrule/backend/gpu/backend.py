@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from chainrule.backend import base
 from chainrule.backend.gpu.emit.module import build
-from chainrule.backend.gpu.layout import layout
+from chainrule.backend.gpu.layout import layout, sizes
 from chainrule.backend.gpu.program import Program
-from chainrule.backend.gpu.run.data import require_room
+from chainrule.backend.gpu.run.data import fits, require_room
 from chainrule.backend.gpu.run.devices import driver_of
 from chainrule.backend.gpu.run.driver import Device
 from chainrule.backend.gpu.run.microbench import speeds
@@ -16,6 +17,7 @@ from chainrule.backend.gpu.run.runner import Executable, Runner
 from chainrule.backend.gpu.serialize import pack, unpack
 from chainrule.costs.device import DeviceCost, DeviceSpeeds, device_cost
 from chainrule.errors import DTypeError, GraphError
+from chainrule.ir.kernel import BYTES
 from chainrule.plan.plan import Plan
 from chainrule.system.cachedir import code_folder
 
@@ -94,7 +96,7 @@ class GPU:
         Args:
             plan: to run, on so many rows at a time.
             rows: of a minibatch.
-            held: bytes of the data set, which the device holds too.
+            held: bytes of the data set, which the device holds too where it can.
             moved: bytes that are copied for a step.
 
         Raises:
@@ -103,10 +105,13 @@ class GPU:
             DeviceError: the device fails.
         """
         program = self.emit(plan, rows).program
-        own = layout(program.signature, program.launches, rows, float64=self.device.traits.float64)
+        own = layout(program.signature, program.levels, rows, float64=self.device.traits.float64)
         require_room(self.device, (own.state, own.work))
-        require_room(self.device, (own.state, own.work, held), data=True)
-        return device_cost(plan, rows, len(program.launches) + 1, moved, self.speeds())
+        if not fits(self.device, (own.state, own.work, held)):  # each step copies its rows
+            data = (x for x in program.signature.buffers if x.space == "data")
+            moved += sum(math.prod(sizes(x, rows)) * BYTES[x.dtype] for x in data)
+        count = 1 / program.steps if program.steps else len(program.launches) + 1
+        return device_cost(plan, rows, count, moved, self.speeds(), alone=program.steps > 0)
 
 
 def _refuse_calls(plan: Plan) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def _file(device: Device, folder: Path) -> Path:
 
 def _measured(device: Device, driver: Driver) -> DeviceSpeeds:
     def ready(plan: Plan) -> Runner:
-        code = Executable(build(plan, 1, device.traits), device)
+        code = Executable(build(plan, 1, replace(device.traits, joins=False)), device)
         return Runner(code, driver.session(device))
 
     begun = time.perf_counter()
