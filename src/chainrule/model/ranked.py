@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainrule.backend.registry import find_backend
+from chainrule.engine.devices import AUTO
 from chainrule.errors import SettingError
 from chainrule.system.ranks.communicator import Communicator, gather, this_host
 from chainrule.train.fitsettings import FitSettings
@@ -18,8 +19,14 @@ def blocks_of(settings: FitSettings, ranks: Communicator) -> int:
     """The number of blocks of each minibatch.
 
     Raises:
-        SettingError: there are more ranks than blocks.
+        SettingError: there are more ranks than blocks, or ranks are to use a device.
     """
+    if ranks.grouped and settings.device not in ("cpu", AUTO):
+        raise SettingError(
+            "fit.device", "ranks share minibatches on processors alone",
+            got=f"device={settings.device!r} on {ranks.size} ranks",
+            fix="device='cpu', or one process, without mpiexec",
+        )  # fmt: skip
     usual = usual_blocks(ranks) if settings.backend == "native" else None
     count = settings.blocks or usual or 1
     if count < ranks.size and settings.backend == "native":
