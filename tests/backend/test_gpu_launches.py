@@ -82,6 +82,8 @@ RATES = {
     "step.rate": np.linspace(0.1, 0.2, len(ENDS) - 1),
     "step.number": np.arange(1.0, len(ENDS)),
 }
+FAILING = {"step.rate": np.where(np.arange(len(ENDS) - 1) == 13, np.inf, 0.1)}
+"""Step 13 is not finite."""
 
 
 def results(made: Runner) -> tuple[bytes, ...]:
@@ -124,12 +126,16 @@ def test_what_lies_in_local_memory_fits() -> None:
 
 def test_one_group_has_the_bits_of_many_and_takes_one_launch() -> None:
     plan, found, launched = plan_of((6, 3), cr.SGD(0.1)), set(), []
+    stopped = set()
     for traits in (replace(GRAPHICS, joins=False), GRAPHICS):
         program = build(plan, 32, replace(traits, items=device().traits.items))
         made, session = runner(program)
         found.add(results(made))
         launched.append(session.launched)
-    assert len(found) == 1
+        losses, failed = made.run(INDEX, ENDS, FAILING)
+        assert (len(losses), failed, made.done) == (13, 13, 13)
+        stopped.add(tuple(made.state[name].tobytes() for name in made.state))
+    assert len(found) == len(stopped) == 1
     assert launched[0] > 4 * len(RATES["step.rate"])
     assert launched[1] == 1
 
@@ -171,10 +177,9 @@ def test_a_data_set_that_does_not_fit_is_read_in_slices_with_the_same_bits() -> 
 
 def test_a_failed_step_in_a_slice_is_not_taken() -> None:
     program, stopped = build(plan_of((6, 3), cr.SGD(0.1)), 32, device().traits), []
-    rates = {"step.rate": np.where(np.arange(len(ENDS) - 1) == 13, np.inf, 0.1)}
     for room in (1 << 30, 4000):
         made, _ = runner(program, memory=runner(program)[0].bytes + room)
-        losses, failed = made.run(INDEX, ENDS, rates)
+        losses, failed = made.run(INDEX, ENDS, FAILING)
         assert (len(losses), failed, made.done) == (13, 13, 13)
         stopped.append([made.state[name].copy() for name in made.state])
     for one, other in zip(*stopped, strict=True):

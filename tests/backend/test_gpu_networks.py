@@ -53,6 +53,6 @@ def test_a_device_and_the_interpreter_agree(seed: int) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(2, 2 + int(os.environ.get("COUNT", "500"))))
+@pytest.mark.parametrize("seed", range(2, 2 + int(os.environ.get("COUNT", "2000"))))
 def test_a_device_and_the_interpreter_agree_on_many(seed: int) -> None:
     check(network(random.Random(seed), dtype()))

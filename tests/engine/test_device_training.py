@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -33,6 +33,7 @@ from engine.test_native_training import (
     fit,
     trained,
 )
+from model.test_ranks import data_of, dense, normalised, picture, sequence, table
 
 Array = np.ndarray[Any, Any]
 
@@ -63,6 +64,24 @@ def test_a_hundred_steps_are_those_of_the_interpreter(made: Made) -> None:
         for name, value in others.items():
             scale = np.abs(value).max(initial=1e-3)
             npt.assert_allclose(values[name], value, relative, absolute * scale, err_msg=name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("rule", ["adam", "momentum"])
+@pytest.mark.parametrize("make", [dense, normalised, table, picture, sequence])
+def test_whole_runs_end_as_on_the_interpreter(make: Callable[[], cr.Model], rule: str) -> None:
+    found = []
+    for options in ({"device": WORD}, {"backend": "interpreter"}):
+        model = make()
+        optimizer = cr.Adam(2e-3) if rule == "adam" else cr.SGD(0.02, momentum=0.9)
+        model.fit(data_of(model), epochs=34, batch_size=50, optimizer=optimizer, verbose=False,
+                  validation=None, keep_best=False, **options)  # fmt: skip
+        assert model.steps >= 100
+        found.append(model)
+    npt.assert_allclose(found[0].history["loss"], found[1].history["loss"], 2e-3)
+    for name, value in found[1].values.items():
+        scale = np.abs(value).max(initial=1e-2)
+        npt.assert_allclose(found[0].values[name], value, 1e-2, 1e-2 * scale, err_msg=name)
 
 
 def test_the_same_bits_again_and_for_any_cut_into_calls(monkeypatch: pytest.MonkeyPatch) -> None:
