@@ -1,4 +1,4 @@
-"""What is launched: kernels that put the functions of a step together, for one step or for many."""
+"""Kernels that put the functions of a step together, for one step or for many."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ _TO_NEXT = """\
 
 
 def _spaces(near: Mapping[str, object] | None = None) -> str:
-    """Where functions find the frame, the table, states, and what lies between kernels."""
+    """The address spaces of the frame, the table, states, and what lies between kernels."""
     lines = list[str]()
     for name in ("frame", "table", "state", "work"):
         space = "NEAR" if name in (near or {}) else "GLOBAL"
