@@ -54,7 +54,7 @@ def _index(buffer: Buffer) -> int | None:
 def levels(
     made: Sequence[tuple[Task, Sequence[Made]]], updates: Collection[Buffer]
 ) -> list[list[Made]]:
-    """What is made of each task, in levels: those of one do not wait for each other.
+    """Parts of tasks in levels: those of one do not wait for each other.
 
     Args:
         made: each task with its parts, of which each follows the one before.

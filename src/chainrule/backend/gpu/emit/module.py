@@ -60,7 +60,7 @@ def functions(plan: Plan, max_rows: int, traits: Traits, prefix: str = "") -> Pr
 
 @dataclass(frozen=True)
 class _Known:
-    """What is written for a kernel, one or two functions."""
+    """The one or two functions that are written for a kernel."""
 
     functions: list[str]
     written: list[Written]
