@@ -60,9 +60,9 @@ class Sklearn:
         kind = MLPRegressor if self._network.regression else MLPClassifier
         model = kind(
             hidden_layer_sizes=self._network.widths[1:-1], solver=self._optimizer, alpha=0.0,
-            momentum=0.0,
-            nesterovs_momentum=False, learning_rate_init=rate, batch_size=self._network.batch,
-            max_iter=epochs, tol=0.0, n_iter_no_change=np.inf, random_state=0,
+            momentum=0.0, nesterovs_momentum=False, learning_rate_init=rate,
+            batch_size=self._network.batch, max_iter=epochs, tol=0.0, n_iter_no_change=np.inf,
+            random_state=0,
         )  # fmt: skip
         begun = time.perf_counter()
         model.fit(*self._data)

@@ -131,10 +131,8 @@ def _adapted(run: Callable[..., int | None], typed: str) -> Callable[..., int | 
     ]
 
     def adapted(*positional: Any, **named: Any) -> int | None:
-        with (
-            raising_interrupts(),
-            none_ignored(),
-        ):  # until here there is nothing to save, or to tell
+        # until here there is nothing to save, or to tell
+        with raising_interrupts(), none_ignored():
             return run(*positional, **named, **supplied)
 
     adapted.__doc__ = run.__doc__
