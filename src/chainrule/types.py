@@ -137,7 +137,7 @@ def shape_of(where: str, shape: Any) -> Shape:
         return tuple(dim if dim is N else operator.index(dim) for dim in dims)
     except TypeError:
         raise ShapeError(
-            where, "a shape has integers, and cr.N for the batch axis", got=repr(shape)
+            where, "a shape has non-negative integers, and cr.N for the batch axis", got=repr(shape)
         ) from None
 
 

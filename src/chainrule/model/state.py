@@ -71,6 +71,10 @@ class Interrupted:
     mark: object
 
 
+Computation: TypeAlias = Callable[[Mapping[str, Array], Mapping[str, Array], Rows], list[Array]]
+"""Computes outputs from values of parameters, checked arrays, and some of their rows."""
+
+
 class ModelState:
     """The part of a Model that `fit`, `plan`, `profile` and the model file work on.
 
@@ -341,7 +345,7 @@ class ModelState:
         arrays: Mapping[str, Array],
         rows: Rows,
         metrics: Iterable[str | Metric | Function] | None = None,
-        by: Forward | None = None,
+        by: Computation | None = None,
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays.
 
@@ -373,7 +377,7 @@ class ModelState:
         return not self.objectives.several and self._decided is None
 
     def scoring_outputs(
-        self, arrays: Mapping[str, Array], rows: Rows, by: Forward | None = None
+        self, arrays: Mapping[str, Array], rows: Rows, by: Computation | None = None
     ) -> list[Array]:
         """The loss over some rows of checked arrays, and the values of the objectives' nodes."""
         if self.loss is None:
@@ -382,7 +386,7 @@ class ModelState:
             )
         return (by or self.scored)(self._values, arrays, rows)
 
-    def scored_on(self, device: str) -> Forward:
+    def scored_on(self, device: str) -> Computation:
         """The computation of scores by a device, for the same arrays again and again."""
         if device == "cpu":
             return self.scored
