@@ -4,7 +4,7 @@
 process with 256 rows, that of two ranks with 512, each on one thread, how many times as many rows
 two ranks do, the sums of a step, the time that a thread needs to exchange them, and how much of
 the step a rank waits for them: that share is not hidden behind computing. Times are medians over
-steps, on an idle machine of two processors or more. `--bandwidth 1e9` exchanges no faster than a
+epochs, on an idle machine of two processors or more. `--bandwidth 1e9` exchanges no faster than a
 network of so many bytes a second would; with `--in-turn` nothing is exchanged beside computing.
 """
 
@@ -33,8 +33,8 @@ from chainrule.system.ranks.world import acting_as, world
 WIDTHS = (128, 256, 512, 1024, 2048)
 ROWS = 256
 """Rows of a step for each rank."""
-STEPS, FIRST = 48, 8
-"""Steps, and those of them that do not count."""
+EPOCHS, STEPS, FIRST = 8, 16, 2
+"""Epochs, the steps of each, and the first epochs, which do not count."""
 LAUNCH = ("-n", "2", "--oversubscribe", "--allow-run-as-root")
 
 
@@ -99,29 +99,18 @@ class Slower:
             time.sleep(max(0.0, begun + size / self._bandwidth - time.monotonic()))
 
 
-class Steps(cr.Callback):
-    """The times at which steps end."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step(self, state: Any) -> None:
-        """See Callback."""
-        self.ends.append(time.perf_counter())
-
-
 def measured(width: int, bandwidth: float | None, *, beside: bool) -> dict[str, float]:
     """Milliseconds of a step, of exchanging its sums and of waiting for them; their megabytes."""
     ranks = Slower(world(), bandwidth, beside=beside)
     x, t = cr.input("x", (width,)), cr.input("t", (), dtype="int32")
     logits = cr.dense(cr.mlp(x, (width, width), "relu"), 10)
     model = cr.Model(logits, cr.cross_entropy(logits, t), seed=0)
-    random, rows = np.random.default_rng(0), 4 * ROWS * ranks.size
+    random, rows = np.random.default_rng(0), STEPS * ROWS * ranks.size
     data = {
         "x": random.normal(size=(rows, width)).astype("float32"),
         "t": random.integers(0, 10, rows).astype("int32"),
     }
-    steps, exchanging, waiting, ended = Steps(), list[float](), list[float](), [0.0]
+    exchanging, waiting, ended = list[float](), list[float](), [0.0]
     total, totals, run = TreeSum.total, blocks.BlockRunner._totals, blocks.Block.run
 
     def timed_total(self: Any) -> Any:
@@ -147,20 +136,20 @@ def measured(width: int, bandwidth: float | None, *, beside: bool) -> dict[str, 
         acting_as(ranks),
     ):
         model.fit(
-            data, epochs=STEPS // 4, batch_size=ROWS * ranks.size, optimizer=cr.Adam(1e-3),
-            threads=1, validation=None, verbose=False, callbacks=steps,
+            data, epochs=EPOCHS, batch_size=ROWS * ranks.size, optimizer=cr.Adam(1e-3), threads=1,
+            validation=None, verbose=False,
         )  # fmt: skip
-    whole = 1e3 * float(np.median(np.diff(steps.ends)[FIRST:]))
+    whole = 1e3 * float(np.median(np.diff(model.history["seconds"])[FIRST:])) / STEPS
     if not ranks.grouped:
         return {"step": whole}
     shared = model.plan(ROWS * ranks.size, ranks=ranks.size).shared
     assert shared is not None
-    each = np.reshape(exchanging, (STEPS, -1)).sum(1)
+    each, first = np.reshape(exchanging, (EPOCHS * STEPS, -1)).sum(1), FIRST * STEPS
     return {
         "step": whole,
         "sums": shared.sums / 1e6,
-        "exchange": 1e3 * float(np.median(each[FIRST:])),
-        "waiting": 1e3 * float(np.median(waiting[FIRST:])),
+        "exchange": 1e3 * float(np.median(each[first:])),
+        "waiting": 1e3 * float(np.median(waiting[first:])),
     }
 
 
