@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_mpiexec import MPIEXEC, environment
+from test_mpiexec import MPIEXEC, NETWORK, environment
 
 IP = shutil.which("ip")
 NAME = f"cr{os.getpid() % 10**6}"
@@ -23,23 +23,17 @@ pytestmark = [
     ),
 ]
 
-SCRIPT = """
-import numpy as np
-import chainrule as cr
-
-x = np.random.default_rng(0).normal(size=(400, 4)).astype("float32")
-i, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
-y = cr.dense(cr.dense(i, 8, "tanh"), 2)
-model = cr.Model(y, cr.cross_entropy(y, t), seed=0)
-
+SCRIPT = (
+    NETWORK
+    + """
 class Tell(cr.Callback):
     def on_step(self, state):
         if state.step == 40:
             print("running", flush=True)
 
-model.fit({"x": x, "t": (x[:, 0] > 0).astype("int32")}, epochs=10**6, callbacks=Tell(),
-          validation=None, verbose=False)
+model.fit(data, epochs=10**6, callbacks=Tell(), validation=None, verbose=False)
 """
+)
 
 AGENT = """#!/bin/sh
 shift

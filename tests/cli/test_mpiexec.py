@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     reason="the extra [mpi] is not installed: pip install 'chainrule[mpi]'",
 )
 
-SCRIPT = """
+NETWORK = """
 import os, signal, sys
 import numpy as np
 import chainrule as cr
@@ -33,17 +33,22 @@ x = np.random.default_rng(0).normal(size=(400, 4)).astype("float32")
 i, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
 y = cr.dense(cr.dense(i, 8, "tanh"), 2)
 model = cr.Model(y, cr.cross_entropy(y, t), seed=0)
+data = {"x": x, "t": (x[:, 0] > 0).astype("int32")}
+"""
 
+SCRIPT = (
+    NETWORK
+    + """
 class Hurt(cr.Callback):
     def on_step(self, state):
         if state.step == 40 and os.environ.get("OMPI_COMM_WORLD_RANK") == "1":
             print("hurt", flush=True)
             os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 
-model.fit({"x": x, "t": (x[:, 0] > 0).astype("int32")}, epochs=20, callbacks=Hurt(),
-          validation=None, verbose=False)
+model.fit(data, epochs=20, callbacks=Hurt(), validation=None, verbose=False)
 model.save("m.safetensors")
 """
+)
 
 
 def environment() -> dict[str, str]:
@@ -72,6 +77,19 @@ def write_table(path: Path, count: int = 90) -> None:
     path.write_text("\n".join(["a,b,c", *rows]) + "\n")
 
 
+def require_bits_of_one(folder: Path, options: list[str]) -> None:
+    """The model in `two` has the bits of one that a process alone makes by the same command."""
+    alone = subprocess.run(
+        [sys.executable, "-m", "chainrule", *options, "-o", "one", "--blocks", "8", "-q"],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stderr
+    one, two = (cr.load(folder / x / "model.safetensors") for x in ("one", "two"))
+    assert one.values.keys() == two.values.keys()
+    for name, value in one.values.items():
+        assert value.tobytes() == two.values[name].tobytes(), name
+
+
 def test_the_command_trains_one_model_with_the_bits_of_a_process_alone(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv")
     options = ["train", "t.csv", "--target", "c", "--quality", "fast", "--epochs", "4"]
@@ -79,15 +97,7 @@ def test_the_command_trains_one_model_with_the_bits_of_a_process_alone(tmp_path:
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("Results") == 1, "rank 0 alone talks"
     assert {x.name for x in tmp_path.iterdir()} == {"t.csv", "two"}
-    alone = subprocess.run(
-        [sys.executable, "-m", "chainrule", *options, "-o", "one", "--blocks", "8", "-q"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert alone.returncode == 0, alone.stderr
-    one, two = (cr.load(tmp_path / x / "model.safetensors") for x in ("one", "two"))
-    assert one.values.keys() == two.values.keys()
-    for name, value in one.values.items():
-        assert value.tobytes() == two.values[name].tobytes(), name
+    require_bits_of_one(tmp_path, options)
 
 
 def test_data_in_parts_are_read_once_and_give_the_bits_of_a_process_alone(tmp_path: Path) -> None:
@@ -100,14 +110,7 @@ def test_data_in_parts_are_read_once_and_give_the_bits_of_a_process_alone(tmp_pa
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("240 rows encoded once") == 1, "rank 0 alone talks"
     assert {x.name for x in tmp_path.iterdir()} == {"parts", "two"}
-    alone = subprocess.run(
-        [sys.executable, "-m", "chainrule", *options, "-o", "one", "--blocks", "8", "-q"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert alone.returncode == 0, alone.stderr
-    one, two = (cr.load(tmp_path / x / "model.safetensors") for x in ("one", "two"))
-    for name, value in one.values.items():
-        assert value.tobytes() == two.values[name].tobytes(), name
+    require_bits_of_one(tmp_path, options)
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
