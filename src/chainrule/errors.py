@@ -66,6 +66,12 @@ class ChainruleError(Exception):
                 lines.append(f"  {label:<10}{text}")
         return re.sub(r"(\S{200})\S{100,}", r"\1...", "\n".join(lines))  # a file passed as its name
 
+    @property
+    def brief(self) -> str:
+        """The mistake with the first line of what was got, for a line about something else."""
+        got = str(self.got or "").strip().split("\n")[0]
+        return f"{self.what}: {got}" if got else self.what
+
     def within(self, location: str) -> Self:
         """Returns the same error with an outer location, such as a file, before its own."""
         self.at = location if self.at is None else f"{location}, {self.at}"

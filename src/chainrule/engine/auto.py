@@ -95,15 +95,15 @@ def only_cpu(reason: str) -> Choice:
 
 
 def _chosen(work: _Work, threads: int | None) -> Choice:
-    found, told = [], list[str]()
+    found, told = [], dict[str, str]()
     for word, device in candidates():
         if device.word in FAILED:
-            told.append(f"{word} failed before: {FAILED[device.word]}")
+            told[word] = f"{word} failed before: {FAILED[device.word]}"
         else:
             found.append((word, device.word))
     if not found:
         refused = [] if told else list(all_devices()[1])
-        return Choice("cpu", "; ".join(["device cpu", *told, *refused]))
+        return Choice("cpu", "; ".join(["device cpu", *told.values(), *refused]))
     plan = work.plan()
     cpu = _seconds(plan, work.rows, threads)
     costs = list[tuple[float, str, str, float]]()
@@ -111,18 +111,19 @@ def _chosen(work: _Work, threads: int | None) -> Choice:
         try:
             cost = _forecast(name, plan, work)
         except ChainruleError as error:
-            told.append(f"{word}: {error.what}")
+            told[word] = f"{word}: {error.what}"
             continue
         costs.append((cost.begin + work.times * cost.seconds, name, word, cost.seconds))
         also = f", and {seconds_text(cost.begin)} to begin" * (cost.seconds < cpu)
-        told.append(f"{word}: {seconds_text(cost.seconds)}{also} predicted")
+        told[word] = f"{word}: {seconds_text(cost.seconds)}{also} predicted"
     own = f"cpu: {seconds_text(cpu)}"
     best = min(costs, default=None)
     if best is None or best[0] * GAIN > work.times * cpu:
-        return Choice("cpu", "; ".join([f"device {own} a {work.unit}", *told]))
-    others = [x for x in told if not x.startswith(f"{best[2]}:")]
-    first = f"device {best[2]}: {seconds_text(best[3])} a {work.unit}"
-    return Choice(best[1], "; ".join([first, f"{own} predicted", *others]))
+        return Choice("cpu", "; ".join([f"device {own} a {work.unit}", *told.values()]))
+    _, name, word, seconds = best
+    others = [x for other, x in told.items() if other != word]
+    first = f"device {word}: {seconds_text(seconds)} a {work.unit}"
+    return Choice(name, "; ".join([first, f"{own} predicted", *others]))
 
 
 def _seconds(plan: Plan, rows: int, threads: int | None) -> float:

@@ -76,5 +76,4 @@ def candidates() -> list[tuple[str, Device]]:
 def gave_up(device: str, error: ChainruleError) -> str:
     """Note that a device failed; returns the line that tells it."""
     FAILED[device] = error.what
-    got = str(error.got or "").strip().split("\n")[0]
-    return f"device {device} failed, and cpu goes on: {error.what}{f': {got}' if got else ''}"
+    return f"device {device} failed, and cpu goes on: {error.brief}"

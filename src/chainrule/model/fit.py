@@ -276,12 +276,14 @@ def _recorded(
     from chainrule.model.recorder import Recorder  # noqa: PLC0415  (few programs record)
 
     recorder = Recorder(state, settings.record, prepared, settings.epochs or 0)
+    kept = None
     if survival is not None:
         survival.recorded = recorder.kept
-    if survival is not None and survival.found is not None and survival.found.recorded is not None:
-        recorder.go_on(state, survival.found.recorded)
-    else:
+        kept = None if survival.found is None else survival.found.recorded
+    if kept is None:
         recorder.begin(state, begin.values, begin.steps)
+    else:
+        recorder.go_on(state, kept)
     callbacks = as_callbacks(settings.callbacks)
     return replace(settings, callbacks=(recorder, *callbacks))
 

@@ -33,8 +33,7 @@ def devices() -> None:
             speed = _speeds(speeds_of(device))
         except DeviceError as error:
             speed = "not known, as it fails: see below"
-            got = str(error.got or "").strip().split("\n")[0]
-            refused.append(f"{device.word}: {error.what}{f': {got}' if got else ''}")
+            refused.append(f"{device.word}: {error.brief}")
         float64 = "float32 and float64" if device.traits.float64 else "float32 alone"
         screen.write("")
         screen.table([

@@ -49,9 +49,7 @@ def evaluate(
     schema = loaded.schema
     assert schema is not None
     assert schema.target is not None
-    parts = None
-    if sheet is None:
-        parts = in_parts(data, stream=stream, memory=memory, encoding=encoding)
+    parts = in_parts(data, stream=stream, memory=memory, encoding=encoding, sheet=sheet)
     if parts is not None:
         notes.say(parts.sentence)
         with parts.spool() as spool:

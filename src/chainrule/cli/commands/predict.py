@@ -85,9 +85,7 @@ def predict(
     suffix = _format(output, [path, *sources])
     kept = [name for text in keep or () for name in split_commas(text)]
     names = None if node is None else [x for text in node for x in split_commas(text) if x]
-    parts = None
-    if sheet is None:
-        parts = in_parts(data, stream=stream, memory=memory, encoding=encoding)
+    parts = in_parts(data, stream=stream, memory=memory, encoding=encoding, sheet=sheet)
     asked = _Asked(loaded, path, kept, names, device)
     if parts is None:
         table = read(data, encoding=encoding, sheet=sheet)

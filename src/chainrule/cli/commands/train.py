@@ -280,9 +280,8 @@ def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -
 def _training(order: Order, screen: Console) -> Training:
     """The data, read as a whole or in parts, and what was learned of them."""
     data, chosen = order.data, order.chosen
-    parts = None
-    if not order.sheet:
-        parts = in_parts(data, stream=order.stream, memory=order.memory, encoding=order.encoding)
+    parts = in_parts(data, stream=order.stream, memory=order.memory, encoding=order.encoding,
+                     sheet=order.sheet or None)  # fmt: skip
     parts = from_first(world(), parts)  # others may have less free memory
     if parts is not None:
         from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)

@@ -60,19 +60,21 @@ class InParts(NamedTuple):
 
 def in_parts(
     source: Any, *, stream: bool = False, memory: str | float | None = None,
-    encoding: str | None = None,
+    encoding: str | None = None, sheet: str | None = None,
 ) -> InParts | None:  # fmt: skip
-    """The way to read a source in parts; None: it is read as a whole.
+    """The way to read a source in parts; None: it is read as a whole, as sheets always are.
 
     Args:
         stream: whether it is chosen.
         memory: the bytes that all may take, as '1GB'; None: half of what is free, or 1 GB where it
             is read in parts.
-        encoding: of text, as of `read`.
+        encoding, sheet: as of `read`.
 
     Raises:
         SettingError: not a size. DataError: a source that cannot be read in parts was asked to be.
     """
+    if sheet is not None:
+        return None
     budget = None if memory is None else parse_size(memory)
     if budget is not None and budget < LEAST:
         raise SettingError("memory", "is too little to read anything", got=str(memory),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import hashlib
 import itertools
-import json
 import math
 import os
 import time
@@ -44,7 +42,7 @@ from chainrule.ir.kernel import (
 )
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import schedule
-from chainrule.system.atomicfile import write_whole
+from chainrule.system.cachedir import file_for, save_value, saved_value
 from chainrule.system.processors import processors
 
 VERSION = 2
@@ -86,7 +84,8 @@ def speeds(folder: Path | None) -> Speeds:
             new = measured()
             fits = best is not None and len(best.levels) == len(new.levels)
             best = merge_best(best, new) if best is not None and fits else new
-            _save(folder, best)
+            if folder is not None:
+                save_value(_file(folder), dataclasses.asdict(best))
         _speeds[folder] = best
     return _speeds[folder]
 
@@ -101,7 +100,7 @@ def cached(folder: Path | None) -> Speeds | None:
     if folder is None:
         return None
     try:
-        saved = json.loads(_file(folder).read_text(encoding="utf-8"))
+        saved = saved_value(_file(folder))
         levels = tuple((float(size), float(rate)) for size, rate in saved.pop("levels"))
         tiles = tuple((int(rows), int(vectors)) for rows, vectors in saved.pop("tiles"))
         best = Speeds(levels=levels, tiles=tiles, **saved)
@@ -119,19 +118,8 @@ def cached_or_default(folder: Path | None) -> Speeds:
     return cached(folder) or default_speeds(machine.vector, TILES[machine.registers])
 
 
-def _save(folder: Path | None, best: Speeds) -> None:
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(_file(folder), json.dumps(dataclasses.asdict(best)))
-    except OSError:
-        return  # then the next process measures again
-
-
 def _file(folder: Path) -> Path:
-    key = hashlib.sha256(repr((VERSION, host(), os.cpu_count())).encode()).hexdigest()
-    return folder / f"speeds-{key[:16]}.json"
+    return file_for(folder, "speeds", VERSION, host(), os.cpu_count())
 
 
 # ---------------------------------------------------------------- measuring

@@ -161,12 +161,14 @@ class Data:
     def _cut(self, ends: Array) -> list[tuple[int, int]]:
         """Windows as long as their rows have room. Raises SettingError."""
         each = [self._stored(x).itemsize * x[:1].size for x in self._bound.values()]
-        most = max(int(np.diff(ends).max()), SLICE // max(sum(each), 1))
-        while not fits(self._device, (self._own, *(2 * LINE + 2 * size * most for size in each))):
-            if most == np.diff(ends).max():
-                pieces = (self._own, *(2 * LINE + 2 * size * most for size in each))
+        least = int(np.diff(ends).max())
+        most = max(least, SLICE // max(sum(each), 1))
+        while not fits(
+            self._device, pieces := (self._own, *(2 * LINE + 2 * size * most for size in each))
+        ):
+            if most == least:
                 require_room(self._device, pieces, data=True)
-            most = max(int(np.diff(ends).max()), most // 2)
+            most = max(least, most // 2)
         cuts = [0]
         for step in range(1, len(ends) - 1):
             if ends[step + 1] - ends[cuts[-1]] > most:

@@ -37,13 +37,12 @@ def driver_failed(what: str, error: Exception, device: Device) -> DeviceError:
 
 def not_built(text: str, log: str, device: Device) -> DeviceError:
     """The error for a text that a compiler refuses: with the node, and the compiler's words."""
-    wrong = "\n".join(x for x in log.splitlines() if "error" in x.lower())
-    lines, found = text.splitlines(), re.search(r"[:(](\d+)[:)]", wrong)
+    errors = [x.strip() for x in log.splitlines() if "error" in x.lower()]
+    lines, found = text.splitlines(), re.search(r"[:(](\d+)[:)]", "\n".join(errors))
     node = ""
     if found is not None:
         above = lines[: int(found[1])]
         node = next((x[3:] for x in reversed(above) if x.startswith("// ")), "")
-    errors = [x.strip() for x in log.splitlines() if "error" in x.lower()]
     return DeviceError(
         "device", "the driver's compiler refuses a kernel", got="\n".join(errors[:5]) or log[:500],
         at=", ".join([*([f"kernel {node!r}"] if node else []), f"{device.word}, {device.name}"]),

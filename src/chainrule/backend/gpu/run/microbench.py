@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +20,7 @@ from chainrule.costs.device import DeviceSpeeds
 from chainrule.ir.kernel import Acc, At, Axis, Buffer, Call, Expr, Kernel, Read, Reduction, Write
 from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import schedule
-from chainrule.system.atomicfile import write_whole
+from chainrule.system.cachedir import file_for, save_value, saved_value
 
 VERSION = 1
 """The version of the measurements; files of other versions are not used."""
@@ -57,7 +55,8 @@ def speeds(device: Device, driver: Driver, folder: Path | None) -> DeviceSpeeds:
         found = _cached(device, folder)
         if found is None:
             found = _measured(device, driver)
-            _save(device, folder, found)
+            if folder is not None:
+                save_value(_file(device, folder), dataclasses.asdict(found))
         _speeds[key] = found
     return _speeds[key]
 
@@ -66,26 +65,16 @@ def _cached(device: Device, folder: Path | None) -> DeviceSpeeds | None:
     if folder is None:
         return None
     try:
-        found = DeviceSpeeds(**json.loads(_file(device, folder).read_text(encoding="utf-8")))
+        found = DeviceSpeeds(**saved_value(_file(device, folder)))
         usable = all(0 < x < math.inf for x in dataclasses.astuple(found))
     except (OSError, ValueError, TypeError):
         return None
     return found if usable else None
 
 
-def _save(device: Device, folder: Path | None, found: DeviceSpeeds) -> None:
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(_file(device, folder), json.dumps(dataclasses.asdict(found)))
-    except OSError:
-        return  # then the next process measures again
-
-
 def _file(device: Device, folder: Path) -> Path:
-    told = VERSION, device.word, device.name, device.platform, device.version, device.traits
-    return folder / f"device-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.json"
+    told = device.word, device.name, device.platform, device.version, device.traits
+    return file_for(folder, "device", VERSION, *told)
 
 
 def _measured(device: Device, driver: Driver) -> DeviceSpeeds:
