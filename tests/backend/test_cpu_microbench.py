@@ -12,7 +12,7 @@ import pytest
 from chainrule.backend.cpu.emit.scalars import MATHS
 from chainrule.backend.cpu.maths import library as math_library
 from chainrule.backend.cpu.run import microbench
-from chainrule.costs.speeds import Speeds
+from chainrule.costs.speeds import Speeds, merge_best
 from chainrule.costs.work import PRICES
 
 
@@ -70,6 +70,15 @@ def test_the_first_processes_measure_and_the_best_is_kept(
     assert best.instruction == found.instruction
     assert best.call == quick.call
     assert best.product * best.peak == pytest.approx(found.product * found.peak)
+
+
+def test_the_rate_of_an_exchange_is_the_mean_of_all_measurements(found: Speeds) -> None:
+    rates = (1e9, 8e9, 8e9)
+    best, *others = (replace(found, exchange=x) for x in rates)
+    for each in others:
+        best = merge_best(best, each)
+    assert best.exchange == pytest.approx(4e9)
+    assert best.measured == 3
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from unittest.mock import patch
+
 import pytest
 
+import chainrule as cr
+from chainrule.backend.cpu.backend import CPU
 from chainrule.backend.cpu.run import tuner as cpu_tuner
+from chainrule.backend.cpu.run.executable import Executable
+from chainrule.backend.cpu.run.tuned import threads_for
 from chainrule.backend.cpu.run.tuner import MIN_TRIAL_STEPS, ThreadTuner
+from chainrule.costs.speeds import default_speeds
+from chainrule.engine.compile import build_step, plan_step
+from chainrule.graph import Graph
 from chainrule.system import processors as cpu_threads
 
 
@@ -43,6 +54,63 @@ def test_it_follows_when_the_machine_gets_busy() -> None:
     assert tuner.threads == 1
     run(tuner, {1: 1e-3, 2: 6e-4}, 100)
     assert tuner.threads == 2
+
+
+def simulated(tuner: ThreadTuner, took: Callable[[int, int], float], total: float) -> float:
+    """The seconds of a step over some time, in calls of ever more steps, up to about 30 ms.
+
+    Args:
+        tuner: the one to try.
+        took: the seconds of some steps on some threads.
+        total: seconds of all calls.
+    """
+    passed, done, steps = 0.0, 0, 1
+    while passed < total:
+        for count, threads in tuner.slices(steps):
+            seconds = took(count, threads)
+            tuner.record(count, seconds)
+            passed, done = passed + seconds, done + count
+        steps = min(4 * steps, max(1, int(0.03 / took(1, 1))))
+    return passed / done
+
+
+@pytest.mark.parametrize("one", [3e-4, 1.03e-3, 5e-3])
+def test_a_gain_is_found_though_threads_take_time_to_start(one: float) -> None:
+    tuner = ThreadTuner(2, 1)
+    times = {1: one, 2: 0.84 * one}
+    simulated(tuner, lambda steps, k: steps * times[k] + 2e-4 * (k > 1), 2.0)
+    assert tuner.threads == 2
+
+
+@pytest.mark.parametrize("one", [3e-5, 1.4e-4, 3.3e-4])
+def test_where_more_threads_are_slower_even_a_short_run_loses_little(one: float) -> None:
+    times = {1: one, 2: 1.33 * one}
+    mean = simulated(ThreadTuner(2, 2), lambda steps, k: steps * times[k], 0.2)
+    assert mean < one / 0.95
+
+
+def loaded(widths: tuple[int, ...], rows: int, exchange: float) -> Executable:
+    """The step of dense layers, compiled where cores exchange data at this rate."""
+    x, t = cr.input("x", (widths[0],)), cr.input("t", (), dtype="int32")
+    loss = cr.cross_entropy(cr.dense(cr.mlp(x, widths[1:-1], "relu"), widths[-1]), t)
+    plan = plan_step(build_step(Graph(loss), loss, cr.SGD(0.1)))
+    speeds = replace(default_speeds(32, ((6, 2), (4, 3), (12, 1))), exchange=exchange)
+    known = "chainrule.backend.cpu.run.microbench.cached_or_default"
+    with patch(known, lambda folder: speeds):
+        return CPU().load(CPU().emit(plan, rows).compile(), rows)
+
+
+def test_threads_that_pay_where_cores_exchange_data_quickly_are_tried_elsewhere_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (cpu_tuner, cpu_threads):
+        monkeypatch.setattr(module, "processors", lambda: 2)
+    wide, small = (256, 256, 256, 10), (4, 16, 3)
+    assert threads_for(loaded(wide, 64, 1e12), 2) == (2, 2)
+    assert threads_for(loaded(wide, 64, 1e8), 2) == (1, 2)
+    assert (
+        threads_for(loaded(small, 16, 1e12), 2) == threads_for(loaded(small, 16, 1e8), 2) == (1, 1)
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

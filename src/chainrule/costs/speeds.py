@@ -41,9 +41,10 @@ class Speeds:
 def merge_best(one: Speeds, two: Speeds) -> Speeds:
     """The best of two measurements of a machine: other load slows it down, nothing speeds it up.
 
-    The exchange rate is a difference of two times: there the lower one is kept.
+    The exchange rate is a difference of two times, and that of a virtual machine may change while
+    it runs, as it moves to other cores: there the geometric mean is kept.
     """
-    peak = max(one.peak, two.peak)
+    peak, measured = max(one.peak, two.peak), one.measured + two.measured
     return Speeds(
         processor=two.processor,
         vector=two.vector,
@@ -57,8 +58,8 @@ def merge_best(one: Speeds, two: Speeds) -> Speeds:
         shared=max(one.shared, two.shared),
         call=min(one.call, two.call),
         barrier=min(one.barrier, two.barrier),
-        exchange=min(one.exchange, two.exchange),
-        measured=one.measured + two.measured,
+        exchange=(one.exchange**one.measured * two.exchange**two.measured) ** (1 / measured),
+        measured=measured,
     )
 
 

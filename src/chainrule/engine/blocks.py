@@ -63,7 +63,8 @@ class BlockRunner:
 
     def __init__(self, code: Executable, blocks: Blocks, threads: int | None = None) -> None:
         self.code, self._blocks, self.done = code, blocks, 0
-        _, count = threads_for(code, threads)
+        usual, most = threads_for(code, threads)
+        count = most if usual > 1 else 1
         tree = Tree(blocks.count, blocks.ranks)
         self._mine = tree.blocks
         first = self._first = Runner(code, threads=count)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chainrule.backend import base
@@ -43,13 +44,21 @@ class Module:
         return self.program.text
 
     def compile(self) -> bytes:
-        """The object files, what their caller must know, and the likely best number of threads."""
+        """The object files, what their caller must know, and the likely best number of threads.
+
+        The rate at which cores exchange data may change while a machine runs, tenfold where a
+        virtual one moves to other cores. So more threads are tried unless they never pay.
+        """
         from chainrule.backend.cpu.run.microbench import cached_or_default  # noqa: PLC0415
         from chainrule.costs.cost import best_threads  # noqa: PLC0415
 
         speeds = cached_or_default(code_folder())
-        threads = best_threads(self.plan, self.max_rows, MAX_THREADS, speeds)
-        return pack(self.plan, self.program, object_files(self.program, self.machine), threads)
+        threads, most = (
+            best_threads(self.plan, self.max_rows, MAX_THREADS, x)
+            for x in (speeds, replace(speeds, exchange=math.inf))
+        )
+        files = object_files(self.program, self.machine)
+        return pack(self.plan, self.program, files, (threads, most))
 
 
 class CPU:

@@ -19,6 +19,7 @@ class Executable:
         code: the loaded functions.
         max_rows: the most rows of a minibatch.
         threads: the number that is probably fastest, if available.
+        most: the number that would be where cores exchange data in no time; see `Module.compile`.
     """
 
     signature: Signature
@@ -26,3 +27,4 @@ class Executable:
     code: Code
     max_rows: int
     threads: int = 1
+    most: int = 1

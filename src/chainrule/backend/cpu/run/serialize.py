@@ -41,18 +41,18 @@ class ExecutableForm(msgspec.Struct, array_like=True):
     signature: SignatureForm
     phases: list[list[LaunchForm]]
     scratch: tuple[int, int]
-    threads: int
+    threads: tuple[int, int]
     objects: list[bytes]
 
 
-def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: int) -> bytes:
+def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: tuple[int, int]) -> bytes:
     """The executable of a plan, as bytes.
 
     Args:
         plan: the one to run.
         program: its module.
         files: the object files of its modules.
-        threads: the number that is probably fastest.
+        threads: the number that is probably fastest, and the most that may be.
     """
     packing = Packing(plan.signature)
     phases = [
@@ -86,4 +86,4 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     signature = unpacking.signature
     slots, words = slots_of(signature)
     program = Program(None, slots, words, phases, form.scratch)
-    return Executable(signature, program, Code(form.objects, machine), max_rows, form.threads)
+    return Executable(signature, program, Code(form.objects, machine), max_rows, *form.threads)

@@ -78,12 +78,11 @@ class TunedRunner(Runner):
 
 
 def threads_for(code: Executable, requested: int | None) -> tuple[int, int]:
-    """The number of threads to begin with, and the most to try: one where one is predicted.
+    """The number of threads to begin with, and the most to try: one where more never pay.
 
     Args:
         code: of the step.
         requested: by the user, if any.
     """
     most = max_threads(requested)
-    guess = min(code.threads, most)
-    return guess, most if guess > 1 else 1
+    return min(code.threads, most), most if code.most > 1 else 1

@@ -12,11 +12,17 @@ MAX_THREADS = 8
 TRIAL_SECONDS = 0.001
 """Seconds that a trial should take; on a busy machine it takes longer."""
 
+START_SECONDS = 0.003
+"""Seconds that a trial of more threads should take: to wake them takes 0.2 ms of it."""
+
 MIN_TRIAL_STEPS = 3
 """Steps of a trial, at least, where one is shorter than that."""
 
-MIN_INTERVAL, MAX_INTERVAL = 0.05, 4.0
+MIN_INTERVAL, MAX_INTERVAL = 0.02, 4.0
 """Seconds of steps from one trial to the next: while trials succeed, and at most."""
+
+HEAD_START = 0.05
+"""Seconds of steps that count as done when a run begins, so that its first trial comes at once."""
 
 TRIAL_SHARE = 0.02
 """The share of the time that trials may take from steps: those with fewer threads are slow."""
@@ -46,18 +52,13 @@ class ThreadTuner:
         self.threads, self.limit = initial, limit
         self._last = 0.0  # seconds of a step of the last slice
         self._up = initial < limit
-        self._wait, self._since = MIN_INTERVAL, MIN_INTERVAL  # seconds of steps since a trial
+        self._wait, self._since = MIN_INTERVAL, HEAD_START  # seconds of steps since a trial
         self._step = 0.0  # seconds of a step with `threads`
 
     def slices(self, steps: int) -> Iterator[tuple[int, int]]:
         """(steps, threads) of the slices of a call; `record` the time of each before the next."""
-        trial = 0
-        if self.limit > 1 and self._step and self._since >= self._wait:
-            least = MIN_TRIAL_STEPS if self._step < TRIAL_SECONDS else 1
-            trial = max(least, int(TRIAL_SECONDS / self._step))
         candidate = self._candidate()
-        if trial > max(steps // 2, 1) or self._loss(trial, candidate) > TRIAL_SHARE * self._since:
-            trial = 0
+        trial = self._trial(candidate, steps)
         if trial:
             self._up = not self._up
             yield trial, candidate
@@ -77,9 +78,23 @@ class ThreadTuner:
         first, second = choices if self._up else choices[::-1]
         return first if first != self.threads else second
 
-    def _loss(self, trial: int, candidate: int) -> float:
-        """The seconds that a trial takes longer, where a step is as well shared as can be."""
-        return trial * self._step * max(self.threads / candidate - 1, 0)
+    def _trial(self, candidate: int, steps: int) -> int:
+        """The steps of a trial, up to half of some; 0: none yet.
+
+        With fewer threads a step is expected to take as much longer as it can be shared well.
+        """
+        if self.limit == 1 or not self._step or self._since < self._wait:
+            return 0
+        least = MIN_TRIAL_STEPS if self._step < TRIAL_SECONDS else 1
+        if candidate > self.threads:
+            wanted = max(TRIAL_SECONDS, min(START_SECONDS, self._since / 20))
+        else:
+            affordable = TRIAL_SHARE * self._since / (self.threads / candidate - 1)
+            if affordable < least * self._step:
+                return 0
+            wanted = min(TRIAL_SECONDS, affordable)
+        trial = max(least, int(wanted / self._step))
+        return trial if trial <= max(steps // 2, 1) else 0
 
     def _evaluate(self, candidate: int) -> None:
         won = self._last < WIN_RATIO * self._step
