@@ -2,10 +2,12 @@
 
 `python -m bench.ranks` prints a row for each network of three layers: the time of a step of one
 process with 256 rows, that of two ranks with 512, each on one thread, how many times as many rows
-two ranks do, the sums of a step, the time that a thread needs to exchange them, and how much of
-the step a rank waits for them: that share is not hidden behind computing. Times are medians over
-epochs, on an idle machine of two processors or more. `--bandwidth 1e9` exchanges no faster than a
-network of so many bytes a second would; with `--in-turn` nothing is exchanged beside computing.
+two ranks do, the sums of a step, the time that adding those of both takes, and how much of the step
+follows the last block until all are added: that share is not hidden behind computing. Times are
+medians over epochs, on an idle machine of two processors or more. With `--messages` sums are
+exchanged as between machines, and not added in memory that both ranks have in common;
+`--bandwidth 1e9` exchanges them no faster than a network of so many bytes a second would; with
+`--in-turn` nothing is exchanged beside computing.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,8 +28,9 @@ import numpy as np
 
 import chainrule as cr
 from chainrule.engine import blocks
+from chainrule.engine.commonsum import common_totals
 from chainrule.engine.treesum import TreeSum
-from chainrule.system.ranks.communicator import Communicator, Messages
+from chainrule.system.ranks.communicator import Array, Communicator, Messages
 from chainrule.system.ranks.world import acting_as, world
 
 WIDTHS = (128, 256, 512, 1024, 2048)
@@ -43,17 +46,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ranks", description=__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--bandwidth", type=float, help="bytes a second between two ranks")
+    parser.add_argument("--messages", action="store_true", help="no memory in common")
     parser.add_argument("--in-turn", action="store_true", help="compute, then exchange")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.measure:
-        found = measured(options.measure, options.bandwidth, beside=not options.in_turn)
+        messages = options.messages or options.in_turn or options.bandwidth is not None
+        ranks = Slower(
+            world(), options.bandwidth, messages=messages, beside=not options.in_turn
+        )  # fmt: skip
+        found = measured(options.measure, ranks)
         if world().rank == 0:
             print(json.dumps(found))
         return
     more = ["--in-turn"] if options.in_turn else []
+    more += ["--messages"] if options.messages else []
     more += ["--bandwidth", str(options.bandwidth)] if options.bandwidth else []
-    print("width   one ms   two ms   times   sums MB   exchange ms   waiting ms   not hidden")
+    print("width   one ms   two ms   times   sums MB     adding ms   waiting ms   not hidden")
     for width in options.widths:
         one, two = started([], width, []), started([mpiexec(), *LAUNCH], width, more)
         times = 2 * one["step"] / two["step"]
@@ -83,12 +92,18 @@ def started(launcher: list[str], width: int, more: list[str]) -> dict[str, float
 class Slower:
     """Ranks whose messages take as long as on a network of so many bytes a second."""
 
-    def __init__(self, ranks: Communicator, bandwidth: float | None, *, beside: bool) -> None:
-        self._ranks, self._bandwidth = ranks, bandwidth
+    def __init__(
+        self, ranks: Communicator, bandwidth: float | None, *, messages: bool, beside: bool
+    ) -> None:
+        self._ranks, self._bandwidth, self._messages = ranks, bandwidth, messages
         self.rank, self.size, self.grouped = ranks.rank, ranks.size, ranks.grouped
         self.beside = ranks.beside and beside
         self.watch, self.abort = ranks.watch, ranks.abort
         self.bytes = 0
+
+    def common(self, size: int) -> Array | None:
+        """See Communicator."""
+        return None if self._messages else self._ranks.common(size)
 
     def exchange(self, sent: Messages, received: Messages) -> None:
         """See Communicator."""
@@ -99,9 +114,8 @@ class Slower:
             time.sleep(max(0.0, begun + size / self._bandwidth - time.monotonic()))
 
 
-def measured(width: int, bandwidth: float | None, *, beside: bool) -> dict[str, float]:
-    """Milliseconds of a step, of exchanging its sums and of waiting for them; their megabytes."""
-    ranks = Slower(world(), bandwidth, beside=beside)
+def measured(width: int, ranks: Slower) -> dict[str, float]:
+    """Milliseconds of a step, of adding the sums of ranks and waiting for them; their megabytes."""
     x, t = cr.input("x", (width,)), cr.input("t", (), dtype="int32")
     logits = cr.dense(cr.mlp(x, (width, width), "relu"), 10)
     model = cr.Model(logits, cr.cross_entropy(logits, t), seed=0)
@@ -111,13 +125,16 @@ def measured(width: int, bandwidth: float | None, *, beside: bool) -> dict[str, 
         "t": random.integers(0, 10, rows).astype("int32"),
     }
     exchanging, waiting, ended = list[float](), list[float](), [0.0]
-    total, totals, run = TreeSum.total, blocks.BlockRunner._totals, blocks.Block.run
+    totals, run = blocks.BlockRunner._totals, blocks.Block.run
 
-    def timed_total(self: Any) -> Any:
-        begun = time.perf_counter()
-        found = total(self)
-        exchanging.append(time.perf_counter() - begun)
-        return found
+    def timed(total: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def timed_total(sums: Any) -> Any:
+            begun = time.perf_counter()
+            found = total(sums)
+            exchanging.append(time.perf_counter() - begun)
+            return found
+
+        return timed_total
 
     def timed_run(self: Any, part: Any) -> bool:
         found = run(self, part)
@@ -130,14 +147,15 @@ def measured(width: int, bandwidth: float | None, *, beside: bool) -> dict[str, 
         return found
 
     with (
-        patch.object(TreeSum, "total", timed_total),
+        patch.object(TreeSum, "total", timed(TreeSum.total)),
+        patch.object(blocks, "common_totals", timed(common_totals)),
         patch.object(blocks.Block, "run", timed_run),
         patch.object(blocks.BlockRunner, "_totals", timed_totals),
         acting_as(ranks),
     ):
         model.fit(
             data, epochs=EPOCHS, batch_size=ROWS * ranks.size, optimizer=cr.Adam(1e-3), threads=1,
-            validation=None, verbose=False,
+            validation=None, keep_best=False, verbose=False,
         )  # fmt: skip
     whole = 1e3 * float(np.median(np.diff(model.history["seconds"])[FIRST:])) / STEPS
     if not ranks.grouped:

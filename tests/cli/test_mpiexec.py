@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -123,6 +124,120 @@ def test_a_rank_that_is_lost_ends_all_with_its_name(how: str, tmp_path: Path) ->
     assert "rank 1" in run.stderr
     assert not (tmp_path / "m.safetensors").exists()
     assert time.monotonic() - begun < 60, "it hangs"
+
+
+def launched(folder: Path) -> subprocess.Popen[str]:
+    """`chainrule train --ranks 2` on a table, when it has written a checkpoint."""
+    write_table(folder / "t.csv", 400)
+    options = ["t.csv", "--target", "c", "--quality", "fast", "--refit", "no", "--ranks", "2"]
+    options += ["--epochs", "100000", "--patience", "100000", "--checkpoint", "run"]
+    options += ["--every", "0.2s", "-o", "m", "-q"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chainrule", "train", *options], cwd=folder, env=environment(),
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not list((folder / "run").rglob("*.safetensors")):
+        time.sleep(0.05)
+    return process
+
+
+def children(process: int) -> list[int]:
+    """Those of a process, and theirs."""
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [x for k in map(int, found) for x in (k, *children(k))]
+
+
+def remaining(processes: list[int]) -> list[int]:
+    """Those that run in spite of some seconds to end."""
+    end = time.monotonic() + 20
+    while (left := [k for k in processes if runs(k)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there; one that has ended has no command."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def rank_in(processes: list[int]) -> int:
+    """The process that is rank 1."""
+    return next(
+        k for k in processes
+        if b"OMPI_COMM_WORLD_RANK=1" in Path(f"/proc/{k}/environ").read_bytes().split(b"\0")
+    )  # fmt: skip
+
+
+def test_large_sums_lie_in_memory_that_processes_have_in_common(tmp_path: Path) -> None:
+    """The bits are those of sums that are sent, and nothing of the memory remains."""
+    script = NETWORK.replace("cr.dense(i, 8", "cr.dense(cr.dense(i, 600), 600") + (
+        "from chainrule.system.ranks.mpi import MPIRanks\n"
+        "from chainrule.engine.commonsum import CommonSum\n"
+        "shares, usual = [], CommonSum.add_share\n"
+        "CommonSum.add_share = lambda self: (shares.append(1), usual(self))[1]\n"
+        "if sys.argv[1] == 'sent': MPIRanks.common = lambda self, size: None\n"
+        "model.fit(data, epochs=2, blocks=8, validation=None, verbose=False)\n"
+        "model.save(sys.argv[1])\n"
+        "print('shares', bool(shares), flush=True)\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    for name, ranks, shares in (("common", 3, True), ("sent", 2, False), ("alone", 1, False)):
+        run = started(tmp_path, ranks, "run.py", name)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.split("\n").count(f"shares {shares}") == ranks
+    common, sent, alone = (cr.load(tmp_path / x).values for x in ("common", "sent", "alone"))
+    for name, value in alone.items():
+        assert value.tobytes() == common[name].tobytes() == sent[name].tobytes(), name
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_command_that_started_the_ranks_ends_all(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    with launched(tmp_path) as process:
+        started_ones = children(process.pid)
+        assert len(started_ones) > 2
+        process.send_signal(how)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "interrupted" in told
+    assert "is lost" not in told
+    assert not remaining(started_ones)
+
+
+@pytest.mark.soak
+def test_a_launcher_of_mpi_that_does_not_end_is_made_to(tmp_path: Path) -> None:
+    with launched(tmp_path) as process:
+        below = children(process.pid)
+        hurt = rank_in(below)
+        os.kill(below[0], signal.SIGSTOP)  # mpiexec, as if it waited for a host that is gone
+        os.kill(hurt, signal.SIGKILL)
+        _, told = process.communicate(timeout=90)
+    assert process.returncode == 70
+    assert "rank 1" in told.split("[--ranks]")[-1]
+    assert not remaining(below)
+
+
+@pytest.mark.soak
+def test_ranks_that_were_all_stopped_go_on(tmp_path: Path) -> None:
+    """As by Ctrl-Z, for longer than the silence by which one of them would be lost."""
+    with launched(tmp_path) as process:
+        below = children(process.pid)
+        for k in below:
+            os.kill(k, signal.SIGSTOP)
+        time.sleep(6)
+        before = set((tmp_path / "run").rglob("*.safetensors"))
+        for k in reversed(below):
+            os.kill(k, signal.SIGCONT)
+        time.sleep(6)
+        assert process.poll() is None
+        assert set((tmp_path / "run").rglob("*.safetensors")) - before
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
 
 
 @pytest.mark.soak

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chainrule.engine.commonsum import CommonSum
 from chainrule.engine.treesum import Tree, TreeSum, share
 from chainrule.system.ranks.communicator import Serial
 from chainrule.system.ranks.local import run_threads
 from chainrule.system.ranks.world import world
 
-SHAPES = [((5, 3), "float32"), ((), "float64"), ((2,), "float32"), ((0,), "float32")]
+SHAPES = [((5, 3), "float32"), ((), "float64"), ((2,), "float32"), ((0,), "float32"),
+          ((997,), "float32")]  # fmt: skip
 
 
 def arrays_of(block: int) -> list[Any]:
@@ -21,10 +23,10 @@ def arrays_of(block: int) -> list[Any]:
 
 
 class Plain:
-    """Sums as arrays of their own."""
+    """Sums as arrays of their own, or in given ones."""
 
-    def __init__(self) -> None:
-        self.arrays = [np.full(shape, np.nan, dtype) for shape, dtype in SHAPES]
+    def __init__(self, arrays: list[Any] | None = None) -> None:
+        self.arrays = arrays or [np.full(shape, np.nan, dtype) for shape, dtype in SHAPES]
         self.flats = [x.reshape(-1) for x in self.arrays]
 
     def filled(self, block: int) -> Plain:
@@ -33,13 +35,28 @@ class Plain:
         return self
 
 
-def total_of(blocks: int, repeats: int = 2) -> list[bytes]:
+def in_common(tree: Tree, block: Any) -> CommonSum[Plain]:
+    """Sums of which all ranks see the same memory."""
+    made, start = list[Plain](), 0
+    for _ in [*tree.parts, "whole"]:
+        arrays = []
+        for shape, dtype in SHAPES:
+            end = start + np.zeros(shape, dtype).nbytes
+            arrays.append(block[start:end].view(dtype).reshape(shape))
+            start += 64 * -(-(end - start) // 64)
+        made.append(Plain(arrays))
+    return CommonSum(tree, world(), Plain, made[:-1], made[-1])
+
+
+def total_of(blocks: int, repeats: int = 3) -> list[bytes]:
     ranks = world()
     tree = Tree(blocks, ranks)
-    sums = TreeSum(tree, ranks, Plain)
+    block = ranks.common(1 << 17) if ranks.size > 1 else None
+    sums = TreeSum(tree, ranks, Plain) if block is None else in_common(tree, block)
     for _ in range(repeats):  # arrays are used again
+        sums.begin()
         for k in tree.blocks:
-            sums.add(k, sums.take().filled(k))
+            sums.add(k, sums.take(k).filled(k))
         found = [x.tobytes() for x in sums.total().arrays]
     return found
 
@@ -64,17 +81,19 @@ def test_a_process_alone_adds_in_the_tree(blocks: int) -> None:
     ("blocks", "size"), [(8, 1), (8, 2), (8, 3), (8, 4), (8, 5), (8, 7), (8, 8), (5, 2), (5, 3),
                          (12, 8), (7, 7), (3, 3)]
 )  # fmt: skip
-def test_every_rank_has_the_same_bits_as_one_alone(blocks: int, size: int) -> None:
+@pytest.mark.parametrize("apart", [True, False])
+def test_every_rank_has_the_same_bits_as_one_alone(blocks: int, size: int, apart: bool) -> None:
     alone = total_of(blocks)
-    assert run_threads(size, lambda: total_of(blocks), patience=20) == [alone] * size
+    found = run_threads(size, lambda: total_of(blocks), patience=20, apart=apart)
+    assert found == [alone] * size
 
 
 def test_a_step_that_was_not_done_leaves_nothing() -> None:
     sums = TreeSum(Tree(4, Serial()), Serial(), Plain)
-    sums.add(0, sums.take().filled(9))
+    sums.add(0, sums.take(0).filled(9))
     sums.begin()
     for k in range(4):
-        sums.add(k, sums.take().filled(k))
+        sums.add(k, sums.take(k).filled(k))
     assert [x.tobytes() for x in sums.total().arrays] == [x.tobytes() for x in by_hand(0, 4)]
 
 
@@ -83,3 +102,18 @@ def test_ranks_share_all_blocks_evenly(blocks: int, size: int) -> None:
     shares = [share(blocks, size, k) for k in range(size)]
     assert [k for x in shares for k in x] == list(range(blocks))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_step_that_was_not_done_leaves_nothing_in_common_memory_either() -> None:
+    def run() -> list[bytes]:
+        ranks = world()
+        tree = Tree(8, ranks)
+        sums = in_common(tree, ranks.common(1 << 17))
+        for k in list(tree.blocks)[:1]:
+            sums.add(k, sums.take(k).filled(9))
+        sums.begin()
+        for k in tree.blocks:
+            sums.add(k, sums.take(k).filled(k))
+        return [x.tobytes() for x in sums.total().arrays]
+
+    assert run_threads(3, run, patience=20) == [[x.tobytes() for x in by_hand(0, 8)]] * 3

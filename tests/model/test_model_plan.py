@@ -183,7 +183,7 @@ def test_a_forecast_counts_the_bytes_that_processes_exchange() -> None:
 
     rows = 8 * 16
     data = {"x": np.ones((rows, 20), "float32"), "t": np.zeros(rows, "int32")}
-    group = Group(2)
+    group = Group(2, apart=True)
 
     def work(rank: int) -> None:
         with acting_as(Counted(group, rank)):

@@ -273,11 +273,25 @@ def wide() -> cr.Model:
     return cr.Model(y, cr.cross_entropy(y, t), seed=6)
 
 
-def test_sums_that_are_exchanged_while_a_block_goes_on_give_the_bits_of_one() -> None:
+@pytest.mark.parametrize("apart", [True, False])
+def test_large_sums_by_messages_and_in_common_memory_give_the_bits_of_one(apart: bool) -> None:
     alone = bits(trained(wide, epochs=1))
-    for size in (2, 8):
-        for found in run_threads(size, lambda: bits(trained(wide, epochs=1))):
+    for size in (2, 3, 8):
+        for found in run_threads(size, lambda: bits(trained(wide, epochs=1)), apart=apart):
             assert found == alone, size
+
+
+def test_ranks_of_one_machine_send_no_large_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, exchange = list[int](), Local.exchange
+
+    def noted(self: Local, messages: Any, received: Any) -> None:
+        sent.extend(x.nbytes for _, x in messages)
+        exchange(self, messages, received)
+
+    monkeypatch.setattr(Local, "exchange", noted)
+    run_threads(2, lambda: trained(wide, epochs=1))
+    assert sent
+    assert max(sent) < 1 << 16
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -301,7 +315,7 @@ def test_sums_are_exchanged_while_the_last_block_computes_the_next(
     monkeypatch.setattr(Local, "exchange", noted)
     monkeypatch.setattr(Block, "run", waiting)
     plain = {"validation": None, "patience": None, "epochs": 1, "threads": threads}
-    run_threads(2, lambda: trained(plain_wide, **plain))
+    run_threads(2, lambda: trained(plain_wide, **plain), apart=True)
     assert len(hidden) >= 2 * 3
     assert all(hidden)
 

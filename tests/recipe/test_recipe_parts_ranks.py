@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from chainrule.errors import SettingError
 from chainrule.system.ranks import communicator
 from chainrule.system.ranks.local import run_threads
 from chainrule.system.ranks.world import world
+from chainrule.train.loop import Run
 
 
 @pytest.fixture
@@ -27,9 +29,8 @@ def pattern(tmp_path: Path) -> str:
 
 
 def trained(pattern: str, **more: Any) -> dict[str, bytes]:
-    model = cr.train(
-        pattern, "c", stream=True, quality="fast", epochs=2, verbose=False, **more
-    )  # fmt: skip
+    settings = {"epochs": 2, "quality": "fast", "verbose": False} | more
+    model = cr.train(pattern, "c", stream=True, **settings)
     return {name: x.tobytes() for name, x in model.values.items()}
 
 
@@ -52,6 +53,36 @@ def test_one_rank_of_each_machine_reads_and_all_have_the_bits_of_one(
     assert sorted(read) == list(range(machines))
     assert found == [trained(pattern, blocks=8)] * 4
     assert not list(disk.rglob("*.rows")), "nothing is left on the disk"
+
+
+def test_a_run_on_parts_goes_on_with_fewer_and_with_more_ranks(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, until, usual = tmp_path / "run", [0], Run._adapt
+
+    def adapt(run: Run, steps: int, elapsed: float) -> None:
+        """Ctrl-C on one rank, in the midst of an epoch."""
+        usual(run, steps, elapsed)
+        if world().rank == world().size - 1 and run.program.steps >= until[0]:
+            raise KeyboardInterrupt
+
+    def run() -> dict[str, bytes]:
+        kept = cr.Checkpoint(folder, every=0.001)
+        return trained(pattern, epochs=8, batch_size=8, checkpoint=kept)
+
+    monkeypatch.setattr(Run, "_adapt", adapt)
+    reached = [0]
+    for size, more in ((2, 5), (4, 10), (1, 20)):
+        until[0] = reached[-1] + more
+        with suppress(KeyboardInterrupt):
+            run_threads(size, run)
+        steps = [int(x.stem.split("-")[1]) for x in folder.rglob("step-*.safetensors")]
+        reached.append(max(steps, default=0))
+    assert reached == sorted(set(reached)), "each went on from the one before"
+    monkeypatch.setattr(Run, "_adapt", usual)
+    assert reached[-1] < 240, "it was stopped before its end"
+    alone = trained(pattern, epochs=8, batch_size=8, blocks=8)
+    assert run_threads(3, run) == [alone] * 3
 
 
 def test_an_error_of_the_rank_that_reads_is_that_of_all(pattern: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from chainrule.cli.console import Console
@@ -20,6 +21,15 @@ from chainrule.system.startup import INTERRUPTED
 
 FAILED = 70
 """The exit code where a process was lost."""
+
+LOOK = 0.2
+"""Seconds between two looks at a run."""
+
+TOLD = 3.0
+"""Seconds in which a Ctrl-C for all processes has come to each of them."""
+
+ENDING = 15.0
+"""Seconds in which the launcher of MPI has ended, from when it is told to, or a process is lost."""
 
 
 def start_ranks(count: int, command_line: str, data: str) -> int:
@@ -44,8 +54,10 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
     with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
         marker = os.path.join(folder, "marker")
         command = [*_launcher(count), sys.executable, "-m", "chainrule", *_without(command_line)]
-        code = _run(command, os.environ | {VARIABLE: marker})
+        code = _run(command, marker)
         done, reason = read_marker(marker)
+    if code == INTERRUPTED:
+        Console(sys.stderr).say("interrupted")
     if code == INTERRUPTED or (done and code == 0):
         return code
     if reason:
@@ -53,17 +65,60 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
     return code if code > 0 and not reason else FAILED
 
 
-def _run(command: list[str], environment: dict[str, str]) -> int:
-    """Run a launcher, which Ctrl-C reaches by itself, and SIGTERM by us; returns its exit code."""
+def _run(command: list[str], marker: str) -> int:
+    """Run a launcher of MPI until it ends, or is made to; returns its exit code, or INTERRUPTED."""
+    environment = os.environ | {VARIABLE: marker}
+    environment.setdefault("PRTE_MCA_odls_base_sigkill_timeout", str(int(ENDING)))  # Open MPI's
     with subprocess.Popen(command, env=environment) as process:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        end = _End(process, marker)
+        before = signal.signal(signal.SIGTERM, lambda number, frame: end.terminate())
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            return INTERRUPTED
+            while (code := end.code()) is None:
+                pass
+            return INTERRUPTED if end.asked else code
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+class _End:
+    """The end of a launcher of MPI: it may wait for ever for a host that is gone.
+
+    Attributes:
+        asked: whether Ctrl-C or SIGTERM has come.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], marker: str) -> None:
+        self._process, self._marker = process, marker
+        self.asked, self._told = False, False
+        self._since: float | None = None
+
+    def terminate(self) -> None:
+        """Tell the launcher to end, which tells its processes."""
+        self.asked = self._told = True
+        self._process.terminate()
+
+    def code(self) -> int | None:
+        """The exit code; None while it runs."""
+        try:
+            return self._process.wait(LOOK)
+        except subprocess.TimeoutExpired:
+            self._look()
+        except KeyboardInterrupt:
+            self.asked = True
+        return None
+
+    def _look(self) -> None:
+        """Make it end, where it should have ended by itself."""
+        failed = bool(read_marker(self._marker)[1])
+        if self._since is None and (failed or self.asked):
+            self._since = time.monotonic()
+        if self._since is None:
+            return
+        passed = time.monotonic() - self._since
+        if passed > TOLD and not failed and not self._told:
+            self.terminate()  # Ctrl-C has come to us alone
+        if passed > ENDING:
+            self._process.kill()
 
 
 def _launcher(count: int) -> list[str]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.base import Calls
-from chainrule.backend.cpu.layout import Layout, layout
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.orders import Part
 from chainrule.backend.cpu.run.tuned import threads_for
 from chainrule.backend.statemapping import State
+from chainrule.engine.buckets import (
+    Bucket,
+    Found,
+    Made,
+    Making,
+    by_part,
+    common_buckets,
+    common_bytes,
+)
+from chainrule.engine.commonsum import CommonSum, common_totals
 from chainrule.engine.treesum import Tree, TreeSum
 from chainrule.errors import RankLost
 from chainrule.graph.node import Array
@@ -27,6 +36,9 @@ from chainrule.system.ranks.communicator import Communicator
 
 THREAD = "chainrule-exchange"
 """The name of the thread that exchanges sums."""
+
+COMMON = BUCKET
+"""Bytes of the sums of a part from which ranks of one machine have them in common memory."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,16 @@ class Blocks:
 
     count: int
     ranks: Communicator
+    _common: dict[int, Array | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def common(self, part: int, size: int) -> Array | None:
+        """Memory that all ranks have in common, for a part of a step; they ask in the first step.
+
+        It stays for all runners: not all ranks change theirs before the same step.
+        """
+        if part not in self._common:
+            self._common[part] = self.ranks.common(size)
+        return self._common[part]
 
     def largest(self, rows: int) -> int:
         """The rows of the largest block of a minibatch of so many."""
@@ -52,8 +74,9 @@ class BlockRunner:
     Each block of a minibatch is computed by itself, and what is summed over rows is added in a
     fixed tree. So the bits depend on the number of blocks, and not on that of ranks. Where a step
     exchanges sums more than once, as for statistics of the minibatch, each block of this rank has
-    memory of its own between the exchanges. Large sums are exchanged bucket by bucket, by a thread,
-    while the last block of this rank computes the next ones.
+    memory of its own between the exchanges. Ranks of one machine add large sums in memory that they
+    have in common. Others exchange them bucket by bucket, by a thread, while the last block of this
+    rank computes the next ones.
 
     Args:
         code: of the step.
@@ -65,8 +88,8 @@ class BlockRunner:
         self.code, self._blocks, self.done = code, blocks, 0
         usual, most = threads_for(code, threads)
         count = most if usual > 1 else 1
-        tree = Tree(blocks.count, blocks.ranks)
-        self._mine = tree.blocks
+        self._tree = Tree(blocks.count, blocks.ranks)
+        self._mine = self._tree.blocks
         first = self._first = Runner(code, threads=count)
         self._runners = [first for _ in self._mine]
         if len(code.signature.cuts) > 1:
@@ -74,13 +97,8 @@ class BlockRunner:
                 Runner(code, threads=count, state=first.state_memory) for _ in self._mine[1:]
             ]
         self._distinct = list(dict.fromkeys(self._runners))
-        self._parts = [
-            [Bucket(phases, TreeSum(tree, blocks.ranks, sums_of(x))) for phases, x in buckets]
-            for buckets in by_part(code)
-        ]
+        self._made: list[list[Bucket]] | None = None
         self._thread: ThreadPoolExecutor | None = None
-        if blocks.ranks.beside and any(len(x) > 1 for x in self._parts):
-            self._thread = ThreadPoolExecutor(1, THREAD)
         loss = code.signature.loss
         assert loss is not None
         self._loss = first.memory.view(loss)
@@ -109,7 +127,7 @@ class BlockRunner:
             x.release()
         if self._thread is not None:
             self._thread.shutdown()
-            self._thread = ThreadPoolExecutor(1, THREAD)
+            self._thread = None
 
     def reads(self, name: str) -> bool:
         """See Runner."""
@@ -153,23 +171,39 @@ class BlockRunner:
 
     def _step(self, rows: Array, inputs: dict[str, Array]) -> bool:
         """Do a step on the rows of a minibatch; returns whether all is finite."""
-        count, parts = self._blocks.count, len(self._parts)
+        count, parts = self._blocks.count, self._parts
         starts = [k * len(rows) // count for k in range(count + 1)]
         blocks = [
             Block(k, runner, rows[starts[k] : starts[k + 1]],
                   inputs | {FIRST_ROW.label: np.asarray(starts[k])})
             for k, runner in zip(self._mine, self._runners, strict=True)
         ]  # fmt: skip
-        for buckets in self._parts:
+        for buckets in parts:
             if (totals := self._totals(buckets, blocks)) is None:
                 return False
             for runner in self._distinct:
                 for x in totals:
                     x.place(runner)
-        finite = blocks[0].run(parts)
+        finite = blocks[0].run(len(parts))
         for runner in self._distinct:
             runner.parity = self._first.parity
         return finite
+
+    @property
+    def _parts(self) -> list[list[Bucket]]:
+        """The buckets of each part of a step, made in the first step."""
+        if self._made is None:
+            self._made = [self._buckets(k, found) for k, found in enumerate(by_part(self.code))]
+        return self._made
+
+    def _buckets(self, part: int, found: Sequence[Found]) -> list[Bucket]:
+        """The buckets of a part, in memory in common where they are large and the ranks have it."""
+        tree, ranks = self._tree, self._blocks.ranks
+        if ranks.size > 1 and (size := common_bytes(found, tree)) >= COMMON * (len(tree.parts) + 1):
+            block = self._blocks.common(part, size)
+            if block is not None:
+                return common_buckets(found, tree, ranks, block)
+        return [Bucket(phases, TreeSum(tree, ranks, Making(x))) for phases, x in found]
 
     def _totals(self, buckets: Sequence[Bucket], blocks: Sequence[Block]) -> list[Made] | None:
         """The sums over all blocks that a part of a step makes; None where not all is finite.
@@ -177,11 +211,15 @@ class BlockRunner:
         A block without rows is run too, for what later parts need of it; its sums are 0.
         """
         coming: list[Future[Made]] = []
+        common = [x.sums for x in buckets if isinstance(x.sums, CommonSum)]
+        beside = self._blocks.ranks.beside and len(buckets) > 1 and not common
+        if beside and self._thread is None:
+            self._thread = ThreadPoolExecutor(1, THREAD)
         try:
             for x in buckets:
                 x.sums.begin()
             for block in blocks:
-                taken = [x.sums.take() for x in buckets]
+                taken = [x.sums.take(block.number) for x in buckets]
                 for made in taken:
                     made.place(block.runner)
                 for bucket, made in zip(buckets, taken, strict=True):
@@ -190,10 +228,12 @@ class BlockRunner:
                     if not len(block.rows):
                         made.clear()
                     bucket.sums.add(block.number, made)
-                    if self._thread is not None and block is blocks[-1]:
+                    if beside and self._thread is not None and block is blocks[-1]:
                         coming.append(self._thread.submit(bucket.sums.total))
         finally:
             wait(coming)
+        if common:
+            return common_totals(common)
         return [x.result() for x in coming] or [x.sums.total() for x in buckets]
 
 
@@ -209,75 +249,3 @@ class Block(NamedTuple):
         """Do a part of a step; returns whether the new state is finite so far."""
         _, failed = self.runner.run(self.rows, [0, len(self.rows)], self.inputs, part)
         return failed is None
-
-
-class Made:
-    """The sums of a bucket, where machine code writes and reads them.
-
-    Args:
-        places: for each type, the layout of its buffers.
-    """
-
-    def __init__(self, places: Mapping[str, Layout]) -> None:
-        self._memories = [x.memory() for x in places.values()]
-        self.flats = [x.block.view(dtype) for dtype, x in zip(places, self._memories, strict=True)]
-
-    def place(self, runner: Runner) -> None:
-        """Have a runner write and read them from now on."""
-        for x in self._memories:
-            runner.place(x)
-
-    def clear(self) -> None:
-        """Make them 0."""
-        for x in self.flats:
-            x[...] = 0
-
-
-class Bucket(NamedTuple):
-    """Sums that are exchanged together.
-
-    Attributes:
-        phases: after which they are there: all since those of the bucket before.
-        sums: over blocks.
-    """
-
-    phases: Part
-    sums: TreeSum[Made]
-
-
-def sums_of(buffers: Sequence[Buffer]) -> Callable[[], Made]:
-    """The function that makes sums for some buffers, those of a type next to each other."""
-    types = dict.fromkeys(x.dtype for x in buffers)
-    places = {dtype: layout((x for x in buffers if x.dtype == dtype), (), 1) for dtype in types}
-    return lambda: Made(places)
-
-
-def by_part(code: Executable) -> list[list[tuple[Part, list[Buffer]]]]:
-    """For each part of a step the buckets of the sums that it is the first to use."""
-    seen, start = set[Buffer](), 0
-    found: list[list[tuple[Part, list[Buffer]]]] = []
-    for end in code.signature.cuts:
-        last: dict[Buffer, int] = {}
-        for number in range(start, end):
-            for launch in code.program.phases[number]:
-                for buffer, _ in launch.operands:
-                    if buffer.space == "gradient" and buffer not in seen:
-                        last[buffer] = max(number, last.get(buffer.whole, 0))
-                        last[buffer.whole] = last[buffer]
-        seen |= last.keys()
-        found.append(_buckets((start, end), {x: last[x.whole] for x in last}))
-        start = end
-    return found
-
-
-def _buckets(part: Part, last: Mapping[Buffer, int]) -> list[tuple[Part, list[Buffer]]]:
-    """The buckets of a part, from the last phase that touches each sum."""
-    found: list[tuple[Part, list[Buffer]]] = []
-    first, some = part[0], list[Buffer]()
-    for number in range(*part):
-        some += sorted((x for x, k in last.items() if k == number), key=lambda x: x.name)
-        full = sum(x.bytes for x in some if x.part is None) >= BUCKET
-        if full or number == part[1] - 1:
-            found.append(((first, number + 1), some))
-            first, some = number + 1, []
-    return found

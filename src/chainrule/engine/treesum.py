@@ -46,8 +46,12 @@ class Tree:
     """The fixed tree of so many blocks, as a rank sees it.
 
     Attributes:
+        count: the blocks.
         blocks: that this rank computes.
         joins: that it takes part in, in order.
+        joints: the nodes whose blocks are not on one rank alone, in order: the first block, that
+            of the right part, and the one after the last.
+        parts: what is left of the tree without them, in order: each on one rank.
     """
 
     def __init__(self, blocks: int, ranks: Communicator) -> None:
@@ -61,6 +65,14 @@ class Tree:
             for low, mid, high in self._nodes((0, blocks))
             if (join := self._join((low, mid), (mid, high))) is not None
         ]
+        self.joints = [
+            (low, mid, high)
+            for low, mid, high in self._nodes((0, blocks))
+            if self._owner[low] != self._owner[high - 1]
+        ]
+        spans = [x for low, mid, high in self.joints for x in ((low, mid), (mid, high))]
+        joined = {(low, high) for low, _, high in self.joints}
+        self.parts: list[Span] = sorted(x for x in spans if x not in joined)
 
     def siblings(self, left: Span, right: Span) -> bool:
         """Whether two parts that follow each other are those of one node of the tree."""
@@ -130,8 +142,8 @@ class TreeSum(Generic[S]):
         self._free += [sums for _, sums in self._parts]
         self._parts = []
 
-    def take(self) -> S:
-        """Sums to fill, which `add` takes."""
+    def take(self, block: int) -> S:
+        """Sums to fill with those of a block of this rank, which `add` takes."""
         return self._free.pop() if self._free else self.make()
 
     def add(self, block: int, sums: S) -> None:
@@ -152,7 +164,7 @@ class TreeSum(Generic[S]):
             received: list[tuple[int, Array]] = []
             if join.received is not None:
                 source, span = join.received
-                have[span] = self.take()
+                have[span] = self.take(span[0])
                 received = [(source, x) for x in have[span].flats]
             self.ranks.exchange(sent, received)
             left, right = have.pop(join.left), have.pop(join.right)

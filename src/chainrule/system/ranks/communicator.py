@@ -48,6 +48,12 @@ class Communicator(Protocol):
             RankLost: another rank has ended, stopped, or does not answer in time.
         """
 
+    def common(self, size: int) -> Array | None:
+        """So many bytes that all ranks read and write, 0 at first; all ask for them, in order.
+
+        None where the ranks are not on one machine, or it has no such memory.
+        """
+
     def watch(self, working: bool) -> None:
         """Tell the others whether this rank trains, so that silence is a failure at once."""
 
@@ -64,6 +70,9 @@ class Serial:
         """See Communicator; there is no other rank."""
         assert not sent
         assert not received
+
+    def common(self, size: int) -> Array | None:
+        """See Communicator."""
 
     def watch(self, working: bool) -> None:
         """See Communicator."""
@@ -90,6 +99,13 @@ def gather(
     texts = {k: np.empty(int(size[0]), np.uint8) for k, size in sizes.items()}
     ranks.exchange([(k, mine) for k in others], list(texts.items()))
     return [value if k == ranks.rank else pickle.loads(texts[k].data) for k in some]
+
+
+def meet(ranks: Communicator) -> None:
+    """Wait until all ranks have come to this point, and see what they wrote to common memory."""
+    others = [k for k in range(ranks.size) if k != ranks.rank]
+    mark = np.zeros(1, np.uint8)
+    ranks.exchange([(k, mark) for k in others], [(k, np.empty(1, np.uint8)) for k in others])
 
 
 def from_first(ranks: Communicator, value: object) -> Any:

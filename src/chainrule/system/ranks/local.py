@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from chainrule.errors import RankLost
 from chainrule.system.ranks.communicator import Array, Messages
 from chainrule.system.ranks.world import acting_as
@@ -24,15 +26,26 @@ class Group:
     Args:
         size: how many there are.
         patience: seconds until a rank that does not answer counts as lost.
+        apart: whether they have no memory in common, as ranks of several machines.
     """
 
-    def __init__(self, size: int, patience: float = 60.0) -> None:
-        self.size, self.patience = size, patience
+    def __init__(self, size: int, patience: float = 60.0, *, apart: bool = False) -> None:
+        self.size, self.patience, self.apart = size, patience, apart
         self.lost: tuple[int, str] | None = None
         pairs = ((a, b) for a in range(size) for b in range(size))
         self.boxes: dict[tuple[int, int], queue.SimpleQueue[Array]] = {
             pair: queue.SimpleQueue() for pair in pairs
         }
+        self._memories: dict[int, Array] = {}
+        self._lock = threading.Lock()
+
+    def memory(self, number: int, size: int) -> Array | None:
+        """The memory in common that each rank asked for as its first, second, and so on."""
+        with self._lock:
+            if number not in self._memories:
+                self._memories[number] = np.zeros(size, np.uint8)
+        assert self._memories[number].nbytes == size
+        return None if self.apart else self._memories[number]
 
 
 class Local:
@@ -43,6 +56,7 @@ class Local:
     def __init__(self, group: Group, rank: int) -> None:
         self._group, self.rank, self.size = group, rank, group.size
         self.beside = group.size > 1
+        self._asked = 0
 
     def exchange(self, sent: Messages, received: Messages) -> None:
         """See Communicator."""
@@ -63,6 +77,11 @@ class Local:
                 if time.monotonic() > until:
                     raise lost(source, "this process", "it does not answer") from None
 
+    def common(self, size: int) -> Array | None:
+        """See Communicator."""
+        self._asked += 1
+        return self._group.memory(self._asked, size)
+
     def watch(self, working: bool) -> None:
         """See Communicator: threads end together in any case."""
 
@@ -80,13 +99,19 @@ def lost(rank: int, host: str, reason: str) -> RankLost:
     )  # fmt: skip
 
 
-def run_threads(size: int, work: Callable[[], T], patience: float = 60.0) -> list[T]:
+def run_threads(
+    size: int, work: Callable[[], T], patience: float = 60.0, *, apart: bool = False
+) -> list[T]:
     """The results of a function that runs on every rank of a group, in order.
+
+    Args:
+        size, patience, apart: see Group.
+        work: what each rank does.
 
     Raises:
         The error of the first rank that failed by itself.
     """
-    group = Group(size, patience)
+    group = Group(size, patience, apart=apart)
     results: list[Any] = [None] * size
     errors: dict[int, BaseException] = {}
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from chainrule.errors import MissingExtra
+from chainrule.system.ranks.common import common_memory
 from chainrule.system.ranks.communicator import PIECE, Array, Messages, gather
 from chainrule.system.ranks.marker import write_marker
 from chainrule.system.ranks.watch import BEAT, FAILED, GRACE, IDLE, WAITING, WORKING, Watch
@@ -74,6 +75,10 @@ class MPIRanks:
                     self._watch.now(WAITING)
         if self._watch is not None and self._watch.state == WAITING:
             self._watch.now(WORKING)
+
+    def common(self, size: int) -> Array | None:
+        """See Communicator."""
+        return common_memory(self, size)
 
     def watch(self, working: bool) -> None:
         """See Communicator."""

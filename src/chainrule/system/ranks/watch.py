@@ -160,9 +160,12 @@ class Watch:
             for x in self.peers.values():
                 assert x.link is not None
                 selector.register(x.link, selectors.EVENT_READ, x)
-            due = time.monotonic()
+            due = looked = time.monotonic()
             while self.lost is None:
-                for key, _ in selector.select(max(due - time.monotonic(), 0.0)):
+                ready = selector.select(max(due - time.monotonic(), 0.0))
+                self._pass_over(time.monotonic() - looked)
+                looked = time.monotonic()
+                for key, _ in ready:
                     if not self._hear(key.data):
                         selector.unregister(key.fileobj)
                 if time.monotonic() >= due:
@@ -170,6 +173,16 @@ class Watch:
                     self._tell(f"beat {self.state}")
                     self._look()
         self._last()
+
+    def _pass_over(self, seconds: float) -> None:
+        """Not count the time since the last look where this rank was stopped itself.
+
+        All may have been: by Ctrl-Z, or with their machine.
+        """
+        if seconds > 2 * BEAT:
+            self._since += seconds
+            for x in self.peers.values():
+                x.heard, x.since = x.heard + seconds, x.since + seconds
 
     def _hear(self, peer: Peer) -> bool:
         """Take what has come from a rank; returns whether more may come."""
