@@ -12,6 +12,7 @@ import pytest
 import chainrule as cr
 from chainrule.backend.cpu.emit.module import build
 from chainrule.backend.cpu.machine import Machine, host, machine, without
+from chainrule.backend.cpu.run import objects
 from chainrule.backend.cpu.run.jit import LEFT_OUT, assembly, compiled
 from chainrule.engine.compile import build_step, plan_step
 from chainrule.graph import Graph
@@ -111,3 +112,21 @@ def test_options_of_llvm_are_put_back_where_compiling_fails(
         compiled("this is no module", host())
     assert told[: len(LEFT_OUT)] == [*LEFT_OUT]
     assert told[len(LEFT_OUT) :] == [f"{option}=false" for option in LEFT_OUT]
+
+
+def test_parts_of_a_module_are_the_same_object_files_for_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CHAINRULE_CODE_CACHE", "off")
+    program = build(plans()[0], host(), 17)
+    own, shared = program.modules
+    defined = [x for text in (*own, *shared) for x in text.splitlines() if x.startswith("define")]
+    assert len(own) > 1
+    assert sorted(defined) == sorted(x for x in program.text.splitlines() if x.startswith("define"))
+    made = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        objects._held.cache_clear()
+        made.append(objects.object_files(program, host()))
+    assert made[0] == made[1]
+    assert made[0][: len(own)] == [compiled(text, host()) for text in own]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.frame import FRAME
-from chainrule.backend.cpu.emit.shared import Shared
+from chainrule.backend.cpu.emit.shared import Shared, whole
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.linearize import Operand
 from chainrule.plan.plan import Signature, Split
@@ -43,8 +43,9 @@ class Program:
     """The text of a module and its calling convention.
 
     Attributes:
-        code: LLVM IR; `@run(ptr frame, i64 thread, i64 threads)` is its entry point, and part of
-            the shared code that it calls. None where it is loaded as machine code.
+        code: LLVM IR, in parts that are compiled apart and call the same shared code, of which
+            `@run(ptr frame, i64 thread, i64 threads)`, the entry point, is one. Empty where it is
+            loaded as machine code.
         slots: the word of the frame with a buffer's address; the next word has the address of the
             other side of an updated state, or the bytes from step to step of a step input.
         words: the number of words of the frame.
@@ -52,7 +53,7 @@ class Program:
         scratch: bytes for each thread, as (fixed, for each row).
     """
 
-    code: Shared | None
+    code: tuple[Shared, ...]
     slots: dict[Buffer, int]
     words: int
     phases: list[list[Launch]]
@@ -61,13 +62,13 @@ class Program:
     @property
     def text(self) -> str:
         """The code as one module, to read."""
-        return "" if self.code is None else self.code.whole
+        return whole(self.code)
 
     @property
-    def modules(self) -> tuple[str, tuple[str, ...]]:
+    def modules(self) -> tuple[list[str], list[str]]:
         """The code as modules that are linked: its own, and those that other programs share."""
-        assert self.code is not None, "it was loaded as machine code"
-        return self.code.module, tuple(x.module for x in self.code.calls)
+        assert self.code, "it was loaded as machine code"
+        return [x.module for x in self.code], [x.module for x in self.code[0].calls]
 
 
 def slots_of(signature: Signature) -> tuple[dict[Buffer, int], int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from chainrule.backend.cpu.abi import Launch, Program, slots_of
 from chainrule.backend.cpu.emit.blocks import blocks
@@ -26,6 +26,17 @@ from chainrule.plan.linearize import Argument, LinearKernel, laid_out
 from chainrule.plan.plan import Plan, Task
 from chainrule.types import Dim
 
+PART, MOST_PARTS = 32_768, 8
+"""The least length of a part's text, and the most parts: each takes 2 ms for itself."""
+
+
+class _Text(NamedTuple):
+    """The text of functions, and the declarations of intrinsics that they need."""
+
+    text: str
+    declared: Iterable[str] = ()
+
+
 _Known: TypeAlias = tuple[str, Compiled, Dim, float]
 """A function: its name, its code, the length of its first loop, its seconds by a rough guess."""
 
@@ -34,22 +45,42 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     """The module of a plan; minibatches have up to `max_rows` rows."""
     functions = _Functions(machine, max_rows, forward=plan.loss is None)
     phases = [[functions.launch(task) for task in phase.tasks] for phase in plan.phases]
-    compiled = functions.compiled
-    parts = [code for _, code in compiled.values()]
-    entries = [
-        entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
-        for linear, (name, _) in compiled.items()
-    ]
-    if plan.loss is not None:
-        entries.append(loss_task(plan.loss.dtype))
-    own = "\n".join([*(part.text for part in parts), *entries])
-    declared = frozenset(x for part in parts for x in part.declared)
+    parts = [code for _, code in functions.compiled.values()]
     run = Shared(run_function(machine.triple, exact=plan.loss is None))
     helpers = {helper.name: helper for part in parts for helper in part.helpers}
     shared = (*_maths(parts, machine), *(helpers[name] for name in sorted(helpers)), run)
     scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
     slots, words = slots_of(plan.signature)
-    return Program(Shared(own, declared, shared), slots, words, phases, scratch)  # type: ignore[arg-type]
+    texts = [_text(linear, *known) for linear, known in functions.compiled.items()]
+    if plan.loss is not None:
+        texts.append(_Text(loss_task(plan.loss.dtype)))
+    own = tuple(
+        Shared(
+            "\n".join(x.text for x in some),
+            frozenset[str]().union(*(x.declared for x in some)),
+            shared,
+        )
+        for some in _divided(texts)
+    )
+    return Program(own, slots, words, phases, scratch)  # type: ignore[arg-type]
+
+
+def _text(linear: LinearKernel, name: str, code: Compiled) -> _Text:
+    """A kernel's function, and the one that calls it for a task."""
+    task = entry(f"{name}.task", name, linear.arguments, commit=linear.commit)
+    return _Text(f"{code.text}\n{task}", code.declared)
+
+
+def _divided(texts: Sequence[_Text]) -> list[list[_Text]]:
+    """The texts in parts of about equal length, which several processors compile."""
+    count = max(min(sum(len(x.text) for x in texts) // PART, MOST_PARTS), 1)
+    parts: list[list[_Text]] = [[] for _ in range(count)]
+    lengths = [0] * count
+    for item in sorted(texts, key=lambda x: -len(x.text)):
+        least = lengths.index(min(lengths))
+        parts[least].append(item)
+        lengths[least] += len(item.text)
+    return parts
 
 
 class _Functions:

@@ -1,8 +1,10 @@
-"""Code that several programs call: modules of their own, each compiled once for a processor."""
+"""Code in modules: those of a program, and those that programs share, compiled once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Shared:
     declared: frozenset[str] = frozenset()
     calls: tuple[Shared, ...] = ()
 
-    @property
+    @cached_property
     def declarations(self) -> list[str]:
         """The declarations by which another module calls it."""
         heads = (x for x in self.text.splitlines() if x.startswith("define "))
@@ -35,8 +37,9 @@ class Shared:
         called = {head for x in self.calls for head in x.declarations}
         return "\n".join([*sorted(self.declared | called), self.text])
 
-    @property
-    def whole(self) -> str:
-        """The text of one module with all that is called."""
-        declared = self.declared.union(*(x.declared for x in self.calls))
-        return "\n".join([*sorted(declared), *(x.text for x in self.calls), self.text])
+
+def whole(parts: Sequence[Shared]) -> str:
+    """The text of one module with the functions of all parts, and all that they call."""
+    called = list(dict.fromkeys(x for part in parts for x in part.calls))
+    declared = sorted({x for part in (*parts, *called) for x in part.declared})
+    return "\n".join([*declared, *(x.text for x in (*called, *parts))])

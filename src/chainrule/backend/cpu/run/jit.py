@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -46,10 +46,18 @@ def llvm_versions() -> tuple[object, ...]:
 
 def compiled(text: str, machine: Machine) -> bytes:
     """The object file of a module, given as IR text; it depends on nothing else."""
+    with compiling(machine) as made:
+        return made(text)
+
+
+@contextmanager
+def compiling(machine: Machine) -> Iterator[Callable[[str], bytes]]:
+    """Gives `compiled` for several modules, which threads may call at once in the block."""
     import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
 
     with _llvm(), _quick(llvm):
-        return _object_file(llvm, text, machine)
+        _start()
+        yield lambda text: _object_file(llvm, text, machine)
 
 
 class Code:
@@ -122,21 +130,52 @@ def _target(llvm: Any, machine: Machine) -> Any:
 
 
 def _object_file(llvm: Any, text: str, machine: Machine) -> bytes:
-    _start()
-    target = _kept_target(machine)
+    resting = _resting(machine)
+    target = resting.pop() if resting else _target(llvm, machine)
     module = llvm.parse_assembly(text, llvm.create_context())
     module.triple = machine.triple
     module.data_layout = str(target.target_data)
     _promote(llvm, module, target)
-    return bytes(target.emit_object(module))
+    made = _emitted(target, module)
+    resting.append(target)
+    return made
 
 
 @lru_cache(8)
-def _kept_target(machine: Machine) -> Any:
-    """The target of `compiled`: what it works out of features serves all modules."""
-    import llvmlite.binding as llvm  # noqa: PLC0415  # takes 120 ms
+def _resting(machine: Machine) -> list[Any]:
+    """The targets that no thread uses now: what one works out of features serves many modules."""
+    return []
 
-    return _target(llvm, machine)
+
+def _emitted(target: Any, module: Any) -> bytes:
+    """`target.emit_object(module)`, for which llvmlite would hold a lock of all threads.
+
+    LLVM needs none for modules of different contexts with targets of their own. This is nearly
+    all of the time that it takes.
+    """
+    from llvmlite.binding import ffi  # noqa: PLC0415  # takes 120 ms
+
+    emit, known = _unlocked("LLVMPY_TargetMachineEmitToMemory"), ffi.lib
+    with ffi.OutputString() as error:
+        buffer = emit(target, module, 1, error)
+        if not buffer:
+            raise RuntimeError(str(error))
+    try:
+        size = known.LLVMPY_GetBufferSize(buffer)
+        return ctypes.string_at(known.LLVMPY_GetBufferStart(buffer), size)
+    finally:
+        known.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+@cache
+def _unlocked(name: str) -> Callable[..., Any]:
+    """A function of llvmlite's library, without its lock."""
+    from llvmlite.binding import ffi  # noqa: PLC0415  # takes 120 ms
+
+    function = ctypes.CDLL(ffi.lib._name, handle=ffi.lib._handle)[name]
+    known = getattr(ffi.lib, name)
+    function.argtypes, function.restype = known.argtypes, known.restype
+    return function
 
 
 LEFT_OUT = ("-disable-lsr", "-disable-post-ra")

@@ -85,5 +85,5 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
     ]  # fmt: skip
     signature = unpacking.signature
     slots, words = slots_of(signature)
-    program = Program(None, slots, words, phases, form.scratch)
+    program = Program((), slots, words, phases, form.scratch)
     return Executable(signature, program, Code(form.objects, machine), max_rows, *form.threads)
