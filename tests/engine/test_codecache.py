@@ -62,10 +62,10 @@ def test_where_code_is_kept_and_how_that_is_switched_off(
 
 PROGRAM = """
 import numpy as np, chainrule as cr
-from chainrule.backend.cpu.run import objects
+from chainrule.backend.cpu.run import jit
 made = []
-real = objects.compiled
-objects.compiled = lambda *args: (made.append(1), real(*args))[1]
+real = jit._object_file
+jit._object_file = lambda *args: (made.append(1), real(*args))[1]
 x, t = cr.input("x", (4,)), cr.input("t", (), dtype="int32")
 model = cr.Model(z := cr.dense(cr.dense(x, 8, "relu"), 3), cr.cross_entropy(z, t))
 numbers = np.arange(80, dtype="float32").reshape(20, 4) / 80
@@ -90,12 +90,12 @@ def test_another_process_takes_code_from_the_folder(tmp_path: Path) -> None:
     compiled, bits = run()
     own, shared = (list(x.glob("*.o")) for x in (tmp_path / "code", tmp_path / "code" / "shared"))
     assert len(own) == 3  # step, scores, prediction
-    assert compiled == len(own) + len(shared)
+    assert compiled >= len(own) + len(shared)  # long ones are compiled in parts
     assert run() == (0, bits)
     assert run(CHAINRULE_CODE_CACHE="off") == (compiled, bits)
     for file in own:
         file.write_bytes(file.read_bytes()[:-7])
-    assert run() == (len(own), bits)
+    assert run() == (compiled - len(shared), bits)
     for file in (*own, *shared):
         file.write_bytes(file.read_bytes()[:-7])
     assert run() == (compiled, bits)

@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine.compile import build_step
 from chainrule.engine.interpreted import Interpreted
-from chainrule.engine.step import UpdateRule
+from chainrule.engine.updates import UpdateRule
 from chainrule.errors import SettingError
 from chainrule.graph import Graph, Node
 from chainrule.graph.node import Parameter

@@ -14,12 +14,12 @@ from chainrule.engine.step import (
     ExplainedStep,
     Objective,
     Specialised,
-    UpdateRule,
     add_updates,
     differentiate,
     round_factors,
     specialise_for_training,
 )
+from chainrule.engine.updates import UpdateRule
 from chainrule.graph.check import Checked, check_nodes
 from chainrule.graph.graph import Graph
 from chainrule.graph.listing import listing

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
 
 from chainrule.autodiff import Backward, backward
+from chainrule.engine.updates import UpdateRule, Updates
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph, topological
 from chainrule.graph.node import Node, Operation, Parameter, Scope
 from chainrule.graph.patterns import matches, require_match
-from chainrule.graph.step import RATE, STEP_INDEX, Step
+from chainrule.graph.step import Step
 from chainrule.ops.bounds import clip, minimum
 from chainrule.ops.build import cast, require_scalar
 from chainrule.ops.elementwise import sqrt, square
@@ -22,18 +22,6 @@ from chainrule.passes.specialise import specialise, tracked_updates
 from chainrule.system.settings import Within
 
 Gradients = dict[Parameter, Node]
-
-
-class UpdateRule(Protocol):
-    """The part of an optimizer that the stages need: a gradient becomes a new value, as nodes."""
-
-    def update(
-        self, parameter: Parameter, name: str, gradient: Node, rate: Node, number: Node
-    ) -> tuple[Node, dict[Parameter, Node]]:
-        """The parameter's new value, and the optimizer's slots with theirs."""
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Raises SettingError where a pattern matches none of the names."""
 
 
 @dataclass(frozen=True)
@@ -194,14 +182,15 @@ def add_updates(parts: Differentiated) -> Step:
     updates: dict[Parameter, Node] = {}
     gradients = parts.gradients
     clipped = _clipped(graph, gradients, objective.clip_norm, objective.clip_value)
+    made = Updates(rule)
     for parameter, gradient in clipped.items():
         name = graph.name(parameter)
-        updates[parameter], slots = rule.update(parameter, name, gradient, RATE, STEP_INDEX)
+        updates[parameter], slots = made.of(parameter, name, gradient)
         updates |= slots
     updates |= parts.tracked
     updates = named_updates(updates, graph)
-    made = Graph([parts.loss, *updates.values()], like=graph)
-    return Step(made, parts.loss, updates, gradients, objective.exchange)
+    whole = Graph([parts.loss, *updates.values()], like=graph)
+    return Step(whole, parts.loss, updates, gradients, objective.exchange)
 
 
 def named_updates(updates: Mapping[Parameter, Node], graph: Graph) -> dict[Parameter, Node]:

@@ -123,9 +123,8 @@ class Optimizer(Settings):
             rate: of this step, a float64 scalar.
             step: the number of this step, from 1, a float64 scalar.
         """
-        factor = matched(self.rates, name, 1.0)
+        factor, decay = self.like(parameter, name)
         rate = rate if factor == 1.0 else rate * factor
-        decay = decay_factor(self, parameter, name)
         if decay and not self.decoupled:
             gradient = gradient + decay * parameter
         update = ParameterUpdate(
@@ -133,6 +132,10 @@ class Optimizer(Settings):
         )
         new = self._new(update)
         return new, update.slots
+
+    def like(self, parameter: Parameter, name: str) -> tuple[float, float]:
+        """The factor on the rate, and the decay: all that an update takes from the name."""
+        return matched(self.rates, name, 1.0), decay_factor(self, parameter, name)
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raise SettingError where a pattern matches none of the parameters' names."""

@@ -43,5 +43,5 @@ def _shared(text: str, machine: Machine, made: Callable[[str], bytes]) -> bytes:
 
 @lru_cache(256)
 def _held(text: str, machine: Machine) -> list[bytes]:
-    """Where the object file of a shared module is kept in this process: empty at first."""
+    """The object file of a shared module, once this process has it: the list is empty at first."""
     return []
