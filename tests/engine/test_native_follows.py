@@ -11,6 +11,8 @@ from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import compile_step
 from chainrule.engine.step import Objective
 from chainrule.errors import NotFinite
+from chainrule.train import loop
+from chainrule.train.schedules import Schedule
 
 ROWS, SIZE = 60, 5
 
@@ -88,3 +90,66 @@ def test_other_data_need_a_new_copy(split, data):
     with pytest.raises(NotFinite):
         program.run(bad, batches(3, 6), [0.01] * 3, follows=True)
     same(program.read(), trained(split, data, [(0, 4)], False).read())
+
+
+class Breaking(Schedule):
+    """A rate that is infinite from a step on."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def at(self, steps, total):
+        return np.where(np.asarray(steps) < self.step, 0.01, np.inf)
+
+
+def fitted(data, epochs=3, rate=0.01, **options):
+    """A model, and whether its fit failed; calls have few steps, and no call several epochs."""
+    x, t = cr.input("x", (3,)), cr.input("t", ())
+    y = cr.dense(cr.dense(x, 8, "tanh"), 1)[:, 0]
+    model, failed = cr.Model(y, cr.squared_error(y, t), seed=0), False
+    try:
+        model.fit(
+            data, optimizer=cr.Adam(rate), batch_size=SIZE, epochs=epochs, verbose=False,
+            **{"validation": None, "threads": 2} | options,
+        )  # fmt: skip
+    except NotFinite:
+        failed = True
+    return model, failed
+
+
+def whole(model):
+    return dict(model.values) | dict(model.slots)
+
+
+@pytest.fixture
+def short_calls(monkeypatch):
+    monkeypatch.setattr(loop, "SLICE_SECONDS", 1e-9)
+
+
+@pytest.mark.parametrize("failing", [ROWS // SIZE, ROWS // SIZE + 5, 2 * ROWS // SIZE])
+def test_a_step_that_fails_in_a_later_epoch_is_undone(data, short_calls, failing):
+    model, failed = fitted(data, rate=Breaking(failing))
+    looked, failed_too = fitted(data, rate=Breaking(failing), callbacks=lambda state: None)
+    assert failed
+    assert failed_too
+    assert model.steps == looked.steps == failing
+    same(whole(model), whole(looked))
+    assert all(np.isfinite(x).all() for x in whole(model).values())
+
+
+def test_the_state_is_copied_for_epochs_only_where_someone_looks(data, short_calls, monkeypatch):
+    done = []
+    keep, read = kept.Saved.keep, NativeProgram.read
+    monkeypatch.setattr(kept.Saved, "keep", lambda *x: (done.append("keep"), keep(*x))[1])
+    monkeypatch.setattr(NativeProgram, "read", lambda *x: (done.append("read"), read(*x))[1])
+    alone, _ = fitted(data, epochs=4)
+    assert done == ["keep", "read"]
+    done.clear()
+    looked, _ = fitted(data, epochs=4, callbacks=lambda state: None)
+    assert done == ["keep", "read"] * 4 + ["read"]
+    same(whole(alone), whole(looked))
+    done.clear()
+    judged, _ = fitted(data, epochs=4, validation=0.2, keep_best=True)
+    assert done.count("keep") == 1
+    assert done.count("read") == 4 + 1  # the best is what was scored
+    assert judged.steps > 0

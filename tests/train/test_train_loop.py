@@ -13,6 +13,7 @@ import pytest
 import chainrule as cr
 from chainrule.engine.minibatch import Minibatches
 from chainrule.errors import NotFinite, SettingError
+from chainrule.train import loop
 from chainrule.train.callbacks import BestTracker, Callback, PlateauTracker, State
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.history import History
@@ -36,6 +37,7 @@ class Recorder:
     def __init__(self, loss: Callable[[int], float] = float) -> None:
         self.steps, self.calls, self.batches = 0, [], []  # type: ignore[var-annotated]
         self.rates: list[float] = []
+        self.followed: list[bool] = []
         self.loss = loss
 
     def run(
@@ -48,6 +50,7 @@ class Recorder:
     ) -> Any:
         losses = np.empty(len(batches)) if into is None else into
         self.calls.append(len(batches))
+        self.followed.append(follows)
         for k, (batch, rate) in enumerate(zip(batches, rates, strict=True)):
             losses[k] = self.loss(self.steps)
             self.batches.append(batch)
@@ -85,6 +88,11 @@ def looped(
     history = History() if history is None else history
     plateau = PlateauTracker() if isinstance(rate, ReduceOnPlateau) else None
     tracker = BestTracker(criterion, "min", patience)
+
+    def sync() -> dict[str, Any]:
+        steps.append(program.steps)
+        return program.read()
+
     return Run(
         program=program, data={}, rows=np.arange(rows), seed=7,
         settings=FitSettings(
@@ -92,7 +100,7 @@ def looped(
         ),
         state=RunState.start(history.begin_run(), epochs, program.steps, tracker, plateau),
         score=lambda: {"score": float(next(left, 0.0))} if scored else {}, alone=alone,
-        sync=lambda: steps.append(program.steps), view=State(None, history), progress=Progress(),
+        sync=sync, view=State(None, history), progress=Progress(),
     )  # fmt: skip
 
 
@@ -482,6 +490,21 @@ def test_who_looks_between_epochs_gets_them_one_by_one() -> None:
     )  # fmt: skip
     run.train()
     assert seen == [(k, 3 * k) for k in range(1, 201)]
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_the_program_goes_on_over_epochs_unless_somebody_may_change_data(
+    looks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SLICE_SECONDS", 1e-9)  # each call has one step
+    program, synced = Recorder(), []
+    run = looped(
+        program, criterion="loss", alone=True, scored=False, synced=synced,
+        callbacks=(lambda state: None) if looks else None,
+    )  # fmt: skip
+    run.train()
+    assert program.followed == ([False, True, True] * 3 if looks else [False] + [True] * 8)
+    assert synced == ([3, 6, 9, 9] if looks else [9])
 
 
 @pytest.mark.parametrize("backend", ["native", "interpreter"])

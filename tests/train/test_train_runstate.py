@@ -74,7 +74,7 @@ def run_on(program: Program, state: RunState, history: History, snapshots: Snaps
         program=program, data=DATA, rows=np.arange(len(X)), seed=5,
         settings=FitSettings(optimizer=OPTIMIZER, batch_size=SIZE, keep_best=True),
         state=state, score=lambda: {"score": float(np.abs(program.read()["h.w"]).sum() % 1)},
-        sync=lambda: None, view=State(None, history), progress=snapshots,
+        sync=program.read, view=State(None, history), progress=snapshots,
     )  # fmt: skip
     snapshots.run = run
     return run

@@ -363,10 +363,12 @@ def _run(
         state.follow(program.read if ready else None, program.steps)
         state.last_run = LastRun(told.first_step, program.steps, tracker, None, told.plateau)
 
-    def sync() -> None:
+    def sync() -> dict[str, Array]:
         state.follow(None, program.steps)
         state.slots = {}  # memory may not suffice for the old and the new ones
-        state.restore(program.read(), program.steps)
+        present = program.read()
+        state.restore(present, program.steps)
+        return present
 
     def before_best() -> None:
         ran = told.epoch > told.first_epoch  # else the model is at the best of earlier calls

@@ -50,7 +50,8 @@ class Run:
         seed: of the order of the rows.
         state: the progress of the run.
         score: returns the scores after an epoch, with the present parameters, for its row.
-        sync: copies the program's parameters to the model; called before the model is read.
+        sync: copies the program's state to the model, and returns it; called before the model is
+            read.
         view: the view of the run that callbacks receive.
         progress: reports the run.
         lend: called with True when a callback may read the model after a step, and with False
@@ -75,7 +76,7 @@ class Run:
     seed: int
     state: RunState
     score: Callable[[], Mapping[str, float]]
-    sync: Callable[[], None]
+    sync: Callable[[], dict[str, Array]]
     view: State
     progress: Progress
     lend: Callable[[bool], None] = lambda _: None
@@ -93,6 +94,8 @@ class Run:
     _feed: Feed = field(init=False)
     _room: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), init=False)
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
+    _goes_on: bool = field(default=False, init=False)  # since its last call nobody changed anything
+    _synced: dict[str, Array] = field(default_factory=dict, init=False)  # at the end of an epoch
 
     def __post_init__(self) -> None:
         self.callbacks = as_callbacks(self.settings.callbacks)
@@ -161,7 +164,8 @@ class Run:
                 state.epoch, summed / len(batches), loss=total / summed, rate=state.rate
             )
             self.keep(False)
-        self.sync()
+        if self.callbacks or not self.alone:
+            self._synced = self.sync()
         return self._row(batches[: len(state.losses)]) | dict(self.score())
 
     def _at_once(self) -> int:
@@ -273,8 +277,9 @@ class Run:
         chosen, losses = self._rates(len(some), len(batches)), np.empty(len(some))
         first, start = self.program.steps, time.perf_counter()
         try:
-            follows = done > 0 and not self._watching  # who might change data
+            follows = self._goes_on and not self._watching  # who might change data
             self.program.run(data, some, chosen, losses, follows=follows)
+            self._goes_on = True
             self._adapt(len(some), time.perf_counter() - start)
         finally:
             new = losses[: max(self.program.steps - first, 0)]  # fewer after an error or Ctrl-C
@@ -315,9 +320,11 @@ class Run:
             row = self.view.history.append(row)
             best = self._complete(row)
             if best:
-                self.state.best_values = self.program.read()
+                self.state.best_values = self._synced
                 self.state.best_step = self.state.step
+            self._synced = {}
         self.progress.epoch(row, best=best)
+        self._goes_on = not self.callbacks
         for callback in self.callbacks:
             callback.on_epoch(self.view)
         if self.program.ended is not None:
