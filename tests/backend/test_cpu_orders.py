@@ -13,15 +13,18 @@ from test_cpu_steps import OFFSETS, RATES, ROWS, arrays, ready, training
 
 from chainrule.backend.cpu.abi import Launch
 from chainrule.backend.cpu.run.driver import Runner
-from chainrule.backend.cpu.run.units import TAIL, Unit, forced, work
+from chainrule.backend.cpu.run.units import NEAR_BYTES, SHARED_BYTES, TAIL, Unit, forced, work
+from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Split
 from chainrule.types import Dim, N
 
 
 def launch(
-    split: Split, size: Dim, *, owner: int = 0, us: float = 0.0, granule: int = 1, least: int = 1
-) -> Launch:
-    return Launch("k", "k0", (), split, owner, size, granule, us * 1e-6, least)
+    split: Split, size: Dim, *, owner: int = 0, us: float = 0.0, granule: int = 1, least: int = 1,
+    bytes: int = 0,
+) -> Launch:  # fmt: skip
+    operands = ((Buffer("h", (N, bytes // 4), "float32"), False),) * (bytes > 0)
+    return Launch("k", "k0", operands, split, owner, size, granule, us * 1e-6, least)
 
 
 def tasks(*launches: Launch) -> list[tuple[int, Launch]]:
@@ -93,6 +96,33 @@ def test_units_are_long_enough_for_their_packing() -> None:
         assert len(queue) == 1
 
 
+def by_parts(bytes: int, least: int = 1) -> list[tuple[int, int, int]]:
+    """The calls of one thread for two tasks by rows, each with so many bytes of values."""
+    chain = tasks(*(launch("rows", N, us=2000, least=least, bytes=bytes // 2) for _ in "ab"))
+    (queue,) = work(chain, 64, 64, 1, shared=False).queues
+    return [call for unit in queue for call in unit.calls]
+
+
+def test_rows_with_many_values_go_through_all_tasks_a_few_at_a_time() -> None:
+    few = NEAR_BYTES // 2
+    assert by_parts(few) == [(0, 0, 64), (1, 0, 64)]  # not more than fit the last cache
+    assert by_parts(SHARED_BYTES // 16) == [(t, k, k + 1) for k in range(64) for t in (0, 1)]
+    bytes = 2 * SHARED_BYTES // 64
+    rows = max(1, NEAR_BYTES // bytes)
+    assert by_parts(bytes)[:4] == [(t, k, k + rows) for k in (0, rows) for t in (0, 1)]
+
+
+def test_rows_of_products_that_pack_their_factors_stay_together() -> None:
+    assert by_parts(SHARED_BYTES // 16, least=64) == [(0, 0, 64), (1, 0, 64)]
+
+
+def test_a_small_share_of_the_work_does_not_make_units_long() -> None:
+    chain = tasks(
+        launch("rows", N, us=4000, granule=8), launch("rows", N, us=40, granule=8, least=64)
+    )
+    assert all(len(queue) > 1 for queue in work(chain, 64, 64, 2).queues)
+
+
 def test_short_work_is_one_unit_a_thread() -> None:
     short = tasks(launch("rows", N, us=2, granule=8), launch("first", 64, us=2, granule=8))
     assert [len(queue) for queue in work(short, 32, 32, 2).queues] == [1, 1]
@@ -111,6 +141,19 @@ def bits(native: Runner) -> list[bytes]:
     losses, failed = native.run(ROWS, OFFSETS, {"rate": RATES})
     assert failed is None
     return [losses.tobytes(), *(native.state[name].tobytes() for name in ("w", "e"))]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_by_parts_of_the_rows_have_the_same_bits(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, known = training(), arrays()
+    whole = bits(ready(plan, known, threads=threads))
+    for name, value in (("SHARED_BYTES", 0), ("NEAR_BYTES", 1), ("MEMORY_SPEED", 1.0)):
+        monkeypatch.setattr(f"chainrule.backend.cpu.run.units.{name}", value)
+    apart = ready(plan, known, threads=threads)
+    assert apart._orders.apart
+    assert bits(apart) == whole
 
 
 @pytest.mark.parametrize("width", [None, 4])

@@ -55,3 +55,25 @@ def test_rows_of_many_values_are_computed_by_fewer(monkeypatch):
     native = nativerows.NativeRows(model.graph, list(model.outputs))
     assert native.executable().max_rows < 8  # 36 MB each
     np.testing.assert_allclose(model.predict({"x": rows}), np.full(5, 3000), rtol=1e-4)
+
+
+def test_blocks_are_as_long_as_it_takes_to_use_what_is_read():
+    x = cr.input("x", (32, 32, 8))
+    pixels = cr.conv(cr.conv(x, 64, 1, "relu"), 64, 1, "relu")  # 512 KB of values
+    steps = cr.gru(cr.input("x", (200, 32)), 128, outputs="last")
+    wide = cr.dense(cr.dense(cr.input("x", (4096,)), 4096, "relu"), 4096)
+    for node, rows in ((pixels, 2), (steps, 16), (wide, 64)):
+        model = cr.Model(node, seed=0)
+        assert nativerows.NativeRows(model.graph, list(model.outputs))._block == rows
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 31])
+def test_blocks_of_any_length_give_the_same_bits(rows, monkeypatch):
+    x = cr.input("x", (9, 9, 3))
+    h = cr.conv(cr.batch_norm(cr.conv(x, 8, 3, "relu")), 16, 1, "relu")
+    model = cr.Model(cr.dense(cr.global_pool(h), 3), seed=0)
+    data = np.random.default_rng(0).normal(size=(31, 9, 9, 3)).astype("float32")
+    whole = model.predict({"x": data})
+    monkeypatch.setattr(nativerows, "_block", lambda graph: rows)
+    other = cr.Model(*model.outputs, values=model.values)
+    assert_array_equal(other.predict({"x": data}), whole)

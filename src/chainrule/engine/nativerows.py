@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,10 @@ BLOCK_BYTES = 2**20
 """Bytes of the values of a block of rows: they fit a cache near the processor."""
 
 LEAST, MOST = 64, 4096
-"""Bounds of the rows of a block."""
+"""Bounds of the rows of a block, where each meets every parameter once."""
+
+FEW = 16
+"""The same lower bound, where the parameters fit that cache too."""
 
 LARGE_BYTES = 2**28
 """Bytes of the values of a block that has fewer rows than the least, down to one."""
@@ -104,7 +108,7 @@ class NativeRows:
         count, threads = len(rows), min(usual_threads(), self._pool.threads)
         long = count > SHARED_BLOCKS * self._block or count * self.time > SHARED_TIME
         results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
-        size = self._block
+        size = -(-count // -(-count // self._block))  # even parts
         starts: Iterator[int] = iter(range(0, count, size))
 
         def work(_: int) -> None:
@@ -123,7 +127,7 @@ class NativeRows:
 
         if threads > 1 and long and self._sharing.acquire(blocking=False):
             try:
-                each = -(-count // (threads * size))  # blocks of a thread
+                each = -(-count // (threads * self._block))  # blocks of a thread
                 size = -(-count // (threads * each))
                 starts = iter(range(0, count, size))
                 self._pool.run(work, threads)
@@ -184,5 +188,21 @@ def _block(graph: Graph) -> int:
     """The number of rows to compute at a time, a power of two."""
     kept = [x for x in graph.operations if x.op.kind in ("contract", "reduce")]
     each = sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in kept if x.shape)
-    least, rows = (max(size // max(each, 1), 1) for size in (LARGE_BYTES, BLOCK_BYTES))
-    return min(max(1 << rows.bit_length() - 1, min(LEAST, 1 << least.bit_length() - 1)), MOST)
+    most, rows = (max(size // max(each, 1), 1) for size in (LARGE_BYTES, BLOCK_BYTES))
+    least = min(_least(graph), 1 << most.bit_length() - 1)
+    return min(max(1 << rows.bit_length() - 1, least), MOST)
+
+
+def _least(graph: Graph) -> int:
+    """The rows that are worth reading the parameters for, a power of two.
+
+    A product whose parameters meet several vectors of a row, as those of pixels and of times do,
+    needs fewer rows; what counts is how much of the work it is.
+    """
+    parameters = sum(static_size(x.shape) * np.dtype(x.dtype).itemsize for x in graph.parameters)
+    products = [x for x in graph.operations if x.op.kind == "contract" and x.shape]
+    work = [float(x.op.price * turns(x)) for x in products]
+    rows = [static_size(x.shape[1:-1]) for x in products]
+    needed = sum(w / max(r, 1) for w, r in zip(work, rows, strict=True)) / max(sum(work), 1.0)
+    needed *= FEW if parameters <= BLOCK_BYTES else LEAST
+    return 1 << (math.ceil(needed) - 1).bit_length() if products else LEAST

@@ -40,7 +40,7 @@ def with_runtime_length(linear: LinearKernel) -> tuple[LinearKernel, Dim]:
     return linear._replace(sizes=(None, *linear.sizes[1:]), arguments=arguments), size
 
 
-def _accesses(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
+def accesses(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
     """(argument, index) of every read and write."""
     for instr in linear.instrs:
         if instr.op == "read":
@@ -49,13 +49,13 @@ def _accesses(linear: LinearKernel) -> Iterator[tuple[int, tuple[int, ...]]]:
         yield store.argument, store.place
 
 
-def _lone_axes(linear: LinearKernel, place: tuple[int, ...]) -> list[int | None]:
+def lone_axes(linear: LinearKernel, place: tuple[int, ...]) -> list[int | None]:
     """The axes that are components of an index by themselves; None for other components."""
     instrs = (linear.instrs[i] for i in place)
     return [int(x.data or 0) if x.op == "at" else None for x in instrs]
 
 
-def _only_in_indices(linear: LinearKernel, axes: set[int]) -> bool:
+def only_in_indices(linear: LinearKernel, axes: set[int]) -> bool:
     """Whether axes are used only as components of indices by themselves."""
     at = {i for i, x in enumerate(linear.instrs) if x.op == "at" and int(x.data or 0) in axes}
     inside = (a for x in linear.instrs if x.op != "read" for a in x.args)
@@ -70,11 +70,11 @@ def _length_is_runtime(linear: LinearKernel) -> bool:
     occur only as the first component of indices, and cover the whole axis there.
     """
     single = linear.free == 0 and len(linear.sizes) == 1 and linear.combine not in ORDERED
-    if not (linear.free or single) or not _only_in_indices(linear, {0}):
+    if not (linear.free or single) or not only_in_indices(linear, {0}):
         return False
     first = _led_by_first(linear)
-    for argument, place in _accesses(linear):
-        axes = _lone_axes(linear, place)
+    for argument, place in accesses(linear):
+        axes = lone_axes(linear, place)
         if 0 in axes[1:] or (argument in first) != (axes[:1] == [0]):
             return False
     return all(linear.arguments[k].shape[0] == linear.sizes[0] for k in first)
@@ -82,9 +82,7 @@ def _length_is_runtime(linear: LinearKernel) -> bool:
 
 def _led_by_first(linear: LinearKernel) -> set[int]:
     """The arguments whose first index is the first axis."""
-    return {
-        argument for argument, place in _accesses(linear) if _lone_axes(linear, place[:1]) == [0]
-    }
+    return {argument for argument, place in accesses(linear) if lone_axes(linear, place[:1]) == [0]}
 
 
 # ---------------------------------------------------------------- collapsed loops
@@ -95,13 +93,13 @@ def _collapsed(linear: LinearKernel) -> LinearKernel:
     sizes = linear.sizes
     if linear.free not in (0, len(sizes)):
         return linear
-    if linear.combine in ORDERED or not _only_in_indices(linear, set(range(len(sizes)))):
+    if linear.combine in ORDERED or not only_in_indices(linear, set(range(len(sizes)))):
         return linear
     if not all(isinstance(size, int) for size in sizes):
         return linear
     traversed, fixed = set[int](), set[int]()
-    for argument, place in _accesses(linear):
-        axes = [a for a in _lone_axes(linear, place) if a is not None]
+    for argument, place in accesses(linear):
+        axes = [a for a in lone_axes(linear, place) if a is not None]
         if axes and not _end_to_end(linear, argument, place):
             return linear
         (traversed if axes else fixed).add(argument)
@@ -110,7 +108,7 @@ def _collapsed(linear: LinearKernel) -> LinearKernel:
 
 def _end_to_end(linear: LinearKernel, argument: int, place: tuple[int, ...]) -> bool:
     """Whether an index traverses the whole buffer in the order of the loops, without gaps."""
-    known, axes = linear.arguments[argument], _lone_axes(linear, place)
+    known, axes = linear.arguments[argument], lone_axes(linear, place)
     loops = [(a, d, s) for a, d, s in zip(axes, known.shape, known.strides, strict=True) if d != 1]
     if [a for a, _, _ in loops] != list(range(len(linear.sizes))):
         return False

@@ -12,6 +12,7 @@ from chainrule.backend.cpu.emit.direct import direct
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
 from chainrule.backend.cpu.emit.loops import Compiled, loops
+from chainrule.backend.cpu.emit.merge import merged
 from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.backend.cpu.emit.steps import entry, loss_task, run_function
 from chainrule.backend.cpu.emit.tiling import TILES, tiling
@@ -21,7 +22,7 @@ from chainrule.backend.cpu.maths import library as math
 from chainrule.costs.cost import rough_seconds
 from chainrule.costs.speeds import default_speeds
 from chainrule.plan.affine import Analysis
-from chainrule.plan.contraction import Contraction
+from chainrule.plan.contraction import Contraction, contraction
 from chainrule.plan.linearize import Argument, LinearKernel, laid_out
 from chainrule.plan.plan import Plan, Task
 from chainrule.types import Dim
@@ -110,18 +111,21 @@ class _Functions:
 
     def _written(self, task: Task) -> _Known:
         machine, max_rows = self._machine, self._max_rows
-        linear, size = laid_out(task.linear, task.operands, self._layout), first_size(task.linear)
-        shape = blocks(linear, task.contraction, machine)
+        linear = merged(laid_out(task.linear, task.operands, self._layout))
+        size, product = first_size(linear), task.contraction
+        if product is not None and len(linear.sizes) < len(task.linear.sizes):
+            product = contraction(Analysis(linear))
+        shape = blocks(linear, product, machine)
         if shape is not None:
             size = size if shape.by_rows else shape.tiles
-        elif task.contraction is None:
+        elif product is None:
             linear, size = with_runtime_length(linear)
         if linear not in self.compiled:
             name, analysis = f"k{len(self.compiled)}", Analysis(linear)
             if shape is not None:
                 made = direct(name, analysis, shape, machine)
             else:
-                made = code(name, analysis, task.contraction, machine, max_rows, self._forward)
+                made = code(name, analysis, product, machine, max_rows, self._forward)
             self.compiled[linear] = name, made
         return *self.compiled[linear], size, rough_seconds(task, max_rows, self._guessed)
 

@@ -297,7 +297,7 @@ class Runner:
     def _run_threads(self, ends: Array) -> None:
         """Do the steps, of which the ends of their rows are given."""
         count, orders = self.threads, None
-        alone = count == 1 and self._orders.arrange is None
+        alone = count == 1 and self._orders.arrange is None and not self._orders.apart
         if not alone and len(ends) > 1 and self._word[_WORD["phases"]]:
             orders = self._orders.of(np.diff(ends), count, self._selected)
             self._crew[:] = 0

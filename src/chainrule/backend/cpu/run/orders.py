@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.cpu.abi import Launch
-from chainrule.backend.cpu.run.units import Arrange, Call, Work, forced, work
+from chainrule.backend.cpu.run.units import Arrange, Call, Work, forced, goes_apart, work
 
 Words = npt.NDArray[np.int64]
 Part: TypeAlias = tuple[int, int]
@@ -28,6 +28,7 @@ class Orders:
         table: the entries.
 
     Attributes:
+        apart: whether one thread does not do the steps task by task, with all rows of each.
         shared: whether threads help each other.
         arrange: gives the smallest units of a phase an order to try, one by one.
     """
@@ -37,6 +38,7 @@ class Orders:
         numbers = iter(range(len(table)))
         self._phases = [[(next(numbers), launch) for launch in phase] for phase in phases]
         self._made: dict[tuple[int, int, Part], list[Words]] = {}
+        self.apart = any(goes_apart(tasks, max_rows) for tasks in self._phases)
         self.shared = True
         self.arrange: Arrange | None = None
 
