@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule.backend.cpu.layout import Taken
+from chainrule.backend.cpu.layout import MAX_NARROW, Taken, same_rows, strides
+from chainrule.ir.kernel import Buffer
+from chainrule.types import N
 
 
 def first_gap(taken: list[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
@@ -46,3 +48,26 @@ def test_a_layout_of_many_equal_buffers_looks_at_each_a_few_times() -> None:
     for k in range(2000):
         ours.place(256, k % 2, 2)
     assert looks < 5 * 2000
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "step"),
+    [
+        ((16, 3), 0, 16),
+        ((N, 3), MAX_NARROW, 16),
+        ((N, 3), MAX_NARROW + 1, 3),  # a long array
+        ((MAX_NARROW + 1, 3), 0, 3),
+        ((N, 9), MAX_NARROW + 1, 16),
+        ((N, 1), 16, 1),
+        ((N, 256), 16, 272),  # not a multiple of 1 KiB
+    ],
+)
+def test_rows_have_lines_of_their_own(shape: tuple[Any, ...], rows: int, step: int) -> None:
+    assert strides(Buffer("b", shape, "float32"), rows)[0] == step
+
+
+@pytest.mark.parametrize(("rows", "taken"), [(MAX_NARROW, True), (MAX_NARROW + 1, False)])
+def test_rows_are_taken_over_by_those_that_lie_as_far_apart(rows: int, taken: bool) -> None:
+    wide, narrow, end = (Buffer(x, (N, n), "float32") for x, n in (("a", 16), ("b", 3), ("c", 1)))
+    chain = [("rows", [(wide, False)]), ("rows", [(narrow, False)]), ("rows", [(end, False)])]
+    assert same_rows([chain], [end], rows) == ({narrow: wide} if taken else {})

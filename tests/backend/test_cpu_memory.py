@@ -154,7 +154,7 @@ def alive(plan: Plan) -> Lives:
 
 def taken_over(plan: Plan) -> Same:
     chains = ([(task.split, task.operands) for task in phase.tasks] for phase in plan.phases)
-    return same_rows(chains, plan.outputs)
+    return same_rows(chains, plan.outputs, 64)
 
 
 def clashes(plan: Plan, made: Layout) -> int:

@@ -175,9 +175,10 @@ def test_products_of_all_forms(
     assert got.tobytes() == run(plan, arrays, rows, width=width, threads=3).tobytes()
 
 
+@pytest.mark.parametrize(("i", "o"), [(600, 700), (1100, 48)])
 @pytest.mark.parametrize("form", FORMS)
-def test_sums_longer_than_a_block(form: object) -> None:
-    plan = plan_of(form(600, 700, "float32"))  # type: ignore[operator]
+def test_sums_longer_than_a_block(form: object, i: int, o: int) -> None:
+    plan = plan_of(form(i, o, "float32"))  # type: ignore[operator]
     arrays = arrays_of(plan, 3)
     rows = np.random.default_rng(4).integers(0, DATA, 700 if form is weights else 9)
     want = evaluate(plan, arrays, rows)["y"]
@@ -249,12 +250,14 @@ def test_products_for_other_processors_are_code(dtype: str, features: dict[str, 
 
 def test_which_kernels_are_products() -> None:
     one, two, three, four, five, six = (tiled(form(32, 48, "float32")) for form in FORMS)
-    assert (one.left, one.right, one.m, one.n) == ("transpose", "in_place", 0, 1)  # type: ignore[union-attr]
-    assert (two.left, two.right) == ("transpose", "transpose")  # type: ignore[union-attr]
-    assert (three.left, three.right) == ("pack", "pack")  # type: ignore[union-attr]
+    assert (one.left, one.right, one.m, one.n) == ("rows_in_place", "in_place", 0, 1)  # type: ignore[union-attr]
+    assert (two.left, two.right) == ("rows_in_place", "transpose")  # type: ignore[union-attr]
+    assert (three.left, three.right) == ("lines_in_place", "pack")  # type: ignore[union-attr]
     assert (four.outer, four.m, four.n) == ((1,), 0, 2)  # type: ignore[union-attr]
     assert (five.outer_k, five.k, five.left) == ((3,), 2, "pack")  # type: ignore[union-attr]
     assert (six.outer_k, six.right) == ((2,), "transpose")  # type: ignore[union-attr]
+    assert tiled(forward(1100, 48, "float32")).left == "transpose"  # type: ignore[union-attr]
+    assert tiled(weights(32, 65, "float32")).left == "pack"  # type: ignore[union-attr]
     n, k = Axis("n", N), Axis("k", 5)
     x = Buffer("x", (N, 5), "float32", "data")
     squares = Reduction((k,), "sum", Call("mul", (read(x, n, k), read(x, n, k)), "float32"))

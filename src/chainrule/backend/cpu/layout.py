@@ -24,6 +24,13 @@ LINE = 64
 SLACK = 256
 """Bytes after each buffer that is not the caller's: full vectors may be accessed at its end."""
 
+MAX_NARROW = 1024
+"""The rows of less than half a line that have a line each.
+
+A vector would reach into the next row, so that its write has a mask, and no read of the next row
+can begin before that write has ended.
+"""
+
 CALLER_OWNED = ("data", "step")
 """Spaces whose memory is the caller's: arrays as NumPy lays them out."""
 
@@ -45,15 +52,18 @@ def strides(buffer: Buffer, rows: int) -> tuple[int, ...]:
     sizes = _sizes(buffer, rows)
     inner = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
     if len(inner) > 1 and buffer.space not in CALLER_OWNED:
-        inner[0] = padded(inner[0], BYTES[buffer.dtype])
+        inner[0] = padded(inner[0], BYTES[buffer.dtype], sizes[0])
     return tuple(inner)
 
 
-def padded(width: int, size: int) -> int:
-    """The width of a row in memory: full cache lines, but not a multiple of 1 KiB."""
-    if width * size < LINE // 2:
-        return width
+def padded(width: int, size: int, rows: int) -> int:
+    """The width of a row in memory: full cache lines, but not a multiple of 1 KiB.
+
+    Many rows of less than half a line, such as those of a long table, lie side by side.
+    """
     line = LINE // size
+    if width == 1 or (width < line // 2 and rows > MAX_NARROW):
+        return width
     row = -(-width // line) * line
     return row + line if row * size % 1024 == 0 else row
 
@@ -150,13 +160,16 @@ Same: TypeAlias = Mapping[Buffer, Buffer]
 
 
 def same_rows(
-    phases: Iterable[Sequence[tuple[str, Iterable[Operand]]]], outputs: Iterable[Buffer]
+    phases: Iterable[Sequence[tuple[str, Iterable[Operand]]]],
+    outputs: Iterable[Buffer],
+    rows: int,
 ) -> Same:
     """The buffers that take over the rows of others, from split and operands of phases' kernels.
 
-    Kernels that are split by rows are a chain: a thread runs all of them for some rows, and what
-    they use in one phase alone, they use for their own rows. So a value may lie where an earlier
-    one of the chain lay that no kernel needs any more, if the rows of both are as far apart.
+    There is room for `rows` rows. Kernels that are split by rows are a chain: a thread runs all of
+    them for some rows, and what they use in one phase alone, they use for their own rows. So a
+    value may lie where an earlier one of the chain lay that no kernel needs any more, if the rows
+    of both are as far apart.
     """
     kept, found = set(outputs), dict[Buffer, Buffer]()
     chains: list[list[set[Buffer]]] = []
@@ -173,7 +186,7 @@ def same_rows(
     for chain in chains:
         free: dict[int, list[tuple[int, Buffer]]] = {}
         for buffer, (first, last) in _spans(chain, shared).items():
-            slots = free.setdefault(_row_bytes(buffer), [])
+            slots = free.setdefault(_row_bytes(buffer, rows), [])
             place = next((k for k, (end, _) in enumerate(slots) if end < first), len(slots))
             root = slots[place][1] if place < len(slots) else buffer
             slots[place : place + 1] = [(last, root)]
@@ -193,8 +206,8 @@ def _spans(chain: Sequence[set[Buffer]], shared: set[Buffer]) -> dict[Buffer, tu
     return spans
 
 
-def _row_bytes(buffer: Buffer) -> int:
-    return strides(buffer, 1)[0] * BYTES[buffer.dtype]
+def _row_bytes(buffer: Buffer, rows: int) -> int:
+    return strides(buffer, rows)[0] * BYTES[buffer.dtype]
 
 
 def layout(

@@ -21,7 +21,7 @@ def memory(plan: Plan, max_rows: int, threads: int) -> Memory:
     others = [b for b in plan.buffers if b.space != "state"]
     alive = lives(((x.operands for x in phase.tasks) for phase in plan.phases), plan.outputs)
     chains = ([(x.split, x.operands) for x in phase.tasks] for phase in plan.phases)
-    same = same_rows(chains, plan.outputs)
+    same = same_rows(chains, plan.outputs, max_rows)
     fixed, each_row = build(plan, host(), max_rows).scratch
     return Memory(
         state=state_layout(signature).end + kept,

@@ -18,12 +18,22 @@ from dataclasses import replace
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
 from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
-from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Tile
+from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Table, Tile
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
-from chainrule.backend.cpu.emit.tiling import Lengths, Right, Tiling, lengths, single_row
+from chainrule.backend.cpu.emit.tiling import (
+    Left,
+    Lengths,
+    Right,
+    Tiling,
+    lengths,
+    single_row,
+)
 from chainrule.backend.cpu.machine import Machine
 from chainrule.plan.affine import AffineExpr, Analysis
 from chainrule.types import N
+
+TABLES: dict[Left, Table] = {"rows_in_place": "rows", "lines_in_place": "lines"}
+"""The tables by which a left factor is read in place."""
 
 REPACKED: dict[Right, int] = {"in_place": 16, "pack": 64, "transpose": 64}
 """Rows of a call, at least, by the access to the right factor, which every call packs again."""
@@ -77,7 +87,7 @@ class Gemm:
         self.needed = [(k, offset) for k, offset, step in needed if step == self.row_bytes]
         sizes = (shape.rows, shape.vectors, shape.lanes)
         self._tile = Tile(
-            self.dtype, *sizes, machine.fma, shape.left == "rows_in_place", shape.few,
+            self.dtype, *sizes, machine.fma, TABLES.get(shape.left), shape.few,
             self.factors.large, len(self.needed), shape.pairs,
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ after the other. So a tile reads contiguous memory, without bank conflicts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from chainrule.backend.cpu.emit.scalars import intrinsic, pairs_added
 from chainrule.backend.cpu.emit.shared import Shared
@@ -39,15 +40,19 @@ def helper(f: Function) -> Helper:
     return Helper(f.end(), frozenset(f.declared), name=f.name)
 
 
+Table = Literal["rows", "lines"]
+
+
 @dataclass(frozen=True)
 class Tile:
     """The sums that are held in registers: `rows` times `vectors` of `lanes` columns.
 
-    With `rows_in_place`, the left factor is not a strip, but a table of the addresses of its rows.
-    `few` is the number of rows of a lower tile, for the end. While the sums are made, the next
-    columns of b are prefetched if `ahead`, and for the next strip what its end needs, at `needed`
-    addresses. With `pairs`, an element of a factor is two bfloat16, of two terms, and the products
-    of both are added; the depth counts pairs.
+    The left factor is a strip, or with `table` the addresses of its rows, or those of its lines:
+    in a line the elements of all rows for one k lie side by side. `few` is the number of rows of a
+    lower tile, for the end. While the sums are made, the next columns of b are prefetched if
+    `ahead`, and for the next strip what its end needs, at `needed` addresses. With `pairs`, an
+    element of a factor is two bfloat16, of two terms, and the products of both are added; the depth
+    counts pairs.
     """
 
     dtype: str
@@ -55,7 +60,7 @@ class Tile:
     vectors: int
     lanes: int
     fused: bool
-    rows_in_place: bool
+    table: Table | None
     few: int
     ahead: bool
     needed: int
@@ -70,8 +75,9 @@ class Tile:
         """`(job, a, sums, number)`: the sums of rows of a strip, for all columns.
 
         sums[row, column] = sum over k of a[k * a_stride + row] * b[k * b_stride + column], to which
-        the old value is added if `add`. With `rows_in_place`, the left factor is element
-        `first + k` of the row. The order of additions does not depend on the shape of the tile.
+        the old value is added if `add`. In a table of rows, the left factor is element `first + k`
+        of the row; in one of lines, element `number * rows + row` of line k. The order of additions
+        does not depend on the shape of the tile.
         """
         f = Function(
             f"sums.{self._name(rows)}.{self.few}", "ptr %job, ptr %a, ptr %sums, i64 %number"
@@ -111,16 +117,20 @@ class Tile:
         a_at, b_at = f.local("ptr"), f.local("ptr")
         f.store("ptr", "%a", a_at, 8)
         f.store("ptr", word["b"], b_at, 8)
-        pointers = [f.shift("ptr", "%a", str(r)) for r in range(rows * self.rows_in_place)]
+        pointers = [f.shift("ptr", "%a", str(r)) for r in range(rows * (self.table == "rows"))]
         lines = [f.shift(element, f.load("ptr", p, 8), word["first"]) for p in pointers]
+        begun = f.mul("%number", str(self.rows)) if self.table == "lines" else "0"
 
         def terms(low: str, high: str) -> None:
             with f.loop(low, high) as k:
                 a, b = f.load("ptr", a_at, 8), f.load("ptr", b_at, 8)
-                if not self.rows_in_place:
+                if self.table == "lines":
+                    f.store("ptr", f.shift("ptr", a, "1"), a_at, 8)
+                    a = f.shift(element, f.load("ptr", a, 8), begun)
+                elif self.table is None:
                     f.store("ptr", f.shift(element, a, word["a_stride"]), a_at, 8)
                 f.store("ptr", f.shift(element, b, word["b_stride"]), b_at, 8)
-                if self.rows_in_place:
+                if self.table == "rows":
                     places = [f.shift(element, p, k) for p in lines]
                 else:
                     places = [f.shift(element, a, str(r)) for r in range(rows)]
@@ -190,8 +200,8 @@ class Tile:
         return Helper("\n".join(texts), whole.declared | f.declared, name=f.name)
 
     def _name(self, rows: int) -> str:
-        left = "lines" if self.rows_in_place else "strips"
-        step = f".{self.rows}" if self.needed else ""  # of the prefetches from strip to strip
+        left = self.table or "strips"
+        step = f".{self.rows}" if self.needed or self.table == "lines" else ""  # to the next strip
         fetched = f"{'a' * self.ahead}{self.needed or ''}{step}"
         element = "pairs" if self.pairs else SCALARS[self.dtype]
         return f"{left}{fetched}.{element}.{rows}.{self.vectors}x{self.lanes}"

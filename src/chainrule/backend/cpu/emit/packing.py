@@ -84,14 +84,14 @@ class Factors:
         if self.keeps:
             wide = -(-self.columns // shape.width) * shape.width
             panel, lines = (int(self.depth) + shape.lanes) * wide, 2 * int(self.depth) + shape.width
-        packs_lines, copies = shape.left == "pack", shape.left not in ("rows_in_place", "in_place")
+        of_lines, copies = shape.left in ("pack", "lines_in_place"), "in_place" not in shape.left
         self._panel = f.shift(self.element, "%scratch", str(sums))
         self._b_table = f.shift(self.element, self._panel, str(panel))
         self._a_table = f.shift("ptr", self._b_table, str(lines))
-        runs = f.mul(total, str(self.each)) if packs_lines else str(rows + 2 * pad)
+        runs = f.mul(total, str(self.each)) if of_lines else str(rows + 2 * pad)
         self._copied = f.shift("ptr", self._a_table, runs)
         strips = rows // shape.rows * copies
-        each = strips * shape.rows * fixed * self.size + 8 * fixed * self.each * packs_lines
+        each = strips * shape.rows * fixed * self.size + 8 * fixed * self.each * of_lines
         here = (sums + panel + strips * room) * self.size + 8 * (lines + rows + 2 * pad) + 2 * LINE
         self.scratch = (here, each) if by_rows else (here + each, 0)
 
@@ -152,7 +152,7 @@ class Factors:
     # ------------------------------------------------------------ the left factor
 
     def copy(self, chunk: Chunk) -> None:
-        """Pack a chunk's part of a into strips, or fill a table with the addresses of its rows."""
+        """Pack a chunk's part of a into strips, or fill a table with addresses in it."""
         f, shape, body = self.f, self.shape, self.body
         done, depth = self.terms("0"), self.all_terms
         to = f.shift(self.element, self._copied, f.mul(done, str(shape.rows)))
@@ -170,14 +170,15 @@ class Factors:
                     f"i64 {chunk.strips}", f"i64 {shape.rows}", "i64 0", f"i64 {depth}",
                     f"i64 {self._strip_stride}", f"i64 {shape.rows}",
                 )  # fmt: skip
-        elif shape.left == "pack":
+        elif shape.left in ("pack", "lines_in_place"):
             table = f.shift("ptr", self._a_table, f.mul(done, str(self.each)))
             start = self._row(chunk.first, self._a_start, chunk)
             self._table(table, "0", depth, lambda k: self._deep(k, start, self._a_depth))
-            self.call(
-                self._pack(shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
-                f"i64 {depth}", f"i64 {self._strip_stride}", f"ptr {to}",
-            )  # fmt: skip
+            if shape.left == "pack":
+                self.call(
+                    self._pack(shape.rows), f"ptr {table}", f"i64 {chunk.lines}",
+                    f"i64 {depth}", f"i64 {self._strip_stride}", f"ptr {to}",
+                )  # fmt: skip
         elif shape.left == "pack_scalar":
             self._pack_scalars(to, chunk)
 
@@ -234,6 +235,8 @@ class Factors:
         f, shape = self.f, self.shape
         if shape.left == "rows_in_place":
             return f.shift("ptr", self._a_table, f.mul(number, str(shape.rows)))
+        if shape.left == "lines_in_place":
+            return f.shift("ptr", self._a_table, self.terms(start))
         if shape.left == "in_place":
             row = f.add(chunk.first, f.mul(number, str(shape.rows)))
             return self._deep(start, self._row(row, self._a_start, chunk), self._a_depth)

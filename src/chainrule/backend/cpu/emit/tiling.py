@@ -28,8 +28,8 @@ MAX_CHUNK = 264
 MAX_PACKED_BYTES = 9 << 17
 """The most bytes of that packed part: about the size of the second-level cache."""
 
-MAX_LINE_IN_PLACE = 512
-"""The longest lines of a recently written left factor that are read in place."""
+MAX_LINE_IN_PLACE = 1024
+"""The longest lines of a left factor that are read in place."""
 
 MAX_COLUMNS_IN_PLACE = 64
 """The most columns for which a left factor that is contiguous along m is not packed."""
@@ -37,7 +37,7 @@ MAX_COLUMNS_IN_PLACE = 64
 ENOUGH_ROWS = 32
 """Rows of a product that fill a few tiles."""
 
-Left = Literal["rows_in_place", "in_place", "transpose", "pack", "pack_scalar"]
+Left = Literal["rows_in_place", "in_place", "lines_in_place", "transpose", "pack", "pack_scalar"]
 Right = Literal["in_place", "transpose", "pack"]
 
 
@@ -49,8 +49,9 @@ class Tiling:
         a, b: the instructions that read the factors.
         m, n, k: axes; `outer` are the other free axes, `outer_k` the others that are summed over.
         left: `rows_in_place` and `in_place` if a is read in place, contiguous along k or along
-            m; else the method of packing: `transpose` if it is contiguous along k, `pack` if
-            along m, `pack_scalar` otherwise.
+            m; `lines_in_place` if along m, and it is a line for each k, wherever that lies; else
+            the method of packing: `transpose` if it is contiguous along k, `pack` if along m,
+            `pack_scalar` otherwise.
         right: `in_place` if b is read in place, contiguous along n with a fixed stride along k;
             else the method of packing: `transpose` if it is contiguous along k, `pack` if along n.
         rows, vectors, lanes: the size of a tile.
@@ -170,10 +171,13 @@ def _left(analysis: Analysis, roles: Roles, outer_k: tuple[int, ...], pairs: boo
             return "pack_scalar"
         columns = linear.sizes[n]
         once = isinstance(columns, int) and columns <= MAX_COLUMNS_IN_PLACE and not outer_k
-        return "in_place" if once and not external and analysis.stride(access, k) else "pack"
+        if once and not external and analysis.stride(access, k):
+            return "in_place"
+        exact = isinstance(linear.sizes[m], int)  # no tile has rows past the end
+        return "lines_in_place" if once and exact else "pack"
     return (
         "transpose"
-        if external or outer_k or not isinstance(size, int) or size > MAX_LINE_IN_PLACE
+        if outer_k or not isinstance(size, int) or size > MAX_LINE_IN_PLACE
         else "rows_in_place"
     )
 

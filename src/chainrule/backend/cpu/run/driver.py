@@ -87,6 +87,7 @@ class Runner:
         same = same_rows(
             ([(x.split, x.operands) for x in phase] for phase in self.program.phases),
             self.signature.outputs,
+            code.max_rows,
         )
         self.memory = layout(others, (), code.max_rows, alive, same).memory()
         self.place(self.memory)
