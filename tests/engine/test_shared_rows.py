@@ -48,6 +48,13 @@ def test_long_passes_alone_are_shared(model, monkeypatch):
     assert short.fits(64)
 
 
+def test_a_table_is_not_read_for_each_row():
+    x = cr.input("x", (5,), dtype="int32")
+    graphs = [cr.Model(cr.embedding_bag(x, words, 8), seed=0) for words in (10, 100_000)]
+    few, many = (nativerows.NativeRows(m.graph, list(m.outputs)).time for m in graphs)
+    assert few == many
+
+
 def test_rows_of_many_values_are_computed_by_fewer(monkeypatch):
     x = cr.input("x", (3000, 4))
     model = cr.Model(cr.sum(cr.softmax(x @ cr.transpose(x, (0, 2, 1))), (1, 2)), seed=0)

@@ -38,9 +38,9 @@ LARGE_BYTES = 2**28
 SPEED = 25_000.0
 """Additions, or multiplications with an addition, in a microsecond."""
 
-SHARED_BLOCKS, SHARED_TIME = 16, 6_000.0
-"""More blocks, or more predicted microseconds, than that are shared by all processors: before, the
-work is done by the time that another processor has woken up."""
+SHARED_BLOCKS, SHARED_TIME = 16, 1_000.0
+"""More blocks, or more predicted microseconds, than that are shared by all processors: less is done
+sooner alone, since the others have to wake up."""
 
 
 Arrays: TypeAlias = Mapping[str, Array]

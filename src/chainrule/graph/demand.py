@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.errors import GraphError
 from chainrule.graph.graph import Graph
 from chainrule.graph.node import Operation
-from chainrule.graph.op import Reduce
+from chainrule.graph.op import Element, Reduce, View
 from chainrule.types import Dim, Shape
 
 MEMORY = 2**26
@@ -78,7 +78,7 @@ def turns(node: Operation, rows: int = 1) -> int:
         axis, shape = node.attributes["axis"], node.operands[0].shape
         axes = (axis,) if isinstance(axis, int) else axis
         return sizes[0] * _volume(tuple(shape[a] for a in axes), rows)
-    return max(sizes)
+    return sizes[0] if isinstance(node.op.lower, Element | View) else max(sizes)
 
 
 def _labels(node: Operation) -> dict[str, Dim]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from chainrule.backend.cpu.emit.loops import Nest
-from chainrule.backend.cpu.emit.microkernel import Helper, pack, transpose
+from chainrule.backend.cpu.emit.microkernel import Helper, pack, prefetch, transpose
 from chainrule.backend.cpu.emit.pairs import pack_pairs, pair_of, transpose_pairs
 from chainrule.backend.cpu.emit.text import SCALARS
 from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, split_terms
@@ -20,6 +20,10 @@ MAX_NEAR = 1 << 15
 
 MAX_KEPT = 1 << 19
 """The bytes of a right factor up to which all of it is packed, for several products."""
+
+
+MAX_FETCHED = 256
+"""The bytes at the begin of a row that are prefetched; the processor sees what follows them."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,14 @@ class Factors:
         to = f.shift(self.element, self._copied, f.mul(done, str(shape.rows)))
         if shape.left in ("rows_in_place", "transpose"):
             others, _ = split_terms(body.analysis, self._a_depth, shape.outer_k)
-            more = f.add(chunk.last, str(shape.rows + shape.lanes))
+            end = f.add(chunk.first, f.mul(chunk.strips, str(shape.rows)))
+            more = f.add(end, str(shape.lanes)) if shape.left == "transpose" else end
             start = f.shift(self.element, self._a_start, body.affine_scalar(others))
-            self._table(self._a_table, chunk.first, more, lambda row: self._row(row, start, chunk))
+
+            def place(row: str) -> str:
+                return self._fetched(self._row(row, start, chunk))
+
+            self._table(self._a_table, chunk.first, more, place)
         if shape.left == "transpose":
             for group in reversed(range(0, shape.rows, shape.lanes)):
                 self.call(
@@ -181,6 +190,14 @@ class Factors:
                 )  # fmt: skip
         elif shape.left == "pack_scalar":
             self._pack_scalars(to, chunk)
+
+    def _fetched(self, row: str) -> str:
+        """The address of a row of a, prefetched if it may be any row of the caller's."""
+        f, argument = self.f, int(self.linear.instrs[self.shape.a].data or 0)
+        if self.shape.left == "rows_in_place" and not self.linear.arguments[argument].slack:
+            for line in range(0, min(int(self.all_terms) * self.size, MAX_FETCHED), LINE):
+                prefetch(f, f.shift("i8", row, str(line)), 3)
+        return row
 
     def _pack_scalars(self, to: str, chunk: Chunk) -> None:
         """Pack a, element by element."""
