@@ -35,7 +35,7 @@ LATE = {
     *("data.blocks", "data.check", "data.columns", "data.onerow", "data.predictions"),
     *("data.readers", "data.repeats", "data.schema", "data.split", "data.streams"),
     "data.table",
-    "display.lineplot",
+    *("display.lineplot", "display.template"),
     *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
     *("explain.pixel", "explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
     *("plan.check", "plan.show", "plan.unit"),
@@ -60,10 +60,11 @@ LATE = {
 NEVER = {"pandas", "polars", "pyarrow", "scipy", "sklearn", "torch", "IPython"}
 
 WRAPPED = {
+    "display.template": {"jinja2"},
     "estimators": {"sklearn"},
     "live.widget": {"anywidget", "traitlets", "IPython"},
 }
-"""By part, a library that the user installs for it; such a part is imported late."""
+"""By part, a library that the user installs for it, or a heavy one; it is imported late."""
 
 OPTIONAL = {"mpi4py", "IPython", "pyopencl", "cuda", "python_calamine"}
 """Libraries that are used where the user has them, and are no dependency."""
