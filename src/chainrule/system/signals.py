@@ -6,6 +6,7 @@ import _thread
 import signal
 import sys
 import threading
+from _signal import getsignal as _getsignal  # type: ignore[import-not-found]  # signal has a wrapper, of 8 us
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
@@ -19,7 +20,7 @@ def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
     Args:
         stop: called at the first Ctrl-C, to end the block early; a second one interrupts at once.
     """
-    previous = signal.getsignal(signal.SIGINT)
+    previous = _getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(previous):  # signals reach the main thread only
         yield
@@ -42,7 +43,7 @@ def uninterrupted(stop: Callable[[], object] | None = None) -> Iterator[None]:
 
 def interruptible() -> AbstractContextManager[object]:
     """Lets Ctrl-C interrupt a block, which is inside of one that is `uninterrupted`."""
-    present = signal.getsignal(signal.SIGINT)
+    present = _getsignal(signal.SIGINT)
     main = threading.get_ident() == threading.main_thread().ident
     return _Opened(present) if main and isinstance(present, (_Gate, _Deferral)) else nullcontext()
 
@@ -124,7 +125,7 @@ class _Opened:
 @contextmanager
 def often_uninterrupted() -> Iterator[None]:
     """Makes `uninterrupted` quick in this block, where it is called every few microseconds."""
-    previous = signal.getsignal(signal.SIGINT)
+    previous = _getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(previous) or isinstance(previous, _Gate):
         yield
@@ -136,7 +137,7 @@ def often_uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is gate:  # else a callback has set another
+        if _getsignal(signal.SIGINT) is gate:  # else a callback has set another
             signal.signal(signal.SIGINT, previous)
 
 
