@@ -3,10 +3,14 @@ what is missing."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import files
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -82,6 +86,54 @@ def test_kernels_of_many_steps() -> None:
         program = build(plan, 32, replace(TRAITS, local=local))
         assert program.steps
         assert len(code(program.text)) > 1000
+
+
+# ---------------------------------------------------------------- calls of cuda-core
+
+
+def declared(module: str, name: str) -> Any:
+    """A stand-in for a class or a function of cuda-core, as its interface file declares it.
+
+    It has the declared methods alone, which raise TypeError for other arguments.
+    """
+    (path,) = (x for x in files("cuda-core") or [] if x.match(f"cu13/{module}.pyi"))
+    tree = ast.parse(path.read_text())
+    kinds = ast.ClassDef, ast.FunctionDef
+    found = next(x for x in tree.body if isinstance(x, kinds) and x.name == name)
+    known: dict[str, Any] = {}
+    exec(f"from __future__ import annotations\n{ast.unparse(found)}", known)
+    return create_autospec(known[name], instance=isinstance(found, ast.ClassDef))
+
+
+def test_a_sequence_is_recorded_as_a_graph_and_replayed_by_one_call(monkeypatch: Any) -> None:
+    """No graphics processor is there: the calls are compared with what cuda-core declares."""
+    code(head(float64=True))  # skips without cuda-core
+    builder, graph = (declared("graph/_graph_builder", x) for x in ("GraphBuilder", "Graph"))
+    stream, here = declared("_stream", "Stream"), declared("_device", "Device")
+    launch, known = declared("_launcher", "launch"), cuda._library()
+    here.create_stream.return_value, here.create_graph_builder.return_value = stream, builder
+    builder.begin_building.return_value = builder.end_building.return_value = builder
+    builder.complete.return_value = graph
+    core = SimpleNamespace(
+        Device=lambda number: here, launch=launch, LaunchConfig=known.core.LaunchConfig
+    )
+    changed = SimpleNamespace(**vars(known) | {"core": core})
+    monkeypatch.setattr(cuda, "_library", lambda: changed)
+    session = cuda.CUDASession(
+        Device("cuda", 0, "a card", "NVIDIA CUDA", "", True, 1, 1, TRAITS, "80")
+    )
+    one, two = cuda._Kernel("one"), cuda._Kernel("two")
+    session.arguments(one, [1, 2])
+    recording = session.record([(one, 5, 64), (two, 1, 1), (one, 5, 64)])
+    assert [x.args[2:] for x in launch.call_args_list] == [("one", 1, 2), ("two",), ("one", 1, 2)]
+    assert all(x.args[0] is builder for x in launch.call_args_list)
+    assert [x[0] for x in builder.method_calls] == ["begin_building", "end_building", "complete"]
+    for _ in range(2):
+        session.replay(recording)
+    assert [(x[0], *x.args) for x in graph.method_calls] == [("launch", stream)] * 2
+    session.launch(one, 7, 64)
+    assert launch.call_args.args[0] is stream
+    assert launch.call_args.args[1].grid == (7, 1, 1)
 
 
 # ---------------------------------------------------------------- what is missing

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.testing as npt
 import pytest
-from opencl import device
+from opencl import device, joining
 
 import chainrule as cr
 from chainrule.backend.gpu.emit import module
 from chainrule.backend.gpu.emit.module import build
 from chainrule.backend.gpu.program import Program, Traits
+from chainrule.backend.gpu.run import microbench
 from chainrule.backend.gpu.run.devices import driver_of
-from chainrule.backend.gpu.run.driver import Function
+from chainrule.backend.gpu.run.driver import Device, Function, Launched, Recording
 from chainrule.backend.gpu.run.opencl import OpenCLSession
 from chainrule.backend.gpu.run.runner import Executable, Runner
+from chainrule.costs.device import CALL_SECONDS, DeviceSpeeds, device_cost
 from chainrule.engine.compile import build_split, plan_step
 from chainrule.engine.step import Objective
 from chainrule.errors import SettingError
@@ -49,13 +51,25 @@ def plan_of(widths: Sequence[int], optimizer: Optimizer) -> Plan:
 
 
 class Counting(OpenCLSession):
-    """Counts launches, and copies that go on meanwhile."""
+    """Counts launches, recorded ones, calls that replay some, and copies that go on meanwhile."""
 
-    launched = brought = 0
+    launched = replayed = brought = 0
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device)
+        self.recorded: list[int] = []
 
     def launch(self, function: Function, groups: int, items: int) -> None:
         self.launched += 1
         super().launch(function, groups, items)
+
+    def record(self, launches: Sequence[Launched]) -> Recording:
+        self.recorded.append(len(launches))
+        return super().record(launches)
+
+    def replay(self, recording: Recording) -> None:
+        self.replayed += 1
+        super().replay(recording)
 
     def bring(self, memory: Any, array: Array) -> None:
         self.brought += 1
@@ -143,12 +157,11 @@ def test_one_group_has_the_bits_of_many_and_takes_one_launch() -> None:
 def test_kernels_that_are_launched_together_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By groups of one work-item, as drivers of processors fail at barriers in branches."""
     monkeypatch.setattr(module, "SMALL", 0)
     monkeypatch.setattr(module, "BRIEF", 2000)
     plan, found, launched = plan_of((6, 3), cr.Adam(1e-2)), set(), []
     for joins in (False, True):
-        made, session = runner(build(plan, 32, replace(GRAPHICS, items=1, joins=joins)))
+        made, session = runner(build(plan, 32, replace(joining(), joins=joins)))
         found.add(results(made))
         launched.append(session.launched / len(RATES["step.rate"]))
         levels = [len(x.levels) for x in made.code.program.launches]
@@ -158,6 +171,57 @@ def test_kernels_that_are_launched_together_give_the_same_bits(
             assert any(a == 1 and b > 1 for a, b in zip(levels, parts, strict=True))
     assert len(found) == 1
     assert launched[1] < launched[0]
+
+
+def test_steps_that_come_again_are_recorded_together_and_give_the_same_bits() -> None:
+    program = build(plan_of((6, 3), cr.Adam(1e-2)), 32, replace(device().traits, joins=False))
+    made, session = runner(program)
+    start = {name: made.state[name].copy() for name in made.state}
+    found, step = set(), len(program.launches) + 1
+    for replayed in (0, 3, 6):
+        made.state.update(start)
+        found.add(results(made))
+        assert session.recorded == [16 * step, 4 * step, step][:replayed]  # of 32 rows, and of 7
+        assert session.replayed == replayed
+        assert session.launched == (replayed // 3 + 1) * step * len(RATES["step.rate"])
+    assert len(found) == 1
+    made.bind("x", 2 * DATA["x"])  # other memory: what was recorded does not read it
+    made.state.update(start)
+    other, again = results(made), runner(program)[0]
+    again.bind("x", 2 * DATA["x"])
+    again.state.update(start)
+    assert other == results(again)
+    assert {other} != found
+
+
+def test_forecasts_of_steps_that_one_group_does_follow_its_own_speeds() -> None:
+    plan, rate = plan_of((4, 16, 3), cr.SGD(0.1)), 1 + 1e-4 / CALL_SECONDS
+    speeds = DeviceSpeeds(
+        launch=1e-5, call=1e-4, peak=1e12, bandwidth=1e11, transfer=1e10, build=1.0, group=1e10,
+        next=1e-6,
+    )  # fmt: skip
+
+    def seconds(**changed: float) -> float:
+        return device_cost(plan, 64, 1 / 256, 0, replace(speeds, **changed), alone=True).seconds
+
+    waits = len(plan.tasks) * 1e-6 * rate
+    assert seconds(next=2e-6) - seconds() == pytest.approx(waits)
+    computing = seconds() - waits - 1e-5 / 256 * rate
+    assert seconds(group=5e9) - seconds() == pytest.approx(computing)
+    assert computing > 0
+
+
+def test_speeds_of_a_group_are_measured_where_kernels_are_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (("SIDE", 64), ("ELEMENTS", 4096), ("SECONDS", 1e-4)):
+        monkeypatch.setattr(microbench, name, value)
+    for traits in (joining(), replace(device().traits, joins=False)):
+        here = replace(device(), traits=traits)
+        found = microbench.speeds(here, driver_of(here), None)
+        assert min(asdict(found).values()) > 0
+        alike = (found.group, found.next) == (found.peak, found.launch)
+        assert alike != traits.joins
 
 
 def test_a_data_set_that_does_not_fit_is_read_in_slices_with_the_same_bits() -> None:

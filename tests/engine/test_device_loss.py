@@ -29,8 +29,8 @@ from engine.test_native_training import DATA, bits
 
 Array = np.ndarray[Any, Any]
 ROWS = 40
-QUICK = DeviceSpeeds(1e-9, 1e-9, 1e15, 1e15, 1e15, 1e-9)
-SLOW = DeviceSpeeds(1.0, 1.0, 1e6, 1e6, 1e6, 1.0)
+QUICK = DeviceSpeeds(1e-9, 1e-9, 1e15, 1e15, 1e15, 1e-9, 1e15, 1e-9)
+SLOW = DeviceSpeeds(1.0, 1.0, 1e6, 1e6, 1e6, 1.0, 1e6, 1.0)
 
 
 class Fragile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -14,12 +14,10 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
-from backend.opencl import WORD, device
+from backend.opencl import WORD, as_if, device
 from chainrule.backend.gpu.emit import dialect
 from chainrule.backend.gpu.run import devices, failures
 from chainrule.backend.gpu.run.data import Data
-from chainrule.backend.registry import _device
-from chainrule.engine.codecache import _known
 from chainrule.engine.devicerows import DeviceRows
 from chainrule.errors import DeviceError, DTypeError, GraphError, NotFinite, SettingError
 from chainrule.train import loop
@@ -250,51 +248,30 @@ def test_training_on_the_processor_loads_no_driver() -> None:
     assert told.stdout.strip() == "[]", told.stderr
 
 
-@pytest.fixture
-def changed() -> Iterator[Any]:
-    """Makes the device another one for a test: nothing is kept of it."""
-
-    def change(**traits: Any) -> None:
-        _device.cache_clear()
-        _known.clear()
-        other = replace(device(), **traits)
-        patcher = patch.object(devices, "all_devices", lambda: ((other,), ()))
-        patcher.start()
-        patches.append(patcher)
-
-    patches: list[Any] = []
-    yield change
-    for patcher in reversed(patches):
-        patcher.stop()
-    _device.cache_clear()
-    _known.clear()
-
-
-def test_too_little_memory_is_told_before_training(changed: Any) -> None:
-    changed(memory=2000)
-    with pytest.raises(SettingError, match="two minibatches of the data set") as error:
+def test_too_little_memory_is_told_before_training() -> None:
+    two = pytest.raises(SettingError, match="two minibatches of the data set")
+    with as_if(memory=2000), two as error:
         linear(device=WORD)
     assert "a smaller batch_size, or device='cpu'" in str(error.value)
-    changed(memory=1000)
-    with pytest.raises(SettingError, match="too small for the parameters"):
+    with as_if(memory=1000), pytest.raises(SettingError, match="too small for the parameters"):
         linear(device=WORD)
 
 
-def test_a_data_set_larger_than_the_memory_gives_the_same_bits(changed: Any) -> None:
+def test_a_data_set_larger_than_the_memory_gives_the_same_bits() -> None:
     want = bits(linear(device=WORD))
-    changed(memory=5400)
-    with patch.object(Data, "_upload", side_effect=AssertionError("it fits")):
+    whole = patch.object(Data, "_upload", side_effect=AssertionError("it fits"))
+    with as_if(memory=5400), whole:
         assert bits(linear(device=WORD)) == want
 
 
-def test_a_device_without_float64(changed: Any) -> None:
+def test_a_device_without_float64() -> None:
     """float32 models train, with steps' inputs in float32; others are refused before training."""
-    changed(traits=replace(device().traits, float64=False))
-    here, plain = linear("adam", device=WORD), linear("adam", backend="interpreter")
-    for name, value in plain.values.items():
+    with as_if(traits=replace(device().traits, float64=False)):
+        here = linear("adam", device=WORD)
+        with pytest.raises(DTypeError, match="the device has no float64"):
+            trained(small, "float64", epochs=1, device=WORD)
+    for name, value in linear("adam", backend="interpreter").values.items():
         npt.assert_allclose(here.values[name], value, 1e-3, 1e-4, err_msg=name)
-    with pytest.raises(DTypeError, match="the device has no float64"):
-        trained(small, "float64", epochs=1, device=WORD)
 
 
 def test_a_kernel_that_does_not_build_is_named() -> None:

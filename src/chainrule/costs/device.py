@@ -10,12 +10,6 @@ from chainrule.plan.plan import Plan
 CALL_SECONDS = 0.03
 """Seconds of steps that are done in one call of a runner."""
 
-PARTS = 64
-"""A group of work-items has one of so many parts of a device's speed, about."""
-
-WAIT = 1e-6
-"""Seconds after which a group goes on to its next kernel, about."""
-
 
 @dataclass(frozen=True)
 class DeviceSpeeds:
@@ -28,6 +22,8 @@ class DeviceSpeeds:
         bandwidth: bytes a second that a simple kernel reads and writes in the device's memory.
         transfer: bytes a second that are copied to the device.
         build: seconds until the first kernels were built.
+        group: floating-point operations a second of a product that one group computes.
+        next: seconds from the start of a small kernel to that of the next in one launch.
     """
 
     launch: float
@@ -36,6 +32,8 @@ class DeviceSpeeds:
     bandwidth: float
     transfer: float
     build: float
+    group: float
+    next: float
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,9 @@ def device_cost(
         alone: whether one group of work-items does all of it.
     """
     seconds = launches * speeds.launch + moved / speeds.transfer
+    slower = speeds.peak / speeds.group
     for task in plan.tasks:
         counted = work(task, rows)
         own = counted.flops / speeds.peak + counted.bytes / speeds.bandwidth
-        seconds += PARTS * own + WAIT if alone else max(own - speeds.launch, 0.0)
+        seconds += slower * own + speeds.next if alone else max(own - speeds.launch, 0.0)
     return DeviceCost(launches, speeds.build, seconds * (1 + speeds.call / CALL_SECONDS))

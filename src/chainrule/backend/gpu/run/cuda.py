@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from chainrule.backend.gpu.program import Traits
-from chainrule.backend.gpu.run.driver import Array, Device, Function, Memory
+from chainrule.backend.gpu.run.driver import Array, Device, Function, Launched, Memory, Recording
 from chainrule.backend.gpu.run.failures import BUILT, driver_failed, not_built, refuse_fork
 from chainrule.errors import ChainruleError, MissingExtra
 
@@ -219,20 +219,32 @@ class CUDASession:
 
     def launch(self, function: Function, groups: int, items: int) -> None:
         """See Session."""
-        shape = self._shapes.get((groups, items))
-        if shape is None:
-            shape = self._cuda.core.LaunchConfig(grid=groups, block=items)
-            self._shapes[groups, items] = shape
         try:
-            self._cuda.core.launch(self._stream, shape, function.own, *function.arguments)
+            self._enter(self._stream, function, groups, items)
         except self._cuda.errors:
             with self._told("launching a kernel"):
                 raise
 
+    def _enter(self, where: Any, function: Function, groups: int, items: int) -> None:
+        """Launch a function on a stream, or enter it in a graph."""
+        shape = self._shapes.get((groups, items))
+        if shape is None:
+            shape = self._cuda.core.LaunchConfig(grid=groups, block=items)
+            self._shapes[groups, items] = shape
+        self._cuda.core.launch(where, shape, function.own, *function.arguments)
+
+    def record(self, launches: Sequence[Launched]) -> Recording:
+        """See Session: a graph of CUDA, which takes one call for all of its kernels."""
+        with self._told("recording kernels"):
+            building = self._own.create_graph_builder().begin_building()
+            for launched in launches:
+                self._enter(building, *launched)
+            return building.end_building().complete()
+
+    def replay(self, recording: Recording) -> None:
+        """See Session."""
+        with self._told("launching recorded kernels"):
+            recording.launch(self._stream)
+
     def start(self) -> None:
         """See Session; CUDA begins at once."""
-
-    def wait(self) -> None:
-        """See Session."""
-        with self._told("waiting for kernels"):
-            self._stream.sync()

@@ -18,6 +18,12 @@ Memory: TypeAlias = Any
 Function: TypeAlias = Any
 """A kernel that is built; the driver's own object. One thread at a time may use it."""
 
+Launched: TypeAlias = tuple[Function, int, int]
+"""A function with its groups, and the work-items of each."""
+
+Recording: TypeAlias = Any
+"""Launches that are run again and again; the driver's own object."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -81,11 +87,14 @@ class Session(Protocol):
     def launch(self, function: Function, groups: int, items: int) -> None:
         """Run a function in so many groups of so many work-items, after all that came before."""
 
+    def record(self, launches: Sequence[Launched]) -> Recording:
+        """Launches to replay; while they are, their functions keep their arguments."""
+
+    def replay(self, recording: Recording) -> None:
+        """Run what was recorded, in order, after all that came before."""
+
     def start(self) -> None:
         """Begin with what was launched, without waiting for it."""
-
-    def wait(self) -> None:
-        """Wait until all that was launched is done."""
 
 
 class Driver(Protocol):

@@ -22,7 +22,7 @@ from chainrule.plan.plan import Plan
 from chainrule.plan.schedule import schedule
 from chainrule.system.cachedir import file_for, save_value, saved_value
 
-VERSION = 1
+VERSION = 2
 """The version of the measurements; files of other versions are not used."""
 
 CHAIN = 15
@@ -30,6 +30,9 @@ CHAIN = 15
 
 SIDE = 512
 """Rows, columns and terms of the product that is timed."""
+
+GROUP_SIDE = 64
+"""The same of one that a group computes alone."""
 
 ELEMENTS = 1 << 22
 """Elements of float32 that are read, and written, where bytes are timed."""
@@ -78,8 +81,8 @@ def _file(device: Device, folder: Path) -> Path:
 
 
 def _measured(device: Device, driver: Driver) -> DeviceSpeeds:
-    def ready(plan: Plan) -> Runner:
-        code = Executable(build(plan, 1, replace(device.traits, joins=False)), device)
+    def ready(plan: Plan, *, joins: bool = False) -> Runner:
+        code = Executable(build(plan, 1, replace(device.traits, joins=joins)), device)
         return Runner(code, driver.session(device))
 
     begun = time.perf_counter()
@@ -88,12 +91,16 @@ def _measured(device: Device, driver: Driver) -> DeviceSpeeds:
     built = time.perf_counter() - begun
     call = _shortest(lambda: _run(chain, 1))
     launch = _step(chain, call) / (CHAIN + 1)
-    peak = 2 * SIDE**3 / _step(ready(_product()), call)
+    peak = 2 * SIDE**3 / _step(ready(_product(SIDE)), call)
     bandwidth = 8 * ELEMENTS / _step(ready(_copy()), call)
     session, block = driver.session(device), np.ones(ELEMENTS, np.float32)
     memory = session.allocate(block.nbytes)
     moved = block.nbytes / _shortest(lambda: session.write(memory, block))
-    return DeviceSpeeds(launch, call, peak, bandwidth, moved, built)
+    group, following = peak, launch
+    if device.traits.joins:
+        following = _step(ready(_chain(), joins=True), call) / CHAIN
+        group = 2 * GROUP_SIDE**3 / _step(ready(_product(GROUP_SIDE), joins=True), call)
+    return DeviceSpeeds(launch, call, peak, bandwidth, moved, built, group, following)
 
 
 def _run(runner: Runner, steps: int) -> None:
@@ -127,7 +134,7 @@ def _shortest(function: Callable[[], object], times: int = 3) -> float:
 
 
 def _plan(kernels: Sequence[Kernel], buffers: Sequence[Buffer]) -> Plan:
-    return Plan(schedule(kernels), tuple(buffers))
+    return Plan(schedule(kernels), tuple(buffers), loss=buffers[-1])
 
 
 def _chain() -> Plan:
@@ -146,9 +153,9 @@ def _added(x: Buffer, y: Buffer, size: int) -> Kernel:
     return Kernel(y.name, (i,), (Write(y, (At(i),), value),))
 
 
-def _product() -> Plan:
-    m, v, k = (Axis(name, SIDE) for name in "mvk")
-    a, b, c = (Buffer(name, (SIDE, SIDE), "float32") for name in "abc")
+def _product(side: int) -> Plan:
+    m, v, k = (Axis(name, side) for name in "mvk")
+    a, b, c = (Buffer(name, (side, side), "float32") for name in "abc")
     factors: tuple[Expr, ...] = Read(a, (At(m), At(k))), Read(b, (At(k), At(v)))
     kernel = Kernel(
         "product", (m, v), (Write(c, (At(m), At(v)), Acc("float32")),),

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from chainrule.backend.gpu.program import Traits
-from chainrule.backend.gpu.run.driver import Array, Device, Function, Memory
+from chainrule.backend.gpu.run.driver import Array, Device, Function, Launched, Memory, Recording
 from chainrule.backend.gpu.run.failures import BUILT, driver_failed, not_built, refuse_fork
 from chainrule.errors import MissingExtra
 
@@ -197,12 +197,16 @@ class OpenCLSession:
         with self._told("launching a kernel"):
             self._cl.enqueue_nd_range_kernel(self._queue, function, (groups * items,), (items,))
 
+    def record(self, launches: Sequence[Launched]) -> Recording:
+        """See Session; few drivers have buffers of commands, and PyOpenCL has none of them."""
+        return tuple(launches)
+
+    def replay(self, recording: Recording) -> None:
+        """See Session: the queue keeps the order, without waits."""
+        for launched in recording:
+            self.launch(*launched)
+
     def start(self) -> None:
         """See Session."""
         with self._told("launching kernels"):
             self._queue.flush()
-
-    def wait(self) -> None:
-        """See Session."""
-        with self._told("waiting for kernels"):
-            self._queue.finish()

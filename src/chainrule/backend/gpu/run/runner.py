@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import is_
 from typing import Any
 
@@ -15,7 +16,7 @@ from chainrule.backend.gpu.emit.dialect import FRAME
 from chainrule.backend.gpu.layout import layout, sizes
 from chainrule.backend.gpu.program import Program
 from chainrule.backend.gpu.run.data import Data, Given, Room, require_room
-from chainrule.backend.gpu.run.driver import Device, Memory, Session
+from chainrule.backend.gpu.run.driver import Device, Launched, Memory, Recording, Session
 from chainrule.backend.statemapping import State
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
@@ -23,8 +24,11 @@ from chainrule.types import N
 
 Array = npt.NDArray[Any]
 
-AHEAD = 64
-"""Steps that are launched before the device is told to begin with them."""
+TOGETHER = 16
+"""The most steps of a recorded sequence."""
+
+KEPT = 64
+"""The most sequences that are remembered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +98,7 @@ class Runner:
         if not program.steps:
             self._advance = session.function(program.text, program.advance)
         self._bound: tuple[Memory, ...] = ()
+        self._sequences: dict[tuple[int, int], Recording | None] = {}
 
     # ------------------------------------------------------------ memory
 
@@ -208,20 +213,39 @@ class Runner:
 
     def _launch(self, counts: Array) -> None:
         """Launch steps, of which the numbers of rows are given."""
-        program, session, groups = self.code.program, self._session, dict[int, list[int]]()
+        program = self.code.program
         if program.steps:
             for _ in range(0, len(counts), program.steps):
-                session.launch(self._functions[0], 1, program.items)
+                self._session.launch(self._functions[0], 1, program.items)
             return
-        for step, rows in enumerate(counts.tolist()):
-            if rows not in groups:
-                groups[rows] = [x.groups(rows) for x in program.launches]
-            for function, count in zip(self._functions, groups[rows], strict=True):
-                if count:
-                    session.launch(function, count, program.items)
-            session.launch(self._advance, 1, 1)
-            if step % AHEAD == 0:
-                session.start()
+        for rows, some in groupby(counts.tolist()):
+            left = len(list(some))
+            while left:
+                steps = min(1 << left.bit_length() - 1, TOGETHER)
+                self._launch_alike(rows, steps)
+                left -= steps
+
+    def _launch_alike(self, rows: int, steps: int) -> None:
+        """Launch steps of so many rows each: a sequence that comes again is recorded."""
+        key, session = (rows, steps), self._session
+        if key not in self._sequences:
+            if len(self._sequences) == KEPT:
+                self._sequences.clear()
+            self._sequences[key] = None
+            for launched in self._one_step(rows) * steps:
+                session.launch(*launched)
+        else:
+            if self._sequences[key] is None:
+                self._sequences[key] = session.record(self._one_step(rows) * steps)
+            session.replay(self._sequences[key])
+        session.start()
+
+    def _one_step(self, rows: int) -> list[Launched]:
+        """The launches of a step of so many rows."""
+        program = self.code.program
+        launches = zip(program.launches, self._functions, strict=True)
+        found = [(function, x.groups(rows), program.items) for x, function in launches]
+        return [*(x for x in found if x[1]), (self._advance, 1, 1)]
 
     def _bind_all(self) -> None:
         """Set the arguments of all kernels, where some memory is another than the last time."""
@@ -230,6 +254,7 @@ class Runner:
                given.table, *data.values())  # fmt: skip
         if len(now) == len(self._bound) and all(map(is_, now, self._bound)):
             return
+        self._sequences.clear()
         loss = self.code.signature.loss
         place = np.int64(0 if loss is None else self._layout.offsets[loss][0])
         ended = self._ends.memory, self._losses.memory
