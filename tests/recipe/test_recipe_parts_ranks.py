@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.data.readers import spool
+from chainrule.engine.native import NativeProgram
 from chainrule.errors import SettingError
 from chainrule.system.ranks import communicator
 from chainrule.system.ranks.local import run_threads
@@ -83,6 +85,25 @@ def test_a_run_on_parts_goes_on_with_fewer_and_with_more_ranks(
     assert reached[-1] < 240, "it was stopped before its end"
     alone = trained(pattern, epochs=8, batch_size=8, blocks=8)
     assert run_threads(3, run) == [alone] * 3
+
+
+def test_each_row_is_encoded_for_training_by_the_rank_that_computes_it(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, usual = list[int](), NativeProgram.encode
+
+    def counted(self: NativeProgram, data: Any) -> Any:
+        if threading.current_thread().name.startswith("chainrule-stream"):
+            rows.append(max(map(len, data.values())))
+        return usual(self, data)
+
+    monkeypatch.setattr(NativeProgram, "encode", counted)
+    alone, total = trained(pattern, blocks=8), sum(rows)
+    rows.clear()
+    assert run_threads(3, lambda: trained(pattern)) == [alone] * 3
+    assert sum(rows) == total > 0
+    assert len(rows) >= 3
+    assert max(rows) < total / 3, "rows of two epochs, by three ranks"
 
 
 def test_an_error_of_the_rank_that_reads_is_that_of_all(pattern: str) -> None:

@@ -26,7 +26,7 @@ from chainrule.engine.buckets import (
     common_bytes,
 )
 from chainrule.engine.commonsum import CommonSum, common_totals
-from chainrule.engine.treesum import Tree, TreeSum
+from chainrule.engine.treesum import Tree, TreeSum, share
 from chainrule.errors import RankLost
 from chainrule.graph.node import Array
 from chainrule.graph.step import FIRST_ROW
@@ -62,6 +62,15 @@ class Blocks:
         if part not in self._common:
             self._common[part] = self.ranks.common(size)
         return self._common[part]
+
+    def start(self, block: int, rows: int) -> int:
+        """The place in a minibatch of so many rows at which a block begins."""
+        return block * rows // self.count
+
+    def own(self, rows: int) -> slice:
+        """The places in a minibatch of so many rows that this rank computes."""
+        mine = share(self.count, self.ranks.size, self.ranks.rank)
+        return slice(self.start(mine.start, rows), self.start(mine.stop, rows))
 
     def largest(self, rows: int) -> int:
         """The rows of the largest block of a minibatch of so many."""
@@ -171,8 +180,8 @@ class BlockRunner:
 
     def _step(self, rows: Array, inputs: dict[str, Array]) -> bool:
         """Do a step on the rows of a minibatch; returns whether all is finite."""
-        count, parts = self._blocks.count, self._parts
-        starts = [k * len(rows) // count for k in range(count + 1)]
+        parts, at = self._parts, self._blocks.start
+        starts = [at(k, len(rows)) for k in range(self._blocks.count + 1)]
         blocks = [
             Block(k, runner, rows[starts[k] : starts[k + 1]],
                   inputs | {FIRST_ROW.label: np.asarray(starts[k])})

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chainrule.data.windows import BlockShuffle, order_of_windows
+from chainrule.engine.blocks import Blocks
 from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.graph.node import Array
 from chainrule.model.prepare import Prepared, prepare
 from chainrule.model.state import Data, ModelState, is_stream
+from chainrule.system.ranks.world import world
 from chainrule.train.fitsettings import FitSettings
 from chainrule.train.minibatch import Order
 
@@ -53,8 +55,9 @@ def feed(
     from chainrule.train.streaming import StreamFeed  # noqa: PLC0415  (few programs need it)
 
     check_indices(program, prepared.stream)
-    size = settings.batch_size
-    return StreamFeed(prepared.stream, size, last, fixed, program.encode)
+    size, ranks = settings.batch_size, world()
+    own = None if ranks.size == 1 else Blocks(settings.blocks or 1, ranks).own
+    return StreamFeed(prepared.stream, size, last, fixed, program.encode, own)
 
 
 def order(prepared: Prepared) -> Order | None:

@@ -128,6 +128,13 @@ def _loaded(coming: deque[tuple[int, int, int, Future[_Window]]]) -> _Loaded:
     return _Loaded(epoch, first, end, future.result())
 
 
+def _spread(some: Array, rows: Rows, count: int) -> Array:
+    """An array of so many rows, of which some are known."""
+    found = np.empty((count, *some.shape[1:]), some.dtype)
+    found[rows] = some
+    return found
+
+
 class _Piece(NamedTuple):
     """A chunk with its epoch, and the place of its first row there."""
 
@@ -148,6 +155,8 @@ class StreamFeed:
         last: the number of the last epoch.
         fixed: arrays of the step that have no rows.
         encode: `Program.encode`, which a thread calls for each chunk.
+        own: the places in a minibatch of so many rows that the program computes, where ranks share
+            it: only these are encoded. None: all.
 
     Attributes:
         waited: the seconds that `take` waited for data.
@@ -160,9 +169,10 @@ class StreamFeed:
         last: int,
         fixed: Mapping[str, Array],
         encode: Callable[[Mapping[str, Array]], Mapping[str, Array]],
+        own: Callable[[int], slice] | None = None,
     ) -> None:
         self._rows, self._last, self._fixed = rows, last, dict(fixed)
-        self._encode = encode
+        self._encode, self._own, self._size = encode, own, size
         least = max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(rows.row_bytes, 1)) // size)
         self._each = least * size
         self._piece: _Piece | None = None
@@ -234,9 +244,25 @@ class StreamFeed:
                     into = {name: x[part] for name, x in arrays.items()}
                     now.window.copy(done - now.first, upto - now.first, into, chunk.numbers[part])
                     done = upto
-                chunk.encoded = self._encode(chunk)
+                chunk.encoded = self._encoded(chunk)
                 yield _Piece(number, first, chunk)
             place = 0
+
+    def _encoded(self, chunk: Chunk) -> Mapping[str, Array]:
+        """The chunk with its encoded arrays, of which other ranks' rows are not computed."""
+        if self._own is None:
+            return self._encode(chunk)
+        count = len(chunk.numbers)
+        starts = range(0, count, self._size)
+        own = [np.arange(k, min(k + self._size, count)) for k in starts]
+        rows = np.concatenate([x[self._own(len(x))] for x in own])
+        if not len(rows):
+            return self._encode(chunk)
+        some = {name: x[rows] if name in self._rows.types else x for name, x in chunk.items()}
+        return {**chunk, **{
+            name: _spread(x, rows, count)
+            for name, x in self._encode(some).items() if name not in chunk
+        }}  # fmt: skip
 
     def _room(self, count: int) -> dict[str, Array]:
         """Arrays for so many rows, as the program takes them."""
