@@ -25,6 +25,10 @@ from chainrule.data.table import Table
 from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 
+SUFFIXES = (
+    "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz; "
+    "spreadsheets (.xlsx .xls .ods); pictures: a folder, IDX, NPZ"
+)
 PREVIEW, LARGEST = 1 << 18, 1 << 23
 EXCEL_DELIMITER = re.compile(r"\"?sep=(.)\"?\r?\n", re.IGNORECASE)  # before the header
 PAGE = re.compile(r"\s*(<!doctype html|<html|<head|<\?xml)", re.IGNORECASE)
@@ -81,6 +85,12 @@ def load_delimited(
     Raises DataError with the line of what cannot be read.
     """
     encoding = encoding or stated_encoding(head)
+    if encoding is None and b"\0" in head:
+        raise DataError(
+            file.source, "is not a table that can be read", expected=SUFFIXES,
+            got=f"a binary file that begins with {head[:8]!r}",
+            fix="export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
+        )  # fmt: skip
     with any_length():
         if encoding in (None, "utf-8", "utf-8-sig"):
             loaded = _regular(connection, file, head, notes, header)
@@ -168,7 +178,7 @@ def _load(
     query = (
         "SELECT * FROM read_csv(?, auto_detect=false, delim=?, quote=?, "
         "escape=?, header=?, columns=?, encoding='utf-8', max_line_size=?, new_line=?, "
-        "compression='none')"
+        "compression='none', hive_partitioning=false)"
     )
     options: list[Any] = [
         literal_path(path), dialect.delimiter, dialect.quote, dialect.quote, has_header, types,

@@ -16,6 +16,7 @@ from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
+from chainrule.data.readers.sqltext import sql_name
 from chainrule.data.table import (
     Codes,
     Column,
@@ -169,7 +170,7 @@ def _refuse_same_names(connection: Any, path: str, names: Sequence[str], source:
 
 def cell(name: str, kind: str) -> str:
     """The SQL of a column; one of JSON, such as numbers and texts, gives texts without quotes."""
-    quoted = '"' + name.replace('"', '""') + '"'
+    quoted = sql_name(name)
     return f"{quoted} ->> '$'" if kind == "JSON" else quoted
 
 

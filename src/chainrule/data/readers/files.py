@@ -14,13 +14,10 @@ from chainrule.data.readers.delimited import File, read_delimited
 from chainrule.data.readers.duck import literal_path, read_json, read_typed
 from chainrule.data.readers.encoding import decode, stated_encoding
 from chainrule.data.readers.excel import MAGIC, read_workbook
+from chainrule.data.readers.partitions import with_partitions
 from chainrule.data.table import Table
 from chainrule.errors import DataError
 
-SUFFIXES = (
-    "CSV (.csv .tsv .txt), Parquet, JSON or JSON lines (.json .jsonl .ndjson), plain or .gz; "
-    "spreadsheets (.xlsx .xls .ods); pictures: a folder, IDX, NPZ"
-)
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 UNPACKED = 1 << 20  # bytes at a time
 JSON = (".json", ".jsonl", ".ndjson", ".geojson")
@@ -51,20 +48,13 @@ def read_file(
         with tempfile.TemporaryDirectory(prefix="chainrule-") as folder:
             copy = Path(folder) / (path.stem if path.suffix == ".gz" else path.name)
             unpack(path, copy, source)
-            return read_file(copy, header=header, encoding=encoding, sheet=sheet, source=source)
+            table = read_file(copy, header=header, encoding=encoding, sheet=sheet, source=source)
+            return with_partitions(table, path)
     file = File(path, source)
     if path.suffix.lower() in JSON:
         return _read_json(file, encoding)
-    head = file.head()
-    if encoding is None and b"\0" in head and stated_encoding(head) is None:
-        raise DataError(
-            source,
-            "is not a table that can be read",
-            expected=SUFFIXES,
-            got=f"a binary file that begins with {head[:8]!r}",
-            fix="export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
-        )
-    return read_delimited(file, head, header=header, encoding=encoding)
+    table = read_delimited(file, file.head(), header=header, encoding=encoding)
+    return with_partitions(table, path)
 
 
 def unpack(path: Path, copy: Path, source: str) -> None:

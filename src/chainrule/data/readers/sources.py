@@ -165,7 +165,7 @@ def find(source: str | os.PathLike[str]) -> Path:
 def _suggest(path: Path) -> str:
     """The nearest file in the folder or the nearest data set."""
     from chainrule.data.readers import datasets  # noqa: PLC0415  (arrays need none)
-    from chainrule.data.readers.files import SUFFIXES  # noqa: PLC0415
+    from chainrule.data.readers.delimited import SUFFIXES  # noqa: PLC0415
 
     folder = path.parent
     if not folder.is_dir():

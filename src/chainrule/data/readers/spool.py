@@ -30,7 +30,8 @@ from chainrule.data.readers.duck import (
     sql_error,
 )
 from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
-from chainrule.data.readers.sqltext import sql_text
+from chainrule.data.readers.partitions import partitions
+from chainrule.data.readers.sqltext import sql_name, sql_text
 from chainrule.data.shuffle import drawn, shuffled
 from chainrule.data.table import Column, Table, counted, listed, place
 from chainrule.display.tables import bytes_text
@@ -145,7 +146,11 @@ class Spool:
         pieces = []
         for path, name in zip(files, names, strict=True):
             if formats[path] == "json":
-                query, parameters = json_query(literal_path(self._plain(path, name)), name)
+                plain = self._plain(path, name)
+                query, parameters = json_query(literal_path(plain), name)
+                if plain != path and (cells := partitions(path, typed=True)):
+                    named = ", ".join(f"{cell} AS {sql_name(x)}" for x, cell in cells.items())
+                    query = f"SELECT *, {named} FROM ({query})"
             else:
                 query, parameters = "SELECT * FROM read_parquet(?)", [literal_path(path)]
             pieces.append(Piece(path, query, parameters, name))
@@ -173,6 +178,7 @@ class Spool:
             with self.named(piece.name), _unchanged(piece):
                 query = f"{into} SELECT {cells} FROM ({piece.query}\n)"
                 self._add(piece.name, query, piece.parameters)
+        self._drop_copies()
 
     def _cell(self, name: str, own: str, common: str, i: int) -> str:
         written = cell(name, own)
@@ -185,13 +191,16 @@ class Spool:
         notes: dict[str, list[str]] = {}
         for k, (path, name) in enumerate(files):
             with self.named(name), _unchanged(Piece(path, "", [], name)):
-                found, more = self._load_text(path, name)
+                loaded, more = self._load_text(path, name)
+                own = partitions(path) | {x: f"c{k}" for k, x in enumerate(loaded)}
+                found = [*loaded, *(x for x in own if x not in loaded)]
                 self.names = self.names or found
                 self._compare(found, name, files[0][1])
-                cells = ", ".join(f"c{found.index(x)} AS c{i}" for i, x in enumerate(self.names))
+                cells = ", ".join(f"{own[x]} AS c{i}" for i, x in enumerate(self.names))
                 into = "INSERT INTO rows" if k else "CREATE TABLE rows AS"
                 self._add(name, f"{into} SELECT {cells} FROM t", [])
                 self.connection.execute("DROP TABLE t")
+            self._drop_copies()
             for note in more:
                 notes.setdefault(note, []).append(name)
         self.kinds = ["VARCHAR"] * len(self.names)
@@ -215,7 +224,8 @@ class Spool:
         with path.open("rb") as opened:
             if opened.read(2) != b"\x1f\x8b":
                 return path
-        copy = self.folder / f"unpacked-{len(self.parts)}{path.with_suffix('').suffix}"
+        count = len(list(self.folder.glob("unpacked-*")))
+        copy = self.folder / f"unpacked-{count}{path.with_suffix('').suffix}"
         unpack(path, copy, name)
         return copy
 
@@ -226,6 +236,9 @@ class Spool:
         rows = self.connection.execute("SELECT count(*) FROM rows").fetchone()[0]
         self.parts.append((self.rows, name))
         self.rows = rows
+
+    def _drop_copies(self) -> None:
+        """Remove what was unpacked."""
         for path in self.folder.glob("unpacked-*"):
             path.unlink()
 
