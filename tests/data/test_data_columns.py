@@ -7,7 +7,7 @@ import pytest
 from chainrule.data import read
 from chainrule.data.columns.columns import BooleanColumn, CategoryColumn, NumberColumn, learn_column
 from chainrule.data.columns.dates import DateColumn
-from chainrule.data.columns.encoder import KNOTS, Stats, stats_of
+from chainrule.data.columns.stats import KNOTS, Stats, stats_of
 from chainrule.data.columns.text import TextColumn
 from chainrule.errors import DataError
 

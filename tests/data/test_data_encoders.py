@@ -18,10 +18,9 @@ from chainrule.data.columns.encoder import (
     CategoryEncoder,
     Encoder,
     NumericEncoder,
-    Stats,
     register,
-    stats_of,
 )
+from chainrule.data.columns.stats import Stats, stats_of
 from chainrule.data.features import features
 from chainrule.data.table import Column, Floats
 from chainrule.errors import ModelFileError, SettingError

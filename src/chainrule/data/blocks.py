@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.columns.encoder import Stats
+from chainrule.data.columns.stats import Stats
 from chainrule.display.tables import Section, as_html, facts_html
 
 

@@ -15,15 +15,16 @@ from chainrule.data.table import Column, Table, counted, listed
 BYTES = 8
 """The size of a digest: an accident makes equal ones of different data once in 10^19 times."""
 
-ALL = "all columns"
-"""The name in the place of columns, where there is one digest of all rows as they are encoded."""
-
 
 class TableDigest(msgspec.Struct, frozen=True):
-    """The rows of a table, and a digest of each column, by name, in order."""
+    """The rows of a table, and a digest of each column, by name, in order.
+
+    encoded: whether the digests are of cells as they are encoded, where they were read in parts.
+    """
 
     rows: int
     columns: dict[str, str]
+    encoded: bool = False
 
     @classmethod
     def of(cls, table: Table, grids: Mapping[str, NDArray[Any]]) -> Self:
@@ -41,9 +42,9 @@ class TableDigest(msgspec.Struct, frozen=True):
             now: of the table.
             ignored: columns that do not matter.
         """
-        if (ALL in self.columns) != (ALL in now.columns):
+        if self.encoded != now.encoded:
             ways = "read in parts", "read as a whole"
-            then, here = ways if ALL in self.columns else ways[::-1]
+            then, here = ways if self.encoded else ways[::-1]
             return [f"they were {then}, and are now {here}"]
         old, new = ({n: x for n, x in t.columns.items() if n not in ignored} for t in (self, now))
         found = []
@@ -53,10 +54,7 @@ class TableDigest(msgspec.Struct, frozen=True):
         found += _named("column", "is new", [n for n in new if n not in old])
         if self.rows == now.rows:
             changed = [n for n, x in new.items() if old.get(n, x) != x]
-            if ALL in changed:
-                found.append("some cells are others")
-            else:
-                found += _named("column", "has other cells", changed)
+            found += _named("column", "has other cells", changed)
         both = [n for n in old if n in new]
         if both != [n for n in new if n in old]:
             found.append("the columns are in another order")

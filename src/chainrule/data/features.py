@@ -16,9 +16,8 @@ from chainrule.data.columns.encoder import (
     CategoryEncoder,
     GridEncoder,
     NumericEncoder,
-    Stats,
-    spread_of,
 )
+from chainrule.data.columns.stats import Stats, spread_of
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
 from chainrule.data.table import Floats

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.blocks import Block, Member
-from chainrule.data.columns.encoder import KNOTS, CategoryEncoder, Encoder, Stats
+from chainrule.data.columns.encoder import CategoryEncoder, Encoder
+from chainrule.data.columns.stats import KNOTS, Stats
 from chainrule.data.table import Floats, clip, counted, listed
 from chainrule.display.format import number
 

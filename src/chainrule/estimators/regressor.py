@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from chainrule.data.columns.encoder import stats_of
+from chainrule.data.columns.stats import stats_of
 from chainrule.data.columns.target import NumberTarget, Target
 from chainrule.estimators.base import BaseMLP
 from chainrule.estimators.network import Scale, link_of, offered

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.digest import ALL
 from chainrule.data.readers.inparts import InParts, in_parts
 from chainrule.data.readers.sources import read
 from chainrule.data.table import Table, counted
@@ -72,7 +71,7 @@ def reproduce(
 
     The settings and the seed are those that the model file records. Data are compared first, by
     a digest of each column: where they differ, nothing is trained. Data that were read in parts
-    are read so again, and have one digest of all rows.
+    are read so again, and compared as they are encoded.
 
     Args:
         model: that `train` made, or its file.
@@ -142,7 +141,7 @@ def source_of(
     config, made = _config(old), Made.of(old.notes)
     if isinstance(data, InParts):
         return data
-    if made is not None and ALL in made.data.columns:
+    if made is not None and made.data.encoded:
         return _parts(data, memory, encoding)
     return read(data, encoding=encoding, sheet=sheet, gaps=config.gaps)
 
@@ -180,8 +179,8 @@ def compared(made: Made | None, training: Training) -> tuple[dict[str, str], lis
         return dict.fromkeys(("data", "version", "processor"), unknown), []
     changed = made.data.differences(now.data, training.config.ignore)
     columns = counted(len(now.data.columns), "column")
-    what = "as they are encoded" if ALL in now.data.columns else columns
-    size = f"{counted(now.data.rows, 'row')}, {what}"
+    encoded = ", as they are encoded" if now.data.encoded else ""
+    size = f"{counted(now.data.rows, 'row')}, {columns}{encoded}"
     facts = {"data": "; ".join(changed) or f"the same: {size}"}
     differs = ["data"] if changed else []
     pairs = {

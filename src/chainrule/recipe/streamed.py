@@ -15,12 +15,12 @@ from chainrule.data.check import Finding, check_table
 from chainrule.data.columns.columns import DroppedColumn
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.columns.texts import with_gaps
-from chainrule.data.digest import ALL, TableDigest
+from chainrule.data.digest import TableDigest
 from chainrule.data.readers.inparts import InParts
 from chainrule.data.readers.spool import Spool
 from chainrule.data.repeats import Keys
 from chainrule.data.shuffle import Rows, drawn, shuffled
-from chainrule.data.streams.stream import Stream
+from chainrule.data.streams.stream import COLUMNS, Stream
 from chainrule.data.streams.tables import rows_at, stream_of
 from chainrule.data.streams.writer import StoreWriter, opened
 from chainrule.data.table import Table, counted, require_column
@@ -136,8 +136,8 @@ class StreamTraining(Training):
 
     @cached_property
     def digest(self) -> TableDigest:
-        """The digest of all rows as they are encoded."""
-        return TableDigest(self.stream.rows, {ALL: self.stream.digest})
+        """The digest of all rows that have a target, as they are encoded."""
+        return TableDigest(self.stream.rows, self.stream.facts[COLUMNS], encoded=True)
 
     @cached_property
     def data(self) -> Prepared:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chainrule.data.columns.encoder import Stats, spread_of
+from chainrule.data.columns.stats import Stats, spread_of
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input
 from chainrule.graph.node import Array, Node

@@ -14,18 +14,16 @@ from chainrule.data.columns.encoder import (
     CategoryEncoder,
     Encoder,
     NumericEncoder,
-    Stats,
     match_labels,
     not_all,
     number_form,
     numbers_of,
     refuse_infinite,
     register,
-    shared_values,
-    stats_of,
     unseen_note,
 )
 from chainrule.data.columns.names import NameWords
+from chainrule.data.columns.stats import Stats, shared_values, stats_of
 from chainrule.data.table import Codes, Column, Floats, counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2

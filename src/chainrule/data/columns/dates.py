@@ -14,8 +14,9 @@ from chainrule.data.columns.datetexts import (
     guess_date_forms,
     parse_dates,
 )
-from chainrule.data.columns.encoder import NumericEncoder, Stats, not_all, register, stats_of
+from chainrule.data.columns.encoder import NumericEncoder, not_all, register
 from chainrule.data.columns.gaps import gap_among_numbers
+from chainrule.data.columns.stats import Stats, stats_of
 from chainrule.data.table import Column, Floats, counted
 
 DAY = np.timedelta64(1, "D")

@@ -1,4 +1,4 @@
-"""The base classes of column encoders, their table, statistics, notes and errors."""
+"""The base classes of column encoders, their table, notes and errors."""
 
 from __future__ import annotations
 
@@ -18,145 +18,12 @@ from chainrule.data.columns.cells import (
     level_numbers,
     parse_numbers,
 )
+from chainrule.data.columns.stats import Stats
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError, SettingError
 
-KNOTS = 33
 MAX_GRID = 4_000_000
 """Elements of a grid, such as a picture of 1,000 x 1,300 pixels in colour."""
-MIN_SHARED_ROWS, MAX_SHARED_VALUES = 10, 200
-"""Rows from which a number counts as frequent, and the most of those that are learned."""
-
-
-class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The statistics of one column of numbers in the training data.
-
-    quantiles: KNOTS evenly spaced quantiles, from the minimum to the maximum. Without any
-    number all values are 0.
-    """
-
-    count: int
-    gaps: int
-    mean: float
-    std: float
-    median: float
-    quantiles: tuple[float, ...]
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The lower and the upper quartile."""
-        return self.quantiles[KNOTS // 4], self.quantiles[-1 - KNOTS // 4]
-
-    def __post_init__(self) -> None:
-        values = (self.mean, self.std, self.median, *self.quantiles)
-        if not all(map(math.isfinite, values)) or self.std < 0:
-            raise ValueError("statistics must be finite")
-        if len(self.quantiles) != KNOTS or list(self.quantiles) != sorted(self.quantiles):
-            raise ValueError(f"quantiles must be {KNOTS} ascending numbers")
-        if self.count < 0 or self.gaps < 0:
-            raise ValueError("counts must not be negative")
-
-
-def stats_of(values: Floats, weights: NDArray[np.int64] | None = None) -> Stats:
-    """The statistics of finite numbers with NaN gaps, (n,); weights: the rows of each."""
-    if weights is not None:
-        return _weighted_stats(values, weights)
-    present = values[~np.isnan(values)]
-    gaps = len(values) - len(present)
-    if not len(present):
-        return Stats(0, gaps, 0.0, 0.0, 0.0, (0.0,) * KNOTS)
-    scale = float(np.abs(present).max()) or 1.0  # keeps squares and sums of huge numbers finite
-    mean, std = float(np.mean(present / scale) * scale), float(np.std(present / scale) * scale)
-    knots = np.quantile(present / scale, np.linspace(0, 1, KNOTS)) * scale
-    knots = np.maximum.accumulate(np.clip(knots, present.min(), present.max()))
-    return Stats(len(present), gaps, mean, std, float(knots[KNOTS // 2]), tuple(knots.tolist()))
-
-
-def _weighted_stats(values: Floats, weights: NDArray[np.int64]) -> Stats:
-    """The same of numbers that stand for several rows each, to the last digits of the moments."""
-    known = ~np.isnan(values)
-    gaps = int(weights[~known].sum())
-    present, rows = values[known], weights[known]
-    n = int(rows.sum())
-    if not n:
-        return Stats(0, gaps, 0.0, 0.0, 0.0, (0.0,) * KNOTS)
-    scale = float(np.abs(present).max()) or 1.0
-    mean = float((present / scale) @ rows / n)
-    std = math.sqrt(np.square(present / scale - mean) @ rows / n)
-    knots = weighted_quantiles(present / scale, rows, np.linspace(0, 1, KNOTS)) * scale
-    knots = np.maximum.accumulate(np.clip(knots, present.min(), present.max()))
-    median = float(knots[KNOTS // 2])
-    return Stats(n, gaps, mean * scale, std * scale, median, tuple(knots.tolist()))
-
-
-def weighted_quantiles(values: Floats, weights: NDArray[np.int64], shares: Floats) -> Floats:
-    """The quantiles of numbers (n,), each of which `weights` rows have; as `np.quantile`."""
-    order = np.argsort(values, kind="stable")
-    values, ends = values[order], np.cumsum(weights[order])
-    places = shares * (ends[-1] - 1)
-    below = np.floor(places)
-    low = values[np.searchsorted(ends, below, "right")]
-    high = values[np.searchsorted(ends, np.minimum(below + 1, ends[-1] - 1), "right")]
-    t = places - below
-    return np.asarray(np.where(t < 0.5, low + (high - low) * t, high - (high - low) * (1 - t)))
-
-
-def tail_share(values: Floats, weights: NDArray[np.int64] | None = None) -> float:
-    """The share of the 5 % farthest numbers in the sum of squared distances to the median.
-
-    0.28 for normally distributed numbers, 0.5 for exponentially distributed ones; near 1 where a
-    few outliers hide all others. (n,), NaN for a gap; weights: the rows of each.
-    """
-    known = ~np.isnan(values)
-    present = values[known]
-    if not len(present):
-        return 0.0
-    if weights is not None:
-        return _weighted_tail_share(present, weights[known])
-    far = np.abs(present / 4 - np.median(present) / 4)  # huge numbers stay finite
-    squares = np.sort(np.square(far / (far.max() or 1.0)))
-    return float(squares[-math.ceil(len(far) / 20) :].sum() / (squares.sum() or 1.0))
-
-
-def _weighted_tail_share(present: Floats, weights: NDArray[np.int64]) -> float:
-    median = weighted_quantiles(present / 4, weights, np.array([0.5]))[0]
-    far = np.abs(present / 4 - median)
-    squares = np.square(far / (far.max() or 1.0))
-    order = np.argsort(-squares, kind="stable")
-    squares, rows = squares[order], weights[order]
-    most = math.ceil(rows.sum() / 20)
-    taken = np.clip(most - (np.cumsum(rows) - rows), 0, rows)  # of each, the farthest first
-    return float(squares @ taken / (squares @ rows or 1.0))
-
-
-def spread_of(stats: Stats) -> float:
-    """The interquartile range; where it is 0, the range of the next quantiles that differ."""
-    knots = stats.quantiles
-    last = len(knots) - 1
-    for k in range(last // 4, -1, -1):
-        if (width := knots[last - k] - knots[k]) > 0 and math.isfinite(width):
-            return width if k else width / 2
-    return stats.std or 1.0
-
-
-def shared_values(
-    values: Floats, stats: Stats, weights: NDArray[np.int64] | None = None
-) -> tuple[float, ...]:
-    """The frequent numbers, ascending, where both quartiles are equal; else none.
-
-    Distances carry little information there, as in a column of amounts that are mostly 0.
-    weights: the rows of each.
-    """
-    low, high = stats.quartiles
-    if low != high:
-        return ()
-    known = ~np.isnan(values)
-    numbers, codes, counts = np.unique(values[known], return_inverse=True, return_counts=True)
-    if weights is not None:
-        counts = np.bincount(codes, weights[known])
-    order = np.argsort(-counts, kind="stable")[:MAX_SHARED_VALUES]
-    chosen = numbers[order[counts[order] >= MIN_SHARED_ROWS]]
-    return tuple(np.sort(chosen).tolist()) if len(chosen) > 2 else ()
 
 
 class Encoder(

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
-    Stats,
     match_labels,
     not_all,
     number_form,
     numbers_of,
     refuse_infinite,
-    stats_of,
-    tail_share,
 )
+from chainrule.data.columns.stats import Stats, stats_of, tail_share
 from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
 from chainrule.errors import DataError
 

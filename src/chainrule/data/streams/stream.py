@@ -20,6 +20,8 @@ from chainrule.errors import DataError, did_you_mean
 
 SCHEMA = "schema"
 """The name of the schema of a table among the facts of a stream."""
+COLUMNS = "columns"
+"""The name of the digests of its columns."""
 READ_BYTES = 1 << 23
 """Bytes that are read at a time where all rows are read in their order."""
 

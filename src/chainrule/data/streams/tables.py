@@ -22,9 +22,10 @@ from chainrule.data.learn import Options, labelled, learn_columns, learn_target,
 from chainrule.data.readers.inparts import InParts
 from chainrule.data.readers.spool import Spool, block_rows
 from chainrule.data.schema import Schema
+from chainrule.data.streams.columndigests import ColumnDigests
 from chainrule.data.streams.condense import Digest, condensed, looked_at, lost_cells
 from chainrule.data.streams.moments import Moments
-from chainrule.data.streams.stream import SCHEMA, Stream
+from chainrule.data.streams.stream import COLUMNS, SCHEMA, Stream
 from chainrule.data.streams.writer import StoreWriter, kept
 from chainrule.data.table import Column, Table, require_column
 from chainrule.errors import DataError
@@ -70,13 +71,14 @@ def stream_of(
     chosen = None if gaps is None else tuple(gaps)
     learner = Learner(spool, chosen, target, kinds, ignore)
     schema = learner.schema(task, options or {})
-    moments = Moments(schema, learner.sampled)
+    moments, digests = Moments(schema), ColumnDigests(schema)
     with writer or StoreWriter(source=spool.source) as store:
         for encoded in _encoded(spool, schema, block_rows(memory, len(spool.names))):
             moments.add(encoded)
+            digests.add(encoded)
             store.write(_feeds(schema, encoded))
         schema = moments.exact(schema)
-        store.facts[SCHEMA] = schema.to_dict()
+        store.facts |= {SCHEMA: schema.to_dict(), COLUMNS: digests.done()}
         store.notes = schema.notes
         return store.finish(), learner.where
 
@@ -130,7 +132,6 @@ class Learner:
     """Learns the schema of a spool.
 
     Attributes:
-        sampled: the columns whose numbers are those of a sample; all of it is exact for others.
         where: the condition of the rows that have a target, in SQL.
     """
 
@@ -144,7 +145,7 @@ class Learner:
             require_column("ignore", name, first)
         self._chosen = check_kinds(first, dict(kinds or {}) | dict.fromkeys(ignore, "ignore"))
         self._spool, self._gaps, self._target = spool, gaps, target
-        self.sampled, self.where = set[str](), "true"
+        self.where = "true"
 
     def schema(self, task: str | None, options: Options) -> Schema:
         """The schema, of the rows that have a target. Raises DataError, SettingError."""
@@ -162,10 +163,6 @@ class Learner:
         encoders = learn_columns(digest, features, self._chosen, options)
         for encoder in encoders:
             found += reading_notes(whole[encoder.name], encoder)
-        self.sampled = {
-            x.name for x in digest.columns.values()
-            if x.condensed is not None and x.condensed.distinct is not None
-        }  # fmt: skip
         return Schema(columns=encoders, target=learned, rows=rows, source=self._spool.source,
                       notes=tuple(map(str, [*notes.lines(), *found])), gaps=self._gaps)  # fmt: skip
 
