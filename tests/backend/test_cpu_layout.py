@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chainrule.backend.cpu.layout import MAX_NARROW, Taken, same_rows, strides
-from chainrule.ir.kernel import Buffer
+from chainrule.ir.kernel import Buffer, Space
 from chainrule.types import N
 
 
@@ -51,19 +51,22 @@ def test_a_layout_of_many_equal_buffers_looks_at_each_a_few_times() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "rows", "step"),
+    ("shape", "space", "rows", "step"),
     [
-        ((16, 3), 0, 16),
-        ((N, 3), MAX_NARROW, 16),
-        ((N, 3), MAX_NARROW + 1, 3),  # a long array
-        ((MAX_NARROW + 1, 3), 0, 3),
-        ((N, 9), MAX_NARROW + 1, 16),
-        ((N, 1), 16, 1),
-        ((N, 256), 16, 272),  # not a multiple of 1 KiB
+        ((16, 3), "state", 0, 16),
+        ((16, 3), "work", 0, 3),  # processes may exchange it
+        ((N, 3), "work", MAX_NARROW, 16),
+        ((N, 3), "work", MAX_NARROW + 1, 3),  # a long array
+        ((MAX_NARROW + 1, 3), "state", 0, 3),
+        ((N, 9), "work", MAX_NARROW + 1, 16),
+        ((N, 1), "work", 16, 1),
+        ((N, 256), "work", 16, 272),  # not a multiple of 1 KiB
     ],
 )
-def test_rows_have_lines_of_their_own(shape: tuple[Any, ...], rows: int, step: int) -> None:
-    assert strides(Buffer("b", shape, "float32"), rows)[0] == step
+def test_rows_have_lines_of_their_own(
+    shape: tuple[Any, ...], space: Space, rows: int, step: int
+) -> None:
+    assert strides(Buffer("b", shape, "float32", space), rows)[0] == step
 
 
 @pytest.mark.parametrize(("rows", "taken"), [(MAX_NARROW, True), (MAX_NARROW + 1, False)])

@@ -25,7 +25,7 @@ SLACK = 256
 """Bytes after each buffer that is not the caller's: full vectors may be accessed at its end."""
 
 MAX_NARROW = 1024
-"""The rows of less than half a line that have a line each.
+"""The most rows of less than half a line that have a line each: examples, or those of a state.
 
 A vector would reach into the next row, so that its write has a mask, and no read of the next row
 can begin before that write has ended.
@@ -52,17 +52,20 @@ def strides(buffer: Buffer, rows: int) -> tuple[int, ...]:
     sizes = _sizes(buffer, rows)
     inner = [math.prod(sizes[k + 1 :]) for k in range(len(sizes))]
     if len(inner) > 1 and buffer.space not in CALLER_OWNED:
-        inner[0] = padded(inner[0], BYTES[buffer.dtype], sizes[0])
+        examples = not isinstance(buffer.shape[0], int)
+        lines = sizes[0] <= MAX_NARROW and (examples or buffer.space == "state")
+        inner[0] = padded(inner[0], BYTES[buffer.dtype], lines=lines)
     return tuple(inner)
 
 
-def padded(width: int, size: int, rows: int) -> int:
+def padded(width: int, size: int, *, lines: bool) -> int:
     """The width of a row in memory: full cache lines, but not a multiple of 1 KiB.
 
-    Many rows of less than half a line, such as those of a long table, lie side by side.
+    Rows of less than half a line have one each if `lines`; else they lie side by side, as those of
+    a long table, or of sums that processes exchange.
     """
     line = LINE // size
-    if width == 1 or (width < line // 2 and rows > MAX_NARROW):
+    if width == 1 or (width < line // 2 and not lines):
         return width
     row = -(-width // line) * line
     return row + line if row * size % 1024 == 0 else row
