@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -136,9 +138,21 @@ def write_column_parts(
             connection.execute(f"{into} {query}")
             connection.unregister("part")
             rows += len(table)
-        connection.execute(f"COPY spool.out TO {sql_text(str(new))} (FORMAT {form})")
+        write_query(connection, "SELECT * FROM spool.out", new, form)
         connection.execute("DROP TABLE spool.out")
     return rows, notes.lines()
+
+
+def write_query(connection: Any, query: str, path: Path, form: str) -> None:
+    """Write the result of a query as Parquet or JSON lines. Raises OSError."""
+    import duckdb  # noqa: PLC0415  (heavy: only where no CSV is wanted)
+
+    try:
+        connection.execute(f"COPY ({query}) TO {sql_text(str(path))} (FORMAT {form})")
+    except duckdb.IOException as error:
+        found = re.search(r'"errno":"(\d+)"', str(error))
+        code = int(found[1]) if found else errno.EIO
+        raise OSError(code, os.strerror(code)) from None
 
 
 def _kept(spool: Spool, name: str) -> str:

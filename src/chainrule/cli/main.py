@@ -15,7 +15,8 @@ from chainrule.cli import app
 from chainrule.cli.console import Console
 from chainrule.data.table import clip
 from chainrule.display.screen import forget
-from chainrule.errors import ChainruleError, ChainruleWarning
+from chainrule.errors import ChainruleError, ChainruleWarning, DataError
+from chainrule.system.atomicfile import FULL
 from chainrule.system.ranks.marker import write_marker
 from chainrule.system.ranks.world import in_group, speaks
 from chainrule.system.startup import INTERRUPTED, leave_interrupted, spare_collector
@@ -101,6 +102,11 @@ def _system(error: OSError, trouble: Console, debug: bool) -> int:
         traceback.print_exc()
     place: Any = error.filename
     what = error.strerror or str(error) or type(error).__name__
+    if error.errno in FULL:
+        fix = "free some space on this disk, or choose another"
+        at = os.fsdecode(place) if place else None
+        trouble.error(DataError("chainrule", "a file cannot be written", got=what, at=at, fix=fix))
+        return WRONG
     trouble.say(f"[chainrule] {what}" + (f": {clip(os.fsdecode(place), 200)}" if place else ""))
     return WRONG
 

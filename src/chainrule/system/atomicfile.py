@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -16,6 +17,8 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a disk that takes no more."""
 _SUFFIX = ".partial"
 _WORK_FOLDER = re.compile(r"\..{1,40}-[0-9a-f]{8}-[0-9a-f]{8}\.partial", re.DOTALL)
 
@@ -30,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     A link is followed: the file it points to is replaced. The file keeps its permissions.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; that of a full disk names `path`.
     """
     target = Path(os.path.realpath(path))
     remove_leftovers(target)
@@ -43,6 +46,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(new, target)
         _sync_folder(target.parent)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:

@@ -24,14 +24,13 @@ from chainrule.cli.command import (
     Sheet,
 )
 from chainrule.cli.console import Console
-from chainrule.cli.inparts import plain, unlike, write_column_parts, write_text_parts
+from chainrule.cli.inparts import plain, unlike, write_column_parts, write_query, write_text_parts
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import output_file, quoted
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.spool import Spool
-from chainrule.data.readers.sqltext import sql_text
 from chainrule.data.table import Column, Table, counted, require_column
 from chainrule.display.screen import forget
 from chainrule.engine.devices import AUTO
@@ -271,4 +270,4 @@ def _write_columns(columns: Columns, path: Path, suffix: str) -> None:
     form = "parquet" if suffix == ".parquet" else "json"
     with interrupted_queries(), replacing(path) as new, duckdb.connect() as connection:
         connection.register("predictions", {n: plain(v) for n, v in columns.items()})
-        connection.execute(f"COPY (FROM predictions) TO {sql_text(str(new))} (FORMAT {form})")
+        write_query(connection, "FROM predictions", new, form)
