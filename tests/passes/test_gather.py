@@ -55,6 +55,12 @@ def test_disjoint_parts_are_one_array(starts):
     assert ops["add"] == 1
 
 
+def test_a_part_of_two_arrays_is_copied_to_the_second():
+    a, b, c = inputs(3, 2)
+    one, two = (part(a, 0, 4) + part(x, 2, 4) for x in (b, c))
+    assert gathered(cr.sin(one) + cr.cos(two))["concat"] == 3
+
+
 @pytest.mark.parametrize("starts", [(0, 1), (0, 0), (3, 2)])
 def test_parts_that_overlap_stay(starts):
     xs = inputs(2, 2)

@@ -90,3 +90,13 @@ def test_the_code_of_a_sequence_does_not_grow_with_its_length(layer, masked, out
         assert sum("u.gradient" in k or ".u.new" in k for k in kernels(plan)) == 1
     assert counts[0] == counts[1]
     assert texts[1] < 1.1 * texts[0]
+
+
+def test_no_kernel_copies_the_gradients_of_gates():
+    """Those of a GRU lie in two arrays, of its inner product and of all inputs."""
+    x, t = cr.input("x", (6, 5)), cr.input("t", (20,))
+    loss = cr.squared_error(cr.gru(x, 20, outputs="last"), t)
+    plan = plan_step(build_step(Graph(loss), loss, cr.SGD(0.1)))
+    for task in plan.tasks:
+        chosen = [i.op for i in task.linear.instrs if i.dtype == "float32" and i.op == "select"]
+        assert task.linear.combine is not None or not chosen, task.kernel.name

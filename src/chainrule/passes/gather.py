@@ -154,10 +154,12 @@ class _Gathered:
     Attributes:
         place: the replacement of each node.
         homes: for an element of a stack along the second axis, the stack, and its number in it.
+        parts: the nodes that were put together to an array.
     """
 
     place: dict[Node, Node] = field(default_factory=dict)
     homes: dict[Node, tuple[Operation, int]] = field(default_factory=dict)
+    parts: set[Node] = field(default_factory=set)
 
     def enter(self, x: Node) -> None:
         """Note the elements of a stack."""
@@ -180,7 +182,7 @@ class _Gathered:
             if isinstance(key, _Product) and len(group) >= LEAST:
                 whole = self._product(key, [[y for _, y in _factors(x)] for x in group])
             elif isinstance(key, _Part) and len(group) > 1:
-                whole = _joined(group)
+                whole = self._joined(group)
             changed |= whole is not None
             sums += group if whole is None else [whole]
         if not changed:
@@ -220,34 +222,44 @@ class _Gathered:
             return apply(SLICE, whole, start=start, step=(1,) * whole.ndim, shape=shape)
         return stack(parts, 1)
 
+    def _joined(self, parts: list[Node]) -> Node | None:
+        """The sum of disjoint parts as one array; None where they overlap or lie otherwise.
 
-def _joined(parts: list[Node]) -> Node | None:
-    """The sum of disjoint parts as one array; None where they overlap or lie otherwise."""
-    whole, given = parts[0], [x for x in parts if isinstance(x, Operation)]
-    starts = [x.attributes["start"] for x in given]
-    along = {a for x in given for a in range(x.ndim) if x.operands[0].shape[a] != x.shape[a]}
-    if len(along) != 1:
-        return None
-    (axis,) = along
-    dtype, end = whole.dtype, 0
-    found: list[Node] = []
-
-    def zeros(count: int) -> None:
-        shape = (*whole.shape[:axis], count, *whole.shape[axis + 1 :])
-        found.append(broadcast_to(constant(0.0, dtype), shape))
-
-    for start, x in sorted(zip(starts, given, strict=True), key=lambda pair: pair[0]):
-        part, first = x.operands[0], start[axis]
-        size = part.shape[axis]
-        if first < end or not isinstance(size, int):
+        What is a part of several arrays along their last axis, as a gradient of a gate is, is
+        written where it lies in one, and copied to the others.
+        """
+        whole, given = parts[0], [x for x in parts if isinstance(x, Operation)]
+        starts = [x.attributes["start"] for x in given]
+        along = {a for x in given for a in range(x.ndim) if x.operands[0].shape[a] != x.shape[a]}
+        if len(along) != 1:
             return None
-        if first > end:
-            zeros(first - end)
-        same = _is(part, CONCAT) and part.attributes["axis"] == axis  # type: ignore[attr-defined]
-        found += part.inputs if same else [part]
-        end = first + size
-    last = whole.shape[axis]
-    assert isinstance(last, int)
-    if end < last:
-        zeros(last - end)
-    return apply(CONCAT, *found, axis=axis)
+        (axis,) = along
+        dtype, end = whole.dtype, 0
+        found: list[Node] = []
+
+        def zeros(count: int) -> None:
+            shape = (*whole.shape[:axis], count, *whole.shape[axis + 1 :])
+            found.append(broadcast_to(constant(0.0, dtype), shape))
+
+        for start, x in sorted(zip(starts, given, strict=True), key=lambda pair: pair[0]):
+            part, first = x.operands[0], start[axis]
+            size = part.shape[axis]
+            if first < end or not isinstance(size, int):
+                return None
+            if first > end:
+                zeros(first - end)
+            same = _is(part, CONCAT) and part.attributes["axis"] == axis  # type: ignore[attr-defined]
+            found += part.inputs if same else [part]
+            end = first + size
+        last = whole.shape[axis]
+        assert isinstance(last, int)
+        if end < last:
+            zeros(last - end)
+        if axis == whole.ndim - 1:
+            again = self.parts & set(found)
+            self.parts.update(found)
+            found = [
+                apply(CONCAT, x, axis=axis).within(Scope(f"{x.label}.copy")) if x in again else x
+                for x in found
+            ]
+        return apply(CONCAT, *found, axis=axis)
