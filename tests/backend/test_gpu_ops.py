@@ -10,6 +10,7 @@ import numpy.testing as npt
 import pytest
 from opencl import device, runners
 
+import chainrule as cr
 from backend.test_cpu_ops import KEY_VALUE, outputs_of
 from cases.case import Case
 from chainrule.backend.gpu.run.runner import Runner
@@ -100,6 +101,20 @@ def some(numbers: Sequence[int]) -> Iterator[Part]:
 def test_value_and_gradient(first: int) -> None:
     last = min(first + EACH * GROUP, len(CASES))
     check(list(some(range(first, last, EACH))))
+
+
+def test_dropout_leaves_out_what_the_interpreter_does() -> None:
+    x, rows = cr.input("x", (33,)), 700
+    y = cr.dropout(x, 0.3)
+    y = specialise(Graph([y]), training=True)[y]
+    plan, data = plan_forward(Graph([y]), [y]), np.ones((rows, 33), "float32")
+    (runner,) = runners([plan], [rows])
+    runner.bind("x", data)
+    given = {b.name: KEY_VALUE for b in plan.buffers if b.space == "step"}
+    runner.run(np.arange(rows), [0, rows], given)
+    wanted = evaluate(Graph([y]), {x: data, KEY: KEY_VALUE}, rows=rows)[y]
+    npt.assert_array_equal(runner.output(plan.outputs[0], rows), wanted)
+    assert 0.25 < np.mean(wanted == 0) < 0.35
 
 
 @pytest.mark.soak

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -22,8 +23,10 @@ from chainrule.backend.registry import _device
 from chainrule.costs.device import DeviceSpeeds
 from chainrule.engine import deviceprogram
 from chainrule.engine.codecache import _known
+from chainrule.engine.deviceprogram import DeviceProgram
 from chainrule.engine.devices import FAILED
 from chainrule.errors import ChainruleWarning, DeviceError, SettingError
+from chainrule.train import loop
 from chainrule.train.progress import Progress
 from engine.test_native_training import DATA, bits
 
@@ -66,6 +69,10 @@ class FragileSession:
 
     def __getattr__(self, name: str) -> Any:
         def call(*given: Any) -> Any:
+            if name == "replay":
+                for launched in given[0]:
+                    self.launch(*launched)
+                return None
             if name == "launch":
                 self._driver.before()
                 self._driver.launches += 1
@@ -312,6 +319,38 @@ def test_two_models_in_two_threads_on_one_device(driver: Fragile) -> None:
     for x in threads:
         x.join()
     assert [bits(found[k]) for k in range(2)] == [bits(trained(20 + k, "gpu")) for k in range(2)]
+
+
+def calls(driver: Fragile, seconds: float, steps: int) -> list[tuple[int, float]]:
+    """The steps and the seconds of each call, by a clock that goes on with launches alone.
+
+    seconds: that a launch takes.
+    """
+    made, now, ran = list[tuple[int, float]](), [0.0], DeviceProgram.run
+
+    def launched() -> None:
+        now[0] += seconds
+
+    def run(self: DeviceProgram, data: Any, batches: Any, *given: Any, **named: Any) -> Any:
+        before = now[0]
+        losses = ran(self, data, batches, *given, **named)
+        made.append((len(batches), now[0] - before))
+        return losses
+
+    driver.before = launched
+    clock = patch.object(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    with clock, patch.object(DeviceProgram, "run", run):
+        trained(steps, "gpu")
+    return made
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(1e-4, 300), (1e-3, 100), (0.5, 3)])
+def test_calls_take_a_slice_or_one_step(driver: Fragile, seconds: float, steps: int) -> None:
+    """So Ctrl-C takes effect soon, however long a launch takes."""
+    made = calls(driver, seconds, steps)
+    one = made[0][1] / made[0][0]
+    assert max(x for _, x in made) <= 1.001 * max(loop.SLICE_SECONDS, one)
+    assert (max(x for x, _ in made) > 1) == (one < loop.SLICE_SECONDS)
 
 
 def test_interrupts_end_a_run_after_the_call_that_goes_on(driver: Fragile) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -146,6 +147,20 @@ def test_predictions_follow_the_model() -> None:
     later = model.predict(data, device=WORD)
     assert np.abs(later - first).max() > 1e-4
     npt.assert_allclose(later, model.predict(data), 1e-4, 1e-5)
+
+
+def test_a_model_trained_on_a_device_is_saved_without_it_and_predicts_everywhere(
+    tmp_path: Path,
+) -> None:
+    model = trained(small, "float32", epochs=1, device=WORD)
+    model.save(tmp_path / "model")
+    for path in tmp_path.rglob("*"):
+        kept = path.read_bytes() if path.is_file() else b""
+        assert not [x for x in ("opencl", "gpu", device().name) if x.encode() in kept]
+    loaded, data = cr.load(tmp_path / "model"), {"x": DATA["x"].astype("float32")}
+    wanted = np.asarray(model.predict(data))
+    npt.assert_array_equal(np.asarray(loaded.predict(data)), wanted)
+    npt.assert_allclose(np.asarray(loaded.predict(data, device=WORD)), wanted, 1e-4, 1e-5)
 
 
 def test_an_index_out_of_range_is_named() -> None:
