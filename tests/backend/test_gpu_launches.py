@@ -16,6 +16,7 @@ from chainrule.backend.gpu.emit import module
 from chainrule.backend.gpu.emit.module import build
 from chainrule.backend.gpu.program import Program, Traits
 from chainrule.backend.gpu.run import microbench
+from chainrule.backend.gpu.run import runner as runners
 from chainrule.backend.gpu.run.devices import driver_of
 from chainrule.backend.gpu.run.driver import Device, Function, Launched, Recording
 from chainrule.backend.gpu.run.opencl import OpenCLSession
@@ -173,7 +174,9 @@ def test_kernels_that_are_launched_together_give_the_same_bits(
     assert launched[1] < launched[0]
 
 
-def test_steps_that_come_again_are_recorded_together_and_give_the_same_bits() -> None:
+def test_steps_that_come_again_are_recorded_together_and_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     program = build(plan_of((6, 3), cr.Adam(1e-2)), 32, replace(device().traits, joins=False))
     made, session = runner(program)
     start = {name: made.state[name].copy() for name in made.state}
@@ -185,6 +188,10 @@ def test_steps_that_come_again_are_recorded_together_and_give_the_same_bits() ->
         assert session.replayed == replayed
         assert session.launched == (replayed // 3 + 1) * step * len(RATES["step.rate"])
     assert len(found) == 1
+    monkeypatch.setattr(runners, "KEPT", 2)
+    made.state.update(start)
+    assert results(made) in found
+    assert session.replayed == 6  # they were forgotten
     made.bind("x", 2 * DATA["x"])  # other memory: what was recorded does not read it
     made.state.update(start)
     other, again = results(made), runner(program)[0]

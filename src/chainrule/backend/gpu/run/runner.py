@@ -28,7 +28,7 @@ TOGETHER = 16
 """The most steps of a recorded sequence."""
 
 KEPT = 64
-"""The most sequences that are remembered."""
+"""The most sequences that are remembered from one call to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +200,8 @@ class Runner:
         frame |= {"first": int(ends[first]), "count": int(ends[first + 1] - ends[first])}
         self._session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
         self._bind_all()
+        if len(self._sequences) > KEPT:  # here none of them is running
+            self._sequences.clear()
         self._launch(np.diff(ends[first : last + 1]))
         self._session.start()
 
@@ -229,8 +231,6 @@ class Runner:
         """Launch steps of so many rows each: a sequence that comes again is recorded."""
         key, session = (rows, steps), self._session
         if key not in self._sequences:
-            if len(self._sequences) == KEPT:
-                self._sequences.clear()
             self._sequences[key] = None
             for launched in self._one_step(rows) * steps:
                 session.launch(*launched)
