@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,11 +28,13 @@ from chainrule.data.readers.duck import (
     refuse_changes,
     sql_error,
 )
-from chainrule.data.readers.files import JSON, SPREADSHEETS, unpack
+from chainrule.data.readers.files import unpack
 from chainrule.data.readers.partitions import partitions
+from chainrule.data.readers.pieces import Piece, common_type, format_of, short_names
 from chainrule.data.readers.sqltext import sql_name, sql_text
+from chainrule.data.readers.unchanged import unchanged
 from chainrule.data.shuffle import drawn, shuffled
-from chainrule.data.table import Column, Table, counted, listed, place
+from chainrule.data.table import Column, Table, listed, place
 from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import remove_leftovers, work_folder
@@ -47,19 +48,6 @@ FULL = re.compile(
     r"could not write",
     re.I,
 )
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
-WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
-REALS = ("FLOAT", "DOUBLE", "DECIMAL")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One file of a source: the query that selects its rows, and its name."""
-
-    path: Path | None
-    query: str
-    parameters: list[Any]
-    name: str
 
 
 class Spool:
@@ -131,8 +119,8 @@ class Spool:
             raise DataError(self.source, "has no rows", got=f"columns {listed(self.names)}")
 
     def _load_files(self, files: list[Path]) -> None:
-        names = _short_names(files)
-        formats = {path: _format(path, name) for path, name in zip(files, names, strict=True)}
+        names = short_names(files)
+        formats = {path: format_of(path, name) for path, name in zip(files, names, strict=True)}
         if len(set(formats.values())) > 1:
             first = files[0]
             other = next(x for x in files if formats[x] != formats[first])
@@ -161,21 +149,23 @@ class Spool:
     def _load_typed(self, pieces: list[Piece]) -> None:
         tables = []
         for piece in pieces:
-            with self.named(piece.name), _unchanged(piece):
+            with self.named(piece.name), unchanged(piece.path, piece.name):
                 tables.append(described(self.connection, piece.query, piece.parameters, piece.name))
         self.names = tables[0][0]
         for piece, (names, _) in zip(pieces, tables, strict=True):
             self._compare(names, piece.name, pieces[0].name)
         found = [dict(zip(*table, strict=True)) for table in tables]
         files = [piece.name for piece in pieces]
-        self.kinds = [_common(name, [kinds[name] for kinds in found], files) for name in self.names]
+        self.kinds = [
+            common_type(name, [kinds[name] for kinds in found], files) for name in self.names
+        ]
         for k, piece in enumerate(pieces):
             cells = ", ".join(
                 self._cell(name, found[k][name], kind, i)
                 for i, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True))
             )
             into = "INSERT INTO rows" if k else "CREATE TABLE rows AS"
-            with self.named(piece.name), _unchanged(piece):
+            with self.named(piece.name), unchanged(piece.path, piece.name):
                 query = f"{into} SELECT {cells} FROM ({piece.query}\n)"
                 self._add(piece.name, query, piece.parameters)
         self._drop_copies()
@@ -190,7 +180,7 @@ class Spool:
         self.typed = False
         notes: dict[str, list[str]] = {}
         for k, (path, name) in enumerate(files):
-            with self.named(name), _unchanged(Piece(path, "", [], name)):
+            with self.named(name), unchanged(path, name):
                 loaded, more = self._load_text(path, name)
                 own = partitions(path) | {x: f"c{k}" for k, x in enumerate(loaded)}
                 found = [*loaded, *(x for x in own if x not in loaded)]
@@ -372,98 +362,4 @@ def full_disk(source: str, folder: Path) -> DataError:
     return DataError(
         source, "the disk for temporary data is full", got=f"{bytes_text(free)} free",
         at=str(folder.parent), fix="free some, or name another folder: TMPDIR=/path/to/folder",
-    )  # fmt: skip
-
-
-def _short_names(files: Sequence[Path]) -> list[str]:
-    """The names of files in messages: without their folders, where these are not needed."""
-    short = [path.name for path in files]
-    return short if len(set(short)) == len(short) else [str(path) for path in files]
-
-
-def _format(path: Path, name: str) -> str:
-    """The format of a file: parquet, json or text. Raises DataError where it has none of them."""
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(name, "the file is empty", fix="leave it out, or write it again")
-        with path.open("rb") as opened:
-            magic = opened.read(4)
-    except OSError as error:
-        raise DataError(name, "cannot be read", got=error.strerror) from None
-    if magic == b"PAR1":
-        return "parquet"
-    endings = [x.lower() for x in path.suffixes]
-    if magic[:2] == b"\0\0" or {*SPREADSHEETS, ".npz", ".idx", ".parquet"} & set(endings):
-        what = "is damaged or truncated" if ".parquet" in endings else "has to be read whole"
-        raise DataError(
-            name, f"{what}, and is not read in parts", expected="CSV, Parquet, JSON, or a query",
-            got=f"a file that begins with {magic!r}", fix="write it again, as Parquet or CSV",
-        )  # fmt: skip
-    return "json" if set(JSON) & set(endings) else "text"
-
-
-def _common(name: str, kinds: list[str], files: list[str]) -> str:
-    """The type of a column in all files. Raises DataError for numbers in one, texts in another."""
-    first, bases = kinds[0], [kind.split("(")[0] for kind in kinds]
-    if len(set(kinds)) == 1:
-        return first
-    known = [(base, kind) for base, kind in zip(bases, kinds, strict=True) if kind != '"NULL"']
-    some = {base for base, _ in known}
-    if len({kind for _, kind in known}) == 1:
-        return known[0][1]
-    if some <= {*INTEGERS}:
-        return "BIGINT"
-    if some <= {*INTEGERS, *WIDE}:
-        return "HUGEINT"
-    if some <= {*INTEGERS, *WIDE, *REALS}:
-        return "DOUBLE"
-    if all(base == "DATE" or base.startswith("TIMESTAMP") for base in some):
-        return "TIMESTAMP"
-    if some <= {"VARCHAR", "ENUM"}:
-        return "VARCHAR"
-    other = next(k for k, base in enumerate(bases) if base != bases[0])
-    same = counted(len([x for x in kinds if x == kinds[other]]), "file")
-    raise DataError(
-        files[other], f"column {name!r} is of another type", expected=f"{first}, as in {files[0]}",
-        got=f"{kinds[other]}, in {same} of {len(files)}",
-        fix="leave the file out, or a query that converts it: \"SELECT * REPLACE "
-            f"(TRY_CAST({name} AS {first}) AS {name}) FROM '*.parquet'\"",
-    )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _unchanged(piece: Piece) -> Iterator[None]:
-    """Raises DataError where a file becomes another, or goes, while the block reads it."""
-    if piece.path is None:
-        yield
-        return
-    before = _state(piece.path)
-    try:
-        yield
-    except (DataError, OSError):
-        _compare_states(piece, before)
-        raise
-    _compare_states(piece, before)
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _compare_states(piece: Piece, before: tuple[int, int, int] | None) -> None:
-    assert piece.path is not None
-    after = _state(piece.path)
-    if after == before:
-        return
-    what = "changed" if after is not None and before is not None else "disappeared"
-    sizes = [f"{x[0]:,} bytes" if x else "no file" for x in (before, after)]
-    if sizes[0] == sizes[1]:
-        sizes[1] += ", written again"
-    raise DataError(
-        piece.name, f"{what} while it was read", expected=sizes[0], got=sizes[1],
-        at=str(piece.path), fix="start again when it is complete",
     )  # fmt: skip
