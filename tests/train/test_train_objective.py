@@ -34,11 +34,13 @@ def pair(shape: Any, target: Any = None, dtype: str = "float32") -> tuple[cr.Nod
         (cr.absolute_error(*pair(())), "regression"),
         (cr.huber(*pair(())), "regression"),
         (cr.poisson(*pair(())), "regression"),
-        (cr.squared_error(*pair((2, 3))), None),
+        (cr.squared_error(*pair((2, 3))), "regression"),
+        (cr.binary_cross_entropy(*pair((4, 4))), "classification"),
+        (cr.binary_cross_entropy(*pair((4,)), weights=cr.input("each", (4,))), "classification"),
         (cr.quantile(*pair((2,), ()), quantiles=(0.1, 0.9)), "quantiles"),
         (cr.cross_entropy(*pair((3,), (), "int32")), "classification"),
         (cr.cross_entropy(*pair((3,))), "classification"),
-        (cr.cross_entropy(*pair((5, 3), (5,), "int32")), None),
+        (cr.cross_entropy(*pair((5, 3), (5,), "int32")), "classification"),
         (cr.hinge(*pair((3,), (), "int32")), "classification"),
         (cr.hinge(*pair(())), "classification"),
         (cr.hinge(*pair((1,))), "classification"),
@@ -62,21 +64,78 @@ def test_a_loss_of_ones_own_has_no_metrics() -> None:
         own.score([], ["accuracy"])
 
 
-@pytest.mark.parametrize(
-    ("loss", "expected"),
-    [
-        (cr.cross_entropy(*pair((5, 3), (5,), "int32")), r"\(N, k\)\n.*\(N, 5, 3\)"),
-        (
-            cr.squared_error(*pair((2,)), weights=cr.input("each", (2,))),
-            r"weights \(N,\)\n.*weights \(N, 2\)",
-        ),
-    ],
-)
-def test_a_loss_of_ours_without_metrics_tells_what_it_compares(
-    loss: cr.Node, expected: str
-) -> None:
-    with pytest.raises(SettingError, match=expected):
-        objective(loss).score([], ["accuracy"])
+def test_a_loss_of_ours_without_metrics_is_named() -> None:
+    with pytest.raises(SettingError, match=r"no metrics are known(.|\n)*cosine"):
+        objective(cr.cosine(*pair((4,)))).score([], ["accuracy"])
+
+
+# ---------------------------------------------------------------- positions
+
+R = np.random.default_rng(3)
+ROWS, STEPS = 30, 5
+HALF = R.random((ROWS, STEPS)) < 0.6
+POSITIONS: dict[str, tuple[Any, Any, tuple[int, ...], str, Any]] = {
+    "classes": (cr.cross_entropy, (3,), (), "int32", R.integers(0, 3, (ROWS, STEPS))),
+    "chances": (cr.cross_entropy, (3,), (3,), "float32", R.dirichlet([1, 1, 1], (ROWS, STEPS))),
+    "yes or no": (cr.binary_cross_entropy, (1,), (1,), "float32", HALF[..., None] * 1.0),
+    "sides": (cr.hinge, (2,), (), "int32", HALF * 1),
+    "numbers": (cr.squared_error, (2,), (2,), "float32", R.normal(size=(ROWS, STEPS, 2))),
+    "logarithms": (cr.poisson, (2,), (2,), "float32", R.poisson(2.0, (ROWS, STEPS, 2)) * 1.0),
+    "quantiles": (lambda y, t, **how: cr.quantile(y, t, quantiles=(0.1, 0.9), **how),
+                  (2,), (), "float32", R.normal(size=(ROWS, STEPS))),
+    "a quantile": (lambda y, t, **how: cr.quantile(y, t, quantiles=0.3, **how),
+                   (), (), "float32", R.normal(size=(ROWS, STEPS))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("weighed", ["", "examples", "values"])
+@pytest.mark.parametrize("name", POSITIONS)
+def test_metrics_count_positions(name: str, weighed: str) -> None:
+    """Where an example has several, the scores are those of examples that have one each."""
+    loss, inner, goal, dtype, truth = POSITIONS[name]
+    prediction = R.normal(size=(ROWS, STEPS, *inner))
+    weights = {"": None, "examples": R.random(ROWS) + 0.1, "values": HALF * 1.0}[weighed]
+
+    def scores(shape: tuple[int, ...], values: list[np.ndarray]) -> dict[str, float]:
+        how = {"weights": cr.input("w", values[2].shape[1:])} if len(values) > 2 else {}
+        one = objective(loss(*pair((*shape, *inner), (*shape, *goal), dtype), **how))
+        return one.score(values, one.each_epoch) | one.score(values)
+
+    given = [prediction, truth, *([] if weights is None else [weights])]
+    found = scores((STEPS,), given)
+    spread = np.ones((ROWS, STEPS)) if weights is None else weights.reshape(ROWS, -1)
+    spread = np.broadcast_to(spread, (ROWS, STEPS)).reshape(-1)
+    if name in ("numbers", "logarithms"):  # each number counts
+        inner, goal, spread = (), (), spread.repeat(2)
+    alone = scores((), [prediction.reshape(-1, *inner), truth.reshape(-1, *goal), spread])
+    assert found
+    for metric, value in found.items():
+        assert value == pytest.approx(alone[metric], rel=1e-12), metric
+
+
+def test_padding_does_not_count() -> None:
+    logits, truth = R.normal(size=(ROWS, STEPS, 3)), R.integers(0, 3, (ROWS, STEPS))
+    y, t = pair((STEPS, 3), (STEPS,), "int32")
+    right = (logits.argmax(-1) == truth)[HALF].mean()
+    model = cr.Model(y, cr.cross_entropy(y, t, ignore_index=-1))
+    data = {"y": logits.astype("float32"), "t": np.where(HALF, truth, -1)}
+    assert model.evaluate(data)["accuracy"] == pytest.approx(right)
+    mask = cr.input("mask", (STEPS,), dtype="bool")
+    model = cr.Model(y, cr.cross_entropy(y, t, weights=mask))
+    data = {"y": logits.astype("float32"), "t": truth, "mask": HALF}
+    assert model.evaluate(data, "accuracy")["accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize("epochs", [1, 40])
+def test_the_history_has_the_accuracy_of_positions(epochs: int) -> None:
+    x, t = cr.input("x", (STEPS, 3)), cr.input("t", (STEPS,), dtype="int32")
+    logits = cr.dense(x, 2)
+    model = cr.Model(logits, cr.cross_entropy(logits, t), seed=0)
+    data: dict[str, Any] = {"x": R.normal(size=(ROWS, STEPS, 3)).astype("float32"), "t": HALF * 1}
+    held = {name: x[-8:] for name, x in data.items()}
+    history = model.fit(data, epochs=epochs, validation=held, verbose=False, keep_best=False)
+    last = history["validation_accuracy"][-1]
+    assert last == pytest.approx(model.evaluate(held)["accuracy"], rel=1e-12)
 
 
 def test_one_metric_needs_no_list() -> None:

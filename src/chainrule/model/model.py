@@ -117,6 +117,9 @@ class Model(Predicting[Result]):
             data: as for `fit`.
             metrics: names or functions; None takes the defaults of the loss.
 
+        Where an example has several positions, such as pixels or steps of a sequence, each counts
+        in the metrics as its loss does: by the weights, and not where its class is ignored.
+
         Where the loss weights examples and the data has no weights, all have equal weight. The
         `notes` of the scores tell of a table how it differs from the training data, how many of
         its rows repeat training rows, and which are left out. Of a stream of more rows than are

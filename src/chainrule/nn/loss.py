@@ -113,10 +113,10 @@ class Loss:
 
 
 _FITS: dict[Form, Callable[[Node, Node], bool]] = {
-    "numbers": lambda prediction, target: prediction.ndim <= 2,
+    "numbers": lambda prediction, target: True,
     "quantiles": lambda prediction, target: True,
-    "classes": lambda prediction, target: 1 <= prediction.ndim <= 2,
-    "labels": lambda prediction, target: target.ndim >= prediction.ndim <= 2,
+    "classes": lambda prediction, target: prediction.ndim >= 1,
+    "labels": lambda prediction, target: target.ndim >= prediction.ndim,
 }
 """By form, whether a prediction and a target have its shapes."""
 

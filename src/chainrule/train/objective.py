@@ -22,6 +22,9 @@ EACH_EPOCH: dict[Task, tuple[str, ...]] = {
 }
 """The default metrics of every epoch; `evaluate` has all metrics of the task."""
 
+OF_POSITIONS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "log_loss")
+"""What `evaluate` has of classes of positions: there are many, and others take a sort for each."""
+
 
 class Objective:
     """The scoring of a prediction, from the record of its loss in the graph.
@@ -34,6 +37,9 @@ class Objective:
         kind: the name of the loss function; None without a record.
         task: classification, multilabel, regression, quantiles, or None where no metric fits.
         prediction, target, weights: the nodes that are scored; None where there are none.
+        positions: whether metrics count positions, not examples: pixels, or steps of a sequence.
+            So they do where a prediction has more axes than numbers or classes of examples have,
+            or where the loss weighs single values.
     """
 
     def __init__(self, record: Operation | None = None) -> None:
@@ -43,6 +49,8 @@ class Objective:
         self.target: Node | None = None
         self.weights: Node | None = None
         self.task: Task | None = None
+        self.positions = False
+        self._wide = False  # the last axis of the prediction is that of classes or quantiles
         self._loss: Loss | None = None
         self._form: Form | None = None
         self._levels: tuple[float, ...] | None = None
@@ -54,12 +62,17 @@ class Objective:
         self.prediction, self.target = record.operands[1:3]
         self.weights = record.operands[3] if len(record.operands) > 3 else None
         self._loss = LOSSES.get(str(self.kind))
-        if self._loss is None or (self.weights is not None and self.weights.ndim > 1):
-            return  # metrics support weights of examples, not of single values
+        if self._loss is None:
+            return
         self._form = self._loss.form(self.prediction, self.target)
+        shape = self.prediction.shape
+        weighed = 1 if self.weights is None else self.weights.ndim
+        self._wide = self._form == "classes" or len(shape) > self.target.ndim
+        each = self.target if self._form == "quantiles" else self.prediction
+        self.positions = weighed > 1 or each.ndim > (1 if each is self.target else 2)
         if self._form == "labels":
-            shape = self.prediction.shape
-            self.task = "multilabel" if len(shape) == 2 and shape[1] != 1 else "classification"
+            columns = len(shape) == 2 and shape[1] != 1 and not self.positions
+            self.task = "multilabel" if columns else "classification"
         elif self._form is not None:
             self.task = _TASKS[self._form]
 
@@ -99,7 +112,7 @@ class Objective:
         """
         if self.task is None:
             if requested:
-                raise _no_metrics(self.kind, self.prediction, self.weights)
+                raise _no_metrics(self.kind)
             return Scores()
         if requested is not None:
             requested = several(requested)
@@ -107,10 +120,14 @@ class Objective:
                 return Scores()
         assert self._loss is not None
         prediction, target, *rest = values
-        weights = self._counted(target, rest[0] if rest else None)
+        given = self._spread(rest[0], prediction) if rest else None
+        prediction, target = self._in_rows(prediction), self._in_rows(target)
+        weights = self._counted(target, given)
         scored, truth = self._scored(prediction, self._loss), self._truth(target, self._loss)
         if requested is None:
             requested = self._loss.metrics.get(self.task)
+        if requested is None and self.positions and self.task == "classification":
+            requested = OF_POSITIONS
         if self.task == "classification" and decided is not None:
             return metrics.classification(
                 truth, scored, weights=weights, requested=requested, decided=decided(scored)
@@ -153,12 +170,30 @@ class Objective:
         assert self._loss is not None
         assert functions is not None
         count, n = predictions.shape[:2]
-        flat = self._scored(predictions.reshape(count * n, *predictions.shape[2:]), self._loss)
-        scored, truth = flat.reshape(count, n, *flat.shape[1:]), self._truth(target, self._loss)
+        rows = self._in_rows(predictions.reshape(count * n, *predictions.shape[2:]))
+        flat, truth = self._scored(rows, self._loss), self._truth(self._in_rows(target), self._loss)
+        scored = flat.reshape(count, -1, *flat.shape[1:])
         found = {name: each(truth, scored) for name, each in functions.items()}
         if any(rows.broken for rows, _ in found.values()):
             return [self.score([x, target], requested) for x in predictions]
         return [Scores({name: float(x[k]) for name, (_, x) in found.items()}) for k in range(count)]
+
+    def _in_rows(self, values: Array) -> Array:
+        """A prediction or a target with a row for what metrics count; see `positions`."""
+        assert self.prediction is not None
+        if not self.positions:
+            return values
+        if self._wide and values.ndim == self.prediction.ndim:
+            return values.reshape(-1, values.shape[-1])
+        return values.reshape(-1)
+
+    def _spread(self, weights: Array, prediction: Array) -> Array:
+        """Weights, which have the first axes of the losses, for each row that metrics count."""
+        if not self.positions:
+            return weights
+        shape = prediction.shape[:-1] if self._wide else prediction.shape
+        ones = (1,) * (len(shape) - weights.ndim)
+        return np.broadcast_to(weights.reshape(*weights.shape, *ones), shape).reshape(-1)
 
     def _scored(self, prediction: Array, loss: Loss) -> Array:
         """The prediction for metrics: probabilities for logits, numbers for logarithms."""
@@ -185,20 +220,12 @@ class Objective:
         return classes.astype(np.int64)
 
 
-def _no_metrics(kind: str | None, prediction: Node | None, weights: Node | None) -> SettingError:
+def _no_metrics(kind: str | None) -> SettingError:
     """The error about metrics of a loss that has none for what it compares."""
-    if kind is None or prediction is None:
-        return SettingError(
-            "metrics", "no metrics are known for this loss", got="a loss of your own",
-            fix="use a loss of chainrule, or compute them from predict()",
-        )  # fmt: skip
-    each = "" if weights is None or weights.ndim < 2 else f", weights {weights.type.sizes}"
     return SettingError(
-        "metrics", "metrics compare one prediction an example",
-        expected="weights (N,)" if each else "a prediction (N,) or (N, k)",
-        got=f"{kind} of {prediction.type.sizes}{each}",
-        fix="compute them from predict(), where each position is a row: "
-        "predict(data).reshape(-1, k)",
+        "metrics", "no metrics are known for this loss",
+        got="a loss of your own" if kind is None else kind,
+        fix="compute them from predict(), or use a loss that has some",
     )  # fmt: skip
 
 
