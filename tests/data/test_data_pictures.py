@@ -146,7 +146,7 @@ def test_exif_data_turn_a_picture(tmp_path: Path) -> None:
     assert (turned[:4] == 255).all()
     assert not turned[4:].any()
     found = decode(["t.png"], str(tmp_path), (8, 4), 1)
-    assert found.remarks == {0: ["turned as their EXIF data say"]}
+    assert found.remarks == {0: ["turned as the EXIF data say"]}
 
 
 def test_the_first_picture_of_an_animation(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ Size = tuple[int, int]
 """Height and width."""
 
 ANIMATED = "animated or of several pages: the first picture is read"
-TURNED = "turned as their EXIF data say"
+TURNED = "turned as the EXIF data say"
 ALPHA = "partly transparent: laid on white"
 DEEP = "of 16 bits a channel: reduced to 8"
 PRINTED = "in the colours of print (CMYK): converted"

@@ -127,7 +127,8 @@ def read_npz(path: Path, source: str) -> Table:
             arrays = {name: file[name] for name in file.files}
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, KeyError) as error:
         raise DataError(source, "cannot be read", got=str(error).splitlines()[0],
-                        fix="save arrays of numbers: np.savez('data.npz', x=x, y=y)",
+                        fix="save numbers or texts, no objects: "
+                        "np.savez('data.npz', x=x, y=np.array(y, str))",
                         ) from None  # fmt: skip
     picked, notes = _picked(arrays, source)
     x, *y = picked
@@ -150,7 +151,7 @@ def read_npz(path: Path, source: str) -> Table:
                 fix="a class of one-hot rows is y.argmax(axis=1)",
             )  # fmt: skip
         columns[name] = target[:, 0]
-    table = from_mapping(columns)
+    table = from_mapping(columns, source)
     for name in y:
         if re.search("label|class", name.lower()):
             table = _of_classes(table, name)

@@ -177,7 +177,8 @@ def _grids(name: str, array: NDArray[Any], source: str) -> Column:
     if not np.isfinite(array).all():
         row = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).argmax())
         raise DataError(source, f"column {name!r} holds NaN or an infinity", at=f"row {row + 1}",
-                        expected="finite numbers in the arrays of a column")  # fmt: skip
+                        expected="finite numbers in the arrays of a column",
+                        fix="leave such rows out, or put 0 there: np.nan_to_num(x)")  # fmt: skip
     return Column(name, "array", array)
 
 
