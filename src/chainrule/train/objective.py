@@ -23,7 +23,7 @@ EACH_EPOCH: dict[Task, tuple[str, ...]] = {
 """The default metrics of every epoch; `evaluate` has all metrics of the task."""
 
 OF_POSITIONS = ("accuracy", "balanced_accuracy", "f1", "precision", "recall", "log_loss")
-"""What `evaluate` has of classes of positions: there are many, and others take a sort for each."""
+"""The metrics of `evaluate` for classes of positions, of which there are many: none sorts them."""
 
 
 class Objective:
