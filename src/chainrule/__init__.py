@@ -4,7 +4,6 @@ from chainrule.system import startup as _startup
 
 # isort: split
 from chainrule import train
-from chainrule.system.collector import paused_collector as _paused_collector
 from chainrule.system.exports import Exports as _Exports
 
 del train  # the folder: it is loaded now, so that the name stays the function's
@@ -14,5 +13,4 @@ __dir__ = _exports.directory
 __getattr__ = _exports.load
 
 if not _startup.STARTED:  # what every network needs; a command loads what it needs itself
-    with _paused_collector():  # modules are many objects, and none of them is garbage
-        _exports.load("Model")
+    _exports.load("Model")
