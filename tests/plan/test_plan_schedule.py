@@ -59,7 +59,7 @@ def test_the_phases_of_a_plan_are_those_of_its_module(seed: int) -> None:
 def test_machine_code_comes_with_the_phases_of_its_module(seed: int) -> None:
     plan, _ = plans(seed)
     program = build(plan, host(), MOST_ROWS)
-    code = unpack(pack(plan, program, object_files(program, host()), 1), host(), MOST_ROWS)
+    code = unpack(pack(plan, program, object_files(program, host()), (1, 1)), host(), MOST_ROWS)
     run, made = (
         [[replace(x, operands=()) for x in phase] for phase in phases]
         for phases in (code.program.phases, program.phases)
