@@ -82,6 +82,14 @@ def test_numbers_within_the_range_but_elsewhere_are_told() -> None:
     assert told(AGES, {"age": [1.0, 2.0]}) == [], "two rows may be so by chance"
 
 
+def test_where_the_middles_are_written_alike_the_shares_are_told() -> None:
+    train = {"year": np.linspace(2023.6, 2024.4, 600), "y": np.arange(600.0)}
+    assert told(train, {"year": np.linspace(2023.61, 2023.7, 200)}) == [
+        "column 'year': distributed otherwise than in training: 100 % of the values up to 2024, "
+        "there 14 %"
+    ]
+
+
 def test_dates_far_outside_are_told_as_dates() -> None:
     days = np.datetime64("2020-01-01") + np.arange(400)
     (line,) = told({"when": days, "y": np.arange(400.0)}, {"when": days[:50] + 3000})

@@ -167,13 +167,17 @@ def _elsewhere(member: Member, present: Floats, chance: float) -> str:
     low = (np.searchsorted(knots, points, "right") - 1) / (KNOTS - 1)  # between these shares
     high = np.minimum(low + 1 / (KNOTS - 1), 1)
     share = np.searchsorted(np.sort(present), points, "right") / len(present)
-    distance = float(np.maximum(low - share, share - high).max())
-    if distance < noise:
+    distances = np.maximum(low - share, share - high)
+    most = int(distances.argmax())
+    if distances[most] < noise:
         return ""
     name = _date if member.kind == "date" else number
-    return (f"distributed otherwise than in training: half of the values up to "
-            f"{name(float(np.median(present)))}, there up to {name(member.stats.median)}"
-            )  # fmt: skip
+    here, there = name(float(np.median(present))), name(member.stats.median)
+    told = f"half of the values up to {here}, there up to {there}"
+    if here == there:
+        told = (f"{_percent(share[most])} of the values up to {name(points[most])}, there "
+                f"{_percent((low[most] + high[most]) / 2)}")  # fmt: skip
+    return f"distributed otherwise than in training: {told}"
 
 
 def _noise(rows: int, trained: int, chance: float) -> float:
