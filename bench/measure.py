@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.cells import Cell
+from bench.peak import handover
 from bench.process import Worker, WorkerError, all_cores, place, spinning
 from bench.records import Record
 
@@ -112,7 +113,7 @@ def _train(
                 entries.append(Entry(worker, record, request))
         able = alike(ready(entries, settings.tell), settings.tell)
         with spinning(taken):
-            found = rounds(able, settings.rounds)
+            found = rounds(able, settings.rounds, idle=taken is None)
         for entry, record in zip(able, found, strict=True):
             yield entry.worker, record
 
@@ -171,11 +172,21 @@ def alike(entries: Sequence[Entry], tell: Callable[[str], None]) -> list[Entry]:
     return able
 
 
-def rounds(entries: Sequence[Entry], count: int) -> list[Record]:
-    """Requests from one worker after another; every round begins with the next one."""
+def rounds(entries: Sequence[Entry], count: int, *, idle: bool = True) -> list[Record]:
+    """Requests from one worker after another; every round begins with the next one.
+
+    On a machine that is `idle` otherwise, the handover between two cores is measured too.
+    """
+    two = idle and any(x.record.threads == 2 for x in entries)
     samples: list[list[float]] = [[] for _ in entries]
+    apart: list[float] = []
     for turn in range(count):
         for k in range(len(entries)):
             at = (k + turn) % len(entries)
             samples[at].append(entries[at].worker.ask(**entries[at].request))
-    return [replace(x.record, samples=found) for x, found in zip(entries, samples, strict=True)]
+        if two:
+            apart.append(handover())
+    return [
+        replace(x.record, samples=found, handover=apart if x.record.threads == 2 else ())
+        for x, found in zip(entries, samples, strict=True)
+    ]

@@ -23,6 +23,7 @@ class Record:
         threads: of the cell; 0 where that means nothing.
         flops: of the matrix products of what a sample is the time of; 0 if it has none.
         loss: after some epochs of training; 0 where nothing is trained.
+        handover: seconds from one core to the other, once a round; of two threads.
     """
 
     group: str
@@ -33,6 +34,7 @@ class Record:
     threads: int = 0
     flops: float = 0.0
     loss: float = 0.0
+    handover: Sequence[float] = ()
 
     @property
     def value(self) -> float:
@@ -47,6 +49,7 @@ class Row:
     Attributes:
         values: the median of each system, quickest first.
         losses: after some epochs of training, of the systems that train.
+        handover: median of the seconds from one core to the other; 0 for one thread.
     """
 
     cell: str
@@ -55,6 +58,7 @@ class Row:
     threads: int
     flops: float
     losses: dict[str, float] = field(default_factory=dict)
+    handover: float = 0.0
 
     @property
     def ours(self) -> float | None:
@@ -88,7 +92,8 @@ def _row(cell: str, found: Sequence[Record]) -> Row:
     first = found[0]
     values = {x.system: x.value for x in sorted(found, key=lambda x: x.value)}
     losses = {x.system: x.loss for x in found if x.loss}
-    return Row(cell, first.unit, values, first.threads, first.flops, losses)
+    handover = median(first.handover) if first.handover else 0.0
+    return Row(cell, first.unit, values, first.threads, first.flops, losses, handover)
 
 
 def disagreement(found: Iterable[Row]) -> float:

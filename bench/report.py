@@ -47,15 +47,17 @@ def table(found: Sequence[Row], peaks: Mapping[str, float]) -> str:
     """
     names = [x for x in ORDER if any(x in row.values for row in found)]
     shares = any(share(row, peaks) for row in found)
-    head = ["", *names, "best peer", "ratio", *(["of peak"] if shares else [])]
-    lines = [head, [":--", *["--:"] * len(names), ":--", "--:", *["--:"] * shares]]
+    apart = any(row.handover for row in found)
+    head = ["", *names, "best peer", "ratio", *["of peak"] * shares, *["cores"] * apart]
+    lines = [head, [":--", *["--:"] * len(names), ":--", *["--:"] * (1 + shares + apart)]]
     for row in found:
         values = [quantity(row.values[x], row.unit) if x in row.values else "" for x in names]
         ratio = "" if row.ratio is None else f"**{row.ratio:.2f}**"
         of = share(row, peaks)
         lines.append(
             [row.cell, *values, row.best[0] if row.best else "", ratio]
-            + ([f"{of:.0%}" if of else ""] if shares else [])
+            + [f"{of:.0%}" if of else ""] * shares
+            + [quantity(row.handover, "s") if row.handover else ""] * apart
         )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -72,7 +74,7 @@ def quantity(value: float, unit: str) -> str:
     """A number with a unit, in three digits."""
     steps = [("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]
     if unit == "s":
-        steps = [("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)]
+        steps = [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)]
     name, size = steps[0]
     for larger, bound in steps[1:]:
         if value >= 0.9995 * bound:

@@ -72,7 +72,8 @@ def test_geometric_mean() -> None:
     ("value", "unit", "text"),
     [
         (7.4321e-6, "s", "7.43 µs"),
-        (1.23e-7, "s", "0.12 µs"),
+        (2.71e-8, "s", "27.1 ns"),
+        (1.23e-7, "s", "123 ns"),
         (99.96e-6, "s", "100 µs"),
         (999.4e-6, "s", "999 µs"),
         (999.6e-6, "s", "1.00 ms"),
@@ -99,6 +100,20 @@ def test_share_of_the_peak_is_that_of_its_number_of_threads() -> None:
     assert share(one, peaks) == 0.5
     assert share(two, peaks) == 0.25
     assert share(none, peaks) is None
+
+
+def test_a_table_of_two_threads_tells_how_far_their_cores_were_apart() -> None:
+    found = rows(
+        [
+            record(OURS, 1.0, cell="1", threads=1),
+            record(OURS, 1.0, cell="2", threads=2, handover=[3e-8, 1.6e-7, 2.8e-8]),
+        ],
+        "training",
+    )
+    head, _, one, two = table(found, {}).splitlines()
+    assert head.endswith("| ratio | cores |")
+    assert one.endswith("|  |  |")
+    assert two.endswith("| 30.0 ns |")
 
 
 def test_a_table_has_a_column_for_each_system_that_was_there() -> None:

@@ -15,7 +15,8 @@ from bench.__main__ import QUICK, parts
 from bench.cells import NETWORKS, Cell, data, start
 from bench.designs import DESIGNS
 from bench.measure import Entry, Settings, alike, prediction, ready
-from bench.process import Place, Worker, WorkerError, environment, place
+from bench.peak import handover
+from bench.process import Place, Worker, WorkerError, all_cores, environment, place
 from bench.records import Record
 from bench.size import needed, size
 from bench.systems import BOUND, OURS, SYSTEMS
@@ -144,6 +145,13 @@ def test_a_worker_that_does_other_steps_is_left_out(monkeypatch: pytest.MonkeyPa
         assert not told
         assert alike(able, told.append) == able[:1]
     assert "Chainrule does other steps: loss 1." in told[0]
+
+
+@pytest.mark.skipif(len(all_cores()) < 2 or sys.platform != "linux", reason="no two processors")
+def test_a_line_goes_from_core_to_core_and_the_affinity_of_the_process_stays() -> None:
+    before = os.sched_getaffinity(0)
+    assert handover() > 1e-9
+    assert os.sched_getaffinity(0) == before
 
 
 def test_data_of_a_design_can_be_learned() -> None:
