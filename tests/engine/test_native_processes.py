@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import thread as executors
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,15 @@ def test_a_fork_while_other_threads_compile_and_predict() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_machine_code_is_made_while_a_fork_waits_for_the_compiler() -> None:
+    made: list[object] = []
+    thread = threading.Thread(target=lambda: made.append(answers(model(width=61))), daemon=True)
+    with executors._global_shutdown_lock:  # as a fork holds it, while it waits for the compiler
+        thread.start()
+        thread.join(100)
+    assert made
 
 
 def test_spawned_processes_give_the_same_bits() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from threading import Thread
 
 from chainrule.backend.cpu.abi import Program
 from chainrule.backend.cpu.machine import Machine
@@ -18,13 +20,38 @@ FOLDER = "shared"
 
 def object_files(program: Program, machine: Machine) -> list[bytes]:
     """The object files of a program, to be linked; several processors compile them."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (cached code needs none)
-
     own, shared = program.modules
-    with compiling(machine) as made, ThreadPoolExecutor(usual_threads()) as pool:
-        files = [pool.submit(made, text) for text in own]  # first what takes long
-        files += [pool.submit(_shared, text, machine, made) for text in shared]
-        return [file.result() for file in files]
+    with compiling(machine) as made:
+        jobs = [partial(made, text) for text in own]  # first what takes long
+        return _done([*jobs, *(partial(_shared, text, machine, made) for text in shared)])
+
+
+def _done(jobs: Sequence[Callable[[], bytes]]) -> list[bytes]:
+    """What jobs return, which threads do, this one among them.
+
+    No executor starts the threads: fork() takes the lock of all executors before that of the
+    compiler, which is held here.
+    """
+    count = min(usual_threads(), len(jobs))
+    waiting = deque([*enumerate(jobs), *[None] * count])  # a thread ends at a None
+    files, errors = dict[int, bytes](), list[BaseException]()
+
+    def work() -> None:
+        for number, job in iter(waiting.popleft, None):
+            try:
+                files[number] = job()
+            except BaseException as error:
+                errors.append(error)
+
+    threads = [Thread(target=work) for _ in range(count - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [files[k] for k in range(len(jobs))]
 
 
 def _shared(text: str, machine: Machine, made: Callable[[str], bytes]) -> bytes:
