@@ -176,7 +176,8 @@ def test_a_full_disk_is_reported_in_words(folder, capsys, monkeypatch) -> None:
     monkeypatch.setattr("chainrule.report.page.Report.write", full)
     code, err = told(capsys, "train", "xor", "--target", "label", "--epochs", "1", "-q")
     assert code == 1
-    assert "No space left on device: report.html" in err
+    assert "got       No space left on device" in err
+    assert "at        report.html" in err
     assert (folder / "xor-model" / "model.safetensors").is_file()
 
 

@@ -94,7 +94,7 @@ class Run:
     _feed: Feed = field(init=False)
     _room: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), init=False)
     _slice: int = field(default=1, init=False)  # steps in the next call of the program
-    _goes_on: bool = field(default=False, init=False)  # since its last call nobody changed anything
+    _goes_on: bool = field(default=False, init=False)  # since its last call nothing was changed
     _synced: dict[str, Array] = field(default_factory=dict, init=False)  # at the end of an epoch
 
     def __post_init__(self) -> None:

@@ -58,7 +58,7 @@ class ColumnDigests:
 
 
 def _columns(block: Block, array: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What is encoded of each column of a block, by its name."""
+    """Each column of a block as encoded, by its name."""
     if block.kind == "numbers":
         yield from ((x.column, array[:, k]) for k, x in enumerate(block.members))
     elif block.kind == "categories":

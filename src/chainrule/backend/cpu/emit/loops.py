@@ -281,7 +281,7 @@ class ReductionLoops:
         return constant(number(low if combine == "max" else high, self.dtype), self.dtype, lanes)
 
     def _left_out(self) -> str:
-        """What a lane outside of the mask gives: in a sum -0.0, as zeros make LLVM expand vectors,
+        """The value of lanes outside of the mask: in a sum -0.0, as zeros make LLVM expand vectors,
         for which Zen 4 takes 20 cycles."""
         if self.combine == "sum" and self.dtype in FLOATS:
             return constant(number(-0.0, self.dtype), self.dtype, self.lanes)
