@@ -18,7 +18,7 @@ from chainrule.data.blocks import Encoded, subset
 from chainrule.data.columns.gaps import QUOTED
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.spool import Spool, block_rows
-from chainrule.data.readers.sqltext import sql_text
+from chainrule.data.readers.sqltext import sql_name, sql_text
 from chainrule.data.repeats import MIN_SHARE, repeated
 from chainrule.data.table import Column, Table, counted
 from chainrule.display.screen import forget
@@ -121,7 +121,7 @@ def write_column_parts(
 ) -> tuple[int, list[str]]:
     """Write Parquet or JSON lines in the same way; the columns to keep have their types."""
     notes, rows, connection = PartNotes(), 0, spool.connection
-    kept = ", ".join(f"{_kept(spool, name)} AS {_name(name)}" for name in keep)
+    kept = ", ".join(f"{_kept(spool, name)} AS {sql_name(name)}" for name in keep)
     with interrupted_queries(), replacing(path) as new, spool.named(spool.source):
         for begin, table in parts_of(spool, memory):
             columns, found = made(table)
@@ -171,10 +171,6 @@ def _kept(spool: Spool, name: str) -> str:
     found = spool.connection.execute(f"SELECT {asked}, count({cell}) FROM spool.rows").fetchone()
     kind = next((kind for kind, all_are in zip(tests, found, strict=False) if all_are), None)
     return cell if kind is None or not found[-1] else f"TRY_CAST({cell} AS {kind})"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

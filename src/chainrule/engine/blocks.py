@@ -20,7 +20,6 @@ from chainrule.engine.buckets import (
     Bucket,
     Found,
     Made,
-    Making,
     by_part,
     common_buckets,
     common_bytes,
@@ -212,7 +211,7 @@ class BlockRunner:
             block = self._blocks.common(part, size)
             if block is not None:
                 return common_buckets(found, tree, ranks, block)
-        return [Bucket(phases, TreeSum(tree, ranks, Making(x))) for phases, x in found]
+        return [Bucket(phases, TreeSum(tree, ranks, make)) for phases, make in found]
 
     def _totals(self, buckets: Sequence[Bucket], blocks: Sequence[Block]) -> list[Made] | None:
         """The sums over all blocks that a part of a step makes; None where not all is finite.

@@ -21,8 +21,8 @@ from chainrule.system.ranks.communicator import Communicator
 PAGE = 4096
 """Bytes at whose multiples sums of a type begin."""
 
-Found: TypeAlias = tuple[Part, list[Buffer]]
-"""The phases of a bucket, and the sums that are there after them."""
+Found: TypeAlias = "tuple[Part, Making]"
+"""The phases of a bucket, and what makes the sums that are there after them."""
 
 
 class Bucket(NamedTuple):
@@ -92,10 +92,9 @@ def common_buckets(
 ) -> list[Bucket]:
     """Buckets in memory that all ranks have in common; `common_bytes` says how much it takes."""
     copies = len(tree.parts) + 1
-    makes = [Making(x) for _, x in found]
-    starts = np.cumsum([0, *(copies * x.bytes for x in makes)])
+    starts = np.cumsum([0, *(copies * make.bytes for _, make in found)])
     made = list[Bucket]()
-    for (phases, _), make, start in zip(found, makes, starts, strict=False):
+    for (phases, make), start in zip(found, starts, strict=False):
         blocks = np.split(block[start : start + copies * make.bytes], copies)
         *parts, whole = map(make.at, blocks)
         made.append(Bucket(phases, CommonSum(tree, ranks, make, parts, whole)))
@@ -104,7 +103,7 @@ def common_buckets(
 
 def common_bytes(found: Sequence[Found], tree: Tree) -> int:
     """The bytes that some buckets take in memory in common."""
-    return (len(tree.parts) + 1) * sum(Making(x).bytes for _, x in found)
+    return (len(tree.parts) + 1) * sum(make.bytes for _, make in found)
 
 
 def by_part(code: Executable) -> list[list[Found]]:
@@ -133,6 +132,6 @@ def _buckets(part: Part, last: Mapping[Buffer, int]) -> list[Found]:
         some += sorted((x for x, k in last.items() if k == number), key=lambda x: x.name)
         full = sum(x.bytes for x in some if x.part is None) >= BUCKET
         if full or number == part[1] - 1:
-            found.append(((first, number + 1), some))
+            found.append(((first, number + 1), Making(some)))
             first, some = number + 1, []
     return found
