@@ -50,7 +50,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
     run = Shared(run_function(machine.triple, exact=plan.loss is None))
     helpers = {helper.name: helper for part in parts for helper in part.helpers}
     shared = (*_maths(parts, machine), *(helpers[name] for name in sorted(helpers)), run)
-    scratch = tuple(max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
+    fixed, each_row = (max((part.scratch[k] for part in parts), default=0) for k in (0, 1))
     slots, words = slots_of(plan.signature)
     texts = [_text(linear, *known) for linear, known in functions.compiled.items()]
     if plan.loss is not None:
@@ -63,7 +63,7 @@ def build(plan: Plan, machine: Machine, max_rows: int) -> Program:
         )
         for some in _divided(texts)
     )
-    return Program(own, slots, words, phases, scratch)  # type: ignore[arg-type]
+    return Program(own, slots, words, phases, (fixed, each_row))
 
 
 def _text(linear: LinearKernel, name: str, code: Compiled) -> _Text:

@@ -153,7 +153,8 @@ def _division(f: Function, dtype: str, lanes: int, a: str, b: str) -> tuple[str,
         more = f.value(f"add {kind} {rest}, {divisor}")
         quotient = choose(f, dtype, lanes, fix, less, quotient)
         rest = choose(f, dtype, lanes, fix, more, rest)
-    return tuple(choose(f, dtype, lanes, none, zero, x) for x in (quotient, rest))  # type: ignore[return-value]
+    quotient, rest = (choose(f, dtype, lanes, none, zero, x) for x in (quotient, rest))
+    return quotient, rest
 
 
 def _cast(f: Function, dtype: str, source: str, lanes: int, a: str) -> str:

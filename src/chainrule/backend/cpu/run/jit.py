@@ -168,7 +168,7 @@ def _emitted(target: Any, module: Any) -> bytes:
 
 
 @cache
-def _unlocked(name: str) -> Callable[..., Any]:
+def _unlocked(name: str) -> Any:
     """A function of llvmlite's library, without its lock where llvmlite tells the library."""
     from llvmlite.binding import ffi  # noqa: PLC0415  # takes 120 ms
 
@@ -176,7 +176,7 @@ def _unlocked(name: str) -> Callable[..., Any]:
     try:
         function = ctypes.CDLL(ffi.lib._name, handle=ffi.lib._handle)[name]
     except AttributeError:  # names without a promise: then only one thread compiles at a time
-        return known  # type: ignore[no-any-return]
+        return known
     function.argtypes, function.restype = known.argtypes, known.restype
     return function
 

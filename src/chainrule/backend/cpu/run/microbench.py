@@ -375,8 +375,9 @@ def _step(native: Runner) -> float:
     """Seconds of a step, from the difference between many steps and few."""
     few, many = 2, 22
     rows, ends = np.zeros(many, np.int64), np.arange(many + 1)
-    short, long = (
-        _best_time(lambda n=n: native.run(rows[:n], ends[: n + 1], {}), 100, 0.01)  # type: ignore[misc]
-        for n in (few, many)
-    )
+
+    def seconds(steps: int) -> float:
+        return _best_time(lambda: native.run(rows[:steps], ends[: steps + 1], {}), 100, 0.01)
+
+    short, long = seconds(few), seconds(many)
     return max(long - short, 0.0) / (many - few)
