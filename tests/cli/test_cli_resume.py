@@ -321,6 +321,21 @@ def test_what_the_folder_keeps_is_plain(begun: Path) -> None:
 
 # ---------------------------------------------------------------- killed
 
+
+def test_the_output_that_was_asked_for_is_kept_from_the_first_instant(
+    place: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # once the folder of the run has its file
+        patch.setattr("chainrule.cli.commands.train.place", killed)
+        told(*BEGIN, "-o", "mine", "-q", cwd=place, code=130)
+    told("--resume", "runs/a", "-q", cwd=place)
+    assert (place / "mine" / "model.safetensors").exists()
+    assert not (place / "houses-model").exists()
+
+
 KILLED = """
 import os, random, signal, sys, time
 from chainrule.cli.main import main

@@ -271,6 +271,8 @@ def _keep(order: Order, training: Training, kept: RunFolder, trouble: Console) -
             "stream": training.in_parts, "memory": order.memory,
             "record": order.record,
             "device": None if order.device == "cpu" else order.device}  # fmt: skip
+    if kept.begun is None and order.output is not None:  # else `place` compares it first
+        more["output"] = order.output
     command = command_of(kept, order.data, order.command_line, more)
     kept.begin(order.chosen, training, command=command)
     for note in kept.notes:

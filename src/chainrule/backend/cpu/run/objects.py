@@ -27,7 +27,7 @@ def object_files(program: Program, machine: Machine) -> list[bytes]:
 
 
 def _done(jobs: Sequence[Callable[[], bytes]]) -> list[bytes]:
-    """What jobs return, which threads do, this one among them.
+    """The results of jobs, which threads do, this one among them.
 
     No executor starts the threads: fork() takes the lock of all executors before that of the
     compiler, which is held here.
