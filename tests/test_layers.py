@@ -34,7 +34,7 @@ LATE = {
     *("costs.cost", "costs.forecast"),
     *("data.blocks", "data.check", "data.columns", "data.onerow", "data.predictions"),
     *("data.readers", "data.repeats", "data.schema", "data.split", "data.streams"),
-    "data.table",
+    *("data.column", "data.table"),
     *("display.lineplot", "display.template"),
     *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
     *("explain.pixel", "explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),

@@ -12,6 +12,7 @@ from PIL import Image
 
 import chainrule as cr
 from chainrule.data import KINDS, Kind, Schema, guess_kinds, read
+from chainrule.data.column import Column, Floats
 from chainrule.data.columns.encoder import (
     ENCODERS,
     ArrayEncoder,
@@ -22,7 +23,6 @@ from chainrule.data.columns.encoder import (
 )
 from chainrule.data.columns.stats import Stats, stats_of
 from chainrule.data.features import features
-from chainrule.data.table import Column, Floats
 from chainrule.errors import ModelFileError, SettingError
 
 SIZES = ("small", "medium", "large")

@@ -13,7 +13,7 @@ from chainrule.cli.command import USAGE, Command, CommandLine, Option
 from chainrule.cli.commands import COMMANDS
 from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
-from chainrule.data.table import clip
+from chainrule.display.format import clip
 from chainrule.recipe import SETTINGS
 from chainrule.system.signals import none_ignored
 from chainrule.system.startup import raising_interrupts

@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded, subset
+from chainrule.data.column import Column
 from chainrule.data.columns.gaps import QUOTED
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.spool import Spool, block_rows
 from chainrule.data.readers.sqltext import sql_name, sql_text
 from chainrule.data.repeats import MIN_SHARE, repeated
-from chainrule.data.table import Column, Table, counted
+from chainrule.data.table import Table
+from chainrule.display.format import counted
 from chainrule.display.screen import forget
 from chainrule.errors import DataError
 from chainrule.model.model import Model

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from chainrule.cli import app
 from chainrule.cli.console import Console
-from chainrule.data.table import clip
+from chainrule.display.format import clip
 from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning, DataError
 from chainrule.system.atomicfile import FULL

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chainrule.cli.outputs import quoted
 from chainrule.data.readers import datasets
-from chainrule.data.table import Table, listed, require_column
+from chainrule.data.table import Table, require_column
+from chainrule.display.format import listed
 from chainrule.errors import SettingError
 from chainrule.recipe.target import default_target, refuse_unlabelled
 

@@ -6,6 +6,7 @@ from chainrule.data.blocks import Encoded as Encoded
 from chainrule.data.blocks import Member as Member
 from chainrule.data.check import Finding as Finding
 from chainrule.data.check import check_table as check_table
+from chainrule.data.column import Column as Column
 from chainrule.data.columns.kinds import KINDS as KINDS
 from chainrule.data.columns.kinds import Kind as Kind
 from chainrule.data.columns.kinds import Task as Task
@@ -19,5 +20,4 @@ from chainrule.data.split import folds as folds
 from chainrule.data.split import holdout as holdout
 from chainrule.data.streams.sources import stream as stream
 from chainrule.data.streams.stream import Stream as Stream
-from chainrule.data.table import Column as Column
 from chainrule.data.table import Table as Table

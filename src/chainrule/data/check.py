@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from chainrule.data.column import Column, code_counts
 from chainrule.data.columns.cells import guess_form, parse_numbers, yes_or_no
 from chainrule.data.columns.encoder import Infinite, number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task, guess_kinds, guess_task
@@ -17,8 +18,8 @@ from chainrule.data.order import order_share
 from chainrule.data.repeats import MIN_SHARE, alike_by_chance
 from chainrule.data.series import orders
 from chainrule.data.shuffle import mix, shuffled
-from chainrule.data.table import Column, Table, clip, code_counts, counted, listed
-from chainrule.display.format import number
+from chainrule.data.table import Table
+from chainrule.display.format import clip, counted, listed, number
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError
 

@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import Column, Table, counted, listed
+from chainrule.data.column import Column
+from chainrule.data.table import Table
+from chainrule.display.format import counted, listed
 
 BYTES = 8
 """The size of a digest: an accident makes equal ones of different data once in 10^19 times."""

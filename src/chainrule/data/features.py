@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.blocks import Block
+from chainrule.data.column import Floats
 from chainrule.data.columns.columns import UNSEEN
 from chainrule.data.columns.encoder import (
     ArrayEncoder,
@@ -20,7 +21,6 @@ from chainrule.data.columns.encoder import (
 from chainrule.data.columns.stats import Stats, spread_of
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
-from chainrule.data.table import Floats
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.graph import Graph
 from chainrule.graph.leaves import input

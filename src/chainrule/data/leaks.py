@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, Floats
 from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.columns.kinds import Kind, Task
 from chainrule.data.shuffle import shuffled
-from chainrule.data.table import Column, Floats
 
 MIN_CLASS_ROWS = 5
 """Held-out rows of a class that are enough to score it."""

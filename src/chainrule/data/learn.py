@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.columns import LEFT_OUT, DroppedColumn, learn_column
 from chainrule.data.columns.encoder import ENCODERS, Encoder, GridEncoder, Infinite
 from chainrule.data.columns.kinds import Kind, guess_task, kind_of
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
-from chainrule.data.table import Column, Table, clip, counted, listed
+from chainrule.data.table import Table
+from chainrule.display.format import clip, counted, listed
 from chainrule.errors import DataError
 
 Options = Mapping[str, Mapping[str, Any]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chainrule.data.table import Column, Floats
+from chainrule.data.column import Column, Floats
 
 PARTS = 20
 """The parts of equal size that a column's order is cut into."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
-from chainrule.data.table import counted
+from chainrule.display.format import counted
 from chainrule.display.tables import Section, as_html
 from chainrule.system.atomicfile import write_whole
 

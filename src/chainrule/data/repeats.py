@@ -12,7 +12,7 @@ from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
 from chainrule.data.shuffle import mix
-from chainrule.data.table import counted
+from chainrule.display.format import counted
 
 MAX_SAVED = 100_000
 """Rows up to which a model file has their keys."""

@@ -43,8 +43,8 @@ from chainrule.data.learn import (
     refuse_words,
 )
 from chainrule.data.shift import Watch
-from chainrule.data.table import Table, clip, counted, listed, require_column
-from chainrule.display.format import number
+from chainrule.data.table import Table, require_column
+from chainrule.display.format import clip, counted, listed, number
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError, ModelFileError, SettingError, nearest
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, Floats
 from chainrule.data.columns.dates import dates_of
 from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.leaks import correlation
-from chainrule.data.table import Column, Floats
 
 MIN_ROWS, MIN_DATES = 50, 20
 MIN_LIKENESS = 0.3

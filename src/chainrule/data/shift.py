@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.blocks import Block, Member
+from chainrule.data.column import Floats
 from chainrule.data.columns.encoder import CategoryEncoder, Encoder
 from chainrule.data.columns.stats import KNOTS, Stats
-from chainrule.data.table import Floats, clip, counted, listed
-from chainrule.display.format import number
+from chainrule.display.format import clip, counted, listed, number
 
 FALSE_ALARMS = 1e-5
 """The probability that any line is told of rows like those of training."""

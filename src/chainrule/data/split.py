@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.dates import dates_of
 from chainrule.data.columns.encoder import number_form, numbers_of
 from chainrule.data.columns.kinds import guess_kind
 from chainrule.data.readers.memory import from_mapping
 from chainrule.data.shuffle import Rows, shuffled
-from chainrule.data.table import Column, counted
+from chainrule.display.format import counted
 from chainrule.errors import DataError, SettingError
 from chainrule.types import is_number
 

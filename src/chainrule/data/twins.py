@@ -12,7 +12,7 @@ from chainrule.data.check import Finding
 from chainrule.data.columns.pictures import PictureColumn
 from chainrule.data.repeats import MIN_SHARE, keys_of
 from chainrule.data.schema import Schema
-from chainrule.data.table import counted, listed
+from chainrule.display.format import counted, listed
 
 SHOWN = 3
 """Pairs that are named."""

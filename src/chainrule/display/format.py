@@ -1,9 +1,10 @@
-"""Numbers, column names and durations as text."""
+"""Numbers, names and durations as text."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 MAX_IN_FULL = 1e9
 """From here on, numbers have an exponent."""
@@ -47,3 +48,19 @@ def duration(seconds: float) -> str:
     if total < 86400:
         return f"{hours} h {minute:02d} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def listed(names: Sequence[object], limit: int = 12) -> str:
+    """Names for a message, cut after `limit`."""
+    shown = ", ".join(str(name) for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def clip(text: str, width: int = 30) -> str:
+    """A text cut to `width` characters."""
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def counted(number: int, noun: str) -> str:
+    """'1 row', '2 rows'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

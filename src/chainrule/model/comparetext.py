@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from chainrule.data.table import clip
-from chainrule.display.format import number
+from chainrule.display.format import clip, number
 from chainrule.display.handout import Handout, Part
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.tables import Section, clean

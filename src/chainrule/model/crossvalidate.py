@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.data.column import Column
 from chainrule.data.split import folds
-from chainrule.data.table import Column
 from chainrule.errors import SettingError
 from chainrule.model.many import fit_many, several
 from chainrule.model.model import Model

@@ -14,7 +14,8 @@ from chainrule.data.columns.columns import CategoryColumn
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table
+from chainrule.display.format import counted
 from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import all_rows
 from chainrule.engine.step import named_updates

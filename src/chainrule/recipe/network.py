@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import reduce
 
+from chainrule.data.column import Floats
 from chainrule.data.columns.target import ClassTarget, NumberTarget
 from chainrule.data.features import Features, beside, features, knots
 from chainrule.data.predictions import Predictions
 from chainrule.data.schema import Schema
-from chainrule.data.table import Floats
 from chainrule.graph.node import Node
 from chainrule.model.model import Model
 from chainrule.nn.compose import mlp

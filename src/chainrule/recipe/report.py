@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.check import Finding
+from chainrule.data.column import Column, code_counts
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.encoder import numbers_of
-from chainrule.data.table import Column, Table, code_counts
+from chainrule.data.table import Table
 from chainrule.data.written import label_of
 from chainrule.model.model import Model
 from chainrule.recipe.config import Config

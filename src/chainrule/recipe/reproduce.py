@@ -12,8 +12,8 @@ import numpy as np
 
 from chainrule.data.readers.inparts import InParts, in_parts
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table, counted
-from chainrule.display.format import number
+from chainrule.data.table import Table
+from chainrule.display.format import counted, number
 from chainrule.display.screen import Screen
 from chainrule.display.tables import Section, as_html
 from chainrule.errors import DataError, ModelFileError

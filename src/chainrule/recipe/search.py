@@ -13,8 +13,8 @@ import numpy as np
 
 from chainrule.data.predictions import Predictions
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table, counted, listed
-from chainrule.display.format import number, words
+from chainrule.data.table import Table
+from chainrule.display.format import counted, listed, number, words
 from chainrule.display.tables import Section, as_html, facts_html
 from chainrule.errors import ChainruleError, SettingError, WorkerDied
 from chainrule.model.many import Task, train_many

@@ -23,8 +23,9 @@ from chainrule.data.shuffle import Rows, drawn, shuffled
 from chainrule.data.streams.stream import COLUMNS, Stream
 from chainrule.data.streams.tables import rows_at, stream_of
 from chainrule.data.streams.writer import StoreWriter, opened
-from chainrule.data.table import Table, counted, require_column
+from chainrule.data.table import Table, require_column
 from chainrule.data.windows import HASHED, Held, held_rows, split_sentence
+from chainrule.display.format import counted
 from chainrule.display.screen import Screen
 from chainrule.display.tables import bytes_text
 from chainrule.errors import ChainruleError, RankLost, SettingError

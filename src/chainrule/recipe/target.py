@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chainrule.data.columns.kinds import guess_kinds
 from chainrule.data.columns.pictures import PictureColumn
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table
+from chainrule.display.format import counted
 from chainrule.errors import SettingError
 
 

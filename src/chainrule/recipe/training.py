@@ -20,8 +20,9 @@ from chainrule.data.features import Features, features
 from chainrule.data.predictions import Predictions
 from chainrule.data.repeats import Keys, keys_of
 from chainrule.data.schema import Schema
-from chainrule.data.table import Table, counted, require_column
+from chainrule.data.table import Table, require_column
 from chainrule.data.twins import check_pictures
+from chainrule.display.format import counted
 from chainrule.display.screen import Screen
 from chainrule.errors import SettingError
 from chainrule.graph.node import Array

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.shuffle import shuffled
-from chainrule.data.table import clip, counted
-from chainrule.display.format import number
+from chainrule.display.format import clip, counted, number
 from chainrule.report.charts import percent, wilson
 from chainrule.report.results import Outcome, arrays_of, decided_of, shares_of
 from chainrule.train.metrics import auc, balanced_accuracy, log_loss, mae, r2, rmse

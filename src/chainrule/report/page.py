@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.check import Finding, Findings
-from chainrule.data.table import clip
-from chainrule.display.format import duration
+from chainrule.display.format import clip, duration
 from chainrule.display.handout import render as filled
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from chainrule.data.blocks import Encoded
 from chainrule.data.columns.target import decided
-from chainrule.data.table import clip, counted
-from chainrule.display.format import number, words
+from chainrule.display.format import clip, counted, number, words
 from chainrule.display.svg import Floats
 from chainrule.display.tables import Section, as_html
 from chainrule.report import charts

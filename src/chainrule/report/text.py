@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
-from chainrule.data.table import clip, counted, listed
+from chainrule.display.format import clip, counted, listed
 from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results

@@ -10,12 +10,14 @@ from chainrule.cli.command import Command, Data, Encoding, Option, Sheet
 from chainrule.cli.console import Console
 from chainrule.cli.outputs import quoted
 from chainrule.data.check import check_table
+from chainrule.data.column import Column
 from chainrule.data.columns.kinds import guess_kinds
 from chainrule.data.readers import datasets
 from chainrule.data.readers.sources import read
 from chainrule.data.schema import Schema
-from chainrule.data.table import Column, Table, clip
+from chainrule.data.table import Table
 from chainrule.data.written import label_of
+from chainrule.display.format import clip
 from chainrule.errors import ChainruleError, SettingError
 from chainrule.recipe.config import BY_KEY
 from chainrule.report.text import print_findings, print_source

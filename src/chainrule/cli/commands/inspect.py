@@ -15,7 +15,8 @@ from chainrule.cli.outputs import beside, output_file, quoted
 from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table
+from chainrule.display.format import counted
 from chainrule.display.tables import bytes_text
 from chainrule.errors import ModelFileError, SettingError
 from chainrule.model.learning.file import load_learning

@@ -27,11 +27,13 @@ from chainrule.cli.console import Console
 from chainrule.cli.inparts import plain, unlike, write_column_parts, write_query, write_text_parts
 from chainrule.cli.modelsource import open_table_model
 from chainrule.cli.outputs import output_file, quoted
+from chainrule.data.column import Column
 from chainrule.data.predictions import csv_text
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.spool import Spool
-from chainrule.data.table import Column, Table, counted, require_column
+from chainrule.data.table import Table, require_column
+from chainrule.display.format import counted
 from chainrule.display.screen import forget
 from chainrule.engine.devices import AUTO
 from chainrule.errors import SettingError

@@ -17,8 +17,7 @@ from chainrule.costs.forecast import Forecast
 from chainrule.costs.profile import Profile
 from chainrule.data.features import features
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.table import counted
-from chainrule.display.format import duration
+from chainrule.display.format import counted, duration
 from chainrule.errors import ModelFileError, SettingError
 from chainrule.graph.listing import listing
 from chainrule.graph.serialize import to_dict

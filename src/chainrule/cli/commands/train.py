@@ -44,7 +44,7 @@ from chainrule.data.blocks import Encoded
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
 from chainrule.data.readers.stdin import STDIN
-from chainrule.data.table import counted
+from chainrule.display.format import counted
 from chainrule.engine.devices import check_device
 from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
 from chainrule.model.learning.file import save_learning

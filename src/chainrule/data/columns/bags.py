@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Codes, Column
 from chainrule.data.columns.encoder import ArrayEncoder
-from chainrule.data.table import Codes, Column
 
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from chainrule.data.column import Column, Floats
 from chainrule.data.columns.gaps import gap_among_numbers
-from chainrule.data.table import Column, Floats
 
 DecimalMark = Literal[".", ","]
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from chainrule.data.column import Codes, Column, Floats
 from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
     ENCODERS,
@@ -24,7 +25,7 @@ from chainrule.data.columns.encoder import (
 )
 from chainrule.data.columns.names import NameWords
 from chainrule.data.columns.stats import Stats, shared_values, stats_of
-from chainrule.data.table import Codes, Column, Floats, counted
+from chainrule.display.format import counted
 
 MISSING, UNSEEN = 0, 1  # category codes; known levels follow from 2
 MAX_LEVELS = 1000

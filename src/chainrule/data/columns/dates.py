@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, Floats
 from chainrule.data.columns.datetexts import (
     DATE_FORMATS,
     form_words,
@@ -17,7 +18,7 @@ from chainrule.data.columns.datetexts import (
 from chainrule.data.columns.encoder import NumericEncoder, not_all, register
 from chainrule.data.columns.gaps import gap_among_numbers
 from chainrule.data.columns.stats import Stats, stats_of
-from chainrule.data.table import Column, Floats, counted
+from chainrule.display.format import counted
 
 DAY = np.timedelta64(1, "D")
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from chainrule.data.column import Column
 from chainrule.data.columns.cells import THOUSANDS, parse_numbers
 from chainrule.data.columns.gaps import gap_among_numbers
-from chainrule.data.table import Column, Table, counted
+from chainrule.data.table import Table
 from chainrule.data.written import GENERAL, Written
+from chainrule.display.format import counted
 
 SAMPLE = 200
 PLAIN_INTEGER = re.compile(r"[+-]?\d+")

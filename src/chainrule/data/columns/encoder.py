@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Codes, Column, Floats
 from chainrule.data.columns.cells import (
     PLAIN_NUMBER,
     NumberForm,
@@ -19,7 +20,7 @@ from chainrule.data.columns.cells import (
     parse_numbers,
 )
 from chainrule.data.columns.stats import Stats
-from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.display.format import clip, counted, listed
 from chainrule.errors import DataError, SettingError
 
 MAX_GRID = 4_000_000

@@ -10,6 +10,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.cells import (
     codes_among,
     form_of,
@@ -26,7 +27,8 @@ from chainrule.data.columns.datetexts import (
 )
 from chainrule.data.columns.encoder import ENCODERS
 from chainrule.data.columns.gaps import gap_among_numbers
-from chainrule.data.table import Column, Table, clip, counted, listed, require_column
+from chainrule.data.table import Table, require_column
+from chainrule.display.format import clip, counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
 
 TaskName = Literal["classification", "regression"]

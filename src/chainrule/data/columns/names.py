@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, code_counts
 from chainrule.data.columns.bags import WordEncoder, learn_words
-from chainrule.data.table import Column, code_counts
 
 MIN_NAMES, MIN_NAME_WORDS = 50, 1.5
 """Names from which, and mean words of a name from which, the words of names are features."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import counted
+from chainrule.display.format import counted
 from chainrule.errors import DataError
 from chainrule.system.processors import processors
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, shape_words
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
 from chainrule.data.columns.mirror import mirror_share, swapped_share
 from chainrule.data.columns.picturefiles import (
@@ -23,7 +24,7 @@ from chainrule.data.columns.picturefiles import (
     look,
     told,
 )
-from chainrule.data.table import Column, counted, shape_words
+from chainrule.display.format import counted
 from chainrule.errors import DataError, SettingError
 
 LONGEST_SIDE = 64

@@ -9,8 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, shape_words
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
-from chainrule.data.table import Column, Table, counted, listed, shape_words
+from chainrule.data.table import Table
+from chainrule.display.format import counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
 
 SPAN = ".."

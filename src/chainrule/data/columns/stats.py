@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.table import Floats
+from chainrule.data.column import Floats
 
 KNOTS = 33
 MIN_SHARED_ROWS, MAX_SHARED_VALUES = 10, 200

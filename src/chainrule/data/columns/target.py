@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Codes, Column, Floats
 from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
 from chainrule.data.columns.encoder import (
     match_labels,
@@ -18,7 +19,7 @@ from chainrule.data.columns.encoder import (
     refuse_infinite,
 )
 from chainrule.data.columns.stats import Stats, stats_of, tail_share
-from chainrule.data.table import Codes, Column, Floats, clip, counted, listed
+from chainrule.display.format import clip, counted, listed
 from chainrule.errors import DataError
 
 MIN_OUTLIER_IQRS = 20

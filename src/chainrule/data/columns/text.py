@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.bags import WordEncoder, learn_words
 from chainrule.data.columns.encoder import not_all, register
-from chainrule.data.table import Column, counted
+from chainrule.display.format import counted
 
 
 @register

@@ -11,18 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Codes, Column, Condensed, code_counts
 from chainrule.data.columns.cells import PLAIN_NUMBER, is_code, number_storage
 from chainrule.data.columns.gaps import QUOTED, QUOTED_GAPS, WORDS, default_gaps, gap_among_numbers
-from chainrule.data.table import (
-    Codes,
-    Column,
-    Condensed,
-    Table,
-    code_counts,
-    counted,
-    listed,
-)
+from chainrule.data.table import Table
 from chainrule.data.written import GENERAL, Written
+from chainrule.display.format import counted, listed
 
 
 class GapNote(str):

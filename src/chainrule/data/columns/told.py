@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.cells import THOUSANDS, NumberForm, form_of, is_code, level_numbers
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
@@ -14,7 +15,7 @@ from chainrule.data.columns.datetexts import clock_kind, either_order, form_word
 from chainrule.data.columns.encoder import Encoder
 from chainrule.data.columns.kinds import CHOSEN, CODE_NAME
 from chainrule.data.columns.target import NumberTarget, Target
-from chainrule.data.table import Column, clip, counted
+from chainrule.display.format import clip, counted
 
 SHOWN = 3
 MIN_NUMBERS = 100

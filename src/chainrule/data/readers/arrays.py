@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from chainrule.data.readers.folder import CLASS, PICTURE
 from chainrule.data.readers.memory import from_array, from_mapping
-from chainrule.data.table import Table, counted
+from chainrule.data.table import Table
+from chainrule.display.format import counted
 from chainrule.errors import DataError
 
 IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}

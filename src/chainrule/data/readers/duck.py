@@ -12,20 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Codes, Column, Condensed
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.columns.texts import Notes, coded, text_column
 from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.sqltext import sql_name
-from chainrule.data.table import (
-    Codes,
-    Column,
-    Condensed,
-    Table,
-    clip,
-    listed,
-    refuse_duplicates,
-)
+from chainrule.data.table import Table, refuse_duplicates
+from chainrule.display.format import clip, listed
 from chainrule.errors import DataError
 
 QUERY = "the SQL query"

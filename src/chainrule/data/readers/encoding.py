@@ -6,7 +6,7 @@ import codecs
 import re
 
 from chainrule.data.columns.texts import Notes
-from chainrule.data.table import clip
+from chainrule.display.format import clip
 from chainrule.errors import DataError
 
 MARKS = (

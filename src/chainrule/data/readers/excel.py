@@ -15,8 +15,9 @@ from chainrule.data.readers.header import (
     read_header,
 )
 from chainrule.data.readers.memory import from_mapping
-from chainrule.data.table import Table, clip, counted, listed
+from chainrule.data.table import Table
 from chainrule.data.written import label_of
+from chainrule.display.format import clip, counted, listed
 from chainrule.errors import DataError, MissingExtra, did_you_mean
 
 KNOWN = 200  # rows that tell which columns hold numbers

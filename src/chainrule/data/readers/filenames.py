@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from chainrule.data.column import Column
 from chainrule.data.columns.picturefiles import SUFFIXES, is_picture
-from chainrule.data.table import Column, Table
+from chainrule.data.table import Table
 
 FEW = 20
 """Texts of a column of which one may be the name of a picture."""

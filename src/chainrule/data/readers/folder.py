@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from chainrule.data.column import Column
 from chainrule.data.columns.picturefiles import is_picture
-from chainrule.data.table import Column, Table, counted, listed
+from chainrule.data.table import Table
+from chainrule.display.format import counted, listed
 from chainrule.errors import DataError
 
 PICTURE, CLASS = "picture", "class"

@@ -9,7 +9,8 @@ from itertools import pairwise
 from chainrule.data.columns.cells import PLAIN_NUMBER
 from chainrule.data.columns.gaps import NO_VALUE, QUOTED
 from chainrule.data.columns.texts import Notes
-from chainrule.data.table import clip, refuse_duplicates
+from chainrule.data.table import refuse_duplicates
+from chainrule.display.format import clip
 
 YEARS = range(1700, 2200)
 NUMERIC = re.compile(r"\W*\d")  # -1, $5, 12 kg, 2024-01-05

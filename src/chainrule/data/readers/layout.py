@@ -18,7 +18,7 @@ from chainrule.data.readers.header import (
 )  # fmt: skip
 from chainrule.data.readers.records import Record, records
 from chainrule.data.readers.sqltext import sql_text
-from chainrule.data.table import clip, counted
+from chainrule.display.format import clip, counted
 from chainrule.errors import DataError
 
 KNOWN = 200  # records whose cells are kept at each end, and of those that do not fit

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.texts import Notes, coded, text_column
-from chainrule.data.table import Column, Table, refuse_duplicates
+from chainrule.data.table import Table, refuse_duplicates
 from chainrule.errors import DataError
 
 NESTED = (list, tuple, dict, np.ndarray, set)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.data.readers.files import JSON, SPREADSHEETS
-from chainrule.data.table import counted
+from chainrule.display.format import counted
 from chainrule.errors import DataError
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, Condensed
 from chainrule.data.columns.cells import PLAIN_NUMBER, are_digits, number_storage
 from chainrule.data.columns.datetexts import ISO_MOMENT, parse_dates
 from chainrule.data.columns.gaps import QUOTED, gap_among_numbers
 from chainrule.data.columns.texts import Notes, coded, zero_note
-from chainrule.data.table import Column, Condensed
 from chainrule.data.written import GENERAL, SHORTEST, Written
 
 SAMPLE = 1000

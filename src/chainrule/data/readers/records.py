@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
 from chainrule.data.readers.dialect import Dialect
-from chainrule.data.table import clip
+from chainrule.display.format import clip
 from chainrule.errors import DataError
 
 LONGEST = 2**31 - 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from chainrule.data.columns.picturefiles import is_picture
 from chainrule.data.readers.folder import holds_pictures
-from chainrule.data.table import listed
+from chainrule.display.format import listed
 from chainrule.errors import DataError
 
 PATTERN = frozenset("*?[")

@@ -19,7 +19,8 @@ from chainrule.data.readers.folder import PICTURE, one_picture, read_folder
 from chainrule.data.readers.memory import from_array, from_frame, from_mapping, from_records
 from chainrule.data.readers.several import name_of, several
 from chainrule.data.readers.stdin import STDIN, read_stdin
-from chainrule.data.table import Table, clip
+from chainrule.data.table import Table
+from chainrule.display.format import clip
 from chainrule.errors import DataError, nearest
 from chainrule.system.memory import free_memory
 from chainrule.system.signals import interrupted_queries

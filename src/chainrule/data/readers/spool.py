@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.delimited import File, load_delimited
 from chainrule.data.readers.duck import (
@@ -34,7 +35,8 @@ from chainrule.data.readers.pieces import Piece, common_type, format_of, short_n
 from chainrule.data.readers.sqltext import sql_name, sql_text
 from chainrule.data.readers.unchanged import unchanged
 from chainrule.data.shuffle import drawn, shuffled
-from chainrule.data.table import Column, Table, listed, place
+from chainrule.data.table import Table, place
+from chainrule.display.format import listed
 from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import remove_leftovers, work_folder

@@ -9,7 +9,7 @@ from typing import Any
 from chainrule.data.columns.gaps import GAP_TEXTS
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.header import begins_table, divided, is_remark, numeric_columns
-from chainrule.data.table import clip, counted
+from chainrule.display.format import clip, counted
 
 SUM = re.compile(
     r"(grand |sub)?-?(totals?|sums?|average|mean|median|count|total general|gesamt|summe|somme|suma"

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.column import Column, Condensed
 from chainrule.data.columns.columns import MAX_LEVELS
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.duck import columns_of
 from chainrule.data.readers.spool import Spool
-from chainrule.data.table import Column, Condensed, counted
+from chainrule.display.format import counted
 from chainrule.errors import DataError
 
 MOST_CELLS = 20_000_000

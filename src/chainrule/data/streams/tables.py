@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.blocks import Encoded, subset
+from chainrule.data.column import Column
 from chainrule.data.columns.decimals import one_decimal_mark
 from chainrule.data.columns.encoder import ENCODERS, Encoder, GridEncoder
 from chainrule.data.columns.kinds import check_kinds
@@ -27,7 +28,7 @@ from chainrule.data.streams.condense import Digest, condensed, looked_at, lost_c
 from chainrule.data.streams.moments import Moments
 from chainrule.data.streams.stream import COLUMNS, SCHEMA, Stream
 from chainrule.data.streams.writer import StoreWriter, kept
-from chainrule.data.table import Column, Table, require_column
+from chainrule.data.table import Table, require_column
 from chainrule.errors import DataError
 from chainrule.version import __version__
 
