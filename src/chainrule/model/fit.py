@@ -1,10 +1,10 @@
-"""Trains a model: its step and program, the run, and its messages."""
+"""Trains a model: its settings, its step and program, and the run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,9 +16,10 @@ from chainrule.engine.program import Program
 from chainrule.errors import DeviceError, GraphError
 from chainrule.graph.node import Array, Node
 from chainrule.graph.step import Step
+from chainrule.model.beginning import Beginning, beginning, plateau, resumed
 from chainrule.model.fitdata import divided, feed, fixed_data, order
 from chainrule.model.fitwords import kept, summary, waited
-from chainrule.model.lastrun import LastRun, judged
+from chainrule.model.lastrun import LastRun
 from chainrule.model.prepare import Prepared
 from chainrule.model.ranked import blocks_of, first_reason, require_equal
 from chainrule.model.state import Data, ModelState
@@ -27,7 +28,6 @@ from chainrule.system.ranks.communicator import Communicator, from_first, gather
 from chainrule.system.ranks.world import world
 from chainrule.train.callbacks import (
     BestTracker,
-    PlateauTracker,
     State,
     as_callbacks,
     watches_steps,
@@ -66,16 +66,16 @@ def fit(state: ModelState, data: Data | Prepared, settings: FitSettings) -> Hist
         # else they are reported already
         notes = [] if prepared is data else [*prepared.notes, prepared.sentence]
         state.release()
-        begin = _begin(state, prepared, optimizer, settings)
+        begin = beginning(state, prepared, optimizer, settings)
         with _survival(state, prepared, begin, settings, ranks) as survival:
-            begin = begin if survival is None else _resumed(begin, survival)
+            begin = begin if survival is None else resumed(begin, survival)
             return _train(state, prepared, begin, survival, settings, [*notes, *begin.notes])
 
 
 def _train(
     state: ModelState,
     prepared: Prepared,
-    begin: _Begin,
+    begin: Beginning,
     survival: Survival | None,
     settings: FitSettings,
     notes: list[str],
@@ -152,58 +152,8 @@ def _metrics(
     return chosen
 
 
-# ---------------------------------------------------------------- where a run begins
-
-
-@dataclass(slots=True)
-class _Begin:
-    """The beginning of a call of `fit`.
-
-    Attributes:
-        values, steps: parameters and slots by name, and the number of updates so far.
-        tracker: of the best epoch.
-        judged: names what it judges; None where nothing depends on it.
-        last: the run that goes on; None where a new one begins.
-        best: whether the model holds the best epoch of `last`, of the same score.
-        notes: messages where training continues.
-    """
-
-    values: Mapping[str, Array]
-    steps: int
-    tracker: BestTracker
-    judged: str | None
-    last: LastRun | None
-    best: bool
-    notes: list[str]
-
-
-def _begin(
-    state: ModelState, prepared: Prepared, optimizer: Optimizer | LBFGS, settings: FitSettings
-) -> _Begin:
-    """The state from which training starts; that of another optimizer is dropped."""
-    tracker = _tracker(state, prepared, settings)
-    name = _judged(state, prepared, tracker, settings)
-    begun = len(state.history) > 0 or state.last_run is not None  # by single steps
-    another = begun and type(state.optimizer) is not type(optimizer)
-    goes_on = begun and not settings.new_run and state.optimizer == optimizer
-    last = state.last_run if goes_on and not another else None
-    values, steps = state.values | state.slots, state.steps
-    same = last is not None and name is not None and last.judged == name
-    if last is not None and same:
-        tracker = replace(last.tracker, patience=tracker.patience)
-        if last.values is not None:
-            values, steps = last.values, last.steps
-    notes = []
-    if begun:
-        how = " with a new optimizer" if another else _continued(optimizer, last is None)
-        notes = [f"continues after {_place(state, steps)}{how}"]
-    if another:
-        values, steps = state.values, 0  # Adam's averages begin with step 1
-    return _Begin(values, steps, tracker, name, last, same and tracker.best is not None, notes)
-
-
 def _survival(
-    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings,
+    state: ModelState, prepared: Prepared, begin: Beginning, settings: FitSettings,
     ranks: Communicator,
 ) -> AbstractContextManager[Survival | None]:  # fmt: skip
     """The checkpoints of a run, which hold their folder; None where it has none.
@@ -226,47 +176,8 @@ def _survival(
     return survival
 
 
-def _resumed(begin: _Begin, survival: Survival) -> _Begin:
-    """The beginning of a run that has checkpoints: from the last of them, where there is one."""
-    found = survival.found
-    if found is None:
-        return replace(begin, notes=begin.notes + survival.notes)
-    now = found.state
-    best = now.epoch == now.first_epoch and now.best_values is not None  # of earlier calls
-    return replace(
-        begin, values=found.values, steps=now.step, tracker=now.tracker, last=None, best=best,
-        notes=survival.notes,
-    )  # fmt: skip
-
-
-def _place(state: ModelState, steps: int) -> str:
-    """The epoch and step that a model has reached; single steps may come before any epoch."""
-    epoch = state.history.last_epoch
-    return f"epoch {epoch} (step {steps:,})" if epoch else f"step {steps:,}"
-
-
-def _continued(optimizer: Optimizer | LBFGS, new_run: bool) -> str:
-    """The words on what is kept of the optimizer where training continues."""
-    kept = ", optimizer state kept"
-    if isinstance(optimizer, LBFGS):
-        kept = "; L-BFGS begins without its memory of earlier steps"
-    return f"{kept}, as a new run" if new_run else kept
-
-
-def _judged(
-    state: ModelState, prepared: Prepared, tracker: BestTracker, settings: FitSettings
-) -> str | None:
-    """The name of what the tracker judges, where a stop or the end depends on it."""
-    if not settings.keep_best and tracker.patience is None:
-        return None
-    data, rows = prepared.arrays, prepared.rows
-    if tracker.criterion.startswith("validation_") and prepared.held_arrays is not None:
-        data, rows = prepared.held_arrays, prepared.held_rows
-    return judged(tracker, settings.keep_best, state.graph, data, rows)
-
-
 def _recorded(
-    state: ModelState, prepared: Prepared, begin: _Begin, settings: FitSettings,
+    state: ModelState, prepared: Prepared, begin: Beginning, settings: FitSettings,
     survival: Survival | None,
 ) -> FitSettings:  # fmt: skip
     """The settings with the callback that records the run, if it is to be."""
@@ -294,7 +205,7 @@ def _recorded(
 def _program(
     state: ModelState,
     loss: Node,
-    begin: _Begin,
+    begin: Beginning,
     data: Mapping[str, Array],
     rows: Rows,
     optimizer: Optimizer | LBFGS,
@@ -339,7 +250,7 @@ def _rows_of(state: ModelState, data: Mapping[str, Array], rows: Rows) -> dict[s
 
 def _run(
     state: ModelState,
-    begin: _Begin,
+    begin: Beginning,
     prepared: Prepared,
     data: Mapping[str, Array],
     program: Program,
@@ -352,7 +263,7 @@ def _run(
     state.history.judge_by(settings.stopping.criterion, tracker.better)
     told = (survival and survival.progress()) or RunState.start(
         state.history.begin_run(), settings.epochs or 0, begin.steps, tracker,
-        _plateau(begin, settings), None if last is None else last.first_step,
+        plateau(begin, settings), None if last is None else last.first_step,
     )  # fmt: skip
     if begin.best and settings.keep_best and told.best_values is None:
         told.best_values, told.best_step = state.values | state.slots, state.steps
@@ -465,24 +376,3 @@ def _ends(
         return None
     pauses = Pauses(program, forward, states=settings.keep_best)
     return EpochEnds(pauses, state.objective, metrics)
-
-
-def _plateau(begin: _Begin, settings: FitSettings) -> PlateauTracker | None:
-    """The tracker of a rate that depends on the criterion; None for other rates."""
-    if not isinstance(getattr(settings.optimizer, "rate", None), ReduceOnPlateau):
-        return None
-    last, tracker = begin.last, begin.tracker
-    if last is None or last.plateau is None or last.tracker.criterion != tracker.criterion:
-        return PlateauTracker(tracker.better)
-    return replace(last.plateau)
-
-
-def _tracker(state: ModelState, prepared: Prepared, settings: FitSettings) -> BestTracker:
-    """The tracker of the best epoch; without patience it never stops the run."""
-    metrics = state.objectives.metrics(settings.metrics or ())
-    tracker = settings.stopping.tracker(
-        validation=prepared.held_arrays is not None, metrics=metrics
-    )
-    if settings.patience is None:
-        tracker.patience = None
-    return tracker

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,24 +35,20 @@ from chainrule.cli.resume import (
     resumed,
     tell_how_to_go_on,
 )
-from chainrule.cli.spelling import as_options
 from chainrule.cli.target import require_target
+from chainrule.cli.written import print_files, write_first, write_report
 from chainrule.costs.profile import Profile
 from chainrule.data.blocks import Encoded
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import is_query, read
-from chainrule.data.readers.stdin import STDIN
 from chainrule.display.format import counted
 from chainrule.engine.devices import check_device
-from chainrule.errors import DataError, ModelFileError, NotFinite, SettingError
-from chainrule.model.learning.file import save_learning
+from chainrule.errors import DataError, NotFinite, SettingError
 from chainrule.model.learning.learner import SAMPLE
 from chainrule.model.model import Model
 from chainrule.model.ranked import BLOCKS
 from chainrule.recipe import Training
-from chainrule.recipe.configfile import to_toml
 from chainrule.recipe.runfolder import RunFolder, kept_folder
-from chainrule.report.results import Evaluation
 from chainrule.report.text import (
     print_importance,
     print_notes,
@@ -62,7 +56,6 @@ from chainrule.report.text import (
     print_sections,
     print_source,
 )
-from chainrule.system.atomicfile import write_whole
 from chainrule.system.ranks.communicator import ending_together, from_first
 from chainrule.system.ranks.world import in_group, speaks, world
 from chainrule.system.settings import require_integer
@@ -328,11 +321,11 @@ def _finish(
     job: Job, outputs: Outputs, stop: KeyboardInterrupt | NotFinite | None, begun: float
 ) -> None:
     """Write the essential files, then evaluate, and write the others."""
-    _write_first(job, outputs)
+    write_first(job, outputs)
     if stop is not None:
         _print_stop(job, stop, outputs)
     if stop is None and job.training.refit(job.progress):
-        _write_first(job, outputs)
+        write_first(job, outputs)
     training = job.training
     tests = [] if job.test is None else training.test(job.test)
     print_results(job.screen, [*training.evaluations, *tests] or [training.on_training])
@@ -341,8 +334,8 @@ def _finish(
         _tell_times(job)
     elif job.order.trace is not None:
         job.trouble.say(f"{quoted(job.order.trace)} is not written: the run did not end")
-    _write_report(job, outputs, tests, time.perf_counter() - begun, stop)
-    _print_files(job.screen, outputs, job.order.data)
+    write_report(job, outputs, tests, time.perf_counter() - begun, stop)
+    print_files(job.screen, outputs, job.order.data)
     if job.live is not None:
         told = "the page stays until it is closed, or Ctrl-C"
         job.live.finish(f"The run has ended; its report is {outputs.report}.",
@@ -376,79 +369,3 @@ def _profile(job: Job) -> Profile:
     model = job.training.model
     settings = recipe.step_settings(job.training.config, model.graph)
     return model.profile(job.training.on_training.encoded, **settings)
-
-
-# ---------------------------------------------------------------- files
-
-
-def _repeat(order: Order, outputs: Outputs) -> str:
-    """The command that trains the same model again."""
-    more = {"test": order.test, "encoding": order.encoding, "sheet": order.sheet}
-    more |= {"memory": order.memory, "device": None if order.device == "cpu" else order.device}
-    told = "".join(f" --{name} {quoted(value)}" for name, value in more.items() if value)
-    told += " --stream" if order.stream else ""
-    data = "-" if order.data == STDIN else quoted(order.data)
-    return f"chainrule train {data}{told} --config {quoted(outputs.config)}"
-
-
-def _write_first(job: Job, outputs: Outputs) -> None:
-    """Write the essential files: the model, its history and its configuration."""
-    model = job.training.model
-    if job.kept is not None:
-        job.kept.keep(written=True)
-    try:
-        model.save(outputs.model)
-    except ModelFileError:
-        rescued = Path(tempfile.mkdtemp(prefix="chainrule-")) / outputs.model.name
-        model.save(rescued)
-        job.trouble.say(f"the model is in {quoted(rescued)} instead of {quoted(outputs.model)}")
-        raise
-    model.history.to_csv(outputs.history)
-    write_whole(outputs.config, to_toml(job.training.config, _repeat(job.order, outputs)))
-
-
-def _write_report(
-    job: Job, outputs: Outputs, tests: Sequence[Evaluation], seconds: float,
-    stop: BaseException | None,
-) -> None:  # fmt: skip
-    training = job.training
-    notes = list(training.schema.notes)
-    if stop is not None:
-        notes.append("The run was interrupted: the model is that of the best epoch until then.")
-    page = training.report(
-        tests, seconds=seconds, command=job.order.command_line, notes=notes,
-        configuration=to_toml(training.config), next_command=_next_command(outputs, job.order.data),
-        advice=as_options,
-    )  # fmt: skip
-    page.write(outputs.report)
-    if outputs.learning is not None and training.model.learning is not None:
-        save_learning(training.model.learning, outputs.learning)
-
-
-def _next_command(outputs: Outputs, data: str) -> str:
-    """The command that uses the model."""
-    new = "NEW_FOLDER" if Path(data).is_dir() else f"NEW{_ending(data)}"
-    return f"chainrule predict {quoted(outputs.named)} {new} -o predictions.csv"
-
-
-def _ending(data: str) -> str:
-    """The ending of new data for a model: files of pictures have their own."""
-    path = Path(data)
-    if path.suffix == ".npz":
-        return ".npz"
-    return "-images-idx3-ubyte" if path.name.removesuffix(".gz").endswith("-ubyte") else ".csv"
-
-
-def _print_files(screen: Console, outputs: Outputs, data: str) -> None:
-    screen.heading("Written")
-    contents = {
-        outputs.model: "the model",
-        outputs.report: "all of this with charts, for a browser",
-        outputs.history: "loss and metrics of each epoch",
-        outputs.config: "the configuration, for --config",
-    }
-    if outputs.learning is not None and outputs.learning.exists():
-        contents[outputs.learning] = "what was recorded, for chainrule inspect"
-    screen.table([(str(path), content) for path, content in contents.items()])
-    screen.heading("Next")
-    screen.write("  " + _next_command(outputs, data))
