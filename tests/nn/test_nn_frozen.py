@@ -16,14 +16,19 @@ from chainrule.autodiff import gradients
 from chainrule.graph import Graph, Node
 from chainrule.nn.arguments import ACTIVATIONS
 
-FROZEN = np.load(Path(__file__).parents[1] / "golden" / "layers" / "frozen.npz")
+FOLDER = Path(__file__).parents[1] / "golden" / "layers"
+FROZEN = {
+    key: x
+    for file in ("frozen.npz", "blocks.npz")
+    for key, x in np.load(FOLDER / file).items()
+}  # fmt: skip
 CASES = sorted({key.split("/")[0] for key in FROZEN})
 Nodes = dict[str, Node]
 Build = Callable[[Nodes], Node]
 
 
 def arrays(case: str, part: str) -> dict[str, Any]:
-    """The arrays of a case of tests/golden/layers/frozen.py, by name."""
+    """The arrays of a case of tests/golden/layers, by name."""
     head = f"{case}/{part}/"
     return {key.removeprefix(head): FROZEN[key] for key in FROZEN if key.startswith(head)}
 
@@ -54,6 +59,30 @@ def attention(case: str) -> Build:
     )  # fmt: skip
 
 
+def bag(case: str) -> Build:
+    """Rows of a table, combined; index 0 fills up in one case."""
+    combine = {"padded": "mean", "weighted": "sum"}.get(case, case)
+    return lambda x: cr.embedding_bag(
+        x["codes"], 6, 3, combine=combine, padding=0 if case == "padded" else None,
+        weights=x.get("weights"), name="e", dtype=x["direction"].dtype,
+    )  # fmt: skip
+
+
+def experts(x: Nodes) -> Node:
+    """Three experts of two layers each."""
+    layers = cr.layer.dense(5, "tanh"), cr.layer.dense(2)
+    return cr.mixture_of_experts(x["x"], 3, *layers, gate=x.get("gate"), name="m")
+
+
+def encoder(case: str) -> Build:
+    """A block with the normalisation before or after its layers."""
+    _, norm, way = case.split(".")
+    return lambda x: cr.transformer_encoder(
+        x["x"], 2, hidden=6, norm_first=norm == "before", mask=x.get("mask"),
+        causal=way == "causal", name="e",
+    )  # fmt: skip
+
+
 BY_CLASS = [0.5, 1.0, 2.0]
 BUILD: dict[str, Build] = {
     **{case: recurrent(case) for case in CASES if case.split(".")[-1] in ("both", "forward")},
@@ -66,6 +95,24 @@ BUILD: dict[str, Build] = {
     "geglu": lambda x: cr.geglu(x["x"], 4, bias=False, name="g"),
     "swiglu": lambda x: cr.swiglu(x["x"], 4, bias=False, name="g"),
     "embedding": lambda x: cr.embedding(x["codes"], 4, 2, name="e", dtype=x["direction"].dtype),
+    **{f"bag.{c}": bag(c) for c in ("sum", "mean", "max", "padded", "weighted")},
+    **{case: encoder(case) for case in CASES if case.startswith("encoder.")},
+    "factorisation": lambda x: cr.factorisation(x["x"], 3, 2, name="f"),
+    "pairs": lambda x: cr.pair_interactions(x["x"]),
+    "fields": lambda x: cr.field_embedding(
+        x["codes"], [3, 4], 3, name="e", dtype=x["direction"].dtype
+    ),
+    "experts.own": experts,
+    "experts.given": experts,
+    "towers.cosine": lambda x: cr.two_towers(x["query"], x["item"], temperature=0.3),
+    "towers.product": lambda x: cr.two_towers(
+        x["query"], x["item"], temperature=0.3, normalise=False
+    ),
+    "towers.loss": lambda x: cr.in_batch(x["query"], x["item"], temperature=0.3),
+    "towers.mutual": lambda x: cr.in_batch(x["query"], x["item"], temperature=0.3, both=True),
+    "positions": lambda x: cr.positions(x["x"], base=100.0),
+    "rotary": lambda x: cr.rotary(x["x"], base=100.0),
+    "biased": lambda x: cr.attention(x["q"], x["k"], x["v"], bias=x["bias"]),
     "loss.squared_error": lambda x: cr.squared_error(x["y"], x["t"]),
     "loss.absolute_error": lambda x: cr.absolute_error(x["y"], x["t"]),
     "loss.huber": lambda x: cr.huber(x["y"], x["t"], delta=0.7),

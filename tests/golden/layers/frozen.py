@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recording import Arrays, Recording
 
 os.environ["KERAS_BACKEND"] = "torch"
 torch: Any = import_module("torch")
@@ -21,36 +21,9 @@ keras: Any = import_module("keras")
 keras.config.set_floatx("float64")
 # but with TensorFlow, Keras computes products of float64 in float32
 import_module("keras.src.backend.common.dtypes").BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-R = np.random.default_rng(16)
+RECORDING = Recording(16)
+R, OUT, tensor, store = RECORDING.numbers, RECORDING.arrays, RECORDING.tensor, RECORDING.store
 N, T, WIDTH, UNITS = 4, 5, 3, 4  # rows, steps, inputs, units
-Arrays = dict[str, Any]
-OUT: Arrays = {}
-
-
-def tensor(*shape: int, scale: float = 1.0) -> Any:
-    """Normal numbers that gradients flow to."""
-    numbers = R.normal(size=shape) * scale
-    return torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
-
-
-def store(case: str, y: Any, given: Arrays, wrt: Arrays) -> None:
-    """Keep data, result, and the gradients of sum(result * cotangent).
-
-    Args:
-        case: the prefix of the names.
-        y: the result.
-        given: the data, by name.
-        wrt: by name, a tensor, or a list of those that the file has side by side along the last
-            axis; with a function of values and gradients where they are in another form.
-    """
-    cotangent = torch.tensor(R.normal(size=tuple(y.shape)))
-    (y * cotangent).sum().backward()
-    OUT.update({f"{case}/given/{name}": np.array(x) for name, x in given.items()})
-    OUT[f"{case}/y"], OUT[f"{case}/cotangent"] = y.detach().numpy(), cotangent.numpy()
-    for name, entry in wrt.items():
-        x, form = entry if isinstance(entry, tuple) else (entry, lambda a: a)
-        OUT[f"{case}/value/{name}"] = np.ascontiguousarray(form(x.detach().numpy()))
-        OUT[f"{case}/gradient/{name}"] = np.ascontiguousarray(form(x.grad.numpy()))
 
 
 def randomised(layer: Any, *shapes: Any) -> Any:
@@ -280,5 +253,4 @@ def losses() -> None:
 if __name__ == "__main__":
     for part in (recurrent, attention, normalisation, dense, tables, losses):
         part()
-    np.savez_compressed(Path(__file__).with_suffix(".npz"), **OUT)
-    print(f"{len({key.split('/')[0] for key in OUT})} cases, Keras {keras.__version__}")
+    print(RECORDING.write(__file__), "cases, Keras", keras.__version__)
