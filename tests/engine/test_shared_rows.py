@@ -84,3 +84,19 @@ def test_blocks_of_any_length_give_the_same_bits(rows, monkeypatch):
     monkeypatch.setattr(nativerows, "_block", lambda graph: rows)
     other = cr.Model(*model.outputs, values=model.values)
     assert_array_equal(other.predict({"x": data}), whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_parts_are_whole_tiles_and_as_many_for_each_thread(threads):
+    steps = cr.gru(cr.input("x", (200, 32)), 128, outputs="last")
+    native = nativerows.NativeRows(cr.Model(steps, seed=0).graph, [steps])
+    assert native._block == 16
+    for count in range(1, 120):
+        parts = native._parts(count, threads)
+        lengths = [part.stop - part.start for part in parts]
+        assert lengths == sorted(lengths, reverse=True)
+        assert max(lengths) <= 16
+        rows = np.concatenate([np.arange(count)[part] for part in parts])
+        assert_array_equal(np.sort(rows), np.arange(count))
+        share = -(-count // threads)
+        assert sum(x % 4 > 0 for x in lengths) <= -(-count // share)  # the last of each thread

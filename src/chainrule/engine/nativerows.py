@@ -35,6 +35,9 @@ FEW = 16
 LARGE_BYTES = 2**28
 """Bytes of the values of a block that has fewer rows than the least, down to one."""
 
+TILE_ROWS = 4
+"""The rows of a product are computed in multiples of about so many."""
+
 SPEED = 25_000.0
 """Additions, or multiplications with an addition, in a microsecond."""
 
@@ -65,6 +68,7 @@ class NativeRows:
         self.types = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
         self._block = _block(graph)
+        self._multiple = math.gcd(self._block, min(TILE_ROWS, _least(graph)))
         self.time = sum(float(x.op.price * turns(x)) for x in graph.operations) / SPEED
         self._code: Executable | None = None
         self._layout: Layout | None = None
@@ -108,35 +112,44 @@ class NativeRows:
         count, threads = len(rows), min(usual_threads(), self._pool.threads)
         long = count > SHARED_BLOCKS * self._block or count * self.time > SHARED_TIME
         results = [np.empty(resolve(x.shape, count), x.dtype) for x in self._nodes]
-        size = -(-count // -(-count // self._block))  # even parts
-        starts: Iterator[int] = iter(range(0, count, size))
+        parts: Iterator[slice] = iter(())
 
         def work(_: int) -> None:
-            nonlocal starts
+            nonlocal parts
             native = self.take(code, state)
             try:
-                while (start := next(starts, None)) is not None:
-                    part = slice(start, start + size)
+                while (part := next(parts, None)) is not None:
                     values = native.run_rows(rows[part], data, fixed)
                     for result, view in zip(results, values, strict=True):
                         result[part] = view
             except BaseException:
-                starts = iter(())  # the others stop too: Ctrl-C is heard soon
+                parts = iter(())  # the others stop too: Ctrl-C is heard soon
                 raise
             self.put(native)
 
         if threads > 1 and long and self._sharing.acquire(blocking=False):
             try:
-                each = -(-count // (threads * self._block))  # blocks of a thread
-                size = -(-count // (threads * each))
-                starts = iter(range(0, count, size))
+                parts = iter(self._parts(count, threads))
                 self._pool.run(work, threads)
             finally:
-                starts = iter(())
+                parts = iter(())
                 self._sharing.release()
         else:
+            parts = iter(self._parts(count, 1))
             work(0)
         return results
+
+    def _parts(self, count: int, threads: int) -> list[slice]:
+        """Parts of the rows, as many for each thread, the longest first."""
+        share = -(-count // threads)
+        size = -(-share // -(-share // self._block))
+        size += -size % self._multiple
+        parts = [
+            slice(start, min(start + size, first + share, count))
+            for first in range(0, count, share)
+            for start in range(first, min(first + share, count), size)
+        ]
+        return sorted(parts, key=lambda x: x.start - x.stop)
 
     def take(self, code: Executable, state: Memory) -> Runner:
         """One that no other thread works with, until `put` gives it back."""
