@@ -98,7 +98,7 @@ class Slower:
         self._ranks, self._bandwidth, self._messages = ranks, bandwidth, messages
         self.rank, self.size, self.grouped = ranks.rank, ranks.size, ranks.grouped
         self.beside = ranks.beside and beside
-        self.watch, self.abort = ranks.watch, ranks.abort
+        self.watch, self.check, self.abort = ranks.watch, ranks.check, ranks.abort
         self.bytes = 0
 
     def common(self, size: int) -> Array | None:

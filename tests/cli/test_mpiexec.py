@@ -40,12 +40,19 @@ data = {"x": x, "t": (x[:, 0] > 0).astype("int32")}
 SCRIPT = (
     NETWORK
     + """
+from chainrule.system.ranks.world import world
+
+def hurt(step):
+    if str(step) == sys.argv[2] and world().rank == 1:
+        print("hurt", flush=True)
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+
 class Hurt(cr.Callback):
     def on_step(self, state):
-        if state.step == 40 and os.environ.get("OMPI_COMM_WORLD_RANK") == "1":
-            print("hurt", flush=True)
-            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        hurt(state.step)
 
+world()
+hurt("before")
 model.fit(data, epochs=20, callbacks=Hurt(), validation=None, verbose=False)
 model.save("m.safetensors")
 """
@@ -114,11 +121,34 @@ def test_data_in_parts_are_read_once_and_give_the_bits_of_a_process_alone(tmp_pa
     require_bits_of_one(tmp_path, options)
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
-def test_a_rank_that_is_lost_ends_all_with_its_name(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [(["--target", "d"], 1, "[--target] there is no column 'd'"),
+     (["--target", "c", "--epoch", "2"], 2, "Unknown option: --epoch")],
+)  # fmt: skip
+def test_a_mistake_is_told_once_with_the_code_that_it_has_alone(
+    options: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "t.csv")
+    command = ["-m", "chainrule", "train", "t.csv", *options]
+    below = started(tmp_path, 3, *command)
+    assert below.returncode == code
+    assert below.stderr.count(told) == 1
+    own = subprocess.run([sys.executable, *command, "--ranks", "2"], cwd=tmp_path, text=True,
+                         env=environment(), capture_output=True, timeout=120)  # fmt: skip
+    assert own.returncode == code
+    assert own.stderr.count(told) == 1
+    assert "is lost" not in below.stderr + own.stderr
+    assert "Exit code" not in own.stderr, "what the launcher says of it"
+
+
+@pytest.mark.parametrize(
+    ("how", "when"), [("SIGKILL", "40"), ("SIGSTOP", "40"), ("SIGSTOP", "before")]
+)
+def test_a_rank_that_is_lost_ends_all_with_its_name(how: str, when: str, tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text(SCRIPT)
     begun = time.monotonic()
-    run = started(tmp_path, 2, "run.py", how)
+    run = started(tmp_path, 2, "run.py", how, when)
     assert run.stdout.count("hurt") == 1
     assert run.returncode != 0
     assert "rank 1" in run.stderr

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from chainrule.display.screen import forget
 from chainrule.errors import ChainruleError, ChainruleWarning, DataError
 from chainrule.system.atomicfile import FULL
 from chainrule.system.ranks.marker import write_marker
-from chainrule.system.ranks.world import in_group, speaks
-from chainrule.system.startup import INTERRUPTED, leave_interrupted, spare_collector
+from chainrule.system.ranks.watch import FIRST
+from chainrule.system.ranks.world import has_met, in_group, speaks
+from chainrule.system.startup import INTERRUPTED, WRONG, leave_interrupted, spare_collector
 
-FINE, WRONG, USAGE, BUG = 0, 1, 2, 70
+FINE, USAGE, BUG = 0, 2, 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while the first one was told
         code = INTERRUPTED
     if code and in_group():
+        if not speaks() and not has_met():
+            time.sleep(FIRST)  # until the first has told it: a launcher ends all at the end of one
         write_marker("failed", "it was interrupted" if code == INTERRUPTED else f"exit code {code}")
     if code == INTERRUPTED:
         leave_interrupted()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
+from chainrule.cli.command import USAGE
 from chainrule.cli.console import Console
 from chainrule.data.readers.stdin import STDIN
 from chainrule.errors import MissingExtra, SettingError
 from chainrule.system.ranks.marker import VARIABLE, read_marker
 from chainrule.system.ranks.world import in_group
-from chainrule.system.startup import INTERRUPTED
+from chainrule.system.startup import INTERRUPTED, WRONG
 
 FAILED = 70
 """The exit code where a process was lost."""
@@ -27,6 +32,9 @@ LOOK = 0.2
 
 TOLD = 3.0
 """Seconds in which a Ctrl-C for all processes has come to each of them."""
+
+RULE, NOTICE = 60, re.compile(r"\w+ (detected|noticed) that ")
+"""A notice of the launcher is between lines of hyphens, of more than so many; how it begins."""
 
 ENDING = 15.0
 """Seconds in which the launcher of MPI has ended, from when it is told to, or a process is lost."""
@@ -58,8 +66,8 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
         done, reason = read_marker(marker)
     if code == INTERRUPTED:
         Console(sys.stderr).say("interrupted")
-    if code == INTERRUPTED or (done and code == 0):
-        return code
+    if code in (INTERRUPTED, WRONG, USAGE) or (done and code == 0):
+        return code  # the first process has told what is wrong
     if reason:
         Console(sys.stderr).say(f"[--ranks] the run has ended early: {reason}")
     return code if code > 0 and not reason else FAILED
@@ -69,15 +77,36 @@ def _run(command: list[str], marker: str) -> int:
     """Run a launcher of MPI until it ends, or is made to; returns its exit code, or INTERRUPTED."""
     environment = os.environ | {VARIABLE: marker}
     environment.setdefault("PRTE_MCA_odls_base_sigkill_timeout", str(int(ENDING)))  # Open MPI's
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
+    ) as process:
+        errors = threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True)
+        errors.start()
         end = _End(process, marker)
         before = signal.signal(signal.SIGTERM, lambda number, frame: end.terminate())
         try:
             while (code := end.code()) is None:
                 pass
+            errors.join(TOLD)  # a process that is stopped may have it still
             return INTERRUPTED if end.asked else code
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _pass_on(errors: IO[str]) -> None:
+    """Copy what processes and launcher say, but that a process has failed, which is told better."""
+    kept, notice = "", False
+    with suppress(OSError, ValueError, AttributeError):  # none may read it
+        for line in errors:
+            rule = len(line) > RULE and not line.strip("-\r\n")
+            if notice or (kept and NOTICE.match(line)):
+                kept, notice = "", not rule
+                continue
+            sys.stderr.write(kept + ("" if rule and not kept else line))
+            sys.stderr.flush()
+            kept = line if rule and not kept else ""
+        sys.stderr.write(kept)
+        sys.stderr.flush()
 
 
 class _End:
@@ -87,7 +116,7 @@ class _End:
         asked: whether Ctrl-C or SIGTERM has come.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], marker: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], marker: str) -> None:
         self._process, self._marker = process, marker
         self.asked, self._told = False, False
         self._since: float | None = None

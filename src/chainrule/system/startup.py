@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C."""
+INTERRUPTED, WRONG = 130, 1
+"""The exit codes after Ctrl-C, and where data or settings are not as they should be."""
 
 
 def is_command() -> bool:

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.errors import RankLost
+from chainrule.errors import ChainruleError, RankLost
+from chainrule.system.startup import INTERRUPTED, WRONG
 
 Array: TypeAlias = npt.NDArray[Any]
 Messages: TypeAlias = Sequence[tuple[int, Array]]
@@ -21,6 +22,9 @@ Messages: TypeAlias = Sequence[tuple[int, Array]]
 PIECE = 1 << 20
 """Bytes of the largest piece in which an array is sent."""
 
+
+LOST = 70
+"""The exit code of ranks that end because one is lost."""
 
 LATER = 0.3
 """Seconds by which other ranks end later at Ctrl-C than the first, which has something to write."""
@@ -57,8 +61,14 @@ class Communicator(Protocol):
     def watch(self, working: bool) -> None:
         """Tell the others whether this rank trains, so that silence is a failure at once."""
 
-    def abort(self, reason: str) -> None:
-        """Tell the other ranks that this one ends, and why: their next exchange raises an error."""
+    def check(self) -> None:
+        """Raises RankLost where another rank is lost, or has ended by an error."""
+
+    def abort(self, reason: str, code: int = LOST) -> None:
+        """Tell the other ranks that this one ends, and why: their next exchange raises an error.
+
+        code: the exit code of all.
+        """
 
 
 class Serial:
@@ -77,7 +87,10 @@ class Serial:
     def watch(self, working: bool) -> None:
         """See Communicator."""
 
-    def abort(self, reason: str) -> None:
+    def check(self) -> None:
+        """See Communicator."""
+
+    def abort(self, reason: str, code: int = LOST) -> None:
         """See Communicator."""
 
 
@@ -127,10 +140,20 @@ def ending_together(ranks: Communicator) -> Iterator[None]:
     except RankLost:
         raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and ranks.rank:
-            time.sleep(LATER)
-        ranks.abort(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        if isinstance(error, KeyboardInterrupt):
+            ranks.check()  # as an error of one: a launcher ends the others by a signal
+            time.sleep(LATER if ranks.rank else 0)
+        ranks.abort(*ending(error))
         raise
+
+
+def ending(error: BaseException) -> tuple[str, int]:
+    """The reason and the exit code of a process that ends by an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted", INTERRUPTED
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    mistake = isinstance(error, (ChainruleError, OSError, MemoryError))
+    return told, WRONG if mistake else LOST
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from chainrule.errors import RankLost
-from chainrule.system.ranks.communicator import Array, Messages
+from chainrule.system.ranks.communicator import LOST, Array, Messages
 from chainrule.system.ranks.world import acting_as
 
 T = TypeVar("T")
@@ -85,7 +85,10 @@ class Local:
     def watch(self, working: bool) -> None:
         """See Communicator: threads end together in any case."""
 
-    def abort(self, reason: str) -> None:
+    def check(self) -> None:
+        """See Communicator: no launcher ends threads by a signal."""
+
+    def abort(self, reason: str, code: int = LOST) -> None:
         """See Communicator."""
         if self._group.lost is None:
             self._group.lost = self.rank, reason

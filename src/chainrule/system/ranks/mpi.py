@@ -14,9 +14,19 @@ from typing import Any
 
 from chainrule.errors import MissingExtra
 from chainrule.system.ranks.common import common_memory
-from chainrule.system.ranks.communicator import PIECE, Array, Messages, gather
+from chainrule.system.ranks.communicator import (
+    LOST,
+    PIECE,
+    Array,
+    Messages,
+    ending,
+    gather,
+    this_host,
+)
+from chainrule.system.ranks.machine import end_launcher
 from chainrule.system.ranks.marker import write_marker
-from chainrule.system.ranks.watch import BEAT, FAILED, GRACE, IDLE, WAITING, WORKING, Watch
+from chainrule.system.ranks.watch import BEAT, GRACE, IDLE, WAITING, WORKING, Watch, say
+from chainrule.system.startup import INTERRUPTED
 
 SPINS = 200
 """Looks for messages without a pause, each of which gives way to other processes."""
@@ -26,6 +36,9 @@ PAUSE = 5e-5
 
 TAGS = 1 << 15
 """Tags that every MPI has."""
+
+BEGIN = 300.0
+"""Seconds in which all ranks have begun."""
 
 TELL = 0.2
 """Seconds of waiting from which a rank says that it waits."""
@@ -45,15 +58,17 @@ class MPIRanks:
 
     def __init__(self, launcher: int) -> None:
         self._watch: Watch | None = None
-        threading.Thread(target=self._guard, args=(launcher,), daemon=True).start()
+        self._launcher, self._begun = launcher, False
+        threading.Thread(target=self._guard, daemon=True).start()
         self._mpi = _loaded()
         self._comm = self._mpi.COMM_WORLD.Dup()
         self.rank, self.size = self._comm.Get_rank(), self._comm.Get_size()
         serialized = self._mpi.Query_thread() >= self._mpi.THREAD_SERIALIZED
         self.beside = self.size > 1 and serialized
         if self.size > 1:
-            self._watch = Watch(self.rank, self.size, lambda value: gather(self, value))
+            self._watch = Watch(self.rank, self.size, lambda x: gather(self, x), launcher)
             _end_at_terminate()
+        self._begun = True
         atexit.register(self._leave)
 
     def exchange(self, sent: Messages, received: Messages) -> None:
@@ -85,25 +100,36 @@ class MPIRanks:
         if self._watch is not None:
             self._watch.now(WORKING if working else IDLE)
 
-    def abort(self, reason: str) -> None:
+    def check(self) -> None:
+        """See Communicator."""
+        if self._watch is not None and self._watch.code != INTERRUPTED:
+            self._watch.check()
+
+    def abort(self, reason: str, code: int = LOST) -> None:
         """See Communicator."""
         if self._watch is not None:
-            self._watch.abort(reason)
+            self._watch.abort(reason, code)
 
-    def _guard(self, launcher: int) -> None:
-        """End the process where its launcher has ended, also while MPI waits for it to begin."""
-        while os.getppid() == launcher:
+    def _guard(self) -> None:
+        """End the process where its launcher has ended, or MPI waits too long for it to begin."""
+        begun = time.monotonic()
+        while os.getppid() == self._launcher:
             time.sleep(BEAT)
+            if not self._begun and time.monotonic() - begun > BEGIN:
+                say(f"[ranks] MPI has waited {BEGIN:.0f} s on {this_host()} for all ranks to begin")
+                write_marker("failed", f"ranks have not begun in {BEGIN:.0f} s")
+                end_launcher(self._launcher)
+                os._exit(LOST)
         if self._watch is not None:
             self._watch.abort("the launcher that started it has ended")
             time.sleep(2 * GRACE)
-        os._exit(FAILED)
+        os._exit(LOST)
 
     def _leave(self) -> None:
         """At the end of the process: wait for the others, or end at once where one is lost."""
         uncaught = getattr(sys, "last_value", None)
         if uncaught is not None:
-            self.abort(f"{type(uncaught).__name__}: {uncaught}")
+            self.abort(*ending(uncaught))
         if self._watch is not None:
             if self._watch.lost is None:
                 self._watch.end()
@@ -113,7 +139,7 @@ class MPIRanks:
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(OSError, ValueError, AttributeError):
                         stream.flush()
-                os._exit(FAILED)
+                self._watch.leave()
         if self.rank == 0:
             write_marker("failed" if uncaught is not None else "done", str(uncaught))
         if not self._mpi.Is_finalized():

@@ -10,13 +10,15 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from chainrule.errors import RankLost
-from chainrule.system.ranks.communicator import this_host
+from chainrule.system.ranks.communicator import LOST, this_host
+from chainrule.system.ranks.links import accepted, addresses, connected, listening, port_of
+from chainrule.system.ranks.machine import end_launcher, is_stopped, machine_name
 from chainrule.system.ranks.marker import write_marker
 
 BEAT = 0.5
@@ -34,8 +36,8 @@ SLOW, PATIENCE = 4.0, 600.0
 GRACE = 2.0
 """Seconds in which a rank may end by itself after another is lost."""
 
-FAILED = 70
-"""The exit code of a rank that ends because another is lost."""
+FIRST = 10.0
+"""Seconds in which the first rank has said what it ends with, before others end."""
 
 IDLE, WORKING, WAITING = "idle", "working", "waiting"
 
@@ -72,38 +74,46 @@ class Watch:
     Args:
         rank, size: of this one.
         gather: the values of all ranks, in order; used once.
+        launcher: the process that started this one.
         patience: seconds that others wait for a rank that is alive.
 
     Attributes:
         hosts: of all ranks.
         lost: the first rank that is lost, and why; None while there is none.
+        code: the exit code of all ranks where one is.
         ended: the ranks that have said goodbye.
     """
 
     rank: int
     size: int
     gather: Callable[[object], list[Any]]
+    launcher: int
     patience: float = PATIENCE
     hosts: list[str] = field(default_factory=list, init=False)
     lost: tuple[int, str] | None = field(default=None, init=False)
+    code: int = field(default=LOST, init=False)
 
     def __post_init__(self) -> None:
         self.state, self._ending, self._told = IDLE, False, False
         self._since = 0.0
         self.ended: set[int] = set()
         self._lock = threading.Lock()
-        server = _server() if self.rank == 0 else None
+        server = listening() if self.rank == 0 else None
         secret = secrets.token_bytes(16)
-        told = self.gather((this_host(), _addresses(), _port(server), secret))
+        place = machine_name(), os.getpid()
+        told = self.gather((this_host(), place, addresses(), port_of(server), secret))
         self.hosts = [host for host, *_ in told]
-        _, addresses, port, secret = told[0]
+        _, _, found, port, secret = told[0]
+        beside = [k for k, x in enumerate(told) if x[1][0] == place[0]]
+        self._next = beside[(beside.index(self.rank) + 1) % len(beside)]
+        self._next_process, self._stopped = told[self._next][1][1], 0.0
         now = time.monotonic()
         self.peers: dict[int, Peer] = {}
         if server is not None:
-            for rank, link in _accepted(server, secret, self.size - 1):
+            for rank, link in accepted(server, secret, self.size - 1):
                 self.peers[rank] = Peer(rank, self.hosts[rank], link, now)
         elif self.rank:
-            link = _connected(addresses, port, secret + struct.pack("<i", self.rank))
+            link = connected(found, port, secret + struct.pack("<i", self.rank))
             self.peers[0] = Peer(0, self.hosts[0], link, now)
         for x in self.peers.values():
             assert x.link is not None
@@ -118,9 +128,8 @@ class Watch:
         for rank in self.ended.intersection(sources):
             self._lose(rank, "it has ended, and the others have not")
         if self.lost is not None:
-            rank, reason = self.lost
             raise RankLost(
-                "ranks", f"rank {rank} on {self.hosts[rank]} is lost: {reason}",
+                "ranks", self._told_of,
                 fix="start again; with checkpoint= the run goes on, also with another number of "
                 "ranks",
             )  # fmt: skip
@@ -136,14 +145,38 @@ class Watch:
         assert self.lost is not None
         with self._lock:
             told, self._told = self._told, True
-        rank, reason = self.lost
+        rank, _ = self.lost
+        if rank == 0 and self.code != LOST:
+            return  # it has said so itself
         if not told and self.rank == min(k for k in range(self.size) if k != rank):
-            _say(f"[ranks] rank {rank} on {self.hosts[rank]} is lost: {reason}")
+            say(f"[ranks] {self._told_of}")
 
-    def abort(self, reason: str) -> None:
-        """Tell the others that this rank ends."""
+    @property
+    def _told_of(self) -> str:
+        """What has become of the rank that is lost, in words."""
+        assert self.lost is not None
+        rank, reason = self.lost
+        how = "is lost" if self.code == LOST else "has ended"
+        return f"rank {rank} on {self.hosts[rank]} {how}: {reason}"
+
+    def abort(self, reason: str, code: int = LOST) -> None:
+        """Tell the others that this rank ends, and with which exit code all do."""
         if self.lost is None:
-            self._lose(self.rank, reason)
+            self._lose(self.rank, reason, code)
+
+    def leave(self) -> NoReturn:
+        """End the process, a rank being lost; where it has an error, when the first has told it.
+
+        A launcher ends all ranks as soon as one has ended.
+        """
+        if self.rank and self.code != LOST and (link := self.peers[0].link) is not None:
+            self._thread.join()
+            link.settimeout(FIRST)
+            with suppress(OSError):
+                while link.recv(4096):
+                    pass
+        end_launcher(self.launcher)
+        os._exit(self.code)
 
     def end(self) -> None:
         """Say goodbye, and wait until all have, or one is lost."""
@@ -180,22 +213,25 @@ class Watch:
         All may have been: by Ctrl-Z, or with their machine.
         """
         if seconds > 2 * BEAT:
-            self._since += seconds
+            self._since, self._stopped = self._since + seconds, 0.0
             for x in self.peers.values():
                 x.heard, x.since = x.heard + seconds, x.since + seconds
 
     def _hear(self, peer: Peer) -> bool:
         """Take what has come from a rank; returns whether more may come."""
         assert peer.link is not None
+        how = "its process has ended"
         try:
             more = peer.link.recv(65536)
         except BlockingIOError:
             return True
-        except OSError:
+        except ConnectionError:
             more = b""
+        except OSError:
+            more, how = b"", "its host cannot be reached"
         if not more:
             if not peer.ended:
-                self._lose(peer.rank, "its process has ended")
+                self._lose(peer.rank, how)
             return False
         peer.heard = time.monotonic()
         *lines, peer.text = (peer.text + more).split(b"\n")
@@ -206,8 +242,8 @@ class Watch:
             elif kind == "bye":
                 self._end(int(rest), peer)
             elif kind == "lost":
-                rank, _, reason = rest.partition(" ")
-                self._lose(int(rank), reason)
+                rank, code, reason = rest.split(" ", 2)
+                self._lose(int(rank), reason, int(code))
         return True
 
     def _end(self, rank: int, peer: Peer) -> None:
@@ -220,6 +256,9 @@ class Watch:
     def _look(self) -> None:
         """Find ranks that give no sign of life, or for which the others wait too long."""
         now = time.monotonic()
+        self._stopped = (self._stopped or now) if is_stopped(self._next_process) else 0.0
+        if self._stopped and now - self._stopped > SILENCE - 2 * BEAT:
+            self._lose(self._next, "it is stopped")
         waiting = [x.since for x in self.peers.values() if x.state == WAITING]
         waiting += [self._since] if self.state == WAITING else []
         for x in self.peers.values():
@@ -234,16 +273,17 @@ class Watch:
                 self._lose(x.rank, f"the others have waited {self.patience:.0f} s for it")
             elif waited > SLOW and now - x.heard < 2 * BEAT and not x.told:
                 x.told = True
-                _say(f"note  the others have waited {waited:.0f} s for rank {x.rank} on {x.host}, "
+                say(f"note  the others have waited {waited:.0f} s for rank {x.rank} on {x.host}, "
                      "which is alive")  # fmt: skip
 
-    def _lose(self, rank: int, reason: str) -> None:
+    def _lose(self, rank: int, reason: str, code: int = LOST) -> None:
         """Note that a rank is lost, and tell the others."""
         with self._lock:
             if self.lost is not None:
                 return
-            self.lost = rank, " ".join(reason.split())
-        self._tell(f"lost {rank} {self.lost[1]}")
+            self.code, self.lost = code, (rank, " ".join(reason.split()))
+        self._tell(f"lost {rank} {code} {self.lost[1]}")
+        write_marker("failed", self._told_of)
 
     def _tell(self, line: str) -> None:
         """Send a line to all that this rank is connected to."""
@@ -254,94 +294,16 @@ class Watch:
 
     def _last(self) -> None:
         """End the process, where it does not end by itself."""
-        assert self.lost is not None
-        rank, reason = self.lost
-        write_marker("failed", f"rank {rank} on {self.hosts[rank]} is lost: {reason}")
         if self.state == IDLE and not self._ending:
             return  # the next exchange says so
         time.sleep(GRACE)
         self.tell()
-        os._exit(FAILED)
+        end_launcher(self.launcher)
+        os._exit(self.code)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Write a line to the standard error, if that can be."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-
-
-# ---------------------------------------------------------------- connections
-
-
-def _server() -> socket.socket:
-    server = socket.create_server(("", 0), backlog=1024)
-    server.settimeout(60)
-    return server
-
-
-def _port(server: socket.socket | None) -> int:
-    return 0 if server is None else int(server.getsockname()[1])
-
-
-def _addresses() -> list[str]:
-    """The addresses by which this machine may be reached, its own first."""
-    found = ["127.0.0.1"]
-    for _, name in socket.if_nameindex():
-        with suppress(OSError, ImportError):
-            found.append(_address(name))
-    with suppress(OSError):
-        found += [str(x[4][0]) for x in socket.getaddrinfo(socket.gethostname(), None)]
-    return list(dict.fromkeys(found))
-
-
-def _address(interface: str) -> str:
-    import fcntl  # noqa: PLC0415  (Unix alone)
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        request = struct.pack("256s", interface.encode()[:15])
-        return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), 0x8915, request)[20:24])  # SIOCGIFADDR
-
-
-def _accepted(
-    server: socket.socket, secret: bytes, count: int
-) -> Iterator[tuple[int, socket.socket]]:
-    """The connections of so many ranks, which know the secret."""
-    with server:
-        while count:
-            link, _ = server.accept()
-            link.settimeout(10)
-            with suppress(OSError):
-                hello = _read(link, len(secret) + 4)
-                if secrets.compare_digest(hello[: len(secret)], secret):
-                    link.sendall(secret)
-                    yield struct.unpack("<i", hello[len(secret) :])[0], link
-                    count -= 1
-                    continue
-            link.close()
-
-
-def _connected(addresses: list[str], port: int, hello: bytes) -> socket.socket:
-    """A connection to rank 0, at the first address where it is found."""
-    for address in addresses:
-        with suppress(OSError):
-            link = socket.create_connection((address, port), timeout=3)
-            link.settimeout(10)
-            link.sendall(hello)
-            if _read(link, len(hello) - 4) == hello[:-4]:
-                return link
-            link.close()
-    raise RankLost(
-        "ranks", "rank 0 cannot be reached for heartbeats", expected="a TCP connection",
-        got=f"none of {', '.join(addresses)} answers at port {port}",
-        fix="allow connections between the machines of the run",
-    )  # fmt: skip
-
-
-def _read(link: socket.socket, size: int) -> bytes:
-    found = b""
-    while len(found) < size:
-        more = link.recv(size - len(found))
-        if not more:
-            raise OSError("closed")
-        found += more
-    return found

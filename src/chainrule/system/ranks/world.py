@@ -66,6 +66,11 @@ def speaks() -> bool:
     return next(known, "0") == "0"
 
 
+def has_met() -> bool:
+    """Whether this process has begun to talk to other ranks of MPI."""
+    return _world is not None
+
+
 @contextmanager
 def acting_as(ranks: Communicator) -> Iterator[None]:
     """A block in which this thread belongs to other ranks."""
