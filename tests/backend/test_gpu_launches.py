@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -37,6 +38,12 @@ DATA = {
     "x": np.random.default_rng(0).standard_normal((ROWS, 6)).astype("float32"),
     "t": np.random.default_rng(1).integers(0, 3, ROWS).astype("int32"),
 }
+
+
+@pytest.fixture(autouse=True)
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step takes so long that it is done in pieces, however busy the machine is."""
+    monkeypatch.setattr(runners, "LONG", math.inf)
 
 
 def plan_of(widths: Sequence[int], optimizer: Optimizer) -> Plan:

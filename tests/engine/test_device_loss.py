@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 import chainrule as cr
 from backend.opencl import device
 from chainrule.backend.gpu import backend
-from chainrule.backend.gpu.run import devices
+from chainrule.backend.gpu.run import devices, runner
 from chainrule.backend.gpu.run.driver import Device, Session
 from chainrule.backend.registry import _device
 from chainrule.costs.device import DeviceSpeeds
@@ -81,6 +82,12 @@ class FragileSession:
             return getattr(self._real, name)(*given)
 
         return call
+
+
+@pytest.fixture(autouse=True)
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step takes so long that it is done in pieces, however busy the machine is."""
+    monkeypatch.setattr(runner, "LONG", math.inf)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 import chainrule as cr
 from backend.opencl import WORD, as_if, device
 from chainrule.backend.gpu.emit import dialect
-from chainrule.backend.gpu.run import devices, failures
+from chainrule.backend.gpu.run import devices, failures, opencl
 from chainrule.backend.gpu.run.data import Data
 from chainrule.engine.devicerows import DeviceRows
 from chainrule.errors import DeviceError, DTypeError, GraphError, NotFinite, SettingError
@@ -226,6 +226,18 @@ def test_gpu_is_a_graphics_processor() -> None:
     with patch.object(devices, "all_devices", lambda: ((here, graphics, graphics), ())):
         assert devices.choose("gpu:1") is graphics
         assert devices.choose(f"opencl:{here.name}") if here.name != graphics.name else True
+
+
+@pytest.mark.parametrize("graphics", [False, True])
+def test_where_opencl_has_processors_alone_a_driver_for_graphics_is_told(graphics: bool) -> None:
+    made = opencl._device
+    found = patch.object(opencl, "_device", lambda *x: replace(made(*x), graphics=graphics))
+    device()
+    with found:
+        some, refused = opencl.OpenCL().devices()
+    assert some
+    told = [x for x in refused if "install the driver of the graphics processor's vendor" in x]
+    assert len(told) == (not graphics)
 
 
 def test_without_a_device_the_reason_is_told() -> None:

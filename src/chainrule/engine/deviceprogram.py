@@ -75,7 +75,8 @@ class DeviceProgram(NativeProgram):
                 self._save()
             losses = super().run(data, batches, rates, into, follows=follows)
             if self.auto:
-                self._since.append((data, _copied(batches), list(rates)))
+                done = len(losses)  # fewer where Ctrl-C came up
+                self._since.append((data, _copied(batches)[:done], list(rates[:done])))
             if self._due():
                 self._save()
         except NotFinite:

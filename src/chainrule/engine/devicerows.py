@@ -52,7 +52,7 @@ class DeviceRows:
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
     ) -> list[Array]:
-        """See RowwiseForward."""
+        """See RowwiseForward. Raises KeyboardInterrupt in a block that takes long."""
         results = [np.empty(resolve(x.shape, len(rows)), x.dtype) for x in self._nodes]
         fixed = {name: arrays[name] for name in self._fixed}
         with self._lock:

@@ -48,6 +48,13 @@ def interruptible() -> AbstractContextManager[object]:
     return _Opened(present) if main and isinstance(present, (_Gate, _Deferral)) else nullcontext()
 
 
+def interrupt_waits() -> bool:
+    """Whether Ctrl-C came up in a block of this thread that is `uninterrupted`."""
+    present = _getsignal(signal.SIGINT)
+    main = threading.get_ident() == threading.main_thread().ident
+    return main and isinstance(present, (_Gate, _Deferral)) and bool(present.pending)
+
+
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 

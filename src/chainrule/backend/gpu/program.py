@@ -50,12 +50,14 @@ class Part:
         function: its code, which kernels may share.
         operands: the buffers that it receives.
         counts: their groups, multiplied, are the groups that it takes.
+        commit: whether it puts rows into states in place, at the end of a step.
     """
 
     name: str
     function: str
     operands: tuple[Operand, ...]
     counts: tuple[Count, ...]
+    commit: bool = False
 
     def groups(self, rows: int) -> int:
         """The number of groups for so many rows."""
@@ -99,6 +101,7 @@ class Program:
         items: the work-items of a group.
         steps: the most steps of a launch, which is then the only one; 0: each step has launches.
         advance: the function at the end of a step that has launches.
+        work: the operations of a step, about.
     """
 
     text: str
@@ -108,6 +111,7 @@ class Program:
     items: int
     steps: int
     advance: str
+    work: int
 
     @property
     def levels(self) -> tuple[tuple[Part, ...], ...]:

@@ -15,6 +15,7 @@ class PartForm(msgspec.Struct, array_like=True):
     function: str
     operands: OperandsForm
     counts: list[tuple[int, int, int]]
+    commit: bool
 
 
 class ProgramForm(msgspec.Struct, array_like=True):
@@ -26,6 +27,7 @@ class ProgramForm(msgspec.Struct, array_like=True):
     items: int
     steps: int
     advance: str
+    work: int
 
 
 def pack(program: Program) -> bytes:
@@ -34,15 +36,16 @@ def pack(program: Program) -> bytes:
 
     def packed(part: Part) -> PartForm:
         operands = packing.operands(part.operands)
-        return PartForm(part.name, part.function, operands, list(part.counts))
+        return PartForm(part.name, part.function, operands, list(part.counts), part.commit)
 
     launches = [
         (x.function, [[packed(part) for part in level] for level in x.levels])
         for x in program.launches
     ]
     form = ProgramForm(
-        packing.signature(), program.text, launches, program.items, program.steps, program.advance
-    )
+        packing.signature(), program.text, launches, program.items, program.steps,
+        program.advance, program.work,
+    )  # fmt: skip
     return msgspec.msgpack.encode(form)
 
 
@@ -53,12 +56,13 @@ def unpack(packed: bytes, max_rows: int) -> Program:
 
     def part(x: PartForm) -> Part:
         counts = tuple(Count(*count) for count in x.counts)
-        return Part(x.name, x.function, unpacking.operands(x.operands), counts)
+        return Part(x.name, x.function, unpacking.operands(x.operands), counts, x.commit)
 
     launches = tuple(
         Launch(function, tuple(tuple(part(x) for x in level) for level in levels))
         for function, levels in form.launches
     )
     return Program(
-        form.text, launches, unpacking.signature, max_rows, form.items, form.steps, form.advance
-    )
+        form.text, launches, unpacking.signature, max_rows, form.items, form.steps, form.advance,
+        form.work,
+    )  # fmt: skip

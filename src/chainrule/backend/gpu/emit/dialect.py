@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-FRAME = ("step", "first", "count", "side", "stopped", "failed", "steps")
+FRAME = ("step", "first", "count", "side", "stopped", "failed", "steps", "base")
 """The words of the frame, int64, which kernels find the present step by.
 
 step: its number in the run; first, count: the place of its rows in the index, and their number;
-side: the side of the states that is the old one; stopped: whether a step failed, so that nothing is
-done any more; failed: whether this one did; steps: of the run.
+side: the side of the states that is the old one; stopped: whether a step failed, so that nothing
+is done any more; failed: whether this one did; steps: of the run; base: the first group of a
+launch that is done in pieces.
 """
 
 _LANGUAGES = """\

@@ -135,14 +135,15 @@ class Launches:
         items: the work-items of a group.
         traits: of the device.
         prefix: of names.
+        work: the operations of a step, about.
     """
 
     def __init__(
         self, functions: Mapping[str, Function], signature: Signature, rows: int, items: int,
-        traits: Traits, prefix: str,
+        traits: Traits, prefix: str, work: int,
     ) -> None:  # fmt: skip
         self._functions, self._signature, self._rows = functions, signature, rows
-        self._items, self._traits, self._prefix = items, traits, prefix
+        self._items, self._traits, self._prefix, self._work = items, traits, prefix, work
 
     def each(self, launches: Sequence[Sequence[Sequence[Part]]]) -> Program:
         """The program that launches runs of levels, for each step again."""
@@ -162,15 +163,12 @@ class Launches:
         texts.append(f"  if (!frame[STOPPED]) {{\n{self._advance()}  }}\n}}\n")
         return self._program(texts, made, 0)
 
-    def steps(self, levels: Sequence[Sequence[Part]], work: int) -> Program:
-        """The program that does many steps in a launch, by one group.
-
-        work: the operations of a step, about.
-        """
+    def steps(self, levels: Sequence[Sequence[Part]]) -> Program:
+        """The program that does many steps in a launch, by one group."""
         place = layout(self._signature, levels, self._rows, float64=self._traits.float64)
         words = 2 * sum(len(part.operands) for level in levels for part in level)
         near, room = self._near(place, words, levels), self._room([*levels])
-        name, most = f"{self._prefix}steps", max(1, min(STEPS, TOTAL // max(work, 1)))
+        name, most = f"{self._prefix}steps", max(1, min(STEPS, TOTAL // max(self._work, 1)))
         given = ", ".join([
             *(x.replace("*", "*far_") if x.split("*")[-1] in near else x for x in _PARAMETERS),
             *self._data(levels), *_ADVANCE.split(", ")[1:3], "const i64 loss",
@@ -196,7 +194,7 @@ class Launches:
     def _program(self, texts: Sequence[str], launches: Sequence[Launch], steps: int) -> Program:
         return Program(
             "".join(texts), tuple(launches), self._signature, self._rows, self._items, steps,
-            f"{self._prefix}advance",
+            f"{self._prefix}advance", self._work,
         )  # fmt: skip
 
     def _near(
@@ -249,7 +247,8 @@ class Launches:
 
     def _one(self, level: Sequence[Part]) -> str:
         """The statements of a level: each part has some groups."""
-        lines = ["  const int n = (int)frame[COUNT];\n", "  int group = GROUP;\n"]
+        lines = ["  const int n = (int)frame[COUNT];\n"]
+        lines.append("  int group = GROUP + (int)frame[BASE];\n")
         (calls,) = self._calls([level], "group")
         for function, call in calls[:-1]:
             lines.append(f"  if (group < {function.groups}) {{\n    {call}\n    return;\n  }}\n")

@@ -50,9 +50,9 @@ def functions(plan: Plan, max_rows: int, traits: Traits, prefix: str = "") -> Pr
     signature = replace(plan.signature, buffers=(*plan.buffers, *kernels.scratch))
     total = sum(kernels.work(part) for level in ordered for part in level)
     few = traits.joins and sum(map(len, ordered)) <= PARTS
-    write = Launches(kernels.functions, signature, max_rows, items, traits, prefix)
+    write = Launches(kernels.functions, signature, max_rows, items, traits, prefix, total)
     if few and plan.loss is not None and total <= SMALL:
-        return write.steps(ordered, total)
+        return write.steps(ordered)
     if not traits.joins:
         return write.each([[[part]] for level in ordered for part in level])
     return write.each(joined(ordered, kernels.work, BRIEF if few else 0))
@@ -97,7 +97,7 @@ class _Kernels:
             self.scratch.append(Buffer(f"parts of {name}", (elements,), dtype))
             operands = (*operands, (self.scratch[-1], False))
         return [
-            Part(name, function, operands, written.counts)
+            Part(name, function, operands, written.counts, linear.commit)
             for function, written in zip(known.functions, known.written, strict=True)
         ]
 

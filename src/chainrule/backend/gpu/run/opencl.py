@@ -63,6 +63,8 @@ class OpenCL:
                     found.append(_device(cl, len(found), own))
                 except (cl.Error, _Unusable) as error:
                     refused.append(f"{platform.name.strip()}: a device cannot be used: {error}")
+        if platforms and not any(x.graphics for x in found):
+            refused.append(f"OpenCL has no graphics processor here: for one, {NO_PLATFORM}")
         return found, refused
 
     def session(self, device: Device) -> OpenCLSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from chainrule.backend.gpu.layout import layout, sizes
 from chainrule.backend.gpu.program import Program
 from chainrule.backend.gpu.run.data import Data, Given, Room, require_room
 from chainrule.backend.gpu.run.driver import Device, Launched, Memory, Recording, Session
+from chainrule.backend.gpu.run.pieces import LONG, MUCH, Pieces
 from chainrule.backend.statemapping import State
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.plan import Signature
@@ -99,6 +101,9 @@ class Runner:
             self._advance = session.function(program.text, program.advance)
         self._bound: tuple[Memory, ...] = ()
         self._sequences: dict[tuple[int, int], Recording | None] = {}
+        self._pieces = Pieces(session, self._frame)
+        self._seconds: float | None = None  # of a step, as far as known
+        self._interrupted = False
 
     # ------------------------------------------------------------ memory
 
@@ -171,7 +176,11 @@ class Runner:
         *,
         follows: bool = False,  # old values stay on the other side: nothing is copied before steps
     ) -> tuple[npt.NDArray[np.float64], int | None]:
-        """See Runner."""
+        """See Runner; Ctrl-C ends it between two pieces of a step that takes long.
+
+        Raises:
+            KeyboardInterrupt: of a prediction.
+        """
         index = np.ascontiguousarray(rows, np.int64)
         ends = np.ascontiguousarray(offsets, np.int64)
         self._data.check(index, ends, self.code.max_rows)
@@ -181,18 +190,24 @@ class Runner:
         self._index.fill(index)
         self._ends.fill(ends)
         self._losses.reserve(max(steps, 1) * kind.itemsize)
-        self.done = 0
+        self.done, self._interrupted = 0, False
         self._data.bring(0)
+        begun = time.perf_counter()
         for number, (first, last) in enumerate(windows):
             self._data.turn(number)
             self._begin(ends, first, last)
             self._data.bring(number + 1)
             if self._end() < last:
                 break
+        if self.done:
+            self._seconds = (time.perf_counter() - begun) / self.done
+        if self._interrupted and self.code.signature.loss is None:
+            raise KeyboardInterrupt
         losses = np.zeros(max(steps, 1), kind)
         self._session.read(self._losses.memory, losses)
         done = losses[: self.done].astype(np.float64)
-        return done, self.done if self.done < steps else None
+        failed = self.done < steps and not self._interrupted
+        return done, self.done if failed else None
 
     def _begin(self, ends: Array, first: int, last: int) -> None:
         """Launch steps from one on up to another, whose rows of the data are on the device."""
@@ -220,6 +235,10 @@ class Runner:
             for _ in range(0, len(counts), program.steps):
                 self._session.launch(self._functions[0], 1, program.items)
             return
+        if self._long:
+            done = (self._pieces.step(*self._one_step(rows)) for rows in counts.tolist())
+            self._interrupted = not all(done)
+            return
         for rows, some in groupby(counts.tolist()):
             left = len(list(some))
             while left:
@@ -227,25 +246,37 @@ class Runner:
                 self._launch_alike(rows, steps)
                 left -= steps
 
+    @property
+    def _long(self) -> bool:
+        """Whether a step takes so long, or may, that it is done in pieces."""
+        if self._seconds is None:
+            return self.code.program.work >= MUCH
+        return self._seconds >= LONG
+
     def _launch_alike(self, rows: int, steps: int) -> None:
         """Launch steps of so many rows each: a sequence that comes again is recorded."""
         key, session = (rows, steps), self._session
         if key not in self._sequences:
             self._sequences[key] = None
-            for launched in self._one_step(rows) * steps:
+            for launched in self._one_step(rows)[0] * steps:
                 session.launch(*launched)
         else:
             if self._sequences[key] is None:
-                self._sequences[key] = session.record(self._one_step(rows) * steps)
+                self._sequences[key] = session.record(self._one_step(rows)[0] * steps)
             session.replay(self._sequences[key])
         session.start()
 
-    def _one_step(self, rows: int) -> list[Launched]:
-        """The launches of a step of so many rows."""
-        program = self.code.program
-        launches = zip(program.launches, self._functions, strict=True)
-        found = [(function, x.groups(rows), program.items) for x, function in launches]
-        return [*(x for x in found if x[1]), (self._advance, 1, 1)]
+    def _one_step(self, rows: int) -> tuple[list[Launched], int]:
+        """The launches of a step of so many rows, and the first that puts rows in place."""
+        program, found = self.code.program, list[Launched]()
+        whole: int | None = None
+        for x, function in zip(program.launches, self._functions, strict=True):
+            if whole is None and any(part.commit for part in x.parts):
+                whole = len(found)
+            if groups := x.groups(rows):
+                found.append((function, groups, program.items))
+        found.append((self._advance, 1, 1))
+        return found, len(found) if whole is None else whole
 
     def _bind_all(self) -> None:
         """Set the arguments of all kernels, where some memory is another than the last time."""
