@@ -125,7 +125,7 @@ def measured(width: int, ranks: Slower) -> dict[str, float]:
         "t": random.integers(0, 10, rows).astype("int32"),
     }
     exchanging, waiting, ended = list[float](), list[float](), [0.0]
-    totals, run = blocks.BlockRunner._totals, blocks.Block.run
+    totals, run = blocks.BlockRunner._totals, blocks.Rows.run
 
     def timed(total: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def timed_total(sums: Any) -> Any:
@@ -141,15 +141,15 @@ def measured(width: int, ranks: Slower) -> dict[str, float]:
         ended[0] = time.perf_counter()
         return found
 
-    def timed_totals(self: Any, buckets: Any, some: Any) -> Any:
-        found = totals(self, buckets, some)
+    def timed_totals(self: Any, *given: Any) -> Any:
+        found = totals(self, *given)
         waiting.append(time.perf_counter() - ended[0])
         return found
 
     with (
         patch.object(TreeSum, "total", timed(TreeSum.total)),
         patch.object(blocks, "common_totals", timed(common_totals)),
-        patch.object(blocks.Block, "run", timed_run),
+        patch.object(blocks.Rows, "run", timed_run),
         patch.object(blocks.BlockRunner, "_totals", timed_totals),
         acting_as(ranks),
     ):

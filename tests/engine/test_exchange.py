@@ -20,6 +20,7 @@ from chainrule.graph import Graph
 from chainrule.graph.keys import step_keys
 from chainrule.graph.step import FIRST_ROW, KEY, RATE, ROW_COUNT, Step
 from chainrule.interpret import evaluate, initial_value
+from chainrule.types import N
 
 Array = np.ndarray[Any, Any]
 ROWS = 24
@@ -126,6 +127,25 @@ def test_the_plan_writes_every_gradient_before_the_cut_and_updates_after_it() ->
     assert gradients <= read
     work = {b.name for b in read if b.space == "work"}
     assert not {name for name in work if name.endswith(".gradient")}, "updates read the exchanged"
+
+
+def test_what_goes_by_rows_is_done_before_what_sums_them() -> None:
+    x, t = cr.input("x", (7,)), cr.input("t", (), dtype="int32")
+    words = cr.embedding(t, 3, 4)
+    h = cr.batch_norm(cr.dense(x, 11, "tanh"))
+    y = cr.dense(cr.concat([h, words], 1), 3)
+    loss = cr.cross_entropy(y, t) + cr.mean(cr.square(words))
+    plan = plan_step(build_step(Graph(loss), loss, cr.SGD(0.1), exchange=True))
+    assert len(plan.cuts) == len(plan.sums) > 1
+    edges = [0, *(edge for pair in zip(plan.sums, plan.cuts, strict=True) for edge in pair)]
+    assert edges == sorted(edges)
+    for number, phase in enumerate(plan.phases[: plan.cuts[-1]]):
+        summing = any(a <= number < b for a, b in zip(plan.sums, plan.cuts, strict=True))
+        for task in phase.tasks:
+            sums = {x for x in task.writes if x.space == "gradient"}
+            rows = {x for x in task.writes if N in x.shape}
+            assert not (rows if summing else sums), task.kernel.name
+    assert plan.signature.sums == plan.sums
 
 
 def test_ranks_that_exchange_gradients_stay_equal_and_do_the_step_of_all_rows() -> None:

@@ -12,7 +12,7 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
-from chainrule.engine.blocks import THREAD, Block
+from chainrule.engine.blocks import THREAD, Rows
 from chainrule.errors import GraphError, NotFinite, RankLost, SettingError
 from chainrule.system.ranks.local import Local, run_threads
 from chainrule.system.ranks.world import world
@@ -299,7 +299,7 @@ def test_sums_are_exchanged_while_the_last_block_computes_the_next(
     threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of each last block waits for an exchange: without one beside it, none comes."""
-    exchange, run, hidden = Local.exchange, Block.run, list[bool]()
+    exchange, run, hidden = Local.exchange, Rows.run, list[bool]()
     begun = {rank: threading.Semaphore(0) for rank in range(2)}
 
     def noted(self: Local, sent: Any, received: Any) -> None:
@@ -307,13 +307,15 @@ def test_sums_are_exchanged_while_the_last_block_computes_the_next(
             begun[self.rank].release()
         exchange(self, sent, received)
 
-    def waiting(self: Block, part: Any) -> bool:
-        if isinstance(part, tuple) and self.number in (3, 7) and part[0]:
+    def waiting(self: Rows, part: Any) -> bool:
+        lasts = [len(self.minibatch) * k // 8 for k in (3, 7)]
+        first = self.runner.signature.sums[0]
+        if isinstance(part, tuple) and part[0] > first and self.first in lasts:
             hidden.append(begun[world().rank].acquire(timeout=20))
         return run(self, part)
 
     monkeypatch.setattr(Local, "exchange", noted)
-    monkeypatch.setattr(Block, "run", waiting)
+    monkeypatch.setattr(Rows, "run", waiting)
     plain = {"validation": None, "patience": None, "epochs": 1, "threads": threads}
     run_threads(2, lambda: trained(plain_wide, **plain), apart=True)
     assert len(hidden) >= 2 * 3

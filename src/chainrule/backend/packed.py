@@ -43,6 +43,7 @@ class SignatureForm(msgspec.Struct, array_like=True):
     outputs: list[int]
     loss: int | None
     cuts: list[int]
+    sums: list[int]
     calls: list[CallForm]
 
 
@@ -77,7 +78,8 @@ class Packing:
         return SignatureForm(
             buffers, [number[x] for x in plan.updates], [number[x] for x in plan.twice],
             [number[x] for x in plan.outputs],
-            None if plan.loss is None else number[plan.loss], list(plan.cuts), calls,
+            None if plan.loss is None else number[plan.loss], list(plan.cuts), list(plan.sums),
+            calls,
         )  # fmt: skip
 
     def operands(self, operands: Sequence[Operand]) -> OperandsForm:
@@ -107,7 +109,7 @@ class Unpacking:
         loss = None if form.loss is None else buffers[form.loss]
         self.signature = Signature(
             tuple(buffers), chosen(form.updates), chosen(form.twice), chosen(form.outputs), loss,
-            tuple(form.cuts), calls,
+            tuple(form.cuts), tuple(form.sums), calls,
         )  # fmt: skip
 
     def operands(self, form: OperandsForm) -> tuple[Operand, ...]:

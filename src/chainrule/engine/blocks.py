@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -68,23 +69,26 @@ class Blocks:
 
     def own(self, rows: int) -> slice:
         """The places in a minibatch of so many rows that this rank computes."""
-        mine = share(self.count, self.ranks.size, self.ranks.rank)
-        return slice(self.start(mine.start, rows), self.start(mine.stop, rows))
+        return slice(self.start(self.mine.start, rows), self.start(self.mine.stop, rows))
 
-    def largest(self, rows: int) -> int:
-        """The rows of the largest block of a minibatch of so many."""
-        return max(-(-rows // self.count), 1)
+    def most(self, rows: int) -> int:
+        """The most rows of this rank in a minibatch of so many, or of fewer."""
+        return max(-(-rows * len(self.mine) // self.count), 1)
+
+    @property
+    def mine(self) -> range:
+        """The blocks of this rank."""
+        return share(self.count, self.ranks.size, self.ranks.rank)
 
 
 class BlockRunner:
     """A Runner, see backend/base.py, of a step whose rows programs share.
 
-    Each block of a minibatch is computed by itself, and what is summed over rows is added in a
-    fixed tree. So the bits depend on the number of blocks, and not on that of ranks. Where a step
-    exchanges sums more than once, as for statistics of the minibatch, each block of this rank has
-    memory of its own between the exchanges. Ranks of one machine add large sums in memory that they
-    have in common. Others exchange them bucket by bucket, by a thread, while the last block of this
-    rank computes the next ones.
+    What is computed row by row, a rank computes for all of its rows at once; what is summed over
+    rows, for each block by itself, and the sums of blocks are added in a fixed tree. So the bits
+    depend on the number of blocks, and not on that of ranks. Ranks of one machine add large sums
+    in memory that they have in common. Others exchange them bucket by bucket, by a thread, while
+    the last block of this rank computes the next ones.
 
     Args:
         code: of the step.
@@ -97,19 +101,12 @@ class BlockRunner:
         usual, most = threads_for(code, threads)
         count = most if usual > 1 else 1
         self._tree = Tree(blocks.count, blocks.ranks)
-        self._mine = self._tree.blocks
-        first = self._first = Runner(code, threads=count)
-        self._runners = [first for _ in self._mine]
-        if len(code.signature.cuts) > 1:
-            self._runners[1:] = [
-                Runner(code, threads=count, state=first.state_memory) for _ in self._mine[1:]
-            ]
-        self._distinct = list(dict.fromkeys(self._runners))
+        self._runner = Runner(code, threads=count)
         self._made: list[list[Bucket]] | None = None
         self._thread: ThreadPoolExecutor | None = None
         loss = code.signature.loss
         assert loss is not None
-        self._loss = first.memory.view(loss)
+        self._loss = self._runner.memory.view(loss)
         self._step_ndim = {
             x.name: len(x.shape) for x in code.signature.buffers if x.space == "step"
         }
@@ -117,38 +114,36 @@ class BlockRunner:
     @property
     def state(self) -> State:
         """See Runner."""
-        return self._first.state
+        return self._runner.state
 
     @property
     def calls(self) -> Calls:
         """See Runner; there are none."""
-        return self._first.calls
+        return self._runner.calls
 
     @property
     def bytes(self) -> int:
         """See Runner."""
-        return sum(x.bytes for x in self._distinct)
+        return self._runner.bytes
 
     def release(self) -> None:
         """See Runner."""
-        for x in self._distinct:
-            x.release()
+        self._runner.release()
         if self._thread is not None:
             self._thread.shutdown()
             self._thread = None
 
     def reads(self, name: str) -> bool:
         """See Runner."""
-        return self._first.reads(name)
+        return self._runner.reads(name)
 
     def bind(self, name: str, array: npt.ArrayLike) -> None:
         """See Runner."""
-        for x in self._distinct:
-            x.bind(name, array)
+        self._runner.bind(name, array)
 
     def output(self, buffer: Buffer, rows: int) -> Array:
         """See Runner."""
-        return self._first.output(buffer, rows)
+        return self._runner.output(buffer, rows)
 
     def run(
         self,
@@ -179,23 +174,23 @@ class BlockRunner:
 
     def _step(self, rows: Array, inputs: dict[str, Array]) -> bool:
         """Do a step on the rows of a minibatch; returns whether all is finite."""
-        parts, at = self._parts, self._blocks.start
-        starts = [at(k, len(rows)) for k in range(self._blocks.count + 1)]
+        mine, start = self._blocks.mine, self._blocks.start
+        edges = [start(k, len(rows)) for k in range(mine.start, mine.stop + 1)]
+        own = Rows(self._runner, rows, edges[0], edges[-1], inputs)
         blocks = [
-            Block(k, runner, rows[starts[k] : starts[k + 1]],
-                  inputs | {FIRST_ROW.label: np.asarray(starts[k])})
-            for k, runner in zip(self._mine, self._runners, strict=True)
-        ]  # fmt: skip
-        for buckets in parts:
-            if (totals := self._totals(buckets, blocks)) is None:
+            (number, Rows(self._runner, rows, *edges, inputs))
+            for number, edges in zip(mine, pairwise(edges), strict=True)
+        ]
+        signature, before = self.code.signature, 0
+        for begin, cut, buckets in zip(signature.sums, signature.cuts, self._parts, strict=True):
+            if not own.run((before, begin)):
                 return False
-            for runner in self._distinct:
-                for x in totals:
-                    x.place(runner)
-        finite = blocks[0].run(len(parts))
-        for runner in self._distinct:
-            runner.parity = self._first.parity
-        return finite
+            if (totals := self._totals(buckets, own.first, blocks)) is None:
+                return False
+            for x in totals:
+                x.place(self._runner)
+            before = cut
+        return own.run(len(self._parts))
 
     @property
     def _parts(self) -> list[list[Bucket]]:
@@ -213,10 +208,15 @@ class BlockRunner:
                 return common_buckets(found, tree, ranks, block)
         return [Bucket(phases, TreeSum(tree, ranks, make)) for phases, make in found]
 
-    def _totals(self, buckets: Sequence[Bucket], blocks: Sequence[Block]) -> list[Made] | None:
-        """The sums over all blocks that a part of a step makes; None where not all is finite.
+    def _totals(
+        self, buckets: Sequence[Bucket], first: int, blocks: Sequence[tuple[int, Rows]]
+    ) -> list[Made] | None:
+        """The sums over all blocks before an exchange; None where not all is finite.
 
-        A block without rows is run too, for what later parts need of it; its sums are 0.
+        Args:
+            buckets: to fill.
+            first: the place of the first row of this rank.
+            blocks: of this rank with their numbers; those of one without rows are 0.
         """
         coming: list[Future[Made]] = []
         common = [x.sums for x in buckets if isinstance(x.sums, CommonSum)]
@@ -226,34 +226,39 @@ class BlockRunner:
         try:
             for x in buckets:
                 x.sums.begin()
-            for block in blocks:
-                taken = [x.sums.take(block.number) for x in buckets]
+            for number, rows in blocks:
+                taken = [x.sums.take(number) for x in buckets]
                 for made in taken:
-                    made.place(block.runner)
+                    made.place(self._runner)
+                self._runner.begin_at(rows.first - first)
                 for bucket, made in zip(buckets, taken, strict=True):
-                    if not block.run(bucket.phases):
+                    if not rows.run(bucket.phases):
                         return None
-                    if not len(block.rows):
+                    if rows.first == rows.end:
                         made.clear()
-                    bucket.sums.add(block.number, made)
-                    if beside and self._thread is not None and block is blocks[-1]:
+                    bucket.sums.add(number, made)
+                    if beside and self._thread is not None and rows is blocks[-1][1]:
                         coming.append(self._thread.submit(bucket.sums.total))
         finally:
+            self._runner.begin_at(0)
             wait(coming)
         if common:
             return common_totals(common)
         return [x.result() for x in coming] or [x.sums.total() for x in buckets]
 
 
-class Block(NamedTuple):
-    """A block of a minibatch: its number, what runs it, its rows, and what a step brings."""
+class Rows(NamedTuple):
+    """Some rows of a minibatch: what runs them, the minibatch, their places, and step inputs."""
 
-    number: int
     runner: Runner
-    rows: Array
+    minibatch: Array
+    first: int
+    end: int
     inputs: Mapping[str, Array]
 
     def run(self, part: int | Part) -> bool:
         """Do a part of a step; returns whether the new state is finite so far."""
-        _, failed = self.runner.run(self.rows, [0, len(self.rows)], self.inputs, part)
+        inputs = {**self.inputs, FIRST_ROW.label: np.asarray(self.first)}
+        rows = self.minibatch[self.first : self.end]
+        _, failed = self.runner.run(rows, [0, len(rows)], inputs, part)
         return failed is None

@@ -108,9 +108,9 @@ def common_bytes(found: Sequence[Found], tree: Tree) -> int:
 
 def by_part(code: Executable) -> list[list[Found]]:
     """For each part of a step the buckets of the sums that it is the first to use."""
-    seen, start = set[Buffer](), 0
+    seen = set[Buffer]()
     found: list[list[Found]] = []
-    for end in code.signature.cuts:
+    for start, end in zip(code.signature.sums, code.signature.cuts, strict=True):
         last: dict[Buffer, int] = {}
         for number in range(start, end):
             for launch in code.program.phases[number]:
@@ -120,7 +120,6 @@ def by_part(code: Executable) -> list[list[Found]]:
                         last[buffer.whole] = last[buffer]
         seen |= last.keys()
         found.append(_buckets((start, end), {x: last[x.whole] for x in last}))
-        start = end
     return found
 
 

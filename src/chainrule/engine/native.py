@@ -157,7 +157,7 @@ class NativeProgram:
     def _ready(self, data: Mapping[str, Array], rows: int) -> Runner:
         """The machine code, with room for so many rows and the data bound to it."""
         runner = self._runner
-        rows = rows if self._blocks is None else self._blocks.largest(rows)
+        rows = rows if self._blocks is None else self._blocks.most(rows)
         if runner is None or rows > runner.code.max_rows:
             self._bound = None
             runner = self._runner = self._with_room(rows)

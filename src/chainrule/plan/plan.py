@@ -100,6 +100,8 @@ class Signature:
         loss: the buffer of the scalar loss; None for a prediction.
         cuts: the phases before each exchange, of a step whose rows programs share. Those before
             one write buffers of the space `gradient`, which later ones read.
+        sums: for each exchange the phases before those that sum rows, for it alone; they may
+            run for some rows at a time, after the phases before them have run for all.
         calls: of a user's ops, in order.
     """
 
@@ -109,6 +111,7 @@ class Signature:
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     cuts: tuple[int, ...] = ()
+    sums: tuple[int, ...] = ()
     calls: tuple[UserCall, ...] = ()
 
     @property
@@ -128,7 +131,7 @@ class Plan:
 
     Attributes:
         phases: of one step, in order.
-        buffers, updates, outputs, loss, cuts, calls: see Signature.
+        buffers, updates, outputs, loss, cuts, sums, calls: see Signature.
     """
 
     phases: tuple[Phase, ...]
@@ -137,13 +140,15 @@ class Plan:
     outputs: tuple[Buffer, ...] = ()
     loss: Buffer | None = None
     cuts: tuple[int, ...] = ()
+    sums: tuple[int, ...] = ()
     calls: tuple[UserCall, ...] = ()
 
     @property
     def signature(self) -> Signature:
         """The plan without its kernels."""
         return Signature(
-            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cuts, self.calls
+            self.buffers, self.updates, self.twice, self.outputs, self.loss, self.cuts, self.sums,
+            self.calls,
         )  # fmt: skip
 
     @cached_property

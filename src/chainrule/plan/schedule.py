@@ -87,6 +87,31 @@ def between_exchanges(kernels: Sequence[Kernel]) -> list[list[Kernel]]:
     return stretches
 
 
+def before_exchange(kernels: Sequence[Kernel]) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
+    """The phases of kernels between two exchanges: those of all others, and those of sums of rows.
+
+    A sum of rows is read by such sums alone, so that the others need none.
+    """
+    operands = [{buffer.whole for buffer, _ in linearize(x)[1]} for x in kernels]
+    writes = [{write.buffer.whole for write in x.writes} for x in kernels]
+    summing = [k for k, x in enumerate(kernels) if _sums_rows(x)]
+    sums = {x for k in summing for x in writes[k]}
+    for touched, written in zip(operands, writes, strict=True):
+        if touched & sums:
+            sums |= written
+    chosen = [not x.isdisjoint(sums) for x in writes]
+    others = schedule([x for x, sum in zip(kernels, chosen, strict=True) if not sum])
+    made = schedule([x for x, sum in zip(kernels, chosen, strict=True) if sum])
+    return others, tuple(in_buckets(made))
+
+
+def _sums_rows(kernel: Kernel) -> bool:
+    """Whether rows meet in what a kernel writes."""
+    over = () if kernel.reduction is None else kernel.reduction.over
+    rows = any(axis.size is N for axis in (*kernel.axes, *over))
+    return rows and any(N not in write.buffer.shape for write in kernel.writes)
+
+
 def in_buckets(phases: Iterable[Phase]) -> Iterator[Phase]:
     """The phases before an exchange, each cut behind so many of its sums that they fill a bucket.
 

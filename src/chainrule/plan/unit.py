@@ -172,10 +172,14 @@ def schedule(unit: Unit) -> Plan:
                          at=f"node {unit.calls[0].result.name!r}")  # fmt: skip
     before, levels = scheduling.between_calls(first, [(x.operands, x.result) for x in unit.calls])
     ends = list(itertools.accumulate(map(len, before)))
-    stretches = [tuple(itertools.chain(*before)), *map(scheduling.schedule, rest)]
-    stretches[:-1] = [tuple(scheduling.in_buckets(x)) for x in stretches[:-1]]
+    stretches = [tuple(itertools.chain(*before))]
+    if rest:
+        *summing, last = first, *rest
+        stretches = [x for each in summing for x in scheduling.before_exchange(each)]
+        stretches.append(scheduling.schedule(last))
     made = tuple(itertools.chain(*stretches))
-    cuts = tuple(itertools.accumulate(map(len, stretches[:-1])))
+    starts = tuple(itertools.accumulate(map(len, stretches[:-1])))
+    sums, cuts = starts[::2], starts[1::2]
     calls = tuple(
         UserCall(x.result.name, ends[level], x.operands, x.result)
         for x, level in zip(unit.calls, levels, strict=True)
@@ -183,7 +187,7 @@ def schedule(unit: Unit) -> Plan:
     others = [*unit.updates, *unit.results, *([unit.loss] if unit.loss else [])]
     others += [y for x in unit.calls for y in (*x.operands, x.result)]
     used = _used(made, others)
-    return Plan(made, used, unit.updates, unit.results, unit.loss, cuts, calls)
+    return Plan(made, used, unit.updates, unit.results, unit.loss, cuts, sums, calls)
 
 
 def _nodes(targets: Iterable[tuple[Buffer, Node]]) -> tuple[Node, ...]:

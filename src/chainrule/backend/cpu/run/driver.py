@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend.cpu.abi import Launch
 from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
 from chainrule.backend.cpu.layout import Layout, Memory, layout, lives, same_rows
 from chainrule.backend.cpu.run.executable import Executable
@@ -25,6 +26,7 @@ from chainrule.backend.cpu.run.units import Arrange
 from chainrule.backend.cpu.run.usercalls import UserCalls
 from chainrule.backend.statemapping import State
 from chainrule.ir.kernel import Buffer
+from chainrule.plan.linearize import Operand
 from chainrule.plan.plan import Signature
 from chainrule.types import N
 
@@ -80,10 +82,7 @@ class Runner:
         self._pointer = ctypes.c_void_p(self.frame.ctypes.data)
         self.names = {b.name: b for b in self._spaces("state")}
         others = (b for b in self.signature.buffers if b.space != "state")
-        alive = lives(
-            ((launch.operands for launch in phase) for phase in self.program.phases),
-            self.signature.outputs,
-        )
+        alive = lives(self._in_turn(), self.signature.outputs)
         same = same_rows(
             ([(x.split, x.operands) for x in phase] for phase in self.program.phases),
             self.signature.outputs,
@@ -91,6 +90,7 @@ class Runner:
         )
         self.memory = layout(others, (), code.max_rows, alive, same).memory()
         self.place(self.memory)
+        self._by_rows = list(self._rows_of_sums())
         self.attach_state(state_layout(self.signature).memory() if state is None else state)
         self._given = Given(self.program.slots, self._word)
         self._outputs = [self.memory.view(b) for b in self.signature.outputs]
@@ -168,6 +168,32 @@ class Runner:
         for buffer, place in memory.places.items():
             slot, offsets = self.program.slots[buffer], place.offsets
             self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
+
+    def begin_at(self, row: int) -> None:
+        """Have what sums over rows begin at a row of the last ones, from the next run on."""
+        for slot, start, each in self._by_rows:
+            self._word[slot] = start + row * each
+
+    def _rows_of_sums(self) -> Iterator[tuple[int, int, int]]:
+        """For each buffer of rows that is summed: its word, its address, and the bytes of a row."""
+        for phases in self._summing():
+            for buffer in _touched(phases):
+                if buffer.shape[:1] == (N,) and buffer in self.memory.places:
+                    slot, each = self.program.slots[buffer], self.memory.places[buffer].strides[0]
+                    yield slot, self._word[slot], each
+
+    def _summing(self) -> list[list[list[Launch]]]:
+        """The phases that sum rows before each exchange."""
+        ends = zip(self.signature.sums, self.signature.cuts, strict=True)
+        return [self.program.phases[start:end] for start, end in ends]
+
+    def _in_turn(self) -> Iterator[Iterator[Iterable[Operand]]]:
+        """The operands of what is done in turn: the phases that sum rows come again and again."""
+        edges = sorted({0, *self.signature.sums, *self.signature.cuts, len(self.program.phases)})
+        for start, end in itertools.pairwise(edges):
+            phases = self.program.phases[start:end]
+            for some in [phases] if start in self.signature.sums else [[x] for x in phases]:
+                yield (launch.operands for phase in some for launch in phase)
 
     def _set(self, name: str, value: int) -> None:
         self._word[_WORD[name]] = value  # quicker than an element of a NumPy array
@@ -436,6 +462,13 @@ class Runner:
 
     def _spaces(self, space: str) -> list[Buffer]:
         return [b for b in self.signature.buffers if b.space == space]
+
+
+def _touched(phases: Iterable[Iterable[Launch]]) -> dict[Buffer, None]:
+    """The buffers that launches work on."""
+    return dict.fromkeys(
+        buffer for phase in phases for launch in phase for buffer, _ in launch.operands
+    )
 
 
 _WORD = {name: k for k, name in enumerate(FRAME)}
