@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -217,14 +218,49 @@ def test_gaps_and_lengths_of_signals() -> None:
     assert any("gaps within" in note for note in predicted.notes)
     with pytest.raises(cr.errors.DataError, match=r"differ in length"):
         cr.train({**data, "s": ["[1, 2, 3]", *rows[1:]]}, "y", signal="s", verbose=False)
-    with pytest.raises(cr.errors.DataError, match=r"another length"):
-        model.predict({"s": ["[1, 2, 3]"]})
+    with pytest.raises(cr.errors.DataError, match=r"another length") as caught:
+        model.predict({"s": ["[1, 2, 3]", "[1, 2, 3, 4]", "[1, 2, 3]"]})
+    assert caught.value.expected == "4 numbers, as in training"
+    assert caught.value.got == "3 numbers in 2 rows of 3"
     with pytest.raises(cr.errors.DataError, match=r"not a list of numbers"):
         cr.train({**data, "s": ["hello", *rows[1:]]}, "y", signal="s", verbose=False)
 
 
+def test_an_empty_list_is_a_row_without_a_signal() -> None:
+    data = {"s": [[], [1.0, 2], [2.0, 1]] * 8, "y": ["a", "b", "a"] * 8}
+    model = cr.train(data, "y", signal="s", epochs=1, verbose=False)
+    assert "8 rows without a picture or signal that can be read left out" in model.schema.notes
+    assert np.isnan(model.predict(data).values[0]).all()
+
+
+def test_the_note_on_lists_says_how_they_become_signals_and_goes_when_they_are() -> None:
+    data = {"s": [[1.0, 2], [2.0, 1]] * 8, "y": ["a", "b"] * 8}
+    (note,) = cr.data.read(data).notes
+    assert note == "column 's': lists of numbers read as text; as signals by signal='s'"
+    model = cr.train(data, "y", signal="s", epochs=1, verbose=False)
+    assert note not in [*model.schema.notes, *model.predict(data).notes]
+
+
+@pytest.mark.parametrize("kind", ["DECIMAL(8,2)[]", "FLOAT[3]", "UTINYINT[]", "DOUBLE[]"])
+def test_lists_of_every_type_of_number_in_parquet(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    duckdb.sql(
+        f"copy (select [i % 9, 2, 3]::{kind} s, i % 2 = 0 y from range(40) t(i)) to '{path}'"
+    )
+    assert "signal='s'" in cr.data.read(path).notes[0]
+    model = cr.train(str(path), "y", signal="s", epochs=1, verbose=False)
+    assert model.schema.used[0].shape == (3, 1)
+
+
 @pytest.mark.parametrize(
-    ("signal", "match"), [("x1..x9", "no column 'x9'"), ("x3..x1", "does not come after")]
+    ("signal", "match"),
+    [
+        ("x1..x9", "no column 'x9'"),
+        ("x3..x1", "does not come after"),
+        ("x1-x3", r"fix +signal='x1\.\.x3'"),
+        ("x1:x3", r"fix +signal='x1\.\.x3'"),
+        ("x1...x3", r"fix +signal='x1\.\.x3'"),
+    ],
 )
 def test_spans_that_are_not_there(signal: str, match: str) -> None:
     data = {"x1": [1.0, 2] * 9, "x2": [2.0, 1] * 9, "x3": [0.0, 1] * 9, "y": ["a", "b"] * 9}

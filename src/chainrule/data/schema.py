@@ -27,7 +27,7 @@ from chainrule.data.columns.encoder import (
 )
 from chainrule.data.columns.kinds import check_kinds
 from chainrule.data.columns.pictures import PictureColumn, lost_pictures
-from chainrule.data.columns.signals import with_signal
+from chainrule.data.columns.signals import SignalColumn, with_signal
 from chainrule.data.columns.target import ClassTarget, NumberTarget, Target
 from chainrule.data.columns.texts import GapNote, Notes, with_gaps
 from chainrule.data.columns.told import reading_notes
@@ -280,7 +280,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 columns = [replace(x, name=known[0]) if x is found[0] else x for x in table]
                 table = table.replaced(columns, [*table.notes, note], table.gaps)
         for encoder in self.used:
-            if isinstance(encoder, GridEncoder) and encoder.sources != (encoder.name,):
+            if isinstance(encoder, SignalColumn):
                 table = with_signal(table, encoder.name, encoder.sources)
         return table
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.column import Column, shape_words
 from chainrule.data.columns.encoder import GridEncoder, not_all, register
+from chainrule.data.columns.texts import list_note
 from chainrule.data.table import Table
 from chainrule.display.format import counted, listed
 from chainrule.errors import DataError, SettingError, did_you_mean
@@ -75,11 +76,11 @@ class SignalColumn(GridEncoder, frozen=True, kw_only=True, tag="signal"):
 
     def absent(self, column: Column) -> NDArray[np.bool_]:
         """The cells without a signal, (n,)."""
-        return np.asarray(np.isnan(_cells(column)).all(axis=(1, 2)))
+        return np.asarray(np.isnan(_cells(column, self.length)).all(axis=(1, 2)))
 
     def encode(self, column: Column) -> tuple[NDArray[Any], list[str]]:
         """(n, length, channels) float32, and notes."""
-        cells = _cells(column)
+        cells = _cells(column, self.length)
         if cells.shape[1:] != self.shape:
             raise DataError(
                 f"column {column.name!r}", "the signals have another length",
@@ -95,13 +96,13 @@ class SignalColumn(GridEncoder, frozen=True, kw_only=True, tag="signal"):
         return filled.astype(np.float32), notes
 
 
-def _cells(column: Column) -> NDArray[Any]:
-    """The signals (n, length, channels), NaN for gaps. Raises DataError."""
+def _cells(column: Column, length: int | None = None) -> NDArray[Any]:
+    """The signals (n, length, channels), NaN for gaps; `length`: in training. Raises DataError."""
     if column.storage == "array" and column.values.ndim in (2, 3):
         cells = column.values.astype(np.float64)
         cells[column.missing] = np.nan
     elif column.storage == "text":
-        cells = _of_lists(column)
+        cells = _of_lists(column, length)
     else:
         raise not_all(column, "signals", "it holds neither lists nor arrays of numbers")
     if np.isinf(cells).any():
@@ -111,31 +112,36 @@ def _cells(column: Column) -> NDArray[Any]:
     return cells[..., None] if cells.ndim == 2 else cells
 
 
-def _of_lists(column: Column) -> NDArray[Any]:
+def _of_lists(column: Column, length: int | None) -> NDArray[Any]:
     """Lists that are written as texts, as [0.5, 1, null] or 0.5 1 0.25, (n, length)."""
     assert column.levels is not None
     known = column.parsed.get("signals")
     if known is None:
         known = column.parsed["signals"] = list(map(_list, column.levels))
-    used = [known[k] for k in column.values if k >= 0]
-    lengths = {-1 if x is None else len(x) for x in used}
-    if -1 in lengths:
-        row = next(n for n, k in enumerate(column.values) if k >= 0 and known[k] is None)
-        text = str(column.levels[column.values[row]])
+    unread = [row for row, k in enumerate(column.values) if k >= 0 and known[k] is None]
+    if unread:
+        text = str(column.levels[column.values[unread[0]]])
         raise DataError(f"column {column.name!r}", "a cell is not a list of numbers",
                         expected="such as [0.5, 1, 0.25]", got=text[:60],
-                        at=f"row {row + 1}")  # fmt: skip
-    if len(lengths) > 1:
-        usual = max(lengths, key=lambda n: sum(len(x) == n for x in used))
-        row = next(n for n, k in enumerate(column.values) if k >= 0 and len(known[k]) != usual)
+                        at=f"row {unread[0] + 1}")  # fmt: skip
+    lengths = np.array([len(known[k]) if k >= 0 else 0 for k in column.values], np.int64)
+    counts = np.bincount(lengths[lengths > 0])  # an empty list is a gap
+    usual = length or (int(counts.argmax()) if len(counts) else 0)
+    odd = np.flatnonzero((lengths > 0) & (lengths != usual))
+    if len(odd):
+        shortest, longest = f"{lengths[odd].min():,}", f"{lengths[odd].max():,}"
         raise DataError(
-            f"column {column.name!r}", "the signals differ in length",
-            expected=f"{usual:,} numbers, as most have", at=f"row {row + 1}",
-            got=f"{min(lengths):,} to {max(lengths):,} numbers",
+            f"column {column.name!r}",
+            "the signals have another length" if length else "the signals differ in length",
+            expected=f"{usual:,} numbers, as " + ("in training" if length else "is most frequent"),
+            got=(shortest if shortest == longest else f"{shortest} to {longest}")
+            + f" numbers in {counted(len(odd), 'row')} of {len(column.values):,}",
+            at=f"row {odd[0] + 1}",
             fix="cut or pad them to one length, or leave these rows out",
         )  # fmt: skip
-    empty = np.full(next(iter(lengths), 0), np.nan)
-    return np.array([known[k] if k >= 0 else empty for k in column.values], np.float64)
+    empty = np.full(usual, np.nan)
+    rows = zip(column.values, lengths, strict=True)
+    return np.array([known[k] if n else empty for k, n in rows], np.float64)
 
 
 def _list(text: str) -> NDArray[Any] | None:
@@ -165,7 +171,7 @@ def signal_columns(table: Table, name: str) -> list[str]:
             raise SettingError(
                 "signal", f"there is no column {end!r}", at=table.source,
                 expected="a column of lists, or the first and the last column: signal='x1..x500'",
-                fix=did_you_mean(end, table.columns),
+                fix=_span_meant(name, table) or did_you_mean(end, table.columns),
             )  # fmt: skip
     names = table.columns
     places = names.index(first), names.index(last)
@@ -176,6 +182,15 @@ def signal_columns(table: Table, name: str) -> list[str]:
     return names[places[0] : places[1] + 1]
 
 
+def _span_meant(name: str, table: Table) -> str | None:
+    """The span of columns that another notation means, as x1-x500 or x1:x500; None: no such."""
+    for mark in ("...", "-", ":"):
+        first, found, last = name.partition(mark)
+        if found and first in table and last in table:
+            return f"signal='{first}{SPAN}{last}'"
+    return None
+
+
 def with_signal(table: Table, name: str, sources: Sequence[str]) -> Table:
     """The table with one column, of arrays, in the place of those that are its moments.
 
@@ -183,7 +198,8 @@ def with_signal(table: Table, name: str, sources: Sequence[str]) -> Table:
         DataError: a column is missing, or does not hold numbers.
     """
     if name in table:
-        return table
+        notes = [note for note in table.notes if note != list_note(name)]
+        return table.replaced(list(table), notes, table.gaps)
     missing = [source for source in sources if source not in table]
     if missing:
         raise DataError(

@@ -25,6 +25,11 @@ class GapNote(str):
     __slots__ = ()
 
 
+def list_note(name: str) -> str:
+    """The note on lists of numbers; `with_signal` takes it back where they are signals."""
+    return f"column {name!r}: lists of numbers read as text; as signals by signal={name!r}"
+
+
 class Notes:
     """Collects notes while reading; texts read as gaps are reported once for all columns."""
 

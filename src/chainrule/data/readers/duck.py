@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chainrule.data.column import Codes, Column, Condensed
 from chainrule.data.columns.gaps import GAP_TEXTS, QUOTED
-from chainrule.data.columns.texts import Notes, coded, text_column
+from chainrule.data.columns.texts import Notes, coded, list_note, text_column
 from chainrule.data.readers.plain import Form, guess_plain, read_plain, regular_cells
 from chainrule.data.readers.quotes import Quotes
 from chainrule.data.readers.sqltext import sql_name
@@ -27,6 +27,7 @@ BLOCK = 128  # columns of a table at a time: each query costs time for all colum
 LIKE_DATES = re.compile(r"(DATE|TIME(STAMP)?|UUID)\b")
 CELLS = 1 << 20  # of columns that are read by one query
 NUMBERED = re.compile(r"_\d+$")
+NUMBER_LIST = re.compile(r"(U?\w*INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\))\[\d*\]")
 ENUM_LIMIT = 10_000  # distinct texts above which a dict is faster than an enum
 CSV_LINE = re.compile(
     r"CSV Error on Line: (\d+)\nOriginal Line: (.*?)\n"
@@ -280,7 +281,10 @@ def _date(name: str, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> Co
 
 def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Column | None:
     """Column i by its type in DuckDB, or None for text."""
-    base = kind.split("(")[0]
+    if NUMBER_LIST.fullmatch(kind):
+        notes.add(list_note(name))
+        return None
+    base = "LIST" if kind.endswith("]") else kind.split("(")[0]
     if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT"):
         expression = f"c{i}" if base == "FLOAT" else f"c{i}::DOUBLE"
         return Column(name, "number", _with_gaps(*_fetch(connection, expression)))
@@ -294,7 +298,7 @@ def _typed(connection: Any, i: int, name: str, kind: str, notes: Notes) -> Colum
         return _date(name, *_fetch(connection, f"c{i}::TIMESTAMP"))
     if base in ("TIME", "INTERVAL"):
         return Column(name, "number", _with_gaps(*_fetch(connection, f"epoch(c{i})::DOUBLE")))
-    if base.endswith("[]") or base in ("STRUCT", "MAP", "LIST", "ARRAY", "BLOB", "UNION"):
+    if base in ("STRUCT", "MAP", "LIST", "ARRAY", "BLOB", "UNION"):
         notes.add(f"column {name!r}: nested values ({kind[:40]}) read as text")
     return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.column import Column
-from chainrule.data.columns.texts import Notes, coded, text_column
+from chainrule.data.columns.texts import Notes, coded, list_note, text_column
 from chainrule.data.table import Table, refuse_duplicates
 from chainrule.errors import DataError
 
@@ -225,7 +225,7 @@ def _from_objects(name: str, values: list[Any], source: str, notes: Notes) -> Co
         if not kept:
             raise _nested(name, values, source)
         kinds = {str}
-        notes.add(f"column {name!r}: lists of numbers read as text")
+        notes.add(list_note(name))
     if kinds != {str} and len(kinds) > 1:
         mixture = ", ".join(sorted(kind.__name__ for kind in kinds))
         notes.add(f"column {name!r}: a mixture of {mixture} read as text")
