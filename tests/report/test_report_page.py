@@ -147,7 +147,7 @@ def test_sections_appear_only_with_their_data():
     ("field", "value", "section"),
     [
         ("command", "c", "repeat"), ("configuration", "c", "repeat"), ("split", "s", "data"),
-        ("notes", ["n"], "training"), ("next_command", "n", "next"),
+        ("notes", ["n"], "data"), ("next_command", "n", "next"),
         ("columns", [ColumnRow(name="x", kind="number")], "data"),
         ("metrics", {"training": {"loss": 1.0}}, "result"),
         ("network", [NodeRow("n", "o", "()")], "network"),
@@ -324,6 +324,14 @@ def test_class_scores_by_hand():
         results.ClassScore("b", 0.5, 1.0, 2 / 3, 1),
         results.ClassScore("c", 0.0, 0.0, 0.0, 0),
     ]
+
+
+def test_long_names_of_classes_that_end_differently_are_told_apart():
+    names = [f"a class with a long name that ends with {k}" for k in ("one", "two")]
+    outcome = Outcome("test", [0, 1], [[0.9, 0.1], [0.6, 0.4]], tuple(names))
+    text = render(Report(source="a", target="b", task="classification", rows=2, outcome=outcome))
+    columns = [" ".join(x.split()) for x in re.findall(r"<span>(a class[^<]*)</span>", text)]
+    assert columns == ["a class wi...ds with one", "a class wi...ds with two"]
 
 
 def test_a_hundred_classes_show_the_worst_first_and_fold_the_rest():

@@ -61,6 +61,32 @@ def clip(text: str, width: int = 30) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
+def clip_names(names: Sequence[str], width: int = 30) -> list[str]:
+    """Names cut to `width` characters, in the middle where names that differ would be alike."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        groups.setdefault(clip(name, width), []).append(name)
+    short: dict[str, str] = {}
+    for cut, alike in groups.items():
+        short |= zip(alike, [cut] if len(alike) == 1 else _apart(alike, width), strict=True)
+    return [short[name] for name in names]
+
+
+def _apart(names: list[str], width: int) -> list[str]:
+    """Names that begin alike, cut so that they differ: to their ends, or to where they differ."""
+    first, last = min(names), max(names)
+    common = next((k for k in range(len(first)) if first[k] != last[k]), len(first)) - 3
+    ends = [clip_middle(name, width) for name in names]
+    differing = [clip("..." + name[common:], width) for name in names]
+    return next((cut for cut in (ends, differing) if len(set(cut)) == len(names)), names)
+
+
+def clip_middle(text: str, width: int = 30) -> str:
+    """A text cut to `width` characters that keeps its end, such as the name of a file."""
+    head = (width - 3) // 2
+    return text if len(text) <= width else f"{text[:head]}...{text[len(text) - width + head + 3 :]}"
+
+
 def counted(number: int, noun: str) -> str:
     """'1 row', '2 rows'."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

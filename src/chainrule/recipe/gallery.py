@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.columns.pictures import PictureColumn
-from chainrule.display.format import number
+from chainrule.display.format import clip_names, number
 from chainrule.display.png import between, data_uri
 from chainrule.graph.node import Parameter
 from chainrule.model.model import Model
@@ -32,11 +32,13 @@ def worst_pictures(model: Model, evaluation: Evaluation) -> list[Picture]:
     rows = worst_rows(evaluation.outcome, WORST)
     encoded, outcome = evaluation.encoded, evaluation.outcome
     names = encoded.names.get(column.name)
+    short = dict(zip(outcome.classes or (), clip_names(outcome.classes or (), 40), strict=True))
     found = []
     for row, answer in zip(rows, answers(outcome, rows), strict=True):
         place = f"row {encoded.rows[row] + 1}" if names is None else str(names[row])
         predicted, actual = answer["predicted"], answer["actual"]
         if "probability" in answer:
+            predicted, actual = short[predicted], short[actual]
             told = f"{predicted}, {100 * answer['probability']:.0f}\u00a0%"
         else:
             predicted, actual = number(predicted), number(actual)

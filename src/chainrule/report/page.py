@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainrule.data.check import Finding, Findings
-from chainrule.display.format import clip, duration
+from chainrule.display.format import clip, clip_middle, clip_names, duration
 from chainrule.display.handout import render as filled
 from chainrule.display.lineplot import curves_svg
 from chainrule.display.screen import Screen
@@ -72,7 +72,7 @@ class Report:
         version, seed, seconds: of Chainrule; of the run; how long it took.
         headline: sentences that take the place of those made from `outcome`.
         command, configuration: the command line, and the TOML that repeats the run.
-        split, notes: sentences on how the rows were split, and on what happened in the run.
+        split, notes: sentences on how the rows were split, and on how the data was read.
         findings: of the data check.
         history, kept: the epochs, and the one whose parameters were scored; None: the best.
         metrics: set ("training", "validation", "test") to metric to value.
@@ -161,8 +161,8 @@ class Report:
 def render(report: Report) -> str:
     """The report as one HTML page, which fetches nothing; only its inner page has a script."""
     filters: dict[str, Callable[..., object]] = {
-        "cell": cell, "clip": clip, "percent": percent, "bytes": bytes_text,
-        "metric": metric_words, "count": "{:,}".format,
+        "cell": cell, "clip": clip, "clip_middle": clip_middle, "percent": percent,
+        "bytes": bytes_text, "metric": metric_words, "count": "{:,}".format,
     }  # fmt: skip
     folder = Path(__file__).with_name("templates")
     return filled("report.html.j2", folder, filters, report=report, **_shown(report))
@@ -179,6 +179,11 @@ def _shown(report: Report) -> dict[str, Any]:
         "facts": _facts(report),
         "headline": report.headline or _headline(report),
         "metrics": _metrics(report),
+        "short": (
+            dict(zip(outcome.classes, clip_names(outcome.classes, 24), strict=True))
+            if outcome and classed
+            else {}
+        ),
         "confusion": results.confusion(outcome) if outcome and classed else [],
         "mixups": results.mixups(outcome, 20) if outcome and classed else [],
         "class_scores": results.class_scores(outcome) if outcome and classed else [],

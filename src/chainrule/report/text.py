@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from chainrule.data.check import Finding
 from chainrule.data.schema import Schema
-from chainrule.display.format import clip, counted, listed
+from chainrule.display.format import clip, clip_names, counted, listed
 from chainrule.display.screen import Screen, cells
 from chainrule.display.tables import Section
 from chainrule.report import results
@@ -204,7 +204,7 @@ def print_confusion(
     screen: Screen, classes: Sequence[str], counts: npt.NDArray[Any], rows_name: str
 ) -> None:
     """Print the confusion matrix where it is small enough, else the most frequent mix-ups."""
-    names = [clip(name, 16) for name in classes]
+    names = clip_names(classes, 16)
     rows = [[name, *(f"{int(n):,}" for n in row)] for name, row in zip(names, counts, strict=True)]
     width = sum(max(map(cells, column)) + 2 for column in zip(["", *names], *rows, strict=True))
     width += max(map(cells, names))
@@ -214,9 +214,10 @@ def print_confusion(
         return
     pairs = results.mixups_of(classes, counts, 8)
     if pairs:
+        short = dict(zip(classes, clip_names(classes), strict=True))
         screen.heading(f"Most confused on {rows_name} rows")
         screen.table(
-            [(clip(p.actual, 30), "taken for", clip(p.predicted, 30), counted(p.rows, "row"),
+            [(short[p.actual], "taken for", short[p.predicted], counted(p.rows, "row"),
               f"{100 * p.share:.1f} % of them") for p in pairs],
         )  # fmt: skip
 

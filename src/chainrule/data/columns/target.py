@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.data.column import Codes, Column, Floats
-from chainrule.data.columns.cells import NO_TEXTS, YES_TEXTS, DecimalMark, NumberForm, yes_or_no
+from chainrule.data.columns.cells import (
+    NO_TEXTS,
+    PLAIN_NUMBER,
+    YES_TEXTS,
+    DecimalMark,
+    NumberForm,
+    yes_or_no,
+)
 from chainrule.data.columns.encoder import (
     match_labels,
     not_all,
@@ -99,9 +107,11 @@ class ClassTarget(
             return cls(name=column.name, reason=reason, labels=("False", "True"), type="bool",
                        counts=(int(counts[used][~yes].sum()), int(counts[used][yes].sum())),
                        )  # fmt: skip
-        names = tuple(labels[i] for i in used)
-        return cls(name=column.name, reason=reason, labels=names,
-                   counts=tuple(counts[used].tolist()), type=_label_type(column, names),
+        kind = _label_type(column, [labels[i] for i in used])
+        if kind == "str":
+            used = used[by_numbers([labels[i] for i in used])]
+        return cls(name=column.name, reason=reason, labels=tuple(labels[i] for i in used),
+                   counts=tuple(counts[used].tolist()), type=kind,
                    gap_texts=tuple(column.gap_texts))  # fmt: skip
 
     @property
@@ -163,6 +173,15 @@ class ClassTarget(
     def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
         """Labels of their original type from class numbers."""
         return np.asarray(self.classes[np.asarray(codes)])
+
+
+def by_numbers(labels: Sequence[str]) -> list[int]:
+    """The order in which numbers in labels count by their value: day 2 comes before day 10."""
+    if all(map(PLAIN_NUMBER.fullmatch, labels)):
+        return sorted(range(len(labels)), key=lambda k: float(labels[k]))
+    parts = [re.split(r"(\d+)", label) for label in labels]
+    keys = [[(int(x) if k % 2 else 0, x) for k, x in enumerate(row)] for row in parts]
+    return sorted(range(len(labels)), key=keys.__getitem__)
 
 
 def _label_type(column: Column, labels: Sequence[str]) -> LabelType:
