@@ -12,8 +12,9 @@ from kernels import evaluate
 from runners import runnable
 
 import chainrule as cr
+from chainrule.backend.cpu.emit import gemm
 from chainrule.backend.cpu.emit.module import build
-from chainrule.backend.cpu.emit.tiling import Tiling, tiling
+from chainrule.backend.cpu.emit.tiling import MAX_WRITTEN, Tiling, tiling
 from chainrule.backend.cpu.layout import argument
 from chainrule.backend.cpu.machine import host, machine
 from chainrule.backend.cpu.run.jit import assembly
@@ -193,6 +194,24 @@ def test_a_row_has_the_same_bits_in_any_minibatch(form: object) -> None:
     together = run(plan, arrays, rows)
     for k in (0, 5, 40):
         assert run(plan, arrays, rows[k : k + 1]).tobytes() == together[k : k + 1].tobytes()
+
+
+@pytest.mark.parametrize("width", [None, 8, 4])
+@pytest.mark.parametrize("form", [backward, weights, batched])
+def test_sums_in_registers_give_the_bits_of_sums_in_memory(
+    form: object, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles that are full or not, in rows and in columns."""
+    for i, o, dtype in ((33, 45, "float32"), (48, 32, "float32"), (18, 10, "float64")):
+        plan = plan_of(form(i, o, dtype))  # type: ignore[operator]
+        arrays = arrays_of(plan, 9)
+        for n in (1, 4, 16, 37):
+            texts, bits = set[str](), set[bytes]()
+            for most in (MAX_WRITTEN, 0):
+                monkeypatch.setattr(gemm, "MAX_WRITTEN", most)
+                texts.add(build(plan, host(), n).text)
+                bits.add(run(plan, arrays, np.arange(n), width=width).tobytes())
+            assert (len(texts), len(bits)) == (2, 1)
 
 
 @pytest.mark.parametrize("sizes", [(784, 130, 10), (7, 3, 1), (45, 46, 33), (700, 64, 65)])

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+X86 = "x86_64", "i386", "i686"
+"""The begins of triples."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -27,6 +30,11 @@ class Machine:
     fma: bool
     bfloat16: bool = False
 
+    @property
+    def convention(self) -> str:
+        """The calling convention whose results may fill 16 vector registers; else that of C."""
+        return "x86_regcallcc" if self.triple.startswith(X86) else ""
+
 
 @cache
 def host() -> Machine:
@@ -40,7 +48,7 @@ def host() -> Machine:
 def machine(triple: str, cpu: str, features: Mapping[str, bool]) -> Machine:
     """A machine by its triple, processor and features."""
     text = ",".join(f"{'+' if there else '-'}{name}" for name, there in sorted(features.items()))
-    if not triple.startswith(("x86_64", "i386", "i686")):
+    if not triple.startswith(X86):
         return Machine(triple, cpu, text, 16, 32, True)
     wide = all(features.get(name) for name in ("avx512f", "avx512dq", "avx512bw", "avx512vl"))
     vector = 64 if wide else 32 if features.get("avx2") else 16

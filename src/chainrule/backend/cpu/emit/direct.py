@@ -16,7 +16,7 @@ from itertools import product
 
 from chainrule.backend.cpu.emit.blocks import MAX_SUMS_BYTES, Blocks, fixed
 from chainrule.backend.cpu.emit.body import Body, Vectors
-from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
+from chainrule.backend.cpu.emit.nest import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.scalars import intrinsic
 from chainrule.backend.cpu.emit.text import SCALARS, type_of
 from chainrule.backend.cpu.emit.tiling import split_terms

@@ -6,6 +6,9 @@
             for blocks of k: [pack the block of b]; for tiles of rows: sums of the tile += a * b
             for rows: for vectors of columns: the kernel's writes, with the sum as `acc`
 
+Where one block is all of k, the writes of a whole tile follow its sums, which stay in registers if
+the writes are short.
+
 Every sum runs over k in order, in blocks that are added up in order, at every position in a tile.
 So results do not depend on the division of rows among threads. Rows past the end of a chunk are
 computed from its last row and not used; columns past the end are not stored.
@@ -17,10 +20,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
-from chainrule.backend.cpu.emit.loops import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Table, Tile
+from chainrule.backend.cpu.emit.nest import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
+from chainrule.backend.cpu.emit.scalars import MATHS
 from chainrule.backend.cpu.emit.tiling import (
+    MAX_WRITTEN,
     Left,
     Lengths,
     Right,
@@ -87,14 +92,19 @@ class Gemm:
         self.needed = [(k, offset) for k, offset, step in needed if step == self.row_bytes]
         sizes = (shape.rows, shape.vectors, shape.lanes)
         self._tile = Tile(
-            self.dtype, *sizes, machine.fma, TABLES.get(shape.left), shape.few,
+            self.dtype, *sizes, machine.fma, TABLES.get(shape.left), shape.few, machine.convention,
             self.factors.large, len(self.needed), shape.pairs,
         )  # fmt: skip
+        size = self.linear.sizes[shape.m]
+        self.exact = shape.rows == 1 or (isinstance(size, int) and size % shape.rows == 0)
+        self.held = cut.single and self._light()
 
     def write(self) -> None:
         """Write the whole product."""
-        whole = self.shape.width & -self.shape.width  # cut into powers of two, without waste
-        self.body.vectors = Vectors(self.shape.n, min(whole, 2 * self.shape.lanes))
+        lanes, whole = self.shape.lanes, self.shape.width & -self.shape.width
+        if not self.held:
+            lanes = min(whole, 2 * lanes)  # cut into powers of two, without waste
+        self.body.vectors = Vectors(self.shape.n, lanes)
         self.nest.vectors = self.body.vectors
         needed = [*self.roots, self.shape.a, self.shape.b]
         if self.factors.keeps:
@@ -153,15 +163,24 @@ class Gemm:
         """Sums over a block of k."""
         f, shape, chunk = self.f, self.shape, self.chunk
         self._job(start, f.sub(end, start))
-        strip = self.tile.strip()
         with f.loop("0", chunk.strips) as number, self.body.inside():
             row = f.add(chunk.first, f.mul(number, str(shape.rows)))
-            self.factors.call(
-                strip, f"ptr {self.job}", f"ptr {self.factors.left(number, start, chunk)}",
-                f"ptr {self._sums(row)}", f"i64 {number}", f"i64 {f.sub(chunk.last, row)}",
-            )  # fmt: skip
-            if self.cut.single:
-                self._finish(row)
+            a, left = self.factors.left(number, start, chunk), f.sub(chunk.last, row)
+            rest = "true"
+            if self.held:
+                full = "true" if self.exact else f.less(str(shape.rows - 1), left)
+                with f.when(full), self.body.inside():
+                    self._finish_tile(row, number, a)
+                if self.exact:
+                    return
+                rest = f.value(f"xor i1 {full}, true")
+            with f.when(rest), self.body.inside():
+                self.factors.call(
+                    self.tile.strip(), f"ptr {self.job}", f"ptr {a}", f"ptr {self._sums(row)}",
+                    f"i64 {number}", f"i64 {left}",
+                )  # fmt: skip
+                if self.cut.single:
+                    self._finish(row)
 
     def _sums(self, row: str) -> str:
         """The address of the sums of a tile; those of one block are used at once."""
@@ -217,6 +236,29 @@ class Gemm:
         return found
 
     # ------------------------------------------------------------ the kernel's writes
+
+    def _light(self) -> bool:
+        """Whether the writes are short enough to be written out for a tile."""
+        linear = self.linear
+        instrs = [
+            linear.instrs[i] for i in {i for x in self.roots for i in self.body.analysis.needs(x)}
+        ]
+        return len(instrs) <= MAX_WRITTEN and not any(x.op in (*MATHS, "philox") for x in instrs)
+
+    def _finish_tile(self, row: str, number: str, a: str) -> None:
+        """The sums of a whole tile, and the writes for its rows, from the sums in registers."""
+        f, body, shape, tile = self.f, self.body, self.shape, self.tile
+        operands = f"ptr {self.job}", f"ptr {a}", f"i64 {number}"
+        sums = tile.taken(f, self.factors.call(tile.sums(), *operands))
+        column = body.at.pop(shape.n)
+        with body.finite.scope():
+            for offset in self.nest.vectors_of(column, self.used):
+                body.hoist(self.roots, self.linear.stores)
+                for r in range(shape.rows):
+                    with body.inside(shape.m, f.add(row, str(r))):
+                        body.set_acc(sums[r, offset // tile.lanes], True)
+                        self.nest.store()
+        body.at[shape.n] = column
 
     def _finish(self, row: str) -> None:
         """The writes for the rows of a tile, from the sums in memory."""

@@ -30,9 +30,11 @@ runs. The addresses are those of what the first row of the first strip needs at 
 
 @dataclass(frozen=True)
 class Helper(Shared):
-    """A function that several kernels may call, with those that it calls itself."""
+    """A function that several kernels may call, and its result as `Function` has it."""
 
+    calls: tuple[Helper, ...] = ()
     name: str = ""
+    result: str = "void"
 
 
 def helper(f: Function) -> Helper:
@@ -49,10 +51,10 @@ class Tile:
 
     The left factor is a strip, or with `table` the addresses of its rows, or those of its lines:
     in a line the elements of all rows for one k lie side by side. `few` is the number of rows of a
-    lower tile, for the end. While the sums are made, the next columns of b are prefetched if
-    `ahead`, and for the next strip what its end needs, at `needed` addresses. With `pairs`, an
-    element of a factor is two bfloat16, of two terms, and the products of both are added; the depth
-    counts pairs.
+    lower tile, for the end. `convention` is that of calls with the sums as result. While the sums
+    are made, the next columns of b are prefetched if `ahead`, and for the next strip what its end
+    needs, at `needed` addresses. With `pairs`, an element of a factor is two bfloat16, of two
+    terms, and the products of both are added; the depth counts pairs.
     """
 
     dtype: str
@@ -62,6 +64,7 @@ class Tile:
     fused: bool
     table: Table | None
     few: int
+    convention: str
     ahead: bool
     needed: int
     pairs: bool = False
@@ -71,35 +74,48 @@ class Tile:
         """The number of columns."""
         return self.vectors * self.lanes
 
-    def sums(self, rows: int) -> Helper:
-        """`(job, a, sums, number)`: the sums of rows of a strip, for all columns.
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """The row and the vector of each sum, in their order in memory."""
+        return [(r, c) for r in range(self.rows) for c in range(self.vectors)]
 
-        sums[row, column] = sum over k of a[k * a_stride + row] * b[k * b_stride + column], to which
-        the old value is added if `add`. In a table of rows, the left factor is element `first + k`
-        of the row; in one of lines, element `number * rows + row` of line k. The order of additions
-        does not depend on the shape of the tile.
+    @property
+    def results(self) -> str:
+        """The type of all sums."""
+        return f"[{len(self.places)} x {self._kind}]"
+
+    def sums(self) -> Helper:
+        """`(job, a, number)`: the sums of a strip, in registers where results may be there.
+
+        sums[row, column] = sum over k of a[k * a_stride + row] * b[k * b_stride + column]. In a
+        table of rows, the left factor is element `first + k` of the row; in one of lines, element
+        `number * rows + row` of line k. The order of additions does not depend on the shape of the
+        tile. First this strip's share of the next panel of b is prefetched.
         """
-        f = Function(
-            f"sums.{self._name(rows)}.{self.few}", "ptr %job, ptr %a, ptr %sums, i64 %number"
-        )
-        word = self._words(f)
-        kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
-        places = [(r, c) for r in range(rows) for c in range(self.vectors)]
-        sums = {place: f.local(kind) for place in places}
-        for place in places:
+        name, result = f"sums.{self._name}", f"{self.convention} {self.results}".strip()
+        f = Function(name, "ptr %job, ptr %a, i64 %number", external=True, result=result)
+        sums, total = self._summed(f, self._words(f), self.rows), "poison"
+        for k, place in enumerate(self.places):
+            total = f.value(f"insertvalue {self.results} {total}, {self._kind} {sums[place]}, {k}")
+        text = f.end(result=f"{self.results} {total}")
+        return Helper(text, frozenset(f.declared), name=name, result=result)
+
+    def taken(self, f: Function, total: str) -> dict[tuple[int, int], str]:
+        """The sums by row and vector, out of what `sums` gave."""
+        return {
+            place: f.value(f"extractvalue {self.results} {total}, {k}")
+            for k, place in enumerate(self.places)
+        }
+
+    def _summed(self, f: Function, word: dict[str, str], rows: int) -> dict[tuple[int, int], str]:
+        """The sums of rows of a strip."""
+        kind = self._kind
+        self._fetch_next(f, word)
+        sums = {place: f.local(kind) for place in self.places if place[0] < rows}
+        for place in sums:
             f.store(kind, "zeroinitializer", sums[place], 64)
         self._terms(f, word, rows, sums)
-        targets = {
-            (r, c): f.shift(element, "%sums", str((r * self.vectors + c) * self.lanes))
-            for r, c in places
-        }
-        with f.when(word["add"]):
-            for place in places:
-                old, new = f.load(kind, targets[place], size), f.load(kind, sums[place], 64)
-                f.store(kind, f.value(f"fadd {kind} {old}, {new}"), sums[place], 64)
-        for place in places:
-            f.store(kind, f.load(kind, sums[place], 64), targets[place], size)
-        return helper(f)
+        return {place: f.load(kind, at, 64) for place, at in sums.items()}
 
     def _words(self, f: Function) -> dict[str, str]:
         """The words of a job, loaded."""
@@ -174,37 +190,58 @@ class Tile:
         for line in range(0, self.width * BYTES[self.dtype], LINE):
             prefetch(f, f.shift("i8", pointer, str(line)), level)
 
-    def strip(self) -> Helper:
-        """`(job, a, sums, number, left)`: `sums` for one strip, of which `left` rows are needed.
+    def _fetch_next(self, f: Function, word: dict[str, str]) -> None:
+        """Prefetch a strip's share of the next panel of b."""
+        start = f.mul("%number", word["share"])
+        with f.loop(start, f.least(f.add(start, word["share"]), word["runs"])) as n:
+            run = f.shift(SCALARS[self.dtype], word["next"], f.mul(n, word["run_stride"]))
+            with f.loop("0", word["run_lines"]) as piece:
+                prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
 
-        `job` has the words of PANEL_WORDS and what follows them. First it prefetches this strip's
-        share of the next panel of b.
+    def strip(self) -> Helper:
+        """`(job, a, sums, number, left)`: the sums of a strip, of which `left` rows are needed.
+
+        They are stored at `sums`, to which the old values are added if `add`.
         """
-        whole, few_rows = self.sums(self.rows), self.sums(self.few)
-        element = SCALARS[self.dtype]
+        whole = self.sums()
         f = Function(
-            f"strip.{self._name(self.rows)}.{self.few}",
+            f"strip.{self._name}.{self.few}",
             "ptr %job, ptr %a, ptr %sums, i64 %number, i64 %left",
             external=True,
         )
-        words = self._words(f)
-        start = f.mul("%number", words["share"])
-        with f.loop(start, f.least(f.add(start, words["share"]), words["runs"])) as n:
-            run = f.shift(element, words["next"], f.mul(n, words["run_stride"]))
-            with f.loop("0", words["run_lines"]) as piece:
-                prefetch(f, f.shift("i8", run, f.mul(piece, str(LINE))), 2)
-        short = f.value(f"icmp sle i64 %left, {self.few}")
-        function = f.value(f"select i1 {short}, ptr @{few_rows.name}, ptr @{whole.name}")
-        f.do(f"call void {function}(ptr %job, ptr %a, ptr %sums, i64 %number)")
-        texts = dict.fromkeys((few_rows.text, whole.text, f.end()))  # the two may be one
-        return Helper("\n".join(texts), whole.declared | f.declared, name=f.name)
+        kind, element, size = self._kind, SCALARS[self.dtype], BYTES[self.dtype]
+        word, sums = self._words(f), {place: f.local(kind) for place in self.places}
 
-    def _name(self, rows: int) -> str:
+        def put(made: dict[tuple[int, int], str]) -> None:
+            for place, value in made.items():
+                f.store(kind, value, sums[place], 64)
+
+        many = "true"
+        if self.few < self.rows:
+            many = f.less(str(self.few), "%left")
+            with f.when(f.value(f"xor i1 {many}, true")):
+                put(self._summed(f, word, self.few))
+        with f.when(many):
+            total = f.value(f"call {whole.result} @{whole.name}(ptr %job, ptr %a, i64 %number)")
+            put(self.taken(f, total))
+        targets = {
+            (r, c): f.shift(element, "%sums", str((r * self.vectors + c) * self.lanes))
+            for r, c in sums
+        }
+        with f.when(word["add"]):
+            for place, at in sums.items():
+                old, new = f.load(kind, targets[place], size), f.load(kind, at, 64)
+                f.store(kind, f.value(f"fadd {kind} {old}, {new}"), at, 64)
+        for place, at in sums.items():
+            f.store(kind, f.load(kind, at, 64), targets[place], size)
+        return Helper(f.end(), frozenset(f.declared), (whole,), f.name)
+
+    @property
+    def _name(self) -> str:
         left = self.table or "strips"
-        step = f".{self.rows}" if self.needed or self.table == "lines" else ""  # to the next strip
-        fetched = f"{'a' * self.ahead}{self.needed or ''}{step}"
+        fetched = f"{'a' * self.ahead}{self.needed or ''}"
         element = "pairs" if self.pairs else SCALARS[self.dtype]
-        return f"{left}{fetched}.{element}.{rows}.{self.vectors}x{self.lanes}"
+        return f"{left}{fetched}.{element}.{self.rows}.{self.vectors}x{self.lanes}"
 
     @property
     def _kind(self) -> str:

@@ -11,8 +11,9 @@ from chainrule.backend.cpu.emit.blocks import blocks
 from chainrule.backend.cpu.emit.direct import direct
 from chainrule.backend.cpu.emit.gemm import gemm
 from chainrule.backend.cpu.emit.lengths import first_size, with_runtime_length
-from chainrule.backend.cpu.emit.loops import Compiled, loops
+from chainrule.backend.cpu.emit.loops import loops
 from chainrule.backend.cpu.emit.merge import merged
+from chainrule.backend.cpu.emit.nest import Compiled
 from chainrule.backend.cpu.emit.shared import Shared
 from chainrule.backend.cpu.emit.steps import entry, loss_task, run_function
 from chainrule.backend.cpu.emit.tiling import TILES, tiling

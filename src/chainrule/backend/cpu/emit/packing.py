@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.emit.loops import Nest
 from chainrule.backend.cpu.emit.microkernel import Helper, pack, prefetch, transpose
+from chainrule.backend.cpu.emit.nest import Nest
 from chainrule.backend.cpu.emit.pairs import pack_pairs, pair_of, transpose_pairs
 from chainrule.backend.cpu.emit.text import SCALARS
 from chainrule.backend.cpu.emit.tiling import Lengths, Tiling, split_terms
@@ -107,10 +107,14 @@ class Factors:
         steady = self.body.analysis.depends[shape.b].isdisjoint(shape.outer)
         return steady and int(self.depth) * self.columns * self.size <= MAX_KEPT
 
-    def call(self, helper: Helper, *operands: str) -> None:
-        """Call a helper; each operand is a type and a value."""
-        self.helpers[helper.name] = helper
-        self.f.do(f"call void @{helper.name}({', '.join(operands)})")
+    def call(self, helper: Helper, *operands: str) -> str:
+        """Call a helper, and give its result; each operand is a type and a value."""
+        self.helpers |= {x.name: x for x in (helper, *helper.calls)}
+        text = f"call {helper.result} @{helper.name}({', '.join(operands)})"
+        if helper.result != "void":
+            return self.f.value(text)
+        self.f.do(text)
+        return ""
 
     def begin(self, factors: tuple[int, ...] = ()) -> None:
         """Compute the addresses of both factors, or of some, as far as they are invariant here."""

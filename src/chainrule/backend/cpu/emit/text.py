@@ -52,12 +52,17 @@ class Function:
     """A function being written: instructions go to the end of the current block.
 
     Address arithmetic that is available already is not written again.
+
+    Args:
+        result: the type of its result, after the calling convention if it is not that of C.
     """
 
-    def __init__(self, name: str, parameters: str, *, external: bool = False) -> None:
+    def __init__(
+        self, name: str, parameters: str, *, external: bool = False, result: str = "void"
+    ) -> None:
         self.name = name
         linkage = "" if external else "internal "
-        self._head = f"define {linkage}void @{name}({parameters}) nounwind {{\nentry:"
+        self._head = f"define {linkage}{result} @{name}({parameters}) nounwind {{\nentry:"
         self._locals: list[str] = []
         self._lines: list[str] = []
         self._count = 0
@@ -231,10 +236,10 @@ class Function:
         self.do(f"br label %{stem}.end")
         self._begin(f"{stem}.end")
 
-    def end(self, start: str = "") -> str:
+    def end(self, start: str = "", result: str = "void") -> str:
         """The text of the function; `start` goes before its first instruction."""
         begin = [self._head, *self._locals, *([start] if start else [])]
-        return "\n".join([*begin, *self._lines, "  ret void", "}"])
+        return "\n".join([*begin, *self._lines, f"  ret {result}", "}"])
 
 
 def _literal(text: str) -> bool:

@@ -16,8 +16,14 @@ from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel
 from chainrule.plan.schedule import ASSUMED_ROWS
 
-TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((8, 3), (12, 2), (6, 4), (16, 1))}
-"""The most rows of a tile of accumulators, and its vectors, by the number of registers."""
+TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((5, 3), (8, 2), (4, 4), (16, 1))}
+"""The most rows of a tile of accumulators, and its vectors, by the number of registers.
+
+They are at most 16: so many are the result of a function in registers.
+"""
+
+MAX_WRITTEN = 16
+"""The instructions of a write up to which a tile's sums stay in registers for it."""
 
 MAX_BLOCK = 320
 """The greatest block of k: a panel of this many rows stays in the first-level cache."""

@@ -24,10 +24,11 @@ def choose(analysis: Analysis, machine: Machine) -> Vectors:
         over = axis in linear.over
         if not (_reduction_allowed(linear, axis) if over else free_allowed(analysis, axis)):
             continue
-        lanes = _lanes(linear, axis, machine)
+        gathers = _gather_count(analysis, axis)
+        lanes = _lanes(linear, axis, machine, gathers)
         size = _size(linear, axis)
         turns = -(-size // lanes)
-        work = _work(linear) + 3 * lanes * _gather_count(analysis, axis)
+        work = _work(linear) + 3 * lanes * gathers
         vector = work / _register_lanes(linear, machine)
         cost = vector * turns * lanes + 16 * over
         if cost / max(size, 1) < least:
@@ -54,10 +55,13 @@ def _register_lanes(linear: LinearKernel, machine: Machine) -> int:
     return machine.vector // (8 if double else 4)
 
 
-def _lanes(linear: LinearKernel, axis: int, machine: Machine) -> int:
-    """The lanes of so many registers as hide latency without leaving many lanes idle."""
+def _lanes(linear: LinearKernel, axis: int, machine: Machine, gathers: int) -> int:
+    """The lanes of so many registers as hide latency without leaving many lanes idle.
+
+    Indices of gathers take two registers for one of values.
+    """
     lanes, size = _register_lanes(linear, machine), _size(linear, axis)
-    limit = 1 if _work(linear) > 60 else 2 if _work(linear) > 20 else 4
+    limit = 1 if _work(linear) > 60 or gathers else 2 if _work(linear) > 20 else 4
     for times in (4, 2):
         wide = lanes * times
         if times <= limit and -(-size // wide) * wide <= 1.15 * size:
