@@ -26,7 +26,7 @@ for number in signal.SIGTERM, signal.SIGKILL:
 
 
 def machine_name() -> str:
-    """What the processes of one machine that see each other have alike, and no others."""
+    """A name that the processes of a machine which see each other have alike, and no others."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return boot + os.readlink("/proc/self/ns/pid")

@@ -153,7 +153,7 @@ class Watch:
 
     @property
     def _told_of(self) -> str:
-        """What has become of the rank that is lost, in words."""
+        """The sentence about the rank that is lost."""
         assert self.lost is not None
         rank, reason = self.lost
         how = "is lost" if self.code == LOST else "has ended"
