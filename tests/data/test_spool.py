@@ -229,6 +229,10 @@ def test_read_in_parts_by_size_or_by_choice(tmp_path):
     assert limited is not None
     assert limited.memory == 450 * 10**6
     assert "in memory" in limited.sentence
+    assert in_parts(big) is None
+    for_many = in_parts(big, processes=10**6)
+    assert for_many is not None
+    assert "of each of 1000000 processes" in for_many.sentence
     assert in_parts(f"SELECT * FROM '{big}'", memory="450MB") is not None
     for whole in ({"a": [1]}, "-", STDIN):
         assert in_parts(whole) is None

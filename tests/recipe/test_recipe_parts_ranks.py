@@ -12,8 +12,9 @@ import pytest
 
 import chainrule as cr
 from chainrule.data.readers import spool
+from chainrule.data.streams import tables, turns
 from chainrule.engine.native import NativeProgram
-from chainrule.errors import SettingError
+from chainrule.errors import DataError, SettingError
 from chainrule.system.ranks import communicator
 from chainrule.system.ranks.local import run_threads
 from chainrule.system.ranks.world import world
@@ -34,6 +35,46 @@ def trained(pattern: str, **more: Any) -> dict[str, bytes]:
     settings = {"epochs": 2, "quality": "fast", "verbose": False} | more
     model = cr.train(pattern, "c", stream=True, **settings)
     return {name: x.tobytes() for name, x in model.values.items()}
+
+
+def test_each_rank_of_a_machine_encodes_its_share_of_the_blocks(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, usual = list[tuple[int, int]](), turns.encoded_block
+
+    def counted(spool: Any, schema: Any, begin: int, rows: int) -> Any:
+        begun.append((begin, world().rank))
+        return usual(spool, schema, begin, rows)
+
+    monkeypatch.setattr(turns, "encoded_block", counted)
+    alone = trained(pattern, blocks=8)
+    assert begun == [(0, 0)]
+    begun.clear()
+    monkeypatch.setattr(tables, "block_rows", lambda memory, columns: 70)
+    assert run_threads(2, lambda: trained(pattern)) == [alone] * 2
+    assert sorted(begun) == [(0, 0), (70, 1), (140, 0), (210, 1), (280, 0)]
+
+
+@pytest.mark.parametrize("where", [70, 140])
+def test_an_error_of_a_block_is_that_of_all_ranks(
+    where: int, pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, usual = list[str](), turns.encoded_block
+
+    def broken(spool: Any, schema: Any, begin: int, rows: int) -> Any:
+        if begin == where:
+            raise DataError("block", f"broken at {begin}")
+        return usual(spool, schema, begin, rows)
+
+    def run() -> None:
+        with pytest.raises(DataError, match="broken") as error:
+            trained(pattern)
+        told.append(str(error.value))
+
+    monkeypatch.setattr(turns, "encoded_block", broken)
+    monkeypatch.setattr(tables, "block_rows", lambda memory, columns: 70)
+    run_threads(2, run)
+    assert told == [told[0]] * 2
 
 
 @pytest.mark.parametrize("machines", [1, 2])

@@ -11,7 +11,7 @@ from chainrule.plan.schedule import BUCKET
 
 @dataclass(frozen=True)
 class SharedCost:
-    """The predicted time of a step on several processes, each on a machine like this one.
+    """The predicted time of a step on several processes, each on a machine of its own like this.
 
     Attributes:
         ranks, blocks: the processes, and the blocks of a minibatch.
@@ -111,5 +111,6 @@ class SharedCost:
             ("assumed", f"{digits(self.bandwidth / 1e9)} GB/s and "
                         f"{seconds_text(self.latency)} a message between any two at once; "
                         "processors like this one, each with memory of its own, and equally fast; "
-                        "adding, validation and reading are not counted"),
+                        "sums sent as between machines, while ranks of one machine add large ones "
+                        "in memory in common; adding, validation and reading are not counted"),
         ))  # fmt: skip

@@ -22,6 +22,7 @@ from chainrule.data.repeats import Keys
 from chainrule.data.shuffle import Rows, drawn, shuffled
 from chainrule.data.streams.stream import COLUMNS, Stream
 from chainrule.data.streams.tables import rows_at, stream_of
+from chainrule.data.streams.turns import Turns
 from chainrule.data.streams.writer import StoreWriter, opened
 from chainrule.data.table import Table, require_column
 from chainrule.data.windows import HASHED, Held, held_rows, split_sentence
@@ -76,11 +77,13 @@ class StreamTraining(Training):
 
     @classmethod
     def of_spool(
-        cls, spool: Spool, chosen: Config, memory: int, folder: Path | None = None
+        cls, spool: Spool, chosen: Config, memory: int, folder: Path | None = None,
+        turns: Turns | None = None,
     ) -> StreamTraining:  # fmt: skip
         """Learn the columns of a table, encode its rows, and resolve the settings.
 
         folder: of the encoded rows, which other processes open; None: for this one alone.
+        turns: the ranks that encode; None: this one alone.
 
         Raises:
             SettingError: a setting is not valid, or needs all rows at once.
@@ -92,7 +95,7 @@ class StreamTraining(Training):
         _refuse(chosen, first)
         stream, where = stream_of(
             spool, chosen.target, kinds=kinds_of(chosen), task=chosen.task, gaps=chosen.gaps,
-            memory=memory, writer=StoreWriter(folder, source=spool.source),
+            memory=memory, writer=StoreWriter(folder, source=spool.source), turns=turns,
         )  # fmt: skip
         schema = stream.schema
         if isinstance(schema.target, ClassTarget) and chosen.class_weights == "balanced":
@@ -257,7 +260,7 @@ def of_parts(
 ) -> StreamTraining:  # fmt: skip
     """Read a source in parts, prepare the training on it, and print what was read.
 
-    Of the ranks on a machine the first reads and encodes; the others open what it wrote.
+    Of the ranks on a machine the first reads; all encode blocks in turn, and open what it wrote.
 
     check: looks at the columns before all else.
     """
@@ -271,7 +274,8 @@ def of_parts(
             screen.say(parts.sentence, indent=2)
             check(spool.table(0, 1))
             folder = spool.folder / STORE if len(host) > 1 else None
-            training = StreamTraining.of_spool(spool, chosen, parts.memory, folder)
+            turns = Turns(world(), host)
+            training = StreamTraining.of_spool(spool, chosen, parts.memory, folder, turns)
             gather(world(), (folder, training.shared), host)
             gather(world(), None, host)  # all have opened the files, which are removed now
     except ChainruleError as error:
@@ -284,7 +288,8 @@ def of_parts(
 
 
 def _opened(host: Sequence[int]) -> StreamTraining:
-    """The training of what the first rank of a host has read and encoded, on another one."""
+    """The training of what the first rank of a host has read, on another one, which encodes too."""
+    Turns(world(), host).take_part()
     found = gather(world(), None, host)[0]
     if isinstance(found, ChainruleError):
         raise found

@@ -20,7 +20,7 @@ from chainrule.recipe.options import Options
 from chainrule.recipe.runfolder import kept_folder
 from chainrule.recipe.training import Training, Verbose
 from chainrule.report.text import print_importance, print_results, print_source
-from chainrule.system.ranks.communicator import from_first
+from chainrule.system.ranks.communicator import from_first, of_host
 from chainrule.system.ranks.world import world
 from chainrule.train.callbacks import Callback
 from chainrule.train.checkpoint import Checkpoint, as_checkpoint
@@ -62,7 +62,9 @@ def train(
         MissingExtra, DeviceError: the library of a device is missing, or its driver fails.
     """
     check_device(device, "train")
-    parts = from_first(world(), in_parts(source, stream=stream, memory=memory))
+    beside = len(of_host(world()))
+    parts = in_parts(source, stream=stream, memory=memory, processes=beside)
+    parts = from_first(world(), parts)
     chosen = config(target=target, **settings)
     return trained(
         source if parts is None else parts, chosen, verbose, record=record,

@@ -56,7 +56,7 @@ from chainrule.report.text import (
     print_sections,
     print_source,
 )
-from chainrule.system.ranks.communicator import ending_together, from_first
+from chainrule.system.ranks.communicator import ending_together, from_first, of_host
 from chainrule.system.ranks.world import in_group, speaks, world
 from chainrule.system.settings import require_integer
 from chainrule.system.startup import INTERRUPTED
@@ -276,7 +276,7 @@ def _training(order: Order, screen: Console) -> Training:
     """The data, read as a whole or in parts, and what was learned of them."""
     data, chosen = order.data, order.chosen
     parts = in_parts(data, stream=order.stream, memory=order.memory, encoding=order.encoding,
-                     sheet=order.sheet or None)  # fmt: skip
+                     sheet=order.sheet or None, processes=len(of_host(world())))  # fmt: skip
     parts = from_first(world(), parts)  # others may have less free memory
     if parts is not None:
         from chainrule.recipe.streamed import of_parts  # noqa: PLC0415  (few tables need it)

@@ -60,7 +60,7 @@ class InParts(NamedTuple):
 
 def in_parts(
     source: Any, *, stream: bool = False, memory: str | float | None = None,
-    encoding: str | None = None, sheet: str | None = None,
+    encoding: str | None = None, sheet: str | None = None, processes: int = 1,
 ) -> InParts | None:  # fmt: skip
     """The way to read a source in parts; None: it is read as a whole, as sheets always are.
 
@@ -69,6 +69,7 @@ def in_parts(
         memory: the bytes that all may take, as '1GB'; None: half of what is free, or 1 GB where it
             is read in parts.
         encoding, sheet: as of `read`.
+        processes: that share the memory, each with all of a table that is read as a whole.
 
     Raises:
         SettingError: not a size. DataError: a source that cannot be read in parts was asked to be.
@@ -90,11 +91,13 @@ def in_parts(
         return None
     what, name = found
     taken, free = TAKEN * cell_bytes(what), free_memory()
-    most = int(FREE_SHARE * free) if budget is None else budget
+    most = int(FREE_SHARE * free / processes) if budget is None else budget
     if not stream and taken <= most:
         return None
     limit = min(USUAL, max(most, LEAST)) if budget is None else budget
-    why = f"{bytes_text(taken)} in memory, {bytes_text(free)} free" if taken else "as asked for"
+    each = f" of each of {processes} processes" if processes > 1 else ""
+    why = f"{bytes_text(taken)} in memory{each}, {bytes_text(free)} free"
+    why = why if taken else "as asked for"
     told = f"{why}: streamed, with at most {bytes_text(limit)}"
     return InParts(what, name, limit, told, encoding)
 

@@ -2,69 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chainrule.data.column import Column
 from chainrule.data.columns.texts import Notes
 from chainrule.data.readers.delimited import File, load_delimited
 from chainrule.data.readers.duck import (
-    BLOCK,
     QUERY,
     cell,
-    columns_of,
-    connect,
     described,
     json_query,
     literal_path,
     refuse_changes,
-    sql_error,
 )
 from chainrule.data.readers.files import unpack
 from chainrule.data.readers.partitions import partitions
 from chainrule.data.readers.pieces import Piece, common_type, format_of, short_names
-from chainrule.data.readers.sqltext import sql_name, sql_text
+from chainrule.data.readers.spooled import SHARED, Spooled
+from chainrule.data.readers.sqltext import sql_name
 from chainrule.data.readers.unchanged import unchanged
-from chainrule.data.shuffle import drawn, shuffled
-from chainrule.data.table import Table, place
 from chainrule.display.format import listed
-from chainrule.display.tables import bytes_text
 from chainrule.errors import DataError
 from chainrule.system.atomicfile import remove_leftovers, work_folder
 from chainrule.system.signals import interrupted_queries
 
-THREADS = 4
-MOST_DUCKDB, LEAST_DUCKDB = 4 * 10**9, 128 * 10**6
-"""Bounds of the bytes that DuckDB may take."""
-FULL = re.compile(
-    r"no space left|file too large|max_temp_directory_size|failed to offload|disk quota|"
-    r"could not write",
-    re.I,
-)
 
-
-class Spool:
+class Spool(Spooled):
     """The rows of a source, in order, which stay what they are whatever becomes of its files.
 
     A context manager; its end removes the database.
 
     Attributes:
-        names: of the columns; in the table `spool.rows` they are c0, c1, ...
         kinds: the types of the columns in DuckDB.
-        typed: whether the source has types; else all cells are texts as they stand in CSV.
-        rows: their number.
-        parts: the files, each with its first row.
-        source, notes: as of a Table.
-        folder: on disk, for what else is temporary; empty when this begins.
+        notes: as of a Table.
     """
 
     def __init__(
@@ -85,7 +61,7 @@ class Spool:
         """
         self.source, self.notes, self.parts = name, list[str](), list[tuple[int, str]]()
         self.names, self.kinds, self.typed, self.rows = list[str](), list[str](), True, 0
-        self._memory, self._header, self._encoding = memory, header, encoding
+        self.memory, self._header, self._encoding = memory, header, encoding
         place = Path(folder or disk_folder()) / "chainrule-rows"
         remove_leftovers(place)  # of processes that were killed
         self.folder, self._lock = work_folder(place)
@@ -97,14 +73,7 @@ class Spool:
             raise
 
     def _open(self, source: str | Sequence[Path]) -> None:
-        taken = int(np.clip(self._memory // 3, LEAST_DUCKDB, MOST_DUCKDB))
-        settings = [
-            f"SET memory_limit='{taken // 10**6}MB'",
-            f"SET threads={min(THREADS, os.cpu_count() or 1)}",
-            f"SET temp_directory={sql_text(str(self.folder / 'spill'))}",
-            f"ATTACH {sql_text(str(self.folder / 'rows.duckdb'))} AS spool",
-        ]
-        self._duckdb, self.connection = connect(settings=settings, lock=False)
+        self._connect(self.folder / "spill", "")
         self.connection.execute("USE spool")
         try:
             if isinstance(source, str):
@@ -203,7 +172,7 @@ class Spool:
         """Makes the table t of a file; returns its names, and notes."""
         notes = Notes()
         file = File(self._plain(path, name), name)
-        most = self._memory // 12  # it is taken apart by Python, as several copies
+        most = self.memory // 12  # it is taken apart by Python, as several copies
         found, quotes = load_delimited(
             self.connection, file, file.head(), notes, self._header, self._encoding, most
         )
@@ -258,69 +227,11 @@ class Spool:
             self.connection.execute("DROP TABLE rows")
             self.connection.execute("ALTER TABLE again RENAME TO rows")
 
-    @contextlib.contextmanager
-    def named(self, name: str) -> Iterator[None]:
-        """Names the file in an error of DuckDB."""
-        try:
-            yield
-        except self._duckdb.Error as error:
-            raise self._failed(name, error) from None
-
-    def _failed(self, name: str, error: Exception) -> DataError:
-        text = str(error)
-        if FULL.search(text):
-            return full_disk(self.source, self.folder)
-        if "Out of Memory" in text:
-            return DataError(self.source, "needs more memory than it may take",
-                             got=bytes_text(self._memory),
-                             fix=f'memory="{2 * self._memory // 10**6}MB"')  # fmt: skip
-        return sql_error(name, error)
-
-    def table(self, begin: int = 0, end: int | None = None) -> Table:
-        """The rows from `begin` to before `end`, as `read` gives them."""
-        end = self.rows if end is None else end
-        return self.table_of(f"rowid >= {begin} AND rowid < {end}", np.arange(begin, end))
-
-    def table_of(self, which: str, origin: Any = None) -> Table:
-        """The rows that fulfil a condition in SQL, in order; `origin` are their numbers."""
-        notes, columns = Notes(), list[Column]()
-        with interrupted_queries(), self.named(self.source):
-            for start in range(0, len(self.names), BLOCK):
-                block = self.names[start : start + BLOCK]
-                cells = ", ".join(f"c{start + k} AS c{k}" for k in range(len(block)))
-                self.connection.execute(
-                    f"CREATE OR REPLACE TABLE t AS SELECT {cells} FROM spool.rows WHERE {which} "
-                    "ORDER BY rowid"
-                )
-                columns += columns_of(self.connection, block, notes, typed=self.typed)
-        parts = self.parts if len(self.parts) > 1 else ()
-        return Table(columns, source=self.source, notes=notes.lines(), origin=origin, parts=parts)
-
-    def blocks(self, size: int) -> Iterator[Table]:
-        """All rows in order, `size` at a time."""
-        for begin in range(0, self.rows, size):
-            yield self.table(begin, min(begin + size, self.rows))
-
-    def random_rows(self, most: int) -> NDArray[np.int64]:
-        """Numbers of rows at random, ascending, the same for the same number of rows."""
-        if self.rows <= most:
-            return np.arange(self.rows)
-        some = drawn(self.rows, 2 * most, 0)
-        return np.sort(some[shuffled(len(some), 0)[:most]])
-
-    def sample(self, most: int) -> Table:
-        """Rows at random as a table, in their order; all where they are few."""
-        rows = self.random_rows(most)
-        if len(rows) == self.rows:
-            return self.table()
-        self.connection.execute(
-            "CREATE OR REPLACE TABLE sampled AS SELECT unnest(?) AS r", [rows.tolist()]
-        )
-        return self.table_of("rowid IN (SELECT r FROM sampled)", rows)
-
-    def place(self, row: int) -> str:
-        """The file of a row and its number in it, for a message."""
-        return place(self.source, self.parts if len(self.parts) > 1 else (), row)
+    def shared(self) -> dict[str, Any]:
+        """The facts by which `opened` reads the rows in other processes, from now on."""
+        self.connection.execute("DETACH spool")
+        self._attach("(READ_ONLY)")
+        return {name: getattr(self, name) for name in SHARED}
 
     @property
     def bytes(self) -> int:
@@ -356,12 +267,3 @@ def disk_folder() -> str:
     if os.environ.get("TMPDIR") or not os.access("/var/tmp", os.W_OK):
         return tempfile.gettempdir()
     return "/var/tmp"
-
-
-def full_disk(source: str, folder: Path) -> DataError:
-    """The error where the folder for temporary data is full."""
-    free = shutil.disk_usage(folder).free if folder.exists() else 0
-    return DataError(
-        source, "the disk for temporary data is full", got=f"{bytes_text(free)} free",
-        at=str(folder.parent), fix="free some, or name another folder: TMPDIR=/path/to/folder",
-    )  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.blocks import Encoded, subset
+from chainrule.data.blocks import Encoded
 from chainrule.data.column import Column
 from chainrule.data.columns.decimals import one_decimal_mark
 from chainrule.data.columns.encoder import ENCODERS, Encoder, GridEncoder
@@ -27,9 +27,11 @@ from chainrule.data.streams.columndigests import ColumnDigests
 from chainrule.data.streams.condense import Digest, condensed, looked_at, lost_cells
 from chainrule.data.streams.moments import Moments
 from chainrule.data.streams.stream import COLUMNS, SCHEMA, Stream
+from chainrule.data.streams.turns import Turns
 from chainrule.data.streams.writer import StoreWriter, kept
 from chainrule.data.table import Table, require_column
 from chainrule.errors import DataError
+from chainrule.system.ranks.world import SERIAL
 from chainrule.version import __version__
 
 
@@ -63,8 +65,11 @@ def stream_of(
     spool: Spool, target: str | None, *, kinds: Mapping[str, str] | None = None,
     task: str | None = None, ignore: Sequence[str] = (), gaps: Sequence[str] | None = None,
     options: Options | None = None, memory: int, writer: StoreWriter | None = None,
+    turns: Turns | None = None,
 ) -> tuple[Stream, str]:  # fmt: skip
     """The stream of rows that are read already, and the condition of those that are in it.
+
+    turns: the ranks that encode; None: this one alone.
 
     Raises:
         DataError, SettingError: as `Schema.learn`.
@@ -74,7 +79,8 @@ def stream_of(
     schema = learner.schema(task, options or {})
     moments, digests = Moments(schema), ColumnDigests(schema)
     with writer or StoreWriter(source=spool.source) as store:
-        for encoded in _encoded(spool, schema, block_rows(memory, len(spool.names))):
+        turns = turns or Turns(SERIAL, [0])
+        for encoded in turns.blocks(spool, schema, block_rows(memory, len(spool.names))):
             moments.add(encoded)
             digests.add(encoded)
             store.write(_feeds(schema, encoded))
@@ -97,18 +103,6 @@ def rows_at(spool: Spool, where: str, rows: NDArray[np.int64]) -> Table:
         )
     found = connection.execute("SELECT r FROM asked ORDER BY r").fetchnumpy()["r"]
     return spool.table_of("rowid IN (SELECT r FROM asked)", np.asarray(found))
-
-
-def _encoded(spool: Spool, schema: Schema, rows: int) -> Iterator[Encoded]:
-    """The rows that have a target, encoded, block by block."""
-    for block in spool.blocks(rows):
-        encoded = schema.encode(block, "optional", watch=False)
-        if encoded.target is None:
-            yield encoded
-            continue
-        known = encoded.target >= 0 if schema.classes is not None else ~np.isnan(encoded.target)
-        if known.any():
-            yield encoded if known.all() else subset(encoded, np.flatnonzero(known))
 
 
 def _feeds(schema: Schema, encoded: Encoded) -> dict[str, Any]:

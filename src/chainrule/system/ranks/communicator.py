@@ -114,6 +114,21 @@ def gather(
     return [value if k == ranks.rank else pickle.loads(texts[k].data) for k in some]
 
 
+def collect(ranks: Communicator, value: object, among: Sequence[int]) -> list[Any]:
+    """The values of some ranks, in order, on the first of them; on the others none."""
+    first, *others = among
+    if ranks.rank != first:
+        mine = np.frombuffer(pickle.dumps(value), np.uint8)
+        ranks.exchange([(first, np.array([len(mine)], np.int64))], [])
+        ranks.exchange([(first, mine)], [])
+        return []
+    sizes = {k: np.zeros(1, np.int64) for k in others}
+    ranks.exchange([], list(sizes.items()))
+    texts = {k: np.empty(int(size[0]), np.uint8) for k, size in sizes.items()}
+    ranks.exchange([], list(texts.items()))
+    return [value, *(pickle.loads(text.data) for text in texts.values())]
+
+
 def meet(ranks: Communicator) -> None:
     """Wait until all ranks have come to this point, and see what they wrote to common memory."""
     others = [k for k in range(ranks.size) if k != ranks.rank]
