@@ -551,7 +551,7 @@ def test_a_model_trained_by_a_schedule_of_ones_own_is_loaded_without_it(tmp_path
 
 def test_machine_code_reads_no_array_that_does_not_fit():
     model = classifier()
-    forward, values = model._forward, dict(model.values)
+    forward, values = model._own.forward, dict(model.values)
     for wrong, rows in ((X[:, :-1], [0]), (X, [len(X)]), (X[0], [0])):
         with pytest.raises(FeedError, match="does not fit"):
             forward(values, {"x": wrong}, np.array(rows))

@@ -39,6 +39,7 @@ from chainrule.graph.step import (
 )
 from chainrule.interpret import initial_value
 from chainrule.system.blas import one_thread
+from chainrule.system.collector import paused_collector
 from chainrule.system.signals import interruptible, uninterrupted
 
 PART = 0.004
@@ -213,7 +214,8 @@ class NativeProgram:
 
     def _with_room(self, rows: int) -> Runner:
         """Machine code for minibatches of so many rows, with the present state."""
-        code = step_code(self._step, _room(rows), self._device)
+        with paused_collector():  # as while the step was built, whose many objects it would search
+            code = step_code(self._step, _room(rows), self._device)
         runner: Runner
         if self._blocks is None:
             runner = find_backend(self._device).runner(code, self._threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from chainrule.engine.devices import AUTO
@@ -317,12 +317,12 @@ _Scorer: TypeAlias = "Callable[[Mapping[str, Array], Rows, Requested], Mapping[s
 def _scorer(state: ModelState, program: Program, settings: FitSettings) -> _Scorer:
     """Computes scores where the steps are done."""
     device = program.device if isinstance(program, NativeProgram) else settings.device
-    there = state.scored_on("cpu" if device == AUTO else device)
+    there = cache(partial(state.scored_on, "cpu" if device == AUTO else device))
 
     def score(arrays: Mapping[str, Array], rows: Rows, metrics: Requested) -> Mapping[str, float]:
         lost = isinstance(program, NativeProgram) and program.device == "cpu"
         try:
-            return state.score(arrays, rows, metrics, None if lost else there)
+            return state.score(arrays, rows, metrics, None if lost else there())
         except DeviceError:
             if settings.device != AUTO:
                 raise

@@ -246,7 +246,7 @@ def _disagreements(
 
 def _on_arrays(models: tuple[Model, Model], data: Any, seed: int) -> OnRows:
     """The rows of arrays: the losses of single rows, and the outputs."""
-    outputs = [_first(m.predict(_own(m, data, m._output_inputs.values()))) for m in models]
+    outputs = [_first(m.predict(_own(m, data, m._own.inputs.values()))) for m in models]
     count = len(outputs[0])
     notes: list[str] = []
     scores: list[PairedScore] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 import numpy as np
@@ -40,11 +40,11 @@ class Predicting(Trainable, Generic[Result]):
     """A Trainable with the methods that predict; `Model` adds the rest."""
 
     def _prepare_predict(self) -> None:
-        """Make what the methods use; a network is compiled when it is first needed."""
+        """Take what the methods use; a network is cut and compiled when it is first needed."""
         self._reader = None if self.schema is None else _reader(self.schema)
-        self._own = Predicted(self.graph, self.outputs, single=self.single)
-        self._forward, self._output_inputs = self._own.forward, self._own.inputs
-        self._quick, self._nodes = self._own.quick, PredictedNodes(self.graph)
+        self._nodes = PredictedNodes(self.graph)
+        make = partial(Predicted, self.graph, self.outputs, single=self.single)
+        self._predicted = cache(make)  # `untrained` shares it
 
     @overload
     def predict(
@@ -135,6 +135,11 @@ class Predicting(Trainable, Generic[Result]):
         if isinstance(found, Predictions):
             return replace(found, notes=(*found.notes, why))
         return found
+
+    @property
+    def _own(self) -> Predicted:
+        """The computation of the outputs."""
+        return self._predicted()
 
     def _on(self, device: str) -> Predicted:
         """The outputs, computed by a device."""

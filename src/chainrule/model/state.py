@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeGuard
 
 import numpy as np
@@ -130,7 +131,7 @@ class ModelState:
         self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         self.step_cache = StepCache()
         self._scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
-        self.scored = Forward(self.graph, self._scored)
+        self._forward = cache(partial(Forward, self.graph, self._scored))  # `untrained` shares it
         self._begin(values or {})
 
     def _begin(self, given: Mapping[str, Array]) -> None:
@@ -385,6 +386,11 @@ class ModelState:
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
         return (by or self.scored)(self._values, arrays, rows)
+
+    @property
+    def scored(self) -> Forward:
+        """The computation of the loss and of what metrics compare, made when it is first used."""
+        return self._forward()
 
     def scored_on(self, device: str) -> Computation:
         """The computation of scores by a device, for the same arrays again and again."""
