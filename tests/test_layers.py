@@ -25,6 +25,7 @@ DEPENDENCIES = {
 }
 HEAVY = {
     *("duckdb", "llvmlite", "narwhals", "rich", "cyclopts", "tomlkit", "jinja2", "PIL"),
+    "threadpoolctl",
     "charset_normalizer",
 }
 """Libraries that take long to load, imported by the functions that use them."""
@@ -36,6 +37,7 @@ LATE = {
     *("data.readers", "data.repeats", "data.schema", "data.split", "data.streams"),
     *("data.column", "data.table"),
     *("display.lineplot", "display.template"),
+    "engine.blocks",
     *("explain.check", "explain.compare", "explain.lines", "explain.picture"),
     *("explain.pixel", "explain.steps", "explain.worked", "inspector", "live", "recipe", "report"),
     *("plan.check", "plan.show", "plan.unit"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Self
@@ -205,6 +204,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     begun = [x for x in plain if len(key) > 1 and x.startswith(key)]
     if len(begun) == 1:
         return plain[begun[0]]
+    import difflib  # noqa: PLC0415  (mistakes alone need it)
+
     found = difflib.get_close_matches(key, plain, n=1, cutoff=0.5)
     return plain[found[0]] if found else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from chainrule.backend.cpu.run.profile import timed
 from chainrule.backend.cpu.run.tuned import TunedRunner
 from chainrule.backend.registry import find_backend
 from chainrule.costs.timing import Timing
-from chainrule.engine.blocks import BlockRunner, Blocks
 from chainrule.engine.codecache import forward_code, step_code
 from chainrule.engine.compile import calls_of_forward, calls_of_step
 from chainrule.engine.interpreted import Interpreted
@@ -41,6 +41,9 @@ from chainrule.interpret import initial_value
 from chainrule.system.blas import one_thread
 from chainrule.system.collector import paused_collector
 from chainrule.system.signals import interruptible, uninterrupted
+
+if TYPE_CHECKING:
+    from chainrule.engine.blocks import Blocks
 
 PART = 0.004
 """Seconds that a part of a timed run takes, at least half of it."""
@@ -220,6 +223,8 @@ class NativeProgram:
         if self._blocks is None:
             runner = find_backend(self._device).runner(code, self._threads)
         else:
+            from chainrule.engine.blocks import BlockRunner  # noqa: PLC0415  (few programs need it)
+
             assert isinstance(code, Executable)
             runner = BlockRunner(code, self._blocks, self._threads)
         runner.calls.functions = self._functions(code)

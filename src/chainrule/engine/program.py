@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from chainrule.backend.registry import find_backend
-from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import split_step
 from chainrule.engine.deviceprogram import DeviceProgram
 from chainrule.engine.devices import AUTO, check_device
@@ -22,6 +21,9 @@ from chainrule.engine.usercalls import tell_of_calls
 from chainrule.errors import SettingError, did_you_mean
 from chainrule.graph.node import Array
 from chainrule.graph.step import Step
+
+if TYPE_CHECKING:
+    from chainrule.engine.blocks import Blocks
 
 BACKENDS = ("native", "interpreter")
 PRECISIONS = ("float32", "bfloat16")

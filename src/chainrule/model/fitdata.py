@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chainrule.data.windows import BlockShuffle, order_of_windows
-from chainrule.engine.blocks import Blocks
 from chainrule.engine.program import Program
 from chainrule.engine.totals import with_means
 from chainrule.graph.node import Array
@@ -56,7 +55,11 @@ def feed(
 
     check_indices(program, prepared.stream)
     size, ranks = settings.batch_size, world()
-    own = None if ranks.size == 1 else Blocks(settings.blocks or 1, ranks).own
+    own = None
+    if ranks.size > 1:
+        from chainrule.engine.blocks import Blocks  # noqa: PLC0415  (few programs need it)
+
+        own = Blocks(settings.blocks or 1, ranks).own
     return StreamFeed(prepared.stream, size, last, fixed, program.encode, own)
 
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
-from chainrule.engine.blocks import Blocks
 from chainrule.engine.compile import build_split
 from chainrule.engine.native import NativeProgram
 from chainrule.engine.program import Program, compile_step
@@ -65,7 +64,11 @@ class StepCache:
             ranks: that share it.
         """
         threads, device, count = settings.threads, settings.device, settings.blocks or 1
-        blocks = Blocks(count, ranks) if count > 1 else None
+        blocks = None
+        if count > 1:
+            from chainrule.engine.blocks import Blocks  # noqa: PLC0415  (few programs need it)
+
+            blocks = Blocks(count, ranks)
         with suppress(IndexError):  # none rests, or another thread was first
             resting = self._resting.pop()
             if settings.backend == "native" and resting.continues(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-
-from threadpoolctl import ThreadpoolController
+from typing import TYPE_CHECKING
 
 from chainrule.system.forklock import fork_lock
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class _OneThread:
@@ -17,6 +19,8 @@ class _OneThread:
 
     @cached_property
     def _blas(self) -> ThreadpoolController:
+        from threadpoolctl import ThreadpoolController  # noqa: PLC0415  (not at import)
+
         return ThreadpoolController()
 
     def __enter__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from types import FunctionType, ModuleType
@@ -53,6 +52,8 @@ def refuse_misfit(
     what = _problem(parameters, arguments, named)
     if what is None:
         return
+    import textwrap  # noqa: PLC0415  (mistakes alone need it)
+
     text, fix = what
     advice = None if function.__name__ == "__init__" else getattr(owner, "_call_advice", None)
     better = advice(function.__name__, arguments, named) if advice is not None else None

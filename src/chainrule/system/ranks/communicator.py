@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -184,4 +183,6 @@ def together(ranks: Communicator) -> Iterator[None]:
 
 def this_host() -> str:
     """The name of this machine."""
+    import socket  # noqa: PLC0415  (few programs need it)
+
     return socket.gethostname()
