@@ -103,6 +103,20 @@ def test_the_same_scores(inside: Path, capsys: pytest.CaptureFixture[str], model
     assert "streamed" in shown.err
 
 
+@pytest.mark.parametrize("model", ["towns", "prices"])
+def test_the_same_words(inside: Path, capsys: pytest.CaptureFixture[str], model: str) -> None:
+    """Scores in sentences, the guess, the uncertainty; and that the model knows these rows."""
+    found = []
+    for more in ([], ["--stream"]):
+        assert main(["evaluate", f"{model}.safetensors", "h.csv", *more]) == 0
+        out, err = capsys.readouterr()
+        said = out.split("Results")[1].split("\n\n")[0]
+        found.append((said, sorted(x for x in err.splitlines() if "streamed" not in x)))
+    assert found[0] == found[1]
+    assert "95 % interval" in found[0][0].replace("\u00a0", " ")
+    assert any("trained on most rows of h.csv" in x for x in found[0][1])
+
+
 def test_a_fault_in_the_last_part_leaves_the_old_file(inside: Path) -> None:
     lines = Path("h.csv").read_text(encoding="utf-8").splitlines()
     lines[-1] = lines[-1].replace(lines[-1].split(",")[2], "inf", 1)

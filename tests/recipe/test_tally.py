@@ -6,9 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import chainrule as cr
 from chainrule.recipe.tally import Tally
+from chainrule.report.headline import headline
+from chainrule.report.results import Outcome
 from chainrule.train import metrics
 
 
@@ -78,8 +81,50 @@ def test_numbers(shape):
     assert found["loss"] == 1.0
 
 
+@pytest.mark.parametrize("sure", [0.0, 0.4, 3.0])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classes_in_words(classes, weighted, sure):
+    """Also where no more are right than by the guess, and where classes have weights."""
+    random = np.random.default_rng(classes)
+    n = 3000
+    truth = np.minimum(random.integers(0, 4 * classes, n), classes - 1)
+    logits = random.normal(size=(n, classes)) + sure * np.eye(classes)[truth]
+    p = np.exp(logits + 2 * np.arange(classes))
+    p /= p.sum(axis=1, keepdims=True)
+    table = cr.data.read({"x": random.normal(size=n), "y": [f"c{t}" for t in truth]})
+    schema = cr.data.Schema.learn(table, "y")
+    if weighted:
+        target = schema.target.balanced()
+        schema = structs.replace(schema, target=target)
+    counts = np.array(schema.target.counts)
+    outcome = Outcome("test", truth, p, tuple(map(str, schema.target.classes)),
+                      float(counts.argmax()), tuple(counts / n), schema.target.weights)  # fmt: skip
+    tally = Tally(schema, p)
+    for part in parts(n):
+        tally.add(truth[part], p[part], 0.5)
+    assert tally.headline("test") == headline(outcome)
+
+
+@pytest.mark.parametrize(("rows", "noise"), [(7, 0.1), (900, 1.0), (5000, 0.3), (5000, 50.0)])
+def test_numbers_in_words(rows, noise):
+    random = np.random.default_rng(rows)
+    truth = random.normal(40, 3, rows)
+    prediction = truth + random.normal(0, noise, rows)
+    schema = cr.data.Schema.learn(cr.data.read({"x": random.normal(size=rows), "y": truth}), "y")
+    tally = Tally(schema, np.zeros(1))
+    for begin in range(0, rows, 611):
+        part = slice(begin, begin + 611)
+        tally.add(truth[part], prediction[part], 1.0)
+    outcome = Outcome("test", truth, prediction, guess=schema.target.stats.mean)
+    assert tally.headline("test") == headline(outcome)
+
+
 def test_rows_without_a_finite_prediction():
     schema = cr.data.Schema.learn(cr.data.read({"x": [1.5, 2, 3, 4.5], "y": [0.5, 1, 2, 7]}), "y")
     tally = Tally(schema, np.zeros(1))
     tally.add(np.array([1.0, 2.0]), np.array([1.0, np.nan]), 1.0)
     assert (tally.rows, tally.model.broken) == (0, 1)
+    assert tally.headline("test") == ()
+    tally.add(np.array([1.0, 2.0]), np.array([1.0, 2.0]), 1.0)
+    assert tally.guess["mae"] == pytest.approx(np.abs([1.0 - 2.625, 2.0 - 2.625]).mean())

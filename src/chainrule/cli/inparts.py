@@ -21,6 +21,7 @@ from chainrule.data.predictions import csv_text
 from chainrule.data.readers.spool import Spool, block_rows
 from chainrule.data.readers.sqltext import sql_name, sql_text
 from chainrule.data.repeats import MIN_SHARE, repeated
+from chainrule.data.schema import Schema
 from chainrule.data.table import Table
 from chainrule.display.format import counted
 from chainrule.display.screen import forget
@@ -183,14 +184,22 @@ def plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 # ---------------------------------------------------------------- evaluate
 
 
+def seen_before(schema: Schema, source: str, rows: int) -> list[str]:
+    """A caution where the rows have the source of the training data."""
+    if source != schema.source or rows < schema.rows:
+        return []
+    return [f"the model was trained on most rows of {source}: on new rows it may fare worse"]
+
+
 class Scored(NamedTuple):
-    """Scores of a model and of the best constant guess on some rows."""
+    """Scores of a model and of the best constant guess on some rows, and what they say."""
 
     name: str
     rows: int
     scores: Scores
     guess: Scores
     counts: npt.NDArray[np.int64]
+    headline: Sequence[str]
 
 
 class Evaluated:
@@ -230,7 +239,10 @@ class Evaluated:
                 self._add(model, encoded)
         if not self.all.rows and not self.all.model.broken:
             raise DataError(spool.source, "no row has a target")
-        self.notes = [*spool.notes, *notes.lines(), *unlike(model, spool), *self._remarks()]
+        seen = seen_before(schema, spool.source, spool.rows)
+        self.notes = [
+            *spool.notes, *notes.lines(), *unlike(model, spool), *seen, *self._remarks()
+        ]  # fmt: skip
         if self.again < MIN_SHARE * self.all.rows:
             self.others = None
 
@@ -254,7 +266,10 @@ class Evaluated:
         tallies = {"test": self.all}
         if self.others is not None and self.others.rows:
             tallies["unrepeated test"] = self.others
-        return [Scored(name, x.rows, x.scores, x.guess, x.counts) for name, x in tallies.items()]
+        return [
+            Scored(name, x.rows, x.scores, x.guess, x.counts, x.headline(name))
+            for name, x in tallies.items()
+        ]
 
     def _add(self, model: Model, encoded: Encoded) -> None:
         assert model.schema is not None

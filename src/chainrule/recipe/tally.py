@@ -11,6 +11,15 @@ import numpy.typing as npt
 
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.schema import Schema
+from chainrule.report.headline import (
+    MAX_BOOTSTRAP_GROUPS,
+    Classified,
+    Measured,
+    gains,
+    groups,
+    interval,
+    mean_words,
+)
 from chainrule.train import metrics
 from chainrule.train.metrics import Scores
 from chainrule.train.metrics.registry import DECIDED, MANY_CLASSES
@@ -137,6 +146,7 @@ class NumberTally:
         self._sums = np.zeros(5)
         self._low, self._high = math.inf, -math.inf
         self._errors = np.zeros(1 << (64 - 1 - ERROR_SHIFT), np.int64)
+        self._squares, self._sizes = np.zeros((2, MAX_BOOTSTRAP_GROUPS))
 
     def add(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any], loss: float) -> None:
         """Take rows: numbers (n,), predictions (n,), and their mean loss."""
@@ -146,6 +156,9 @@ class NumberTally:
             return
         n, apart = len(truth), truth - self._centre
         error = np.abs(truth - prediction)
+        group = groups(self.rows, self.rows + n)
+        self._squares += np.bincount(group, error**2, MAX_BOOTSTRAP_GROUPS)
+        self._sizes += np.bincount(group, minlength=MAX_BOOTSTRAP_GROUPS)
         self.rows += n
         sums = (n * loss, error.sum(), (error**2).sum(), apart.sum(), (apart**2).sum())
         self._sums += np.array(sums, float)
@@ -174,13 +187,19 @@ class NumberTally:
         notes = ["median absolute error: to 0.1 %"]
         return Scores({name: float(value) for name, value in known.items()}, notes)
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of the root mean squared error, at 95 %."""
+        some = self._sizes > 0
+        return interval(self._squares[some], self._sizes[some])
+
 
 class Tally:
     """The scores of a model on rows that come in parts, and those of the best constant guess."""
 
     def __init__(self, schema: Schema, sample: npt.NDArray[Any]) -> None:
         """`sample` has the predictions for some rows at random, rows first."""
-        self._schema = schema
+        self._schema, self._gains = schema, np.zeros(2)
         target = schema.target
         if isinstance(target, ClassTarget):
             counts = np.array(target.counts, float)
@@ -206,9 +225,40 @@ class Tally:
 
     def add(self, truth: npt.NDArray[Any], prediction: npt.NDArray[Any], loss: float) -> None:
         """Take rows: the target, the prediction, and the mean loss."""
+        constant = np.broadcast_to(self._shares, (len(truth), *self._shares.shape))
+        before = self.rows
         self.model.add(truth, prediction, loss)
-        shape = (len(truth), *self._shares.shape)
-        self._constant.add(truth, np.broadcast_to(self._shares, shape), math.nan)
+        if self.rows == before:  # not finite
+            return
+        self._constant.add(truth, constant, math.nan)
+        if self._shares.ndim:
+            gain = gains(truth.astype(np.int64), prediction, constant)
+            self._gains += gain.sum(), (gain**2).sum()
+
+    def headline(self, name: str) -> tuple[str, ...]:
+        """The result in words, as of rows in memory; `name` is that of the rows."""
+        if not self.rows:
+            return ()
+        scores, guess = self.scores, self.guess
+        target = self._schema.target
+        if not isinstance(target, ClassTarget):
+            assert isinstance(self.model, NumberTally)
+            return Measured(
+                name=name, rows=self.rows, mean=mean_words(float(self._shares)),
+                error=scores["rmse"], flat=guess["rmse"], off=scores["mae"], flat_off=guess["mae"],
+                explained=scores["r2"], interval=self.model.interval,
+            ).sentences()  # fmt: skip
+        present = self.counts.sum(axis=1)
+        label = int(self._shares.argmax())
+        mean, square = self._gains / self.rows
+        return Classified(
+            name=name, rows=self.rows, right=int(np.trace(self.counts)),
+            guess=str(target.classes[label]), guessed=int(present[label]),
+            present=present.tolist(), loss=scores["log_loss"], flat=guess["log_loss"],
+            area=scores["auc"], balanced=scores["balanced_accuracy"],
+            gain=(float(mean), math.sqrt(max(square - mean**2, 0.0))),
+            weighted=bool(target.weights),
+        ).sentences()  # fmt: skip
 
     @property
     def scores(self) -> Scores:

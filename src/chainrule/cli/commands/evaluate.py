@@ -17,15 +17,13 @@ from chainrule.cli.command import (
     Sheet,
 )
 from chainrule.cli.console import Console
-from chainrule.cli.inparts import Evaluated
+from chainrule.cli.inparts import Evaluated, seen_before
 from chainrule.cli.jsontext import json_text
 from chainrule.cli.modelsource import open_table_model
 from chainrule.data.columns.target import ClassTarget
 from chainrule.data.readers.inparts import in_parts
 from chainrule.data.readers.sources import read
-from chainrule.data.table import Table
 from chainrule.errors import DataError
-from chainrule.model.model import Model
 from chainrule.recipe.evaluation import evaluate as evaluated
 from chainrule.recipe.evaluation import without_repeats
 from chainrule.report.results import counts_of
@@ -61,7 +59,7 @@ def evaluate(
     if not len(encoded):
         raise DataError(table.source, "no row has a target")
     evaluations = [evaluation := evaluated(loaded, encoded, "test")]
-    found = [*encoded.notes, *_seen_before(loaded, table)]
+    found = [*encoded.notes, *seen_before(schema, table.source, len(table))]
     if loaded.trained_rows is not None:
         evaluations = without_repeats(loaded, evaluation, loaded.trained_rows)
         found += evaluations[0].remarks
@@ -112,7 +110,9 @@ def _print_parts(
         notes.say(notes.advice(note), label="note", style="cyan")
     screen.write(screen.styled(f"{model} on {source}", "bold"))
     screen.heading("Results")
-    screen.say(f"scores on {tally.rows:,} rows, added up part by part", indent=2)
+    for some in scores:
+        for sentence in some.headline:
+            screen.say(sentence, indent=2)
     classes = found.target.classes if isinstance(found.target, ClassTarget) else ()
     print_scores(screen, scores, list(map(str, classes)), scores[-1].counts)
 
@@ -126,11 +126,3 @@ COMMAND = Command(
     chainrule evaluate model.safetensors "from 'all.csv' where year = 24"
     """,
 )
-
-
-def _seen_before(model: Model, table: Table) -> list[str]:
-    """A caution where the rows have the source of the training data."""
-    assert model.schema is not None
-    if table.source != model.schema.source or len(table) < model.schema.rows:
-        return []
-    return [f"the model was trained on most rows of {table.source}: on new rows it may fare worse"]
