@@ -14,6 +14,7 @@ from command import houses, run
 import chainrule as cr
 from chainrule.cli import main
 from chainrule.data.readers.inparts import in_parts
+from chainrule.display.format import number
 from chainrule.display.screen import Screen
 from chainrule.recipe import config, streamed
 
@@ -187,5 +188,15 @@ def test_a_report_has_the_rows_of_the_source(folder: Path, monkeypatch: pytest.M
     assert (len(training.table), page.rows) == (300, 3000)
     for row in page.mistakes:
         assert table["price"].values[row["row"] - 1] == row["actual"]
-    gaps = {x.name: x.gaps for x in page.columns}
-    assert gaps["size"] == table["size"].gaps
+    known = {x.name: x for x in page.columns}
+    for name in ("size", "age", "price"):
+        column, row = table[name], known[name]
+        assert (row.gaps, row.distinct) == (column.gaps, column.distinct)
+        values = column.floats()
+        ends = number(np.nanmin(values)), number(np.nanmax(values))
+        assert (row.histogram.low, row.histogram.high) == ends
+    assert page.inside is not None
+    for row in page.inside.document["rows"]:
+        at = int(row["label"].split()[1]) - 1
+        for cell in row["cells"]:
+            assert cell["raw"] == table[cell["column"]].cells()[at]

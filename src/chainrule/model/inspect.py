@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,12 +57,13 @@ RATE_POINTS = 101
 
 Rows = int | Sequence[int] | None
 Chosen = list[tuple[int, str]]
+Numbered = Callable[[int], int]
 """Positions of rows, each with the reason for it."""
 
 
 def inspect(
     state: ModelState, data: Data | None, rows: Rows = None, title: str | None = None, *,
-    updates: bool = True, machine: Mapping[str, Any] | None = None,
+    updates: bool = True, machine: Mapping[str, Any] | None = None, number: Numbered | None = None,
 ) -> Page:  # fmt: skip
     """Returns the page; see `Model.show`.
 
@@ -70,17 +71,23 @@ def inspect(
         updates: whether it has the update of each parameter: with the optimizer's slots, two
             thirds of a page are numbers of these.
         machine: the plan or profile of a training step as plain values.
+        number: of a row of the table in its source, from 1; None: the table has all of its rows.
 
     Raises:
         SettingError: a row is not in the data, or there are too many.
     """
-    make = _of_table if state.schema else _of_arrays
-    content = make(state, data, rows, updates)
+    content = (
+        _of_table(state, data, rows, updates, number or (lambda row: row + 1))
+        if state.schema
+        else _of_arrays(state, data, rows, updates)
+    )
     content |= {} if machine is None else {"machine": machine}
     return Page(content | ({} if title is None else {"title": title}))
 
 
-def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[str, Any]:
+def _of_table(
+    state: ModelState, data: Any, rows: Rows, updates: bool, number: Numbered
+) -> dict[str, Any]:
     schema = state.schema
     assert schema is not None
     target, notes = schema.target, list[str]()
@@ -104,7 +111,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
     forms = row_forms(trace.graph, trace.inputs, trace.rows)
     written = {e.name: picked[e.name].cells() for e in schema.used}
     for k, ((row, why), form) in enumerate(zip(chosen, forms, strict=True)):
-        form["label"] = "a typical row" if data is None else f"row {row + 1}"
+        form["label"] = "a typical row" if data is None else f"row {number(row)}"
         form["why"] = why
         if target is not None and unseen[k]:  # without it the page has no loss of this row
             form["feeds"].pop(target.name, None)
@@ -115,7 +122,7 @@ def _of_table(state: ModelState, data: Any, rows: Rows, updates: bool) -> dict[s
     return document(
         trace.form(_optimizer(state)),
         title=f"{about} from {schema.source}",
-        python=f"model.run(table.take({[row for row, _ in chosen]}))",
+        python=f"model.run(table.take({[number(row) - 1 for row, _ in chosen]}))",
         rows=forms,
         batch=[0],
         holds=f"{counted(count, 'row')} of {table.source}{added}{_known(schema)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -93,15 +93,20 @@ def _known(schema: Schema) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def mistakes(evaluation: Evaluation, table: Table) -> list[dict[str, Any]]:
-    """The rows with the largest errors, the worst first, with their values."""
+def mistakes(
+    evaluation: Evaluation, table: Table, number: Callable[[int], int]
+) -> list[dict[str, Any]]:
+    """The rows with the largest errors, the worst first, with their values.
+
+    number: of a row of the table in its source, from 1.
+    """
     outcome = evaluation.outcome
     worst = worst_rows(outcome, MISTAKES)
     shown_rows: list[dict[str, Any]] = []
     rows = evaluation.encoded.rows[worst]
     cells = {column.name: texts(column.labels()) for column in table.take(rows)}
     for place, answer in enumerate(answers(outcome, worst)):
-        row = {"row": int(rows[place]) + 1} | answer
+        row = {"row": number(int(rows[place]))} | answer
         shown_rows.append(row | {n: v[place] for n, v in cells.items() if n not in row})
     return shown_rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from chainrule.data.column import Column, code_counts
 from chainrule.data.columns.columns import NumberColumn
 from chainrule.data.columns.dates import DateColumn
 from chainrule.data.columns.encoder import numbers_of
+from chainrule.data.columns.target import NumberTarget
 from chainrule.data.table import Table
 from chainrule.data.written import label_of
 from chainrule.model.model import Model
@@ -43,6 +44,7 @@ def make_report(
     evaluations: Sequence[Evaluation],
     on_training: Evaluation,
     importance: Importance,
+    number: Callable[[int], int],
     facts: Mapping[str, Any],
 ) -> Report:
     """The report of a run.
@@ -56,12 +58,13 @@ def make_report(
         evaluations: on validation and test rows; the charts show the first.
         on_training: on the training rows.
         importance: of the columns.
+        number: of a row of the table in its source, from 1.
         facts: further fields of Report.
     """
     from chainrule.model.inspect import inspect  # noqa: PLC0415  (only a report needs it)
 
     drawn = evaluations[0] if evaluations else on_training
-    worst = mistakes(drawn, table.drop(str(config.target)))
+    worst = mistakes(drawn, table.drop(str(config.target)), number)
     everywhere = [on_training, *evaluations]
     return Report(
         source=table.source,
@@ -79,7 +82,7 @@ def make_report(
         sizes={evaluation.name: evaluation.rows for evaluation in everywhere},
         network=[NodeRow(row.name, row.what, row.shape, row.parameters)
                  for row in model.summary().rows],
-        inside=inspect(model, table, updates=False) if _fits_a_page(model) else None,
+        inside=inspect(model, table, updates=False, number=number) if _fits_a_page(model) else None,
         outcome=drawn.outcome,
         evaluations=evaluations or [on_training],
         importance=importance,
@@ -129,10 +132,12 @@ def _histogram(model: Model, column: Column, kind: str) -> Histogram | None:
         words = np.array([len(text.split()) for text in column.texts], np.float64)
         return Histogram.of(words[column.labels()[0][~column.missing]], "words")
     if isinstance(encoder, NumberColumn):
-        return Histogram.of(numbers_of(column, encoder.form)[0])
+        return Histogram.of(numbers_of(column, encoder.form)[0], ends=encoder.stats.extremes)
     numeric = kind == "number" or (kind == "target" and model.schema.task == "regression")
     if column.storage in ("number", "integer") and numeric:
-        return Histogram.of(column.floats())
+        target = model.schema.target
+        ends = target.stats.extremes if isinstance(target, NumberTarget) else None
+        return Histogram.of(column.floats(), ends=ends if kind == "target" else None)
     return None
 
 

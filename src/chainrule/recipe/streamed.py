@@ -20,6 +20,7 @@ from chainrule.data.readers.inparts import InParts
 from chainrule.data.readers.spool import Spool
 from chainrule.data.repeats import Keys
 from chainrule.data.shuffle import Rows, drawn, shuffled
+from chainrule.data.streams.condense import distinct_cells
 from chainrule.data.streams.stream import COLUMNS, Stream
 from chainrule.data.streams.tables import rows_at, stream_of
 from chainrule.data.streams.turns import Turns
@@ -68,12 +69,14 @@ class StreamTraining(Training):
         held: the numbers of its rows that validate, ascending.
         numbers: of the rows of `table` in the stream.
         read: the number of rows of the source.
+        values: the number of distinct cells of the target.
     """
 
     stream: Stream
     held: Rows
     numbers: Rows
     read: int
+    values: int
 
     @classmethod
     def of_spool(
@@ -107,14 +110,14 @@ class StreamTraining(Training):
         numbers = _looked_at(held, stream.rows, len(spool.names), config.seed)
         table = with_gaps(rows_at(spool, where, numbers), chosen.gaps)
         table = table.replaced(table, spool.notes, table.gaps)
-        return cls(
-            table, schema, config, stream=stream, held=held, numbers=numbers, read=spool.rows
-        )
+        values = distinct_cells(spool, str(chosen.target), where)
+        return cls(table, schema, config, stream=stream, held=held, numbers=numbers,
+                   read=spool.rows, values=values)  # fmt: skip
 
     @property
     def shared(self) -> dict[str, Any]:
         """All that another process needs which opens the same encoded rows."""
-        names = "table", "schema", "config", "held", "numbers", "read"
+        names = "table", "schema", "config", "held", "numbers", "read", "values"
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -191,19 +194,23 @@ class StreamTraining(Training):
     def _trained(self) -> Keys:
         return np.empty(0, np.uint32)  # all of them would take memory for each row
 
+    def number(self, row: int) -> int:
+        """The number, from 1, of a row of the sample in the source."""
+        return self.table.number(row)
+
     def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
         """The report of the training; gaps and distinct values of columns are those of all rows."""
         told = [x[0].upper() + x[1:] + "." for x in (self.left_out, self.looked_at)]
         notes = [*facts.pop("notes", self.schema.notes), *told]
         page = super().report(tests, notes=notes, **facts)
-        known = {x.name: x for x in self.schema.columns}
+        known = {x.name: (x.gaps, x.distinct) for x in self.schema.columns}
+        known[str(self.config.target)] = self.read - self.stream.rows, self.values
         columns = [
-            replace(row, gaps=known[row.name].gaps, distinct=known[row.name].distinct)
+            replace(row, gaps=known[row.name][0], distinct=known[row.name][1])
             if row.name in known else row
             for row in page.columns
         ]  # fmt: skip
-        mistakes = [{**x, "row": self.table.number(x["row"] - 1)} for x in page.mistakes]
-        return replace(page, columns=columns, mistakes=mistakes, rows=self.read)
+        return replace(page, columns=columns, rows=self.read)
 
 
 def _numbers(split: Held, rows: int) -> Rows:

@@ -345,6 +345,10 @@ class Training:
         """The name, kind, reason and treatment of each column."""
         return column_rows(self.schema, self.features.treatments)
 
+    def number(self, row: int) -> int:
+        """The number, from 1, of a row of the table in its source."""
+        return row + 1
+
     def report(self, tests: Sequence[Evaluation] = (), **facts: Any) -> Report:
         """The report of the training.
 
@@ -356,6 +360,7 @@ class Training:
             model=self.model, table=self.table, config=self.config, kept=self.kept,
             columns=self.columns, findings=self.findings, on_training=self.on_training,
             evaluations=[*self.evaluations, *tests], importance=self.importance,
+            number=self.number,
             facts={"version": __version__, "notes": self.schema.notes} | facts,
         )  # fmt: skip
 

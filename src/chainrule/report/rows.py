@@ -25,13 +25,21 @@ class Histogram:
     unit: str = ""
 
     @classmethod
-    def of(cls, values: npt.ArrayLike, unit: str = "", bins: int = BINS) -> Histogram | None:
-        """The histogram of numbers (n,), gaps and infinities left out; None without any."""
+    def of(
+        cls, values: npt.ArrayLike, unit: str = "", bins: int = BINS,
+        ends: tuple[float, float] | None = None,
+    ) -> Histogram | None:  # fmt: skip
+        """The histogram of numbers (n,), gaps and infinities left out; None without any.
+
+        ends: the extremes of all numbers, where these are a sample.
+        """
         numbers = np.asarray(values, dtype=np.float64)
         numbers = numbers[drawable(numbers)]
         if not len(numbers):
             return None
         low, high = float(numbers.min()), float(numbers.max())
+        if ends is not None and drawable(np.array(ends)).all():
+            low, high = min(low, ends[0]), max(high, ends[1])
         if 0 < high - low < bins and (numbers == np.floor(numbers)).all():  # a bar for each integer
             bins, room = int(high - low) + 1, (low - 0.5, high + 0.5)
         else:

@@ -37,6 +37,11 @@ class Stats(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The lower and the upper quartile."""
         return self.quantiles[KNOTS // 4], self.quantiles[-1 - KNOTS // 4]
 
+    @property
+    def extremes(self) -> tuple[float, float]:
+        """The least and the largest number."""
+        return self.quantiles[0], self.quantiles[-1]
+
     def __post_init__(self) -> None:
         values = (self.mean, self.std, self.median, *self.quantiles)
         if not all(map(math.isfinite, values)) or self.std < 0:

@@ -191,6 +191,12 @@ def _groups(spool: Spool, i: int, where: str, about: int) -> list[str]:
     ]
 
 
+def distinct_cells(spool: Spool, name: str, where: str) -> int:
+    """The number of distinct cells of a column in the rows that fulfil a condition."""
+    i = spool.names.index(name)
+    return _distinct(spool, i, where, looked_at(spool, where)[i].about)[0]
+
+
 def _distinct(spool: Spool, i: int, where: str, about: int) -> tuple[int, float]:
     """The number of distinct cells, and the share of the rows whose cell another has too."""
     totals = np.zeros(3, np.int64)
