@@ -21,7 +21,7 @@ BOOTSTRAPS, MIN_BOOTSTRAP_ROWS, MAX_BOOTSTRAP_GROUPS = 500, 10, 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Classified:
-    """What the sentences on classes are made from.
+    """The figures that sentences on classes are made from.
 
     Attributes:
         name: of the rows, as of an Outcome.
@@ -32,7 +32,7 @@ class Classified:
         present: the rows of each class, (k,).
         loss, flat: the log loss of the model, and that of the class shares.
         area, balanced: AUC and balanced accuracy.
-        gain: mean and deviation of what the log loss of a row is below that of the class shares.
+        gain: mean and deviation of the log loss of the class shares less that of the model.
         weighted: whether classes are decided by weights.
     """
 
@@ -96,7 +96,7 @@ class Classified:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the sentences on numbers are made from.
+    """The figures that sentences on numbers are made from.
 
     Attributes:
         name: of the rows, as of an Outcome.
@@ -188,7 +188,7 @@ def _classified(outcome: Outcome) -> Classified:
 def gains(
     target: npt.NDArray[np.int64], prediction: npt.NDArray[Any], constant: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
-    """What the log loss of each row is below that of a constant guess, (n,)."""
+    """The log loss of a constant guess less that of the prediction, for each row, (n,)."""
     rows = np.arange(len(target))
     tiny = np.finfo(np.float32).tiny
     said, flat = prediction[rows, target], constant[rows, target]
