@@ -1,9 +1,12 @@
 """Files and queries: formats, headers, gaps, exact integers, and errors that name the place."""
 
+import contextlib
 import gzip
 import json
 import os
+import sqlite3
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -486,3 +489,18 @@ def test_texts_of_json_that_are_like_dates_are_read_as_those_of_other_containers
         assert encoder.kind == "date"
         assert encoder.gaps == 1
         assert any("'24-01-05' in row 51" in note for note in schema.notes)
+
+
+def test_a_database_is_told_with_the_way_to_its_rows(tmp_path):
+    with duckdb.connect(tmp_path / "b.duckdb") as made:
+        made.execute("CREATE TABLE x AS SELECT 1 AS a; CREATE TABLE trips AS SELECT 7 AS a")
+    with pytest.raises(DataError, match="a database of DuckDB") as told:
+        read(tmp_path / "b.duckdb")
+    query = told.value.fix.split('"')[1].replace("TABLE", "trips")
+    assert read(query)["a"].values.tolist() == [7]
+    with contextlib.closing(sqlite3.connect(tmp_path / "b.sqlite")) as other:
+        other.execute("CREATE TABLE trips (a)")
+    with pytest.raises(DataError, match=r"a database of SQLite\n.*sqlite3 -csv -header"):
+        read(tmp_path / "b.sqlite")
+    with pytest.raises(DataError, match=r"parameters(.|\n)*write the values into the query"):
+        read("SELECT ? AS a")

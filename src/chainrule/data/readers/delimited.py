@@ -74,6 +74,22 @@ def read_delimited(file: File, head: bytes, *, header: bool | None, encoding: st
         return collect(connection, names, file.source, notes, typed=False, quotes=quotes)
 
 
+def _binary(head: bytes, path: str) -> tuple[str, str]:
+    """What a file of no text is, and the way to its rows."""
+    if head.startswith(b"SQLite format 3\0"):
+        copy = f"sqlite3 -csv -header {path} 'SELECT * FROM TABLE' > table.csv"
+        return "a database of SQLite", copy
+    if head[8:12] == b"DUCK":
+        return (
+            "a database of DuckDB",
+            f"a query: \"FROM read_duckdb('{path}', table_name='TABLE')\"",
+        )
+    return (
+        f"a binary file that begins with {head[:8]!r}",
+        "export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
+    )
+
+
 def load_delimited(
     connection: Any, file: File, head: bytes, notes: Notes, header: bool | None,
     encoding: str | None, most: int | None = None,
@@ -86,11 +102,10 @@ def load_delimited(
     """
     encoding = encoding or stated_encoding(head)
     if encoding is None and b"\0" in head:
+        got, fix = _binary(head, str(file.path))
         raise DataError(
-            file.source, "is not a table that can be read", expected=SUFFIXES,
-            got=f"a binary file that begins with {head[:8]!r}",
-            fix="export it as CSV; if it is text, name its encoding: encoding='utf-16-le'",
-        )  # fmt: skip
+            file.source, "is not a table that can be read", expected=SUFFIXES, got=got, fix=fix
+        )
     with any_length():
         if encoding in (None, "utf-8", "utf-8-sig"):
             loaded = _regular(connection, file, head, notes, header)

@@ -180,6 +180,8 @@ def sql_error(source: str, error: Exception) -> DataError:
     fix = "check names and quotes; files need '...'"
     if str(error).startswith(("Conversion Error", "Out of Range Error")):
         fix = "TRY_CAST(x AS TYPE) in the place of CAST or ::TYPE, for gaps where none can be made"
+    if "following parameters" in what:
+        fix = "write the values into the query"
     if "httpfs" in what:
         return DataError(source, "web addresses are not read", got=what, fix="download the file")
     return DataError(source, what, got="\n".join(lines[1:5]) or None, fix=fix)
