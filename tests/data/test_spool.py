@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -223,12 +224,13 @@ def test_read_in_parts_by_size_or_by_choice(tmp_path):
     assert in_parts(path, memory="900MB") is None
     chosen = in_parts(path, stream=True)
     assert chosen is not None
+    assert chosen.sentence.startswith("as asked for: streamed, with at most")
     assert chosen.memory == 10**9
     big = parquet(tmp_path / "u.parquet", "SELECT random() AS a FROM range(6000000)")
     limited = in_parts(big, memory="450MB")
     assert limited is not None
+    assert re.match(r"[\d.]+ .B in memory: streamed, with at most 450 MB", limited.sentence)
     assert limited.memory == 450 * 10**6
-    assert "in memory" in limited.sentence
     assert in_parts(big) is None
     for_many = in_parts(big, processes=10**6)
     assert for_many is not None

@@ -96,8 +96,8 @@ def in_parts(
         return None
     limit = min(USUAL, max(most, LEAST)) if budget is None else budget
     each = f" of each of {processes} processes" if processes > 1 else ""
-    why = f"{bytes_text(taken)} in memory{each}, {bytes_text(free)} free"
-    why = why if taken else "as asked for"
+    room = f", {bytes_text(free)} free" if budget is None else ""
+    why = "as asked for" if stream else f"{bytes_text(taken)} in memory{each}{room}"
     told = f"{why}: streamed, with at most {bytes_text(limit)}"
     return InParts(what, name, limit, told, encoding)
 
