@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chainrule.backend.cpu.emit.vectors import free_allowed
+from chainrule.backend.cpu.emit.vectors import free_allowed, narrowed
 from chainrule.backend.cpu.machine import Machine
 from chainrule.costs.tile import MIN_SUMS
 from chainrule.ir.kernel import BYTES
@@ -132,7 +132,7 @@ def _blocked(
     columns = sizes[n]
     assert isinstance(columns, int)
     full = machine.vector // BYTES[linear.instrs[linear.value].dtype]
-    lanes = min(full, max(4, 1 << (columns - 1).bit_length()))
+    lanes = narrowed(full, columns)
     terms = block * math.prod(fixed(sizes[k]) for k in inner)
     search = _Search(analysis, reads, free, n, lanes, machine.registers, terms)
     vectors, tile, extent = search.best()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chainrule.backend.cpu.emit.vectors import free_allowed
+from chainrule.backend.cpu.emit.vectors import free_allowed, narrowed
 from chainrule.backend.cpu.machine import Machine
 from chainrule.costs.tile import MIN_SUMS, best_tile, few_rows
 from chainrule.ir.kernel import BYTES
@@ -206,6 +206,8 @@ def _tiled(
     linear = analysis.linear
     lanes = machine.vector // BYTES[linear.instrs[linear.value].dtype]
     columns = linear.sizes[n]
+    if not pairs:
+        lanes = narrowed(lanes, columns)
     wide = -(-columns // lanes) if isinstance(columns, int) else 64
     tile = best_tile(TILES[machine.registers], size(m), wide, -(-size(k) // (1 + pairs)))
     outer = tuple(x for x in range(linear.free) if x not in (m, n))
