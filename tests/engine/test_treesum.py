@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from chainrule.backend.cpu.emit.frame import BLOCK, TREE
+from chainrule.engine.buckets import MOST
 from chainrule.engine.commonsum import CommonSum
-from chainrule.engine.treesum import Tree, TreeSum, share
+from chainrule.engine.treesum import Tree, TreeSum, in_tree, middle, share
 from chainrule.system.ranks.communicator import Serial
 from chainrule.system.ranks.local import run_threads
 from chainrule.system.ranks.world import world
@@ -56,7 +59,7 @@ def total_of(blocks: int, repeats: int = 3) -> list[bytes]:
     for _ in range(repeats):  # arrays are used again
         sums.begin()
         for k in tree.blocks:
-            sums.add(k, sums.take(k).filled(k))
+            sums.add((k, k + 1), sums.take(k).filled(k))
         found = [x.tobytes() for x in sums.total().arrays]
     return found
 
@@ -90,10 +93,10 @@ def test_every_rank_has_the_same_bits_as_one_alone(blocks: int, size: int, apart
 
 def test_a_step_that_was_not_done_leaves_nothing() -> None:
     sums = TreeSum(Tree(4, Serial()), Serial(), Plain)
-    sums.add(0, sums.take(0).filled(9))
+    sums.add((0, 1), sums.take(0).filled(9))
     sums.begin()
     for k in range(4):
-        sums.add(k, sums.take(k).filled(k))
+        sums.add((k, k + 1), sums.take(k).filled(k))
     assert [x.tobytes() for x in sums.total().arrays] == [x.tobytes() for x in by_hand(0, 4)]
 
 
@@ -110,10 +113,46 @@ def test_a_step_that_was_not_done_leaves_nothing_in_common_memory_either() -> No
         tree = Tree(8, ranks)
         sums = in_common(tree, ranks.common(1 << 17))
         for k in list(tree.blocks)[:1]:
-            sums.add(k, sums.take(k).filled(9))
+            sums.add((k, k + 1), sums.take(k).filled(9))
         sums.begin()
         for k in tree.blocks:
-            sums.add(k, sums.take(k).filled(k))
+            sums.add((k, k + 1), sums.take(k).filled(k))
         return [x.tobytes() for x in sums.total().arrays]
 
     assert run_threads(3, run, patience=20) == [[x.tobytes() for x in by_hand(0, 8)]] * 3
+
+
+def joined(low: int, high: int) -> str:
+    if high - low == 1:
+        return str(low)
+    return f"({joined(low, middle((low, high)))} {joined(middle((low, high)), high)})"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 8, 13, 63, MOST])
+def test_words_add_blocks_in_their_tree(count: int) -> None:
+    edges = [100 + 3 * k for k in range(count + 1)]
+    number, *words = in_tree(edges)
+    assert number == count
+    levels = [""] * TREE
+    for k, (start, end, level, joins) in enumerate(np.reshape(words, (count, len(BLOCK)))):
+        assert (start, end) == (3 * k, 3 * k + 3)
+        levels[level] = str(k)
+        for top in range(level, level - joins, -1):
+            levels[top - 1] = f"({levels[top - 1]} {levels[top]})"
+    assert levels[0] == joined(0, count)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 64])
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_spans_are_the_largest_parts_of_the_tree_on_one_rank(size: int, most: int) -> None:
+    def spans() -> list[tuple[int, int]]:
+        return Tree(11, world()).spans(most)
+
+    found = run_threads(size, spans) if size > 1 else [spans()]
+    blocks = [k for each in found for span in each for k in range(*span)]
+    assert blocks == list(range(11))
+    assert all(high - low <= most for each in found for low, high in each)
+    whole = Tree(11, Serial())
+    for each in found:
+        for left, right in pairwise(each):
+            assert not whole.siblings(left, right) or right[1] - left[0] > most

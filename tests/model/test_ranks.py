@@ -12,7 +12,9 @@ import numpy.testing as npt
 import pytest
 
 import chainrule as cr
+from chainrule.engine import buckets
 from chainrule.engine.blocks import THREAD, Rows
+from chainrule.engine.treesum import TreeSum
 from chainrule.errors import GraphError, NotFinite, RankLost, SettingError
 from chainrule.system.ranks.local import Local, run_threads
 from chainrule.system.ranks.world import world
@@ -279,6 +281,46 @@ def test_large_sums_by_messages_and_in_common_memory_give_the_bits_of_one(apart:
     for size in (2, 3, 8):
         for found in run_threads(size, lambda: bits(trained(wide, epochs=1)), apart=apart):
             assert found == alone, size
+
+
+@pytest.mark.parametrize(
+    ("rows", "blocks"), [(50, 8), (50, 5), (12, 8), (3, 8), (700, 2), (200, 130)]
+)
+def test_products_that_add_blocks_give_the_bits_of_blocks_added_one_by_one(
+    rows: int, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In tiles, with blocks of no row and of more than a pass of the kernel takes."""
+    random = np.random.default_rng(1)
+    data = {
+        "x": random.normal(size=(rows, 6)).astype("float32"),
+        "t": random.integers(0, 3, rows).astype("int32"),
+    }
+    spans = list[tuple[int, int]]()
+
+    def found(threads: int) -> dict[str, bytes]:
+        model = wide()
+        model.fit(
+            data, epochs=2, batch_size=rows, optimizer=cr.SGD(0.1), blocks=blocks,
+            threads=threads, validation=None, verbose=False,
+        )  # fmt: skip
+        return bits(model.values)
+
+    add = TreeSum.add
+
+    def noted(self: Any, span: tuple[int, int], sums: Any) -> None:
+        spans.append(span)
+        add(self, span, sums)
+
+    monkeypatch.setattr(TreeSum, "add", noted)
+    once = found(1)
+    assert max(high - low for low, high in spans) == min(blocks, buckets.MOST)
+    assert found(2) == once
+    for found_there in run_threads(2, lambda: found(1)):
+        assert found_there == once
+    spans.clear()
+    monkeypatch.setattr(buckets, "MOST", 1)
+    assert found(1) == once
+    assert {high - low for low, high in spans} == {1}
 
 
 def test_ranks_of_one_machine_send_no_large_sums(monkeypatch: pytest.MonkeyPatch) -> None:

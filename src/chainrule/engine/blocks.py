@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from chainrule.engine.buckets import (
     common_bytes,
 )
 from chainrule.engine.commonsum import CommonSum, common_totals
-from chainrule.engine.treesum import Tree, TreeSum, share
+from chainrule.engine.treesum import Tree, TreeSum, in_tree, share
 from chainrule.errors import RankLost
 from chainrule.graph.node import Array
 from chainrule.graph.step import FIRST_ROW
@@ -176,16 +176,12 @@ class BlockRunner:
         """Do a step on the rows of a minibatch; returns whether all is finite."""
         mine, start = self._blocks.mine, self._blocks.start
         edges = [start(k, len(rows)) for k in range(mine.start, mine.stop + 1)]
-        own = Rows(self._runner, rows, edges[0], edges[-1], inputs)
-        blocks = [
-            (number, Rows(self._runner, rows, *edges, inputs))
-            for number, edges in zip(mine, pairwise(edges), strict=True)
-        ]
+        own = Rows(self._runner, rows, edges, inputs)
         signature, before = self.code.signature, 0
         for begin, cut, buckets in zip(signature.sums, signature.cuts, self._parts, strict=True):
             if not own.run((before, begin)):
                 return False
-            if (totals := self._totals(buckets, own.first, blocks)) is None:
+            if (totals := self._totals(buckets, own)) is None:
                 return False
             for x in totals:
                 x.place(self._runner)
@@ -196,7 +192,9 @@ class BlockRunner:
     def _parts(self) -> list[list[Bucket]]:
         """The buckets of each part of a step, made in the first step."""
         if self._made is None:
-            self._made = [self._buckets(k, found) for k, found in enumerate(by_part(self.code))]
+            self._made = [
+                self._buckets(k, found) for k, found in enumerate(by_part(self.code, self._tree))
+            ]
         return self._made
 
     def _buckets(self, part: int, found: Sequence[Found]) -> list[Bucket]:
@@ -206,39 +204,40 @@ class BlockRunner:
             block = self._blocks.common(part, size)
             if block is not None:
                 return common_buckets(found, tree, ranks, block)
-        return [Bucket(phases, TreeSum(tree, ranks, make)) for phases, make in found]
+        return [Bucket(x.phases, TreeSum(tree, ranks, x.make), x.spans) for x in found]
 
-    def _totals(
-        self, buckets: Sequence[Bucket], first: int, blocks: Sequence[tuple[int, Rows]]
-    ) -> list[Made] | None:
+    def _totals(self, buckets: Sequence[Bucket], own: Rows) -> list[Made] | None:
         """The sums over all blocks before an exchange; None where not all is finite.
 
         Args:
-            buckets: to fill.
-            first: the place of the first row of this rank.
-            blocks: of this rank with their numbers; those of one without rows are 0.
+            buckets: to fill; sums of blocks without rows are 0.
+            own: the rows of this rank.
         """
         coming: list[Future[Made]] = []
         common = [x.sums for x in buckets if isinstance(x.sums, CommonSum)]
+        first = self._blocks.mine.start
         beside = self._blocks.ranks.beside and len(buckets) > 1 and not common
         if beside and self._thread is None:
             self._thread = ThreadPoolExecutor(1, THREAD)
         try:
             for x in buckets:
                 x.sums.begin()
-            for number, rows in blocks:
-                taken = [x.sums.take(number) for x in buckets]
-                for made in taken:
-                    made.place(self._runner)
-                self._runner.begin_at(rows.first - first)
-                for bucket, made in zip(buckets, taken, strict=True):
-                    if not rows.run(bucket.phases):
-                        return None
-                    if rows.first == rows.end:
-                        made.clear()
-                    bucket.sums.add(number, made)
-                    if beside and self._thread is not None and rows is blocks[-1][1]:
-                        coming.append(self._thread.submit(bucket.sums.total))
+            for spans, alike in groupby(buckets, lambda x: x.spans):
+                some = list(alike)
+                for span in spans:
+                    rows = own.of_blocks(span[0] - first, span[1] - first)
+                    taken = [x.sums.take(span[0]) for x in some]
+                    for made in taken:
+                        made.place(self._runner)
+                    self._runner.begin_at(rows.first - own.first, in_tree(rows.edges))
+                    for bucket, made in zip(some, taken, strict=True):
+                        if not rows.run(bucket.phases):
+                            return None
+                        if rows.first == rows.end:
+                            made.clear()
+                        bucket.sums.add(span, made)
+                        if beside and self._thread is not None and span is spans[-1]:
+                            coming.append(self._thread.submit(bucket.sums.total))
         finally:
             self._runner.begin_at(0)
             wait(coming)
@@ -248,13 +247,26 @@ class BlockRunner:
 
 
 class Rows(NamedTuple):
-    """Some rows of a minibatch: what runs them, the minibatch, their places, and step inputs."""
+    """Blocks of a minibatch: what runs them, the minibatch, their edges in it, and step inputs."""
 
     runner: Runner
     minibatch: Array
-    first: int
-    end: int
+    edges: Sequence[int]
     inputs: Mapping[str, Array]
+
+    @property
+    def first(self) -> int:
+        """The place of the first row."""
+        return self.edges[0]
+
+    @property
+    def end(self) -> int:
+        """The place after the last row."""
+        return self.edges[-1]
+
+    def of_blocks(self, begin: int, end: int) -> Rows:
+        """Those of some of the blocks."""
+        return self._replace(edges=self.edges[begin : end + 1])
 
     def run(self, part: int | Part) -> bool:
         """Do a part of a step; returns whether the new state is finite so far."""

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
+from chainrule.backend.cpu.emit.frame import TREE
 from chainrule.backend.cpu.layout import Memory, layout
 from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.orders import Part
 from chainrule.engine.commonsum import CommonSum
-from chainrule.engine.treesum import Tree, TreeSum
+from chainrule.engine.treesum import Span, Tree, TreeSum
 from chainrule.graph.node import Array
 from chainrule.ir.kernel import Buffer
 from chainrule.plan.schedule import BUCKET
 from chainrule.system.ranks.communicator import Communicator
 
+MOST = 1 << TREE - 1
+"""The most blocks whose sums kernels add."""
+
 PAGE = 4096
 """Bytes at whose multiples sums of a type begin."""
-
-Found: TypeAlias = "tuple[Part, Making]"
-"""The phases of a bucket, and what makes the sums that are there after them."""
 
 
 class Bucket(NamedTuple):
@@ -31,10 +32,20 @@ class Bucket(NamedTuple):
     Attributes:
         phases: after which they are there: all since those of the bucket before.
         sums: over blocks.
+        spans: the blocks of this rank whose sums the phases make at a time.
     """
 
     phases: Part
     sums: TreeSum[Made]
+    spans: Sequence[Span]
+
+
+class Found(NamedTuple):
+    """What a bucket is made of: its phases and spans, and what makes its sums."""
+
+    phases: Part
+    make: Making
+    spans: Sequence[Span]
 
 
 class Made:
@@ -92,21 +103,21 @@ def common_buckets(
 ) -> list[Bucket]:
     """Buckets in memory that all ranks have in common; `common_bytes` says how much it takes."""
     copies = len(tree.parts) + 1
-    starts = np.cumsum([0, *(copies * make.bytes for _, make in found)])
+    starts = np.cumsum([0, *(copies * x.make.bytes for x in found)])
     made = list[Bucket]()
-    for (phases, make), start in zip(found, starts, strict=False):
+    for (phases, make, spans), start in zip(found, starts, strict=False):
         blocks = np.split(block[start : start + copies * make.bytes], copies)
         *parts, whole = map(make.at, blocks)
-        made.append(Bucket(phases, CommonSum(tree, ranks, make, parts, whole)))
+        made.append(Bucket(phases, CommonSum(tree, ranks, make, parts, whole), spans))
     return made
 
 
 def common_bytes(found: Sequence[Found], tree: Tree) -> int:
     """The bytes that some buckets take in memory in common."""
-    return (len(tree.parts) + 1) * sum(make.bytes for _, make in found)
+    return (len(tree.parts) + 1) * sum(x.make.bytes for x in found)
 
 
-def by_part(code: Executable) -> list[list[Found]]:
+def by_part(code: Executable, tree: Tree) -> list[list[Found]]:
     """For each part of a step the buckets of the sums that it is the first to use."""
     seen = set[Buffer]()
     found: list[list[Found]] = []
@@ -119,11 +130,11 @@ def by_part(code: Executable) -> list[list[Found]]:
                         last[buffer] = max(number, last.get(buffer.whole, 0))
                         last[buffer.whole] = last[buffer]
         seen |= last.keys()
-        found.append(_buckets((start, end), {x: last[x.whole] for x in last}))
+        found.append(_buckets(code, tree, (start, end), {x: last[x.whole] for x in last}))
     return found
 
 
-def _buckets(part: Part, last: Mapping[Buffer, int]) -> list[Found]:
+def _buckets(code: Executable, tree: Tree, part: Part, last: Mapping[Buffer, int]) -> list[Found]:
     """The buckets of a part, from the last phase that touches each sum."""
     found: list[Found] = []
     first, some = part[0], list[Buffer]()
@@ -131,6 +142,9 @@ def _buckets(part: Part, last: Mapping[Buffer, int]) -> list[Found]:
         some += sorted((x for x, k in last.items() if k == number), key=lambda x: x.name)
         full = sum(x.bytes for x in some if x.part is None) >= BUCKET
         if full or number == part[1] - 1:
-            found.append(((first, number + 1), Making(some)))
+            phases = code.program.phases[first : number + 1]
+            in_tree = all(launch.by_blocks for phase in phases for launch in phase)
+            spans = tree.spans(MOST if in_tree else 1)
+            found.append(Found((first, number + 1), Making(some), spans))
             first, some = number + 1, []
     return found

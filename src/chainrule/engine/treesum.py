@@ -26,6 +26,16 @@ def middle(span: Span) -> int:
     return span[0] + (1 << (span[1] - span[0] - 1).bit_length() - 1)
 
 
+def in_tree(edges: Sequence[int]) -> npt.NDArray[np.int64]:
+    """The words of blocks between some edges, by which a kernel adds them in their tree."""
+    words, count = [len(edges) - 1], len(edges) - 1
+    for k in range(count):
+        level = k.bit_count()
+        joins = level if k == count - 1 else (k + 1 & -k - 1).bit_length() - 1
+        words += (edges[k] - edges[0], edges[k + 1] - edges[0], level, joins)
+    return np.array(words, np.int64)
+
+
 @dataclass(frozen=True)
 class Join:
     """A node of the tree whose two parts are not on one rank alone, as a rank does it.
@@ -73,6 +83,21 @@ class Tree:
         spans = [x for low, mid, high in self.joints for x in ((low, mid), (mid, high))]
         joined = {(low, high) for low, _, high in self.joints}
         self.parts: list[Span] = sorted(x for x in spans if x not in joined)
+
+    def spans(self, most: int) -> list[Span]:
+        """The blocks of this rank in parts of the tree with at most so many, as large as may be."""
+        return list(self._spans((0, self.count), most))
+
+    def _spans(self, span: Span, most: int) -> Iterator[Span]:
+        low, high = span
+        if low >= self.blocks.stop or high <= self.blocks.start:
+            return
+        if self.blocks.start <= low and high <= self.blocks.stop and high - low <= most:
+            yield span
+            return
+        mid = middle(span)
+        yield from self._spans((low, mid), most)
+        yield from self._spans((mid, high), most)
 
     def siblings(self, left: Span, right: Span) -> bool:
         """Whether two parts that follow each other are those of one node of the tree."""
@@ -143,13 +168,13 @@ class TreeSum(Generic[S]):
         self._parts = []
 
     def take(self, block: int) -> S:
-        """Sums to fill with those of a block of this rank, which `add` takes."""
+        """Sums to fill with those from a block of this rank on, which `add` takes."""
         return self._free.pop() if self._free else self.make()
 
-    def add(self, block: int, sums: S) -> None:
-        """Take the sums of a block of this rank; its blocks come in order."""
+    def add(self, span: Span, sums: S) -> None:
+        """Take the sums of a part of the tree that this rank has; they come in order."""
         parts = self._parts
-        parts.append(((block, block + 1), sums))
+        parts.append((span, sums))
         while len(parts) > 1 and self.tree.siblings(parts[-2][0], parts[-1][0]):
             (right, more), (left, sums) = parts.pop(), parts.pop()
             self._join(sums, more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -102,7 +102,39 @@ def before_exchange(kernels: Sequence[Kernel]) -> tuple[tuple[Phase, ...], tuple
     chosen = [not x.isdisjoint(sums) for x in writes]
     others = schedule([x for x, sum in zip(kernels, chosen, strict=True) if not sum])
     made = schedule([x for x, sum in zip(kernels, chosen, strict=True) if sum])
-    return others, tuple(in_buckets(made))
+    products, rest = _large_products(made)
+    return others, (*products, *in_buckets(rest))
+
+
+def _large_products(phases: Iterable[Phase]) -> tuple[list[Phase], list[Phase]]:
+    """Phases of a product over rows each, whose sums alone fill a bucket, and what is left."""
+    made = list(phases)
+    uses = Counter(x for phase in made for task in phase.tasks for x in _wholes(task))
+    products = [
+        x for phase in made for x in phase.tasks
+        if _large_product(x) and all(uses[y] == 1 for y in x.writes)
+    ]  # fmt: skip
+    rest = (tuple(x for x in phase.tasks if x not in products) for phase in made)
+    return [Phase((x,)) for x in products], [Phase(x) for x in rest if x]
+
+
+def _large_product(task: Task) -> bool:
+    """Whether a task writes a large sum over rows of products, and no function of it."""
+    linear, product = task.linear, task.contraction
+    over = [linear.sizes[x] for x in linear.over]
+    plain = all(linear.instrs[x.value].op == "acc" for x in linear.stores)
+    sums = all(x.space == "gradient" and x.part is None for x in task.writes)
+    large = product is not None and _sum_bytes([task]) >= BUCKET
+    return large and over == [N] and plain and sums and task.split == "first"
+
+
+def _wholes(task: Task) -> set[Buffer]:
+    return {buffer.whole for buffer, _ in task.operands}
+
+
+def _sum_bytes(tasks: Iterable[Task]) -> int:
+    """The bytes of the sums that some tasks write and programs exchange."""
+    return sum(x.bytes for task in tasks for x in task.writes if x.space == "gradient")
 
 
 def _sums_rows(kernel: Kernel) -> bool:
@@ -125,7 +157,7 @@ def in_buckets(phases: Iterable[Phase]) -> Iterator[Phase]:
                 yield Phase(tuple(tasks))
                 tasks, size = [], 0
             tasks.append(task)
-            size += sum(x.bytes for x in task.writes if x.space == "gradient")
+            size += _sum_bytes([task])
         yield Phase(tuple(tasks))
         size = 0 if size >= BUCKET else size
 

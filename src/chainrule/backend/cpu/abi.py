@@ -25,6 +25,7 @@ class Launch:
         granule: it is split at multiples of this.
         seconds: that it takes one thread, by a rough prediction, with the most rows.
         least: a shorter range is not worth a call.
+        by_blocks: whether it adds up blocks of rows in their tree.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Launch:
     granule: int
     seconds: float = 0.0
     least: int = 1
+    by_blocks: bool = False
 
 
 @dataclass(frozen=True)

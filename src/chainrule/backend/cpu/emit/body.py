@@ -21,11 +21,14 @@ from chainrule.plan.affine import ACC, Access, AffineExpr, Analysis
 from chainrule.plan.linearize import Store, constant_value
 from chainrule.types import FLOATS
 
-PARAMETERS = "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark"
+PARAMETERS = (
+    "ptr %rows, i64 %n, i64 %low, i64 %high, ptr %scratch, ptr %flag, i64 %mark, ptr %blocks"
+)
 """Parameters of every kernel function; the pointers to its buffers follow.
 
 rows: the index of the minibatch's rows; n: their number; low, high: the part of the first axis to
-run; scratch: memory of this thread; flag: set to `mark` if a new state is not finite.
+run; scratch: memory of this thread; flag: set to `mark` if a new state is not finite;
+blocks: those of the rows, see frame.py.
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainrule.backend.cpu.emit.text import Function
 
 FRAME = ("rows", "offsets", "losses", "steps", "parity", "done", "flag", "words", "scratch",
-         "each", "table", "tasks", "phases", "orders", "ticks")  # fmt: skip
+         "each", "table", "tasks", "phases", "orders", "ticks", "blocks")  # fmt: skip
 """The first words of the frame; the addresses of the buffers follow.
 
 rows: the row indices of all steps; offsets: the start of each step's rows, and the end; losses:
@@ -14,7 +14,7 @@ the number of steps done; flag: receives the number, from 1, of a step that was 
 those of the crew; scratch: memory of the threads, `each` bytes for each; table: `tasks` entries;
 phases: their number; orders: for each number of rows that a step has, the address of its order; 0
 where one thread runs the tasks in turn; ticks: the time of each thread's tasks, and of its waiting
-in each phase, added up in a timed run.
+in each phase, added up in a timed run; blocks: the address of the blocks of rows; 0: all are one.
 """
 
 ENTRY = ("function", "size", "even", "odd")
@@ -35,8 +35,17 @@ units; a unit that of its calls, and their end.
 CALL = ("entry", "low", "high")
 """The words of a call: the address of the task, and the range of its first axis; -1: all of it."""
 
-CONTEXT = ("rows", "n", "scratch", "flag", "mark", "losses")
+CONTEXT = ("rows", "n", "scratch", "flag", "mark", "losses", "blocks")
 """The context of the tasks: the words at their second parameter."""
+
+BLOCK = ("start", "end", "level", "joins")
+"""The words of a block of rows, whose number is the word before those of all.
+
+start, end: its rows; level: how many sums of earlier blocks wait to be added to; joins: how often
+the last two sums then become one. `TREE` levels are enough for 2 ** (TREE - 1) blocks.
+"""
+
+TREE = 7
 
 APART = 16
 """Words between the ticks of one thread and those of the next: no cache line is shared."""
@@ -47,10 +56,11 @@ LINE_WORDS = 16
 END = 2**62
 """The number of the phase after the last."""
 
-_ADDRESSES = ("rows", "offsets", "losses", "words", "scratch", "table", "orders", "ticks")
+_ADDRESSES = ("rows", "offsets", "losses", "words", "scratch", "table", "orders", "ticks",
+              "blocks")  # fmt: skip
 """The words of the frame that are addresses."""
 
-_KNOWN_ADDRESSES = ("rows", "scratch", "flag", "losses")
+_KNOWN_ADDRESSES = ("rows", "scratch", "flag", "losses", "blocks")
 """Those of the context."""
 
 

@@ -9,6 +9,9 @@
 Where one block is all of k, the writes of a whole tile follow its sums, which stay in registers if
 the writes are short.
 
+A sum over rows that programs share is made for each block of rows by itself, and those of blocks
+are added in their tree, tile by tile, before the kernel's writes.
+
 Every sum runs over k in order, in blocks that are added up in order, at every position in a tile.
 So results do not depend on the division of rows among threads. Rows past the end of a chunk are
 computed from its last row and not used; columns past the end are not stored.
@@ -20,16 +23,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from chainrule.backend.cpu.emit.body import Body, Vectors
+from chainrule.backend.cpu.emit.frame import BLOCK, TREE
 from chainrule.backend.cpu.emit.microkernel import PANEL_WORDS, Table, Tile
 from chainrule.backend.cpu.emit.nest import Compiled, Nest, begin, finish
 from chainrule.backend.cpu.emit.packing import Chunk, Factors
 from chainrule.backend.cpu.emit.scalars import MATHS
+from chainrule.backend.cpu.emit.text import type_of
 from chainrule.backend.cpu.emit.tiling import (
     MAX_WRITTEN,
     Left,
     Lengths,
     Right,
     Tiling,
+    by_blocks,
     lengths,
     single_row,
 )
@@ -60,7 +66,10 @@ def gemm(
     linear = analysis.linear
     f = begin(name, linear)
     body = Body(f, analysis, Vectors())
-    works = [Gemm(body, shape, machine, lengths(linear, shape, max_rows))]
+    cut, blocks = lengths(linear, shape, max_rows), by_blocks(linear, shape)
+    if blocks:
+        cut = replace(cut, single=False, levels=TREE)
+    works = [Gemm(body, shape, machine, cut)]
     one = single_row(analysis, shape) if forward and linear.sizes[shape.m] is N else None
     if one is None:
         works[0].write()
@@ -74,7 +83,8 @@ def gemm(
     helpers = {k: h for work in works for k, h in work.factors.helpers.items()}
     granule = shape.rows if shape.m == 0 else 1
     least = REPACKED[shape.right] if shape.m == 0 else 1
-    return finish(body, (scratch[0], scratch[1]), granule, tuple(helpers.values()), least)
+    made = finish(body, (scratch[0], scratch[1]), granule, tuple(helpers.values()), least)
+    return replace(made, by_blocks=blocks)
 
 
 class Gemm:
@@ -83,6 +93,7 @@ class Gemm:
     def __init__(self, body: Body, shape: Tiling, machine: Machine, cut: Lengths) -> None:
         self.body, self.f, self.linear, self.shape = body, body.f, body.linear, shape
         self.cut, self.job, self.nest = cut, "", Nest(body, machine)
+        self.origin, self.level = "0", "0"
         self.factors = Factors(self.nest, shape, cut)
         self.dtype, self.element = self.factors.dtype, self.factors.element
         self.size, self.columns = self.factors.size, self.factors.columns
@@ -106,6 +117,8 @@ class Gemm:
             lanes = min(whole, 2 * lanes)  # cut into powers of two, without waste
         self.body.vectors = Vectors(self.shape.n, lanes)
         self.nest.vectors = self.body.vectors
+        if self.cut.levels > 1:
+            self.blocks = self._blocks_of_rows()
         needed = [*self.roots, self.shape.a, self.shape.b]
         if self.factors.keeps:
             self.factors.begin((self.shape.b,))
@@ -148,7 +161,10 @@ class Gemm:
         if self.cut.single:
             self._block("0", self.factors.depth)
             return
-        self.nest.nest(self.shape.outer_k, [self.shape.a, self.shape.b], (), self._blocks)
+        if self.cut.levels > 1:
+            self._by_blocks()
+        else:
+            self.nest.nest(self.shape.outer_k, [self.shape.a, self.shape.b], (), self._blocks)
         with f.loop(self.chunk.first, self.chunk.last, rows) as row, self.body.inside():
             self._finish(row)
 
@@ -156,6 +172,46 @@ class Gemm:
         f, depth = self.f, self.factors.depth
         with f.loop("0", depth, self.cut.block) as start, self.body.inside():
             self._block(start, f.least(f.add(start, str(self.cut.block)), depth))
+
+    # ------------------------------------------------------------ blocks of rows
+
+    def _blocks_of_rows(self) -> str:
+        """The address of the words of the blocks: those given, or of one with all rows."""
+        f = self.f
+        words = f.local(f"[{1 + len(BLOCK)} x i64]")
+        for k, word in enumerate(("1", "0", "%n", "0", "0")):
+            f.store("i64", word, f.shift("i64", words, str(k)), 8)
+        alone = f.value("icmp eq ptr %blocks, null")
+        return f.value(f"select i1 {alone}, ptr {words}, ptr %blocks")
+
+    def _by_blocks(self) -> None:
+        """Sums over the rows of each block, added in their tree."""
+        f, block = self.f, self.cut.block
+        with f.loop("0", f.load("i64", self.blocks, 8)) as number, self.body.inside():
+            here = f.shift("i64", self.blocks, f.add(f.mul(number, str(len(BLOCK))), "1"))
+            start, end, level, joins = (
+                f.load("i64", f.shift("i64", here, str(k)), 8) for k in range(len(BLOCK))
+            )
+            self.origin, self.level = start, f.mul(level, str(self.factors.sums))
+            middle = f.least(f.add(start, str(block)), end)
+            self._block(start, middle)  # also one without rows: 0
+            with f.loop(middle, end, block) as first, self.body.inside():
+                self._block(first, f.least(f.add(first, str(block)), end))
+            with f.loop("0", joins) as join, self.body.inside():
+                self._join(f.mul(f.sub(level, join), str(self.factors.sums)))
+        self.origin = self.level = "0"
+
+    def _join(self, level: str) -> None:
+        """Add the sums of a level to those of the one below."""
+        f, shape, lanes = self.f, self.shape, self.shape.lanes
+        kind = type_of(self.dtype, lanes)
+        right = f.shift(self.element, "%scratch", level)
+        left = f.shift(self.element, right, str(-self.factors.sums))
+        count = f.mul(self.chunk.strips, str(shape.rows * shape.width))
+        with f.loop("0", count, lanes) as k:
+            x, y = (f.shift(self.element, p, k) for p in (left, right))
+            one, other = f.load(kind, x, self.size), f.load(kind, y, self.size)
+            f.store(kind, f.value(f"fadd {kind} {one}, {other}"), x, self.size)
 
     # ------------------------------------------------------------ sums
 
@@ -188,7 +244,7 @@ class Gemm:
         if self.cut.single:
             return "%scratch"
         here = f.mul(f.sub(row, self.chunk.first), str(self.shape.width))
-        return f.shift(self.element, "%scratch", here)
+        return f.shift(self.element, "%scratch", f.add(here, self.level))
 
     def _job(self, start: str, depth: str) -> None:
         """Store the words that the strips of a panel share."""
@@ -196,7 +252,7 @@ class Gemm:
         b, step = self.factors.right(start, depth)
         add = "0"
         if not self.cut.single:
-            later = f.value(f"icmp ne i64 {self.factors.terms(start)}, 0")
+            later = f.value(f"icmp ne i64 {self.factors.terms(start)}, {self.origin}")
             add = f.value(f"zext i1 {later} to i64")
         words = dict.fromkeys(PANEL_WORDS, "0") | {
             "b": b, "b_stride": step, "depth": depth, "add": add, "first": start,

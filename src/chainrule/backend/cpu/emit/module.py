@@ -107,7 +107,7 @@ class _Functions:
         name, made, size, seconds = self._known[key]
         return Launch(
             task.kernel.name, name, task.operands, task.split, task.owner, size, made.granule,
-            seconds, made.least,
+            seconds, made.least, made.by_blocks,
         )  # fmt: skip
 
     def _written(self, task: Task) -> _Known:

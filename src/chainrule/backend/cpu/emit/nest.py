@@ -28,6 +28,7 @@ class Compiled:
         granule: threads split its first axis at multiples of this.
         helpers: functions that it calls and that kernels may share.
         least: a shorter range of its first axis is not worth a call.
+        by_blocks: whether it adds up blocks of rows in their tree.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Compiled:
     granule: int = 1
     helpers: tuple[Helper, ...] = ()
     least: int = 1
+    by_blocks: bool = False
 
 
 def begin(name: str, linear: LinearKernel) -> Function:

@@ -81,7 +81,8 @@ class Factors:
         room = pad + (shape.lanes * shape.rows if shape.pairs else 0)  # after a strip
         self._strip_stride = f.add(f.mul(total, str(shape.rows)), str(room))
         rows = lengths.chunk + shape.rows
-        sums = (shape.rows if lengths.single else rows) * shape.width
+        self.sums = (shape.rows if lengths.single else rows) * shape.width
+        sums = self.sums * lengths.levels
         lines = max(lengths.block * self.each, shape.width)
         panel = 0 if shape.right == "in_place" else (lengths.block + shape.lanes) * shape.width
         self.keeps = self._keeps()

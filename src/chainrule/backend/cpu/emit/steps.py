@@ -33,6 +33,7 @@ def entry(name: str, kernel: str, arguments: tuple[Argument, ...], *, commit: bo
     """
     f = Function(name, TASK, external=True)
     rows, n, scratch, flag, mark = (known(f, name) for name in CONTEXT[:5])
+    blocks = known(f, "blocks")
     pointers = []
     for k, argument in enumerate(arguments):
         if argument.space == "rows":
@@ -46,7 +47,7 @@ def entry(name: str, kernel: str, arguments: tuple[Argument, ...], *, commit: bo
         pointers.append(pointer)
     operands = [
         f"ptr {rows}", f"i64 {n}", "i64 %low", "i64 %high", f"ptr {scratch}", f"ptr {flag}",
-        f"i64 {mark}", *(f"ptr {p}" for p in pointers),
+        f"i64 {mark}", f"ptr {blocks}", *(f"ptr {p}" for p in pointers),
     ]  # fmt: skip
     finite = "true"
     if commit:
@@ -84,8 +85,8 @@ def run_function(triple: str, *, exact: bool = False, timed: bool = False) -> st
     before = "" if exact else flush(f, triple)
     f.do(f"%context = alloca [{len(CONTEXT)} x i64], align 64")
     scratch = f.shift("i8", framed(f, "scratch"), f.mul("%thread", framed(f, "each")))
-    for name, value in (("scratch", scratch), ("flag", place(f, "flag")),
-                        ("losses", framed(f, "losses"))):  # fmt: skip
+    given = ((x, framed(f, x)) for x in ("losses", "blocks"))
+    for name, value in (("scratch", scratch), ("flag", place(f, "flag")), *given):
         set_known(f, name, "ptr", value)
     alone = f.value(f"icmp eq ptr {framed(f, 'orders')}, null")
     with f.when(alone):

@@ -14,7 +14,8 @@ from chainrule.ir.kernel import BYTES
 from chainrule.plan.affine import Access, AffineExpr, Analysis
 from chainrule.plan.contraction import Contraction
 from chainrule.plan.linearize import LinearKernel
-from chainrule.plan.schedule import ASSUMED_ROWS
+from chainrule.plan.schedule import ASSUMED_ROWS, BUCKET
+from chainrule.types import N
 
 TILES = {16: ((6, 2), (4, 3), (12, 1)), 32: ((5, 3), (8, 2), (4, 4), (16, 1))}
 """The most rows of a tile of accumulators, and its vectors, by the number of registers.
@@ -249,11 +250,13 @@ class Lengths:
         block: length of a block of k, in terms or pairs of them.
         chunk: rows whose part of the left factor is packed at once.
         single: whether one block covers the whole sum.
+        levels: the sums of blocks of rows that there are at a time.
     """
 
     block: int
     chunk: int
     single: bool
+    levels: int = 1
 
 
 def lengths(linear: LinearKernel, shape: Tiling, max_rows: int) -> Lengths:
@@ -275,6 +278,17 @@ def lengths(linear: LinearKernel, shape: Tiling, max_rows: int) -> Lengths:
     )
     most = max(2, fits // shape.rows) * shape.rows
     return Lengths(block, even(m, most, shape.rows) if isinstance(m, int) else most, single)
+
+
+def by_blocks(linear: LinearKernel, shape: Tiling) -> bool:
+    """Whether a product is a large sum over rows, for programs that share them, and no more."""
+    for store in linear.stores:
+        made = linear.arguments[store.argument]
+        bytes = math.prod(x for x in made.shape if isinstance(x, int)) * BYTES[made.dtype]
+        plain = linear.instrs[store.value].op == "acc"
+        if made.space != "gradient" or bytes < BUCKET or not plain:
+            return False
+    return linear.sizes[shape.k] is N and not shape.outer_k and not shape.pairs
 
 
 def even(size: int, most: int, step: int) -> int:

@@ -169,8 +169,13 @@ class Runner:
             slot, offsets = self.program.slots[buffer], place.offsets
             self._word[slot], self._word[slot + 1] = base + offsets[0], base + offsets[-1]
 
-    def begin_at(self, row: int) -> None:
-        """Have what sums over rows begin at a row of the last ones, from the next run on."""
+    def begin_at(self, row: int, blocks: npt.NDArray[np.int64] | None = None) -> None:
+        """Have what sums over rows begin at a row of the last ones, from the next run on.
+
+        blocks: words of the blocks of those rows, for kernels that add blocks; see emit/frame.py.
+        """
+        self._blocks = blocks  # it must live
+        self._set("blocks", 0 if blocks is None else blocks.ctypes.data)
         for slot, start, each in self._by_rows:
             self._word[slot] = start + row * each
 

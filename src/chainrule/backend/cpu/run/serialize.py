@@ -33,6 +33,7 @@ class LaunchForm(msgspec.Struct, array_like=True):
     granule: int
     seconds: float
     least: int
+    by_blocks: bool
 
 
 class ExecutableForm(msgspec.Struct, array_like=True):
@@ -59,7 +60,7 @@ def pack(plan: Plan, program: Program, files: Sequence[bytes], threads: tuple[in
         [
             LaunchForm(
                 x.name, x.function, packing.operands(x.operands), x.split, x.owner,
-                packed_dim(x.size), x.granule, x.seconds, x.least,
+                packed_dim(x.size), x.granule, x.seconds, x.least, x.by_blocks,
             )
             for x in phase
         ]
@@ -77,7 +78,7 @@ def unpack(packed: bytes, machine: Machine, max_rows: int) -> Executable:
         [
             Launch(
                 x.name, x.function, unpacking.operands(x.operands), x.split, x.owner,
-                unpacked_dim(x.size), x.granule, x.seconds, x.least,
+                unpacked_dim(x.size), x.granule, x.seconds, x.least, x.by_blocks,
             )
             for x in phase
         ]
