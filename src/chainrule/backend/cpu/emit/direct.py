@@ -68,7 +68,17 @@ class Direct:
             self.scratch += LINE
         body.vectors = Vectors(shape.n, min(shape.width & -shape.width, 2 * shape.lanes))
         self.nest.vectors = body.vectors
+        self._apart = self._reads_rows()
         self._tile_sums = "" if shape.outer else self._tile_memory()
+
+    def _reads_rows(self) -> bool:
+        """Whether the writes read arrays, other than the factors, at the rows of a tile."""
+        tile, analysis = set(self.shape.tile), self.body.analysis
+        needed = {i for root in self.roots for i in analysis.needs(root)}
+        return any(
+            self.linear.instrs[i].op == "read" and tile & analysis.depends[i]
+            for i in needed - set(self.shape.factors)
+        )
 
     def _tile_memory(self) -> str:
         return self.f.local(f"[{self.each + 2 * self.shape.width} x {self.element}]")
@@ -317,13 +327,25 @@ class Direct:
             self._rows(extents, "0", sums, used)
 
     def _rows(self, extents: Extents, row: str, sums: str, used: int) -> None:
+        """The rows one after the other, in loops where each waits for what it reads.
+
+        Written out, LLVM keeps the sums in registers until they are stored.
+        """
         f, body = self.f, self.body
         if extents:
             axis, extent = extents[0]
-            with f.loop("0", str(extent)) as k:
+
+            def at(k: str) -> None:
                 here = f.add(f.mul(row, str(extent)), k)
                 with body.inside(axis, f.add(self._base[axis], k)):
                     self._rows(extents[1:], here, sums, used)
+
+            if not self._apart:
+                for k in range(extent):
+                    at(str(k))
+                return
+            with f.loop("0", str(extent)) as turn:
+                at(turn)
             return
         body.hoist(self.roots, self.linear.stores)
         width = -(-used // self.shape.lanes) * self.shape.lanes
