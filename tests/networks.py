@@ -139,7 +139,7 @@ def convolutional(d: Draft) -> Node:
     x = cr.reshape(d.features(h * w * c), (cr.N, h, w, c))
     for _ in range(d.pick.choice((1, 2, 3))):
         x = d.pick.choice(IMAGE_LAYERS)(d, x)
-    x = cr.global_pool(x, d.pick.choice(("average", "max"))) if d.maybe() else cr.flatten(x)
+    x = cr.global_pool(x, d.pick.choice(("mean", "max"))) if d.maybe() else cr.flatten(x)
     return cr.dense(x, d.width())
 
 
@@ -156,7 +156,7 @@ IMAGE_LAYERS: tuple[Move, ...] = (
     lambda d, x: cr.max_pool(x, d.pick.choice((2, 3)), stride=d.pick.choice((1, 2)),
                              padding="same"),
     lambda d, x: cr.average_pool(x, 2, padding=1, ceil=True, count_padding=d.maybe()),
-    lambda d, x: cr.adaptive_pool(x, d.pick.choice((1, 2)), d.pick.choice(("average", "max"))),
+    lambda d, x: cr.adaptive_pool(x, d.pick.choice((1, 2)), d.pick.choice(("mean", "max"))),
     lambda d, x: cr.upsample(x, (1, 2), method=d.pick.choice(("nearest", "linear"))),
     lambda d, x: cr.batch_norm(cr.tanh(x)),  # else a shift before it has a gradient of 0
     lambda d, x: cr.group_norm(cr.concat([x, -2 * x], -1), 1),

@@ -56,6 +56,7 @@ from chainrule.nn.layers import dense as dense
 from chainrule.nn.layers import dropout as dropout
 from chainrule.nn.layers import embedding as embedding
 from chainrule.nn.layers import flatten as flatten
+from chainrule.nn.layers import noise as noise
 from chainrule.nn.losses import absolute_error as absolute_error
 from chainrule.nn.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.nn.losses import cosine as cosine
@@ -142,6 +143,7 @@ from chainrule.ops import mish as mish
 from chainrule.ops import multiply as multiply
 from chainrule.ops import negative as negative
 from chainrule.ops import norm as norm
+from chainrule.ops import normal as normal
 from chainrule.ops import not_equal as not_equal
 from chainrule.ops import one_hot as one_hot
 from chainrule.ops import overlap_add as overlap_add

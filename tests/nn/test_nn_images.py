@@ -401,7 +401,7 @@ IMAGE = cr.input("photo", (8, 6, 4))
         (lambda: cr.max_pool(IMAGE, 9, stride=1, ceil=True), ShapeError, "longer than the height"),
         (lambda: cr.max_pool(IMAGE, 2, ceil="yes"), SettingError, "ceil is neither"),
         (lambda: cr.average_pool(IMAGE, 2, count_padding=1), SettingError, "count_padding"),
-        (lambda: cr.global_pool(IMAGE, "mean"), SettingError, '"average" or "max"'),
+        (lambda: cr.global_pool(IMAGE, "average"), SettingError, '"mean" or "max"'),
         (lambda: cr.adaptive_pool(IMAGE, 0), SettingError, "size"),
         (lambda: cr.upsample(IMAGE), SettingError, "either factor or size"),
         (lambda: cr.upsample(IMAGE, 2, size=4), SettingError, "either factor or size"),

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from nn_check import assert_gradient, run
 
+import chainrule as cr
 from chainrule.errors import DTypeError, FeedError, GraphError, SettingError, ShapeError
 from chainrule.graph import Graph, check
 from chainrule.graph.leaves import input
-from chainrule.nn import dense, dropout, embedding, flatten, init
+from chainrule.nn import dense, dropout, embedding, flatten, init, noise
 from chainrule.ops import activations, reduce
 from chainrule.ops.activations import relu
 from chainrule.types import N
@@ -183,6 +184,52 @@ def test_two_dropouts_differ():
 
 def test_dropout_of_nothing_is_x(x):
     assert dropout(x, 0) is x
+
+
+# ---------------------------------------------------------------- noise
+
+
+def test_noise_in_training_and_prediction():
+    x = input("x", (50,), "float64")
+    y = noise(x, 0.3, name="hiss")
+    data = R.uniform(1, 2, size=(400, 50))
+    np.testing.assert_array_equal(run(y, {"x": data}), data)
+    drawn = (run(y, {"x": data}, training=True) - data) / 0.3
+    assert abs(drawn.mean()) < 4 / np.sqrt(drawn.size)
+    assert abs(drawn.std() - 1) < 4 / np.sqrt(2 * drawn.size)
+    again = (run(y, {"x": data}, training=True, step=1) - data) / 0.3
+    assert abs((drawn * again).mean()) < 4 / np.sqrt(drawn.size)
+
+
+def test_gradients_of_noise_pass_to_both_operands(x):
+    deviation = activations.sigmoid(x)
+    y = noise(x * x, deviation)
+    assert_gradient(reduce.sum(y * y), [x], {"x": R.normal(size=(6, 3))}, training=True)
+
+
+def test_noise_that_is_nothing_or_cannot_be(x):
+    assert noise(x, 0) is x
+    for wrong in (-1, float("nan"), "much", True):
+        with pytest.raises(SettingError, match="deviation"):
+            noise(x, wrong)
+    with pytest.raises(ShapeError, match="larger than what it is added to"):
+        noise(input("one", (1,), "float64"), x)
+    with pytest.raises(ShapeError):
+        noise(x, input("d", (4,), "float64"))
+
+
+def test_noise_is_the_same_in_machine_code_and_on_threads():
+    x = input("x", (6,))
+    w = cr.parameter("w", np.ones(6))
+    loss = reduce.sum(noise(x * w, 0.5, name="hiss") ** 2)
+    data = {"x": R.normal(size=(32, 6))}
+    found = []
+    for settings in ({"backend": "interpreter"}, {"threads": 1}, {"threads": 2}):
+        model = cr.Model(loss, loss, seed=3)
+        model.fit(data, epochs=2, batch_size=8, validation=None, verbose=False, **settings)
+        found.append(model.value("w"))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+    np.testing.assert_array_equal(found[1], found[2])
 
 
 # ---------------------------------------------------------------- embedding, flatten

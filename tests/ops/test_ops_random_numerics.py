@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_an_element_depends_on_row_and_column_alone(width: int) -> None:
     wide = draw(uniform((6, 12)).named("u"))
     narrow = draw(uniform((N, width)).named("u"), rows=4)
     npt.assert_array_equal(narrow, wide[:4, :width])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normal_is_normal(dtype: str) -> None:
+    x = np.sort(draw(cr.normal((400, 257), dtype)).ravel().astype(np.float64))
+    assert np.abs(x).max() < 5.8
+    spread = 1 / np.sqrt(x.size)
+    for power, moment in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
+        deviation = np.sqrt(np.prod(np.arange(2.0 * power - 1, 1, -2)) - moment**2)
+        assert abs((x**power).mean() - moment) < 4 * spread * deviation
+    shares = np.array([(1 + math.erf(v / np.sqrt(2))) / 2 for v in x])
+    places = (np.arange(x.size) + 0.5) / x.size
+    assert np.abs(shares - places).max() < 1.95 * spread  # Kolmogorov-Smirnov at 0.1 %
 
 
 def test_uniform_of_odd_shapes() -> None:

@@ -40,6 +40,7 @@ from chainrule.nn.layers import dense as dense
 from chainrule.nn.layers import dropout as dropout
 from chainrule.nn.layers import embedding as embedding
 from chainrule.nn.layers import flatten as flatten
+from chainrule.nn.layers import noise as noise
 from chainrule.nn.losses import absolute_error as absolute_error
 from chainrule.nn.losses import binary_cross_entropy as binary_cross_entropy
 from chainrule.nn.losses import cosine as cosine

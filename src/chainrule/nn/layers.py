@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
+from chainrule.errors import ShapeError
 from chainrule.graph.node import Node
 from chainrule.nn.arguments import (
     Activation,
     activated,
     activation_name,
     add_bias,
+    between,
     features,
     floats,
     integers,
     new_parameter,
     new_table,
     node,
+    operand_at,
     positive,
 )
 from chainrule.nn.init import InitSpec
@@ -21,8 +26,9 @@ from chainrule.nn.naming import as_layer, layer_scope
 from chainrule.ops import random
 from chainrule.ops.contract import matmul
 from chainrule.ops.index import take
+from chainrule.ops.mode import when_training
 from chainrule.ops.shape import reshape
-from chainrule.types import N, TensorType, static_size
+from chainrule.types import N, TensorType, is_number, show, static_size
 
 
 def dense(
@@ -80,6 +86,40 @@ def dropout(x: Node, rate: float, *, name: str | None = None) -> Node:
     """
     x = floats("dropout", x)
     return as_layer(layer_scope(name, "dropout"), random.dropout(x, rate), (x,))
+
+
+def noise(x: Node, deviation: float | Node, *, name: str | None = None) -> Node:
+    """`x + deviation * cr.normal(x.shape)` in training; elsewhere `x` itself.
+
+    What is drawn is a function of seed, step, row and position in the row, the same on any number
+    of threads. Gradients pass to `x` and to `deviation`, so it is also the sample of a variational
+    autoencoder: `cr.noise(mean, cr.exp(log_variance / 2))`.
+
+    Args:
+        x: floating point, with the batch axis or without.
+        deviation: of the noise: a number, 0 for none, or a node that broadcasts to `x`.
+        name: of the layer.
+
+    Raises:
+        SettingError: the deviation is negative, or no number. ShapeError: it does not fit `x`.
+        DTypeError: `x` is not floating point.
+    """
+    x = floats("noise", x)
+    scope = layer_scope(name, "noise")
+    if not isinstance(deviation, Node):
+        if is_number(deviation) and deviation == 0:
+            return x
+        deviation = between("noise", "deviation", deviation, 0, math.inf)
+    operands = (x, deviation) if isinstance(deviation, Node) else (x,)
+    drawn = random.normal(x.shape, x.dtype).within(scope, ".normal")
+    noisy = x + deviation * drawn
+    if noisy.shape != x.shape:
+        raise ShapeError(
+            "noise", "the deviation is larger than what it is added to",
+            expected=f"a shape that broadcasts to {show(x.shape)}", got=show(operands[-1].shape),
+            at=operand_at(x),
+        )  # fmt: skip
+    return as_layer(scope, when_training(noisy, x), operands)
 
 
 def embedding(

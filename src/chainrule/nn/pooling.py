@@ -18,7 +18,7 @@ from chainrule.ops.windows import windows
 from chainrule.system.checks import flag
 from chainrule.types import show
 
-KINDS = ("average", "max")
+KINDS = ("mean", "max")
 
 
 def max_pool(
@@ -98,13 +98,13 @@ def average_pool(
 
 
 def global_pool(
-    x: Node, kind: str = "average", *, channels: str = "last", name: str | None = None
+    x: Node, kind: str = "mean", *, channels: str = "last", name: str | None = None
 ) -> Node:
     """The mean or the maximum of each channel over the whole image: (N, channels).
 
     Args:
         x: as in `conv`.
-        kind: "average" or "max".
+        kind: "mean" or "max".
         channels: "last" or "first".
         name: of the layer.
 
@@ -119,7 +119,7 @@ def global_pool(
 
 
 def adaptive_pool(
-    x: Node, size: Size, kind: str = "average", *, channels: str = "last", name: str | None = None
+    x: Node, size: Size, kind: str = "mean", *, channels: str = "last", name: str | None = None
 ) -> Node:
     """The mean or the maximum of each of `size` parts along every spatial axis.
 
@@ -129,7 +129,7 @@ def adaptive_pool(
     Args:
         x: as in `conv`.
         size: of the result: an integer, or one for each spatial axis.
-        kind: "average" or "max".
+        kind: "mean" or "max".
         channels: "last" or "first".
         name: of the layer.
 
@@ -178,7 +178,7 @@ def _inside(given: Layout) -> tuple[int, ...]:
 
 def _combine(given: Layout, kind: object) -> Callable[[Node, tuple[int, ...]], Node]:
     word = choice(given.place, "kind", kind, KINDS)
-    return reduce.mean if word == "average" else reduce.max
+    return reduce.mean if word == "mean" else reduce.max
 
 
 def _parts(n: int, m: int) -> list[tuple[int, int]]:

@@ -298,6 +298,7 @@ _KINDS = {
     ".running_mean": "batch_norm",
     ".shift": "layer_norm",
     ".scale": "rms_norm",
+    ".normal": "noise",
     ".uniform": "dropout",
 }
 

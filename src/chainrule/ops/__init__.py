@@ -63,6 +63,7 @@ from chainrule.ops.moments import norm as norm
 from chainrule.ops.moments import std as std
 from chainrule.ops.moments import var as var
 from chainrule.ops.product import prod as prod
+from chainrule.ops.random import normal as normal
 from chainrule.ops.random import uniform as uniform
 from chainrule.ops.reduce import argmax as argmax
 from chainrule.ops.reduce import argmin as argmin

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,9 @@ from chainrule.ir.index import Place, add, call, const, mul, size
 from chainrule.ir.kernel import Const, Expr
 from chainrule.ops.build import as_node, floating
 from chainrule.ops.compare import where
+from chainrule.ops.elementwise import sqrt
 from chainrule.ops.mode import when_training
+from chainrule.ops.transcendental import cos, log
 from chainrule.types import N, Shape, TensorType, is_number, shape_of, show
 
 U32 = npt.NDArray[np.uint32]
@@ -112,6 +116,18 @@ UNIFORM = op(
 def uniform(shape: Shape, dtype: str = "float32") -> Node:
     """Numbers drawn uniformly from [0, 1) in each step; `N` may be the first axis."""
     return apply(UNIFORM, KEY, shape=shape_of("uniform", shape), dtype=dtype, stream=None)
+
+
+@function
+def normal(shape: Shape, dtype: str = "float32") -> Node:
+    """Numbers drawn from the normal distribution, mean 0 and deviation 1, in each step.
+
+    They are a function of two uniform ones, and lie between -5.77 and 5.77; `N` may be the first
+    axis. Source: G. Box and M. Muller, A note on the generation of random normal deviates, 1958.
+    """
+    shape = shape_of("normal", shape)
+    distance = sqrt(-2 * log(1 - uniform(shape, dtype)))  # 1 - u is never 0
+    return distance * cos(2 * math.pi * uniform(shape, dtype))
 
 
 @function
