@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.cli.mpiexec import _pass_on
 
 BESIDE = Path(sys.executable).with_name("mpiexec")
 MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
@@ -140,6 +142,17 @@ def test_a_mistake_is_told_once_with_the_code_that_it_has_alone(
     assert own.stderr.count(told) == 1
     assert "is lost" not in below.stderr + own.stderr
     assert "Exit code" not in own.stderr, "what the launcher says of it"
+
+
+def test_what_the_launcher_says_of_an_error_that_is_told_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that is killed may not have told it: then the launcher names rank and host."""
+    rule = "-" * 74 + "\n"
+    error = f"{rule}prterun detected that one or more processes exited\n   Exit code: 1\n{rule}"
+    killed = f"{rule}prterun noticed that process rank 1 on node a exited on signal 9\n{rule}"
+    _pass_on(io.StringIO(f"before\n{error}{killed}after\n{rule}"))
+    assert capsys.readouterr().err == f"before\n{killed}after\n{rule}"
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,16 @@ from chainrule.system.startup import INTERRUPTED, WRONG
 FAILED = 70
 """The exit code where a process was lost."""
 
+SIGNALS = 128
+"""Codes from here on are those of processes that a signal has ended."""
+
 LOOK = 0.2
 """Seconds between two looks at a run."""
 
 TOLD = 3.0
 """Seconds in which a Ctrl-C for all processes has come to each of them."""
 
-RULE, NOTICE = 60, re.compile(r"\w+ (detected|noticed) that ")
+RULE, NOTICE = 60, re.compile(r"\w+ detected that ")
 """A notice of the launcher is between lines of hyphens, of more than so many; how it begins."""
 
 ENDING = 15.0
@@ -70,7 +73,7 @@ def start_ranks(count: int, command_line: str, data: str) -> int:
         return code  # the first process has told what is wrong
     if reason:
         Console(sys.stderr).say(f"[--ranks] the run has ended early: {reason}")
-    return code if code > 0 and not reason else FAILED
+    return code if 0 < code < SIGNALS and not reason else FAILED
 
 
 def _run(command: list[str], marker: str) -> int:
@@ -94,7 +97,7 @@ def _run(command: list[str], marker: str) -> int:
 
 
 def _pass_on(errors: IO[str]) -> None:
-    """Copy what processes and launcher say, but that a process has failed, which is told better."""
+    """Copy what processes and launcher say, but that one has an error, which it has told."""
     kept, notice = "", False
     with suppress(OSError, ValueError, AttributeError):  # none may read it
         for line in errors:
