@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from chainrule.costs.forecast import Placed
 
 Array = npt.NDArray[Any]
+
+Pauses: TypeAlias = tuple[int, Callable[[], object]]
+"""A number of steps, and what is called after so many."""
 
 
 class Module(Protocol):
@@ -118,6 +121,24 @@ class Runner(Protocol):
 
     def output(self, buffer: Buffer, rows: int) -> Array:
         """The first rows of a result, where they lie in memory; the next run overwrites them."""
+
+
+class Pausing(Runner, Protocol):
+    """A runner that can pause."""
+
+    def run(
+        self,
+        rows: npt.ArrayLike,
+        offsets: npt.ArrayLike,
+        step_inputs: Mapping[str, npt.ArrayLike],
+        *,
+        pauses: Pauses | None = None,
+        follows: bool = False,
+    ) -> tuple[npt.NDArray[np.float64], int | None]:
+        """See Runner.
+
+        pauses: steps, and what is called after so many of them, again and again.
+        """
 
 
 class Backend(Protocol):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend import base
 from chainrule.backend.base import Runner
-from chainrule.backend.cpu.run import driver
 from chainrule.engine.devices import gave_up
 from chainrule.engine.minibatch import Minibatches, Rows
 from chainrule.engine.native import NativeProgram
 from chainrule.errors import ChainruleError, ChainruleWarning, DeviceError, NotFinite
 from chainrule.graph.node import Array
 from chainrule.graph.source import warn_user
+
+if TYPE_CHECKING:
+    from chainrule.backend.gpu.run.runner import Runner as GPURunner
 
 SMALL = 1 << 22
 """Bytes of a state that is copied after each call."""
@@ -56,24 +59,33 @@ class DeviceProgram(NativeProgram):
         """Whether the state is on the device."""
         return self._device != "cpu" and self._runner is not None
 
+    @property
+    def there(self) -> GPURunner | None:
+        """The runner on the device, where all data are there; else None."""
+        runner = cast("GPURunner | None", self._runner if self._there else None)
+        return runner if runner is not None and runner.whole else None
+
     def run(
         self,
         data: Mapping[str, Array],
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
-        pauses: driver.Pauses | None = None,
+        pauses: base.Pauses | None = None,
         *,
         follows: bool = False,
     ) -> npt.NDArray[np.float64]:
-        """See Program."""
+        """See Program.
+
+        pauses: as for a NativeProgram; nothing is done of a call in which the processor takes over.
+        """
         if self._device == "cpu" or not len(batches):
             return super().run(data, batches, rates, into, pauses, follows=follows)
         losses: npt.NDArray[np.float64] | None = None
         try:
             if self._since and data is not self._since[-1][0]:  # it need not stay as it is
                 self._save()
-            losses = super().run(data, batches, rates, into, follows=follows)
+            losses = super().run(data, batches, rates, into, pauses, follows=follows)
             if self.auto:
                 done = len(losses)  # fewer where Ctrl-C came up
                 self._since.append((data, _copied(batches)[:done], list(rates[:done])))
@@ -83,6 +95,8 @@ class DeviceProgram(NativeProgram):
             raise
         except ChainruleError as error:
             self._fall_back(error)
+            if pauses is not None:
+                return np.empty(0)
         return super().run(data, batches, rates, into) if losses is None else losses
 
     def read(self, held: Mapping[str, Array] | None = None) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from chainrule.backend.base import Runner
+from chainrule.backend.base import Executable, Runner
 from chainrule.backend.registry import find_backend
 from chainrule.engine.codecache import forward_code
 from chainrule.engine.minibatch import Rows, all_rows
@@ -36,7 +36,7 @@ class DeviceRows:
     def __init__(
         self, graph: Graph, nodes: Sequence[Node], device: str, *, held: bool = False
     ) -> None:
-        self._graph, self._nodes, self._device, self._keeps = graph, nodes, device, held
+        self._graph, self._nodes, self.device, self._keeps = graph, nodes, device, held
         self._parameters = [graph.name(x) for x in graph.parameters]
         self._batched = {graph.name(x): x.type for x in graph.inputs if x.batch}
         self._fixed = [graph.name(x) for x in graph.inputs if not x.batch]
@@ -47,7 +47,28 @@ class DeviceRows:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[DeviceRows], tuple[Graph, Sequence[Node], str]]:
-        return DeviceRows, (self._graph, self._nodes, self._device)
+        return DeviceRows, (self._graph, self._nodes, self.device)
+
+    def fits(self, rows: int) -> bool:
+        """Whether so many rows are one block, and all inputs have rows."""
+        return 0 < rows <= self._block and not self._fixed
+
+    @property
+    def result_size(self) -> int:
+        """The bytes of a row of all results."""
+        return sum(static_size(x.shape[1:]) * np.dtype(x.dtype).itemsize for x in self._nodes)
+
+    def size(self, arrays: Mapping[str, Array]) -> int:
+        """The bytes that a pass takes on the device, about."""
+        return BLOCK_BYTES + sum(x.nbytes for x in self.data(arrays).values())
+
+    def code(self) -> Executable:
+        """The code for blocks of rows."""
+        return forward_code(self._graph, self._nodes, self._block, self.device)
+
+    def data(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The arrays of inputs by name, of the right dtype."""
+        return {name: np.asarray(arrays[name], x.dtype) for name, x in self._batched.items()}
 
     def __call__(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], rows: Rows
@@ -84,8 +105,7 @@ class DeviceRows:
     def _ready(self, values: Mapping[str, Array]) -> Runner:
         """The runner, with these values of the parameters."""
         if self._runner is None:
-            code = forward_code(self._graph, self._nodes, self._block, self._device)
-            self._runner = find_backend(self._device).runner(code)
+            self._runner = find_backend(self.device).runner(self.code())
         now = [values[name] for name in self._parameters]
         if len(now) != len(self._held) or any(
             a is not b for a, b in zip(now, self._held, strict=False)

@@ -159,10 +159,10 @@ class Forward:
         if self._step_inputs or len(self._stages) != 2:
             return None
         first, last = self._stages
-        native = first.unchecked(len(rows)) if isinstance(first, _Native) else None
-        if native is None or not isinstance(last, _Whole) or last.graph.parameters:
+        rowwise = first.unchecked(len(rows)) if isinstance(first, _Native) else None
+        if rowwise is None or not isinstance(last, _Whole) or last.graph.parameters:
             return None
-        return Repeated(native, first.made, last.graph, self._outputs, arrays, rows, values)
+        return Repeated(rowwise, first.made, last.graph, self._outputs, arrays, rows, values)
 
     def _refuse_steps(self) -> None:
         """Raises GraphError where a value exists in training steps alone."""
@@ -242,7 +242,7 @@ class _Native(_Rowwise):
         self._checked = BoundsCheckedForward(graph, graph.outputs, self._device, held=self._held)
         return self._checked
 
-    def unchecked(self, rows: int) -> NativeRows | None:
+    def unchecked(self, rows: int) -> NativeRows | DeviceRows | None:
         """The machine code, where a block of it holds so many rows, and whether an index is in
         range depends on the data alone, so that one call tells for all."""
         return self._checked.unchecked(rows)
@@ -362,12 +362,12 @@ class BoundsCheckedForward:
             self._interpreted(values, arrays, rows)  # which raises
         return found
 
-    def unchecked(self, rows: int) -> NativeRows | None:
+    def unchecked(self, rows: int) -> NativeRows | DeviceRows | None:
         """See _Native; the count of indices out of range is its last result, if there is one."""
         counted = self._out_of_range
         fixed = counted is None or not Graph(counted).parameters
         native = self._native
-        return native if fixed and isinstance(native, NativeRows) and native.fits(rows) else None
+        return native if fixed and native.fits(rows) else None
 
     def direct(self, inputs: Sequence[str], outputs: Sequence[int]) -> Direct | None:
         """See Forward; the outputs are those of `nodes` with these numbers."""

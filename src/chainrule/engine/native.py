@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,13 +123,13 @@ class NativeProgram:
         batches: Sequence[Rows],
         rates: Sequence[float],
         into: npt.NDArray[np.float64] | None = None,
-        pauses: driver.Pauses | None = None,
+        pauses: base.Pauses | None = None,
         *,
         follows: bool = False,
     ) -> npt.NDArray[np.float64]:
         """See Program.
 
-        pauses: steps, and what is called after so many of them; only where `pausing` is there.
+        pauses: steps, and what is called after so many of them; only where the runner can pause.
         """
         if not len(batches):
             return np.empty(0)
@@ -143,8 +143,8 @@ class NativeProgram:
             if pauses is None:
                 losses, failed = runner.run(rows, ends, inputs, follows=follows)
             else:
-                assert isinstance(runner, TunedRunner)
-                losses, failed = runner.run(rows, ends, inputs, None, pauses)
+                pausing = cast("base.Pausing", runner)
+                losses, failed = pausing.run(rows, ends, inputs, pauses=pauses)
             self._steps += runner.done
             if into is not None:
                 into[: len(losses)] = losses

@@ -9,9 +9,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from chainrule.engine.devices import AUTO
+from chainrule.engine.forward import Forward
 from chainrule.engine.minibatch import Rows
 from chainrule.engine.native import NativeProgram
-from chainrule.engine.pauses import Pauses
+from chainrule.engine.pauses import pauses_of
 from chainrule.engine.program import Program
 from chainrule.errors import DeviceError, GraphError
 from chainrule.graph.node import Array, Node
@@ -293,13 +294,14 @@ def _run(
             None if values is None or steps == state.steps else dict(values),
         )  # fmt: skip
 
-    scored = _scorer(state, program, settings)
+    by = cache(partial(_computation, state, program, settings))
+    scored = _scorer(state, program, settings, by)
     run = Run(
         program=program, data=data, rows=prepared.rows, settings=settings, seed=state.seed,
         score=partial(_scores, state, prepared, tracker, settings, scored), sync=sync,
         view=State(state, state.history), progress=progress, lend=lend,
         before_best=before_best, state=told, alone=_alone(prepared, tracker, settings),
-        ends=partial(_ends, state, prepared, tracker, program, settings),
+        ends=partial(_ends, state, prepared, tracker, program, settings, by),
         agree=None if ranks.size == 1 else partial(first_reason, ranks),
         watched=any(gather(ranks, any(map(watches_steps, as_callbacks(settings.callbacks))))),
         feed=feed(prepared, program, data, settings, told.last_epoch), order=order(prepared),
@@ -314,10 +316,16 @@ _Scorer: TypeAlias = "Callable[[Mapping[str, Array], Rows, Requested], Mapping[s
 """Computes loss and metrics over some rows."""
 
 
-def _scorer(state: ModelState, program: Program, settings: FitSettings) -> _Scorer:
-    """Computes scores where the steps are done."""
+def _computation(state: ModelState, program: Program, settings: FitSettings) -> Forward:
+    """The pass that scores are made of, where the steps are done."""
     device = program.device if isinstance(program, NativeProgram) else settings.device
-    there = cache(partial(state.scored_on, "cpu" if device == AUTO else device))
+    return state.scored_on("cpu" if device == AUTO else device)
+
+
+def _scorer(
+    state: ModelState, program: Program, settings: FitSettings, there: Callable[[], Forward]
+) -> _Scorer:
+    """Computes scores where the steps are done, by `there`, or else here."""
 
     def score(arrays: Mapping[str, Array], rows: Rows, metrics: Requested) -> Mapping[str, float]:
         lost = isinstance(program, NativeProgram) and program.device == "cpu"
@@ -359,7 +367,7 @@ def _alone(prepared: Prepared, tracker: BestTracker, settings: FitSettings) -> b
 
 def _ends(
     state: ModelState, prepared: Prepared, tracker: BestTracker, program: Program,
-    settings: FitSettings,
+    settings: FitSettings, by: Callable[[], Forward],
 ) -> EpochEnds | None:  # fmt: skip
     """The scores of several epochs at once; None where an epoch needs the model or the program."""
     if prepared.held_arrays is None or not isinstance(program, NativeProgram):
@@ -371,8 +379,8 @@ def _ends(
     metrics = list(settings.metrics or ())
     if not state.plainly_scored or (metrics and state.objective.together(metrics) is None):
         return None
-    forward = state.scored.repeated(state.values, prepared.held_arrays, prepared.held_rows)
-    if forward is None:
+    passes = by().repeated(state.values, prepared.held_arrays, prepared.held_rows)
+    if passes is None:
         return None
-    pauses = Pauses(program, forward, states=settings.keep_best)
-    return EpochEnds(pauses, state.objective, metrics)
+    pauses = pauses_of(program, passes, states=settings.keep_best)
+    return None if pauses is None else EpochEnds(pauses, state.objective, metrics)

@@ -392,7 +392,7 @@ class ModelState:
         """The computation of the loss and of what metrics compare, made when it is first used."""
         return self._forward()
 
-    def scored_on(self, device: str) -> Computation:
+    def scored_on(self, device: str) -> Forward:
         """The computation of scores by a device, for the same arrays again and again."""
         if device == "cpu":
             return self.scored

@@ -17,7 +17,7 @@ class EpochEnds:
     """Scores of validation rows, for many epochs at once: the numbers of `ModelState.score`.
 
     Args:
-        pauses: of the program; its forward pass gives the loss and the objective's nodes.
+        pauses: of the program; their forward pass gives the loss and the objective's nodes.
         objective: what the loss compares.
         metrics: those of every epoch; `objective.together` has them.
     """
@@ -42,11 +42,11 @@ class EpochEnds:
         """The program's state at the end of the epoch with this index in the call."""
         return self._pauses.state(epoch)
 
-    def scores(self) -> list[dict[str, float]]:
-        """The scores of all epochs of the call, in order."""
-        if not self._pauses.forward.count:
+    def scores(self, count: int) -> list[dict[str, float]]:
+        """The scores of the first epochs of the call, in order."""
+        if not count:
             return []
-        losses, *values = self._pauses.forward.outputs()
+        losses, *values = self._pauses.outputs(count)
         found: list[dict[str, float]] = [{"validation_loss": float(x)} for x in losses]
         if self._metrics:
             predictions, target = values

@@ -197,9 +197,10 @@ class Run:
         finally:
             for row, best in done:
                 self.progress.epoch(row, best=best)
-        state, (row, _) = self.state, done[-1]
         self._stop_if_stale()
-        self.progress.update(state.epoch - 1, 1.0, loss=row["loss"], rate=state.rate)
+        state = self.state
+        for row, _ in done[-1:]:  # there is none where the processor took over from a device
+            self.progress.update(state.epoch - 1, 1.0, loss=row["loss"], rate=state.rate)
 
     def _train_epochs(
         self, count: int, begun: float, done: list[tuple[Mapping[str, float], bool]]
@@ -221,7 +222,9 @@ class Run:
             finally:
                 steps = max(program.steps - first, 0)
                 pace = (time.perf_counter() - begun - before) / max(steps, 1)
-                scores = {} if self._ends is None else dict(enumerate(self._ends.scores()))
+                scores = (
+                    {} if self._ends is None else dict(enumerate(self._ends.scores(steps // each)))
+                )
                 for k in range(steps // each):
                     end = (k + 1) * each
                     state.losses = losses[end - each : end]

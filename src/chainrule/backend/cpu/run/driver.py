@@ -7,11 +7,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend.base import Pauses
 from chainrule.backend.cpu.abi import Launch
 from chainrule.backend.cpu.emit.frame import APART, FRAME, LINE_WORDS, crew_words
 from chainrule.backend.cpu.layout import Layout, Memory, layout, lives, same_rows
@@ -31,10 +32,6 @@ from chainrule.plan.plan import Signature
 from chainrule.types import N
 
 Array = npt.NDArray[Any]
-
-
-Pauses: TypeAlias = tuple[int, Callable[[], object]]
-"""A number of steps, and what is called after so many."""
 
 
 def state_layout(signature: Signature) -> Layout:

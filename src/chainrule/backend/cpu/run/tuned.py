@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from chainrule.backend.cpu.run.driver import Pauses, Runner
+from chainrule.backend.base import Pauses
+from chainrule.backend.cpu.run.driver import Runner
 from chainrule.backend.cpu.run.executable import Executable
 from chainrule.backend.cpu.run.orders import Part
 from chainrule.backend.cpu.run.tuner import ThreadTuner, max_threads

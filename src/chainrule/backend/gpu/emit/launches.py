@@ -294,10 +294,8 @@ _TO_NEXT = """\
     } else {
       frame[STEP] = s + 1;
       frame[SIDE] = 1 - frame[SIDE];
-      if (s + 1 < frame[STEPS]) {
-        frame[FIRST] = ends[s + 1];
-        frame[COUNT] = ends[s + 2] - ends[s + 1];
-      }
+      frame[FIRST] = ends[s + 1];
+      frame[COUNT] = ends[s + 2] - ends[s + 1];
     }
 """
 

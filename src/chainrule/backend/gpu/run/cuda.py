@@ -198,6 +198,13 @@ class CUDASession:
                 ))  # fmt: skip
                 stream.sync()
 
+    def copy(self, source: Memory, start: int, to: Memory, offset: int, size: int) -> None:
+        """See Session."""
+        with self._told("a copy on the device"):
+            _checked(self._cuda.driver.cuMemcpyDtoDAsync(
+                int(to.handle) + offset, int(source.handle) + start, size, self._stream.handle
+            ))  # fmt: skip
+
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """See Session."""
         if array.nbytes:

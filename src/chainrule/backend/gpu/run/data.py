@@ -100,6 +100,16 @@ class Data:
         self._bound[name] = data_array(self.buffers, name, array)
         self._whole.pop(name, None)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the device has all of them."""
+        return bool(self._whole) and not self._slices
+
+    @property
+    def bytes(self) -> int:
+        """The size of all of them."""
+        return sum(x.size * self._stored(x).itemsize for x in self._bound.values())
+
     def release(self) -> None:
         """Let go of the data."""
         self._bound, self.memories, self._whole, self._slices = {}, {}, {}, []

@@ -75,6 +75,9 @@ class Session(Protocol):
         Nothing that was launched and is not done uses the memory; what is launched next may.
         """
 
+    def copy(self, source: Memory, start: int, to: Memory, offset: int, size: int) -> None:
+        """Copy bytes of memory, from a byte on, to other memory, after all that was launched."""
+
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """Fill a contiguous array from memory, once all that was launched is done."""
 

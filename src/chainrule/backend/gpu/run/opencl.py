@@ -176,6 +176,13 @@ class OpenCLSession:
             with self._told("a copy to the device"):
                 self._cl.enqueue_copy(self._copies, memory, array, is_blocking=True)
 
+    def copy(self, source: Memory, start: int, to: Memory, offset: int, size: int) -> None:
+        """See Session."""
+        with self._told("a copy on the device"):
+            self._cl.enqueue_copy(
+                self._queue, to, source, src_offset=start, dst_offset=offset, byte_count=size
+            )
+
     def read(self, memory: Memory, array: Array, offset: int = 0) -> None:
         """See Session."""
         if array.nbytes:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from chainrule.backend.base import Pauses
 from chainrule.backend.gpu.emit.dialect import FRAME
 from chainrule.backend.gpu.layout import layout, sizes
 from chainrule.backend.gpu.program import Program
-from chainrule.backend.gpu.run.data import Data, Given, Room, require_room
+from chainrule.backend.gpu.run.data import Data, Given, Room, fits, require_room
 from chainrule.backend.gpu.run.driver import Device, Launched, Memory, Recording, Session
 from chainrule.backend.gpu.run.pieces import LONG, MUCH, Pieces
 from chainrule.backend.statemapping import State
@@ -72,13 +73,16 @@ class Runner:
         code: what to run.
         session: a queue of its device.
 
+    Attributes:
+        names: the states by name.
+
     Raises:
         SettingError: the memory of the device is too small.
     """
 
     def __init__(self, code: Executable, session: Session) -> None:
-        self.code, self.done, self.calls = code, 0, NoCalls()
-        self._session, self._side = session, 0
+        self.code, self.done, self.calls, self.session = code, 0, NoCalls(), session
+        self._side = 0
         program, traits = code.program, code.device.traits
         self._float64 = traits.float64
         self._layout = layout(
@@ -88,11 +92,11 @@ class Runner:
         self._state = session.allocate(self._layout.state)
         self._work = session.allocate(self._layout.work)
         self._frame = session.allocate(8 * len(FRAME))
-        self._index, self._ends, self._losses = (Room(session) for _ in range(3))
+        self._index, self._ends, self._losses, self._stops = (Room(session) for _ in range(4))
         self._data = Data(program, code.device, session, self.bytes)
         table, self._starts = self._places()
         self._given = Given(program, session, table, float64=traits.float64)
-        self._names = {b.name: b for b in program.signature.buffers if b.space == "state"}
+        self.names = {b.name: b for b in program.signature.buffers if b.space == "state"}
         for buffer in program.signature.buffers:
             if buffer.value is not None:
                 self._write(self._work, buffer, np.asarray(buffer.value))
@@ -127,13 +131,13 @@ class Runner:
         shape = sizes(buffer, self.code.max_rows)
         full = np.empty(shape, self._stored(buffer))
         full[...] = value
-        self._session.write(memory, full.reshape(-1), self._layout.offsets[buffer][side])
+        self.session.write(memory, full.reshape(-1), self._layout.offsets[buffer][side])
 
     def _read(self, memory: Memory, buffer: Buffer, side: int = 0) -> Array:
         """A copy of a buffer; of a part of another too."""
         whole = buffer.whole
         full = np.empty(sizes(whole, self.code.max_rows), self._stored(whole))
-        self._session.read(memory, full.reshape(-1), self._layout.offsets[whole][side])
+        self.session.read(memory, full.reshape(-1), self._layout.offsets[whole][side])
         if buffer.part is not None:
             full = full.take(buffer.part.index, buffer.part.axis)
         return full.astype(buffer.dtype, copy=False)
@@ -141,13 +145,56 @@ class Runner:
     @property
     def state(self) -> State:
         """Parameters, slots and statistics by name."""
-        return State(self._names, self._read_state, self._write_state)
+        return State(self.names, self._read_state, self._write_state)
 
     def _read_state(self, name: str) -> Array:
-        return self._read(self._state, self._names[name], self._side)
+        return self._read(self._state, self.names[name], self._side)
 
     def _write_state(self, name: str, value: npt.ArrayLike) -> None:
-        self._write(self._state, self._names[name], np.asarray(value), self._side)
+        self._write(self._state, self.names[name], np.asarray(value), self._side)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all data of the last run are on the device."""
+        return self._data.whole
+
+    def has_room(self, size: int) -> bool:
+        """Whether the device has memory for so many bytes beside those of the last run."""
+        return fits(self.code.device, (self.bytes, self._data.bytes, size))
+
+    def place(self, buffer: Buffer) -> tuple[Memory, int]:
+        """The memory of a buffer that is not a part, and the byte where its present side begins."""
+        if buffer.space == "state":
+            return self._state, self._layout.offsets[buffer][self._side]
+        return self._work, self._layout.offsets[buffer][0]
+
+    @property
+    def side(self) -> int:
+        """The side of the states that is the present one."""
+        return self._side
+
+    @property
+    def state_memory(self) -> Memory:
+        """The memory of all states."""
+        return self._state
+
+    @property
+    def state_bytes(self) -> int:
+        """The size of that memory."""
+        return self._layout.state
+
+    def unpacked(self, block: npt.NDArray[np.uint8], side: int) -> dict[str, Array]:
+        """The states by name, from the bytes of their memory."""
+        found = dict[str, Array]()
+        for name, buffer in self.names.items():
+            dtype, shape = self.shown(buffer)
+            value = np.ndarray(shape, dtype, block, self._layout.offsets[buffer][side])
+            found[name] = value.astype(buffer.dtype)
+        return found
+
+    def shown(self, buffer: Buffer) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """The dtype and the shape by which a buffer lies on the device."""
+        return self._stored(buffer), sizes(buffer, self.code.max_rows)
 
     @property
     def bytes(self) -> int:
@@ -173,10 +220,14 @@ class Runner:
         rows: npt.ArrayLike,
         offsets: npt.ArrayLike,
         step_inputs: Mapping[str, npt.ArrayLike],
+        pauses: Pauses | None = None,
         *,
         follows: bool = False,  # old values stay on the other side: nothing is copied before steps
     ) -> tuple[npt.NDArray[np.float64], int | None]:
         """See Runner; Ctrl-C ends it between two pieces of a step that takes long.
+
+        pauses: steps, and what is called after so many of them, again and again: it may launch
+            more in the session, but what was launched is not done yet. The data have to be `whole`.
 
         Raises:
             KeyboardInterrupt: of a prediction.
@@ -188,14 +239,14 @@ class Runner:
         index, windows = self._data.windows(index, ends)
         self._given.bring(step_inputs, steps)
         self._index.fill(index)
-        self._ends.fill(ends)
+        self._ends.fill(np.append(ends, ends[-1:]))  # what follows the last step is read too
         self._losses.reserve(max(steps, 1) * kind.itemsize)
         self.done, self._interrupted = 0, False
         self._data.bring(0)
         begun = time.perf_counter()
         for number, (first, last) in enumerate(windows):
             self._data.turn(number)
-            self._begin(ends, first, last)
+            self._begin(ends, first, last, pauses)
             self._data.bring(number + 1)
             if self._end() < last:
                 break
@@ -204,36 +255,65 @@ class Runner:
         if self._interrupted and self.code.signature.loss is None:
             raise KeyboardInterrupt
         losses = np.zeros(max(steps, 1), kind)
-        self._session.read(self._losses.memory, losses)
+        self.session.read(self._losses.memory, losses)
         done = losses[: self.done].astype(np.float64)
         failed = self.done < steps and not self._interrupted
         return done, self.done if failed else None
 
-    def _begin(self, ends: Array, first: int, last: int) -> None:
+    def _begin(self, ends: Array, first: int, last: int, pauses: Pauses | None) -> None:
         """Launch steps from one on up to another, whose rows of the data are on the device."""
         frame = dict.fromkeys(FRAME, 0) | {"side": self._side, "step": first, "steps": last}
         frame |= {"first": int(ends[first]), "count": int(ends[first + 1] - ends[first])}
-        self._session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
+        self.session.write(self._frame, np.array([frame[x] for x in FRAME], np.int64))
         self._bind_all()
         if len(self._sequences) > KEPT:  # here none of them is running
             self._sequences.clear()
-        self._launch(np.diff(ends[first : last + 1]))
-        self._session.start()
+        counts = np.diff(ends[first : last + 1])
+        if pauses is None:
+            self._launch(counts)
+        else:
+            self._launch_pausing(counts, *pauses)
+        self.session.start()
 
     def _end(self) -> int:
         """Wait until what was launched is done; returns the number of steps done."""
         found = np.empty(len(FRAME), np.int64)
-        self._session.read(self._frame, found)
+        self.session.read(self._frame, found)
         after = dict(zip(FRAME, found.tolist(), strict=True))
         self.done, self._side = after["step"], after["side"]
         return self.done
+
+    def _launch_pausing(self, counts: Array, each: int, pause: Callable[[], object]) -> None:
+        """Launch steps with pauses; where one fails, all that follow see the state before it."""
+        begun = self._side
+        self._stops.fill(np.arange(each, len(counts) + each, each))
+        for number, start in enumerate(range(0, len(counts), each)):
+            word = 8 * FRAME.index("steps")
+            self.session.copy(self._stops.memory, 8 * number, self._frame, word, 8)
+            self._launch(counts[start : start + each])
+            self._side = (begun + start + each) % 2
+            if self._interrupted:
+                break
+            pause()
+
+    def frame(self, rows: int) -> Memory:
+        """A frame, for `again`, of a run of one step with so many rows."""
+        made = self.session.allocate(8 * len(FRAME))
+        words = dict.fromkeys(FRAME, 0) | {"side": self._side, "count": rows, "steps": 1}
+        self.session.write(made, np.array([words[x] for x in FRAME], np.int64))
+        return made
+
+    def again(self, frame: Memory, rows: int) -> None:
+        """Launch the step of the last run, which was one, once more, after what was launched."""
+        self.session.copy(frame, 0, self._frame, 0, 8 * len(FRAME))
+        self._launch_alike(rows, 1)
 
     def _launch(self, counts: Array) -> None:
         """Launch steps, of which the numbers of rows are given."""
         program = self.code.program
         if program.steps:
             for _ in range(0, len(counts), program.steps):
-                self._session.launch(self._functions[0], 1, program.items)
+                self.session.launch(self._functions[0], 1, program.items)
             return
         if self._long:
             done = (self._pieces.step(*self._one_step(rows)) for rows in counts.tolist())
@@ -255,7 +335,7 @@ class Runner:
 
     def _launch_alike(self, rows: int, steps: int) -> None:
         """Launch steps of so many rows each: a sequence that comes again is recorded."""
-        key, session = (rows, steps), self._session
+        key, session = (rows, steps), self.session
         if key not in self._sequences:
             self._sequences[key] = None
             for launched in self._one_step(rows)[0] * steps:
@@ -294,12 +374,12 @@ class Runner:
             operands = (x for part in launch.parts for x, _ in part.operands)
             own = [data[x.name] for x in operands if x.space == "data"]
             more = [*ended, place] if program.steps else []
-            self._session.arguments(function, [
+            self.session.arguments(function, [
                 self._frame, self._index.memory, self._state, self._work, given.memory,
                 given.table, np.int64(start), *own, *more,
             ])  # fmt: skip
         if not program.steps:
-            self._session.arguments(self._advance, [self._frame, *ended, self._work, place])
+            self.session.arguments(self._advance, [self._frame, *ended, self._work, place])
         self._bound = now
 
     def output(self, buffer: Buffer, rows: int) -> Array:
