@@ -171,7 +171,7 @@ def test_ctrl_c_ends_a_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"out.w": np.ones((5, 3000), "float32"), "out.b": np.zeros(3000, "float32")}
     arrays, all_rows = {"x": np.ones((700, 5), "float32")}, np.arange(700)
     want = rows(values, arrays, all_rows)[0]
-    session = rows._runner._session  # type: ignore[union-attr]
+    session = rows._runner.session  # type: ignore[union-attr]
     launch, launched = session.launch, list[int]()
 
     def pressed(function: Function, groups: int, items: int) -> None:

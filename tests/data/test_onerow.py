@@ -259,7 +259,7 @@ def test_predictions_of_rows_are_those_of_the_table() -> None:
             for found in (model.predict(given), predict(given)):
                 assert found.labels.tolist() == expected.labels[k : k + 1].tolist()
                 np.testing.assert_allclose(found.values, expected.values[k : k + 1], rtol=1e-6)
-        reference = model._forward(
+        reference = model._own.forward(
             model._values, model.schema.encode(read(cells), "none").arrays, np.arange(1)
         )
         assert model.predict(cells).values.tobytes() == reference[0].tobytes()

@@ -353,6 +353,6 @@ def test_scores_of_epochs_are_computed_on_the_device(monkeypatch: pytest.MonkeyP
         model = small("float32")[0]
         model.fit(data, epochs=3, validation=0.25, metrics=["accuracy"], verbose=False, **options)
         found.append(model.history)
-    assert computed == 3 * [-(-len(DATA["x"]) // 4)]
+    assert set(computed) == {-(-len(DATA["x"]) // 4)}
     for name in ("validation_loss", "validation_accuracy"):
         npt.assert_allclose(found[0][name], found[1][name], 1e-4)

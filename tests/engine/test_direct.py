@@ -39,18 +39,18 @@ def rows(n: int, width: int = 4) -> Array:
 
 def slowly(model: cr.Model[Any], data: Any) -> Any:
     """What the model predicts in Python's way."""
-    direct, model._quick._direct = model._quick._direct, None
+    direct, model._own.quick._direct = model._own.quick._direct, None
     try:
         return model.predict(data)
     finally:
-        model._quick._direct = direct
+        model._own.quick._direct = direct
 
 
 def quickly(model: cr.Model[Any], *arrays: Any) -> Any:
     """What machine code answers alone: None where it leaves a call to Python."""
-    assert model._quick._direct is not None
-    model._quick.prepare(model._values)
-    return model._quick.of_arrays(model._values, arrays)
+    assert model._own.quick._direct is not None
+    model._own.quick.prepare(model._values)
+    return model._own.quick.of_arrays(model._values, arrays)
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -144,8 +144,8 @@ def test_one_output_as_a_list() -> None:
 
 def test_a_prediction_is_asked_directly_from_the_second_on(model: cr.Model[Array]) -> None:
     fresh, x = network(), rows(1)
-    assert fresh._quick.of_arrays(fresh._values, [x]) is None
-    assert fresh._quick.of_arrays(fresh._values, [x]) is not None
+    assert fresh._own.quick.of_arrays(fresh._values, [x]) is None
+    assert fresh._own.quick.of_arrays(fresh._values, [x]) is not None
 
 
 # ---------------------------------------------------------------- what is not
@@ -324,7 +324,7 @@ def test_a_million_calls_leave_no_reference_behind() -> None:
     made = network()
     x, wrong = rows(1), rows(1).astype("float64")
     assert quickly(made, x) is not None
-    call = made._forward._stages[0]._checked._native._idle[-1].caller  # type: ignore[union-attr]
+    call = made._own.forward._stages[0]._checked._native._idle[-1].caller  # type: ignore[union-attr]
     assert call is not None
     held = (x, wrong, x.dtype, np.ndarray, np.empty, call, call.__self__, np.dtype("float32"))
     for _ in range(2):
@@ -371,8 +371,8 @@ def test_an_array_that_cannot_be_made_is_an_error(monkeypatch: pytest.MonkeyPatc
     made.predict({"x": given})
     with monkeypatch.context() as patch:
         patch.setattr(np, "empty", fail)
-        runner = made._forward._stages[0]._checked._native._idle[-1]  # type: ignore[union-attr]
-        made._quick.prepare(made._values)
+        runner = made._own.forward._stages[0]._checked._native._idle[-1]  # type: ignore[union-attr]
+        made._own.quick.prepare(made._values)
     assert runner.caller is not None
     before = sys.getrefcount(given)
     for _ in range(100):
@@ -535,5 +535,5 @@ def test_other_interpreters_are_left_to_python(monkeypatch: pytest.MonkeyPatch, 
     made, x = network(), rows(2)
     predict = made.predictor()
     for _ in range(3):
-        assert made._quick.of_arrays(made._values, [x]) is None
+        assert made._own.quick.of_arrays(made._values, [x]) is None
         assert outcome(lambda: predict(x)) == outcome(lambda: slowly(made, {"x": x}))

@@ -127,9 +127,9 @@ def test_an_op_without_a_lowering_trains_and_predicts(name: str, dtype: str) -> 
 
 def test_what_is_around_such_an_op_stays_machine_code() -> None:
     model = network(cube())
-    stages = [type(x).__name__ for x in model._forward._stages]
+    stages = [type(x).__name__ for x in model._own.forward._stages]
     assert stages == ["_Native", "_Whole", "_Native"]
-    assert [type(x).__name__ for x in network(cr.square)._forward._stages] == ["_Native"]
+    assert [type(x).__name__ for x in network(cr.square)._own.forward._stages] == ["_Native"]
 
 
 def test_such_an_op_on_parameters_on_several_rows_and_twice() -> None:
@@ -213,7 +213,7 @@ def test_a_file_with_such_an_op_loads_where_it_is_made(tmp_path: Path) -> None:
 def test_an_op_with_a_lowering_is_compiled(form: str, dtype: str) -> None:
     model = network(cube(**CUBES[form]), dtype)
     assert "cube" in str(model.plan()) or form == "decompose"
-    assert [type(x).__name__ for x in model._forward._stages] == ["_Native"]
+    assert [type(x).__name__ for x in model._own.forward._stages] == ["_Native"]
     interpreted = network(lambda h: h * h * h, dtype)
     for each, backend in ((model, "native"), (interpreted, "interpreter")):
         each.fit(data(dtype), epochs=3, verbose=False, backend=backend)

@@ -41,7 +41,7 @@ class Bucket(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a bucket is made of: its phases and spans, and what makes its sums."""
+    """The phases and spans of a bucket, and what makes its sums."""
 
     phases: Part
     make: Making

@@ -319,7 +319,7 @@ _Scorer: TypeAlias = "Callable[[Mapping[str, Array], Rows, Requested], Mapping[s
 def _computation(state: ModelState, program: Program, settings: FitSettings) -> Forward:
     """The pass that scores are made of, where the steps are done."""
     device = program.device if isinstance(program, NativeProgram) else settings.device
-    return state.scored_on("cpu" if device == AUTO else device)
+    return state._scored_on("cpu" if device == AUTO else device)
 
 
 def _scorer(

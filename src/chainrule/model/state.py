@@ -27,6 +27,7 @@ from chainrule.model.lastrun import LastRun
 from chainrule.model.learning.section import Learning
 from chainrule.model.stepcache import StepCache
 from chainrule.ops.build import require_scalar
+from chainrule.passes.decompose import lowers
 from chainrule.train.history import History
 from chainrule.train.lbfgs import LBFGS
 from chainrule.train.metrics import Metric, Scores
@@ -131,7 +132,9 @@ class ModelState:
         self._inputs = {x: self.graph.name(x) for x in self.graph.inputs if x not in STEP_INPUTS}
         self.step_cache = StepCache()
         self._scored = [] if self.loss is None else [self.loss, *self.objectives.nodes]
-        self._forward = cache(partial(Forward, self.graph, self._scored))  # `untrained` shares it
+        for x in self.graph.operations:
+            lowers(x)  # raises GraphError where the decomposition of a user's op is wrong
+        self._scores_here = cache(partial(Forward, self.graph, self._scored))  # for `untrained` too
         self._begin(values or {})
 
     def _begin(self, given: Mapping[str, Array]) -> None:
@@ -350,7 +353,7 @@ class ModelState:
     ) -> Scores:
         """Loss and metrics over some rows of checked arrays.
 
-        by: what computes them, as `scored_on` makes it; None: the processor.
+        by: what computes them, as `_scored_on` makes it; None: the processor.
         """
         return self.scores_of(self.scoring_outputs(arrays, rows, by), metrics)
 
@@ -385,17 +388,15 @@ class ModelState:
             raise GraphError(
                 "evaluate", "the model has no loss", fix="Model(outputs=..., loss=...)"
             )
-        return (by or self.scored)(self._values, arrays, rows)
+        return (by or self._scored_on("cpu"))(self._values, arrays, rows)
 
-    @property
-    def scored(self) -> Forward:
-        """The computation of the loss and of what metrics compare, made when it is first used."""
-        return self._forward()
+    def _scored_on(self, device: str) -> Forward:
+        """The computation of the loss and of what metrics compare, by a device.
 
-    def scored_on(self, device: str) -> Forward:
-        """The computation of scores by a device, for the same arrays again and again."""
+        On another than the processor it is for the same arrays again and again.
+        """
         if device == "cpu":
-            return self.scored
+            return self._scores_here()
         return Forward(self.graph, self._scored, device=device, held=True)
 
 

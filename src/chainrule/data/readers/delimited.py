@@ -75,7 +75,7 @@ def read_delimited(file: File, head: bytes, *, header: bool | None, encoding: st
 
 
 def _binary(head: bytes, path: str) -> tuple[str, str]:
-    """What a file of no text is, and the way to its rows."""
+    """The words for a binary file, and the way to its rows."""
     if head.startswith(b"SQLite format 3\0"):
         copy = f"sqlite3 -csv -header {path} 'SELECT * FROM TABLE' > table.csv"
         return "a database of SQLite", copy

@@ -64,7 +64,7 @@ class Turns:
                 self._round(spool, schema, begin, rows)
 
     def _told(self) -> Any:
-        """What the first rank tells; its error is raised."""
+        """The message of the first rank; its error is raised."""
         found = gather(self._ranks, None, self._host)[0]
         if isinstance(found, ChainruleError):
             raise found
