@@ -100,8 +100,8 @@ def before_exchange(kernels: Sequence[Kernel]) -> tuple[tuple[Phase, ...], tuple
         if touched & sums:
             sums |= written
     chosen = [not x.isdisjoint(sums) for x in writes]
-    others = schedule([x for x, sum in zip(kernels, chosen, strict=True) if not sum])
-    made = schedule([x for x, sum in zip(kernels, chosen, strict=True) if sum])
+    others = schedule([x for x, summed in zip(kernels, chosen, strict=True) if not summed])
+    made = schedule([x for x, summed in zip(kernels, chosen, strict=True) if summed])
     products, rest = _large_products(made)
     return others, (*products, *in_buckets(rest))
 
